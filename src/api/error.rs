@@ -1,0 +1,291 @@
+//! Errors as clients see them: made here and nowhere else.
+//!
+//! Section 6 of the protocol. Each has a code, a stable word (`data.kind`), whether trying again
+//! may help (`data.retryable`), and a message that says what to do. No message holds an absolute
+//! path or a part of a record.
+
+use jsonrpsee::types::ErrorObjectOwned;
+use serde_json::{Map, Value, json};
+
+use crate::history::HistoryError;
+use crate::store::{ReadError, WriteError};
+
+/// What kind of error it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ErrorKind {
+    /// The frame is not JSON.
+    Parse,
+    /// JSON, but no request.
+    InvalidRequest,
+    /// No such method.
+    MethodNotFound,
+    /// The parameters do not fit.
+    InvalidParams,
+    /// A defect of the daemon.
+    Internal,
+    /// The client took the request back.
+    Cancelled,
+    /// No such run.
+    ExecutionNotFound,
+    /// The run is not what the client expected.
+    VersionConflict,
+    /// A frame, record or answer over the limit, or nested too deep.
+    TooLarge,
+    /// The file is there, but is no record.
+    CorruptExecution,
+    /// Too much asked at once.
+    Overloaded,
+    /// The index is not there yet, or not any more.
+    NotReady,
+    /// The disk is full.
+    StorageFull,
+    /// The file system refused.
+    Storage,
+}
+
+impl ErrorKind {
+    /// Every kind, in the order of the codes.
+    pub const ALL: [Self; 14] = [
+        Self::Parse,
+        Self::InvalidRequest,
+        Self::MethodNotFound,
+        Self::InvalidParams,
+        Self::Internal,
+        Self::Cancelled,
+        Self::ExecutionNotFound,
+        Self::VersionConflict,
+        Self::TooLarge,
+        Self::CorruptExecution,
+        Self::Overloaded,
+        Self::Storage,
+        Self::NotReady,
+        Self::StorageFull,
+    ];
+
+    /// The JSON-RPC error code.
+    #[must_use]
+    pub fn code(self) -> i32 {
+        match self {
+            Self::Parse => -32700,
+            Self::InvalidRequest => -32600,
+            Self::MethodNotFound => -32601,
+            Self::InvalidParams => -32602,
+            Self::Internal => -32603,
+            Self::Cancelled => -32800,
+            Self::ExecutionNotFound => 404,
+            Self::VersionConflict => 409,
+            Self::TooLarge => 413,
+            Self::CorruptExecution => 422,
+            Self::Overloaded => 429,
+            Self::Storage => 500,
+            Self::NotReady => 503,
+            Self::StorageFull => 507,
+        }
+    }
+
+    /// The stable word in `data.kind`.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Parse => "parse-error",
+            Self::InvalidRequest => "invalid-request",
+            Self::MethodNotFound => "method-not-found",
+            Self::InvalidParams => "invalid-params",
+            Self::Internal => "internal-error",
+            Self::Cancelled => "request-cancelled",
+            Self::ExecutionNotFound => "execution-not-found",
+            Self::VersionConflict => "version-conflict",
+            Self::TooLarge => "too-large",
+            Self::CorruptExecution => "corrupt-execution",
+            Self::Overloaded => "overloaded",
+            Self::Storage => "storage",
+            Self::NotReady => "not-ready",
+            Self::StorageFull => "storage-full",
+        }
+    }
+
+    /// Whether the same request may succeed later without anything being mended first.
+    #[must_use]
+    pub fn retryable(self) -> bool {
+        matches!(self, Self::Overloaded | Self::NotReady | Self::StorageFull | Self::Storage)
+    }
+
+    /// When a client meets it.
+    #[must_use]
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Parse => "The frame is not JSON.",
+            Self::InvalidRequest => "The frame is JSON, but not a request that can be run now.",
+            Self::MethodNotFound => "There is no such method.",
+            Self::InvalidParams => "A parameter is missing, unknown or out of range.",
+            Self::Internal => "A defect of the daemon; its log has more under the request's id.",
+            Self::Cancelled => "The client took the request back.",
+            Self::ExecutionNotFound => "There is no such execution.",
+            Self::VersionConflict => "The execution is not what `ifVersion` says.",
+            Self::TooLarge => "A frame, record or answer is over the limit, or nested too deep.",
+            Self::CorruptExecution => "The file is there, but does not hold one JSON object.",
+            Self::Overloaded => "Too many unanswered requests or subscriptions on the connection.",
+            Self::Storage => "The file system refused; the log says why.",
+            Self::NotReady => "The first index is being built, or the daemon is ending.",
+            Self::StorageFull => "The disk is full; nothing was changed.",
+        }
+    }
+}
+
+/// One error, ready for the wire.
+#[derive(Debug, Clone)]
+pub struct Error {
+    /// Its kind.
+    pub kind: ErrorKind,
+    /// For people.
+    pub message: String,
+    data: Map<String, Value>,
+}
+
+impl Error {
+    /// An error with nothing but its kind and a message.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), data: Map::new() }
+    }
+
+    /// The same with another member in `data`.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.data.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Parameters that do not fit.
+    pub fn params(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::InvalidParams, message)
+    }
+
+    /// Something over a limit, both in bytes.
+    #[must_use]
+    pub fn too_large(what: &str, size_bytes: u64, limit_bytes: u64) -> Self {
+        let message = format!("{what} has {size_bytes} bytes; the limit is {limit_bytes}");
+        Self::new(ErrorKind::TooLarge, message)
+            .with("sizeBytes", size_bytes)
+            .with("limitBytes", limit_bytes)
+    }
+
+    /// The error object on the wire.
+    #[must_use]
+    pub fn to_value(&self) -> Value {
+        let mut data = Map::new();
+        data.insert("kind".to_owned(), self.kind.word().into());
+        data.insert("retryable".to_owned(), self.kind.retryable().into());
+        data.extend(self.data.clone());
+        json!({ "code": self.kind.code(), "message": self.message, "data": data })
+    }
+}
+
+impl From<Error> for ErrorObjectOwned {
+    fn from(error: Error) -> Self {
+        let value = error.to_value();
+        Self::owned(error.kind.code(), error.message, value.get("data"))
+    }
+}
+
+/// An error of the file system: its reason goes to the log, never its path to the client.
+fn storage(error: &std::io::Error, doing: &str) -> Error {
+    tracing::warn!(%error, doing, "the file system refused");
+    let reason = error.kind();
+    Error::new(
+        ErrorKind::Storage,
+        format!("{doing} failed: {reason}; see the daemon's log, mend the cause and try again"),
+    )
+}
+
+impl From<HistoryError> for Error {
+    fn from(error: HistoryError) -> Self {
+        match error {
+            HistoryError::NotFound(key) => Self::new(
+                ErrorKind::ExecutionNotFound,
+                format!("project {} has no execution {}", key.project, key.execution),
+            )
+            .with("projectId", key.project.as_str())
+            .with("executionId", key.execution.as_str()),
+            HistoryError::Read(error) => error.into(),
+            HistoryError::Write(error) => error.into(),
+            HistoryError::Record(error) => Self::params(format!("`execution`: {error}")),
+            HistoryError::TooLarge { size_bytes, limit_bytes } => {
+                Self::too_large("the record", size_bytes, limit_bytes)
+            }
+            HistoryError::NotReady => Self::new(
+                ErrorKind::NotReady,
+                "the index is still being built; try again, or pass allowPartial",
+            ),
+            HistoryError::Ending => {
+                Self::new(ErrorKind::NotReady, "the daemon is ending; connect to another one")
+            }
+        }
+    }
+}
+
+impl From<ReadError> for Error {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::TooLarge { size_bytes, limit_bytes, .. } => {
+                Self::too_large("the record", size_bytes, limit_bytes)
+            }
+            ReadError::TooDeep { limit, .. } => Self::new(
+                ErrorKind::TooLarge,
+                format!("the record is nested deeper than {limit} levels; read its file instead"),
+            )
+            .with("limitNesting", limit),
+            ReadError::Io { source, .. } => storage(&source, "reading the execution's file"),
+            ReadError::NotRegular { .. } => Self::new(
+                ErrorKind::CorruptExecution,
+                "the execution's path is not a regular file, and is not followed",
+            ),
+            ReadError::NotAnObject { .. } => Self::new(
+                ErrorKind::CorruptExecution,
+                "the execution's file holds JSON, but not an object; restore or delete it",
+            ),
+            ReadError::Corrupt { source, .. } => Self::new(
+                ErrorKind::CorruptExecution,
+                format!("the execution's file is not valid JSON ({source}); restore or delete it"),
+            ),
+        }
+    }
+}
+
+impl From<WriteError> for Error {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Conflict { current, .. } => {
+                let message = match current {
+                    Some(_) => "the execution is not what ifVersion says; read it and decide again",
+                    None => "the execution is not there any more; save it with ifVersion \"none\"",
+                };
+                Self::new(ErrorKind::VersionConflict, message)
+                    .with("currentVersion", current.map(|version| version.to_string()))
+            }
+            WriteError::Full { .. } => Self::new(
+                ErrorKind::StorageFull,
+                "the disk is full; nothing was changed. Make room and try again",
+            ),
+            WriteError::NotRegular { .. } => Self::new(
+                ErrorKind::CorruptExecution,
+                "the execution's path is not a regular file; remove what is there",
+            ),
+            WriteError::Io { source, .. } => storage(&source, "writing the execution's file"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_error_tells_its_kind_and_whether_to_try_again() {
+        for kind in ErrorKind::ALL {
+            let value = Error::new(kind, "what to do").to_value();
+            assert_eq!(value["code"], kind.code());
+            assert_eq!(value["data"]["kind"], kind.word());
+            assert_eq!(value["data"]["retryable"], kind.retryable());
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! `executions/changes`: the same as a subscription, by asking.
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::subscribe::{Told, honoured};
+use super::{Statuses, prepare};
+use crate::api::params::Limit;
+use crate::api::table::{Effect, Example, Method};
+use crate::api::{Clock, Context, Error, ErrorKind, samples};
+use crate::index::{Clock as IndexClock, Cursor, Filter};
+use crate::model::ProjectId;
+
+/// How many ticks are looked at under one lock.
+const VISIT: usize = 4096;
+
+/// Since when, and of which runs.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "ChangesParams")]
+pub struct Params {
+    /// A clock from an earlier answer.
+    pub since: String,
+    /// Only this project; all if absent.
+    pub project_id: Option<ProjectId>,
+    /// Only runs with this status, or one of these.
+    pub status: Option<Statuses>,
+    /// At most so many changes.
+    #[serde(default)]
+    pub limit: Limit,
+    /// Everything done to the files before the request is in the answer.
+    pub sync: Option<bool>,
+}
+
+/// What changed.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ChangesResult")]
+pub struct Changed {
+    /// The latest state of each run that changed, in order.
+    pub changes: Vec<Told>,
+    /// Pass it as `since` next time.
+    pub clock: Clock,
+    /// The clock could not be honoured: drop what you hold and list again.
+    pub resync: bool,
+    /// There are more; ask again at once.
+    pub more: bool,
+}
+
+/// The method.
+pub struct Changes;
+
+impl Method for Changes {
+    const NAME: &'static str = "executions/changes";
+    const SUMMARY: &'static str = "Gives what changed after a clock.";
+    const DESCRIPTION: &'static str = "What a subscription since that clock would tell, in pieces. \
+        A clock that cannot be honoured gives `resync: true` and the clock to go on from.";
+    const EFFECT: Effect = Effect::Read;
+    const ERRORS: &'static [ErrorKind] = &[ErrorKind::NotReady];
+    type Params = Params;
+    type Result = Changed;
+
+    async fn call(context: Arc<Context>, params: Params) -> Result<Changed, Error> {
+        if params.sync == Some(true) {
+            prepare(&context, params.project_id.as_ref(), params.sync, None).await?;
+        }
+        let filter = Filter {
+            project: params.project_id,
+            statuses: params.status.map(|statuses| statuses.0),
+        };
+        let Some(since) = honoured(&context, &params.since) else {
+            let clock = Clock(context.history.clock());
+            return Ok(Changed { changes: Vec::new(), clock, resync: true, more: false });
+        };
+        let mut cursor = Cursor::after(since.tick);
+        let mut changes = Vec::new();
+        loop {
+            let room = params.limit.0 - changes.len();
+            let (found, now) =
+                context.history.changes_after(&mut cursor, &filter, room, VISIT);
+            let Some(found) = found else {
+                return Ok(Changed {
+                    changes: Vec::new(),
+                    clock: Clock(now),
+                    resync: true,
+                    more: false,
+                });
+            };
+            changes.extend(found.into_iter().map(Told::from));
+            let more = cursor.tick() < now.tick;
+            if changes.len() == params.limit.0 || !more {
+                let clock = Clock(IndexClock { instance: now.instance, tick: cursor.tick() });
+                return Ok(Changed { changes, clock, resync: false, more });
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn examples() -> Vec<Example> {
+        vec![Example {
+            name: "a clock of another daemon",
+            params: json!({ "since": "c:0000000000000000:7" }),
+            result: json!({
+                "changes": [], "clock": samples::CLOCK, "resync": true, "more": false
+            }),
+        }]
+    }
+}

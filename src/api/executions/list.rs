@@ -1,0 +1,149 @@
+//! `executions/list`: GET /executions, for one project or all.
+
+use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{Statuses, prepare};
+use crate::api::params::Limit;
+use crate::api::table::{Effect, Example, Method};
+use crate::api::{Clock, Context, Error, ErrorKind, samples};
+use crate::index::{Filter, From, Key};
+use crate::model::{Millis, ProjectId, Summary};
+
+/// Which runs, and which page of them.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "ListParams")]
+pub struct Params {
+    /// Only this project; all if absent.
+    pub project_id: Option<ProjectId>,
+    /// Only runs with this status, or one of these.
+    pub status: Option<Statuses>,
+    /// The page's size.
+    #[serde(default)]
+    pub limit: Limit,
+    /// How many runs to skip; not beside `cursor`.
+    pub offset: Option<u64>,
+    /// `nextCursor` of the page before; the other params must be the same.
+    pub cursor: Option<String>,
+    /// Everything done to the files before the request is in the answer.
+    pub sync: Option<bool>,
+    /// Answer at once while the first index is being built.
+    pub allow_partial: Option<bool>,
+}
+
+/// One page.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "ListResult")]
+pub struct Page {
+    /// The runs, newest first.
+    pub executions: Vec<Summary>,
+    /// How many runs match, on all pages.
+    pub total: usize,
+    /// Pass it as `cursor` for the next page; null at the end.
+    pub next_cursor: Option<String>,
+    /// The state that the page is true at.
+    pub clock: Clock,
+    /// False only with `allowPartial`, while runs may be missing.
+    pub complete: bool,
+}
+
+/// The method.
+pub struct List;
+
+impl Method for List {
+    const NAME: &'static str = "executions/list";
+    const SUMMARY: &'static str = "Lists runs, newest first.";
+    const DESCRIPTION: &'static str = "Order: `startedAt` newest first, unknown last; then id, \
+        then projectId. A missing project lists as empty. Paging by `cursor` while runs come and \
+        go shows every run that was there throughout exactly once. Costs the page, wherever it lies.";
+    const EFFECT: Effect = Effect::Read;
+    const ERRORS: &'static [ErrorKind] = &[ErrorKind::NotReady];
+    type Params = Params;
+    type Result = Page;
+
+    async fn call(context: Arc<Context>, params: Params) -> Result<Page, Error> {
+        let filter = Filter {
+            project: params.project_id,
+            statuses: params.status.map(|statuses| statuses.0),
+        };
+        let from = match (&params.cursor, params.offset) {
+            (Some(_), Some(_)) => {
+                return Err(Error::params("`offset` cannot stand beside `cursor`; drop one"));
+            }
+            (Some(cursor), None) => From::After(read_cursor(cursor, &filter)?),
+            (None, offset) => {
+                From::Offset(usize::try_from(offset.unwrap_or(0)).unwrap_or(usize::MAX))
+            }
+        };
+        let complete =
+            prepare(&context, filter.project.as_ref(), params.sync, params.allow_partial).await?;
+        let page = context.history.page(&filter, &from, params.limit.0);
+        Ok(Page {
+            executions: page.executions,
+            total: page.total,
+            next_cursor: page.next.map(|key| write_cursor(&key, &filter)),
+            clock: Clock(page.clock),
+            complete,
+        })
+    }
+
+    fn examples() -> Vec<Example> {
+        vec![
+            Example {
+                name: "the newest failed run of a project",
+                params: json!({ "projectId": "website", "status": "failed", "limit": 1 }),
+                result: json!({
+                    "executions": [samples::failed_summary()],
+                    "total": 1, "nextCursor": null, "clock": samples::CLOCK, "complete": true
+                }),
+            },
+            Example {
+                name: "a project that is not there",
+                params: json!({ "projectId": "nowhere" }),
+                result: json!({
+                    "executions": [], "total": 0, "nextCursor": null,
+                    "clock": samples::CLOCK, "complete": true
+                }),
+            },
+        ]
+    }
+}
+
+/// Binds a cursor to its query, so that it is refused under another.
+fn query_mark(filter: &Filter) -> String {
+    use std::hash::Hash;
+    let mut hasher = std::hash::BuildHasherDefault::<xxhash_rust::xxh3::Xxh3>::default().build_hasher();
+    filter.hash(&mut hasher);
+    format!("{:08x}", hasher.finish() & 0xffff_ffff)
+}
+
+fn write_cursor(key: &Key, filter: &Filter) -> String {
+    let started = key.started_at.map_or("-".to_owned(), |at| at.0.to_string());
+    // ids hold no slash
+    format!("{}/{}/{}/{}", query_mark(filter), started, key.project, key.id)
+}
+
+fn read_cursor(text: &str, filter: &Filter) -> Result<Key, Error> {
+    let refused = || {
+        Error::params(
+            "`cursor` belongs to another query or another version; list again without it",
+        )
+    };
+    let mut parts = text.splitn(4, '/');
+    let mut next = || parts.next().ok_or_else(refused);
+    let (mark, started, project, id) = (next()?, next()?, next()?, next()?);
+    if mark != query_mark(filter) {
+        return Err(refused());
+    }
+    let started_at = match started {
+        "-" => None,
+        digits => Some(Millis(digits.parse().map_err(|_| refused())?)),
+    };
+    Ok(Key { started_at, id: id.to_owned(), project: project.to_owned() })
+}

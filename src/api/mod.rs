@@ -1,0 +1,80 @@
+//! The protocol's methods, as data and as code.
+//!
+//! One file a method, named after it, bound together by the [`table`]. Handlers take typed params
+//! and give typed results; they know the history and nothing of connections. Errors are made in
+//! [`error`] alone.
+
+pub mod error;
+pub mod executions;
+pub mod lifecycle;
+pub mod openrpc;
+pub mod params;
+pub mod projects;
+pub mod reference;
+pub mod samples;
+pub mod server;
+pub mod table;
+pub mod typescript;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Instant;
+
+use schemars::JsonSchema;
+use serde::{Serialize, Serializer};
+
+pub use error::{Error, ErrorKind};
+
+use crate::history::History;
+use crate::index;
+
+/// The version of the protocol.
+pub const PROTOCOL_VERSION: u32 = 1;
+/// The largest frame and the largest answer, in bytes.
+pub const FRAME_LIMIT_BYTES: u64 = 64 * 1024 * 1024;
+/// How deep a frame or a record may be nested.
+pub const NESTING_LIMIT: usize = 128;
+/// How many entries a batch may have.
+pub const BATCH_LIMIT: usize = 1000;
+/// How many requests of a connection may be unanswered.
+pub const UNANSWERED_LIMIT: usize = 1024;
+/// Below how many bytes of unsent answers a request of that connection starts.
+pub const UNSENT_LIMIT_BYTES: usize = 16 * 1024 * 1024;
+/// How many subscriptions a connection may have.
+pub const SUBSCRIPTION_LIMIT: u32 = 256;
+
+/// What all methods share.
+#[derive(Debug)]
+pub struct Context {
+    /// The history that is served.
+    pub history: Arc<History>,
+    /// When the daemon started.
+    pub started: Instant,
+    /// Where a root was looked for, if none was found.
+    pub tried: Vec<String>,
+    /// How many connections there are.
+    pub sessions: AtomicUsize,
+}
+
+/// A clock on the wire: opaque to clients.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock(pub index::Clock);
+
+impl Serialize for Clock {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl JsonSchema for Clock {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Clock".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "string",
+            "description": "A state of the index; opaque. Pass it as `since`."
+        })
+    }
+}

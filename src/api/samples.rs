@@ -1,0 +1,170 @@
+//! A small root with records of real shape: what the examples and the demo are about.
+//!
+//! The records are text in the engine's own form, and what the protocol says of them is written
+//! out here by hand, so that the examples, which run as tests, prove something.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::{
+    BATCH_LIMIT, FRAME_LIMIT_BYTES, NESTING_LIMIT, SUBSCRIPTION_LIMIT, UNANSWERED_LIMIT,
+    UNSENT_LIMIT_BYTES,
+};
+use crate::history::RECORD_LIMIT_BYTES;
+
+/// Stands for any clock in an example.
+pub const CLOCK: &str = "c:8d3f0a6b52c91e74:5";
+/// Stands for any subscription's id in an example.
+pub const SUBSCRIPTION: u64 = 1;
+/// The run that failed.
+pub const FAILED_ID: &str = "exec-1760504566569-y49gl3ayg";
+
+/// The runs: project, id and text of the file.
+pub const RUNS: [(&str, &str, &str); 4] = [
+    ("website", "exec-1760504566569-y49gl3ayg", include_str!("samples/failed.json")),
+    ("website", "exec-1760508120004-4k1zq0vbn", include_str!("samples/completed.json")),
+    ("website", "exec-1760511745310-p8c2xw6rt", include_str!("samples/running.json")),
+    ("docs", "exec-1759381229897-b7m3s9d0f", include_str!("samples/docs.json")),
+];
+
+/// A run that is not there yet.
+pub const NEW_ID: &str = "exec-1760512000000-n3w0n3w0n";
+/// Its text.
+pub const NEW: &str = include_str!("samples/new.json");
+
+/// Writes the runs below `root`, as the engine would.
+///
+/// # Errors
+/// Those of the file system.
+pub fn lay_out(root: &Path) -> std::io::Result<()> {
+    for (project, id, text) in RUNS {
+        save_as_engine(root, project, id, text)?;
+    }
+    Ok(())
+}
+
+/// Saves a run as the engine does: a temporary file beside it, then a rename.
+///
+/// # Errors
+/// Those of the file system.
+pub fn save_as_engine(root: &Path, project: &str, id: &str, text: &str) -> std::io::Result<()> {
+    let folder = root.join(project).join("executions");
+    std::fs::create_dir_all(&folder)?;
+    let temporary = folder.join(format!("{id}.json.tmp"));
+    std::fs::write(&temporary, text.trim_end())?;
+    std::fs::rename(temporary, folder.join(format!("{id}.json")))
+}
+
+fn record(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_default()
+}
+
+fn version(text: &str) -> String {
+    crate::store::version_of(text.trim_end().as_bytes()).to_string()
+}
+
+pub(super) fn failed_record() -> Value {
+    record(RUNS[0].2)
+}
+
+pub(super) fn failed_summary() -> Value {
+    json!({
+        "id": FAILED_ID,
+        "projectId": "website",
+        "status": "failed",
+        "startedAt": "2025-10-15T05:02:46.569Z",
+        "completedAt": "2025-10-15T05:02:46.569Z",
+        "duration": 0,
+        "tokenUsage": { "input": 0, "output": 0, "total": 0 },
+        "costUSD": 0,
+        "error": "Workflow validation failed: Workflow must have at least one node; \
+                  Workflow must have exactly one agent node",
+        "label": "Summarise the open pull requests",
+        "updatedAt": "2025-10-15T05:02:46.570Z",
+        "sizeBytes": RUNS[0].2.trim_end().len(),
+        "stepCount": 0,
+        "retryCount": 0,
+        "version": version(RUNS[0].2)
+    })
+}
+
+pub(super) fn new_record() -> Value {
+    record(NEW)
+}
+
+pub(super) fn new_summary() -> Value {
+    json!({
+        "id": NEW_ID,
+        "projectId": "website",
+        "status": "completed",
+        "startedAt": "2025-10-15T07:06:40.000Z",
+        "completedAt": "2025-10-15T07:06:52.480Z",
+        "duration": 12480,
+        "tokenUsage": { "input": 910, "output": 344, "total": 1254 },
+        "costUSD": 0.0079,
+        "label": "Check the links of the release notes",
+        "updatedAt": "2025-10-15T07:06:52.500Z",
+        "sizeBytes": NEW.trim_end().len(),
+        "stepCount": 1,
+        "retryCount": 0,
+        "version": version(NEW)
+    })
+}
+
+pub(super) fn stats() -> Value {
+    json!({
+        "totalExecutions": 3, "completed": 1, "failed": 1, "running": 1, "queued": 0, "paused": 0,
+        "cancelled": 0, "other": 0, "totalCostUSD": 0.0433, "totalTokens": 6420,
+        "inputTokens": 4870, "outputTokens": 1550, "successRate": 0.5, "averageDuration": 18_356,
+        "clock": CLOCK, "complete": true
+    })
+}
+
+pub(super) fn projects() -> Value {
+    json!({
+        "projects": [
+            { "id": "website", "executions": 3, "running": 1, "failed": 1,
+              "lastStartedAt": "2025-10-15T07:02:25.310Z", "totalCostUSD": 0.0433 },
+            { "id": "docs", "executions": 1, "running": 0, "failed": 0,
+              "lastStartedAt": "2025-10-02T05:00:29.897Z", "totalCostUSD": 0.001 }
+        ],
+        "clock": CLOCK, "complete": true
+    })
+}
+
+pub(super) fn initialized() -> Value {
+    // the names are the table's own; asking it while it is being made would wait for ever
+    json!({
+        "protocolVersion": 1,
+        "serverInfo": { "name": "runlog", "version": env!("CARGO_PKG_VERSION") },
+        "capabilities": {
+            "methods": ["initialize", "shutdown", "ping", "rpc.discover", "server/status",
+                "server/problems", "projects/list", "executions/list", "executions/get",
+                "executions/stats", "executions/save", "executions/delete",
+                "executions/deleteAll", "executions/subscribe", "executions/unsubscribe",
+                "executions/changes"],
+            "features": { "trash": false },
+            "limits": {
+                "frameBytes": FRAME_LIMIT_BYTES, "answerBytes": FRAME_LIMIT_BYTES,
+                "recordBytes": RECORD_LIMIT_BYTES, "nesting": NESTING_LIMIT,
+                "batchEntries": BATCH_LIMIT, "unansweredRequests": UNANSWERED_LIMIT,
+                "unsentBytes": UNSENT_LIMIT_BYTES, "subscriptions": SUBSCRIPTION_LIMIT
+            }
+        },
+        "root": { "path": "/home/me/agents/projects", "exists": true }
+    })
+}
+
+pub(super) fn status() -> Value {
+    json!({
+        "version": env!("CARGO_PKG_VERSION"), "pid": 4711, "uptimeMs": 12,
+        "root": { "path": "/home/me/agents/projects", "exists": true },
+        "projects": 2, "executions": 4,
+        "indexing": { "state": "ready", "done": 4, "total": 4 },
+        "watcher": { "backend": "inotify", "healthy": true, "folders": 6, "overflows": 0 },
+        "sessions": 1, "problems": 0, "tombstones": 0, "filesRead": 4,
+        "memory": { "residentBytes": 9_437_184 },
+        "clock": CLOCK
+    })
+}

@@ -1,0 +1,4 @@
+//! `server/…`: the daemon itself.
+
+pub mod problems;
+pub mod status;

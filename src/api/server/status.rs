@@ -1,0 +1,138 @@
+//! `server/status`: how the daemon is.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::json;
+
+use crate::api::lifecycle::{Nothing, Root};
+use crate::api::table::{Effect, Example, Method};
+use crate::api::{Clock, Context, Error, ErrorKind, samples};
+use crate::history::Progress;
+
+/// How the daemon is.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "StatusResult")]
+pub struct State {
+    /// The program's version.
+    pub version: String,
+    /// Its process.
+    pub pid: u32,
+    /// For how long it has been up, in milliseconds.
+    pub uptime_ms: u64,
+    /// Which root is served.
+    pub root: Root,
+    /// How many projects have runs.
+    pub projects: usize,
+    /// How many runs are listed.
+    pub executions: usize,
+    /// How far the first index has come.
+    pub indexing: Progress,
+    /// How changes of files are noticed.
+    pub watcher: Watching,
+    /// How many connections there are.
+    pub sessions: usize,
+    /// How many findings `server/problems` lists.
+    pub problems: usize,
+    /// How many deletions are remembered for `since`.
+    pub tombstones: usize,
+    /// How many files were opened to be read into the index.
+    pub files_read: u64,
+    /// Memory.
+    pub memory: Memory,
+    /// The state of the index.
+    pub clock: Clock,
+}
+
+/// How changes of files are noticed.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Watching {
+    /// The system's interface for file events, or `poll`.
+    pub backend: String,
+    /// Whether events come for every folder; if not, stamps are compared every two seconds.
+    pub healthy: bool,
+    /// How many folders are watched.
+    pub folders: usize,
+    /// How often the system lost events; each time everything was compared.
+    pub overflows: u64,
+    /// What went wrong last, and what to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// Memory.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Memory {
+    /// What the process has in memory, in bytes; absent where the system does not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resident_bytes: Option<u64>,
+}
+
+/// The method.
+pub struct Status;
+
+impl Method for Status {
+    const NAME: &'static str = "server/status";
+    const SUMMARY: &'static str = "Tells how the daemon is.";
+    const DESCRIPTION: &'static str = "Answers also while the first index is being built.";
+    const EFFECT: Effect = Effect::Read;
+    const ERRORS: &'static [ErrorKind] = &[];
+    type Params = Nothing;
+    type Result = State;
+
+    async fn call(context: Arc<Context>, _: Nothing) -> Result<State, Error> {
+        let history = &context.history;
+        let (executions, projects, problems, tombstones) = history.sizes();
+        Ok(State {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            uptime_ms: u64::try_from(context.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            root: Root::of(&context),
+            projects,
+            executions,
+            indexing: *history.progress().borrow(),
+            watcher: watching(&context),
+            sessions: context.sessions.load(Ordering::Relaxed),
+            problems,
+            tombstones,
+            files_read: history.files_read(),
+            memory: Memory { resident_bytes: resident_bytes() },
+            clock: Clock(history.clock()),
+        })
+    }
+
+    fn examples() -> Vec<Example> {
+        vec![Example { name: "a small root", params: json!({}), result: samples::status() }]
+    }
+}
+
+fn watching(context: &Context) -> Watching {
+    match context.history.health() {
+        Some(health) => Watching {
+            healthy: health.complete(),
+            backend: health.backend.to_owned(),
+            folders: health.folders,
+            overflows: health.overflows,
+            message: health.message,
+        },
+        None => Watching {
+            backend: "poll".to_owned(),
+            healthy: false,
+            folders: 0,
+            overflows: 0,
+            message: Some("the system gives no file events; see the daemon's log".to_owned()),
+        },
+    }
+}
+
+/// The second field of /proc/self/statm, in pages.
+fn resident_bytes() -> Option<u64> {
+    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = statm.split_whitespace().nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as u64)
+}

@@ -1,0 +1,241 @@
+//! The method table: one entry a method, and everything that follows from it.
+//!
+//! Dispatch, the OpenRPC document, the printed reference, the TypeScript types and the examples
+//! all read this table, so that none of them can say something else than what is served.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use jsonrpsee::core::server::{Methods, RpcModule};
+use jsonrpsee::types::ErrorObjectOwned;
+use jsonrpsee::{Extensions, ResponsePayload};
+use parking_lot::Mutex;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::{Context, Error, ErrorKind, executions, lifecycle, params, projects, server};
+
+/// How a method stands to the files; decides what it waits for (section 2 of the protocol).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Touches no run: answered at once, whatever else is under way.
+    None,
+    /// Reads: waits for the earlier mutations of its connection.
+    Read,
+    /// Changes one run: keeps its order among the mutations of that run.
+    ChangeRun,
+    /// Changes many: waits for all earlier mutations, and later ones wait for it.
+    ChangeMany,
+}
+
+/// A request and its answer; run as a test against the sample projects.
+#[derive(Debug, Clone)]
+pub struct Example {
+    /// What it shows.
+    pub name: &'static str,
+    /// The request's params.
+    pub params: Value,
+    /// The answer's result.
+    pub result: Value,
+}
+
+/// One method of the protocol.
+pub trait Method: 'static {
+    /// The name on the wire.
+    const NAME: &'static str;
+    /// One line.
+    const SUMMARY: &'static str;
+    /// What else there is to know.
+    const DESCRIPTION: &'static str;
+    /// What it waits for.
+    const EFFECT: Effect;
+    /// The errors of its own, beside those that every request can meet.
+    const ERRORS: &'static [ErrorKind];
+    /// Whether unknown members of params are ignored.
+    const LENIENT: bool = false;
+    /// The params.
+    type Params: DeserializeOwned + JsonSchema + Send + 'static;
+    /// The result.
+    type Result: Serialize + JsonSchema + Send + 'static;
+
+    /// Runs it.
+    fn call(
+        context: Arc<Context>,
+        params: Self::Params,
+    ) -> impl Future<Output = Result<Self::Result, Error>> + Send;
+
+    /// Requests with their answers.
+    fn examples() -> Vec<Example>;
+}
+
+/// Where a handler leaves its result for a session that asked for it: the JSON text as it is,
+/// without the copies and the second parsing that an answer of the library costs.
+#[derive(Debug, Clone, Default)]
+pub struct AnswerSlot(Arc<Mutex<Option<Result<Bytes, Error>>>>);
+
+impl AnswerSlot {
+    /// The result that was left, once.
+    #[must_use]
+    pub fn take(&self) -> Option<Result<Bytes, Error>> {
+        self.0.lock().take()
+    }
+}
+
+/// What the table knows of a method.
+#[derive(Debug)]
+pub struct Entry {
+    /// The name on the wire.
+    pub name: &'static str,
+    /// One line.
+    pub summary: &'static str,
+    /// What else there is to know.
+    pub description: &'static str,
+    /// What it waits for.
+    pub effect: Effect,
+    /// The errors of its own.
+    pub errors: &'static [ErrorKind],
+    /// The names of the params.
+    pub known_params: Vec<String>,
+    /// Requests with their answers.
+    pub examples: Vec<Example>,
+    /// Makes the schema of the params.
+    pub params_schema: fn(&mut SchemaGenerator) -> Schema,
+    /// Makes the schema of the result.
+    pub result_schema: fn(&mut SchemaGenerator) -> Schema,
+}
+
+/// Every method, in the order of the reference.
+pub fn table() -> &'static [Entry] {
+    static TABLE: OnceLock<Vec<Entry>> = OnceLock::new();
+    TABLE.get_or_init(|| {
+        let mut table = Vec::new();
+        each_method(&mut Describe(&mut table));
+        table
+    })
+}
+
+/// The entry of the method called `name`.
+#[must_use]
+pub fn entry(name: &str) -> Option<&'static Entry> {
+    table().iter().find(|entry| entry.name == name)
+}
+
+/// Something to be done with every method.
+trait Each {
+    fn method<M: Method>(&mut self);
+}
+
+/// The one list of methods.
+fn each_method(each: &mut impl Each) {
+    each.method::<lifecycle::Initialize>();
+    each.method::<lifecycle::Shutdown>();
+    each.method::<lifecycle::Ping>();
+    each.method::<lifecycle::Discover>();
+    each.method::<server::status::Status>();
+    each.method::<server::problems::Problems>();
+    each.method::<projects::List>();
+    each.method::<executions::list::List>();
+    each.method::<executions::get::Get>();
+    each.method::<executions::stats::Stats>();
+    each.method::<executions::save::Save>();
+    each.method::<executions::delete::Delete>();
+    each.method::<executions::delete_all::DeleteAll>();
+    each.method::<executions::subscribe::Subscribe>();
+    each.method::<executions::subscribe::Unsubscribe>();
+    each.method::<executions::changes::Changes>();
+}
+
+struct Describe<'a>(&'a mut Vec<Entry>);
+
+impl Each for Describe<'_> {
+    fn method<M: Method>(&mut self) {
+        let schema = SchemaGenerator::default().into_root_schema_for::<M::Params>();
+        let properties = schema.get("properties").and_then(Value::as_object);
+        self.0.push(Entry {
+            name: M::NAME,
+            summary: M::SUMMARY,
+            description: M::DESCRIPTION,
+            effect: M::EFFECT,
+            errors: M::ERRORS,
+            known_params: properties.map(|all| all.keys().cloned().collect()).unwrap_or_default(),
+            examples: M::examples(),
+            params_schema: SchemaGenerator::subschema_for::<M::Params>,
+            result_schema: SchemaGenerator::subschema_for::<M::Result>,
+        });
+    }
+}
+
+/// The methods as jsonrpsee calls them.
+///
+/// # Errors
+/// When two methods have one name, which a test excludes.
+pub fn methods(context: Arc<Context>) -> Result<Methods, jsonrpsee::core::RegisterMethodError> {
+    let mut register = Register { module: RpcModule::from_arc(context), error: None };
+    each_method(&mut register);
+    executions::subscribe::register(&mut register.module)?;
+    match register.error {
+        Some(error) => Err(error),
+        None => Ok(register.module.into()),
+    }
+}
+
+struct Register {
+    module: RpcModule<Context>,
+    error: Option<jsonrpsee::core::RegisterMethodError>,
+}
+
+impl Each for Register {
+    fn method<M: Method>(&mut self) {
+        if executions::subscribe::is_ours(M::NAME) {
+            return;
+        }
+        let called = |params: jsonrpsee::types::Params<'static>, context, extensions: Extensions| async move {
+            let answer = run::<M>(params.as_str(), context).await;
+            if let Some(slot) = extensions.get::<AnswerSlot>() {
+                *slot.0.lock() = Some(answer);
+                return ResponsePayload::success(serde_json::value::RawValue::NULL.to_owned());
+            }
+            match answer.map(|text| serde_json::from_slice(&text)) {
+                Ok(Ok(raw)) => ResponsePayload::success(raw),
+                Ok(Err(_)) => ResponsePayload::error(internal()),
+                Err(error) => ResponsePayload::error(ErrorObjectOwned::from(error)),
+            }
+        };
+        if let Err(error) = self.module.register_async_method(M::NAME, called) {
+            self.error.get_or_insert(error);
+        }
+    }
+}
+
+fn internal() -> Error {
+    Error::new(ErrorKind::Internal, "the answer could not be written; this is a defect of runlog")
+}
+
+async fn run<M: Method>(raw: Option<&str>, context: Arc<Context>) -> Result<Bytes, Error> {
+    let known = entry(M::NAME).map_or(&[][..], |entry| &entry.known_params);
+    let params = params::parse::<M::Params>(raw, known, M::LENIENT)?;
+    let result = M::call(context, params).await?;
+    serde_json::to_vec(&result).map(Bytes::from).map_err(|error| {
+        tracing::error!(%error, method = M::NAME, "an answer could not be written");
+        internal()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_told_apart_and_every_method_is_described() {
+        let mut names: Vec<_> = table().iter().map(|entry| entry.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), table().len());
+        for entry in table() {
+            assert!(entry.summary.ends_with('.'), "{}", entry.name);
+            assert!(!entry.examples.is_empty(), "{} has no example", entry.name);
+        }
+    }
+}

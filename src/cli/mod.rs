@@ -1,0 +1,138 @@
+//! The commands that a person types.
+//!
+//! Terminal, arguments and environment are read here and nowhere below. Each command is a file;
+//! `serve` is the daemon itself.
+
+mod demo;
+mod log;
+mod root;
+mod serve;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::api;
+
+/// Exit status for arguments that make no sense, and for a root that cannot be told.
+const USAGE: u8 = 2;
+
+#[derive(Debug, Parser)]
+#[command(name = "runlog", version, about = "Run history of AI-agent workflows as a JSON-RPC daemon")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// What log lines look like; RUNLOG_LOG filters them (for example `runlog=debug`)
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+#[derive(Debug, Args)]
+struct RootArgs {
+    /// The folder that holds one folder a project; otherwise RUNLOG_PROJECTS, runlog.toml, or the
+    /// folder `projects` found from here
+    #[arg(long, value_name = "DIR")]
+    projects: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve run history on stdio, or on a Unix socket
+    Serve(serve::ServeArgs),
+    /// Show the main job on sample projects, or on your own with --projects
+    Demo(RootArgs),
+    /// Print which folder would be served, and why
+    Root {
+        #[command(flatten)]
+        root: RootArgs,
+        /// Print `{root, exists, tried, candidates}`
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the path of the socket that `serve --socket` would use
+    Socket(RootArgs),
+    /// Print the protocol's reference as Markdown
+    Reference,
+    /// Print the protocol's types as TypeScript
+    Types,
+}
+
+/// Runs the program.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log::start(cli.log_format);
+    let done = match cli.command {
+        Command::Serve(args) => return serve::run(&args),
+        Command::Demo(args) => demo::run(args.projects.as_deref()),
+        Command::Root { root, json } => return root::print(root.projects.as_deref(), json),
+        Command::Socket(args) => return serve::print_socket(args.projects.as_deref()),
+        Command::Reference => print(&api::reference::page()),
+        Command::Types => print(&api::typescript::types()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        // who reads only the beginning has had enough
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("runlog: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn print(text: &str) -> std::io::Result<()> {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+/// A span of time as people write it: `90s`, `30m`, `1h`, `2d`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, unit) = text.split_at(split);
+    let expected = || "expected a number and a unit: 90s, 30m, 1h or 2d".to_owned();
+    let number: u64 = digits.parse().map_err(|_| expected())?;
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return Err(expected()),
+    };
+    match number.checked_mul(seconds) {
+        Some(seconds) if (1..=3_153_600_000).contains(&seconds) => Ok(Duration::from_secs(seconds)),
+        _ => Err("expected between one second and a hundred years".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_of_time_have_a_unit() {
+        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("2d"), Ok(Duration::from_secs(172_800)));
+        for text in ["", "1", "h", "-1h", "1w", "0s", "99999999999999999999d"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_arguments_are_well_formed() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+}

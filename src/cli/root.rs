@@ -1,0 +1,274 @@
+//! Which folder is served: section 1 of the protocol, and `runlog root`.
+//!
+//! Never a guess: where several folders could be meant, they are listed and nothing is served.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Component, Path, PathBuf};
+use std::process::ExitCode;
+
+use serde::{Deserialize, Serialize};
+
+use super::USAGE;
+
+/// How many levels below the repository's top a folder is looked for.
+const LEVELS: usize = 3;
+/// Folders that are not looked into.
+const SKIPPED: [&str; 3] = [".git", "node_modules", "target"];
+/// The file that names the root.
+const CONFIG: &str = "runlog.toml";
+
+/// What was found.
+#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
+pub(super) struct Found {
+    /// The folder to serve; none where it is not clear which.
+    pub root: Option<PathBuf>,
+    /// Whether it is there.
+    pub exists: bool,
+    /// Where one was looked for.
+    pub tried: Vec<String>,
+    /// The folders that could be meant, if there are several.
+    pub candidates: Vec<PathBuf>,
+}
+
+/// Where to look from.
+#[derive(Debug)]
+pub(super) struct Place<'a> {
+    /// `--projects`.
+    pub given: Option<&'a Path>,
+    /// `RUNLOG_PROJECTS`.
+    pub environment: Option<PathBuf>,
+    /// The current folder.
+    pub here: PathBuf,
+}
+
+impl<'a> Place<'a> {
+    /// Where this process is.
+    pub fn of_process(given: Option<&'a Path>) -> std::io::Result<Self> {
+        let environment = std::env::var_os("RUNLOG_PROJECTS").filter(|value| !value.is_empty());
+        let here = std::env::current_dir()?;
+        Ok(Self { given, environment: environment.map(PathBuf::from), here })
+    }
+}
+
+#[derive(Deserialize)]
+struct Config {
+    projects: Option<PathBuf>,
+}
+
+/// Finds the root.
+///
+/// # Errors
+/// A `runlog.toml` that cannot be used, in words for its owner.
+pub(super) fn find(place: &Place<'_>) -> Result<Found, String> {
+    let mut tried = Vec::new();
+    for named in [place.given, place.environment.as_deref()].into_iter().flatten() {
+        return Ok(settled(&place.here.join(named), tried));
+    }
+    if let Some(named) = configured(&place.here, &mut tried)? {
+        return Ok(settled(&named, tried));
+    }
+    let top = place.here.ancestors().find(|folder| folder.join(".git").exists());
+    for folder in place.here.ancestors().take_while(|_| top.is_some()) {
+        let candidate = folder.join("projects");
+        tried.push(candidate.display().to_string());
+        if holds_executions(&candidate) {
+            return Ok(settled(&candidate, tried));
+        }
+        if Some(folder) == top {
+            break;
+        }
+    }
+    let top = top.unwrap_or(&place.here);
+    tried.push(format!("{} and {LEVELS} levels below", top.display()));
+    let mut candidates = BTreeSet::new();
+    search(top, LEVELS, &mut candidates);
+    let candidates: Vec<PathBuf> = candidates.into_iter().collect();
+    match candidates.as_slice() {
+        [] => Ok(settled(&place.here.join("projects"), tried)),
+        [only] => Ok(settled(only, tried)),
+        _ => Ok(Found { root: None, exists: false, tried, candidates }),
+    }
+}
+
+/// The folder as everybody else names it, so that all agree on the socket.
+fn settled(folder: &Path, tried: Vec<String>) -> Found {
+    let exists = folder.is_dir();
+    let root = folder.canonicalize().unwrap_or_else(|_| {
+        // not there yet: its parent may be
+        let parent = folder.parent().and_then(|parent| parent.canonicalize().ok());
+        match (parent, folder.file_name()) {
+            (Some(parent), Some(name)) => parent.join(name),
+            _ => folder.to_owned(),
+        }
+    });
+    Found { root: Some(root), exists, tried, candidates: Vec::new() }
+}
+
+/// What the nearest `runlog.toml` upward names.
+fn configured(here: &Path, tried: &mut Vec<String>) -> Result<Option<PathBuf>, String> {
+    for folder in here.ancestors() {
+        let file = folder.join(CONFIG);
+        let Ok(found) = std::fs::metadata(&file) else { continue };
+        if !found.is_file() || found.uid() != rustix::process::geteuid().as_raw() {
+            tried.push(format!("{} (not this user's file; ignored)", file.display()));
+            continue;
+        }
+        tried.push(file.display().to_string());
+        let wrong = |what: &str| format!("{}: {what}", file.display());
+        let text = std::fs::read_to_string(&file).map_err(|error| wrong(&error.to_string()))?;
+        let config: Config = toml::from_str(&text).map_err(|error| wrong(error.message()))?;
+        let Some(named) = config.projects else { continue };
+        let inside = named.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+        let joined = folder.join(&named);
+        let stays = match (joined.canonicalize(), folder.canonicalize()) {
+            (Ok(real), Ok(folder)) => real.starts_with(folder),
+            _ => true,
+        };
+        if !inside || !stays {
+            return Err(wrong("`projects` must name a folder below the file's own"));
+        }
+        return Ok(Some(joined));
+    }
+    Ok(None)
+}
+
+/// Whether a folder is there that holds `*/executions/`.
+fn holds_executions(folder: &Path) -> bool {
+    let is_folder = |path: &Path| path.symlink_metadata().is_ok_and(|found| found.is_dir());
+    is_folder(folder)
+        && std::fs::read_dir(folder).is_ok_and(|mut entries| {
+            entries.any(|entry| {
+                entry.is_ok_and(|entry| {
+                    is_folder(&entry.path()) && is_folder(&entry.path().join("executions"))
+                })
+            })
+        })
+}
+
+fn search(folder: &Path, levels: usize, found: &mut BTreeSet<PathBuf>) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        if !is_folder || SKIPPED.iter().any(|skipped| name == *skipped) {
+            continue;
+        }
+        let path = entry.path();
+        if name == "projects" && holds_executions(&path) {
+            found.insert(path);
+        } else if levels > 1 {
+            search(&path, levels - 1, found);
+        }
+    }
+}
+
+/// Says that several folders could be meant.
+pub(super) fn ambiguous(candidates: &[PathBuf]) -> String {
+    let mut text = String::from("several folders could be served; name one with --projects:");
+    for candidate in candidates {
+        text.push_str("\n  --projects ");
+        text.push_str(&candidate.display().to_string());
+    }
+    text
+}
+
+/// `runlog root`.
+pub(super) fn print(given: Option<&Path>, json: bool) -> ExitCode {
+    let place = Place::of_process(given).map_err(|error| error.to_string());
+    let found = match place.and_then(|place| find(&place)) {
+        Ok(found) => found,
+        Err(error) => {
+            eprintln!("runlog: {error}");
+            return USAGE.into();
+        }
+    };
+    if json {
+        let text = serde_json::to_string_pretty(&found).unwrap_or_default();
+        println!("{text}");
+        return ExitCode::SUCCESS;
+    }
+    let Some(root) = &found.root else {
+        eprintln!("runlog: {}", ambiguous(&found.candidates));
+        return USAGE.into();
+    };
+    println!("{}", root.display());
+    if !found.exists {
+        eprintln!("runlog: it is not there yet; looked for:");
+        for place in &found.tried {
+            eprintln!("  {place}");
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn find_from(here: &Path) -> Found {
+        let here = here.canonicalize().unwrap();
+        find(&Place { given: None, environment: None, here }).unwrap()
+    }
+
+    fn root(folder: &Path) -> Option<PathBuf> {
+        Some(folder.canonicalize().unwrap())
+    }
+
+    #[test]
+    fn the_nearest_projects_upward_in_the_repository_is_the_root() {
+        let top = tempfile::tempdir().unwrap();
+        let top = top.path();
+        fs::create_dir_all(top.join("repo/.git")).unwrap();
+        fs::create_dir_all(top.join("repo/projects/a/executions")).unwrap();
+        fs::create_dir_all(top.join("repo/src/deep")).unwrap();
+        fs::create_dir_all(top.join("projects/other/executions")).unwrap();
+        assert_eq!(find_from(&top.join("repo/src/deep")).root, root(&top.join("repo/projects")));
+        assert_eq!(find_from(&top.join("repo/projects/a")).root, root(&top.join("repo/projects")));
+    }
+
+    #[test]
+    fn else_it_is_looked_for_below_and_several_are_never_guessed_from() {
+        let top = tempfile::tempdir().unwrap();
+        let top = top.path();
+        fs::create_dir_all(top.join(".git")).unwrap();
+        fs::create_dir_all(top.join("docs")).unwrap();
+        fs::create_dir_all(top.join("apps/backend/projects/a/executions")).unwrap();
+        fs::create_dir_all(top.join("node_modules/x/projects/a/executions")).unwrap();
+        fs::create_dir_all(top.join("a/b/c/projects/too-deep/executions")).unwrap();
+        fs::create_dir_all(top.join("empty/projects")).unwrap();
+        let found = find_from(&top.join("docs"));
+        assert_eq!(found.root, root(&top.join("apps/backend/projects")));
+        assert!(found.exists);
+        fs::create_dir_all(top.join("apps/other/projects/b/executions")).unwrap();
+        let found = find_from(&top.join("docs"));
+        assert_eq!(found.root, None);
+        assert_eq!(found.candidates.len(), 2);
+    }
+
+    #[test]
+    fn none_is_served_as_the_projects_that_may_come() {
+        let top = tempfile::tempdir().unwrap();
+        let found = find_from(top.path());
+        assert_eq!(found.root, Some(top.path().canonicalize().unwrap().join("projects")));
+        assert!(!found.exists);
+        assert!(!found.tried.is_empty());
+    }
+
+    #[test]
+    fn a_config_names_a_folder_below_its_own() {
+        let top = tempfile::tempdir().unwrap();
+        let top = top.path();
+        fs::create_dir_all(top.join("data/runs")).unwrap();
+        fs::create_dir_all(top.join("src")).unwrap();
+        fs::write(top.join(CONFIG), "projects = \"data/runs\"\n[prune]\nmaxAge = \"1d\"\n").unwrap();
+        assert_eq!(find_from(&top.join("src")).root, root(&top.join("data/runs")));
+        std::os::unix::fs::symlink("/", top.join("out")).unwrap();
+        for outside in ["../x", "/tmp", "out/tmp"] {
+            fs::write(top.join(CONFIG), format!("projects = \"{outside}\"")).unwrap();
+            let here = top.canonicalize().unwrap();
+            assert!(find(&Place { given: None, environment: None, here }).is_err(), "{outside}");
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! `runlog serve`: the daemon.
+//!
+//! Section 2 and 3 of the protocol: stdio or a Unix socket, and every way to end within two
+//! seconds: end of input, `exit`, a dead parent, a broken pipe, SIGTERM, SIGINT.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use futures_util::FutureExt;
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use super::root::{self, Found, Place};
+use super::{RootArgs, USAGE};
+use crate::api::Context;
+use crate::api::table::methods;
+use crate::history::{History, Options};
+use crate::session::{End, Kind, Shared};
+use crate::transport::{self, Listener, SocketEnv, SocketPath, Stdin, Stdout};
+
+/// How long connections have to end when the daemon does.
+const END_WITHIN: Duration = Duration::from_millis(1850);
+
+#[derive(Debug, Args)]
+pub(super) struct ServeArgs {
+    #[command(flatten)]
+    root: RootArgs,
+    /// Speak on stdin and stdout; the default
+    #[arg(long, conflicts_with = "socket")]
+    stdio: bool,
+    /// Listen on a Unix socket instead, at PATH or the root's own place
+    #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true)]
+    #[allow(clippy::option_option)] // not given, given, given with a path
+    socket: Option<Option<PathBuf>>,
+    /// Silence after which a queued or running run counts as stale
+    #[arg(long, value_name = "SPAN", default_value = "1h", value_parser = super::duration)]
+    stale_after: Duration,
+}
+
+/// Runs the daemon to its end.
+pub(super) fn run(args: &ServeArgs) -> ExitCode {
+    let found = match find(args.root.projects.as_deref()) {
+        Ok(found) => found,
+        Err(status) => return status,
+    };
+    let Some(folder) = found.root.clone() else {
+        eprintln!("runlog: {}", root::ambiguous(&found.candidates));
+        return USAGE.into();
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error),
+    };
+    let status = runtime.block_on(async {
+        let daemon = Daemon::start(folder, &found, args)?;
+        let status = match &args.socket {
+            None => daemon.stdio().await,
+            Some(path) => daemon.socket(path.as_deref()).await,
+        };
+        daemon.history.end();
+        status
+    });
+    let status = status.unwrap_or_else(|error| {
+        eprintln!("runlog: {error}");
+        1
+    });
+    // a handler that still waits for the disk does not hold up the end
+    runtime.shutdown_background();
+    std::process::exit(status)
+}
+
+fn failed(error: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("runlog: {error}");
+    ExitCode::FAILURE
+}
+
+fn find(given: Option<&Path>) -> Result<Found, ExitCode> {
+    let place = Place::of_process(given).map_err(|error| failed(&error))?;
+    root::find(&place).map_err(|error| {
+        eprintln!("runlog: {error}");
+        ExitCode::from(USAGE)
+    })
+}
+
+struct Daemon {
+    history: Arc<History>,
+    shared: Shared,
+    end: watch::Sender<bool>,
+}
+
+impl Daemon {
+    fn start(folder: PathBuf, found: &Found, args: &ServeArgs) -> Result<Self, String> {
+        if !found.exists {
+            eprintln!(
+                "runlog: there is no {}; serving it as empty until it comes. Looked for:",
+                folder.display()
+            );
+            for place in &found.tried {
+                eprintln!("  {place}");
+            }
+        }
+        let options = Options { stale_after: args.stale_after, ..Options::default() };
+        let history = History::start(folder, options).map_err(|error| error.to_string())?;
+        let context = Arc::new(Context {
+            history: Arc::clone(&history),
+            started: Instant::now(),
+            tried: if found.exists { Vec::new() } else { found.tried.clone() },
+            sessions: AtomicUsize::new(0),
+        });
+        let methods = methods(Arc::clone(&context)).map_err(|error| error.to_string())?;
+        let (end, ending) = watch::channel(false);
+        Self::end_on_signals(end.clone()).map_err(|error| error.to_string())?;
+        let shared = Shared { methods, context, ending, process_ended };
+        Ok(Self { history, shared, end })
+    }
+
+    fn end_on_signals(end: watch::Sender<bool>) -> std::io::Result<()> {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            end.send_replace(true);
+        });
+        Ok(())
+    }
+
+    async fn stdio(&self) -> Result<i32, String> {
+        let input = Stdin::open().map_err(|error| error.to_string())?;
+        let output = Stdout::open().map_err(|error| error.to_string())?;
+        let end = transport::serve(input, output, self.shared.clone(), Kind::Stdio).await;
+        tracing::info!(?end, "the connection ended");
+        Ok(match end {
+            End::Exit { after_shutdown: false } => 1,
+            _ => 0,
+        })
+    }
+
+    async fn socket(&self, path: Option<&Path>) -> Result<i32, String> {
+        let path = socket_path(path, self.history.root())?;
+        let listener = Listener::bind(&path).map_err(|error| error.to_string())?;
+        let ready = json!({
+            "socket": listener.path().display().to_string(),
+            "pid": std::process::id(),
+            "version": env!("CARGO_PKG_VERSION"),
+            "root": self.history.root().display().to_string(),
+        });
+        // whoever started us may not care for the line
+        let _ = super::print(&format!("{ready}\n"));
+        let mut ending = self.shared.ending.clone();
+        let mut sessions = tokio::task::JoinSet::new();
+        let accepted = loop {
+            tokio::select! {
+                _ = ending.wait_for(|ending| *ending) => break Ok(()),
+                stream = listener.accept() => match stream {
+                    Ok(stream) => {
+                        let (reader, writer) = stream.into_split();
+                        sessions.spawn(transport::serve(
+                            reader, writer, self.shared.clone(), Kind::Socket,
+                        ));
+                    }
+                    Err(error) => break Err(format!("the socket is broken: {error}")),
+                },
+                Some(_) = sessions.join_next() => {}
+            }
+        };
+        // new clients find nobody from here on; those that are here get their answers
+        drop(listener);
+        self.end.send_replace(true);
+        let all = async { while sessions.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(END_WITHIN, all).await;
+        accepted.map(|()| 0)
+    }
+}
+
+fn process_ended(pid: u32) -> futures_util::future::BoxFuture<'static, bool> {
+    async move {
+        match transport::process_ended(pid).await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(%error, "the client's process");
+                false
+            }
+        }
+    }
+    .boxed()
+}
+
+fn socket_path(given: Option<&Path>, root: &Path) -> Result<SocketPath, String> {
+    match given {
+        Some(path) => SocketPath::given(path),
+        None => SocketPath::default_for(root, &SocketEnv::of_process()),
+    }
+    .map_err(|error| error.to_string())
+}
+
+/// `runlog socket`.
+pub(super) fn print_socket(given: Option<&Path>) -> ExitCode {
+    let found = match find(given) {
+        Ok(found) => found,
+        Err(status) => return status,
+    };
+    let Some(folder) = found.root else {
+        eprintln!("runlog: {}", root::ambiguous(&found.candidates));
+        return USAGE.into();
+    };
+    match socket_path(None, &folder) {
+        Ok(path) => {
+            println!("{}", path.as_path().display());
+            ExitCode::SUCCESS
+        }
+        Err(error) => failed(&error),
+    }
+}

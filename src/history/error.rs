@@ -1,0 +1,35 @@
+//! What can go wrong with a run, for the one place that turns it into protocol errors.
+
+use crate::model::RunKey;
+use crate::store::{ReadError, RewriteError, WriteError};
+
+/// Why something could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum HistoryError {
+    /// There is no such run.
+    #[error("there is no execution {} in project {}", .0.execution, .0.project)]
+    NotFound(RunKey),
+    /// The file is there, but cannot be given.
+    #[error("the execution's file cannot be read: {0}")]
+    Read(#[from] ReadError),
+    /// The file could not be written or deleted.
+    #[error("the execution's file cannot be written: {0}")]
+    Write(#[from] WriteError),
+    /// The record to save is no record.
+    #[error("the record cannot be stored: {0}")]
+    Record(#[from] RewriteError),
+    /// The record to save is too large.
+    #[error("the record has {size_bytes} bytes; the limit is {limit_bytes}")]
+    TooLarge {
+        /// What it has.
+        size_bytes: u64,
+        /// What it may have.
+        limit_bytes: u64,
+    },
+    /// The first index is still being built.
+    #[error("the index of this project is still being built")]
+    NotReady,
+    /// The daemon is ending.
+    #[error("the daemon is ending")]
+    Ending,
+}

@@ -1,0 +1,336 @@
+//! Looking: comparing files with the index and taking in what differs.
+//!
+//! The second and fourth way through the house. A look at one run reads its file; a look at a
+//! project compares the stamps of its files and reads those that differ; a look at the root
+//! compares the set of projects. Whatever caused a look, its outcome depends on the files alone.
+//!
+//! A listed run that is missing or unreadable is looked at again after [`MOMENT`] before that is
+//! believed: in-place writes and backup-and-rename leave such states for an instant.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use rayon::prelude::*;
+
+use super::{History, Moment, RACY_FOR};
+use crate::index::{Report, ProblemKind, Seen};
+use crate::model::{ExecutionId, Facts, Finding, ProjectId, RunKey, Stamp};
+use crate::store::{Problem, ProblemKind as FolderProblemKind, ReadError};
+use crate::watch::{Mark, Taken};
+
+/// How long a file may be missing or unreadable before that is believed.
+const MOMENT: Duration = Duration::from_millis(50);
+/// How many runs are read and taken in at a time; bounds how long readers wait for the index.
+const BATCH: usize = 256;
+/// From how many runs on reading is spread over threads.
+const MANY: usize = 8;
+
+/// A run to look at, on whose behalf, and whether to believe what is seen.
+struct Look<'a> {
+    key: RunKey,
+    taken: Option<&'a Taken>,
+    believe: bool,
+}
+
+/// What a file showed.
+enum Sight {
+    Seen(Box<Seen>),
+    Missing,
+    Bad(ProblemKind, Option<Stamp>),
+}
+
+/// The path of a run's file below the root.
+pub(super) fn path_of(key: &RunKey) -> String {
+    format!("{}/executions/{}.json", key.project, key.execution)
+}
+
+/// What is wrong inside a record that is listed all the same.
+pub(super) fn kinds_of(facts: &Facts) -> Vec<ProblemKind> {
+    facts
+        .findings
+        .iter()
+        .map(|finding| match finding {
+            Finding::IdMismatch => ProblemKind::IdMismatch,
+            Finding::ProjectMismatch => ProblemKind::ProjectMismatch,
+            Finding::BadCost => ProblemKind::InvalidCost,
+        })
+        .collect()
+}
+
+impl History {
+    /// Looks at what is due, at most a batch of it. Returns whether there was anything.
+    pub fn pass(&self, now: Moment) -> bool {
+        let due = self.dirty.lock().take(now.instant, BATCH);
+        if due.is_empty() {
+            return false;
+        }
+        let mut runs = Vec::new();
+        for taken in &due {
+            match &taken.mark {
+                Mark::Run(key) => runs.push(Look {
+                    key: key.clone(),
+                    taken: Some(taken),
+                    believe: taken.attempt > 0,
+                }),
+                // in the order of the marks: what was hinted first is looked at first
+                other => {
+                    self.settle(std::mem::take(&mut runs), now);
+                    match other {
+                        Mark::Project(id) => self.look_at(id, Some(taken), taken.attempt > 0, now),
+                        Mark::Everything => self.look_at_root(true, taken, now),
+                        _ => self.look_at_root(false, taken, now),
+                    }
+                }
+            }
+        }
+        self.settle(runs, now);
+        let mut dirty = self.dirty.lock();
+        for taken in &due {
+            dirty.done(taken);
+        }
+        drop(dirty);
+        self.looked.send_modify(|count| *count += 1);
+        true
+    }
+
+    /// Compares the projects' folders with what is known of them; `all` looks into every one.
+    fn look_at_root(&self, all: bool, taken: &Taken, now: Moment) {
+        let began = Instant::now();
+        let watcher = self.watcher();
+        if let Some(watcher) = &watcher {
+            watcher.follow_root();
+        }
+        let found = match self.store.projects() {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::warn!(%error, "the root cannot be read");
+                return;
+            }
+        };
+        let fresh = watcher.map_or_else(Vec::new, |watcher| watcher.follow_all(&found.projects));
+        let known: HashSet<ProjectId> = self.index(|index| index.project_ids().into_iter().collect());
+        let there: HashSet<&ProjectId> = found.projects.iter().collect();
+        let gone = known.iter().filter(|id| !there.contains(id));
+        let mut todo: Vec<&ProjectId> = gone.collect();
+        if all {
+            todo.extend(&found.projects);
+        } else {
+            let fresh: HashSet<&ProjectId> = fresh.iter().collect();
+            todo.extend(
+                found.projects.iter().filter(|id| fresh.contains(id) || !known.contains(id)),
+            );
+        }
+        {
+            let mut dirty = self.dirty.lock();
+            for id in todo {
+                dirty.follow_up(taken, Mark::Project(id.clone()), now.instant);
+            }
+        }
+        self.note_folder_problems("", &found.problems, now);
+        if all {
+            *self.rescan.lock() = Some((Instant::now(), began.elapsed()));
+        }
+    }
+
+    /// Makes the folder-level findings below `prefix` equal to `found`.
+    fn note_folder_problems(
+        &self,
+        prefix: &str,
+        found: &[Problem],
+        now: Moment,
+    ) {
+        const OF_FOLDERS: [ProblemKind; 3] = [
+            ProblemKind::NotRegular,
+            ProblemKind::InvalidName,
+            ProblemKind::AbandonedTemporary,
+        ];
+        let mut kinds: HashMap<&str, Vec<ProblemKind>> = HashMap::new();
+        for Problem { path, kind } in found {
+            kinds.entry(path).or_default().push(folder_kind(*kind));
+        }
+        let held = self.index(|index| index.problems.paths(prefix, &OF_FOLDERS));
+        let in_this = |path: &str| !prefix.is_empty() || !path.contains('/');
+        let mut index = self.index.write();
+        for path in held.iter().filter(|path| in_this(path) && !kinds.contains_key(path.as_str())) {
+            index.note_problems(path, &[], now.millis());
+        }
+        for (path, kinds) in kinds {
+            index.note_problems(path, &kinds, now.millis());
+        }
+    }
+
+    /// Watches a project's folders anew if they are others than before, and then looks at it.
+    pub(super) fn look_if_new(&self, project: &ProjectId) {
+        if self.watcher().is_some_and(|watcher| watcher.follow(project)) {
+            self.look_at_project(project, Moment::now());
+        }
+    }
+
+    /// Looks at a project on behalf of a caller who believes what the files show now.
+    pub(super) fn look_at_project(&self, project: &ProjectId, now: Moment) {
+        self.look_at(project, None, true, now);
+    }
+
+    /// Compares the stamps of a project's files with the index and looks at those that differ.
+    fn look_at(&self, project: &ProjectId, taken: Option<&Taken>, believe: bool, now: Moment) {
+        // watched first, then read: what comes between is hinted
+        if let Some(watcher) = self.watcher() {
+            watcher.follow(project);
+        }
+        let mut looks =
+            self.differing(project, now).into_iter().map(|key| Look { key, taken, believe });
+        while self.settle_some(&mut looks, now) > 0 {}
+    }
+
+    /// Looks at the next runs and believes what their files show; how many there were.
+    pub(super) fn look_at_runs(
+        &self,
+        keys: &mut impl Iterator<Item = RunKey>,
+        now: Moment,
+    ) -> usize {
+        self.settle_some(&mut keys.map(|key| Look { key, taken: None, believe: true }), now)
+    }
+
+    fn settle_some<'a>(&self, looks: &mut impl Iterator<Item = Look<'a>>, now: Moment) -> usize {
+        let batch: Vec<_> = looks.take(BATCH).collect();
+        let count = batch.len();
+        self.settle(batch, now);
+        count
+    }
+
+    /// The runs of a project whose files are not as the index has them.
+    pub(super) fn differing(&self, project: &ProjectId, now: Moment) -> Vec<RunKey> {
+        let key = |execution: &ExecutionId| RunKey {
+            project: project.clone(),
+            execution: execution.clone(),
+        };
+        let walk = match self.store.walk(project, now.wall) {
+            Ok(walk) => walk,
+            Err(error) => {
+                tracing::warn!(%error, "a project cannot be read");
+                return Vec::new();
+            }
+        };
+        let mut differing: Vec<RunKey> = Vec::new();
+        self.index(|index| {
+            let there: HashSet<&ExecutionId> = walk.runs.iter().map(|(id, _)| id).collect();
+            for (id, stamp) in &walk.runs {
+                let key = key(id);
+                if index.stamp(&key) != Some((*stamp, false)) {
+                    differing.push(key);
+                }
+            }
+            for id in index.runs_of(project).iter().chain(&index.unlisted_of(project)) {
+                if !there.contains(id) {
+                    differing.push(key(id));
+                }
+            }
+        });
+        self.note_folder_problems(&format!("{project}/"), &walk.problems, now);
+        self.index.write().note_project(project, walk.exists);
+        differing
+    }
+
+    /// Reads runs and takes in what they are, each under its path's lock.
+    fn settle(&self, looks: Vec<Look<'_>>, now: Moment) {
+        let mut rest = looks;
+        while !rest.is_empty() {
+            let (guard, mine, others) = self.locks.lock_free(rest, |look| &look.key);
+            rest = others;
+            let sights: Vec<Sight> = if mine.len() < MANY {
+                mine.iter().map(|look| self.see(&look.key)).collect()
+            } else {
+                mine.par_iter().map(|look| self.see(&look.key)).collect()
+            };
+            let (changes, problems) = self.judge(mine, sights, now);
+            let tick = {
+                let mut index = self.index.write();
+                for (path, kinds) in problems {
+                    index.note_problems(&path, &kinds, now.millis());
+                }
+                index.apply(changes);
+                index.clock().tick
+            };
+            drop(guard);
+            self.tell(tick);
+        }
+    }
+
+    fn see(&self, key: &RunKey) -> Sight {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        let stamp = self.store.stamp(key).ok().flatten();
+        match self.store.scan(key) {
+            Ok(Some(scanned)) => Sight::Seen(Box::new(Seen {
+                stamp: scanned.stamp,
+                version: scanned.version,
+                facts: scanned.facts,
+                racy: scanned.racy,
+            })),
+            Ok(None) => Sight::Missing,
+            Err(error) => Sight::Bad(kind_of(&error), stamp),
+        }
+    }
+
+    /// What to take in of what was seen; what is not believed yet is put back.
+    #[allow(clippy::type_complexity)] // two lists made in one walk
+    fn judge(
+        &self,
+        looks: Vec<Look<'_>>,
+        sights: Vec<Sight>,
+        now: Moment,
+    ) -> (Vec<Report>, Vec<(String, Vec<ProblemKind>)>) {
+        let listed: Vec<bool> =
+            self.index(|index| looks.iter().map(|look| index.contains(&look.key)).collect());
+        let (mut changes, mut problems) = (Vec::new(), Vec::new());
+        let mut dirty = self.dirty.lock();
+        // read after the files were: a file is racy for so long after its reading
+        let read = Instant::now().max(now.instant);
+        for ((look, sight), listed) in looks.into_iter().zip(sights).zip(listed) {
+            let Look { key, taken, believe } = look;
+            let path = path_of(&key);
+            match sight {
+                Sight::Seen(seen) => {
+                    if seen.racy {
+                        dirty.mark_quietly(Mark::Run(key.clone()), read + RACY_FOR);
+                    }
+                    problems.push((path, kinds_of(&seen.facts)));
+                    changes.push(Report::Seen(key, *seen));
+                }
+                Sight::Missing if believe || !listed => {
+                    problems.push((path, Vec::new()));
+                    changes.push(Report::Gone(key));
+                }
+                Sight::Bad(kind, stamp) if believe => {
+                    problems.push((path, vec![kind]));
+                    changes.push(Report::Unlisted(key, stamp));
+                }
+                Sight::Missing | Sight::Bad(..) => match taken {
+                    Some(taken) => dirty.again(taken, Mark::Run(key), now.instant + MOMENT),
+                    None => dirty.mark(Mark::Run(key), now.instant),
+                },
+            }
+        }
+        drop(dirty);
+        (changes, problems)
+    }
+}
+
+fn kind_of(error: &ReadError) -> ProblemKind {
+    match error {
+        ReadError::NotRegular { .. } => ProblemKind::NotRegular,
+        ReadError::NotAnObject { .. } => ProblemKind::NotAnObject,
+        ReadError::Io { .. } => ProblemKind::Unreadable,
+        _ => ProblemKind::Corrupt,
+    }
+}
+
+/// The walk's word for what it found, in the words of `server/problems`.
+fn folder_kind(kind: FolderProblemKind) -> ProblemKind {
+    match kind {
+        FolderProblemKind::InvalidName => ProblemKind::InvalidName,
+        FolderProblemKind::NotRegular => ProblemKind::NotRegular,
+        FolderProblemKind::Unreadable => ProblemKind::Unreadable,
+        FolderProblemKind::AbandonedTemporary => ProblemKind::AbandonedTemporary,
+    }
+}

@@ -1,0 +1,464 @@
+//! The history: the one place where files, index and events meet.
+//!
+//! Everything the protocol answers comes from here, and every mutation passes through here. Reads
+//! of the index never wait for IO. What changes the index is either a save or delete of our own
+//! or a *look*: some part of the files is compared with the index and the differences become
+//! changes (see [`look`]). Events only say where to look.
+//!
+//! Methods whose docs say that they block do file IO and belong on a thread that may block. It
+//! knows neither sessions nor JSON-RPC.
+
+mod error;
+mod locks;
+mod look;
+mod start;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use parking_lot::{Condvar, Mutex, RwLock};
+use tokio::sync::{oneshot, watch};
+
+pub use error::HistoryError;
+pub use start::{Indexing, Progress};
+
+use crate::index::{
+    Change, Report, Clock, Cursor, Filter, From, Index, Instance, Liveness, Page, Problem,
+    ProblemKind, ProjectInfo, Seen, Totals,
+};
+use crate::model::{Millis, ProjectId, RunKey, Summary, Version, extract};
+use crate::store::{Expect, ReadError, Record, Store, rewrite};
+use crate::watch::{Dirty, Health, Hint, Mark, NotifyWatcher, Watcher};
+use locks::PathLocks;
+use start::First;
+
+/// How large a record may be, in bytes: what a frame holds, less room for what is around it.
+pub const RECORD_LIMIT_BYTES: u64 = 63 * 1024 * 1024;
+/// How long a request waits for the first index of its project.
+const READY_WITHIN: Duration = Duration::from_secs(30);
+/// How long the watcher may take to show a cookie before a look at all stamps replaces it.
+const COOKIE_WITHIN: Duration = Duration::from_secs(2);
+/// A file this much older than its reading cannot have changed since without its stamp telling.
+const RACY_FOR: Duration = Duration::from_millis(15);
+
+/// Now, for everything that depends on it.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    /// For waiting.
+    pub instant: Instant,
+    /// For dates.
+    pub wall: SystemTime,
+}
+
+impl Moment {
+    /// The real one.
+    #[must_use]
+    pub fn now() -> Self {
+        Self { instant: Instant::now(), wall: SystemTime::now() }
+    }
+
+    fn millis(self) -> Millis {
+        Millis::from_system(self.wall)
+    }
+}
+
+/// What a history is made with.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Silence after which a queued or running run is stale.
+    pub stale_after: Duration,
+    /// How often all stamps are compared, whatever the events said.
+    pub reconcile_every: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            stale_after: Duration::from_secs(3600),
+            reconcile_every: Duration::from_secs(300),
+        }
+    }
+}
+
+/// What a save did.
+#[derive(Debug, Clone)]
+pub struct Saved {
+    /// The run as it now is.
+    pub summary: Summary,
+    /// Whether there was no file before.
+    pub created: bool,
+    /// The hash of the stored bytes.
+    pub version: Version,
+    /// The state that has it.
+    pub clock: Clock,
+}
+
+/// The history of one root.
+pub struct History {
+    store: Store,
+    index: RwLock<Index>,
+    /// The latest tick, for those who tell changes.
+    ticks: watch::Sender<u64>,
+    locks: PathLocks,
+    dirty: Mutex<Dirty>,
+    /// Somebody marked something, or it is time to end.
+    marked: Condvar,
+    /// Something was looked at.
+    looked: watch::Sender<u64>,
+    watcher: Mutex<Option<Arc<dyn Watcher>>>,
+    cookies: Mutex<HashMap<String, oneshot::Sender<u64>>>,
+    first: Mutex<First>,
+    progress: watch::Sender<Progress>,
+    options: Options,
+    ending: AtomicBool,
+    /// Files opened to be read into the index; a start without changes opens none.
+    reads: AtomicU64,
+    /// When events were last known lost and how long the look that followed took.
+    rescan: Mutex<Option<(Instant, Duration)>>,
+}
+
+impl std::fmt::Debug for History {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("History").field("root", &self.store.root()).finish_non_exhaustive()
+    }
+}
+
+impl History {
+    /// A history of `root` that nobody keeps current yet: [`History::start`] does, tests drive
+    /// [`History::pass`] themselves.
+    #[must_use]
+    pub fn new(root: PathBuf, options: Options) -> Self {
+        let liveness = Liveness { stale_after: options.stale_after };
+        Self {
+            store: Store::new(root),
+            index: RwLock::new(Index::new(Instance::random(), liveness)),
+            ticks: watch::Sender::new(0),
+            locks: PathLocks::default(),
+            dirty: Mutex::new(Dirty::default()),
+            marked: Condvar::new(),
+            looked: watch::Sender::new(0),
+            watcher: Mutex::new(None),
+            cookies: Mutex::new(HashMap::new()),
+            first: Mutex::new(First::default()),
+            progress: watch::Sender::new(Progress::default()),
+            options,
+            ending: AtomicBool::new(false),
+            reads: AtomicU64::new(0),
+            rescan: Mutex::new(None),
+        }
+    }
+
+    /// Watches the root and keeps the index current on a thread of its own, until
+    /// [`History::end`].
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(root: PathBuf, options: Options) -> std::io::Result<Arc<Self>> {
+        let history = Arc::new(Self::new(root, options));
+        let weak = Arc::downgrade(&history);
+        let hints = move |hint| {
+            if let Some(history) = weak.upgrade() {
+                history.hint(hint, Instant::now());
+            }
+        };
+        match NotifyWatcher::start(history.store.root(), hints) {
+            Ok(watcher) => *history.watcher.lock() = Some(Arc::new(watcher)),
+            Err(error) => tracing::warn!(%error, "no file events; polling instead"),
+        }
+        let keeper = Arc::clone(&history);
+        std::thread::Builder::new().name("runlog-keeper".to_owned()).spawn(move || keeper.keep())?;
+        Ok(history)
+    }
+
+    /// Uses `watcher`, which may lose what it likes.
+    pub fn watch_with(&self, watcher: Arc<dyn Watcher>) {
+        *self.watcher.lock() = Some(watcher);
+    }
+
+    /// Stops following the files.
+    pub fn end(&self) {
+        self.ending.store(true, Ordering::Release);
+        // taken so that the keeper is not between its check and its wait
+        drop(self.dirty.lock());
+        self.marked.notify_all();
+    }
+
+    /// The folder whose projects are served.
+    pub fn root(&self) -> &Path {
+        self.store.root()
+    }
+
+    /// Whether the root is there now.
+    pub fn root_exists(&self) -> bool {
+        self.store.exists()
+    }
+
+    /// What the index answers; the closure must not block.
+    fn index<T>(&self, read: impl FnOnce(&Index) -> T) -> T {
+        read(&self.index.read())
+    }
+
+    /// The state that answers given now are true at.
+    pub fn clock(&self) -> Clock {
+        self.index(Index::clock)
+    }
+
+    /// One page of the runs that match.
+    pub fn page(&self, filter: &Filter, from: &From, limit: usize) -> Page {
+        self.index(|index| index.page(filter, from, limit))
+    }
+
+    /// Sums over a project or everything, and the state they are true at.
+    pub fn totals(&self, project: Option<&ProjectId>) -> (Totals, Clock) {
+        self.index(|index| (index.totals(project), index.clock()))
+    }
+
+    /// All projects, and the state they are true at.
+    pub fn projects(&self, empty: bool) -> (Vec<ProjectInfo>, Clock) {
+        self.index(|index| (index.projects(empty), index.clock()))
+    }
+
+    /// How many runs, projects with runs, problems and tombstones there are.
+    pub fn sizes(&self) -> (usize, usize, usize, usize) {
+        self.index(|index| {
+            let projects = index.projects(false).len();
+            (index.runs(), projects, index.problems.len(), index.tombstones())
+        })
+    }
+
+    /// A page of the findings.
+    pub fn problems(
+        &self,
+        project: Option<&ProjectId>,
+        after: Option<&(String, ProblemKind)>,
+        limit: usize,
+    ) -> Vec<Problem> {
+        self.index(|index| index.problems.page(project.map(ProjectId::as_str), after, limit))
+    }
+
+    /// Whether everything after `clock` can be told.
+    pub fn honours(&self, clock: Clock) -> bool {
+        self.index(|index| index.honours(clock))
+    }
+
+    /// The next changes for a reader; `None` if it has missed some and must start over. Also
+    /// gives the index's state then.
+    pub fn changes_after(
+        &self,
+        cursor: &mut Cursor,
+        filter: &Filter,
+        limit: usize,
+        visit: usize,
+    ) -> (Option<Vec<Change>>, Clock) {
+        self.index(|index| {
+            let found = index
+                .follows(cursor)
+                .then(|| index.changes_after(cursor, filter, limit, visit));
+            (found, index.clock())
+        })
+    }
+
+    /// Tells each new tick; late readers see only the latest.
+    pub fn ticks(&self) -> watch::Receiver<u64> {
+        self.ticks.subscribe()
+    }
+
+    /// The watcher's health; `None` where there is no watcher.
+    pub fn health(&self) -> Option<Health> {
+        self.watcher().map(|watcher| watcher.health())
+    }
+
+    fn watcher(&self) -> Option<Arc<dyn Watcher>> {
+        self.watcher.lock().clone()
+    }
+
+    /// How many files were opened to be read into the index.
+    pub fn files_read(&self) -> u64 {
+        self.reads.load(Ordering::Relaxed)
+    }
+
+    /// One record as its file holds it. Blocks.
+    ///
+    /// # Errors
+    /// [`HistoryError::NotFound`] and [`HistoryError::Read`].
+    pub fn get(&self, key: &RunKey) -> Result<Record, HistoryError> {
+        self.store
+            .read(key, RECORD_LIMIT_BYTES)?
+            .ok_or_else(|| HistoryError::NotFound(key.clone()))
+    }
+
+    /// Stores `execution` durably, in the form that Node would give it. Blocks.
+    ///
+    /// # Errors
+    /// All but [`HistoryError::NotFound`]; the file is untouched then.
+    pub fn save(
+        &self,
+        key: &RunKey,
+        execution: &str,
+        expect: &Expect,
+    ) -> Result<Saved, HistoryError> {
+        let text = rewrite::pretty(execution)?;
+        let size_bytes = text.len() as u64;
+        if size_bytes > RECORD_LIMIT_BYTES {
+            let limit_bytes = RECORD_LIMIT_BYTES;
+            return Err(HistoryError::TooLarge { size_bytes, limit_bytes });
+        }
+        let guard = self.locks.lock(key);
+        let saved = self.store.save(key, &text, expect)?;
+        let facts = extract::extract(&text[..], key)
+            .map_err(|error| ReadError::of_extract(key, error))?;
+        drop(text);
+        let seen = Seen { stamp: saved.stamp, version: saved.version, facts, racy: true };
+        let kinds = look::kinds_of(&seen.facts);
+        let (summary, clock) = {
+            let mut index = self.index.write();
+            index.note_problems(&look::path_of(key), &kinds, Moment::now().millis());
+            index.apply(vec![Report::Seen(key.clone(), seen)]);
+            (index.summary_of(key), index.clock())
+        };
+        self.tell(clock.tick);
+        // whoever wrote between our rename and now is found by this
+        self.mark_quietly(Mark::Run(key.clone()), Instant::now() + RACY_FOR);
+        drop(guard);
+        self.look_if_new(&key.project);
+        let summary = summary.ok_or_else(|| HistoryError::NotFound(key.clone()))?;
+        Ok(Saved { summary, created: saved.created, version: saved.version, clock })
+    }
+
+    /// Deletes one run's file; whether there was one. Blocks.
+    ///
+    /// # Errors
+    /// [`HistoryError::Write`].
+    pub fn delete(&self, key: &RunKey) -> Result<(bool, Clock), HistoryError> {
+        let guard = self.locks.lock(key);
+        let deleted = self.store.delete(key)?;
+        let clock = {
+            let mut index = self.index.write();
+            index.note_problems(&look::path_of(key), &[], Moment::now().millis());
+            index.apply(vec![Report::Gone(key.clone())]);
+            index.clock()
+        };
+        self.tell(clock.tick);
+        self.mark_quietly(Mark::Run(key.clone()), Instant::now() + RACY_FOR);
+        drop(guard);
+        Ok((deleted, clock))
+    }
+
+    /// Deletes every `*.json` of a project; how many there were. Blocks.
+    ///
+    /// # Errors
+    /// [`HistoryError::Write`]; some may have been deleted by then, and the index knows.
+    pub fn delete_all(&self, project: &ProjectId) -> Result<(u64, Clock), HistoryError> {
+        let deleted = self.store.delete_all(project);
+        // everything that is gone now, whoever deleted it
+        self.look_at_project(project, Moment::now());
+        let mut deleted = deleted?;
+        match deleted.failures.pop() {
+            Some(failure) => Err(failure.into()),
+            None => Ok((deleted.count, self.clock())),
+        }
+    }
+
+    fn tell(&self, tick: u64) {
+        self.ticks.send_if_modified(|held| {
+            let newer = *held < tick;
+            *held = tick.max(*held);
+            newer
+        });
+    }
+
+    fn mark(&self, mark: Mark, now: Instant) {
+        self.dirty.lock().mark(mark, now);
+        self.marked.notify_all();
+    }
+
+    fn mark_quietly(&self, mark: Mark, due: Instant) {
+        self.dirty.lock().mark_quietly(mark, due);
+        self.marked.notify_all();
+    }
+
+    /// Takes a hint from the watcher.
+    pub fn hint(&self, hint: Hint, now: Instant) {
+        match hint {
+            Hint::Run(key) => self.mark(Mark::Run(key), now),
+            Hint::Project(id) => self.mark(Mark::Project(id), now),
+            Hint::Root => self.mark(Mark::Root, now),
+            Hint::Everything => {
+                // a look at everything as often as it can be done would leave time for nothing
+                // else: rest at least as long as the last one took
+                let rest = self.rescan.lock().map_or(now, |(ended, took)| ended + took);
+                self.mark(Mark::Everything, now.max(rest));
+            }
+            Hint::Cookie(name) => {
+                let ticket = self.dirty.lock().ticket();
+                if let Some(waiting) = self.cookies.lock().remove(&name) {
+                    let _ = waiting.send(ticket);
+                }
+            }
+        }
+    }
+
+    /// Returns when everything done to the files before the call is in the index.
+    ///
+    /// # Errors
+    /// [`HistoryError::NotReady`] after 30 s, [`HistoryError::Ending`].
+    pub async fn sync(self: &Arc<Self>) -> Result<(), HistoryError> {
+        let deadline = tokio::time::Instant::now() + READY_WITHIN;
+        let ticket = match self.cookie().await {
+            Some(ticket) => ticket,
+            None => {
+                let mut dirty = self.dirty.lock();
+                dirty.mark(Mark::Everything, Instant::now());
+                let ticket = dirty.ticket();
+                drop(dirty);
+                self.marked.notify_all();
+                ticket
+            }
+        };
+        let mut looked = self.looked.subscribe();
+        loop {
+            looked.borrow_and_update();
+            if self.dirty.lock().settled(ticket) {
+                return Ok(());
+            }
+            if self.ending.load(Ordering::Acquire) {
+                return Err(HistoryError::Ending);
+            }
+            tokio::time::timeout_at(deadline, looked.changed())
+                .await
+                .map_err(|_| HistoryError::NotReady)?
+                .map_err(|_| HistoryError::Ending)?;
+        }
+    }
+
+    /// Sends a cookie through the watcher; the ticket of everything that was hinted before it.
+    async fn cookie(self: &Arc<Self>) -> Option<u64> {
+        if !self.watcher()?.health().complete() {
+            return None;
+        }
+        let history = Arc::clone(self);
+        let made = tokio::task::spawn_blocking(move || {
+            let cookie = history.store.new_cookie_name();
+            let (send, receive) = oneshot::channel();
+            history.cookies.lock().insert(cookie.clone(), send);
+            let made = history.store.cookie(&cookie);
+            if made.is_err() {
+                history.cookies.lock().remove(&cookie);
+            }
+            made.map(|held| (held, cookie, receive)).ok()
+        })
+        .await
+        .ok()??;
+        let (held, name, receive) = made;
+        let seen = tokio::time::timeout(COOKIE_WITHIN, receive).await;
+        self.cookies.lock().remove(&name);
+        drop(held);
+        if seen.is_err() {
+            tracing::warn!("the watcher did not show a cookie in time; comparing all stamps");
+        }
+        seen.ok()?.ok()
+    }
+}

@@ -1,0 +1,237 @@
+//! The first index, and the thread that keeps it current from then on.
+//!
+//! The fourth way through the house. Projects are read one after the other; one that somebody
+//! asks for comes first, also in the middle of another. Requests wait for what they need
+//! (section 4 of the protocol) and see how far it has come.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::{History, HistoryError, Moment, READY_WITHIN};
+use crate::model::ProjectId;
+use crate::watch::Mark;
+
+/// How often stamps are compared where no events come.
+const POLL_EVERY: Duration = Duration::from_secs(2);
+/// Comparing all stamps may take at most this part of the time.
+const RECONCILE_SHARE: u32 = 500;
+
+/// How far the index is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Indexing {
+    /// Files are being read for the first time.
+    #[default]
+    Scanning,
+    /// What a snapshot held is being compared with the files.
+    #[allow(dead_code)] // part of the contract; snapshots come with the scale issue
+    Verifying,
+    /// The index follows the files.
+    Ready,
+}
+
+/// How far the first index has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
+pub struct Progress {
+    /// scanning, verifying or ready.
+    pub state: Indexing,
+    /// Files looked at.
+    pub done: usize,
+    /// Files found so far.
+    pub total: usize,
+}
+
+/// What is left of the first index.
+#[derive(Debug, Default)]
+pub(super) struct First {
+    /// The projects have been found.
+    begun: bool,
+    /// Projects that somebody waits for.
+    wanted: VecDeque<ProjectId>,
+    /// Projects not yet begun.
+    queue: VecDeque<ProjectId>,
+    /// Projects not yet whole.
+    unfinished: HashSet<ProjectId>,
+}
+
+impl First {
+    fn ready(&self, project: Option<&ProjectId>) -> bool {
+        self.begun
+            && match project {
+                Some(id) => !self.unfinished.contains(id),
+                None => self.unfinished.is_empty(),
+            }
+    }
+}
+
+impl History {
+    /// Keeps the index current until the daemon ends.
+    pub(super) fn keep(self: Arc<Self>) {
+        self.begin(Moment::now());
+        let mut reconciled = Instant::now();
+        while !self.ending.load(Ordering::Acquire) {
+            if self.pass(Moment::now()) || self.first_step() {
+                continue;
+            }
+            let every = match self.health() {
+                Some(health) if health.complete() => self.options.reconcile_every,
+                _ => POLL_EVERY,
+            };
+            let cost = self.rescan.lock().map_or(Duration::ZERO, |(_, took)| took);
+            let reconcile = reconciled + every.max(cost * RECONCILE_SHARE);
+            let mut dirty = self.dirty.lock();
+            let now = Instant::now();
+            if now >= reconcile {
+                dirty.mark_quietly(Mark::Everything, now);
+                reconciled = now;
+                continue;
+            }
+            let due = dirty.next_due().map_or(reconcile, |due| due.min(reconcile));
+            if due > now && !self.ending.load(Ordering::Acquire) {
+                self.marked.wait_until(&mut dirty, due);
+            }
+        }
+        self.looked.send_modify(|count| *count += 1);
+    }
+
+    /// Sweeps what an earlier daemon left, sets the watches and finds the projects.
+    pub fn begin(&self, now: Moment) {
+        match self.store.sweep() {
+            Ok(swept) => {
+                for failure in swept.failures {
+                    tracing::warn!(%failure, "an abandoned file could not be removed");
+                }
+            }
+            Err(error) => tracing::warn!(%error, "abandoned files were not looked for"),
+        }
+        let watcher = self.watcher();
+        if let Some(watcher) = &watcher {
+            watcher.follow_root();
+        }
+        let projects = match self.store.projects() {
+            Ok(found) => found.projects,
+            Err(error) => {
+                tracing::warn!(%error, "the root cannot be read");
+                Vec::new()
+            }
+        };
+        if let Some(watcher) = watcher {
+            watcher.follow_all(&projects);
+        }
+        {
+            let mut first = self.first.lock();
+            first.unfinished = projects.iter().cloned().collect();
+            first.queue = projects.into();
+            first.begun = true;
+        }
+        // finds the folder-level problems, and what came since
+        self.mark(Mark::Root, now.instant);
+        self.progress.send_modify(|_| {});
+    }
+
+    /// Reads one project for the first time, the most wanted one. Returns whether there was one.
+    pub fn first_step(&self) -> bool {
+        let next = {
+            let mut first = self.first.lock();
+            let wanted = loop {
+                let Some(id) = first.wanted.pop_front() else { break None };
+                if let Some(at) = first.queue.iter().position(|queued| *queued == id) {
+                    first.queue.remove(at);
+                    break Some(id);
+                }
+            };
+            wanted.or_else(|| first.queue.pop_front())
+        };
+        if let Some(project) = next {
+            self.first_look(&project);
+            return true;
+        }
+        let ready = self.first.lock().ready(None);
+        self.progress.send_if_modified(|progress| {
+            let turned = ready && progress.state != Indexing::Ready;
+            if turned {
+                progress.state = Indexing::Ready;
+                tracing::info!(runs = progress.done, "the index is ready");
+            }
+            turned
+        });
+        false
+    }
+
+    fn first_look(&self, project: &ProjectId) {
+        let differing = self.differing(project, Moment::now());
+        self.progress.send_modify(|progress| progress.total += differing.len());
+        let mut differing = differing.into_iter();
+        loop {
+            let now = Moment::now();
+            let count = self.look_at_runs(&mut differing, now);
+            if count == 0 || self.ending.load(Ordering::Acquire) {
+                break;
+            }
+            self.progress.send_modify(|progress| progress.done += count);
+            // what changes meanwhile, and what somebody waits for, does not wait for the rest
+            self.pass(now);
+            if !self.first.lock().wanted.is_empty() {
+                self.first_wanted();
+            }
+        }
+        self.first.lock().unfinished.remove(project);
+        self.progress.send_modify(|_| {});
+    }
+
+    /// Reads the projects that somebody waits for and that nobody has begun.
+    fn first_wanted(&self) {
+        loop {
+            let wanted = {
+                let mut first = self.first.lock();
+                let Some(id) = first.wanted.pop_front() else { return };
+                let queued = first.queue.iter().position(|queued| *queued == id);
+                queued.and_then(|at| first.queue.remove(at))
+            };
+            if let Some(project) = wanted {
+                self.first_look(&project);
+            }
+        }
+    }
+
+    /// How far the first index has come, and every step from there.
+    pub fn progress(&self) -> tokio::sync::watch::Receiver<Progress> {
+        self.progress.subscribe()
+    }
+
+    /// Whether the first index has a project, or everything.
+    pub fn is_ready(&self, project: Option<&ProjectId>) -> bool {
+        self.first.lock().ready(project)
+    }
+
+    /// Returns when the first index has the project, or everything; asks for it to come first.
+    ///
+    /// # Errors
+    /// [`HistoryError::NotReady`] after 30 s, [`HistoryError::Ending`].
+    pub async fn ready(&self, project: Option<&ProjectId>) -> Result<(), HistoryError> {
+        if self.is_ready(project) {
+            return Ok(());
+        }
+        let mut progress = self.progress.subscribe();
+        if let Some(id) = project {
+            self.first.lock().wanted.push_back(id.clone());
+            self.marked.notify_all();
+        }
+        let deadline = tokio::time::Instant::now() + READY_WITHIN;
+        while !self.is_ready(project) {
+            if self.ending.load(Ordering::Acquire) {
+                return Err(HistoryError::Ending);
+            }
+            tokio::time::timeout_at(deadline, progress.changed())
+                .await
+                .map_err(|_| HistoryError::NotReady)?
+                .map_err(|_| HistoryError::Ending)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,488 @@
+//! What is known of all runs, in memory.
+//!
+//! The index is fed with what was read and answers by structure: newest-first orders, totals and
+//! counts are kept through every change, for everything and for each project, whole and by
+//! status. It gives each change the next tick and tells what changed after one (sections 4 and 5
+//! of the protocol). It does no IO and knows no lock; time comes in as a parameter.
+//!
+//! **Invariant:** after any changes, its answers are those of an index built anew from the same
+//! runs. The property tests below hold this.
+
+mod changes;
+mod clock;
+mod order;
+mod problems;
+mod query;
+mod row;
+mod totals;
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
+
+use hashbrown::HashTable;
+
+pub use changes::{Changes, Cursor, RING};
+pub use clock::{Clock, Instance};
+pub use problems::{Problem, ProblemKind, Problems};
+pub use query::{Change, Changed, Filter, From, Key, Page, ProjectInfo};
+pub use row::{Place, Rows, Seen};
+pub use totals::Totals;
+
+use order::{Order, RowPlaces};
+use row::{Row, STATUS_OTHER};
+
+use crate::model::{ExecutionId, Millis, ProjectId, RunKey, Stamp};
+
+/// What is known of one set of runs: all of them, or a project's.
+#[derive(Debug, Default)]
+struct Scope {
+    all: Order,
+    /// By status number; strings that the engine does not write are in `other`.
+    by_status: [Order; 8],
+    other: HashMap<Box<str>, Order>,
+    totals: Totals,
+}
+
+#[derive(Debug)]
+struct Project {
+    id: ProjectId,
+    scope: Scope,
+    /// Whether the folder is there; a project without runs is known only while it is.
+    on_disk: bool,
+    /// Files that are no records, as they were when that was found.
+    unlisted: HashMap<ExecutionId, Stamp>,
+}
+
+/// What happened to one run, as the files tell.
+#[derive(Debug, Clone)]
+pub enum Report {
+    /// The file was read.
+    Seen(RunKey, Seen),
+    /// There is no such file.
+    Gone(RunKey),
+    /// There is such a file, but it is no record; with its stamp if it has one.
+    Unlisted(RunKey, Option<Stamp>),
+}
+
+/// When a touched file of a live run is worth telling.
+#[derive(Debug, Clone, Copy)]
+pub struct Liveness {
+    /// Silence after which a queued or running run is stale.
+    pub stale_after: Duration,
+}
+
+impl Liveness {
+    /// A heartbeat is told at most this often: a tenth of the time after which a run is stale.
+    fn beat_ns(self) -> i64 {
+        i64::try_from(self.stale_after.as_nanos() / 10).unwrap_or(i64::MAX)
+    }
+}
+
+/// The index.
+#[derive(Debug)]
+pub struct Index {
+    instance: Instance,
+    liveness: Liveness,
+    rows: Rows,
+    projects: Vec<Option<Project>>,
+    project_numbers: HashMap<ProjectId, u32>,
+    vacant_projects: Vec<u32>,
+    by_key: HashTable<u32>,
+    hasher: RandomState,
+    everything: Scope,
+    changes: Changes,
+    /// The modification time last told of each live run that was touched since it was saved.
+    beats: HashMap<u32, i64>,
+    /// What is wrong with files and folders.
+    pub problems: Problems,
+}
+
+/// One of the orders of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct OrderName {
+    project: Option<u32>,
+    status: Option<(u8, Box<str>)>,
+}
+
+impl Index {
+    /// An empty index in a new life.
+    #[must_use]
+    pub fn new(instance: Instance, liveness: Liveness) -> Self {
+        Self {
+            instance,
+            liveness,
+            rows: Rows::default(),
+            projects: Vec::new(),
+            project_numbers: HashMap::new(),
+            vacant_projects: Vec::new(),
+            by_key: HashTable::new(),
+            hasher: RandomState::new(),
+            everything: Scope::default(),
+            changes: Changes::new(0),
+            beats: HashMap::new(),
+            problems: Problems::default(),
+        }
+    }
+
+    /// An index whose memory of changes is short, for tests.
+    #[cfg(test)]
+    fn forgetful(instance: Instance, liveness: Liveness, ring: usize, tombstones: usize) -> Self {
+        let mut index = Self::new(instance, liveness);
+        index.changes = Changes::with_limits(0, ring, tombstones);
+        index
+    }
+
+    /// The state that answers given now are true at.
+    #[must_use]
+    pub fn clock(&self) -> Clock {
+        Clock { instance: self.instance, tick: self.changes.now() }
+    }
+
+    /// How many runs there are.
+    #[must_use]
+    pub fn runs(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// How many deletions are remembered.
+    #[must_use]
+    pub fn tombstones(&self) -> usize {
+        self.changes.tombstones()
+    }
+
+    fn name(&self, project: u32) -> &str {
+        self.project(project).map_or("", |project| project.id.as_str())
+    }
+
+    fn project(&self, number: u32) -> Option<&Project> {
+        self.projects.get(number as usize)?.as_ref()
+    }
+
+    fn project_of(&self, id: &ProjectId) -> Option<&Project> {
+        self.project(*self.project_numbers.get(id)?)
+    }
+
+    fn hash(&self, project: &str, id: &str) -> u64 {
+        self.hasher.hash_one((project, id))
+    }
+
+    fn find(&self, key: &RunKey) -> Option<u32> {
+        let (project, id) = (key.project.as_str(), key.execution.as_str());
+        self.by_key
+            .find(self.hash(project, id), |&number| {
+                self.rows
+                    .get(number)
+                    .is_some_and(|row| row.id() == id && self.name(row.project) == project)
+            })
+            .copied()
+    }
+
+    fn row(&self, key: &RunKey) -> Option<&Row> {
+        self.rows.get(self.find(key)?)
+    }
+
+    /// Whether the run is listed.
+    #[must_use]
+    pub fn contains(&self, key: &RunKey) -> bool {
+        self.find(key).is_some()
+    }
+
+    /// The stamp of a file when it was last read, listed or not, and whether it must be read
+    /// again before that stamp proves anything.
+    #[must_use]
+    pub fn stamp(&self, key: &RunKey) -> Option<(Stamp, bool)> {
+        if let Some(row) = self.row(key) {
+            return Some((row.stamp, row.is_racy()));
+        }
+        let unlisted = &self.project_of(&key.project)?.unlisted;
+        unlisted.get(&key.execution).map(|stamp| (*stamp, false))
+    }
+
+    /// The files of a project that are no records.
+    #[must_use]
+    pub fn unlisted_of(&self, project: &ProjectId) -> Vec<ExecutionId> {
+        self.project_of(project)
+            .map(|project| project.unlisted.keys().cloned().collect())
+            .unwrap_or_default()
+    }
+
+    /// Every run of a project, in list order.
+    #[must_use]
+    pub fn runs_of(&self, project: &ProjectId) -> Vec<ExecutionId> {
+        let Some(project) = self.project_of(project) else { return Vec::new() };
+        (0..project.scope.all.len())
+            .filter_map(|position| project.scope.all.at(position))
+            .filter_map(|number| ExecutionId::parse(self.rows.get(number)?.id()).ok())
+            .collect()
+    }
+
+    /// Every project that has runs or a folder.
+    #[must_use]
+    pub fn project_ids(&self) -> Vec<ProjectId> {
+        self.projects.iter().flatten().map(|project| project.id.clone()).collect()
+    }
+
+    /// Notes that a project's folder is there, or is not.
+    pub fn note_project(&mut self, id: &ProjectId, on_disk: bool) {
+        if on_disk {
+            let number = self.intern(id);
+            if let Some(Some(project)) = self.projects.get_mut(number as usize) {
+                project.on_disk = true;
+            }
+        } else if let Some(&number) = self.project_numbers.get(id) {
+            if let Some(Some(project)) = self.projects.get_mut(number as usize) {
+                project.on_disk = false;
+            }
+            self.forget_if_empty(number);
+        }
+    }
+
+    fn intern(&mut self, id: &ProjectId) -> u32 {
+        if let Some(&number) = self.project_numbers.get(id) {
+            return number;
+        }
+        let project = Project {
+            id: id.clone(),
+            scope: Scope::default(),
+            on_disk: false,
+            unlisted: HashMap::new(),
+        };
+        let number = if let Some(number) = self.vacant_projects.pop() {
+            self.projects[number as usize] = Some(project);
+            number
+        } else {
+            self.projects.push(Some(project));
+            u32::try_from(self.projects.len() - 1).unwrap_or(u32::MAX)
+        };
+        self.project_numbers.insert(id.clone(), number);
+        number
+    }
+
+    fn forget_if_empty(&mut self, number: u32) {
+        let Some(project) = self.project(number) else { return };
+        if !project.on_disk && project.scope.all.len() == 0 && project.unlisted.is_empty() {
+            self.project_numbers.remove(&project.id.clone());
+            self.projects[number as usize] = None;
+            self.vacant_projects.push(number);
+        }
+    }
+
+    /// Takes in what was found of some runs. Every change that clients must hear of gets a tick;
+    /// returns how many did.
+    ///
+    /// A run may occur once in `batch`. Costs a few microseconds a run, and for more than a few
+    /// runs one copy of every order that is touched (four bytes a run).
+    pub fn apply(&mut self, batch: Vec<Report>) -> u64 {
+        let before = self.changes.now();
+        let mut gone: HashMap<OrderName, Vec<u32>> = HashMap::new();
+        let mut come: HashMap<OrderName, Vec<u32>> = HashMap::new();
+        // Orders are searched by the places that rows have, so whatever leaves an order leaves
+        // it before its row changes: first pass out, second pass in.
+        let mut fresh: Vec<(Option<u32>, RunKey, Row)> = Vec::new();
+        let mut dead: Vec<(u32, RunKey)> = Vec::new();
+        for change in batch {
+            match change {
+                Report::Gone(key) => {
+                    self.note_unlisted(&key, None);
+                    if let Some(number) = self.find(&key) {
+                        self.leave(number, &mut gone);
+                        dead.push((number, key));
+                    }
+                }
+                Report::Unlisted(key, stamp) => {
+                    self.note_unlisted(&key, Some(stamp.unwrap_or_default()));
+                    if let Some(number) = self.find(&key) {
+                        self.leave(number, &mut gone);
+                        dead.push((number, key));
+                    }
+                }
+                Report::Seen(key, seen) => {
+                    self.note_unlisted(&key, None);
+                    let held = self.find(&key);
+                    if let Some(number) = held
+                        && self.rows.get(number).is_some_and(|row| row.version == seen.version)
+                    {
+                        self.touch(number, &key, &seen);
+                        continue;
+                    }
+                    let project = self.intern(&key.project);
+                    let row = Row::new(project, &key.execution, &seen);
+                    if let Some(number) = held {
+                        self.leave(number, &mut gone);
+                    }
+                    fresh.push((held, key, row));
+                }
+            }
+        }
+        self.reorder(gone, true);
+        for (number, key) in dead {
+            let hash = self.hash(key.project.as_str(), key.execution.as_str());
+            if let Ok(entry) = self.by_key.find_entry(hash, |&held| held == number) {
+                entry.remove();
+            }
+            let project = self.rows.get(number).map(|row| row.project);
+            self.rows.remove(number);
+            self.beats.remove(&number);
+            self.changes.removed(key, self.rows.len());
+            if let Some(project) = project {
+                self.forget_if_empty(project);
+            }
+        }
+        for (held, key, mut row) in fresh {
+            // an emptied project may have been forgotten just now
+            row.project = self.intern(&key.project);
+            row.set_created(held.is_none());
+            let number = if let Some(number) = held {
+                if let Some(slot) = self.rows.get_mut(number) {
+                    *slot = row;
+                }
+                self.beats.remove(&number);
+                number
+            } else {
+                let number = self.rows.insert(row);
+                let hash = self.hash(key.project.as_str(), key.execution.as_str());
+                let Self { by_key, hasher, rows, projects, .. } = self;
+                by_key.insert_unique(hash, number, |&number| {
+                    let Some(row) = rows.get(number) else { return 0 };
+                    let project = projects.get(row.project as usize).and_then(Option::as_ref);
+                    hasher.hash_one((project.map_or("", |p| p.id.as_str()), row.id()))
+                });
+                number
+            };
+            let tick = self.changes.saved(number, &key, self.rows.len());
+            if let Some(row) = self.rows.get_mut(number) {
+                row.tick = tick;
+            }
+            self.enter(number, &mut come);
+        }
+        self.reorder(come, false);
+        self.changes.now() - before
+    }
+
+    fn note_unlisted(&mut self, key: &RunKey, stamp: Option<Stamp>) {
+        if let Some(stamp) = stamp {
+            let number = self.intern(&key.project);
+            if let Some(Some(project)) = self.projects.get_mut(number as usize) {
+                project.unlisted.insert(key.execution.clone(), stamp);
+            }
+        } else if let Some(&number) = self.project_numbers.get(&key.project)
+            && let Some(Some(project)) = self.projects.get_mut(number as usize)
+            && project.unlisted.remove(&key.execution).is_some()
+        {
+            self.forget_if_empty(number);
+        }
+    }
+
+    /// Takes in that a file was read again and held the same bytes. That is a change only for a
+    /// live run, as a heartbeat, and not too often.
+    fn touch(&mut self, number: u32, key: &RunKey, seen: &Seen) {
+        let runs = self.rows.len();
+        let Some(row) = self.rows.get_mut(number) else { return };
+        let told = self.beats.get(&number).copied().unwrap_or(row.stamp.mtime_ns);
+        row.stamp = seen.stamp;
+        row.set_racy(seen.racy);
+        if !row.beats() || told == seen.stamp.mtime_ns {
+            return;
+        }
+        // a clock set back is a change as well: a stale run may be so no more, or now be one
+        if seen.stamp.mtime_ns.saturating_sub(told).saturating_abs() < self.liveness.beat_ns() {
+            self.beats.entry(number).or_insert(told);
+            return;
+        }
+        self.beats.insert(number, seen.stamp.mtime_ns);
+        row.set_created(false);
+        let tick = self.changes.saved(number, key, runs);
+        if let Some(row) = self.rows.get_mut(number) {
+            row.tick = tick;
+        }
+    }
+
+    fn order_names(&self, number: u32) -> [OrderName; 4] {
+        let row = self.rows.get(number);
+        let project = row.map(|row| row.project);
+        let status = row.map(|row| {
+            let text = match row.status() {
+                STATUS_OTHER => row.status_text().unwrap_or("").into(),
+                _ => Box::from(""),
+            };
+            (row.status(), text)
+        });
+        [
+            OrderName { project: None, status: None },
+            OrderName { project: None, status: status.clone() },
+            OrderName { project, status: None },
+            OrderName { project, status },
+        ]
+    }
+
+    fn leave(&mut self, number: u32, gone: &mut HashMap<OrderName, Vec<u32>>) {
+        for name in self.order_names(number) {
+            gone.entry(name).or_default().push(number);
+        }
+        let Self { rows, projects, everything, .. } = self;
+        let Some(row) = rows.get(number) else { return };
+        everything.totals.remove(row);
+        if let Some(Some(project)) = projects.get_mut(row.project as usize) {
+            project.scope.totals.remove(row);
+        }
+    }
+
+    fn enter(&mut self, number: u32, come: &mut HashMap<OrderName, Vec<u32>>) {
+        for name in self.order_names(number) {
+            come.entry(name).or_default().push(number);
+        }
+        let Self { rows, projects, everything, .. } = self;
+        let Some(row) = rows.get(number) else { return };
+        everything.totals.add(row);
+        if let Some(Some(project)) = projects.get_mut(row.project as usize) {
+            project.scope.totals.add(row);
+        }
+    }
+
+    fn reorder(&mut self, changed: HashMap<OrderName, Vec<u32>>, out: bool) {
+        for (name, numbers) in changed {
+            // taken out while it is changed, because its rows' places need the rest of the index
+            let Some(mut order) = self.order_mut(&name).map(std::mem::take) else { continue };
+            let places = RowPlaces { rows: &self.rows, name: |project| self.name(project) };
+            if out {
+                order.change(&numbers, Vec::new(), &places);
+            } else {
+                order.change(&[], numbers, &places);
+            }
+            let empty = order.len() == 0;
+            if let Some(slot) = self.order_mut(&name) {
+                *slot = order;
+            }
+            if let Some((STATUS_OTHER, text)) = &name.status
+                && empty
+                && let Some(scope) = self.scope_mut(name.project)
+            {
+                scope.other.remove(text);
+            }
+        }
+    }
+
+    fn scope_mut(&mut self, project: Option<u32>) -> Option<&mut Scope> {
+        match project {
+            None => Some(&mut self.everything),
+            Some(number) => {
+                self.projects.get_mut(number as usize)?.as_mut().map(|project| &mut project.scope)
+            }
+        }
+    }
+
+    fn order_mut(&mut self, name: &OrderName) -> Option<&mut Order> {
+        let scope = self.scope_mut(name.project)?;
+        match &name.status {
+            None => Some(&mut scope.all),
+            Some((STATUS_OTHER, text)) => Some(scope.other.entry(text.clone()).or_default()),
+            Some((code, _)) => scope.by_status.get_mut(usize::from(*code)),
+        }
+    }
+
+    /// Notes what is wrong with one file or folder, and only that.
+    pub fn note_problems(&mut self, path: &str, kinds: &[ProblemKind], now: Millis) {
+        self.problems.set(path, kinds, now);
+    }
+}

@@ -1,0 +1,168 @@
+//! Rows in list order, kept sorted through every change.
+//!
+//! A list's first row is the newest, and most changes happen to the newest: the array is kept in
+//! the *reverse* of list order, so that they happen near its end, where an insert moves little.
+//! A bulk change builds the array once more beside it and swaps it in.
+
+use std::cmp::Ordering;
+
+use super::row::{Place, Rows};
+
+/// How many single inserts and removals are dearer than one rebuilding.
+const FEW: usize = 8;
+
+/// Row numbers, oldest first. The caller's `place_of` must give every row in here the place it
+/// had when it came in.
+#[derive(Debug, Default)]
+pub struct Order {
+    numbers: Vec<u32>,
+}
+
+/// Finds a row's place; the projects' names live beside the rows.
+pub trait Places {
+    /// The place of row `number`.
+    fn place(&self, number: u32) -> Place<'_>;
+}
+
+impl Order {
+    /// How many rows are in it.
+    pub fn len(&self) -> usize {
+        self.numbers.len()
+    }
+
+    /// The row at list position `position` (0 is the newest).
+    pub fn at(&self, position: usize) -> Option<u32> {
+        let last = self.numbers.len().checked_sub(1)?;
+        self.numbers.get(last.checked_sub(position)?).copied()
+    }
+
+    /// How many rows stand before `place` in list order, or at it too if `inclusive`.
+    pub fn rank(&self, place: &Place<'_>, inclusive: bool, places: &impl Places) -> usize {
+        // the array's tail is what stands before in list order
+        let split = self.numbers.partition_point(|&number| match places.place(number).cmp(place) {
+            Ordering::Greater => true,
+            Ordering::Equal => !inclusive,
+            Ordering::Less => false,
+        });
+        self.numbers.len() - split
+    }
+
+    /// Takes out `gone` and puts in `come`, both by the places they have now.
+    pub fn change(&mut self, gone: &[u32], mut come: Vec<u32>, places: &impl Places) {
+        let index_of = |numbers: &[u32], place: &Place<'_>| {
+            numbers.partition_point(|&number| places.place(number).cmp(place) == Ordering::Greater)
+        };
+        if gone.len() + come.len() <= FEW {
+            for &number in gone {
+                let at = index_of(&self.numbers, &places.place(number));
+                if self.numbers.get(at) == Some(&number) {
+                    self.numbers.remove(at);
+                }
+            }
+            for number in come {
+                let at = index_of(&self.numbers, &places.place(number));
+                self.numbers.insert(at, number);
+            }
+            return;
+        }
+        let mut holes: Vec<usize> = gone
+            .iter()
+            .map(|&number| index_of(&self.numbers, &places.place(number)))
+            .collect();
+        holes.sort_unstable();
+        come.sort_unstable_by(|&a, &b| places.place(b).cmp(&places.place(a)));
+        let mut next = Vec::with_capacity(self.numbers.len() + come.len() - holes.len());
+        let mut from = 0;
+        let mut holes = holes.into_iter().peekable();
+        let mut copy = |next: &mut Vec<u32>, to: usize, numbers: &[u32]| {
+            while let Some(&hole) = holes.peek()
+                && hole < to
+            {
+                next.extend_from_slice(numbers.get(from..hole).unwrap_or_default());
+                from = hole + 1;
+                holes.next();
+            }
+            next.extend_from_slice(numbers.get(from..to).unwrap_or_default());
+            from = from.max(to);
+        };
+        for number in come {
+            let at = index_of(&self.numbers, &places.place(number));
+            copy(&mut next, at, &self.numbers);
+            next.push(number);
+        }
+        copy(&mut next, self.numbers.len(), &self.numbers);
+        self.numbers = next;
+    }
+}
+
+/// The first `skip` rows of several orders taken together in list order: how many of them come
+/// from each. Costs k² log `skip` comparisons for k orders.
+pub fn split(orders: &[&Order], mut skip: usize, places: &impl Places) -> Vec<usize> {
+    let mut taken = vec![0; orders.len()];
+    while skip > 0 {
+        let left = orders.iter().zip(&taken).filter(|(order, t)| order.len() > **t).count();
+        if left == 0 {
+            break;
+        }
+        // Of the rows up to `step` in each order, the one that comes first has fewer than `skip`
+        // rows before it, so all of its order up to it belongs to the first `skip`.
+        let step = (skip / left).max(1);
+        let mut best: Option<(usize, usize, u32)> = None;
+        for (which, order) in orders.iter().enumerate() {
+            let rest = order.len() - taken[which];
+            let reach = step.min(rest);
+            if reach == 0 {
+                continue;
+            }
+            if let Some(number) = order.at(taken[which] + reach - 1)
+                && best.is_none_or(|(_, _, other)| places.place(number) < places.place(other))
+            {
+                best = Some((which, reach, number));
+            }
+        }
+        let Some((which, reach, _)) = best else { break };
+        taken[which] += reach;
+        skip -= reach;
+    }
+    taken
+}
+
+/// The rows of several orders from positions `taken` on, in list order.
+pub fn merge<'a>(
+    orders: &'a [&'a Order],
+    mut taken: Vec<usize>,
+    places: &'a impl Places,
+) -> impl Iterator<Item = u32> + 'a {
+    std::iter::from_fn(move || {
+        let mut best: Option<(usize, u32)> = None;
+        for (which, order) in orders.iter().enumerate() {
+            if let Some(number) = order.at(taken[which])
+                && best.is_none_or(|(_, other)| places.place(number) < places.place(other))
+            {
+                best = Some((which, number));
+            }
+        }
+        let (which, number) = best?;
+        taken[which] += 1;
+        Some(number)
+    })
+}
+
+/// Rows and the names of their projects, read together.
+pub(super) struct RowPlaces<'a, F> {
+    pub(super) rows: &'a Rows,
+    pub(super) name: F,
+}
+
+impl<'a, F: Fn(u32) -> &'a str> Places for RowPlaces<'a, F> {
+    fn place(&self, number: u32) -> Place<'_> {
+        match self.rows.get(number) {
+            Some(row) => Place {
+                started_at: row.started(),
+                id: row.id(),
+                project: (self.name)(row.project),
+            },
+            None => Place { started_at: None, id: "", project: "" },
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! What could not be read or does not fit: findings, not failures.
+//!
+//! `server/problems` of section 3. One entry a path and kind; an entry keeps its first date for
+//! as long as it is found again. Paths are below the root.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::model::Millis;
+
+/// What is wrong with a file or folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProblemKind {
+    /// The file does not hold JSON.
+    Corrupt,
+    /// The file holds JSON, but no object.
+    NotAnObject,
+    /// A link, folder, pipe or device where a file or folder should be; it is not opened.
+    NotRegular,
+    /// The name is no id.
+    InvalidName,
+    /// The file or folder cannot be opened.
+    Unreadable,
+    /// The record's `id` is not the file's name.
+    IdMismatch,
+    /// The record's `projectId` is not the folder's name.
+    ProjectMismatch,
+    /// `costUSD` is not a number below nine billion.
+    InvalidCost,
+    /// A temporary file of the engine, older than an hour.
+    AbandonedTemporary,
+}
+
+impl ProblemKind {
+    /// Every kind.
+    pub const ALL: [Self; 9] = [
+        Self::Corrupt,
+        Self::NotAnObject,
+        Self::NotRegular,
+        Self::InvalidName,
+        Self::Unreadable,
+        Self::IdMismatch,
+        Self::ProjectMismatch,
+        Self::InvalidCost,
+        Self::AbandonedTemporary,
+    ];
+
+    /// What it means and what to do.
+    #[must_use]
+    pub fn message(self) -> &'static str {
+        match self {
+            Self::Corrupt => "not valid JSON; the run is not listed. Restore or delete the file",
+            Self::NotAnObject => {
+                "valid JSON, but not an object; the run is not listed. Restore or delete the file"
+            }
+            Self::NotRegular => {
+                "a link, folder, pipe or device; never opened. Put a regular file or folder in \
+                 its place or remove it"
+            }
+            Self::InvalidName => "the name is not an id; rename it",
+            Self::Unreadable => "cannot be opened; check its permissions",
+            Self::IdMismatch => "`id` inside differs from the file's name, which is what counts",
+            Self::ProjectMismatch => {
+                "`projectId` inside differs from the folder's name, which is what counts"
+            }
+            Self::InvalidCost => {
+                "`costUSD` is not a number below nine billion; the cost counts as unknown"
+            }
+            Self::AbandonedTemporary => {
+                "a temporary file of the engine, older than an hour: a save that was cut off. \
+                 runlog never touches it"
+            }
+        }
+    }
+}
+
+/// One finding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Problem {
+    /// The file or folder, below the root.
+    pub path: String,
+    /// A stable word.
+    pub kind: ProblemKind,
+    /// For people.
+    pub message: String,
+    /// When this daemon first found it.
+    pub since: Millis,
+}
+
+/// All findings, in the order of their paths.
+#[derive(Debug, Default)]
+pub struct Problems {
+    found: BTreeMap<(String, ProblemKind), Millis>,
+}
+
+impl Problems {
+    /// Makes `kinds` exactly what is wrong with `path`.
+    pub fn set(&mut self, path: &str, kinds: &[ProblemKind], now: Millis) {
+        let from = (path.to_owned(), ProblemKind::Corrupt);
+        let held: Vec<ProblemKind> = self
+            .found
+            .range(from..)
+            .take_while(|((held, _), _)| held == path)
+            .map(|((_, kind), _)| *kind)
+            .collect();
+        for kind in held {
+            if !kinds.contains(&kind) {
+                self.found.remove(&(path.to_owned(), kind));
+            }
+        }
+        for &kind in kinds {
+            self.found.entry((path.to_owned(), kind)).or_insert(now);
+        }
+    }
+
+    /// The paths that begin with `prefix` and have one of `kinds`.
+    pub fn paths(&self, prefix: &str, kinds: &[ProblemKind]) -> Vec<String> {
+        let mut paths: Vec<String> = self
+            .found
+            .range((prefix.to_owned(), ProblemKind::Corrupt)..)
+            .take_while(|((path, _), _)| path.starts_with(prefix))
+            .filter(|((_, kind), _)| kinds.contains(kind))
+            .map(|((path, _), _)| path.clone())
+            .collect();
+        paths.dedup();
+        paths
+    }
+
+    /// How many findings there are.
+    pub fn len(&self) -> usize {
+        self.found.len()
+    }
+
+    /// At most `limit` findings after `after`, of one project or all.
+    pub fn page(
+        &self,
+        project: Option<&str>,
+        after: Option<&(String, ProblemKind)>,
+        limit: usize,
+    ) -> Vec<Problem> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let below = project.map(|project| format!("{project}/"));
+        self.found
+            .range::<(String, ProblemKind), _>((after.map_or(Unbounded, Excluded), Unbounded))
+            .filter(|((path, _), _)| {
+                below.as_ref().is_none_or(|below| {
+                    path.starts_with(below) || Some(path.as_str()) == project
+                })
+            })
+            .take(limit)
+            .map(|((path, kind), since)| Problem {
+                path: path.clone(),
+                kind: *kind,
+                message: kind.message().to_owned(),
+                since: *since,
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,291 @@
+//! Questions to the index: pages, sums, projects and changes.
+//!
+//! Sections 4 and 5 of the protocol. Everything here reads; a page costs the page, a statistic
+//! costs nothing, wherever it lies.
+
+use std::collections::BTreeSet;
+
+use super::changes::{Cursor, Entry};
+use super::order::{Order, RowPlaces, merge, split};
+use super::row::{Place, STATUS_OTHER, key_of, status_code};
+use super::{Clock, Index, Scope, Totals};
+use crate::model::{CostSum, Millis, ProjectId, RunKey, Status, Summary};
+
+/// Which runs a list or a subscription is about.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Filter {
+    /// Only this project.
+    pub project: Option<ProjectId>,
+    /// Only runs with one of these statuses.
+    pub statuses: Option<BTreeSet<Status>>,
+}
+
+/// The place of a run in list order, to go on from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// When the run began.
+    pub started_at: Option<Millis>,
+    /// The execution's id.
+    pub id: String,
+    /// The project's id.
+    pub project: String,
+}
+
+/// Where a page begins.
+#[derive(Debug, Clone)]
+pub enum From {
+    /// So many runs are skipped.
+    Offset(usize),
+    /// After the place of a run, which may have gone.
+    After(Key),
+}
+
+/// One page of a list.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// The runs, newest first.
+    pub executions: Vec<Summary>,
+    /// How many runs match.
+    pub total: usize,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<Key>,
+    /// The state that the page is true at.
+    pub clock: Clock,
+}
+
+/// One project.
+#[derive(Debug, Clone)]
+pub struct ProjectInfo {
+    /// The folder.
+    pub id: ProjectId,
+    /// How many runs are listed.
+    pub executions: u64,
+    /// How many of them are running.
+    pub running: u64,
+    /// How many of them failed.
+    pub failed: u64,
+    /// When the latest began.
+    pub last_started_at: Option<Millis>,
+    /// What they cost together.
+    pub total_cost: CostSum,
+}
+
+/// What happened to a run, for one reader of changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Changed {
+    /// It is there and matches.
+    Saved {
+        /// Whether the latest save created it.
+        created: bool,
+        /// What it is now.
+        summary: Box<Summary>,
+    },
+    /// It is gone.
+    Deleted(RunKey),
+    /// It is there and does not match.
+    Left(RunKey),
+}
+
+/// A change and the state it leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The state after it.
+    pub clock: Clock,
+    /// What happened.
+    pub what: Changed,
+}
+
+impl Filter {
+    /// The statuses as the index names them: the engine's by number, others by text.
+    fn orders<'a>(&self, scope: &'a Scope) -> Vec<&'a Order> {
+        match &self.statuses {
+            None => vec![&scope.all],
+            Some(statuses) => statuses
+                .iter()
+                .filter_map(|status| match status {
+                    Status::Other(text) => scope.other.get(text),
+                    known => scope.by_status.get(usize::from(status_code(known))),
+                })
+                .collect(),
+        }
+    }
+}
+
+impl Index {
+    fn scope(&self, project: Option<&ProjectId>) -> Option<&Scope> {
+        match project {
+            None => Some(&self.everything),
+            Some(id) => self.project_of(id).map(|project| &project.scope),
+        }
+    }
+
+    /// One page of the runs that match, in list order. Costs the page and the logarithm of where
+    /// it lies.
+    #[must_use]
+    pub fn page(&self, filter: &Filter, from: &From, limit: usize) -> Page {
+        let clock = self.clock();
+        let Some(scope) = self.scope(filter.project.as_ref()) else {
+            return Page { executions: Vec::new(), total: 0, next: None, clock };
+        };
+        let places = RowPlaces { rows: &self.rows, name: |project| self.name(project) };
+        let orders = filter.orders(scope);
+        let total = orders.iter().map(|order| order.len()).sum();
+        let taken = match from {
+            From::Offset(offset) if *offset >= total => {
+                return Page { executions: Vec::new(), total, next: None, clock };
+            }
+            From::Offset(offset) => split(&orders, *offset, &places),
+            From::After(key) => {
+                let place =
+                    Place { started_at: key.started_at, id: &key.id, project: &key.project };
+                orders.iter().map(|order| order.rank(&place, true, &places)).collect()
+            }
+        };
+        let end = taken.iter().sum::<usize>() + limit;
+        let mut executions = Vec::with_capacity(limit.min(total));
+        for number in merge(&orders, taken, &places).take(limit) {
+            executions.extend(self.summary(number));
+        }
+        let next = executions.last().filter(|_| end < total).map(|last| Key {
+            started_at: last.started_at,
+            id: last.id.to_string(),
+            project: last.project_id.to_string(),
+        });
+        Page { executions, total, next, clock }
+    }
+
+    fn summary(&self, number: u32) -> Option<Summary> {
+        let row = self.rows.get(number)?;
+        row.summary(&self.project(row.project)?.id, self.liveness.stale_after)
+    }
+
+    /// The summary of one run.
+    #[must_use]
+    pub fn summary_of(&self, key: &RunKey) -> Option<Summary> {
+        self.summary(self.find(key)?)
+    }
+
+    /// The sums of a project or of everything. Costs nothing.
+    #[must_use]
+    pub fn totals(&self, project: Option<&ProjectId>) -> Totals {
+        self.scope(project).map(|scope| scope.totals.clone()).unwrap_or_default()
+    }
+
+    /// All projects, those with the latest start first; `empty` includes folders without runs.
+    #[must_use]
+    pub fn projects(&self, empty: bool) -> Vec<ProjectInfo> {
+        let mut found: Vec<ProjectInfo> = self
+            .projects
+            .iter()
+            .flatten()
+            .filter(|project| empty || project.scope.all.len() > 0)
+            .map(|project| {
+                let totals = &project.scope.totals;
+                ProjectInfo {
+                    id: project.id.clone(),
+                    executions: totals.runs(),
+                    running: totals.running(),
+                    failed: totals.failed(),
+                    last_started_at: project
+                        .scope
+                        .all
+                        .at(0)
+                        .and_then(|number| self.rows.get(number)?.started()),
+                    total_cost: totals.cost,
+                }
+            })
+            .collect();
+        found.sort_by(|a, b| {
+            b.last_started_at
+                .map(|at| at.0)
+                .cmp(&a.last_started_at.map(|at| at.0))
+                .then_with(|| a.id.cmp(&b.id))
+        });
+        found
+    }
+
+    /// Whether everything that changed after `clock` can be told.
+    #[must_use]
+    pub fn honours(&self, clock: Clock) -> bool {
+        clock.instance == self.instance && self.changes.honours(clock.tick)
+    }
+
+    /// Whether a reader who has got to `cursor` misses nothing.
+    #[must_use]
+    pub fn follows(&self, cursor: &Cursor) -> bool {
+        self.changes.honours(cursor.tick())
+    }
+
+    /// The next changes for a reader, at most `limit`; looks at no more than `visit` ticks, so
+    /// that a lock is held shortly. Fewer than `limit` does not mean that there are no more:
+    /// compare the cursor's tick with the clock's.
+    #[must_use]
+    pub fn changes_after(
+        &self,
+        cursor: &mut Cursor,
+        filter: &Filter,
+        limit: usize,
+        mut visit: usize,
+    ) -> Vec<Change> {
+        let mut found = Vec::new();
+        while found.len() < limit
+            && let Some((tick, entry)) = cursor.next(&self.changes, &self.rows, &mut visit)
+        {
+            if let Some(what) = self.changed(entry, filter) {
+                found.push(Change { clock: Clock { instance: self.instance, tick }, what });
+            }
+        }
+        found
+    }
+
+    fn changed(&self, entry: Entry, filter: &Filter) -> Option<Changed> {
+        let ours = |project: &ProjectId| filter.project.as_ref().is_none_or(|id| id == project);
+        match entry {
+            Entry::Gone(key) => ours(&key.project).then_some(Changed::Deleted(key)),
+            Entry::Row(number) => {
+                let row = self.rows.get(number)?;
+                let project = &self.project(row.project)?.id;
+                if !ours(project) {
+                    return None;
+                }
+                let matches = filter.statuses.as_ref().is_none_or(|statuses| {
+                    statuses.iter().any(|status| {
+                        status_code(status) == row.status()
+                            && (row.status() != STATUS_OTHER
+                                || row.status_text() == Some(status.as_str()))
+                    })
+                });
+                if !matches {
+                    return key_of(row, project).map(Changed::Left);
+                }
+                Some(Changed::Saved {
+                    created: row.created(),
+                    summary: Box::new(self.summary(number)?),
+                })
+            }
+        }
+    }
+}
+
+macro_rules! status_counts {
+    ($($name:ident $code:literal $doc:literal),*) => {
+        impl Totals {
+            $(
+                #[doc = $doc]
+                #[must_use]
+                pub fn $name(&self) -> u64 {
+                    self.count($code)
+                }
+            )*
+        }
+    };
+}
+
+status_counts!(
+    queued 1 "Runs waiting to start.",
+    running 2 "Runs being worked on.",
+    paused 3 "Runs held by somebody.",
+    completed 4 "Runs that ended well.",
+    failed 5 "Runs that ended in an error.",
+    cancelled 6 "Runs that somebody ended."
+);

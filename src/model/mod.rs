@@ -1,0 +1,22 @@
+//! Plain data: what a run is, and how a record is read.
+//!
+//! No IO, and nothing of ours below it. Everything that has a unit is a type here.
+
+pub mod decimal;
+pub mod extract;
+mod id;
+pub mod json;
+mod money;
+mod stamp;
+mod status;
+mod summary;
+mod time;
+mod wire;
+
+pub use extract::{Facts, Finding, Milliseconds, Tokens};
+pub use id::{EXECUTION_ID_MAX, ExecutionId, InvalidId, PROJECT_ID_MAX, ProjectId, RunKey};
+pub use money::{CostSum, Money};
+pub use stamp::{Stamp, Version};
+pub use status::Status;
+pub use summary::Summary;
+pub use time::Millis;

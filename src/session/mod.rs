@@ -1,0 +1,444 @@
+//! One connection: from its first message to its end.
+//!
+//! Section 2 and 3 of the protocol. The session takes messages from a transport, starts requests
+//! in their order, answers, tells changes, and ends cleanly. It bounds everything that a client
+//! can make it hold:
+//!
+//! - a request starts only while less than [`UNSENT_LIMIT_BYTES`] of answers are unsent; others
+//!   wait, at most [`UNANSWERED_LIMIT`] of them, and what comes beyond is refused with 429;
+//! - frames of unanswered requests count, and reading pauses while they are too many bytes;
+//! - so does it while even the refusals pile up, because the client takes nothing;
+//! - at most [`HEAVY_MAX`] whole records are read at once.
+//!
+//! **Absent:** it knows no socket and no framing, and it never looks into params but for what
+//! ordering, progress and the client's process need.
+
+pub mod dispatch;
+pub mod envelope;
+mod order;
+pub mod outbox;
+mod request;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, Stream, StreamExt};
+use jsonrpsee::core::server::Methods;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::lifecycle::{Initialize, Ping, Shutdown};
+use crate::api::params::member;
+use crate::api::table::{self, Method};
+use crate::api::{
+    Context, Error, ErrorKind, FRAME_LIMIT_BYTES, UNANSWERED_LIMIT, UNSENT_LIMIT_BYTES,
+};
+use dispatch::Service;
+use envelope::{Frame, Message, NULL_ID};
+use order::Order;
+use outbox::Outbox;
+use request::{Batch, Done, Request, Running};
+
+/// How long what is in flight has when the connection ends.
+const GRACE: Duration = Duration::from_millis(1500);
+/// How many whole records are read at once.
+const HEAVY_MAX: usize = 4;
+/// While unanswered requests hold so many bytes, no more are read.
+const HELD_MAX_BYTES: usize = 64 * 1024 * 1024;
+/// While so many bytes of answers are unsent, no more requests are read: refusals pile up.
+const PILE_MAX_BYTES: usize = 2 * UNSENT_LIMIT_BYTES;
+
+/// What a transport hands over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Incoming {
+    /// One message's bytes: whatever stood between the marks, perhaps nothing, perhaps no JSON.
+    /// It owns exactly its own bytes, so that keeping one keeps nothing else alive.
+    Frame(Bytes),
+    /// A frame over the limit, which was skipped.
+    TooLarge {
+        /// What it has, or announced.
+        size_bytes: u64,
+    },
+}
+
+/// What the connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The only one; the daemon ends with it.
+    Stdio,
+    /// One of many.
+    Socket,
+}
+
+/// How a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The client closed it, or the daemon ends.
+    Closed,
+    /// The client sent `exit`.
+    Exit {
+        /// Whether it had asked for the shutdown before.
+        after_shutdown: bool,
+    },
+    /// The client's process is gone.
+    Orphaned,
+}
+
+/// What every session of a daemon shares.
+#[derive(Debug, Clone)]
+pub struct Shared {
+    /// The methods.
+    pub methods: Methods,
+    /// What they work on.
+    pub context: Arc<Context>,
+    /// Turns true when the daemon ends.
+    pub ending: watch::Receiver<bool>,
+    /// Watches another process; false when it cannot be seen.
+    pub process_ended: fn(u32) -> futures_util::future::BoxFuture<'static, bool>,
+}
+
+static CONNECTIONS: AtomicUsize = AtomicUsize::new(0);
+
+struct Session {
+    shared: Shared,
+    kind: Kind,
+    service: Service,
+    outbox: Arc<Outbox>,
+    order: Order,
+    /// Requests that have not started, in the order of their arrival.
+    waiting: VecDeque<Request>,
+    /// Requests that have, by their futures.
+    running: FuturesUnordered<futures_util::future::BoxFuture<'static, Done>>,
+    /// The same by id, to be cancelled.
+    live: Vec<Running>,
+    held_bytes: usize,
+    heavy: usize,
+    last_request: u64,
+    feeds: Vec<(u64, tokio::task::AbortHandle)>,
+    initialized: bool,
+    shut_down: bool,
+    exit: Option<End>,
+    parent: Option<u32>,
+}
+
+/// Serves one connection until it ends. Everything that is sent goes through `outbox`, which is
+/// finished when this returns.
+pub async fn run(
+    shared: Shared,
+    kind: Kind,
+    incoming: impl Stream<Item = Incoming> + Unpin,
+    outbox: Arc<Outbox>,
+) -> End {
+    let number = CONNECTIONS.fetch_add(1, Ordering::Relaxed) + 1;
+    shared.context.sessions.fetch_add(1, Ordering::Relaxed);
+    let context = Arc::clone(&shared.context);
+    let span = tracing::debug_span!("connection", number);
+    let service = Service::new(shared.methods.clone(), number);
+    let session = Session {
+        shared,
+        kind,
+        service,
+        outbox: Arc::clone(&outbox),
+        order: Order::default(),
+        waiting: VecDeque::new(),
+        running: FuturesUnordered::new(),
+        live: Vec::new(),
+        held_bytes: 0,
+        heavy: 0,
+        last_request: 0,
+        feeds: Vec::new(),
+        initialized: false,
+        shut_down: false,
+        exit: None,
+        parent: None,
+    };
+    let end = tracing::Instrument::instrument(session.serve(incoming), span).await;
+    outbox.finish();
+    context.sessions.fetch_sub(1, Ordering::Relaxed);
+    end
+}
+
+impl Session {
+    async fn serve(mut self, mut incoming: impl Stream<Item = Incoming> + Unpin) -> End {
+        let mut ending = self.shared.ending.clone();
+        let outbox = Arc::clone(&self.outbox);
+        let mut parent: futures_util::future::OptionFuture<_> = None.into();
+        let end = loop {
+            if let Some(pid) = self.parent.take() {
+                parent = Some((self.shared.process_ended)(pid)).into();
+            }
+            if let Some(end) = self.exit {
+                break end;
+            }
+            // registered before looking, so that nothing sent meanwhile is missed
+            let drained = outbox.drained();
+            tokio::pin!(drained);
+            self.start_waiting();
+            if outbox.is_broken() {
+                break End::Closed;
+            }
+            let unsent = outbox.unsent_answers();
+            let reading = self.held_bytes < HELD_MAX_BYTES && unsent < PILE_MAX_BYTES;
+            tokio::select! {
+                biased;
+                _ = ending.wait_for(|ending| *ending) => break End::Closed,
+                Some(done) = self.running.next() => self.finish(done),
+                Some(seen) = &mut parent => {
+                    parent = None.into();
+                    if seen {
+                        break End::Orphaned;
+                    }
+                }
+                frame = incoming.next(), if reading => match frame {
+                    Some(frame) => self.receive(frame),
+                    None => break End::Closed,
+                },
+                () = &mut drained => {}
+            }
+        };
+        self.end().await;
+        end
+    }
+
+    /// Lets what is in flight finish, and refuses what does not in time.
+    async fn end(&mut self) {
+        let deadline = tokio::time::sleep(GRACE);
+        tokio::pin!(deadline);
+        let outbox = Arc::clone(&self.outbox);
+        while !(self.waiting.is_empty() && self.running.is_empty()) && !outbox.is_broken() {
+            let drained = outbox.drained();
+            self.start_waiting();
+            tokio::select! {
+                Some(done) = self.running.next() => self.finish(done),
+                () = drained => {}
+                () = &mut deadline => break,
+            }
+        }
+        let ending =
+            || Error::new(ErrorKind::NotReady, "the daemon is ending; connect to another one");
+        for request in std::mem::take(&mut self.waiting) {
+            self.answer(request.reply, Err(ending()));
+        }
+        for running in std::mem::take(&mut self.live) {
+            self.answer(running.reply, Err(ending()));
+        }
+        for (_, feed) in &self.feeds {
+            feed.abort();
+        }
+    }
+
+    fn receive(&mut self, incoming: Incoming) {
+        match incoming {
+            Incoming::TooLarge { size_bytes } => {
+                let error = Error::too_large("the frame", size_bytes, FRAME_LIMIT_BYTES);
+                self.outbox.answer(request::answer(&NULL_ID, &Err(error)));
+            }
+            Incoming::Frame(frame) => match envelope::read(&frame) {
+                Frame::Single(message) => self.message(message, None),
+                Frame::Batch(messages) => {
+                    let batch = Batch::of(&messages);
+                    for (place, message) in messages.into_iter().enumerate() {
+                        self.message(message, Some((Arc::clone(&batch), place)));
+                    }
+                    self.send_batch(&batch);
+                }
+            },
+        }
+    }
+
+    fn message(&mut self, message: Message, batch: Option<(Arc<Batch>, usize)>) {
+        match message {
+            Message::Answer => {}
+            Message::Invalid { id, error } => {
+                self.answer(request::Reply { id, batch }, Err(error));
+            }
+            Message::Notification { method, params } => self.notification(&method, params.as_ref()),
+            Message::Request { id, method, params } => {
+                self.request(request::Reply { id, batch }, method, params);
+            }
+        }
+    }
+
+    fn notification(&mut self, method: &str, params: Option<&Bytes>) {
+        match method {
+            "exit" => self.exit = Some(End::Exit { after_shutdown: self.shut_down }),
+            "$/cancelRequest" => {
+                if let Some(id) = member(text(params), "id") {
+                    self.cancel(&request::id_key(id));
+                }
+            }
+            "initialized" => {}
+            // a method sent without an id is not run, and what is unknown is ignored
+            _ => tracing::debug!("a notification was ignored"),
+        }
+    }
+
+    fn cancel(&mut self, id: &str) {
+        for running in self.live.iter().filter(|running| running.key == id) {
+            running.cancel.cancel();
+        }
+        let (cancelled, waiting): (VecDeque<_>, VecDeque<_>) =
+            std::mem::take(&mut self.waiting).into_iter().partition(|request| request.key == id);
+        self.waiting = waiting;
+        for request in cancelled {
+            self.held_bytes -= request.held_bytes;
+            self.answer(request.reply, Err(request::cancelled()));
+        }
+    }
+
+    fn request(&mut self, reply: request::Reply, method: String, params: Option<Bytes>) {
+        if let Err(error) = self.admit(&method, params.as_ref()) {
+            self.answer(reply, Err(error));
+            return;
+        }
+        let Some(entry) = table::entry(&method) else {
+            self.answer(reply, Err(unknown_method(&method)));
+            return;
+        };
+        let target = request::target(entry.name, text(params.as_ref()));
+        let turn = self.order.turn(entry.effect, target);
+        self.last_request += 1;
+        let held_bytes = params.as_ref().map_or(0, Bytes::len);
+        self.held_bytes += held_bytes;
+        let key = request::id_key(std::str::from_utf8(&reply.id).unwrap_or_default());
+        let number = self.last_request;
+        let request = Request { number, key, reply, entry, params, turn, held_bytes };
+        if entry.name == Ping::NAME {
+            self.start(request);
+        } else {
+            self.waiting.push_back(request);
+            self.start_waiting();
+        }
+    }
+
+    /// Whether a request may come in at all.
+    fn admit(&mut self, method: &str, params: Option<&Bytes>) -> Result<(), Error> {
+        if self.shut_down {
+            let message = "after shutdown only exit is welcome";
+            return Err(Error::new(ErrorKind::InvalidRequest, message));
+        }
+        if self.waiting.len() + self.live.len() >= UNANSWERED_LIMIT {
+            let message = format!(
+                "{UNANSWERED_LIMIT} requests of this connection are unanswered; read the answers \
+                 first, then send it again"
+            );
+            return Err(Error::new(ErrorKind::Overloaded, message));
+        }
+        if method == Shutdown::NAME {
+            self.shut_down = true;
+        }
+        if method == Initialize::NAME {
+            if self.initialized {
+                let message = "the connection is initialized already";
+                return Err(Error::new(ErrorKind::InvalidRequest, message));
+            }
+            self.initialized = true;
+            let pid = member(text(params), "processId").and_then(|pid| pid.parse().ok());
+            self.parent = pid.filter(|_| self.kind == Kind::Stdio);
+        }
+        Ok(())
+    }
+
+    /// Starts what may start, in order; whole records wait while too many are being read, and
+    /// others pass them.
+    fn start_waiting(&mut self) {
+        let mut at = 0;
+        while at < self.waiting.len() && self.outbox.unsent_answers() < UNSENT_LIMIT_BYTES {
+            let heavy = self.waiting.get(at).is_some_and(|request| request.is_heavy());
+            if heavy && self.heavy >= HEAVY_MAX {
+                at += 1;
+                continue;
+            }
+            if let Some(request) = self.waiting.remove(at) {
+                self.start(request);
+            }
+        }
+    }
+
+    fn start(&mut self, request: Request) {
+        if let Some((batch, _)) = &request.reply.batch
+            && batch.is_full()
+        {
+            self.held_bytes -= request.held_bytes;
+            self.answer(request.reply, Err(request::batch_full()));
+            return;
+        }
+        let cancel = CancellationToken::new();
+        self.heavy += usize::from(request.is_heavy());
+        self.live.push(Running {
+            number: request.number,
+            key: request.key.clone(),
+            reply: request.reply.clone(),
+            cancel: cancel.clone(),
+        });
+        let mut future =
+            request.run(self.service.clone(), self.shared.context.clone(), &self.outbox, cancel);
+        // what needs no waiting is answered without a task of its own
+        match (&mut future).now_or_never() {
+            Some(done) => self.finish(done),
+            None => self.running.push(future),
+        }
+    }
+
+    fn finish(&mut self, done: Done) {
+        self.held_bytes -= done.held_bytes;
+        self.heavy -= usize::from(done.heavy);
+        let Some(at) = self.live.iter().position(|running| running.number == done.number) else {
+            return;
+        };
+        let running = self.live.swap_remove(at);
+        if let Some(id) = done.unsubscribed {
+            self.feeds.retain(|(held, feed)| {
+                if *held == id {
+                    feed.abort();
+                }
+                *held != id
+            });
+        }
+        let feed = self.service.opened(done.number);
+        let subscription = done.answer.as_ref().ok().and_then(|text| request::number(text));
+        self.answer(running.reply, done.answer);
+        if let (Some(feed), Some(id)) = (feed, subscription) {
+            let forwarding = request::forward(feed, Arc::clone(&self.outbox));
+            self.feeds.push((id, tokio::spawn(forwarding).abort_handle()));
+        }
+    }
+
+    fn answer(&mut self, reply: request::Reply, answer: Result<Bytes, Error>) {
+        match reply.batch {
+            None => self.outbox.answer(request::answer(&reply.id, &answer)),
+            Some((batch, place)) => {
+                batch.put(place, &reply.id, &answer);
+                self.send_batch(&batch);
+            }
+        }
+    }
+
+    fn send_batch(&mut self, batch: &Batch) {
+        if let Some(parts) = batch.take() {
+            self.outbox.answer(parts);
+        }
+    }
+}
+
+fn text(params: Option<&Bytes>) -> Option<&str> {
+    params.and_then(|params| std::str::from_utf8(params).ok())
+}
+
+fn unknown_method(method: &str) -> Error {
+    let near = crate::api::params::nearest(method, table::table().iter().map(|entry| entry.name));
+    let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+    let error = Error::new(
+        ErrorKind::MethodNotFound,
+        format!("there is no such method{hint} `rpc.discover` lists all of them"),
+    );
+    match near {
+        Some(near) => error.with("nearest", near),
+        None => error,
+    }
+}
+

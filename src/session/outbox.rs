@@ -1,0 +1,188 @@
+//! What waits to be sent on one connection.
+//!
+//! The session puts messages in, the transport's one writer task takes them out. Answers are
+//! always taken, because the session starts no request while too many are unsent; notifications
+//! wait for room with whoever makes them. So a client that does not read costs a bounded number
+//! of bytes (house rule: every queue is bounded in bytes).
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// Notifications wait with their makers while so many bytes of them are unsent.
+const NOTIFICATIONS_MAX_BYTES: usize = 256 * 1024;
+/// A client that takes nothing for so long while an answer waits is cut off.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A message as the parts that it is the concatenation of.
+#[derive(Debug, Clone)]
+pub struct Outbound {
+    /// One JSON value.
+    pub parts: Vec<Bytes>,
+    answer: bool,
+}
+
+impl Outbound {
+    fn len(&self) -> usize {
+        self.parts.iter().map(Bytes::len).sum()
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    queue: VecDeque<Outbound>,
+    answer_bytes: usize,
+    notification_bytes: usize,
+    /// Since when answers have been waiting without the client taking a byte.
+    waiting_since: Option<Instant>,
+    /// Nothing more will be put in.
+    finished: bool,
+    /// Nobody takes anything out any more.
+    broken: bool,
+}
+
+/// The queue between a session and its writer.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    state: Mutex<State>,
+    filled: Notify,
+    drained: Notify,
+}
+
+impl Outbox {
+    /// Puts an answer in.
+    pub fn answer(&self, parts: Vec<Bytes>) {
+        self.put(Outbound { parts, answer: true });
+    }
+
+    /// Puts a notification in when there is room for it; false if the connection is gone.
+    pub async fn notify(&self, text: Bytes) -> bool {
+        loop {
+            let drained = self.drained.notified();
+            tokio::pin!(drained);
+            // registered before looking, so that no room is missed
+            drained.as_mut().enable();
+            {
+                let state = self.state.lock();
+                if state.broken || state.finished {
+                    return false;
+                }
+                if state.notification_bytes < NOTIFICATIONS_MAX_BYTES {
+                    drop(state);
+                    self.put(Outbound { parts: vec![text], answer: false });
+                    return true;
+                }
+            }
+            drained.await;
+        }
+    }
+
+    /// Puts a notification in if there is room for it now.
+    pub fn try_notify(&self, text: Bytes) {
+        if self.state.lock().notification_bytes < NOTIFICATIONS_MAX_BYTES {
+            self.put(Outbound { parts: vec![text], answer: false });
+        }
+    }
+
+    fn put(&self, message: Outbound) {
+        let mut state = self.state.lock();
+        if state.broken {
+            return;
+        }
+        if message.answer {
+            state.answer_bytes += message.len();
+            state.waiting_since.get_or_insert_with(Instant::now);
+        } else {
+            state.notification_bytes += message.len();
+        }
+        state.queue.push_back(message);
+        drop(state);
+        self.filled.notify_one();
+    }
+
+    /// How many bytes of answers are unsent.
+    pub fn unsent_answers(&self) -> usize {
+        self.state.lock().answer_bytes
+    }
+
+    /// Returns when something was sent.
+    pub async fn drained(&self) {
+        self.drained.notified().await;
+    }
+
+    /// Says that nothing more will be put in.
+    pub fn finish(&self) {
+        self.state.lock().finished = true;
+        self.filled.notify_one();
+        self.drained.notify_waiters();
+    }
+
+    /// Whether nobody takes anything out any more.
+    pub fn is_broken(&self) -> bool {
+        self.state.lock().broken
+    }
+
+    /// For the writer: the next message, at once or not at all.
+    pub fn try_next(&self) -> Option<Outbound> {
+        self.state.lock().queue.pop_front()
+    }
+
+    /// For the writer: returns when there is a message, or, with false, when there will be none.
+    pub async fn wait(&self) -> bool {
+        loop {
+            {
+                let state = self.state.lock();
+                if !state.queue.is_empty() {
+                    return true;
+                }
+                if state.finished || state.broken {
+                    return false;
+                }
+            }
+            self.filled.notified().await;
+        }
+    }
+
+    /// For the writer: the client took some bytes.
+    pub fn progressed(&self) {
+        let mut state = self.state.lock();
+        if state.waiting_since.is_some() {
+            state.waiting_since = Some(Instant::now());
+        }
+    }
+
+    /// For the writer: everything taken out so far was sent.
+    pub fn sent(&self, messages: &[Outbound]) {
+        let mut state = self.state.lock();
+        for message in messages {
+            if message.answer {
+                state.answer_bytes -= message.len();
+            } else {
+                state.notification_bytes -= message.len();
+            }
+        }
+        if state.answer_bytes == 0 {
+            state.waiting_since = None;
+        }
+        drop(state);
+        self.drained.notify_waiters();
+    }
+
+    /// For the writer: when the client's patience with us ends, if an answer waits.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.state.lock().waiting_since.map(|since| since + PATIENCE)
+    }
+
+    /// For the writer: it cannot go on.
+    pub fn break_off(&self) {
+        let mut state = self.state.lock();
+        state.broken = true;
+        state.queue.clear();
+        drop(state);
+        self.drained.notify_waiters();
+    }
+}

@@ -1,0 +1,399 @@
+//! One request: how it runs, and how its answer is put together.
+//!
+//! An answer is the client's own spelling of the id around the result as the handler wrote it;
+//! neither is parsed again. Batches gather theirs and are sent when the last is there.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use jsonrpsee::core::middleware::RpcServiceT;
+use parking_lot::Mutex;
+use serde_json::json;
+use serde_json::value::RawValue;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use super::dispatch::{self, Feed, Service};
+use super::envelope::Message;
+use super::order::Turn;
+use super::outbox::Outbox;
+use crate::api::executions::{delete, get, save, subscribe};
+use crate::api::params::{WORK_DONE_TOKEN, member};
+use crate::api::table::{AnswerSlot, Effect, Entry, Method};
+use crate::api::{Context, Error, ErrorKind, FRAME_LIMIT_BYTES};
+use crate::history::{Indexing, Progress};
+use crate::model::json as walk;
+
+/// Where an answer goes.
+#[derive(Debug, Clone)]
+pub(super) struct Reply {
+    /// As it was spelt.
+    pub(super) id: Bytes,
+    /// The batch that it is part of, and its place there.
+    pub(super) batch: Option<(Arc<Batch>, usize)>,
+}
+
+/// A request that came in.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) number: u64,
+    pub(super) key: String,
+    pub(super) reply: Reply,
+    pub(super) entry: &'static Entry,
+    pub(super) params: Option<Bytes>,
+    pub(super) turn: Turn,
+    pub(super) held_bytes: usize,
+}
+
+/// A request that has started.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) number: u64,
+    pub(super) key: String,
+    pub(super) reply: Reply,
+    pub(super) cancel: CancellationToken,
+}
+
+/// A request that has ended.
+#[derive(Debug)]
+pub(super) struct Done {
+    pub(super) number: u64,
+    pub(super) answer: Result<Bytes, Error>,
+    pub(super) held_bytes: usize,
+    pub(super) heavy: bool,
+    /// The subscription that it ended.
+    pub(super) unsubscribed: Option<u64>,
+}
+
+/// The run that a request changes, for keeping such requests in order.
+pub(super) fn target(method: &str, params: Option<&str>) -> Option<crate::model::RunKey> {
+    match method {
+        save::Save::NAME => save::target(params),
+        delete::Delete::NAME => delete::target(params),
+        _ => None,
+    }
+}
+
+/// Ids are the same if they mean the same, however they are spelt.
+pub(super) fn id_key(raw: &str) -> String {
+    if raw.starts_with('"') {
+        format!("\"{}", walk::decode_string(raw))
+    } else {
+        raw.to_owned()
+    }
+}
+
+/// What the answer to a cancelled request says.
+pub(super) fn cancelled() -> Error {
+    Error::new(ErrorKind::Cancelled, "the request was cancelled")
+}
+
+/// What an entry of a batch gets that has no room left.
+pub(super) fn batch_full() -> Error {
+    let message = format!("the batch's answers exceed {FRAME_LIMIT_BYTES} bytes; send it alone");
+    Error::new(ErrorKind::TooLarge, message).with("limitBytes", FRAME_LIMIT_BYTES)
+}
+
+/// The number that an answer is, if it is one.
+pub(super) fn number(text: &[u8]) -> Option<u64> {
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+/// An answer as the parts that it is the concatenation of.
+pub(super) fn answer(id: &Bytes, answer: &Result<Bytes, Error>) -> Vec<Bytes> {
+    let (name, body) = match answer {
+        Ok(result) => (&b",\"result\":"[..], result.clone()),
+        Err(error) => (&b",\"error\":"[..], Bytes::from(error.to_value().to_string())),
+    };
+    let mut head = Vec::with_capacity(id.len() + 40);
+    head.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
+    head.extend_from_slice(id);
+    head.extend_from_slice(name);
+    vec![head.into(), body, Bytes::from_static(b"}")]
+}
+
+impl Request {
+    /// Whether it reads a whole record, of which only a few are held at once.
+    pub(super) fn is_heavy(&self) -> bool {
+        self.entry.name == get::Get::NAME
+    }
+
+    /// Runs it when its turn has come.
+    pub(super) fn run(
+        self,
+        service: Service,
+        context: Arc<Context>,
+        outbox: &Arc<Outbox>,
+        cancel: CancellationToken,
+    ) -> BoxFuture<'static, Done> {
+        let Self { number, entry, params, turn, held_bytes, reply, .. } = self;
+        let heavy = entry.name == get::Get::NAME;
+        let id: String = String::from_utf8_lossy(&reply.id).chars().take(64).collect();
+        let span = tracing::debug_span!("request", id, method = entry.name);
+        let outbox = Arc::clone(outbox);
+        async move {
+            let began = Instant::now();
+            let text = params.as_ref().and_then(|params| std::str::from_utf8(params).ok());
+            let token = member(text, WORK_DONE_TOKEN).filter(|token| is_token(token));
+            let progress = token.map(|token| Reporter { token, outbox: &outbox, entry });
+            let (answer, unsubscribed) = {
+                let work = perform(number, entry, text, &service, turn, &cancel);
+                match progress {
+                    Some(progress) => progress.accompany(work, &context).await,
+                    None => work.await,
+                }
+            };
+            let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+            let error = answer.as_ref().err().map(|error| error.kind.word());
+            tracing::debug!(micros, error, "answered");
+            Done { number, answer, held_bytes, heavy, unsubscribed }
+        }
+        .instrument(span)
+        .boxed()
+    }
+}
+
+async fn perform(
+    number: u64,
+    entry: &'static Entry,
+    text: Option<&str>,
+    service: &Service,
+    turn: Turn,
+    cancel: &CancellationToken,
+) -> (Result<Bytes, Error>, Option<u64>) {
+    let work = async {
+        let changes = matches!(entry.effect, Effect::ChangeRun | Effect::ChangeMany);
+        let held = tokio::select! {
+            biased;
+            () = cancel.cancelled() => return (Err(cancelled()), None),
+            held = turn.come() => held,
+        };
+        let call = call(number, entry, text, service);
+        let outcome = if changes {
+            // from here on it happens, whoever still wants to know
+            call.await
+        } else {
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => (Err(cancelled()), None),
+                outcome = call => outcome,
+            }
+        };
+        drop(held);
+        outcome
+    };
+    // a defect in a handler costs its request, not the connection
+    match std::panic::AssertUnwindSafe(work).catch_unwind().await {
+        Ok(outcome) => outcome,
+        Err(_) => {
+            let message = "the request ended early; this is a defect of runlog";
+            (Err(Error::new(ErrorKind::Internal, message)), None)
+        }
+    }
+}
+
+async fn call(
+    number: u64,
+    entry: &'static Entry,
+    text: Option<&str>,
+    service: &Service,
+) -> (Result<Bytes, Error>, Option<u64>) {
+    let unsubscribes = entry.name == subscribe::Unsubscribe::NAME;
+    let positional;
+    let (text, ends) = if unsubscribes {
+        match subscription_of(text) {
+            Ok(id) => {
+                // the library understands positional params only
+                positional = format!("[{id}]");
+                (Some(positional.as_str()), id.parse().ok())
+            }
+            Err(error) => return (Err(error), None),
+        }
+    } else {
+        (text, None)
+    };
+    let raw: Option<&RawValue> = text.and_then(|text| serde_json::from_str(text).ok());
+    let slot = AnswerSlot::default();
+    let mut request = dispatch::request(number, entry.name, raw);
+    request.extensions.insert(slot.clone());
+    let response = service.call(request).await;
+    if let Some(answer) = slot.take() {
+        return (answer, None);
+    }
+    // the library answered by itself: to subscribing, unsubscribing, and what it refuses
+    let mut answer = Err(Error::new(ErrorKind::Internal, "the library gave no answer"));
+    for (name, value) in walk::members(response.as_json().get()) {
+        match &*name {
+            "result" => answer = Ok(Bytes::copy_from_slice(value.as_bytes())),
+            "error" => answer = Err(refusal(value)),
+            _ => {}
+        }
+    }
+    (answer, ends)
+}
+
+/// The subscription that is to be ended, by name or by position.
+fn subscription_of(text: Option<&str>) -> Result<&str, Error> {
+    let expected = || Error::params("`subscription`: expected the id that executions/subscribe gave");
+    let given = text.map(str::trim).ok_or_else(expected)?;
+    let id = if given.starts_with('[') {
+        let mut elements = walk::elements(given);
+        elements.next().filter(|_| elements.next().is_none())
+    } else {
+        crate::api::params::object(Some(given))?;
+        if let Some((name, _)) = walk::members(given)
+            .find(|(name, _)| name != "subscription" && name != WORK_DONE_TOKEN)
+        {
+            let name: String = name.chars().filter(|c| !c.is_control()).take(40).collect();
+            let message = format!("unknown parameter `{name}`; known is subscription");
+            return Err(Error::params(message).with("member", name));
+        }
+        member(Some(given), "subscription")
+    };
+    id.filter(|id| id.starts_with('"') || id.bytes().all(|b| b.is_ascii_digit())).ok_or_else(expected)
+}
+
+/// An error that one of our own handlers gave to the library, read back.
+fn refusal(error: &str) -> Error {
+    let value: serde_json::Value = serde_json::from_str(error).unwrap_or_default();
+    let kind = ErrorKind::ALL
+        .into_iter()
+        .find(|kind| value["code"] == kind.code())
+        .unwrap_or(ErrorKind::Internal);
+    let mut error = Error::new(kind, value["message"].as_str().unwrap_or_default());
+    for (name, value) in value["data"].as_object().into_iter().flatten() {
+        if name != "kind" && name != "retryable" {
+            error = error.with(name, value.clone());
+        }
+    }
+    error
+}
+
+/// Passes a subscription's notifications on for as long as the connection is there.
+pub(super) async fn forward(mut feed: Feed, outbox: Arc<Outbox>) {
+    // the first is the answer, which went its own way
+    feed.recv().await;
+    while let Some(message) = feed.recv().await {
+        let text: Box<str> = message.into();
+        if !outbox.notify(Bytes::from(String::from(text))).await {
+            return;
+        }
+    }
+}
+
+fn is_token(raw: &str) -> bool {
+    raw.starts_with('"') || raw.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-')
+}
+
+/// Tells a client how far its request has come.
+struct Reporter<'a> {
+    token: &'a str,
+    outbox: &'a Outbox,
+    entry: &'static Entry,
+}
+
+impl Reporter<'_> {
+    fn tell(&self, value: &serde_json::Value) {
+        let text = format!(
+            "{{\"jsonrpc\":\"2.0\",\"method\":\"$/progress\",\"params\":{{\"token\":{},\"value\":{value}}}}}",
+            self.token
+        );
+        self.outbox.try_notify(Bytes::from(text));
+    }
+
+    fn report(&self, progress: Progress) {
+        if progress.state != Indexing::Ready && progress.total > 0 {
+            let percentage = progress.done * 100 / progress.total;
+            let message = format!("{} of {} runs read", progress.done, progress.total);
+            self.tell(&json!({ "kind": "report", "message": message, "percentage": percentage }));
+        }
+    }
+
+    async fn accompany<T>(&self, work: impl Future<Output = T>, context: &Context) -> T {
+        let mut progress = context.history.progress();
+        self.tell(&json!({ "kind": "begin", "message": self.entry.summary }));
+        tokio::pin!(work);
+        let outcome = loop {
+            tokio::select! {
+                biased;
+                outcome = &mut work => break outcome,
+                Ok(()) = progress.changed() => {
+                    let state = *progress.borrow_and_update();
+                    self.report(state);
+                }
+            }
+        };
+        self.tell(&json!({ "kind": "end" }));
+        outcome
+    }
+}
+
+/// The answers of a batch, as far as they have come.
+#[derive(Debug)]
+pub(super) struct Batch {
+    state: Mutex<Gathered>,
+}
+
+#[derive(Debug)]
+struct Gathered {
+    answers: Vec<Option<Vec<Bytes>>>,
+    /// Entries whose answers are not there yet.
+    missing: usize,
+    bytes: usize,
+    sent: bool,
+}
+
+impl Batch {
+    /// Room for the answers to `messages`.
+    pub(super) fn of(messages: &[Message]) -> Arc<Self> {
+        let missing = messages
+            .iter()
+            .filter(|message| matches!(message, Message::Request { .. } | Message::Invalid { .. }))
+            .count();
+        let answers = vec![None; messages.len()];
+        Arc::new(Self { state: Mutex::new(Gathered { answers, missing, bytes: 0, sent: false }) })
+    }
+
+    /// Whether the answers so far are as many bytes as an answer may have.
+    pub(super) fn is_full(&self) -> bool {
+        self.state.lock().bytes as u64 > FRAME_LIMIT_BYTES
+    }
+
+    pub(super) fn put(&self, place: usize, id: &Bytes, given: &Result<Bytes, Error>) {
+        let mut parts = answer(id, given);
+        let length = |parts: &[Bytes]| parts.iter().map(Bytes::len).sum::<usize>();
+        let mut state = self.state.lock();
+        if (state.bytes + length(&parts)) as u64 > FRAME_LIMIT_BYTES && given.is_ok() {
+            parts = answer(id, &Err(batch_full()));
+        }
+        state.bytes += length(&parts);
+        if let Some(slot) = state.answers.get_mut(place)
+            && slot.is_none()
+        {
+            *slot = Some(parts);
+            state.missing -= 1;
+        }
+    }
+
+    /// The whole answer when it is complete, once; none for a batch of notifications.
+    pub(super) fn take(&self) -> Option<Vec<Bytes>> {
+        let mut state = self.state.lock();
+        if state.missing > 0 || state.sent {
+            return None;
+        }
+        state.sent = true;
+        let answers = std::mem::take(&mut state.answers);
+        let mut parts = vec![Bytes::from_static(b"[")];
+        for answer in answers.into_iter().flatten() {
+            if parts.len() > 1 {
+                parts.push(Bytes::from_static(b","));
+            }
+            parts.extend(answer);
+        }
+        parts.push(Bytes::from_static(b"]"));
+        (parts.len() > 2).then_some(parts)
+    }
+}

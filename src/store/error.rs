@@ -1,0 +1,160 @@
+//! What can go wrong with the files.
+//!
+//! Section 6 of the protocol: every error knows the path it is about, always relative to the root,
+//! so that no message can hold an absolute path. Turning these into codes is `api`'s.
+
+use std::io;
+
+use rustix::io::Errno;
+
+use super::layout::{file_name, path_of};
+use crate::model::extract::ExtractError;
+use crate::model::json::JsonError;
+use crate::model::{RunKey, Version};
+
+/// Why the root, or a folder below it, could not be looked at or used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The system refused.
+    #[error("{path}: {source}")]
+    Io {
+        /// Relative to the root; `.` is the root itself.
+        path: String,
+        /// The system's own words.
+        source: io::Error,
+    },
+}
+
+/// Why a record that is there could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// A symlink, folder, pipe, socket or device stands where a file, or a folder on the way to
+    /// it, should be; it was not opened.
+    #[error("{path} is not a regular file, or leads through a link; it is not followed")]
+    NotRegular {
+        /// Relative to the root.
+        path: String,
+    },
+    /// Not JSON.
+    #[error("{path} is not valid JSON: {source}")]
+    Corrupt {
+        /// Relative to the root.
+        path: String,
+        /// What is wrong, and where.
+        source: JsonError,
+    },
+    /// JSON, but not an object.
+    #[error("{path} does not hold a JSON object")]
+    NotAnObject {
+        /// Relative to the root.
+        path: String,
+    },
+    /// Larger than asked for; nothing was read.
+    #[error("{path} has {size_bytes} bytes; at most {limit_bytes} can be read at once")]
+    TooLarge {
+        /// Relative to the root.
+        path: String,
+        /// The file's size.
+        size_bytes: u64,
+        /// The most that was asked for.
+        limit_bytes: u64,
+    },
+    /// Nested deeper than a record may be.
+    #[error("{path} is nested deeper than {limit} levels")]
+    TooDeep {
+        /// Relative to the root.
+        path: String,
+        /// The deepest nesting allowed.
+        limit: usize,
+    },
+    /// The system refused.
+    #[error("{path}: {source}")]
+    Io {
+        /// Relative to the root.
+        path: String,
+        /// The system's own words.
+        source: io::Error,
+    },
+}
+
+/// Why a record was not saved or deleted. What was there before is still there, whole, unless the
+/// variant says otherwise.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// Another version is stored than the one expected.
+    #[error("{path} is stored in another version than expected; read it again")]
+    Conflict {
+        /// Relative to the root.
+        path: String,
+        /// What is stored; `None` if nothing is, or if it could not be read.
+        current: Option<Version>,
+    },
+    /// No space left, or the user's quota is used up.
+    #[error("{path}: no space left to write it")]
+    Full {
+        /// Relative to the root.
+        path: String,
+    },
+    /// A symlink, folder, pipe, socket or device stands where the file, or a folder on the way to
+    /// it, should be.
+    #[error("{path} is not a regular file, or leads through a link; it is left alone")]
+    NotRegular {
+        /// Relative to the root.
+        path: String,
+    },
+    /// The system refused. Where it was the last step (making the rename durable) that failed, the
+    /// new record may already be the one that is read.
+    #[error("{path}: {source}")]
+    Io {
+        /// Relative to the root.
+        path: String,
+        /// The system's own words.
+        source: io::Error,
+    },
+}
+
+impl StoreError {
+    pub(super) fn io(path: impl Into<String>, source: impl Into<io::Error>) -> Self {
+        Self::Io {
+            path: path.into(),
+            source: source.into(),
+        }
+    }
+}
+
+impl ReadError {
+    pub(super) fn io(path: impl Into<String>, source: impl Into<io::Error>) -> Self {
+        Self::Io {
+            path: path.into(),
+            source: source.into(),
+        }
+    }
+
+    /// What `extract` says about the record of `key`.
+    #[must_use]
+    pub fn of_extract(key: &RunKey, error: ExtractError) -> Self {
+        let path = path_of(&key.project, &file_name(&key.execution));
+        match error {
+            ExtractError::Json(error) => Self::json(path, error),
+            ExtractError::NotAnObject => Self::NotAnObject { path },
+        }
+    }
+
+    pub(super) fn json(path: String, error: JsonError) -> Self {
+        match error {
+            JsonError::Io(source) => Self::Io { path, source },
+            JsonError::Depth { limit } => Self::TooDeep { path, limit },
+            source => Self::Corrupt { path, source },
+        }
+    }
+}
+
+impl WriteError {
+    pub(super) fn io(path: impl Into<String>, source: impl Into<io::Error>) -> Self {
+        let (path, source) = (path.into(), source.into());
+        match Errno::from_io_error(&source) {
+            Some(Errno::NOSPC | Errno::DQUOT) => Self::Full { path },
+            _ => Self::Io { path, source },
+        }
+    }
+}

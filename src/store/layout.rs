@@ -1,0 +1,309 @@
+//! Where things lie, and how they are opened: always beneath the root, never through a symlink.
+//!
+//! Section 6 of the protocol: "Files are opened beneath a root opened once (and again when it is
+//! replaced), without following symlinks, without blocking, and only if regular." Every folder on
+//! the way is opened by itself, relative to the one above, so that nobody can swap a component for
+//! a link between a check and its use. The path of the root itself is its user's own choice and may
+//! hold links. This file opens and makes folders; it reads and writes no record.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::sync::Arc;
+
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
+use rustix::io::{Errno, retry_on_intr};
+use rustix::path::Arg;
+
+use super::Store;
+use super::stamp::{same_file, stamp_of};
+use crate::model::{ExecutionId, ProjectId, Stamp};
+
+/// The folder below each project's that holds its runs.
+pub(super) const EXECUTIONS: &str = "executions";
+/// What an execution's file name adds to its id.
+pub(super) const SUFFIX: &str = ".json";
+
+const FOLDER: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+
+/// A FIFO put in the file's place opens at once and is then refused, instead of blocking for ever.
+const FILE: OFlags = OFlags::RDONLY
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::NONBLOCK)
+    .union(OFlags::NOCTTY)
+    .union(OFlags::CLOEXEC);
+
+/// What is in the way of opening a folder.
+#[derive(Debug)]
+pub(super) enum Obstacle {
+    /// Nothing is there.
+    Missing,
+    /// A symlink, at this path below the root.
+    Link(String),
+    /// Something else that is no folder.
+    NoFolder(String),
+    /// The system refused.
+    System(String, Errno),
+}
+
+/// The root, held open: as long as it is, its inode number is given to no other folder.
+#[derive(Debug)]
+pub(super) struct Root {
+    fd: OwnedFd,
+    stamp: Stamp,
+}
+
+impl AsFd for Root {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// One project's `executions` folder, held open: many runs of it are read without looking for it
+/// again. It stays the folder that was opened, also when another one takes its place.
+#[derive(Debug)]
+pub struct Folder {
+    fd: OwnedFd,
+    project: ProjectId,
+}
+
+impl AsFd for Folder {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl Folder {
+    /// The project whose runs these are.
+    #[must_use]
+    pub fn project(&self) -> &ProjectId {
+        &self.project
+    }
+
+    /// The path of a file in this folder, relative to the root.
+    pub(super) fn path_of(&self, file_name: &str) -> String {
+        path_of(&self.project, file_name)
+    }
+
+    pub(super) fn is_same_as(&self, other: &Self) -> Result<bool, Errno> {
+        let stamp = |folder: &Self| rustix::fs::fstat(folder).map(|stat| stamp_of(&stat));
+        Ok(same_file(&stamp(self)?, &stamp(other)?))
+    }
+}
+
+pub(super) fn executions_path(project: &ProjectId) -> String {
+    format!("{project}/{EXECUTIONS}")
+}
+
+pub(super) fn path_of(project: &ProjectId, file_name: &str) -> String {
+    format!("{project}/{EXECUTIONS}/{file_name}")
+}
+
+pub(super) fn file_name(execution: &ExecutionId) -> String {
+    format!("{execution}{SUFFIX}")
+}
+
+impl Store {
+    /// The root as it is now; `None` if nothing is there. Costs one `stat` unless it was replaced.
+    pub(super) fn open_root(&self) -> Result<Option<Arc<Root>>, Errno> {
+        let now = match rustix::fs::stat(&self.path) {
+            Ok(stat) => stamp_of(&stat),
+            Err(Errno::NOENT | Errno::NOTDIR) => {
+                *self.held.lock() = None;
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        if let Some(held) = &*self.held.lock()
+            && same_file(&held.stamp, &now)
+        {
+            return Ok(Some(Arc::clone(held)));
+        }
+        let flags = FOLDER.difference(OFlags::NOFOLLOW);
+        let fd = match retry_on_intr(|| rustix::fs::open(&self.path, flags, Mode::empty())) {
+            Ok(fd) => fd,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let stamp = stamp_of(&rustix::fs::fstat(&fd)?);
+        let root = Arc::new(Root { fd, stamp });
+        *self.held.lock() = Some(Arc::clone(&root));
+        Ok(Some(root))
+    }
+
+    /// The root, or what is in the way.
+    pub(super) fn require_root(&self) -> Result<Arc<Root>, Obstacle> {
+        self.open_root()
+            .map_err(|errno| Obstacle::System(".".into(), errno))?
+            .ok_or(Obstacle::Missing)
+    }
+
+    /// The project's `executions` folder as it is now.
+    pub(super) fn open_executions(&self, project: &ProjectId) -> Result<Folder, Obstacle> {
+        let root = self.require_root()?;
+        let above = open_folder(&root, project.as_str(), || project.to_string())?;
+        let fd = open_folder(&above, EXECUTIONS, || executions_path(project))?;
+        Ok(Folder {
+            fd,
+            project: project.clone(),
+        })
+    }
+
+    /// The project's `executions` folder; it, the project's and the root are made where they are
+    /// missing, durably.
+    pub(super) fn make_executions(&self, project: &ProjectId) -> Result<Folder, Obstacle> {
+        let root = match self.require_root() {
+            Err(Obstacle::Missing) => {
+                make_root(&self.path).map_err(|error| {
+                    let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
+                    Obstacle::System(".".into(), errno)
+                })?;
+                self.require_root()?
+            }
+            other => other?,
+        };
+        let above = make_folder(&root, project.as_str(), || project.to_string())?;
+        let fd = make_folder(&above, EXECUTIONS, || executions_path(project))?;
+        Ok(Folder {
+            fd,
+            project: project.clone(),
+        })
+    }
+}
+
+/// The folder `name` in `at`; `path` gives its path below the root, for the error.
+pub(super) fn open_folder(
+    at: impl AsFd,
+    name: impl Arg + Copy,
+    path: impl Fn() -> String,
+) -> Result<OwnedFd, Obstacle> {
+    match retry_on_intr(|| rustix::fs::openat(&at, name, FOLDER, Mode::empty())) {
+        Ok(fd) => Ok(fd),
+        Err(Errno::NOENT) => Err(Obstacle::Missing),
+        // Which of the two a symlink gives differs from system to system.
+        Err(Errno::NOTDIR | Errno::LOOP) => Err(match lstat(&at, name) {
+            Ok(Some(stat)) if file_type(&stat) == FileType::Symlink => Obstacle::Link(path()),
+            Ok(Some(_)) => Obstacle::NoFolder(path()),
+            Ok(None) => Obstacle::Missing,
+            Err(errno) => Obstacle::System(path(), errno),
+        }),
+        Err(errno) => Err(Obstacle::System(path(), errno)),
+    }
+}
+
+fn make_folder(at: impl AsFd, name: &str, path: impl Fn() -> String) -> Result<OwnedFd, Obstacle> {
+    match open_folder(&at, name, &path) {
+        Err(Obstacle::Missing) => {}
+        found => return found,
+    }
+    let failed = |errno| Obstacle::System(path(), errno);
+    match rustix::fs::mkdirat(&at, name, Mode::from_raw_mode(0o777)) {
+        // Somebody made it just now, and may not have made it durable yet.
+        Ok(()) | Err(Errno::EXIST) => sync_folder(&at).map_err(failed)?,
+        Err(Errno::NOENT) => return Err(Obstacle::Missing),
+        Err(errno) => return Err(failed(errno)),
+    }
+    open_folder(at, name, path)
+}
+
+/// Makes the root and what is missing above it, durably.
+fn make_root(path: &Path) -> io::Result<()> {
+    let missing: Vec<&Path> = path
+        .ancestors()
+        .take_while(|above| !above.as_os_str().is_empty() && !above.exists())
+        .collect();
+    for folder in missing.into_iter().rev() {
+        match std::fs::create_dir(folder) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        let above = match folder.parent() {
+            Some(above) if !above.as_os_str().is_empty() => above,
+            _ => Path::new("."),
+        };
+        sync_folder(File::open(above)?)?;
+    }
+    Ok(())
+}
+
+/// What stands at `name`, links not followed; `None` if nothing does.
+pub(super) fn lstat(at: impl AsFd, name: impl Arg) -> Result<Option<Stat>, Errno> {
+    match rustix::fs::statat(at, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => Ok(Some(stat)),
+        Err(Errno::NOENT) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
+pub(super) fn file_type(stat: &Stat) -> FileType {
+    FileType::from_raw_mode(stat.st_mode)
+}
+
+/// The bits of a mode that a save keeps: who may read, write and execute. Not set-user-id and the
+/// like, which would be given to a file of another owner.
+pub(super) fn permissions(stat: &Stat) -> Mode {
+    Mode::from_raw_mode(stat.st_mode) & (Mode::RWXU | Mode::RWXG | Mode::RWXO)
+}
+
+/// The names in `folder` that are `wanted`, read in one go: what is done with them changes the
+/// folder.
+pub(super) fn names(
+    folder: impl AsFd,
+    wanted: impl Fn(&[u8]) -> bool,
+) -> Result<Vec<CString>, Errno> {
+    let mut names = Vec::new();
+    for entry in Dir::read_from(folder)? {
+        let entry = entry?;
+        if wanted(entry.file_name().to_bytes()) {
+            names.push(entry.file_name().to_owned());
+        }
+    }
+    Ok(names)
+}
+
+/// What a name turned out to be.
+pub(super) enum Opened {
+    /// A regular file, open for reading, and its stamp.
+    File(File, Stamp),
+    /// Something that was not opened, or was closed again unread.
+    NotRegular,
+    /// Nothing.
+    Missing,
+}
+
+/// Opens `name` in `at` for reading if it is a regular file; never blocks on anything else.
+pub(super) fn open_file(at: impl AsFd, name: impl Arg + Copy) -> Result<Opened, Errno> {
+    // Opening a device can do things of its own: look first. What is opened is looked at again,
+    // because it may be another by then.
+    match lstat(&at, name)? {
+        None => return Ok(Opened::Missing),
+        Some(stat) if file_type(&stat) != FileType::RegularFile => return Ok(Opened::NotRegular),
+        Some(_) => {}
+    }
+    let fd = match retry_on_intr(|| rustix::fs::openat(&at, name, FILE, Mode::empty())) {
+        Ok(fd) => fd,
+        Err(Errno::NOENT) => return Ok(Opened::Missing),
+        // A link; a socket.
+        Err(Errno::LOOP | Errno::NXIO | Errno::OPNOTSUPP) => return Ok(Opened::NotRegular),
+        Err(errno) => return Err(errno),
+    };
+    let stat = rustix::fs::fstat(&fd)?;
+    if file_type(&stat) != FileType::RegularFile {
+        return Ok(Opened::NotRegular);
+    }
+    Ok(Opened::File(File::from(fd), stamp_of(&stat)))
+}
+
+/// Makes what was created, renamed or removed in a folder durable.
+pub(super) fn sync_folder(folder: impl AsFd) -> Result<(), Errno> {
+    match retry_on_intr(|| rustix::fs::fsync(&folder)) {
+        // File systems whose folders cannot be synced have nothing to sync.
+        Err(Errno::INVAL | Errno::NOTSUP) => Ok(()),
+        done => done,
+    }
+}

@@ -1,0 +1,306 @@
+//! Files of our own: temporary files and cookies, and the sweeping of those left behind.
+//!
+//! Section 6 of the protocol: a temporary file is locked while it is in use, so that one whose lock
+//! can be had was abandoned by a process that died. A cookie is an empty file whose appearing tells
+//! that the watcher has told everything before it. Both are hidden (no list shows them) and named
+//! at random. The engine's `*.json.tmp` are not ours: nothing here looks at them.
+
+use std::collections::hash_map::RandomState;
+use std::ffi::CString;
+use std::fs::File;
+use std::hash::BuildHasher;
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
+use rustix::io::{Errno, retry_on_intr};
+
+use super::layout::{self, Obstacle, Opened, Root, executions_path, lstat, names, permissions};
+use super::stamp::{same_file, stamp_of};
+use super::{Store, StoreError};
+use crate::model::Stamp;
+
+const TEMPORARY: Pattern = Pattern(".runlog-", ".tmp");
+const COOKIE: Pattern = Pattern(".runlog-cookie-", "");
+
+/// How often another name is tried. One is taken with a chance of 2^-64, or when a sweeper comes
+/// between making a file and locking it.
+const NAMES_TRIED: u32 = 16;
+
+/// What our names begin and end with.
+struct Pattern(&'static str, &'static str);
+
+impl Pattern {
+    fn matches(&self, name: &[u8]) -> bool {
+        name.starts_with(self.0.as_bytes()) && name.ends_with(self.1.as_bytes())
+    }
+
+    /// A name that nobody has. The standard library's hash keys are seeded by the system and differ
+    /// with every call.
+    fn draw(&self) -> String {
+        let random = RandomState::new().hash_one(std::process::id());
+        format!("{}{random:016x}{}", self.0, self.1)
+    }
+}
+
+/// A file of ours, locked as long as this lives and then removed, unless it has been renamed.
+#[derive(Debug)]
+struct Locked<F: AsFd> {
+    folder: F,
+    name: String,
+    file: File,
+    renamed: bool,
+}
+
+impl<F: AsFd> Locked<F> {
+    /// Makes the file; `None` if a sweeper came between making and locking it.
+    fn create(folder: F, name: String, mode: Mode) -> Result<Option<Self>, Errno> {
+        let flags = OFlags::WRONLY
+            | OFlags::CREATE
+            | OFlags::EXCL
+            | OFlags::NOFOLLOW
+            | OFlags::NOCTTY
+            | OFlags::CLOEXEC;
+        let fd = retry_on_intr(|| rustix::fs::openat(&folder, &name, flags, mode))?;
+        let made = Self {
+            folder,
+            name,
+            file: File::from(fd),
+            renamed: false,
+        };
+        // A file system without locks refuses the sweeper's as well, so nothing is swept there.
+        let contended = rustix::fs::flock(&made.file, FlockOperation::NonBlockingLockExclusive)
+            == Err(Errno::WOULDBLOCK);
+        Ok((!contended && made.is_named()?).then_some(made))
+    }
+
+    /// Whether the name still stands for this file.
+    fn is_named(&self) -> Result<bool, Errno> {
+        let own = stamp_of(&rustix::fs::fstat(&self.file)?);
+        Ok(lstat(&self.folder, &self.name)?.is_some_and(|stat| same_file(&stamp_of(&stat), &own)))
+    }
+}
+
+impl<F: AsFd> Drop for Locked<F> {
+    fn drop(&mut self) {
+        if !self.renamed {
+            // What cannot be removed now is swept at the next start.
+            let _ = rustix::fs::unlinkat(&self.folder, &self.name, AtFlags::empty());
+        }
+    }
+}
+
+/// A file being written that is to become another; removed unless it did.
+pub(super) struct Temporary<'f>(Locked<rustix::fd::BorrowedFd<'f>>);
+
+impl<'f> Temporary<'f> {
+    /// An empty file in `folder`, with `mode` less the umask.
+    pub(super) fn create(folder: &'f impl AsFd, mode: Mode) -> Result<Self, Errno> {
+        for _ in 0..NAMES_TRIED {
+            match Locked::create(folder.as_fd(), TEMPORARY.draw(), mode) {
+                Ok(Some(file)) => return Ok(Self(file)),
+                Ok(None) | Err(Errno::EXIST) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        Err(Errno::EXIST)
+    }
+
+    pub(super) fn file(&mut self) -> &mut File {
+        &mut self.0.file
+    }
+
+    /// Sets the permissions, which creation made less by the umask.
+    pub(super) fn set_permissions(&self, mode: Mode) -> Result<(), Errno> {
+        // Not where they are right: there are file systems that refuse to set any.
+        if permissions(&rustix::fs::fstat(&self.0.file)?) == mode {
+            return Ok(());
+        }
+        rustix::fs::fchmod(&self.0.file, mode)
+    }
+
+    pub(super) fn stamp(&self) -> Result<Stamp, Errno> {
+        rustix::fs::fstat(&self.0.file).map(|stat| stamp_of(&stat))
+    }
+
+    /// Takes the place of `name`, whatever that is unless it is a folder.
+    pub(super) fn rename_over(&mut self, name: &str) -> Result<(), Errno> {
+        let folder = &self.0.folder;
+        rustix::fs::renameat(folder, &self.0.name, folder, name)?;
+        self.0.renamed = true;
+        Ok(())
+    }
+
+    /// Becomes `name` if nothing has that name, in one step where the file system can do that;
+    /// [`Errno::EXIST`] otherwise.
+    pub(super) fn rename_new(&mut self, name: &str) -> Result<(), Errno> {
+        #[cfg(any(target_os = "linux", target_os = "macos"))]
+        {
+            use rustix::fs::{RenameFlags, renameat_with};
+            let folder = &self.0.folder;
+            match renameat_with(folder, &self.0.name, folder, name, RenameFlags::NOREPLACE) {
+                Ok(()) => {
+                    self.0.renamed = true;
+                    return Ok(());
+                }
+                Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        match lstat(self.0.folder, name)? {
+            Some(_) => Err(Errno::EXIST),
+            None => self.rename_over(name),
+        }
+    }
+}
+
+/// An empty file in the root, removed when this is dropped: when the watcher tells of it, it has
+/// told of everything that was done before.
+#[derive(Debug)]
+pub struct Cookie(Locked<Arc<Root>>);
+
+impl Cookie {
+    /// The file's name, directly below the root.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+}
+
+/// What a sweep did.
+#[derive(Debug, Default)]
+pub struct Swept {
+    /// How many abandoned files were removed.
+    pub removed: usize,
+    /// What could not be looked at or removed; it is tried again at the next sweep.
+    pub failures: Vec<StoreError>,
+}
+
+impl Store {
+    /// A name for the next cookie, to be waited for before it is there.
+    #[must_use]
+    pub fn new_cookie_name(&self) -> String {
+        COOKIE.draw()
+    }
+
+    /// Puts the cookie `name`, which [`Store::new_cookie_name`] gave, into the root.
+    ///
+    /// # Errors
+    /// What the system says, for instance of a root that is missing or read-only; and if another
+    /// daemon's sweep comes between.
+    pub fn cookie(&self, name: &str) -> Result<Cookie, StoreError> {
+        let failed = |errno| StoreError::io(".", io::Error::from(errno));
+        if name.contains('/') || !COOKIE.matches(name.as_bytes()) {
+            return Err(failed(Errno::INVAL));
+        }
+        let root = self.open_root().map_err(failed)?;
+        let root = root.ok_or_else(|| failed(Errno::NOENT))?;
+        Locked::create(root, name.to_owned(), Mode::RUSR | Mode::WUSR)
+            .and_then(|made| made.ok_or(Errno::AGAIN))
+            .map(Cookie)
+            .map_err(failed)
+    }
+
+    /// Removes the temporary files and cookies that processes of ours left behind when they died.
+    /// Those of the living, and other programs' files, stay.
+    ///
+    /// # Errors
+    /// If the root cannot be read; folders that cannot are among [`Swept::failures`].
+    pub fn sweep(&self) -> Result<Swept, StoreError> {
+        let mut swept = Swept::default();
+        let Some(root) = self
+            .open_root()
+            .map_err(|errno| StoreError::io(".", io::Error::from(errno)))?
+        else {
+            return Ok(swept);
+        };
+        swept.folder(&root, &COOKIE, ".");
+        for project in self.projects()?.projects {
+            match self.open_executions(&project) {
+                Ok(folder) => swept.folder(&folder, &TEMPORARY, &executions_path(&project)),
+                Err(Obstacle::System(path, errno)) => {
+                    swept
+                        .failures
+                        .push(StoreError::io(path, io::Error::from(errno)));
+                }
+                Err(Obstacle::Missing | Obstacle::Link(_) | Obstacle::NoFolder(_)) => {}
+            }
+        }
+        Ok(swept)
+    }
+}
+
+impl Swept {
+    fn folder(&mut self, folder: impl AsFd, pattern: &Pattern, path: &str) {
+        let mut failed = |errno| {
+            self.failures
+                .push(StoreError::io(path, io::Error::from(errno)));
+        };
+        let names = match names(&folder, |name| pattern.matches(name)) {
+            Ok(names) => names,
+            Err(errno) => return failed(errno),
+        };
+        for name in names {
+            match remove_abandoned(&folder, &name) {
+                Ok(true) => self.removed += 1,
+                Ok(false) => {}
+                Err(errno) => failed(errno),
+            }
+        }
+    }
+}
+
+fn remove_abandoned(folder: impl AsFd, name: &CString) -> Result<bool, Errno> {
+    let (file, stamp) = match layout::open_file(&folder, name.as_c_str())? {
+        Opened::File(file, stamp) => (file, stamp),
+        Opened::NotRegular | Opened::Missing => return Ok(false),
+    };
+    // Shared is enough to be refused by the owner's exclusive lock, and network file systems give
+    // it to a file that is open for reading only.
+    if rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared).is_err() {
+        return Ok(false);
+    }
+    // With the lock held, the name can go to no other file of ours but through another sweeper.
+    match lstat(&folder, name.as_c_str())? {
+        Some(stat) if same_file(&stamp_of(&stat), &stamp) => {}
+        _ => return Ok(false),
+    }
+    match rustix::fs::unlinkat(&folder, name.as_c_str(), AtFlags::empty()) {
+        Ok(()) => Ok(true),
+        Err(Errno::NOENT) => Ok(false),
+        Err(errno) => Err(errno),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::model::ProjectId;
+
+    #[test]
+    fn a_file_is_ours_from_its_making_on_whoever_sweeps() {
+        let folder = tempfile::tempdir().unwrap();
+        let executions = folder.path().join("p/executions");
+        std::fs::create_dir_all(&executions).unwrap();
+        let store = Store::new(folder.path().to_path_buf());
+        let project = ProjectId::parse("p").unwrap();
+        let folder = store.folder(&project).unwrap().unwrap();
+        let made = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !made.load(Ordering::Relaxed) {
+                    store.sweep().unwrap();
+                }
+            });
+            let all_named = (0..2_000).all(|_| {
+                let file = Temporary::create(&folder, Mode::RWXU).unwrap();
+                file.0.is_named().unwrap()
+            });
+            made.store(true, Ordering::Relaxed);
+            assert!(all_named);
+        });
+    }
+}

@@ -1,0 +1,263 @@
+//! Reading records: all of one, or only what an index wants to know.
+//!
+//! Sections 1 and 6 of the protocol. Files are written by others while we read: a reading counts
+//! only if the name stands for the same unchanged file before and after it, and is told as racy
+//! where even that proves nothing. Nothing is interpreted here beyond "one JSON object".
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::time::SystemTime;
+
+use rustix::fs::FileType;
+use xxhash_rust::xxh3::Xxh3;
+
+use super::layout::{Folder, Obstacle, Opened, file_name, file_type, lstat, open_file};
+use super::stamp::{is_racy, stamp_of, version_from, version_of};
+use super::{ReadError, Store};
+use crate::model::extract::extract;
+use crate::model::json::{self, JsonError, Kind};
+use crate::model::{ExecutionId, Facts, ProjectId, RunKey, Stamp, Version};
+
+/// How deep a record may be nested.
+pub const NESTING_MAX: usize = 128;
+
+/// How often a file that changes while it is read is read again. Whoever goes on writing for so
+/// long will be heard of again; waiting for him is not ours.
+const READINGS_MAX: u32 = 3;
+
+/// What an index wants to know about a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scanned {
+    /// The file as it was when it was read.
+    pub stamp: Stamp,
+    /// Of all its bytes.
+    pub version: Version,
+    /// What the record says.
+    pub facts: Facts,
+    /// The same stamp later on does not prove that the file is still the one read: read it again.
+    pub racy: bool,
+}
+
+/// A whole record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// The file, byte for byte: one JSON object, with whitespace around it at most.
+    pub text: String,
+    /// The file as it was when it was read.
+    pub stamp: Stamp,
+    /// Of all its bytes.
+    pub version: Version,
+}
+
+/// What was made of a file, and whether it was the same file throughout.
+pub(super) struct Reading<T> {
+    pub(super) value: T,
+    pub(super) stamp: Stamp,
+    pub(super) settled: bool,
+    begun: SystemTime,
+}
+
+impl Store {
+    /// The project's `executions` folder, to read many runs from; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`ReadError::NotRegular`] where a symlink is in the way, and what the system says.
+    pub fn folder(&self, project: &ProjectId) -> Result<Option<Folder>, ReadError> {
+        match self.open_executions(project) {
+            Ok(folder) => Ok(Some(folder)),
+            Err(Obstacle::Missing | Obstacle::NoFolder(_)) => Ok(None),
+            Err(Obstacle::Link(path)) => Err(ReadError::NotRegular { path }),
+            Err(Obstacle::System(path, errno)) => Err(ReadError::io(path, errno)),
+        }
+    }
+
+    /// What an index wants to know about one run; `None` if there is no such file. For many runs
+    /// of one project, [`Store::folder`] and [`Folder::scan`] cost half the system calls.
+    ///
+    /// # Errors
+    /// Any [`ReadError`] but [`ReadError::TooLarge`].
+    pub fn scan(&self, key: &RunKey) -> Result<Option<Scanned>, ReadError> {
+        match self.folder(&key.project)? {
+            Some(folder) => folder.scan(&key.execution),
+            None => Ok(None),
+        }
+    }
+
+    /// The whole record of one run; `None` if there is no such file.
+    ///
+    /// # Errors
+    /// Any [`ReadError`]; above `limit_bytes` it is [`ReadError::TooLarge`] before anything is
+    /// read.
+    pub fn read(&self, key: &RunKey, limit_bytes: u64) -> Result<Option<Record>, ReadError> {
+        let Some(folder) = self.folder(&key.project)? else {
+            return Ok(None);
+        };
+        let name = file_name(&key.execution);
+        let reading = folder.read_settled(&name, |file, size_bytes| {
+            let path = || folder.path_of(&name);
+            if size_bytes > limit_bytes {
+                return Err(ReadError::TooLarge {
+                    path: path(),
+                    size_bytes,
+                    limit_bytes,
+                });
+            }
+            let mut bytes = Vec::new();
+            bytes
+                .try_reserve_exact(usize::try_from(size_bytes).unwrap_or(usize::MAX))
+                .map_err(|_| ReadError::io(path(), io::ErrorKind::OutOfMemory))?;
+            file.read_to_end(&mut bytes)
+                .map_err(|error| ReadError::io(path(), error))?;
+            match json::check(&bytes, NESTING_MAX) {
+                Ok((_, Kind::Object)) => {}
+                Ok(_) => return Err(ReadError::NotAnObject { path: path() }),
+                Err(error) => return Err(ReadError::json(path(), error)),
+            }
+            let version = version_of(&bytes);
+            let text = String::from_utf8(bytes).map_err(|error| {
+                let offset = error.utf8_error().valid_up_to() as u64;
+                ReadError::json(path(), JsonError::Utf8 { offset })
+            })?;
+            Ok((text, version))
+        })?;
+        Ok(reading.map(|reading| Record {
+            text: reading.value.0,
+            stamp: reading.stamp,
+            version: reading.value.1,
+        }))
+    }
+
+    /// The file's stamp, without opening it; `None` if there is no such file.
+    ///
+    /// # Errors
+    /// [`ReadError::NotRegular`], and what the system says.
+    pub fn stamp(&self, key: &RunKey) -> Result<Option<Stamp>, ReadError> {
+        match self.folder(&key.project)? {
+            Some(folder) => folder.current_stamp(&file_name(&key.execution)),
+            None => Ok(None),
+        }
+    }
+}
+
+impl Folder {
+    /// What an index wants to know about one run; `None` if there is no such file. Memory is
+    /// bounded whatever the file's size.
+    ///
+    /// # Errors
+    /// Any [`ReadError`] but [`ReadError::TooLarge`].
+    pub fn scan(&self, execution: &ExecutionId) -> Result<Option<Scanned>, ReadError> {
+        let key = RunKey {
+            project: self.project().clone(),
+            execution: execution.clone(),
+        };
+        let name = file_name(execution);
+        let reading = self.read_settled(&name, |file, _| {
+            let mut hashing = Hashing::new(file);
+            let facts =
+                extract(&mut hashing, &key).map_err(|error| ReadError::of_extract(&key, error))?;
+            let version = hashing
+                .finish()
+                .map_err(|error| ReadError::io(self.path_of(&name), error))?;
+            Ok((facts, version))
+        })?;
+        Ok(reading.map(|reading| Scanned {
+            stamp: reading.stamp,
+            racy: !reading.settled || is_racy(&reading.stamp, reading.begun),
+            version: reading.value.1,
+            facts: reading.value.0,
+        }))
+    }
+
+    /// The version stored under `name`, whatever the content.
+    pub(super) fn stored_version(&self, name: &str) -> Result<Option<Reading<Version>>, ReadError> {
+        self.read_settled(name, |file, _| {
+            Hashing::new(file)
+                .finish()
+                .map_err(|error| ReadError::io(self.path_of(name), error))
+        })
+    }
+
+    /// Gives the file and its size to `read` until the name stands for the same unchanged file
+    /// before and after, but not for ever. `read` never sees more bytes than the size it is told:
+    /// a file that grows as fast as it is read would have no end.
+    pub(super) fn read_settled<T>(
+        &self,
+        name: &str,
+        mut read: impl FnMut(&mut io::Take<File>, u64) -> Result<T, ReadError>,
+    ) -> Result<Option<Reading<T>>, ReadError> {
+        let mut reading = 1;
+        loop {
+            let (file, stamp) = match open_file(self, name) {
+                Ok(Opened::File(file, stamp)) => (file, stamp),
+                Ok(Opened::Missing) => return Ok(None),
+                Ok(Opened::NotRegular) => return Err(self.not_regular(name)),
+                Err(errno) => return Err(ReadError::io(self.path_of(name), errno)),
+            };
+            // Before the reading: what is written during it is younger than this.
+            let begun = SystemTime::now();
+            let value = read(&mut file.take(stamp.size), stamp.size);
+            // The same stamp under the same name is also the same stamp of the open file.
+            let Some(after) = self.current_stamp(name)? else {
+                return Ok(None);
+            };
+            let settled = after == stamp;
+            if settled || reading == READINGS_MAX {
+                return value.map(|value| {
+                    Some(Reading {
+                        value,
+                        stamp,
+                        settled,
+                        begun,
+                    })
+                });
+            }
+            reading += 1;
+        }
+    }
+
+    fn current_stamp(&self, name: &str) -> Result<Option<Stamp>, ReadError> {
+        match lstat(self, name) {
+            Ok(Some(stat)) if file_type(&stat) == FileType::RegularFile => {
+                Ok(Some(stamp_of(&stat)))
+            }
+            Ok(Some(_)) => Err(self.not_regular(name)),
+            Ok(None) => Ok(None),
+            Err(errno) => Err(ReadError::io(self.path_of(name), errno)),
+        }
+    }
+
+    fn not_regular(&self, name: &str) -> ReadError {
+        ReadError::NotRegular {
+            path: self.path_of(name),
+        }
+    }
+}
+
+/// Hashes what passes through it.
+struct Hashing<R> {
+    source: R,
+    hash: Xxh3,
+}
+
+impl<R: Read> Hashing<R> {
+    fn new(source: R) -> Self {
+        Self {
+            source,
+            hash: Xxh3::new(),
+        }
+    }
+
+    /// The version of everything, also of what nobody has read yet.
+    fn finish(mut self) -> io::Result<Version> {
+        io::copy(&mut self, &mut io::sink())?;
+        Ok(version_from(self.hash.digest128()))
+    }
+}
+
+impl<R: Read> Read for Hashing<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.source.read(buffer)?;
+        self.hash.update(&buffer[..count]);
+        Ok(count)
+    }
+}

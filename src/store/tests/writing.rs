@@ -1,0 +1,277 @@
+//! Saving: what is stored, what is kept, and what is not replaced.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
+use std::process::Stdio;
+
+use super::{Ground, in_time, listing, make_fifo, project, run, test_process};
+use crate::store::{Expect, Store, WriteError, version_of};
+
+const LIMIT: u64 = 1 << 24;
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().mode() & 0o7777
+}
+
+#[test]
+fn a_save_makes_what_is_missing_and_tells_the_files_stamp() {
+    let ground = Ground::new();
+    let store = Store::new(ground.root().join("not/there"));
+    let saved = store.save(&run("x"), b"{}", &Expect::Anything).unwrap();
+    assert!(saved.created);
+    assert_eq!(saved.version, version_of(b"{}"));
+    assert_eq!(store.stamp(&run("x")).unwrap(), Some(saved.stamp));
+    assert_eq!(
+        listing(&ground.root().join("not/there/p/executions")),
+        ["x.json"]
+    );
+    let again = store.save(&run("x"), b"{ }", &Expect::Anything).unwrap();
+    assert!(!again.created);
+    assert_eq!(store.stamp(&run("x")).unwrap(), Some(again.stamp));
+    let record = store.read(&run("x"), LIMIT).unwrap().unwrap();
+    assert_eq!(
+        (record.text.as_str(), record.version),
+        ("{ }", again.version)
+    );
+}
+
+#[test]
+fn a_relative_root_is_made_too() {
+    let ground = Ground::new();
+    let status = test_process("writing::child_with_a_relative_root")
+        .env("RUNLOG_TEST_ROOT", "not/there")
+        .current_dir(ground.root())
+        .stdout(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(status.success());
+    let made = ground.root().join("not/there/p/executions");
+    assert_eq!(listing(&made), ["x.json"]);
+}
+
+#[test]
+#[ignore = "a process of another test's"]
+fn child_with_a_relative_root() {
+    let Some(root) = std::env::var_os("RUNLOG_TEST_ROOT") else {
+        return;
+    };
+    let store = Store::new(root.into());
+    store.save(&run("x"), b"{}", &Expect::Anything).unwrap();
+}
+
+#[test]
+fn a_new_file_has_the_usual_mode_and_an_old_one_keeps_its_own() {
+    let ground = Ground::new();
+    let folder = ground.executions();
+    // What the umask makes of 0666.
+    let usual = mode(&{
+        let path = ground.root().join("usual");
+        File::create(&path).unwrap();
+        path
+    });
+    ground
+        .store
+        .save(&run("x"), b"{}", &Expect::Anything)
+        .unwrap();
+    assert_eq!(mode(&folder.join("x.json")), usual);
+    for kept in [0o600, 0o666, 0o640, 0o400, 0o777] {
+        let path = folder.join("x.json");
+        fs::set_permissions(&path, fs::Permissions::from_mode(kept)).unwrap();
+        ground
+            .store
+            .save(&run("x"), b"{}", &Expect::Anything)
+            .unwrap();
+        assert_eq!(mode(&path), kept);
+    }
+    // Set-user-id is not for a file that another user may own now.
+    let path = folder.join("x.json");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o4755)).unwrap();
+    ground
+        .store
+        .save(&run("x"), b"{}", &Expect::Anything)
+        .unwrap();
+    assert_eq!(mode(&path), 0o755);
+}
+
+#[test]
+fn a_private_file_is_private_while_it_is_written() {
+    let ground = Ground::new();
+    let folder = ground.executions();
+    ground
+        .store
+        .save(&run("x"), b"{}", &Expect::Anything)
+        .unwrap();
+    fs::set_permissions(folder.join("x.json"), fs::Permissions::from_mode(0o600)).unwrap();
+    ground
+        .store
+        .save_through(&run("x"), version_of(b"{}"), &Expect::Anything, |file| {
+            assert_eq!(file.metadata()?.mode() & 0o7777, 0o600);
+            file.write_all(b"{}")
+        })
+        .unwrap();
+    // Also where it becomes private, or comes to be, during the writing.
+    for name in ["x", "y"] {
+        let path = folder.join(format!("{name}.json"));
+        ground
+            .store
+            .save_through(&run(name), version_of(b"{}"), &Expect::Anything, |file| {
+                fs::write(&path, "theirs")?;
+                fs::set_permissions(&path, fs::Permissions::from_mode(0o400))?;
+                file.write_all(b"{}")
+            })
+            .unwrap();
+        assert_eq!(mode(&path), 0o400);
+    }
+}
+
+#[test]
+fn expectations_are_compared() {
+    let ground = Ground::new();
+    let save = |text: &[u8], expect| ground.store.save(&run("x"), text, &expect);
+    let conflict = |result: Result<_, WriteError>| match result {
+        Err(WriteError::Conflict { current, path }) => {
+            assert_eq!(path, "p/executions/x.json");
+            current
+        }
+        other => panic!("{other:?}"),
+    };
+    // Nothing is made for a save that cannot go through.
+    assert_eq!(
+        conflict(save(b"1", Expect::Version(version_of(b"0")))),
+        None
+    );
+    assert_eq!(listing(&ground.root()), [""; 0]);
+    ground.executions();
+    assert_eq!(
+        conflict(save(b"1", Expect::Version(version_of(b"0")))),
+        None
+    );
+
+    assert!(save(b"1", Expect::Absent).unwrap().created);
+    assert_eq!(conflict(save(b"2", Expect::Absent)), Some(version_of(b"1")));
+    assert_eq!(
+        conflict(save(b"2", Expect::Version(version_of(b"0")))),
+        Some(version_of(b"1"))
+    );
+    let saved = save(b"2", Expect::Version(version_of(b"1"))).unwrap();
+    assert!(!saved.created);
+    assert_eq!(fs::read(ground.executions().join("x.json")).unwrap(), b"2");
+    assert_eq!(listing(&ground.executions()), ["x.json"]);
+}
+
+#[test]
+fn expectations_are_compared_after_the_writing() {
+    let ground = Ground::new();
+    let path = ground.executions().join("x.json");
+    let meanwhile = |expect| {
+        ground
+            .store
+            .save_through(&run("x"), version_of(b"ours"), &expect, |file| {
+                fs::write(&path, "theirs")?;
+                file.write_all(b"ours")
+            })
+    };
+    for expect in [Expect::Absent, Expect::Version(version_of(b"before"))] {
+        fs::write(&path, "before").unwrap();
+        if expect == Expect::Absent {
+            fs::remove_file(&path).unwrap();
+        }
+        let result = meanwhile(expect);
+        assert!(
+            matches!(result, Err(WriteError::Conflict { current: Some(current), .. }) if current == version_of(b"theirs")),
+            "{result:?}"
+        );
+        assert_eq!(fs::read(&path).unwrap(), b"theirs");
+    }
+    assert!(!meanwhile(Expect::Anything).unwrap().created);
+    assert_eq!(listing(&ground.executions()), ["x.json"]);
+}
+
+#[test]
+fn nothing_but_a_regular_file_is_replaced() {
+    let ground = Ground::new();
+    let folder = ground.executions();
+    fs::write(ground.root().join("secret"), "secret").unwrap();
+    symlink(ground.root().join("secret"), folder.join("link.json")).unwrap();
+    fs::create_dir(folder.join("folder.json")).unwrap();
+    make_fifo(&folder.join("pipe.json"));
+    let before = listing(&folder);
+    for name in ["link", "folder", "pipe"] {
+        for expect in [
+            Expect::Anything,
+            Expect::Absent,
+            Expect::Version(version_of(b"secret")),
+        ] {
+            let store = Store::new(ground.root());
+            let result = in_time(move || store.save(&run(name), b"{}", &expect));
+            assert!(
+                matches!(result, Err(WriteError::NotRegular { .. })),
+                "{name}: {result:?}"
+            );
+        }
+    }
+    assert_eq!(listing(&folder), before);
+    assert_eq!(fs::read(ground.root().join("secret")).unwrap(), b"secret");
+
+    // What comes to stand there during the writing is not replaced either.
+    let result =
+        ground
+            .store
+            .save_through(&run("late"), version_of(b"{}"), &Expect::Anything, |file| {
+                fs::create_dir(folder.join("late.json"))?;
+                file.write_all(b"{}")
+            });
+    assert!(
+        matches!(result, Err(WriteError::NotRegular { .. })),
+        "{result:?}"
+    );
+}
+
+#[test]
+fn no_save_goes_through_a_symlink() {
+    let ground = Ground::new();
+    let outside = ground.folder.path().join("outside");
+    fs::create_dir_all(outside.join("executions")).unwrap();
+    fs::write(outside.join("executions/x.json"), "theirs").unwrap();
+    let refused = || {
+        let save = ground.store.save(&run("x"), b"{}", &Expect::Anything);
+        let delete = ground.store.delete(&run("x"));
+        let delete_all = ground.store.delete_all(&project("p"));
+        assert!(
+            matches!(save, Err(WriteError::NotRegular { .. })),
+            "{save:?}"
+        );
+        assert!(
+            matches!(delete, Err(WriteError::NotRegular { .. })),
+            "{delete:?}"
+        );
+        assert!(
+            matches!(delete_all, Err(WriteError::NotRegular { .. })),
+            "{delete_all:?}"
+        );
+    };
+    symlink(&outside, ground.root().join("p")).unwrap();
+    refused();
+    fs::remove_file(ground.root().join("p")).unwrap();
+    fs::create_dir(ground.root().join("p")).unwrap();
+    symlink(
+        outside.join("executions"),
+        ground.root().join("p/executions"),
+    )
+    .unwrap();
+    refused();
+    assert_eq!(listing(&outside.join("executions")), ["x.json"]);
+    // A plain file in the way is left alone as well.
+    fs::write(ground.root().join("q"), "read me").unwrap();
+    let key = crate::model::RunKey {
+        project: project("q"),
+        ..run("x")
+    };
+    let save = ground.store.save(&key, b"{}", &Expect::Anything);
+    assert!(
+        matches!(save, Err(WriteError::NotRegular { .. })),
+        "{save:?}"
+    );
+}

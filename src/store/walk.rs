@@ -1,0 +1,256 @@
+//! Walking the tree: which projects and runs there are, and what is in the way of being one.
+//!
+//! Sections 1 and 6 of the protocol: bad names, links and pipes are findings for `server/problems`,
+//! never failures. Nothing is opened but folders, no link is followed, and no record is read.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::time::SystemTime;
+
+use rustix::fs::{Dir, FileType};
+use rustix::io::Errno;
+
+use super::layout::{
+    EXECUTIONS, Obstacle, SUFFIX, executions_path, file_type, lstat, open_folder, path_of,
+};
+use super::stamp::{since_epoch_ns, stamp_of};
+use super::{Store, StoreError};
+use crate::model::{ExecutionId, ProjectId, Stamp};
+
+/// What the engine's temporary files end with.
+const ENGINE_TEMPORARY: &[u8] = b".json.tmp";
+/// From this age on nobody is expected to rename one of them any more.
+const ABANDONED_AFTER_NS: i64 = 60 * 60 * 1_000_000_000;
+
+/// The projects below the root.
+#[derive(Debug, Default)]
+pub struct ProjectsFound {
+    /// Every folder whose name is an id, in the order of the ids.
+    pub projects: Vec<ProjectId>,
+    /// What might have been a project but is none.
+    pub problems: Vec<Problem>,
+}
+
+/// The runs of one project.
+#[derive(Debug, Default)]
+pub struct Walk {
+    /// Whether the project's folder is there.
+    pub exists: bool,
+    /// Whether it holds a folder `executions`.
+    pub has_executions: bool,
+    /// Every regular file whose name is an id and `.json`, each once, in the order of the ids.
+    pub runs: Vec<(ExecutionId, Stamp)>,
+    /// What might have been a run but is none.
+    pub problems: Vec<Problem>,
+}
+
+/// Something in the tree that is left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Relative to the root (`.` is the root itself); bytes that are not UTF-8 are replaced.
+    pub path: String,
+    /// What is wrong.
+    pub kind: ProblemKind,
+}
+
+/// What can be wrong with an entry of the tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ProblemKind {
+    /// The name is not an id.
+    InvalidName,
+    /// A symlink, folder, pipe, socket or device.
+    NotRegular,
+    /// A folder that may not be read.
+    Unreadable,
+    /// A temporary file that the engine left behind.
+    AbandonedTemporary,
+}
+
+impl Store {
+    /// The projects below the root; a missing root has none.
+    ///
+    /// # Errors
+    /// What the system says, but for permissions: a root that may not be read is a problem.
+    pub fn projects(&self) -> Result<ProjectsFound, StoreError> {
+        let mut found = ProjectsFound::default();
+        match self.list_projects(&mut found) {
+            Ok(()) => {}
+            Err(errno) if is_permission(errno) => {
+                found.problems.push(problem(".", ProblemKind::Unreadable));
+            }
+            Err(errno) => return Err(StoreError::io(".", io::Error::from(errno))),
+        }
+        found.projects.sort_unstable();
+        found.projects.dedup();
+        Ok(found)
+    }
+
+    fn list_projects(&self, found: &mut ProjectsFound) -> Result<(), Errno> {
+        let Some(root) = self.open_root()? else {
+            return Ok(());
+        };
+        for entry in Dir::read_from(&root)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if name.to_bytes().starts_with(b".") {
+                continue;
+            }
+            let kind = match entry.file_type() {
+                FileType::Unknown => match lstat(&root, name)? {
+                    Some(stat) => file_type(&stat),
+                    None => continue,
+                },
+                known => known,
+            };
+            match kind {
+                FileType::Directory => {
+                    match name
+                        .to_str()
+                        .ok()
+                        .and_then(|name| ProjectId::parse(name).ok())
+                    {
+                        Some(project) => found.projects.push(project),
+                        None => found
+                            .problems
+                            .push(problem(name.to_string_lossy(), ProblemKind::InvalidName)),
+                    }
+                }
+                // To tell what it leads to would be to follow it.
+                FileType::Symlink => found
+                    .problems
+                    .push(problem(name.to_string_lossy(), ProblemKind::NotRegular)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The runs of one project, each with its stamp, in one pass over its folder. `now` is what the
+    /// age of the engine's temporary files is measured against.
+    ///
+    /// # Errors
+    /// What the system says, but for permissions: a folder that may not be read is a problem.
+    pub fn walk(&self, project: &ProjectId, now: SystemTime) -> Result<Walk, StoreError> {
+        let mut walk = Walk::default();
+        match self.list_runs(project, now, &mut walk) {
+            Ok(()) | Err(Obstacle::Missing) => {}
+            // The root is full of files that want to be no projects.
+            Err(Obstacle::NoFolder(_)) if !walk.exists => {}
+            Err(Obstacle::Link(path) | Obstacle::NoFolder(path)) => {
+                walk.problems.push(problem(path, ProblemKind::NotRegular));
+            }
+            Err(Obstacle::System(path, errno)) if is_permission(errno) => {
+                walk.problems.push(problem(path, ProblemKind::Unreadable));
+            }
+            Err(Obstacle::System(path, errno)) => {
+                return Err(StoreError::io(path, io::Error::from(errno)));
+            }
+        }
+        walk.runs = each_once(walk.runs);
+        Ok(walk)
+    }
+
+    fn list_runs(
+        &self,
+        project: &ProjectId,
+        now: SystemTime,
+        walk: &mut Walk,
+    ) -> Result<(), Obstacle> {
+        let root = self.require_root()?;
+        let above = open_folder(&root, project.as_str(), || project.to_string())?;
+        walk.exists = true;
+        let folder = open_folder(&above, EXECUTIONS, || executions_path(project))?;
+        walk.has_executions = true;
+        walk.list(&folder, project, now)
+            .map_err(|errno| Obstacle::System(executions_path(project), errno))
+    }
+}
+
+impl Walk {
+    fn list(
+        &mut self,
+        folder: impl AsFd,
+        project: &ProjectId,
+        now: SystemTime,
+    ) -> Result<(), Errno> {
+        let abandoned_before = since_epoch_ns(now).saturating_sub(ABANDONED_AFTER_NS);
+        for entry in Dir::read_from(&folder)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let bytes = name.to_bytes();
+            let is_run = bytes.ends_with(SUFFIX.as_bytes());
+            if bytes.starts_with(b".") || !(is_run || bytes.ends_with(ENGINE_TEMPORARY)) {
+                continue;
+            }
+            let path = || path_of(project, &name.to_string_lossy());
+            let Some(stat) = lstat(&folder, name)? else {
+                continue;
+            };
+            let regular = file_type(&stat) == FileType::RegularFile;
+            let stamp = stamp_of(&stat);
+            if !is_run {
+                if regular && stamp.mtime_ns < abandoned_before {
+                    self.problems
+                        .push(problem(path(), ProblemKind::AbandonedTemporary));
+                }
+                continue;
+            }
+            let id = name
+                .to_str()
+                .ok()
+                .and_then(|name| name.strip_suffix(SUFFIX))
+                .and_then(|stem| ExecutionId::parse(stem).ok());
+            match id {
+                None => self
+                    .problems
+                    .push(problem(path(), ProblemKind::InvalidName)),
+                Some(_) if !regular => self.problems.push(problem(path(), ProblemKind::NotRegular)),
+                Some(id) => self.runs.push((id, stamp)),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The runs in order. A file that is replaced while its folder is listed may come twice: the later
+/// stamp is the truer.
+fn each_once(mut runs: Vec<(ExecutionId, Stamp)>) -> Vec<(ExecutionId, Stamp)> {
+    runs.sort_by(|(a, _), (b, _)| a.cmp(b));
+    runs.dedup_by(|later, earlier| {
+        let same = later.0 == earlier.0;
+        if same {
+            earlier.1 = later.1;
+        }
+        same
+    });
+    runs
+}
+
+fn problem(path: impl Into<String>, kind: ProblemKind) -> Problem {
+    Problem {
+        path: path.into(),
+        kind,
+    }
+}
+
+fn is_permission(errno: Errno) -> bool {
+    matches!(errno, Errno::ACCESS | Errno::PERM)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_comes_twice_is_listed_with_its_later_stamp() {
+        let run = |id: &str, ino| {
+            let stamp = Stamp {
+                ino,
+                ..Stamp::default()
+            };
+            (ExecutionId::parse(id).unwrap(), stamp)
+        };
+        let runs = each_once(vec![run("b", 1), run("a", 2), run("b", 3), run("a", 4)]);
+        assert_eq!(runs, [run("a", 4), run("b", 3)]);
+    }
+}

@@ -1,0 +1,21 @@
+//! Bytes to messages and back: the two framings, stdio, the Unix socket (protocol section 2).
+//!
+//! What a message means is the session's business: nothing here looks inside a frame, and nothing
+//! here decides when to answer, when to wait, or when to give a client up.
+
+pub mod connection;
+pub mod framing;
+pub mod outgoing;
+pub mod parent;
+pub mod socket_lock;
+pub mod socket_path;
+pub mod stdio;
+pub mod unix;
+
+pub use connection::serve;
+pub use framing::{Decoder, FRAME_LIMIT_BYTES, Framing, FramingError, frames};
+pub use outgoing::Outgoing;
+pub use parent::{UnseenProcess, process_ended};
+pub use socket_path::{SocketEnv, SocketPath, SocketPathError};
+pub use stdio::{Stdin, Stdout};
+pub use unix::{BindError, Listener};

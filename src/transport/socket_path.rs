@@ -1,0 +1,183 @@
+//! Where a root's socket lies: protocol section 2, "Transports".
+//!
+//! A client computes the same default path as its daemon, from the root alone. Other users can
+//! write to the temporary folder, so a folder of that name there is checked before it is trusted.
+//! This file must not touch a folder that a person named.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+/// What a socket address has room for, less the closing NUL.
+const PATH_LIMIT_BYTES: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
+
+/// Why no socket can lie there.
+#[derive(Debug, thiserror::Error)]
+pub enum SocketPathError {
+    /// The system has no room for it in a socket's address.
+    #[error(
+        "the socket path {path} has {} bytes, and the system allows {PATH_LIMIT_BYTES}: \
+         name a shorter one with --socket=PATH", path.as_os_str().len()
+    )]
+    TooLong {
+        /// The path.
+        path: PathBuf,
+    },
+    /// It is empty, or relative to a current folder that is gone.
+    #[error("the socket path {path:?} cannot be used: {source}")]
+    Unusable {
+        /// The path as given.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The default folder could not be made or looked at.
+    #[error("cannot make the socket folder {folder}: {source}; name a path with --socket=PATH")]
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The default folder is not ours alone, so others could put their socket in the place of ours.
+    #[error("the socket folder {folder} {found}: remove it, or name a path with --socket=PATH")]
+    Untrusted {
+        /// The folder.
+        folder: PathBuf,
+        /// What is wrong with it.
+        found: Untrusted,
+    },
+}
+
+/// What is wrong with a default folder that is already there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Untrusted {
+    /// A file, or a symlink, which may lead anywhere tomorrow.
+    #[error("is not a folder")]
+    NotAFolder,
+    /// Made by somebody else.
+    #[error("belongs to user {uid}")]
+    Owner {
+        /// The owner.
+        uid: u32,
+    },
+    /// Others may enter it.
+    #[error("is open to other users (mode {mode:04o}, where 0700 is needed)")]
+    Mode {
+        /// Its permission bits.
+        mode: u32,
+    },
+}
+
+/// What the default path depends on beside the root.
+#[derive(Debug, Clone)]
+pub struct SocketEnv {
+    /// `XDG_RUNTIME_DIR`, if set.
+    pub runtime_dir: Option<PathBuf>,
+    /// The folder for temporary files.
+    pub temp_dir: PathBuf,
+    /// The effective user id.
+    pub uid: u32,
+}
+
+impl SocketEnv {
+    /// As this process finds it.
+    pub fn of_process() -> Self {
+        Self {
+            runtime_dir: std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from),
+            temp_dir: std::env::temp_dir(),
+            uid: rustix::process::geteuid().as_raw(),
+        }
+    }
+
+    /// `XDG_RUNTIME_DIR` where it is what its specification promises: absolute and this user's.
+    /// After `su` or `sudo` it is still the former user's, who must not find our folder there.
+    fn own_runtime_dir(&self) -> Option<&Path> {
+        let folder = self.runtime_dir.as_deref()?;
+        let found = fs::metadata(folder).ok()?;
+        (folder.is_absolute() && found.is_dir() && found.uid() == self.uid).then_some(folder)
+    }
+}
+
+/// An absolute path short enough for a socket, and whether its folder is ours to make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SocketPath {
+    path: PathBuf,
+    is_default: bool,
+}
+
+impl SocketPath {
+    /// The default for a root: `<runtime dir>/runlog/<hash>.sock`, else
+    /// `<temp dir>/runlog-<uid>/<hash>.sock`, where the hash is the first 16 hex digits of the
+    /// SHA-256 of the canonical root's bytes. Nothing is made yet.
+    pub fn default_for(canonical_root: &Path, env: &SocketEnv) -> Result<Self, SocketPathError> {
+        let folder = match env.own_runtime_dir() {
+            Some(runtime_dir) => runtime_dir.join("runlog"),
+            None => env.temp_dir.join(format!("runlog-{}", env.uid)),
+        };
+        let digest = Sha256::digest(canonical_root.as_os_str().as_bytes());
+        let hash: String = digest[..8].iter().map(|b| format!("{b:02x}")).collect();
+        Self::checked(&folder.join(format!("{hash}.sock")), true)
+    }
+
+    /// A path that a person named; relative ones are seen from the current folder.
+    pub fn given(path: &Path) -> Result<Self, SocketPathError> {
+        Self::checked(path, false)
+    }
+
+    fn checked(path: &Path, is_default: bool) -> Result<Self, SocketPathError> {
+        let path = std::path::absolute(path).map_err(|source| SocketPathError::Unusable {
+            path: path.to_owned(),
+            source,
+        })?;
+        if path.as_os_str().len() > PATH_LIMIT_BYTES {
+            return Err(SocketPathError::TooLong { path });
+        }
+        Ok(Self { path, is_default })
+    }
+
+    /// The path.
+    pub fn as_path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes the default folder, private, or checks the one that is there. A given path's folder is
+    /// left as it is.
+    pub(super) fn prepare_folder(&self) -> Result<(), SocketPathError> {
+        let Some(folder) = self.path.parent().filter(|_| self.is_default) else {
+            return Ok(());
+        };
+        let failed = |source| SocketPathError::Folder {
+            folder: folder.to_owned(),
+            source,
+        };
+        match DirBuilder::new().mode(0o700).create(folder) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(failed(error));
+            }
+            // Even a folder just made: only what is there now matters.
+            _ => {}
+        }
+        let metadata = fs::symlink_metadata(folder).map_err(failed)?;
+        let mode = metadata.mode() & 0o7777;
+        let found = if !metadata.is_dir() {
+            Untrusted::NotAFolder
+        } else if metadata.uid() != rustix::process::geteuid().as_raw() {
+            Untrusted::Owner {
+                uid: metadata.uid(),
+            }
+        } else if mode & 0o077 != 0 {
+            Untrusted::Mode { mode }
+        } else {
+            return Ok(());
+        };
+        Err(SocketPathError::Untrusted {
+            folder: folder.to_owned(),
+            found,
+        })
+    }
+}
