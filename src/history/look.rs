@@ -127,20 +127,15 @@ impl History {
                 dirty.follow_up(taken, Mark::Project(id.clone()), now.instant);
             }
         }
-        self.note_folder_problems("", &found.problems, now);
+        self.note_folder_problems(None, &found.problems, now);
         if all {
             *self.rescan.lock() = Some((Instant::now(), began.elapsed()));
         }
     }
 
-    /// Makes the folder-level findings below `prefix` equal to `found`.
-    fn note_folder_problems(
-        &self,
-        prefix: &str,
-        found: &[Problem],
-        now: Moment,
-    ) {
-        const OF_FOLDERS: [ProblemKind; 3] = [
+    /// Makes the folder-level findings equal to `found`: those of `project`, or of the root.
+    fn note_folder_problems(&self, project: Option<&ProjectId>, found: &[Problem], now: Moment) {
+        const OF_ENTRIES: [ProblemKind; 3] = [
             ProblemKind::NotRegular,
             ProblemKind::InvalidName,
             ProblemKind::AbandonedTemporary,
@@ -149,11 +144,20 @@ impl History {
         for Problem { path, kind } in found {
             kinds.entry(path).or_default().push(folder_kind(*kind));
         }
-        let held = self.index(|index| index.problems.paths(prefix, &OF_FOLDERS));
-        let in_this = |path: &str| !prefix.is_empty() || !path.contains('/');
+        let below = project.map_or(String::new(), |project| format!("{project}/"));
+        let folders = match project {
+            Some(project) => vec![project.to_string(), format!("{project}/executions")],
+            None => vec![".".to_owned()],
+        };
+        let mut gone = self.index(|index| index.problems.paths(&below, &OF_ENTRIES));
+        gone.retain(|path| project.is_some() || !path.contains('/'));
+        gone.extend(folders);
         let mut index = self.index.write();
-        for path in held.iter().filter(|path| in_this(path) && !kinds.contains_key(path.as_str())) {
-            index.note_problems(path, &[], now.millis());
+        for path in gone.iter().filter(|path| !kinds.contains_key(path.as_str())) {
+            let of_entry = path.ends_with(".json") && index.problems.has(path, ProblemKind::Unreadable);
+            if !of_entry {
+                index.note_problems(path, &[], now.millis());
+            }
         }
         for (path, kinds) in kinds {
             index.note_problems(path, &kinds, now.millis());
@@ -221,13 +225,16 @@ impl History {
                     differing.push(key);
                 }
             }
+            // a folder that cannot be read does not say that its runs are gone
+            let unreadable =
+                walk.problems.iter().any(|found| found.kind == FolderProblemKind::Unreadable);
             for id in index.runs_of(project).iter().chain(&index.unlisted_of(project)) {
-                if !there.contains(id) {
+                if !unreadable && !there.contains(id) {
                     differing.push(key(id));
                 }
             }
         });
-        self.note_folder_problems(&format!("{project}/"), &walk.problems, now);
+        self.note_folder_problems(Some(project), &walk.problems, now);
         self.index.write().note_project(project, walk.exists);
         differing
     }

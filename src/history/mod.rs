@@ -307,7 +307,10 @@ impl History {
             return Err(HistoryError::TooLarge { size_bytes, limit_bytes });
         }
         let guard = self.locks.lock(key);
-        let saved = self.store.save(key, &text, expect)?;
+        let saved = self.store.save(key, &text, expect).inspect_err(|_| {
+            // the last step may have failed after the record was there
+            self.mark(Mark::Run(key.clone()), Instant::now());
+        })?;
         let facts = extract::extract(&text[..], key)
             .map_err(|error| ReadError::of_extract(key, error))?;
         drop(text);

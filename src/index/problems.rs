@@ -116,6 +116,11 @@ impl Problems {
         }
     }
 
+    /// Whether `path` has a finding of this kind.
+    pub fn has(&self, path: &str, kind: ProblemKind) -> bool {
+        self.found.contains_key(&(path.to_owned(), kind))
+    }
+
     /// The paths that begin with `prefix` and have one of `kinds`.
     pub fn paths(&self, prefix: &str, kinds: &[ProblemKind]) -> Vec<String> {
         let mut paths: Vec<String> = self
