@@ -107,7 +107,10 @@ impl ErrorKind {
     /// Whether the same request may succeed later without anything being mended first.
     #[must_use]
     pub fn retryable(self) -> bool {
-        matches!(self, Self::Overloaded | Self::NotReady | Self::StorageFull | Self::Storage)
+        matches!(
+            self,
+            Self::Overloaded | Self::NotReady | Self::StorageFull | Self::Storage
+        )
     }
 
     /// When a client meets it.
@@ -145,7 +148,11 @@ pub struct Error {
 impl Error {
     /// An error with nothing but its kind and a message.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), data: Map::new() }
+        Self {
+            kind,
+            message: message.into(),
+            data: Map::new(),
+        }
     }
 
     /// The same with another member in `data`.
@@ -209,16 +216,18 @@ impl From<HistoryError> for Error {
             HistoryError::Read(error) => error.into(),
             HistoryError::Write(error) => error.into(),
             HistoryError::Record(error) => Self::params(format!("`execution`: {error}")),
-            HistoryError::TooLarge { size_bytes, limit_bytes } => {
-                Self::too_large("the record", size_bytes, limit_bytes)
-            }
+            HistoryError::TooLarge {
+                size_bytes,
+                limit_bytes,
+            } => Self::too_large("the record", size_bytes, limit_bytes),
             HistoryError::NotReady => Self::new(
                 ErrorKind::NotReady,
                 "the index is still being built; try again, or pass allowPartial",
             ),
-            HistoryError::Ending => {
-                Self::new(ErrorKind::NotReady, "the daemon is ending; connect to another one")
-            }
+            HistoryError::Ending => Self::new(
+                ErrorKind::NotReady,
+                "the daemon is ending; connect to another one",
+            ),
         }
     }
 }
@@ -226,9 +235,11 @@ impl From<HistoryError> for Error {
 impl From<ReadError> for Error {
     fn from(error: ReadError) -> Self {
         match error {
-            ReadError::TooLarge { size_bytes, limit_bytes, .. } => {
-                Self::too_large("the record", size_bytes, limit_bytes)
-            }
+            ReadError::TooLarge {
+                size_bytes,
+                limit_bytes,
+                ..
+            } => Self::too_large("the record", size_bytes, limit_bytes),
             ReadError::TooDeep { limit, .. } => Self::new(
                 ErrorKind::TooLarge,
                 format!("the record is nested deeper than {limit} levels; read its file instead"),

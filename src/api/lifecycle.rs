@@ -191,7 +191,11 @@ impl Method for Shutdown {
     }
 
     fn examples() -> Vec<Example> {
-        vec![Example { name: "the end", params: json!({}), result: Value::Null }]
+        vec![Example {
+            name: "the end",
+            params: json!({}),
+            result: Value::Null,
+        }]
     }
 }
 
@@ -213,7 +217,11 @@ impl Method for Ping {
     }
 
     fn examples() -> Vec<Example> {
-        vec![Example { name: "alive", params: json!({}), result: json!({}) }]
+        vec![Example {
+            name: "alive",
+            params: json!({}),
+            result: json!({}),
+        }]
     }
 }
 

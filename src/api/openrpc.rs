@@ -28,7 +28,10 @@ pub const COMMON_ERRORS: [ErrorKind; 6] = [
 #[must_use]
 pub fn document() -> Map<String, Value> {
     let mut schemas = Schemas::new();
-    let methods: Vec<Value> = table().iter().map(|entry| method(entry, &mut schemas)).collect();
+    let methods: Vec<Value> = table()
+        .iter()
+        .map(|entry| method(entry, &mut schemas))
+        .collect();
     let told = schemas.of(SchemaGenerator::subschema_for::<Told>);
     let document = json!({
         "openrpc": OPENRPC_VERSION,
@@ -100,13 +103,18 @@ fn method(entry: &Entry, schemas: &mut Schemas) -> Value {
         })
         // the specification wants what is required first
         .collect();
-    let (mut first, rest): (Vec<_>, Vec<_>) =
-        descriptors.into_iter().partition(|descriptor| descriptor["required"] == true);
+    let (mut first, rest): (Vec<_>, Vec<_>) = descriptors
+        .into_iter()
+        .partition(|descriptor| descriptor["required"] == true);
     first.extend(rest);
     let errors: Vec<Value> = entry
         .errors
         .iter()
-        .chain(COMMON_ERRORS.iter().filter(|kind| !entry.errors.contains(kind)))
+        .chain(
+            COMMON_ERRORS
+                .iter()
+                .filter(|kind| !entry.errors.contains(kind)),
+        )
         .map(|kind| {
             json!({
                 "code": kind.code(),
@@ -154,7 +162,9 @@ impl Schemas {
     pub(super) fn new() -> Self {
         let settings = SchemaSettings::draft07()
             .with(|settings| settings.definitions_path = "/components/schemas".into());
-        Self { generator: settings.into_generator() }
+        Self {
+            generator: settings.into_generator(),
+        }
     }
 
     pub(super) fn of(&mut self, make: fn(&mut SchemaGenerator) -> Schema) -> Value {
@@ -164,9 +174,16 @@ impl Schemas {
     /// The schema itself where [`Schemas::of`] gives a reference; it is then not kept.
     pub(super) fn resolved(&mut self, make: fn(&mut SchemaGenerator) -> Schema) -> Value {
         let schema = self.of(make);
-        let name = schema.get("$ref").and_then(Value::as_str).and_then(|path| path.rsplit('/').next());
+        let name = schema
+            .get("$ref")
+            .and_then(Value::as_str)
+            .and_then(|path| path.rsplit('/').next());
         match name {
-            Some(name) => self.generator.definitions_mut().remove(name).unwrap_or_default(),
+            Some(name) => self
+                .generator
+                .definitions_mut()
+                .remove(name)
+                .unwrap_or_default(),
             None => schema,
         }
     }

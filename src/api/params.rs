@@ -47,7 +47,11 @@ pub fn parse<P: DeserializeOwned>(
     }
     order.retain(|name| values.get(name).is_some_and(|value| *value != "null"));
     let mut at = None;
-    let members = Members { order: order.iter(), values: &values, at: &mut at };
+    let members = Members {
+        order: order.iter(),
+        values: &values,
+        at: &mut at,
+    };
     match P::deserialize(members) {
         Ok(params) => Ok(params),
         Err(error) => Err(Error::params(describe(at, &error.to_string()))),
@@ -63,7 +67,9 @@ pub fn object(raw: Option<&str>) -> Result<Option<&str>, Error> {
         None | Some("null") => Ok(None),
         Some(text) if text.starts_with('{') => Ok(Some(text)),
         Some(text) if text.starts_with('[') && text[1..].trim_start() == "]" => Ok(None),
-        Some(_) => Err(Error::params("params must be an object; name the parameters")),
+        Some(_) => Err(Error::params(
+            "params must be an object; name the parameters",
+        )),
     }
 }
 
@@ -72,7 +78,8 @@ pub fn object(raw: Option<&str>) -> Result<Option<&str>, Error> {
 pub fn member<'a>(raw: Option<&'a str>, name: &str) -> Option<&'a str> {
     let object = object(raw).ok()??;
     let last = members(object).filter(|(held, _)| held == name).last();
-    last.map(|(_, value)| value).filter(|value| *value != "null")
+    last.map(|(_, value)| value)
+        .filter(|value| *value != "null")
 }
 
 fn unknown(name: &str, known: &[String]) -> Error {
@@ -95,7 +102,12 @@ fn unknown(name: &str, known: &[String]) -> Error {
 pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let name: Vec<char> = name.to_lowercase().chars().take(64).collect();
     known
-        .map(|known| (distance(&name, &known.to_lowercase().chars().collect::<Vec<_>>()), known))
+        .map(|known| {
+            (
+                distance(&name, &known.to_lowercase().chars().collect::<Vec<_>>()),
+                known,
+            )
+        })
         .min()
         .filter(|(distance, known)| *distance <= 1 + known.len() / 3)
         .map(|(_, known)| known)
@@ -159,15 +171,22 @@ impl<'de, 'a: 'de> MapAccess<'de> for Members<'a, '_> {
         seed: K,
     ) -> Result<Option<K::Value>, Self::Error> {
         *self.at = self.order.next().map(|name| &**name);
-        let Some(name) = *self.at else { return Ok(None) };
-        seed.deserialize(serde::de::value::StrDeserializer::new(name)).map(Some)
+        let Some(name) = *self.at else {
+            return Ok(None);
+        };
+        seed.deserialize(serde::de::value::StrDeserializer::new(name))
+            .map(Some)
     }
 
     fn next_value_seed<S: DeserializeSeed<'de>>(
         &mut self,
         seed: S,
     ) -> Result<S::Value, Self::Error> {
-        let raw = self.at.and_then(|name| self.values.get(name)).copied().unwrap_or("null");
+        let raw = self
+            .at
+            .and_then(|name| self.values.get(name))
+            .copied()
+            .unwrap_or("null");
         let mut json = serde_json::Deserializer::from_str(raw);
         seed.deserialize(&mut json)
     }
@@ -185,10 +204,14 @@ impl Default for Limit {
 
 impl<'de> Deserialize<'de> for Limit {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let limit = u64::deserialize(deserializer).ok().and_then(|limit| usize::try_from(limit).ok());
+        let limit = u64::deserialize(deserializer)
+            .ok()
+            .and_then(|limit| usize::try_from(limit).ok());
         match limit {
             Some(limit @ 1..=1000) => Ok(Self(limit)),
-            _ => Err(serde::de::Error::custom("must be a whole number from 1 to 1000")),
+            _ => Err(serde::de::Error::custom(
+                "must be a whole number from 1 to 1000",
+            )),
         }
     }
 }
@@ -265,8 +288,18 @@ mod tests {
     #[test]
     fn nulls_are_absent_and_the_last_of_repeated_members_wins() {
         let read = sample(r#"{"name":"a","limit":null,"name":"b","workDoneToken":{}}"#).unwrap();
-        assert_eq!(read, Sample { name: "b".into(), limit: Limit(50), some_flag: None });
-        assert_eq!(sample(r#"{"name":"a","name":null}"#).unwrap_err(), "missing parameter `name`");
+        assert_eq!(
+            read,
+            Sample {
+                name: "b".into(),
+                limit: Limit(50),
+                some_flag: None
+            }
+        );
+        assert_eq!(
+            sample(r#"{"name":"a","name":null}"#).unwrap_err(),
+            "missing parameter `name`"
+        );
     }
 
     #[test]
@@ -275,12 +308,30 @@ mod tests {
             ("[1]", "params must be an object; name the parameters"),
             ("7", "params must be an object; name the parameters"),
             (r#"{"name":{"secret":1}}"#, "`name`: expected a string"),
-            (r#"{"name":"a","limit":"secret"}"#, "`limit`: must be a whole number from 1 to 1000"),
-            (r#"{"name":"a","limit":0}"#, "`limit`: must be a whole number from 1 to 1000"),
-            (r#"{"name":"a","limt":1}"#, "unknown parameter `limt`; did you mean `limit`?"),
-            (r#"{"name":"a","someflag":1}"#, "unknown parameter `someflag`; did you mean `someFlag`?"),
-            (r#"{"name":"a","someFlag":", expected secret"}"#, "`someFlag`: expected a boolean"),
-            (r#"{"zzzzzzzzzzzz":1}"#, "unknown parameter `zzzzzzzzzzzz`; known are name, limit, someFlag"),
+            (
+                r#"{"name":"a","limit":"secret"}"#,
+                "`limit`: must be a whole number from 1 to 1000",
+            ),
+            (
+                r#"{"name":"a","limit":0}"#,
+                "`limit`: must be a whole number from 1 to 1000",
+            ),
+            (
+                r#"{"name":"a","limt":1}"#,
+                "unknown parameter `limt`; did you mean `limit`?",
+            ),
+            (
+                r#"{"name":"a","someflag":1}"#,
+                "unknown parameter `someflag`; did you mean `someFlag`?",
+            ),
+            (
+                r#"{"name":"a","someFlag":", expected secret"}"#,
+                "`someFlag`: expected a boolean",
+            ),
+            (
+                r#"{"zzzzzzzzzzzz":1}"#,
+                "unknown parameter `zzzzzzzzzzzz`; known are name, limit, someFlag",
+            ),
         ] {
             assert_eq!(sample(raw).unwrap_err(), message, "{raw}");
         }
@@ -289,7 +340,12 @@ mod tests {
     #[test]
     fn nothing_can_be_said_in_three_ways() {
         for raw in [None, Some("null"), Some("[]"), Some(" [ ] "), Some("{}")] {
-            assert!(parse::<HashMap<String, u8>>(raw, &[], false).unwrap().is_empty(), "{raw:?}");
+            assert!(
+                parse::<HashMap<String, u8>>(raw, &[], false)
+                    .unwrap()
+                    .is_empty(),
+                "{raw:?}"
+            );
         }
     }
 }

@@ -82,7 +82,11 @@ impl Method for List {
                 total_cost_usd: project.total_cost,
             })
             .collect();
-        Ok(Projects { projects, clock: Clock(clock), complete })
+        Ok(Projects {
+            projects,
+            clock: Clock(clock),
+            complete,
+        })
     }
 
     fn examples() -> Vec<Example> {

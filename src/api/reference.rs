@@ -28,7 +28,11 @@ pub fn page() -> String {
         print_params(&mut out, &notification["params"]);
     }
     out.push_str("\n## Types\n");
-    for (name, schema) in document["components"]["schemas"].as_object().into_iter().flatten() {
+    for (name, schema) in document["components"]["schemas"]
+        .as_object()
+        .into_iter()
+        .flatten()
+    {
         let _ = writeln!(out, "\n### {name}\n");
         if let Some(text) = schema["description"].as_str() {
             let _ = writeln!(out, "{}\n", one_line(text));
@@ -36,7 +40,9 @@ pub fn page() -> String {
         print_members(&mut out, schema);
         for choice in schema["oneOf"].as_array().into_iter().flatten() {
             if let Some(text) = choice["description"].as_str() {
-                let kind = choice["properties"]["kind"]["const"].as_str().unwrap_or_default();
+                let kind = choice["properties"]["kind"]["const"]
+                    .as_str()
+                    .unwrap_or_default();
                 let _ = writeln!(out, "\n`{kind}`: {}\n", one_line(text));
             }
             print_members(&mut out, choice);
@@ -57,7 +63,12 @@ pub fn page() -> String {
 fn print_method(out: &mut String, method: &Value) {
     let name = method["name"].as_str().unwrap_or_default();
     let text = |name: &str| method[name].as_str().unwrap_or_default();
-    let _ = writeln!(out, "\n### `{name}`\n\n{}\n\n{}", text("summary"), one_line(text("description")));
+    let _ = writeln!(
+        out,
+        "\n### `{name}`\n\n{}\n\n{}",
+        text("summary"),
+        one_line(text("description"))
+    );
     print_params(out, &method["params"]);
     let _ = writeln!(out, "\nResult: {}", type_of(&method["result"]["schema"]));
     let own: Vec<String> = table::entry(name)
@@ -68,7 +79,10 @@ fn print_method(out: &mut String, method: &Value) {
     if !own.is_empty() {
         let _ = writeln!(out, "\nErrors of its own: {}.", own.join(", "));
     }
-    for example in table::entry(name).into_iter().flat_map(|entry| &entry.examples) {
+    for example in table::entry(name)
+        .into_iter()
+        .flat_map(|entry| &entry.examples)
+    {
         let result = serde_json::to_string(&example.result).unwrap_or_default();
         let _ = writeln!(
             out,
@@ -85,7 +99,11 @@ fn print_params(out: &mut String, params: &Value) {
     out.push_str("\n| param | type | |\n|---|---|---|\n");
     for param in params {
         let name = param["name"].as_str().unwrap_or_default();
-        let needed = if param["required"] == true { "**required.** " } else { "" };
+        let needed = if param["required"] == true {
+            "**required.** "
+        } else {
+            ""
+        };
         let schema = &param["schema"];
         let text = one_line(schema["description"].as_str().unwrap_or_default());
         let _ = writeln!(out, "| `{name}` | {} | {needed}{text} |", type_of(schema));
@@ -93,7 +111,9 @@ fn print_params(out: &mut String, params: &Value) {
 }
 
 fn print_members(out: &mut String, schema: &Value) {
-    let Some(members) = schema["properties"].as_object() else { return };
+    let Some(members) = schema["properties"].as_object() else {
+        return;
+    };
     let required = schema["required"].as_array();
     out.push_str("| member | type | |\n|---|---|---|\n");
     for (name, member) in members {
@@ -121,14 +141,20 @@ fn type_of(schema: &Value) -> String {
         }
     }
     if let Some(values) = schema["enum"].as_array() {
-        return values.iter().map(|value| format!("`{value}`")).collect::<Vec<_>>().join(" or ");
+        return values
+            .iter()
+            .map(|value| format!("`{value}`"))
+            .collect::<Vec<_>>()
+            .join(" or ");
     }
     match &schema["type"] {
         Value::String(name) if name == "array" => format!("array of {}", type_of(&schema["items"])),
         Value::String(name) => name.clone(),
-        Value::Array(names) => {
-            names.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" or ")
-        }
+        Value::Array(names) => names
+            .iter()
+            .filter_map(Value::as_str)
+            .collect::<Vec<_>>()
+            .join(" or "),
         _ => "any".to_owned(),
     }
 }

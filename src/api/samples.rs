@@ -22,10 +22,26 @@ pub const FAILED_ID: &str = "exec-1760504566569-y49gl3ayg";
 
 /// The runs: project, id and text of the file.
 pub const RUNS: [(&str, &str, &str); 4] = [
-    ("website", "exec-1760504566569-y49gl3ayg", include_str!("samples/failed.json")),
-    ("website", "exec-1760508120004-4k1zq0vbn", include_str!("samples/completed.json")),
-    ("website", "exec-1760511745310-p8c2xw6rt", include_str!("samples/running.json")),
-    ("docs", "exec-1759381229897-b7m3s9d0f", include_str!("samples/docs.json")),
+    (
+        "website",
+        "exec-1760504566569-y49gl3ayg",
+        include_str!("samples/failed.json"),
+    ),
+    (
+        "website",
+        "exec-1760508120004-4k1zq0vbn",
+        include_str!("samples/completed.json"),
+    ),
+    (
+        "website",
+        "exec-1760511745310-p8c2xw6rt",
+        include_str!("samples/running.json"),
+    ),
+    (
+        "docs",
+        "exec-1759381229897-b7m3s9d0f",
+        include_str!("samples/docs.json"),
+    ),
 ];
 
 /// A run that is not there yet.

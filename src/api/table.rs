@@ -159,7 +159,9 @@ impl Each for Describe<'_> {
             description: M::DESCRIPTION,
             effect: M::EFFECT,
             errors: M::ERRORS,
-            known_params: properties.map(|all| all.keys().cloned().collect()).unwrap_or_default(),
+            known_params: properties
+                .map(|all| all.keys().cloned().collect())
+                .unwrap_or_default(),
             examples: M::examples(),
             params_schema: SchemaGenerator::subschema_for::<M::Params>,
             result_schema: SchemaGenerator::subschema_for::<M::Result>,
@@ -172,7 +174,10 @@ impl Each for Describe<'_> {
 /// # Errors
 /// When two methods have one name, which a test excludes.
 pub fn methods(context: Arc<Context>) -> Result<Methods, jsonrpsee::core::RegisterMethodError> {
-    let mut register = Register { module: RpcModule::from_arc(context), error: None };
+    let mut register = Register {
+        module: RpcModule::from_arc(context),
+        error: None,
+    };
     each_method(&mut register);
     executions::subscribe::register(&mut register.module)?;
     match register.error {
@@ -191,7 +196,9 @@ impl Each for Register {
         if executions::subscribe::is_ours(M::NAME) {
             return;
         }
-        let called = |params: jsonrpsee::types::Params<'static>, context, extensions: Extensions| async move {
+        let called = |params: jsonrpsee::types::Params<'static>,
+                      context,
+                      extensions: Extensions| async move {
             let answer = run::<M>(params.as_str(), context).await;
             if let Some(slot) = extensions.get::<AnswerSlot>() {
                 *slot.0.lock() = Some(answer);
@@ -210,17 +217,22 @@ impl Each for Register {
 }
 
 fn internal() -> Error {
-    Error::new(ErrorKind::Internal, "the answer could not be written; this is a defect of runlog")
+    Error::new(
+        ErrorKind::Internal,
+        "the answer could not be written; this is a defect of runlog",
+    )
 }
 
 async fn run<M: Method>(raw: Option<&str>, context: Arc<Context>) -> Result<Bytes, Error> {
     let known = entry(M::NAME).map_or(&[][..], |entry| &entry.known_params);
     let params = params::parse::<M::Params>(raw, known, M::LENIENT)?;
     let result = M::call(context, params).await?;
-    serde_json::to_vec(&result).map(Bytes::from).map_err(|error| {
-        tracing::error!(%error, method = M::NAME, "an answer could not be written");
-        internal()
-    })
+    serde_json::to_vec(&result)
+        .map(Bytes::from)
+        .map_err(|error| {
+            tracing::error!(%error, method = M::NAME, "an answer could not be written");
+            internal()
+        })
 }
 
 #[cfg(test)]

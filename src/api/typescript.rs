@@ -17,11 +17,20 @@ pub fn types() -> String {
         "// Types of the runlog protocol, version 1. Printed by `runlog types`; do not edit.\n\n",
     );
     let none = Map::new();
-    let schemas = document["components"]["schemas"].as_object().unwrap_or(&none);
+    let schemas = document["components"]["schemas"]
+        .as_object()
+        .unwrap_or(&none);
     for (name, schema) in schemas {
-        let _ = writeln!(out, "{}export type {name} = {};\n", comment(schema, ""), print(schema, ""));
+        let _ = writeln!(
+            out,
+            "{}export type {name} = {};\n",
+            comment(schema, ""),
+            print(schema, "")
+        );
     }
-    out.push_str("/** Every method: what it takes and what it gives. */\nexport interface Methods {\n");
+    out.push_str(
+        "/** Every method: what it takes and what it gives. */\nexport interface Methods {\n",
+    );
     for method in document["methods"].as_array().into_iter().flatten() {
         let text = |name: &str| method[name].as_str().unwrap_or_default();
         let _ = writeln!(out, "  /** {} */", text("summary"));
@@ -34,7 +43,11 @@ pub fn types() -> String {
             out.push_str(&comment(schema, "      "));
             let _ = writeln!(out, "      {name}{optional}: {};", print(schema, "      "));
         }
-        let _ = writeln!(out, "    }};\n    result: {};\n  }};", print(&method["result"]["schema"], "    "));
+        let _ = writeln!(
+            out,
+            "    }};\n    result: {};\n  }};",
+            print(&method["result"]["schema"], "    ")
+        );
     }
     out.push_str("}\n\n/** The params of `executions/changed`. */\n");
     out.push_str("export interface ChangedParams {\n  subscription: number;\n  result: Told;\n}\n");
@@ -59,7 +72,11 @@ fn print(schema: &Value, indent: &str) -> String {
         return value.to_string();
     }
     if let Some(values) = schema["enum"].as_array() {
-        return values.iter().map(Value::to_string).collect::<Vec<_>>().join(" | ");
+        return values
+            .iter()
+            .map(Value::to_string)
+            .collect::<Vec<_>>()
+            .join(" | ");
     }
     for choice in ["anyOf", "oneOf"] {
         if let Some(choices) = schema[choice].as_array() {

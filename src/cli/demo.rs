@@ -1,2 +1,4 @@
 //! stub
-pub(super) fn run(_: Option<&std::path::Path>) -> std::io::Result<()> { Ok(()) }
+pub(super) fn run(_: Option<&std::path::Path>) -> std::io::Result<()> {
+    Ok(())
+}

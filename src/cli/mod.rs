@@ -20,7 +20,11 @@ use crate::api;
 const USAGE: u8 = 2;
 
 #[derive(Debug, Parser)]
-#[command(name = "runlog", version, about = "Run history of AI-agent workflows as a JSON-RPC daemon")]
+#[command(
+    name = "runlog",
+    version,
+    about = "Run history of AI-agent workflows as a JSON-RPC daemon"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -100,7 +104,9 @@ fn print(text: &str) -> std::io::Result<()> {
 
 /// A span of time as people write it: `90s`, `30m`, `1h`, `2d`.
 fn duration(text: &str) -> Result<Duration, String> {
-    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let split = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     let (digits, unit) = text.split_at(split);
     let expected = || "expected a number and a unit: 90s, 30m, 1h or 2d".to_owned();
     let number: u64 = digits.parse().map_err(|_| expected())?;

@@ -47,7 +47,11 @@ impl<'a> Place<'a> {
     pub fn of_process(given: Option<&'a Path>) -> std::io::Result<Self> {
         let environment = std::env::var_os("RUNLOG_PROJECTS").filter(|value| !value.is_empty());
         let here = std::env::current_dir()?;
-        Ok(Self { given, environment: environment.map(PathBuf::from), here })
+        Ok(Self {
+            given,
+            environment: environment.map(PathBuf::from),
+            here,
+        })
     }
 }
 
@@ -62,13 +66,19 @@ struct Config {
 /// A `runlog.toml` that cannot be used, in words for its owner.
 pub(super) fn find(place: &Place<'_>) -> Result<Found, String> {
     let mut tried = Vec::new();
-    for named in [place.given, place.environment.as_deref()].into_iter().flatten() {
+    for named in [place.given, place.environment.as_deref()]
+        .into_iter()
+        .flatten()
+    {
         return Ok(settled(&place.here.join(named), tried));
     }
     if let Some(named) = configured(&place.here, &mut tried)? {
         return Ok(settled(&named, tried));
     }
-    let top = place.here.ancestors().find(|folder| folder.join(".git").exists());
+    let top = place
+        .here
+        .ancestors()
+        .find(|folder| folder.join(".git").exists());
     for folder in place.here.ancestors().take_while(|_| top.is_some()) {
         let candidate = folder.join("projects");
         tried.push(candidate.display().to_string());
@@ -87,7 +97,12 @@ pub(super) fn find(place: &Place<'_>) -> Result<Found, String> {
     match candidates.as_slice() {
         [] => Ok(settled(&place.here.join("projects"), tried)),
         [only] => Ok(settled(only, tried)),
-        _ => Ok(Found { root: None, exists: false, tried, candidates }),
+        _ => Ok(Found {
+            root: None,
+            exists: false,
+            tried,
+            candidates,
+        }),
     }
 }
 
@@ -96,30 +111,46 @@ fn settled(folder: &Path, tried: Vec<String>) -> Found {
     let exists = folder.is_dir();
     let root = folder.canonicalize().unwrap_or_else(|_| {
         // not there yet: its parent may be
-        let parent = folder.parent().and_then(|parent| parent.canonicalize().ok());
+        let parent = folder
+            .parent()
+            .and_then(|parent| parent.canonicalize().ok());
         match (parent, folder.file_name()) {
             (Some(parent), Some(name)) => parent.join(name),
             _ => folder.to_owned(),
         }
     });
-    Found { root: Some(root), exists, tried, candidates: Vec::new() }
+    Found {
+        root: Some(root),
+        exists,
+        tried,
+        candidates: Vec::new(),
+    }
 }
 
 /// What the nearest `runlog.toml` upward names.
 fn configured(here: &Path, tried: &mut Vec<String>) -> Result<Option<PathBuf>, String> {
     for folder in here.ancestors() {
         let file = folder.join(CONFIG);
-        let Ok(found) = std::fs::metadata(&file) else { continue };
+        let Ok(found) = std::fs::metadata(&file) else {
+            continue;
+        };
         if !found.is_file() || found.uid() != rustix::process::geteuid().as_raw() {
-            tried.push(format!("{} (not this user's file; ignored)", file.display()));
+            tried.push(format!(
+                "{} (not this user's file; ignored)",
+                file.display()
+            ));
             continue;
         }
         tried.push(file.display().to_string());
         let wrong = |what: &str| format!("{}: {what}", file.display());
         let text = std::fs::read_to_string(&file).map_err(|error| wrong(&error.to_string()))?;
         let config: Config = toml::from_str(&text).map_err(|error| wrong(error.message()))?;
-        let Some(named) = config.projects else { continue };
-        let inside = named.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+        let Some(named) = config.projects else {
+            continue;
+        };
+        let inside = named
+            .components()
+            .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
         let joined = folder.join(&named);
         let stays = match (joined.canonicalize(), folder.canonicalize()) {
             (Ok(real), Ok(folder)) => real.starts_with(folder),
@@ -147,7 +178,9 @@ fn holds_executions(folder: &Path) -> bool {
 }
 
 fn search(folder: &Path, levels: usize, found: &mut BTreeSet<PathBuf>) {
-    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return;
+    };
     for entry in entries.flatten() {
         let name = entry.file_name();
         let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
@@ -209,7 +242,12 @@ mod tests {
 
     fn find_from(here: &Path) -> Found {
         let here = here.canonicalize().unwrap();
-        find(&Place { given: None, environment: None, here }).unwrap()
+        find(&Place {
+            given: None,
+            environment: None,
+            here,
+        })
+        .unwrap()
     }
 
     fn root(folder: &Path) -> Option<PathBuf> {
@@ -224,8 +262,14 @@ mod tests {
         fs::create_dir_all(top.join("repo/projects/a/executions")).unwrap();
         fs::create_dir_all(top.join("repo/src/deep")).unwrap();
         fs::create_dir_all(top.join("projects/other/executions")).unwrap();
-        assert_eq!(find_from(&top.join("repo/src/deep")).root, root(&top.join("repo/projects")));
-        assert_eq!(find_from(&top.join("repo/projects/a")).root, root(&top.join("repo/projects")));
+        assert_eq!(
+            find_from(&top.join("repo/src/deep")).root,
+            root(&top.join("repo/projects"))
+        );
+        assert_eq!(
+            find_from(&top.join("repo/projects/a")).root,
+            root(&top.join("repo/projects"))
+        );
     }
 
     #[test]
@@ -251,7 +295,10 @@ mod tests {
     fn none_is_served_as_the_projects_that_may_come() {
         let top = tempfile::tempdir().unwrap();
         let found = find_from(top.path());
-        assert_eq!(found.root, Some(top.path().canonicalize().unwrap().join("projects")));
+        assert_eq!(
+            found.root,
+            Some(top.path().canonicalize().unwrap().join("projects"))
+        );
         assert!(!found.exists);
         assert!(!found.tried.is_empty());
     }
@@ -262,13 +309,28 @@ mod tests {
         let top = top.path();
         fs::create_dir_all(top.join("data/runs")).unwrap();
         fs::create_dir_all(top.join("src")).unwrap();
-        fs::write(top.join(CONFIG), "projects = \"data/runs\"\n[prune]\nmaxAge = \"1d\"\n").unwrap();
-        assert_eq!(find_from(&top.join("src")).root, root(&top.join("data/runs")));
+        fs::write(
+            top.join(CONFIG),
+            "projects = \"data/runs\"\n[prune]\nmaxAge = \"1d\"\n",
+        )
+        .unwrap();
+        assert_eq!(
+            find_from(&top.join("src")).root,
+            root(&top.join("data/runs"))
+        );
         std::os::unix::fs::symlink("/", top.join("out")).unwrap();
         for outside in ["../x", "/tmp", "out/tmp"] {
             fs::write(top.join(CONFIG), format!("projects = \"{outside}\"")).unwrap();
             let here = top.canonicalize().unwrap();
-            assert!(find(&Place { given: None, environment: None, here }).is_err(), "{outside}");
+            assert!(
+                find(&Place {
+                    given: None,
+                    environment: None,
+                    here
+                })
+                .is_err(),
+                "{outside}"
+            );
         }
     }
 }

@@ -52,7 +52,10 @@ pub(super) fn run(args: &ServeArgs) -> ExitCode {
         eprintln!("runlog: {}", root::ambiguous(&found.candidates));
         return USAGE.into();
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
     };
@@ -104,19 +107,35 @@ impl Daemon {
                 eprintln!("  {place}");
             }
         }
-        let options = Options { stale_after: args.stale_after, ..Options::default() };
+        let options = Options {
+            stale_after: args.stale_after,
+            ..Options::default()
+        };
         let history = History::start(folder, options).map_err(|error| error.to_string())?;
         let context = Arc::new(Context {
             history: Arc::clone(&history),
             started: Instant::now(),
-            tried: if found.exists { Vec::new() } else { found.tried.clone() },
+            tried: if found.exists {
+                Vec::new()
+            } else {
+                found.tried.clone()
+            },
             sessions: AtomicUsize::new(0),
         });
         let methods = methods(Arc::clone(&context)).map_err(|error| error.to_string())?;
         let (end, ending) = watch::channel(false);
         Self::end_on_signals(end.clone()).map_err(|error| error.to_string())?;
-        let shared = Shared { methods, context, ending, process_ended };
-        Ok(Self { history, shared, end })
+        let shared = Shared {
+            methods,
+            context,
+            ending,
+            process_ended,
+        };
+        Ok(Self {
+            history,
+            shared,
+            end,
+        })
     }
 
     fn end_on_signals(end: watch::Sender<bool>) -> std::io::Result<()> {
@@ -138,7 +157,9 @@ impl Daemon {
         let end = transport::serve(input, output, self.shared.clone(), Kind::Stdio).await;
         tracing::info!(?end, "the connection ended");
         Ok(match end {
-            End::Exit { after_shutdown: false } => 1,
+            End::Exit {
+                after_shutdown: false,
+            } => 1,
             _ => 0,
         })
     }

@@ -31,7 +31,10 @@ impl PathLocks {
         while !held.insert(key.clone()) {
             self.freed.wait(&mut held);
         }
-        PathGuard { locks: self, keys: vec![key.clone()] }
+        PathGuard {
+            locks: self,
+            keys: vec![key.clone()],
+        }
     }
 
     /// Holds those of `items` whose runs are free, waiting until at least one is, and gives back
@@ -46,8 +49,9 @@ impl PathLocks {
         while !items.is_empty() && items.iter().all(|item| held.contains(key_of(item))) {
             self.freed.wait(&mut held);
         }
-        let (mine, rest): (Vec<T>, Vec<T>) =
-            items.into_iter().partition(|item| held.insert(key_of(item).clone()));
+        let (mine, rest): (Vec<T>, Vec<T>) = items
+            .into_iter()
+            .partition(|item| held.insert(key_of(item).clone()));
         let keys = mine.iter().map(|item| key_of(item).clone()).collect();
         (PathGuard { locks: self, keys }, mine, rest)
     }

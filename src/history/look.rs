@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use rayon::prelude::*;
 
 use super::{History, Moment, RACY_FOR};
-use crate::index::{Report, ProblemKind, Seen};
+use crate::index::{ProblemKind, Report, Seen};
 use crate::model::{ExecutionId, Facts, Finding, ProjectId, RunKey, Stamp};
 use crate::store::{Problem, ProblemKind as FolderProblemKind, ReadError};
 use crate::watch::{Mark, Taken};
@@ -109,7 +109,8 @@ impl History {
             }
         };
         let fresh = watcher.map_or_else(Vec::new, |watcher| watcher.follow_all(&found.projects));
-        let known: HashSet<ProjectId> = self.index(|index| index.project_ids().into_iter().collect());
+        let known: HashSet<ProjectId> =
+            self.index(|index| index.project_ids().into_iter().collect());
         let there: HashSet<&ProjectId> = found.projects.iter().collect();
         let gone = known.iter().filter(|id| !there.contains(id));
         let mut todo: Vec<&ProjectId> = gone.collect();
@@ -118,7 +119,10 @@ impl History {
         } else {
             let fresh: HashSet<&ProjectId> = fresh.iter().collect();
             todo.extend(
-                found.projects.iter().filter(|id| fresh.contains(id) || !known.contains(id)),
+                found
+                    .projects
+                    .iter()
+                    .filter(|id| fresh.contains(id) || !known.contains(id)),
             );
         }
         {
@@ -153,8 +157,12 @@ impl History {
         gone.retain(|path| project.is_some() || !path.contains('/'));
         gone.extend(folders);
         let mut index = self.index.write();
-        for path in gone.iter().filter(|path| !kinds.contains_key(path.as_str())) {
-            let of_entry = path.ends_with(".json") && index.problems.has(path, ProblemKind::Unreadable);
+        for path in gone
+            .iter()
+            .filter(|path| !kinds.contains_key(path.as_str()))
+        {
+            let of_entry =
+                path.ends_with(".json") && index.problems.has(path, ProblemKind::Unreadable);
             if !of_entry {
                 index.note_problems(path, &[], now.millis());
             }
@@ -166,7 +174,10 @@ impl History {
 
     /// Watches a project's folders anew if they are others than before, and then looks at it.
     pub(super) fn look_if_new(&self, project: &ProjectId) {
-        if self.watcher().is_some_and(|watcher| watcher.follow(project)) {
+        if self
+            .watcher()
+            .is_some_and(|watcher| watcher.follow(project))
+        {
             self.look_at_project(project, Moment::now());
         }
     }
@@ -182,8 +193,11 @@ impl History {
         if let Some(watcher) = self.watcher() {
             watcher.follow(project);
         }
-        let mut looks =
-            self.differing(project, now).into_iter().map(|key| Look { key, taken, believe });
+        let mut looks = self.differing(project, now).into_iter().map(|key| Look {
+            key,
+            taken,
+            believe,
+        });
         while self.settle_some(&mut looks, now) > 0 {}
     }
 
@@ -193,7 +207,14 @@ impl History {
         keys: &mut impl Iterator<Item = RunKey>,
         now: Moment,
     ) -> usize {
-        self.settle_some(&mut keys.map(|key| Look { key, taken: None, believe: true }), now)
+        self.settle_some(
+            &mut keys.map(|key| Look {
+                key,
+                taken: None,
+                believe: true,
+            }),
+            now,
+        )
     }
 
     fn settle_some<'a>(&self, looks: &mut impl Iterator<Item = Look<'a>>, now: Moment) -> usize {
@@ -226,9 +247,15 @@ impl History {
                 }
             }
             // a folder that cannot be read does not say that its runs are gone
-            let unreadable =
-                walk.problems.iter().any(|found| found.kind == FolderProblemKind::Unreadable);
-            for id in index.runs_of(project).iter().chain(&index.unlisted_of(project)) {
+            let unreadable = walk
+                .problems
+                .iter()
+                .any(|found| found.kind == FolderProblemKind::Unreadable);
+            for id in index
+                .runs_of(project)
+                .iter()
+                .chain(&index.unlisted_of(project))
+            {
                 if !unreadable && !there.contains(id) {
                     differing.push(key(id));
                 }
@@ -294,7 +321,11 @@ impl History {
         // read after the files were: a file is racy for so long after its reading
         let read = Instant::now().max(now.instant);
         for ((look, sight), listed) in looks.into_iter().zip(sights).zip(listed) {
-            let Look { key, taken, believe } = look;
+            let Look {
+                key,
+                taken,
+                believe,
+            } = look;
             let path = path_of(&key);
             match sight {
                 Sight::Seen(seen) => {

@@ -26,8 +26,8 @@ pub use error::HistoryError;
 pub use start::{Indexing, Progress};
 
 use crate::index::{
-    Change, Report, Clock, Cursor, Filter, From, Index, Instance, Liveness, Page, Problem,
-    ProblemKind, ProjectInfo, Seen, Totals,
+    Change, Clock, Cursor, Filter, From, Index, Instance, Liveness, Page, Problem, ProblemKind,
+    ProjectInfo, Report, Seen, Totals,
 };
 use crate::model::{Millis, ProjectId, RunKey, Summary, Version, extract};
 use crate::store::{Expect, ReadError, Record, Store, rewrite};
@@ -57,7 +57,10 @@ impl Moment {
     /// The real one.
     #[must_use]
     pub fn now() -> Self {
-        Self { instant: Instant::now(), wall: SystemTime::now() }
+        Self {
+            instant: Instant::now(),
+            wall: SystemTime::now(),
+        }
     }
 
     fn millis(self) -> Millis {
@@ -122,7 +125,9 @@ pub struct History {
 
 impl std::fmt::Debug for History {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("History").field("root", &self.store.root()).finish_non_exhaustive()
+        f.debug_struct("History")
+            .field("root", &self.store.root())
+            .finish_non_exhaustive()
     }
 }
 
@@ -131,7 +136,9 @@ impl History {
     /// [`History::pass`] themselves.
     #[must_use]
     pub fn new(root: PathBuf, options: Options) -> Self {
-        let liveness = Liveness { stale_after: options.stale_after };
+        let liveness = Liveness {
+            stale_after: options.stale_after,
+        };
         Self {
             store: Store::new(root),
             index: RwLock::new(Index::new(Instance::random(), liveness)),
@@ -169,7 +176,9 @@ impl History {
             Err(error) => tracing::warn!(%error, "no file events; polling instead"),
         }
         let keeper = Arc::clone(&history);
-        std::thread::Builder::new().name("runlog-keeper".to_owned()).spawn(move || keeper.keep())?;
+        std::thread::Builder::new()
+            .name("runlog-keeper".to_owned())
+            .spawn(move || keeper.keep())?;
         Ok(history)
     }
 
@@ -225,7 +234,12 @@ impl History {
     pub fn sizes(&self) -> (usize, usize, usize, usize) {
         self.index(|index| {
             let projects = index.projects(false).len();
-            (index.runs(), projects, index.problems.len(), index.tombstones())
+            (
+                index.runs(),
+                projects,
+                index.problems.len(),
+                index.tombstones(),
+            )
         })
     }
 
@@ -236,7 +250,11 @@ impl History {
         after: Option<&(String, ProblemKind)>,
         limit: usize,
     ) -> Vec<Problem> {
-        self.index(|index| index.problems.page(project.map(ProjectId::as_str), after, limit))
+        self.index(|index| {
+            index
+                .problems
+                .page(project.map(ProjectId::as_str), after, limit)
+        })
     }
 
     /// Whether everything after `clock` can be told.
@@ -304,17 +322,25 @@ impl History {
         let size_bytes = text.len() as u64;
         if size_bytes > RECORD_LIMIT_BYTES {
             let limit_bytes = RECORD_LIMIT_BYTES;
-            return Err(HistoryError::TooLarge { size_bytes, limit_bytes });
+            return Err(HistoryError::TooLarge {
+                size_bytes,
+                limit_bytes,
+            });
         }
         let guard = self.locks.lock(key);
         let saved = self.store.save(key, &text, expect).inspect_err(|_| {
             // the last step may have failed after the record was there
             self.mark(Mark::Run(key.clone()), Instant::now());
         })?;
-        let facts = extract::extract(&text[..], key)
-            .map_err(|error| ReadError::of_extract(key, error))?;
+        let facts =
+            extract::extract(&text[..], key).map_err(|error| ReadError::of_extract(key, error))?;
         drop(text);
-        let seen = Seen { stamp: saved.stamp, version: saved.version, facts, racy: true };
+        let seen = Seen {
+            stamp: saved.stamp,
+            version: saved.version,
+            facts,
+            racy: true,
+        };
         let kinds = look::kinds_of(&seen.facts);
         let (summary, clock) = {
             let mut index = self.index.write();
@@ -328,7 +354,12 @@ impl History {
         drop(guard);
         self.look_if_new(&key.project);
         let summary = summary.ok_or_else(|| HistoryError::NotFound(key.clone()))?;
-        Ok(Saved { summary, created: saved.created, version: saved.version, clock })
+        Ok(Saved {
+            summary,
+            created: saved.created,
+            version: saved.version,
+            clock,
+        })
     }
 
     /// Deletes one run's file; whether there was one. Blocks.

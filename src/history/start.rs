@@ -139,7 +139,9 @@ impl History {
         let next = {
             let mut first = self.first.lock();
             let wanted = loop {
-                let Some(id) = first.wanted.pop_front() else { break None };
+                let Some(id) = first.wanted.pop_front() else {
+                    break None;
+                };
                 if let Some(at) = first.queue.iter().position(|queued| *queued == id) {
                     first.queue.remove(at);
                     break Some(id);
@@ -165,7 +167,8 @@ impl History {
 
     fn first_look(&self, project: &ProjectId) {
         let differing = self.differing(project, Moment::now());
-        self.progress.send_modify(|progress| progress.total += differing.len());
+        self.progress
+            .send_modify(|progress| progress.total += differing.len());
         let mut differing = differing.into_iter();
         loop {
             let now = Moment::now();
@@ -189,7 +192,9 @@ impl History {
         loop {
             let wanted = {
                 let mut first = self.first.lock();
-                let Some(id) = first.wanted.pop_front() else { return };
+                let Some(id) = first.wanted.pop_front() else {
+                    return;
+                };
                 let queued = first.queue.iter().position(|queued| *queued == id);
                 queued.and_then(|at| first.queue.remove(at))
             };

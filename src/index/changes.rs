@@ -140,7 +140,11 @@ impl Cursor {
     /// Begins after `tick`.
     #[must_use]
     pub fn after(tick: u64) -> Self {
-        Self { tick, older: Vec::new(), older_upto: tick }
+        Self {
+            tick,
+            older: Vec::new(),
+            older_upto: tick,
+        }
     }
 
     /// Everything up to this tick has been handed out.
@@ -182,7 +186,11 @@ impl Cursor {
                 }
             }
             if let Some((tick, about)) = self.older.pop() {
-                self.tick = if self.older.is_empty() { self.older_upto } else { tick };
+                self.tick = if self.older.is_empty() {
+                    self.older_upto
+                } else {
+                    tick
+                };
                 if let Some(entry) = entry(tick, about, changes, rows) {
                     return Some((tick, entry));
                 }
@@ -224,5 +232,7 @@ fn entry(tick: u64, about: u32, changes: &Changes, rows: &Rows) -> Option<Entry>
     if about == GONE {
         return changes.gone.get(&tick).cloned().map(Entry::Gone);
     }
-    rows.get(about).filter(|row| row.tick == tick).map(|_| Entry::Row(about))
+    rows.get(about)
+        .filter(|row| row.tick == tick)
+        .map(|_| Entry::Row(about))
 }

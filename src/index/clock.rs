@@ -58,9 +58,19 @@ mod tests {
 
     #[test]
     fn a_clock_reads_back_as_printed_and_nothing_else_does() {
-        let clock = Clock { instance: Instance(255), tick: 7 };
+        let clock = Clock {
+            instance: Instance(255),
+            tick: 7,
+        };
         assert_eq!(Clock::parse(&clock.to_string()), Some(clock));
-        for text in ["", "c:", "c:ff:1", "c:00000000000000ff:-1", "c:00000000000000ff:+1", "7"] {
+        for text in [
+            "",
+            "c:",
+            "c:ff:1",
+            "c:00000000000000ff:-1",
+            "c:00000000000000ff:+1",
+            "7",
+        ] {
             assert_eq!(Clock::parse(text), None, "{text}");
         }
     }

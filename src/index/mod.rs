@@ -136,7 +136,10 @@ impl Index {
     /// The state that answers given now are true at.
     #[must_use]
     pub fn clock(&self) -> Clock {
-        Clock { instance: self.instance, tick: self.changes.now() }
+        Clock {
+            instance: self.instance,
+            tick: self.changes.now(),
+        }
     }
 
     /// How many runs there are.
@@ -152,7 +155,8 @@ impl Index {
     }
 
     fn name(&self, project: u32) -> &str {
-        self.project(project).map_or("", |project| project.id.as_str())
+        self.project(project)
+            .map_or("", |project| project.id.as_str())
     }
 
     fn project(&self, number: u32) -> Option<&Project> {
@@ -210,7 +214,9 @@ impl Index {
     /// Every run of a project, in list order.
     #[must_use]
     pub fn runs_of(&self, project: &ProjectId) -> Vec<ExecutionId> {
-        let Some(project) = self.project_of(project) else { return Vec::new() };
+        let Some(project) = self.project_of(project) else {
+            return Vec::new();
+        };
         (0..project.scope.all.len())
             .filter_map(|position| project.scope.all.at(position))
             .filter_map(|number| ExecutionId::parse(self.rows.get(number)?.id()).ok())
@@ -220,7 +226,11 @@ impl Index {
     /// Every project that has runs or a folder.
     #[must_use]
     pub fn project_ids(&self) -> Vec<ProjectId> {
-        self.projects.iter().flatten().map(|project| project.id.clone()).collect()
+        self.projects
+            .iter()
+            .flatten()
+            .map(|project| project.id.clone())
+            .collect()
     }
 
     /// Notes that a project's folder is there, or is not.
@@ -260,7 +270,9 @@ impl Index {
     }
 
     fn forget_if_empty(&mut self, number: u32) {
-        let Some(project) = self.project(number) else { return };
+        let Some(project) = self.project(number) else {
+            return;
+        };
         if !project.on_disk && project.scope.all.len() == 0 && project.unlisted.is_empty() {
             self.project_numbers.remove(&project.id.clone());
             self.projects[number as usize] = None;
@@ -301,7 +313,10 @@ impl Index {
                     self.note_unlisted(&key, None);
                     let held = self.find(&key);
                     if let Some(number) = held
-                        && self.rows.get(number).is_some_and(|row| row.version == seen.version)
+                        && self
+                            .rows
+                            .get(number)
+                            .is_some_and(|row| row.version == seen.version)
                     {
                         self.touch(number, &key, &seen);
                         continue;
@@ -342,9 +357,17 @@ impl Index {
             } else {
                 let number = self.rows.insert(row);
                 let hash = self.hash(key.project.as_str(), key.execution.as_str());
-                let Self { by_key, hasher, rows, projects, .. } = self;
+                let Self {
+                    by_key,
+                    hasher,
+                    rows,
+                    projects,
+                    ..
+                } = self;
                 by_key.insert_unique(hash, number, |&number| {
-                    let Some(row) = rows.get(number) else { return 0 };
+                    let Some(row) = rows.get(number) else {
+                        return 0;
+                    };
                     let project = projects.get(row.project as usize).and_then(Option::as_ref);
                     hasher.hash_one((project.map_or("", |p| p.id.as_str()), row.id()))
                 });
@@ -378,8 +401,14 @@ impl Index {
     /// live run, as a heartbeat, and not too often.
     fn touch(&mut self, number: u32, key: &RunKey, seen: &Seen) {
         let runs = self.rows.len();
-        let Some(row) = self.rows.get_mut(number) else { return };
-        let told = self.beats.get(&number).copied().unwrap_or(row.stamp.mtime_ns);
+        let Some(row) = self.rows.get_mut(number) else {
+            return;
+        };
+        let told = self
+            .beats
+            .get(&number)
+            .copied()
+            .unwrap_or(row.stamp.mtime_ns);
         row.stamp = seen.stamp;
         row.set_racy(seen.racy);
         if !row.beats() || told == seen.stamp.mtime_ns {
@@ -409,9 +438,18 @@ impl Index {
             (row.status(), text)
         });
         [
-            OrderName { project: None, status: None },
-            OrderName { project: None, status: status.clone() },
-            OrderName { project, status: None },
+            OrderName {
+                project: None,
+                status: None,
+            },
+            OrderName {
+                project: None,
+                status: status.clone(),
+            },
+            OrderName {
+                project,
+                status: None,
+            },
             OrderName { project, status },
         ]
     }
@@ -420,7 +458,12 @@ impl Index {
         for name in self.order_names(number) {
             gone.entry(name).or_default().push(number);
         }
-        let Self { rows, projects, everything, .. } = self;
+        let Self {
+            rows,
+            projects,
+            everything,
+            ..
+        } = self;
         let Some(row) = rows.get(number) else { return };
         everything.totals.remove(row);
         if let Some(Some(project)) = projects.get_mut(row.project as usize) {
@@ -432,7 +475,12 @@ impl Index {
         for name in self.order_names(number) {
             come.entry(name).or_default().push(number);
         }
-        let Self { rows, projects, everything, .. } = self;
+        let Self {
+            rows,
+            projects,
+            everything,
+            ..
+        } = self;
         let Some(row) = rows.get(number) else { return };
         everything.totals.add(row);
         if let Some(Some(project)) = projects.get_mut(row.project as usize) {
@@ -443,8 +491,13 @@ impl Index {
     fn reorder(&mut self, changed: HashMap<OrderName, Vec<u32>>, out: bool) {
         for (name, numbers) in changed {
             // taken out while it is changed, because its rows' places need the rest of the index
-            let Some(mut order) = self.order_mut(&name).map(std::mem::take) else { continue };
-            let places = RowPlaces { rows: &self.rows, name: |project| self.name(project) };
+            let Some(mut order) = self.order_mut(&name).map(std::mem::take) else {
+                continue;
+            };
+            let places = RowPlaces {
+                rows: &self.rows,
+                name: |project| self.name(project),
+            };
             if out {
                 order.change(&numbers, Vec::new(), &places);
             } else {
@@ -466,9 +519,11 @@ impl Index {
     fn scope_mut(&mut self, project: Option<u32>) -> Option<&mut Scope> {
         match project {
             None => Some(&mut self.everything),
-            Some(number) => {
-                self.projects.get_mut(number as usize)?.as_mut().map(|project| &mut project.scope)
-            }
+            Some(number) => self
+                .projects
+                .get_mut(number as usize)?
+                .as_mut()
+                .map(|project| &mut project.scope),
         }
     }
 

@@ -39,11 +39,13 @@ impl Order {
     /// How many rows stand before `place` in list order, or at it too if `inclusive`.
     pub fn rank(&self, place: &Place<'_>, inclusive: bool, places: &impl Places) -> usize {
         // the array's tail is what stands before in list order
-        let split = self.numbers.partition_point(|&number| match places.place(number).cmp(place) {
-            Ordering::Greater => true,
-            Ordering::Equal => !inclusive,
-            Ordering::Less => false,
-        });
+        let split = self
+            .numbers
+            .partition_point(|&number| match places.place(number).cmp(place) {
+                Ordering::Greater => true,
+                Ordering::Equal => !inclusive,
+                Ordering::Less => false,
+            });
         self.numbers.len() - split
     }
 
@@ -100,7 +102,11 @@ impl Order {
 pub fn split(orders: &[&Order], mut skip: usize, places: &impl Places) -> Vec<usize> {
     let mut taken = vec![0; orders.len()];
     while skip > 0 {
-        let left = orders.iter().zip(&taken).filter(|(order, t)| order.len() > **t).count();
+        let left = orders
+            .iter()
+            .zip(&taken)
+            .filter(|(order, t)| order.len() > **t)
+            .count();
         if left == 0 {
             break;
         }
@@ -162,7 +168,11 @@ impl<'a, F: Fn(u32) -> &'a str> Places for RowPlaces<'a, F> {
                 id: row.id(),
                 project: (self.name)(row.project),
             },
-            None => Place { started_at: None, id: "", project: "" },
+            None => Place {
+                started_at: None,
+                id: "",
+                project: "",
+            },
         }
     }
 }

@@ -151,9 +151,9 @@ impl Problems {
         self.found
             .range::<(String, ProblemKind), _>((after.map_or(Unbounded, Excluded), Unbounded))
             .filter(|((path, _), _)| {
-                below.as_ref().is_none_or(|below| {
-                    path.starts_with(below) || Some(path.as_str()) == project
-                })
+                below
+                    .as_ref()
+                    .is_none_or(|below| path.starts_with(below) || Some(path.as_str()) == project)
             })
             .take(limit)
             .map(|((path, kind), since)| Problem {

@@ -125,20 +125,39 @@ impl Index {
     pub fn page(&self, filter: &Filter, from: &From, limit: usize) -> Page {
         let clock = self.clock();
         let Some(scope) = self.scope(filter.project.as_ref()) else {
-            return Page { executions: Vec::new(), total: 0, next: None, clock };
+            return Page {
+                executions: Vec::new(),
+                total: 0,
+                next: None,
+                clock,
+            };
         };
-        let places = RowPlaces { rows: &self.rows, name: |project| self.name(project) };
+        let places = RowPlaces {
+            rows: &self.rows,
+            name: |project| self.name(project),
+        };
         let orders = filter.orders(scope);
         let total = orders.iter().map(|order| order.len()).sum();
         let taken = match from {
             From::Offset(offset) if *offset >= total => {
-                return Page { executions: Vec::new(), total, next: None, clock };
+                return Page {
+                    executions: Vec::new(),
+                    total,
+                    next: None,
+                    clock,
+                };
             }
             From::Offset(offset) => split(&orders, *offset, &places),
             From::After(key) => {
-                let place =
-                    Place { started_at: key.started_at, id: &key.id, project: &key.project };
-                orders.iter().map(|order| order.rank(&place, true, &places)).collect()
+                let place = Place {
+                    started_at: key.started_at,
+                    id: &key.id,
+                    project: &key.project,
+                };
+                orders
+                    .iter()
+                    .map(|order| order.rank(&place, true, &places))
+                    .collect()
             }
         };
         let end = taken.iter().sum::<usize>() + limit;
@@ -151,7 +170,12 @@ impl Index {
             id: last.id.to_string(),
             project: last.project_id.to_string(),
         });
-        Page { executions, total, next, clock }
+        Page {
+            executions,
+            total,
+            next,
+            clock,
+        }
     }
 
     fn summary(&self, number: u32) -> Option<Summary> {
@@ -168,7 +192,9 @@ impl Index {
     /// The sums of a project or of everything. Costs nothing.
     #[must_use]
     pub fn totals(&self, project: Option<&ProjectId>) -> Totals {
-        self.scope(project).map(|scope| scope.totals.clone()).unwrap_or_default()
+        self.scope(project)
+            .map(|scope| scope.totals.clone())
+            .unwrap_or_default()
     }
 
     /// All projects, those with the latest start first; `empty` includes folders without runs.
@@ -232,7 +258,13 @@ impl Index {
             && let Some((tick, entry)) = cursor.next(&self.changes, &self.rows, &mut visit)
         {
             if let Some(what) = self.changed(entry, filter) {
-                found.push(Change { clock: Clock { instance: self.instance, tick }, what });
+                found.push(Change {
+                    clock: Clock {
+                        instance: self.instance,
+                        tick,
+                    },
+                    what,
+                });
             }
         }
         found

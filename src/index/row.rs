@@ -213,7 +213,11 @@ impl Row {
     }
 
     pub(super) fn set_racy(&mut self, racy: bool) {
-        self.flags = if racy { self.flags | RACY } else { self.flags & !RACY };
+        self.flags = if racy {
+            self.flags | RACY
+        } else {
+            self.flags & !RACY
+        };
     }
 
     /// Whether the latest save created the run.
@@ -222,7 +226,11 @@ impl Row {
     }
 
     pub(super) fn set_created(&mut self, created: bool) {
-        self.flags = if created { self.flags | CREATED } else { self.flags & !CREATED };
+        self.flags = if created {
+            self.flags | CREATED
+        } else {
+            self.flags & !CREATED
+        };
     }
 
     pub(super) fn cost(&self) -> Option<i64> {
@@ -354,7 +362,11 @@ impl Rows {
         self.live += 1;
         if let Some(number) = self.vacant.pop() {
             let at = number as usize;
-            if let Some(slot) = self.pages.get_mut(at / PAGE).and_then(|p| p.get_mut(at % PAGE)) {
+            if let Some(slot) = self
+                .pages
+                .get_mut(at / PAGE)
+                .and_then(|p| p.get_mut(at % PAGE))
+            {
                 *slot = row;
                 return number;
             }
@@ -373,7 +385,10 @@ impl Rows {
 
     pub(super) fn remove(&mut self, number: u32) {
         let at = number as usize;
-        if let Some(slot) = self.pages.get_mut(at / PAGE).and_then(|p| p.get_mut(at % PAGE))
+        if let Some(slot) = self
+            .pages
+            .get_mut(at / PAGE)
+            .and_then(|p| p.get_mut(at % PAGE))
             && !slot.is_vacant()
         {
             *slot = Row::vacant();
@@ -385,9 +400,10 @@ impl Rows {
     /// Every run with its number, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = (u32, &Row)> {
         self.pages.iter().enumerate().flat_map(|(page, rows)| {
-            rows.iter().enumerate().filter(|(_, row)| !row.is_vacant()).map(move |(at, row)| {
-                (u32::try_from(page * PAGE + at).unwrap_or(u32::MAX), row)
-            })
+            rows.iter()
+                .enumerate()
+                .filter(|(_, row)| !row.is_vacant())
+                .map(move |(at, row)| (u32::try_from(page * PAGE + at).unwrap_or(u32::MAX), row))
         })
     }
 }

@@ -1,3 +1,198 @@
-//! stub
-pub fn scaled(s: &str, scale: u32) -> Option<i64> { let f: f64 = s.parse().ok()?; Some((f * 10f64.powi(scale as i32)).round() as i64) }
-pub fn print_scaled(v: i128, scale: u32) -> String { let neg = v < 0; let s = v.unsigned_abs().to_string(); let s = format!("{:0>w$}", s, w = scale as usize + 1); let (a,b) = s.split_at(s.len()-scale as usize); let b = b.trim_end_matches('0'); format!("{}{}{}{}", if neg {"-"} else {""}, a, if b.is_empty(){""}else{"."}, b) }
+//! Decimal numbers as integers of a small unit, exactly.
+//!
+//! Section 1 of the protocol: the spelling counts, never a float, and is rounded half to even. A
+//! spelling of any length is folded digit by digit, so that its length costs no memory.
+
+use super::json::{NumberSink, Slice, Walk};
+
+/// As many digits as a `u128` surely holds. What comes after them can only decide whether a
+/// remainder is exactly one half.
+const DIGITS_MAX: u32 = 38;
+
+/// A number on its way from digits to an integer.
+#[derive(Debug, Default)]
+pub(super) struct Fold {
+    negative: bool,
+    /// The first digits that count.
+    mantissa: u128,
+    digits: u32,
+    /// Whether any digit after those was not zero.
+    sticky: bool,
+    /// The value is mantissa × 10^shift.
+    shift: i64,
+    exponent: i64,
+    exponent_negative: bool,
+}
+
+impl NumberSink for Fold {
+    fn negative(&mut self) {
+        self.negative = true;
+    }
+
+    fn digit(&mut self, digit: u8, fraction: bool) {
+        if self.digits < DIGITS_MAX {
+            self.mantissa = self.mantissa * 10 + u128::from(digit);
+            self.digits += u32::from(self.mantissa > 0);
+            self.shift -= i64::from(fraction);
+        } else {
+            self.sticky |= digit > 0;
+            self.shift += i64::from(!fraction);
+        }
+    }
+
+    fn exponent(&mut self, digit: u8, negative: bool) {
+        self.exponent_negative = negative;
+        self.exponent = self
+            .exponent
+            .saturating_mul(10)
+            .saturating_add(i64::from(digit));
+    }
+}
+
+impl Fold {
+    /// The number in units of 10^-scale, rounded half to even; `None` beyond `i64`.
+    pub(super) fn scaled(&self, scale: u32) -> Option<i64> {
+        if self.mantissa == 0 {
+            return Some(0);
+        }
+        let exponent = if self.exponent_negative {
+            -self.exponent
+        } else {
+            self.exponent
+        };
+        let shift = self
+            .shift
+            .saturating_add(exponent)
+            .saturating_add(i64::from(scale));
+        let magnitude = if shift < 0 {
+            self.divided(shift.unsigned_abs())
+        } else {
+            self.mantissa
+                .checked_mul(10u128.checked_pow(u32::try_from(shift).ok()?)?)?
+        };
+        let magnitude = i128::try_from(magnitude).ok()?;
+        i64::try_from(if self.negative { -magnitude } else { magnitude }).ok()
+    }
+
+    fn divided(&self, places: u64) -> u128 {
+        let divisor = u32::try_from(places)
+            .ok()
+            .and_then(|places| 10u128.checked_pow(places));
+        // beyond u128 the value is far below one half
+        let Some(divisor) = divisor else { return 0 };
+        let (quotient, rest) = (self.mantissa / divisor, self.mantissa % divisor);
+        let half = divisor / 2;
+        let up = rest > half || rest == half && (self.sticky || quotient % 2 == 1);
+        quotient + u128::from(up)
+    }
+}
+
+/// The number spelt `spelling` in units of 10^-`scale`, rounded half to even. `None` if it is not
+/// a JSON number or does not fit.
+#[must_use]
+pub fn scaled(spelling: &str, scale: u32) -> Option<i64> {
+    let mut fold = Fold::default();
+    let mut walk = Walk::new(Slice::new(spelling), 0);
+    walk.number(&mut fold).ok()?;
+    (walk.offset() == spelling.len() as u64).then(|| fold.scaled(scale))?
+}
+
+/// The shortest decimal spelling of `value` units of 10^-`scale`.
+#[must_use]
+pub fn print_scaled(value: i128, scale: u32) -> String {
+    let sign = if value < 0 { "-" } else { "" };
+    let places = scale as usize;
+    let digits = format!("{:0>width$}", value.unsigned_abs(), width = places + 1);
+    let (whole, fraction) = digits.split_at(digits.len() - places);
+    let fraction = fraction.trim_end_matches('0');
+    let point = if fraction.is_empty() { "" } else { "." };
+    format!("{sign}{whole}{point}{fraction}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_spelling_counts_and_halves_go_to_even() {
+        for (spelling, scale, expected) in [
+            ("0.1", 9, Some(100_000_000)),
+            ("1e-7", 9, Some(100)),
+            ("-0", 9, Some(0)),
+            ("-0.0000000005", 9, Some(0)),
+            ("0.0000000005", 9, Some(0)),
+            ("0.0000000015", 9, Some(2)),
+            ("0.0000000025", 9, Some(2)),
+            ("-0.0000000035", 9, Some(-4)),
+            ("9e9", 9, Some(9_000_000_000_000_000_000)),
+            ("1e21", 9, None),
+            ("1e400", 0, None),
+            ("0e400", 9, Some(0)),
+            ("1e-999999999999999999999", 9, Some(0)),
+            ("1e999999999999999999999", 9, None),
+            ("12345678901234567890", 0, None),
+            ("-9223372036854775808", 0, Some(i64::MIN)),
+            ("1E+3", 0, Some(1000)),
+            (
+                "1000000000000000000000000000000000000000000000e-45",
+                0,
+                Some(1),
+            ),
+        ] {
+            assert_eq!(scaled(spelling, scale), expected, "{spelling}");
+        }
+        for text in [
+            "", "-", "01", "1.", ".5", "1e", "+1", "0x1", "NaN", "1 ", "\"1\"",
+        ] {
+            assert_eq!(scaled(text, 9), None, "{text}");
+        }
+        let long = |end: &str| {
+            format!(
+                "0.00000000{}{end}",
+                "0".repeat(0) + "05" + &"0".repeat(5000)
+            )
+        };
+        assert_eq!(scaled(&long(""), 9), Some(0));
+        assert_eq!(scaled(&long("1"), 9), Some(1));
+    }
+
+    proptest! {
+        /// Against long division on the digits themselves.
+        #[test]
+        fn equals_rounding_by_hand(
+            whole in 0u64..9_000_000_000, fraction in "[0-9]{0,60}", negative: bool, shift in -30i32..30
+        ) {
+            let point = if fraction.is_empty() { String::new() } else { format!(".{fraction}") };
+            let sign = if negative { "-" } else { "" };
+            let spelling = format!("{sign}{whole}{point}e{shift}");
+            let mut digits: Vec<u8> = format!("{whole}{fraction}").bytes().map(|b| b - b'0').collect();
+            // units of 10^-9 end so many digits from the left
+            let end = i64::try_from(whole.to_string().len()).unwrap() + i64::from(shift) + 9;
+            let expected = if end < 0 {
+                Some(0)
+            } else {
+                let end = usize::try_from(end).unwrap();
+                digits.resize(digits.len().max(end + 1), 0);
+                let kept = digits[..end].iter().try_fold(0i128, |value, digit| {
+                    value.checked_mul(10)?.checked_add(i128::from(*digit))
+                });
+                let rest = &digits[end..];
+                kept.map(|kept| {
+                    let half = rest[0] == 5 && rest[1..].iter().all(|digit| *digit == 0);
+                    kept + i128::from(if half { kept % 2 == 1 } else { rest[0] >= 5 })
+                })
+            };
+            let expected = expected
+                .and_then(|value| i64::try_from(if negative { -value } else { value }).ok());
+            prop_assert_eq!(scaled(&spelling, 9), expected, "{}", spelling);
+        }
+
+        #[test]
+        fn what_is_printed_reads_back(value: i64, scale in 0u32..12) {
+            let spelling = print_scaled(value.into(), scale);
+            prop_assert_eq!(scaled(&spelling, scale), Some(value));
+            prop_assert!(!spelling.contains('.') || !spelling.ends_with('0'));
+        }
+    }
+}

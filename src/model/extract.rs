@@ -1,10 +1,570 @@
-//! stub
-use super::*; use super::json::JsonError;
-#[derive(Debug, Clone, Copy, PartialEq, Eq)] pub struct Milliseconds(pub i64);
-impl std::fmt::Display for Milliseconds { fn fmt(&self,f:&mut std::fmt::Formatter<'_>)->std::fmt::Result{f.write_str(&super::decimal::print_scaled(self.0.into(),6))}}
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, schemars::JsonSchema)] pub struct Tokens { #[serde(skip_serializing_if="Option::is_none")] pub input: Option<i64>, #[serde(skip_serializing_if="Option::is_none")] pub output: Option<i64>, #[serde(skip_serializing_if="Option::is_none")] pub total: Option<i64> }
-impl Tokens { pub fn is_unknown(&self)->bool{*self==Self::default()} }
-#[derive(Debug, Clone, Copy, PartialEq, Eq)] pub enum Finding { IdMismatch, ProjectMismatch, BadCost }
-#[derive(Debug, Clone, PartialEq, Eq, Default)] pub struct Facts { pub status: Option<Status>, pub started_at: Option<Millis>, pub completed_at: Option<Millis>, pub duration: Option<Milliseconds>, pub tokens: Tokens, pub cost: Option<Money>, pub error: Option<Box<str>>, pub error_truncated: bool, pub label: Option<Box<str>>, pub model: Option<Box<str>>, pub step_count: u32, pub retry_count: Option<i64>, pub findings: Vec<Finding> }
-#[derive(Debug, thiserror::Error)] pub enum ExtractError { #[error(transparent)] Json(JsonError), #[error("no object")] NotAnObject }
-pub fn extract(mut r: impl std::io::Read, _k:&RunKey)->Result<Facts,ExtractError>{ let mut b=vec![]; r.read_to_end(&mut b).map_err(|e|ExtractError::Json(JsonError::Io(e)))?; json::check(&b,100000).map_err(ExtractError::Json)?; let v: serde_json::Value = serde_json::from_slice(&b).map_err(|_|ExtractError::NotAnObject)?; if !v.is_object(){return Err(ExtractError::NotAnObject)} let s=|n:&str|v[n].as_str(); Ok(Facts{ status:s("status").map(Status::from_text), started_at:s("startedAt").and_then(Millis::parse_rfc3339), completed_at:s("completedAt").and_then(Millis::parse_rfc3339), duration:v["duration"].as_i64().map(|d|Milliseconds(d*1000000)), tokens:Tokens{input:v["tokenUsage"]["input"].as_i64(),output:v["tokenUsage"]["output"].as_i64(),total:v["tokenUsage"]["total"].as_i64()}, cost: v["costUSD"].as_f64().and_then(|f|Money::from_spelling(&f.to_string())), error:s("error").map(Into::into), label:s("name").or(s("input")).map(|t|t.lines().next().unwrap_or("").into()), step_count:v["steps"].as_array().map_or(0,|a|a.len() as u32), retry_count:v["retryCount"].as_i64(), ..Facts::default()}) }
+//! What a record says, as far as lists and sums need it, read in one pass without a tree.
+//!
+//! Section 1 of the protocol: every field may be missing, null, of an unexpected type, repeated
+//! (the last wins) or new. Only what does not hold one JSON object is refused. Memory is bounded
+//! whatever the record's size: texts are cut while they are read.
+
+use std::fmt;
+use std::io::Read;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::decimal::{Fold, print_scaled};
+use super::json::{Input, JsonError, Kind, Stream, TextSink, Walk};
+use super::money::NANO;
+use super::{Millis, Money, RunKey, Status};
+
+/// How much of an error is kept, in bytes.
+const ERROR_BYTES: usize = 256;
+/// How much of a label is kept, in characters.
+const LABEL_CHARS: usize = 80;
+/// How much of a model's name is kept, in bytes.
+const MODEL_BYTES: usize = 128;
+/// A longer status is none.
+const STATUS_BYTES: usize = 64;
+/// A longer date is none, and a longer name is none that is known.
+const SHORT_BYTES: usize = 64;
+
+/// A span of time in millionths of a millisecond, so that fractions keep their spelling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Milliseconds(pub i64);
+
+/// Milliseconds are scaled by this power of ten.
+const MILLIONTHS: u32 = 6;
+
+impl fmt::Display for Milliseconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&print_scaled(self.0.into(), MILLIONTHS))
+    }
+}
+
+/// Tokens used, as far as the record tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
+pub struct Tokens {
+    /// Tokens in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input: Option<i64>,
+    /// Tokens out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<i64>,
+    /// Both.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total: Option<i64>,
+}
+
+impl Tokens {
+    /// Whether nothing is known.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What does not fit in a record that is listed all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finding {
+    /// `id` is not the file's stem.
+    IdMismatch,
+    /// `projectId` is not the folder's name.
+    ProjectMismatch,
+    /// `costUSD` is not a number within nine billion.
+    BadCost,
+}
+
+/// What a record says.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Facts {
+    /// Its status, if that is a string of at most 64 bytes.
+    pub status: Option<Status>,
+    /// When the run began.
+    pub started_at: Option<Millis>,
+    /// When the run ended.
+    pub completed_at: Option<Millis>,
+    /// How long it took.
+    pub duration: Option<Milliseconds>,
+    /// Tokens used.
+    pub tokens: Tokens,
+    /// What it cost.
+    pub cost: Option<Money>,
+    /// The error's first 256 bytes.
+    pub error: Option<Box<str>>,
+    /// Whether the error was cut.
+    pub error_truncated: bool,
+    /// What to show as the run's name, at most 80 characters.
+    pub label: Option<Box<str>>,
+    /// The model's name, at most 128 bytes.
+    pub model: Option<Box<str>>,
+    /// How many steps there are.
+    pub step_count: u32,
+    /// How often it was tried again.
+    pub retry_count: Option<i64>,
+    /// What does not fit.
+    pub findings: Vec<Finding>,
+}
+
+/// Why a file is no record.
+#[derive(Debug, thiserror::Error)]
+pub enum ExtractError {
+    /// It is not JSON, or could not be read.
+    #[error(transparent)]
+    Json(#[from] JsonError),
+    /// It is JSON, but no object.
+    #[error("not an object")]
+    NotAnObject,
+}
+
+/// Reads the record of `key` from `source`, to its end.
+///
+/// # Errors
+/// When it is no record. All of `source` has been read unless it is not JSON.
+pub fn extract(source: impl Read, key: &RunKey) -> Result<Facts, ExtractError> {
+    let mut walk = Walk::new(Stream::new(source), usize::MAX);
+    if walk.kind()? != Kind::Object {
+        walk.skip()?;
+        walk.end()?;
+        return Err(ExtractError::NotAnObject);
+    }
+    let mut reading = Reading::default();
+    walk.enter()?;
+    let mut first = true;
+    let mut name = Text::bytes(SHORT_BYTES);
+    while walk.more(&mut first, &mut name)? {
+        reading.member(&name.take_whole().unwrap_or_default(), &mut walk, key)?;
+    }
+    walk.end()?;
+    Ok(reading.facts())
+}
+
+/// What has been read so far, with what only the end decides.
+#[derive(Default)]
+struct Reading {
+    facts: Facts,
+    name: Option<Box<str>>,
+    input: Option<Box<str>>,
+    other_id: bool,
+    other_project: bool,
+    bad_cost: bool,
+}
+
+impl Reading {
+    fn member<I: Input>(
+        &mut self,
+        name: &str,
+        walk: &mut Walk<I>,
+        key: &RunKey,
+    ) -> Result<(), JsonError> {
+        let facts = &mut self.facts;
+        match name {
+            "id" => self.other_id = differs(walk, key.execution.as_str())?,
+            "projectId" => self.other_project = differs(walk, key.project.as_str())?,
+            "status" => {
+                let text = string(walk, Text::bytes(STATUS_BYTES))?;
+                facts.status = text
+                    .and_then(Text::whole)
+                    .map(|text| Status::from_text(&text));
+            }
+            "startedAt" => facts.started_at = date(walk)?,
+            "completedAt" => facts.completed_at = date(walk)?,
+            "duration" => facts.duration = number(walk, MILLIONTHS)?.map(Milliseconds),
+            "tokenUsage" => facts.tokens = tokens(walk)?,
+            "costUSD" => {
+                let null = walk.kind()? == Kind::Null;
+                facts.cost = number(walk, NANO)?.and_then(Money::from_nanos);
+                self.bad_cost = facts.cost.is_none() && !null;
+            }
+            "error" => {
+                let text = string(walk, Text::bytes(ERROR_BYTES))?;
+                facts.error_truncated = text.as_ref().is_some_and(|text| text.cut);
+                facts.error = text.map(|text| text.kept.into());
+            }
+            "model" => facts.model = kept(string(walk, Text::bytes(MODEL_BYTES))?),
+            "name" => self.name = kept(string(walk, Text::chars(LABEL_CHARS, false))?),
+            "input" => self.input = kept(string(walk, Text::chars(LABEL_CHARS, true))?),
+            "retryCount" => facts.retry_count = number(walk, 0)?,
+            "steps" => facts.step_count = elements(walk)?,
+            _ => walk.skip()?,
+        }
+        Ok(())
+    }
+
+    fn facts(mut self) -> Facts {
+        self.facts.label = self.name.or(self.input);
+        for (found, finding) in [
+            (self.other_id, Finding::IdMismatch),
+            (self.other_project, Finding::ProjectMismatch),
+            (self.bad_cost, Finding::BadCost),
+        ] {
+            if found {
+                self.facts.findings.push(finding);
+            }
+        }
+        self.facts
+    }
+}
+
+/// Text that is kept up to a limit.
+#[derive(Debug)]
+struct Text {
+    kept: String,
+    bytes_left: usize,
+    chars_left: usize,
+    /// Only the first line is kept.
+    line: bool,
+    /// Something was not kept.
+    cut: bool,
+}
+
+impl Text {
+    fn bytes(limit: usize) -> Self {
+        let kept = String::new();
+        Self {
+            kept,
+            bytes_left: limit,
+            chars_left: usize::MAX,
+            line: false,
+            cut: false,
+        }
+    }
+
+    fn chars(limit: usize, line: bool) -> Self {
+        let kept = String::new();
+        Self {
+            kept,
+            bytes_left: usize::MAX,
+            chars_left: limit,
+            line,
+            cut: false,
+        }
+    }
+
+    /// All of it, if nothing was cut.
+    fn whole(self) -> Option<String> {
+        (!self.cut).then_some(self.kept)
+    }
+
+    /// The same, leaving room for another text within `SHORT_BYTES`.
+    fn take_whole(&mut self) -> Option<String> {
+        std::mem::replace(self, Self::bytes(SHORT_BYTES)).whole()
+    }
+}
+
+impl TextSink for Text {
+    fn text(&mut self, text: &str) {
+        for character in text.chars() {
+            if self.cut {
+                return;
+            }
+            let ends = self.line && matches!(character, '\n' | '\r');
+            if ends || character.len_utf8() > self.bytes_left || self.chars_left == 0 {
+                self.cut = true;
+                return;
+            }
+            self.bytes_left -= character.len_utf8();
+            self.chars_left -= 1;
+            self.kept.push(character);
+        }
+    }
+
+    fn lone(&mut self, _: u16) {
+        self.text(char::REPLACEMENT_CHARACTER.encode_utf8(&mut [0; 4]));
+    }
+}
+
+/// What was kept, if that is anything.
+fn kept(text: Option<Text>) -> Option<Box<str>> {
+    text.map(|text| text.kept)
+        .filter(|text| !text.is_empty())
+        .map(Into::into)
+}
+
+/// The next value's text, if it is a string.
+fn string<I: Input>(walk: &mut Walk<I>, mut text: Text) -> Result<Option<Text>, JsonError> {
+    if walk.kind()? == Kind::String {
+        walk.string(&mut text)?;
+        return Ok(Some(text));
+    }
+    walk.skip()?;
+    Ok(None)
+}
+
+/// The next value in units of 10^-scale, if it is a number that fits.
+fn number<I: Input>(walk: &mut Walk<I>, scale: u32) -> Result<Option<i64>, JsonError> {
+    if walk.kind()? == Kind::Number {
+        let mut fold = Fold::default();
+        walk.number(&mut fold)?;
+        // the smallest number stands for "unknown" in the index
+        return Ok(fold.scaled(scale).filter(|value| *value != i64::MIN));
+    }
+    walk.skip()?;
+    Ok(None)
+}
+
+fn date<I: Input>(walk: &mut Walk<I>) -> Result<Option<Millis>, JsonError> {
+    let text = string(walk, Text::bytes(SHORT_BYTES))?;
+    Ok(text
+        .and_then(Text::whole)
+        .and_then(|text| Millis::parse_rfc3339(&text)))
+}
+
+/// Whether the next value says something else than `expected`; null says nothing.
+fn differs<I: Input>(walk: &mut Walk<I>, expected: &str) -> Result<bool, JsonError> {
+    if walk.kind()? == Kind::Null {
+        walk.skip()?;
+        return Ok(false);
+    }
+    let text = string(walk, Text::bytes(expected.len()))?;
+    Ok(text
+        .and_then(Text::whole)
+        .is_none_or(|text| text != expected))
+}
+
+fn tokens<I: Input>(walk: &mut Walk<I>) -> Result<Tokens, JsonError> {
+    let mut tokens = Tokens::default();
+    if walk.kind()? != Kind::Object {
+        walk.skip()?;
+        return Ok(tokens);
+    }
+    walk.enter()?;
+    let mut first = true;
+    let mut name = Text::bytes(SHORT_BYTES);
+    while walk.more(&mut first, &mut name)? {
+        match name.take_whole().as_deref() {
+            Some("input") => tokens.input = number(walk, 0)?,
+            Some("output") => tokens.output = number(walk, 0)?,
+            Some("total") => tokens.total = number(walk, 0)?,
+            _ => walk.skip()?,
+        }
+    }
+    Ok(tokens)
+}
+
+/// How many elements the next value has, if it is an array.
+fn elements<I: Input>(walk: &mut Walk<I>) -> Result<u32, JsonError> {
+    let mut count: u32 = 0;
+    if walk.kind()? != Kind::Array {
+        walk.skip()?;
+        return Ok(count);
+    }
+    walk.enter()?;
+    let mut first = true;
+    while walk.more(&mut first, &mut Text::bytes(0))? {
+        walk.skip()?;
+        count = count.saturating_add(1);
+    }
+    Ok(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::json::{self, tests::values};
+    use crate::model::{ExecutionId, ProjectId};
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    fn key() -> RunKey {
+        RunKey {
+            project: ProjectId::parse("p").unwrap(),
+            execution: ExecutionId::parse("x").unwrap(),
+        }
+    }
+
+    fn read(text: &str) -> Facts {
+        extract(text.as_bytes(), &key()).unwrap()
+    }
+
+    #[test]
+    fn a_record_of_the_engine_is_read() {
+        let facts = read(
+            r#"{"id":"x","projectId":"p","status":"failed","input":"first line\nsecond",
+            "startedAt":"2025-10-15T05:02:46.569Z","duration":12.5,"costUSD":1e-7,"error":"no",
+            "tokenUsage":{"input":1,"output":2,"total":3},"steps":[{},{"steps":[1]}],"retryCount":0}"#,
+        );
+        assert_eq!(facts.status, Some(Status::Failed));
+        assert_eq!(facts.label.as_deref(), Some("first line"));
+        assert_eq!(facts.duration.unwrap().to_string(), "12.5");
+        assert_eq!(facts.cost.unwrap().to_string(), "0.0000001");
+        assert_eq!(
+            facts.tokens,
+            Tokens {
+                input: Some(1),
+                output: Some(2),
+                total: Some(3)
+            }
+        );
+        assert_eq!((facts.step_count, facts.retry_count), (2, Some(0)));
+        assert_eq!(facts.findings, []);
+    }
+
+    #[test]
+    fn odd_fields_are_unknown_and_the_last_of_repeated_ones_wins() {
+        assert_eq!(read("{}"), Facts::default());
+        let facts = read(
+            r#"{"status":"completed","status":7,"tokenUsage":{"input":1},"tokenUsage":{"output":2},
+            "error":"a","error":null,"costUSD":"free","id":"y","id":"\u0078","projectId":["p"],
+            "steps":{"a":1},"\u0069nput":"a\ud800","startedAt":1760504566569,"duration":"5"}"#,
+        );
+        assert_eq!(facts.status, None);
+        assert_eq!(
+            facts.tokens,
+            Tokens {
+                output: Some(2),
+                ..Tokens::default()
+            }
+        );
+        assert_eq!(facts.error, None);
+        assert_eq!(facts.label.as_deref(), Some("a\u{fffd}"));
+        assert_eq!(facts.started_at, None);
+        assert_eq!(facts.findings, [Finding::ProjectMismatch, Finding::BadCost]);
+        assert_eq!(read(r#"{"costUSD":null,"id":null}"#).findings, []);
+        assert_eq!(
+            read(r#"{"costUSD":9000000001}"#).findings,
+            [Finding::BadCost]
+        );
+        assert_eq!(
+            read(r#"{"input":"i","name":"n"}"#).label.as_deref(),
+            Some("n")
+        );
+        assert_eq!(
+            read(r#"{"input":"i","name":""}"#).label.as_deref(),
+            Some("i")
+        );
+        assert_eq!(read(r#"{"input":"\ni"}"#).label, None);
+    }
+
+    #[test]
+    fn long_texts_are_cut_between_characters() {
+        let long = "é".repeat(1_000_000);
+        let text =
+            format!(r#"{{"error":"a{long}","input":"{long}","model":"{long}","status":"{long}"}}"#);
+        let facts = read(&text);
+        assert_eq!(facts.error.as_deref().map(str::len), Some(255));
+        assert!(facts.error_truncated);
+        assert_eq!(
+            facts.label.as_deref().map(|label| label.chars().count()),
+            Some(80)
+        );
+        assert_eq!(facts.model.as_deref().map(str::len), Some(128));
+        assert_eq!(facts.status, None);
+        let exact = "e".repeat(256);
+        assert!(!read(&format!(r#"{{"error":"{exact}"}}"#)).error_truncated);
+    }
+
+    #[test]
+    fn what_is_no_record_is_refused() {
+        let refused = |text: &str| extract(text.as_bytes(), &key()).unwrap_err();
+        for text in ["[]", "1", "\"{}\"", "null"] {
+            assert!(matches!(refused(text), ExtractError::NotAnObject), "{text}");
+        }
+        for text in ["", "{", "{}x", "{\"a\":}", "[1"] {
+            assert!(matches!(refused(text), ExtractError::Json(_)), "{text}");
+        }
+    }
+
+    /// Random records: known names with values that fit or do not, some repeated.
+    fn records() -> impl Strategy<Value = Vec<(String, String)>> {
+        let names = prop::sample::select(vec![
+            "id",
+            "projectId",
+            "status",
+            "startedAt",
+            "completedAt",
+            "duration",
+            "tokenUsage",
+            "costUSD",
+            "error",
+            "model",
+            "name",
+            "input",
+            "retryCount",
+            "steps",
+            "other",
+        ]);
+        let spelt = prop::sample::select(vec![
+            "\"x\"",
+            "\"p\"",
+            "\"running\"",
+            "\"2025-10-15T05:02:46.569Z\"",
+            "0",
+            "12",
+            "0.5",
+            "1e400",
+            "-3",
+            "null",
+            "[]",
+            "[1,[2]]",
+            "{}",
+            r#"{"input":1,"output":2.6,"total":null}"#,
+            r#"{"input":"x","input":5}"#,
+            "true",
+        ]);
+        let value = prop_oneof![3 => spelt.prop_map(str::to_owned), 1 => values().prop_map(|v| v.to_string())];
+        prop::collection::vec((names.prop_map(str::to_owned), value), 0..12)
+    }
+
+    /// The same facts by way of a tree, for fields whose reading is not shared with `extract`.
+    fn by_tree(record: &[(String, String)]) -> (Option<String>, Option<String>, u32, bool) {
+        let last = |name: &str| {
+            let raw = record
+                .iter()
+                .rev()
+                .find(|(held, _)| held == name)
+                .map(|(_, raw)| raw);
+            // 1e400 is no value to serde_json; it is neither a string nor an array
+            raw.and_then(|raw| serde_json::from_str::<Value>(raw).ok())
+                .unwrap_or_default()
+        };
+        let status = last("status")
+            .as_str()
+            .filter(|text| text.len() <= STATUS_BYTES)
+            .map(str::to_owned);
+        let cut = |text: String| -> String { text.chars().take(LABEL_CHARS).collect() };
+        let name = last("name")
+            .as_str()
+            .map(str::to_owned)
+            .map(cut)
+            .filter(|text| !text.is_empty());
+        let first_line = |text: &str| {
+            text.split(['\n', '\r'])
+                .next()
+                .unwrap_or_default()
+                .to_owned()
+        };
+        let input = last("input")
+            .as_str()
+            .map(first_line)
+            .map(cut)
+            .filter(|text| !text.is_empty());
+        let steps = last("steps").as_array().map_or(0, Vec::len);
+        let other = match last("id") {
+            Value::Null => record
+                .iter()
+                .rev()
+                .find(|(name, _)| name == "id")
+                .is_some_and(|(_, raw)| raw != "null"),
+            id => id != "x",
+        };
+        (status, name.or(input), u32::try_from(steps).unwrap(), other)
+    }
+
+    proptest! {
+        #[test]
+        fn equals_reading_by_way_of_a_tree(record in records()) {
+            let members: Vec<String> =
+                record.iter().map(|(name, raw)| format!("{}:{raw}", Value::from(name.as_str()))).collect();
+            let facts = read(&format!("{{{}}}", members.join(",")));
+            let (status, label, steps, other) = by_tree(&record);
+            prop_assert_eq!(facts.status.map(|status| status.as_str().to_owned()), status);
+            prop_assert_eq!(facts.label.map(String::from), label);
+            prop_assert_eq!(facts.step_count, steps);
+            prop_assert_eq!(facts.findings.contains(&Finding::IdMismatch), other);
+        }
+
+        #[test]
+        fn accepts_exactly_valid_objects(text in json::tests::texts()) {
+            let object = matches!(json::check(text.as_bytes(), usize::MAX), Ok((_, Kind::Object)));
+            prop_assert_eq!(extract(text.as_bytes(), &key()).is_ok(), object);
+        }
+    }
+}

@@ -1,11 +1,919 @@
-//! stub
-use std::borrow::Cow; use serde_json::value::RawValue;
+//! Walking over JSON text: strict, without a tree and without recursion.
+//!
+//! Records are kept as they were written (section 6 of the protocol), so nothing here ever
+//! rebuilds a value: a walk says where values begin and end, what kind they are, and reads the
+//! few that somebody wants. It accepts exactly RFC 8259; lone surrogates are accepted as escapes,
+//! as that grammar does. Nesting costs one bit a level, so that no file is too deep to be walked.
+//!
+//! The same walk runs over text in memory ([`Slice`]) and over a stream through a window of fixed
+//! size ([`Stream`]), so that a record of any size is read in bounded memory.
+
+use std::borrow::Cow;
+use std::io::Read;
+
+/// Why text is not one JSON value.
 #[derive(Debug, thiserror::Error)]
-pub enum JsonError { #[error("syntax at {offset}")] Syntax{offset:u64}, #[error("utf8")] Utf8{offset:u64}, #[error("deep")] Depth{limit:usize}, #[error("short")] Truncated{offset:u64}, #[error("io")] Io(std::io::Error) }
-#[derive(Debug, Clone, Copy, PartialEq, Eq)] pub enum Kind { Object, Array, String, Number, True, False, Null }
-pub fn check(t:&[u8], max:usize)->Result<(&str,Kind),JsonError>{ let s=std::str::from_utf8(t).map_err(|_|JsonError::Utf8{offset:0})?; let mut d=0usize; for b in s.bytes(){ match b {b'['|b'{'=>{d+=1; if d>max {return Err(JsonError::Depth{limit:max})}} b']'|b'}'=>d=d.saturating_sub(1),_=>{}}} serde_json::from_str::<&RawValue>(s).map_err(|_|JsonError::Syntax{offset:0})?; Ok((s, match s.trim_start().as_bytes().first(){Some(b'{')=>Kind::Object,Some(b'[')=>Kind::Array,Some(b'"')=>Kind::String,Some(b't')=>Kind::True,Some(b'f')=>Kind::False,Some(b'n')=>Kind::Null,_=>Kind::Number})) }
-struct M<'a>(Vec<(String,&'a RawValue)>);
-impl<'de: 'a,'a> serde::Deserialize<'de> for M<'a>{ fn deserialize<D:serde::Deserializer<'de>>(d:D)->Result<Self,D::Error>{ struct V; impl<'de> serde::de::Visitor<'de> for V { type Value=Vec<(String,&'de RawValue)>; fn expecting(&self,_:&mut std::fmt::Formatter<'_>)->std::fmt::Result{Ok(())} fn visit_map<A:serde::de::MapAccess<'de>>(self,mut m:A)->Result<Self::Value,A::Error>{let mut v=vec![];while let Some(e)=m.next_entry()?{v.push(e)}Ok(v)}} d.deserialize_map(V).map(M)}}
-pub fn members(t:&str)->impl Iterator<Item=(Cow<'_,str>,&str)>{ serde_json::from_str::<M<'_>>(t).map(|m|m.0).unwrap_or_default().into_iter().map(|(k,v)|(Cow::Owned(k),v.get())) }
-pub fn elements(t:&str)->impl Iterator<Item=&str>{ serde_json::from_str::<Vec<&RawValue>>(t).unwrap_or_default().into_iter().map(|v|v.get()) }
-pub fn decode_string(t:&str)->Cow<'_,str>{ Cow::Owned(serde_json::from_str::<String>(t).unwrap_or_default()) }
+pub enum JsonError {
+    /// A byte that cannot stand where it does.
+    #[error("unexpected byte at offset {offset}")]
+    Syntax {
+        /// Which byte, from the beginning.
+        offset: u64,
+    },
+    /// Not UTF-8.
+    #[error("not UTF-8 at offset {offset}")]
+    Utf8 {
+        /// Which byte, from the beginning.
+        offset: u64,
+    },
+    /// Nested deeper than asked for.
+    #[error("nested deeper than {limit} levels")]
+    Depth {
+        /// How deep it may be.
+        limit: usize,
+    },
+    /// The text ends before the value does.
+    #[error("ends early, at offset {offset}")]
+    Truncated {
+        /// Where it ends.
+        offset: u64,
+    },
+    /// The text could not be read to its end.
+    #[error("{0}")]
+    Io(std::io::Error),
+}
+
+/// What a value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `{…}`
+    Object,
+    /// `[…]`
+    Array,
+    /// `"…"`
+    String,
+    /// A number.
+    Number,
+    /// `true`
+    True,
+    /// `false`
+    False,
+    /// `null`
+    Null,
+}
+
+impl Kind {
+    fn of(first: u8) -> Option<Self> {
+        Some(match first {
+            b'{' => Self::Object,
+            b'[' => Self::Array,
+            b'"' => Self::String,
+            b'-' | b'0'..=b'9' => Self::Number,
+            b't' => Self::True,
+            b'f' => Self::False,
+            b'n' => Self::Null,
+            _ => return None,
+        })
+    }
+}
+
+/// Where the bytes come from. All of them are valid UTF-8, and a window ends between characters.
+pub trait Input {
+    /// What is there now; empty only at the end or before [`Input::refill`].
+    fn window(&self) -> &[u8];
+    /// Goes past `count` bytes of the window.
+    fn advance(&mut self, count: usize);
+    /// Makes the window not empty, or says that the end is reached.
+    ///
+    /// # Errors
+    /// [`JsonError::Io`] and [`JsonError::Utf8`].
+    fn refill(&mut self) -> Result<bool, JsonError>;
+    /// How many bytes have been passed.
+    fn offset(&self) -> u64;
+}
+
+/// Text in memory.
+#[derive(Debug, Clone)]
+pub struct Slice<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Slice<'a> {
+    /// A walk from the beginning of `text`.
+    #[must_use]
+    pub fn new(text: &'a str) -> Self {
+        Self { text, at: 0 }
+    }
+}
+
+impl Input for Slice<'_> {
+    #[inline]
+    fn window(&self) -> &[u8] {
+        self.text.as_bytes().get(self.at..).unwrap_or_default()
+    }
+
+    #[inline]
+    fn advance(&mut self, count: usize) {
+        self.at += count;
+    }
+
+    fn refill(&mut self) -> Result<bool, JsonError> {
+        Ok(self.at < self.text.len())
+    }
+
+    fn offset(&self) -> u64 {
+        self.at as u64
+    }
+}
+
+/// How many bytes of a stream are held.
+const WINDOW: usize = 64 * 1024;
+
+/// Text that is read as it is walked over.
+#[derive(Debug)]
+pub struct Stream<R> {
+    reader: R,
+    buffer: Vec<u8>,
+    at: usize,
+    /// Up to here the buffer holds whole characters.
+    whole: usize,
+    /// Up to here it holds anything.
+    filled: usize,
+    passed: u64,
+}
+
+impl<R: Read> Stream<R> {
+    /// A walk from where `reader` is.
+    pub fn new(reader: R) -> Self {
+        Self {
+            reader,
+            buffer: Vec::new(),
+            at: 0,
+            whole: 0,
+            filled: 0,
+            passed: 0,
+        }
+    }
+}
+
+impl<R: Read> Input for Stream<R> {
+    #[inline]
+    fn window(&self) -> &[u8] {
+        self.buffer.get(self.at..self.whole).unwrap_or_default()
+    }
+
+    #[inline]
+    fn advance(&mut self, count: usize) {
+        self.at += count;
+    }
+
+    fn refill(&mut self) -> Result<bool, JsonError> {
+        if self.at < self.whole {
+            return Ok(true);
+        }
+        self.buffer.resize(WINDOW, 0);
+        // the beginning of a character that was cut
+        self.buffer.copy_within(self.whole..self.filled, 0);
+        self.passed += self.whole as u64;
+        self.filled -= self.whole;
+        (self.at, self.whole) = (0, 0);
+        loop {
+            let room = self.buffer.get_mut(self.filled..).unwrap_or_default();
+            let count = match self.reader.read(room) {
+                Ok(count) => count,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(JsonError::Io(error)),
+            };
+            self.filled += count;
+            let held = self.buffer.get(..self.filled).unwrap_or_default();
+            self.whole = match std::str::from_utf8(held) {
+                Ok(_) => self.filled,
+                Err(error) if error.error_len().is_none() && count > 0 => error.valid_up_to(),
+                Err(error) => {
+                    let offset = self.passed + error.valid_up_to() as u64;
+                    return Err(JsonError::Utf8 { offset });
+                }
+            };
+            if self.whole > 0 || count == 0 {
+                return Ok(self.whole > 0);
+            }
+        }
+    }
+
+    fn offset(&self) -> u64 {
+        self.passed + self.at as u64
+    }
+}
+
+/// Takes the text of a string as it is decoded.
+pub trait TextSink {
+    /// Some characters.
+    fn text(&mut self, text: &str);
+    /// A surrogate without its other half.
+    fn lone(&mut self, surrogate: u16);
+}
+
+/// Takes nothing.
+struct Nothing;
+
+impl TextSink for Nothing {
+    fn text(&mut self, _: &str) {}
+    fn lone(&mut self, _: u16) {}
+}
+
+/// Takes a number as it is read.
+pub trait NumberSink {
+    /// It is below zero.
+    fn negative(&mut self);
+    /// A digit, before the point or after it.
+    fn digit(&mut self, digit: u8, fraction: bool);
+    /// A digit of the exponent, and whether that is below zero.
+    fn exponent(&mut self, digit: u8, negative: bool);
+}
+
+impl NumberSink for Nothing {
+    fn negative(&mut self) {}
+    fn digit(&mut self, _: u8, _: bool) {}
+    fn exponent(&mut self, _: u8, _: bool) {}
+}
+
+/// A walk over one text.
+#[derive(Debug)]
+pub struct Walk<I> {
+    input: I,
+    /// What each open level is: a set bit is an object.
+    levels: Vec<u64>,
+    depth: usize,
+    depth_max: usize,
+}
+
+impl<I: Input> Walk<I> {
+    /// A walk that refuses what is nested deeper than `depth_max`.
+    pub fn new(input: I, depth_max: usize) -> Self {
+        Self {
+            input,
+            levels: Vec::new(),
+            depth: 0,
+            depth_max,
+        }
+    }
+
+    /// How many bytes have been passed.
+    pub fn offset(&self) -> u64 {
+        self.input.offset()
+    }
+
+    #[inline]
+    fn peek(&mut self) -> Result<Option<u8>, JsonError> {
+        if let Some(&byte) = self.input.window().first() {
+            return Ok(Some(byte));
+        }
+        self.input.refill()?;
+        Ok(self.input.window().first().copied())
+    }
+
+    #[inline]
+    fn must_peek(&mut self) -> Result<u8, JsonError> {
+        let byte = self.peek()?;
+        byte.ok_or_else(|| JsonError::Truncated {
+            offset: self.input.offset(),
+        })
+    }
+
+    fn unexpected<T>(&self) -> Result<T, JsonError> {
+        Err(JsonError::Syntax {
+            offset: self.input.offset(),
+        })
+    }
+
+    /// The next byte that is no whitespace.
+    #[inline]
+    fn next(&mut self) -> Result<u8, JsonError> {
+        loop {
+            match self.must_peek()? {
+                b' ' | b'\n' | b'\r' | b'\t' => self.input.advance(1),
+                byte => return Ok(byte),
+            }
+        }
+    }
+
+    #[inline]
+    fn expect(&mut self, byte: u8) -> Result<(), JsonError> {
+        if self.must_peek()? != byte {
+            return self.unexpected();
+        }
+        self.input.advance(1);
+        Ok(())
+    }
+
+    /// What the next value is.
+    ///
+    /// # Errors
+    /// When no value begins here.
+    pub fn kind(&mut self) -> Result<Kind, JsonError> {
+        let first = self.next()?;
+        Kind::of(first).map_or_else(|| self.unexpected(), Ok)
+    }
+
+    /// Goes past whitespace and makes sure that nothing follows.
+    ///
+    /// # Errors
+    /// When something does.
+    pub fn end(&mut self) -> Result<(), JsonError> {
+        while let Some(byte) = self.peek()? {
+            if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
+                return self.unexpected();
+            }
+            self.input.advance(1);
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, object: bool) -> Result<(), JsonError> {
+        if self.depth == self.depth_max {
+            return Err(JsonError::Depth {
+                limit: self.depth_max,
+            });
+        }
+        let (word, bit) = (self.depth / 64, self.depth % 64);
+        if word == self.levels.len() {
+            self.levels.push(0);
+        }
+        if let Some(word) = self.levels.get_mut(word) {
+            *word = (*word & !(1 << bit)) | (u64::from(object) << bit);
+        }
+        self.depth += 1;
+        self.input.advance(1);
+        Ok(())
+    }
+
+    fn close(&mut self) {
+        self.depth -= 1;
+        self.input.advance(1);
+    }
+
+    fn in_object(&self) -> bool {
+        let top = self.depth - 1;
+        self.levels
+            .get(top / 64)
+            .is_some_and(|word| word >> (top % 64) & 1 == 1)
+    }
+
+    /// Goes past a member's name and colon.
+    fn name(&mut self, sink: &mut impl TextSink) -> Result<(), JsonError> {
+        if self.next()? != b'"' {
+            return self.unexpected();
+        }
+        self.string(sink)?;
+        self.next()?;
+        self.expect(b':')
+    }
+
+    /// Goes past the next value.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn skip(&mut self) -> Result<(), JsonError> {
+        let outside = self.depth;
+        loop {
+            // a value begins here
+            match self.kind()? {
+                Kind::Object => {
+                    self.open(true)?;
+                    if self.next()? == b'}' {
+                        self.close();
+                    } else {
+                        self.name(&mut Nothing)?;
+                        continue;
+                    }
+                }
+                Kind::Array => {
+                    self.open(false)?;
+                    if self.next()? == b']' {
+                        self.close();
+                    } else {
+                        continue;
+                    }
+                }
+                Kind::String => self.string(&mut Nothing)?,
+                Kind::Number => self.number(&mut Nothing)?,
+                Kind::True => self.literal(b"true")?,
+                Kind::False => self.literal(b"false")?,
+                Kind::Null => self.literal(b"null")?,
+            }
+            // a value ended here
+            loop {
+                if self.depth == outside {
+                    return Ok(());
+                }
+                match (self.next()?, self.in_object()) {
+                    (b',', true) => {
+                        self.input.advance(1);
+                        self.name(&mut Nothing)?;
+                        break;
+                    }
+                    (b',', false) => {
+                        self.input.advance(1);
+                        break;
+                    }
+                    (b'}', true) | (b']', false) => self.close(),
+                    _ => return self.unexpected(),
+                }
+            }
+        }
+    }
+
+    /// Goes into the object or array that begins here; [`Walk::more`] then tells its parts.
+    ///
+    /// # Errors
+    /// When it is nested too deep.
+    pub fn enter(&mut self) -> Result<(), JsonError> {
+        let object = self.next()? == b'{';
+        self.open(object)
+    }
+
+    /// Whether another part of what was entered follows; goes to it, or out at the end. `first`
+    /// is true at the first call after [`Walk::enter`]. A member's name goes to `name`.
+    ///
+    /// # Errors
+    /// When neither a part nor the end follows.
+    pub fn more(&mut self, first: &mut bool, name: &mut impl TextSink) -> Result<bool, JsonError> {
+        let object = self.in_object();
+        let byte = self.next()?;
+        if byte == if object { b'}' } else { b']' } {
+            self.close();
+            return Ok(false);
+        }
+        if !std::mem::replace(first, false) {
+            self.expect(b',')?;
+        }
+        if object {
+            self.name(name)?;
+        }
+        Ok(true)
+    }
+
+    fn literal(&mut self, word: &[u8]) -> Result<(), JsonError> {
+        word.iter().try_for_each(|&byte| self.expect(byte))
+    }
+
+    /// Goes past a string, which begins here, and gives its text to `sink`.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn string(&mut self, sink: &mut impl TextSink) -> Result<(), JsonError> {
+        self.expect(b'"')?;
+        loop {
+            let byte = self.must_peek()?;
+            match byte {
+                b'"' => {
+                    self.input.advance(1);
+                    return Ok(());
+                }
+                b'\\' => self.escape(sink)?,
+                0..=0x1f => return self.unexpected(),
+                _ => {
+                    let window = self.input.window();
+                    let plain = plain_prefix(window);
+                    let text = window.get(..plain).map(std::str::from_utf8);
+                    if let Some(Ok(text)) = text {
+                        sink.text(text);
+                    }
+                    self.input.advance(plain);
+                }
+            }
+        }
+    }
+
+    fn escape(&mut self, sink: &mut impl TextSink) -> Result<(), JsonError> {
+        self.input.advance(1);
+        if self.must_peek()? == b'u' {
+            self.input.advance(1);
+            return self.unit(sink);
+        }
+        self.simple_escape(sink)
+    }
+
+    /// An escape of one letter, its backslash being passed.
+    fn simple_escape(&mut self, sink: &mut impl TextSink) -> Result<(), JsonError> {
+        let text = match self.must_peek()? {
+            b'"' => "\"",
+            b'\\' => "\\",
+            b'/' => "/",
+            b'b' => "\u{8}",
+            b'f' => "\u{c}",
+            b'n' => "\n",
+            b'r' => "\r",
+            b't' => "\t",
+            _ => return self.unexpected(),
+        };
+        self.input.advance(1);
+        sink.text(text);
+        Ok(())
+    }
+
+    /// The digits of a `\u` escape, and those after them that belong to the same character.
+    fn unit(&mut self, sink: &mut impl TextSink) -> Result<(), JsonError> {
+        let mut unit = self.hex()?;
+        loop {
+            if let Some(character) = char::from_u32(u32::from(unit)) {
+                sink.text(character.encode_utf8(&mut [0; 4]));
+                return Ok(());
+            }
+            if unit >= 0xdc00 || self.peek()? != Some(b'\\') {
+                sink.lone(unit);
+                return Ok(());
+            }
+            // perhaps the other half
+            self.input.advance(1);
+            if self.must_peek()? != b'u' {
+                sink.lone(unit);
+                return self.simple_escape(sink);
+            }
+            self.input.advance(1);
+            let next = self.hex()?;
+            if let Some(Ok(character)) = char::decode_utf16([unit, next]).next() {
+                sink.text(character.encode_utf8(&mut [0; 4]));
+                return Ok(());
+            }
+            sink.lone(unit);
+            unit = next;
+        }
+    }
+
+    fn hex(&mut self) -> Result<u16, JsonError> {
+        let mut unit = 0;
+        for _ in 0..4 {
+            let byte = self.must_peek()?;
+            let Some(digit) = char::from(byte).to_digit(16) else {
+                return self.unexpected();
+            };
+            unit = unit * 16 + digit;
+            self.input.advance(1);
+        }
+        Ok(u16::try_from(unit).unwrap_or_default())
+    }
+
+    /// Goes past a number, which begins here, and gives it to `sink`.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn number(&mut self, sink: &mut impl NumberSink) -> Result<(), JsonError> {
+        if self.must_peek()? == b'-' {
+            self.input.advance(1);
+            sink.negative();
+        }
+        match self.must_peek()? {
+            b'0' => {
+                self.input.advance(1);
+                sink.digit(0, false);
+            }
+            b'1'..=b'9' => self.digits(|digit| sink.digit(digit, false))?,
+            _ => return self.unexpected(),
+        }
+        if self.peek()? == Some(b'.') {
+            self.input.advance(1);
+            self.some_digits(|digit| sink.digit(digit, true))?;
+        }
+        if matches!(self.peek()?, Some(b'e' | b'E')) {
+            self.input.advance(1);
+            let sign = self.must_peek()?;
+            if matches!(sign, b'+' | b'-') {
+                self.input.advance(1);
+            }
+            self.some_digits(|digit| sink.exponent(digit, sign == b'-'))?;
+        }
+        Ok(())
+    }
+
+    fn some_digits(&mut self, sink: impl FnMut(u8)) -> Result<(), JsonError> {
+        if !self.must_peek()?.is_ascii_digit() {
+            return self.unexpected();
+        }
+        self.digits(sink)
+    }
+
+    fn digits(&mut self, mut sink: impl FnMut(u8)) -> Result<(), JsonError> {
+        while let Some(byte @ b'0'..=b'9') = self.peek()? {
+            self.input.advance(1);
+            sink(byte - b'0');
+        }
+        Ok(())
+    }
+}
+
+/// How many bytes from the beginning are neither a quote, a backslash nor a control character.
+/// Most of a record is such bytes: they are looked at in blocks that the compiler turns into
+/// vector instructions.
+fn plain_prefix(bytes: &[u8]) -> usize {
+    const BLOCK: usize = 32;
+    let special = |byte: u8| byte == b'"' || byte == b'\\' || byte < 0x20;
+    let mut passed = 0;
+    for block in bytes.chunks_exact(BLOCK) {
+        if block.iter().fold(false, |any, &byte| any | special(byte)) {
+            break;
+        }
+        passed += BLOCK;
+    }
+    let rest = bytes.get(passed..).unwrap_or_default();
+    passed
+        + rest
+            .iter()
+            .position(|&byte| special(byte))
+            .unwrap_or(rest.len())
+}
+
+/// Checks that `text` is one JSON value nested at most `depth_max` deep, with whitespace around
+/// it at most, and says which kind.
+///
+/// # Errors
+/// [`JsonError`] with the offset of what is wrong.
+pub fn check(text: &[u8], depth_max: usize) -> Result<(&str, Kind), JsonError> {
+    let text = std::str::from_utf8(text).map_err(|error| JsonError::Utf8 {
+        offset: error.valid_up_to() as u64,
+    })?;
+    let mut walk = Walk::new(Slice::new(text), depth_max);
+    let kind = walk.kind()?;
+    walk.skip()?;
+    walk.end()?;
+    Ok((text, kind))
+}
+
+/// The members of an object: names decoded (a lone surrogate becomes U+FFFD), values as they are
+/// spelt. Ends early where the text is not an object after all.
+pub fn members(object: &str) -> impl Iterator<Item = (Cow<'_, str>, &str)> {
+    parts(object, Kind::Object).map(|(name, value)| (decode_string(name), value))
+}
+
+/// The elements of an array as they are spelt. Ends early where the text is not an array after
+/// all.
+pub fn elements(array: &str) -> impl Iterator<Item = &str> {
+    parts(array, Kind::Array).map(|(_, value)| value)
+}
+
+/// The spelling of each part's name, if it has one, and value.
+fn parts(text: &str, kind: Kind) -> impl Iterator<Item = (&str, &str)> {
+    let mut walk = Walk::new(Slice::new(text), usize::MAX);
+    let mut going = walk.kind().is_ok_and(|found| found == kind) && walk.enter().is_ok();
+    let mut first = true;
+    std::iter::from_fn(move || {
+        if !going {
+            return None;
+        }
+        let next = part(&mut walk, &mut first, text);
+        going = next.is_some();
+        next
+    })
+}
+
+fn part<'a>(
+    walk: &mut Walk<Slice<'a>>,
+    first: &mut bool,
+    text: &'a str,
+) -> Option<(&'a str, &'a str)> {
+    let object = walk.in_object();
+    let close = if object { b'}' } else { b']' };
+    if walk.next().ok()? == close {
+        return None;
+    }
+    if !std::mem::replace(first, false) {
+        walk.expect(b',').ok()?;
+    }
+    let mut name = "";
+    if object {
+        walk.next().ok()?;
+        let from = walk.input.at;
+        walk.string(&mut Nothing).ok()?;
+        name = text.get(from..walk.input.at)?;
+        walk.next().ok()?;
+        walk.expect(b':').ok()?;
+    }
+    walk.next().ok()?;
+    let from = walk.input.at;
+    walk.skip().ok()?;
+    Some((name, text.get(from..walk.input.at)?))
+}
+
+/// The text of a string as it is spelt, quotes included; a lone surrogate becomes U+FFFD.
+#[must_use]
+pub fn decode_string(spelling: &str) -> Cow<'_, str> {
+    struct Text(String);
+    impl TextSink for Text {
+        fn text(&mut self, text: &str) {
+            self.0.push_str(text);
+        }
+        fn lone(&mut self, _: u16) {
+            self.0.push(char::REPLACEMENT_CHARACTER);
+        }
+    }
+    if !spelling.contains('\\')
+        && let Some(text) = spelling
+            .strip_prefix('"')
+            .and_then(|text| text.strip_suffix('"'))
+    {
+        return Cow::Borrowed(text);
+    }
+    let mut text = Text(String::with_capacity(spelling.len()));
+    // what is no string has no text
+    let _ = Walk::new(Slice::new(spelling), 0).string(&mut text);
+    Cow::Owned(text.0)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    /// Any value that serde_json can hold.
+    pub(crate) fn values() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(json!(null)),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            ".{0,12}".prop_map(Value::from),
+            "[\\x00-\\x1f\"\\\\/é😀]{0,6}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(5, 40, 6, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+                prop::collection::btree_map(".{0,5}", inner, 0..6)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    /// JSON texts and such as are nearly JSON: valid ones with a few bytes exchanged.
+    pub(crate) fn texts() -> impl Strategy<Value = String> {
+        const PIECES: &[&str] = &[
+            "{", "}", "[", "]", ",", ":", "\"", "\\", "\\u", "\\ud83d", "\\ude00", "\\n", "0", "1",
+            "-", ".", "e", "+", "E5", "00", "null", "true", "fals", " ", "\n", "\u{1}", "é",
+            "\"a\":", "{}", "\u{feff}",
+        ];
+        let edits = prop::collection::vec(
+            (any::<prop::sample::Index>(), 0..PIECES.len(), 0..3usize),
+            0..3,
+        );
+        (values(), any::<bool>(), edits).prop_map(|(value, pretty, edits)| {
+            let text = if pretty {
+                serde_json::to_string_pretty(&value)
+            } else {
+                serde_json::to_string(&value)
+            };
+            let mut chars: Vec<char> = text.unwrap().chars().collect();
+            for (at, piece, gone) in edits {
+                let at = at.index(chars.len() + 1);
+                let end = (at + gone).min(chars.len());
+                chars.splice(at..end, PIECES[piece].chars());
+            }
+            chars.into_iter().collect()
+        })
+    }
+
+    /// Gives a few bytes at a time.
+    struct Drops<'a>(&'a [u8], usize);
+
+    impl Read for Drops<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            let count = self.0.len().min(self.1).min(buffer.len());
+            buffer[..count].copy_from_slice(&self.0[..count]);
+            self.0 = &self.0[count..];
+            Ok(count)
+        }
+    }
+
+    fn streams(bytes: &[u8], drop: usize) -> Result<(), JsonError> {
+        let mut walk = Walk::new(Stream::new(Drops(bytes, drop)), usize::MAX);
+        walk.skip()?;
+        walk.end()
+    }
+
+    fn valid(text: &str) -> bool {
+        // deeper values are not generated
+        serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
+    }
+
+    #[test]
+    fn the_grammar_is_neither_wider_nor_narrower() {
+        for text in [
+            "0",
+            "-0",
+            "1.5e-7",
+            "1E+400",
+            "\"\"",
+            "\"\\ud800\"",
+            "\"\u{7f}\"",
+            " [ ] ",
+            "{\"a\":{\"a\":1}}",
+            "[1,2 , 3]",
+            "\"\\uD83D\\uDE00\"",
+            "\"\\ud83d\\n\"",
+            "\"\\ud83d\\ud83d\\ude00\"",
+            "123456789012345678901234567890",
+        ] {
+            assert!(check(text.as_bytes(), 9).is_ok(), "{text}");
+        }
+        for text in [
+            "",
+            " ",
+            "00",
+            "01",
+            "-",
+            "+1",
+            ".5",
+            "1.",
+            "1e",
+            "1e+",
+            "0x1",
+            "NaN",
+            "Infinity",
+            "nul",
+            "nulll",
+            "True",
+            "'a'",
+            "\"",
+            "\"\\\"",
+            "\"\\x41\"",
+            "\"\\u12\"",
+            "\"\t\"",
+            "[1,]",
+            "[,1]",
+            "[1 2]",
+            "[1",
+            "]",
+            "{",
+            "{\"a\"}",
+            "{\"a\":}",
+            "{\"a\":1,}",
+            "{a:1}",
+            "{1:1}",
+            "{\"a\":1]",
+            "[1}",
+            "1 1",
+            "[]x",
+            "\u{feff}1",
+            "/**/1",
+            "\u{a0}1",
+        ] {
+            assert!(check(text.as_bytes(), 9).is_err(), "{text:?}");
+        }
+        assert!(matches!(
+            check(b"\"\xff\"", 9),
+            Err(JsonError::Utf8 { offset: 1 })
+        ));
+        assert!(matches!(
+            check(b"[[[]]]", 2),
+            Err(JsonError::Depth { limit: 2 })
+        ));
+        assert!(check(b"[[[]],[[]]]", 3).is_ok());
+    }
+
+    #[test]
+    fn depth_costs_neither_stack_nor_much_memory() {
+        let deep = "[".repeat(3_000_000);
+        assert!(matches!(
+            check(deep.as_bytes(), usize::MAX),
+            Err(JsonError::Truncated { .. })
+        ));
+        let whole = format!("{deep}{}", "]".repeat(3_000_000));
+        assert!(check(whole.as_bytes(), usize::MAX).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn accepts_exactly_what_serde_json_does(text in texts(), drop in 1usize..9) {
+            prop_assert_eq!(check(text.as_bytes(), usize::MAX).is_ok(), valid(&text), "{}", text);
+            prop_assert_eq!(streams(text.as_bytes(), drop).is_ok(), valid(&text), "{}", text);
+        }
+
+        #[test]
+        fn random_bytes_never_panic_and_stream_like_slices(
+            bytes in prop::collection::vec(any::<u8>(), 0..40), drop in 1usize..5
+        ) {
+            prop_assert_eq!(check(&bytes, usize::MAX).is_ok(), streams(&bytes, drop).is_ok());
+        }
+
+        #[test]
+        fn parts_are_those_of_serde_json(value in values()) {
+            let text = serde_json::to_string_pretty(&value).unwrap();
+            match &value {
+                Value::Object(object) => {
+                    let found: Vec<(String, Value)> = members(&text)
+                        .map(|(name, raw)| (name.into_owned(), serde_json::from_str(raw).unwrap()))
+                        .collect();
+                    let expected: Vec<(String, Value)> =
+                        object.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+                    prop_assert_eq!(found, expected);
+                }
+                Value::Array(array) => {
+                    let found: Vec<Value> =
+                        elements(&text).map(|raw| serde_json::from_str(raw).unwrap()).collect();
+                    prop_assert_eq!(&found, array);
+                }
+                Value::String(string) => prop_assert_eq!(&*decode_string(&text), string),
+                _ => prop_assert_eq!(members(&text).count() + elements(&text).count(), 0),
+            }
+        }
+    }
+}

@@ -1,7 +1,90 @@
-//! stub
-#[derive(Debug, Clone, Copy, PartialEq, Eq)] pub struct Money(i64);
-impl Money { pub fn from_spelling(s:&str)->Option<Self>{super::decimal::scaled(s,9).map(Self)} pub fn nanos(self)->i64{self.0} pub fn from_nanos(n:i64)->Option<Self>{Some(Self(n))} }
-impl std::fmt::Display for Money { fn fmt(&self,f:&mut std::fmt::Formatter<'_>)->std::fmt::Result{f.write_str(&super::decimal::print_scaled(self.0.into(),9))}}
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)] pub struct CostSum(i128);
-impl CostSum { pub fn add(&mut self,m:Money){self.0+=i128::from(m.0)} pub fn sub(&mut self,m:Money){self.0-=i128::from(m.0)} }
-impl std::fmt::Display for CostSum { fn fmt(&self,f:&mut std::fmt::Formatter<'_>)->std::fmt::Result{f.write_str(&super::decimal::print_scaled(self.0,9))}}
+//! Money: US dollars, exact to the nano-dollar.
+//!
+//! Section 1 of the protocol: one amount is at most nine billion dollars either way; sums are
+//! exact whatever their history, because they are integers.
+
+use std::fmt;
+
+use super::decimal::{print_scaled, scaled};
+
+/// Nano-dollars are dollars scaled by this power of ten.
+pub(super) const NANO: u32 = 9;
+/// Nine billion dollars.
+const MAX_NANOS: i64 = 9_000_000_000_000_000_000;
+
+/// One amount.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Money(i64);
+
+impl Money {
+    /// The amount spelt `spelling`, a JSON number; `None` beyond nine billion dollars.
+    #[must_use]
+    pub fn from_spelling(spelling: &str) -> Option<Self> {
+        scaled(spelling, NANO).and_then(Self::from_nanos)
+    }
+
+    /// So many nano-dollars; `None` beyond nine billion dollars.
+    #[must_use]
+    pub fn from_nanos(nanos: i64) -> Option<Self> {
+        (-MAX_NANOS..=MAX_NANOS)
+            .contains(&nanos)
+            .then_some(Self(nanos))
+    }
+
+    /// In nano-dollars.
+    #[must_use]
+    pub fn nanos(self) -> i64 {
+        self.0
+    }
+}
+
+impl fmt::Display for Money {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&print_scaled(self.0.into(), NANO))
+    }
+}
+
+/// A sum of amounts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct CostSum(i128);
+
+impl CostSum {
+    /// Adds an amount.
+    pub fn add(&mut self, amount: Money) {
+        self.0 += i128::from(amount.0);
+    }
+
+    /// Takes an amount out again.
+    pub fn sub(&mut self, amount: Money) {
+        self.0 -= i128::from(amount.0);
+    }
+}
+
+impl fmt::Display for CostSum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&print_scaled(self.0, NANO))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_are_exact_and_printed_shortest() {
+        let mut sum = CostSum::default();
+        for spelling in ["0.01", "0.02", "0.005", "0.001"] {
+            sum.add(Money::from_spelling(spelling).unwrap());
+        }
+        assert_eq!(sum.to_string(), "0.036");
+        sum.sub(Money::from_spelling("0.036").unwrap());
+        assert_eq!(sum, CostSum::default());
+        assert_eq!(
+            Money::from_spelling("9000000000")
+                .map(|money| money.to_string())
+                .as_deref(),
+            Some("9000000000")
+        );
+        assert_eq!(Money::from_spelling("9000000000.000000001"), None);
+    }
+}

@@ -6,7 +6,7 @@
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
-use super::{ExecutionId, Milliseconds, Millis, Money, ProjectId, Tokens, Version};
+use super::{ExecutionId, Millis, Milliseconds, Money, ProjectId, Tokens, Version};
 
 /// One run as lists and changes show it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]

@@ -84,7 +84,10 @@ impl RpcServiceT for Service {
                 MethodResponse::error(request.id.clone(), ErrorObjectOwned::from(error))
             };
             let Some((_, callback)) = service.methods.method_with_name(&request.method) else {
-                return refuse(Error::new(ErrorKind::MethodNotFound, "there is no such method"));
+                return refuse(Error::new(
+                    ErrorKind::MethodNotFound,
+                    "there is no such method",
+                ));
             };
             match callback {
                 MethodCallback::Sync(callback) => {
@@ -118,9 +121,13 @@ impl RpcServiceT for Service {
                     }
                     response
                 }
-                MethodCallback::Unsubscription(callback) => {
-                    callback(request.id.clone(), params, service.connection, limit, extensions)
-                }
+                MethodCallback::Unsubscription(callback) => callback(
+                    request.id.clone(),
+                    params,
+                    service.connection,
+                    limit,
+                    extensions,
+                ),
             }
         }
     }

@@ -78,7 +78,12 @@ pub fn read(frame: &Bytes) -> Frame {
                 let message = format!("a batch may have {BATCH_LIMIT} entries; send several");
                 return invalid(request_error(&message).with("limitEntries", BATCH_LIMIT));
             }
-            Frame::Batch(entries.into_iter().map(|entry| message(frame, entry)).collect())
+            Frame::Batch(
+                entries
+                    .into_iter()
+                    .map(|entry| message(frame, entry))
+                    .collect(),
+            )
         }
         _ => invalid(request_error("a message is an object, or an array of them")),
     }
@@ -115,9 +120,13 @@ fn message(frame: &Bytes, text: &str) -> Message {
         return Message::Answer;
     }
     let echoed = id.map_or(NULL_ID, slice);
-    let invalid = |message| Message::Invalid { id: echoed.clone(), error: request_error(message) };
+    let invalid = |message| Message::Invalid {
+        id: echoed.clone(),
+        error: request_error(message),
+    };
     let string = |raw: Option<&str>| {
-        raw.filter(|raw| raw.starts_with('"')).map(|raw| json::decode_string(raw).into_owned())
+        raw.filter(|raw| raw.starts_with('"'))
+            .map(|raw| json::decode_string(raw).into_owned())
     };
     if string(version).as_deref() != Some("2.0") {
         return invalid("`jsonrpc` must be \"2.0\"");
@@ -127,7 +136,11 @@ fn message(frame: &Bytes, text: &str) -> Message {
     };
     let params = params.map(slice);
     match id {
-        Some(id) => Message::Request { id: slice(id), method, params },
+        Some(id) => Message::Request {
+            id: slice(id),
+            method,
+            params,
+        },
         None => Message::Notification { method, params },
     }
 }
@@ -160,7 +173,14 @@ mod tests {
 
     #[test]
     fn ids_are_kept_as_they_were_spelt() {
-        for id in ["0", "-7", "123456789012345678901234567890", "null", r#""a""#, r#""\u0061\ud800""#] {
+        for id in [
+            "0",
+            "-7",
+            "123456789012345678901234567890",
+            "null",
+            r#""a""#,
+            r#""\u0061\ud800""#,
+        ] {
             let text = format!(r#" {{"id": {id} ,"method":"m","jsonrpc":"2.0"}} "#);
             match single(&text) {
                 Message::Request { id: kept, .. } => assert_eq!(kept, id.as_bytes()),
@@ -180,8 +200,14 @@ mod tests {
         assert_eq!(refused("\"x\""), ("null".into(), -32600));
         assert_eq!(refused("[]"), ("null".into(), -32600));
         assert_eq!(refused(r#"{"foo":"boo"}"#), ("null".into(), -32600));
-        assert_eq!(refused(r#"{"jsonrpc":"2.0","id":4,"method":1}"#), ("4".into(), -32600));
-        assert_eq!(refused(r#"{"jsonrpc":"1.0","id":4,"method":"m"}"#), ("4".into(), -32600));
+        assert_eq!(
+            refused(r#"{"jsonrpc":"2.0","id":4,"method":1}"#),
+            ("4".into(), -32600)
+        );
+        assert_eq!(
+            refused(r#"{"jsonrpc":"1.0","id":4,"method":"m"}"#),
+            ("4".into(), -32600)
+        );
         assert_eq!(refused(&"[".repeat(129)), ("null".into(), 413));
         let batch = format!("[{}1]", "1,".repeat(1000));
         assert_eq!(refused(&batch), ("null".into(), -32600));
@@ -189,10 +215,15 @@ mod tests {
 
     #[test]
     fn answers_to_nothing_are_let_go_and_the_last_of_repeated_members_counts() {
-        assert!(matches!(single(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#), Message::Answer));
+        assert!(matches!(
+            single(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#),
+            Message::Answer
+        ));
         let text = r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"a","method":"b"}"#;
         match single(text) {
-            Message::Request { id, method, .. } => assert_eq!((&id[..], &*method), (&b"2"[..], "b")),
+            Message::Request { id, method, .. } => {
+                assert_eq!((&id[..], &*method), (&b"2"[..], "b"))
+            }
             other => panic!("{other:?}"),
         }
     }

@@ -218,8 +218,12 @@ impl Session {
                 () = &mut deadline => break,
             }
         }
-        let ending =
-            || Error::new(ErrorKind::NotReady, "the daemon is ending; connect to another one");
+        let ending = || {
+            Error::new(
+                ErrorKind::NotReady,
+                "the daemon is ending; connect to another one",
+            )
+        };
         for request in std::mem::take(&mut self.waiting) {
             self.answer(request.reply, Err(ending()));
         }
@@ -265,7 +269,11 @@ impl Session {
 
     fn notification(&mut self, method: &str, params: Option<&Bytes>) {
         match method {
-            "exit" => self.exit = Some(End::Exit { after_shutdown: self.shut_down }),
+            "exit" => {
+                self.exit = Some(End::Exit {
+                    after_shutdown: self.shut_down,
+                })
+            }
             "$/cancelRequest" => {
                 if let Some(id) = member(text(params), "id") {
                     self.cancel(&request::id_key(id));
@@ -281,8 +289,9 @@ impl Session {
         for running in self.live.iter().filter(|running| running.key == id) {
             running.cancel.cancel();
         }
-        let (cancelled, waiting): (VecDeque<_>, VecDeque<_>) =
-            std::mem::take(&mut self.waiting).into_iter().partition(|request| request.key == id);
+        let (cancelled, waiting): (VecDeque<_>, VecDeque<_>) = std::mem::take(&mut self.waiting)
+            .into_iter()
+            .partition(|request| request.key == id);
         self.waiting = waiting;
         for request in cancelled {
             self.held_bytes -= request.held_bytes;
@@ -306,7 +315,15 @@ impl Session {
         self.held_bytes += held_bytes;
         let key = request::id_key(std::str::from_utf8(&reply.id).unwrap_or_default());
         let number = self.last_request;
-        let request = Request { number, key, reply, entry, params, turn, held_bytes };
+        let request = Request {
+            number,
+            key,
+            reply,
+            entry,
+            params,
+            turn,
+            held_bytes,
+        };
         if entry.name == Ping::NAME {
             self.start(request);
         } else {
@@ -348,7 +365,10 @@ impl Session {
     fn start_waiting(&mut self) {
         let mut at = 0;
         while at < self.waiting.len() && self.outbox.unsent_answers() < UNSENT_LIMIT_BYTES {
-            let heavy = self.waiting.get(at).is_some_and(|request| request.is_heavy());
+            let heavy = self
+                .waiting
+                .get(at)
+                .is_some_and(|request| request.is_heavy());
             if heavy && self.heavy >= HEAVY_MAX {
                 at += 1;
                 continue;
@@ -375,8 +395,12 @@ impl Session {
             reply: request.reply.clone(),
             cancel: cancel.clone(),
         });
-        let mut future =
-            request.run(self.service.clone(), self.shared.context.clone(), &self.outbox, cancel);
+        let mut future = request.run(
+            self.service.clone(),
+            self.shared.context.clone(),
+            &self.outbox,
+            cancel,
+        );
         // what needs no waiting is answered without a task of its own
         match (&mut future).now_or_never() {
             Some(done) => self.finish(done),
@@ -387,7 +411,11 @@ impl Session {
     fn finish(&mut self, done: Done) {
         self.held_bytes -= done.held_bytes;
         self.heavy -= usize::from(done.heavy);
-        let Some(at) = self.live.iter().position(|running| running.number == done.number) else {
+        let Some(at) = self
+            .live
+            .iter()
+            .position(|running| running.number == done.number)
+        else {
             return;
         };
         let running = self.live.swap_remove(at);
@@ -400,11 +428,16 @@ impl Session {
             });
         }
         let feed = self.service.opened(done.number);
-        let subscription = done.answer.as_ref().ok().and_then(|text| request::number(text));
+        let subscription = done
+            .answer
+            .as_ref()
+            .ok()
+            .and_then(|text| request::number(text));
         self.answer(running.reply, done.answer);
         if let (Some(feed), Some(id)) = (feed, subscription) {
             let forwarding = request::forward(feed, Arc::clone(&self.outbox));
-            self.feeds.push((id, tokio::spawn(forwarding).abort_handle()));
+            self.feeds
+                .push((id, tokio::spawn(forwarding).abort_handle()));
         }
     }
 
@@ -431,7 +464,9 @@ fn text(params: Option<&Bytes>) -> Option<&str> {
 
 fn unknown_method(method: &str) -> Error {
     let near = crate::api::params::nearest(method, table::table().iter().map(|entry| entry.name));
-    let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+    let hint = near
+        .map(|near| format!("; did you mean `{near}`?"))
+        .unwrap_or_default();
     let error = Error::new(
         ErrorKind::MethodNotFound,
         format!("there is no such method{hint} `rpc.discover` lists all of them"),
@@ -441,4 +476,3 @@ fn unknown_method(method: &str) -> Error {
         None => error,
     }
 }
-

@@ -67,23 +67,46 @@ mod tests {
 
     fn run(id: &str) -> Option<RunKey> {
         let project = ProjectId::parse("p").unwrap();
-        Some(RunKey { project, execution: ExecutionId::parse(id).unwrap() })
+        Some(RunKey {
+            project,
+            execution: ExecutionId::parse(id).unwrap(),
+        })
     }
 
     #[test]
     fn reads_wait_for_all_changes_and_changes_only_for_those_of_their_run() {
         let mut order = Order::default();
-        let first = order.turn(Effect::ChangeRun, run("a")).come().now_or_never().unwrap();
-        let other = order.turn(Effect::ChangeRun, run("b")).come().now_or_never().unwrap();
+        let first = order
+            .turn(Effect::ChangeRun, run("a"))
+            .come()
+            .now_or_never()
+            .unwrap();
+        let other = order
+            .turn(Effect::ChangeRun, run("b"))
+            .come()
+            .now_or_never()
+            .unwrap();
         let mut same = Box::pin(order.turn(Effect::ChangeRun, run("a")).come());
         let mut read = Box::pin(order.turn(Effect::Read, None).come());
-        assert!(order.turn(Effect::None, None).come().now_or_never().is_some());
+        assert!(
+            order
+                .turn(Effect::None, None)
+                .come()
+                .now_or_never()
+                .is_some()
+        );
         assert!((&mut same).now_or_never().is_none());
         drop(first);
         let same = same.now_or_never().expect("its turn has come");
         assert!((&mut read).now_or_never().is_none());
         drop((same, other));
         assert!(read.now_or_never().is_some());
-        assert!(order.turn(Effect::ChangeMany, None).come().now_or_never().is_some());
+        assert!(
+            order
+                .turn(Effect::ChangeMany, None)
+                .come()
+                .now_or_never()
+                .is_some()
+        );
     }
 }

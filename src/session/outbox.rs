@@ -56,7 +56,10 @@ pub struct Outbox {
 impl Outbox {
     /// Puts an answer in.
     pub fn answer(&self, parts: Vec<Bytes>) {
-        self.put(Outbound { parts, answer: true });
+        self.put(Outbound {
+            parts,
+            answer: true,
+        });
     }
 
     /// Puts a notification in when there is room for it; false if the connection is gone.
@@ -73,7 +76,10 @@ impl Outbox {
                 }
                 if state.notification_bytes < NOTIFICATIONS_MAX_BYTES {
                     drop(state);
-                    self.put(Outbound { parts: vec![text], answer: false });
+                    self.put(Outbound {
+                        parts: vec![text],
+                        answer: false,
+                    });
                     return true;
                 }
             }
@@ -84,7 +90,10 @@ impl Outbox {
     /// Puts a notification in if there is room for it now.
     pub fn try_notify(&self, text: Bytes) {
         if self.state.lock().notification_bytes < NOTIFICATIONS_MAX_BYTES {
-            self.put(Outbound { parts: vec![text], answer: false });
+            self.put(Outbound {
+                parts: vec![text],
+                answer: false,
+            });
         }
     }
 
@@ -174,7 +183,10 @@ impl Outbox {
 
     /// For the writer: when the client's patience with us ends, if an answer waits.
     pub fn deadline(&self) -> Option<Instant> {
-        self.state.lock().waiting_since.map(|since| since + PATIENCE)
+        self.state
+            .lock()
+            .waiting_since
+            .map(|since| since + PATIENCE)
     }
 
     /// For the writer: it cannot go on.

@@ -106,7 +106,10 @@ pub(super) fn number(text: &[u8]) -> Option<u64> {
 pub(super) fn answer(id: &Bytes, answer: &Result<Bytes, Error>) -> Vec<Bytes> {
     let (name, body) = match answer {
         Ok(result) => (&b",\"result\":"[..], result.clone()),
-        Err(error) => (&b",\"error\":"[..], Bytes::from(error.to_value().to_string())),
+        Err(error) => (
+            &b",\"error\":"[..],
+            Bytes::from(error.to_value().to_string()),
+        ),
     };
     let mut head = Vec::with_capacity(id.len() + 40);
     head.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
@@ -129,16 +132,33 @@ impl Request {
         outbox: &Arc<Outbox>,
         cancel: CancellationToken,
     ) -> BoxFuture<'static, Done> {
-        let Self { number, entry, params, turn, held_bytes, reply, .. } = self;
+        let Self {
+            number,
+            entry,
+            params,
+            turn,
+            held_bytes,
+            reply,
+            ..
+        } = self;
         let heavy = entry.name == get::Get::NAME;
-        let id: String = String::from_utf8_lossy(&reply.id).chars().take(64).collect();
+        let id: String = String::from_utf8_lossy(&reply.id)
+            .chars()
+            .take(64)
+            .collect();
         let span = tracing::debug_span!("request", id, method = entry.name);
         let outbox = Arc::clone(outbox);
         async move {
             let began = Instant::now();
-            let text = params.as_ref().and_then(|params| std::str::from_utf8(params).ok());
+            let text = params
+                .as_ref()
+                .and_then(|params| std::str::from_utf8(params).ok());
             let token = member(text, WORK_DONE_TOKEN).filter(|token| is_token(token));
-            let progress = token.map(|token| Reporter { token, outbox: &outbox, entry });
+            let progress = token.map(|token| Reporter {
+                token,
+                outbox: &outbox,
+                entry,
+            });
             let (answer, unsubscribed) = {
                 let work = perform(number, entry, text, &service, turn, &cancel);
                 match progress {
@@ -149,7 +169,13 @@ impl Request {
             let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
             let error = answer.as_ref().err().map(|error| error.kind.word());
             tracing::debug!(micros, error, "answered");
-            Done { number, answer, held_bytes, heavy, unsubscribed }
+            Done {
+                number,
+                answer,
+                held_bytes,
+                heavy,
+                unsubscribed,
+            }
         }
         .instrument(span)
         .boxed()
@@ -224,7 +250,10 @@ async fn call(
         return (answer, None);
     }
     // the library answered by itself: to subscribing, unsubscribing, and what it refuses
-    let mut answer = Err(Error::new(ErrorKind::Internal, "the library gave no answer"));
+    let mut answer = Err(Error::new(
+        ErrorKind::Internal,
+        "the library gave no answer",
+    ));
     for (name, value) in walk::members(response.as_json().get()) {
         match &*name {
             "result" => answer = Ok(Bytes::copy_from_slice(value.as_bytes())),
@@ -237,15 +266,16 @@ async fn call(
 
 /// The subscription that is to be ended, by name or by position.
 fn subscription_of(text: Option<&str>) -> Result<&str, Error> {
-    let expected = || Error::params("`subscription`: expected the id that executions/subscribe gave");
+    let expected =
+        || Error::params("`subscription`: expected the id that executions/subscribe gave");
     let given = text.map(str::trim).ok_or_else(expected)?;
     let id = if given.starts_with('[') {
         let mut elements = walk::elements(given);
         elements.next().filter(|_| elements.next().is_none())
     } else {
         crate::api::params::object(Some(given))?;
-        if let Some((name, _)) = walk::members(given)
-            .find(|(name, _)| name != "subscription" && name != WORK_DONE_TOKEN)
+        if let Some((name, _)) =
+            walk::members(given).find(|(name, _)| name != "subscription" && name != WORK_DONE_TOKEN)
         {
             let name: String = name.chars().filter(|c| !c.is_control()).take(40).collect();
             let message = format!("unknown parameter `{name}`; known is subscription");
@@ -253,7 +283,8 @@ fn subscription_of(text: Option<&str>) -> Result<&str, Error> {
         }
         member(Some(given), "subscription")
     };
-    id.filter(|id| id.starts_with('"') || id.bytes().all(|b| b.is_ascii_digit())).ok_or_else(expected)
+    id.filter(|id| id.starts_with('"') || id.bytes().all(|b| b.is_ascii_digit()))
+        .ok_or_else(expected)
 }
 
 /// An error that one of our own handlers gave to the library, read back.
@@ -285,7 +316,10 @@ pub(super) async fn forward(mut feed: Feed, outbox: Arc<Outbox>) {
 }
 
 fn is_token(raw: &str) -> bool {
-    raw.starts_with('"') || raw.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-')
+    raw.starts_with('"')
+        || raw
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b'-')
 }
 
 /// Tells a client how far its request has come.
@@ -354,7 +388,14 @@ impl Batch {
             .filter(|message| matches!(message, Message::Request { .. } | Message::Invalid { .. }))
             .count();
         let answers = vec![None; messages.len()];
-        Arc::new(Self { state: Mutex::new(Gathered { answers, missing, bytes: 0, sent: false }) })
+        Arc::new(Self {
+            state: Mutex::new(Gathered {
+                answers,
+                missing,
+                bytes: 0,
+                sent: false,
+            }),
+        })
     }
 
     /// Whether the answers so far are as many bytes as an answer may have.

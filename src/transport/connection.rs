@@ -106,7 +106,9 @@ async fn write_some<W: AsyncWrite + Unpin>(
     outbox: &Outbox,
 ) -> std::io::Result<()> {
     loop {
-        let until = outbox.deadline().unwrap_or_else(|| Instant::now() + PATIENCE);
+        let until = outbox
+            .deadline()
+            .unwrap_or_else(|| Instant::now() + PATIENCE);
         match timeout_at(until, outgoing.write_some(writer)).await {
             Ok(written) => {
                 written?;
@@ -114,7 +116,10 @@ async fn write_some<W: AsyncWrite + Unpin>(
                 return Ok(());
             }
             // an answer may have been put in only while a notification was waiting
-            Err(_) if outbox.deadline().is_none_or(|deadline| deadline > Instant::now()) => {}
+            Err(_)
+                if outbox
+                    .deadline()
+                    .is_none_or(|deadline| deadline > Instant::now()) => {}
             Err(_) => return Err(std::io::ErrorKind::TimedOut.into()),
         }
     }

@@ -369,6 +369,8 @@ mod tests {
     use proptest::prelude::*;
     use tokio_util::codec::Decoder as _;
 
+    use bytes::Bytes;
+
     use super::*;
 
     impl Decoder {

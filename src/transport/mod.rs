@@ -7,7 +7,7 @@ pub mod connection;
 pub mod framing;
 pub mod outgoing;
 pub mod parent;
-pub mod socket_lock;
+mod socket_lock;
 pub mod socket_path;
 pub mod stdio;
 pub mod unix;

@@ -20,9 +20,9 @@ const ATTEMPTS: usize = 100;
 /// Why the lock was not had.
 #[derive(Debug)]
 pub(super) enum NotLocked {
-    /// Another process has it: this one, if its file already says so.
+    /// Another daemon has it.
     Held {
-        /// The holder's process id.
+        /// Its process id, once it has written that into the file.
         pid: Option<u32>,
     },
     /// The file could not be used.
@@ -136,4 +136,97 @@ fn pid_in(file: &File) -> Option<u32> {
         .trim()
         .parse()
         .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn socket_in(folder: &tempfile::TempDir) -> (PathBuf, PathBuf) {
+        let socket = folder.path().join("x.sock");
+        let lock = folder.path().join("x.sock.lock");
+        (socket, lock)
+    }
+
+    #[test]
+    fn one_holds_it_and_says_who_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let (socket, path) = socket_in(&folder);
+        let lock = SocketLock::take(&socket).unwrap();
+        let metadata = fs::metadata(&path).unwrap();
+        assert_eq!(metadata.mode() & 0o7777, 0o600);
+        let own = std::process::id();
+        match SocketLock::take(&socket) {
+            Err(NotLocked::Held { pid }) => assert_eq!(pid, Some(own)),
+            other => panic!("{other:?}"),
+        }
+        drop(lock);
+        assert!(!path.exists());
+        SocketLock::take(&socket).unwrap();
+    }
+
+    #[test]
+    fn a_lock_file_left_behind_is_taken_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let (socket, path) = socket_in(&folder);
+        fs::write(&path, "1234567890\n").unwrap();
+        let _lock = SocketLock::take(&socket).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o600);
+        let text = fs::read_to_string(&path).unwrap();
+        assert_eq!(text, format!("{}\n", std::process::id()));
+    }
+
+    #[test]
+    fn a_lock_file_in_the_place_of_ours_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let (socket, path) = socket_in(&folder);
+        let lock = SocketLock::take(&socket).unwrap();
+        fs::remove_file(&path).unwrap();
+        let other = SocketLock::take(&socket).unwrap();
+        drop(lock);
+        assert!(path.exists());
+        drop(other);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn what_is_no_lock_file_is_not_written_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let (socket, path) = socket_in(&folder);
+        let precious = folder.path().join("precious");
+        fs::write(&precious, "precious").unwrap();
+
+        symlink(&precious, &path).unwrap();
+        assert!(matches!(
+            SocketLock::take(&socket),
+            Err(NotLocked::Failed { .. })
+        ));
+        fs::remove_file(&path).unwrap();
+        fs::hard_link(&precious, &path).unwrap();
+        assert!(matches!(
+            SocketLock::take(&socket),
+            Err(NotLocked::Failed { .. })
+        ));
+        assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
+        assert!(path.exists());
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        assert!(matches!(
+            SocketLock::take(&socket),
+            Err(NotLocked::Failed { .. })
+        ));
+        fs::remove_dir(&path).unwrap();
+        let made = std::process::Command::new("mkfifo")
+            .arg(&path)
+            .status()
+            .unwrap();
+        assert!(made.success());
+        assert!(matches!(
+            SocketLock::take(&socket),
+            Err(NotLocked::Failed { .. })
+        ));
+        assert!(path.exists());
+    }
 }

@@ -181,3 +181,130 @@ impl SocketPath {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    fn own_uid() -> u32 {
+        rustix::process::geteuid().as_raw()
+    }
+
+    fn env(runtime_dir: Option<&Path>, temp_dir: &Path) -> SocketEnv {
+        SocketEnv {
+            runtime_dir: runtime_dir.map(Path::to_owned),
+            temp_dir: temp_dir.to_owned(),
+            uid: own_uid(),
+        }
+    }
+
+    fn default_path(env: &SocketEnv) -> SocketPath {
+        SocketPath::default_for(Path::new("/srv/projects"), env).unwrap()
+    }
+
+    #[test]
+    fn the_default_lies_in_the_runtime_folder_under_the_roots_hash() {
+        let runtime = tempfile::tempdir().unwrap();
+        let found = default_path(&env(Some(runtime.path()), Path::new("/elsewhere")));
+        // printf %s /srv/projects | sha256sum
+        let expected = runtime.path().join("runlog/88284aee4ca7a5d0.sock");
+        assert_eq!(found.as_path(), expected);
+        assert!(!runtime.path().join("runlog").exists());
+    }
+
+    #[test]
+    fn without_a_runtime_folder_of_ones_own_it_lies_in_the_temporary_folder() {
+        let temp = tempfile::tempdir().unwrap();
+        let missing = temp.path().join("missing");
+        let expected = temp.path().join(format!("runlog-{}", own_uid()));
+        for runtime_dir in [None, Some(""), Some("relative"), missing.to_str()] {
+            let found = default_path(&env(runtime_dir.map(Path::new), temp.path()));
+            assert_eq!(found.as_path().parent(), Some(&*expected));
+        }
+        // As after `su`: somebody else's.
+        let mut other = env(Some(temp.path()), temp.path());
+        other.uid += 1;
+        let found = default_path(&other);
+        let expected = temp.path().join(format!("runlog-{}", other.uid));
+        assert_eq!(found.as_path().parent(), Some(&*expected));
+    }
+
+    #[test]
+    fn a_path_has_a_limit() {
+        let longest = format!("/{}", "x".repeat(PATH_LIMIT_BYTES - 1));
+        assert!(SocketPath::given(Path::new(&longest)).is_ok());
+        let error = SocketPath::given(Path::new(&(longest + "x"))).unwrap_err();
+        assert!(matches!(error, SocketPathError::TooLong { .. }));
+        let message = error.to_string();
+        assert!(
+            message.contains(&format!("{} bytes", PATH_LIMIT_BYTES + 1)),
+            "{message}"
+        );
+        assert!(message.contains("--socket=PATH"), "{message}");
+
+        let deep = PathBuf::from(format!("/{}", "x".repeat(PATH_LIMIT_BYTES - 20)));
+        let found = SocketPath::default_for(Path::new("/srv"), &env(None, &deep));
+        assert!(matches!(found, Err(SocketPathError::TooLong { .. })));
+    }
+
+    #[test]
+    fn a_given_path_becomes_absolute_and_cannot_be_empty() {
+        let found = SocketPath::given(Path::new("x.sock")).unwrap();
+        assert!(found.as_path().is_absolute());
+        let found = SocketPath::given(Path::new(""));
+        assert!(matches!(found, Err(SocketPathError::Unusable { .. })));
+    }
+
+    #[test]
+    fn the_default_folder_is_made_private() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = default_path(&env(None, temp.path()));
+        for _ in 0..2 {
+            path.prepare_folder().unwrap();
+            let metadata = fs::metadata(path.as_path().parent().unwrap()).unwrap();
+            assert_eq!(metadata.mode() & 0o7777, 0o700);
+        }
+    }
+
+    #[test]
+    fn a_default_folder_that_is_not_ours_alone_is_refused_and_left_as_it_is() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = default_path(&env(None, temp.path()));
+        let folder = path.as_path().parent().unwrap();
+        let refused = || match path.prepare_folder() {
+            Err(SocketPathError::Untrusted { found, .. }) => found,
+            other => panic!("{other:?}"),
+        };
+
+        fs::create_dir(folder).unwrap();
+        for mode in [0o755, 0o770, 0o701] {
+            fs::set_permissions(folder, Permissions::from_mode(mode)).unwrap();
+            assert_eq!(refused(), Untrusted::Mode { mode });
+            assert_eq!(fs::metadata(folder).unwrap().mode() & 0o7777, mode);
+        }
+        fs::remove_dir(folder).unwrap();
+
+        let elsewhere = tempfile::tempdir().unwrap();
+        symlink(elsewhere.path(), folder).unwrap();
+        assert_eq!(refused(), Untrusted::NotAFolder);
+        fs::remove_file(folder).unwrap();
+
+        fs::write(folder, "").unwrap();
+        assert_eq!(refused(), Untrusted::NotAFolder);
+    }
+
+    #[test]
+    fn a_given_paths_folder_is_neither_made_nor_judged() {
+        let temp = tempfile::tempdir().unwrap();
+        fs::set_permissions(temp.path(), Permissions::from_mode(0o755)).unwrap();
+        let open = SocketPath::given(&temp.path().join("x.sock")).unwrap();
+        open.prepare_folder().unwrap();
+        assert_eq!(fs::metadata(temp.path()).unwrap().mode() & 0o7777, 0o755);
+        let missing = SocketPath::given(&temp.path().join("missing/x.sock")).unwrap();
+        missing.prepare_folder().unwrap();
+        assert!(!temp.path().join("missing").exists());
+    }
+}

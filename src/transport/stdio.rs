@@ -289,3 +289,223 @@ fn blocking(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::PipeReader;
+    use std::os::fd::OwnedFd;
+    use std::sync::mpsc as std_mpsc;
+    use std::time::Duration;
+
+    use futures_util::FutureExt;
+    use rustix::event::Timespec;
+    use rustix::io::ioctl_fionbio;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    const DEADLINE: Duration = Duration::from_secs(20);
+
+    fn stdin() -> (Stdin, File) {
+        let (near, far) = io::pipe().unwrap();
+        (Stdin::over(file(near)).unwrap(), file(far))
+    }
+
+    fn stdout() -> (Stdout, PipeReader) {
+        let (far, near) = io::pipe().unwrap();
+        (Stdout::over(file(near)).unwrap(), far)
+    }
+
+    fn file(end: impl Into<OwnedFd>) -> File {
+        File::from(end.into())
+    }
+
+    fn some_bytes(count: usize) -> Vec<u8> {
+        (0..count).map(|n| (n * 7 + n / 251) as u8).collect()
+    }
+
+    async fn in_time<T>(future: impl Future<Output = T>) -> T {
+        tokio::time::timeout(DEADLINE, future).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn input_arrives_whole_and_ends() {
+        let (mut stdin, mut far) = stdin();
+        let sent = some_bytes(1 << 20);
+        let writer = thread::spawn({
+            let sent = sent.clone();
+            move || far.write_all(&sent).unwrap()
+        });
+        let mut read = Vec::new();
+        in_time(stdin.read_to_end(&mut read)).await.unwrap();
+        assert!(read == sent);
+        writer.join().unwrap();
+    }
+
+    #[tokio::test]
+    async fn input_that_nobody_reads_stays_with_its_sender() {
+        let (mut stdin, mut far) = stdin();
+        ioctl_fionbio(&far, true).unwrap();
+        let sent = some_bytes(4 << 20);
+        let mut count = 0;
+        // A stall seen too early only makes this test easier to pass.
+        let patience = Timespec {
+            tv_sec: 0,
+            tv_nsec: 200_000_000,
+        };
+        while count < sent.len()
+            && poll(&mut [PollFd::new(&far, PollFlags::OUT)], Some(&patience)).unwrap() > 0
+        {
+            match far.write(&sent[count..]) {
+                Ok(written) => count += written,
+                Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+            }
+        }
+        let held_by_pipe = 64 << 10;
+        assert!(count <= 3 * BUFFER_BYTES + held_by_pipe, "{count}");
+        drop(far);
+        let mut read = Vec::new();
+        in_time(stdin.read_to_end(&mut read)).await.unwrap();
+        assert!(read == sent[..count]);
+    }
+
+    #[tokio::test]
+    async fn a_read_error_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut stdin = Stdin::over(File::open(folder.path()).unwrap()).unwrap();
+        let error = in_time(stdin.read_u8()).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::IsADirectory);
+    }
+
+    #[tokio::test]
+    async fn output_is_written_whole_before_it_is_shut_down() {
+        let (mut stdout, mut far) = stdout();
+        let sent = some_bytes(1 << 20);
+        let reader = thread::spawn(move || {
+            let mut read = Vec::new();
+            far.read_to_end(&mut read).unwrap();
+            read
+        });
+        in_time(stdout.write_all(&sent)).await.unwrap();
+        in_time(stdout.shutdown()).await.unwrap();
+        let after = in_time(stdout.write(b"x")).await.unwrap_err();
+        assert_eq!(after.kind(), io::ErrorKind::BrokenPipe);
+        assert!(reader.join().unwrap() == sent);
+    }
+
+    #[tokio::test]
+    async fn a_flush_waits_for_the_system_to_take_all() {
+        let (mut stdout, mut far) = stdout();
+        in_time(stdout.write_all(b"{}\n")).await.unwrap();
+        in_time(stdout.flush()).await.unwrap();
+        let mut read = [0; 3];
+        far.read_exact(&mut read).unwrap();
+        assert_eq!(&read, b"{}\n");
+
+        // As much as the pipe and the buffer hold: not all of it is taken until somebody reads.
+        let mut count = 0;
+        while let Ok(taken) =
+            tokio::time::timeout(Duration::from_millis(200), stdout.write(&[b'x'; 1000])).await
+        {
+            count += taken.unwrap();
+        }
+        assert!(stdout.flush().now_or_never().is_none());
+        assert!(count <= BUFFER_BYTES + (64 << 10), "{count}");
+        let reader = thread::spawn(move || {
+            let mut read = Vec::new();
+            far.read_to_end(&mut read).unwrap();
+            read.len()
+        });
+        in_time(stdout.flush()).await.unwrap();
+        drop(stdout);
+        assert_eq!(reader.join().unwrap(), count);
+    }
+
+    #[tokio::test]
+    async fn progress_is_seen_while_a_slow_reader_takes_something() {
+        let (mut stdout, mut far) = stdout();
+        // One buffer fills the pipe, the next is what the thread cannot write.
+        let full = [0; BUFFER_BYTES];
+        in_time(stdout.write_all(&full)).await.unwrap();
+        in_time(stdout.flush()).await.unwrap();
+        in_time(stdout.write_all(&full)).await.unwrap();
+        assert!(stdout.write(&[0; 1000]).now_or_never().is_none());
+        // Far less than the buffer.
+        far.read_exact(&mut [0; BUFFER_BYTES / 2]).unwrap();
+        assert!(in_time(stdout.write(&[0; 1000])).await.unwrap() > 0);
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_has_gone_is_an_error() {
+        let (mut stdout, far) = stdout();
+        drop(far);
+        in_time(stdout.write_all(b"{}\n")).await.unwrap();
+        for _ in 0..2 {
+            let error = in_time(stdout.flush()).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+        }
+        let error = in_time(stdout.write(b"x")).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+        assert!(in_time(stdout.shutdown()).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_goes_while_output_waits_is_an_error() {
+        let (mut stdout, far) = stdout();
+        let sent = some_bytes(1 << 20);
+        let (result, ()) = in_time(async {
+            tokio::join!(stdout.write_all(&sent), async {
+                tokio::task::yield_now().await;
+                drop(far);
+            })
+        })
+        .await;
+        assert_eq!(result.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    }
+
+    #[tokio::test]
+    async fn a_descriptor_left_non_blocking_works() {
+        let (near, mut far) = io::pipe().unwrap();
+        ioctl_fionbio(&near, true).unwrap();
+        let mut stdin = Stdin::over(file(near)).unwrap();
+        assert!(stdin.read_u8().now_or_never().is_none());
+        far.write_all(b"x").unwrap();
+        assert_eq!(in_time(stdin.read_u8()).await.unwrap(), b'x');
+
+        let (mut far, near) = io::pipe().unwrap();
+        ioctl_fionbio(&near, true).unwrap();
+        let mut stdout = Stdout::over(file(near)).unwrap();
+        let sent = some_bytes(1 << 20);
+        let reader = thread::spawn(move || {
+            let mut read = Vec::new();
+            far.read_to_end(&mut read).unwrap();
+            read
+        });
+        in_time(stdout.write_all(&sent)).await.unwrap();
+        drop(stdout);
+        assert!(reader.join().unwrap() == sent);
+    }
+
+    #[test]
+    fn the_end_of_the_runtime_waits_for_neither() {
+        let (done, ended) = std_mpsc::channel();
+        let (mut stdin, far_in) = stdin();
+        let (mut stdout, far_out) = stdout();
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(1)
+                .enable_all()
+                .build()
+                .unwrap();
+            let full = runtime.block_on(async {
+                assert!(stdin.read_u8().now_or_never().is_none());
+                let full = stdout.write_all(&[0; 1 << 20]);
+                tokio::time::timeout(Duration::from_millis(100), full).await
+            });
+            drop(runtime);
+            done.send(full.is_err()).unwrap();
+        });
+        assert_eq!(ended.recv_timeout(DEADLINE), Ok(true));
+        drop((far_in, far_out));
+    }
+}

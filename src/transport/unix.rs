@@ -216,3 +216,317 @@ fn failed(step: &'static str, path: &Path) -> impl Fn(io::Error) -> BindError {
         source,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net as std_net;
+    use std::sync::Barrier;
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::thread;
+
+    use tempfile::TempDir;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::super::SocketEnv;
+    use super::*;
+
+    fn given(folder: &TempDir) -> SocketPath {
+        SocketPath::given(&folder.path().join("x.sock")).unwrap()
+    }
+
+    fn lock_of(path: &SocketPath) -> PathBuf {
+        let mut lock = path.as_path().as_os_str().to_owned();
+        lock.push(".lock");
+        lock.into()
+    }
+
+    /// Leaves the file of a server that was killed.
+    fn leave_stale(path: &SocketPath) {
+        drop(std_net::UnixListener::bind(path.as_path()).unwrap());
+        assert!(path.as_path().exists());
+    }
+
+    async fn in_time<T>(future: impl Future<Output = T>) -> T {
+        tokio::time::timeout(Duration::from_secs(20), future)
+            .await
+            .unwrap()
+    }
+
+    async fn assert_answers(listener: &Listener) {
+        let client = UnixStream::connect(listener.path());
+        let (client, server) = in_time(async { tokio::join!(client, listener.accept()) }).await;
+        server.unwrap().write_all(b"hello").await.unwrap();
+        let mut heard = String::new();
+        in_time(client.unwrap().read_to_string(&mut heard))
+            .await
+            .unwrap();
+        assert_eq!(heard, "hello");
+    }
+
+    #[tokio::test]
+    async fn a_bound_socket_answers_and_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = given(&folder);
+        let listener = Listener::bind(&path).unwrap();
+        assert_eq!(listener.path(), path.as_path());
+        assert_answers(&listener).await;
+        drop(listener);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[tokio::test]
+    async fn the_default_folder_is_made_on_binding() {
+        let folder = tempfile::tempdir().unwrap();
+        let env = SocketEnv {
+            runtime_dir: Some(folder.path().to_owned()),
+            ..SocketEnv::of_process()
+        };
+        let path = SocketPath::default_for(Path::new("/srv"), &env).unwrap();
+        let listener = Listener::bind(&path).unwrap();
+        assert_answers(&listener).await;
+    }
+
+    #[tokio::test]
+    async fn a_live_daemon_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = given(&folder);
+        let listener = Listener::bind(&path).unwrap();
+        let error = Listener::bind(&path).unwrap_err();
+        let own = std::process::id();
+        assert!(matches!(error, BindError::InUse { pid: Some(pid), .. } if pid == own));
+        assert!(
+            error
+                .to_string()
+                .contains(&format!("another daemon (process {own})"))
+        );
+        assert_answers(&listener).await;
+    }
+
+    #[tokio::test]
+    async fn a_live_server_without_a_lock_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = given(&folder);
+        let _server = std_net::UnixListener::bind(path.as_path()).unwrap();
+        let inode = inode_at(path.as_path()).unwrap();
+        for _ in 0..2 {
+            let error = Listener::bind(&path).unwrap_err();
+            assert!(matches!(error, BindError::InUse { pid: None, .. }));
+            assert_eq!(inode_at(path.as_path()).unwrap(), inode);
+            assert!(!lock_of(&path).exists());
+        }
+    }
+
+    /// Elsewhere a full backlog refuses as a stale socket does; our own daemons have the lock.
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_live_server_too_busy_to_accept_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = given(&folder);
+        let server = UnixSocket::new_stream().unwrap();
+        server.bind(path.as_path()).unwrap();
+        let _server = server.listen(1).unwrap();
+        let address = SocketAddrUnix::new(path.as_path()).unwrap();
+        let mut waiting = Vec::new();
+        loop {
+            let client = UnixSocket::new_stream().unwrap();
+            match rustix::net::connect(&client, &address) {
+                Ok(()) => waiting.push(client),
+                Err(error) => {
+                    assert_eq!(error, Errno::AGAIN);
+                    break;
+                }
+            }
+        }
+        let error = Listener::bind(&path).unwrap_err();
+        assert!(matches!(error, BindError::InUse { .. }));
+        assert!(path.as_path().exists());
+    }
+
+    #[tokio::test]
+    async fn a_stale_socket_is_taken_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = given(&folder);
+        leave_stale(&path);
+        fs::write(lock_of(&path), "1234567890\n").unwrap();
+        let listener = Listener::bind(&path).unwrap();
+        assert_answers(&listener).await;
+    }
+
+    #[tokio::test]
+    async fn what_is_no_socket_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = given(&folder);
+        let assert_refused = || {
+            let error = Listener::bind(&path).unwrap_err();
+            assert!(matches!(error, BindError::NotASocket { .. }), "{error}");
+            assert!(!lock_of(&path).exists());
+        };
+        fs::write(path.as_path(), "precious").unwrap();
+        assert_refused();
+        assert_eq!(fs::read_to_string(path.as_path()).unwrap(), "precious");
+        fs::remove_file(path.as_path()).unwrap();
+
+        fs::create_dir(path.as_path()).unwrap();
+        assert_refused();
+        fs::remove_dir(path.as_path()).unwrap();
+
+        // Even if it leads to a stale socket.
+        let elsewhere = SocketPath::given(&folder.path().join("y.sock")).unwrap();
+        leave_stale(&elsewhere);
+        std::os::unix::fs::symlink(elsewhere.as_path(), path.as_path()).unwrap();
+        assert_refused();
+        assert!(elsewhere.as_path().exists());
+        fs::remove_file(path.as_path()).unwrap();
+
+        // A live socket of another type cannot be told from a stale one by connecting.
+        let _datagrams = std_net::UnixDatagram::bind(path.as_path()).unwrap();
+        assert!(matches!(Listener::bind(&path), Err(BindError::Io { .. })));
+        assert!(path.as_path().exists());
+    }
+
+    #[tokio::test]
+    async fn a_missing_folder_is_said_by_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = SocketPath::given(&folder.path().join("missing/x.sock")).unwrap();
+        let message = Listener::bind(&path).unwrap_err().to_string();
+        assert!(message.contains("missing/x.sock"), "{message}");
+    }
+
+    #[tokio::test]
+    async fn a_socket_in_the_place_of_ours_is_not_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = given(&folder);
+        let listener = Listener::bind(&path).unwrap();
+        fs::remove_file(path.as_path()).unwrap();
+        leave_stale(&path);
+        drop(listener);
+        assert!(path.as_path().exists());
+        assert!(!lock_of(&path).exists());
+    }
+
+    #[tokio::test]
+    async fn another_users_client_is_closed_unheard() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut listener = Listener::bind(&given(&folder)).unwrap();
+        // Every client of this test is another user's to a listener of another user.
+        listener.uid += 1;
+        let mut client = UnixStream::connect(listener.path()).await.unwrap();
+        let mut heard = Vec::new();
+        in_time(async {
+            tokio::select! {
+                accepted = listener.accept() => panic!("{accepted:?}"),
+                read = client.read_to_end(&mut heard) => assert_eq!(read.unwrap(), 0),
+            }
+        })
+        .await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn of_many_that_bind_at_once_one_wins() {
+        let runtime = tokio::runtime::Handle::current();
+        for round in 0..30 {
+            let folder = tempfile::tempdir().unwrap();
+            let path = given(&folder);
+            if round % 2 == 0 {
+                leave_stale(&path);
+            }
+            let start = Barrier::new(8);
+            let bind = || {
+                let _within = runtime.enter();
+                start.wait();
+                Listener::bind(&path)
+            };
+            let bound: Vec<_> = thread::scope(|scope| {
+                let threads: Vec<_> = (0..8).map(|_| scope.spawn(bind)).collect();
+                threads.into_iter().map(|t| t.join().unwrap()).collect()
+            });
+            let (won, lost): (Vec<_>, Vec<_>) = bound.into_iter().partition(Result::is_ok);
+            for error in lost {
+                assert!(matches!(error, Err(BindError::InUse { .. })), "{error:?}");
+            }
+            let [Ok(winner)] = &won[..] else {
+                panic!("{} won", won.len());
+            };
+            assert_answers(winner).await;
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn while_daemons_come_and_go_there_is_never_more_than_one() {
+        let runtime = tokio::runtime::Handle::current();
+        let folder = tempfile::tempdir().unwrap();
+        let path = given(&folder);
+        let (alive, bound) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let come_and_go = || {
+            let _within = runtime.enter();
+            for _ in 0..300 {
+                match Listener::bind(&path) {
+                    Ok(listener) => {
+                        assert_eq!(alive.fetch_add(1, Ordering::SeqCst), 0);
+                        std_net::UnixStream::connect(path.as_path()).unwrap();
+                        bound.fetch_add(1, Ordering::SeqCst);
+                        alive.fetch_sub(1, Ordering::SeqCst);
+                        drop(listener);
+                    }
+                    Err(error) => assert!(matches!(error, BindError::InUse { .. }), "{error}"),
+                }
+            }
+        };
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(come_and_go);
+            }
+        });
+        assert!(bound.into_inner() > 0);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    /// The umask belongs to the whole process, so this runs in one of its own.
+    #[test]
+    fn a_socket_is_private_from_its_first_moment_whatever_the_umask() {
+        let name = concat!(module_path!(), "::private_with_umask_zero");
+        let name = name.split_once("::").unwrap().1;
+        let output = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--ignored", "--exact", name])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            output.status.success() && said.contains("1 passed"),
+            "{said}"
+        );
+    }
+
+    #[tokio::test]
+    #[ignore = "changes the umask; run in a process of its own by the test above"]
+    async fn private_with_umask_zero() {
+        rustix::process::umask(Mode::empty());
+        let folder = tempfile::tempdir().unwrap();
+        let path = given(&folder);
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let watching = scope.spawn(|| {
+                let mut seen = 0;
+                while !done.load(Ordering::SeqCst) {
+                    // Elsewhere the socket is private only before it listens.
+                    let socket = Some(path.as_path()).filter(|_| cfg!(target_os = "linux"));
+                    for path in socket.into_iter().chain([&*lock_of(&path)]) {
+                        if let Ok(metadata) = fs::symlink_metadata(path) {
+                            assert_eq!(metadata.mode() & 0o7777, 0o600);
+                            seen += 1;
+                        }
+                    }
+                }
+                seen
+            });
+            for _ in 0..300 {
+                let listener = Listener::bind(&path).unwrap();
+                let mode = fs::symlink_metadata(path.as_path()).unwrap().mode();
+                assert_eq!(mode & 0o7777, 0o600);
+                drop(listener);
+            }
+            done.store(true, Ordering::SeqCst);
+            assert!(watching.join().unwrap() > 0);
+        });
+    }
+}

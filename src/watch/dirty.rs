@@ -84,7 +84,12 @@ impl Dirty {
         if let Some(ticket) = ticket {
             *self.open.entry(ticket).or_default() += 1;
         }
-        let fresh = Waiting { due, attempt, ticket, turn };
+        let fresh = Waiting {
+            due,
+            attempt,
+            ticket,
+            turn,
+        };
         let Some(held) = self.waiting.remove(&mark) else {
             self.turns.insert((due, turn), mark.clone());
             self.waiting.insert(mark, fresh);
@@ -95,9 +100,15 @@ impl Dirty {
         // rename) is no reason to believe sooner, and what it tells is seen then as well.
         self.turns.remove(&(held.due, held.turn));
         let merged = if held.attempt > attempt || held.due <= fresh.due {
-            Waiting { ticket: earliest(held.ticket, fresh.ticket), ..held }
+            Waiting {
+                ticket: earliest(held.ticket, fresh.ticket),
+                ..held
+            }
         } else {
-            Waiting { ticket: earliest(held.ticket, fresh.ticket), ..fresh }
+            Waiting {
+                ticket: earliest(held.ticket, fresh.ticket),
+                ..fresh
+            }
         };
         if let (Some(a), Some(b)) = (held.ticket, fresh.ticket) {
             self.close(a.max(b));
@@ -114,9 +125,15 @@ impl Dirty {
             && due <= now
         {
             if let Some(mark) = self.turns.remove(&(due, turn))
-                && let Some(Waiting { attempt, ticket, .. }) = self.waiting.remove(&mark)
+                && let Some(Waiting {
+                    attempt, ticket, ..
+                }) = self.waiting.remove(&mark)
             {
-                taken.push(Taken { mark, attempt, ticket });
+                taken.push(Taken {
+                    mark,
+                    attempt,
+                    ticket,
+                });
             }
         }
         taken
@@ -145,7 +162,9 @@ impl Dirty {
 
     /// Whether everything marked up to `ticket` was looked at and believed.
     pub fn settled(&self, ticket: u64) -> bool {
-        self.open.first_key_value().is_none_or(|(&first, _)| first > ticket)
+        self.open
+            .first_key_value()
+            .is_none_or(|(&first, _)| first > ticket)
     }
 
     /// When the next mark is due.

@@ -33,7 +33,10 @@ pub(super) fn of_project(root: &Path, project: &ProjectId) -> [PathBuf; 2] {
 pub(super) fn hint(root: &Path, path: &Path, event: Event) -> (Option<Hint>, bool) {
     let Ok(below) = path.strip_prefix(root) else {
         // above the root: a folder on the way to it came or went
-        return (root.starts_with(path).then_some(Hint::Root), event == Event::Name);
+        return (
+            root.starts_with(path).then_some(Hint::Root),
+            event == Event::Name,
+        );
     };
     let names: Vec<Option<&str>> = below.iter().map(|name| name.to_str()).collect();
     let project = |name: Option<&str>| name.and_then(|name| ProjectId::parse(name).ok());
@@ -85,26 +88,60 @@ mod tests {
             execution: ExecutionId::parse("x").unwrap(),
         });
         for (path, event, expected) in [
-            ("p/executions/x.json", Event::Name, (Some(run.clone()), false)),
+            (
+                "p/executions/x.json",
+                Event::Name,
+                (Some(run.clone()), false),
+            ),
             ("p/executions/x.json", Event::Content, (Some(run), false)),
             ("p/executions/x.json.tmp", Event::Name, (None, false)),
             ("p/executions/.runlog-1.tmp", Event::Name, (None, false)),
             ("p/executions/.x.json", Event::Name, (None, false)),
             ("p/executions/.json", Event::Name, (None, false)),
-            ("p/executions/\\.json", Event::Name, (Some(Hint::Project(project("p"))), false)),
-            ("p/executions", Event::Name, (Some(Hint::Project(project("p"))), true)),
-            ("p/executions", Event::Content, (Some(Hint::Project(project("p"))), false)),
+            (
+                "p/executions/\\.json",
+                Event::Name,
+                (Some(Hint::Project(project("p"))), false),
+            ),
+            (
+                "p/executions",
+                Event::Name,
+                (Some(Hint::Project(project("p"))), true),
+            ),
+            (
+                "p/executions",
+                Event::Content,
+                (Some(Hint::Project(project("p"))), false),
+            ),
             ("p/workflow.json", Event::Content, (None, false)),
             ("p", Event::Name, (Some(Hint::Root), true)),
-            ("p", Event::Content, (Some(Hint::Project(project("p"))), false)),
+            (
+                "p",
+                Event::Content,
+                (Some(Hint::Project(project("p"))), false),
+            ),
             (".git", Event::Name, (None, false)),
-            (".runlog-cookie-1", Event::Name, (Some(Hint::Cookie(".runlog-cookie-1".into())), false)),
+            (
+                ".runlog-cookie-1",
+                Event::Name,
+                (Some(Hint::Cookie(".runlog-cookie-1".into())), false),
+            ),
             (".runlog-cookie-1", Event::Content, (None, false)),
             ("", Event::Name, (Some(Hint::Root), true)),
         ] {
-            assert_eq!(hint(root, &root.join(path), event), expected, "{path} {event:?}");
+            assert_eq!(
+                hint(root, &root.join(path), event),
+                expected,
+                "{path} {event:?}"
+            );
         }
-        assert_eq!(hint(root, Path::new("/data"), Event::Name), (Some(Hint::Root), true));
-        assert_eq!(hint(root, Path::new("/data/other"), Event::Name), (None, true));
+        assert_eq!(
+            hint(root, Path::new("/data"), Event::Name),
+            (Some(Hint::Root), true)
+        );
+        assert_eq!(
+            hint(root, Path::new("/data/other"), Event::Name),
+            (None, true)
+        );
     }
 }

@@ -63,7 +63,9 @@ pub struct NotifyWatcher {
 
 impl std::fmt::Debug for NotifyWatcher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("NotifyWatcher").field("heard", &self.heard).finish_non_exhaustive()
+        f.debug_struct("NotifyWatcher")
+            .field("heard", &self.heard)
+            .finish_non_exhaustive()
     }
 }
 
@@ -77,26 +79,44 @@ impl NotifyWatcher {
         on_hint: impl Fn(Hint) + Send + Sync + 'static,
     ) -> Result<Self, WatchError> {
         let heard = Arc::new(Mutex::new(Heard::default()));
-        let config = Config::default().with_follow_symlinks(false).with_event_kinds(
-            EventKindMask::CREATE
-                | EventKindMask::REMOVE
-                | EventKindMask::MODIFY_NAME
-                | EventKindMask::MODIFY_META
-                | EventKindMask::ACCESS_CLOSE,
-        );
+        let config = Config::default()
+            .with_follow_symlinks(false)
+            .with_event_kinds(
+                EventKindMask::CREATE
+                    | EventKindMask::REMOVE
+                    | EventKindMask::MODIFY_NAME
+                    | EventKindMask::MODIFY_META
+                    | EventKindMask::ACCESS_CLOSE,
+            );
         let listener = {
             let (root, heard) = (root.to_owned(), Arc::clone(&heard));
             move |event| listen(&root, &heard, event, &on_hint)
         };
         let watcher = RecommendedWatcher::new(listener, config)?;
-        let watches = Watches { watcher, held: HashMap::new(), refused: BTreeSet::new() };
-        Ok(Self { root: root.to_owned(), heard, watches: Mutex::new(watches) })
+        let watches = Watches {
+            watcher,
+            held: HashMap::new(),
+            refused: BTreeSet::new(),
+        };
+        Ok(Self {
+            root: root.to_owned(),
+            heard,
+            watches: Mutex::new(watches),
+        })
     }
 
     /// The root's own folders to watch: it, and the nearest one above it that is there.
     fn of_root(&self) -> Vec<PathBuf> {
-        let above = self.root.ancestors().skip(1).find(|folder| identity(folder).is_some());
-        above.map(Path::to_owned).into_iter().chain([self.root.clone()]).collect()
+        let above = self
+            .root
+            .ancestors()
+            .skip(1)
+            .find(|folder| identity(folder).is_some());
+        above
+            .map(Path::to_owned)
+            .into_iter()
+            .chain([self.root.clone()])
+            .collect()
     }
 
     /// Makes the watches of `wanted` equal to what is on disk, and drops those of `unwanted`.
@@ -105,7 +125,11 @@ impl NotifyWatcher {
         let mut watches = self.watches.lock();
         let suspect: HashSet<PathBuf> = {
             let mut heard = self.heard.lock();
-            wanted.iter().filter(|path| heard.suspect.remove(*path)).cloned().collect()
+            wanted
+                .iter()
+                .filter(|path| heard.suspect.remove(*path))
+                .cloned()
+                .collect()
         };
         let mut operations = Vec::new();
         let mut fresh: HashMap<PathBuf, Identity> = HashMap::new();
@@ -128,8 +152,13 @@ impl NotifyWatcher {
             watches.refused.remove(path);
         }
         // only now, because two names may lead to one inode and so to one watch
-        let config = WatchPathConfig::new(RecursiveMode::NonRecursive).with_dereference_symlinks(false);
-        operations.extend(fresh.keys().map(|path| PathOp::Watch(path.clone(), config.clone())));
+        let config =
+            WatchPathConfig::new(RecursiveMode::NonRecursive).with_dereference_symlinks(false);
+        operations.extend(
+            fresh
+                .keys()
+                .map(|path| PathOp::Watch(path.clone(), config.clone())),
+        );
         for path in wanted {
             watches.refused.remove(path);
         }
@@ -152,8 +181,13 @@ impl NotifyWatcher {
         mut operations: Vec<PathOp>,
         fresh: &mut HashMap<PathBuf, Identity>,
     ) {
-        while let Err(refused) = watches.watcher.update_paths(std::mem::take(&mut operations)) {
-            let Some(operation) = refused.origin else { break };
+        while let Err(refused) = watches
+            .watcher
+            .update_paths(std::mem::take(&mut operations))
+        {
+            let Some(operation) = refused.origin else {
+                break;
+            };
             let path = operation.as_path().to_owned();
             operations = refused.remaining;
             match (&operation, &refused.source.kind) {
@@ -193,17 +227,27 @@ impl Watcher for NotifyWatcher {
         let unwanted: Vec<PathBuf> = {
             let keep: HashSet<&PathBuf> = wanted.iter().chain(&of_root).collect();
             let watches = self.watches.lock();
-            watches.held.keys().chain(&watches.refused).filter(|path| !keep.contains(path)).cloned().collect()
+            watches
+                .held
+                .keys()
+                .chain(&watches.refused)
+                .filter(|path| !keep.contains(path))
+                .cloned()
+                .collect()
         };
         let fresh = self.renew(&wanted, &unwanted);
         let is_fresh = |project: &&ProjectId| {
-            folders::of_project(&self.root, project).iter().any(|path| fresh.contains(path))
+            folders::of_project(&self.root, project)
+                .iter()
+                .any(|path| fresh.contains(path))
         };
         projects.iter().filter(is_fresh).cloned().collect()
     }
 
     fn follow(&self, project: &ProjectId) -> bool {
-        !self.renew(&folders::of_project(&self.root, project), &[]).is_empty()
+        !self
+            .renew(&folders::of_project(&self.root, project), &[])
+            .is_empty()
     }
 
     fn follow_root(&self) -> bool {
@@ -231,7 +275,11 @@ impl Watcher for NotifyWatcher {
             !self.root.exists()
         };
         Health {
-            backend: if cfg!(target_os = "linux") { "inotify" } else { "fsevents" },
+            backend: if cfg!(target_os = "linux") {
+                "inotify"
+            } else {
+                "fsevents"
+            },
             folders: watches.held.len(),
             overflows: heard.overflows,
             unwatched: watches.refused.len(),

@@ -10,8 +10,16 @@ use std::path::Path;
 pub(super) fn is_remote(path: &Path) -> bool {
     // linux/magic.h: NFS, SMB, CIFS, SMB2, FUSE, 9P, Ceph, AFS, Coda, NCP, virtiofs uses FUSE's
     const MAGIC: [u64; 10] = [
-        0x6969, 0x517B, 0xFF53_4D42, 0xFE53_4D42, 0x6573_5546, 0x0102_1997, 0x00C3_6400,
-        0x5346_414F, 0x7375_7245, 0x564C,
+        0x6969,
+        0x517B,
+        0xFF53_4D42,
+        0xFE53_4D42,
+        0x6573_5546,
+        0x0102_1997,
+        0x00C3_6400,
+        0x5346_414F,
+        0x7375_7245,
+        0x564C,
     ];
     #[allow(clippy::cast_sign_loss)] // the type's sign differs from platform to platform
     rustix::fs::statfs(path).is_ok_and(|found| MAGIC.contains(&(found.f_type as u64 & 0xFFFF_FFFF)))

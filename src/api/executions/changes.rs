@@ -72,14 +72,20 @@ impl Method for Changes {
         };
         let Some(since) = honoured(&context, &params.since) else {
             let clock = Clock(context.history.clock());
-            return Ok(Changed { changes: Vec::new(), clock, resync: true, more: false });
+            return Ok(Changed {
+                changes: Vec::new(),
+                clock,
+                resync: true,
+                more: false,
+            });
         };
         let mut cursor = Cursor::after(since.tick);
         let mut changes = Vec::new();
         loop {
             let room = params.limit.0 - changes.len();
-            let (found, now) =
-                context.history.changes_after(&mut cursor, &filter, room, VISIT);
+            let (found, now) = context
+                .history
+                .changes_after(&mut cursor, &filter, room, VISIT);
             let Some(found) = found else {
                 return Ok(Changed {
                     changes: Vec::new(),
@@ -91,8 +97,16 @@ impl Method for Changes {
             changes.extend(found.into_iter().map(Told::from));
             let more = cursor.tick() < now.tick;
             if changes.len() == params.limit.0 || !more {
-                let clock = Clock(IndexClock { instance: now.instance, tick: cursor.tick() });
-                return Ok(Changed { changes, clock, resync: false, more });
+                let clock = Clock(IndexClock {
+                    instance: now.instance,
+                    tick: cursor.tick(),
+                });
+                return Ok(Changed {
+                    changes,
+                    clock,
+                    resync: false,
+                    more,
+                });
             }
             tokio::task::yield_now().await;
         }

@@ -49,9 +49,15 @@ impl Method for Delete {
 
     async fn call(context: Arc<Context>, params: Params) -> Result<Deleted, Error> {
         only_permanent(params.permanent)?;
-        let key = RunKey { project: params.project_id, execution: params.execution_id };
+        let key = RunKey {
+            project: params.project_id,
+            execution: params.execution_id,
+        };
         let (deleted, clock) = blocking(&context, move |history| history.delete(&key)).await?;
-        Ok(Deleted { deleted, clock: Clock(clock) })
+        Ok(Deleted {
+            deleted,
+            clock: Clock(clock),
+        })
     }
 
     fn examples() -> Vec<Example> {
@@ -73,7 +79,9 @@ impl Method for Delete {
 /// Refuses to keep what it cannot keep.
 pub(super) fn only_permanent(permanent: Option<bool>) -> Result<(), Error> {
     if permanent == Some(false) {
-        return Err(Error::params("`permanent`: there is no trash yet; deletions are permanent"));
+        return Err(Error::params(
+            "`permanent`: there is no trash yet; deletions are permanent",
+        ));
     }
     Ok(())
 }
@@ -83,7 +91,8 @@ pub(super) fn only_permanent(permanent: Option<bool>) -> Result<(), Error> {
 pub fn target(raw: Option<&str>) -> Option<RunKey> {
     let text = |name: &str| {
         let raw = member(raw, name)?;
-        raw.starts_with('"').then(|| walk::decode_string(raw).into_owned())
+        raw.starts_with('"')
+            .then(|| walk::decode_string(raw).into_owned())
     };
     Some(RunKey {
         project: ProjectId::parse(&text("projectId")?).ok()?,

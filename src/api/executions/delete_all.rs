@@ -49,8 +49,12 @@ impl Method for DeleteAll {
     async fn call(context: Arc<Context>, params: Params) -> Result<Deleted, Error> {
         only_permanent(params.permanent)?;
         let project = params.project_id;
-        let (deleted, clock) = blocking(&context, move |history| history.delete_all(&project)).await?;
-        Ok(Deleted { deleted, clock: Clock(clock) })
+        let (deleted, clock) =
+            blocking(&context, move |history| history.delete_all(&project)).await?;
+        Ok(Deleted {
+            deleted,
+            clock: Clock(clock),
+        })
     }
 
     fn examples() -> Vec<Example> {

@@ -54,14 +54,20 @@ impl Method for Get {
     type Result = Whole;
 
     async fn call(context: Arc<Context>, params: Params) -> Result<Whole, Error> {
-        let key = RunKey { project: params.project_id, execution: params.execution_id };
+        let key = RunKey {
+            project: params.project_id,
+            execution: params.execution_id,
+        };
         blocking(&context, move |history| {
             let record = history.get(&key)?;
             let version = record.version;
             // the store has checked it; only its whitespace around goes
-            let execution = RawValue::from_string(record.text)
-                .map_err(|_| HistoryError::NotFound(key))?;
-            Ok(Whole { execution: RecordText(execution), version })
+            let execution =
+                RawValue::from_string(record.text).map_err(|_| HistoryError::NotFound(key))?;
+            Ok(Whole {
+                execution: RecordText(execution),
+                version,
+            })
         })
         .await
     }

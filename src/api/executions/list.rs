@@ -74,15 +74,22 @@ impl Method for List {
         };
         let from = match (&params.cursor, params.offset) {
             (Some(_), Some(_)) => {
-                return Err(Error::params("`offset` cannot stand beside `cursor`; drop one"));
+                return Err(Error::params(
+                    "`offset` cannot stand beside `cursor`; drop one",
+                ));
             }
             (Some(cursor), None) => From::After(read_cursor(cursor, &filter)?),
             (None, offset) => {
                 From::Offset(usize::try_from(offset.unwrap_or(0)).unwrap_or(usize::MAX))
             }
         };
-        let complete =
-            prepare(&context, filter.project.as_ref(), params.sync, params.allow_partial).await?;
+        let complete = prepare(
+            &context,
+            filter.project.as_ref(),
+            params.sync,
+            params.allow_partial,
+        )
+        .await?;
         let page = context.history.page(&filter, &from, params.limit.0);
         Ok(Page {
             executions: page.executions,
@@ -118,7 +125,8 @@ impl Method for List {
 /// Binds a cursor to its query, so that it is refused under another.
 fn query_mark(filter: &Filter) -> String {
     use std::hash::Hash;
-    let mut hasher = std::hash::BuildHasherDefault::<xxhash_rust::xxh3::Xxh3>::default().build_hasher();
+    let mut hasher =
+        std::hash::BuildHasherDefault::<xxhash_rust::xxh3::Xxh3>::default().build_hasher();
     filter.hash(&mut hasher);
     format!("{:08x}", hasher.finish() & 0xffff_ffff)
 }
@@ -126,14 +134,18 @@ fn query_mark(filter: &Filter) -> String {
 fn write_cursor(key: &Key, filter: &Filter) -> String {
     let started = key.started_at.map_or("-".to_owned(), |at| at.0.to_string());
     // ids hold no slash
-    format!("{}/{}/{}/{}", query_mark(filter), started, key.project, key.id)
+    format!(
+        "{}/{}/{}/{}",
+        query_mark(filter),
+        started,
+        key.project,
+        key.id
+    )
 }
 
 fn read_cursor(text: &str, filter: &Filter) -> Result<Key, Error> {
     let refused = || {
-        Error::params(
-            "`cursor` belongs to another query or another version; list again without it",
-        )
+        Error::params("`cursor` belongs to another query or another version; list again without it")
     };
     let mut parts = text.splitn(4, '/');
     let mut next = || parts.next().ok_or_else(refused);
@@ -145,5 +157,9 @@ fn read_cursor(text: &str, filter: &Filter) -> Result<Key, Error> {
         "-" => None,
         digits => Some(Millis(digits.parse().map_err(|_| refused())?)),
     };
-    Ok(Key { started_at, id: id.to_owned(), project: project.to_owned() })
+    Ok(Key {
+        started_at,
+        id: id.to_owned(),
+        project: project.to_owned(),
+    })
 }

@@ -98,7 +98,10 @@ async fn blocking<T: Send + 'static>(
         Ok(done) => Ok(done?),
         Err(error) => {
             tracing::error!(%error, "a handler ended early");
-            Err(Error::new(ErrorKind::Internal, "the request ended early; this is a defect of runlog"))
+            Err(Error::new(
+                ErrorKind::Internal,
+                "the request ended early; this is a defect of runlog",
+            ))
         }
     }
 }

@@ -36,7 +36,9 @@ impl<'de> Deserialize<'de> for IfVersion {
         match Version::parse(&text) {
             Some(version) => Ok(Self(Expect::Version(version))),
             None if text == "none" => Ok(Self(Expect::Absent)),
-            None => Err(serde::de::Error::custom("must be a version that runlog gave, or \"none\"")),
+            None => Err(serde::de::Error::custom(
+                "must be a version that runlog gave, or \"none\"",
+            )),
         }
     }
 }
@@ -94,16 +96,24 @@ impl Method for Save {
         let execution = params.execution.0;
         let id = id_of(execution.get())?;
         if let Some(inside) = member(Some(execution.get()), "projectId")
-            && (!inside.starts_with('"') || walk::decode_string(inside) != params.project_id.as_str())
+            && (!inside.starts_with('"')
+                || walk::decode_string(inside) != params.project_id.as_str())
         {
             return Err(Error::params(
                 "`execution.projectId` must be the same as `projectId`, or absent",
             ));
         }
-        let key = RunKey { project: params.project_id, execution: id };
-        let expect = params.if_version.map_or(Expect::Anything, |version| version.0);
-        let saved =
-            blocking(&context, move |history| history.save(&key, execution.get(), &expect)).await?;
+        let key = RunKey {
+            project: params.project_id,
+            execution: id,
+        };
+        let expect = params
+            .if_version
+            .map_or(Expect::Anything, |version| version.0);
+        let saved = blocking(&context, move |history| {
+            history.save(&key, execution.get(), &expect)
+        })
+        .await?;
         Ok(Stored {
             summary: saved.summary,
             created: saved.created,
@@ -139,7 +149,13 @@ fn id_of(execution: &str) -> Result<ExecutionId, Error> {
 /// The run that a save is about, as far as its params tell; for keeping saves in order.
 #[must_use]
 pub fn target(raw: Option<&str>) -> Option<RunKey> {
-    let text = |raw: &str| raw.starts_with('"').then(|| walk::decode_string(raw).into_owned());
+    let text = |raw: &str| {
+        raw.starts_with('"')
+            .then(|| walk::decode_string(raw).into_owned())
+    };
     let project = ProjectId::parse(&text(member(raw, "projectId")?)?).ok()?;
-    Some(RunKey { project, execution: id_of(member(raw, "execution")?).ok()? })
+    Some(RunKey {
+        project,
+        execution: id_of(member(raw, "execution")?).ok()?,
+    })
 }

@@ -44,7 +44,11 @@ pub struct Params {
 
 /// One change, as told.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
-#[serde(tag = "kind", rename_all = "lowercase", rename_all_fields = "camelCase")]
+#[serde(
+    tag = "kind",
+    rename_all = "lowercase",
+    rename_all_fields = "camelCase"
+)]
 pub enum Told {
     /// The run is there and matches: insert or replace it.
     Saved {
@@ -89,13 +93,21 @@ impl From<Change> for Told {
     fn from(change: Change) -> Self {
         let clock = Clock(change.clock);
         match change.what {
-            Changed::Saved { created, summary } => Told::Saved { clock, created, summary },
-            Changed::Deleted(key) => {
-                Told::Deleted { clock, project_id: key.project, execution_id: key.execution }
-            }
-            Changed::Left(key) => {
-                Told::Left { clock, project_id: key.project, execution_id: key.execution }
-            }
+            Changed::Saved { created, summary } => Told::Saved {
+                clock,
+                created,
+                summary,
+            },
+            Changed::Deleted(key) => Told::Deleted {
+                clock,
+                project_id: key.project,
+                execution_id: key.execution,
+            },
+            Changed::Left(key) => Told::Left {
+                clock,
+                project_id: key.project,
+                execution_id: key.execution,
+            },
         }
     }
 }
@@ -210,19 +222,27 @@ pub(super) fn honoured(context: &Context, since: &str) -> Option<IndexClock> {
 /// Sends a subscription's changes until nobody wants them.
 async fn tell(context: &Context, sink: &SubscriptionSink, params: Params) {
     let history = &context.history;
-    let filter =
-        Filter { project: params.project_id, statuses: params.status.map(|statuses| statuses.0) };
+    let filter = Filter {
+        project: params.project_id,
+        statuses: params.status.map(|statuses| statuses.0),
+    };
     let mut ticks = history.ticks();
     let mut now = history.clock();
     let mut replay_until = None;
     let (mut cursor, greeting) = match params.since {
-        None => (Cursor::after(now.tick), Some(Told::Current { clock: Clock(now) })),
+        None => (
+            Cursor::after(now.tick),
+            Some(Told::Current { clock: Clock(now) }),
+        ),
         Some(since) => match honoured(context, &since) {
             Some(clock) => {
                 replay_until = Some(now.tick);
                 (Cursor::after(clock.tick), None)
             }
-            None => (Cursor::after(now.tick), Some(Told::Resync { clock: Clock(now) })),
+            None => (
+                Cursor::after(now.tick),
+                Some(Told::Resync { clock: Clock(now) }),
+            ),
         },
     };
     if let Some(greeting) = greeting
@@ -239,7 +259,10 @@ async fn tell(context: &Context, sink: &SubscriptionSink, params: Params) {
             cursor = Cursor::after(now.tick);
             told = now.tick;
             replay_until = None;
-            if send(sink, &Told::Resync { clock: Clock(now) }).await.is_none() {
+            if send(sink, &Told::Resync { clock: Clock(now) })
+                .await
+                .is_none()
+            {
                 return;
             }
             continue;
@@ -250,7 +273,10 @@ async fn tell(context: &Context, sink: &SubscriptionSink, params: Params) {
                 return;
             }
         }
-        let here = Clock(IndexClock { instance: now.instance, tick: cursor.tick() });
+        let here = Clock(IndexClock {
+            instance: now.instance,
+            tick: cursor.tick(),
+        });
         let replayed = replay_until.is_some_and(|until| cursor.tick() >= until);
         if replayed || cursor.tick() - told >= SKIPPED_MAX {
             replay_until = replay_until.filter(|_| !replayed);

@@ -61,7 +61,10 @@ impl Method for Problems {
         let more = problems.len() > limit;
         problems.truncate(limit);
         let next_cursor = problems.last().filter(|_| more).map(write_cursor);
-        Ok(Page { problems, next_cursor })
+        Ok(Page {
+            problems,
+            next_cursor,
+        })
     }
 
     fn examples() -> Vec<Example> {

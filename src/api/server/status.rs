@@ -101,13 +101,19 @@ impl Method for Status {
             problems,
             tombstones,
             files_read: history.files_read(),
-            memory: Memory { resident_bytes: resident_bytes() },
+            memory: Memory {
+                resident_bytes: resident_bytes(),
+            },
             clock: Clock(history.clock()),
         })
     }
 
     fn examples() -> Vec<Example> {
-        vec![Example { name: "a small root", params: json!({}), result: samples::status() }]
+        vec![Example {
+            name: "a small root",
+            params: json!({}),
+            result: samples::status(),
+        }]
     }
 }
 
