@@ -66,10 +66,7 @@ struct Config {
 /// A `runlog.toml` that cannot be used, in words for its owner.
 pub(super) fn find(place: &Place<'_>) -> Result<Found, String> {
     let mut tried = Vec::new();
-    for named in [place.given, place.environment.as_deref()]
-        .into_iter()
-        .flatten()
-    {
+    if let Some(named) = place.given.or(place.environment.as_deref()) {
         return Ok(settled(&place.here.join(named), tried));
     }
     if let Some(named) = configured(&place.here, &mut tried)? {

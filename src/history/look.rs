@@ -333,7 +333,7 @@ impl History {
                         dirty.mark_quietly(Mark::Run(key.clone()), read + RACY_FOR);
                     }
                     problems.push((path, kinds_of(&seen.facts)));
-                    changes.push(Report::Seen(key, *seen));
+                    changes.push(Report::Seen(key, seen));
                 }
                 Sight::Missing if believe || !listed => {
                     problems.push((path, Vec::new()));

@@ -237,7 +237,7 @@ impl History {
             (
                 index.runs(),
                 projects,
-                index.problems.len(),
+                index.problems.count(),
                 index.tombstones(),
             )
         })
@@ -345,7 +345,7 @@ impl History {
         let (summary, clock) = {
             let mut index = self.index.write();
             index.note_problems(&look::path_of(key), &kinds, Moment::now().millis());
-            index.apply(vec![Report::Seen(key.clone(), seen)]);
+            index.apply(vec![Report::Seen(key.clone(), Box::new(seen))]);
             (index.summary_of(key), index.clock())
         };
         self.tell(clock.tick);

@@ -16,7 +16,7 @@ mod query;
 mod row;
 mod totals;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
@@ -33,6 +33,9 @@ use order::{Order, RowPlaces};
 use row::{Row, STATUS_OTHER};
 
 use crate::model::{ExecutionId, Millis, ProjectId, RunKey, Stamp};
+
+#[cfg(test)]
+mod tests;
 
 /// What is known of one set of runs: all of them, or a project's.
 #[derive(Debug, Default)]
@@ -58,7 +61,7 @@ struct Project {
 #[derive(Debug, Clone)]
 pub enum Report {
     /// The file was read.
-    Seen(RunKey, Seen),
+    Seen(RunKey, Box<Seen>),
     /// There is no such file.
     Gone(RunKey),
     /// There is such a file, but it is no record; with its stamp if it has one.
@@ -145,7 +148,7 @@ impl Index {
     /// How many runs there are.
     #[must_use]
     pub fn runs(&self) -> usize {
-        self.rows.len()
+        self.rows.live()
     }
 
     /// How many deletions are remembered.
@@ -293,10 +296,13 @@ impl Index {
         // it before its row changes: first pass out, second pass in.
         let mut fresh: Vec<(Option<u32>, RunKey, Row)> = Vec::new();
         let mut dead: Vec<(u32, RunKey)> = Vec::new();
+        // looked at in the end: until then rows that are in no order hold on to their project
+        let mut emptied: HashSet<u32> = HashSet::new();
         for change in batch {
             match change {
                 Report::Gone(key) => {
                     self.note_unlisted(&key, None);
+                    emptied.extend(self.project_numbers.get(&key.project));
                     if let Some(number) = self.find(&key) {
                         self.leave(number, &mut gone);
                         dead.push((number, key));
@@ -336,17 +342,11 @@ impl Index {
             if let Ok(entry) = self.by_key.find_entry(hash, |&held| held == number) {
                 entry.remove();
             }
-            let project = self.rows.get(number).map(|row| row.project);
             self.rows.remove(number);
             self.beats.remove(&number);
-            self.changes.removed(key, self.rows.len());
-            if let Some(project) = project {
-                self.forget_if_empty(project);
-            }
+            self.changes.removed(key, self.rows.live());
         }
         for (held, key, mut row) in fresh {
-            // an emptied project may have been forgotten just now
-            row.project = self.intern(&key.project);
             row.set_created(held.is_none());
             let number = if let Some(number) = held {
                 if let Some(slot) = self.rows.get_mut(number) {
@@ -373,13 +373,16 @@ impl Index {
                 });
                 number
             };
-            let tick = self.changes.saved(number, &key, self.rows.len());
+            let tick = self.changes.saved(number, &key, self.rows.live());
             if let Some(row) = self.rows.get_mut(number) {
                 row.tick = tick;
             }
             self.enter(number, &mut come);
         }
         self.reorder(come, false);
+        for project in emptied {
+            self.forget_if_empty(project);
+        }
         self.changes.now() - before
     }
 
@@ -391,16 +394,15 @@ impl Index {
             }
         } else if let Some(&number) = self.project_numbers.get(&key.project)
             && let Some(Some(project)) = self.projects.get_mut(number as usize)
-            && project.unlisted.remove(&key.execution).is_some()
         {
-            self.forget_if_empty(number);
+            project.unlisted.remove(&key.execution);
         }
     }
 
     /// Takes in that a file was read again and held the same bytes. That is a change only for a
     /// live run, as a heartbeat, and not too often.
     fn touch(&mut self, number: u32, key: &RunKey, seen: &Seen) {
-        let runs = self.rows.len();
+        let runs = self.rows.live();
         let Some(row) = self.rows.get_mut(number) else {
             return;
         };

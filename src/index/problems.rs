@@ -135,7 +135,7 @@ impl Problems {
     }
 
     /// How many findings there are.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.found.len()
     }
 

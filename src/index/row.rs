@@ -336,7 +336,7 @@ pub struct Rows {
 
 impl Rows {
     /// How many runs there are.
-    pub fn len(&self) -> usize {
+    pub fn live(&self) -> usize {
         self.live
     }
 

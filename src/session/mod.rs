@@ -209,7 +209,7 @@ impl Session {
         let deadline = tokio::time::sleep(GRACE);
         tokio::pin!(deadline);
         let outbox = Arc::clone(&self.outbox);
-        while !(self.waiting.is_empty() && self.running.is_empty()) && !outbox.is_broken() {
+        while !outbox.is_broken() && self.live.len() + self.waiting.len() > 0 {
             let drained = outbox.drained();
             self.start_waiting();
             tokio::select! {

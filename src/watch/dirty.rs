@@ -173,7 +173,7 @@ impl Dirty {
     }
 
     /// How many marks wait.
-    pub fn len(&self) -> usize {
+    pub fn waiting(&self) -> usize {
         self.waiting.len()
     }
 }
@@ -210,7 +210,7 @@ mod tests {
         assert_eq!(second.len(), 1);
         dirty.done(&second[0]);
         assert!(dirty.settled(ticket));
-        assert_eq!(dirty.len(), 0);
+        assert_eq!(dirty.waiting(), 0);
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! `executions/list`: GET /executions, for one project or all.
 
-use std::hash::{BuildHasher, Hasher};
+use std::hash::{BuildHasher, BuildHasherDefault};
 use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use xxhash_rust::xxh3::Xxh3;
 
 use super::{Statuses, prepare};
 use crate::api::params::Limit;
@@ -124,11 +125,8 @@ impl Method for List {
 
 /// Binds a cursor to its query, so that it is refused under another.
 fn query_mark(filter: &Filter) -> String {
-    use std::hash::Hash;
-    let mut hasher =
-        std::hash::BuildHasherDefault::<xxhash_rust::xxh3::Xxh3>::default().build_hasher();
-    filter.hash(&mut hasher);
-    format!("{:08x}", hasher.finish() & 0xffff_ffff)
+    let hasher = BuildHasherDefault::<Xxh3>::default();
+    format!("{:08x}", hasher.hash_one(filter) & 0xffff_ffff)
 }
 
 fn write_cursor(key: &Key, filter: &Filter) -> String {

@@ -1,0 +1,452 @@
+//! The index against brute force.
+//!
+//! Whatever happens to it, it answers like a list that is sorted, filtered and added up anew at
+//! every question; and a client that follows its changes by the rule of section 5 holds what it
+//! holds.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::model::{Facts, Milliseconds, Money, Status, Summary, Tokens, Version};
+
+const LIVENESS: Liveness = Liveness {
+    stale_after: Duration::from_secs(100),
+};
+
+/// What a run's file may hold.
+#[derive(Debug, Clone)]
+struct Content {
+    status: Option<&'static str>,
+    started: Option<i64>,
+    cost: Option<i64>,
+    input: Option<i64>,
+    duration: Option<i64>,
+    version: u8,
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Save(u8, u8, Content),
+    Touch(u8, u8, i64),
+    Delete(u8, u8),
+    Corrupt(u8, u8),
+    /// Many at once.
+    Bulk(Vec<(u8, u8, Option<Content>)>),
+    /// The clients with these numbers ask what is new.
+    Poll(u8),
+}
+
+fn content() -> impl Strategy<Value = Content> {
+    let status = prop::sample::select(vec![
+        None,
+        Some("queued"),
+        Some("running"),
+        Some("paused"),
+        Some("completed"),
+        Some("failed"),
+        Some("cancelled"),
+        Some("strange"),
+        Some("stranger"),
+    ]);
+    let some = |range: std::ops::Range<i64>| prop::option::weighted(0.8, range);
+    (
+        status,
+        some(0..6),
+        some(-5..5),
+        some(0..9),
+        some(0..9),
+        0u8..4,
+    )
+        .prop_map(
+            |(status, started, cost, input, duration, version)| Content {
+                status,
+                started,
+                cost,
+                input,
+                duration,
+                version,
+            },
+        )
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let run = || (0u8..3, 0u8..12);
+    let step = prop_oneof![
+        6 => (run(), content()).prop_map(|((p, x), content)| Step::Save(p, x, content)),
+        2 => (run(), 0i64..300).prop_map(|((p, x), at)| Step::Touch(p, x, at)),
+        3 => run().prop_map(|(p, x)| Step::Delete(p, x)),
+        1 => run().prop_map(|(p, x)| Step::Corrupt(p, x)),
+        1 => prop::collection::btree_map(run(), prop::option::of(content()), 9..30)
+            .prop_map(|all| Step::Bulk(all.into_iter().map(|((p, x), c)| (p, x, c)).collect())),
+        3 => (0u8..4).prop_map(Step::Poll),
+    ];
+    prop::collection::vec(step, 1..40)
+}
+
+fn key(project: u8, execution: u8) -> RunKey {
+    RunKey {
+        project: ProjectId::parse(&format!("p{project}")).unwrap(),
+        execution: ExecutionId::parse(&format!("x{execution}")).unwrap(),
+    }
+}
+
+/// Costs, tokens and all else follow from the version, as they do for real bytes.
+fn seen(content: &Content, mtime_s: i64) -> Seen {
+    let facts = Facts {
+        status: content.status.map(Status::from_text),
+        started_at: content.started.map(Millis),
+        duration: content.duration.map(|ms| Milliseconds(ms * 1_000_000)),
+        cost: content.cost.and_then(|nanos| Money::from_nanos(nanos * 7)),
+        tokens: Tokens {
+            input: content.input,
+            output: Some(1),
+            total: None,
+        },
+        error: Some("e".repeat(content.version.into()).into()),
+        ..Facts::default()
+    };
+    let text = format!("{facts:?}");
+    let version = Version(xxhash_rust::xxh3::xxh3_128(text.as_bytes()).to_be_bytes());
+    let stamp = Stamp {
+        mtime_ns: mtime_s * 1_000_000_000,
+        ..Stamp::default()
+    };
+    Seen {
+        stamp,
+        version,
+        facts,
+        racy: false,
+    }
+}
+
+/// The same without structure.
+#[derive(Default)]
+struct Model {
+    runs: BTreeMap<RunKey, (Seen, i64)>,
+}
+
+impl Model {
+    fn sorted(&self, filter: &Filter) -> Vec<(RunKey, Seen)> {
+        let mut found: Vec<(RunKey, Seen)> = self
+            .runs
+            .iter()
+            .filter(|(key, (seen, _))| {
+                filter
+                    .project
+                    .as_ref()
+                    .is_none_or(|project| *project == key.project)
+                    && filter.statuses.as_ref().is_none_or(|statuses| {
+                        seen.facts
+                            .status
+                            .as_ref()
+                            .is_some_and(|status| statuses.contains(status))
+                    })
+            })
+            .map(|(key, (seen, _))| (key.clone(), seen.clone()))
+            .collect();
+        found.sort_by_key(|(key, seen)| {
+            let start = seen.facts.started_at.map(|at| at.0);
+            (
+                start.is_none(),
+                std::cmp::Reverse(start),
+                key.execution.clone(),
+                key.project.clone(),
+            )
+        });
+        found
+    }
+}
+
+/// A client of section 5: it lists, then follows.
+struct Client {
+    filter: Filter,
+    held: BTreeMap<RunKey, Summary>,
+    last_told: BTreeMap<RunKey, Version>,
+    clock: Option<Clock>,
+}
+
+impl Client {
+    fn list(&mut self, index: &Index) {
+        let page = index.page(&self.filter, &From::Offset(0), usize::MAX);
+        self.held = page
+            .executions
+            .into_iter()
+            .map(|summary| (key_of(&summary), summary))
+            .collect();
+        self.last_told.clear();
+        self.clock = Some(page.clock);
+    }
+
+    fn poll(&mut self, index: &Index) {
+        let Some(clock) = self.clock.filter(|clock| index.honours(*clock)) else {
+            self.list(index);
+            return;
+        };
+        let mut cursor = Cursor::after(clock.tick);
+        while cursor.tick() < index.clock().tick {
+            for change in index.changes_after(&mut cursor, &self.filter, 3, 5) {
+                match change.what {
+                    Changed::Saved { summary, .. } => {
+                        let key = key_of(&summary);
+                        let live = matches!(summary.status.as_deref(), Some("queued" | "running"));
+                        let before = self.last_told.insert(key.clone(), summary.version);
+                        assert!(
+                            live || before != Some(summary.version),
+                            "{key:?} was told twice"
+                        );
+                        self.held.insert(key, *summary);
+                    }
+                    Changed::Deleted(key) | Changed::Left(key) => {
+                        self.last_told.remove(&key);
+                        self.held.remove(&key);
+                    }
+                }
+            }
+        }
+        self.clock = Some(index.clock());
+    }
+}
+
+fn key_of(summary: &Summary) -> RunKey {
+    RunKey {
+        project: summary.project_id.clone(),
+        execution: summary.id.clone(),
+    }
+}
+
+/// All of a summary but when the file was touched.
+fn timeless(mut summary: Summary) -> Summary {
+    summary.updated_at = Millis(0);
+    summary.stale_at = None;
+    summary
+}
+
+fn filters() -> Vec<Filter> {
+    let statuses =
+        |names: &[&str]| Some(names.iter().map(|name| Status::from_text(name)).collect());
+    let project = |number: u8| Some(key(number, 0).project);
+    vec![
+        Filter::default(),
+        Filter {
+            project: project(1),
+            statuses: None,
+        },
+        Filter {
+            project: None,
+            statuses: statuses(&["failed", "running", "strange"]),
+        },
+        Filter {
+            project: project(0),
+            statuses: statuses(&["completed"]),
+        },
+        Filter {
+            project: project(9),
+            statuses: None,
+        },
+        Filter {
+            project: None,
+            statuses: statuses(&["nothing"]),
+        },
+    ]
+}
+
+fn compare(index: &Index, model: &Model) {
+    for filter in filters() {
+        let expected = model.sorted(&filter);
+        let ids = |page: &Page| -> Vec<RunKey> { page.executions.iter().map(key_of).collect() };
+        let keys: Vec<RunKey> = expected.iter().map(|(key, _)| key.clone()).collect();
+        let whole = index.page(&filter, &From::Offset(0), usize::MAX);
+        assert_eq!(ids(&whole), keys, "{filter:?}");
+        assert_eq!(whole.total, keys.len());
+        for offset in 0..keys.len() + 2 {
+            let page = index.page(&filter, &From::Offset(offset), 3);
+            let expected: Vec<RunKey> = keys.iter().skip(offset).take(3).cloned().collect();
+            assert_eq!(ids(&page), expected, "{filter:?} at {offset}");
+            assert_eq!(page.total, keys.len());
+            assert_eq!(page.next.is_some(), offset + 3 < keys.len());
+        }
+        // every page by cursor
+        let mut from = From::Offset(0);
+        let mut found = Vec::new();
+        loop {
+            let page = index.page(&filter, &from, 4);
+            found.extend(ids(&page));
+            match page.next {
+                Some(next) => from = From::After(next),
+                None => break,
+            }
+        }
+        assert_eq!(found, keys, "{filter:?} by cursor");
+    }
+    for project in [None, Some(key(0, 0).project), Some(key(2, 0).project)] {
+        let mut recount = Totals::default();
+        for (key, (seen, _)) in &model.runs {
+            if project.as_ref().is_none_or(|id| *id == key.project) {
+                recount.add(&Row::new(0, &key.execution, seen));
+            }
+        }
+        assert_eq!(index.totals(project.as_ref()), recount);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn answers_like_brute_force_and_tells_every_change(
+        steps in steps(), ring in 1usize..40, tombstones in 0usize..6
+    ) {
+        let mut index = Index::forgetful(Instance(1), LIVENESS, ring, tombstones);
+        let mut model = Model::default();
+        let mut clients: Vec<Client> = filters()
+            .into_iter()
+            .take(4)
+            .map(|filter| Client {
+                filter, held: BTreeMap::new(), last_told: BTreeMap::new(), clock: None
+            })
+            .collect();
+        for step in steps {
+            let before = index.clock().tick;
+            let report = |model: &mut Model, project, execution, content: Option<Content>| {
+                let key = key(project, execution);
+                match content {
+                    Some(content) => {
+                        let seen = seen(&content, 0);
+                        model.runs.insert(key.clone(), (seen.clone(), 0));
+                        Report::Seen(key, Box::new(seen))
+                    }
+                    None => {
+                        model.runs.remove(&key);
+                        Report::Gone(key)
+                    }
+                }
+            };
+            match step {
+                Step::Save(p, x, content) => {
+                    let held = model.runs.get(&key(p, x)).map(|(seen, _)| seen.version);
+                    let report = report(&mut model, p, x, Some(content));
+                    let changed = held != model.runs.get(&key(p, x)).map(|(seen, _)| seen.version);
+                    let told = index.apply(vec![report]);
+                    prop_assert!(!changed || told == 1);
+                }
+                Step::Delete(p, x) => {
+                    let held = model.runs.contains_key(&key(p, x));
+                    let report = report(&mut model, p, x, None);
+                    prop_assert_eq!(index.apply(vec![report]), u64::from(held));
+                }
+                Step::Corrupt(p, x) => {
+                    model.runs.remove(&key(p, x));
+                    index.apply(vec![Report::Unlisted(key(p, x), Some(Stamp::default()))]);
+                    prop_assert_eq!(index.stamp(&key(p, x)), Some((Stamp::default(), false)));
+                }
+                Step::Touch(p, x, at) => {
+                    let Some((seen, told)) = model.runs.get_mut(&key(p, x)) else { continue };
+                    seen.stamp.mtime_ns = at * 1_000_000_000;
+                    let live = matches!(seen.facts.status, Some(Status::Queued | Status::Running));
+                    let ticks = index.apply(vec![Report::Seen(key(p, x), Box::new(seen.clone()))]);
+                    // a heartbeat is told when a tenth of the time has passed since the last one
+                    prop_assert_eq!(ticks, u64::from(live && (at - *told).abs() >= 10));
+                    if ticks == 1 {
+                        *told = at;
+                    }
+                }
+                Step::Bulk(all) => {
+                    let reports =
+                        all.into_iter().map(|(p, x, content)| report(&mut model, p, x, content)).collect();
+                    index.apply(reports);
+                }
+                Step::Poll(number) => {
+                    if let Some(client) = clients.get_mut(usize::from(number)) {
+                        client.poll(&index);
+                    }
+                }
+            }
+            prop_assert!(index.clock().tick >= before);
+            compare(&index, &model);
+        }
+        for client in &mut clients {
+            client.poll(&index);
+            let held: Vec<Summary> = client.held.values().cloned().map(timeless).collect();
+            let mut fresh: Vec<Summary> = index
+                .page(&client.filter, &From::Offset(0), usize::MAX)
+                .executions
+                .into_iter()
+                .map(timeless)
+                .collect();
+            fresh.sort_by_key(key_of);
+            prop_assert_eq!(held, fresh);
+        }
+        prop_assert!(index.tombstones() <= ring + tombstones.max(index.runs() / 10) + 1);
+        // nothing is left behind in a project that has gone
+        let all: Vec<Report> = model.runs.keys().cloned().map(Report::Gone).collect();
+        index.apply(all);
+        prop_assert_eq!(index.runs(), 0);
+        prop_assert_eq!(index.totals(None), Totals::default());
+        prop_assert!(index.beats.is_empty());
+    }
+}
+
+#[test]
+fn what_the_ring_has_forgotten_is_found_in_the_rows() {
+    let mut index = Index::forgetful(Instance(1), LIVENESS, 4, 100);
+    let content = |version| Content {
+        status: Some("completed"),
+        started: Some(1),
+        cost: None,
+        input: None,
+        duration: None,
+        version,
+    };
+    for x in 0..50 {
+        index.apply(vec![Report::Seen(
+            key(0, x),
+            Box::new(seen(&content(1), 0)),
+        )]);
+    }
+    for x in 0..10 {
+        index.apply(vec![Report::Gone(key(0, x))]);
+    }
+    let mut cursor = Cursor::after(0);
+    let all = index.changes_after(&mut cursor, &Filter::default(), usize::MAX, usize::MAX);
+    assert_eq!(all.len(), 50);
+    assert_eq!(
+        all.iter()
+            .filter(|change| matches!(change.what, Changed::Deleted(_)))
+            .count(),
+        10
+    );
+    let ticks: Vec<u64> = all.iter().map(|change| change.clock.tick).collect();
+    assert!(ticks.is_sorted());
+    assert_eq!(cursor.tick(), index.clock().tick);
+}
+
+#[test]
+fn a_clock_from_elsewhere_or_from_before_the_tombstones_is_not_honoured() {
+    let mut index = Index::forgetful(Instance(1), LIVENESS, 2, 1);
+    let saved = Content {
+        status: None,
+        started: None,
+        cost: None,
+        input: None,
+        duration: None,
+        version: 0,
+    };
+    let start = index.clock();
+    for x in 0..4 {
+        index.apply(vec![Report::Seen(key(0, x), Box::new(seen(&saved, 0)))]);
+        index.apply(vec![Report::Gone(key(0, x))]);
+    }
+    assert!(!index.honours(start));
+    assert!(index.honours(index.clock()));
+    assert!(!index.honours(Clock {
+        instance: Instance(2),
+        ..index.clock()
+    }));
+    assert!(!index.honours(Clock {
+        tick: 99,
+        ..index.clock()
+    }));
+}
