@@ -13,6 +13,9 @@ mod locks;
 mod look;
 mod start;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -29,30 +29,51 @@ pub(super) fn of_project(root: &Path, project: &ProjectId) -> [PathBuf; 2] {
     [folder, executions]
 }
 
-/// What an event means: where to look, and whether a watch must be renewed there.
-pub(super) fn hint(root: &Path, path: &Path, event: Event) -> (Option<Hint>, bool) {
+/// Which watches an event may have ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Renew {
+    /// None.
+    Nothing,
+    /// That of the folder which the event names, and those below it.
+    Folder,
+    /// All of them.
+    All,
+}
+
+/// The folders that may be watched at `path`, a project's or its executions folder, and below.
+pub(super) fn at_and_below(path: &Path) -> [PathBuf; 2] {
+    [path.to_owned(), path.join(EXECUTIONS)]
+}
+
+/// What an event means: where to look, and which watches must be renewed.
+pub(super) fn hint(root: &Path, path: &Path, event: Event) -> (Option<Hint>, Renew) {
+    let none = Renew::Nothing;
+    let (named, all) = match event {
+        Event::Name => (Renew::Folder, Renew::All),
+        Event::Content => (none, none),
+    };
     let Ok(below) = path.strip_prefix(root) else {
         // above the root: a folder on the way to it came or went
-        return (
-            root.starts_with(path).then_some(Hint::Root),
-            event == Event::Name,
-        );
+        return match root.starts_with(path) {
+            true => (Some(Hint::Root), all),
+            false => (None, none),
+        };
     };
     let names: Vec<Option<&str>> = below.iter().map(|name| name.to_str()).collect();
     let project = |name: Option<&str>| name.and_then(|name| ProjectId::parse(name).ok());
-    let renew = event == Event::Name;
     match names.as_slice() {
-        [] => (Some(Hint::Root), renew),
+        [] => (Some(Hint::Root), all),
         [Some(name)] if name.starts_with(COOKIE) => {
-            (renew.then(|| Hint::Cookie((*name).to_owned())), false)
+            let came = event == Event::Name;
+            (came.then(|| Hint::Cookie((*name).to_owned())), none)
         }
-        [Some(name)] if name.starts_with('.') => (None, false),
+        [Some(name)] if name.starts_with('.') => (None, none),
         // its permissions may have changed
-        [name] if event == Event::Content => (project(*name).map(Hint::Project), false),
-        [_] => (Some(Hint::Root), true),
-        [name, Some(EXECUTIONS)] => (project(*name).map(Hint::Project), renew),
-        [name, Some(EXECUTIONS), file] => (project(*name).and_then(|id| run(id, *file)), false),
-        _ => (None, false),
+        [name] if event == Event::Content => (project(*name).map(Hint::Project), none),
+        [_] => (Some(Hint::Root), named),
+        [name, Some(EXECUTIONS)] => (project(*name).map(Hint::Project), named),
+        [name, Some(EXECUTIONS), file] => (project(*name).and_then(|id| run(id, *file)), none),
+        _ => (None, none),
     }
 }
 
@@ -91,43 +112,58 @@ mod tests {
             (
                 "p/executions/x.json",
                 Event::Name,
-                (Some(run.clone()), false),
+                (Some(run.clone()), Renew::Nothing),
             ),
-            ("p/executions/x.json", Event::Content, (Some(run), false)),
-            ("p/executions/x.json.tmp", Event::Name, (None, false)),
-            ("p/executions/.runlog-1.tmp", Event::Name, (None, false)),
-            ("p/executions/.x.json", Event::Name, (None, false)),
-            ("p/executions/.json", Event::Name, (None, false)),
+            (
+                "p/executions/x.json",
+                Event::Content,
+                (Some(run), Renew::Nothing),
+            ),
+            (
+                "p/executions/x.json.tmp",
+                Event::Name,
+                (None, Renew::Nothing),
+            ),
+            (
+                "p/executions/.runlog-1.tmp",
+                Event::Name,
+                (None, Renew::Nothing),
+            ),
+            ("p/executions/.x.json", Event::Name, (None, Renew::Nothing)),
+            ("p/executions/.json", Event::Name, (None, Renew::Nothing)),
             (
                 "p/executions/\\.json",
                 Event::Name,
-                (Some(Hint::Project(project("p"))), false),
+                (Some(Hint::Project(project("p"))), Renew::Nothing),
             ),
             (
                 "p/executions",
                 Event::Name,
-                (Some(Hint::Project(project("p"))), true),
+                (Some(Hint::Project(project("p"))), Renew::Folder),
             ),
             (
                 "p/executions",
                 Event::Content,
-                (Some(Hint::Project(project("p"))), false),
+                (Some(Hint::Project(project("p"))), Renew::Nothing),
             ),
-            ("p/workflow.json", Event::Content, (None, false)),
-            ("p", Event::Name, (Some(Hint::Root), true)),
+            ("p/workflow.json", Event::Content, (None, Renew::Nothing)),
+            ("p", Event::Name, (Some(Hint::Root), Renew::Folder)),
             (
                 "p",
                 Event::Content,
-                (Some(Hint::Project(project("p"))), false),
+                (Some(Hint::Project(project("p"))), Renew::Nothing),
             ),
-            (".git", Event::Name, (None, false)),
+            (".git", Event::Name, (None, Renew::Nothing)),
             (
                 ".runlog-cookie-1",
                 Event::Name,
-                (Some(Hint::Cookie(".runlog-cookie-1".into())), false),
+                (
+                    Some(Hint::Cookie(".runlog-cookie-1".into())),
+                    Renew::Nothing,
+                ),
             ),
-            (".runlog-cookie-1", Event::Content, (None, false)),
-            ("", Event::Name, (Some(Hint::Root), true)),
+            (".runlog-cookie-1", Event::Content, (None, Renew::Nothing)),
+            ("", Event::Name, (Some(Hint::Root), Renew::All)),
         ] {
             assert_eq!(
                 hint(root, &root.join(path), event),
@@ -135,13 +171,8 @@ mod tests {
                 "{path} {event:?}"
             );
         }
-        assert_eq!(
-            hint(root, Path::new("/data"), Event::Name),
-            (Some(Hint::Root), true)
-        );
-        assert_eq!(
-            hint(root, Path::new("/data/other"), Event::Name),
-            (None, true)
-        );
+        let above = |path: &str| hint(root, Path::new(path), Event::Name);
+        assert_eq!(above("/data"), (Some(Hint::Root), Renew::All));
+        assert_eq!(above("/data/other"), (None, Renew::Nothing));
     }
 }

@@ -6,9 +6,10 @@
 //! - A watch is on an inode, not on a name: after `mv a b` its events still come under `a`. So the
 //!   inode of every watched folder is remembered, and what is not as remembered is unwatched
 //!   before anything new is watched.
-//! - notify drops its watch of a path by itself when it reads that the path was moved or removed,
-//!   which may be after another folder came there and was watched. So a folder whose name is in
-//!   an event is suspect and its watch is renewed, whatever its inode.
+//! - notify drops its watches of a path and of everything below by itself when it reads that the
+//!   path was moved or removed, which may be after another folder came there and was watched, or
+//!   the same came back. So the folders at and below a name in an event are suspect, and their
+//!   watches are renewed whatever their inodes.
 //! - Lost events may have been such, so after an overflow every watch is renewed.
 //! - notify's own reading must not raise events, so only the kinds that matter are asked for.
 //! - The callback runs on notify's thread, which also serves `watch`: it never calls back.
@@ -25,7 +26,7 @@ use notify::{
 };
 use parking_lot::Mutex;
 
-use super::folders::{self, Event};
+use super::folders::{self, Event, Renew};
 use super::{Health, Hint, Watcher, remote};
 use crate::model::ProjectId;
 
@@ -328,11 +329,10 @@ fn listen(
     };
     for path in &event.paths {
         let (hint, renew) = folders::hint(root, path, what);
-        if renew {
-            let mut heard = heard.lock();
-            // what is below it went or came with it
-            heard.suspect.insert(path.join("executions"));
-            heard.suspect.insert(path.clone());
+        match renew {
+            Renew::Nothing => {}
+            Renew::All => heard.lock().all_suspect = true,
+            Renew::Folder => heard.lock().suspect.extend(folders::at_and_below(path)),
         }
         if let Some(hint) = hint {
             on_hint(hint);

@@ -1,0 +1,332 @@
+//! The history against the files: whatever is done to them, by whomever, and whatever events are
+//! lost, the index ends as a fresh scan would begin.
+//!
+//! Real files, real events, real threads. Each sequence is made from a seed, which a failure
+//! prints; `RUNLOG_SEQUENCES` says how many (100 unless set), `RUNLOG_SEED` runs one.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::sync::atomic::AtomicUsize;
+
+use super::*;
+use crate::index::{Changed, Cursor};
+use crate::model::ExecutionId;
+use crate::watch::NotifyWatcher;
+
+/// A small generator of random numbers (xorshift64*, Vigna 2016): sequences must be the same on
+/// every machine and in every version.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        let number = self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33;
+        usize::try_from(number).unwrap() % end
+    }
+
+    fn one_in(&mut self, many: usize) -> bool {
+        self.below(many) == 0
+    }
+}
+
+/// A history that follows `root`, and loses one hint in `lose`, if that is not zero.
+fn start(root: &Path, lose: usize) -> Arc<History> {
+    let history = Arc::new(History::new(root.to_owned(), Options::default()));
+    let weak = Arc::downgrade(&history);
+    let count = AtomicUsize::new(0);
+    let hints = move |hint| {
+        let number = count.fetch_add(1, Ordering::Relaxed);
+        let lost = lose > 0 && number.is_multiple_of(lose) && !matches!(hint, Hint::Cookie(_));
+        if let Some(history) = weak.upgrade().filter(|_| !lost) {
+            history.hint(hint, Instant::now());
+        }
+    };
+    history.watch_with(Arc::new(NotifyWatcher::start(root, hints).unwrap()));
+    let keeper = Arc::clone(&history);
+    std::thread::spawn(move || keeper.keep());
+    history
+}
+
+/// What a scan from nothing gives: the runs and what is wrong.
+type Scan = (BTreeMap<String, Summary>, Vec<(String, ProblemKind)>);
+
+fn timeless(mut summary: Summary) -> Summary {
+    summary.updated_at = Millis(0);
+    summary.stale_at = None;
+    summary
+}
+
+fn scan_of(history: &History) -> Scan {
+    let page = history.page(&Filter::default(), &From::Offset(0), usize::MAX);
+    let name = |summary: &Summary| format!("{}/{}", summary.project_id, summary.id);
+    let runs = page
+        .executions
+        .into_iter()
+        .map(|summary| (name(&summary), timeless(summary)));
+    let problems = history.problems(None, None, usize::MAX);
+    (
+        runs.collect(),
+        problems
+            .into_iter()
+            .map(|found| (found.path, found.kind))
+            .collect(),
+    )
+}
+
+fn fresh_scan(root: &Path) -> Scan {
+    let history = History::new(root.to_owned(), Options::default());
+    history.begin(Moment::now());
+    while history.first_step() {}
+    while history.pass(Moment::now()) {}
+    scan_of(&history)
+}
+
+/// A client that lists once and then follows.
+struct Client {
+    filter: Filter,
+    cursor: Cursor,
+    held: BTreeMap<String, Summary>,
+    told: BTreeMap<String, Version>,
+}
+
+impl Client {
+    fn new(history: &History, filter: Filter) -> Self {
+        let mut client = Self {
+            filter,
+            cursor: Cursor::after(0),
+            held: BTreeMap::new(),
+            told: BTreeMap::new(),
+        };
+        client.list(history);
+        client
+    }
+
+    fn list(&mut self, history: &History) {
+        let page = history.page(&self.filter, &From::Offset(0), usize::MAX);
+        self.cursor = Cursor::after(page.clock.tick);
+        self.told.clear();
+        self.held = page
+            .executions
+            .into_iter()
+            .map(|summary| (format!("{}/{}", summary.project_id, summary.id), summary))
+            .collect();
+    }
+
+    fn follow(&mut self, history: &History) {
+        loop {
+            let (found, now) = history.changes_after(&mut self.cursor, &self.filter, 7, 50);
+            let Some(found) = found else {
+                return self.list(history);
+            };
+            for change in found {
+                match change.what {
+                    Changed::Saved { summary, .. } => {
+                        let name = format!("{}/{}", summary.project_id, summary.id);
+                        let live = matches!(summary.status.as_deref(), Some("queued" | "running"));
+                        let before = self.told.insert(name.clone(), summary.version);
+                        assert!(
+                            live || before != Some(summary.version),
+                            "{name} was told twice"
+                        );
+                        self.held.insert(name, *summary);
+                    }
+                    Changed::Deleted(key) | Changed::Left(key) => {
+                        let name = format!("{}/{}", key.project, key.execution);
+                        self.held.remove(&name);
+                        self.told.remove(&name);
+                    }
+                }
+            }
+            if self.cursor.tick() >= now.tick {
+                return;
+            }
+        }
+    }
+}
+
+fn record(random: &mut Random, project: &str, id: &str) -> String {
+    const STATUSES: [&str; 5] = ["running", "completed", "failed", "queued", "odd"];
+    let status = STATUSES[random.below(STATUSES.len())];
+    let (start, cost) = (random.below(5), random.below(4));
+    format!(
+        "{{\n  \"id\": \"{id}\",\n  \"projectId\": \"{project}\",\n  \"status\": \"{status}\",\n  \
+         \"startedAt\": \"2025-10-15T05:02:4{start}.569Z\",\n  \"costUSD\": 0.00{cost}\n}}"
+    )
+}
+
+/// Does something to the files, or asks the history to.
+fn act(random: &mut Random, root: &Path, history: &History) {
+    let project = ["a", "b", "c"][random.below(3)];
+    let other = ["a", "b", "c", "d"][random.below(4)];
+    let id = ["x", "y", "z", "w"][random.below(4)];
+    let folder = root.join(project).join("executions");
+    let file = folder.join(format!("{id}.json"));
+    let text = record(random, project, id);
+    let save = |folder: &Path, id: &str, text: &str| {
+        let temporary = folder.join(format!("{id}.json.tmp"));
+        let _ = fs::create_dir_all(folder);
+        let _ = fs::write(&temporary, text);
+        let _ = fs::rename(temporary, folder.join(format!("{id}.json")));
+    };
+    let key = RunKey {
+        project: ProjectId::parse(project).unwrap(),
+        execution: ExecutionId::parse(id).unwrap(),
+    };
+    let what = random.below(24);
+    if std::env::var_os("RUNLOG_SEED").is_some() {
+        eprintln!("{what}: {project}/{id}, {other}");
+    }
+    // what fails because something is not there is part of the game
+    match what {
+        0..=5 => save(&folder, id, &text),
+        6 | 7 => drop(fs::write(&file, text)),
+        8 => {
+            // an editor: the old one aside, the new one in its place
+            let _ = fs::rename(&file, folder.join(format!("{id}.json~")));
+            let _ = fs::write(&file, text);
+        }
+        9 => {
+            let _ = fs::write(&file, &text[..text.len() / 2]);
+            if random.one_in(2) {
+                let _ = fs::write(&file, text);
+            }
+        }
+        10 => {
+            // equal size, and the time put back
+            let before = fs::metadata(&file).and_then(|found| found.modified());
+            let swapped = fs::read_to_string(&file).map(|text| text.replace("0.00", "0.01"));
+            if let (Ok(before), Ok(swapped)) = (before, swapped) {
+                let _ = fs::write(&file, swapped);
+                let _ = fs::File::open(&file).and_then(|file| file.set_modified(before));
+            }
+        }
+        11 => {
+            let now = SystemTime::now();
+            let _ = fs::File::open(&file).and_then(|file| file.set_modified(now));
+        }
+        12 | 13 => drop(fs::remove_file(&file)),
+        14 => drop(fs::remove_dir_all(root.join(project))),
+        15 => drop(fs::rename(root.join(project), root.join(other))),
+        16 => {
+            let aside = root.join(".aside");
+            let _ = fs::rename(root.join(project), &aside);
+            let _ = fs::rename(root.join(other), root.join(project));
+            let _ = fs::rename(&aside, root.join(other));
+        }
+        17 => {
+            let away = root.join(project).join("away");
+            let _ = fs::rename(&folder, &away);
+            if random.one_in(2) {
+                save(&folder, id, &text);
+                let _ = fs::remove_dir_all(&away);
+            } else {
+                let _ = fs::rename(&away, &folder);
+            }
+        }
+        18 => {
+            let _ = fs::remove_file(&file);
+            let _ = match random.below(3) {
+                0 => symlink("/etc/passwd", &file),
+                1 => fs::create_dir(&file),
+                _ => fs::write(&file, "[1]"),
+            };
+        }
+        19 => {
+            let away = root.with_extension("away");
+            let _ = fs::rename(root, &away);
+            if random.one_in(2) {
+                save(&folder, id, &text);
+                let _ = fs::remove_dir_all(&away);
+            } else {
+                let _ = fs::rename(&away, root);
+            }
+        }
+        20 | 21 => drop(history.save(&key, &text, &Expect::Anything)),
+        22 => drop(history.delete(&key)),
+        _ => drop(history.delete_all(&key.project)),
+    }
+}
+
+async fn sequence(seed: u64) {
+    let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().canonicalize().unwrap().join("projects");
+    if !random.one_in(4) {
+        fs::create_dir(&root).unwrap();
+    }
+    let lose = if random.one_in(3) {
+        2 + random.below(5)
+    } else {
+        0
+    };
+    for _ in 0..random.below(12) {
+        act(
+            &mut random,
+            &root,
+            &History::new(root.clone(), Options::default()),
+        );
+    }
+    let history = start(&root, lose);
+    history.ready(None).await.unwrap();
+    let filter = |project: Option<&str>, status: Option<&str>| Filter {
+        project: project.map(|id| ProjectId::parse(id).unwrap()),
+        statuses: status.map(|text| [crate::model::Status::from_text(text)].into()),
+    };
+    let mut clients = vec![
+        Client::new(&history, filter(None, None)),
+        Client::new(&history, filter(Some("a"), None)),
+        Client::new(&history, filter(None, Some("failed"))),
+    ];
+    for _ in 0..random.below(40) {
+        act(&mut random, &root, &history);
+        if random.one_in(5) {
+            let number = random.below(clients.len());
+            clients[number].follow(&history);
+        }
+        if random.one_in(20) && lose == 0 {
+            history.sync().await.unwrap();
+            assert_eq!(
+                scan_of(&history),
+                fresh_scan(&root),
+                "seed {seed}, after a sync"
+            );
+        }
+    }
+    if lose > 0 {
+        history.hint(Hint::Everything, Instant::now());
+    }
+    history.sync().await.unwrap();
+    let expected = fresh_scan(&root);
+    assert_eq!(scan_of(&history), expected, "seed {seed}");
+    for client in &mut clients {
+        client.follow(&history);
+        let page = history.page(&client.filter, &From::Offset(0), usize::MAX);
+        let held: Vec<Summary> = client.held.values().cloned().map(timeless).collect();
+        let mut listed: Vec<Summary> = page.executions.into_iter().map(timeless).collect();
+        listed.sort_by_key(|summary| format!("{}/{}", summary.project_id, summary.id));
+        assert_eq!(held, listed, "seed {seed}, {:?}", client.filter);
+    }
+    let fresh = History::new(root.clone(), Options::default());
+    fresh.begin(Moment::now());
+    while fresh.first_step() {}
+    assert_eq!(history.totals(None).0, fresh.totals(None).0, "seed {seed}");
+    history.end();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_happens_the_index_ends_as_a_fresh_scan_begins() {
+    let number = |name: &str| {
+        std::env::var(name)
+            .ok()
+            .and_then(|text| text.parse::<u64>().ok())
+    };
+    if let Some(seed) = number("RUNLOG_SEED") {
+        return sequence(seed).await;
+    }
+    for seed in 0..number("RUNLOG_SEQUENCES").unwrap_or(100) {
+        sequence(seed).await;
+    }
+}
