@@ -67,6 +67,7 @@ impl History {
         }
         let mut runs = Vec::new();
         for taken in &due {
+            tracing::debug!(mark = ?taken.mark, attempt = taken.attempt, "looking");
             match &taken.mark {
                 Mark::Run(key) => runs.push(Look {
                     key: key.clone(),

@@ -76,6 +76,33 @@ fn scan_of(history: &History) -> Scan {
     )
 }
 
+/// What one has and the other has not, to be read by a person.
+fn difference(have: &Scan, want: &Scan) -> String {
+    let runs = |scan: &Scan| -> Vec<String> {
+        scan.0
+            .iter()
+            .map(|(name, run)| format!("{name} {:?} {}", run.status, run.version))
+            .collect()
+    };
+    let mut lines = Vec::new();
+    for (sign, one, other) in [("has", have, want), ("lacks", want, have)] {
+        let others = runs(other);
+        lines.extend(
+            runs(one)
+                .into_iter()
+                .filter(|run| !others.contains(run))
+                .map(|run| format!("{sign} {run}")),
+        );
+        lines.extend(
+            one.1
+                .iter()
+                .filter(|found| !other.1.contains(found))
+                .map(|found| format!("{sign} {found:?}")),
+        );
+    }
+    lines.join("\n")
+}
+
 fn fresh_scan(root: &Path) -> Scan {
     let history = History::new(root.to_owned(), Options::default());
     history.begin(Moment::now());
@@ -251,6 +278,10 @@ fn act(random: &mut Random, root: &Path, history: &History) {
 }
 
 async fn sequence(seed: u64) {
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_env("RUNLOG_LOG"))
+        .with_writer(std::io::stderr)
+        .try_init();
     let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().canonicalize().unwrap().join("projects");
@@ -262,6 +293,9 @@ async fn sequence(seed: u64) {
     } else {
         0
     };
+    if std::env::var_os("RUNLOG_SEED").is_some() {
+        eprintln!("lose {lose}");
+    }
     for _ in 0..random.below(12) {
         act(
             &mut random,
@@ -295,12 +329,17 @@ async fn sequence(seed: u64) {
             );
         }
     }
+    tracing::debug!("the end");
     if lose > 0 {
         history.hint(Hint::Everything, Instant::now());
     }
     history.sync().await.unwrap();
-    let expected = fresh_scan(&root);
-    assert_eq!(scan_of(&history), expected, "seed {seed}");
+    let (have, want) = (scan_of(&history), fresh_scan(&root));
+    assert!(
+        have == want,
+        "seed {seed}, in the end:\n{}",
+        difference(&have, &want)
+    );
     for client in &mut clients {
         client.follow(&history);
         let page = history.page(&client.filter, &From::Offset(0), usize::MAX);

@@ -66,7 +66,8 @@ pub trait Watcher: Send + Sync {
     /// The same for one project; whether its watches are new.
     fn follow(&self, project: &ProjectId) -> bool;
 
-    /// Checks the watch of the root and of the folder above it; whether one is new.
+    /// Checks the watch of the root and of the folder above it; whether one is new. Look for the
+    /// root's projects after this, and follow them then.
     fn follow_root(&self) -> bool;
 
     /// How well it works.

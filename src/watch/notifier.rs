@@ -11,6 +11,8 @@
 //!   the same came back. So the folders at and below a name in an event are suspect, and their
 //!   watches are renewed whatever their inodes.
 //! - Lost events may have been such, so after an overflow every watch is renewed.
+//! - What is queued under a watch is lost when it is renewed, so whoever follows looks afterwards:
+//!   at the root and its projects after [`Watcher::follow_root`], into a project after its own.
 //! - notify's own reading must not raise events, so only the kinds that matter are asked for.
 //! - The callback runs on notify's thread, which also serves `watch`: it never calls back.
 
@@ -215,11 +217,6 @@ impl NotifyWatcher {
 
 impl Watcher for NotifyWatcher {
     fn follow_all(&self, projects: &[ProjectId]) -> Vec<ProjectId> {
-        if std::mem::take(&mut self.heard.lock().all_suspect) {
-            let held: Vec<PathBuf> = self.watches.lock().held.keys().cloned().collect();
-            self.heard.lock().suspect.extend(held);
-        }
-        self.follow_root();
         let of_root = self.of_root();
         let mut wanted = Vec::with_capacity(projects.len() * 2);
         for project in projects {
@@ -252,6 +249,10 @@ impl Watcher for NotifyWatcher {
     }
 
     fn follow_root(&self) -> bool {
+        if std::mem::take(&mut self.heard.lock().all_suspect) {
+            let held: Vec<PathBuf> = self.watches.lock().held.keys().cloned().collect();
+            self.heard.lock().suspect.extend(held);
+        }
         let wanted = self.of_root();
         let unwanted: Vec<PathBuf> = {
             let watches = self.watches.lock();
