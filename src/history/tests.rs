@@ -203,7 +203,7 @@ fn act(random: &mut Random, root: &Path, history: &History) {
         execution: ExecutionId::parse(id).unwrap(),
     };
     let what = random.below(24);
-    if std::env::var_os("RUNLOG_SEED").is_some() {
+    if std::env::var_os("RUNLOG_LOG").is_some() {
         eprintln!("{what}: {project}/{id}, {other}");
     }
     // what fails because something is not there is part of the game
@@ -293,7 +293,7 @@ async fn sequence(seed: u64) {
     } else {
         0
     };
-    if std::env::var_os("RUNLOG_SEED").is_some() {
+    if std::env::var_os("RUNLOG_LOG").is_some() {
         eprintln!("lose {lose}");
     }
     for _ in 0..random.below(12) {
@@ -322,10 +322,12 @@ async fn sequence(seed: u64) {
         }
         if random.one_in(20) && lose == 0 {
             history.sync().await.unwrap();
-            assert_eq!(
-                scan_of(&history),
-                fresh_scan(&root),
-                "seed {seed}, after a sync"
+            let (have, want) = (scan_of(&history), fresh_scan(&root));
+            assert!(
+                have == want,
+                "seed {seed}, after a sync:
+{}",
+                difference(&have, &want)
             );
         }
     }
