@@ -194,8 +194,10 @@ impl NotifyWatcher {
             let path = operation.as_path().to_owned();
             operations = refused.remaining;
             match (&operation, &refused.source.kind) {
-                // gone meanwhile, which is heard above it; unwatching what is not watched is done
-                (PathOp::Unwatch(_), _) | (_, ErrorKind::PathNotFound) => {
+                // notify had dropped it by itself
+                (PathOp::Unwatch(_), _) => {}
+                // gone meanwhile, which is heard above it
+                (_, ErrorKind::PathNotFound) => {
                     fresh.remove(&path);
                 }
                 (_, kind) => {
