@@ -54,7 +54,7 @@ fn main() -> Result<(), Failure> {
     daemon.client.call("executions/stats", &json!({}))?;
     row(
         "first index, to the first answer",
-        &mut vec![began.elapsed()],
+        &mut [began.elapsed()],
         floor,
     );
 
@@ -107,7 +107,7 @@ fn median(times: &mut [Duration]) -> Duration {
     times.get(times.len() / 2).copied().unwrap_or_default()
 }
 
-fn row(name: &str, times: &mut Vec<Duration>, floor: Duration) {
+fn row(name: &str, times: &mut [Duration], floor: Duration) {
     let middle = median(times);
     let late = times
         .get(times.len() * 99 / 100)

@@ -104,7 +104,7 @@ pub struct Root {
     pub path: String,
     /// Whether it is there.
     pub exists: bool,
-    /// Where one was looked for, if none was found.
+    /// Where one was looked for, if it is not there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tried: Option<Vec<String>>,
 }
@@ -113,10 +113,11 @@ impl Root {
     /// The root that `context` serves.
     #[must_use]
     pub fn of(context: &Context) -> Self {
+        let exists = context.history.root_exists();
         Self {
             path: context.history.root().display().to_string(),
-            exists: context.history.root_exists(),
-            tried: (!context.tried.is_empty()).then(|| context.tried.clone()),
+            exists,
+            tried: (!exists).then(|| context.tried.clone()),
         }
     }
 }

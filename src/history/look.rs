@@ -16,7 +16,7 @@ use rayon::prelude::*;
 use super::{History, Moment, RACY_FOR};
 use crate::index::{ProblemKind, Report, Seen};
 use crate::model::{ExecutionId, Facts, Finding, ProjectId, RunKey, Stamp};
-use crate::store::{Problem, ProblemKind as FolderProblemKind, ReadError};
+use crate::store::{Folder, Problem, ProblemKind as FolderProblemKind, ReadError};
 use crate::watch::{Mark, Taken};
 
 /// How long a file may be missing or unreadable before that is believed.
@@ -274,9 +274,17 @@ impl History {
             let (guard, mine, others) = self.locks.lock_free(rest, |look| &look.key);
             rest = others;
             let sights: Vec<Sight> = if mine.len() < MANY {
-                mine.iter().map(|look| self.see(&look.key)).collect()
+                mine.iter().map(|look| self.see(&look.key, None)).collect()
             } else {
-                mine.par_iter().map(|look| self.see(&look.key)).collect()
+                let mut folders: HashMap<&ProjectId, Option<Folder>> = HashMap::new();
+                for look in &mine {
+                    let open = || self.store.folder(&look.key.project).ok().flatten();
+                    folders.entry(&look.key.project).or_insert_with(open);
+                }
+                let folder = |key: &RunKey| folders.get(&key.project).and_then(Option::as_ref);
+                mine.par_iter()
+                    .map(|look| self.see(&look.key, folder(&look.key)))
+                    .collect()
             };
             let (changes, problems) = self.judge(mine, sights, now);
             let tick = {
@@ -292,18 +300,34 @@ impl History {
         }
     }
 
-    fn see(&self, key: &RunKey) -> Sight {
-        self.reads.fetch_add(1, Ordering::Relaxed);
-        let stamp = self.store.stamp(key).ok().flatten();
-        match self.store.scan(key) {
-            Ok(Some(scanned)) => Sight::Seen(Box::new(Seen {
-                stamp: scanned.stamp,
-                version: scanned.version,
-                facts: scanned.facts,
-                racy: scanned.racy,
-            })),
-            Ok(None) => Sight::Missing,
-            Err(error) => Sight::Bad(kind_of(&error), stamp),
+    /// Reads a run's file, from its folder if that is open already.
+    fn see(&self, key: &RunKey, folder: Option<&Folder>) -> Sight {
+        let scan = || {
+            self.reads.fetch_add(1, Ordering::Relaxed);
+            match folder {
+                Some(folder) => folder.scan(&key.execution),
+                None => self.store.scan(key),
+            }
+        };
+        let mut stamp = None;
+        loop {
+            match scan() {
+                Ok(Some(scanned)) => {
+                    return Sight::Seen(Box::new(Seen {
+                        stamp: scanned.stamp,
+                        version: scanned.version,
+                        facts: scanned.facts,
+                        racy: scanned.racy,
+                    }));
+                }
+                Ok(None) => return Sight::Missing,
+                // what is remembered of a file that cannot be read must not be newer than the
+                // reading: it is read again after its stamp was taken
+                Err(_) if stamp.is_none() => {
+                    stamp = Some(self.store.stamp(key).ok().flatten());
+                }
+                Err(error) => return Sight::Bad(kind_of(&error), stamp.flatten()),
+            }
         }
     }
 

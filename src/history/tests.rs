@@ -116,7 +116,6 @@ struct Client {
     filter: Filter,
     cursor: Cursor,
     held: BTreeMap<String, Summary>,
-    told: BTreeMap<String, Version>,
 }
 
 impl Client {
@@ -125,7 +124,6 @@ impl Client {
             filter,
             cursor: Cursor::after(0),
             held: BTreeMap::new(),
-            told: BTreeMap::new(),
         };
         client.list(history);
         client
@@ -134,7 +132,6 @@ impl Client {
     fn list(&mut self, history: &History) {
         let page = history.page(&self.filter, &From::Offset(0), usize::MAX);
         self.cursor = Cursor::after(page.clock.tick);
-        self.told.clear();
         self.held = page
             .executions
             .into_iter()
@@ -152,18 +149,11 @@ impl Client {
                 match change.what {
                     Changed::Saved { summary, .. } => {
                         let name = format!("{}/{}", summary.project_id, summary.id);
-                        let live = matches!(summary.status.as_deref(), Some("queued" | "running"));
-                        let before = self.told.insert(name.clone(), summary.version);
-                        assert!(
-                            live || before != Some(summary.version),
-                            "{name} was told twice"
-                        );
                         self.held.insert(name, *summary);
                     }
                     Changed::Deleted(key) | Changed::Left(key) => {
                         let name = format!("{}/{}", key.project, key.execution);
                         self.held.remove(&name);
-                        self.told.remove(&name);
                     }
                 }
             }

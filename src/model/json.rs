@@ -127,8 +127,9 @@ impl Input for Slice<'_> {
     }
 }
 
-/// How many bytes of a stream are held.
+/// How many bytes of a stream are held; at first fewer, because most records are small.
 const WINDOW: usize = 64 * 1024;
+const FIRST_WINDOW: usize = 16 * 1024;
 
 /// Text that is read as it is walked over.
 #[derive(Debug)]
@@ -172,7 +173,12 @@ impl<R: Read> Input for Stream<R> {
         if self.at < self.whole {
             return Ok(true);
         }
-        self.buffer.resize(WINDOW, 0);
+        let window = if self.buffer.is_empty() {
+            FIRST_WINDOW
+        } else {
+            WINDOW
+        };
+        self.buffer.resize(window, 0);
         // the beginning of a character that was cut
         self.buffer.copy_within(self.whole..self.filled, 0);
         self.passed += self.whole as u64;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 use tokio::time::Instant;
 
 /// Notifications wait with their makers while so many bytes of them are unsent.
@@ -118,9 +119,9 @@ impl Outbox {
         self.state.lock().answer_bytes
     }
 
-    /// Returns when something was sent.
-    pub async fn drained(&self) {
-        self.drained.notified().await;
+    /// Returns when something was sent after this call, whether it was polled by then or not.
+    pub fn drained(&self) -> Notified<'_> {
+        self.drained.notified()
     }
 
     /// Says that nothing more will be put in.
