@@ -124,3 +124,305 @@ async fn write_some<W: AsyncWrite + Unpin>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use futures_util::FutureExt;
+    use serde_json::{Value, json};
+    use tokio::io::{
+        AsyncBufReadExt, AsyncReadExt, BufReader, DuplexStream, ReadHalf, WriteHalf, duplex, split,
+    };
+    use tokio::sync::watch;
+    use tokio::task::JoinHandle;
+
+    use super::*;
+    use crate::api::table::methods;
+    use crate::api::{Context, UNSENT_LIMIT_BYTES, samples};
+    use crate::history::{History, Moment, Options};
+    use crate::model::{ExecutionId, ProjectId, RunKey};
+    use crate::store::Expect;
+
+    /// A session in memory over the sample projects, and its client.
+    struct Client {
+        reader: BufReader<ReadHalf<DuplexStream>>,
+        writer: Option<WriteHalf<DuplexStream>>,
+        served: JoinHandle<End>,
+        ending: watch::Sender<bool>,
+        root: tempfile::TempDir,
+        history: Arc<History>,
+    }
+
+    impl Client {
+        /// `pipe_bytes` are on the way at most.
+        fn connect(pipe_bytes: usize) -> Self {
+            let root = tempfile::tempdir().unwrap();
+            samples::lay_out(root.path()).unwrap();
+            let history = Arc::new(History::new(root.path().to_owned(), Options::default()));
+            history.begin(Moment::now());
+            while history.first_step() {}
+            while history.pass(Moment::now()) {}
+            let context = Arc::new(Context {
+                history: Arc::clone(&history),
+                started: std::time::Instant::now(),
+                tried: Vec::new(),
+                sessions: AtomicUsize::new(0),
+            });
+            let (ending, receiver) = watch::channel(false);
+            let shared = Shared {
+                methods: methods(Arc::clone(&context)).unwrap(),
+                context,
+                ending: receiver,
+                process_ended: |_| std::future::ready(false).boxed(),
+            };
+            let (ours, theirs) = duplex(pipe_bytes);
+            let (reader, writer) = split(theirs);
+            let served = tokio::spawn(serve(reader, writer, shared, Kind::Socket));
+            let (reader, writer) = split(ours);
+            Self {
+                reader: BufReader::new(reader),
+                writer: Some(writer),
+                served,
+                ending,
+                root,
+                history,
+            }
+        }
+
+        async fn send(&mut self, text: &str) {
+            let writer = self.writer.as_mut().unwrap();
+            writer
+                .write_all(format!("{text}\n").as_bytes())
+                .await
+                .unwrap();
+        }
+
+        async fn request(&mut self, id: u64, method: &str, params: Value) {
+            let request = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
+            self.send(&request.to_string()).await;
+        }
+
+        async fn receive(&mut self) -> Option<Value> {
+            let mut line = String::new();
+            let read = self.reader.read_line(&mut line).await.unwrap();
+            (read > 0).then(|| serde_json::from_str(&line).unwrap())
+        }
+    }
+
+    fn run(id: &str, note: u64) -> Value {
+        json!({ "projectId": "website", "execution": { "id": id, "note": note } })
+    }
+
+    #[tokio::test]
+    async fn saves_of_one_run_keep_their_order_and_reads_see_them() {
+        let mut client = Client::connect(1 << 20);
+        for id in 0..50 {
+            client.request(id, "executions/save", run("same", id)).await;
+        }
+        let key = json!({ "projectId": "website", "executionId": "same" });
+        client.request(50, "executions/get", key.clone()).await;
+        client.request(51, "executions/delete", key.clone()).await;
+        client.request(52, "executions/get", key).await;
+        let mut answers = Vec::new();
+        for _ in 0..53 {
+            answers.push(client.receive().await.unwrap());
+        }
+        let of = |id: u64| answers.iter().find(|answer| answer["id"] == id).unwrap();
+        assert_eq!(of(50)["result"]["execution"]["note"], 49);
+        assert_eq!(of(51)["result"]["deleted"], true);
+        assert_eq!(of(52)["error"]["code"], 404);
+        let created: Vec<u64> = answers
+            .iter()
+            .filter(|answer| answer["result"]["created"] == true)
+            .filter_map(|answer| answer["id"].as_u64())
+            .collect();
+        assert_eq!(created, [0]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_for_thirty_seconds_is_cut_off() {
+        let mut client = Client::connect(1 << 10);
+        client.request(1, "rpc.discover", json!({})).await;
+        // time only moves when nothing else can happen
+        let began = Instant::now();
+        assert_eq!((&mut client.served).await.unwrap(), End::Closed);
+        let waited = began.elapsed();
+        assert!(waited >= PATIENCE && waited < PATIENCE * 2, "{waited:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_only_owes_notifications_is_waited_for() {
+        let mut client = Client::connect(1 << 10);
+        client.request(1, "executions/subscribe", json!({})).await;
+        assert_eq!(client.receive().await.unwrap()["id"], 1);
+        assert_eq!(
+            client.receive().await.unwrap()["params"]["result"]["kind"],
+            "current"
+        );
+        // more than the pipe holds, and nobody reads them
+        for number in 0..20 {
+            let id = format!("run-{number}");
+            let key = RunKey {
+                project: ProjectId::parse("website").unwrap(),
+                execution: ExecutionId::parse(&id).unwrap(),
+            };
+            let text = format!(r#"{{"id":"{id}"}}"#);
+            client.history.save(&key, &text, &Expect::Anything).unwrap();
+        }
+        tokio::time::sleep(PATIENCE * 3).await;
+        assert!(!client.served.is_finished());
+        client.request(99, "ping", json!({})).await;
+        while client.receive().await.unwrap()["id"] != 99 {}
+    }
+
+    #[tokio::test]
+    async fn requests_wait_while_too_much_is_unsent_and_all_are_answered() {
+        let mut client = Client::connect(1 << 16);
+        let big = "x".repeat(6 << 20);
+        let execution = json!({ "id": "big", "output": big });
+        let save = json!({ "projectId": "website", "execution": execution });
+        client.request(0, "executions/save", save).await;
+        assert_eq!(client.receive().await.unwrap()["id"], 0);
+        let key = json!({ "projectId": "website", "executionId": "big" });
+        for id in 1..=20 {
+            client.request(id, "executions/get", key.clone()).await;
+        }
+        // more than may be unsent: the later ones start as the earlier ones are taken
+        const { assert!(UNSENT_LIMIT_BYTES < 20 * (6 << 20)) };
+        let mut seen = std::collections::BTreeSet::new();
+        while seen.len() < 20 {
+            let answer = client.receive().await.unwrap();
+            assert_eq!(
+                answer["result"]["execution"]["output"]
+                    .as_str()
+                    .unwrap()
+                    .len(),
+                6 << 20
+            );
+            assert!(seen.insert(answer["id"].as_u64().unwrap()));
+        }
+    }
+
+    #[tokio::test]
+    async fn the_end_of_input_and_of_the_daemon_let_everything_be_answered() {
+        for signal in [false, true] {
+            let mut client = Client::connect(1 << 20);
+            for id in 0..30 {
+                client
+                    .request(id, "executions/save", run(&format!("run-{id}"), id))
+                    .await;
+            }
+            if signal {
+                // the last of them has arrived when a later one is answered
+                client.request(30, "ping", json!({})).await;
+                let mut early = vec![client.receive().await.unwrap()];
+                while early.last().unwrap()["id"] != 30 {
+                    early.push(client.receive().await.unwrap());
+                }
+                client.ending.send_replace(true);
+                let mut count = early.len();
+                while client.receive().await.is_some() {
+                    count += 1;
+                }
+                assert_eq!(count, 31);
+            } else {
+                client.writer.take().unwrap().shutdown().await.unwrap();
+                let mut rest = String::new();
+                client.reader.read_to_string(&mut rest).await.unwrap();
+                assert_eq!(rest.lines().count(), 30);
+            }
+            assert_eq!((&mut client.served).await.unwrap(), End::Closed);
+            let saved = client.root.path().join("website/executions/run-29.json");
+            assert!(saved.exists());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_waiting_request_can_be_cancelled_and_a_started_change_cannot() {
+        let mut client = Client::connect(1 << 20);
+        client.request(1, "executions/save", run("a", 1)).await;
+        client.request(2, "executions/save", run("a", 2)).await;
+        client.request(3, "executions/list", json!({})).await;
+        for id in 1..=3 {
+            client
+                .send(&format!(
+                    r#"{{"jsonrpc":"2.0","method":"$/cancelRequest","params":{{"id":{id}}}}}"#
+                ))
+                .await;
+        }
+        let mut answers = std::collections::BTreeMap::new();
+        for _ in 0..3 {
+            let answer = client.receive().await.unwrap();
+            answers.insert(answer["id"].as_u64().unwrap(), answer);
+        }
+        // the first had begun; the others waited for it, unless it was very quick
+        assert_eq!(answers[&1]["result"]["created"], true);
+        for id in [2, 3] {
+            let code = &answers[&id]["error"]["code"];
+            assert!(code.is_null() || *code == -32800, "{}", answers[&id]);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_batch_is_answered_once_and_its_subscription_after_it() {
+        let mut client = Client::connect(1 << 20);
+        client
+            .send(
+                r#"[{"jsonrpc":"2.0","id":"s","method":"executions/subscribe"},
+                {"jsonrpc":"2.0","method":"initialized"},7,
+                {"jsonrpc":"2.0","id":2,"method":"ping"}]"#
+                    .replace('\n', "")
+                    .as_str(),
+            )
+            .await;
+        let batch = client.receive().await.unwrap();
+        let ids: Vec<&Value> = batch
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|answer| &answer["id"])
+            .collect();
+        assert_eq!(ids, [&json!("s"), &Value::Null, &json!(2)]);
+        let subscription = &batch[0]["result"];
+        let current = client.receive().await.unwrap();
+        assert_eq!(current["params"]["subscription"], *subscription);
+        assert_eq!(current["params"]["result"]["kind"], "current");
+        client
+            .request(3, "executions/unsubscribe", json!([subscription]))
+            .await;
+        assert_eq!(
+            client.receive().await.unwrap(),
+            json!({"jsonrpc":"2.0","id":3,"result":true})
+        );
+        client.request(4, "executions/save", run("quiet", 1)).await;
+        assert_eq!(client.receive().await.unwrap()["id"], 4);
+        // a batch of notifications has no answer
+        client
+            .send(r#"[{"jsonrpc":"2.0","method":"initialized"}]"#)
+            .await;
+        client.request(5, "ping", json!({})).await;
+        assert_eq!(client.receive().await.unwrap()["id"], 5);
+    }
+
+    #[tokio::test]
+    async fn progress_is_told_to_whoever_gave_a_token() {
+        let mut client = Client::connect(1 << 20);
+        client
+            .request(
+                1,
+                "executions/list",
+                json!({ "workDoneToken": "t", "limit": 1 }),
+            )
+            .await;
+        let begin = client.receive().await.unwrap();
+        assert_eq!(begin["method"], "$/progress");
+        assert_eq!(begin["params"]["token"], "t");
+        assert_eq!(begin["params"]["value"]["kind"], "begin");
+        assert_eq!(
+            client.receive().await.unwrap()["params"]["value"]["kind"],
+            "end"
+        );
+        assert_eq!(client.receive().await.unwrap()["id"], 1);
+    }
+}
