@@ -110,6 +110,8 @@ pub(super) fn new_record() -> Value {
 }
 
 pub(super) fn new_summary() -> Value {
+    // an example's params are sent with their names sorted, and are stored in that order
+    let stored = serde_json::to_string_pretty(&new_record()).unwrap_or_default();
     json!({
         "id": NEW_ID,
         "projectId": "website",
@@ -121,10 +123,10 @@ pub(super) fn new_summary() -> Value {
         "costUSD": 0.0079,
         "label": "Check the links of the release notes",
         "updatedAt": "2025-10-15T07:06:52.500Z",
-        "sizeBytes": NEW.trim_end().len(),
+        "sizeBytes": stored.len(),
         "stepCount": 1,
         "retryCount": 0,
-        "version": version(NEW)
+        "version": version(&stored)
     })
 }
 

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::api::lifecycle::{Nothing, Root};
 use crate::api::table::{Effect, Example, Method};
 use crate::api::{Clock, Context, Error, ErrorKind, samples};
-use crate::history::Progress;
+use crate::history::{Indexing, Progress};
 
 /// How the daemon is.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -95,7 +95,7 @@ impl Method for Status {
             root: Root::of(&context),
             projects,
             executions,
-            indexing: *history.progress().borrow(),
+            indexing: indexing(*history.progress().borrow(), executions),
             watcher: watching(&context),
             sessions: context.sessions.load(Ordering::Relaxed),
             problems,
@@ -114,6 +114,18 @@ impl Method for Status {
             params: json!({}),
             result: samples::status(),
         }]
+    }
+}
+
+/// Once it is ready, all that is listed has been looked at.
+fn indexing(progress: Progress, executions: usize) -> Progress {
+    match progress.state {
+        Indexing::Ready => Progress {
+            done: executions,
+            total: executions,
+            ..progress
+        },
+        _ => progress,
     }
 }
 
