@@ -4,6 +4,7 @@
 //! message is left unread, so that no answer comes twice unseen.
 
 #![allow(dead_code)] // each test file uses a part of it
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a failed step is a failed test
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};

@@ -1,0 +1,221 @@
+//! Whatever is done to the files by other programs: list, statistics and subscribers agree with
+//! them, without a restart (issue: watching; house rule: events are hints, files are truth).
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a failed step is a failed test
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::Command;
+
+use serde_json::{Value, json};
+use support::{Client, Daemon, Root, record};
+
+/// A daemon, a client that asks and one that follows.
+struct Watched {
+    root: Root,
+    _daemon: Daemon,
+    client: Client,
+    follower: Client,
+    held: BTreeMap<String, Value>,
+}
+
+fn name(project: &Value, id: &Value) -> String {
+    format!("{}/{}", project.as_str().unwrap(), id.as_str().unwrap())
+}
+
+impl Watched {
+    fn start(root: Root) -> Self {
+        let daemon = Daemon::socket(&root);
+        let mut client = daemon.connect();
+        let mut follower = daemon.connect();
+        let list = client.call("executions/list", &json!({ "limit": 1000, "sync": true }));
+        let runs = list["executions"].as_array().unwrap().iter();
+        let held = runs.map(|run| (name(&run["projectId"], &run["id"]), run["version"].clone()));
+        let held = held.collect();
+        follower.call("executions/subscribe", &json!({ "since": list["clock"] }));
+        assert_eq!(follower.change()["kind"], "current");
+        Self {
+            root,
+            _daemon: daemon,
+            client,
+            follower,
+            held,
+        }
+    }
+
+    /// Compares everything that is told with what is on disk.
+    fn agrees(&mut self, after: &str) {
+        let mut files = BTreeMap::new();
+        for project in fs::read_dir(self.root.path())
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            for file in fs::read_dir(project.path().join("executions"))
+                .into_iter()
+                .flatten()
+                .flatten()
+            {
+                let id = file.file_name().into_string().unwrap();
+                if let Some(id) = id.strip_suffix(".json") {
+                    let project = project.file_name().into_string().unwrap();
+                    files.insert(format!("{project}/{id}"), fs::read(file.path()).unwrap());
+                }
+            }
+        }
+        let list = self
+            .client
+            .call("executions/list", &json!({ "limit": 1000, "sync": true }));
+        let listed: BTreeMap<String, Value> = list["executions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|run| (name(&run["projectId"], &run["id"]), run["version"].clone()))
+            .collect();
+        let expected: BTreeMap<String, Value> = files
+            .iter()
+            .map(|(name, bytes)| {
+                (
+                    name.clone(),
+                    runlog::store::version_of(bytes).to_string().into(),
+                )
+            })
+            .collect();
+        assert_eq!(listed, expected, "after {after}");
+        let stats = self.client.call("executions/stats", &json!({}));
+        assert_eq!(stats["totalExecutions"], files.len(), "after {after}");
+        assert_eq!(
+            stats["totalCostUSD"].as_f64().unwrap(),
+            files.len() as f64 / 1000.0
+        );
+        while self.held != listed {
+            let change = self.follower.change();
+            match change["kind"].as_str().unwrap() {
+                "saved" => {
+                    let run = &change["summary"];
+                    self.held
+                        .insert(name(&run["projectId"], &run["id"]), run["version"].clone());
+                }
+                "deleted" => {
+                    self.held
+                        .remove(&name(&change["projectId"], &change["executionId"]));
+                }
+                other => panic!("{other} after {after}"),
+            }
+        }
+    }
+
+    fn save(&self, project: &str, id: &str, status: &str) {
+        self.root.engine(project, id, &record(project, id, status));
+    }
+}
+
+#[test]
+fn one_file_at_a_time() {
+    let mut it = Watched::start(Root::empty());
+    it.save("p", "a", "running");
+    it.agrees("the engine's first rename");
+    it.save("p", "a", "completed");
+    it.agrees("the engine's second rename");
+    let file = it.root.file("p", "a");
+    fs::write(&file, record("p", "a", "failed").to_string()).unwrap();
+    it.agrees("a plain write in place");
+    fs::rename(&file, file.with_extension("json~")).unwrap();
+    fs::write(&file, record("p", "a", "paused").to_string()).unwrap();
+    it.agrees("an editor's backup and write");
+    fs::remove_file(&file).unwrap();
+    it.agrees("rm");
+}
+
+#[test]
+fn whole_folders() {
+    let mut it = Watched::start(Root::samples());
+    it.client
+        .call("executions/deleteAll", &json!({ "projectId": "website" }));
+    it.client
+        .call("executions/deleteAll", &json!({ "projectId": "docs" }));
+    it.agrees("deleteAll");
+    for number in 0..50 {
+        it.save("new", &format!("run-{number}"), "completed");
+    }
+    it.agrees("a project folder created and filled at once");
+    let root = it.root.path();
+    fs::rename(root.join("new"), root.join("old")).unwrap();
+    it.agrees("a project renamed");
+    it.save("new", "run-1", "failed");
+    it.save("old", "run-1", "failed");
+    it.agrees("saves into both names");
+    let aside = it.root.beside("aside");
+    fs::rename(root.join("old"), &aside).unwrap();
+    it.agrees("a project taken away");
+    fs::rename(&aside, root.join("old")).unwrap();
+    it.agrees("a project restored");
+    fs::remove_dir_all(root.join("old")).unwrap();
+    it.agrees("rm -r of a project");
+    fs::remove_dir_all(&root).unwrap();
+    it.agrees("the root removed");
+    it.save("again", "run-1", "completed");
+    it.agrees("the root made again");
+    it.save("again", "run-2", "completed");
+    it.agrees("another save there");
+}
+
+#[test]
+fn other_programs() {
+    let mut it = Watched::start(Root::empty());
+    let root = it.root.path();
+    let run = |program: &str, arguments: &[&str]| {
+        let done = Command::new(program)
+            .args(arguments)
+            .current_dir(&root)
+            .output();
+        let done = done.unwrap_or_else(|_| panic!("{program} is needed"));
+        assert!(
+            done.status.success(),
+            "{program}: {}",
+            String::from_utf8_lossy(&done.stderr)
+        );
+    };
+    let git = |arguments: &[&str]| {
+        let identity = ["-c", "user.name=t", "-c", "user.email=t@localhost"];
+        run("git", &[&identity[..], arguments].concat());
+    };
+    git(&["init", "-q", "-b", "main"]);
+    for number in 0..300 {
+        it.save("p", &format!("run-{number}"), "completed");
+    }
+    git(&["add", "."]);
+    git(&["commit", "-qm", "one"]);
+    it.agrees("git commit");
+    git(&["checkout", "-qb", "other"]);
+    for number in 100..400 {
+        it.save("p", &format!("run-{number}"), "failed");
+    }
+    fs::remove_dir_all(root.join("p/executions")).unwrap();
+    for number in 350..400 {
+        it.save("q", &format!("run-{number}"), "failed");
+    }
+    git(&["add", "-A"]);
+    git(&["commit", "-qm", "two"]);
+    it.agrees("a commit that moves everything");
+    git(&["checkout", "-q", "main"]);
+    it.agrees("git checkout of hundreds of files");
+    git(&["checkout", "-q", "other"]);
+    it.agrees("git checkout back");
+
+    let copy = it.root.beside("copy");
+    fs::create_dir_all(copy.join("r/executions")).unwrap();
+    for number in 0..40 {
+        let id = format!("run-{number}");
+        let text = record("r", &id, "completed").to_string();
+        fs::write(copy.join(format!("r/executions/{id}.json")), text).unwrap();
+    }
+    let (from, to) = (
+        format!("{}/", copy.display()),
+        format!("{}/", root.display()),
+    );
+    run("rsync", &["-a", "--exclude=.git", "--delete", &from, &to]);
+    it.agrees("rsync -a --delete");
+}

@@ -1,0 +1,214 @@
+//! Too much of everything: what a client can do wrong costs bounded memory and harms nobody else
+//! (section 2 of the protocol; house rule: every queue is bounded in bytes).
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+
+use serde_json::{Value, json};
+use support::{Daemon, Root, record};
+
+const MIB: u64 = 1024 * 1024;
+
+#[test]
+fn ten_thousand_requests_sent_before_reading_are_answered_or_refused_once() {
+    let root = Root::empty();
+    for number in 0..200 {
+        root.engine(
+            "p",
+            &format!("run-{number}"),
+            &record("p", &format!("run-{number}"), "failed"),
+        );
+    }
+    let daemon = Daemon::socket(&root);
+    daemon
+        .connect()
+        .call("executions/list", &json!({ "sync": true }));
+    let before = daemon.resident_bytes();
+    for params in [
+        r#""method":"executions/list","params":{"limit":200}"#,
+        r#""method":"ping""#,
+    ] {
+        let stream = UnixStream::connect(daemon.socket.as_ref().unwrap()).unwrap();
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        let mut writer = stream;
+        for id in 0..10_000 {
+            writeln!(writer, r#"{{"jsonrpc":"2.0","id":{id},{params}}}"#).unwrap();
+        }
+        let mut answers = BTreeMap::new();
+        let mut line = String::new();
+        for _ in 0..10_000 {
+            line.clear();
+            reader.read_line(&mut line).unwrap();
+            let answer: Value = serde_json::from_str(&line).unwrap();
+            let code = answer["error"]["code"].as_i64();
+            assert!(matches!(code, None | Some(429)), "{answer}");
+            assert!(
+                answers
+                    .insert(answer["id"].as_u64().unwrap(), code)
+                    .is_none()
+            );
+        }
+        assert!(answers.values().any(Option::is_none));
+    }
+    assert!(daemon.peak_bytes() - before < 64 * MIB);
+}
+
+#[test]
+fn a_subscriber_that_never_reads_costs_nothing_that_grows() {
+    let root = Root::samples();
+    let daemon = Daemon::socket(&root);
+    let mut deaf = daemon.connect();
+    deaf.careless();
+    // its own pipes are full soon, because the test reads nothing below the library's buffers
+    let stream = UnixStream::connect(daemon.socket.as_ref().unwrap()).unwrap();
+    let mut subscriber = stream.try_clone().unwrap();
+    writeln!(
+        subscriber,
+        r#"{{"jsonrpc":"2.0","id":1,"method":"executions/subscribe"}}"#
+    )
+    .unwrap();
+    let mut client = daemon.connect();
+    client.call("executions/list", &json!({ "sync": true }));
+    let before = daemon.resident_bytes();
+    for number in 0..10_000 {
+        let id = format!("run-{}", number % 100);
+        let mut run = record("p", &id, "completed");
+        run["note"] = number.into();
+        root.engine("p", &id, &run);
+    }
+    client.call("executions/list", &json!({ "sync": true }));
+    let grown = daemon.resident_bytes().saturating_sub(before);
+    assert!(grown < 32 * MIB, "{grown}");
+    // when it reads at last, it ends with what is true
+    let mut reader = BufReader::new(stream);
+    let mut held: BTreeMap<String, Value> = BTreeMap::new();
+    let mut line = String::new();
+    loop {
+        line.clear();
+        reader.read_line(&mut line).unwrap();
+        let message: Value = serde_json::from_str(&line).unwrap();
+        let change = &message["params"]["result"];
+        if change["kind"] == "saved" {
+            held.insert(
+                change["summary"]["id"].to_string(),
+                change["summary"]["version"].clone(),
+            );
+        }
+        if held.len() == 100 && change["clock"] == client.call("server/status", &json!({}))["clock"]
+        {
+            break;
+        }
+    }
+    let list = client.call(
+        "executions/list",
+        &json!({ "projectId": "p", "limit": 1000 }),
+    );
+    for run in list["executions"].as_array().unwrap() {
+        assert_eq!(held[&run["id"].to_string()], run["version"]);
+    }
+}
+
+#[test]
+fn a_record_of_300_mb_is_listed_in_bounded_memory_and_refused_whole() {
+    let root = Root::empty();
+    let daemon = Daemon::socket(&root);
+    let mut client = daemon.connect();
+    client.call("executions/list", &json!({ "sync": true }));
+    let before = daemon.peak_bytes();
+    std::fs::create_dir_all(root.path().join("p/executions")).unwrap();
+    let temporary = root.path().join("p/executions/big.json.tmp");
+    let mut file = File::create(&temporary).unwrap();
+    write!(file, r#"{{"id":"big","status":"failed","output":""#).unwrap();
+    let chunk = "x".repeat(1 << 20);
+    for _ in 0..300 {
+        file.write_all(chunk.as_bytes()).unwrap();
+    }
+    write!(file, r#"","costUSD":0.25}}"#).unwrap();
+    drop(file);
+    std::fs::rename(temporary, root.file("p", "big")).unwrap();
+    let id = client.request("executions/list", &json!({ "sync": true }));
+    // somebody else is served meanwhile
+    daemon.connect().call("ping", &json!({}));
+    let list = client.answer(id)["result"].clone();
+    assert_eq!(list["executions"][0]["costUSD"], 0.25);
+    assert!(list["executions"][0]["sizeBytes"].as_u64().unwrap() > 300 * MIB);
+    assert!(daemon.peak_bytes() - before < 64 * MIB);
+    let error = client.refused(
+        "executions/get",
+        &json!({ "projectId": "p", "executionId": "big" }),
+    );
+    assert_eq!(error["code"], 413);
+    assert_eq!(error["data"]["limitBytes"], 63 * MIB);
+    assert_eq!(
+        error["data"]["sizeBytes"],
+        list["executions"][0]["sizeBytes"]
+    );
+    assert!(daemon.peak_bytes() - before < 64 * MIB);
+}
+
+#[test]
+fn a_record_just_below_the_limit_goes_in_and_out() {
+    let root = Root::empty();
+    let daemon = Daemon::socket(&root);
+    let mut client = daemon.connect();
+    let execution = json!({ "id": "large", "output": "y".repeat(62 << 20) });
+    let saved = client.call(
+        "executions/save",
+        &json!({ "projectId": "p", "execution": execution }),
+    );
+    assert_eq!(saved["created"], true);
+    let whole = client.call(
+        "executions/get",
+        &json!({ "projectId": "p", "executionId": "large" }),
+    );
+    assert_eq!(
+        whole["execution"]["output"].as_str().unwrap().len(),
+        62 << 20
+    );
+}
+
+#[test]
+fn an_announcement_of_a_terabyte_allocates_nothing_and_the_connection_lives() {
+    let root = Root::empty();
+    let daemon = Daemon::socket(&root);
+    let before = daemon.peak_bytes();
+    let mut stream = UnixStream::connect(daemon.socket.as_ref().unwrap()).unwrap();
+    stream
+        .write_all(b"Content-Length: 1099511627776\r\n\r\n{")
+        .unwrap();
+    let mut answer = vec![0; 200];
+    let count = stream.read(&mut answer).unwrap();
+    let text = String::from_utf8_lossy(&answer[..count]).into_owned();
+    assert!(
+        text.starts_with("Content-Length: ") && text.contains(r#""code":413"#),
+        "{text}"
+    );
+    assert!(daemon.peak_bytes() - before < 8 * MIB);
+
+    // one that is over the limit and comes whole is skipped, and the next is answered
+    let mut stream = UnixStream::connect(daemon.socket.as_ref().unwrap()).unwrap();
+    let size = 65 << 20;
+    stream
+        .write_all(format!("Content-Length: {size}\r\n\r\n").as_bytes())
+        .unwrap();
+    let chunk = vec![b' '; 1 << 20];
+    for _ in 0..65 {
+        stream.write_all(&chunk).unwrap();
+    }
+    let ping = r#"{"jsonrpc":"2.0","id":7,"method":"ping"}"#;
+    stream
+        .write_all(format!("Content-Length: {}\r\n\r\n{ping}", ping.len()).as_bytes())
+        .unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut all = String::new();
+    stream.read_to_string(&mut all).unwrap();
+    assert!(
+        all.contains(r#""id":null,"error""#) && all.contains(r#""id":7,"result":{}"#),
+        "{all}"
+    );
+    assert!(daemon.peak_bytes() - before < 16 * MIB);
+}
