@@ -1,20 +1,13 @@
 //! Clients that others wrote, on Node: vscode-jsonrpc over stdio and the socket, the validator of
 //! the OpenRPC specification, CloutAgent's own expectations, and Node's JSON both ways.
-//!
-//! Installs the packages with npm; a machine without node and npm fails.
 
-use std::path::Path;
+mod support;
+
 use std::process::Command;
 
 #[test]
 fn clients_on_node_work_unmodified() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/node");
-    let installed = Command::new("npm")
-        .args(["ci", "--no-audit", "--no-fund", "--loglevel=error"])
-        .current_dir(&folder)
-        .status()
-        .expect("npm is needed (Debian: nodejs, npm)");
-    assert!(installed.success(), "npm ci failed");
+    let folder = support::tools::node_tests();
     let tested = Command::new("node")
         .args(["--test", "--test-reporter=spec"])
         .current_dir(&folder)

@@ -167,14 +167,17 @@ fn follow(show: &mut Show, daemon: &mut Daemon, root: &Path, clock: &Value) -> i
 
 fn next(show: &mut Show, root: Option<&Path>) -> io::Result<()> {
     let own = root.map_or("DIR".to_owned(), |root| root.display().to_string());
+    // as the reader called it, so that each line can be typed as it stands
+    let called = std::env::args_os().next().unwrap_or_default();
+    let called = called.to_string_lossy();
     show.say("Next:")?;
     for command in [
-        format!("runlog serve --socket --projects {own}"),
-        "runlog reference".to_owned(),
         match root {
-            Some(_) => format!("runlog socket --projects {own}"),
-            None => "runlog demo --projects DIR".to_owned(),
+            Some(_) => format!("{called} socket --projects {own}"),
+            None => format!("{called} demo --projects DIR"),
         },
+        format!("{called} serve --socket --projects {own}"),
+        format!("{called} reference"),
     ] {
         show.line(&format!("  {command}"))?;
     }
@@ -308,10 +311,10 @@ impl Daemon {
         let shown = if params == &json!({}) {
             String::new()
         } else {
-            params.to_string()
+            format!(" {params}")
         };
         writeln!(io::stdout())?;
-        show.asked(&format!("{method} {shown}"))?;
+        show.asked(&format!("{method}{shown}"))?;
         self.send(&json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }))?;
         loop {
             let answer = self.message()?;

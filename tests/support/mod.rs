@@ -6,6 +6,8 @@
 #![allow(dead_code)] // each test file uses a part of it
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a failed step is a failed test
 
+pub mod tools;
+
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -328,5 +330,60 @@ impl Drop for Client {
                 .collect();
             assert!(unread.is_empty(), "left unread: {unread:?}");
         }
+    }
+}
+
+/// Members that differ from run to run; only their types are compared.
+const VOLATILE: [&str; 9] = [
+    "clock",
+    "updatedAt",
+    "staleAt",
+    "pid",
+    "uptimeMs",
+    "residentBytes",
+    "path",
+    "nextCursor",
+    "filesRead",
+];
+
+/// The kind of a value, for members whose content differs.
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
+/// Fails where `answered` is not what is `shown`, but for members that differ from run to run.
+pub fn compare(at: &str, shown: &Value, answered: &Value) {
+    match (shown, answered) {
+        (Value::Object(shown), Value::Object(answered)) => {
+            let names = |object: &serde_json::Map<String, Value>| {
+                object.keys().cloned().collect::<Vec<_>>()
+            };
+            assert_eq!(names(shown), names(answered), "{at}");
+            for (name, value) in shown {
+                let at = format!("{at}.{name}");
+                if VOLATILE.contains(&name.as_str()) {
+                    assert_eq!(kind(value), kind(&answered[name]), "{at}");
+                } else {
+                    compare(&at, value, &answered[name]);
+                }
+            }
+        }
+        (Value::Array(shown), Value::Array(answered)) => {
+            assert_eq!(shown.len(), answered.len(), "{at}: {answered:?}");
+            for (number, (one, other)) in shown.iter().zip(answered).enumerate() {
+                compare(&format!("{at}[{number}]"), one, other);
+            }
+        }
+        (Value::Number(one), Value::Number(other)) => {
+            assert_eq!(one.as_f64(), other.as_f64(), "{at}");
+        }
+        _ => assert_eq!(shown, answered, "{at}"),
     }
 }

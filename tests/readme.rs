@@ -1,0 +1,225 @@
+//! The README's exchange and snippets, run as they stand there.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a failed step is a failed test
+
+mod support;
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use runlog::api::samples;
+use serde_json::Value;
+use support::{Daemon, PATIENCE, Root, compare, tools};
+
+const README: &str = include_str!("../README.md");
+
+/// The fenced blocks in `language` of the part under `heading`.
+fn blocks(heading: &str, language: &str) -> Vec<&'static str> {
+    let part = README
+        .split_once(&format!("{heading}\n"))
+        .unwrap_or_else(|| panic!("the README has no {heading}"))
+        .1;
+    let level = heading.split(' ').next().unwrap();
+    let end = (1..=level.len())
+        .filter_map(|level| part.find(&format!("\n{} ", "#".repeat(level))))
+        .min()
+        .unwrap_or(part.len());
+    let fence = format!("```{language}\n");
+    let found: Vec<&str> = part[..end]
+        .split(&fence)
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap())
+        .collect();
+    assert!(!found.is_empty(), "no {language} under {heading}");
+    found
+}
+
+/// A program started where a reader would: beside `projects`, with `runlog` on the path.
+fn beside(root: &Root, program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let binary = Path::new(env!("CARGO_BIN_EXE_runlog"));
+    let folder = binary.parent().unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let mut command = Command::new(program);
+    command
+        .current_dir(root.beside(""))
+        .env("PATH", format!("{}:{path}", folder.display()))
+        .env("XDG_RUNTIME_DIR", root.beside(""))
+        .env_remove("RUNLOG_PROJECTS")
+        .stdin(Stdio::null());
+    command
+}
+
+/// A program that is killed when the test ends, however it does.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+fn said(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| {
+        panic!("{command:?}: {error}");
+    });
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        output.status.success(),
+        "{text}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    text
+}
+
+fn script(root: &Root, name: &str, text: &str) -> PathBuf {
+    let path = root.beside(name);
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+/// What the lists of the snippets show of the samples, a line each.
+fn listed() -> [String; 4] {
+    [2, 1, 0, 3].map(|number| {
+        let (_, id, text) = samples::RUNS[number];
+        let record: Value = serde_json::from_str(text).unwrap();
+        let [status, label] = [&record["status"], &record["input"]];
+        format!(
+            "{} {id} {}",
+            status.as_str().unwrap(),
+            label.as_str().unwrap().lines().next().unwrap()
+        )
+    })
+}
+
+#[test]
+fn the_recorded_exchange_is_what_is_answered() {
+    let root = Root::samples();
+    let (_daemon, mut client) = Daemon::stdio(&root.path());
+    client.call("executions/list", &serde_json::json!({ "sync": true }));
+    let status = client.call("server/status", &serde_json::json!({}));
+    let clock = status["clock"].as_str().unwrap();
+    let instance = clock.rsplit_once(':').unwrap().0;
+    let blocks = blocks("# runlog", "jsonc");
+    assert_eq!(blocks.len(), 2);
+    let recorded = blocks[0].split("\"c:").nth(1).unwrap();
+    let recorded = format!("c:{}", recorded.split(':').next().unwrap());
+    let mut compared = 0;
+    for (number, block) in blocks.iter().enumerate() {
+        if number == 1 {
+            samples::save_as_engine(&root.path(), "website", samples::NEW_ID, samples::NEW)
+                .unwrap();
+        }
+        for line in block.lines() {
+            if let Some(sent) = line.strip_prefix("→ ") {
+                client.send(&sent.replace(&recorded, instance));
+                continue;
+            }
+            let shown: Value = serde_json::from_str(line.strip_prefix("← ").unwrap()).unwrap();
+            compare(line, &shown, &client.next().expect("an answer"));
+            compared += 1;
+        }
+    }
+    assert_eq!(compared, 5);
+}
+
+#[test]
+fn the_python_snippet_lists_and_counts() {
+    let root = Root::samples();
+    let path = script(&root, "snippet.py", blocks("### Python", "python")[0]);
+    let text = said(beside(&root, "python3").arg(path));
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[..4], listed());
+    assert_eq!(lines[4..], ["4 runs cost $0.0443"]);
+}
+
+#[test]
+fn the_netcat_snippet_finds_the_failed_run() {
+    let root = Root::samples();
+    let [serve, ask] = blocks("### netcat, and any other program", "sh")[..] else {
+        panic!("two blocks");
+    };
+    let text = format!(
+        "{{\n{serve}}} > ready\nuntil [ -s ready ]; do sleep 0.02; done\n{ask}kill $!\nwait $!\n"
+    );
+    let text = said(beside(&root, "sh").arg("-c").arg(text));
+    let answer: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(answer["result"]["total"], 1);
+    assert_eq!(answer["result"]["executions"][0]["id"], samples::FAILED_ID);
+}
+
+#[test]
+fn the_node_snippet_lists_and_is_told() {
+    let root = Root::samples();
+    let packages = tools::node_tests().join("node_modules");
+    symlink(packages, root.beside("node_modules")).unwrap();
+    let path = script(
+        &root,
+        "snippet.mjs",
+        blocks("### VS Code, and Node", "js")[0],
+    );
+    let mut node = Running(
+        beside(&root, "node")
+            .arg(path)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap(),
+    );
+    let mut lines = BufReader::new(node.0.stdout.take().unwrap()).lines();
+    for expected in listed() {
+        assert_eq!(lines.next().unwrap().unwrap(), expected);
+    }
+    samples::save_as_engine(&root.path(), "website", samples::NEW_ID, samples::NEW).unwrap();
+    let told = lines.next().unwrap().unwrap();
+    assert_eq!(told, format!("saved {} completed", samples::NEW_ID));
+}
+
+#[test]
+fn the_neovim_snippet_lists_and_notifies() {
+    let root = Root::samples();
+    let snippet = script(&root, "snippet.lua", blocks("### Neovim", "lua")[0]);
+    let driver = script(
+        &root,
+        "driver.lua",
+        r"
+        local path, snippet = arg[1], arg[2]
+        local function say(...)
+          local file = assert(io.open(path, 'a'))
+          file:write(table.concat({ ... }, ' '), '\n')
+          file:close()
+        end
+        print = say
+        vim.notify = say
+        dofile(snippet)
+        vim.wait(60000, function() return false end, 10)
+        ",
+    );
+    let output = root.beside("said");
+    let _editor = Running(
+        beside(&root, tools::neovim())
+            .args(["-u", "NONE", "-i", "NONE", "-n", "-l"])
+            .args([&driver, &output, &snippet])
+            .spawn()
+            .unwrap(),
+    );
+    let lines = |wanted: usize| {
+        let began = Instant::now();
+        loop {
+            let text = std::fs::read_to_string(&output).unwrap_or_default();
+            if text.ends_with('\n') && text.lines().count() >= wanted {
+                return text;
+            }
+            assert!(began.elapsed() < PATIENCE, "only this was said: {text}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    };
+    let text = lines(4);
+    assert_eq!(text.lines().collect::<Vec<_>>(), listed());
+    samples::save_as_engine(&root.path(), "website", samples::NEW_ID, samples::NEW).unwrap();
+    let text = lines(5);
+    let told = format!("{} completed", samples::NEW_ID);
+    assert_eq!(text.lines().last().unwrap(), told);
+}

