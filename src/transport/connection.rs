@@ -130,6 +130,7 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
 
     use futures_util::FutureExt;
+    use jsonrpsee::{Methods, RpcModule};
     use serde_json::{Value, json};
     use tokio::io::{
         AsyncBufReadExt, AsyncReadExt, BufReader, DuplexStream, ReadHalf, WriteHalf, duplex, split,
@@ -157,12 +158,18 @@ mod tests {
     impl Client {
         /// `pipe_bytes` are on the way at most.
         fn connect(pipe_bytes: usize) -> Self {
+            let client = Self::starting(pipe_bytes, |methods| methods);
+            while client.history.first_step() {}
+            while client.history.pass(Moment::now()) {}
+            client
+        }
+
+        /// The same before the first index is built, with other methods in place of some.
+        fn starting(pipe_bytes: usize, change: impl FnOnce(Methods) -> Methods) -> Self {
             let root = tempfile::tempdir().unwrap();
             samples::lay_out(root.path()).unwrap();
             let history = Arc::new(History::new(root.path().to_owned(), Options::default()));
             history.begin(Moment::now());
-            while history.first_step() {}
-            while history.pass(Moment::now()) {}
             let context = Arc::new(Context {
                 history: Arc::clone(&history),
                 started: std::time::Instant::now(),
@@ -171,7 +178,7 @@ mod tests {
             });
             let (ending, receiver) = watch::channel(false);
             let shared = Shared {
-                methods: methods(Arc::clone(&context)).unwrap(),
+                methods: change(methods(Arc::clone(&context)).unwrap()),
                 context,
                 ending: receiver,
                 process_ended: |_| std::future::ready(false).boxed(),
@@ -362,6 +369,81 @@ mod tests {
             let code = &answers[&id]["error"]["code"];
             assert!(code.is_null() || *code == -32800, "{}", answers[&id]);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn before_the_first_index_requests_wait_unless_told_not_to() {
+        let mut client = Client::starting(1 << 20, |methods| methods);
+        let began = Instant::now();
+        client.request(1, "executions/list", json!({})).await;
+        client
+            .request(2, "executions/list", json!({ "allowPartial": true }))
+            .await;
+        let partial = client.receive().await.unwrap();
+        assert_eq!(partial["id"], 2);
+        assert_eq!(partial["result"]["complete"], false);
+        let refused = client.receive().await.unwrap();
+        assert_eq!(refused["id"], 1);
+        assert_eq!(refused["error"]["code"], 503);
+        assert_eq!(refused["error"]["data"]["kind"], "not-ready");
+        assert_eq!(refused["error"]["data"]["retryable"], true);
+        let waited = began.elapsed();
+        assert!(
+            waited >= Duration::from_secs(30) && waited < Duration::from_secs(40),
+            "{waited:?}"
+        );
+        client.request(3, "executions/stats", json!({})).await;
+        client.request(4, "ping", json!({})).await;
+        assert_eq!(client.receive().await.unwrap()["id"], 4);
+        while client.history.first_step() {}
+        let answer = client.receive().await.unwrap();
+        assert_eq!(answer["result"]["totalExecutions"], 4, "{answer}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_is_cancelled_or_refused_when_the_daemon_ends() {
+        let mut client = Client::starting(1 << 20, |methods| methods);
+        for id in 1..=2 {
+            client.request(id, "executions/list", json!({})).await;
+        }
+        client
+            .send(r#"{"jsonrpc":"2.0","method":"$/cancelRequest","params":{"id":1}}"#)
+            .await;
+        let cancelled = client.receive().await.unwrap();
+        assert_eq!(cancelled["id"], 1);
+        assert_eq!(cancelled["error"]["code"], -32800);
+        assert_eq!(cancelled["error"]["data"]["kind"], "request-cancelled");
+        client.ending.send_replace(true);
+        let began = Instant::now();
+        let refused = client.receive().await.unwrap();
+        assert_eq!(refused["id"], 2);
+        assert_eq!(refused["error"]["code"], 503);
+        assert!(client.receive().await.is_none());
+        assert!(began.elapsed() <= Duration::from_millis(1_900));
+    }
+
+    #[tokio::test]
+    async fn a_defect_costs_its_request_and_not_the_connection() {
+        let mut client = Client::starting(1 << 20, |methods| {
+            let mut module = RpcModule::new(());
+            module.merge(methods).unwrap();
+            module.remove_method("executions/stats");
+            module
+                .register_async_method("executions/stats", |_, _, _| async {
+                    if true {
+                        std::panic::resume_unwind(Box::new("a defect"));
+                    }
+                })
+                .unwrap();
+            module.into()
+        });
+        client.request(1, "executions/stats", json!({})).await;
+        let answer = client.receive().await.unwrap();
+        assert_eq!(answer["id"], 1);
+        assert_eq!(answer["error"]["code"], -32603);
+        assert_eq!(answer["error"]["data"]["kind"], "internal-error");
+        client.request(2, "ping", json!({})).await;
+        assert_eq!(client.receive().await.unwrap()["id"], 2);
     }
 
     #[tokio::test]
