@@ -89,3 +89,27 @@ export function changesOf(connection) {
   });
   return { next: () => new Promise((resolve) => (come.length ? resolve(come.shift()) : waiting.push(resolve))) };
 }
+
+/** Frames sent as they are, one at a time; gives each answer, and fails where none comes. */
+export async function rawFrames(test, path) {
+  const socket = createConnection(path);
+  await new Promise((resolve, reject) => socket.once('connect', resolve).once('error', reject));
+  test.after(() => socket.destroy());
+  let come = Buffer.alloc(0);
+  let waiting;
+  socket.on('data', (bytes) => {
+    come = Buffer.concat([come, bytes]);
+    const end = come.indexOf('\r\n\r\n');
+    const length = Number(/Content-Length: (\d+)/.exec(come.subarray(0, Math.max(end, 0)))?.[1]);
+    if (come.length < end + 4 + length || Number.isNaN(length)) return;
+    const answer = JSON.parse(come.subarray(end + 4, end + 4 + length));
+    come = come.subarray(end + 4 + length);
+    waiting.resolve(answer);
+  });
+  socket.on('close', () => waiting?.reject(new Error('the connection ended')));
+  return (frame) => new Promise((resolve, reject) => {
+    const body = Buffer.isBuffer(frame) ? frame : Buffer.from(JSON.stringify(frame));
+    waiting = { resolve, reject };
+    socket.write(Buffer.concat([Buffer.from(`Content-Length: ${body.length}\r\n\r\n`), body]));
+  });
+}
