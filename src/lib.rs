@@ -1,4 +1,36 @@
 //! runlog: run history of AI-agent workflows as a language-server-style daemon.
+//!
+//! One binary, this library, one way through. The rooms, from the ground up; each uses only those
+//! above it in this table, and an arrow the other way is a defect:
+//!
+//! | room | what it does | stands on |
+//! |---|---|---|
+//! | [`model`] | plain data: ids, versions, money, times, summaries; JSON as text, never as a tree | nothing of ours |
+//! | [`store`] | the files: tolerant reading, atomic writing, deleting, sweeping | model |
+//! | [`index`] | what is known, in memory: rows, orders, totals, the clock, changes, pages | model |
+//! | [`watch`] | hints that something may have changed | model |
+//! | [`history`] | where files, index and hints meet; every change passes through here | model, store, index, watch |
+//! | [`api`] | the method table: one file a method, errors, the documents printed from it | model, history |
+//! | [`session`] | one connection: order, cancelling, subscriptions, back-pressure | api |
+//! | [`transport`] | bytes to messages and back: framing, stdio, the Unix socket | session |
+//! | [`cli`] | the commands that a person types | all |
+//!
+//! A **request** goes down from transport to index (or to the store, for whole records) and back.
+//! A **file that somebody changed** comes as a hint, is read by history under its path's lock, and
+//! becomes a change in the index with the next tick; every subscription reads the changes after
+//! its own tick. A **save by a client** is written by the store and applied under the same lock; the
+//! hint that follows compares equal and tells nothing.
+//!
+//! What always holds, and the test that tries to break it:
+//!
+//! - Events are hints, files are truth: whatever is lost, doubled or out of order, the index
+//!   converges to what a fresh scan would give (`history::tests`).
+//! - A list never touches the disk, and no lock is held across an await.
+//! - Orders, totals and counts are maintained, not searched for (`index::tests`, against brute force).
+//! - Changes are told from the index by tick, not queued per client: a client costs the same
+//!   memory however slowly it reads (`tests/overload.rs`).
+//! - Bad data is a finding in `server/problems`, never a failure (`store::tests::reading`).
+//! - No input allocates what it claims, and every queue is bounded in bytes (`transport::framing`).
 
 pub mod api;
 pub mod cli;

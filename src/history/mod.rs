@@ -3,7 +3,7 @@
 //! Everything the protocol answers comes from here, and every mutation passes through here. Reads
 //! of the index never wait for IO. What changes the index is either a save or delete of our own
 //! or a *look*: some part of the files is compared with the index and the differences become
-//! changes (see [`look`]). Events only say where to look.
+//! changes (see `look`). Events only say where to look.
 //!
 //! Methods whose docs say that they block do file IO and belong on a thread that may block. It
 //! knows neither sessions nor JSON-RPC.

@@ -123,7 +123,7 @@ pub(super) enum Entry {
 }
 
 /// A reader's place in the sequence of changes. Its memory is bounded: a tick, and for a reader
-/// from before the ring a slice of at most [`SLICE`] older ticks.
+/// from before the ring a slice of at most `SLICE` older ticks.
 #[derive(Debug)]
 pub struct Cursor {
     tick: u64,

@@ -8,7 +8,7 @@
 //!   wait, at most [`UNANSWERED_LIMIT`] of them, and what comes beyond is refused with 429;
 //! - frames of unanswered requests count, and reading pauses while they are too many bytes;
 //! - so does it while even the refusals pile up, because the client takes nothing;
-//! - at most [`HEAVY_MAX`] whole records are read at once.
+//! - at most `HEAVY_MAX` whole records are read at once.
 //!
 //! **Absent:** it knows no socket and no framing, and it never looks into params but for what
 //! ordering, progress and the client's process need.
