@@ -99,6 +99,51 @@ fn main() -> Result<(), Failure> {
     row("durable save of 14 kB", &mut times, median(&mut floor));
 
     println!("\nmemory: {per_run} bytes a run above the empty daemon's {empty_bytes}");
+    drop(daemon);
+    overload(folder.path(), if quick { 500 } else { 100_000 })
+}
+
+/// What a subscriber that never reads costs the daemon and another client.
+fn overload(folder: &Path, changes: usize) -> Result<(), Failure> {
+    let mut measured = Vec::new();
+    for stalled in [false, true] {
+        let root = folder.join(format!("overload-{stalled}"));
+        let executions = root.join("p/executions");
+        fs::create_dir_all(&executions)?;
+        let mut daemon = Daemon::start(&root)?;
+        let _never_read = if stalled {
+            let mut client = Client::connect(&daemon.socket)?;
+            client.call("executions/subscribe", &json!({}))?;
+            Some(client)
+        } else {
+            None
+        };
+        let mut times = Vec::new();
+        for number in 0..changes {
+            let id = format!("run-{:04}", number % 5000);
+            let temporary = executions.join("temporary.json.tmp");
+            fs::write(&temporary, format!(r#"{{"id":"{id}","input":"{number}"}}"#))?;
+            fs::rename(temporary, executions.join(format!("{id}.json")))?;
+            if number % 20 == 0 {
+                times.extend(daemon.client.time("executions/list", &json!({}), 1)?.0);
+            }
+        }
+        daemon
+            .client
+            .call("executions/list", &json!({ "sync": true }))?;
+        median(&mut times);
+        let late = times.get(times.len() * 99 / 100).copied();
+        measured.push((late.unwrap_or_default(), daemon.resident_bytes()?));
+    }
+    let [(floor, without), (late, with)] = measured[..] else {
+        return Err("two are compared".into());
+    };
+    println!(
+        "a subscriber that never reads, after {changes} changes: {} bytes more, another client's \
+         99th percentile {:.2} times as long ({late:.1?} beside {floor:.1?})",
+        with.saturating_sub(without),
+        late.as_secs_f64() / floor.as_secs_f64().max(1e-9)
+    );
     Ok(())
 }
 
@@ -196,11 +241,16 @@ impl Client {
         })
     }
 
-    fn send(&mut self, method: &str, params: &Value) -> Result<(), Failure> {
+    fn request(&mut self, method: &str, params: &Value) -> String {
         self.id += 1;
-        let request =
-            json!({ "jsonrpc": "2.0", "id": self.id, "method": method, "params": params });
-        Ok(self.writer.write_all(format!("{request}\n").as_bytes())?)
+        let id = self.id;
+        let request = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
+        format!("{request}\n")
+    }
+
+    fn send(&mut self, method: &str, params: &Value) -> Result<(), Failure> {
+        let request = self.request(method, params);
+        Ok(self.writer.write_all(request.as_bytes())?)
     }
 
     fn line(&mut self) -> Result<String, Failure> {
@@ -230,8 +280,9 @@ impl Client {
         let mut times = Vec::with_capacity(rounds);
         let mut bytes = 0;
         for _ in 0..rounds {
+            let request = self.request(method, params);
             let began = Instant::now();
-            self.send(method, params)?;
+            self.writer.write_all(request.as_bytes())?;
             bytes = self.line()?.len();
             times.push(began.elapsed());
         }
@@ -296,8 +347,10 @@ impl Daemon {
             let mut execution: Value = serde_json::from_str(&record(number))?;
             execution["id"] = json!(format!("saved-{number:06}"));
             let params = json!({ "projectId": "bench", "execution": execution });
+            let request = self.client.request("executions/save", &params);
             let began = Instant::now();
-            self.client.call("executions/save", &params)?;
+            self.client.writer.write_all(request.as_bytes())?;
+            self.client.line()?;
             times.push(began.elapsed());
         }
         Ok(times)
