@@ -7,9 +7,19 @@ use tracing_subscriber::EnvFilter;
 
 use super::LogFormat;
 
+/// The variable with the filter.
+const VARIABLE: &str = "RUNLOG_LOG";
+/// What is logged unless it says otherwise.
+const DEFAULT: &str = "warn";
+
 /// Begins to log.
 pub(super) fn start(format: LogFormat) {
-    let filter = EnvFilter::try_from_env("RUNLOG_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    let wanted = std::env::var(VARIABLE).unwrap_or_default();
+    let (filter, refused) = match EnvFilter::try_new(&wanted) {
+        Ok(filter) if !wanted.is_empty() => (filter, None),
+        Ok(_) => (EnvFilter::new(DEFAULT), None),
+        Err(error) => (EnvFilter::new(DEFAULT), Some(error)),
+    };
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
@@ -18,4 +28,7 @@ pub(super) fn start(format: LogFormat) {
         LogFormat::Text => log.with_ansi(false).try_init(),
         LogFormat::Json => log.json().try_init(),
     };
+    if let Some(error) = refused {
+        tracing::warn!(%error, "{VARIABLE} is not understood; logging {DEFAULT}");
+    }
 }
