@@ -149,7 +149,7 @@ fn type_of(schema: &Value) -> String {
     }
     match &schema["type"] {
         Value::String(name) if name == "array" => format!("array of {}", type_of(&schema["items"])),
-        Value::String(name) => name.clone(),
+        Value::String(name) => format!("{name}{}", range_of(schema)),
         Value::Array(names) => names
             .iter()
             .filter_map(Value::as_str)
@@ -157,4 +157,16 @@ fn type_of(schema: &Value) -> String {
             .join(" or "),
         _ => "any".to_owned(),
     }
+}
+
+/// What a number may be, and what it is where it is absent.
+fn range_of(schema: &Value) -> String {
+    let mut text = String::new();
+    if let (Some(least), Some(most)) = (schema.get("minimum"), schema.get("maximum")) {
+        let _ = write!(text, " {least} to {most}");
+    }
+    if let Some(value) = schema.get("default").filter(|value| !value.is_null()) {
+        let _ = write!(text, ", {value} if absent");
+    }
+    text
 }
