@@ -97,16 +97,68 @@ pub fn scaled(spelling: &str, scale: u32) -> Option<i64> {
     (walk.offset() == spelling.len() as u64).then(|| fold.scaled(scale))?
 }
 
-/// The shortest decimal spelling of `value` units of 10^-`scale`.
-#[must_use]
-pub fn print_scaled(value: i128, scale: u32) -> String {
-    let sign = if value < 0 { "-" } else { "" };
-    let places = scale as usize;
-    let digits = format!("{:0>width$}", value.unsigned_abs(), width = places + 1);
-    let (whole, fraction) = digits.split_at(digits.len() - places);
-    let fraction = fraction.trim_end_matches('0');
-    let point = if fraction.is_empty() { "" } else { "." };
-    format!("{sign}{whole}{point}{fraction}")
+/// As many bytes as the longest spelling has: 39 digits of an `i128`, a sign and a point, or a
+/// zero, a point and as many places.
+const SPELLING_MAX: usize = 48;
+
+/// A number's shortest decimal spelling, without an allocation: lists are full of them.
+pub struct Spelling {
+    bytes: [u8; SPELLING_MAX],
+    start: usize,
+}
+
+impl Spelling {
+    /// The spelling of `value` units of 10^-`scale`, `scale` being at most 39.
+    #[must_use]
+    pub fn of(value: i128, scale: u32) -> Self {
+        let mut spelling = Self {
+            bytes: [b'0'; SPELLING_MAX],
+            start: SPELLING_MAX,
+        };
+        let mut rest = value.unsigned_abs();
+        for _ in 0..scale {
+            let digit = take_digit(&mut rest);
+            // zeros at the end are not spelt
+            if digit > 0 || spelling.start < SPELLING_MAX {
+                spelling.put(b'0' + digit);
+            }
+        }
+        if spelling.start < SPELLING_MAX {
+            spelling.put(b'.');
+        }
+        spelling.put(b'0' + take_digit(&mut rest));
+        while rest > 0 {
+            let digit = take_digit(&mut rest);
+            spelling.put(b'0' + digit);
+        }
+        if value < 0 {
+            spelling.put(b'-');
+        }
+        spelling
+    }
+
+    fn put(&mut self, byte: u8) {
+        if let Some(start) = self.start.checked_sub(1) {
+            self.start = start;
+            self.bytes[start] = byte;
+        }
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[self.start..]).unwrap_or("0")
+    }
+}
+
+/// Takes the last digit off; most values fit into a word, which is divided far more quickly.
+fn take_digit(rest: &mut u128) -> u8 {
+    let (quotient, digit) = match u64::try_from(*rest) {
+        Ok(word) => (u128::from(word / 10), (word % 10) as u8),
+        Err(_) => (*rest / 10, (*rest % 10) as u8),
+    };
+    *rest = quotient;
+    digit
 }
 
 #[cfg(test)]
@@ -188,10 +240,27 @@ mod tests {
             prop_assert_eq!(scaled(&spelling, 9), expected, "{}", spelling);
         }
 
+        /// Against the same done with the standard library's printing.
+        #[test]
+        fn is_printed_shortest(value: i128, small in -5_000_000_000i128..5_000_000_000, scale in 0u32..12) {
+            for value in [value, small, i128::from(small as i64), i128::MIN, i128::MAX, 0] {
+                let places = scale as usize;
+                let digits = format!("{:0>width$}", value.unsigned_abs(), width = places + 1);
+                let (whole, fraction) = digits.split_at(digits.len() - places);
+                let fraction = fraction.trim_end_matches('0');
+                let point = if fraction.is_empty() { "" } else { "." };
+                let sign = if value < 0 { "-" } else { "" };
+                let expected = format!("{sign}{whole}{point}{fraction}");
+                let spelling = Spelling::of(value, scale);
+                prop_assert_eq!(spelling.as_str(), expected);
+            }
+        }
+
         #[test]
         fn what_is_printed_reads_back(value: i64, scale in 0u32..12) {
-            let spelling = print_scaled(value.into(), scale);
-            prop_assert_eq!(scaled(&spelling, scale), Some(value));
+            let spelling = Spelling::of(value.into(), scale);
+            let spelling = spelling.as_str();
+            prop_assert_eq!(scaled(spelling, scale), Some(value));
             prop_assert!(!spelling.contains('.') || !spelling.ends_with('0'));
         }
     }

@@ -10,7 +10,7 @@ use std::io::Read;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::decimal::{Fold, print_scaled};
+use super::decimal::{Fold, Spelling};
 use super::json::{Input, JsonError, Kind, Stream, TextSink, Walk};
 use super::money::NANO;
 use super::{Millis, Money, RunKey, Status};
@@ -33,9 +33,17 @@ pub struct Milliseconds(pub i64);
 /// Milliseconds are scaled by this power of ten.
 const MILLIONTHS: u32 = 6;
 
+impl Milliseconds {
+    /// The shortest decimal.
+    #[must_use]
+    pub fn spelling(self) -> Spelling {
+        Spelling::of(self.0.into(), MILLIONTHS)
+    }
+}
+
 impl fmt::Display for Milliseconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&print_scaled(self.0.into(), MILLIONTHS))
+        f.write_str(self.spelling().as_str())
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::decimal::{print_scaled, scaled};
+use super::decimal::{Spelling, scaled};
 
 /// Nano-dollars are dollars scaled by this power of ten.
 pub(super) const NANO: u32 = 9;
@@ -38,9 +38,17 @@ impl Money {
     }
 }
 
+impl Money {
+    /// The shortest decimal, in dollars.
+    #[must_use]
+    pub fn spelling(self) -> Spelling {
+        Spelling::of(self.0.into(), NANO)
+    }
+}
+
 impl fmt::Display for Money {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&print_scaled(self.0.into(), NANO))
+        f.write_str(self.spelling().as_str())
     }
 }
 
@@ -60,9 +68,17 @@ impl CostSum {
     }
 }
 
+impl CostSum {
+    /// The shortest decimal, in dollars.
+    #[must_use]
+    pub fn spelling(self) -> Spelling {
+        Spelling::of(self.0, NANO)
+    }
+}
+
 impl fmt::Display for CostSum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&print_scaled(self.0, NANO))
+        f.write_str(self.spelling().as_str())
     }
 }
 

@@ -37,9 +37,23 @@ impl Version {
     }
 }
 
+impl Version {
+    /// The 32 hexadecimal digits.
+    #[must_use]
+    pub fn digits(self) -> [u8; 32] {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        let mut digits = [0; 32];
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(self.0) {
+            pair[0] = HEX[usize::from(byte >> 4)];
+            pair[1] = HEX[usize::from(byte & 15)];
+        }
+        digits
+    }
+}
+
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+        f.write_str(std::str::from_utf8(&self.digits()).unwrap_or_default())
     }
 }
 
@@ -56,6 +70,7 @@ mod tests {
     #[test]
     fn a_version_reads_back_as_printed() {
         let version = Version([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 255]);
+        assert_eq!(version.to_string(), "000102030405060708090a0b0c0d0eff");
         assert_eq!(Version::parse(&version.to_string()), Some(version));
         assert_eq!(Version::parse("none"), None);
         assert_eq!(Version::parse(&"+".repeat(32)), None);

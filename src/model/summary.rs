@@ -4,7 +4,7 @@
 //! and what a panel needs beside it. Plain data; it is made from the index and knows no file.
 
 use schemars::JsonSchema;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use super::{ExecutionId, Millis, Milliseconds, Money, ProjectId, Tokens, Version};
 
@@ -67,11 +67,4 @@ pub struct Summary {
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde's skip_serializing_if passes references
 fn is_false(flag: &bool) -> bool {
     !flag
-}
-
-/// A decimal number that goes to the wire digit for digit, never through a float.
-pub(super) fn serialize_number<S: Serializer>(text: String, to: S) -> Result<S::Ok, S::Error> {
-    serde_json::value::RawValue::from_string(text)
-        .map_err(serde::ser::Error::custom)?
-        .serialize(to)
 }

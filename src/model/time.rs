@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::SystemTime;
 
-use chrono::{DateTime, SecondsFormat};
+use chrono::DateTime;
 
 /// A moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,21 +29,84 @@ impl Millis {
     }
 }
 
-impl fmt::Display for Millis {
+impl Millis {
     /// RFC 3339 in UTC with milliseconds; a moment that no such date names is the nearest one
-    /// that has a name.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// that has a name. By hand, because lists are full of dates: the days since 1 March of the
+    /// year 0 are counted in eras of 400 years, which all have as many days.
+    #[must_use]
+    pub fn date(self) -> [u8; 24] {
         // years 0 to 9999
         const RANGE: (i64, i64) = (-62_167_219_200_000, 253_402_300_799_999);
+        const DAY_MS: i64 = 86_400_000;
+        const DAYS_BEFORE_EPOCH: i64 = 719_468;
+        const ERA_DAYS: i64 = 146_097;
         let named = self.0.clamp(RANGE.0, RANGE.1);
-        let date = DateTime::from_timestamp_millis(named).unwrap_or_default();
-        f.write_str(&date.to_rfc3339_opts(SecondsFormat::Millis, true))
+        let (days, ms) = (named.div_euclid(DAY_MS), named.rem_euclid(DAY_MS));
+        let days = days + DAYS_BEFORE_EPOCH;
+        let (era, day) = (days.div_euclid(ERA_DAYS), days.rem_euclid(ERA_DAYS));
+        // every fourth year has a leap day at its end, but the hundredth, but the last
+        let year = (day - day / 1_460 + day / 36_524 - day / (ERA_DAYS - 1)) / 365;
+        let day = day - (365 * year + year / 4 - year / 100);
+        // months from March on: 153 days in five of them
+        let month = (5 * day + 2) / 153;
+        let day = day - (153 * month + 2) / 5 + 1;
+        let (month, carry) = if month < 10 {
+            (month + 3, 0)
+        } else {
+            (month - 9, 1)
+        };
+        let year = year + era * 400 + carry;
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        for (end, digits, value) in [
+            (4, 4, year),
+            (7, 2, month),
+            (10, 2, day),
+            (13, 2, ms / 3_600_000),
+            (16, 2, ms / 60_000 % 60),
+            (19, 2, ms / 1_000 % 60),
+            (23, 3, ms % 1_000),
+        ] {
+            let mut rest = value;
+            for byte in text[end - digits..end].iter_mut().rev() {
+                *byte += (rest % 10) as u8;
+                rest /= 10;
+            }
+        }
+        text
+    }
+}
+
+impl fmt::Display for Millis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(std::str::from_utf8(&self.date()).unwrap_or_default())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chrono::SecondsFormat;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn dates_are_those_of_chrono(millis in -62_167_219_200_000i64..=253_402_300_799_999) {
+            let date = DateTime::from_timestamp_millis(millis).unwrap();
+            let expected = date.to_rfc3339_opts(SecondsFormat::Millis, true);
+            prop_assert_eq!(Millis(millis).to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn every_day_has_its_date() {
+        for day in -719_528..2_932_897 {
+            let date = DateTime::from_timestamp_millis(day * 86_400_000).unwrap();
+            let expected = date.format("%Y-%m-%d").to_string();
+            assert_eq!(Millis(day * 86_400_000).to_string()[..10], expected);
+        }
+    }
 
     #[test]
     fn dates_are_utc_with_milliseconds() {

@@ -1,9 +1,10 @@
 //! One connection over any pair of byte streams.
 //!
-//! Reads frames for the session and writes what it puts into its outbox: one task that reads, one
-//! that writes, and between them nothing that either could block the other on. Cuts off a client
+//! Reads frames for the session and writes what it puts into its outbox. One task does both, and
+//! neither waits for the other. Cuts off a client
 //! that takes no byte for 30 s while an answer waits (section 2 of the protocol).
 
+use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -27,8 +28,7 @@ where
 {
     let outbox = Arc::new(Outbox::default());
     let framing = Arc::new(OnceLock::new());
-    let writing = tokio::spawn(write_all(writer, Arc::clone(&outbox), Arc::clone(&framing)));
-    let abort = writing.abort_handle();
+    let mut writing = pin!(write_all(writer, Arc::clone(&outbox), Arc::clone(&framing)));
     let mut frames = frames(reader);
     let incoming = futures_util::stream::poll_fn(move |cx| {
         frames.poll_next_unpin(cx).map(|frame| {
@@ -38,10 +38,18 @@ where
             understood(frame?)
         })
     });
-    let end = session::run(shared, kind, incoming, outbox).await;
-    if timeout(FLUSH_WITHIN, writing).await.is_err() {
+    let mut session = pin!(session::run(shared, kind, incoming, outbox));
+    // both in one task: an answer is written by the thread that made it
+    let mut written = false;
+    let end = loop {
+        tokio::select! {
+            biased;
+            end = &mut session => break end,
+            () = &mut writing, if !written => written = true,
+        }
+    };
+    if !written && timeout(FLUSH_WITHIN, writing).await.is_err() {
         tracing::debug!("the client did not take its last answers");
-        abort.abort();
     }
     end
 }
