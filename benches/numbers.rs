@@ -304,6 +304,7 @@ impl Daemon {
             .arg("--projects")
             .arg(root)
             .arg(format!("--socket={}", socket.display()))
+            .env("XDG_CACHE_HOME", root.with_extension("cache"))
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()?;

@@ -530,6 +530,7 @@ fn a_file_system_that_refuses() {
         .args(["serve", "--projects"])
         .arg(root.path())
         .env_remove("RUNLOG_PROJECTS")
+        .env("XDG_CACHE_HOME", support::cache())
         .stderr(Stdio::null());
     let (_daemon, mut client) = Daemon::spawn(&mut command);
     let text = SECRET.repeat(100_000);
@@ -575,7 +576,8 @@ fn a_disk_that_is_full() {
         .args(["sh", "-c", script])
         .arg(runlog().get_program())
         .arg(root.path())
-        .env_remove("RUNLOG_PROJECTS");
+        .env_remove("RUNLOG_PROJECTS")
+        .env("XDG_CACHE_HOME", support::cache());
     let (_daemon, mut client) = Daemon::spawn(&mut command);
     let save = |id: &str, length: usize| {
         let execution = json!({ "id": id, "output": SECRET.repeat(length) });

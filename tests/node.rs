@@ -13,6 +13,7 @@ fn clients_on_node_work_unmodified() {
         .current_dir(&folder)
         .env("RUNLOG_BINARY", env!("CARGO_BIN_EXE_runlog"))
         .env_remove("RUNLOG_PROJECTS")
+        .env("XDG_CACHE_HOME", support::cache())
         .output()
         .expect("node 20 or later is needed");
     let said = String::from_utf8_lossy(&tested.stdout).into_owned();

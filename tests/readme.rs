@@ -48,6 +48,7 @@ fn beside(root: &Root, program: impl AsRef<std::ffi::OsStr>) -> Command {
         .env("PATH", format!("{}:{path}", folder.display()))
         .env("XDG_RUNTIME_DIR", root.beside(""))
         .env_remove("RUNLOG_PROJECTS")
+        .env("XDG_CACHE_HOME", support::cache())
         .stdin(Stdio::null());
     command
 }

@@ -16,8 +16,8 @@ pub mod server;
 pub mod table;
 pub mod typescript;
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use schemars::JsonSchema;
@@ -54,6 +54,8 @@ pub struct Context {
     pub tried: Vec<String>,
     /// How many connections there are.
     pub sessions: AtomicUsize,
+    /// Since when the daemon has been ending.
+    pub ending: OnceLock<Instant>,
 }
 
 /// A clock on the wire: opaque to clients.

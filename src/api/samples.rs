@@ -180,7 +180,9 @@ pub(super) fn status() -> Value {
         "root": { "path": "/home/me/agents/projects", "exists": true },
         "projects": 2, "executions": 4,
         "indexing": { "state": "ready", "done": 4, "total": 4 },
-        "watcher": { "backend": "inotify", "healthy": true, "folders": 6, "overflows": 0 },
+        "watcher": { "backend": "inotify", "healthy": true, "folders": 6, "overflows": 0,
+                     "compareEveryMs": 300_000, "compareTookMs": 0 },
+        "restored": false,
         "sessions": 1, "problems": 0, "tombstones": 0, "filesRead": 4,
         "memory": { "residentBytes": 9_437_184 },
         "clock": CLOCK

@@ -28,7 +28,8 @@ pub(super) fn run(projects: Option<&Path>) -> io::Result<()> {
             "A small root in {}, as the engine leaves it.",
             root.display()
         ))?;
-        let mut daemon = Daemon::start(&root)?;
+        // nothing of it is left: what the daemon keeps goes with the folder
+        let mut daemon = Daemon::start(&root, Some(folder.path()))?;
         let clock = read(&mut show, &mut daemon)?;
         follow(&mut show, &mut daemon, &root, &clock)?;
         daemon.end(&mut show)?;
@@ -46,7 +47,7 @@ pub(super) fn run(projects: Option<&Path>) -> io::Result<()> {
         "Your own root, {}; nothing in it is changed.",
         root.display()
     ))?;
-    let mut daemon = Daemon::start(root)?;
+    let mut daemon = Daemon::start(root, None)?;
     read(&mut show, &mut daemon)?;
     daemon.end(&mut show)?;
     next(&mut show, Some(root))
@@ -260,8 +261,12 @@ struct Daemon {
 }
 
 impl Daemon {
-    fn start(root: &Path) -> io::Result<Self> {
-        let mut child = Command::new(std::env::current_exe()?)
+    fn start(root: &Path, cache: Option<&Path>) -> io::Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        if let Some(cache) = cache {
+            command.env("XDG_CACHE_HOME", cache);
+        }
+        let mut child = command
             .arg("serve")
             .arg("--projects")
             .arg(root)

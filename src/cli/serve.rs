@@ -5,11 +5,11 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use futures_util::FutureExt;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
@@ -23,7 +23,7 @@ use crate::history::{History, Options};
 use crate::session::{End, Kind, Shared};
 use crate::transport::{self, Listener, SocketEnv, SocketPath, Stdin, Stdout};
 
-/// How long connections have to end when the daemon does.
+/// How long connections have to end when the daemon does, and the index to be written.
 const END_WITHIN: Duration = Duration::from_millis(1850);
 
 #[derive(Debug, Args)]
@@ -40,6 +40,17 @@ pub(super) struct ServeArgs {
     /// Silence after which a queued or running run counts as stale
     #[arg(long, value_name = "SPAN", default_value = "1h", value_parser = super::duration)]
     stale_after: Duration,
+    /// How changes of files are noticed
+    #[arg(long, value_enum, default_value_t = Watch::Auto)]
+    watch: Watch,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Watch {
+    /// By the system's events, and by looking where it gives none
+    Auto,
+    /// By looking at all files in intervals
+    Poll,
 }
 
 /// Runs the daemon to its end.
@@ -66,6 +77,9 @@ pub(super) fn run(args: &ServeArgs) -> ExitCode {
             Some(path) => daemon.socket(path.as_deref()).await,
         };
         daemon.history.end();
+        let began = *daemon.shared.context.ending.get_or_init(Instant::now);
+        // where it does not fit into what is left, the former one stays
+        daemon.history.write_snapshot(Some(began + END_WITHIN));
         status
     });
     let status = status.unwrap_or_else(|error| {
@@ -109,6 +123,8 @@ impl Daemon {
         }
         let options = Options {
             stale_after: args.stale_after,
+            poll: args.watch == Watch::Poll,
+            cache: cache_home(),
             ..Options::default()
         };
         let history = History::start(folder, options).map_err(|error| error.to_string())?;
@@ -121,6 +137,7 @@ impl Daemon {
                 found.tried.clone()
             },
             sessions: AtomicUsize::new(0),
+            ending: OnceLock::new(),
         });
         let methods = methods(Arc::clone(&context)).map_err(|error| error.to_string())?;
         let (end, ending) = watch::channel(false);
@@ -192,6 +209,7 @@ impl Daemon {
                 Some(_) = sessions.join_next() => {}
             }
         };
+        let _ = self.shared.context.ending.set(Instant::now());
         // new clients find nobody from here on; those that are here get their answers
         drop(listener);
         self.end.send_replace(true);
@@ -199,6 +217,16 @@ impl Daemon {
         let _ = tokio::time::timeout(END_WITHIN, all).await;
         accepted.map(|()| 0)
     }
+}
+
+/// The user's folder for caches, as the XDG base directory specification finds it.
+fn cache_home() -> Option<PathBuf> {
+    let named = |name| std::env::var_os(name).map(PathBuf::from);
+    let absolute = |path: &PathBuf| path.is_absolute();
+    named("XDG_CACHE_HOME").filter(absolute).or_else(|| {
+        let home = named("HOME").filter(absolute)?;
+        Some(home.join(".cache"))
+    })
 }
 
 fn process_ended(pid: u32) -> futures_util::future::BoxFuture<'static, bool> {

@@ -78,7 +78,15 @@ impl History {
                 other => {
                     self.settle(std::mem::take(&mut runs), now);
                     match other {
-                        Mark::Project(id) => self.look_at(id, Some(taken), taken.attempt > 0, now),
+                        Mark::Project(id) => {
+                            let began = Instant::now();
+                            self.look_at(id, Some(taken), taken.attempt > 0, now);
+                            // most are a part of comparing everything; what is not makes it rarer
+                            if let Some((ended, took)) = &mut *self.rescan.lock() {
+                                *ended = Instant::now();
+                                *took += began.elapsed();
+                            }
+                        }
                         Mark::Everything => self.look_at_root(true, taken, now),
                         _ => self.look_at_root(false, taken, now),
                     }

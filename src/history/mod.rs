@@ -11,6 +11,7 @@
 mod error;
 mod locks;
 mod look;
+mod snapshot;
 mod start;
 
 #[cfg(test)]
@@ -33,9 +34,10 @@ use crate::index::{
     ProjectInfo, Report, Seen, Totals,
 };
 use crate::model::{Millis, ProjectId, RunKey, Summary, Version, extract};
-use crate::store::{Expect, ReadError, Record, Store, rewrite};
+use crate::store::{Cache, Expect, ReadError, Record, Store, rewrite};
 use crate::watch::{Dirty, Health, Hint, Mark, NotifyWatcher, Watcher};
 use locks::PathLocks;
+use snapshot::Snapshots;
 use start::First;
 
 /// How large a record may be, in bytes: what a frame holds, less room for what is around it.
@@ -46,6 +48,13 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 const COOKIE_WITHIN: Duration = Duration::from_secs(2);
 /// A file this much older than its reading cannot have changed since without its stamp telling.
 const RACY_FOR: Duration = Duration::from_millis(15);
+
+/// How often stamps are compared where no events come.
+const POLL_EVERY: Duration = Duration::from_secs(2);
+/// Comparing all stamps may take at most this part of the time where no events come, …
+const POLL_SHARE: u32 = 10;
+/// … and this part where they do.
+const RECONCILE_SHARE: u32 = 500;
 
 /// Now, for everything that depends on it.
 #[derive(Debug, Clone, Copy)]
@@ -78,6 +87,18 @@ pub struct Options {
     pub stale_after: Duration,
     /// How often all stamps are compared, whatever the events said.
     pub reconcile_every: Duration,
+    /// Compare stamps in intervals instead of waiting for events.
+    pub poll: bool,
+    /// The user's folder for caches; without one every start reads all files.
+    pub cache: Option<PathBuf>,
+}
+
+impl Options {
+    fn liveness(&self) -> Liveness {
+        Liveness {
+            stale_after: self.stale_after,
+        }
+    }
 }
 
 impl Default for Options {
@@ -85,6 +106,8 @@ impl Default for Options {
         Self {
             stale_after: Duration::from_secs(3600),
             reconcile_every: Duration::from_secs(300),
+            poll: false,
+            cache: None,
         }
     }
 }
@@ -119,10 +142,11 @@ pub struct History {
     first: Mutex<First>,
     progress: watch::Sender<Progress>,
     options: Options,
+    snapshots: Option<Snapshots>,
     ending: AtomicBool,
     /// Files opened to be read into the index; a start without changes opens none.
     reads: AtomicU64,
-    /// When events were last known lost and how long the look that followed took.
+    /// When everything was last compared and how long that took.
     rescan: Mutex<Option<(Instant, Duration)>>,
 }
 
@@ -139,9 +163,9 @@ impl History {
     /// [`History::pass`] themselves.
     #[must_use]
     pub fn new(root: PathBuf, options: Options) -> Self {
-        let liveness = Liveness {
-            stale_after: options.stale_after,
-        };
+        let liveness = options.liveness();
+        let cache = options.cache.clone();
+        let snapshots = cache.map(|base| Snapshots::new(Cache::of(base, &root)));
         Self {
             store: Store::new(root),
             index: RwLock::new(Index::new(Instance::random(), liveness)),
@@ -155,6 +179,7 @@ impl History {
             first: Mutex::new(First::default()),
             progress: watch::Sender::new(Progress::default()),
             options,
+            snapshots,
             ending: AtomicBool::new(false),
             reads: AtomicU64::new(0),
             rescan: Mutex::new(None),
@@ -175,6 +200,7 @@ impl History {
             }
         };
         match NotifyWatcher::start(history.store.root(), hints) {
+            _ if history.options.poll => {}
             Ok(watcher) => *history.watcher.lock() = Some(Arc::new(watcher)),
             Err(error) => tracing::warn!(%error, "no file events; polling instead"),
         }
@@ -290,6 +316,18 @@ impl History {
     /// The watcher's health; `None` where there is no watcher.
     pub fn health(&self) -> Option<Health> {
         self.watcher().map(|watcher| watcher.health())
+    }
+
+    /// How often all stamps are compared, and how long that took last.
+    pub fn comparing(&self) -> (Duration, Duration) {
+        let cost = self.rescan.lock().map_or(Duration::ZERO, |(_, took)| took);
+        let every = match self.health() {
+            Some(health) if health.complete() => {
+                self.options.reconcile_every.max(cost * RECONCILE_SHARE)
+            }
+            _ => POLL_EVERY.max(cost * POLL_SHARE),
+        };
+        (every, cost)
     }
 
     fn watcher(&self) -> Option<Arc<dyn Watcher>> {

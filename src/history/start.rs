@@ -7,7 +7,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -15,11 +15,6 @@ use serde::Serialize;
 use super::{History, HistoryError, Moment, READY_WITHIN};
 use crate::model::ProjectId;
 use crate::watch::Mark;
-
-/// How often stamps are compared where no events come.
-const POLL_EVERY: Duration = Duration::from_secs(2);
-/// Comparing all stamps may take at most this part of the time.
-const RECONCILE_SHARE: u32 = 500;
 
 /// How far the index is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
@@ -29,7 +24,6 @@ pub enum Indexing {
     #[default]
     Scanning,
     /// What a snapshot held is being compared with the files.
-    #[allow(dead_code)] // part of the contract; snapshots come with the scale issue
     Verifying,
     /// The index follows the files.
     Ready,
@@ -78,12 +72,12 @@ impl History {
             if self.pass(Moment::now()) || self.first_step() {
                 continue;
             }
-            let every = match self.health() {
-                Some(health) if health.complete() => self.options.reconcile_every,
-                _ => POLL_EVERY,
-            };
-            let cost = self.rescan.lock().map_or(Duration::ZERO, |(_, took)| took);
-            let reconcile = reconciled + every.max(cost * RECONCILE_SHARE);
+            let reconcile = reconciled + self.comparing().0;
+            let snapshot = self.snapshot_due(Instant::now());
+            if snapshot.is_some_and(|due| due <= Instant::now()) {
+                self.write_aside();
+                continue;
+            }
             let mut dirty = self.dirty.lock();
             let now = Instant::now();
             if now >= reconcile {
@@ -91,7 +85,10 @@ impl History {
                 reconciled = now;
                 continue;
             }
-            let due = dirty.next_due().map_or(reconcile, |due| due.min(reconcile));
+            let due = [dirty.next_due(), snapshot]
+                .into_iter()
+                .flatten()
+                .fold(reconcile, Instant::min);
             if due > now && !self.ending.load(Ordering::Acquire) {
                 self.marked.wait_until(&mut dirty, due);
             }
@@ -99,8 +96,10 @@ impl History {
         self.looked.send_modify(|count| *count += 1);
     }
 
-    /// Sweeps what an earlier daemon left, sets the watches and finds the projects.
+    /// Goes on from the last snapshot, sweeps what an earlier daemon left, sets the watches and
+    /// finds the projects.
     pub fn begin(&self, now: Moment) {
+        self.restore();
         match self.store.sweep() {
             Ok(swept) => {
                 for failure in swept.failures {
@@ -123,6 +122,11 @@ impl History {
         if let Some(watcher) = watcher {
             watcher.follow_all(&projects);
         }
+        // projects that a snapshot knew and that are gone are looked at as well
+        let known = self.index(|index| index.project_ids());
+        let there: HashSet<ProjectId> = projects.iter().cloned().collect();
+        let mut projects = projects;
+        projects.extend(known.into_iter().filter(|id| !there.contains(id)));
         {
             let mut first = self.first.lock();
             first.unfinished = projects.iter().cloned().collect();

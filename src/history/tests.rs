@@ -6,11 +6,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::sync::atomic::AtomicUsize;
 
 use super::*;
-use crate::index::{Changed, Cursor};
+use crate::index::{Changed, Cursor, Saving};
 use crate::model::ExecutionId;
 use crate::watch::NotifyWatcher;
 
@@ -360,4 +361,237 @@ async fn whatever_happens_the_index_ends_as_a_fresh_scan_begins() {
     for seed in 0..number("RUNLOG_SEQUENCES").unwrap_or(100) {
         sequence(seed).await;
     }
+}
+
+/// Looks at everything, without waiting for events or for time to pass.
+fn settle(history: &History) {
+    history.hint(Hint::Everything, Instant::now());
+    let later = |seconds| Moment {
+        instant: Instant::now() + Duration::from_secs(seconds),
+        wall: SystemTime::now(),
+    };
+    let mut seconds = 10;
+    while history.pass(later(seconds)) {
+        seconds += 10;
+    }
+}
+
+/// A client that lives longer than any daemon: it holds a clock, and does what the protocol says.
+struct Rejoining {
+    filter: Filter,
+    clock: Option<Clock>,
+    held: BTreeMap<String, Summary>,
+}
+
+impl Rejoining {
+    fn follow(&mut self, history: &History) {
+        let known = self.clock.filter(|clock| history.honours(*clock));
+        let mut client = match known {
+            Some(clock) => Client {
+                filter: self.filter.clone(),
+                cursor: Cursor::after(clock.tick),
+                held: std::mem::take(&mut self.held),
+            },
+            None => Client::new(history, self.filter.clone()),
+        };
+        client.follow(history);
+        self.held = client.held;
+        self.clock = Some(Clock {
+            tick: client.cursor.tick(),
+            ..history.clock()
+        });
+    }
+}
+
+fn with_cache(root: &Path, cache: &Path) -> History {
+    let options = Options {
+        cache: Some(cache.to_owned()),
+        ..Options::default()
+    };
+    History::new(root.to_owned(), options)
+}
+
+/// Writes a snapshot while things happen between its slices.
+fn write_while(history: &History, mut between: impl FnMut()) {
+    let snapshots = history.snapshots.as_ref().unwrap();
+    let mut saving = Saving::of(history.root().as_os_str().as_bytes());
+    let mut bytes = Vec::new();
+    while history.index(|index| saving.next(index, &mut bytes)) {
+        between();
+    }
+    let kept = snapshots
+        .cache()
+        .replace(|file| std::io::Write::write_all(file, &bytes).map(|()| true));
+    assert!(kept.unwrap());
+}
+
+fn lives(seed: u64) {
+    let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().canonicalize().unwrap().join("projects");
+    let cache = folder.path().join("cache");
+    fs::create_dir(&root).unwrap();
+    let mut clients = [None, Some("failed")].map(|status| Rejoining {
+        filter: Filter {
+            project: None,
+            statuses: status.map(|text| [crate::model::Status::from_text(text)].into()),
+        },
+        clock: None,
+        held: BTreeMap::new(),
+    });
+    let mut lives = vec![];
+    for _ in 0..3 + random.below(4) {
+        // several daemons may be at it; each start goes on from what was kept last
+        if lives.len() == 2 || random.one_in(2) {
+            lives.clear();
+        }
+        for _ in 0..random.below(8) {
+            act(
+                &mut random,
+                &root,
+                &History::new(root.clone(), Options::default()),
+            );
+        }
+        match random.below(12) {
+            0 => drop(fs::remove_dir_all(&cache)),
+            1 => {
+                // a byte is another one
+                let file = cache
+                    .join("runlog")
+                    .join(crate::store::root_hash(&root))
+                    .join("index");
+                if let Ok(mut bytes) = fs::read(&file) {
+                    let at = random.below(bytes.len());
+                    bytes[at] ^= 1 << random.below(8);
+                    fs::write(file, bytes).unwrap();
+                }
+            }
+            _ => {}
+        }
+        let history = with_cache(&root, &cache);
+        history.begin(Moment::now());
+        if random.one_in(4) {
+            // before the files were compared
+            for client in &mut clients {
+                client.follow(&history);
+            }
+        }
+        while history.first_step() {}
+        lives.push(history);
+        for _ in 0..random.below(12) {
+            let history = &lives[random.below(lives.len())];
+            act(&mut random, &root, history);
+            if random.one_in(3) {
+                settle(history);
+            }
+            if random.one_in(3) {
+                let number = random.below(clients.len());
+                clients[number].follow(history);
+            }
+            if random.one_in(6) {
+                write_while(history, || {
+                    if random.one_in(4) {
+                        act(&mut random, &root, history);
+                        settle(history);
+                    }
+                });
+            }
+        }
+        let history = &lives[random.below(lives.len())];
+        settle(history);
+        let (have, want) = (scan_of(history), fresh_scan(&root));
+        assert!(have == want, "seed {seed}:\n{}", difference(&have, &want));
+        for client in &mut clients {
+            client.follow(history);
+            let page = history.page(&client.filter, &From::Offset(0), usize::MAX);
+            let held: Vec<Summary> = client.held.values().cloned().map(timeless).collect();
+            let mut listed: Vec<Summary> = page.executions.into_iter().map(timeless).collect();
+            listed.sort_by_key(|summary| format!("{}/{}", summary.project_id, summary.id));
+            assert_eq!(held, listed, "seed {seed}, {:?}", client.filter);
+        }
+        let fresh = History::new(root.clone(), Options::default());
+        fresh.begin(Moment::now());
+        while fresh.first_step() {}
+        assert_eq!(history.totals(None).0, fresh.totals(None).0, "seed {seed}");
+        // a clean end, or a kill
+        if random.one_in(2) {
+            history.write_snapshot(None);
+        }
+    }
+}
+
+/// Kills, clean ends, changes while nobody watches, damaged and lost caches, two daemons at once:
+/// no client that goes on from its clock, or lists again where it is told to, holds a wrong state.
+#[test]
+fn clocks_outlive_the_daemon_only_as_far_as_they_are_true() {
+    let number = |name: &str| {
+        std::env::var(name)
+            .ok()
+            .and_then(|text| text.parse::<u64>().ok())
+    };
+    if let Some(seed) = number("RUNLOG_SEED") {
+        return lives(seed);
+    }
+    for seed in 0..number("RUNLOG_SEQUENCES").unwrap_or(100) {
+        lives(seed);
+    }
+}
+
+#[test]
+fn a_start_with_nothing_changed_opens_no_record_and_honours_the_clock() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().canonicalize().unwrap().join("projects");
+    let cache = folder.path().join("cache");
+    crate::api::samples::lay_out(&root).unwrap();
+    fs::write(root.join("docs/executions/broken.json"), "{").unwrap();
+    let live = || {
+        let history = with_cache(&root, &cache);
+        history.begin(Moment::now());
+        while history.first_step() {}
+        while history.pass(Moment::now()) {}
+        history
+    };
+    let first = live();
+    assert!(!first.was_restored());
+    assert_eq!(first.totals(None).0.runs(), 4);
+    first.write_snapshot(None);
+    let clock = first.clock();
+    let want = scan_of(&first);
+    let began = Instant::now();
+    loop {
+        let next = live();
+        assert!(next.was_restored());
+        assert_eq!(scan_of(&next), want);
+        assert!(next.honours(clock));
+        assert_eq!(next.clock().tick, clock.tick, "nothing has changed");
+        assert_ne!(next.clock().instance, clock.instance);
+        if next.files_read() == 0 {
+            break;
+        }
+        // files that are younger than the clock of the file system can tell are read again
+        assert!(began.elapsed() < Duration::from_secs(30));
+        next.write_snapshot(None);
+    }
+    // what changed meanwhile is a change like any other
+    let key = RunKey {
+        project: ProjectId::parse("docs").unwrap(),
+        execution: ExecutionId::parse("exec-1759381229897-b7m3s9d0f").unwrap(),
+    };
+    fs::remove_file(root.join("docs/executions/exec-1759381229897-b7m3s9d0f.json")).unwrap();
+    let next = live();
+    assert_eq!(next.files_read(), 1, "only what is gone is looked for");
+    let mut cursor = Cursor::after(clock.tick);
+    let (found, _) = next.changes_after(&mut cursor, &Filter::default(), 10, 100);
+    let found: Vec<_> = found
+        .unwrap()
+        .into_iter()
+        .map(|change| change.what)
+        .collect();
+    assert_eq!(found, [Changed::Deleted(key)]);
+    assert!(next.honours(clock));
+    // a daemon that nobody heard of is not
+    assert!(!next.honours(Clock {
+        instance: Instance(7),
+        tick: 1
+    }));
 }

@@ -60,6 +60,34 @@ impl Changes {
         self.now
     }
 
+    /// A memory restored: `gone` may hold anything, `now` and `floor` are as they were.
+    pub(super) fn restored(now: u64, floor: u64, gone: Vec<(u64, RunKey)>) -> Option<Self> {
+        let mut changes = Self::new(now);
+        changes.floor = floor;
+        for (tick, key) in gone {
+            if tick > now {
+                return None;
+            }
+            // what came and went while the snapshot was written is there twice
+            if let Some(before) = changes.gone_at.insert(key.clone(), tick) {
+                changes.gone.remove(&before);
+            }
+            changes.gone.insert(tick, key);
+        }
+        changes.old_gone = changes.gone.len();
+        (floor <= now).then_some(changes)
+    }
+
+    /// Deletions up to this tick may be forgotten.
+    pub(super) fn floor(&self) -> u64 {
+        self.floor
+    }
+
+    /// The remembered deletions after `tick`, in their order.
+    pub(super) fn gone_after(&self, tick: u64) -> impl Iterator<Item = (u64, &RunKey)> {
+        self.gone.range(tick + 1..).map(|(&tick, key)| (tick, key))
+    }
+
     /// The tick before the ring's first.
     fn ring_start(&self) -> u64 {
         self.now - self.ring.len() as u64

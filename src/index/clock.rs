@@ -52,6 +52,35 @@ impl fmt::Display for Clock {
     }
 }
 
+/// How many earlier instances are remembered.
+const LINEAGE_MAX: usize = 1_000;
+
+/// Earlier instances whose states this index goes on from, each with the last tick up to which
+/// that is so. A clock of theirs is as good as one of this instance's.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Lineage(Vec<(Instance, u64)>);
+
+impl Lineage {
+    /// The lineage of an index that goes on from `parent`, whose own is `pairs`.
+    pub(super) fn of(mut pairs: Vec<(Instance, u64)>, parent: (Instance, u64)) -> Self {
+        pairs.push(parent);
+        let surplus = pairs.len().saturating_sub(LINEAGE_MAX);
+        pairs.drain(..surplus);
+        Self(pairs)
+    }
+
+    pub(super) fn pairs(&self) -> impl Iterator<Item = (Instance, u64)> + '_ {
+        self.0.iter().copied()
+    }
+
+    /// Whether `clock` is of a state that this index goes on from.
+    pub(super) fn holds(&self, clock: Clock) -> bool {
+        self.0
+            .iter()
+            .any(|&(instance, upto)| instance == clock.instance && clock.tick <= upto)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,6 +14,7 @@ mod order;
 mod problems;
 mod query;
 mod row;
+mod snapshot;
 mod totals;
 
 use std::collections::{HashMap, HashSet};
@@ -27,9 +28,11 @@ pub use clock::{Clock, Instance};
 pub use problems::{Problem, ProblemKind, Problems};
 pub use query::{Change, Changed, Filter, From, Key, Page, ProjectInfo};
 pub use row::{Place, Rows, Seen};
+pub use snapshot::{Saving, SnapshotError, restore};
 pub use totals::Totals;
 
-use order::{Order, RowPlaces};
+use clock::Lineage;
+use order::{Order, Places, RowPlaces};
 use row::{Row, STATUS_OTHER};
 
 use crate::model::{ExecutionId, Millis, ProjectId, RunKey, Stamp};
@@ -86,6 +89,8 @@ impl Liveness {
 #[derive(Debug)]
 pub struct Index {
     instance: Instance,
+    /// Whose states this one goes on from.
+    lineage: Lineage,
     liveness: Liveness,
     rows: Rows,
     projects: Vec<Option<Project>>,
@@ -99,6 +104,16 @@ pub struct Index {
     beats: HashMap<u32, i64>,
     /// What is wrong with files and folders.
     pub problems: Problems,
+    revision: u64,
+}
+
+/// The run whose file `path` is, below the root.
+fn key_of_path(path: &str) -> Option<RunKey> {
+    let (project, file) = path.split_once("/executions/")?;
+    Some(RunKey {
+        project: ProjectId::parse(project).ok()?,
+        execution: ExecutionId::parse(file.strip_suffix(".json")?).ok()?,
+    })
 }
 
 /// One of the orders of a run.
@@ -114,6 +129,7 @@ impl Index {
     pub fn new(instance: Instance, liveness: Liveness) -> Self {
         Self {
             instance,
+            lineage: Lineage::default(),
             liveness,
             rows: Rows::default(),
             projects: Vec::new(),
@@ -125,6 +141,7 @@ impl Index {
             changes: Changes::new(0),
             beats: HashMap::new(),
             problems: Problems::default(),
+            revision: 0,
         }
     }
 
@@ -149,6 +166,12 @@ impl Index {
     #[must_use]
     pub fn runs(&self) -> usize {
         self.rows.live()
+    }
+
+    /// Grows with everything that a snapshot would hold otherwise.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.revision
     }
 
     /// How many deletions are remembered.
@@ -241,10 +264,12 @@ impl Index {
         if on_disk {
             let number = self.intern(id);
             if let Some(Some(project)) = self.projects.get_mut(number as usize) {
+                self.revision += u64::from(!project.on_disk);
                 project.on_disk = true;
             }
         } else if let Some(&number) = self.project_numbers.get(id) {
             if let Some(Some(project)) = self.projects.get_mut(number as usize) {
+                self.revision += u64::from(project.on_disk);
                 project.on_disk = false;
             }
             self.forget_if_empty(number);
@@ -355,23 +380,7 @@ impl Index {
                 self.beats.remove(&number);
                 number
             } else {
-                let number = self.rows.insert(row);
-                let hash = self.hash(key.project.as_str(), key.execution.as_str());
-                let Self {
-                    by_key,
-                    hasher,
-                    rows,
-                    projects,
-                    ..
-                } = self;
-                by_key.insert_unique(hash, number, |&number| {
-                    let Some(row) = rows.get(number) else {
-                        return 0;
-                    };
-                    let project = projects.get(row.project as usize).and_then(Option::as_ref);
-                    hasher.hash_one((project.map_or("", |p| p.id.as_str()), row.id()))
-                });
-                number
+                self.insert(row)
             };
             let tick = self.changes.saved(number, &key, self.rows.live());
             if let Some(row) = self.rows.get_mut(number) {
@@ -383,19 +392,136 @@ impl Index {
         for project in emptied {
             self.forget_if_empty(project);
         }
-        self.changes.now() - before
+        let told = self.changes.now() - before;
+        self.revision += told;
+        told
+    }
+
+    /// Gives a row a number and makes it known by its key; it is in no order yet.
+    fn insert(&mut self, row: Row) -> u32 {
+        let hash = self.hash(self.name(row.project), row.id());
+        let number = self.rows.insert(row);
+        let Self {
+            by_key,
+            hasher,
+            rows,
+            projects,
+            ..
+        } = self;
+        by_key.insert_unique(hash, number, |&number| {
+            let Some(row) = rows.get(number) else {
+                return 0;
+            };
+            let project = projects.get(row.project as usize).and_then(Option::as_ref);
+            hasher.hash_one((project.map_or("", |p| p.id.as_str()), row.id()))
+        });
+        number
+    }
+
+    /// Takes in a row of a snapshot. A run that moved while the snapshot was written may come
+    /// twice; the later one counts.
+    fn put_restored(&mut self, project: &ProjectId, mut row: Row, beat: Option<i64>) -> Option<()> {
+        row.project = self.intern(project);
+        let execution = ExecutionId::parse(row.id()).ok()?;
+        let key = RunKey {
+            project: project.clone(),
+            execution,
+        };
+        let number = match self.find(&key) {
+            Some(number) => {
+                let held = self.rows.get_mut(number)?;
+                if held.tick < row.tick {
+                    *held = row;
+                }
+                number
+            }
+            None => self.insert(row),
+        };
+        if let Some(beat) = beat {
+            self.beats.insert(number, beat);
+        }
+        Some(())
+    }
+
+    /// All blocks of a snapshot are in: what was deleted while it was written goes.
+    fn end_restoring(&mut self, now: u64, floor: u64, mut gone: Vec<(u64, RunKey)>) -> Option<()> {
+        gone.retain(|(tick, key)| {
+            let Some(number) = self.find(key) else {
+                return true;
+            };
+            if self.rows.get(number).is_some_and(|row| row.tick > *tick) {
+                return false;
+            }
+            let hash = self.hash(key.project.as_str(), key.execution.as_str());
+            if let Ok(entry) = self.by_key.find_entry(hash, |&held| held == number) {
+                entry.remove();
+            }
+            self.rows.remove(number);
+            self.beats.remove(&number);
+            true
+        });
+        if self.rows.iter().any(|(_, row)| row.tick > now) {
+            return None;
+        }
+        self.changes = Changes::restored(now, floor, gone)?;
+        // a run that came while the snapshot was written may be missing from it; it is found as a
+        // new one, if it is there, and nobody would take back what was wrong with it
+        let mut problems = std::mem::take(&mut self.problems);
+        problems.retain(|path| key_of_path(path).is_none_or(|key| self.stamp(&key).is_some()));
+        self.problems = problems;
+        Some(())
+    }
+
+    /// Makes the orders and totals of restored rows.
+    fn settle_restored(&mut self) {
+        let mut numbers: Vec<u32> = self.rows.iter().map(|(number, _)| number).collect();
+        let places = RowPlaces {
+            rows: &self.rows,
+            name: |project| self.name(project),
+        };
+        // they were written in this order, so this has little to do
+        numbers.sort_by(|&a, &b| places.place(b).cmp(&places.place(a)));
+        let Self {
+            rows,
+            projects,
+            everything,
+            ..
+        } = self;
+        for number in numbers {
+            let Some(row) = rows.get(number) else {
+                continue;
+            };
+            let project = projects.get_mut(row.project as usize);
+            let project = project.and_then(Option::as_mut).map(|one| &mut one.scope);
+            for scope in [Some(&mut *everything), project].into_iter().flatten() {
+                scope.totals.add(row);
+                scope.all.push(number);
+                match row.status_text() {
+                    Some(text) if row.status() == STATUS_OTHER => {
+                        scope.other.entry(text.into()).or_default().push(number);
+                    }
+                    _ => {
+                        if let Some(order) = scope.by_status.get_mut(usize::from(row.status())) {
+                            order.push(number);
+                        }
+                    }
+                }
+            }
+        }
     }
 
     fn note_unlisted(&mut self, key: &RunKey, stamp: Option<Stamp>) {
         if let Some(stamp) = stamp {
             let number = self.intern(&key.project);
             if let Some(Some(project)) = self.projects.get_mut(number as usize) {
-                project.unlisted.insert(key.execution.clone(), stamp);
+                let before = project.unlisted.insert(key.execution.clone(), stamp);
+                self.revision += u64::from(before != Some(stamp));
             }
         } else if let Some(&number) = self.project_numbers.get(&key.project)
             && let Some(Some(project)) = self.projects.get_mut(number as usize)
         {
-            project.unlisted.remove(&key.execution);
+            let before = project.unlisted.remove(&key.execution);
+            self.revision += u64::from(before.is_some());
         }
     }
 
@@ -411,6 +537,7 @@ impl Index {
             .get(&number)
             .copied()
             .unwrap_or(row.stamp.mtime_ns);
+        self.revision += u64::from(row.stamp != seen.stamp || row.is_racy() != seen.racy);
         row.stamp = seen.stamp;
         row.set_racy(seen.racy);
         if !row.beats() || told == seen.stamp.mtime_ns {
@@ -540,6 +667,6 @@ impl Index {
 
     /// Notes what is wrong with one file or folder, and only that.
     pub fn note_problems(&mut self, path: &str, kinds: &[ProblemKind], now: Millis) {
-        self.problems.set(path, kinds, now);
+        self.revision += u64::from(self.problems.set(path, kinds, now));
     }
 }

@@ -49,6 +49,21 @@ impl Order {
         self.numbers.len() - split
     }
 
+    /// At most `limit` rows that stand before `place` in list order, the nearest first; the last
+    /// of the list where there is no place.
+    pub fn before(&self, place: Option<&Place<'_>>, limit: usize, places: &impl Places) -> &[u32] {
+        let start = place.map_or(0, |place| {
+            self.numbers.len() - self.rank(place, false, places)
+        });
+        let end = self.numbers.len().min(start + limit);
+        self.numbers.get(start..end).unwrap_or_default()
+    }
+
+    /// Puts a row in that stands before all others in list order.
+    pub fn push(&mut self, number: u32) {
+        self.numbers.push(number);
+    }
+
     /// Takes out `gone` and puts in `come`, both by the places they have now.
     pub fn change(&mut self, gone: &[u32], mut come: Vec<u32>, places: &impl Places) {
         let index_of = |numbers: &[u32], place: &Place<'_>| {

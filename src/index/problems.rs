@@ -86,7 +86,7 @@ pub struct Problem {
     pub kind: ProblemKind,
     /// For people.
     pub message: String,
-    /// When this daemon first found it.
+    /// When it was first found.
     pub since: Millis,
 }
 
@@ -97,8 +97,9 @@ pub struct Problems {
 }
 
 impl Problems {
-    /// Makes `kinds` exactly what is wrong with `path`.
-    pub fn set(&mut self, path: &str, kinds: &[ProblemKind], now: Millis) {
+    /// Makes `kinds` exactly what is wrong with `path`; whether that is another finding.
+    pub fn set(&mut self, path: &str, kinds: &[ProblemKind], now: Millis) -> bool {
+        let mut changed = false;
         let from = (path.to_owned(), ProblemKind::Corrupt);
         let held: Vec<ProblemKind> = self
             .found
@@ -109,11 +110,35 @@ impl Problems {
         for kind in held {
             if !kinds.contains(&kind) {
                 self.found.remove(&(path.to_owned(), kind));
+                changed = true;
             }
         }
         for &kind in kinds {
-            self.found.entry((path.to_owned(), kind)).or_insert(now);
+            self.found
+                .entry((path.to_owned(), kind))
+                .or_insert_with(|| {
+                    changed = true;
+                    now
+                });
         }
+        changed
+    }
+
+    /// Every finding, with when it was first made.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&str, ProblemKind, Millis)> {
+        self.found
+            .iter()
+            .map(|((path, kind), since)| (path.as_str(), *kind, *since))
+    }
+
+    /// Puts a finding back that was made before.
+    pub(super) fn restore(&mut self, path: &str, kind: ProblemKind, since: Millis) {
+        self.found.insert((path.to_owned(), kind), since);
+    }
+
+    /// Keeps the findings about paths that `keep` is true for.
+    pub(super) fn retain(&mut self, keep: impl Fn(&str) -> bool) {
+        self.found.retain(|(path, _), _| keep(path));
     }
 
     /// Whether `path` has a finding of this kind.

@@ -233,7 +233,8 @@ impl Index {
     /// Whether everything that changed after `clock` can be told.
     #[must_use]
     pub fn honours(&self, clock: Clock) -> bool {
-        clock.instance == self.instance && self.changes.honours(clock.tick)
+        (clock.instance == self.instance || self.lineage.holds(clock))
+            && self.changes.honours(clock.tick)
     }
 
     /// Whether a reader who has got to `cursor` misses nothing.

@@ -4,6 +4,7 @@
 //! allocation. Rows live in pages of a fixed size, so that growing never copies or doubles what
 //! is there, and are named by their number.
 
+use super::snapshot::{Rest, put_stamp};
 use crate::model::{
     ExecutionId, Facts, Millis, Milliseconds, Money, ProjectId, RunKey, Stamp, Status, Summary,
     Tokens, Version,
@@ -148,6 +149,94 @@ impl Row {
             flags,
             text: text.into_boxed_str(),
         }
+    }
+
+    /// Appends the row as a snapshot has it; `beat` is the heartbeat last told, if any.
+    pub(super) fn write(&self, beat: Option<i64>, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.tick.to_le_bytes());
+        put_stamp(out, &self.stamp);
+        out.extend_from_slice(&self.version.0);
+        for value in [
+            self.started,
+            self.completed,
+            self.duration,
+            self.input_tokens,
+            self.output_tokens,
+            self.total_tokens,
+            self.cost,
+            self.retries,
+            Maybe::from(beat),
+        ] {
+            out.extend_from_slice(&value.0.to_le_bytes());
+        }
+        out.extend_from_slice(&self.steps.to_le_bytes());
+        out.extend_from_slice(&self.label_len.to_le_bytes());
+        out.extend_from_slice(&self.error_len.to_le_bytes());
+        out.extend_from_slice(&[
+            self.id_len,
+            self.other_len,
+            self.model_len,
+            self.status,
+            self.flags,
+        ]);
+        out.extend_from_slice(self.text.as_bytes());
+    }
+
+    /// Reads what [`Row::write`] wrote; its project is not known yet.
+    pub(super) fn read(from: &mut Rest<'_>) -> Option<(Self, Option<i64>)> {
+        let (tick, stamp) = (from.u64()?, from.stamp()?);
+        let version = Version(from.array()?);
+        let mut numbers = [Maybe::UNKNOWN; 9];
+        for number in &mut numbers {
+            *number = Maybe(from.i64()?);
+        }
+        let [
+            started,
+            completed,
+            duration,
+            input_tokens,
+            output_tokens,
+            total_tokens,
+            cost,
+            retries,
+            beat,
+        ] = numbers;
+        let steps = from.u32()?;
+        let (label_len, error_len) = (from.u16()?, from.u16()?);
+        let [id_len, other_len, model_len, status, flags] = from.array()?;
+        let bytes = [id_len, other_len, model_len]
+            .map(usize::from)
+            .iter()
+            .sum::<usize>()
+            + usize::from(label_len)
+            + usize::from(error_len);
+        let text = std::str::from_utf8(from.take(bytes)?).ok()?;
+        let row = Self {
+            text: text.into(),
+            tick,
+            stamp,
+            version,
+            started,
+            completed,
+            duration,
+            input_tokens,
+            output_tokens,
+            total_tokens,
+            cost,
+            retries,
+            project: 0,
+            steps,
+            label_len,
+            error_len,
+            id_len,
+            other_len,
+            model_len,
+            status,
+            flags,
+        };
+        let sound =
+            status <= STATUS_OTHER && flags & LIVE != 0 && ExecutionId::parse(row.id()).is_ok();
+        sound.then_some((row, beat.get()))
     }
 
     /// A place without a run.

@@ -200,6 +200,10 @@ impl Session {
                 () = &mut drained => {}
             }
         };
+        if self.kind == Kind::Stdio {
+            // the daemon ends with its only connection
+            let _ = self.shared.context.ending.set(std::time::Instant::now());
+        }
         self.end().await;
         end
     }

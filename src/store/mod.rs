@@ -8,6 +8,7 @@
 //! that outlives a call: who wants a comparison and a save to be one step among the callers of
 //! one process serialises them (`history` does, by run).
 
+mod cache;
 mod delete;
 mod error;
 mod layout;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+pub use cache::{Cache, CacheError, root_hash};
 pub use delete::DeletedAll;
 pub use error::{ReadError, StoreError, WriteError};
 pub use layout::Folder;

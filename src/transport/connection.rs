@@ -183,6 +183,7 @@ mod tests {
                 started: std::time::Instant::now(),
                 tried: Vec::new(),
                 sessions: AtomicUsize::new(0),
+                ending: OnceLock::new(),
             });
             let (ending, receiver) = watch::channel(false);
             let shared = Shared {

@@ -6,11 +6,10 @@
 
 use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
+use crate::store::root_hash;
 
 /// What a socket address has room for, less the closing NUL.
 const PATH_LIMIT_BYTES: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
@@ -119,9 +118,8 @@ impl SocketPath {
             Some(runtime_dir) => runtime_dir.join("runlog"),
             None => env.temp_dir.join(format!("runlog-{}", env.uid)),
         };
-        let digest = Sha256::digest(canonical_root.as_os_str().as_bytes());
-        let hash: String = digest[..8].iter().map(|b| format!("{b:02x}")).collect();
-        Self::checked(&folder.join(format!("{hash}.sock")), true)
+        let name = format!("{}.sock", root_hash(canonical_root));
+        Self::checked(&folder.join(name), true)
     }
 
     /// A path that a person named; relative ones are seen from the current folder.

@@ -26,8 +26,14 @@ pub fn runlog() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_runlog"));
     command
         .env_remove("RUNLOG_PROJECTS")
-        .env_remove("RUNLOG_LOG");
+        .env_remove("RUNLOG_LOG")
+        .env("XDG_CACHE_HOME", cache());
     command
+}
+
+/// Where the program under test keeps its indexes.
+pub fn cache() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache")
 }
 
 /// A root in a folder of its own, removed in the end.
@@ -334,7 +340,7 @@ impl Drop for Client {
 }
 
 /// Members that differ from run to run; only their types are compared.
-const VOLATILE: [&str; 9] = [
+const VOLATILE: [&str; 10] = [
     "clock",
     "updatedAt",
     "staleAt",
@@ -344,6 +350,7 @@ const VOLATILE: [&str; 9] = [
     "path",
     "nextCursor",
     "filesRead",
+    "compareTookMs",
 ];
 
 /// The kind of a value, for members whose content differs.

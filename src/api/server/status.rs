@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -31,6 +32,8 @@ pub struct State {
     pub executions: usize,
     /// How far the first index has come.
     pub indexing: Progress,
+    /// Whether the index went on from what an earlier daemon kept.
+    pub restored: bool,
     /// How changes of files are noticed.
     pub watcher: Watching,
     /// How many connections there are.
@@ -53,12 +56,16 @@ pub struct State {
 pub struct Watching {
     /// The system's interface for file events, or `poll`.
     pub backend: String,
-    /// Whether events come for every folder; if not, stamps are compared every two seconds.
+    /// Whether events come for every folder; if not, files are compared every few seconds.
     pub healthy: bool,
     /// How many folders are watched.
     pub folders: usize,
     /// How often the system lost events; each time everything was compared.
     pub overflows: u64,
+    /// How often all stamps are compared, whatever events tell, in milliseconds.
+    pub compare_every_ms: u64,
+    /// How long that took last, in milliseconds.
+    pub compare_took_ms: u64,
     /// What went wrong last, and what to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
@@ -96,6 +103,7 @@ impl Method for Status {
             projects,
             executions,
             indexing: indexing(*history.progress().borrow(), executions),
+            restored: history.was_restored(),
             watcher: watching(&context),
             sessions: context.sessions.load(Ordering::Relaxed),
             problems,
@@ -130,12 +138,17 @@ fn indexing(progress: Progress, executions: usize) -> Progress {
 }
 
 fn watching(context: &Context) -> Watching {
+    let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+    let (every, took) = context.history.comparing();
+    let (compare_every_ms, compare_took_ms) = (millis(every), millis(took));
     match context.history.health() {
         Some(health) => Watching {
             healthy: health.complete(),
             backend: health.backend.to_owned(),
             folders: health.folders,
             overflows: health.overflows,
+            compare_every_ms,
+            compare_took_ms,
             message: health.message,
         },
         None => Watching {
@@ -143,7 +156,9 @@ fn watching(context: &Context) -> Watching {
             healthy: false,
             folders: 0,
             overflows: 0,
-            message: Some("the system gives no file events; see the daemon's log".to_owned()),
+            compare_every_ms,
+            compare_took_ms,
+            message: Some("no file events: files are compared in intervals".to_owned()),
         },
     }
 }

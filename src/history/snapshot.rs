@@ -1,0 +1,183 @@
+//! Keeping the index for the next start.
+//!
+//! The beginning of the fourth way through the house: what a snapshot held is compared with the
+//! files like anything else that is known, so a wrong one costs time and never truth. It is
+//! written aside, at intervals while there is something new, and at a clean end.
+
+use std::io::{BufReader, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::{History, Indexing};
+use crate::index::{Saving, restore};
+use crate::store::Cache;
+
+/// How often the index is written while it changes.
+const EVERY: Duration = Duration::from_secs(60);
+/// Writing may take at most this part of the time.
+const SHARE: u32 = 50;
+
+/// The snapshots of one root.
+#[derive(Debug)]
+pub(super) struct Snapshots {
+    cache: Cache,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The revision of the index that was written last.
+    revision: u64,
+    /// When that was, and how long it took.
+    written: Option<(Instant, Duration)>,
+    writing: bool,
+    warned: bool,
+    restored: bool,
+}
+
+impl Snapshots {
+    pub(super) fn new(cache: Cache) -> Self {
+        Self {
+            cache,
+            state: Mutex::new(State::default()),
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn cache(&self) -> &Cache {
+        &self.cache
+    }
+}
+
+impl History {
+    /// Goes on from the last snapshot, if there is one that fits.
+    pub(super) fn restore(&self) {
+        let Some(snapshots) = &self.snapshots else {
+            return;
+        };
+        let file = match snapshots.cache.open() {
+            Ok(Some(file)) => file,
+            Ok(None) => return,
+            Err(error) => {
+                snapshots.state.lock().warned = true;
+                tracing::warn!(%error, "the cache cannot be used; every start reads all files");
+                return;
+            }
+        };
+        let from = BufReader::with_capacity(1 << 20, file);
+        let owner = self.store.root().as_os_str().as_bytes();
+        let (instance, liveness) = (self.clock().instance, self.options.liveness());
+        match restore(from, owner, instance, liveness) {
+            Ok(index) => {
+                let tick = index.clock().tick;
+                let runs = index.runs();
+                {
+                    let mut state = snapshots.state.lock();
+                    state.revision = index.revision();
+                    state.restored = true;
+                }
+                *self.index.write() = index;
+                self.progress
+                    .send_modify(|progress| progress.state = Indexing::Verifying);
+                self.tell(tick);
+                tracing::debug!(runs, "the index goes on from its snapshot");
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the snapshot is dropped and the index built anew");
+            }
+        }
+    }
+
+    /// Whether this index went on from a snapshot.
+    pub fn was_restored(&self) -> bool {
+        self.snapshots
+            .as_ref()
+            .is_some_and(|snapshots| snapshots.state.lock().restored)
+    }
+
+    /// When the index should be written next; `None` while there is nothing new.
+    pub(super) fn snapshot_due(&self, now: Instant) -> Option<Instant> {
+        let snapshots = self.snapshots.as_ref()?;
+        if self.progress.borrow().state != Indexing::Ready {
+            return None;
+        }
+        let state = snapshots.state.lock();
+        if state.writing || self.index(|index| index.revision()) == state.revision {
+            return None;
+        }
+        Some(
+            state
+                .written
+                .map_or(now, |(at, took)| at + EVERY.max(took * SHARE)),
+        )
+    }
+
+    /// Writes the index on a thread of its own.
+    pub(super) fn write_aside(self: &Arc<Self>) {
+        if let Some(snapshots) = &self.snapshots {
+            snapshots.state.lock().writing = true;
+        }
+        let history = Arc::clone(self);
+        let writing = std::thread::Builder::new()
+            .name("runlog-snapshot".to_owned())
+            .spawn(move || {
+                history.write_snapshot(None);
+                // the keeper may have waited for longer than until the next one is due
+                drop(history.dirty.lock());
+                history.marked.notify_all();
+            });
+        if let (Err(error), Some(snapshots)) = (writing, &self.snapshots) {
+            tracing::warn!(%error, "no thread to write the snapshot");
+            let mut state = snapshots.state.lock();
+            state.writing = false;
+            state.written = Some((Instant::now(), Duration::ZERO));
+        }
+    }
+
+    /// Writes the index if there is anything new, unless that takes beyond `deadline`; whether it
+    /// was written. Blocks.
+    pub fn write_snapshot(&self, deadline: Option<Instant>) -> bool {
+        let Some(snapshots) = &self.snapshots else {
+            return false;
+        };
+        let began = Instant::now();
+        let revision = self.index(|index| index.revision());
+        if revision == snapshots.state.lock().revision {
+            snapshots.state.lock().writing = false;
+            return false;
+        }
+        let mut saving = Saving::of(self.store.root().as_os_str().as_bytes());
+        let written = snapshots.cache.replace(|file| {
+            let mut slice = Vec::new();
+            while self.index(|index| saving.next(index, &mut slice)) {
+                file.write_all(&slice)?;
+                slice.clear();
+                if deadline.is_some_and(|deadline| Instant::now() > deadline) {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        });
+        let mut state = snapshots.state.lock();
+        state.writing = false;
+        state.written = Some((Instant::now(), began.elapsed()));
+        match written {
+            Ok(done) => {
+                if done {
+                    state.revision = revision;
+                }
+                done
+            }
+            Err(error) => {
+                // said once: the next start takes longer, and nothing else is lost
+                if !std::mem::replace(&mut state.warned, true) {
+                    tracing::warn!(%error, "the index cannot be kept for the next start");
+                }
+                false
+            }
+        }
+    }
+}

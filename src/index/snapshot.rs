@@ -1,0 +1,482 @@
+//! The index as bytes, to be kept until the next start.
+//!
+//! A snapshot is a sequence of blocks: a length, a checksum, a kind and what the kind says. The
+//! first tells the format and whose it is, the last that nothing is missing. It is written in
+//! slices, so that readers of the index never wait for it, and may so hold rows from after the
+//! tick that its lineage names. That is sound, because whoever comes with a clock of that lineage
+//! is told every row with a later tick, and because files are compared after every start:
+//! what a slice missed is found there.
+//!
+//! Nothing here is trusted: lengths are bounded before anything is allocated, ids are parsed, and
+//! whatever does not fit makes the whole snapshot void.
+
+use std::collections::HashMap;
+use std::io::{self, Read};
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::clock::Lineage;
+use super::problems::ProblemKind;
+use super::row::{Place, Row};
+use super::{Index, Instance, Liveness, RowPlaces};
+use crate::model::{ExecutionId, Millis, ProjectId, RunKey, Stamp};
+
+/// Raised with every change of the format or of what is extracted from records.
+const FORMAT: u32 = 1;
+const MAGIC: &[u8; 8] = b"runlogix";
+/// How many rows or tombstones are encoded at a time; bounds how long the index is held.
+const SLICE: usize = if cfg!(test) { 2 } else { 1024 };
+/// A slice never comes near this: a row has at most some 1,500 bytes.
+const BLOCK_MAX_BYTES: usize = 4 << 20;
+/// Problems and unlisted files are cut into blocks of about this size.
+const PIECE_BYTES: usize = 256 << 10;
+
+const HEAD: u8 = 1;
+const ROWS: u8 = 2;
+const TOMBSTONES: u8 = 3;
+const PROJECTS: u8 = 4;
+const UNLISTED: u8 = 5;
+const PROBLEMS: u8 = 6;
+const END: u8 = 7;
+
+/// Why a snapshot is of no use.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// It cannot be read.
+    #[error("it cannot be read: {0}")]
+    Io(#[from] io::Error),
+    /// Another version of runlog wrote it.
+    #[error("another version of runlog wrote it")]
+    Version,
+    /// It is of another root.
+    #[error("it is of another root")]
+    Foreign,
+    /// It is not what was written.
+    #[error("it is damaged")]
+    Damaged,
+}
+
+/// The place of a row, owned.
+struct Resume {
+    started_at: Option<Millis>,
+    id: String,
+    project: String,
+}
+
+enum Part {
+    Head,
+    Rows(Option<Resume>),
+    Tombstones(u64),
+    Rest,
+    Done,
+}
+
+/// A snapshot being written, slice by slice.
+pub struct Saving {
+    owner: Vec<u8>,
+    part: Part,
+}
+
+impl Saving {
+    /// A snapshot of the index of `owner`, which is given again when it is restored.
+    #[must_use]
+    pub fn of(owner: &[u8]) -> Self {
+        Self {
+            owner: owner.to_owned(),
+            part: Part::Head,
+        }
+    }
+
+    /// Appends the next slice to `out`; false when there is none left. The same index must be
+    /// given each time; it may change between the slices.
+    pub fn next(&mut self, index: &Index, out: &mut Vec<u8>) -> bool {
+        self.part = match std::mem::replace(&mut self.part, Part::Done) {
+            Part::Head => {
+                block(out, HEAD, |out| self.head(index, out));
+                Part::Rows(None)
+            }
+            Part::Rows(after) => match rows(index, after.as_ref(), out) {
+                Some(resume) => Part::Rows(Some(resume)),
+                None => Part::Tombstones(0),
+            },
+            Part::Tombstones(after) => match tombstones(index, after, out) {
+                Some(last) => Part::Tombstones(last),
+                None => Part::Rest,
+            },
+            Part::Rest => {
+                rest(index, out);
+                Part::Done
+            }
+            Part::Done => return false,
+        };
+        true
+    }
+
+    fn head(&self, index: &Index, out: &mut Vec<u8>) {
+        out.extend_from_slice(MAGIC);
+        out.extend_from_slice(&FORMAT.to_le_bytes());
+        put_text(out, env!("CARGO_PKG_VERSION"));
+        put_bytes(out, &self.owner);
+        let clock = index.clock();
+        put_u64(out, clock.instance.0);
+        put_u64(out, clock.tick);
+        let lineage: Vec<_> = index.lineage.pairs().collect();
+        put_u64(out, lineage.len() as u64);
+        for (instance, tick) in lineage {
+            put_u64(out, instance.0);
+            put_u64(out, tick);
+        }
+    }
+}
+
+fn rows(index: &Index, after: Option<&Resume>, out: &mut Vec<u8>) -> Option<Resume> {
+    let places = RowPlaces {
+        rows: &index.rows,
+        name: |project| index.name(project),
+    };
+    let after = after.map(|resume| Place {
+        started_at: resume.started_at,
+        id: &resume.id,
+        project: &resume.project,
+    });
+    let numbers = index.everything.all.before(after.as_ref(), SLICE, &places);
+    let mut projects: HashMap<u32, u32> = HashMap::new();
+    let mut names: Vec<&str> = Vec::new();
+    let mut encoded = Vec::with_capacity(numbers.len() * 256);
+    let mut last = None;
+    let mut count = 0;
+    for &number in numbers {
+        let Some(row) = index.rows.get(number) else {
+            continue;
+        };
+        let local = *projects.entry(row.project).or_insert_with(|| {
+            names.push(index.name(row.project));
+            u32::try_from(names.len() - 1).unwrap_or(u32::MAX)
+        });
+        encoded.extend_from_slice(&local.to_le_bytes());
+        row.write(index.beats.get(&number).copied(), &mut encoded);
+        last = Some(row);
+        count += 1;
+    }
+    let last = last?;
+    block(out, ROWS, |out| {
+        put_u64(out, names.len() as u64);
+        for name in names {
+            put_text(out, name);
+        }
+        put_u64(out, count);
+        out.extend_from_slice(&encoded);
+    });
+    Some(Resume {
+        started_at: last.started(),
+        id: last.id().to_owned(),
+        project: index.name(last.project).to_owned(),
+    })
+}
+
+fn tombstones(index: &Index, after: u64, out: &mut Vec<u8>) -> Option<u64> {
+    let found: Vec<(u64, &RunKey)> = index.changes.gone_after(after).take(SLICE).collect();
+    let &(last, _) = found.last()?;
+    block(out, TOMBSTONES, |out| {
+        put_u64(out, found.len() as u64);
+        for (tick, key) in found {
+            put_u64(out, tick);
+            put_text(out, key.project.as_str());
+            put_text(out, key.execution.as_str());
+        }
+    });
+    Some(last)
+}
+
+fn rest(index: &Index, out: &mut Vec<u8>) {
+    let mut projects = Piece::new(PROJECTS);
+    let mut unlisted = Piece::new(UNLISTED);
+    for project in index.projects.iter().flatten() {
+        projects.add(out, |out| {
+            put_text(out, project.id.as_str());
+            out.push(u8::from(project.on_disk));
+        });
+        for (id, stamp) in &project.unlisted {
+            unlisted.add(out, |out| {
+                put_text(out, project.id.as_str());
+                put_text(out, id.as_str());
+                put_stamp(out, stamp);
+            });
+        }
+    }
+    projects.end(out);
+    unlisted.end(out);
+    let mut problems = Piece::new(PROBLEMS);
+    for (path, kind, since) in index.problems.all() {
+        problems.add(out, |out| {
+            put_text(out, path);
+            out.push(kind as u8);
+            put_u64(out, since.0.cast_unsigned());
+        });
+    }
+    problems.end(out);
+    block(out, END, |out| {
+        put_u64(out, index.changes.now());
+        put_u64(out, index.changes.floor());
+    });
+}
+
+/// Entries of one kind, cut into blocks.
+struct Piece {
+    kind: u8,
+    count: u64,
+    bytes: Vec<u8>,
+}
+
+impl Piece {
+    fn new(kind: u8) -> Self {
+        Self {
+            kind,
+            count: 0,
+            bytes: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+        write(&mut self.bytes);
+        self.count += 1;
+        if self.bytes.len() >= PIECE_BYTES {
+            self.end(out);
+        }
+    }
+
+    fn end(&mut self, out: &mut Vec<u8>) {
+        if self.count > 0 {
+            block(out, self.kind, |out| {
+                put_u64(out, self.count);
+                out.extend_from_slice(&self.bytes);
+            });
+        }
+        self.count = 0;
+        self.bytes.clear();
+    }
+}
+
+/// A block is its length, its checksum, its kind and what it says.
+fn block(out: &mut Vec<u8>, kind: u8, write: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    out.extend_from_slice(&[0; 12]);
+    out.push(kind);
+    write(out);
+    let (head, body) = out[start..].split_at_mut(12);
+    let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
+    head[..4].copy_from_slice(&length.to_le_bytes());
+    head[4..].copy_from_slice(&xxh3_64(body).to_le_bytes());
+}
+
+fn put_u64(out: &mut Vec<u8>, value: u64) {
+    out.extend_from_slice(&value.to_le_bytes());
+}
+
+fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    let length = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
+    out.extend_from_slice(&length.to_le_bytes());
+    out.extend_from_slice(&bytes[..usize::from(length)]);
+}
+
+fn put_text(out: &mut Vec<u8>, text: &str) {
+    put_bytes(out, text.as_bytes());
+}
+
+pub(super) fn put_stamp(out: &mut Vec<u8>, stamp: &Stamp) {
+    for value in [stamp.dev, stamp.ino, stamp.size] {
+        put_u64(out, value);
+    }
+    for value in [stamp.mtime_ns, stamp.ctime_ns] {
+        put_u64(out, value.cast_unsigned());
+    }
+}
+
+/// What is left of a block.
+pub(super) struct Rest<'a>(&'a [u8]);
+
+impl<'a> Rest<'a> {
+    pub(super) fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    pub(super) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        self.take(N)?.try_into().ok()
+    }
+
+    pub(super) fn u8(&mut self) -> Option<u8> {
+        self.array::<1>().map(|[byte]| byte)
+    }
+
+    pub(super) fn u16(&mut self) -> Option<u16> {
+        self.array().map(u16::from_le_bytes)
+    }
+
+    pub(super) fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    pub(super) fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    pub(super) fn i64(&mut self) -> Option<i64> {
+        self.u64().map(u64::cast_signed)
+    }
+
+    fn bytes(&mut self) -> Option<&'a [u8]> {
+        let length = self.u16()?;
+        self.take(usize::from(length))
+    }
+
+    fn text(&mut self) -> Option<&'a str> {
+        std::str::from_utf8(self.bytes()?).ok()
+    }
+
+    fn project(&mut self) -> Option<ProjectId> {
+        ProjectId::parse(self.text()?).ok()
+    }
+
+    fn execution(&mut self) -> Option<ExecutionId> {
+        ExecutionId::parse(self.text()?).ok()
+    }
+
+    pub(super) fn stamp(&mut self) -> Option<Stamp> {
+        Some(Stamp {
+            dev: self.u64()?,
+            ino: self.u64()?,
+            size: self.u64()?,
+            mtime_ns: self.i64()?,
+            ctime_ns: self.i64()?,
+        })
+    }
+}
+
+/// Reads a snapshot into a new index that goes on from it, as `instance`.
+///
+/// # Errors
+/// [`SnapshotError`]; then nothing of it is of use.
+pub fn restore(
+    mut from: impl Read,
+    owner: &[u8],
+    instance: Instance,
+    liveness: Liveness,
+) -> Result<Index, SnapshotError> {
+    let mut restoring = Restoring {
+        index: Index::new(instance, liveness),
+        gone: Vec::new(),
+        headed: false,
+    };
+    let mut body = Vec::new();
+    loop {
+        let mut head = [0; 12];
+        from.read_exact(&mut head)?;
+        let (length, checksum) = head.split_at(4);
+        let length = length.try_into().map_or(0, u32::from_le_bytes) as usize;
+        let checksum = checksum.try_into().map_or(0, u64::from_le_bytes);
+        if length == 0 || length > BLOCK_MAX_BYTES {
+            return Err(SnapshotError::Damaged);
+        }
+        body.resize(length, 0);
+        from.read_exact(&mut body)?;
+        if xxh3_64(&body) != checksum {
+            return Err(SnapshotError::Damaged);
+        }
+        let (kind, rest) = (body[0], Rest(&body[1..]));
+        if !restoring.headed {
+            restoring.head(kind, rest, owner)?;
+        } else if restoring.block(kind, rest).ok_or(SnapshotError::Damaged)? {
+            let mut index = restoring.index;
+            index.settle_restored();
+            return Ok(index);
+        }
+    }
+}
+
+struct Restoring {
+    index: Index,
+    gone: Vec<(u64, RunKey)>,
+    headed: bool,
+}
+
+impl Restoring {
+    fn head(&mut self, kind: u8, mut rest: Rest<'_>, owner: &[u8]) -> Result<(), SnapshotError> {
+        let damaged = || SnapshotError::Damaged;
+        if kind != HEAD || rest.take(MAGIC.len()) != Some(MAGIC) {
+            return Err(damaged());
+        }
+        if rest.u32() != Some(FORMAT) || rest.text() != Some(env!("CARGO_PKG_VERSION")) {
+            return Err(SnapshotError::Version);
+        }
+        if rest.bytes().ok_or_else(damaged)? != owner {
+            return Err(SnapshotError::Foreign);
+        }
+        let mut pair = || Some((Instance(rest.u64()?), rest.u64()?));
+        let parent = pair().ok_or_else(damaged)?;
+        let count = rest.u64().ok_or_else(damaged)?;
+        let mut pairs = Vec::new();
+        for _ in 0..count {
+            let (instance, tick) = (rest.u64(), rest.u64());
+            let (Some(instance), Some(tick)) = (instance, tick) else {
+                return Err(damaged());
+            };
+            pairs.push((Instance(instance), tick));
+        }
+        self.index.lineage = Lineage::of(pairs, parent);
+        self.headed = true;
+        Ok(())
+    }
+
+    /// Takes in one block; whether it was the last.
+    fn block(&mut self, kind: u8, mut rest: Rest<'_>) -> Option<bool> {
+        if kind == END {
+            let (now, floor) = (rest.u64()?, rest.u64()?);
+            self.index
+                .end_restoring(now, floor, std::mem::take(&mut self.gone))?;
+            return Some(true);
+        }
+        if kind == ROWS {
+            let names = rest.u64()?;
+            let mut projects = Vec::new();
+            for _ in 0..names {
+                projects.push(rest.project()?);
+            }
+            for _ in 0..rest.u64()? {
+                let project = projects.get(rest.u32()? as usize)?;
+                let (row, beat) = Row::read(&mut rest)?;
+                self.index.put_restored(project, row, beat)?;
+            }
+            return Some(false);
+        }
+        for _ in 0..rest.u64()? {
+            match kind {
+                TOMBSTONES => {
+                    let tick = rest.u64()?;
+                    let (project, execution) = (rest.project()?, rest.execution()?);
+                    self.gone.push((tick, RunKey { project, execution }));
+                }
+                PROJECTS => {
+                    let id = rest.project()?;
+                    let on_disk = rest.u8()? == 1;
+                    self.index.note_project(&id, on_disk);
+                }
+                UNLISTED => {
+                    let (project, execution) = (rest.project()?, rest.execution()?);
+                    let stamp = rest.stamp()?;
+                    self.index
+                        .note_unlisted(&RunKey { project, execution }, Some(stamp));
+                }
+                PROBLEMS => {
+                    let path = rest.text()?;
+                    let kind = *ProblemKind::ALL.get(usize::from(rest.u8()?))?;
+                    let since = Millis(rest.i64()?);
+                    self.index.problems.restore(path, kind, since);
+                }
+                _ => return None,
+            }
+        }
+        Some(false)
+    }
+}

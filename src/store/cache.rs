@@ -1,0 +1,238 @@
+//! Where what can be made anew is kept between two starts: a private folder a root.
+//!
+//! `$XDG_CACHE_HOME/runlog/<hash of the root>/index`. A folder that somebody else owns, or may
+//! write to, is not used: what is read from it would be answered to clients. Nothing here is
+//! durable, and need not be: a file cut off by a power failure is recognised by who reads it.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use sha2::{Digest, Sha256};
+
+const FILE: &str = "index";
+const TEMPORARY: &str = ".index-";
+/// A temporary file this old was left by a process that died.
+const ABANDONED_AFTER: Duration = Duration::from_secs(3600);
+
+/// The first 16 hex digits of the SHA-256 of a canonical root's bytes: its name outside itself.
+#[must_use]
+pub fn root_hash(canonical_root: &Path) -> String {
+    let digest = Sha256::digest(canonical_root.as_os_str().as_bytes());
+    digest[..8].iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// Why the cache is of no use.
+#[derive(Debug, thiserror::Error)]
+pub enum CacheError {
+    /// The system refused.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// Others could have put there what they like.
+    #[error("the folder is not private to this user")]
+    Untrusted,
+}
+
+/// The cache of one root.
+#[derive(Debug)]
+pub struct Cache {
+    /// The user's folder for caches.
+    base: PathBuf,
+    hash: String,
+}
+
+impl Cache {
+    /// The cache of `canonical_root` below the user's folder for caches. Touches nothing.
+    #[must_use]
+    pub fn of(base: PathBuf, canonical_root: &Path) -> Self {
+        Self {
+            base,
+            hash: root_hash(canonical_root),
+        }
+    }
+
+    fn folders(&self) -> [PathBuf; 2] {
+        let ours = self.base.join("runlog");
+        let folder = ours.join(&self.hash);
+        [ours, folder]
+    }
+
+    /// Opens what was kept; `None` if nothing was.
+    ///
+    /// # Errors
+    /// [`CacheError`].
+    pub fn open(&self) -> Result<Option<File>, CacheError> {
+        for folder in self.folders() {
+            match check(&folder) {
+                Ok(()) => {}
+                Err(CacheError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
+                    return Ok(None);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let [_, folder] = self.folders();
+        match File::open(folder.join(FILE)) {
+            Ok(file) => Ok(Some(file)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Keeps what `write` writes in the place of what was kept before, all or nothing; nothing
+    /// too if `write` gives false. Returns whether it was kept.
+    ///
+    /// # Errors
+    /// [`CacheError`]; what was kept before is there still.
+    pub fn replace(
+        &self,
+        write: impl FnOnce(&mut File) -> io::Result<bool>,
+    ) -> Result<bool, CacheError> {
+        if !self.base.exists() {
+            // as the XDG base directory specification asks
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(&self.base)?;
+        }
+        for folder in self.folders() {
+            match DirBuilder::new().mode(0o700).create(&folder) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                    return Err(error.into());
+                }
+                // even a folder just made: only what is there now matters
+                _ => check(&folder)?,
+            }
+        }
+        let [_, folder] = self.folders();
+        sweep(&folder);
+        let mut file = tempfile::Builder::new()
+            .prefix(TEMPORARY)
+            .tempfile_in(&folder)?;
+        if !write(file.as_file_mut())? {
+            return Ok(false);
+        }
+        file.as_file_mut().flush()?;
+        file.persist(folder.join(FILE))
+            .map_err(|error| error.error)?;
+        Ok(true)
+    }
+}
+
+fn check(folder: &Path) -> Result<(), CacheError> {
+    let found = fs::symlink_metadata(folder)?;
+    let own = found.is_dir()
+        && found.uid() == rustix::process::geteuid().as_raw()
+        && found.mode() & 0o077 == 0;
+    if own {
+        Ok(())
+    } else {
+        Err(CacheError::Untrusted)
+    }
+}
+
+/// Removes what dead processes left. Failing is no matter.
+fn sweep(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let ours = entry
+            .file_name()
+            .as_bytes()
+            .starts_with(TEMPORARY.as_bytes());
+        let old = entry
+            .metadata()
+            .and_then(|found| found.modified())
+            .is_ok_and(|at| {
+                SystemTime::now()
+                    .duration_since(at)
+                    .is_ok_and(|age| age > ABANDONED_AFTER)
+            });
+        if ours && old {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::Permissions;
+    use std::io::Read;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    fn keep(cache: &Cache, text: &str) -> Result<bool, CacheError> {
+        cache.replace(|file| file.write_all(text.as_bytes()).map(|()| true))
+    }
+
+    fn kept(cache: &Cache) -> Option<String> {
+        let mut text = String::new();
+        cache.open().unwrap()?.read_to_string(&mut text).unwrap();
+        Some(text)
+    }
+
+    #[test]
+    fn what_is_kept_is_private_and_replaced_whole() {
+        let place = tempfile::tempdir().unwrap();
+        let cache = Cache::of(place.path().join("new/cache"), Path::new("/srv/projects"));
+        assert_eq!(kept(&cache), None);
+        assert!(keep(&cache, "one").unwrap());
+        assert!(keep(&cache, "two").unwrap());
+        assert_eq!(kept(&cache).as_deref(), Some("two"));
+        // given up, or failed: the former one stays, and nothing else
+        assert!(
+            !cache
+                .replace(|file| file.write_all(b"half").map(|()| false))
+                .unwrap()
+        );
+        let failed = cache.replace(|_| Err(io::ErrorKind::StorageFull.into()));
+        assert!(matches!(failed, Err(CacheError::Io(_))));
+        assert_eq!(kept(&cache).as_deref(), Some("two"));
+        for folder in cache.folders() {
+            assert_eq!(fs::metadata(&folder).unwrap().mode() & 0o777, 0o700);
+        }
+        let [_, folder] = cache.folders();
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+        let file = fs::metadata(folder.join(FILE)).unwrap();
+        assert_eq!(file.mode() & 0o777, 0o600);
+        // another root has another folder
+        let other = Cache::of(cache.base.clone(), Path::new("/srv/other"));
+        assert_eq!(kept(&other), None);
+    }
+
+    #[test]
+    fn a_folder_that_others_may_write_to_is_not_used() {
+        let place = tempfile::tempdir().unwrap();
+        let cache = Cache::of(place.path().to_owned(), Path::new("/srv/projects"));
+        keep(&cache, "one").unwrap();
+        for folder in cache.folders() {
+            fs::set_permissions(&folder, Permissions::from_mode(0o777)).unwrap();
+            assert!(matches!(cache.open(), Err(CacheError::Untrusted)));
+            assert!(matches!(keep(&cache, "two"), Err(CacheError::Untrusted)));
+            fs::set_permissions(&folder, Permissions::from_mode(0o700)).unwrap();
+        }
+        let [_, folder] = cache.folders();
+        let away = place.path().join("away");
+        fs::rename(&folder, &away).unwrap();
+        symlink(&away, &folder).unwrap();
+        assert!(matches!(cache.open(), Err(CacheError::Untrusted)));
+    }
+
+    #[test]
+    fn what_dead_processes_left_is_swept() {
+        let place = tempfile::tempdir().unwrap();
+        let cache = Cache::of(place.path().to_owned(), Path::new("/srv/projects"));
+        keep(&cache, "one").unwrap();
+        let [_, folder] = cache.folders();
+        let hours_ago = SystemTime::now() - ABANDONED_AFTER * 2;
+        for (name, time) in [(".index-old", hours_ago), (".index-new", SystemTime::now())] {
+            let file = File::create(folder.join(name)).unwrap();
+            file.set_modified(time).unwrap();
+        }
+        keep(&cache, "two").unwrap();
+        assert!(!folder.join(".index-old").exists());
+        assert!(folder.join(".index-new").exists());
+    }
+}
