@@ -4,7 +4,7 @@
 //! files like anything else that is known, so a wrong one costs time and never truth. It is
 //! written aside, at intervals while there is something new, and at a clean end.
 
-use std::io::{BufReader, Write};
+use std::io::{BufReader, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,9 +12,16 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::{History, Indexing};
-use crate::index::{Saving, restore};
+use crate::index::{Clock, Index, Instance, Saving, restore};
 use crate::store::Cache;
 
+/// The file with the index.
+const INDEX: &str = "index";
+/// The file with the instances that went on from it: its clock, then theirs, a line each.
+const SIBLINGS: &str = "siblings";
+/// How many of them are remembered, and how large that file may be.
+const SIBLINGS_MAX: usize = 200;
+const SIBLINGS_MAX_BYTES: u64 = 64 << 10;
 /// How often the index is written while it changes.
 const EVERY: Duration = Duration::from_secs(60);
 /// Writing may take at most this part of the time.
@@ -58,7 +65,7 @@ impl History {
         let Some(snapshots) = &self.snapshots else {
             return;
         };
-        let file = match snapshots.cache.open() {
+        let file = match snapshots.cache.open(INDEX) {
             Ok(Some(file)) => file,
             Ok(None) => return,
             Err(error) => {
@@ -71,7 +78,8 @@ impl History {
         let owner = self.store.root().as_os_str().as_bytes();
         let (instance, liveness) = (self.clock().instance, self.options.liveness());
         match restore(from, owner, instance, liveness) {
-            Ok(index) => {
+            Ok(mut index) => {
+                self.join_siblings(&snapshots.cache, &mut index);
                 let tick = index.clock().tick;
                 let runs = index.runs();
                 {
@@ -89,6 +97,36 @@ impl History {
                 tracing::warn!(%error, "the snapshot is dropped and the index built anew");
             }
         }
+    }
+
+    /// Notes beside the snapshot that this instance went on from it, and learns who else did, so
+    /// that clocks of daemons that changed nothing are honoured by the next.
+    fn join_siblings(&self, cache: &Cache, index: &mut Index) {
+        let Some(parent) = index.parent() else { return };
+        let mut text = String::new();
+        let held = cache.open(SIBLINGS).ok().flatten();
+        let read = held.map(|file| file.take(SIBLINGS_MAX_BYTES).read_to_string(&mut text));
+        let mut lines = text.lines();
+        let same = lines.next() == Some(parent.to_string().as_str());
+        let mut siblings: Vec<Instance> = lines
+            .filter(|_| same && matches!(read, Some(Ok(_))))
+            .filter_map(Clock::parse)
+            .map(|clock| clock.instance)
+            .collect();
+        siblings.truncate(SIBLINGS_MAX);
+        index.add_siblings(&siblings);
+        siblings.insert(0, index.clock().instance);
+        let clocks = siblings
+            .into_iter()
+            .map(|instance| Clock { instance, ..parent });
+        let text: String = std::iter::once(parent)
+            .chain(clocks)
+            .map(|clock| format!("{clock}\n"))
+            .collect();
+        // without it a client lists again; the snapshot itself will tell of a full disk
+        let _ = cache.replace(SIBLINGS, |file| {
+            file.write_all(text.as_bytes()).map(|()| true)
+        });
     }
 
     /// Whether this index went on from a snapshot.
@@ -150,7 +188,7 @@ impl History {
             return false;
         }
         let mut saving = Saving::of(self.store.root().as_os_str().as_bytes());
-        let written = snapshots.cache.replace(|file| {
+        let written = snapshots.cache.replace(INDEX, |file| {
             let mut slice = Vec::new();
             while self.index(|index| saving.next(index, &mut slice)) {
                 file.write_all(&slice)?;

@@ -419,9 +419,9 @@ fn write_while(history: &History, mut between: impl FnMut()) {
     while history.index(|index| saving.next(index, &mut bytes)) {
         between();
     }
-    let kept = snapshots
-        .cache()
-        .replace(|file| std::io::Write::write_all(file, &bytes).map(|()| true));
+    let kept = snapshots.cache().replace("index", |file| {
+        std::io::Write::write_all(file, &bytes).map(|()| true)
+    });
     assert!(kept.unwrap());
 }
 

@@ -69,6 +69,18 @@ impl Lineage {
         Self(pairs)
     }
 
+    pub(super) fn parent(&self) -> Option<Clock> {
+        let &(instance, tick) = self.0.last()?;
+        Some(Clock { instance, tick })
+    }
+
+    /// Puts `siblings` before the parent, each up to tick `upto`.
+    pub(super) fn add_siblings(&mut self, siblings: &[Instance], upto: u64) {
+        let siblings = siblings.iter().map(|sibling| (*sibling, upto));
+        let at = self.0.len().saturating_sub(1);
+        self.0.splice(at..at, siblings);
+    }
+
     pub(super) fn pairs(&self) -> impl Iterator<Item = (Instance, u64)> + '_ {
         self.0.iter().copied()
     }

@@ -508,6 +508,21 @@ impl Index {
                 }
             }
         }
+        for number in 0..self.projects.len() {
+            self.forget_if_empty(u32::try_from(number).unwrap_or(u32::MAX));
+        }
+    }
+
+    /// Whose state this index went on from, and at which tick.
+    #[must_use]
+    pub fn parent(&self) -> Option<Clock> {
+        self.lineage.parent()
+    }
+
+    /// Takes in, before anything has changed, that other instances went on from the same state as
+    /// well: up to its tick their clocks are as good.
+    pub fn add_siblings(&mut self, siblings: &[Instance]) {
+        self.lineage.add_siblings(siblings, self.changes.now());
     }
 
     fn note_unlisted(&mut self, key: &RunKey, stamp: Option<Stamp>) {

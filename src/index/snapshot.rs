@@ -459,8 +459,10 @@ impl Restoring {
                 }
                 PROJECTS => {
                     let id = rest.project()?;
-                    let on_disk = rest.u8()? == 1;
-                    self.index.note_project(&id, on_disk);
+                    // one that is gone is known by its runs, if it has any
+                    if rest.u8()? == 1 {
+                        self.index.note_project(&id, true);
+                    }
                 }
                 UNLISTED => {
                     let (project, execution) = (rest.project()?, rest.execution()?);

@@ -1,6 +1,6 @@
 //! Where what can be made anew is kept between two starts: a private folder a root.
 //!
-//! `$XDG_CACHE_HOME/runlog/<hash of the root>/index`. A folder that somebody else owns, or may
+//! `$XDG_CACHE_HOME/runlog/<hash of the root>/`. A folder that somebody else owns, or may
 //! write to, is not used: what is read from it would be answered to clients. Nothing here is
 //! durable, and need not be: a file cut off by a power failure is recognised by who reads it.
 
@@ -13,7 +13,6 @@ use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
 
-const FILE: &str = "index";
 const TEMPORARY: &str = ".index-";
 /// A temporary file this old was left by a process that died.
 const ABANDONED_AFTER: Duration = Duration::from_secs(3600);
@@ -60,11 +59,11 @@ impl Cache {
         [ours, folder]
     }
 
-    /// Opens what was kept; `None` if nothing was.
+    /// Opens what was kept as `name`; `None` if nothing was.
     ///
     /// # Errors
     /// [`CacheError`].
-    pub fn open(&self) -> Result<Option<File>, CacheError> {
+    pub fn open(&self, name: &str) -> Result<Option<File>, CacheError> {
         for folder in self.folders() {
             match check(&folder) {
                 Ok(()) => {}
@@ -75,20 +74,21 @@ impl Cache {
             }
         }
         let [_, folder] = self.folders();
-        match File::open(folder.join(FILE)) {
+        match File::open(folder.join(name)) {
             Ok(file) => Ok(Some(file)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Keeps what `write` writes in the place of what was kept before, all or nothing; nothing
+    /// Keeps what `write` writes as `name`, in the place of what was kept before, all or nothing; nothing
     /// too if `write` gives false. Returns whether it was kept.
     ///
     /// # Errors
     /// [`CacheError`]; what was kept before is there still.
     pub fn replace(
         &self,
+        name: &str,
         write: impl FnOnce(&mut File) -> io::Result<bool>,
     ) -> Result<bool, CacheError> {
         if !self.base.exists() {
@@ -116,7 +116,7 @@ impl Cache {
             return Ok(false);
         }
         file.as_file_mut().flush()?;
-        file.persist(folder.join(FILE))
+        file.persist(folder.join(name))
             .map_err(|error| error.error)?;
         Ok(true)
     }
@@ -163,13 +163,19 @@ mod tests {
 
     use super::*;
 
+    const FILE: &str = "index";
+
     fn keep(cache: &Cache, text: &str) -> Result<bool, CacheError> {
-        cache.replace(|file| file.write_all(text.as_bytes()).map(|()| true))
+        cache.replace(FILE, |file| file.write_all(text.as_bytes()).map(|()| true))
     }
 
     fn kept(cache: &Cache) -> Option<String> {
         let mut text = String::new();
-        cache.open().unwrap()?.read_to_string(&mut text).unwrap();
+        cache
+            .open(FILE)
+            .unwrap()?
+            .read_to_string(&mut text)
+            .unwrap();
         Some(text)
     }
 
@@ -184,10 +190,10 @@ mod tests {
         // given up, or failed: the former one stays, and nothing else
         assert!(
             !cache
-                .replace(|file| file.write_all(b"half").map(|()| false))
+                .replace(FILE, |file| file.write_all(b"half").map(|()| false))
                 .unwrap()
         );
-        let failed = cache.replace(|_| Err(io::ErrorKind::StorageFull.into()));
+        let failed = cache.replace(FILE, |_| Err(io::ErrorKind::StorageFull.into()));
         assert!(matches!(failed, Err(CacheError::Io(_))));
         assert_eq!(kept(&cache).as_deref(), Some("two"));
         for folder in cache.folders() {
@@ -209,7 +215,7 @@ mod tests {
         keep(&cache, "one").unwrap();
         for folder in cache.folders() {
             fs::set_permissions(&folder, Permissions::from_mode(0o777)).unwrap();
-            assert!(matches!(cache.open(), Err(CacheError::Untrusted)));
+            assert!(matches!(cache.open(FILE), Err(CacheError::Untrusted)));
             assert!(matches!(keep(&cache, "two"), Err(CacheError::Untrusted)));
             fs::set_permissions(&folder, Permissions::from_mode(0o700)).unwrap();
         }
@@ -217,7 +223,7 @@ mod tests {
         let away = place.path().join("away");
         fs::rename(&folder, &away).unwrap();
         symlink(&away, &folder).unwrap();
-        assert!(matches!(cache.open(), Err(CacheError::Untrusted)));
+        assert!(matches!(cache.open(FILE), Err(CacheError::Untrusted)));
     }
 
     #[test]
