@@ -611,23 +611,43 @@ impl<I: Input> Walk<I> {
 
 /// How many bytes from the beginning are neither a quote, a backslash nor a control character.
 /// Most of a record is such bytes: they are looked at in blocks that the compiler turns into
-/// vector instructions.
+/// vector instructions, then word by word.
 fn plain_prefix(bytes: &[u8]) -> usize {
-    const BLOCK: usize = 32;
-    let special = |byte: u8| byte == b'"' || byte == b'\\' || byte < 0x20;
+    let special =
+        |byte: u8| u8::from(byte == b'"') | u8::from(byte == b'\\') | u8::from(byte < 0x20);
     let mut passed = 0;
-    for block in bytes.chunks_exact(BLOCK) {
-        if block.iter().fold(false, |any, &byte| any | special(byte)) {
+    for block in bytes.as_chunks::<64>().0 {
+        if block.iter().fold(0, |any, &byte| any | special(byte)) != 0 {
             break;
         }
-        passed += BLOCK;
+        passed += block.len();
+    }
+    let rest = bytes.get(passed..).unwrap_or_default();
+    let (words, _) = rest.as_chunks::<8>();
+    for word in words {
+        let found = special_bytes(u64::from_le_bytes(*word));
+        if found != 0 {
+            return passed + found.trailing_zeros() as usize / 8;
+        }
+        passed += word.len();
     }
     let rest = bytes.get(passed..).unwrap_or_default();
     passed
         + rest
             .iter()
-            .position(|&byte| special(byte))
+            .position(|&byte| special(byte) != 0)
             .unwrap_or(rest.len())
+}
+
+/// The highest bit of each byte that is a quote, a backslash or a control character; above the
+/// first one others may be set as well. A byte minus `n` borrows where it is less than `n`.
+fn special_bytes(word: u64) -> u64 {
+    const ONES: u64 = u64::MAX / 255;
+    let zeros = |word: u64| word.wrapping_sub(ONES) & !word;
+    let quotes = zeros(word ^ (ONES * u64::from(b'"')));
+    let backslashes = zeros(word ^ (ONES * u64::from(b'\\')));
+    let controls = word.wrapping_sub(ONES * 0x20) & !word;
+    (quotes | backslashes | controls) & (ONES * 0x80)
 }
 
 /// Checks that `text` is one JSON value nested at most `depth_max` deep, with whitespace around
@@ -798,6 +818,26 @@ pub(crate) mod tests {
     fn valid(text: &str) -> bool {
         // deeper values are not generated
         serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
+    }
+
+    #[test]
+    fn the_first_special_byte_is_found_wherever_it_stands() {
+        for length in 0..200 {
+            let mut bytes = vec![0xc3; length];
+            assert_eq!(plain_prefix(&bytes), length);
+            for at in 0..length {
+                for special in [b'"', b'\\', 0, 0x1f] {
+                    for after in [b'a', 0x20, 0x7f, 0x80, 0xff, b'"', 0] {
+                        bytes[at] = special;
+                        if let Some(next) = bytes.get_mut(at + 1) {
+                            *next = after;
+                        }
+                        assert_eq!(plain_prefix(&bytes), at);
+                        bytes.fill(0x21);
+                    }
+                }
+            }
+        }
     }
 
     #[test]
