@@ -14,16 +14,23 @@ use std::time::{Duration, Instant};
 use rayon::prelude::*;
 
 use super::{History, Moment, RACY_FOR};
-use crate::index::{ProblemKind, Report, Seen};
+use crate::index::{Index, ProblemKind, Report, Seen};
 use crate::model::{ExecutionId, Facts, Finding, ProjectId, RunKey, Stamp};
 use crate::store::{Folder, Problem, ProblemKind as FolderProblemKind, ReadError};
 use crate::watch::{Mark, Taken};
 
 /// How long a file may be missing or unreadable before that is believed.
 const MOMENT: Duration = Duration::from_millis(50);
-/// How many runs are read and taken in at a time; bounds how long readers wait for the index.
-const BATCH: usize = 256;
-/// From how many runs on reading is spread over threads.
+/// How many runs are looked at before somebody else has a turn.
+const BATCH: usize = 2048;
+/// How many runs a thread reads and takes in at a time; bounds how long readers wait for the index.
+const PART: usize = 64;
+/// Taking runs in costs a little for each run that is known already (the orders' tails move), so
+/// a part is at least this part of them, …
+const PART_OF_KNOWN: usize = 1024;
+/// … but never more than this.
+const PART_MAX: usize = 1024;
+/// From how many runs on a folder is opened once for all of them.
 const MANY: usize = 8;
 
 /// A run to look at, on whose behalf, and whether to believe what is seen.
@@ -127,11 +134,13 @@ impl History {
             todo.extend(&found.projects);
         } else {
             let fresh: HashSet<&ProjectId> = fresh.iter().collect();
+            // what the first index has still to come to, it comes to in its own order
+            let first = self.first.lock();
             todo.extend(
                 found
                     .projects
                     .iter()
-                    .filter(|id| fresh.contains(id) || !known.contains(id)),
+                    .filter(|id| (fresh.contains(id) || !known.contains(id)) && !first.awaits(id)),
             );
         }
         {
@@ -239,7 +248,9 @@ impl History {
             project: project.clone(),
             execution: execution.clone(),
         };
-        let walk = match self.store.walk(project, now.wall) {
+        // of a project that nothing is known of, every run is read
+        let known = self.index(|index| index.knows(project));
+        let walk = match self.store.walk(project, now.wall, known) {
             Ok(walk) => walk,
             Err(error) => {
                 tracing::warn!(%error, "a project cannot be read");
@@ -275,25 +286,43 @@ impl History {
         differing
     }
 
-    /// Reads runs and takes in what they are, each under its path's lock.
+    /// Reads runs and takes in what they are, each under its path's lock. Many are shared by the
+    /// threads there are: one reads while another takes in.
     fn settle(&self, looks: Vec<Look<'_>>, now: Moment) {
+        let known = self.index(Index::runs);
+        let part = (known / PART_OF_KNOWN).clamp(PART, PART_MAX);
+        if looks.len() <= part {
+            return self.settle_part(looks, now);
+        }
+        let mut looks = looks.into_iter();
+        let parts = std::iter::from_fn(|| {
+            let part: Vec<_> = looks.by_ref().take(part).collect();
+            (!part.is_empty()).then_some(part)
+        });
+        let parts: Vec<_> = parts.collect();
+        parts
+            .into_par_iter()
+            .for_each(|part| self.settle_part(part, now));
+    }
+
+    fn settle_part(&self, looks: Vec<Look<'_>>, now: Moment) {
         let mut rest = looks;
         while !rest.is_empty() {
             let (guard, mine, others) = self.locks.lock_free(rest, |look| &look.key);
             rest = others;
-            let sights: Vec<Sight> = if mine.len() < MANY {
-                mine.iter().map(|look| self.see(&look.key, None)).collect()
-            } else {
-                let mut folders: HashMap<&ProjectId, Option<Folder>> = HashMap::new();
+            let mut folders: HashMap<&ProjectId, Option<Folder>> = HashMap::new();
+            if mine.len() >= MANY {
                 for look in &mine {
                     let open = || self.store.folder(&look.key.project).ok().flatten();
                     folders.entry(&look.key.project).or_insert_with(open);
                 }
-                let folder = |key: &RunKey| folders.get(&key.project).and_then(Option::as_ref);
-                mine.par_iter()
-                    .map(|look| self.see(&look.key, folder(&look.key)))
-                    .collect()
-            };
+            }
+            let folder = |key: &RunKey| folders.get(&key.project).and_then(Option::as_ref);
+            let sights: Vec<Sight> = mine
+                .iter()
+                .map(|look| self.see(&look.key, folder(&look.key)))
+                .collect();
+            drop(folders);
             let (changes, problems) = self.judge(mine, sights, now);
             let tick = {
                 let mut index = self.index.write();

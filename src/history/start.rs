@@ -54,6 +54,11 @@ pub(super) struct First {
 }
 
 impl First {
+    /// Whether the project is still to be looked at.
+    pub(super) fn awaits(&self, project: &ProjectId) -> bool {
+        self.unfinished.contains(project)
+    }
+
     fn ready(&self, project: Option<&ProjectId>) -> bool {
         self.begun
             && match project {

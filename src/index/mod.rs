@@ -237,6 +237,13 @@ impl Index {
             .unwrap_or_default()
     }
 
+    /// Whether any file of a project has been looked at.
+    #[must_use]
+    pub fn knows(&self, project: &ProjectId) -> bool {
+        self.project_of(project)
+            .is_some_and(|project| project.scope.all.len() > 0 || !project.unlisted.is_empty())
+    }
+
     /// Every run of a project, in list order.
     #[must_use]
     pub fn runs_of(&self, project: &ProjectId) -> Vec<ExecutionId> {

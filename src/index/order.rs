@@ -2,14 +2,11 @@
 //!
 //! A list's first row is the newest, and most changes happen to the newest: the array is kept in
 //! the *reverse* of list order, so that they happen near its end, where an insert moves little.
-//! A bulk change builds the array once more beside it and swaps it in.
+//! A bulk change moves each row but once, however many come and go.
 
 use std::cmp::Ordering;
 
 use super::row::{Place, Rows};
-
-/// How many single inserts and removals are dearer than one rebuilding.
-const FEW: usize = 8;
 
 /// Row numbers, oldest first. The caller's `place_of` must give every row in here the place it
 /// had when it came in.
@@ -64,52 +61,53 @@ impl Order {
         self.numbers.push(number);
     }
 
-    /// Takes out `gone` and puts in `come`, both by the places they have now.
+    /// Takes out `gone` and puts in `come`, both by the places they have now. Moves every row at
+    /// most twice that stands before one of them in list order, and no other.
     pub fn change(&mut self, gone: &[u32], mut come: Vec<u32>, places: &impl Places) {
-        let index_of = |numbers: &[u32], place: &Place<'_>| {
-            numbers.partition_point(|&number| places.place(number).cmp(place) == Ordering::Greater)
-        };
-        if gone.len() + come.len() <= FEW {
-            for &number in gone {
-                let at = index_of(&self.numbers, &places.place(number));
-                if self.numbers.get(at) == Some(&number) {
-                    self.numbers.remove(at);
-                }
-            }
-            for number in come {
-                let at = index_of(&self.numbers, &places.place(number));
-                self.numbers.insert(at, number);
-            }
-            return;
-        }
         let mut holes: Vec<usize> = gone
             .iter()
-            .map(|&number| index_of(&self.numbers, &places.place(number)))
+            .map(|&number| (index_in(&self.numbers, number, places), number))
+            .filter(|(at, number)| self.numbers.get(*at) == Some(number))
+            .map(|(at, _)| at)
             .collect();
         holes.sort_unstable();
-        come.sort_unstable_by(|&a, &b| places.place(b).cmp(&places.place(a)));
-        let mut next = Vec::with_capacity(self.numbers.len() + come.len() - holes.len());
-        let mut from = 0;
-        let mut holes = holes.into_iter().peekable();
-        let mut copy = |next: &mut Vec<u32>, to: usize, numbers: &[u32]| {
-            while let Some(&hole) = holes.peek()
-                && hole < to
-            {
-                next.extend_from_slice(numbers.get(from..hole).unwrap_or_default());
-                from = hole + 1;
-                holes.next();
+        if let Some(&first) = holes.first() {
+            let mut to = first;
+            for (at, hole) in holes.iter().enumerate() {
+                let end = holes.get(at + 1).copied().unwrap_or(self.numbers.len());
+                self.numbers.copy_within(hole + 1..end, to);
+                to += end - (hole + 1);
             }
-            next.extend_from_slice(numbers.get(from..to).unwrap_or_default());
-            from = from.max(to);
-        };
-        for number in come {
-            let at = index_of(&self.numbers, &places.place(number));
-            copy(&mut next, at, &self.numbers);
-            next.push(number);
+            self.numbers.truncate(to);
         }
-        copy(&mut next, self.numbers.len(), &self.numbers);
-        self.numbers = next;
+        if come.len() > 1 {
+            come.sort_unstable_by(|&a, &b| places.place(b).cmp(&places.place(a)));
+        }
+        // from the back, so that each row moves once and to where there is room
+        let mut end = self.numbers.len();
+        self.numbers.resize(end + come.len(), 0);
+        for (before, &number) in come.iter().enumerate().rev() {
+            let at = index_in(self.numbers.get(..end).unwrap_or_default(), number, places);
+            self.numbers.copy_within(at..end, at + before + 1);
+            if let Some(slot) = self.numbers.get_mut(at + before) {
+                *slot = number;
+            }
+            end = at;
+        }
     }
+}
+
+/// Where `number` stands in `numbers`, or would stand.
+fn index_in(numbers: &[u32], number: u32, places: &impl Places) -> usize {
+    let place = places.place(number);
+    // most of what comes is newer than all that is there
+    if numbers
+        .last()
+        .is_none_or(|&last| places.place(last).cmp(&place) == Ordering::Greater)
+    {
+        return numbers.len();
+    }
+    numbers.partition_point(|&other| places.place(other).cmp(&place) == Ordering::Greater)
 }
 
 /// The first `skip` rows of several orders taken together in list order: how many of them come

@@ -4,6 +4,7 @@
 //! (the last wins) or new. Only what does not hold one JSON object is refused. Memory is bounded
 //! whatever the record's size: texts are cut while they are read.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::io::Read;
 
@@ -122,12 +123,24 @@ pub enum ExtractError {
     NotAnObject,
 }
 
+thread_local! {
+    /// What records are read through; a thread reads many, one after the other.
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
 /// Reads the record of `key` from `source`, to its end.
+///
+/// Not to be called by `source` itself.
 ///
 /// # Errors
 /// When it is no record. All of `source` has been read unless it is not JSON.
 pub fn extract(source: impl Read, key: &RunKey) -> Result<Facts, ExtractError> {
-    let mut walk = Walk::new(Stream::new(source), usize::MAX);
+    BUFFER.with_borrow_mut(|buffer| {
+        extract_with(Walk::new(Stream::new(source, buffer), usize::MAX), key)
+    })
+}
+
+fn extract_with<I: Input>(mut walk: Walk<I>, key: &RunKey) -> Result<Facts, ExtractError> {
     if walk.kind()? != Kind::Object {
         walk.skip()?;
         walk.end()?;
@@ -259,19 +272,32 @@ impl Text {
 
 impl TextSink for Text {
     fn text(&mut self, text: &str) {
-        for character in text.chars() {
-            if self.cut {
-                return;
-            }
-            let ends = self.line && matches!(character, '\n' | '\r');
-            if ends || character.len_utf8() > self.bytes_left || self.chars_left == 0 {
-                self.cut = true;
-                return;
-            }
-            self.bytes_left -= character.len_utf8();
-            self.chars_left -= 1;
-            self.kept.push(character);
+        if self.cut {
+            return;
         }
+        let line = match self.line.then(|| text.find(['\n', '\r'])) {
+            Some(Some(end)) => &text[..end],
+            _ => text,
+        };
+        let mut end = line.len().min(self.bytes_left);
+        while !line.is_char_boundary(end) {
+            end -= 1;
+        }
+        if self.chars_left < usize::MAX {
+            let mut chars = line.char_indices();
+            // a character has at least one byte
+            if let Some((at, _)) = chars.nth(self.chars_left) {
+                end = end.min(at);
+            }
+            self.chars_left -= line[..end].chars().count();
+        }
+        self.kept.push_str(&line[..end]);
+        self.bytes_left -= end;
+        self.cut = end < text.len();
+    }
+
+    fn wants(&self) -> bool {
+        !self.cut
     }
 
     fn lone(&mut self, _: u16) {

@@ -11,6 +11,8 @@
 use std::borrow::Cow;
 use std::io::Read;
 
+use wide::u8x16;
+
 /// Why text is not one JSON value.
 #[derive(Debug, thiserror::Error)]
 pub enum JsonError {
@@ -127,15 +129,22 @@ impl Input for Slice<'_> {
     }
 }
 
-/// How many bytes of a stream are held; at first fewer, because most records are small.
+/// The text that `bytes` are; where they are none, what is wrong is looked for at leisure.
+fn utf8(bytes: &[u8]) -> Result<&str, std::str::Utf8Error> {
+    match simdutf8::basic::from_utf8(bytes) {
+        Ok(text) => Ok(text),
+        Err(_) => std::str::from_utf8(bytes),
+    }
+}
+
+/// How many bytes of a stream are held.
 const WINDOW: usize = 64 * 1024;
-const FIRST_WINDOW: usize = 16 * 1024;
 
 /// Text that is read as it is walked over.
 #[derive(Debug)]
-pub struct Stream<R> {
+pub struct Stream<'b, R> {
     reader: R,
-    buffer: Vec<u8>,
+    buffer: &'b mut Vec<u8>,
     at: usize,
     /// Up to here the buffer holds whole characters.
     whole: usize,
@@ -144,12 +153,14 @@ pub struct Stream<R> {
     passed: u64,
 }
 
-impl<R: Read> Stream<R> {
-    /// A walk from where `reader` is.
-    pub fn new(reader: R) -> Self {
+impl<'b, R: Read> Stream<'b, R> {
+    /// A walk from where `reader` is, which holds text in `buffer`: one that is used again need
+    /// not be made and blanked for every record.
+    pub fn new(reader: R, buffer: &'b mut Vec<u8>) -> Self {
+        buffer.resize(WINDOW, 0);
         Self {
             reader,
-            buffer: Vec::new(),
+            buffer,
             at: 0,
             whole: 0,
             filled: 0,
@@ -158,7 +169,7 @@ impl<R: Read> Stream<R> {
     }
 }
 
-impl<R: Read> Input for Stream<R> {
+impl<R: Read> Input for Stream<'_, R> {
     #[inline]
     fn window(&self) -> &[u8] {
         self.buffer.get(self.at..self.whole).unwrap_or_default()
@@ -173,12 +184,6 @@ impl<R: Read> Input for Stream<R> {
         if self.at < self.whole {
             return Ok(true);
         }
-        let window = if self.buffer.is_empty() {
-            FIRST_WINDOW
-        } else {
-            WINDOW
-        };
-        self.buffer.resize(window, 0);
         // the beginning of a character that was cut
         self.buffer.copy_within(self.whole..self.filled, 0);
         self.passed += self.whole as u64;
@@ -193,7 +198,7 @@ impl<R: Read> Input for Stream<R> {
             };
             self.filled += count;
             let held = self.buffer.get(..self.filled).unwrap_or_default();
-            self.whole = match std::str::from_utf8(held) {
+            self.whole = match utf8(held) {
                 Ok(_) => self.filled,
                 Err(error) if error.error_len().is_none() && count > 0 => error.valid_up_to(),
                 Err(error) => {
@@ -218,6 +223,10 @@ pub trait TextSink {
     fn text(&mut self, text: &str);
     /// A surrogate without its other half.
     fn lone(&mut self, surrogate: u16);
+    /// Whether more of the string makes a difference; if not, it need not be told.
+    fn wants(&self) -> bool {
+        true
+    }
 }
 
 /// Takes nothing.
@@ -226,6 +235,9 @@ struct Nothing;
 impl TextSink for Nothing {
     fn text(&mut self, _: &str) {}
     fn lone(&mut self, _: u16) {}
+    fn wants(&self) -> bool {
+        false
+    }
 }
 
 /// Takes a number as it is read.
@@ -244,25 +256,76 @@ impl NumberSink for Nothing {
     fn exponent(&mut self, _: u8, _: bool) {}
 }
 
+/// What is open around the place of a walk.
+#[derive(Debug)]
+struct Levels {
+    /// What each level is: a set bit is an object.
+    bits: Vec<u64>,
+    depth: usize,
+    depth_max: usize,
+}
+
+impl Levels {
+    /// One level more; false if that would be too deep.
+    #[inline]
+    fn open(&mut self, object: bool) -> bool {
+        if self.depth == self.depth_max {
+            return false;
+        }
+        let (word, bit) = (self.depth / 64, self.depth % 64);
+        if word == self.bits.len() {
+            self.bits.push(0);
+        }
+        if let Some(word) = self.bits.get_mut(word) {
+            *word = (*word & !(1 << bit)) | (u64::from(object) << bit);
+        }
+        self.depth += 1;
+        true
+    }
+
+    #[inline]
+    fn close(&mut self) {
+        self.depth -= 1;
+    }
+
+    #[inline]
+    fn in_object(&self) -> bool {
+        let top = self.depth - 1;
+        self.bits
+            .get(top / 64)
+            .is_some_and(|word| word >> (top % 64) & 1 == 1)
+    }
+}
+
+/// What must come next while a value is skipped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Expected {
+    Value,
+    /// An element, or the end of the array.
+    Element,
+    Name,
+    /// A name, or the end of the object.
+    Member,
+    /// A comma, or the end of what is open.
+    Rest,
+}
+
 /// A walk over one text.
 #[derive(Debug)]
 pub struct Walk<I> {
     input: I,
-    /// What each open level is: a set bit is an object.
-    levels: Vec<u64>,
-    depth: usize,
-    depth_max: usize,
+    levels: Levels,
 }
 
 impl<I: Input> Walk<I> {
     /// A walk that refuses what is nested deeper than `depth_max`.
     pub fn new(input: I, depth_max: usize) -> Self {
-        Self {
-            input,
-            levels: Vec::new(),
+        let levels = Levels {
+            bits: Vec::new(),
             depth: 0,
             depth_max,
-        }
+        };
+        Self { input, levels }
     }
 
     /// How many bytes have been passed.
@@ -297,8 +360,10 @@ impl<I: Input> Walk<I> {
     #[inline]
     fn next(&mut self) -> Result<u8, JsonError> {
         loop {
+            let blank = blank_end(self.input.window(), 0);
+            self.input.advance(blank);
             match self.must_peek()? {
-                b' ' | b'\n' | b'\r' | b'\t' => self.input.advance(1),
+                b' ' | b'\n' | b'\r' | b'\t' => {}
                 byte => return Ok(byte),
             }
         }
@@ -337,33 +402,22 @@ impl<I: Input> Walk<I> {
     }
 
     fn open(&mut self, object: bool) -> Result<(), JsonError> {
-        if self.depth == self.depth_max {
+        if !self.levels.open(object) {
             return Err(JsonError::Depth {
-                limit: self.depth_max,
+                limit: self.levels.depth_max,
             });
         }
-        let (word, bit) = (self.depth / 64, self.depth % 64);
-        if word == self.levels.len() {
-            self.levels.push(0);
-        }
-        if let Some(word) = self.levels.get_mut(word) {
-            *word = (*word & !(1 << bit)) | (u64::from(object) << bit);
-        }
-        self.depth += 1;
         self.input.advance(1);
         Ok(())
     }
 
     fn close(&mut self) {
-        self.depth -= 1;
+        self.levels.close();
         self.input.advance(1);
     }
 
     fn in_object(&self) -> bool {
-        let top = self.depth - 1;
-        self.levels
-            .get(top / 64)
-            .is_some_and(|word| word >> (top % 64) & 1 == 1)
+        self.levels.in_object()
     }
 
     /// Goes past a member's name and colon.
@@ -381,53 +435,106 @@ impl<I: Input> Walk<I> {
     /// # Errors
     /// When it is none.
     pub fn skip(&mut self) -> Result<(), JsonError> {
-        let outside = self.depth;
+        let outside = self.levels.depth;
+        let mut expected = Expected::Value;
         loop {
-            // a value begins here
-            match self.kind()? {
+            expected = self.skip_in_window(outside, expected);
+            if expected == Expected::Rest && self.levels.depth == outside {
+                return Ok(());
+            }
+            // what is not whole in the window, or wrong
+            expected = self.skip_part(expected)?;
+        }
+    }
+
+    /// Goes past as much as the window holds whole, without a look at anything else; most of a
+    /// record is passed here. What is not sound is left where it is.
+    fn skip_in_window(&mut self, outside: usize, mut expected: Expected) -> Expected {
+        let Self { input, levels } = self;
+        let window = input.window();
+        let mut passed = 0;
+        while expected != Expected::Rest || levels.depth > outside {
+            let at = blank_end(window, passed);
+            let Some(&byte) = window.get(at) else { break };
+            let next = match (expected, byte) {
+                (Expected::Value | Expected::Element, b'"') => {
+                    string_end(window, at).map(|end| (end, Expected::Rest))
+                }
+                (Expected::Value | Expected::Element, b'{') => {
+                    levels.open(true).then_some((at + 1, Expected::Member))
+                }
+                (Expected::Value | Expected::Element, b'[') => {
+                    levels.open(false).then_some((at + 1, Expected::Element))
+                }
+                (Expected::Value | Expected::Element, b'-' | b'0'..=b'9') => {
+                    number_end(window, at).map(|end| (end, Expected::Rest))
+                }
+                (Expected::Value | Expected::Element, b't' | b'f' | b'n') => {
+                    literal_end(window, at).map(|end| (end, Expected::Rest))
+                }
+                (Expected::Name | Expected::Member, b'"') => {
+                    name_end(window, at).map(|end| (end, Expected::Value))
+                }
+                (Expected::Rest, b',') => Some((
+                    at + 1,
+                    match levels.in_object() {
+                        true => Expected::Name,
+                        false => Expected::Value,
+                    },
+                )),
+                (Expected::Rest | Expected::Member, b'}') if levels.in_object() => {
+                    levels.close();
+                    Some((at + 1, Expected::Rest))
+                }
+                (Expected::Rest | Expected::Element, b']') if !levels.in_object() => {
+                    levels.close();
+                    Some((at + 1, Expected::Rest))
+                }
+                _ => None,
+            };
+            let Some((end, then)) = next else { break };
+            (passed, expected) = (end, then);
+        }
+        input.advance(passed);
+        expected
+    }
+
+    /// Goes past the next name, mark or value that is neither object nor array, byte by byte and
+    /// from window to window; says what must come then.
+    fn skip_part(&mut self, expected: Expected) -> Result<Expected, JsonError> {
+        let byte = self.next()?;
+        match (expected, byte) {
+            (Expected::Rest | Expected::Member, b'}') if self.in_object() => self.close(),
+            (Expected::Rest | Expected::Element, b']') if !self.in_object() => self.close(),
+            (Expected::Rest, b',') => {
+                self.input.advance(1);
+                return Ok(match self.in_object() {
+                    true => Expected::Name,
+                    false => Expected::Value,
+                });
+            }
+            (Expected::Rest, _) => return self.unexpected(),
+            (Expected::Name | Expected::Member, _) => {
+                self.name(&mut Nothing)?;
+                return Ok(Expected::Value);
+            }
+            (Expected::Value | Expected::Element, _) => match self.kind()? {
                 Kind::Object => {
                     self.open(true)?;
-                    if self.next()? == b'}' {
-                        self.close();
-                    } else {
-                        self.name(&mut Nothing)?;
-                        continue;
-                    }
+                    return Ok(Expected::Member);
                 }
                 Kind::Array => {
                     self.open(false)?;
-                    if self.next()? == b']' {
-                        self.close();
-                    } else {
-                        continue;
-                    }
+                    return Ok(Expected::Element);
                 }
                 Kind::String => self.string(&mut Nothing)?,
                 Kind::Number => self.number(&mut Nothing)?,
                 Kind::True => self.literal(b"true")?,
                 Kind::False => self.literal(b"false")?,
                 Kind::Null => self.literal(b"null")?,
-            }
-            // a value ended here
-            loop {
-                if self.depth == outside {
-                    return Ok(());
-                }
-                match (self.next()?, self.in_object()) {
-                    (b',', true) => {
-                        self.input.advance(1);
-                        self.name(&mut Nothing)?;
-                        break;
-                    }
-                    (b',', false) => {
-                        self.input.advance(1);
-                        break;
-                    }
-                    (b'}', true) | (b']', false) => self.close(),
-                    _ => return self.unexpected(),
-                }
-            }
+            },
         }
+        Ok(Expected::Rest)
     }
 
     /// Goes into the object or array that begins here; [`Walk::more`] then tells its parts.
@@ -471,6 +578,11 @@ impl<I: Input> Walk<I> {
     pub fn string(&mut self, sink: &mut impl TextSink) -> Result<(), JsonError> {
         self.expect(b'"')?;
         loop {
+            if !sink.wants() {
+                // the rest is of no interest: as much of it at once as the window has
+                let passed = string_rest(self.input.window(), 0);
+                self.input.advance(passed);
+            }
             let byte = self.must_peek()?;
             match byte {
                 b'"' => {
@@ -482,8 +594,9 @@ impl<I: Input> Walk<I> {
                 _ => {
                     let window = self.input.window();
                     let plain = plain_prefix(window);
-                    let text = window.get(..plain).map(std::str::from_utf8);
-                    if let Some(Ok(text)) = text {
+                    if sink.wants()
+                        && let Some(Ok(text)) = window.get(..plain).map(std::str::from_utf8)
+                    {
                         sink.text(text);
                     }
                     self.input.advance(plain);
@@ -609,45 +722,239 @@ impl<I: Input> Walk<I> {
     }
 }
 
-/// How many bytes from the beginning are neither a quote, a backslash nor a control character.
-/// Most of a record is such bytes: they are looked at in blocks that the compiler turns into
-/// vector instructions, then word by word.
-fn plain_prefix(bytes: &[u8]) -> usize {
-    let special =
-        |byte: u8| u8::from(byte == b'"') | u8::from(byte == b'\\') | u8::from(byte < 0x20);
-    let mut passed = 0;
-    for block in bytes.as_chunks::<64>().0 {
-        if block.iter().fold(0, |any, &byte| any | special(byte)) != 0 {
-            break;
-        }
-        passed += block.len();
+/// Where the whitespace that begins at `at` ends.
+#[inline]
+fn blank_end(window: &[u8], mut at: usize) -> usize {
+    const SPACES: u64 = u64::MAX / 255 * b' ' as u64;
+    if window.get(at).is_none_or(|&byte| byte > b' ') {
+        return at;
     }
-    let rest = bytes.get(passed..).unwrap_or_default();
-    let (words, _) = rest.as_chunks::<8>();
-    for word in words {
-        let found = special_bytes(u64::from_le_bytes(*word));
-        if found != 0 {
-            return passed + found.trailing_zeros() as usize / 8;
+    // a line's end, and an indentation
+    loop {
+        while let Some(word) = window.get(at..).and_then(<[u8]>::first_chunk)
+            && u64::from_le_bytes(*word) == SPACES
+        {
+            at += 8;
         }
-        passed += word.len();
+        match window.get(at) {
+            Some(b' ' | b'\n' | b'\r' | b'\t') => at += 1,
+            _ => return at,
+        }
     }
-    let rest = bytes.get(passed..).unwrap_or_default();
-    passed
-        + rest
-            .iter()
-            .position(|&byte| special(byte) != 0)
-            .unwrap_or(rest.len())
 }
 
-/// The highest bit of each byte that is a quote, a backslash or a control character; above the
-/// first one others may be set as well. A byte minus `n` borrows where it is less than `n`.
-fn special_bytes(word: u64) -> u64 {
-    const ONES: u64 = u64::MAX / 255;
-    let zeros = |word: u64| word.wrapping_sub(ONES) & !word;
-    let quotes = zeros(word ^ (ONES * u64::from(b'"')));
-    let backslashes = zeros(word ^ (ONES * u64::from(b'\\')));
-    let controls = word.wrapping_sub(ONES * 0x20) & !word;
-    (quotes | backslashes | controls) & (ONES * 0x80)
+/// Behind the string that begins at `at`, if all of it is in the window and sound.
+#[inline]
+fn string_end(window: &[u8], at: usize) -> Option<usize> {
+    let from = at + 1;
+    // names and ids are short, and would pay for a whole block
+    let short = window.get(from..).and_then(<[u8]>::first_chunk);
+    let end = match short.map(|text| special_bytes(*text).trailing_zeros() as usize) {
+        Some(end) if end < SHORT && window.get(from + end) == Some(&b'"') => from + end,
+        Some(end) => string_rest(window, from + end.min(SHORT)),
+        None => string_rest(window, from),
+    };
+    (window.get(end) == Some(&b'"')).then_some(end + 1)
+}
+
+/// Behind the name and the colon that begin at `at`, if both are in the window and sound.
+#[inline]
+fn name_end(window: &[u8], at: usize) -> Option<usize> {
+    let colon = blank_end(window, string_end(window, at)?);
+    (window.get(colon) == Some(&b':')).then_some(colon + 1)
+}
+
+/// The first place from `at` on, within a string, that holds neither text nor a whole and sound
+/// escape: the closing quote, what is wrong, or what the window cuts off.
+///
+/// Text of people and programs is full of escapes at no regular distance, so nothing here
+/// branches on where they are: which bytes are escaped is computed for a block at once (Langdale
+/// and Lemire, "Parsing Gigabytes of JSON per Second", 2019, section 3.1.1).
+fn string_rest(window: &[u8], mut at: usize) -> usize {
+    let mut carried = false;
+    while let Some(block) = window.get(at..).and_then(<[u8]>::first_chunk) {
+        let marks = Marks::of(block);
+        let (escaped, carries) = escaped_bytes(marks.backslashes, carried);
+        let end = ((marks.quotes | marks.controls) & !escaped).trailing_zeros();
+        let escaped = escaped & 1_u64.checked_shl(end).map_or(u64::MAX, |bit| bit - 1);
+        if !all_simple(block, escaped) {
+            // `\u`, or what is no escape
+            let from = at + first_odd(block, escaped) - 1;
+            match escape_len(window, from) {
+                Some(len) => (at, carried) = (from + len, false),
+                None => return from,
+            }
+        } else if end < u64::BITS {
+            return at + end as usize;
+        } else {
+            (at, carried) = (at + BLOCK, carries);
+        }
+    }
+    at -= usize::from(carried);
+    loop {
+        let rest = window.get(at..).unwrap_or_default();
+        let plain = |&byte: &u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
+        at += rest.iter().take_while(|byte| plain(byte)).count();
+        match escape_len(window, at) {
+            Some(escape) => at += escape,
+            None => return at,
+        }
+    }
+}
+
+/// How long the escape at `at` is, if one is there, whole and sound.
+fn escape_len(window: &[u8], at: usize) -> Option<usize> {
+    match window.get(at..)? {
+        [b'\\', b'u', digits @ ..] => digits
+            .first_chunk::<4>()
+            .is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+            .then_some(6),
+        [b'\\', byte, ..] if SIMPLE[usize::from(*byte)] => Some(2),
+        _ => None,
+    }
+}
+
+/// Which bytes are an escape by themselves after a backslash.
+const SIMPLE: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut rest: &[u8] = b"\"\\/bfnrt";
+    while let [byte, others @ ..] = rest {
+        table[*byte as usize] = true;
+        rest = others;
+    }
+    table
+};
+
+/// Whether the bytes of `block` that `escaped` has bits for are all [`SIMPLE`].
+#[inline]
+fn all_simple(block: &[u8; BLOCK], mut escaped: u64) -> bool {
+    let mut simple = true;
+    let mut next = || {
+        let at = escaped.trailing_zeros() as usize % BLOCK;
+        simple &= SIMPLE[usize::from(block[at])] | (escaped == 0);
+        escaped &= escaped.wrapping_sub(1);
+        escaped != 0
+    };
+    // most blocks have no more, and a loop's end is a guess of the processor's
+    next();
+    next();
+    if next() {
+        while next() {}
+    }
+    simple
+}
+
+/// The first byte of `block` with a bit in `escaped` that is not [`SIMPLE`].
+fn first_odd(block: &[u8; BLOCK], escaped: u64) -> usize {
+    let odd = |&at: &usize| escaped >> at & 1 == 1 && !SIMPLE[usize::from(block[at])];
+    (0..BLOCK).find(odd).unwrap_or(0)
+}
+
+/// How many bytes of a string are looked at first.
+const SHORT: usize = 16;
+
+/// A bit for each quote, backslash and control character.
+#[inline]
+fn special_bytes(text: [u8; SHORT]) -> u32 {
+    let bytes = u8x16::new(text);
+    let quotes = bytes.simd_eq(u8x16::splat(b'"'));
+    let backslashes = bytes.simd_eq(u8x16::splat(b'\\'));
+    let controls = bytes.min(u8x16::splat(0x1f)).simd_eq(bytes);
+    (quotes | backslashes | controls).to_bitmask()
+}
+
+/// How many bytes of a string are then looked at together.
+const BLOCK: usize = 64;
+
+/// A bit for each byte of a block that is special in a string.
+struct Marks {
+    quotes: u64,
+    backslashes: u64,
+    controls: u64,
+}
+
+impl Marks {
+    #[inline]
+    fn of(block: &[u8; BLOCK]) -> Self {
+        let mut marks = Self {
+            quotes: 0,
+            backslashes: 0,
+            controls: 0,
+        };
+        let (parts, _) = block.as_chunks::<16>();
+        for (part, shift) in parts.iter().zip((0..).step_by(16)) {
+            let bytes = u8x16::new(*part);
+            let mark = |found: u8x16| u64::from(found.to_bitmask()) << shift;
+            marks.quotes |= mark(bytes.simd_eq(u8x16::splat(b'"')));
+            marks.backslashes |= mark(bytes.simd_eq(u8x16::splat(b'\\')));
+            marks.controls |= mark(bytes.min(u8x16::splat(0x1f)).simd_eq(bytes));
+        }
+        marks
+    }
+}
+
+/// Which bytes follow a backslash that is not escaped itself; `carried` says that the first one
+/// does, and the answer's second part that the first one of the next block does.
+#[inline]
+fn escaped_bytes(backslashes: u64, carried: bool) -> (u64, bool) {
+    const EVEN: u64 = u64::MAX / 3;
+    let carried = u64::from(carried);
+    let backslashes = backslashes & !carried;
+    let follows = backslashes << 1 | carried;
+    // runs that begin at an odd place; adding them to the backslashes carries to behind each run
+    let odd_starts = backslashes & !EVEN & !follows;
+    let (behind, carries) = odd_starts.overflowing_add(backslashes);
+    ((EVEN ^ (behind << 1)) & follows, carries)
+}
+
+/// Behind the number that begins at `at`, if it is sound and something in the window follows it.
+#[inline]
+fn number_end(window: &[u8], at: usize) -> Option<usize> {
+    let digits = |from: usize| {
+        let rest = window.get(from..).unwrap_or_default();
+        from + rest
+            .iter()
+            .position(|byte| !byte.is_ascii_digit())
+            .unwrap_or(rest.len())
+    };
+    let some_digits = |from: usize| Some(digits(from)).filter(|&end| end > from);
+    let mut end = at + usize::from(window.get(at) == Some(&b'-'));
+    end = match window.get(end)? {
+        b'0' => end + 1,
+        _ => some_digits(end)?,
+    };
+    if window.get(end) == Some(&b'.') {
+        end = some_digits(end + 1)?;
+    }
+    if matches!(window.get(end), Some(b'e' | b'E')) {
+        let signed = matches!(window.get(end + 1), Some(b'+' | b'-'));
+        end = some_digits(end + 1 + usize::from(signed))?;
+    }
+    (end < window.len()).then_some(end)
+}
+
+/// Behind the `true`, `false` or `null` that begins at `at`, if all of it is in the window.
+#[inline]
+fn literal_end(window: &[u8], at: usize) -> Option<usize> {
+    let rest = window.get(at..)?;
+    [&b"true"[..], b"false", b"null"]
+        .into_iter()
+        .find(|word| rest.starts_with(word))
+        .map(|word| at + word.len())
+}
+
+/// How many bytes from the beginning are text, without a quote, a backslash or a control character.
+fn plain_prefix(bytes: &[u8]) -> usize {
+    let mut passed = 0;
+    while let Some(part) = bytes.get(passed..).and_then(<[u8]>::first_chunk) {
+        match special_bytes(*part) {
+            0 => passed += SHORT,
+            special => return passed + special.trailing_zeros() as usize,
+        }
+    }
+    let rest = bytes.get(passed..).unwrap_or_default();
+    let special = |&byte: &u8| byte < 0x20 || byte == b'"' || byte == b'\\';
+    passed + rest.iter().position(special).unwrap_or(rest.len())
 }
 
 /// Checks that `text` is one JSON value nested at most `depth_max` deep, with whitespace around
@@ -656,7 +963,7 @@ fn special_bytes(word: u64) -> u64 {
 /// # Errors
 /// [`JsonError`] with the offset of what is wrong.
 pub fn check(text: &[u8], depth_max: usize) -> Result<(&str, Kind), JsonError> {
-    let text = std::str::from_utf8(text).map_err(|error| JsonError::Utf8 {
+    let text = utf8(text).map_err(|error| JsonError::Utf8 {
         offset: error.valid_up_to() as u64,
     })?;
     let mut walk = Walk::new(Slice::new(text), depth_max);
@@ -810,7 +1117,8 @@ pub(crate) mod tests {
     }
 
     fn streams(bytes: &[u8], drop: usize) -> Result<(), JsonError> {
-        let mut walk = Walk::new(Stream::new(Drops(bytes, drop)), usize::MAX);
+        let mut buffer = Vec::new();
+        let mut walk = Walk::new(Stream::new(Drops(bytes, drop), &mut buffer), usize::MAX);
         walk.skip()?;
         walk.end()
     }
@@ -837,6 +1145,53 @@ pub(crate) mod tests {
                     }
                 }
             }
+        }
+    }
+
+    /// Strings and such as are nearly strings, their special bytes at any distance.
+    fn string_parts() -> impl Strategy<Value = String> {
+        let part = prop_oneof![
+            6 => (0_usize..70).prop_map(|length| "x".repeat(length)),
+            2 => prop::sample::select(vec!["\\n", "\\\"", "\\\\", "\\u00e9", "\\ud83d", "é", "😀", "\\/"])
+                .prop_map(str::to_owned),
+            1 => (0_usize..70).prop_map(|length| "\\\\".repeat(length)),
+            1 => (0_usize..9).prop_map(|length| "\\".repeat(length)),
+            1 => prop::sample::select(vec!["\"", "\u{1f}", "\n", "\\x", "\\u12", "\\uq123", "\\"])
+                .prop_map(str::to_owned),
+        ];
+        prop::collection::vec(part, 0..12).prop_map(|parts| parts.concat())
+    }
+
+    /// Where a string's rest ends, byte by byte.
+    fn string_rest_slowly(text: &[u8]) -> usize {
+        let mut at = 0;
+        loop {
+            match text.get(at..).unwrap_or_default() {
+                [b'\\', b'u', a, b, c, d, ..]
+                    if [a, b, c, d].iter().all(|digit| digit.is_ascii_hexdigit()) =>
+                {
+                    at += 6;
+                }
+                [
+                    b'\\',
+                    b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't',
+                    ..,
+                ] => at += 2,
+                [] | [b'"' | b'\\' | 0..=0x1f, ..] => return at,
+                _ => at += 1,
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_string_ends_where_it_does_byte_by_byte(parts in string_parts(), before in 0_usize..70) {
+            let end = string_rest_slowly(parts.as_bytes());
+            prop_assert_eq!(string_rest(parts.as_bytes(), 0), end);
+            let text = format!("{}\"{parts}", " ".repeat(before));
+            let closed = parts.as_bytes().get(end) == Some(&b'"');
+            let behind = before + 1 + end + 1;
+            prop_assert_eq!(string_end(text.as_bytes(), before), closed.then_some(behind));
         }
     }
 

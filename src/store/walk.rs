@@ -126,13 +126,19 @@ impl Store {
     }
 
     /// The runs of one project, each with its stamp, in one pass over its folder. `now` is what the
-    /// age of the engine's temporary files is measured against.
+    /// age of the engine's temporary files is measured against. Where the stamps are of no use
+    /// because every run will be read anyway, they are not asked for, and are all zero.
     ///
     /// # Errors
     /// What the system says, but for permissions: a folder that may not be read is a problem.
-    pub fn walk(&self, project: &ProjectId, now: SystemTime) -> Result<Walk, StoreError> {
+    pub fn walk(
+        &self,
+        project: &ProjectId,
+        now: SystemTime,
+        stamps: bool,
+    ) -> Result<Walk, StoreError> {
         let mut walk = Walk::default();
-        match self.list_runs(project, now, &mut walk) {
+        match self.list_runs(project, now, stamps, &mut walk) {
             Ok(()) | Err(Obstacle::Missing) => {}
             // The root is full of files that want to be no projects.
             Err(Obstacle::NoFolder(_)) if !walk.exists => {}
@@ -154,6 +160,7 @@ impl Store {
         &self,
         project: &ProjectId,
         now: SystemTime,
+        stamps: bool,
         walk: &mut Walk,
     ) -> Result<(), Obstacle> {
         let root = self.require_root()?;
@@ -161,7 +168,7 @@ impl Store {
         walk.exists = true;
         let folder = open_folder(&above, EXECUTIONS, || executions_path(project))?;
         walk.has_executions = true;
-        walk.list(&folder, project, now)
+        walk.list(&folder, project, now, stamps)
             .map_err(|errno| Obstacle::System(executions_path(project), errno))
     }
 }
@@ -172,6 +179,7 @@ impl Walk {
         folder: impl AsFd,
         project: &ProjectId,
         now: SystemTime,
+        stamps: bool,
     ) -> Result<(), Errno> {
         let abandoned_before = since_epoch_ns(now).saturating_sub(ABANDONED_AFTER_NS);
         for entry in Dir::read_from(&folder)? {
@@ -183,11 +191,15 @@ impl Walk {
                 continue;
             }
             let path = || path_of(project, &name.to_string_lossy());
-            let Some(stat) = lstat(&folder, name)? else {
-                continue;
-            };
-            let regular = file_type(&stat) == FileType::RegularFile;
-            let stamp = stamp_of(&stat);
+            let (regular, stamp) =
+                if !stamps && entry.file_type() == FileType::RegularFile && is_run {
+                    (true, Stamp::default())
+                } else {
+                    let Some(stat) = lstat(&folder, name)? else {
+                        continue;
+                    };
+                    (file_type(&stat) == FileType::RegularFile, stamp_of(&stat))
+                };
             if !is_run {
                 if regular && stamp.mtime_ns < abandoned_before {
                     self.problems

@@ -208,7 +208,10 @@ fn act(ground: &Ground, things: &mut BTreeMap<Name, Thing>, deed: Deed) {
 
 fn compare(ground: &Ground, things: &BTreeMap<Name, Thing>) {
     for p in PROJECTS {
-        let walk = ground.store.walk(&project(p), SystemTime::now()).unwrap();
+        let walk = ground
+            .store
+            .walk(&project(p), SystemTime::now(), true)
+            .unwrap();
         let of_project = |regular: bool| {
             things
                 .iter()

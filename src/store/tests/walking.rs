@@ -23,16 +23,24 @@ fn found(problems: &[Problem]) -> Vec<(&str, ProblemKind)> {
 fn what_is_missing_is_empty() {
     let ground = Ground::new();
     let nowhere = Store::new(ground.root().join("not/there"));
-    let walk = nowhere.walk(&project("p"), SystemTime::now()).unwrap();
+    let walk = nowhere
+        .walk(&project("p"), SystemTime::now(), true)
+        .unwrap();
     assert!(!walk.exists && !walk.has_executions && walk.runs.is_empty());
     let projects = nowhere.projects().unwrap();
     assert!(projects.projects.is_empty() && projects.problems.is_empty());
 
     fs::create_dir(ground.root().join("p")).unwrap();
-    let walk = ground.store.walk(&project("p"), SystemTime::now()).unwrap();
+    let walk = ground
+        .store
+        .walk(&project("p"), SystemTime::now(), true)
+        .unwrap();
     assert!(walk.exists && !walk.has_executions && walk.problems.is_empty());
     ground.executions();
-    let walk = ground.store.walk(&project("p"), SystemTime::now()).unwrap();
+    let walk = ground
+        .store
+        .walk(&project("p"), SystemTime::now(), true)
+        .unwrap();
     assert!(walk.has_executions && walk.runs.is_empty());
 }
 
@@ -59,7 +67,7 @@ fn projects_are_folders_whose_names_are_ids() {
     // A file of the root is no project and no problem.
     let walk = ground
         .store
-        .walk(&project("README.md"), SystemTime::now())
+        .walk(&project("README.md"), SystemTime::now(), true)
         .unwrap();
     assert!(!walk.exists && walk.problems.is_empty());
 }
@@ -85,7 +93,7 @@ fn runs_are_regular_files_whose_names_are_ids() {
     make_fifo(&folder.join("pipe.json"));
     let _socket = UnixListener::bind(folder.join("socket.json")).unwrap();
     let store = Store::new(ground.root());
-    let walk = in_time(move || store.walk(&project("p"), SystemTime::now()).unwrap());
+    let walk = in_time(move || store.walk(&project("p"), SystemTime::now(), true).unwrap());
     let ids: Vec<&str> = walk.runs.iter().map(|(id, _)| id.as_str()).collect();
     assert_eq!(ids, ["a", "b"]);
     assert_eq!(Some(walk.runs[0].1), ground.store.stamp(&run("a")).unwrap());
@@ -105,7 +113,12 @@ fn runs_are_regular_files_whose_names_are_ids() {
 #[test]
 fn links_and_files_in_place_of_folders_are_problems() {
     let ground = Ground::new();
-    let walk = || ground.store.walk(&project("p"), SystemTime::now()).unwrap();
+    let walk = || {
+        ground
+            .store
+            .walk(&project("p"), SystemTime::now(), true)
+            .unwrap()
+    };
     let outside = ground.folder.path().join("outside/executions");
     fs::create_dir_all(&outside).unwrap();
     fs::write(outside.join("x.json"), "{}").unwrap();
@@ -143,7 +156,7 @@ fn temporary_files_of_the_engine_are_problems_once_they_are_old() {
     let written = SystemTime::now();
     file.set_modified(written).unwrap();
     let at = |now| {
-        let walk = ground.store.walk(&project("p"), now).unwrap();
+        let walk = ground.store.walk(&project("p"), now, true).unwrap();
         assert!(walk.runs.is_empty());
         walk.problems
     };
@@ -168,7 +181,7 @@ fn a_folder_that_may_not_be_read_is_a_problem() {
     fs::set_permissions(ground.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let unreadable = |expected: &str| {
         as_nobody(ground.root(), |store| {
-            let walk = store.walk(&project("p"), SystemTime::now()).unwrap();
+            let walk = store.walk(&project("p"), SystemTime::now(), true).unwrap();
             (walk.problems, store.projects().unwrap().problems)
         })
         .iter()
@@ -222,7 +235,10 @@ fn a_large_folder_is_listed_whole_while_it_changes() {
     };
     disturbed(replace, || {
         for _ in 0..50 {
-            let walk = ground.store.walk(&project("p"), SystemTime::now()).unwrap();
+            let walk = ground
+                .store
+                .walk(&project("p"), SystemTime::now(), true)
+                .unwrap();
             let lasting = walk.runs.iter().filter(|(id, _)| id.as_str() != "passing");
             assert_eq!(lasting.count(), 500);
             assert!(walk.runs.is_sorted_by(|(a, _), (b, _)| a < b));

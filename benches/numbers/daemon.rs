@@ -1,0 +1,224 @@
+//! The program from outside: a daemon on a socket, a client that speaks lines, and an echo to
+//! compare both with.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::Failure;
+
+/// A client that speaks lines.
+pub struct Client {
+    reader: BufReader<UnixStream>,
+    writer: UnixStream,
+    id: u64,
+}
+
+impl Client {
+    pub fn connect(path: &Path) -> Result<Self, Failure> {
+        let writer = UnixStream::connect(path)?;
+        Ok(Self {
+            reader: BufReader::new(writer.try_clone()?),
+            writer,
+            id: 0,
+        })
+    }
+
+    pub fn request(&mut self, method: &str, params: &Value) -> String {
+        self.id += 1;
+        let id = self.id;
+        let request = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
+        format!("{request}\n")
+    }
+
+    pub fn write(&mut self, request: &str) -> Result<(), Failure> {
+        Ok(self.writer.write_all(request.as_bytes())?)
+    }
+
+    pub fn line(&mut self) -> Result<String, Failure> {
+        let mut line = String::new();
+        if self.reader.read_line(&mut line)? == 0 {
+            return Err("the daemon closed the connection".into());
+        }
+        Ok(line)
+    }
+
+    pub fn call(&mut self, method: &str, params: &Value) -> Result<Value, Failure> {
+        let request = self.request(method, params);
+        self.write(&request)?;
+        let answer: Value = serde_json::from_str(&self.line()?)?;
+        answer
+            .get("result")
+            .cloned()
+            .ok_or_else(|| answer["error"].to_string().into())
+    }
+
+    /// How long each of `rounds` requests takes, and how many bytes an answer has.
+    pub fn time(
+        &mut self,
+        method: &str,
+        params: &Value,
+        rounds: usize,
+    ) -> Result<(Vec<Duration>, usize), Failure> {
+        let mut times = Vec::with_capacity(rounds);
+        let mut bytes = 0;
+        for _ in 0..rounds {
+            let request = self.request(method, params);
+            let began = Instant::now();
+            self.write(&request)?;
+            bytes = self.line()?.len();
+            times.push(began.elapsed());
+        }
+        Ok((times, bytes))
+    }
+
+    /// Makes it a subscriber of everything from now on.
+    pub fn subscribe(&mut self) -> Result<(), Failure> {
+        self.call("executions/subscribe", &json!({}))?;
+        self.line()?;
+        Ok(())
+    }
+}
+
+/// A daemon with a socket and a cache of its own beside its root.
+pub struct Daemon {
+    child: Child,
+    pub client: Client,
+    pub socket: PathBuf,
+}
+
+impl Daemon {
+    /// Starts it and waits until it accepts connections, not until its index is there.
+    pub fn start(root: &Path) -> Result<Self, Failure> {
+        let socket = root.with_extension("sock");
+        let mut child = Command::new(env!("CARGO_BIN_EXE_runlog"))
+            .arg("serve")
+            .arg("--projects")
+            .arg(root)
+            .arg(format!("--socket={}", socket.display()))
+            .env("XDG_CACHE_HOME", root.with_extension("cache"))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let output = child.stdout.take().ok_or("no stdout")?;
+        let mut ready = String::new();
+        BufReader::new(output).read_line(&mut ready)?;
+        let client = Client::connect(&socket)?;
+        Ok(Self {
+            child,
+            client,
+            socket,
+        })
+    }
+
+    /// Starts it; how long it takes until everything is in the index.
+    pub fn start_whole(root: &Path) -> Result<(Self, Duration), Failure> {
+        let began = Instant::now();
+        let mut daemon = Self::start(root)?;
+        daemon.client.call("executions/stats", &json!({}))?;
+        Ok((daemon, began.elapsed()))
+    }
+
+    /// Ends it as a service manager would, so that it keeps its index.
+    pub fn end(mut self) -> Result<(), Failure> {
+        if let Ok(pid) = i32::try_from(self.child.id())
+            && let Some(pid) = rustix::process::Pid::from_raw(pid)
+        {
+            rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+        }
+        self.child.wait()?;
+        Ok(())
+    }
+
+    pub fn stop_for_now(&self, stop: bool) -> Result<(), Failure> {
+        use rustix::process::{Pid, Signal, kill_process};
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        let signal = if stop { Signal::STOP } else { Signal::CONT };
+        Ok(kill_process(pid.ok_or("no such process")?, signal)?)
+    }
+
+    pub fn resident_bytes(&self) -> Result<u64, Failure> {
+        self.of_status("VmRSS").map(|kib| kib * 1024)
+    }
+
+    /// How often any of its threads has been woken.
+    pub fn wake_ups(&self) -> Result<u64, Failure> {
+        let mut sum = 0;
+        for task in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+            let status = fs::read_to_string(task?.path().join("status"))?;
+            sum += number_of(&status, "voluntary_ctxt_switches").unwrap_or(0);
+        }
+        Ok(sum)
+    }
+
+    fn of_status(&self, name: &str) -> Result<u64, Failure> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        number_of(&status, name).ok_or_else(|| format!("no {name}").into())
+    }
+}
+
+fn number_of(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find(|line| line.starts_with(name))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Answers every line with as many bytes as it was asked for.
+pub struct Echo {
+    path: PathBuf,
+}
+
+impl Echo {
+    pub fn start(folder: &Path) -> Result<Self, Failure> {
+        let path = folder.join("echo.sock");
+        let listener = UnixListener::bind(&path)?;
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                std::thread::spawn(move || answer(stream));
+            }
+        });
+        Ok(Self { path })
+    }
+
+    pub fn time(&self, bytes: usize, rounds: usize) -> Result<Vec<Duration>, Failure> {
+        let mut client = Client::connect(&self.path)?;
+        let request = format!("{bytes:<100}\n");
+        let mut times = Vec::new();
+        for _ in 0..rounds {
+            let began = Instant::now();
+            client.write(&request)?;
+            client.line()?;
+            times.push(began.elapsed());
+        }
+        Ok(times)
+    }
+}
+
+fn answer(stream: UnixStream) -> std::io::Result<()> {
+    let mut writer = stream.try_clone()?;
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    let mut text = Vec::new();
+    while reader.read_line(&mut line)? > 0 {
+        let bytes: usize = line.trim().parse().unwrap_or(1);
+        text.resize(bytes, b'x');
+        if let Some(last) = text.last_mut() {
+            *last = b'\n';
+        }
+        writer.write_all(&text)?;
+        text.fill(b'x');
+        line.clear();
+    }
+    Ok(())
+}
