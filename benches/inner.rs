@@ -158,7 +158,12 @@ fn changes(criterion: &mut Criterion, sizes: &[usize]) {
         });
         for (name, at) in [("first page of 50", 0), ("middle page of 50", runs / 2)] {
             group.bench_function(name, |bencher| {
-                bencher.iter(|| index.page(&Filter::default(), &From::Offset(at), 50).total);
+                bencher.iter(|| {
+                    index
+                        .page(&Filter::default(), &From::Offset(at), 50)
+                        .at
+                        .total
+                });
             });
         }
         let page = index.page(&Filter::default(), &From::Offset(0), 50);

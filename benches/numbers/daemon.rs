@@ -182,6 +182,7 @@ pub struct Echo {
 impl Echo {
     pub fn start(folder: &Path) -> Result<Self, Failure> {
         let path = folder.join("echo.sock");
+        let _ = fs::remove_file(&path);
         let listener = UnixListener::bind(&path)?;
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {

@@ -223,9 +223,11 @@ fn requests(plan: &Plan, root: &Path) -> Result<(), Failure> {
         );
     }
     let seconds = plan.pick(1, 20);
+    // threads that are kept for a while end
+    std::thread::sleep(Duration::from_secs(plan.pick(0, 12)));
     let before = daemon.wake_ups()?;
     std::thread::sleep(Duration::from_secs(seconds));
-    let woken = daemon.wake_ups()? - before;
+    let woken = daemon.wake_ups()?.saturating_sub(before);
     table::fact(
         &format!("wake-ups of all threads in {seconds} idle seconds"),
         &woken.to_string(),

@@ -58,7 +58,7 @@ pub trait Method: 'static {
     /// The params.
     type Params: DeserializeOwned + JsonSchema + Send + 'static;
     /// The result.
-    type Result: Serialize + JsonSchema + Send + 'static;
+    type Result: Answer + JsonSchema + Send + 'static;
 
     /// Runs it.
     fn call(
@@ -68,6 +68,21 @@ pub trait Method: 'static {
 
     /// Requests with their answers.
     fn examples() -> Vec<Example>;
+}
+
+/// What can be written as a result.
+pub trait Answer {
+    /// Its JSON text.
+    ///
+    /// # Errors
+    /// A defect.
+    fn text(self) -> serde_json::Result<Vec<u8>>;
+}
+
+impl<T: Serialize> Answer for T {
+    fn text(self) -> serde_json::Result<Vec<u8>> {
+        serde_json::to_vec(&self)
+    }
 }
 
 /// Where a handler leaves its result for a session that asked for it: the JSON text as it is,
@@ -227,12 +242,10 @@ async fn run<M: Method>(raw: Option<&str>, context: Arc<Context>) -> Result<Byte
     let known = entry(M::NAME).map_or(&[][..], |entry| &entry.known_params);
     let params = params::parse::<M::Params>(raw, known, M::LENIENT)?;
     let result = M::call(context, params).await?;
-    serde_json::to_vec(&result)
-        .map(Bytes::from)
-        .map_err(|error| {
-            tracing::error!(%error, method = M::NAME, "an answer could not be written");
-            internal()
-        })
+    result.text().map(Bytes::from).map_err(|error| {
+        tracing::error!(%error, method = M::NAME, "an answer could not be written");
+        internal()
+    })
 }
 
 #[cfg(test)]

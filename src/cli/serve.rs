@@ -63,7 +63,7 @@ pub(super) fn run(args: &ServeArgs) -> ExitCode {
         eprintln!("runlog: {}", root::ambiguous(&found.candidates));
         return USAGE.into();
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
+    let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
     {

@@ -30,11 +30,12 @@ pub use error::HistoryError;
 pub use start::{Indexing, Progress};
 
 use crate::index::{
-    Change, Clock, Cursor, Filter, From, Index, Instance, Liveness, Page, Problem, ProblemKind,
-    ProjectInfo, Report, Seen, Totals,
+    Change, Clock, Cursor, Filter, From, Index, Instance, Liveness, Page, PageAt, Problem,
+    ProblemKind, ProjectInfo, Report, Seen, Totals,
 };
-use crate::model::{Millis, ProjectId, RunKey, Summary, Version, extract};
-use crate::store::{Cache, Expect, ReadError, Record, Store, rewrite};
+use crate::model::{Millis, ProjectId, RunKey, Summary, SummaryRef, Version, extract};
+pub use crate::store::Record;
+use crate::store::{Cache, Expect, ReadError, Store, rewrite};
 use crate::watch::{Dirty, Health, Hint, Mark, NotifyWatcher, Watcher};
 use locks::PathLocks;
 use snapshot::Snapshots;
@@ -249,6 +250,17 @@ impl History {
         self.index(|index| index.page(filter, from, limit))
     }
 
+    /// The same, each run given to `each`, which must not block.
+    pub fn visit(
+        &self,
+        filter: &Filter,
+        from: &From,
+        limit: usize,
+        each: impl FnMut(SummaryRef<'_>),
+    ) -> PageAt {
+        self.index(|index| index.visit(filter, from, limit, each))
+    }
+
     /// Sums over a project or everything, and the state they are true at.
     pub fn totals(&self, project: Option<&ProjectId>) -> (Totals, Clock) {
         self.index(|index| (index.totals(project), index.clock()))
@@ -347,6 +359,19 @@ impl History {
         self.store
             .read(key, RECORD_LIMIT_BYTES)?
             .ok_or_else(|| HistoryError::NotFound(key.clone()))
+    }
+
+    /// The same for a run whose file is as the index knows it, if that takes no longer than a look
+    /// into memory; `None` says nothing. Does not block.
+    pub fn get_cached(&self, key: &RunKey) -> Option<Record> {
+        let (known, version) = self.index(|index| index.proven(key))?;
+        let (json, stamp) = self.store.read_cached(key)?;
+        // the same stamp: the same bytes, which were a record when they were hashed
+        (stamp == known).then_some(Record {
+            json,
+            stamp,
+            version,
+        })
     }
 
     /// Stores `execution` durably, in the form that Node would give it. Blocks.

@@ -132,7 +132,7 @@ impl Client {
 
     fn list(&mut self, history: &History) {
         let page = history.page(&self.filter, &From::Offset(0), usize::MAX);
-        self.cursor = Cursor::after(page.clock.tick);
+        self.cursor = Cursor::after(page.at.clock.tick);
         self.held = page
             .executions
             .into_iter()

@@ -26,7 +26,7 @@ use hashbrown::HashTable;
 pub use changes::{Changes, Cursor, RING};
 pub use clock::{Clock, Instance};
 pub use problems::{Problem, ProblemKind, Problems};
-pub use query::{Change, Changed, Filter, From, Key, Page, ProjectInfo};
+pub use query::{Change, Changed, Filter, From, Key, Page, PageAt, ProjectInfo};
 pub use row::{Place, Rows, Seen};
 pub use snapshot::{Saving, SnapshotError, restore};
 pub use totals::Totals;
@@ -35,7 +35,7 @@ use clock::Lineage;
 use order::{Order, Places, RowPlaces};
 use row::{Row, STATUS_OTHER};
 
-use crate::model::{ExecutionId, Millis, ProjectId, RunKey, Stamp};
+use crate::model::{ExecutionId, Millis, ProjectId, RunKey, Stamp, Version};
 
 #[cfg(test)]
 mod tests;
@@ -227,6 +227,13 @@ impl Index {
         }
         let unlisted = &self.project_of(&key.project)?.unlisted;
         unlisted.get(&key.execution).map(|stamp| (*stamp, false))
+    }
+
+    /// The stamp of a listed run's file and the version that a file has whose stamp is the same;
+    /// `None` if the stamp proves nothing, or the record is nested too deep to be given.
+    #[must_use]
+    pub fn proven(&self, key: &RunKey) -> Option<(Stamp, Version)> {
+        self.row(key)?.proven()
     }
 
     /// The files of a project that are no records.

@@ -9,7 +9,7 @@ use super::changes::{Cursor, Entry};
 use super::order::{Order, RowPlaces, merge, split};
 use super::row::{Place, STATUS_OTHER, key_of, status_code};
 use super::{Clock, Index, Scope, Totals};
-use crate::model::{CostSum, Millis, ProjectId, RunKey, Status, Summary};
+use crate::model::{CostSum, Millis, ProjectId, RunKey, Status, Summary, SummaryRef};
 
 /// Which runs a list or a subscription is about.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -45,6 +45,13 @@ pub enum From {
 pub struct Page {
     /// The runs, newest first.
     pub executions: Vec<Summary>,
+    /// What else there is to know.
+    pub at: PageAt,
+}
+
+/// Where a page stands in its list.
+#[derive(Debug, Clone)]
+pub struct PageAt {
     /// How many runs match.
     pub total: usize,
     /// Where the next page begins; `None` at the end.
@@ -123,30 +130,37 @@ impl Index {
     /// it lies.
     #[must_use]
     pub fn page(&self, filter: &Filter, from: &From, limit: usize) -> Page {
-        let clock = self.clock();
+        let mut executions = Vec::new();
+        let at = self.visit(filter, from, limit, |summary| {
+            executions.extend(summary.to_owned());
+        });
+        Page { executions, at }
+    }
+
+    /// The same, each run given to `each`.
+    pub fn visit(
+        &self,
+        filter: &Filter,
+        from: &From,
+        limit: usize,
+        mut each: impl FnMut(SummaryRef<'_>),
+    ) -> PageAt {
+        let mut at = PageAt {
+            total: 0,
+            next: None,
+            clock: self.clock(),
+        };
         let Some(scope) = self.scope(filter.project.as_ref()) else {
-            return Page {
-                executions: Vec::new(),
-                total: 0,
-                next: None,
-                clock,
-            };
+            return at;
         };
         let places = RowPlaces {
             rows: &self.rows,
             name: |project| self.name(project),
         };
         let orders = filter.orders(scope);
-        let total = orders.iter().map(|order| order.len()).sum();
+        at.total = orders.iter().map(|order| order.len()).sum();
         let taken = match from {
-            From::Offset(offset) if *offset >= total => {
-                return Page {
-                    executions: Vec::new(),
-                    total,
-                    next: None,
-                    clock,
-                };
-            }
+            From::Offset(offset) if *offset >= at.total => return at,
             From::Offset(offset) => split(&orders, *offset, &places),
             From::After(key) => {
                 let place = Place {
@@ -161,32 +175,31 @@ impl Index {
             }
         };
         let end = taken.iter().sum::<usize>() + limit;
-        let mut executions = Vec::with_capacity(limit.min(total));
+        let mut last = None;
         for number in merge(&orders, taken, &places).take(limit) {
-            executions.extend(self.summary(number));
+            if let Some(summary) = self.summary(number) {
+                last = Some(summary);
+                each(summary);
+            }
         }
-        let next = executions.last().filter(|_| end < total).map(|last| Key {
+        at.next = last.filter(|_| end < at.total).map(|last| Key {
             started_at: last.started_at,
-            id: last.id.to_string(),
+            id: last.id.to_owned(),
             project: last.project_id.to_string(),
         });
-        Page {
-            executions,
-            total,
-            next,
-            clock,
-        }
+        at
     }
 
-    fn summary(&self, number: u32) -> Option<Summary> {
+    fn summary(&self, number: u32) -> Option<SummaryRef<'_>> {
         let row = self.rows.get(number)?;
-        row.summary(&self.project(row.project)?.id, self.liveness.stale_after)
+        let project = &self.project(row.project)?.id;
+        Some(row.summary(project, self.liveness.stale_after))
     }
 
     /// The summary of one run.
     #[must_use]
     pub fn summary_of(&self, key: &RunKey) -> Option<Summary> {
-        self.summary(self.find(key)?)
+        self.summary(self.find(key)?)?.to_owned()
     }
 
     /// The sums of a project or of everything. Costs nothing.
@@ -293,7 +306,7 @@ impl Index {
                 }
                 Some(Changed::Saved {
                     created: row.created(),
-                    summary: Box::new(self.summary(number)?),
+                    summary: Box::new(self.summary(number)?.to_owned()?),
                 })
             }
         }

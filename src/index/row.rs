@@ -6,7 +6,7 @@
 
 use super::snapshot::{Rest, put_stamp};
 use crate::model::{
-    ExecutionId, Facts, Millis, Milliseconds, Money, ProjectId, RunKey, Stamp, Status, Summary,
+    ExecutionId, Facts, Millis, Milliseconds, Money, ProjectId, RunKey, Stamp, Status, SummaryRef,
     Tokens, Version,
 };
 use std::cmp::Ordering;
@@ -90,6 +90,7 @@ const ERROR_CUT: u8 = 1;
 const CREATED: u8 = 2;
 const RACY: u8 = 4;
 const LIVE: u8 = 8;
+const TOO_DEEP: u8 = 16;
 
 impl Row {
     /// A row for `seen`, not told yet.
@@ -124,6 +125,9 @@ impl Row {
         }
         if seen.racy {
             flags |= RACY;
+        }
+        if facts.too_deep {
+            flags |= TOO_DEEP;
         }
         #[allow(clippy::cast_possible_truncation)] // each was cut above; ids are at most 250 bytes
         Self {
@@ -301,6 +305,12 @@ impl Row {
         self.flags & RACY != 0
     }
 
+    /// The version of whatever has the row's stamp, if that stamp proves it and the record may be
+    /// given.
+    pub(super) fn proven(&self) -> Option<(Stamp, Version)> {
+        (self.flags & (RACY | TOO_DEEP) == 0).then_some((self.stamp, self.version))
+    }
+
     pub(super) fn set_racy(&mut self, racy: bool) {
         self.flags = if racy {
             self.flags | RACY
@@ -347,10 +357,14 @@ impl Row {
     }
 
     /// The row as clients see it.
-    pub(super) fn summary(&self, project: &ProjectId, stale_after: Duration) -> Option<Summary> {
+    pub(super) fn summary<'a>(
+        &'a self,
+        project: &'a ProjectId,
+        stale_after: Duration,
+    ) -> SummaryRef<'a> {
         let mut from = usize::from(self.id_len) + usize::from(self.other_len);
         let mut next = |len: usize| {
-            let part = (len > 0).then(|| self.part(from, len).to_owned());
+            let part = (len > 0).then(|| self.part(from, len));
             from += len;
             part
         };
@@ -358,10 +372,10 @@ impl Row {
         let model = next(usize::from(self.model_len));
         let error = next(usize::from(self.error_len));
         let updated_at = self.updated();
-        Some(Summary {
-            id: ExecutionId::parse(self.id()).ok()?,
-            project_id: project.clone(),
-            status: self.status_text().map(str::to_owned),
+        SummaryRef {
+            id: self.id(),
+            project_id: project,
+            status: self.status_text(),
             started_at: self.started(),
             completed_at: self.completed.get().map(Millis),
             duration: self.duration(),
@@ -380,7 +394,7 @@ impl Row {
                 let after = i64::try_from(stale_after.as_millis()).unwrap_or(i64::MAX);
                 Millis(updated_at.0.saturating_add(after))
             }),
-        })
+        }
     }
 }
 

@@ -197,7 +197,7 @@ impl Client {
             .map(|summary| (key_of(&summary), summary))
             .collect();
         self.last_told.clear();
-        self.clock = Some(page.clock);
+        self.clock = Some(page.at.clock);
     }
 
     fn poll(&mut self, index: &Index, model: &Model) {
@@ -278,13 +278,13 @@ fn compare(index: &Index, model: &Model) {
         let keys: Vec<RunKey> = expected.iter().map(|(key, _)| key.clone()).collect();
         let whole = index.page(&filter, &From::Offset(0), usize::MAX);
         assert_eq!(ids(&whole), keys, "{filter:?}");
-        assert_eq!(whole.total, keys.len());
+        assert_eq!(whole.at.total, keys.len());
         for offset in 0..keys.len() + 2 {
             let page = index.page(&filter, &From::Offset(offset), 3);
             let expected: Vec<RunKey> = keys.iter().skip(offset).take(3).cloned().collect();
             assert_eq!(ids(&page), expected, "{filter:?} at {offset}");
-            assert_eq!(page.total, keys.len());
-            assert_eq!(page.next.is_some(), offset + 3 < keys.len());
+            assert_eq!(page.at.total, keys.len());
+            assert_eq!(page.at.next.is_some(), offset + 3 < keys.len());
         }
         // every page by cursor
         let mut from = From::Offset(0);
@@ -292,7 +292,7 @@ fn compare(index: &Index, model: &Model) {
         loop {
             let page = index.page(&filter, &from, 4);
             found.extend(ids(&page));
-            match page.next {
+            match page.at.next {
                 Some(next) => from = From::After(next),
                 None => break,
             }

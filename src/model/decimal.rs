@@ -115,26 +115,44 @@ impl Spelling {
             bytes: [b'0'; SPELLING_MAX],
             start: SPELLING_MAX,
         };
-        let mut rest = value.unsigned_abs();
-        for _ in 0..scale {
-            let digit = take_digit(&mut rest);
-            // zeros at the end are not spelt
-            if digit > 0 || spelling.start < SPELLING_MAX {
-                spelling.put(b'0' + digit);
-            }
-        }
-        if spelling.start < SPELLING_MAX {
-            spelling.put(b'.');
-        }
-        spelling.put(b'0' + take_digit(&mut rest));
-        while rest > 0 {
-            let digit = take_digit(&mut rest);
-            spelling.put(b'0' + digit);
+        let rest = value.unsigned_abs();
+        // most values fit into a word, which is divided far more quickly
+        match u64::try_from(rest) {
+            Ok(rest) => spelling.digits(rest, scale, 10, |rest| (rest % 10) as u8),
+            Err(_) => spelling.digits(rest, scale, 10, |rest| (rest % 10) as u8),
         }
         if value < 0 {
             spelling.put(b'-');
         }
         spelling
+    }
+
+    fn digits<T>(&mut self, mut rest: T, scale: u32, ten: T, last: impl Fn(T) -> u8)
+    where
+        T: Copy + PartialOrd + Default + std::ops::DivAssign,
+    {
+        let mut take = || {
+            let digit = last(rest);
+            rest /= ten;
+            (digit, rest > T::default())
+        };
+        for _ in 0..scale {
+            let (digit, _) = take();
+            // zeros at the end are not spelt
+            if digit > 0 || self.start < SPELLING_MAX {
+                self.put(b'0' + digit);
+            }
+        }
+        if self.start < SPELLING_MAX {
+            self.put(b'.');
+        }
+        loop {
+            let (digit, more) = take();
+            self.put(b'0' + digit);
+            if !more {
+                return;
+            }
+        }
     }
 
     fn put(&mut self, byte: u8) {
@@ -147,18 +165,14 @@ impl Spelling {
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.bytes[self.start..]).unwrap_or("0")
+        std::str::from_utf8(self.as_bytes()).unwrap_or("0")
     }
-}
 
-/// Takes the last digit off; most values fit into a word, which is divided far more quickly.
-fn take_digit(rest: &mut u128) -> u8 {
-    let (quotient, digit) = match u64::try_from(*rest) {
-        Ok(word) => (u128::from(word / 10), (word % 10) as u8),
-        Err(_) => (*rest / 10, (*rest % 10) as u8),
-    };
-    *rest = quotient;
-    digit
+    /// The text's bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
 }
 
 #[cfg(test)]

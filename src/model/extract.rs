@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::decimal::{Fold, Spelling};
-use super::json::{Input, JsonError, Kind, Stream, TextSink, Walk};
+use super::json::{Input, JsonError, Kind, RECORD_NESTING_MAX, Stream, TextSink, Walk};
 use super::money::NANO;
 use super::{Millis, Money, RunKey, Status};
 
@@ -108,6 +108,8 @@ pub struct Facts {
     pub step_count: u32,
     /// How often it was tried again.
     pub retry_count: Option<i64>,
+    /// Whether it is nested deeper than a record may be that is given.
+    pub too_deep: bool,
     /// What does not fit.
     pub findings: Vec<Finding>,
 }
@@ -154,6 +156,7 @@ fn extract_with<I: Input>(mut walk: Walk<I>, key: &RunKey) -> Result<Facts, Extr
         reading.member(&name.take_whole().unwrap_or_default(), &mut walk, key)?;
     }
     walk.end()?;
+    reading.facts.too_deep = walk.deepest() > RECORD_NESTING_MAX;
     Ok(reading.facts())
 }
 

@@ -13,6 +13,9 @@ use std::io::Read;
 
 use wide::u8x16;
 
+/// How deep a record may be nested that is given or stored; a deeper one is listed all the same.
+pub const RECORD_NESTING_MAX: usize = 128;
+
 /// Why text is not one JSON value.
 #[derive(Debug, thiserror::Error)]
 pub enum JsonError {
@@ -262,6 +265,7 @@ struct Levels {
     /// What each level is: a set bit is an object.
     bits: Vec<u64>,
     depth: usize,
+    deepest: usize,
     depth_max: usize,
 }
 
@@ -280,6 +284,7 @@ impl Levels {
             *word = (*word & !(1 << bit)) | (u64::from(object) << bit);
         }
         self.depth += 1;
+        self.deepest = self.deepest.max(self.depth);
         true
     }
 
@@ -323,6 +328,7 @@ impl<I: Input> Walk<I> {
         let levels = Levels {
             bits: Vec::new(),
             depth: 0,
+            deepest: 0,
             depth_max,
         };
         Self { input, levels }
@@ -331,6 +337,11 @@ impl<I: Input> Walk<I> {
     /// How many bytes have been passed.
     pub fn offset(&self) -> u64 {
         self.input.offset()
+    }
+
+    /// The most levels that were open at once.
+    pub fn deepest(&self) -> usize {
+        self.levels.deepest
     }
 
     #[inline]
@@ -955,6 +966,37 @@ fn plain_prefix(bytes: &[u8]) -> usize {
     let rest = bytes.get(passed..).unwrap_or_default();
     let special = |&byte: &u8| byte < 0x20 || byte == b'"' || byte == b'\\';
     passed + rest.iter().position(special).unwrap_or(rest.len())
+}
+
+/// Appends `text` as a JSON string, escaped as serde_json does it.
+pub(super) fn put_string(text: &str, out: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    out.push(b'"');
+    let mut rest = text.as_bytes();
+    loop {
+        let (plain, special) = rest.split_at(plain_prefix(rest));
+        out.extend_from_slice(plain);
+        let Some((&byte, behind)) = special.split_first() else {
+            break;
+        };
+        let letter = match byte {
+            b'"' | b'\\' => byte,
+            b'\n' => b'n',
+            b'\r' => b'r',
+            b'\t' => b't',
+            0x8 => b'b',
+            0xc => b'f',
+            _ => b'u',
+        };
+        out.extend_from_slice(&[b'\\', letter]);
+        if letter == b'u' {
+            let digits = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
+            out.extend_from_slice(b"00");
+            out.extend_from_slice(&digits);
+        }
+        rest = behind;
+    }
+    out.push(b'"');
 }
 
 /// Checks that `text` is one JSON value nested at most `depth_max` deep, with whitespace around

@@ -18,5 +18,5 @@ pub use id::{EXECUTION_ID_MAX, ExecutionId, InvalidId, PROJECT_ID_MAX, ProjectId
 pub use money::{CostSum, Money};
 pub use stamp::{Stamp, Version};
 pub use status::Status;
-pub use summary::Summary;
+pub use summary::{Summary, SummaryRef};
 pub use time::Millis;

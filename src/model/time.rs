@@ -29,6 +29,17 @@ impl Millis {
     }
 }
 
+/// The digits of the numbers below 100.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[b'0'; 2]; 100];
+    let mut number = 0;
+    while number < 100 {
+        pairs[number] = [b'0' + number as u8 / 10, b'0' + number as u8 % 10];
+        number += 1;
+    }
+    pairs
+};
+
 impl Millis {
     /// RFC 3339 in UTC with milliseconds; a moment that no such date names is the nearest one
     /// that has a name. By hand, because lists are full of dates: the days since 1 March of the
@@ -57,21 +68,20 @@ impl Millis {
         };
         let year = year + era * 400 + carry;
         let mut text = *b"0000-00-00T00:00:00.000Z";
-        for (end, digits, value) in [
-            (4, 4, year),
-            (7, 2, month),
-            (10, 2, day),
-            (13, 2, ms / 3_600_000),
-            (16, 2, ms / 60_000 % 60),
-            (19, 2, ms / 1_000 % 60),
-            (23, 3, ms % 1_000),
+        // two digits at a time
+        for (at, value) in [
+            (0, year / 100),
+            (2, year % 100),
+            (5, month),
+            (8, day),
+            (11, ms / 3_600_000),
+            (14, ms / 60_000 % 60),
+            (17, ms / 1_000 % 60),
+            (21, ms % 100),
         ] {
-            let mut rest = value;
-            for byte in text[end - digits..end].iter_mut().rev() {
-                *byte += (rest % 10) as u8;
-                rest /= 10;
-            }
+            text[at..at + 2].copy_from_slice(&PAIRS[(value % 100) as usize]);
         }
+        text[20] = b'0' + (ms % 1_000 / 100) as u8;
         text
     }
 }

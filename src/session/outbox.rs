@@ -24,12 +24,24 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Outbound {
     /// One JSON value.
     pub parts: Vec<Bytes>,
+    /// What to say to [`Outbox::sent`] afterwards.
+    pub size: Size,
+}
+
+/// What a message counts for while it is unsent.
+#[derive(Debug, Clone, Copy)]
+pub struct Size {
+    bytes: usize,
     answer: bool,
 }
 
 impl Outbound {
-    fn len(&self) -> usize {
-        self.parts.iter().map(Bytes::len).sum()
+    fn new(parts: Vec<Bytes>, answer: bool) -> Self {
+        let bytes = parts.iter().map(Bytes::len).sum();
+        Self {
+            parts,
+            size: Size { bytes, answer },
+        }
     }
 }
 
@@ -57,10 +69,7 @@ pub struct Outbox {
 impl Outbox {
     /// Puts an answer in.
     pub fn answer(&self, parts: Vec<Bytes>) {
-        self.put(Outbound {
-            parts,
-            answer: true,
-        });
+        self.put(Outbound::new(parts, true));
     }
 
     /// Puts a notification in when there is room for it; false if the connection is gone.
@@ -77,10 +86,7 @@ impl Outbox {
                 }
                 if state.notification_bytes < NOTIFICATIONS_MAX_BYTES {
                     drop(state);
-                    self.put(Outbound {
-                        parts: vec![text],
-                        answer: false,
-                    });
+                    self.put(Outbound::new(vec![text], false));
                     return true;
                 }
             }
@@ -91,10 +97,7 @@ impl Outbox {
     /// Puts a notification in if there is room for it now.
     pub fn try_notify(&self, text: Bytes) {
         if self.state.lock().notification_bytes < NOTIFICATIONS_MAX_BYTES {
-            self.put(Outbound {
-                parts: vec![text],
-                answer: false,
-            });
+            self.put(Outbound::new(vec![text], false));
         }
     }
 
@@ -103,11 +106,12 @@ impl Outbox {
         if state.broken {
             return;
         }
-        if message.answer {
-            state.answer_bytes += message.len();
+        let Size { bytes, answer } = message.size;
+        if answer {
+            state.answer_bytes += bytes;
             state.waiting_since.get_or_insert_with(Instant::now);
         } else {
-            state.notification_bytes += message.len();
+            state.notification_bytes += bytes;
         }
         state.queue.push_back(message);
         drop(state);
@@ -166,13 +170,13 @@ impl Outbox {
     }
 
     /// For the writer: everything taken out so far was sent.
-    pub fn sent(&self, messages: &[Outbound]) {
+    pub fn sent(&self, messages: &[Size]) {
         let mut state = self.state.lock();
-        for message in messages {
-            if message.answer {
-                state.answer_bytes -= message.len();
+        for &Size { bytes, answer } in messages {
+            if answer {
+                state.answer_bytes -= bytes;
             } else {
-                state.notification_bytes -= message.len();
+                state.notification_bytes -= bytes;
             }
         }
         if state.answer_bytes == 0 {

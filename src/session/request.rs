@@ -99,6 +99,10 @@ pub(super) fn batch_full() -> Error {
 
 /// The number that an answer is, if it is one.
 pub(super) fn number(text: &[u8]) -> Option<u64> {
+    const DIGITS_MAX: usize = 20;
+    if text.len() > DIGITS_MAX {
+        return None;
+    }
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 

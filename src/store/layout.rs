@@ -32,7 +32,7 @@ const FOLDER: OFlags = OFlags::RDONLY
     .union(OFlags::CLOEXEC);
 
 /// A FIFO put in the file's place opens at once and is then refused, instead of blocking for ever.
-const FILE: OFlags = OFlags::RDONLY
+pub(super) const FILE: OFlags = OFlags::RDONLY
     .union(OFlags::NOFOLLOW)
     .union(OFlags::NONBLOCK)
     .union(OFlags::NOCTTY)
@@ -56,6 +56,8 @@ pub(super) enum Obstacle {
 pub(super) struct Root {
     fd: OwnedFd,
     stamp: Stamp,
+    /// Whether its file system is known to ask no other machine or program.
+    pub(super) local: bool,
 }
 
 impl AsFd for Root {
@@ -131,7 +133,8 @@ impl Store {
             Err(error) => return Err(error),
         };
         let stamp = stamp_of(&rustix::fs::fstat(&fd)?);
-        let root = Arc::new(Root { fd, stamp });
+        let local = is_local(&fd);
+        let root = Arc::new(Root { fd, stamp, local });
         *self.held.lock() = Some(Arc::clone(&root));
         Ok(Some(root))
     }
@@ -174,6 +177,29 @@ impl Store {
             project: project.clone(),
         })
     }
+}
+
+/// ext2 to 4, XFS, Btrfs, tmpfs, overlayfs, F2FS, ZFS, bcachefs (linux/magic.h and theirs).
+#[cfg(target_os = "linux")]
+fn is_local(folder: impl AsFd) -> bool {
+    const MAGIC: [u64; 8] = [
+        0xEF53,
+        0x5846_5342,
+        0x9123_683E,
+        0x0102_1994,
+        0x794C_7630,
+        0xF2F5_2010,
+        0x2FC1_2FC1,
+        0xCA45_1A4E,
+    ];
+    #[allow(clippy::cast_sign_loss)] // the type's sign differs from platform to platform
+    rustix::fs::fstatfs(folder)
+        .is_ok_and(|found| MAGIC.contains(&(found.f_type as u64 & 0xFFFF_FFFF)))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_local(_: impl AsFd) -> bool {
+    false
 }
 
 /// The folder `name` in `at`; `path` gives its path below the root, for the error.

@@ -11,15 +11,16 @@ use std::time::SystemTime;
 use rustix::fs::FileType;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::layout::{Folder, Obstacle, Opened, file_name, file_type, lstat, open_file};
+use super::layout::{
+    FILE, Folder, Obstacle, Opened, file_name, file_type, lstat, open_file, path_of,
+};
 use super::stamp::{is_racy, stamp_of, version_from, version_of};
 use super::{ReadError, Store};
 use crate::model::extract::extract;
-use crate::model::json::{self, JsonError, Kind};
+use crate::model::json::{self, Kind};
 use crate::model::{ExecutionId, Facts, ProjectId, RunKey, Stamp, Version};
 
-/// How deep a record may be nested.
-pub const NESTING_MAX: usize = 128;
+pub use crate::model::json::RECORD_NESTING_MAX as NESTING_MAX;
 
 /// How often a file that changes while it is read is read again. Whoever goes on writing for so
 /// long will be heard of again; waiting for him is not ours.
@@ -42,12 +43,23 @@ pub struct Scanned {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     /// The file, byte for byte: one JSON object, with whitespace around it at most.
-    pub text: String,
+    pub json: Vec<u8>,
     /// The file as it was when it was read.
     pub stamp: Stamp,
     /// Of all its bytes.
     pub version: Version,
 }
+
+impl Record {
+    /// The file as text, which JSON always is.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.json).unwrap_or_default()
+    }
+}
+
+/// The largest record that [`Store::read_cached`] reads.
+const CACHED_MAX_BYTES: u64 = 256 * 1024;
 
 /// What was made of a file, and whether it was the same file throughout.
 pub(super) struct Reading<T> {
@@ -114,17 +126,55 @@ impl Store {
                 Err(error) => return Err(ReadError::json(path(), error)),
             }
             let version = version_of(&bytes);
-            let text = String::from_utf8(bytes).map_err(|error| {
-                let offset = error.utf8_error().valid_up_to() as u64;
-                ReadError::json(path(), JsonError::Utf8 { offset })
-            })?;
-            Ok((text, version))
+            Ok((bytes, version))
         })?;
         Ok(reading.map(|reading| Record {
-            text: reading.value.0,
+            json: reading.value.0,
             stamp: reading.stamp,
             version: reading.value.1,
         }))
+    }
+
+    /// What the file of one run that is known to be a regular file holds, unchecked, if it is not
+    /// large and the system has all of it in memory. Never waits for a disk, so that it may be
+    /// called where nothing may block: in place of two changes of threads, which take longer than
+    /// it does. `None` says nothing: ask [`Store::read`] then.
+    #[must_use]
+    #[cfg(target_os = "linux")]
+    pub fn read_cached(&self, key: &RunKey) -> Option<(Vec<u8>, Stamp)> {
+        use rustix::fs::{Mode, ResolveFlags, fstat, openat2};
+        use rustix::io::{ReadWriteFlags, preadv2};
+
+        // elsewhere even a look at a name may be a question to another machine
+        let root = self.require_root().ok().filter(|root| root.local)?;
+        let path = path_of(&key.project, &file_name(&key.execution));
+        let resolve = ResolveFlags::BENEATH
+            | ResolveFlags::NO_SYMLINKS
+            | ResolveFlags::NO_MAGICLINKS
+            | ResolveFlags::CACHED;
+        let file = openat2(&root, path, FILE, Mode::empty(), resolve).ok()?;
+        let stat = fstat(&file).ok()?;
+        let stamp = stamp_of(&stat);
+        if file_type(&stat) != FileType::RegularFile || stamp.size > CACHED_MAX_BYTES {
+            return None;
+        }
+        let mut json = vec![0; usize::try_from(stamp.size).ok()?];
+        let mut filled = 0;
+        while filled < json.len() {
+            let room = io::IoSliceMut::new(json.get_mut(filled..)?);
+            match preadv2(&file, &mut [room], filled as u64, ReadWriteFlags::NOWAIT) {
+                Ok(count) if count > 0 => filled += count,
+                _ => return None,
+            }
+        }
+        (stamp_of(&fstat(&file).ok()?) == stamp).then_some((json, stamp))
+    }
+
+    /// Nothing: this system does not tell what it has in memory.
+    #[must_use]
+    #[cfg(not(target_os = "linux"))]
+    pub fn read_cached(&self, _: &RunKey) -> Option<(Vec<u8>, Stamp)> {
+        None
     }
 
     /// The file's stamp, without opening it; `None` if there is no such file.

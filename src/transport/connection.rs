@@ -90,8 +90,8 @@ async fn write_until_done<W: AsyncWrite + Unpin>(
             while !outgoing.is_full()
                 && let Some(message) = outbox.try_next()
             {
-                outgoing.push(message.parts.clone());
-                taken.push(message);
+                outgoing.push(message.parts);
+                taken.push(message.size);
             }
             if outgoing.is_empty() {
                 break;

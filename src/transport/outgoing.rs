@@ -170,9 +170,11 @@ fn on_one_line(part: Bytes) -> Bytes {
 
 fn blank_line_ends(text: &mut [u8]) {
     for byte in text {
-        if matches!(byte, b'\n' | b'\r') {
-            *byte = b' ';
-        }
+        // always stored, so that many are done at once
+        *byte = match *byte {
+            b'\n' | b'\r' => b' ',
+            other => other,
+        };
     }
 }
 

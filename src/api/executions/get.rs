@@ -3,15 +3,14 @@
 use std::sync::Arc;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::json;
-use serde_json::value::RawValue;
 
 use super::blocking;
 use crate::api::params::RecordText;
-use crate::api::table::{Effect, Example, Method};
+use crate::api::table::{Answer, Effect, Example, Method};
 use crate::api::{Context, Error, ErrorKind, samples};
-use crate::history::HistoryError;
+use crate::history::Record;
 use crate::model::{ExecutionId, ProjectId, RunKey, Version};
 
 /// Which run.
@@ -26,13 +25,38 @@ pub struct Params {
 }
 
 /// A whole record.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, JsonSchema)]
 #[schemars(rename = "GetResult")]
 pub struct Whole {
     /// The file's own JSON: unknown members, number spellings and lone surrogates untouched.
-    pub execution: RecordText,
+    #[schemars(with = "RecordText")]
+    pub execution: Vec<u8>,
     /// An opaque hash of the stored bytes; `ifVersion` takes it.
     pub version: Version,
+}
+
+impl From<Record> for Whole {
+    fn from(record: Record) -> Self {
+        Self {
+            execution: record.json,
+            version: record.version,
+        }
+    }
+}
+
+impl Answer for Whole {
+    fn text(self) -> serde_json::Result<Vec<u8>> {
+        // the store has checked it; only its whitespace around goes
+        let record = self.execution.trim_ascii();
+        Ok([
+            b"{\"execution\":",
+            record,
+            b",\"version\":\"",
+            &self.version.digits(),
+            b"\"}",
+        ]
+        .concat())
+    }
 }
 
 /// The method.
@@ -58,18 +82,10 @@ impl Method for Get {
             project: params.project_id,
             execution: params.execution_id,
         };
-        blocking(&context, move |history| {
-            let record = history.get(&key)?;
-            let version = record.version;
-            // the store has checked it; only its whitespace around goes
-            let execution =
-                RawValue::from_string(record.text).map_err(|_| HistoryError::NotFound(key))?;
-            Ok(Whole {
-                execution: RecordText(execution),
-                version,
-            })
-        })
-        .await
+        if let Some(record) = context.history.get_cached(&key) {
+            return Ok(record.into());
+        }
+        blocking(&context, move |history| Ok(history.get(&key)?.into())).await
     }
 
     fn examples() -> Vec<Example> {

@@ -10,10 +10,10 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::{Statuses, prepare};
 use crate::api::params::Limit;
-use crate::api::table::{Effect, Example, Method};
+use crate::api::table::{Answer, Effect, Example, Method};
 use crate::api::{Clock, Context, Error, ErrorKind, samples};
 use crate::index::{Filter, From, Key};
-use crate::model::{Millis, ProjectId, Summary};
+use crate::model::{Millis, ProjectId, Summary, SummaryRef};
 
 /// Which runs, and which page of them.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -38,12 +38,12 @@ pub struct Params {
 }
 
 /// One page.
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(rename = "ListResult")]
+#[derive(Debug, JsonSchema)]
+#[schemars(rename = "ListResult", rename_all = "camelCase")]
 pub struct Page {
     /// The runs, newest first.
-    pub executions: Vec<Summary>,
+    #[schemars(with = "Vec<Summary>")]
+    pub executions: Written,
     /// How many runs match, on all pages.
     pub total: usize,
     /// Pass it as `cursor` for the next page; null at the end.
@@ -52,6 +52,57 @@ pub struct Page {
     pub clock: Clock,
     /// False only with `allowPartial`, while runs may be missing.
     pub complete: bool,
+}
+
+/// An array of summaries as JSON text, `{"executions":` before it and the closing bracket still to
+/// come, so that the answer needs no copy of it.
+#[derive(Debug)]
+pub struct Written(Vec<u8>);
+
+/// How much room a run's text is given.
+const RUN_BYTES: usize = 512;
+
+impl Written {
+    fn with_room_for(runs: usize) -> Self {
+        let mut text = Vec::with_capacity((runs + 1) * RUN_BYTES);
+        text.extend_from_slice(b"{\"executions\":[");
+        Self(text)
+    }
+
+    fn push(&mut self, run: SummaryRef<'_>) {
+        if !self.0.ends_with(b"[") {
+            self.0.push(b',');
+        }
+        run.write(&mut self.0);
+    }
+}
+
+impl Answer for Page {
+    fn text(self) -> serde_json::Result<Vec<u8>> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Rest {
+            total: usize,
+            next_cursor: Option<String>,
+            clock: Clock,
+            complete: bool,
+        }
+        let Written(mut text) = self.executions;
+        text.extend_from_slice(b"],");
+        // the rest's own brace is not wanted
+        let at = text.len();
+        serde_json::to_writer(
+            &mut text,
+            &Rest {
+                total: self.total,
+                next_cursor: self.next_cursor,
+                clock: self.clock,
+                complete: self.complete,
+            },
+        )?;
+        text.remove(at);
+        Ok(text)
+    }
 }
 
 /// The method.
@@ -91,9 +142,13 @@ impl Method for List {
             params.allow_partial,
         )
         .await?;
-        let page = context.history.page(&filter, &from, params.limit.0);
+        let limit = params.limit.0;
+        let mut runs = Written::with_room_for(limit);
+        let page = context
+            .history
+            .visit(&filter, &from, limit, |run| runs.push(run));
         Ok(Page {
-            executions: page.executions,
+            executions: runs,
             total: page.total,
             next_cursor: page.next.map(|key| write_cursor(&key, &filter)),
             clock: Clock(page.clock),

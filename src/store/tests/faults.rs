@@ -203,7 +203,7 @@ fn many_saves_of_one_run_leave_one_of_them_whole() {
     let disturb = || {
         assert!(ground.store.sweep().unwrap().failures.is_empty());
         if let Some(record) = ground.store.read(&run("x"), LIMIT).unwrap() {
-            assert!(record.text.ends_with("\"}"));
+            assert!(record.text().ends_with("\"}"));
         }
     };
     disturbed(disturb, || {

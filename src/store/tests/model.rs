@@ -245,7 +245,7 @@ fn compare(ground: &Ground, things: &BTreeMap<Name, Thing>) {
             None => assert!(read.unwrap().is_none() && scanned.unwrap().is_none()),
             Some(Thing::Record(text)) => {
                 let (record, scanned) = (read.unwrap().unwrap(), scanned.unwrap().unwrap());
-                assert_eq!(&record.text, text);
+                assert_eq!(record.text(), text);
                 assert_eq!(record.version, version_of(text.as_bytes()));
                 assert_eq!(
                     (scanned.version, scanned.stamp),

@@ -39,7 +39,7 @@ fn read_scan_and_stamp_agree() {
     fs::write(ground.executions().join("x.json"), text).unwrap();
     let record = ground.store.read(&run("x"), LIMIT).unwrap().unwrap();
     let scanned = ground.store.scan(&run("x")).unwrap().unwrap();
-    assert_eq!(record.text, text);
+    assert_eq!(record.text(), text);
     assert_eq!(record.version, version_of(text.as_bytes()));
     assert_eq!(scanned.version, record.version);
     assert_eq!(scanned.stamp, record.stamp);
@@ -217,7 +217,7 @@ fn a_replaced_root_is_opened_again() {
             .store
             .read(&run("x"), LIMIT)
             .unwrap()
-            .map(|record| record.text)
+            .map(|record| record.text().to_owned())
     };
     assert_eq!(text().unwrap(), "{\"n\":1}");
     fs::rename(ground.root(), ground.folder.path().join("old")).unwrap();
@@ -267,7 +267,7 @@ fn a_file_that_keeps_changing_is_read_all_the_same() {
         while last < 300 {
             let record = ground.store.read(&run("x"), LIMIT).unwrap().unwrap();
             let digits = record
-                .text
+                .text()
                 .trim_start_matches("{\"n\":")
                 .trim_end_matches('}');
             let n: u64 = digits.parse().unwrap();
