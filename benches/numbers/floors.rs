@@ -96,19 +96,14 @@ pub fn bare_watch(folder: &Path, rounds: usize, pause: Duration) -> Result<Vec<D
     Ok(times)
 }
 
-/// Writes, syncs, renames and syncs the folder, each of `texts` once.
-pub fn bare_saves(folder: &Path, texts: &[String]) -> Result<Vec<Duration>, Failure> {
-    fs::create_dir_all(folder)?;
-    let mut times = Vec::new();
-    for (number, text) in texts.iter().enumerate() {
-        let began = Instant::now();
-        let temporary = folder.join(format!("{number}.tmp"));
-        let mut file = fs::File::create(&temporary)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&temporary, folder.join(format!("{number}.json")))?;
-        fs::File::open(folder)?.sync_all()?;
-        times.push(began.elapsed());
-    }
-    Ok(times)
+/// Writes, syncs, renames and syncs the folder.
+pub fn bare_save(folder: &Path, id: &str, text: &str) -> Result<Duration, Failure> {
+    let began = Instant::now();
+    let temporary = folder.join(format!("{id}.tmp"));
+    let mut file = fs::File::create(&temporary)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&temporary, folder.join(format!("{id}.json")))?;
+    fs::File::open(folder)?.sync_all()?;
+    Ok(began.elapsed())
 }

@@ -72,7 +72,7 @@ fn measure(root: &Path, size: usize, rounds: usize) -> Result<[(String, String);
     let heard = table::median(&mut live::notifications(
         &daemon,
         &folder,
-        rounds / 10,
+        0..rounds / 10,
         pause,
     )?);
     let memory = daemon.resident_bytes()?;

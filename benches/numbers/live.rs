@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
@@ -42,13 +43,13 @@ pub fn engine_saves(folder: &Path, id: &str, number: usize) -> Result<Instant, F
 pub fn notifications(
     daemon: &Daemon,
     folder: &Path,
-    rounds: usize,
+    numbers: Range<usize>,
     pause: Duration,
 ) -> Result<Vec<Duration>, Failure> {
     let mut client = Client::connect(&daemon.socket)?;
     client.subscribe()?;
     let mut times = Vec::new();
-    for number in 0..rounds {
+    for number in numbers {
         std::thread::sleep(pause);
         let began = engine_saves(folder, &format!("live-{number:06}"), number)?;
         client.line()?;

@@ -47,11 +47,6 @@ enum Sight {
     Bad(ProblemKind, Option<Stamp>),
 }
 
-/// The path of a run's file below the root.
-pub(super) fn path_of(key: &RunKey) -> String {
-    format!("{}/executions/{}.json", key.project, key.execution)
-}
-
 /// What is wrong inside a record that is listed all the same.
 pub(super) fn kinds_of(facts: &Facts) -> Vec<ProblemKind> {
     facts
@@ -326,8 +321,8 @@ impl History {
             let (changes, problems) = self.judge(mine, sights, now);
             let tick = {
                 let mut index = self.index.write();
-                for (path, kinds) in problems {
-                    index.note_problems(&path, &kinds, now.millis());
+                for (key, kinds) in problems {
+                    index.note_problems_of(&key, &kinds, now.millis());
                 }
                 index.apply(changes);
                 index.clock().tick
@@ -375,7 +370,7 @@ impl History {
         looks: Vec<Look<'_>>,
         sights: Vec<Sight>,
         now: Moment,
-    ) -> (Vec<Report>, Vec<(String, Vec<ProblemKind>)>) {
+    ) -> (Vec<Report>, Vec<(RunKey, Vec<ProblemKind>)>) {
         let listed: Vec<bool> =
             self.index(|index| looks.iter().map(|look| index.contains(&look.key)).collect());
         let (mut changes, mut problems) = (Vec::new(), Vec::new());
@@ -388,21 +383,20 @@ impl History {
                 taken,
                 believe,
             } = look;
-            let path = path_of(&key);
             match sight {
                 Sight::Seen(seen) => {
                     if seen.racy {
                         dirty.mark_quietly(Mark::Run(key.clone()), read + RACY_FOR);
                     }
-                    problems.push((path, kinds_of(&seen.facts)));
+                    problems.push((key.clone(), kinds_of(&seen.facts)));
                     changes.push(Report::Seen(key, seen));
                 }
                 Sight::Missing if believe || !listed => {
-                    problems.push((path, Vec::new()));
+                    problems.push((key.clone(), Vec::new()));
                     changes.push(Report::Gone(key));
                 }
                 Sight::Bad(kind, stamp) if believe => {
-                    problems.push((path, vec![kind]));
+                    problems.push((key.clone(), vec![kind]));
                     changes.push(Report::Unlisted(key, stamp));
                 }
                 Sight::Missing | Sight::Bad(..) => match taken {

@@ -410,7 +410,7 @@ impl History {
         let kinds = look::kinds_of(&seen.facts);
         let (summary, clock) = {
             let mut index = self.index.write();
-            index.note_problems(&look::path_of(key), &kinds, Moment::now().millis());
+            index.note_problems_of(key, &kinds, Moment::now().millis());
             index.apply(vec![Report::Seen(key.clone(), Box::new(seen))]);
             (index.summary_of(key), index.clock())
         };
@@ -437,7 +437,7 @@ impl History {
         let deleted = self.store.delete(key)?;
         let clock = {
             let mut index = self.index.write();
-            index.note_problems(&look::path_of(key), &[], Moment::now().millis());
+            index.note_problems_of(key, &[], Moment::now().millis());
             index.apply(vec![Report::Gone(key.clone())]);
             index.clock()
         };

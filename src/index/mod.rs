@@ -17,11 +17,11 @@ mod row;
 mod snapshot;
 mod totals;
 
-use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasher, RandomState};
+use std::collections::HashSet;
+use std::hash::BuildHasher;
 use std::time::Duration;
 
-use hashbrown::HashTable;
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
 pub use changes::{Changes, Cursor, RING};
 pub use clock::{Clock, Instance};
@@ -97,7 +97,7 @@ pub struct Index {
     project_numbers: HashMap<ProjectId, u32>,
     vacant_projects: Vec<u32>,
     by_key: HashTable<u32>,
-    hasher: RandomState,
+    hasher: DefaultHashBuilder,
     everything: Scope,
     changes: Changes,
     /// The modification time last told of each live run that was touched since it was saved.
@@ -105,6 +105,11 @@ pub struct Index {
     /// What is wrong with files and folders.
     pub problems: Problems,
     revision: u64,
+}
+
+/// The path of a run's file below the root.
+fn path_of(key: &RunKey) -> String {
+    format!("{}/executions/{}.json", key.project, key.execution)
 }
 
 /// The run whose file `path` is, below the root.
@@ -136,7 +141,7 @@ impl Index {
             project_numbers: HashMap::new(),
             vacant_projects: Vec::new(),
             by_key: HashTable::new(),
-            hasher: RandomState::new(),
+            hasher: DefaultHashBuilder::default(),
             everything: Scope::default(),
             changes: Changes::new(0),
             beats: HashMap::new(),
@@ -691,6 +696,14 @@ impl Index {
             None => Some(&mut scope.all),
             Some((STATUS_OTHER, text)) => Some(scope.other.entry(text.clone()).or_default()),
             Some((code, _)) => scope.by_status.get_mut(usize::from(*code)),
+        }
+    }
+
+    /// Notes what is wrong with the file of one run, and only that.
+    pub fn note_problems_of(&mut self, key: &RunKey, kinds: &[ProblemKind], now: Millis) {
+        // nothing is wrong with most of them, and a path is dearer than that
+        if !kinds.is_empty() || self.problems.count() > 0 {
+            self.note_problems(&path_of(key), kinds, now);
         }
     }
 

@@ -22,9 +22,7 @@ const ERROR_BYTES: usize = 256;
 const LABEL_CHARS: usize = 80;
 /// How much of a model's name is kept, in bytes.
 const MODEL_BYTES: usize = 128;
-/// A longer status is none.
-const STATUS_BYTES: usize = 64;
-/// A longer date is none, and a longer name is none that is known.
+/// A longer date or status is none, and a longer name is none that is known.
 const SHORT_BYTES: usize = 64;
 
 /// A span of time in millionths of a millisecond, so that fractions keep their spelling.
@@ -151,9 +149,10 @@ fn extract_with<I: Input>(mut walk: Walk<I>, key: &RunKey) -> Result<Facts, Extr
     let mut reading = Reading::default();
     walk.enter()?;
     let mut first = true;
-    let mut name = Text::bytes(SHORT_BYTES);
+    let mut name = Short::default();
     while walk.more(&mut first, &mut name)? {
-        reading.member(&name.take_whole().unwrap_or_default(), &mut walk, key)?;
+        reading.member(name.whole().unwrap_or_default(), &mut walk, key)?;
+        name = Short::default();
     }
     walk.end()?;
     reading.facts.too_deep = walk.deepest() > RECORD_NESTING_MAX;
@@ -183,10 +182,8 @@ impl Reading {
             "id" => self.other_id = differs(walk, key.execution.as_str())?,
             "projectId" => self.other_project = differs(walk, key.project.as_str())?,
             "status" => {
-                let text = string(walk, Text::bytes(STATUS_BYTES))?;
-                facts.status = text
-                    .and_then(Text::whole)
-                    .map(|text| Status::from_text(&text));
+                let text = string(walk, Short::default())?;
+                facts.status = text.and_then(|text| text.whole().map(Status::from_text));
             }
             "startedAt" => facts.started_at = date(walk)?,
             "completedAt" => facts.completed_at = date(walk)?,
@@ -261,16 +258,6 @@ impl Text {
             cut: false,
         }
     }
-
-    /// All of it, if nothing was cut.
-    fn whole(self) -> Option<String> {
-        (!self.cut).then_some(self.kept)
-    }
-
-    /// The same, leaving room for another text within `SHORT_BYTES`.
-    fn take_whole(&mut self) -> Option<String> {
-        std::mem::replace(self, Self::bytes(SHORT_BYTES)).whole()
-    }
 }
 
 impl TextSink for Text {
@@ -308,6 +295,69 @@ impl TextSink for Text {
     }
 }
 
+/// Text that is of interest only if it is short; kept without an allocation.
+#[derive(Debug)]
+struct Short {
+    bytes: [u8; SHORT_BYTES],
+    len: usize,
+    cut: bool,
+}
+
+impl Default for Short {
+    fn default() -> Self {
+        Self {
+            bytes: [0; SHORT_BYTES],
+            len: 0,
+            cut: false,
+        }
+    }
+}
+
+impl Short {
+    /// All of it, if nothing was cut.
+    fn whole(&self) -> Option<&str> {
+        let bytes = self.bytes.get(..self.len).filter(|_| !self.cut)?;
+        std::str::from_utf8(bytes).ok()
+    }
+}
+
+impl TextSink for Short {
+    fn text(&mut self, text: &str) {
+        match self.bytes.get_mut(self.len..self.len + text.len()) {
+            Some(room) => {
+                room.copy_from_slice(text.as_bytes());
+                self.len += text.len();
+            }
+            None => self.cut = true,
+        }
+    }
+
+    fn wants(&self) -> bool {
+        !self.cut
+    }
+
+    fn lone(&mut self, _: u16) {
+        self.text(char::REPLACEMENT_CHARACTER.encode_utf8(&mut [0; 4]));
+    }
+}
+
+/// What is left of the text that is expected; nothing once there was another.
+struct Expected<'a>(Option<&'a str>);
+
+impl TextSink for Expected<'_> {
+    fn text(&mut self, text: &str) {
+        self.0 = self.0.and_then(|rest| rest.strip_prefix(text));
+    }
+
+    fn wants(&self) -> bool {
+        self.0.is_some()
+    }
+
+    fn lone(&mut self, _: u16) {
+        self.text(char::REPLACEMENT_CHARACTER.encode_utf8(&mut [0; 4]));
+    }
+}
+
 /// What was kept, if that is anything.
 fn kept(text: Option<Text>) -> Option<Box<str>> {
     text.map(|text| text.kept)
@@ -316,7 +366,10 @@ fn kept(text: Option<Text>) -> Option<Box<str>> {
 }
 
 /// The next value's text, if it is a string.
-fn string<I: Input>(walk: &mut Walk<I>, mut text: Text) -> Result<Option<Text>, JsonError> {
+fn string<I: Input, T: TextSink>(
+    walk: &mut Walk<I>,
+    mut text: T,
+) -> Result<Option<T>, JsonError> {
     if walk.kind()? == Kind::String {
         walk.string(&mut text)?;
         return Ok(Some(text));
@@ -338,10 +391,8 @@ fn number<I: Input>(walk: &mut Walk<I>, scale: u32) -> Result<Option<i64>, JsonE
 }
 
 fn date<I: Input>(walk: &mut Walk<I>) -> Result<Option<Millis>, JsonError> {
-    let text = string(walk, Text::bytes(SHORT_BYTES))?;
-    Ok(text
-        .and_then(Text::whole)
-        .and_then(|text| Millis::parse_rfc3339(&text)))
+    let text = string(walk, Short::default())?;
+    Ok(text.and_then(|text| Millis::parse_rfc3339(text.whole()?)))
 }
 
 /// Whether the next value says something else than `expected`; null says nothing.
@@ -350,10 +401,8 @@ fn differs<I: Input>(walk: &mut Walk<I>, expected: &str) -> Result<bool, JsonErr
         walk.skip()?;
         return Ok(false);
     }
-    let text = string(walk, Text::bytes(expected.len()))?;
-    Ok(text
-        .and_then(Text::whole)
-        .is_none_or(|text| text != expected))
+    let text = string(walk, Expected(Some(expected)))?;
+    Ok(text.is_none_or(|rest| rest.0 != Some("")))
 }
 
 fn tokens<I: Input>(walk: &mut Walk<I>) -> Result<Tokens, JsonError> {
@@ -364,9 +413,9 @@ fn tokens<I: Input>(walk: &mut Walk<I>) -> Result<Tokens, JsonError> {
     }
     walk.enter()?;
     let mut first = true;
-    let mut name = Text::bytes(SHORT_BYTES);
+    let mut name = Short::default();
     while walk.more(&mut first, &mut name)? {
-        match name.take_whole().as_deref() {
+        match std::mem::take(&mut name).whole() {
             Some("input") => tokens.input = number(walk, 0)?,
             Some("output") => tokens.output = number(walk, 0)?,
             Some("total") => tokens.total = number(walk, 0)?,
@@ -554,7 +603,7 @@ mod tests {
         };
         let status = last("status")
             .as_str()
-            .filter(|text| text.len() <= STATUS_BYTES)
+            .filter(|text| text.len() <= SHORT_BYTES)
             .map(str::to_owned);
         let cut = |text: String| -> String { text.chars().take(LABEL_CHARS).collect() };
         let name = last("name")

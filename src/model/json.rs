@@ -606,7 +606,7 @@ impl<I: Input> Walk<I> {
                     let window = self.input.window();
                     let plain = plain_prefix(window);
                     if sink.wants()
-                        && let Some(Ok(text)) = window.get(..plain).map(std::str::from_utf8)
+                        && let Some(Ok(text)) = window.get(..plain).map(utf8)
                     {
                         sink.text(text);
                     }

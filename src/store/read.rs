@@ -233,7 +233,7 @@ impl Folder {
     pub(super) fn read_settled<T>(
         &self,
         name: &str,
-        mut read: impl FnMut(&mut io::Take<File>, u64) -> Result<T, ReadError>,
+        mut read: impl FnMut(&mut io::Take<&File>, u64) -> Result<T, ReadError>,
     ) -> Result<Option<Reading<T>>, ReadError> {
         let mut reading = 1;
         loop {
@@ -245,12 +245,10 @@ impl Folder {
             };
             // Before the reading: what is written during it is younger than this.
             let begun = SystemTime::now();
-            let value = read(&mut file.take(stamp.size), stamp.size);
-            // The same stamp under the same name is also the same stamp of the open file.
-            let Some(after) = self.current_stamp(name)? else {
-                return Ok(None);
-            };
-            let settled = after == stamp;
+            let value = read(&mut (&file).take(stamp.size), stamp.size);
+            // A file that was replaced, renamed or removed meanwhile has another ctime.
+            let after = rustix::fs::fstat(&file).map(|stat| stamp_of(&stat));
+            let settled = after == Ok(stamp);
             if settled || reading == READINGS_MAX {
                 return value.map(|value| {
                     Some(Reading {
