@@ -25,6 +25,8 @@
 //!
 //! - Events are hints, files are truth: whatever is lost, doubled or out of order, the index
 //!   converges to what a fresh scan would give (`history::tests`).
+//! - What events do not tell of is polled, that and nothing else, at most a tenth of the time
+//!   (`tests/polling.rs`).
 //! - A list never touches the disk, and no lock is held across an await.
 //! - Orders, totals and counts are maintained, not searched for (`index::tests`, against brute force).
 //! - Changes are told from the index by tick, not queued per client: a client costs the same

@@ -245,33 +245,3 @@ fn two_daemons_on_one_root_do_not_fight() {
     assert_eq!(status["restored"], true);
     assert_eq!(client.call("executions/list", &json!({}))["total"], 50);
 }
-
-#[test]
-fn polling_finds_every_change_without_events() {
-    let place = Place::new(5);
-    let (_daemon, mut client) = Daemon::spawn(
-        runlog()
-            .args(["serve", "--watch", "poll", "--projects"])
-            .arg(place.root.path())
-            .env("XDG_CACHE_HOME", place.cache()),
-    );
-    let list = client.call("executions/list", &json!({}));
-    let status = client.call("server/status", &json!({}));
-    assert_eq!(status["watcher"]["backend"], "poll");
-    assert!(status["watcher"]["compareEveryMs"].as_u64().unwrap() >= 2000);
-    client.call("executions/subscribe", &json!({ "since": list["clock"] }));
-    assert_eq!(client.change()["kind"], "current");
-    place.root.engine("q", "new", &record("q", "new", "failed"));
-    assert_eq!(client.change()["summary"]["id"], "new");
-    fs::remove_file(place.root.file("p", "run-1")).unwrap();
-    assert_eq!(client.change()["executionId"], "run-1");
-    // and at once where it is asked for
-    place
-        .root
-        .engine("q", "asked", &record("q", "asked", "failed"));
-    assert_eq!(
-        client.call("executions/list", &json!({ "sync": true }))["total"],
-        6
-    );
-    assert_eq!(client.change()["summary"]["id"], "asked");
-}

@@ -80,15 +80,7 @@ impl History {
                 other => {
                     self.settle(std::mem::take(&mut runs), now);
                     match other {
-                        Mark::Project(id) => {
-                            let began = Instant::now();
-                            self.look_at(id, Some(taken), taken.attempt > 0, now);
-                            // most are a part of comparing everything; what is not makes it rarer
-                            if let Some((ended, took)) = &mut *self.rescan.lock() {
-                                *ended = Instant::now();
-                                *took += began.elapsed();
-                            }
-                        }
+                        Mark::Project(id) => self.look_at(id, Some(taken), taken.attempt > 0, now),
                         Mark::Everything => self.look_at_root(true, taken, now),
                         _ => self.look_at_root(false, taken, now),
                     }
@@ -115,14 +107,19 @@ impl History {
         let found = match self.store.projects() {
             Ok(found) => found,
             Err(error) => {
-                tracing::warn!(%error, "the root cannot be read");
+                // it is polled then, and said once
+                if !self.root_unreadable.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(%error, "the root cannot be read");
+                }
                 return;
             }
         };
+        self.root_unreadable.store(false, Ordering::Relaxed);
         let fresh = watcher.map_or_else(Vec::new, |watcher| watcher.follow_all(&found.projects));
         let known: HashSet<ProjectId> =
             self.index(|index| index.project_ids().into_iter().collect());
         let there: HashSet<&ProjectId> = found.projects.iter().collect();
+        self.costs.lock().retain(|id| there.contains(id));
         let gone = known.iter().filter(|id| !there.contains(id));
         let mut todo: Vec<&ProjectId> = gone.collect();
         if all {
@@ -146,7 +143,7 @@ impl History {
         }
         self.note_folder_problems(None, &found.problems, now);
         if all {
-            *self.rescan.lock() = Some((Instant::now(), began.elapsed()));
+            self.costs.lock().note_everything(began, began.elapsed());
         }
     }
 
@@ -187,26 +184,42 @@ impl History {
 
     /// Watches a project's folders anew if they are others than before, and then looks at it.
     pub(super) fn look_if_new(&self, project: &ProjectId) {
-        if self
-            .watcher()
-            .is_some_and(|watcher| watcher.follow(project))
-        {
-            self.look_at_project(project, Moment::now());
-        }
+        self.while_others_wait(project, |taken| {
+            if self
+                .watcher()
+                .is_some_and(|watcher| watcher.follow(project))
+            {
+                self.look_at(project, Some(taken), true, Moment::now());
+            }
+        });
     }
 
     /// Looks at a project on behalf of a caller who believes what the files show now.
     pub(super) fn look_at_project(&self, project: &ProjectId, now: Moment) {
-        self.look_at(project, None, true, now);
+        self.while_others_wait(project, |taken| {
+            self.look_at(project, Some(taken), true, now)
+        });
+    }
+
+    /// Who syncs meanwhile waits for the look, because it may be the first to see what was done
+    /// before the project was watched.
+    fn while_others_wait(&self, project: &ProjectId, look: impl FnOnce(&Taken)) {
+        let taken = self.dirty.lock().begin(Mark::Project(project.clone()));
+        look(&taken);
+        self.dirty.lock().done(&taken);
+        self.looked.send_modify(|count| *count += 1);
     }
 
     /// Compares the stamps of a project's files with the index and looks at those that differ.
     fn look_at(&self, project: &ProjectId, taken: Option<&Taken>, believe: bool, now: Moment) {
+        let began = Instant::now();
         // watched first, then read: what comes between is hinted
         if let Some(watcher) = self.watcher() {
             watcher.follow(project);
         }
-        let mut looks = self.differing(project, now).into_iter().map(|key| Look {
+        let differing = self.differing(project, now);
+        self.costs.lock().note(project, began.elapsed());
+        let mut looks = differing.into_iter().map(|key| Look {
             key,
             taken,
             believe,

@@ -8,6 +8,7 @@
 //! Methods whose docs say that they block do file IO and belong on a thread that may block. It
 //! knows neither sessions nor JSON-RPC.
 
+mod costs;
 mod error;
 mod locks;
 mod look;
@@ -17,7 +18,7 @@ mod start;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -26,6 +27,7 @@ use std::time::{Duration, Instant, SystemTime};
 use parking_lot::{Condvar, Mutex, RwLock};
 use tokio::sync::{oneshot, watch};
 
+pub use costs::{Comparing, Polling};
 pub use error::HistoryError;
 pub use start::{Indexing, Progress};
 
@@ -36,7 +38,8 @@ use crate::index::{
 use crate::model::{Millis, ProjectId, RunKey, Summary, SummaryRef, Version, extract};
 pub use crate::store::Record;
 use crate::store::{Cache, Expect, ReadError, Store, rewrite};
-use crate::watch::{Dirty, Health, Hint, Mark, NotifyWatcher, Watcher};
+use crate::watch::{Dirty, Health, Hint, Mark, NotifyWatcher, Reason, Unwatched, Watcher};
+use costs::Costs;
 use locks::PathLocks;
 use snapshot::Snapshots;
 use start::First;
@@ -49,13 +52,6 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 const COOKIE_WITHIN: Duration = Duration::from_secs(2);
 /// A file this much older than its reading cannot have changed since without its stamp telling.
 const RACY_FOR: Duration = Duration::from_millis(15);
-
-/// How often stamps are compared where no events come.
-const POLL_EVERY: Duration = Duration::from_secs(2);
-/// Comparing all stamps may take at most this part of the time where no events come, …
-const POLL_SHARE: u32 = 10;
-/// … and this part where they do.
-const RECONCILE_SHARE: u32 = 500;
 
 /// Now, for everything that depends on it.
 #[derive(Debug, Clone, Copy)]
@@ -88,7 +84,7 @@ pub struct Options {
     pub stale_after: Duration,
     /// How often all stamps are compared, whatever the events said.
     pub reconcile_every: Duration,
-    /// Compare stamps in intervals instead of waiting for events.
+    /// Compare all stamps in intervals instead of waiting for events.
     pub poll: bool,
     /// The user's folder for caches; without one every start reads all files.
     pub cache: Option<PathBuf>,
@@ -139,6 +135,8 @@ pub struct History {
     /// Something was looked at.
     looked: watch::Sender<u64>,
     watcher: Mutex<Option<Arc<dyn Watcher>>>,
+    /// Why there is no watcher.
+    no_events: Mutex<Reason>,
     cookies: Mutex<HashMap<String, oneshot::Sender<u64>>>,
     first: Mutex<First>,
     progress: watch::Sender<Progress>,
@@ -147,8 +145,9 @@ pub struct History {
     ending: AtomicBool,
     /// Files opened to be read into the index; a start without changes opens none.
     reads: AtomicU64,
-    /// When everything was last compared and how long that took.
-    rescan: Mutex<Option<(Instant, Duration)>>,
+    costs: Mutex<Costs>,
+    /// Whether it was logged that the root cannot be read.
+    root_unreadable: AtomicBool,
 }
 
 impl std::fmt::Debug for History {
@@ -176,6 +175,11 @@ impl History {
             marked: Condvar::new(),
             looked: watch::Sender::new(0),
             watcher: Mutex::new(None),
+            no_events: Mutex::new(if options.poll {
+                Reason::Asked
+            } else {
+                Reason::NotYet
+            }),
             cookies: Mutex::new(HashMap::new()),
             first: Mutex::new(First::default()),
             progress: watch::Sender::new(Progress::default()),
@@ -183,7 +187,8 @@ impl History {
             snapshots,
             ending: AtomicBool::new(false),
             reads: AtomicU64::new(0),
-            rescan: Mutex::new(None),
+            costs: Mutex::new(Costs::default()),
+            root_unreadable: AtomicBool::new(false),
         }
     }
 
@@ -194,22 +199,35 @@ impl History {
     /// When the system gives no thread.
     pub fn start(root: PathBuf, options: Options) -> std::io::Result<Arc<Self>> {
         let history = Arc::new(Self::new(root, options));
-        let weak = Arc::downgrade(&history);
-        let hints = move |hint| {
-            if let Some(history) = weak.upgrade() {
-                history.hint(hint, Instant::now());
-            }
-        };
-        match NotifyWatcher::start(history.store.root(), hints) {
-            _ if history.options.poll => {}
-            Ok(watcher) => *history.watcher.lock() = Some(Arc::new(watcher)),
-            Err(error) => tracing::warn!(%error, "no file events; polling instead"),
-        }
+        history.listen();
         let keeper = Arc::clone(&history);
         std::thread::Builder::new()
             .name("runlog-keeper".to_owned())
             .spawn(move || keeper.keep())?;
         Ok(history)
+    }
+
+    /// Listens to the system's events, if it should, does not and can. Nothing is watched before
+    /// it is followed.
+    fn listen(self: &Arc<Self>) {
+        if self.options.poll || self.watcher.lock().is_some() {
+            return;
+        }
+        let weak = Arc::downgrade(self);
+        let hints = move |hint| {
+            if let Some(history) = weak.upgrade() {
+                history.hint(hint, Instant::now());
+            }
+        };
+        match NotifyWatcher::start(self.store.root(), hints) {
+            Ok(watcher) => *self.watcher.lock() = Some(Arc::new(watcher)),
+            Err(reason) => {
+                let before = std::mem::replace(&mut *self.no_events.lock(), reason.clone());
+                if before != reason {
+                    tracing::warn!("{reason}");
+                }
+            }
+        }
     }
 
     /// Uses `watcher`, which may lose what it likes.
@@ -325,21 +343,19 @@ impl History {
         self.ticks.subscribe()
     }
 
-    /// The watcher's health; `None` where there is no watcher.
-    pub fn health(&self) -> Option<Health> {
-        self.watcher().map(|watcher| watcher.health())
+    /// How well events tell what changes.
+    pub fn health(&self) -> Health {
+        match self.watcher() {
+            Some(watcher) => watcher.health(),
+            None => Health::without_events(self.no_events.lock().clone()),
+        }
     }
 
-    /// How often all stamps are compared, and how long that took last.
-    pub fn comparing(&self) -> (Duration, Duration) {
-        let cost = self.rescan.lock().map_or(Duration::ZERO, |(_, took)| took);
-        let every = match self.health() {
-            Some(health) if health.complete() => {
-                self.options.reconcile_every.max(cost * RECONCILE_SHARE)
-            }
-            _ => POLL_EVERY.max(cost * POLL_SHARE),
-        };
-        (every, cost)
+    /// How files are compared with the index beside that.
+    pub fn comparing(&self) -> Comparing {
+        let unwatched = self.health().unwatched;
+        let costs = self.costs.lock();
+        costs.comparing(&unwatched, self.options.reconcile_every)
     }
 
     fn watcher(&self) -> Option<Arc<dyn Watcher>> {
@@ -487,10 +503,8 @@ impl History {
             Hint::Project(id) => self.mark(Mark::Project(id), now),
             Hint::Root => self.mark(Mark::Root, now),
             Hint::Everything => {
-                // a look at everything as often as it can be done would leave time for nothing
-                // else: rest at least as long as the last one took
-                let rest = self.rescan.lock().map_or(now, |(ended, took)| ended + took);
-                self.mark(Mark::Everything, now.max(rest));
+                let rest = self.costs.lock().rest();
+                self.mark(Mark::Everything, rest.map_or(now, |rest| now.max(rest)));
             }
             Hint::Cookie(name) => {
                 let ticket = self.dirty.lock().ticket();
@@ -507,7 +521,15 @@ impl History {
     /// [`HistoryError::NotReady`] after 30 s, [`HistoryError::Ending`].
     pub async fn sync(self: &Arc<Self>) -> Result<(), HistoryError> {
         let deadline = tokio::time::Instant::now() + READY_WITHIN;
-        let ticket = match self.cookie().await {
+        let ticket = match self.health().unwatched {
+            Unwatched::Everything(_) => None,
+            Unwatched::Projects(projects) => {
+                // before the cookie is sent, so that its ticket is a later one
+                self.poll(&projects);
+                self.cookie().await
+            }
+        };
+        let ticket = match ticket {
             Some(ticket) => ticket,
             None => {
                 let mut dirty = self.dirty.lock();
@@ -534,11 +556,22 @@ impl History {
         }
     }
 
-    /// Sends a cookie through the watcher; the ticket of everything that was hinted before it.
-    async fn cookie(self: &Arc<Self>) -> Option<u64> {
-        if !self.watcher()?.health().complete() {
-            return None;
+    /// Marks what no event tells of.
+    ///
+    /// Who syncs waits for it, also where it is time that marked it: if the look succeeds in
+    /// watching a project, events tell of what follows, but not of what this look has yet to see.
+    fn poll(&self, projects: &BTreeMap<ProjectId, Reason>) {
+        let now = Instant::now();
+        let mut dirty = self.dirty.lock();
+        for project in projects.keys() {
+            dirty.mark(Mark::Project(project.clone()), now);
         }
+        drop(dirty);
+        self.marked.notify_all();
+    }
+
+    /// Sends a cookie through the root's watch; the ticket of everything hinted before it.
+    async fn cookie(self: &Arc<Self>) -> Option<u64> {
         let history = Arc::clone(self);
         let made = tokio::task::spawn_blocking(move || {
             let cookie = history.store.new_cookie_name();

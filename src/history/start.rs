@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::{History, HistoryError, Moment, READY_WITHIN};
 use crate::model::ProjectId;
-use crate::watch::Mark;
+use crate::watch::{Mark, Unwatched};
 
 /// How far the index is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
@@ -72,29 +72,56 @@ impl History {
     /// Keeps the index current until the daemon ends.
     pub(super) fn keep(self: Arc<Self>) {
         self.begin(Moment::now());
-        let mut reconciled = Instant::now();
+        let mut compared = Instant::now();
+        let mut polled = compared;
+        // found out once for each time: the cost of what is polled is a sum over it
+        let mut poll_due = None;
         while !self.ending.load(Ordering::Acquire) {
             if self.pass(Moment::now()) || self.first_step() {
                 continue;
             }
-            let reconcile = reconciled + self.comparing().0;
+            let unwatched = self.health().unwatched;
             let snapshot = self.snapshot_due(Instant::now());
             if snapshot.is_some_and(|due| due <= Instant::now()) {
                 self.write_aside();
                 continue;
             }
-            let mut dirty = self.dirty.lock();
             let now = Instant::now();
-            if now >= reconcile {
-                dirty.mark_quietly(Mark::Everything, now);
-                reconciled = now;
+            let compare_due = {
+                let costs = self.costs.lock();
+                compared + costs.compare_every(&unwatched, self.options.reconcile_every)
+            };
+            if now >= compare_due {
+                self.listen();
+                // what may heal is waited for, see `poll`
+                if unwatched.is_nothing() {
+                    self.mark_quietly(Mark::Everything, now);
+                } else {
+                    self.mark(Mark::Everything, now);
+                }
+                (compared, polled, poll_due) = (now, now, None);
                 continue;
             }
-            let due = [dirty.next_due(), snapshot]
+            poll_due = match &unwatched {
+                Unwatched::Projects(projects) if !projects.is_empty() => poll_due.or_else(|| {
+                    let polling = self.costs.lock().polling(projects)?;
+                    Some(polled + polling.every)
+                }),
+                _ => None,
+            };
+            if let Unwatched::Projects(projects) = &unwatched
+                && poll_due.is_some_and(|due| now >= due)
+            {
+                self.poll(projects);
+                (polled, poll_due) = (now, None);
+                continue;
+            }
+            let mut dirty = self.dirty.lock();
+            let due = [dirty.next_due(), snapshot, poll_due]
                 .into_iter()
                 .flatten()
-                .fold(reconcile, Instant::min);
-            if due > now && !self.ending.load(Ordering::Acquire) {
+                .fold(compare_due, Instant::min);
+            if due > Instant::now() && !self.ending.load(Ordering::Acquire) {
                 self.marked.wait_until(&mut dirty, due);
             }
         }
@@ -175,7 +202,9 @@ impl History {
     }
 
     fn first_look(&self, project: &ProjectId) {
+        let began = Instant::now();
         let differing = self.differing(project, Moment::now());
+        self.costs.lock().note(project, began.elapsed());
         self.progress
             .send_modify(|progress| progress.total += differing.len());
         let mut differing = differing.into_iter();

@@ -14,6 +14,7 @@ use super::*;
 use crate::index::{Changed, Cursor, Saving};
 use crate::model::ExecutionId;
 use crate::watch::NotifyWatcher;
+use crate::watch::tests::{limit_watches, may_limit};
 
 /// A small generator of random numbers (xorshift64*, Vigna 2016): sequences must be the same on
 /// every machine and in every version.
@@ -268,7 +269,23 @@ fn act(random: &mut Random, root: &Path, history: &History) {
     }
 }
 
-async fn sequence(seed: u64) {
+/// What the system does to a daemon.
+#[derive(Clone, Copy, PartialEq)]
+enum System {
+    Generous,
+    /// There is not always room for the watches of four projects, the root and the folder above.
+    Mean,
+}
+
+impl System {
+    fn act(self, random: &mut Random) {
+        if self == Self::Mean && random.one_in(4) {
+            limit_watches(random.below(12));
+        }
+    }
+}
+
+async fn sequence(seed: u64, system: System) {
     let _ = tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_env("RUNLOG_LOG"))
         .with_writer(std::io::stderr)
@@ -294,6 +311,7 @@ async fn sequence(seed: u64) {
             &History::new(root.clone(), Options::default()),
         );
     }
+    system.act(&mut random);
     let history = start(&root, lose);
     history.ready(None).await.unwrap();
     let filter = |project: Option<&str>, status: Option<&str>| Filter {
@@ -306,6 +324,7 @@ async fn sequence(seed: u64) {
         Client::new(&history, filter(None, Some("failed"))),
     ];
     for _ in 0..random.below(40) {
+        system.act(&mut random);
         act(&mut random, &root, &history);
         if random.one_in(5) {
             let number = random.below(clients.len());
@@ -348,18 +367,29 @@ async fn sequence(seed: u64) {
     history.end();
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_happens_the_index_ends_as_a_fresh_scan_begins() {
-    let number = |name: &str| {
-        std::env::var(name)
-            .ok()
-            .and_then(|text| text.parse::<u64>().ok())
-    };
+fn number(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    text.parse().ok()
+}
+
+async fn sequences(system: System) {
     if let Some(seed) = number("RUNLOG_SEED") {
-        return sequence(seed).await;
+        return sequence(seed, system).await;
     }
     for seed in 0..number("RUNLOG_SEQUENCES").unwrap_or(100) {
-        sequence(seed).await;
+        sequence(seed, system).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_happens_the_index_ends_as_a_fresh_scan_begins() {
+    sequences(System::Generous).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn so_it_does_at_the_limits_of_inotify() {
+    if may_limit("history::tests::so_it_does_at_the_limits_of_inotify") {
+        sequences(System::Mean).await;
     }
 }
 
@@ -524,11 +554,6 @@ fn lives(seed: u64) {
 /// no client that goes on from its clock, or lists again where it is told to, holds a wrong state.
 #[test]
 fn clocks_outlive_the_daemon_only_as_far_as_they_are_true() {
-    let number = |name: &str| {
-        std::env::var(name)
-            .ok()
-            .and_then(|text| text.parse::<u64>().ok())
-    };
     if let Some(seed) = number("RUNLOG_SEED") {
         return lives(seed);
     }

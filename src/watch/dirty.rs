@@ -67,6 +67,18 @@ impl Dirty {
         self.put(mark, due, 0, None);
     }
 
+    /// Begins a look that nothing has marked; who waits for what was marked before waits for it.
+    pub fn begin(&mut self, mark: Mark) -> Taken {
+        self.last_ticket += 1;
+        let ticket = self.last_ticket;
+        *self.open.entry(ticket).or_default() += 1;
+        Taken {
+            mark,
+            attempt: 0,
+            ticket: Some(ticket),
+        }
+    }
+
     /// Puts back what was looked at and is not to be believed before `due`. Who waits for it goes
     /// on waiting. Call it before [`Dirty::done`].
     pub fn again(&mut self, taken: &Taken, mark: Mark, due: Instant) {
@@ -239,6 +251,23 @@ mod tests {
         let taken = dirty.take(later, 9);
         dirty.done(&taken[0]);
         assert!(dirty.settled(dirty.ticket()));
+    }
+
+    #[test]
+    fn who_comes_during_a_look_that_nothing_marked_waits_for_it() {
+        let now = Instant::now();
+        let mut dirty = Dirty::default();
+        dirty.mark(project("a"), now);
+        let before = dirty.ticket();
+        let look = dirty.begin(project("a"));
+        let during = dirty.ticket();
+        let taken = dirty.take(now, 9);
+        assert_eq!(taken.len(), 1);
+        dirty.done(&taken[0]);
+        assert!(dirty.settled(before));
+        assert!(!dirty.settled(during));
+        dirty.done(&look);
+        assert!(dirty.settled(during));
     }
 
     #[test]

@@ -4,14 +4,23 @@
 //! lost, doubled or misordered here costs a look, not a wrong answer. This room never reads a
 //! record and knows neither the index nor a session; everything that only one operating system
 //! needs is in here.
+//!
+//! Where events do not tell everything (another machine's file system, a limit of the system), what
+//! they leave out is [`Unwatched`]. It has to be compared in intervals, which history does; each time
+//! it follows the folders for that, watching them is tried again, so a raised limit heals by itself.
 
 mod dirty;
 mod folders;
 mod notifier;
 mod remote;
+#[cfg(test)]
+pub(crate) mod tests;
 
 pub use dirty::{Dirty, Mark, Taken};
-pub use notifier::{NotifyWatcher, WatchError};
+pub use notifier::NotifyWatcher;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::model::{ProjectId, RunKey};
 
@@ -30,28 +39,90 @@ pub enum Hint {
     Cookie(String),
 }
 
+/// Why events do not tell of everything, and what to do; the last ones can be mended best.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+pub enum Reason {
+    /// The root was not followed since the watcher was started, or since the root was replaced.
+    #[error("the root is not watched yet")]
+    NotYet,
+    /// Events are not wanted.
+    #[error("polling was asked for: files are compared in intervals")]
+    Asked,
+    /// Other machines, or a program behind FUSE, may change files unheard.
+    #[error(
+        "the file system (a network's, or FUSE) does not tell what others change, so it is polled; \
+         run runlog where the files are stored if that is too slow"
+    )]
+    Remote,
+    /// The system refused something else.
+    #[error("a folder cannot be watched and is polled, until this is mended: {0}")]
+    Refused(String),
+    /// The system gives no events at all.
+    #[error("the system gives no file events, so everything is polled: {0}")]
+    NoEvents(String),
+    /// There may not be more watches.
+    #[error(
+        "the system's limit of watches is reached and what is not watched is polled; \
+         raise it: sysctl fs.inotify.max_user_watches"
+    )]
+    Watches,
+    /// There may not be more watchers, or open files.
+    #[error(
+        "the system's limit of watchers or of open files is reached, so everything is polled; \
+         raise it: sysctl fs.inotify.max_user_instances, or ulimit -n"
+    )]
+    Instances,
+}
+
+/// What events do not tell of, or not wholly.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unwatched {
+    /// The root, and so everything.
+    Everything(Reason),
+    /// These projects; none where every change is hinted.
+    Projects(Arc<BTreeMap<ProjectId, Reason>>),
+}
+
+impl Unwatched {
+    /// Whether every change is hinted.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        matches!(self, Self::Projects(projects) if projects.is_empty())
+    }
+
+    /// What to do first so that more is watched.
+    #[must_use]
+    pub fn reason(&self) -> Option<&Reason> {
+        match self {
+            Self::Everything(reason) => Some(reason),
+            Self::Projects(projects) => projects.values().max(),
+        }
+    }
+}
+
 /// How well the watching works.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Health {
-    /// The system's interface.
+    /// The system's interface, or `poll` where there is none.
     pub backend: &'static str,
     /// How many folders are watched.
     pub folders: usize,
     /// How often the system lost events.
     pub overflows: u64,
-    /// Projects of which not every folder could be watched.
-    pub unwatched: usize,
-    /// Whether the root is watched, or where it will come.
-    pub root_watched: bool,
-    /// What is wrong, and what to do; for people.
-    pub message: Option<String>,
+    /// What has to be polled.
+    pub unwatched: Unwatched,
 }
 
 impl Health {
-    /// Whether every change will be hinted.
+    /// That of no watcher at all.
     #[must_use]
-    pub fn complete(&self) -> bool {
-        self.root_watched && self.unwatched == 0
+    pub fn without_events(reason: Reason) -> Self {
+        Self {
+            backend: "poll",
+            folders: 0,
+            overflows: 0,
+            unwatched: Unwatched::Everything(reason),
+        }
     }
 }
 
@@ -59,17 +130,17 @@ impl Health {
 /// are for other threads.
 pub trait Watcher: Send + Sync {
     /// Makes the watches equal to what is on disk for `projects`, which are all there are.
-    /// Returns those whose watches are new: look at them after this, because what happened in
-    /// them before was not hinted.
+    /// Returns those whose watches are new, or have become too few: look at them after this,
+    /// because what happened in them before was not hinted.
     fn follow_all(&self, projects: &[ProjectId]) -> Vec<ProjectId>;
 
-    /// The same for one project; whether its watches are new.
+    /// The same for one project; whether it is one of those.
     fn follow(&self, project: &ProjectId) -> bool;
 
     /// Checks the watch of the root and of the folder above it; whether one is new. Look for the
     /// root's projects after this, and follow them then.
     fn follow_root(&self) -> bool;
 
-    /// How well it works.
+    /// How well it works, and what it leaves out. Touches no file.
     fn health(&self) -> Health;
 }

@@ -14,9 +14,14 @@
 //! - What is queued under a watch is lost when it is renewed, so whoever follows looks afterwards:
 //!   at the root and its projects after [`Watcher::follow_root`], into a project after its own.
 //! - notify's own reading must not raise events, so only the kinds that matter are asked for.
+//! - What is refused is tried again whenever it is followed. Folders are watched in the order in
+//!   which they are asked for, so at the limit most projects are watched wholly or not at all.
+//! - A folder on a remote file system is watched, which tells at once what this machine does there,
+//!   and counts as unwatched all the same (see `remote`).
 //! - The callback runs on notify's thread, which also serves `watch`: it never calls back.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,15 +32,11 @@ use notify::{
     Watcher as _,
 };
 use parking_lot::Mutex;
+use rustix::io::Errno;
 
 use super::folders::{self, Event, Renew};
-use super::{Health, Hint, Watcher, remote};
+use super::{Health, Hint, Reason, Unwatched, Watcher, remote};
 use crate::model::ProjectId;
-
-/// Why nothing can be watched.
-#[derive(Debug, thiserror::Error)]
-#[error("the system gives no file events: {0}")]
-pub struct WatchError(#[from] notify::Error);
 
 /// Which folder a name led to.
 type Identity = (u64, u64);
@@ -47,14 +48,52 @@ struct Heard {
     suspect: HashSet<PathBuf>,
     all_suspect: bool,
     overflows: u64,
-    message: Option<String>,
 }
 
 struct Watches {
     watcher: RecommendedWatcher,
     held: HashMap<PathBuf, Identity>,
-    /// Folders that could not be watched.
-    refused: BTreeSet<PathBuf>,
+    /// Why the root's changes, and so new projects, are not all heard.
+    root: Option<Reason>,
+    /// Why the changes in these projects are not.
+    unwatched: Arc<BTreeMap<ProjectId, Reason>>,
+    /// What was logged since everything was watched last.
+    told: BTreeSet<Reason>,
+}
+
+impl Watches {
+    /// Logs why something is not watched, each reason once until all is well again.
+    fn tell(&mut self, reason: &Reason) {
+        if !self.told.contains(reason) {
+            match reason {
+                Reason::NotYet => return,
+                Reason::Remote => tracing::info!("{reason}"),
+                _ => tracing::warn!("{reason}"),
+            }
+            self.told.insert(reason.clone());
+        }
+    }
+
+    fn tell_if_healed(&mut self) {
+        if self.root.is_none() && self.unwatched.is_empty() && !self.told.is_empty() {
+            tracing::info!("everything is watched");
+            self.told.clear();
+        }
+    }
+}
+
+/// What came of renewing watches.
+#[derive(Default)]
+struct Renewed {
+    fresh: HashMap<PathBuf, Identity>,
+    refused: HashMap<PathBuf, Reason>,
+}
+
+impl Renewed {
+    fn refuse(&mut self, path: PathBuf, reason: Reason) {
+        self.fresh.remove(&path);
+        self.refused.insert(path, reason);
+    }
 }
 
 /// Watches with the system's best interface.
@@ -80,7 +119,7 @@ impl NotifyWatcher {
     pub fn start(
         root: &Path,
         on_hint: impl Fn(Hint) + Send + Sync + 'static,
-    ) -> Result<Self, WatchError> {
+    ) -> Result<Self, Reason> {
         let heard = Arc::new(Mutex::new(Heard::default()));
         let config = Config::default()
             .with_follow_symlinks(false)
@@ -95,11 +134,13 @@ impl NotifyWatcher {
             let (root, heard) = (root.to_owned(), Arc::clone(&heard));
             move |event| listen(&root, &heard, event, &on_hint)
         };
-        let watcher = RecommendedWatcher::new(listener, config)?;
+        let watcher = RecommendedWatcher::new(listener, config).map_err(no_events)?;
         let watches = Watches {
             watcher,
             held: HashMap::new(),
-            refused: BTreeSet::new(),
+            root: Some(Reason::NotYet),
+            unwatched: Arc::default(),
+            told: BTreeSet::new(),
         };
         Ok(Self {
             root: root.to_owned(),
@@ -114,7 +155,7 @@ impl NotifyWatcher {
             .root
             .ancestors()
             .skip(1)
-            .find(|folder| identity(folder).is_some());
+            .find(|folder| matches!(identity(folder), Ok(Some(_))));
         above
             .map(Path::to_owned)
             .into_iter()
@@ -123,9 +164,7 @@ impl NotifyWatcher {
     }
 
     /// Makes the watches of `wanted` equal to what is on disk, and drops those of `unwanted`.
-    /// Returns the folders whose watches are new.
-    fn renew(&self, wanted: &[PathBuf], unwanted: &[PathBuf]) -> HashSet<PathBuf> {
-        let mut watches = self.watches.lock();
+    fn renew(&self, watches: &mut Watches, wanted: &[PathBuf], unwanted: &[PathBuf]) -> Renewed {
         let suspect: HashSet<PathBuf> = {
             let mut heard = self.heard.lock();
             wanted
@@ -135,9 +174,12 @@ impl NotifyWatcher {
                 .collect()
         };
         let mut operations = Vec::new();
-        let mut fresh: HashMap<PathBuf, Identity> = HashMap::new();
+        let mut renewed = Renewed::default();
         for path in wanted {
-            let now = identity(path);
+            let now = identity(path).unwrap_or_else(|error| {
+                renewed.refuse(path.clone(), Reason::Refused(error.to_string()));
+                None
+            });
             if watches.held.get(path) == now.as_ref() && !suspect.contains(path) {
                 continue;
             }
@@ -145,80 +187,143 @@ impl NotifyWatcher {
                 operations.push(PathOp::unwatch(path));
             }
             if let Some(now) = now {
-                fresh.insert(path.clone(), now);
+                renewed.fresh.insert(path.clone(), now);
             }
         }
         for path in unwanted {
             if watches.held.remove(path).is_some() {
                 operations.push(PathOp::unwatch(path));
             }
-            watches.refused.remove(path);
         }
         // only now, because two names may lead to one inode and so to one watch
         let config =
             WatchPathConfig::new(RecursiveMode::NonRecursive).with_dereference_symlinks(false);
         operations.extend(
-            fresh
-                .keys()
+            wanted
+                .iter()
+                .filter(|path| renewed.fresh.contains_key(*path))
                 .map(|path| PathOp::Watch(path.clone(), config.clone())),
         );
-        for path in wanted {
-            watches.refused.remove(path);
-        }
-        self.carry_out(&mut watches, operations, &mut fresh);
-        for (path, identity_before) in &fresh {
+        carry_out(&mut watches.watcher, operations, &mut renewed);
+        for (path, identity_before) in &renewed.fresh {
             // what came between is heard, unless it came between these two lines: look again
-            if identity(path) == Some(*identity_before) {
+            if identity(path).is_ok_and(|now| now == Some(*identity_before)) {
                 watches.held.insert(path.clone(), *identity_before);
             } else {
                 self.heard.lock().suspect.insert(path.clone());
             }
         }
-        fresh.into_keys().collect()
+        renewed
     }
 
-    /// Does all that can be done; what cannot is taken out of `fresh`.
-    fn carry_out(
+    /// Notes which of `projects` are unwatched. Returns those whose watches are new, and those that
+    /// were not unwatched before: what was queued under a watch that is no more is lost.
+    fn note(
         &self,
         watches: &mut Watches,
-        mut operations: Vec<PathOp>,
-        fresh: &mut HashMap<PathBuf, Identity>,
-    ) {
-        while let Err(refused) = watches
-            .watcher
-            .update_paths(std::mem::take(&mut operations))
-        {
-            let Some(operation) = refused.origin else {
-                break;
+        projects: &[ProjectId],
+        renewed: &Renewed,
+    ) -> Vec<ProjectId> {
+        let device = |held: Option<&Identity>| held.map(|(device, _)| *device);
+        let device_of_root = device(watches.held.get(&self.root));
+        let mut changed = Vec::new();
+        for project in projects {
+            let folders = folders::of_project(&self.root, project);
+            // the root's own file system was asked when it was followed
+            let is_remote = |path: &PathBuf| {
+                let here = device(watches.held.get(path));
+                here.is_some() && here != device_of_root && remote::is_remote(path)
             };
-            let path = operation.as_path().to_owned();
-            operations = refused.remaining;
-            match (&operation, &refused.source.kind) {
-                // notify had dropped it by itself
-                (PathOp::Unwatch(_), _) => {}
-                // gone meanwhile, which is heard above it
-                (_, ErrorKind::PathNotFound) => {
-                    fresh.remove(&path);
+            let refused = folders.iter().filter_map(|path| renewed.refused.get(path));
+            let reason = refused
+                .max()
+                .cloned()
+                .or_else(|| folders.iter().any(is_remote).then_some(Reason::Remote));
+            let before = watches.unwatched.get(project);
+            let is_fresh = folders.iter().any(|path| renewed.fresh.contains_key(path));
+            if is_fresh || (reason.is_some() && before.is_none()) {
+                changed.push(project.clone());
+            }
+            if before == reason.as_ref() {
+                continue;
+            }
+            let unwatched = Arc::make_mut(&mut watches.unwatched);
+            match reason {
+                Some(reason) => {
+                    unwatched.insert(project.clone(), reason.clone());
+                    watches.tell(&reason);
                 }
-                (_, kind) => {
-                    fresh.remove(&path);
-                    let message = match kind {
-                        ErrorKind::MaxFilesWatch => "the system's limit of watches is reached; \
-                            raise fs.inotify.max_user_watches. What is not watched is polled"
-                            .to_owned(),
-                        other => format!("a folder cannot be watched and is polled: {other:?}"),
-                    };
-                    tracing::warn!(message, "watching");
-                    self.heard.lock().message = Some(message);
-                    watches.refused.insert(path);
+                None => drop(unwatched.remove(project)),
+            }
+        }
+        watches.tell_if_healed();
+        changed
+    }
+
+    /// Why the root is not watched, or the place where it will come, once `of_root` was renewed.
+    fn root_unwatched(
+        &self,
+        watches: &Watches,
+        of_root: &[PathBuf],
+        renewed: &Renewed,
+    ) -> Option<Reason> {
+        let refused = of_root.iter().filter_map(|path| renewed.refused.get(path));
+        if let Some(reason) = refused.max() {
+            return Some(reason.clone());
+        }
+        let there = identity(&self.root).is_ok_and(|now| now.is_some());
+        if !there && self.root.exists() {
+            return Some(Reason::Refused("the root is a link or a file".to_owned()));
+        }
+        let wanted: Vec<&PathBuf> = of_root
+            .iter()
+            .filter(|path| there || **path != self.root)
+            .collect();
+        if !wanted.iter().all(|path| watches.held.contains_key(*path)) {
+            return Some(Reason::NotYet);
+        }
+        let deepest = wanted.last()?;
+        remote::is_remote(deepest).then_some(Reason::Remote)
+    }
+}
+
+/// Does all that can be done; what cannot is taken out of the fresh ones.
+fn carry_out(watcher: &mut RecommendedWatcher, mut operations: Vec<PathOp>, renewed: &mut Renewed) {
+    while let Err(refused) = watcher.update_paths(std::mem::take(&mut operations)) {
+        let error = refused.source;
+        let Some(operation) = refused.origin else {
+            // notify's thread is gone, and nothing was done
+            let reason = Reason::Refused(error.to_string());
+            for path in std::mem::take(&mut renewed.fresh).into_keys() {
+                renewed.refuse(path, reason.clone());
+            }
+            break;
+        };
+        let path = operation.as_path().to_owned();
+        operations = refused.remaining;
+        match (&operation, error.kind) {
+            // notify had dropped it by itself
+            (PathOp::Unwatch(_), _) => {}
+            // gone meanwhile, which is heard above it
+            (_, ErrorKind::PathNotFound) => drop(renewed.fresh.remove(&path)),
+            (_, ErrorKind::MaxFilesWatch) => {
+                // nor is there room for those that follow, and each would be asked for by itself
+                let others = operations.drain(..).map(|other| other.as_path().to_owned());
+                for path in std::iter::once(path).chain(others) {
+                    renewed.refuse(path, Reason::Watches);
                 }
             }
+            (_, ErrorKind::Io(error)) => {
+                renewed.refuse(path, Reason::Refused(error.to_string()));
+            }
+            (_, other) => renewed.refuse(path, Reason::Refused(format!("{other:?}"))),
         }
     }
 }
 
 impl Watcher for NotifyWatcher {
     fn follow_all(&self, projects: &[ProjectId]) -> Vec<ProjectId> {
+        let mut watches = self.watches.lock();
         let of_root = self.of_root();
         let mut wanted = Vec::with_capacity(projects.len() * 2);
         for project in projects {
@@ -226,58 +331,47 @@ impl Watcher for NotifyWatcher {
         }
         let unwanted: Vec<PathBuf> = {
             let keep: HashSet<&PathBuf> = wanted.iter().chain(&of_root).collect();
-            let watches = self.watches.lock();
-            watches
-                .held
-                .keys()
-                .chain(&watches.refused)
-                .filter(|path| !keep.contains(path))
-                .cloned()
-                .collect()
+            let held = watches.held.keys();
+            held.filter(|path| !keep.contains(path)).cloned().collect()
         };
-        let fresh = self.renew(&wanted, &unwanted);
-        let is_fresh = |project: &&ProjectId| {
-            folders::of_project(&self.root, project)
-                .iter()
-                .any(|path| fresh.contains(path))
-        };
-        projects.iter().filter(is_fresh).cloned().collect()
+        let renewed = self.renew(&mut watches, &wanted, &unwanted);
+        if !watches.unwatched.is_empty() {
+            let there: HashSet<&ProjectId> = projects.iter().collect();
+            Arc::make_mut(&mut watches.unwatched).retain(|project, _| there.contains(project));
+        }
+        self.note(&mut watches, projects, &renewed)
     }
 
     fn follow(&self, project: &ProjectId) -> bool {
-        !self
-            .renew(&folders::of_project(&self.root, project), &[])
-            .is_empty()
+        let mut watches = self.watches.lock();
+        let wanted = folders::of_project(&self.root, project);
+        let renewed = self.renew(&mut watches, &wanted, &[]);
+        let projects = std::slice::from_ref(project);
+        !self.note(&mut watches, projects, &renewed).is_empty()
     }
 
     fn follow_root(&self) -> bool {
+        let mut watches = self.watches.lock();
         if std::mem::take(&mut self.heard.lock().all_suspect) {
-            let held: Vec<PathBuf> = self.watches.lock().held.keys().cloned().collect();
+            let held: Vec<PathBuf> = watches.held.keys().cloned().collect();
             self.heard.lock().suspect.extend(held);
         }
         let wanted = self.of_root();
         let unwanted: Vec<PathBuf> = {
-            let watches = self.watches.lock();
             let above = |path: &&PathBuf| self.root.starts_with(path) && !wanted.contains(path);
             watches.held.keys().filter(above).cloned().collect()
         };
-        !self.renew(&wanted, &unwanted).is_empty()
+        let renewed = self.renew(&mut watches, &wanted, &unwanted);
+        watches.root = self.root_unwatched(&watches, &wanted, &renewed);
+        if let Some(reason) = watches.root.clone() {
+            watches.tell(&reason);
+        }
+        watches.tell_if_healed();
+        !renewed.fresh.is_empty()
     }
 
     fn health(&self) -> Health {
         let watches = self.watches.lock();
-        let heard = self.heard.lock();
-        let remote = remote::is_remote(&self.root);
-        let message = if remote {
-            Some("the file system does not tell what others change; it is polled".to_owned())
-        } else {
-            heard.message.clone()
-        };
-        let root = if identity(&self.root).is_some() {
-            watches.held.contains_key(&self.root)
-        } else {
-            !self.root.exists()
-        };
         Health {
             backend: if cfg!(target_os = "linux") {
                 "inotify"
@@ -285,18 +379,43 @@ impl Watcher for NotifyWatcher {
                 "fsevents"
             },
             folders: watches.held.len(),
-            overflows: heard.overflows,
-            unwatched: watches.refused.len(),
-            root_watched: root && !remote,
-            message,
+            overflows: self.heard.lock().overflows,
+            unwatched: match &watches.root {
+                Some(reason) => Unwatched::Everything(reason.clone()),
+                None => Unwatched::Projects(Arc::clone(&watches.unwatched)),
+            },
         }
     }
 }
 
+/// Why there is no watcher.
+fn no_events(error: notify::Error) -> Reason {
+    match error.kind {
+        ErrorKind::Io(error) if error.raw_os_error() == Some(Errno::MFILE.raw_os_error()) => {
+            Reason::Instances
+        }
+        ErrorKind::Io(error) => Reason::NoEvents(error.to_string()),
+        other => Reason::NoEvents(format!("{other:?}")),
+    }
+}
+
 /// The folder that `path` names, if it is one and no link.
-fn identity(path: &Path) -> Option<Identity> {
-    let found = path.symlink_metadata().ok()?;
-    found.is_dir().then(|| (found.dev(), found.ino()))
+///
+/// # Errors
+/// Those that do not say that there is none, such as of a server that does not answer: whether
+/// there is one is unknown then, and nothing will tell when that ends.
+fn identity(path: &Path) -> io::Result<Option<Identity>> {
+    match path.symlink_metadata() {
+        Ok(found) if found.is_dir() => Ok(Some((found.dev(), found.ino()))),
+        Ok(_) => Ok(None),
+        Err(error) => match error.kind() {
+            // a folder above it will tell of each
+            io::ErrorKind::NotFound
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::PermissionDenied => Ok(None),
+            _ => Err(error),
+        },
+    }
 }
 
 /// On notify's thread: notes what may have to be renewed, then hints.

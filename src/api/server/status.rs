@@ -56,7 +56,8 @@ pub struct State {
 pub struct Watching {
     /// The system's interface for file events, or `poll`.
     pub backend: String,
-    /// Whether events come for every folder; if not, files are compared every few seconds.
+    /// Whether events come for every folder; if not, what they do not tell is polled: its files'
+    /// stamps are compared every few seconds.
     pub healthy: bool,
     /// How many folders are watched.
     pub folders: usize,
@@ -64,9 +65,24 @@ pub struct Watching {
     pub overflows: u64,
     /// How often all stamps are compared, whatever events tell, in milliseconds.
     pub compare_every_ms: u64,
-    /// How long that took last, in milliseconds.
+    /// How long that took last, in milliseconds, without reading what differed.
     pub compare_took_ms: u64,
-    /// What went wrong last, and what to do.
+    /// How often all stamps were compared since the start.
+    pub compares: u64,
+    /// How many projects are polled.
+    pub unwatched: usize,
+    /// How often they are, in milliseconds; absent where nothing is polled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub poll_every_ms: Option<u64>,
+    /// How long that took last, in milliseconds, without reading what differed; absent where
+    /// nothing is polled. It takes a tenth of the time at most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub poll_took_ms: Option<u64>,
+    /// After how long at most a change is noticed in what is polled, in milliseconds: the sum of
+    /// the two. Absent where nothing is polled: events tell of every change at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub noticed_within_ms: Option<u64>,
+    /// Why something is polled, and what to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
@@ -139,27 +155,26 @@ fn indexing(progress: Progress, executions: usize) -> Progress {
 
 fn watching(context: &Context) -> Watching {
     let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
-    let (every, took) = context.history.comparing();
-    let (compare_every_ms, compare_took_ms) = (millis(every), millis(took));
-    match context.history.health() {
-        Some(health) => Watching {
-            healthy: health.complete(),
-            backend: health.backend.to_owned(),
-            folders: health.folders,
-            overflows: health.overflows,
-            compare_every_ms,
-            compare_took_ms,
-            message: health.message,
-        },
-        None => Watching {
-            backend: "poll".to_owned(),
-            healthy: false,
-            folders: 0,
-            overflows: 0,
-            compare_every_ms,
-            compare_took_ms,
-            message: Some("no file events: files are compared in intervals".to_owned()),
-        },
+    let health = context.history.health();
+    let comparing = context.history.comparing();
+    let polling = comparing.polling;
+    let poll_every_ms = polling.map(|polling| millis(polling.every));
+    let poll_took_ms = polling.map(|polling| millis(polling.took));
+    Watching {
+        backend: health.backend.to_owned(),
+        healthy: health.unwatched.is_nothing(),
+        folders: health.folders,
+        overflows: health.overflows,
+        compare_every_ms: millis(comparing.every),
+        compare_took_ms: millis(comparing.took),
+        compares: comparing.times,
+        unwatched: polling.map_or(0, |polling| polling.projects),
+        poll_every_ms,
+        poll_took_ms,
+        noticed_within_ms: poll_every_ms
+            .zip(poll_took_ms)
+            .map(|(every, took)| every.saturating_add(took)),
+        message: health.unwatched.reason().map(ToString::to_string),
     }
 }
 
