@@ -75,7 +75,9 @@ fn main() -> Result<(), Failure> {
     };
     let threads = std::thread::available_parallelism()?.get();
     // what a run that was ended early left
-    for name in ["live", "saves", "bare", "bulk", "bursts", "growth", "rivals", "empty"] {
+    for name in [
+        "live", "saves", "bare", "bulk", "bursts", "growth", "rivals", "empty",
+    ] {
         let _ = fs::remove_dir_all(plan.folder.join(name));
         let _ = fs::remove_dir_all(plan.folder.join(name).with_extension("cache"));
     }
@@ -406,7 +408,11 @@ fn bursts(plan: &Plan) -> Result<(), Failure> {
     let mut times = Vec::new();
     for number in 0..plan.pick(20, 500) {
         let id = format!("run-{number}");
-        times.push(floors::bare_save(&bare, &id, &live::text("bare", &id, number))?);
+        times.push(floors::bare_save(
+            &bare,
+            &id,
+            &live::text("bare", &id, number),
+        )?);
     }
     let durable = 1.0 / table::median(&mut times).as_secs_f64();
     for (by, who, rate) in [

@@ -30,6 +30,8 @@ const PART: usize = 64;
 const PART_OF_KNOWN: usize = 1024;
 /// … but never more than this.
 const PART_MAX: usize = 1024;
+/// How many runs are compared with the index at a time.
+const COMPARED: usize = 4096;
 /// From how many runs on a folder is opened once for all of them.
 const MANY: usize = 8;
 
@@ -38,6 +40,8 @@ struct Look<'a> {
     key: RunKey,
     taken: Option<&'a Taken>,
     believe: bool,
+    /// Whether its folder was listed just now and has it as a regular file, if it has it.
+    listed: bool,
 }
 
 /// What a file showed.
@@ -75,6 +79,7 @@ impl History {
                     key: key.clone(),
                     taken: Some(taken),
                     believe: taken.attempt > 0,
+                    listed: false,
                 }),
                 // in the order of the marks: what was hinted first is looked at first
                 other => {
@@ -219,10 +224,11 @@ impl History {
         }
         let differing = self.differing(project, now);
         self.costs.lock().note(project, began.elapsed());
-        let mut looks = differing.into_iter().map(|key| Look {
+        let mut looks = differing.into_iter().map(|(key, listed)| Look {
             key,
             taken,
             believe,
+            listed,
         });
         while self.settle_some(&mut looks, now) > 0 {}
     }
@@ -230,14 +236,15 @@ impl History {
     /// Looks at the next runs and believes what their files show; how many there were.
     pub(super) fn look_at_runs(
         &self,
-        keys: &mut impl Iterator<Item = RunKey>,
+        differing: &mut impl Iterator<Item = (RunKey, bool)>,
         now: Moment,
     ) -> usize {
         self.settle_some(
-            &mut keys.map(|key| Look {
+            &mut differing.map(|(key, listed)| Look {
                 key,
                 taken: None,
                 believe: true,
+                listed,
             }),
             now,
         )
@@ -250,45 +257,40 @@ impl History {
         count
     }
 
-    /// The runs of a project whose files are not as the index has them.
-    pub(super) fn differing(&self, project: &ProjectId, now: Moment) -> Vec<RunKey> {
-        let key = |execution: &ExecutionId| RunKey {
-            project: project.clone(),
-            execution: execution.clone(),
-        };
+    /// The runs of a project whose files are not as the index has them, each with whether its
+    /// folder has it as a regular file.
+    pub(super) fn differing(&self, project: &ProjectId, now: Moment) -> Vec<(RunKey, bool)> {
         // of a project that nothing is known of, every run is read
-        let known = self.index(|index| index.knows(project));
-        let walk = match self.store.walk(project, now.wall, known) {
+        let stamps = self.index(|index| index.files_of(project)) > 0;
+        let walk = match self.store.walk(project, now.wall, stamps) {
             Ok(walk) => walk,
             Err(error) => {
                 tracing::warn!(%error, "a project cannot be read");
                 return Vec::new();
             }
         };
-        let mut differing: Vec<RunKey> = Vec::new();
-        self.index(|index| {
-            let there: HashSet<&ExecutionId> = walk.runs.iter().map(|(id, _)| id).collect();
-            for (id, stamp) in &walk.runs {
-                let key = key(id);
-                if index.stamp(&key) != Some((*stamp, false)) {
-                    differing.push(key);
-                }
-            }
-            // a folder that cannot be read does not say that its runs are gone
-            let unreadable = walk
-                .problems
-                .iter()
-                .any(|found| found.kind == FolderProblemKind::Unreadable);
-            for id in index
-                .runs_of(project)
-                .iter()
-                .chain(&index.unlisted_of(project))
-            {
-                if !unreadable && !there.contains(id) {
-                    differing.push(key(id));
-                }
-            }
-        });
+        let (mut differing, mut known) = (Vec::new(), 0);
+        // in parts: whoever waits to change the index makes all who come after him wait
+        for part in walk.runs.chunks(COMPARED) {
+            let (found, held) = self.index(|index| index.differing(project, part));
+            differing.extend(found.into_iter().map(|key| (key, true)));
+            known += held;
+        }
+        // a folder that cannot be read does not say that its runs are gone
+        let unreadable = walk
+            .problems
+            .iter()
+            .any(|found| found.kind == FolderProblemKind::Unreadable);
+        if !unreadable && known < self.index(|index| index.files_of(project)) {
+            let is_there = |id: &ExecutionId| walk.runs.binary_search_by(|(run, _)| run.cmp(id));
+            let (listed, unlisted) =
+                self.index(|index| (index.runs_of(project), index.unlisted_of(project)));
+            let gone = listed.into_iter().chain(unlisted);
+            differing.extend(gone.filter(|id| is_there(id).is_err()).map(|execution| {
+                let project = project.clone();
+                (RunKey { project, execution }, false)
+            }));
+        }
         self.note_folder_problems(Some(project), &walk.problems, now);
         self.index.write().note_project(project, walk.exists);
         differing
@@ -325,10 +327,13 @@ impl History {
                     folders.entry(&look.key.project).or_insert_with(open);
                 }
             }
-            let folder = |key: &RunKey| folders.get(&key.project).and_then(Option::as_ref);
+            let folder = |look: &Look<'_>| {
+                let folder = folders.get(&look.key.project).and_then(Option::as_ref);
+                folder.filter(|_| look.listed)
+            };
             let sights: Vec<Sight> = mine
                 .iter()
-                .map(|look| self.see(&look.key, folder(&look.key)))
+                .map(|look| self.see(&look.key, folder(look)))
                 .collect();
             drop(folders);
             let (changes, problems) = self.judge(mine, sights, now);
@@ -350,7 +355,7 @@ impl History {
         let scan = || {
             self.reads.fetch_add(1, Ordering::Relaxed);
             match folder {
-                Some(folder) => folder.scan(&key.execution),
+                Some(folder) => folder.scan_listed(key),
                 None => self.store.scan(key),
             }
         };
@@ -386,7 +391,8 @@ impl History {
     ) -> (Vec<Report>, Vec<(RunKey, Vec<ProblemKind>)>) {
         let listed: Vec<bool> =
             self.index(|index| looks.iter().map(|look| index.contains(&look.key)).collect());
-        let (mut changes, mut problems) = (Vec::new(), Vec::new());
+        let (mut changes, mut problems) = (Vec::with_capacity(looks.len()), Vec::new());
+        let any_known = self.index(|index| index.problems.count() > 0);
         let mut dirty = self.dirty.lock();
         // read after the files were: a file is racy for so long after its reading
         let read = Instant::now().max(now.instant);
@@ -395,13 +401,16 @@ impl History {
                 key,
                 taken,
                 believe,
+                ..
             } = look;
             match sight {
                 Sight::Seen(seen) => {
                     if seen.racy {
                         dirty.mark_quietly(Mark::Run(key.clone()), read + RACY_FOR);
                     }
-                    problems.push((key.clone(), kinds_of(&seen.facts)));
+                    if any_known || !seen.facts.findings.is_empty() {
+                        problems.push((key.clone(), kinds_of(&seen.facts)));
+                    }
                     changes.push(Report::Seen(key, seen));
                 }
                 Sight::Missing if believe || !listed => {

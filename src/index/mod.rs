@@ -203,7 +203,11 @@ impl Index {
     }
 
     fn find(&self, key: &RunKey) -> Option<u32> {
-        let (project, id) = (key.project.as_str(), key.execution.as_str());
+        self.find_of(&key.project, &key.execution)
+    }
+
+    fn find_of(&self, project: &ProjectId, execution: &ExecutionId) -> Option<u32> {
+        let (project, id) = (project.as_str(), execution.as_str());
         self.by_key
             .find(self.hash(project, id), |&number| {
                 self.rows
@@ -214,7 +218,11 @@ impl Index {
     }
 
     fn row(&self, key: &RunKey) -> Option<&Row> {
-        self.rows.get(self.find(key)?)
+        self.row_of(&key.project, &key.execution)
+    }
+
+    fn row_of(&self, project: &ProjectId, execution: &ExecutionId) -> Option<&Row> {
+        self.rows.get(self.find_of(project, execution)?)
     }
 
     /// Whether the run is listed.
@@ -227,11 +235,45 @@ impl Index {
     /// again before that stamp proves anything.
     #[must_use]
     pub fn stamp(&self, key: &RunKey) -> Option<(Stamp, bool)> {
-        if let Some(row) = self.row(key) {
+        self.stamp_of(&key.project, &key.execution)
+    }
+
+    fn stamp_of(&self, project: &ProjectId, execution: &ExecutionId) -> Option<(Stamp, bool)> {
+        if let Some(row) = self.row_of(project, execution) {
             return Some((row.stamp, row.is_racy()));
         }
-        let unlisted = &self.project_of(&key.project)?.unlisted;
-        unlisted.get(&key.execution).map(|stamp| (*stamp, false))
+        let unlisted = &self.project_of(project)?.unlisted;
+        unlisted.get(execution).map(|stamp| (*stamp, false))
+    }
+
+    /// Which of `runs`, all of `project`, are not as they were when they were last read; and how
+    /// many of them are known.
+    #[must_use]
+    pub fn differing(
+        &self,
+        project: &ProjectId,
+        runs: &[(ExecutionId, Stamp)],
+    ) -> (Vec<RunKey>, usize) {
+        let (mut differing, mut known) = (Vec::new(), 0);
+        for (execution, stamp) in runs {
+            let held = self.stamp_of(project, execution);
+            known += usize::from(held.is_some());
+            if held != Some((*stamp, false)) {
+                differing.push(RunKey {
+                    project: project.clone(),
+                    execution: execution.clone(),
+                });
+            }
+        }
+        (differing, known)
+    }
+
+    /// How many files of a project are known, listed or not.
+    #[must_use]
+    pub fn files_of(&self, project: &ProjectId) -> usize {
+        self.project_of(project).map_or(0, |project| {
+            project.scope.all.len() + project.unlisted.len()
+        })
     }
 
     /// The stamp of a listed run's file and the version that a file has whose stamp is the same;
@@ -247,13 +289,6 @@ impl Index {
         self.project_of(project)
             .map(|project| project.unlisted.keys().cloned().collect())
             .unwrap_or_default()
-    }
-
-    /// Whether any file of a project has been looked at.
-    #[must_use]
-    pub fn knows(&self, project: &ProjectId) -> bool {
-        self.project_of(project)
-            .is_some_and(|project| project.scope.all.len() > 0 || !project.unlisted.is_empty())
     }
 
     /// Every run of a project, in list order.

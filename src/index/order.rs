@@ -107,7 +107,23 @@ fn index_in(numbers: &[u32], number: u32, places: &impl Places) -> usize {
     {
         return numbers.len();
     }
-    numbers.partition_point(|&other| places.place(other).cmp(&place) == Ordering::Greater)
+    // the next is not far: bulks come sorted, and what is new is among the newest
+    let older = |&other: &u32| places.place(other).cmp(&place) == Ordering::Greater;
+    let (mut end, mut step) = (numbers.len(), 8);
+    let start = loop {
+        let Some(start) = end.checked_sub(step) else {
+            break 0;
+        };
+        if numbers.get(start).is_some_and(older) {
+            break start + 1;
+        }
+        (end, step) = (start, step * 4);
+    };
+    start
+        + numbers
+            .get(start..end)
+            .unwrap_or_default()
+            .partition_point(older)
 }
 
 /// The first `skip` rows of several orders taken together in list order: how many of them come

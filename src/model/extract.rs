@@ -366,10 +366,7 @@ fn kept(text: Option<Text>) -> Option<Box<str>> {
 }
 
 /// The next value's text, if it is a string.
-fn string<I: Input, T: TextSink>(
-    walk: &mut Walk<I>,
-    mut text: T,
-) -> Result<Option<T>, JsonError> {
+fn string<I: Input, T: TextSink>(walk: &mut Walk<I>, mut text: T) -> Result<Option<T>, JsonError> {
     if walk.kind()? == Kind::String {
         walk.string(&mut text)?;
         return Ok(Some(text));

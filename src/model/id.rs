@@ -44,10 +44,10 @@ fn check(text: &str, limit: usize) -> Result<(), InvalidId> {
     if text.starts_with('.') {
         return Err(InvalidId::LeadingDot);
     }
-    if text
-        .chars()
-        .any(|c| c == '/' || c == '\\' || c.is_control())
-    {
+    // nearly all are ASCII, and there are as many as there are files
+    let plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'/' && byte != b'\\';
+    let foreign = |c: char| c == '/' || c == '\\' || c.is_control();
+    if !text.bytes().all(plain) && text.chars().any(foreign) {
         return Err(InvalidId::Character);
     }
     Ok(())

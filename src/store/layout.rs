@@ -307,10 +307,14 @@ pub(super) fn open_file(at: impl AsFd, name: impl Arg + Copy) -> Result<Opened, 
     // Opening a device can do things of its own: look first. What is opened is looked at again,
     // because it may be another by then.
     match lstat(&at, name)? {
-        None => return Ok(Opened::Missing),
-        Some(stat) if file_type(&stat) != FileType::RegularFile => return Ok(Opened::NotRegular),
-        Some(_) => {}
+        None => Ok(Opened::Missing),
+        Some(stat) if file_type(&stat) != FileType::RegularFile => Ok(Opened::NotRegular),
+        Some(_) => open_listed(at, name),
     }
+}
+
+/// The same for a name that the folder's listing has just told to be a regular file.
+pub(super) fn open_listed(at: impl AsFd, name: impl Arg + Copy) -> Result<Opened, Errno> {
     let fd = match retry_on_intr(|| rustix::fs::openat(&at, name, FILE, Mode::empty())) {
         Ok(fd) => fd,
         Err(Errno::NOENT) => return Ok(Opened::Missing),

@@ -12,13 +12,13 @@ use rustix::fs::FileType;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::layout::{
-    FILE, Folder, Obstacle, Opened, file_name, file_type, lstat, open_file, path_of,
+    FILE, Folder, Obstacle, Opened, file_name, file_type, lstat, open_file, open_listed, path_of,
 };
 use super::stamp::{is_racy, stamp_of, version_from, version_of};
 use super::{ReadError, Store};
 use crate::model::extract::extract;
 use crate::model::json::{self, Kind};
-use crate::model::{ExecutionId, Facts, ProjectId, RunKey, Stamp, Version};
+use crate::model::{Facts, ProjectId, RunKey, Stamp, Version};
 
 pub use crate::model::json::RECORD_NESTING_MAX as NESTING_MAX;
 
@@ -69,6 +69,11 @@ pub(super) struct Reading<T> {
     begun: SystemTime,
 }
 
+/// How a file is opened.
+type Opener = fn(&Folder, &str) -> Result<Opened, rustix::io::Errno>;
+
+const LOOKING_FIRST: Opener = |folder, name| open_file(folder, name);
+
 impl Store {
     /// The project's `executions` folder, to read many runs from; `None` if there is none.
     ///
@@ -84,13 +89,13 @@ impl Store {
     }
 
     /// What an index wants to know about one run; `None` if there is no such file. For many runs
-    /// of one project, [`Store::folder`] and [`Folder::scan`] cost half the system calls.
+    /// of one project, [`Store::folder`] and [`Folder::scan_listed`] cost half the system calls.
     ///
     /// # Errors
     /// Any [`ReadError`] but [`ReadError::TooLarge`].
     pub fn scan(&self, key: &RunKey) -> Result<Option<Scanned>, ReadError> {
         match self.folder(&key.project)? {
-            Some(folder) => folder.scan(&key.execution),
+            Some(folder) => folder.scan_by(key, LOOKING_FIRST),
             None => Ok(None),
         }
     }
@@ -190,21 +195,22 @@ impl Store {
 }
 
 impl Folder {
-    /// What an index wants to know about one run; `None` if there is no such file. Memory is
-    /// bounded whatever the file's size.
+    /// What an index wants to know about one run of this folder, which its listing has just told
+    /// to be a regular file; `None` if there is no such file any more. Memory is bounded whatever
+    /// the file's size.
     ///
     /// # Errors
     /// Any [`ReadError`] but [`ReadError::TooLarge`].
-    pub fn scan(&self, execution: &ExecutionId) -> Result<Option<Scanned>, ReadError> {
-        let key = RunKey {
-            project: self.project().clone(),
-            execution: execution.clone(),
-        };
-        let name = file_name(execution);
-        let reading = self.read_settled(&name, |file, _| {
+    pub fn scan_listed(&self, key: &RunKey) -> Result<Option<Scanned>, ReadError> {
+        self.scan_by(key, |folder, name| open_listed(folder, name))
+    }
+
+    fn scan_by(&self, key: &RunKey, open: Opener) -> Result<Option<Scanned>, ReadError> {
+        let name = file_name(&key.execution);
+        let reading = self.read_settled_by(open, &name, |file, _| {
             let mut hashing = Hashing::new(file);
             let facts =
-                extract(&mut hashing, &key).map_err(|error| ReadError::of_extract(&key, error))?;
+                extract(&mut hashing, key).map_err(|error| ReadError::of_extract(key, error))?;
             let version = hashing
                 .finish()
                 .map_err(|error| ReadError::io(self.path_of(&name), error))?;
@@ -233,11 +239,20 @@ impl Folder {
     pub(super) fn read_settled<T>(
         &self,
         name: &str,
+        read: impl FnMut(&mut io::Take<&File>, u64) -> Result<T, ReadError>,
+    ) -> Result<Option<Reading<T>>, ReadError> {
+        self.read_settled_by(LOOKING_FIRST, name, read)
+    }
+
+    fn read_settled_by<T>(
+        &self,
+        open: Opener,
+        name: &str,
         mut read: impl FnMut(&mut io::Take<&File>, u64) -> Result<T, ReadError>,
     ) -> Result<Option<Reading<T>>, ReadError> {
         let mut reading = 1;
         loop {
-            let (file, stamp) = match open_file(self, name) {
+            let (file, stamp) = match open(self, name) {
                 Ok(Opened::File(file, stamp)) => (file, stamp),
                 Ok(Opened::Missing) => return Ok(None),
                 Ok(Opened::NotRegular) => return Err(self.not_regular(name)),

@@ -7,11 +7,13 @@ use std::io;
 use std::os::fd::AsFd;
 use std::time::SystemTime;
 
+use rayon::prelude::*;
 use rustix::fs::{Dir, FileType};
 use rustix::io::Errno;
 
 use super::layout::{
-    EXECUTIONS, Obstacle, SUFFIX, executions_path, file_type, lstat, open_folder, path_of,
+    EXECUTIONS, Obstacle, SUFFIX, executions_path, file_name, file_type, lstat, open_folder,
+    path_of,
 };
 use super::stamp::{since_epoch_ns, stamp_of};
 use super::{Store, StoreError};
@@ -19,6 +21,8 @@ use crate::model::{ExecutionId, ProjectId, Stamp};
 
 /// What the engine's temporary files end with.
 const ENGINE_TEMPORARY: &[u8] = b".json.tmp";
+/// From how many files on their stamps are asked for by several threads.
+const MANY: usize = 2048;
 /// From this age on nobody is expected to rename one of them any more.
 const ABANDONED_AFTER_NS: i64 = 60 * 60 * 1_000_000_000;
 
@@ -176,12 +180,13 @@ impl Store {
 impl Walk {
     fn list(
         &mut self,
-        folder: impl AsFd,
+        folder: impl AsFd + Sync,
         project: &ProjectId,
         now: SystemTime,
         stamps: bool,
     ) -> Result<(), Errno> {
         let abandoned_before = since_epoch_ns(now).saturating_sub(ABANDONED_AFTER_NS);
+        let mut unseen: Vec<ExecutionId> = Vec::new();
         for entry in Dir::read_from(&folder)? {
             let entry = entry?;
             let name = entry.file_name();
@@ -191,17 +196,11 @@ impl Walk {
                 continue;
             }
             let path = || path_of(project, &name.to_string_lossy());
-            let (regular, stamp) =
-                if !stamps && entry.file_type() == FileType::RegularFile && is_run {
-                    (true, Stamp::default())
-                } else {
-                    let Some(stat) = lstat(&folder, name)? else {
-                        continue;
-                    };
-                    (file_type(&stat) == FileType::RegularFile, stamp_of(&stat))
-                };
             if !is_run {
-                if regular && stamp.mtime_ns < abandoned_before {
+                if let Some(stat) = lstat(&folder, name)?
+                    && file_type(&stat) == FileType::RegularFile
+                    && stamp_of(&stat).mtime_ns < abandoned_before
+                {
                     self.problems
                         .push(problem(path(), ProblemKind::AbandonedTemporary));
                 }
@@ -212,12 +211,40 @@ impl Walk {
                 .ok()
                 .and_then(|name| name.strip_suffix(SUFFIX))
                 .and_then(|stem| ExecutionId::parse(stem).ok());
-            match id {
-                None => self
+            match (id, entry.file_type()) {
+                (None, _) => self
                     .problems
                     .push(problem(path(), ProblemKind::InvalidName)),
-                Some(_) if !regular => self.problems.push(problem(path(), ProblemKind::NotRegular)),
-                Some(id) => self.runs.push((id, stamp)),
+                (Some(id), FileType::RegularFile) if !stamps => {
+                    self.runs.push((id, Stamp::default()));
+                }
+                (Some(id), _) => unseen.push(id),
+            }
+        }
+        // asking for the stamps is most of the work: the threads share it
+        let ask = |id: ExecutionId| -> Result<Option<(ExecutionId, Option<Stamp>)>, Errno> {
+            let stat = lstat(&folder, file_name(&id))?;
+            Ok(stat.map(|stat| {
+                let regular = file_type(&stat) == FileType::RegularFile;
+                (id, regular.then(|| stamp_of(&stat)))
+            }))
+        };
+        let asked: Result<Vec<_>, Errno> = if unseen.len() < MANY {
+            unseen.into_iter().map(ask).collect()
+        } else {
+            unseen
+                .into_par_iter()
+                .with_min_len(MANY / 4)
+                .map(ask)
+                .collect()
+        };
+        for (id, stamp) in asked?.into_iter().flatten() {
+            match stamp {
+                Some(stamp) => self.runs.push((id, stamp)),
+                None => {
+                    let path = path_of(project, &file_name(&id));
+                    self.problems.push(problem(path, ProblemKind::NotRegular));
+                }
             }
         }
         Ok(())
