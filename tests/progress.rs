@@ -110,6 +110,36 @@ fn who_asks_for_progress_sees_the_index_being_built() {
     assert_eq!(client.answer(list)["result"]["total"], all);
 }
 
+/// LSP asks for a steadily rising percentage; and thousands of messages tell nobody more than a few.
+#[test]
+fn progress_over_many_projects_rises_and_is_told_in_few_messages() {
+    let root = Root::empty();
+    for number in 0..1_000 {
+        let project = format!("project-{number}");
+        root.engine(&project, "run", &json!({ "status": "completed" }));
+    }
+    let (_daemon, mut client) = Daemon::spawn(&mut serve(&root));
+    let list = client.request(
+        "executions/list",
+        &json!({ "limit": 1, "workDoneToken": 1 }),
+    );
+    let mut percentages = Vec::new();
+    let answer = loop {
+        let message = client.next().unwrap();
+        if message["id"] == list {
+            break message;
+        }
+        percentages.extend(message["params"]["value"]["percentage"].as_u64());
+    };
+    assert_eq!(answer["result"]["total"], 1_000);
+    let falls = percentages
+        .windows(2)
+        .filter(|pair| pair[0] > pair[1])
+        .count();
+    assert!(percentages.len() <= 200, "{} reports", percentages.len());
+    assert_eq!(falls, 0, "{percentages:?}");
+}
+
 #[test]
 fn what_is_asked_for_comes_first_and_partial_answers_come_at_once() {
     let root = large();
