@@ -6,8 +6,9 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, FileTimes};
 use std::process::Command;
+use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use support::{Client, Daemon, Root, record};
@@ -218,4 +219,44 @@ fn other_programs() {
     );
     run("rsync", &["-a", "--exclude=.git", "--delete", &from, &to]);
     it.agrees("rsync -a --delete");
+}
+
+/// The system has one event for a file of which all times are set, as `touch` does, and another
+/// where only the time of its last change is, as a program may do.
+#[test]
+fn a_heartbeat_is_seen_whichever_times_are_set() {
+    let root = Root::empty();
+    root.engine("p", "live", &record("p", "live", "running"));
+    let (_daemon, mut client) = Daemon::stdio(&root.path());
+    let file = fs::File::open(root.file("p", "live")).unwrap();
+    let time = |seconds: u64| UNIX_EPOCH + Duration::from_secs(1_700_000_000 + seconds);
+    let both = FileTimes::new().set_accessed(time(0)).set_modified(time(0));
+    let one = FileTimes::new().set_modified(time(3600));
+    for (times, shown) in [
+        (both, "2023-11-14T22:13:20.000Z"),
+        (one, "2023-11-14T23:13:20.000Z"),
+    ] {
+        client.call("executions/list", &json!({ "sync": true }));
+        file.set_times(times).unwrap();
+        let list = client.call("executions/list", &json!({ "sync": true }));
+        assert_eq!(list["executions"][0]["updatedAt"], shown);
+    }
+}
+
+/// A program that keeps its file open has written all the same.
+#[test]
+fn what_is_written_in_place_is_seen_before_the_file_is_closed() {
+    let root = Root::empty();
+    root.engine("p", "live", &record("p", "live", "running"));
+    let (_daemon, mut client) = Daemon::stdio(&root.path());
+    client.call("executions/list", &json!({ "sync": true }));
+    let text = fs::read_to_string(root.file("p", "live")).unwrap();
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .open(root.file("p", "live"))
+        .unwrap();
+    std::io::Write::write_all(&mut file, text.replace("running", "stopped").as_bytes()).unwrap();
+    let list = client.call("executions/list", &json!({ "sync": true }));
+    assert_eq!(list["executions"][0]["status"], "stopped");
+    drop(file);
 }

@@ -5,87 +5,15 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
-use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
-use std::process::Stdio;
 use std::time::Instant;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use support::{Client, Daemon, PATIENCE, Root, record, runlog};
-
-struct Place {
-    root: Root,
-}
-
-impl Place {
-    fn new(runs: usize) -> Self {
-        let root = Root::empty();
-        for number in 0..runs {
-            let id = format!("run-{number}");
-            root.engine("p", &id, &record("p", &id, "completed"));
-        }
-        Self { root }
-    }
-
-    fn cache(&self) -> PathBuf {
-        self.root.beside("cache")
-    }
-
-    /// The file that the index is kept in.
-    fn file(&self) -> PathBuf {
-        let hash = runlog::store::root_hash(&self.root.path());
-        self.cache().join("runlog").join(hash).join("index")
-    }
-
-    fn start(&self) -> (Daemon, Client) {
-        let (daemon, mut client) = Daemon::spawn(
-            runlog()
-                .args(["serve", "--projects"])
-                .arg(self.root.path())
-                .env("XDG_CACHE_HOME", self.cache()),
-        );
-        client.call("executions/list", &json!({ "sync": true }));
-        (daemon, client)
-    }
-
-    fn end(&self, mut daemon: Daemon) {
-        daemon.signal(Signal::TERM);
-        assert_eq!(daemon.ends().0.code(), Some(0));
-    }
-
-    /// What a daemon says on stderr until its input ends.
-    fn said(&self) -> String {
-        let mut child = runlog()
-            .args(["serve", "--projects"])
-            .arg(self.root.path())
-            .env("XDG_CACHE_HOME", self.cache())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut input = child.stdin.take().unwrap();
-        writeln!(
-            input,
-            r#"{{"jsonrpc":"2.0","id":1,"method":"executions/stats"}}"#
-        )
-        .unwrap();
-        drop(input);
-        let mut answer = String::new();
-        child
-            .stdout
-            .take()
-            .unwrap()
-            .read_to_string(&mut answer)
-            .unwrap();
-        assert!(answer.contains("\"totalExecutions\":"), "{answer}");
-        let output = child.wait_with_output().unwrap();
-        String::from_utf8(output.stderr).unwrap()
-    }
-}
+use support::place::Place;
+use support::{Client, Daemon, PATIENCE, record, runlog};
 
 #[test]
 fn a_second_start_reads_nothing_and_goes_on_from_the_clocks_of_the_first() {
@@ -216,32 +144,157 @@ fn a_cache_that_cannot_be_used_is_told_once_and_not_used() {
     assert_eq!(said.lines().count(), 1, "{said}");
 }
 
+/// A small generator of random numbers (xorshift64*, Vigna 2016).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        let number = self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33;
+        usize::try_from(number).unwrap() % end
+    }
+
+    fn one_in(&mut self, many: usize) -> bool {
+        self.below(many) == 0
+    }
+}
+
+/// What a client holds: a clock, and the version of each run at it.
+struct Holding {
+    clock: Value,
+    runs: BTreeMap<String, String>,
+}
+
+impl Holding {
+    fn of(client: &mut Client) -> Self {
+        let list = client.call("executions/list", &json!({ "sync": true, "limit": 1000 }));
+        assert_eq!(list["nextCursor"], Value::Null);
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let runs = list["executions"].as_array().unwrap();
+        Self {
+            clock: list["clock"].clone(),
+            runs: runs
+                .iter()
+                .map(|run| (text(&run["id"]), text(&run["version"])))
+                .collect(),
+        }
+    }
+
+    /// Goes on at another daemon, as the protocol says.
+    fn rejoin(&mut self, client: &mut Client) {
+        loop {
+            let page = client.call("executions/changes", &json!({ "since": self.clock }));
+            if page["resync"] == true {
+                *self = Self::of(client);
+                return;
+            }
+            for change in page["changes"].as_array().unwrap() {
+                let summary = &change["summary"];
+                match change["kind"].as_str().unwrap() {
+                    "saved" => self.runs.insert(
+                        summary["id"].as_str().unwrap().to_owned(),
+                        summary["version"].as_str().unwrap().to_owned(),
+                    ),
+                    "deleted" => self.runs.remove(change["executionId"].as_str().unwrap()),
+                    other => panic!("{other}"),
+                };
+            }
+            self.clock = page["clock"].clone();
+            if page["more"] == false {
+                return;
+            }
+        }
+    }
+}
+
+/// The version of each run, as the files tell.
+fn stored(place: &Place) -> BTreeMap<String, String> {
+    let folder = place.root.path().join("p/executions");
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    entries
+        .filter_map(|entry| {
+            let name = entry.file_name().into_string().unwrap();
+            let id = name.strip_suffix(".json")?.to_owned();
+            let bytes = fs::read(entry.path()).unwrap();
+            Some((id, runlog::store::version_of(&bytes).to_string()))
+        })
+        .collect()
+}
+
+/// Three daemons work on one root and end in any order, killed or not, with saves in flight;
+/// another one goes on from what they left, and so do their clients. `RUNLOG_SEQUENCES` for more.
 #[test]
-fn two_daemons_on_one_root_do_not_fight() {
+fn several_daemons_on_one_root_do_not_fight() {
     let place = Place::new(30);
-    let (one, mut first) = place.start();
-    let (other, mut second) = place.start();
-    for number in 0..20 {
-        let id = format!("more-{number}");
-        let params = json!({ "projectId": "p", "execution": record("p", &id, "completed") });
-        let client = if number % 2 == 0 {
-            &mut first
-        } else {
-            &mut second
-        };
-        client.call("executions/save", &params);
+    assert_eq!(place.said(), "");
+    let seeds = std::env::var("RUNLOG_SEQUENCES").map_or(8, |text| text.parse().unwrap());
+    for seed in 1..=seeds {
+        let mut random = Random(u64::wrapping_mul(seed, 0x9E37_79B9_7F4A_7C15) | 1);
+        let mut alive: Vec<_> = (0..3)
+            .map(|_| {
+                let (daemon, mut client) = place.start();
+                client.careless();
+                let holding = Holding::of(&mut client);
+                (daemon, client, holding)
+            })
+            .collect();
+        let mut ended = Vec::new();
+        let mut ending = Vec::new();
+        while !alive.is_empty() {
+            for _ in 0..random.below(12) {
+                let which = random.below(alive.len());
+                let (_, client, holding) = &mut alive[which];
+                let id = format!("run-{}", random.below(40));
+                if random.one_in(4) {
+                    let key = json!({ "projectId": "p", "executionId": id });
+                    client.call("executions/delete", &key);
+                } else {
+                    let status = ["completed", "failed", "paused"][random.below(3)];
+                    let save = json!({ "projectId": "p", "execution": record("p", &id, status) });
+                    client.call("executions/save", &save);
+                }
+                if random.one_in(4) {
+                    *holding = Holding::of(client);
+                }
+            }
+            let which = random.below(alive.len());
+            let (mut daemon, mut client, holding) = alive.swap_remove(which);
+            // not answered, perhaps not done
+            let id = format!("last-{which}");
+            let save = json!({ "projectId": "p", "execution": record("p", &id, "failed") });
+            client.request("executions/save", &save);
+            daemon.signal(match random.one_in(2) {
+                true => Signal::TERM,
+                false => Signal::KILL,
+            });
+            // sometimes the next one ends while this one does
+            match random.one_in(2) {
+                true => drop(daemon.ends()),
+                false => ending.push(daemon),
+            }
+            ended.push(holding);
+        }
+        for mut daemon in ending {
+            daemon.ends();
+        }
+        let (daemon, mut client) = place.start();
+        let status = client.call("server/status", &json!({}));
+        assert_eq!(status["restored"], true);
+        let want = stored(&place);
+        assert_eq!(Holding::of(&mut client).runs, want, "seed {seed}");
+        for holding in &mut ended {
+            holding.rejoin(&mut client);
+            assert_eq!(holding.runs, want, "seed {seed}");
+        }
+        drop(client);
+        place.end(daemon);
     }
-    for client in [&mut first, &mut second] {
-        assert_eq!(
-            client.call("executions/list", &json!({ "sync": true }))["total"],
-            50
-        );
+    // what was killed while it wrote leaves its part, to be swept when it is old
+    for entry in fs::read_dir(place.file().parent().unwrap()).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let known = ["index", "siblings"].contains(&name.as_str());
+        assert!(known || name.starts_with(".index-"), "{name}");
     }
-    drop((first, second));
-    place.end(one);
-    place.end(other);
-    let (_daemon, mut client) = place.start();
-    let status = client.call("server/status", &json!({}));
-    assert_eq!(status["restored"], true);
-    assert_eq!(client.call("executions/list", &json!({}))["total"], 50);
 }

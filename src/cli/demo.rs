@@ -8,17 +8,23 @@
 use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::time::Instant;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
+use super::progress::Screen;
 use crate::api::samples;
+use crate::history::{Indexing, Progress};
 
 /// How many runs are shown.
 const SHOWN: usize = 5;
+/// How often the daemon is asked how far its first index is.
+const ASKED_EVERY: Duration = Duration::from_millis(50);
 
 /// Runs the demo.
-pub(super) fn run(projects: Option<&Path>) -> io::Result<()> {
+pub(super) fn run(projects: Option<&Path>, screen: &Screen) -> io::Result<()> {
     let mut show = Show::new();
     let Some(root) = projects else {
         let folder = tempfile::Builder::new().prefix("runlog-demo-").tempdir()?;
@@ -29,7 +35,7 @@ pub(super) fn run(projects: Option<&Path>) -> io::Result<()> {
             root.display()
         ))?;
         // nothing of it is left: what the daemon keeps goes with the folder
-        let mut daemon = Daemon::start(&root, Some(folder.path()))?;
+        let mut daemon = Daemon::start(&root, Some(folder.path()), screen)?;
         let clock = read(&mut show, &mut daemon)?;
         follow(&mut show, &mut daemon, &root, &clock)?;
         daemon.end(&mut show)?;
@@ -47,7 +53,7 @@ pub(super) fn run(projects: Option<&Path>) -> io::Result<()> {
         "Your own root, {}; nothing in it is changed.",
         root.display()
     ))?;
-    let mut daemon = Daemon::start(root, None)?;
+    let mut daemon = Daemon::start(root, None, screen)?;
     read(&mut show, &mut daemon)?;
     daemon.end(&mut show)?;
     next(&mut show, Some(root))
@@ -66,6 +72,7 @@ fn read(show: &mut Show, daemon: &mut Daemon) -> io::Result<Value> {
         word(&server["name"]),
         word(&server["version"])
     ))?;
+    daemon.indexed()?;
 
     let projects = daemon.ask(show, "projects/list", &json!({}))?;
     for project in projects["projects"]
@@ -257,11 +264,14 @@ struct Daemon {
     child: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
+    /// Passes its log on.
+    log: JoinHandle<()>,
+    screen: Screen,
     id: u64,
 }
 
 impl Daemon {
-    fn start(root: &Path, cache: Option<&Path>) -> io::Result<Self> {
+    fn start(root: &Path, cache: Option<&Path>, screen: &Screen) -> io::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         if let Some(cache) = cache {
             command.env("XDG_CACHE_HOME", cache);
@@ -272,14 +282,30 @@ impl Daemon {
             .arg(root)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            // a bar of its own would be in the way of what is printed here
+            .stderr(Stdio::piped())
             .spawn()?;
         let gone = || io::Error::other("the daemon has no pipes");
         let input = child.stdin.take().ok_or_else(gone)?;
         let output = BufReader::new(child.stdout.take().ok_or_else(gone)?);
+        let mut log = BufReader::new(child.stderr.take().ok_or_else(gone)?);
+        let mut lines = screen.lines();
+        let log = std::thread::spawn(move || {
+            let mut line = Vec::new();
+            while log
+                .read_until(b'\n', &mut line)
+                .is_ok_and(|count| count > 0)
+            {
+                let _ = lines.write_all(&line);
+                line.clear();
+            }
+        });
         Ok(Self {
             child,
             input,
             output,
+            log,
+            screen: screen.clone(),
             id: 0,
         })
     }
@@ -311,8 +337,6 @@ impl Daemon {
 
     /// Asks, shows what was asked, and gives the result.
     fn ask(&mut self, show: &Show, method: &str, params: &Value) -> io::Result<Value> {
-        self.id += 1;
-        let id = self.id;
         let shown = if params == &json!({}) {
             String::new()
         } else {
@@ -320,6 +344,41 @@ impl Daemon {
         };
         writeln!(io::stdout())?;
         show.asked(&format!("{method}{shown}"))?;
+        self.call(method, params)
+    }
+
+    /// Waits for the first index. However long that takes, somebody sees that it goes on.
+    fn indexed(&mut self) -> io::Result<()> {
+        let progress = watch::Sender::new(Progress::default());
+        let bar = self.screen.show(progress.subscribe());
+        loop {
+            let status = self.call("server/status", &json!({}))?;
+            let indexing = &status["indexing"];
+            let count = |name| {
+                indexing[name]
+                    .as_u64()
+                    .and_then(|count| usize::try_from(count).ok())
+            };
+            let state = match indexing["state"].as_str() {
+                Some("scanning") => Indexing::Scanning,
+                Some("verifying") => Indexing::Verifying,
+                _ => break,
+            };
+            progress.send_replace(Progress {
+                state,
+                done: count("done").unwrap_or_default(),
+                total: count("total").unwrap_or_default(),
+                ..Progress::default()
+            });
+            std::thread::sleep(ASKED_EVERY);
+        }
+        drop(bar);
+        Ok(())
+    }
+
+    fn call(&mut self, method: &str, params: &Value) -> io::Result<Value> {
+        self.id += 1;
+        let id = self.id;
         self.send(&json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }))?;
         loop {
             let answer = self.message()?;
@@ -338,6 +397,7 @@ impl Daemon {
         drop(self.input);
         // its input has ended, so it does too
         self.child.wait()?;
+        let _ = self.log.join();
         Ok(())
     }
 }

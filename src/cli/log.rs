@@ -6,14 +6,16 @@
 use tracing_subscriber::EnvFilter;
 
 use super::LogFormat;
+use super::progress::Screen;
 
 /// The variable with the filter.
 const VARIABLE: &str = "RUNLOG_LOG";
 /// What is logged unless it says otherwise.
 const DEFAULT: &str = "warn";
 
-/// Begins to log.
-pub(super) fn start(format: LogFormat) {
+/// Begins to log, above the bar that may be on `screen`.
+pub(super) fn start(format: LogFormat, screen: &Screen) {
+    let screen = screen.clone();
     let wanted = std::env::var(VARIABLE).unwrap_or_default();
     let (filter, refused) = match EnvFilter::try_new(&wanted) {
         Ok(filter) if !wanted.is_empty() => (filter, None),
@@ -22,7 +24,7 @@ pub(super) fn start(format: LogFormat) {
     };
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+        .with_writer(move || screen.lines());
     // a second subscriber is refused; then somebody else logs already
     let _ = match format {
         LogFormat::Text => log.with_ansi(false).try_init(),

@@ -5,6 +5,7 @@
 
 mod demo;
 mod log;
+mod progress;
 mod root;
 mod serve;
 
@@ -75,10 +76,11 @@ enum Command {
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    log::start(cli.log_format);
+    let screen = progress::Screen::new();
+    log::start(cli.log_format, &screen);
     let done = match cli.command {
-        Command::Serve(args) => return serve::run(&args),
-        Command::Demo(args) => demo::run(args.projects.as_deref()),
+        Command::Serve(args) => return serve::run(&args, &screen),
+        Command::Demo(args) => demo::run(args.projects.as_deref(), &screen),
         Command::Root { root, json } => return root::print(root.projects.as_deref(), json),
         Command::Socket(args) => return serve::print_socket(args.projects.as_deref()),
         Command::Reference => print(&api::reference::page()),

@@ -3,6 +3,7 @@
 //! Section 2 and 3 of the protocol: stdio or a Unix socket, and every way to end within two
 //! seconds: end of input, `exit`, a dead parent, a broken pipe, SIGTERM, SIGINT.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::AtomicUsize;
@@ -15,6 +16,7 @@ use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use super::progress::Screen;
 use super::root::{self, Found, Place};
 use super::{RootArgs, USAGE};
 use crate::api::Context;
@@ -54,7 +56,7 @@ enum Watch {
 }
 
 /// Runs the daemon to its end.
-pub(super) fn run(args: &ServeArgs) -> ExitCode {
+pub(super) fn run(args: &ServeArgs, screen: &Screen) -> ExitCode {
     let found = match find(args.root.projects.as_deref()) {
         Ok(found) => found,
         Err(status) => return status,
@@ -71,13 +73,18 @@ pub(super) fn run(args: &ServeArgs) -> ExitCode {
         Err(error) => return failed(&error),
     };
     let status = runtime.block_on(async {
+        if !found.exists {
+            tell_missing(screen, &folder, &found);
+        }
         let daemon = Daemon::start(folder, &found, args)?;
+        let bar = screen.show(daemon.history.progress());
         let status = match &args.socket {
             None => daemon.stdio().await,
             Some(path) => daemon.socket(path.as_deref()).await,
         };
         daemon.history.end();
         let began = *daemon.shared.context.ending.get_or_init(Instant::now);
+        drop(bar);
         // where it does not fit into what is left, the former one stays
         daemon.history.write_snapshot(Some(began + END_WITHIN));
         status
@@ -89,6 +96,18 @@ pub(super) fn run(args: &ServeArgs) -> ExitCode {
     // a handler that still waits for the disk does not hold up the end
     runtime.shutdown_background();
     std::process::exit(status)
+}
+
+/// Says that there is nothing to serve yet. Whoever cannot be told is served all the same.
+fn tell_missing(screen: &Screen, folder: &Path, found: &Found) {
+    let mut text = format!(
+        "runlog: there is no {}; serving it as empty until it comes. Looked for:\n",
+        folder.display()
+    );
+    for place in &found.tried {
+        text.push_str(&format!("  {place}\n"));
+    }
+    let _ = screen.lines().write_all(text.as_bytes());
 }
 
 fn failed(error: &dyn std::fmt::Display) -> ExitCode {
@@ -112,15 +131,6 @@ struct Daemon {
 
 impl Daemon {
     fn start(folder: PathBuf, found: &Found, args: &ServeArgs) -> Result<Self, String> {
-        if !found.exists {
-            eprintln!(
-                "runlog: there is no {}; serving it as empty until it comes. Looked for:",
-                folder.display()
-            );
-            for place in &found.tried {
-                eprintln!("  {place}");
-            }
-        }
         let options = Options {
             stale_after: args.stale_after,
             poll: args.watch == Watch::Poll,

@@ -15,7 +15,7 @@ use rayon::prelude::*;
 
 use super::{History, Moment, RACY_FOR};
 use crate::index::{Index, ProblemKind, Report, Seen};
-use crate::model::{ExecutionId, Facts, Finding, ProjectId, RunKey, Stamp};
+use crate::model::{ExecutionId, Facts, Finding, Millis, ProjectId, RunKey, Stamp};
 use crate::store::{Folder, Problem, ProblemKind as FolderProblemKind, ReadError};
 use crate::watch::{Mark, Taken};
 
@@ -34,6 +34,9 @@ const PART_MAX: usize = 1024;
 const COMPARED: usize = 4096;
 /// From how many runs on a folder is opened once for all of them.
 const MANY: usize = 8;
+
+/// A file whose times are further ahead than this is not waited for.
+const RACY_AT_MOST: Duration = Duration::from_secs(1);
 
 /// A run to look at, on whose behalf, and whether to believe what is seen.
 struct Look<'a> {
@@ -405,7 +408,11 @@ impl History {
             } = look;
             match sight {
                 Sight::Seen(seen) => {
-                    if seen.racy {
+                    let soon = now.wall + RACY_AT_MOST;
+                    let last = seen.stamp.mtime_ns.max(seen.stamp.ctime_ns);
+                    // of a file of the future (a clock set back, a time set) that time never
+                    // comes; it stays racy, and is read whenever its project is compared
+                    if seen.racy && last <= Millis::from_system(soon).0.saturating_mul(1_000_000) {
                         dirty.mark_quietly(Mark::Run(key.clone()), read + RACY_FOR);
                     }
                     if any_known || !seen.facts.findings.is_empty() {

@@ -38,6 +38,9 @@ pub struct Progress {
     pub done: usize,
     /// Files found so far.
     pub total: usize,
+    /// How much of the whole that is, about; it never falls, although more files are found.
+    #[serde(skip)]
+    pub percentage: u8,
 }
 
 /// What is left of the first index.
@@ -51,9 +54,19 @@ pub(super) struct First {
     queue: VecDeque<ProjectId>,
     /// Projects not yet whole.
     unfinished: HashSet<ProjectId>,
+    /// How many there were.
+    projects: usize,
 }
 
 impl First {
+    /// How much is done when `done` of `total` files of one more project are, in percent.
+    fn percentage(&self, done: usize, total: usize) -> u8 {
+        let finished = self.projects.saturating_sub(self.unfinished.len());
+        let within = done.min(total) * 100 / total.max(1);
+        let all = (finished * 100 + within) / self.projects.max(1);
+        u8::try_from(all.min(100)).unwrap_or(100)
+    }
+
     /// Whether the project is still to be looked at.
     pub(super) fn awaits(&self, project: &ProjectId) -> bool {
         self.unfinished.contains(project)
@@ -162,6 +175,7 @@ impl History {
         {
             let mut first = self.first.lock();
             first.unfinished = projects.iter().cloned().collect();
+            first.projects = projects.len();
             first.queue = projects.into();
             first.begun = true;
         }
@@ -205,8 +219,10 @@ impl History {
         let began = Instant::now();
         let differing = self.differing(project, Moment::now());
         self.costs.lock().note(project, began.elapsed());
+        let found = differing.len();
         self.progress
-            .send_modify(|progress| progress.total += differing.len());
+            .send_modify(|progress| progress.total += found);
+        let mut read = 0;
         let mut differing = differing.into_iter();
         loop {
             let now = Moment::now();
@@ -214,15 +230,26 @@ impl History {
             if count == 0 || self.ending.load(Ordering::Acquire) {
                 break;
             }
-            self.progress.send_modify(|progress| progress.done += count);
+            read += count;
+            let percentage = self.first.lock().percentage(read, found);
+            self.progress.send_modify(|progress| {
+                progress.done += count;
+                progress.percentage = progress.percentage.max(percentage);
+            });
             // what changes meanwhile, and what somebody waits for, does not wait for the rest
             self.pass(now);
             if !self.first.lock().wanted.is_empty() {
                 self.first_wanted();
             }
         }
-        self.first.lock().unfinished.remove(project);
-        self.progress.send_modify(|_| {});
+        let percentage = {
+            let mut first = self.first.lock();
+            first.unfinished.remove(project);
+            first.percentage(0, 0)
+        };
+        self.progress.send_modify(|progress| {
+            progress.percentage = progress.percentage.max(percentage);
+        });
     }
 
     /// Reads the projects that somebody waits for and that nobody has begun.

@@ -620,3 +620,31 @@ fn a_start_with_nothing_changed_opens_no_record_and_honours_the_clock() {
         tick: 1
     }));
 }
+
+/// Times can be set, and a clock can be set back: nobody waits until such a file is old.
+#[test]
+fn a_file_of_the_future_is_not_read_over_and_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().canonicalize().unwrap().join("projects");
+    crate::api::samples::lay_out(&root).unwrap();
+    let future = SystemTime::now() + Duration::from_secs(3600);
+    let failed = crate::api::samples::FAILED_ID;
+    let file = root.join(format!("website/executions/{failed}.json"));
+    let file = fs::File::open(file).unwrap();
+    file.set_modified(future).unwrap();
+    let history = History::new(root, Options::default());
+    history.begin(Moment::now());
+    while history.first_step() {}
+    let began = Instant::now();
+    for looks in 1.. {
+        // whatever is to be looked at later, without waiting for it
+        let now = Moment {
+            instant: began + Duration::from_secs(looks),
+            wall: SystemTime::now(),
+        };
+        if !history.pass(now) {
+            break;
+        }
+        assert!(looks < 5_000, "it was read {} times", history.files_read());
+    }
+}

@@ -342,9 +342,11 @@ impl Reporter<'_> {
         self.outbox.try_notify(Bytes::from(text));
     }
 
-    fn report(&self, progress: Progress) {
-        if progress.state != Indexing::Ready && progress.total > 0 {
-            let percentage = progress.done * 100 / progress.total;
+    /// Tells how far it has come if that is more than `told`.
+    fn report(&self, progress: Progress, told: &mut Option<u8>) {
+        let percentage = progress.percentage;
+        if progress.state != Indexing::Ready && told.is_none_or(|told| told < percentage) {
+            *told = Some(percentage);
             let message = format!("{} of {} runs read", progress.done, progress.total);
             self.tell(&json!({ "kind": "report", "message": message, "percentage": percentage }));
         }
@@ -354,13 +356,14 @@ impl Reporter<'_> {
         let mut progress = context.history.progress();
         self.tell(&json!({ "kind": "begin", "message": self.entry.summary }));
         tokio::pin!(work);
+        let mut told = None;
         let outcome = loop {
             tokio::select! {
                 biased;
                 outcome = &mut work => break outcome,
                 Ok(()) = progress.changed() => {
                     let state = *progress.borrow_and_update();
-                    self.report(state);
+                    self.report(state, &mut told);
                 }
             }
         };

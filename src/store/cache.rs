@@ -14,7 +14,8 @@ use std::time::{Duration, SystemTime};
 use sha2::{Digest, Sha256};
 
 const TEMPORARY: &str = ".index-";
-/// A temporary file this old was left by a process that died.
+/// A temporary file this old, or as far ahead of a clock that was set back, was left by a process
+/// that died.
 const ABANDONED_AFTER: Duration = Duration::from_secs(3600);
 
 /// The first 16 hex digits of the SHA-256 of a canonical root's bytes: its name outside itself.
@@ -145,9 +146,8 @@ fn sweep(folder: &Path) {
             .metadata()
             .and_then(|found| found.modified())
             .is_ok_and(|at| {
-                SystemTime::now()
-                    .duration_since(at)
-                    .is_ok_and(|age| age > ABANDONED_AFTER)
+                let age = SystemTime::now().duration_since(at);
+                age.unwrap_or_else(|ahead| ahead.duration()) > ABANDONED_AFTER
             });
         if ours && old {
             let _ = fs::remove_file(entry.path());
@@ -232,13 +232,18 @@ mod tests {
         let cache = Cache::of(place.path().to_owned(), Path::new("/srv/projects"));
         keep(&cache, "one").unwrap();
         let [_, folder] = cache.folders();
-        let hours_ago = SystemTime::now() - ABANDONED_AFTER * 2;
-        for (name, time) in [(".index-old", hours_ago), (".index-new", SystemTime::now())] {
+        let (now, hours) = (SystemTime::now(), ABANDONED_AFTER * 2);
+        for (name, time) in [
+            (".index-old", now - hours),
+            (".index-ahead", now + hours),
+            (".index-new", now),
+        ] {
             let file = File::create(folder.join(name)).unwrap();
             file.set_modified(time).unwrap();
         }
         keep(&cache, "two").unwrap();
         assert!(!folder.join(".index-old").exists());
+        assert!(!folder.join(".index-ahead").exists());
         assert!(folder.join(".index-new").exists());
     }
 }

@@ -127,6 +127,7 @@ impl NotifyWatcher {
                 EventKindMask::CREATE
                     | EventKindMask::REMOVE
                     | EventKindMask::MODIFY_NAME
+                    | EventKindMask::MODIFY_DATA
                     | EventKindMask::MODIFY_META
                     | EventKindMask::ACCESS_CLOSE,
             );

@@ -6,6 +6,7 @@
 #![allow(dead_code)] // each test file uses a part of it
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a failed step is a failed test
 
+pub mod place;
 pub mod tools;
 
 use std::collections::VecDeque;
