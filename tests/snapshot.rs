@@ -13,7 +13,7 @@ use std::time::Instant;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use support::place::Place;
-use support::{Client, Daemon, PATIENCE, record, runlog};
+use support::{Client, PATIENCE, record};
 
 #[test]
 fn a_second_start_reads_nothing_and_goes_on_from_the_clocks_of_the_first() {
