@@ -8,7 +8,8 @@
 //!
 //! `cargo bench --bench numbers` lays out 100,000 runs of some 14 kB (1.4 GB), then up to 1,000,000
 //! of 1 kB, in the temporary folder. `-- --runs N` changes the first number, `-- --quick` only
-//! proves that the benches run, `-- --only WORD` runs the parts whose name begins so, and
+//! proves that the benches run, `-- --only WORD` runs the parts whose name begins so, `-- --seconds N`
+//! makes the bursts shorter than a minute, and
 //! `-- --at DIR` keeps the first data for the next time.
 
 mod daemon;
@@ -40,6 +41,8 @@ struct Plan {
     rounds: usize,
     quick: bool,
     only: Option<String>,
+    /// How long a burst lasts.
+    seconds: u64,
     folder: PathBuf,
 }
 
@@ -71,6 +74,9 @@ fn main() -> Result<(), Failure> {
         rounds: if quick { 50 } else { 2000 },
         quick,
         only: named("--only"),
+        seconds: named("--seconds")
+            .and_then(|seconds| seconds.parse().ok())
+            .unwrap_or(if quick { 2 } else { 60 }),
         folder: kept.clone().unwrap_or_else(|| made.path().to_owned()),
     };
     let threads = std::thread::available_parallelism()?.get();
@@ -395,7 +401,7 @@ fn bulk(plan: &Plan) -> Result<(), Failure> {
 fn bursts(plan: &Plan) -> Result<(), Failure> {
     let root = plan.folder.join("bursts");
     fs::create_dir_all(root.join("live/executions"))?;
-    let lasting = Duration::from_secs(plan.pick(2, 60));
+    let lasting = Duration::from_secs(plan.seconds);
     let mut daemon = Daemon::start_whole(&root)?.0;
     let mut floors = floors::bare_watch(
         &root.join("live/executions"),
