@@ -176,7 +176,9 @@ pub fn burst(
             .held
             .iter()
             .all(|(id, version)| listed.get(id) == Some(version))
-    }) && heard.iter().all(|heard| heard.held.len() == total.min(IDS) + 1);
+    }) && heard
+        .iter()
+        .all(|heard| heard.held.len() == total.min(IDS) + 1);
     let mut latencies: Vec<Duration> = heard
         .iter()
         .flat_map(|heard| &heard.times)

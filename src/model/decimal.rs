@@ -118,8 +118,8 @@ impl Spelling {
         let rest = value.unsigned_abs();
         // most values fit into a word, which is divided far more quickly
         match u64::try_from(rest) {
-            Ok(rest) => spelling.digits(rest, scale, 10, |rest| (rest % 10) as u8),
-            Err(_) => spelling.digits(rest, scale, 10, |rest| (rest % 10) as u8),
+            Ok(rest) => spelling.digits(rest, scale, |rest| (rest / 10, (rest % 10) as u8)),
+            Err(_) => spelling.digits(rest, scale, |rest| (rest / 10, (rest % 10) as u8)),
         }
         if value < 0 {
             spelling.put(b'-');
@@ -127,13 +127,14 @@ impl Spelling {
         spelling
     }
 
-    fn digits<T>(&mut self, mut rest: T, scale: u32, ten: T, last: impl Fn(T) -> u8)
+    /// Puts the digits of `rest`, of which `split` takes the last one off.
+    fn digits<T>(&mut self, mut rest: T, scale: u32, split: impl Fn(T) -> (T, u8))
     where
-        T: Copy + PartialOrd + Default + std::ops::DivAssign,
+        T: Copy + PartialOrd + Default,
     {
         let mut take = || {
-            let digit = last(rest);
-            rest /= ten;
+            let (others, digit) = split(rest);
+            rest = others;
             (digit, rest > T::default())
         };
         for _ in 0..scale {

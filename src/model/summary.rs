@@ -131,7 +131,7 @@ impl SummaryRef<'_> {
         put_date(out, b",\"completedAt\":\"", self.completed_at);
         if let Some(duration) = self.duration {
             put(out, b",\"duration\":");
-            put(out, duration.spelling().as_bytes());
+            out.extend_from_slice(duration.spelling().as_bytes());
         }
         let tokens = self.token_usage;
         if !tokens.is_unknown() {
@@ -146,7 +146,7 @@ impl SummaryRef<'_> {
         }
         if let Some(cost) = self.cost_usd {
             put(out, b",\"costUSD\":");
-            put(out, cost.spelling().as_bytes());
+            out.extend_from_slice(cost.spelling().as_bytes());
         }
         put_text(out, b",\"error\":", self.error);
         if self.error_truncated {
@@ -166,18 +166,20 @@ impl SummaryRef<'_> {
     }
 }
 
-fn put(out: &mut Vec<u8>, bytes: &[u8]) {
+/// Appends what is known when this is compiled: a store or two, where a slice is a call.
+#[inline]
+fn put<const N: usize>(out: &mut Vec<u8>, bytes: &[u8; N]) {
     out.extend_from_slice(bytes);
 }
 
-fn put_text(out: &mut Vec<u8>, before: &[u8], value: Option<&str>) {
+fn put_text<const N: usize>(out: &mut Vec<u8>, before: &[u8; N], value: Option<&str>) {
     if let Some(value) = value {
         put(out, before);
         put_string(value, out);
     }
 }
 
-fn put_date(out: &mut Vec<u8>, before: &[u8], value: Option<Millis>) {
+fn put_date<const N: usize>(out: &mut Vec<u8>, before: &[u8; N], value: Option<Millis>) {
     if let Some(value) = value {
         put(out, before);
         put(out, &value.date());
@@ -185,10 +187,14 @@ fn put_date(out: &mut Vec<u8>, before: &[u8], value: Option<Millis>) {
     }
 }
 
-fn put_number(out: &mut Vec<u8>, before: &[u8], value: Option<impl itoa::Integer>) {
+fn put_number<const N: usize>(
+    out: &mut Vec<u8>,
+    before: &[u8; N],
+    value: Option<impl itoa::Integer>,
+) {
     if let Some(value) = value {
         put(out, before);
-        put(out, itoa::Buffer::new().format(value).as_bytes());
+        out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
     }
 }
 
