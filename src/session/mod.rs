@@ -125,6 +125,21 @@ struct Session {
     parent: Option<u32>,
 }
 
+/// From this size on a message is looked through on a thread of its own: all connections share one.
+const LARGE_BYTES: usize = 1024 * 1024;
+
+async fn read(frame: Bytes) -> Frame {
+    if frame.len() < LARGE_BYTES {
+        return envelope::read(&frame);
+    }
+    let held = frame.clone();
+    match tokio::task::spawn_blocking(move || envelope::read(&held)).await {
+        Ok(read) => read,
+        // a defect that the reader here will meet as well, and be told of
+        Err(_) => envelope::read(&frame),
+    }
+}
+
 /// Serves one connection until it ends. Everything that is sent goes through `outbox`, which is
 /// finished when this returns.
 pub async fn run(
@@ -183,21 +198,28 @@ impl Session {
             }
             let unsent = outbox.unsent_answers();
             let reading = self.held_bytes < HELD_MAX_BYTES && unsent < PILE_MAX_BYTES;
-            tokio::select! {
+            let arrived = tokio::select! {
                 biased;
                 _ = ending.wait_for(|ending| *ending) => break End::Closed,
-                Some(done) = self.running.next() => self.finish(done),
+                Some(done) = self.running.next() => {
+                    self.finish(done);
+                    None
+                }
                 Some(seen) = &mut parent => {
                     parent = None.into();
                     if seen {
                         break End::Orphaned;
                     }
+                    None
                 }
                 frame = incoming.next(), if reading => match frame {
-                    Some(frame) => self.receive(frame),
+                    Some(frame) => Some(frame),
                     None => break End::Closed,
                 },
-                () = &mut drained => {}
+                () = &mut drained => None,
+            };
+            if let Some(frame) = arrived {
+                self.receive(frame).await;
             }
         };
         if self.kind == Kind::Stdio {
@@ -239,13 +261,13 @@ impl Session {
         }
     }
 
-    fn receive(&mut self, incoming: Incoming) {
+    async fn receive(&mut self, incoming: Incoming) {
         match incoming {
             Incoming::TooLarge { size_bytes } => {
                 let error = Error::too_large("the frame", size_bytes, FRAME_LIMIT_BYTES);
                 self.outbox.answer(request::answer(&NULL_ID, &Err(error)));
             }
-            Incoming::Frame(frame) => match envelope::read(&frame) {
+            Incoming::Frame(frame) => match read(frame).await {
                 Frame::Single(message) => self.message(message, None),
                 Frame::Batch(messages) => {
                     let batch = Batch::of(&messages);
@@ -399,12 +421,16 @@ impl Session {
             reply: request.reply.clone(),
             cancel: cancel.clone(),
         });
+        let large = request.held_bytes >= LARGE_BYTES;
         let mut future = request.run(
             self.service.clone(),
             self.shared.context.clone(),
             &self.outbox,
             cancel,
         );
+        if large {
+            future = request::aside(future);
+        }
         // what needs no waiting is answered without a task of its own
         match (&mut future).now_or_never() {
             Some(done) => self.finish(done),

@@ -86,6 +86,19 @@ pub(super) fn id_key(raw: &str) -> String {
     }
 }
 
+/// Runs `work` on a thread that may be busy for a while.
+pub(super) fn aside(work: BoxFuture<'static, Done>) -> BoxFuture<'static, Done> {
+    async move {
+        let here = tokio::runtime::Handle::current();
+        match tokio::task::spawn_blocking(move || here.block_on(work)).await {
+            Ok(done) => done,
+            // the runtime ends, and the session answers for what is left
+            Err(_) => std::future::pending().await,
+        }
+    }
+    .boxed()
+}
+
 /// What the answer to a cancelled request says.
 pub(super) fn cancelled() -> Error {
     Error::new(ErrorKind::Cancelled, "the request was cancelled")
