@@ -11,6 +11,7 @@ mod stamp;
 mod status;
 mod summary;
 mod time;
+mod window;
 mod wire;
 
 pub use extract::{Facts, Finding, Milliseconds, Tokens};

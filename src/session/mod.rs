@@ -10,6 +10,9 @@
 //! - so does it while even the refusals pile up, because the client takes nothing;
 //! - at most `HEAVY_MAX` whole records are read at once.
 //!
+//! All connections share a thread: what may block, and messages of more than `LARGE_BYTES`, are
+//! worked on by threads of their own.
+//!
 //! **Absent:** it knows no socket and no framing, and it never looks into params but for what
 //! ordering, progress and the client's process need.
 
