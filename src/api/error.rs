@@ -8,6 +8,7 @@ use jsonrpsee::types::ErrorObjectOwned;
 use serde_json::{Map, Value, json};
 
 use crate::history::HistoryError;
+use crate::model::update::UpdateError;
 use crate::store::{ReadError, WriteError};
 
 /// What kind of error it is.
@@ -29,6 +30,10 @@ pub enum ErrorKind {
     ExecutionNotFound,
     /// The run is not what the client expected.
     VersionConflict,
+    /// There is such a run already.
+    AlreadyExists,
+    /// The run has ended.
+    AlreadyFinished,
     /// A frame, record or answer over the limit, or nested too deep.
     TooLarge,
     /// The file is there, but is no record.
@@ -45,7 +50,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind, in the order of the codes.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Parse,
         Self::InvalidRequest,
         Self::MethodNotFound,
@@ -54,6 +59,8 @@ impl ErrorKind {
         Self::Cancelled,
         Self::ExecutionNotFound,
         Self::VersionConflict,
+        Self::AlreadyExists,
+        Self::AlreadyFinished,
         Self::TooLarge,
         Self::CorruptExecution,
         Self::Overloaded,
@@ -73,7 +80,7 @@ impl ErrorKind {
             Self::Internal => -32603,
             Self::Cancelled => -32800,
             Self::ExecutionNotFound => 404,
-            Self::VersionConflict => 409,
+            Self::VersionConflict | Self::AlreadyExists | Self::AlreadyFinished => 409,
             Self::TooLarge => 413,
             Self::CorruptExecution => 422,
             Self::Overloaded => 429,
@@ -95,6 +102,8 @@ impl ErrorKind {
             Self::Cancelled => "request-cancelled",
             Self::ExecutionNotFound => "execution-not-found",
             Self::VersionConflict => "version-conflict",
+            Self::AlreadyExists => "already-exists",
+            Self::AlreadyFinished => "already-finished",
             Self::TooLarge => "too-large",
             Self::CorruptExecution => "corrupt-execution",
             Self::Overloaded => "overloaded",
@@ -125,6 +134,8 @@ impl ErrorKind {
             Self::Cancelled => "The client took the request back.",
             Self::ExecutionNotFound => "There is no such execution.",
             Self::VersionConflict => "The execution is not what `ifVersion` says.",
+            Self::AlreadyExists => "There is such an execution already.",
+            Self::AlreadyFinished => "The execution has ended; it is not updated any more.",
             Self::TooLarge => "A frame, record or answer is over the limit, or nested too deep.",
             Self::CorruptExecution => "The file is there, but does not hold one JSON object.",
             Self::Overloaded => "Too many unanswered requests or subscriptions on the connection.",
@@ -215,6 +226,21 @@ impl From<HistoryError> for Error {
             .with("executionId", key.execution.as_str()),
             HistoryError::Read(error) => error.into(),
             HistoryError::Write(error) => error.into(),
+            HistoryError::Exists(current) => Self::new(
+                ErrorKind::AlreadyExists,
+                "the execution exists already; update it, or start one with another id",
+            )
+            .with("currentVersion", current.map(|version| version.to_string())),
+            HistoryError::Update(error) => error.into(),
+            HistoryError::Version { current } => {
+                let message = "the execution is not what ifVersion says; read it and decide again";
+                Self::new(ErrorKind::VersionConflict, message)
+                    .with("currentVersion", current.to_string())
+            }
+            HistoryError::Busy => Self::new(
+                ErrorKind::NotReady,
+                "somebody else writes this execution again and again; try again",
+            ),
             HistoryError::Record(error) => Self::params(format!("`execution`: {error}")),
             HistoryError::TooLarge {
                 size_bytes,
@@ -227,6 +253,28 @@ impl From<HistoryError> for Error {
             HistoryError::Ending => Self::new(
                 ErrorKind::NotReady,
                 "the daemon is ending; connect to another one",
+            ),
+        }
+    }
+}
+
+impl From<UpdateError> for Error {
+    fn from(error: UpdateError) -> Self {
+        match error {
+            UpdateError::Finished { status } => Self::new(
+                ErrorKind::AlreadyFinished,
+                "the execution has ended; start another one, or save the record whole",
+            )
+            .with("status", status.as_str()),
+            UpdateError::NotAnAmount { member } => Self::params(format!(
+                "`add`: the record's `{member}` is nothing that can be added to; set it first"
+            )),
+            UpdateError::Inexact { member } => Self::params(format!(
+                "`add`: the sum of `{member}` is too large, or has too many digits, to be exact"
+            )),
+            UpdateError::NoSteps => Self::new(
+                ErrorKind::CorruptExecution,
+                "the record's `steps` is no array; save the record whole",
             ),
         }
     }
@@ -281,7 +329,10 @@ impl From<WriteError> for Error {
                 ErrorKind::CorruptExecution,
                 "the execution's path is not a regular file; remove what is there",
             ),
-            WriteError::Io { source, .. } => storage(&source, "writing the execution's file"),
+            // it may have been the last step that failed
+            WriteError::Io { source, .. } => {
+                storage(&source, "writing the execution's file").with("outcome", "unknown")
+            }
         }
     }
 }

@@ -20,6 +20,9 @@ pub const SUBSCRIPTION: u64 = 1;
 /// The run that failed.
 pub const FAILED_ID: &str = "exec-1760504566569-y49gl3ayg";
 
+/// The run that goes on.
+pub const RUNNING_ID: &str = "exec-1760511745310-p8c2xw6rt";
+
 /// The runs: project, id and text of the file.
 pub const RUNS: [(&str, &str, &str); 4] = [
     (
@@ -130,6 +133,73 @@ pub(super) fn new_summary() -> Value {
     })
 }
 
+/// A run that is being started.
+pub(super) const STARTED_ID: &str = "manual-7";
+
+pub(super) fn started_summary() -> Value {
+    let stored = "{\n  \"id\": \"manual-7\",\n  \"projectId\": \"docs\",\n  \
+        \"status\": \"running\",\n  \"startedAt\": \"2025-10-15T07:06:40.000Z\",\n  \
+        \"tokenUsage\": {\n    \"input\": 0,\n    \"output\": 0,\n    \"total\": 0\n  },\n  \
+        \"costUSD\": 0,\n  \"steps\": [],\n  \"retryCount\": 0,\n  \"name\": \"Index the manual\"\n}";
+    json!({
+        "id": STARTED_ID,
+        "projectId": "docs",
+        "status": "running",
+        "startedAt": "2025-10-15T07:06:40.000Z",
+        "tokenUsage": { "input": 0, "output": 0, "total": 0 },
+        "costUSD": 0,
+        "label": "Index the manual",
+        "updatedAt": "2025-10-15T07:06:40.001Z",
+        "sizeBytes": stored.len(),
+        "stepCount": 0,
+        "retryCount": 0,
+        "version": version(stored),
+        "staleAt": "2025-10-15T08:06:40.001Z"
+    })
+}
+
+pub(super) fn updated_summary() -> Value {
+    let mut lines: Vec<&str> = RUNS[2].2.trim_end().lines().collect();
+    let ended = [
+        ("  \"status\": \"running\",", "  \"status\": \"completed\","),
+        ("    \"input\": 1220,", "    \"input\": 1340,"),
+        ("    \"output\": 360,", "    \"output\": 440,"),
+        ("    \"total\": 1580", "    \"total\": 1780"),
+        ("  \"costUSD\": 0.0144,", "  \"costUSD\": 0.0165,"),
+        (
+            "      \"status\": \"running\",",
+            "      \"status\": \"completed\",",
+        ),
+        (
+            "  \"retryCount\": 1",
+            "  \"retryCount\": 1,\n  \"completedAt\": \
+            \"2025-10-15T07:02:55.310Z\",\n  \"duration\": 30000",
+        ),
+    ];
+    for line in &mut lines {
+        if let Some((_, after)) = ended.iter().find(|(before, _)| before == line) {
+            *line = after;
+        }
+    }
+    let stored = lines.join("\n");
+    json!({
+        "id": RUNNING_ID,
+        "projectId": "website",
+        "status": "completed",
+        "startedAt": "2025-10-15T07:02:25.310Z",
+        "completedAt": "2025-10-15T07:02:55.310Z",
+        "duration": 30000,
+        "tokenUsage": { "input": 1340, "output": 440, "total": 1780 },
+        "costUSD": 0.0165,
+        "label": "Translate the landing page into Portuguese",
+        "updatedAt": "2025-10-15T07:02:55.320Z",
+        "sizeBytes": stored.len(),
+        "stepCount": 1,
+        "retryCount": 1,
+        "version": version(&stored)
+    })
+}
+
 pub(super) fn stats() -> Value {
     json!({
         "totalExecutions": 3, "completed": 1, "failed": 1, "running": 1, "queued": 0, "paused": 0,
@@ -159,9 +229,9 @@ pub(super) fn initialized() -> Value {
         "capabilities": {
             "methods": ["initialize", "shutdown", "ping", "rpc.discover", "server/status",
                 "server/problems", "projects/list", "executions/list", "executions/get",
-                "executions/stats", "executions/save", "executions/delete",
-                "executions/deleteAll", "executions/subscribe", "executions/unsubscribe",
-                "executions/changes"],
+                "executions/stats", "executions/save", "executions/start",
+                "executions/update", "executions/delete", "executions/deleteAll",
+                "executions/subscribe", "executions/unsubscribe", "executions/changes"],
             "features": { "trash": false },
             "limits": {
                 "frameBytes": FRAME_LIMIT_BYTES, "answerBytes": FRAME_LIMIT_BYTES,

@@ -26,8 +26,22 @@ pub enum Effect {
     Read,
     /// Changes one run: keeps its order among the mutations of that run.
     ChangeRun,
+    /// Changes one run that is being recorded: keeps its order among the mutations of that run, but
+    /// waits with other updates of it for one write. Its handler queues it when first polled.
+    UpdateRun,
     /// Changes many: waits for all earlier mutations, and later ones wait for it.
     ChangeMany,
+}
+
+impl Effect {
+    /// Whether it changes files.
+    #[must_use]
+    pub fn is_change(self) -> bool {
+        match self {
+            Self::None | Self::Read => false,
+            Self::ChangeRun | Self::UpdateRun | Self::ChangeMany => true,
+        }
+    }
 }
 
 /// A request and its answer; run as a test against the sample projects.
@@ -155,6 +169,8 @@ fn each_method(each: &mut impl Each) {
     each.method::<executions::get::Get>();
     each.method::<executions::stats::Stats>();
     each.method::<executions::save::Save>();
+    each.method::<executions::start::Start>();
+    each.method::<executions::update::Update>();
     each.method::<executions::delete::Delete>();
     each.method::<executions::delete_all::DeleteAll>();
     each.method::<executions::subscribe::Subscribe>();

@@ -1,6 +1,7 @@
 //! What can go wrong with a run, for the one place that turns it into protocol errors.
 
-use crate::model::RunKey;
+use crate::model::update::UpdateError;
+use crate::model::{RunKey, Version};
 use crate::store::{ReadError, RewriteError, WriteError};
 
 /// Why something could not be done.
@@ -26,6 +27,21 @@ pub enum HistoryError {
         /// What it may have.
         limit_bytes: u64,
     },
+    /// The update cannot be applied to what is stored.
+    #[error(transparent)]
+    Update(#[from] UpdateError),
+    /// There is such a run; with its version, if it can be read.
+    #[error("there is such an execution")]
+    Exists(Option<Version>),
+    /// The run is not what was expected.
+    #[error("the execution is another version")]
+    Version {
+        /// What it is.
+        current: Version,
+    },
+    /// Somebody else writes the run again and again.
+    #[error("somebody else writes this execution again and again")]
+    Busy,
     /// The first index is still being built.
     #[error("the index of this project is still being built")]
     NotReady,

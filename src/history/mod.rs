@@ -12,6 +12,7 @@ mod costs;
 mod error;
 mod locks;
 mod look;
+mod recording;
 mod snapshot;
 mod start;
 
@@ -33,14 +34,15 @@ pub use start::{Indexing, Progress};
 
 use crate::index::{
     Change, Clock, Cursor, Filter, From, Index, Instance, Liveness, Page, PageAt, Problem,
-    ProblemKind, ProjectInfo, Report, Seen, Totals,
+    ProblemKind, ProjectInfo, Report, Totals,
 };
-use crate::model::{Millis, ProjectId, RunKey, Summary, SummaryRef, Version, extract};
+use crate::model::{Millis, ProjectId, RunKey, Summary, SummaryRef, Version};
 pub use crate::store::Record;
-use crate::store::{Cache, Expect, ReadError, Store, rewrite};
+use crate::store::{Cache, Expect, Store, rewrite};
 use crate::watch::{Dirty, Health, Hint, Mark, NotifyWatcher, Reason, Unwatched, Watcher};
 use costs::Costs;
 use locks::PathLocks;
+use recording::Recording;
 use snapshot::Snapshots;
 use start::First;
 
@@ -122,6 +124,14 @@ pub struct Saved {
     pub clock: Clock,
 }
 
+/// That no object in `json` has two members of one name, of which Node could keep only one.
+///
+/// # Errors
+/// [`rewrite::RewriteError`].
+pub fn check_names(json: &str) -> Result<(), rewrite::RewriteError> {
+    rewrite::pretty(json).map(drop)
+}
+
 /// The history of one root.
 pub struct History {
     store: Store,
@@ -129,6 +139,7 @@ pub struct History {
     /// The latest tick, for those who tell changes.
     ticks: watch::Sender<u64>,
     locks: PathLocks,
+    recording: Recording,
     dirty: Mutex<Dirty>,
     /// Somebody marked something, or it is time to end.
     marked: Condvar,
@@ -171,6 +182,7 @@ impl History {
             index: RwLock::new(Index::new(Instance::random(), liveness)),
             ticks: watch::Sender::new(0),
             locks: PathLocks::default(),
+            recording: Recording::default(),
             dirty: Mutex::new(Dirty::default()),
             marked: Condvar::new(),
             looked: watch::Sender::new(0),
@@ -414,34 +426,11 @@ impl History {
             // the last step may have failed after the record was there
             self.mark(Mark::Run(key.clone()), Instant::now());
         })?;
-        let facts =
-            extract::extract(&text[..], key).map_err(|error| ReadError::of_extract(key, error))?;
-        drop(text);
-        let seen = Seen {
-            stamp: saved.stamp,
-            version: saved.version,
-            facts,
-            racy: true,
-        };
-        let kinds = look::kinds_of(&seen.facts);
-        let (summary, clock) = {
-            let mut index = self.index.write();
-            index.note_problems_of(key, &kinds, Moment::now().millis());
-            index.apply(vec![Report::Seen(key.clone(), Box::new(seen))]);
-            (index.summary_of(key), index.clock())
-        };
-        self.tell(clock.tick);
-        // whoever wrote between our rename and now is found by this
-        self.mark_quietly(Mark::Run(key.clone()), Instant::now() + RACY_FOR);
+        let entered = self.enter(key, &text, saved);
         drop(guard);
+        drop(text);
         self.look_if_new(&key.project);
-        let summary = summary.ok_or_else(|| HistoryError::NotFound(key.clone()))?;
-        Ok(Saved {
-            summary,
-            created: saved.created,
-            version: saved.version,
-            clock,
-        })
+        entered
     }
 
     /// Deletes one run's file; whether there was one. Blocks.

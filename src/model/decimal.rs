@@ -97,6 +97,87 @@ pub fn scaled(spelling: &str, scale: u32) -> Option<i64> {
     (walk.offset() == spelling.len() as u64).then(|| fold.scaled(scale))?
 }
 
+/// How many places after the point an exact number has at most.
+const EXACT_PLACES_MAX: i64 = 30;
+
+/// A number that is exactly what its spelling says: at most 38 digits, 30 of them after the point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Exact {
+    /// In units of 10^-scale.
+    units: i128,
+    scale: u32,
+}
+
+impl Exact {
+    /// The number spelt `spelling`; `None` if that is not a JSON number, or longer.
+    #[must_use]
+    pub fn parse(spelling: &str) -> Option<Self> {
+        let mut fold = Fold::default();
+        let mut walk = Walk::new(Slice::new(spelling), 0);
+        walk.number(&mut fold).ok()?;
+        if walk.offset() != spelling.len() as u64 || fold.sticky {
+            return None;
+        }
+        if fold.mantissa == 0 {
+            return Some(Self::default());
+        }
+        let exponent = if fold.exponent_negative {
+            -fold.exponent
+        } else {
+            fold.exponent
+        };
+        let (mut mantissa, mut shift) = (fold.mantissa, fold.shift.saturating_add(exponent));
+        while shift < 0 && mantissa % 10 == 0 {
+            mantissa /= 10;
+            shift += 1;
+        }
+        if shift < -EXACT_PLACES_MAX {
+            return None;
+        }
+        if shift > 0 {
+            mantissa = mantissa.checked_mul(10u128.checked_pow(u32::try_from(shift).ok()?)?)?;
+        }
+        let units = i128::try_from(mantissa).ok()?;
+        Some(Self {
+            units: if fold.negative { -units } else { units },
+            scale: u32::try_from(-shift.min(0)).ok()?,
+        })
+    }
+
+    /// The sum; `None` if it is longer.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Option<Self> {
+        let scale = self.scale.max(other.scale);
+        let at = |number: Self| {
+            let factor = 10i128.checked_pow(scale - number.scale)?;
+            number.units.checked_mul(factor)
+        };
+        Some(Self {
+            units: at(self)?.checked_add(at(other)?)?,
+            scale,
+        })
+    }
+
+    /// Whether it is below zero.
+    #[must_use]
+    pub fn is_negative(self) -> bool {
+        self.units < 0
+    }
+
+    /// Whether nothing stands after its point.
+    #[must_use]
+    pub fn is_whole(self) -> bool {
+        self.scale == 0
+    }
+}
+
+impl std::fmt::Display for Exact {
+    /// The shortest decimal.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(Spelling::of(self.units, self.scale).as_str())
+    }
+}
+
 /// As many bytes as the longest spelling has: 39 digits of an `i128`, a sign and a point, or a
 /// zero, a point and as many places.
 const SPELLING_MAX: usize = 48;
@@ -224,7 +305,51 @@ mod tests {
         assert_eq!(scaled(&long("1"), 9), Some(1));
     }
 
+    #[test]
+    fn exact_numbers_are_exact_or_none() {
+        for (spelling, expected) in [
+            ("0", Some("0")),
+            ("-0.0", Some("0")),
+            ("1.50e3", Some("1500")),
+            ("1e-30", Some("0.000000000000000000000000000001")),
+            ("1e-31", None),
+            ("0.30000000000000004", Some("0.30000000000000004")),
+            (
+                "12345678901234567890123456789012345678",
+                Some("12345678901234567890123456789012345678"),
+            ),
+            ("123456789012345678901234567890123456789", None),
+            ("1e37", Some("10000000000000000000000000000000000000")),
+            ("1e400", None),
+            ("1e-999999999999999999999", None),
+            ("\"1\"", None),
+            ("1 ", None),
+        ] {
+            let exact = Exact::parse(spelling).map(|exact| exact.to_string());
+            assert_eq!(exact.as_deref(), expected, "{spelling}");
+        }
+        assert!(Exact::parse("-0.1").unwrap().is_negative());
+        assert!(!Exact::parse("1.5").unwrap().is_whole());
+        assert!(Exact::parse("1.50e1").unwrap().is_whole());
+        let most = Exact::parse("99999999999999999999999999999999999999").unwrap();
+        assert_eq!(most.plus(most).and_then(|sum| sum.plus(most)), None);
+    }
+
     proptest! {
+        #[test]
+        fn exact_sums_are_those_of_integers(
+            numbers in proptest::collection::vec((-1_000_000_000i64..1_000_000_000, 0u32..9), 0..20)
+        ) {
+            let mut sum = Exact::default();
+            let mut units = 0i128;
+            for (number, places) in numbers {
+                let spelling = format!("{number}e-{places}");
+                sum = sum.plus(Exact::parse(&spelling).unwrap()).unwrap();
+                units += i128::from(number) * 10i128.pow(9 - places);
+            }
+            prop_assert_eq!(sum.to_string(), Spelling::of(units, 9).as_str());
+        }
+
         /// Against long division on the digits themselves.
         #[test]
         fn equals_rounding_by_hand(

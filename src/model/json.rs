@@ -788,6 +788,11 @@ pub fn members(object: &str) -> impl Iterator<Item = (Cow<'_, str>, &str)> {
     parts(object, Kind::Object).map(|(name, value)| (decode_string(name), value))
 }
 
+/// The same with names as they are spelt, quotes included.
+pub fn spelt_members(object: &str) -> impl Iterator<Item = (&str, &str)> {
+    parts(object, Kind::Object)
+}
+
 /// The elements of an array as they are spelt. Ends early where the text is not an array after
 /// all.
 pub fn elements(array: &str) -> impl Iterator<Item = &str> {

@@ -11,6 +11,7 @@ mod stamp;
 mod status;
 mod summary;
 mod time;
+pub mod update;
 mod window;
 mod wire;
 

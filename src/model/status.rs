@@ -65,6 +65,12 @@ impl Status {
     pub fn is_live(&self) -> bool {
         matches!(self, Status::Queued | Status::Running)
     }
+
+    /// Whether nothing more is to come.
+    #[must_use]
+    pub fn is_terminal(&self) -> bool {
+        matches!(self, Status::Completed | Status::Failed | Status::Cancelled)
+    }
 }
 
 impl fmt::Display for Status {

@@ -3,7 +3,9 @@
 //! An answer is the client's own spelling of the id around the result as the handler wrote it;
 //! neither is parsed again. Batches gather theirs and are sent when the last is there.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -18,11 +20,11 @@ use tracing::Instrument;
 
 use super::dispatch::{self, Feed, Service};
 use super::envelope::Message;
-use super::order::Turn;
+use super::order::{Target, Turn};
 use super::outbox::Outbox;
-use crate::api::executions::{delete, get, save, subscribe};
+use crate::api::executions::{delete, get, save, start, subscribe, update};
 use crate::api::params::{WORK_DONE_TOKEN, member};
-use crate::api::table::{AnswerSlot, Effect, Entry, Method};
+use crate::api::table::{AnswerSlot, Entry, Method};
 use crate::api::{Context, Error, ErrorKind, FRAME_LIMIT_BYTES};
 use crate::history::{Indexing, Progress};
 use crate::model::json as walk;
@@ -68,13 +70,16 @@ pub(super) struct Done {
     pub(super) unsubscribed: Option<u64>,
 }
 
-/// The run that a request changes, for keeping such requests in order.
-pub(super) fn target(method: &str, params: Option<&str>) -> Option<crate::model::RunKey> {
-    match method {
+/// What a request changes, for keeping such requests in order.
+pub(super) fn target(method: &str, params: Option<&str>) -> Target {
+    let run = match method {
         save::Save::NAME => save::target(params),
-        delete::Delete::NAME => delete::target(params),
+        start::Start::NAME if !start::names_run(params) => return Target::New,
+        start::Start::NAME => save::target(params),
+        update::Update::NAME | delete::Delete::NAME => delete::target(params),
         _ => None,
-    }
+    };
+    run.map_or(Target::Unknown, Target::Run)
 }
 
 /// Ids are the same if they mean the same, however they are spelt.
@@ -208,16 +213,21 @@ async fn perform(
     cancel: &CancellationToken,
 ) -> (Result<Bytes, Error>, Option<u64>) {
     let work = async {
-        let changes = matches!(entry.effect, Effect::ChangeRun | Effect::ChangeMany);
-        let held = tokio::select! {
+        let mut held = tokio::select! {
             biased;
             () = cancel.cancelled() => return (Err(cancelled()), None),
             held = turn.come() => held,
         };
         let call = call(number, entry, text, service);
-        let outcome = if changes {
+        let outcome = if entry.effect.is_change() {
             // from here on it happens, whoever still wants to know
-            call.await
+            tokio::pin!(call);
+            let first = poll_fn(|context| Poll::Ready(call.as_mut().poll(context))).await;
+            held.begun();
+            match first {
+                Poll::Ready(outcome) => outcome,
+                Poll::Pending => call.await,
+            }
         } else {
             tokio::select! {
                 biased;

@@ -16,6 +16,7 @@ mod own;
 mod read;
 pub mod rewrite;
 mod stamp;
+mod touch;
 mod walk;
 mod write;
 

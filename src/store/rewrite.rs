@@ -27,6 +27,18 @@ pub enum RewriteError {
 /// # Errors
 /// [`RewriteError`]; the text is at most scanned once.
 pub fn pretty(record: &str) -> Result<Vec<u8>, RewriteError> {
+    rewritten(record, true)
+}
+
+/// The same of a record that is stored already and may hold a name twice; it keeps both.
+///
+/// # Errors
+/// [`RewriteError::Json`].
+pub fn pretty_stored(record: &str) -> Result<Vec<u8>, RewriteError> {
+    rewritten(record, false)
+}
+
+fn rewritten(record: &str, names_once: bool) -> Result<Vec<u8>, RewriteError> {
     let mut out = Out(Vec::with_capacity(record.len() + record.len() / 8));
     let mut walk = Walk::new(Slice::new(record), usize::MAX);
     // the objects and arrays that are open
@@ -76,7 +88,7 @@ pub fn pretty(record: &str) -> Result<Vec<u8>, RewriteError> {
             if walk.more(&mut level.first, &mut out)? {
                 if level.object {
                     out.0.push(b'"');
-                    if !level.names.insert(&out.0, name_from) {
+                    if names_once && !level.names.insert(&out.0, name_from) {
                         return Err(RewriteError::RepeatedKey {
                             offset: walk.offset(),
                         });
@@ -223,6 +235,12 @@ mod tests {
         let many: Vec<String> = (0..100).map(|n| format!("\"{n}\":{n}")).collect();
         assert!(pretty(&format!("{{{}}}", many.join(","))).is_ok());
         assert!(pretty(&format!("{{{},\"7\":0}}", many.join(","))).is_err());
+    }
+
+    #[test]
+    fn what_is_stored_with_a_name_twice_keeps_both() {
+        let text = pretty_stored(r#"{"a":1,"a":[]}"#).unwrap();
+        assert_eq!(text, b"{\n  \"a\": 1,\n  \"a\": []\n}");
     }
 
     #[test]

@@ -6,8 +6,10 @@ pub mod delete_all;
 pub mod get;
 pub mod list;
 pub mod save;
+pub mod start;
 pub mod stats;
 pub mod subscribe;
+pub mod update;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

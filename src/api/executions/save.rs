@@ -95,14 +95,7 @@ impl Method for Save {
     async fn call(context: Arc<Context>, params: Params) -> Result<Stored, Error> {
         let execution = params.execution.0;
         let id = id_of(execution.get())?;
-        if let Some(inside) = member(Some(execution.get()), "projectId")
-            && (!inside.starts_with('"')
-                || walk::decode_string(inside) != params.project_id.as_str())
-        {
-            return Err(Error::params(
-                "`execution.projectId` must be the same as `projectId`, or absent",
-            ));
-        }
+        same_project(execution.get(), &params.project_id)?;
         let key = RunKey {
             project: params.project_id,
             execution: id,
@@ -136,14 +129,37 @@ impl Method for Save {
 
 /// The id that a record to be saved has.
 fn id_of(execution: &str) -> Result<ExecutionId, Error> {
+    given_id(execution)?.ok_or_else(|| Error::params("`execution.id`: expected a string"))
+}
+
+/// The id that a record has, if it has one.
+pub(super) fn given_id(execution: &str) -> Result<Option<ExecutionId>, Error> {
     if !execution.trim_start().starts_with('{') {
         return Err(Error::params("`execution`: expected an object"));
     }
-    let id = member(Some(execution), "id")
-        .filter(|id| id.starts_with('"'))
-        .ok_or_else(|| Error::params("`execution.id`: expected a string"))?;
+    let Some(id) = member(Some(execution), "id") else {
+        return Ok(None);
+    };
+    if !id.starts_with('"') {
+        return Err(Error::params("`execution.id`: expected a string"));
+    }
     ExecutionId::parse(&walk::decode_string(id))
+        .map(Some)
         .map_err(|error| Error::params(format!("`execution.id`: {error}")))
+}
+
+/// That a record says nothing else of its project.
+pub(super) fn same_project(execution: &str, project: &ProjectId) -> Result<(), Error> {
+    match member(Some(execution), "projectId") {
+        Some(inside)
+            if !inside.starts_with('"') || walk::decode_string(inside) != project.as_str() =>
+        {
+            Err(Error::params(
+                "`execution.projectId` must be the same as `projectId`, or absent",
+            ))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The run that a save is about, as far as its params tell; for keeping saves in order.

@@ -1,0 +1,397 @@
+//! Recording live runs: many updates, few writes.
+//!
+//! Section 4 of the protocol (`executions/start`, `executions/update`). Every write starts from
+//! the file as it then is, and replaces only that: an engine's or a person's save that came
+//! between is read and updated in its turn. Updates of a run that arrive while it is being written
+//! share the next write, applied one after the other in the order they came; each is answered
+//! when it is durable.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use super::{History, HistoryError, Moment, RACY_FOR, RECORD_LIMIT_BYTES, Saved, look};
+use crate::index::{Report, Seen};
+use crate::model::update::{Draft, Update, UpdateError, begun};
+use crate::model::{ExecutionId, ProjectId, RunKey, Version};
+use crate::store::{Expect, Record, Scanned, WriteError, rewrite, version_of};
+use crate::watch::Mark;
+
+/// Above this a record is not written as often as somebody likes.
+const LARGE_BYTES: usize = 1_000_000;
+/// How often a large record is written at most.
+const LARGE_EVERY: Duration = Duration::from_secs(1);
+/// How often a write is begun again because somebody else wrote meanwhile.
+const ATTEMPTS_MAX: u32 = 16;
+/// How many ids are tried before the clock is to blame.
+const IDS_MAX: u32 = 8;
+
+/// The updates that wait, by run. A run is in it while somebody writes it.
+#[derive(Debug, Default)]
+pub(super) struct Recording {
+    waiting: Mutex<HashMap<RunKey, Vec<Waiting>>>,
+}
+
+/// An update, and whom to tell.
+#[derive(Debug)]
+struct Waiting {
+    update: Update,
+    reply: oneshot::Sender<Result<Saved, HistoryError>>,
+}
+
+/// What a shared write came to.
+enum Shared {
+    /// Those that are part of it are answered; so large it was.
+    Done(usize),
+    /// It did not succeed, and those that were to be part of it are not answered.
+    Failed(Vec<Waiting>, HistoryError),
+}
+
+impl History {
+    /// Stores a new run, durably: what the engine would write at its start, overlaid with
+    /// `execution`, the JSON text of an object. Without `id` it gets one as the engine makes them.
+    /// Blocks.
+    ///
+    /// # Errors
+    /// [`HistoryError::Exists`], and those of [`History::save`].
+    pub fn start_run(
+        &self,
+        project: ProjectId,
+        id: Option<ExecutionId>,
+        execution: Option<&str>,
+    ) -> Result<(RunKey, Saved), HistoryError> {
+        if let Some(execution) = execution {
+            // what it says twice would otherwise be said once, unseen
+            rewrite::pretty(execution)?;
+        }
+        let now = Moment::now();
+        let made = id.is_none();
+        let mut key = RunKey {
+            project,
+            execution: match id {
+                Some(id) => id,
+                None => self.new_id(now)?,
+            },
+        };
+        for _ in 0..IDS_MAX {
+            let text = begun(
+                key.project.as_str(),
+                key.execution.as_str(),
+                execution,
+                now.millis(),
+            );
+            match self.save(&key, &text, &Expect::Absent) {
+                Err(HistoryError::Write(WriteError::Conflict { .. })) if made => {
+                    key.execution = self.new_id(now)?;
+                }
+                Err(HistoryError::Write(WriteError::Conflict { current, .. })) => {
+                    return Err(HistoryError::Exists(current));
+                }
+                saved => return saved.map(|saved| (key, saved)),
+            }
+        }
+        Err(HistoryError::Busy)
+    }
+
+    /// An id as the engine makes them: `exec-`, milliseconds, and nine digits of base 36.
+    fn new_id(&self, now: Moment) -> Result<ExecutionId, HistoryError> {
+        const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+        let mut random = crate::index::Instance::random().0;
+        let digits = std::iter::repeat_with(|| {
+            let digit = random % 36;
+            random /= 36;
+            char::from(DIGITS.get(digit as usize).copied().unwrap_or(b'0'))
+        });
+        let id = format!(
+            "exec-{}-{}",
+            now.millis().0,
+            digits.take(9).collect::<String>()
+        );
+        ExecutionId::parse(&id).map_err(|_| HistoryError::Busy)
+    }
+
+    /// Changes a run that has not ended; durable when it returns, unless it is a heartbeat. It is
+    /// in its place among the updates of the run when this is first polled.
+    ///
+    /// # Errors
+    /// [`HistoryError::NotFound`], [`HistoryError::Version`], [`HistoryError::Update`], and those
+    /// of [`History::get`] and [`History::save`]; the record is as it was then.
+    pub async fn update(
+        self: &Arc<Self>,
+        key: RunKey,
+        update: Update,
+    ) -> Result<Saved, HistoryError> {
+        let (reply, answer) = oneshot::channel();
+        let waiting = Waiting { update, reply };
+        let first = match self.recording.waiting.lock().entry(key.clone()) {
+            Entry::Vacant(free) => {
+                free.insert(vec![waiting]);
+                true
+            }
+            Entry::Occupied(mut held) => {
+                held.get_mut().push(waiting);
+                false
+            }
+        };
+        if first {
+            tokio::spawn(Arc::clone(self).write_updates(key));
+        }
+        answer.await.unwrap_or(Err(HistoryError::Ending))
+    }
+
+    /// Writes what waits for `key` until nothing does.
+    async fn write_updates(self: Arc<Self>, key: RunKey) {
+        loop {
+            let batch = match self.recording.waiting.lock().entry(key.clone()) {
+                Entry::Vacant(_) => return,
+                Entry::Occupied(held) if held.get().is_empty() => {
+                    held.remove();
+                    return;
+                }
+                Entry::Occupied(mut held) => std::mem::take(held.get_mut()),
+            };
+            let began = tokio::time::Instant::now();
+            let (history, run) = (Arc::clone(&self), key.clone());
+            let written =
+                tokio::task::spawn_blocking(move || history.write_together(&run, batch)).await;
+            match written {
+                Ok(size) if size > LARGE_BYTES => {
+                    tokio::time::sleep_until(began + LARGE_EVERY).await;
+                }
+                Ok(_) => {}
+                Err(error) => tracing::error!(%error, "a write ended early"),
+            }
+        }
+    }
+
+    /// Applies `batch` in turn, in one write if that succeeds, else each by itself, and answers
+    /// them. Returns how many bytes the largest record written has.
+    fn write_together(&self, key: &RunKey, batch: Vec<Waiting>) -> usize {
+        let alone = batch.len() == 1;
+        match self.write_shared(key, batch) {
+            Shared::Done(size) => size,
+            Shared::Failed(mut batch, error) if alone => {
+                if let Some(waiting) = batch.pop() {
+                    let _ = waiting.reply.send(Err(error));
+                }
+                0
+            }
+            // which of them is to blame shows when they are alone
+            Shared::Failed(batch, _) => batch
+                .into_iter()
+                .map(|waiting| self.write_together(key, vec![waiting]))
+                .max()
+                .unwrap_or(0),
+        }
+    }
+
+    fn write_shared(&self, key: &RunKey, mut batch: Vec<Waiting>) -> Shared {
+        let guard = self.locks.lock(key);
+        if batch.iter().all(|waiting| waiting.update.is_heartbeat()) {
+            let beaten = self.beat(key, &mut batch);
+            drop(guard);
+            return match beaten {
+                Ok(()) => Shared::Done(0),
+                Err(error) => Shared::Failed(batch, error),
+            };
+        }
+        for _ in 0..ATTEMPTS_MAX {
+            let record = match self.get(key) {
+                Ok(record) => record,
+                Err(error) => return Shared::Failed(batch, error),
+            };
+            let (text, refused) = match applied(&record, &batch) {
+                Ok(applied) => applied,
+                Err(error) => return Shared::Failed(batch, error),
+            };
+            let Some(text) = text else {
+                answer(batch, refused, record.version, || Err(HistoryError::Ending));
+                return Shared::Done(0);
+            };
+            let expect = Expect::Version(record.version);
+            let outcome = match self.store.save(key, &text, &expect) {
+                Ok(saved) => self.enter(key, &text, saved),
+                // somebody saved or deleted it since it was read
+                Err(WriteError::Conflict { .. }) => continue,
+                Err(WriteError::Io { path, source }) => Err(WriteError::Io { path, source }.into()),
+                // nothing was written, so that each may be tried by itself
+                Err(error) => return Shared::Failed(batch, error.into()),
+            };
+            if outcome.is_err() {
+                // the last step may have failed after the record was there
+                self.mark(Mark::Run(key.clone()), Instant::now());
+            }
+            drop(guard);
+            let current = outcome
+                .as_ref()
+                .map_or(record.version, |saved| saved.version);
+            answer(batch, refused, current, || match &outcome {
+                Ok(saved) => Ok(saved.clone()),
+                Err(error) => Err(again(error)),
+            });
+            return Shared::Done(text.len());
+        }
+        Shared::Failed(batch, HistoryError::Busy)
+    }
+
+    /// Answers heartbeats, all with one touch of the file; leaves them unanswered on errors.
+    fn beat(&self, key: &RunKey, batch: &mut Vec<Waiting>) -> Result<(), HistoryError> {
+        for _ in 0..ATTEMPTS_MAX {
+            let Some(scanned) = self.store.scan(key)? else {
+                return Err(HistoryError::NotFound(key.clone()));
+            };
+            if let Some(status) = scanned.facts.status.clone().filter(|s| s.is_terminal()) {
+                return Err(UpdateError::Finished { status }.into());
+            }
+            let current = scanned.version;
+            let expected = |waiting: &Waiting| {
+                let wanted = waiting.update.if_version;
+                wanted.is_none_or(|wanted| wanted == current)
+            };
+            if !batch.iter().any(expected) {
+                return Err(HistoryError::Version { current });
+            }
+            let Some(stamp) = self.store.touch(key, &scanned.stamp)? else {
+                continue;
+            };
+            let Scanned { version, facts, .. } = scanned;
+            let saved = self.note(
+                key,
+                Seen {
+                    stamp,
+                    version,
+                    facts,
+                    racy: true,
+                },
+                false,
+            )?;
+            for waiting in std::mem::take(batch) {
+                let answer = if expected(&waiting) {
+                    Ok(saved.clone())
+                } else {
+                    Err(HistoryError::Version { current })
+                };
+                let _ = waiting.reply.send(answer);
+            }
+            return Ok(());
+        }
+        Err(HistoryError::Busy)
+    }
+
+    /// Enters into the index what a save of ours stored. The caller holds the run's lock.
+    pub(super) fn enter(
+        &self,
+        key: &RunKey,
+        text: &[u8],
+        saved: crate::store::Saved,
+    ) -> Result<Saved, HistoryError> {
+        let facts = crate::model::extract::extract(text, key)
+            .map_err(|error| crate::store::ReadError::of_extract(key, error))?;
+        let seen = Seen {
+            stamp: saved.stamp,
+            version: saved.version,
+            facts,
+            racy: true,
+        };
+        self.note(key, seen, saved.created)
+    }
+
+    fn note(&self, key: &RunKey, seen: Seen, created: bool) -> Result<Saved, HistoryError> {
+        let kinds = look::kinds_of(&seen.facts);
+        let version = seen.version;
+        let (summary, clock) = {
+            let mut index = self.index.write();
+            index.note_problems_of(key, &kinds, Moment::now().millis());
+            index.apply(vec![Report::Seen(key.clone(), Box::new(seen))]);
+            (index.summary_of(key), index.clock())
+        };
+        self.tell(clock.tick);
+        // whoever wrote between our rename and now is found by this
+        self.mark_quietly(Mark::Run(key.clone()), Instant::now() + RACY_FOR);
+        let summary = summary.ok_or_else(|| HistoryError::NotFound(key.clone()))?;
+        Ok(Saved {
+            summary,
+            created,
+            version,
+            clock,
+        })
+    }
+}
+
+/// Why an update has no part in a write.
+enum Refusal {
+    Update(UpdateError),
+    /// It was to come on top of another version.
+    Version,
+}
+
+/// The text to be stored, if any update went through, and what is to be told to the others.
+type Applied = (Option<Vec<u8>>, Vec<Option<Refusal>>);
+
+/// Applies the updates to `record` in turn.
+fn applied(record: &Record, batch: &[Waiting]) -> Result<Applied, HistoryError> {
+    let now = Moment::now().millis();
+    let mut draft = Draft::of(record.text());
+    let mut changed = false;
+    let mut refused = Vec::with_capacity(batch.len());
+    for Waiting { update, .. } in batch {
+        let as_expected = match update.if_version {
+            None => true,
+            Some(expected) if !changed => expected == record.version,
+            // rare: two that expect something met in one write
+            Some(expected) => expected == version_of(&rewrite::pretty_stored(&draft.text())?),
+        };
+        let refusal = match draft.ended() {
+            // told before a version: nothing more can be done about it
+            Some(status) => Some(Refusal::Update(UpdateError::Finished { status })),
+            None if !as_expected => Some(Refusal::Version),
+            None => draft.apply(update, now).err().map(Refusal::Update),
+        };
+        changed |= refusal.is_none();
+        refused.push(refusal);
+    }
+    if !changed {
+        return Ok((None, refused));
+    }
+    let text = rewrite::pretty_stored(&draft.text())?;
+    let size_bytes = text.len() as u64;
+    if size_bytes > RECORD_LIMIT_BYTES {
+        return Err(HistoryError::TooLarge {
+            size_bytes,
+            limit_bytes: RECORD_LIMIT_BYTES,
+        });
+    }
+    Ok((Some(text), refused))
+}
+
+fn answer(
+    batch: Vec<Waiting>,
+    refused: Vec<Option<Refusal>>,
+    current: Version,
+    saved: impl Fn() -> Result<Saved, HistoryError>,
+) {
+    for (waiting, refusal) in batch.into_iter().zip(refused) {
+        let answer = match refusal {
+            None => saved(),
+            Some(Refusal::Update(error)) => Err(error.into()),
+            Some(Refusal::Version) => Err(HistoryError::Version { current }),
+        };
+        let _ = waiting.reply.send(answer);
+    }
+}
+
+/// An error of a write that several share, for one of them.
+fn again(error: &HistoryError) -> HistoryError {
+    match error {
+        HistoryError::Write(WriteError::Io { path, source }) => WriteError::Io {
+            path: path.clone(),
+            source: std::io::Error::new(source.kind(), source.to_string()),
+        }
+        .into(),
+        _ => HistoryError::Ending,
+    }
+}
