@@ -7,6 +7,7 @@ mod demo;
 mod log;
 mod progress;
 mod root;
+mod run;
 mod serve;
 
 use std::path::PathBuf;
@@ -54,6 +55,8 @@ struct RootArgs {
 enum Command {
     /// Serve run history on stdio, or on a Unix socket
     Serve(serve::ServeArgs),
+    /// Run a command and record it as a run
+    Run(run::RunArgs),
     /// Show the main job on sample projects, or on your own with --projects
     Demo(RootArgs),
     /// Print which folder would be served, and why
@@ -80,6 +83,7 @@ pub fn main() -> ExitCode {
     log::start(cli.log_format, &screen);
     let done = match cli.command {
         Command::Serve(args) => return serve::run(&args, &screen),
+        Command::Run(args) => return run::run(&args),
         Command::Demo(args) => demo::run(args.projects.as_deref(), &screen),
         Command::Root { root, json } => return root::print(root.projects.as_deref(), json),
         Command::Socket(args) => return serve::print_socket(args.projects.as_deref()),

@@ -115,7 +115,7 @@ fn failed(error: &dyn std::fmt::Display) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn find(given: Option<&Path>) -> Result<Found, ExitCode> {
+pub(super) fn find(given: Option<&Path>) -> Result<Found, ExitCode> {
     let place = Place::of_process(given).map_err(|error| failed(&error))?;
     root::find(&place).map_err(|error| {
         eprintln!("runlog: {error}");

@@ -347,7 +347,8 @@ mod tests {
                 sum = sum.plus(Exact::parse(&spelling).unwrap()).unwrap();
                 units += i128::from(number) * 10i128.pow(9 - places);
             }
-            prop_assert_eq!(sum.to_string(), Spelling::of(units, 9).as_str());
+            let expected = Spelling::of(units, 9);
+            prop_assert_eq!(sum.to_string(), expected.as_str());
         }
 
         /// Against long division on the digits themselves.

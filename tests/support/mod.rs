@@ -37,6 +37,12 @@ pub fn cache() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache")
 }
 
+/// Milliseconds since 1970.
+pub fn now_millis() -> i64 {
+    let since = std::time::UNIX_EPOCH.elapsed().unwrap();
+    i64::try_from(since.as_millis()).unwrap()
+}
+
 /// A root in a folder of its own, removed in the end.
 pub struct Root {
     folder: tempfile::TempDir,

@@ -1,0 +1,412 @@
+//! `runlog run`: any command, recorded as a run.
+//!
+//! The run is written by the same code as a daemon's, straight to the files, so that no daemon
+//! needs to be there, and one that is sees it like any other. What the command prints goes on to
+//! where it would have gone, and into the record, which keeps the beginning and the end of it.
+
+use std::collections::VecDeque;
+use std::io::{IsTerminal, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{ExitCode, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::process::{Child, Command};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::serve::find;
+use super::{RootArgs, USAGE, root};
+use crate::history::{History, HistoryError, Options};
+use crate::model::update::Update;
+use crate::model::{Millis, ProjectId, RunKey};
+
+/// How many bytes of the output's beginning are kept, whatever follows.
+const HEAD_BYTES: usize = 64 * 1024;
+/// How many bytes of its end.
+const TAIL_BYTES: usize = 192 * 1024;
+/// How often new output comes into the record while the command goes on.
+const SHOW_EVERY: Duration = Duration::from_secs(2);
+/// How often a silent command is told to be alive.
+const BEAT_EVERY: Duration = Duration::from_secs(60);
+/// How long what the command left behind may hold its output open.
+const DRAIN_WITHIN: Duration = Duration::from_secs(1);
+/// As shells do where a command cannot be run.
+const CANNOT_RUN: u8 = 126;
+/// As shells do where a command is not there.
+const NOT_FOUND: u8 = 127;
+
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    #[command(flatten)]
+    root: RootArgs,
+    /// The project to record it in
+    #[arg(long, value_name = "PROJECT", value_parser = project)]
+    project: ProjectId,
+    /// What to call the run; otherwise the command's name
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// The command and its arguments
+    #[arg(required = true, trailing_var_arg = true, value_name = "CMD")]
+    command: Vec<std::ffi::OsString>,
+}
+
+fn project(text: &str) -> Result<ProjectId, String> {
+    ProjectId::parse(text).map_err(|error| error.to_string())
+}
+
+/// Runs the command; its exit status is ours.
+pub(super) fn run(args: &RunArgs) -> ExitCode {
+    let found = match find(args.root.projects.as_deref()) {
+        Ok(found) => found,
+        Err(status) => return status,
+    };
+    let Some(folder) = found.root else {
+        eprintln!("runlog: {}", root::ambiguous(&found.candidates));
+        return USAGE.into();
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("runlog: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let history = Arc::new(History::new(folder, Options::default()));
+    let status = runtime.block_on(recorded(history, args));
+    // something that the command left behind may still hold a pipe that is being read
+    runtime.shutdown_background();
+    ExitCode::from(status)
+}
+
+async fn recorded(history: Arc<History>, args: &RunArgs) -> u8 {
+    let line: Vec<String> = args.command.iter().map(|word| quoted(word)).collect();
+    let program = PathBuf::from(args.command.first().cloned().unwrap_or_default());
+    let name = args.name.clone().unwrap_or_else(|| {
+        let name = program.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    });
+    let execution = json!({ "name": name, "input": line.join(" ") }).to_string();
+    let begun = history.start_run(args.project.clone(), None, Some(&execution));
+    let (key, _) = match begun {
+        Ok(begun) => begun,
+        Err(error) => {
+            eprintln!("runlog: the run cannot be recorded, and was not begun: {error}");
+            return 1;
+        }
+    };
+    let mut recorder = Recorder { history, key };
+    let (status, end) = recorder.through(&program, args).await;
+    let word = end["status"].as_str().unwrap_or_default().to_owned();
+    match recorder.set(&end).await {
+        Ok(took) => eprintln!(
+            "runlog: {word} after {took}, recorded as {}/{}",
+            recorder.key.project, recorder.key.execution
+        ),
+        Err(error) => eprintln!("runlog: {word}, but that could not be recorded: {error}"),
+    }
+    status
+}
+
+/// A word as one would type it.
+fn quoted(word: &std::ffi::OsStr) -> String {
+    let text = word.to_string_lossy();
+    let plain = |c: char| c.is_alphanumeric() || "-_./=:@%+,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.into_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// What is written of a run.
+struct Recorder {
+    history: Arc<History>,
+    key: RunKey,
+}
+
+impl Recorder {
+    /// Runs the command to its end: our exit status, and what the record says of it.
+    async fn through(&mut self, program: &PathBuf, args: &RunArgs) -> (u8, Value) {
+        // from here on they are the command's, and only noted
+        let signals = Signals::new();
+        let spawned = Command::new(program)
+            .args(args.command.get(1..).unwrap_or_default())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        let mut child = match spawned {
+            Ok(child) => child,
+            Err(error) => {
+                eprintln!("runlog: {}: {error}", program.display());
+                let status = match error.kind() {
+                    std::io::ErrorKind::NotFound => NOT_FOUND,
+                    _ => CANNOT_RUN,
+                };
+                let error = format!("the command could not be run: {error}");
+                return (status, json!({ "status": "failed", "error": error }));
+            }
+        };
+        let output = Arc::new(Mutex::new(Kept::default()));
+        let mut copies = tokio::task::JoinSet::new();
+        if let Some(pipe) = child.stdout.take() {
+            copies.spawn(copy(pipe, std::io::stdout, Arc::clone(&output)));
+        }
+        if let Some(pipe) = child.stderr.take() {
+            copies.spawn(copy(pipe, std::io::stderr, Arc::clone(&output)));
+        }
+        let (status, interrupted) = self.accompany(&mut child, &output, signals).await;
+        let drained = async { while copies.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(DRAIN_WITHIN, drained).await;
+        let output = output.lock().text();
+        let mut end = match &status {
+            Ok(status) => ended(*status, interrupted),
+            Err(error) => json!({ "status": "failed", "error": error.to_string() }),
+        };
+        if !output.is_empty() {
+            end["output"] = output.into();
+        }
+        let code = status.as_ref().map_or(1, |status| {
+            let signal = status.signal().map(|signal| 128 + signal);
+            let code = status.code().or(signal).unwrap_or(1);
+            u8::try_from(code).unwrap_or(1)
+        });
+        (code, end)
+    }
+
+    /// Waits for the end, writing what there is to see meanwhile; also whether somebody asked for
+    /// it.
+    async fn accompany(
+        &mut self,
+        child: &mut Child,
+        output: &Mutex<Kept>,
+        mut signals: Option<Signals>,
+    ) -> (std::io::Result<ExitStatus>, bool) {
+        let mut interrupted = false;
+        let mut shown = 0;
+        let mut silent_since = tokio::time::Instant::now();
+        let mut show = tokio::time::interval(SHOW_EVERY);
+        show.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                status = child.wait() => return (status, interrupted),
+                signal = Signals::next(&mut signals) => {
+                    interrupted = true;
+                    forward(child, signal);
+                }
+                _ = show.tick() => {
+                    let (seen, text) = {
+                        let output = output.lock();
+                        (output.seen, (output.seen > shown).then(|| output.text()))
+                    };
+                    let told = match text {
+                        Some(text) => self.set(&json!({ "output": text })).await.map(drop),
+                        None if silent_since.elapsed() < BEAT_EVERY => continue,
+                        None => self.update(Update::default()).await.map(drop),
+                    };
+                    shown = seen;
+                    silent_since = tokio::time::Instant::now();
+                    if let Err(error) = told {
+                        // the end is written all the same, and says so if it cannot be
+                        tracing::warn!(%error, "the run goes on unrecorded");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sets members; how long the run has taken by then.
+    async fn set(&self, members: &Value) -> Result<String, HistoryError> {
+        let set = members
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(name, value)| (json!(name).to_string().into(), value.to_string().into()));
+        let saved = self
+            .update(Update {
+                set: set.collect(),
+                ..Update::default()
+            })
+            .await?;
+        let began = saved.summary.started_at.unwrap_or(Millis(0));
+        let ended = saved.summary.completed_at.unwrap_or(began);
+        let took = u64::try_from(ended.0.saturating_sub(began.0)).unwrap_or(0);
+        Ok(format!("{:?}", Duration::from_millis(took)))
+    }
+
+    async fn update(&self, update: Update) -> Result<crate::history::Saved, HistoryError> {
+        self.history.update(self.key.clone(), update).await
+    }
+}
+
+/// What a record says of a command that ended so.
+fn ended(status: ExitStatus, interrupted: bool) -> Value {
+    let (word, how) = match (status.code(), status.signal()) {
+        (Some(0), _) => return json!({ "status": "completed", "exitCode": 0 }),
+        (Some(code), _) => (
+            json!({ "exitCode": code }),
+            format!("the command ended with status {code}"),
+        ),
+        (None, signal) => (
+            json!({ "signal": signal }),
+            format!(
+                "the command was ended by signal {}",
+                signal.unwrap_or_default()
+            ),
+        ),
+    };
+    let mut end = word;
+    if interrupted {
+        end["status"] = "cancelled".into();
+    } else {
+        end["status"] = "failed".into();
+        end["error"] = how.into();
+    }
+    end
+}
+
+/// The signals that ask for an end.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn new() -> Option<Self> {
+        let signals = || {
+            Ok::<_, std::io::Error>(Self {
+                interrupt: signal(SignalKind::interrupt())?,
+                terminate: signal(SignalKind::terminate())?,
+                hang_up: signal(SignalKind::hangup())?,
+            })
+        };
+        signals()
+            .inspect_err(|error| tracing::warn!(%error, "signals are not seen"))
+            .ok()
+    }
+
+    async fn next(this: &mut Option<Self>) -> SignalKind {
+        let Some(signals) = this else {
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = signals.interrupt.recv() => SignalKind::interrupt(),
+            _ = signals.terminate.recv() => SignalKind::terminate(),
+            _ = signals.hang_up.recv() => SignalKind::hangup(),
+        }
+    }
+}
+
+/// Hands a signal on. A terminal sends its own to all who are in front of it, so the command has
+/// those already.
+fn forward(child: &Child, signal: SignalKind) {
+    let in_front = std::io::stdin().is_terminal() || std::io::stderr().is_terminal();
+    if in_front && signal != SignalKind::terminate() {
+        return;
+    }
+    let pid = child
+        .id()
+        .and_then(|pid| rustix::process::Pid::from_raw(i32::try_from(pid).ok()?));
+    let signal = rustix::process::Signal::from_named_raw(signal.as_raw_value());
+    if let (Some(pid), Some(signal)) = (pid, signal) {
+        // it may have ended meanwhile
+        let _ = rustix::process::kill_process(pid, signal);
+    }
+}
+
+/// Copies what comes to where it would have gone, and keeps it.
+async fn copy<W: Write>(
+    mut from: impl AsyncRead + Unpin,
+    to: impl Fn() -> W,
+    kept: Arc<Mutex<Kept>>,
+) {
+    let mut buffer = vec![0; 16 * 1024];
+    // whoever read ours may have had enough; the record has not
+    let mut open = true;
+    while let Ok(count @ 1..) = from.read(&mut buffer).await {
+        let bytes = buffer.get(..count).unwrap_or_default();
+        kept.lock().add(bytes);
+        if open {
+            let mut to = to();
+            open = to.write_all(bytes).and_then(|()| to.flush()).is_ok();
+        }
+    }
+}
+
+/// The beginning and the end of an output.
+#[derive(Debug, Default)]
+struct Kept {
+    head: Vec<u8>,
+    tail: VecDeque<u8>,
+    /// How many bytes there were.
+    seen: u64,
+}
+
+impl Kept {
+    fn add(&mut self, bytes: &[u8]) {
+        self.seen += bytes.len() as u64;
+        let (head, rest) = bytes.split_at(bytes.len().min(HEAD_BYTES - self.head.len()));
+        self.head.extend_from_slice(head);
+        self.tail.extend(rest);
+        let over = self.tail.len().saturating_sub(TAIL_BYTES);
+        self.tail.drain(..over);
+    }
+
+    fn text(&self) -> String {
+        let kept = (self.head.len() + self.tail.len()) as u64;
+        let mut bytes = self.head.clone();
+        if self.seen > kept {
+            let left_out = format!("\n[… {} bytes left out …]\n", self.seen - kept);
+            bytes.extend_from_slice(left_out.as_bytes());
+        }
+        bytes.extend(&self.tail);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_beginning_and_the_end_of_an_output_are_kept() {
+        let mut kept = Kept::default();
+        kept.add(b"one\n");
+        assert_eq!(kept.text(), "one\n");
+        for number in 0..100_000 {
+            kept.add(format!("line {number}\n").as_bytes());
+        }
+        let text = kept.text();
+        assert!(text.len() < HEAD_BYTES + TAIL_BYTES + 100);
+        assert!(text.starts_with("one\nline 0\n"));
+        assert!(text.ends_with("line 99999\n"));
+        let kept_bytes = (HEAD_BYTES + TAIL_BYTES) as u64;
+        let note = format!("[… {} bytes left out …]", kept.seen - kept_bytes);
+        assert!(text.contains(&note));
+        // an output that just fits is whole
+        let mut kept = Kept::default();
+        kept.add(&vec![b'x'; HEAD_BYTES + TAIL_BYTES]);
+        assert_eq!(kept.text().len(), HEAD_BYTES + TAIL_BYTES);
+    }
+
+    #[test]
+    fn words_are_quoted_as_one_would_type_them() {
+        for (word, typed) in [
+            ("ls", "ls"),
+            ("--format=json", "--format=json"),
+            ("two words", "'two words'"),
+            ("it's", r"'it'\''s'"),
+            ("", "''"),
+            ("$HOME", "'$HOME'"),
+        ] {
+            assert_eq!(quoted(word.as_ref()), typed);
+        }
+    }
+}
