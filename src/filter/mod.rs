@@ -1,0 +1,245 @@
+//! The language of `where`: which runs a question is about.
+//!
+//! List, count, search, statistics and every later method that is about many runs take the same
+//! filter; here alone it is read, printed, completed and evaluated. It is evaluated on whatever
+//! implements [`Subject`], so that this room knows neither rows nor files.
+//!
+//! ```text
+//! where = [ any ]                          nothing written: every run
+//! any   = all { "or" all }
+//! all   = unary { "and" unary }
+//! unary = "not" unary | "(" any ")" | test
+//! test  = flag [ ( "=" | "!=" ) ( "true" | "false" ) ]
+//!       | field ( "=" | "!=" | "<" | "<=" | ">" | ">=" | "~" | "!~" ) value
+//!       | field [ "not" ] "in" "(" value { "," value } ")"
+//!       | field [ "not" ] "between" value "and" value
+//!       | field "is" [ "not" ] "null"
+//! value = word | "…" | '…'
+//! ```
+//!
+//! Fields and keywords may be written in capital letters or not; values count as they are spelt. A
+//! value needs quotes where it is a keyword, is empty, or holds a blank, a quote, a backslash, a
+//! bracket, `,`, `;` or a character of an operator; the escapes are JSON's, and `\'`.
+//!
+//! - **Texts** (`status`, `project`, `error`, `label`, `model`, `nodeId`, `id`, `version`) have `=`,
+//!   `!=` and `in`, which compare byte for byte, and `~` and `!~`, which tell whether the value is
+//!   contained, capital letters being the same as small ones (Unicode's simple case folding).
+//!   `error` is the whole error, also where the summary cuts it. `nodeId` is true of a run if it is
+//!   of the node of any of its steps.
+//! - **Numbers** have `=` `!=` `<` `<=` `>` `>=`, `in` and `between`, which includes both ends.
+//!   Counts (`tokens`, `inputTokens`, `outputTokens`, `steps`, `retryCount`) are whole; `costUSD` is
+//!   in dollars and exact; `duration` takes `ms` (meant without a unit), `s`, `m`, `h`, `d` and `w`;
+//!   `sizeBytes` takes `B` (meant without a unit), `kB`, `MB`, `GB`, `KiB`, `MiB` and `GiB`. A missing
+//!   `tokens` is the sum of the other two.
+//! - **Dates** (`startedAt`, `completedAt`, `updatedAt`, `staleAt`) are compared like numbers, with
+//!   `2025-10-15`, with `2025-10-15T07:00`, which may have seconds and an offset or `Z` and is else
+//!   meant in the query's zone, with `-90m`, `-7d`, `-2w`, `+1h` from when the query is asked (`s`,
+//!   `m`, `h`, `d` of 24 hours, `w`), or with `now`, `today`, `yesterday`, or `monday` to `sunday`,
+//!   the latest such day, today included. What has no time is a whole day of that zone: `=` means
+//!   during it, `<` before it began, `<=` before it ended, `>` after it ended, `>=` after it began.
+//! - **Flags**: `stale`, which means `staleAt <= now`.
+//!
+//! A test is true or false: of what is missing every test but `is null` is false, and `!=`, `!~` and
+//! `not` turn it round, so that `not error ~ "timeout"` holds for runs without an error. `null` is
+//! only written with `is`.
+//!
+//! **Canonical text** is what [`Where`] prints: the same filter in one spelling (`not status = failed`
+//! becomes `status != failed`, `projectId` becomes `project`, `90000` of a duration `90s`), which
+//! parses to an equal `Where`.
+//!
+//! **Bounds**: [`TEXT_BYTES_MAX`], [`NESTING_MAX`], [`TESTS_MAX`], [`LIST_MAX`]. Reading costs the
+//! text's length. Evaluation costs each run at most every test once, and a `~` the length of what it
+//! looks into.
+//!
+//! **Time** is symbolic in a [`Where`] and fixed by [`Where::at`], which costs as much as there are
+//! dates: a query does it once, a subscription at each change.
+
+mod bound;
+mod check;
+mod date;
+mod field;
+mod needle;
+mod parse;
+mod print;
+mod subject;
+#[cfg(test)]
+mod tests;
+mod token;
+mod value;
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use chrono_tz::Tz;
+
+pub use bound::{Bound, Hints, Verdict};
+pub use check::{Check, Completion, CompletionKind, check};
+pub use date::{Date, day_start};
+pub use field::{Field, Kind, Number, Text};
+pub use parse::FilterError;
+pub use subject::{ErrorText, StatusText, Subject, WithError};
+pub use value::Value;
+
+use crate::model::Millis;
+use bound::Plan;
+
+/// The longest text of a filter, and the longest canonical text, in bytes of UTF-8.
+pub const TEXT_BYTES_MAX: usize = 16 * 1024;
+/// How many parentheses may be open at once, those of lists aside.
+pub const NESTING_MAX: usize = 64;
+/// How many tests a filter may have.
+pub const TESTS_MAX: usize = 256;
+/// How many values a list may have.
+pub const LIST_MAX: usize = 1000;
+
+/// A filter, dates being still as they were written. Equal if the canonical texts are.
+#[derive(Clone)]
+pub struct Where {
+    expr: Option<Expr>,
+    plan: Arc<Plan>,
+}
+
+/// What a filter says. In normal form: no `All` directly in an `All`, no `Any` directly in an
+/// `Any`, neither with fewer than two members, no `Not` directly in a `Not`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Expr {
+    /// Everything is true.
+    All(Vec<Expr>),
+    /// Something is true.
+    Any(Vec<Expr>),
+    /// It is false.
+    Not(Box<Expr>),
+    /// One test of a field.
+    Test(Field, Test),
+}
+
+/// A test of a field's value; false where there is none.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Test {
+    /// There is a value; of a flag, that it is true.
+    Present,
+    /// How it compares.
+    Compare(Operator, Value),
+    /// It is one of these, at least one.
+    In(Vec<Value>),
+    /// It is neither below the first nor above the second.
+    Between(Value, Value),
+    /// It contains this text, capital letters or not.
+    Contains(Box<str>),
+}
+
+/// How two values compare. What is not here is the opposite of one of these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Operator {
+    /// `=`
+    Equal,
+    /// `<`
+    Less,
+    /// `<=`
+    AtMost,
+    /// `>`
+    Greater,
+    /// `>=`
+    AtLeast,
+}
+
+impl Expr {
+    /// The opposite, in normal form.
+    #[must_use]
+    pub fn not(self) -> Self {
+        match self {
+            Self::Not(inner) => *inner,
+            other => Self::Not(Box::new(other)),
+        }
+    }
+
+    fn all(members: Vec<Self>) -> Self {
+        let flat = members.into_iter().flat_map(|member| match member {
+            Self::All(inner) => inner,
+            other => vec![other],
+        });
+        Self::only_or(flat.collect(), Self::All)
+    }
+
+    fn any(members: Vec<Self>) -> Self {
+        let flat = members.into_iter().flat_map(|member| match member {
+            Self::Any(inner) => inner,
+            other => vec![other],
+        });
+        Self::only_or(flat.collect(), Self::Any)
+    }
+
+    fn only_or(mut members: Vec<Self>, many: fn(Vec<Self>) -> Self) -> Self {
+        match members.pop() {
+            Some(only) if members.is_empty() => only,
+            last => {
+                members.extend(last);
+                many(members)
+            }
+        }
+    }
+}
+
+impl Where {
+    /// Reads `text`; nothing but blanks is the filter that every run passes.
+    ///
+    /// # Errors
+    /// [`FilterError`] with the place and what would be right there.
+    pub fn parse(text: &str) -> Result<Self, FilterError> {
+        let read = Self::of(parse::parse(text)?);
+        // what it prints is to be read again
+        let canonical = read.to_string();
+        if canonical.len() > TEXT_BYTES_MAX {
+            return Err(FilterError::too_long(text));
+        }
+        Ok(read)
+    }
+
+    fn of(expr: Option<Expr>) -> Self {
+        let plan = Arc::new(Plan::of(expr.as_ref()));
+        Self { expr, plan }
+    }
+
+    /// The filter as it is when it is asked at `now` by somebody in `zone`.
+    #[must_use]
+    pub fn at(&self, now: Millis, zone: Tz) -> Bound {
+        Bound::new(&self.plan, now, zone)
+    }
+}
+
+impl Default for Where {
+    /// Every run passes it.
+    fn default() -> Self {
+        Self::of(None)
+    }
+}
+
+impl FromStr for Where {
+    type Err = FilterError;
+
+    fn from_str(text: &str) -> Result<Self, FilterError> {
+        Self::parse(text)
+    }
+}
+
+impl fmt::Debug for Where {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Where").field(&self.expr).finish()
+    }
+}
+
+impl PartialEq for Where {
+    fn eq(&self, other: &Self) -> bool {
+        self.expr == other.expr
+    }
+}
+
+impl Eq for Where {}
+
+impl Hash for Where {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.expr.hash(state);
+    }
+}
