@@ -117,7 +117,9 @@ impl Plan {
 impl Node {
     fn of(expr: &Expr, negated: bool, dates: &mut Vec<Dated>) -> Self {
         let mut many = |members: &[Expr]| {
-            let nodes = members.iter().map(|member| Self::of(member, negated, dates));
+            let nodes = members
+                .iter()
+                .map(|member| Self::of(member, negated, dates));
             let mut nodes: Vec<Self> = nodes.collect();
             // stable, so that equals stay as they were written
             nodes.sort_by_key(Self::cost);
@@ -251,9 +253,6 @@ impl Check {
     }
 
     fn verdict(&self, subject: &impl Subject, spans: &[Bounds]) -> Verdict {
-        let number = |which: Number, holds: &dyn Fn(i64) -> bool| {
-            subject.number(which).is_some_and(holds)
-        };
         let passes = match self {
             Self::Status(bits, others) => match subject.status() {
                 StatusText::Unknown => false,
@@ -261,12 +260,12 @@ impl Check {
                 StatusText::Other(text) => others.hold(text),
             },
             Self::Known(which) => subject.number(*which).is_some(),
-            Self::Within(which, bounds) => {
-                subject.number(*which).is_some_and(|value| within(value, *bounds))
-            }
-            Self::OneOf(which, values) => {
-                number(*which, &|value| values.binary_search(&value).is_ok())
-            }
+            Self::Within(which, bounds) => subject
+                .number(*which)
+                .is_some_and(|value| within(value, *bounds)),
+            Self::OneOf(which, values) => subject
+                .number(*which)
+                .is_some_and(|value| values.binary_search(&value).is_ok()),
             Self::During(which, range) => {
                 let spans = spans.get(range.clone()).unwrap_or_default();
                 subject
@@ -374,7 +373,9 @@ impl Operator {
             Self::AtLeast => (first, i64::MAX),
             Self::AtMost => (i64::MIN, last),
             Self::Less => first.checked_sub(1).map_or(NOTHING, |end| (i64::MIN, end)),
-            Self::Greater => last.checked_add(1).map_or(NOTHING, |start| (start, i64::MAX)),
+            Self::Greater => last
+                .checked_add(1)
+                .map_or(NOTHING, |start| (start, i64::MAX)),
         }
     }
 }

@@ -64,11 +64,7 @@ pub enum CompletionKind {
 /// says what could stand there. `values` gives what is known of a field's values; it is asked only
 /// for the field at the cursor.
 #[must_use]
-pub fn check(
-    text: &str,
-    offset: Option<usize>,
-    values: impl Fn(Field) -> Vec<String>,
-) -> Check {
+pub fn check(text: &str, offset: Option<usize>, values: impl Fn(Field) -> Vec<String>) -> Check {
     let read = Where::parse(text);
     let completions = match offset {
         Some(offset) if text.len() <= TEXT_BYTES_MAX => complete(text, offset, values),

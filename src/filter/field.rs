@@ -232,7 +232,9 @@ pub fn known() -> impl Iterator<Item = &'static Named> {
             Field::Tag | Field::Pinned | Field::Text(Text::Note)
         )
     };
-    FIELDS.iter().filter(move |named| ANNOTATIONS || !annotation(named))
+    FIELDS
+        .iter()
+        .filter(move |named| ANNOTATIONS || !annotation(named))
 }
 
 impl Field {
@@ -259,12 +261,9 @@ impl Field {
         match self {
             Self::Stale | Self::Pinned => Kind::Flag,
             Self::Number(number) => number.kind(),
-            Self::Status
-            | Self::Error
-            | Self::Version
-            | Self::Node
-            | Self::Tag
-            | Self::Text(_) => Kind::Text,
+            Self::Status | Self::Error | Self::Version | Self::Node | Self::Tag | Self::Text(_) => {
+                Kind::Text
+            }
         }
     }
 }
@@ -282,11 +281,9 @@ impl Number {
             Self::Duration => Kind::Span,
             Self::Cost => Kind::Dollars,
             Self::SizeBytes => Kind::Bytes,
-            Self::Steps
-            | Self::Retries
-            | Self::Tokens
-            | Self::InputTokens
-            | Self::OutputTokens => Kind::Count,
+            Self::Steps | Self::Retries | Self::Tokens | Self::InputTokens | Self::OutputTokens => {
+                Kind::Count
+            }
         }
     }
 }

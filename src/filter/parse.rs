@@ -291,9 +291,7 @@ impl<'a> Parser<'a> {
             let value = self.value(field)?;
             let compare = |operator| Test::Compare(operator, value.clone());
             let (test, negated) = match (operator, &value) {
-                ("~" | "!~", Value::Text(text)) => {
-                    (Test::Contains(text.clone()), operator == "!~")
-                }
+                ("~" | "!~", Value::Text(text)) => (Test::Contains(text.clone()), operator == "!~"),
                 ("<", _) => (compare(Operator::Less), false),
                 ("<=", _) => (compare(Operator::AtMost), false),
                 (">", _) => (compare(Operator::Greater), false),
@@ -407,7 +405,10 @@ impl<'a> Parser<'a> {
             first => format!("{} or {last}", first.join(", ")),
         };
         let near = match token.what {
-            What::Word(word) if !Keyword::is(word) => nearest(word, names.iter().copied()),
+            What::Word(word) if !Keyword::is(word) => {
+                let words = |name: &&str| name.starts_with(|c: char| c.is_ascii_alphabetic());
+                nearest(word, names.iter().copied().filter(words))
+            }
             What::Operator(written) => {
                 let slip = SLIPS.iter().find(|(slip, _)| *slip == written);
                 slip.map(|(_, meant)| *meant)

@@ -103,7 +103,11 @@ fn quoted(rest: &str, quote: char, from: usize) -> Token<'_> {
                     at += length;
                 }
                 None => {
-                    let shown = rest[at..].chars().take(2).map(char::len_utf8).sum::<usize>();
+                    let shown = rest[at..]
+                        .chars()
+                        .take(2)
+                        .map(char::len_utf8)
+                        .sum::<usize>();
                     return Token {
                         what: What::Escape,
                         from: from + at,
