@@ -4,55 +4,15 @@
 //! filter; here alone it is read, printed, completed and evaluated. It is evaluated on whatever
 //! implements [`Subject`], so that this room knows neither rows nor files.
 //!
-//! ```text
-//! where = [ any ]                          nothing written: every run
-//! any   = all { "or" all }
-//! all   = unary { "and" unary }
-//! unary = "not" unary | "(" any ")" | test
-//! test  = flag [ ( "=" | "!=" ) ( "true" | "false" ) ]
-//!       | field ( "=" | "!=" | "<" | "<=" | ">" | ">=" | "~" | "!~" ) value
-//!       | field [ "not" ] "in" "(" value { "," value } ")"
-//!       | field [ "not" ] "between" value "and" value
-//!       | field "is" [ "not" ] "null"
-//! value = word | "…" | '…'
-//! ```
-//!
-//! Fields and keywords may be written in capital letters or not; values count as they are spelt. A
-//! value needs quotes where it is a keyword, is empty, or holds a blank, a quote, a backslash, a
-//! bracket, `,`, `;` or a character of an operator; the escapes are JSON's, and `\'`.
-//!
-//! - **Texts** (`status`, `project`, `error`, `label`, `model`, `nodeId`, `id`, `version`) have `=`,
-//!   `!=` and `in`, which compare byte for byte, and `~` and `!~`, which tell whether the value is
-//!   contained, capital letters being the same as small ones (Unicode's simple case folding).
-//!   `error` is the whole error, also where the summary cuts it. `nodeId` is true of a run if it is
-//!   of the node of any of its steps.
-//! - **Numbers** have `=` `!=` `<` `<=` `>` `>=`, `in` and `between`, which includes both ends.
-//!   Counts (`tokens`, `inputTokens`, `outputTokens`, `steps`, `retryCount`) are whole; `costUSD` is
-//!   in dollars and exact; `duration` takes `ms` (meant without a unit), `s`, `m`, `h`, `d` and `w`;
-//!   `sizeBytes` takes `B` (meant without a unit), `kB`, `MB`, `GB`, `KiB`, `MiB` and `GiB`. A missing
-//!   `tokens` is the sum of the other two.
-//! - **Dates** (`startedAt`, `completedAt`, `updatedAt`, `staleAt`) are compared like numbers, with
-//!   `2025-10-15`, with `2025-10-15T07:00`, which may have seconds and an offset or `Z` and is else
-//!   meant in the query's zone, with `-90m`, `-7d`, `-2w`, `+1h` from when the query is asked (`s`,
-//!   `m`, `h`, `d` of 24 hours, `w`), or with `now`, `today`, `yesterday`, or `monday` to `sunday`,
-//!   the latest such day, today included. What has no time is a whole day of that zone: `=` means
-//!   during it, `<` before it began, `<=` before it ended, `>` after it ended, `>=` after it began.
-//! - **Flags**: `stale`, which means `staleAt <= now`.
-//!
-//! A test is true or false: of what is missing every test but `is null` is false, and `!=`, `!~` and
-//! `not` turn it round, so that `not error ~ "timeout"` holds for runs without an error. `null` is
-//! only written with `is`.
-//!
-//! **Canonical text** is what [`Where`] prints: the same filter in one spelling (`not status = failed`
-//! becomes `status != failed`, `projectId` becomes `project`, `90000` of a duration `90s`), which
-//! parses to an equal `Where`.
-//!
-//! **Bounds**: [`TEXT_BYTES_MAX`], [`NESTING_MAX`], [`TESTS_MAX`], [`LIST_MAX`]. Reading costs the
-//! text's length. Evaluation costs each run at most every test once, and a `~` the length of what it
-//! looks into.
+//! **Cost**: reading costs the text's length; evaluation asks each test of a run once at most, and a
+//! `~` costs the length of what it looks into.
 //!
 //! **Time** is symbolic in a [`Where`] and fixed by [`Where::at`], which costs as much as there are
 //! dates: a query does it once, a subscription at each change.
+//!
+//! # The language
+//!
+#![doc = include_str!("language.md")]
 
 mod bound;
 mod check;
@@ -77,7 +37,7 @@ use chrono_tz::Tz;
 pub use bound::{Bound, Hints, Verdict};
 pub use check::{Check, Completion, CompletionKind, check};
 pub use date::{Date, day_start};
-pub use field::{Field, Kind, Number, Text};
+pub use field::{Field, Kind, Named, Number, Text, known};
 pub use parse::FilterError;
 pub use subject::{ErrorText, StatusText, Subject, WithError};
 pub use value::Value;
@@ -85,6 +45,8 @@ pub use value::Value;
 use crate::model::Millis;
 use bound::Plan;
 
+/// The language, described for those who write it, in Markdown.
+pub const LANGUAGE: &str = include_str!("language.md");
 /// The longest text of a filter, and the longest canonical text, in bytes of UTF-8.
 pub const TEXT_BYTES_MAX: usize = 16 * 1024;
 /// How many parentheses may be open at once, those of lists aside.
@@ -94,7 +56,8 @@ pub const TESTS_MAX: usize = 256;
 /// How many values a list may have.
 pub const LIST_MAX: usize = 1000;
 
-/// A filter, dates being still as they were written. Equal if the canonical texts are.
+/// A filter, dates being still as they were written. What it prints is its canonical text; two are
+/// equal if those are.
 #[derive(Clone)]
 pub struct Where {
     expr: Option<Expr>,

@@ -129,6 +129,52 @@ fn canonical_text() {
     }
 }
 
+/// What the description says is so: every field is there, every bound, every spelling in it parses.
+#[test]
+fn the_language_is_as_it_is_described() {
+    for named in known() {
+        assert!(
+            LANGUAGE.contains(&format!("`{}`", named.name)),
+            "{}",
+            named.name
+        );
+    }
+    for bound in [TEXT_BYTES_MAX, NESTING_MAX, TESTS_MAX, LIST_MAX] {
+        assert!(LANGUAGE.contains(&format!(" {bound} ")), "{bound}");
+    }
+    let spelt = |text: &str| LANGUAGE.contains(&format!("`{text}`"));
+    for filter in [
+        "not error ~ \"timeout\"",
+        "not status = failed",
+        "staleAt <= now",
+    ] {
+        assert!(spelt(filter), "{filter}");
+        parse(filter);
+    }
+    for date in [
+        "2025-10-15",
+        "2025-10-15T07:00",
+        "-90m",
+        "-7d",
+        "-2w",
+        "+1h",
+        "now",
+        "sunday",
+    ] {
+        assert!(spelt(date), "{date}");
+        assert!(Date::read(date).is_some(), "{date}");
+    }
+    for (kind, units) in [
+        (Kind::Span, &["ms", "s", "m", "h", "d", "w"][..]),
+        (Kind::Bytes, &["B", "kB", "MB", "GB", "KiB", "MiB", "GiB"]),
+    ] {
+        for unit in units {
+            assert!(spelt(unit), "{unit}");
+            assert!(Value::read(kind, &format!("3{unit}")).is_some(), "{unit}");
+        }
+    }
+}
+
 #[test]
 fn errors_say_where_what_and_what_instead() {
     for (text, offset, end, found, expected, near) in [
