@@ -152,43 +152,40 @@ impl Node {
         }
     }
 
-    fn verdict(&self, subject: &impl Subject, spans: &[Bounds]) -> Verdict {
+    /// Whether it is true of `subject`; `None` if that depends on the rest of its error.
+    fn holds(&self, subject: &impl Subject, spans: &[Bounds]) -> Option<bool> {
         match self {
-            Self::Check(check, negated) => {
-                let verdict = check.verdict(subject, spans);
-                match (negated, verdict) {
-                    (true, Verdict::Passes) => Verdict::Fails,
-                    (true, Verdict::Fails) => Verdict::Passes,
-                    _ => verdict,
-                }
-            }
-            Self::All(members) => decided(members, Verdict::Fails, subject, spans),
-            Self::Any(members) => decided(members, Verdict::Passes, subject, spans),
+            Self::Check(check, negated) => Some(check.holds(subject, spans)? != *negated),
+            Self::All(members) => decided(members, false, subject, spans),
+            Self::Any(members) => decided(members, true, subject, spans),
         }
     }
 }
 
-/// The verdict `decisive` if any member gives it, else its opposite unless one is undecided
-/// (Kleene's three-valued logic).
+/// `decisive` if that is what any member is, else its opposite unless one is undecided (Kleene's
+/// three-valued logic).
 fn decided(
     members: &[Node],
-    decisive: Verdict,
+    decisive: bool,
     subject: &impl Subject,
     spans: &[Bounds],
-) -> Verdict {
+) -> Option<bool> {
     let mut open = false;
     for member in members {
-        match member.verdict(subject, spans) {
-            Verdict::NeedsError => open = true,
-            verdict if verdict == decisive => return decisive,
-            _ => {}
+        let holds = match member {
+            // nearly all are, and this can be inlined
+            Node::Check(check, negated) => {
+                check.holds(subject, spans).map(|holds| holds != *negated)
+            }
+            group => group.holds(subject, spans),
+        };
+        match holds {
+            None => open = true,
+            Some(holds) if holds == decisive => return Some(decisive),
+            Some(_) => {}
         }
     }
-    match (open, decisive) {
-        (true, _) => Verdict::NeedsError,
-        (false, Verdict::Fails) => Verdict::Passes,
-        (false, _) => Verdict::Fails,
-    }
+    (!open).then_some(!decisive)
 }
 
 impl Check {
@@ -252,8 +249,9 @@ impl Check {
         Self::During(number, from..dates.len())
     }
 
-    fn verdict(&self, subject: &impl Subject, spans: &[Bounds]) -> Verdict {
-        let passes = match self {
+    #[inline]
+    fn holds(&self, subject: &impl Subject, spans: &[Bounds]) -> Option<bool> {
+        Some(match self {
             Self::Status(bits, others) => match subject.status() {
                 StatusText::Unknown => false,
                 StatusText::Known(at) => bits >> at & 1 == 1,
@@ -285,22 +283,16 @@ impl Check {
             Self::Error(strings) => match subject.error() {
                 ErrorText::None => false,
                 ErrorText::Whole(text) => strings.hold(text),
-                ErrorText::Cut(beginning) => match strings.hold_of_longer(beginning) {
-                    Some(holds) => holds,
-                    None => return Verdict::NeedsError,
-                },
+                ErrorText::Cut(beginning) => return strings.hold_of_longer(beginning),
             },
-        };
-        if passes {
-            Verdict::Passes
-        } else {
-            Verdict::Fails
-        }
+        })
     }
 }
 
+/// Without a branch, which could not be foreseen.
+#[inline]
 fn within(value: i64, (low, high): Bounds) -> bool {
-    low <= value && value <= high
+    (low <= value) & (value <= high)
 }
 
 impl Strings {
@@ -324,6 +316,7 @@ impl Strings {
         }
     }
 
+    #[inline]
     fn hold(&self, text: &str) -> bool {
         match self {
             Self::Every => true,
@@ -396,9 +389,11 @@ impl Bound {
     /// [`WithError`](super::WithError), which is never undecided.
     #[must_use]
     pub fn matches(&self, subject: &impl Subject) -> Verdict {
-        match &self.plan.root {
-            Some(root) => root.verdict(subject, &self.spans),
-            None => Verdict::Passes,
+        let root = self.plan.root.as_ref();
+        match root.map_or(Some(true), |root| root.holds(subject, &self.spans)) {
+            Some(true) => Verdict::Passes,
+            Some(false) => Verdict::Fails,
+            None => Verdict::NeedsError,
         }
     }
 

@@ -105,7 +105,8 @@ impl Needle {
     fn is_in_pieces(&self, text: &str, room: &mut [u8]) -> bool {
         let overlap = self.folded.len() - 1;
         let mut filled = 0;
-        for c in text.chars() {
+        let mut rest = text;
+        loop {
             if filled + 4 > room.len() {
                 if self.finder.find(&room[..filled]).is_some() {
                     return true;
@@ -114,10 +115,36 @@ impl Needle {
                 room.copy_within(filled - kept..filled, 0);
                 filled = kept;
             }
-            filled += fold(c).encode_utf8(&mut room[filled..]).len();
+            // what is ASCII is folded many bytes at a time
+            let most = rest.len().min(room.len() - filled);
+            let plain = ascii_prefix(&rest.as_bytes()[..most]);
+            let (own, others) = rest.split_at(plain);
+            let folded = &mut room[filled..filled + plain];
+            folded.copy_from_slice(own.as_bytes());
+            folded.make_ascii_lowercase();
+            filled += plain;
+            rest = others;
+            let mut chars = others.chars();
+            match chars.next() {
+                None => return self.finder.find(&room[..filled]).is_some(),
+                Some(c) if !c.is_ascii() && filled + 4 <= room.len() => {
+                    filled += fold(c).encode_utf8(&mut room[filled..]).len();
+                    rest = chars.as_str();
+                }
+                // no room for it, or for more of the same
+                Some(_) => {}
+            }
         }
-        self.finder.find(&room[..filled]).is_some()
     }
+}
+
+/// How many bytes at the beginning are ASCII.
+fn ascii_prefix(bytes: &[u8]) -> usize {
+    const WORD: usize = 8;
+    let words = bytes.chunks_exact(WORD).take_while(|word| word.is_ascii());
+    let whole = words.count() * WORD;
+    let more = bytes[whole..].iter().take_while(|byte| byte.is_ascii());
+    whole + more.count()
 }
 
 /// How often a byte is met in the texts of runs, roughly; the rarest is looked for.
@@ -138,6 +165,10 @@ pub fn fold(c: char) -> char {
         return c.to_ascii_lowercase();
     }
     match c {
+        // the commonest first, without a look into tables: Latin-1, and scripts without case
+        '×' | 'ß'..='ÿ' => c,
+        'À'..='Þ' => char::from_u32(u32::from(c) + 32).unwrap_or(c),
+        '\u{2e80}'..='\u{a63f}' => c,
         // folds only in Turkish
         'ı' => c,
         // equal by the table, though their mappings have more than one character
