@@ -103,7 +103,7 @@ enum Strings {
     Equal(Box<str>),
     /// In the order of their bytes.
     OneOf(Vec<Box<str>>),
-    Containing(Needle),
+    Containing(Box<Needle>),
 }
 
 impl Plan {
@@ -298,7 +298,7 @@ fn within(value: i64, (low, high): Bounds) -> bool {
 impl Strings {
     fn of(test: &Test) -> Self {
         match test {
-            Test::Contains(text) => Self::Containing(Needle::new(text)),
+            Test::Contains(text) => Self::Containing(Box::new(Needle::new(text))),
             Test::Compare(_, Value::Text(text)) => Self::Equal(text.clone()),
             Test::In(values) => {
                 let mut texts: Vec<Box<str>> = values

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::date;
+use crate::model::Status;
 
 /// Whether tags, pins and notes exist. Until they do, their names are unknown fields: a filter
 /// that seems to ask for them is refused, never answered as if no run had any.
@@ -129,6 +130,9 @@ const fn aliased(
         about,
     }
 }
+
+/// In one place for good, so that their texts can be lent for ever.
+static STATUSES: [Status; 6] = Status::KNOWN;
 
 /// All of them, those of annotations last.
 static FIELDS: [Named; 24] = [
@@ -322,20 +326,10 @@ impl Field {
     /// The words that are known to be values of it.
     pub fn words(self) -> Vec<&'static str> {
         match (self, self.kind()) {
-            (Self::Status, _) => STATUSES.to_vec(),
+            (Self::Status, _) => STATUSES.iter().map(Status::as_str).collect(),
             (_, Kind::Flag) => vec!["true", "false"],
             (_, Kind::Date) => date::words().map(|(word, _)| word).collect(),
             _ => Vec::new(),
         }
     }
 }
-
-/// The engine's statuses.
-const STATUSES: [&str; 6] = [
-    "queued",
-    "running",
-    "paused",
-    "completed",
-    "failed",
-    "cancelled",
-];

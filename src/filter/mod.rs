@@ -36,14 +36,14 @@ use chrono_tz::Tz;
 
 pub use bound::{Bound, Hints, Verdict};
 pub use check::{Check, Completion, CompletionKind, check};
-pub use date::{Date, day_start};
+pub use date::day_start;
 pub use field::{Field, Kind, Named, Number, Text, known};
 pub use parse::FilterError;
 pub use subject::{ErrorText, StatusText, Subject, WithError};
-pub use value::Value;
 
 use crate::model::Millis;
 use bound::Plan;
+use value::Value;
 
 /// The language, described for those who write it, in Markdown.
 pub const LANGUAGE: &str = include_str!("language.md");
@@ -67,7 +67,7 @@ pub struct Where {
 /// What a filter says. In normal form: no `All` directly in an `All`, no `Any` directly in an
 /// `Any`, neither with fewer than two members, no `Not` directly in a `Not`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Expr {
+enum Expr {
     /// Everything is true.
     All(Vec<Expr>),
     /// Something is true.
@@ -80,7 +80,7 @@ pub enum Expr {
 
 /// A test of a field's value; false where there is none.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Test {
+enum Test {
     /// There is a value; of a flag, that it is true.
     Present,
     /// How it compares.
@@ -95,7 +95,7 @@ pub enum Test {
 
 /// How two values compare. What is not here is the opposite of one of these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Operator {
+enum Operator {
     /// `=`
     Equal,
     /// `<`
@@ -110,8 +110,7 @@ pub enum Operator {
 
 impl Expr {
     /// The opposite, in normal form.
-    #[must_use]
-    pub fn not(self) -> Self {
+    fn negated(self) -> Self {
         match self {
             Self::Not(inner) => *inner,
             other => Self::Not(Box::new(other)),

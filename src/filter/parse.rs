@@ -266,7 +266,7 @@ impl<'a> Parser<'a> {
         } else {
             self.test()?
         };
-        Ok(if negated { expr.not() } else { expr })
+        Ok(if negated { expr.negated() } else { expr })
     }
 
     fn test(&mut self) -> Read<Expr> {
@@ -443,7 +443,7 @@ impl<'a> Parser<'a> {
 
 fn tested(field: Field, test: Test, negated: bool) -> Expr {
     let expr = Expr::Test(field, test);
-    if negated { expr.not() } else { expr }
+    if negated { expr.negated() } else { expr }
 }
 
 impl Want {

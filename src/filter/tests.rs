@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value as Json, json};
 
-use super::field::known;
+use super::date::Date;
 use super::*;
 use crate::model::{ProjectId, Status, Version};
 
@@ -780,7 +780,7 @@ fn exprs(domain: &Domain) -> BoxedStrategy<Expr> {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 1..4).prop_map(Expr::all),
                 prop::collection::vec(inner.clone(), 1..4).prop_map(Expr::any),
-                inner.prop_map(Expr::not),
+                inner.prop_map(Expr::negated),
             ]
         })
         .boxed()
