@@ -7,6 +7,7 @@
 use jsonrpsee::types::ErrorObjectOwned;
 use serde_json::{Map, Value, json};
 
+use crate::filter::FilterError;
 use crate::history::HistoryError;
 use crate::model::update::UpdateError;
 use crate::store::{ReadError, WriteError};
@@ -38,6 +39,8 @@ pub enum ErrorKind {
     TooLarge,
     /// The file is there, but is no record.
     CorruptExecution,
+    /// A query that takes too long.
+    QueryTooExpensive,
     /// Too much asked at once.
     Overloaded,
     /// The index is not there yet, or not any more.
@@ -52,7 +55,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind, in the order of the codes.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Parse,
         Self::InvalidRequest,
         Self::MethodNotFound,
@@ -65,6 +68,7 @@ impl ErrorKind {
         Self::AlreadyFinished,
         Self::TooLarge,
         Self::CorruptExecution,
+        Self::QueryTooExpensive,
         Self::Overloaded,
         Self::Storage,
         Self::NotReady,
@@ -85,7 +89,7 @@ impl ErrorKind {
             Self::ExecutionNotFound => 404,
             Self::VersionConflict | Self::AlreadyExists | Self::AlreadyFinished => 409,
             Self::TooLarge => 413,
-            Self::CorruptExecution => 422,
+            Self::CorruptExecution | Self::QueryTooExpensive => 422,
             Self::Overloaded => 429,
             Self::Storage => 500,
             Self::NotReady | Self::DaemonLost => 503,
@@ -109,6 +113,7 @@ impl ErrorKind {
             Self::AlreadyFinished => "already-finished",
             Self::TooLarge => "too-large",
             Self::CorruptExecution => "corrupt-execution",
+            Self::QueryTooExpensive => "query-too-expensive",
             Self::Overloaded => "overloaded",
             Self::Storage => "storage",
             Self::NotReady => "not-ready",
@@ -146,6 +151,7 @@ impl ErrorKind {
             Self::AlreadyFinished => "The execution has ended; it is not updated any more.",
             Self::TooLarge => "A frame, record or answer is over the limit, or nested too deep.",
             Self::CorruptExecution => "The file is there, but does not hold one JSON object.",
+            Self::QueryTooExpensive => "The query took longer than two seconds.",
             Self::Overloaded => "Too many unanswered requests or subscriptions on the connection.",
             Self::Storage => "The file system refused; the log says why.",
             Self::NotReady => "The first index is being built, or the daemon is ending.",
@@ -284,6 +290,11 @@ impl From<HistoryError> for Error {
                 ErrorKind::NotReady,
                 "somebody else writes this execution again and again; try again",
             ),
+            HistoryError::TooExpensive => Self::new(
+                ErrorKind::QueryTooExpensive,
+                "the query takes longer than two seconds; ask for a project, a status or a span of \
+                 time, or for less of the errors",
+            ),
             HistoryError::Record(error) => Self::params(format!("`execution`: {error}")),
             HistoryError::TooLarge {
                 size_bytes,
@@ -294,6 +305,20 @@ impl From<HistoryError> for Error {
                 "the index is still being built; try again, or pass allowPartial",
             ),
             HistoryError::Ending => Self::ending(),
+        }
+    }
+}
+
+impl From<FilterError> for Error {
+    fn from(error: FilterError) -> Self {
+        let refused = Self::params(format!("`where`: {error}"))
+            .with("offset", error.offset)
+            .with("end", error.end)
+            .with("found", error.found)
+            .with("expected", error.expected);
+        match error.nearest {
+            Some(nearest) => refused.with("nearest", nearest),
+            None => refused,
         }
     }
 }
