@@ -43,7 +43,7 @@ enum LogFormat {
     Json,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 struct RootArgs {
     /// The folder that holds one folder a project; otherwise RUNLOG_PROJECTS, runlog.toml, or the
     /// folder `projects` found from here
