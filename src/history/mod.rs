@@ -415,7 +415,7 @@ impl History {
             self.mark(Mark::Run(key.clone()), Instant::now());
         })?;
         let facts =
-            extract::extract(&text[..], key).map_err(|error| ReadError::of_extract(key, error))?;
+            extract::extract(&text, key).map_err(|error| ReadError::of_extract(key, error))?;
         drop(text);
         let seen = Seen {
             stamp: saved.stamp,

@@ -4,7 +4,6 @@
 //! (the last wins) or new. Only what does not hold one JSON object is refused. Memory is bounded
 //! whatever the record's size: texts are cut while they are read.
 
-use std::cell::RefCell;
 use std::fmt;
 use std::io::Read;
 
@@ -12,7 +11,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::decimal::{Fold, Spelling};
-use super::json::{Input, JsonError, Kind, RECORD_NESTING_MAX, Stream, TextSink, Walk};
+use super::json::{
+    self, Input, JsonError, Kind, RECORD_NESTING_MAX, Slice, Stream, TextSink, Walk,
+};
 use super::money::NANO;
 use super::{Millis, Money, RunKey, Status};
 
@@ -123,21 +124,25 @@ pub enum ExtractError {
     NotAnObject,
 }
 
-thread_local! {
-    /// What records are read through; a thread reads many, one after the other.
-    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+/// Reads the record of `key`, which is all of `bytes`.
+///
+/// # Errors
+/// When it is no record.
+pub fn extract(bytes: &[u8], key: &RunKey) -> Result<Facts, ExtractError> {
+    extract_with(Walk::new(Slice::new(json::text(bytes)?), usize::MAX), key)
 }
 
-/// Reads the record of `key` from `source`, to its end.
-///
-/// Not to be called by `source` itself.
+/// Reads the record of `key` from `source`, to its end, through `buffer`: memory is bounded
+/// whatever its size.
 ///
 /// # Errors
 /// When it is no record. All of `source` has been read unless it is not JSON.
-pub fn extract(source: impl Read, key: &RunKey) -> Result<Facts, ExtractError> {
-    BUFFER.with_borrow_mut(|buffer| {
-        extract_with(Walk::new(Stream::new(source, buffer), usize::MAX), key)
-    })
+pub fn extract_stream(
+    source: impl Read,
+    buffer: &mut Vec<u8>,
+    key: &RunKey,
+) -> Result<Facts, ExtractError> {
+    extract_with(Walk::new(Stream::new(source, buffer), usize::MAX), key)
 }
 
 fn extract_with<I: Input>(mut walk: Walk<I>, key: &RunKey) -> Result<Facts, ExtractError> {
@@ -197,7 +202,7 @@ impl Reading {
             "error" => {
                 let text = string(walk, Text::bytes(ERROR_BYTES))?;
                 facts.error_truncated = text.as_ref().is_some_and(|text| text.cut);
-                facts.error = text.map(|text| text.kept.into());
+                facts.error = text.map(|text| text.kept().into());
             }
             "model" => facts.model = kept(string(walk, Text::bytes(MODEL_BYTES))?),
             "name" => self.name = kept(string(walk, Text::chars(LABEL_CHARS, false))?),
@@ -224,11 +229,19 @@ impl Reading {
     }
 }
 
-/// Text that is kept up to a limit.
+/// As many bytes as the longest text that is kept has.
+const TEXT_BYTES: usize = if ERROR_BYTES > LABEL_CHARS * 4 {
+    ERROR_BYTES
+} else {
+    LABEL_CHARS * 4
+};
+
+/// Text that is kept up to a limit; without an allocation until it is known what that is.
 #[derive(Debug)]
 struct Text {
-    kept: String,
-    bytes_left: usize,
+    bytes: [u8; TEXT_BYTES],
+    len: usize,
+    bytes_max: usize,
     chars_left: usize,
     /// Only the first line is kept.
     line: bool,
@@ -238,10 +251,10 @@ struct Text {
 
 impl Text {
     fn bytes(limit: usize) -> Self {
-        let kept = String::new();
         Self {
-            kept,
-            bytes_left: limit,
+            bytes: [0; TEXT_BYTES],
+            len: 0,
+            bytes_max: limit.min(TEXT_BYTES),
             chars_left: usize::MAX,
             line: false,
             cut: false,
@@ -249,14 +262,16 @@ impl Text {
     }
 
     fn chars(limit: usize, line: bool) -> Self {
-        let kept = String::new();
         Self {
-            kept,
-            bytes_left: usize::MAX,
             chars_left: limit,
             line,
-            cut: false,
+            ..Self::bytes(TEXT_BYTES)
         }
+    }
+
+    fn kept(&self) -> &str {
+        let kept = self.bytes.get(..self.len).unwrap_or_default();
+        std::str::from_utf8(kept).unwrap_or_default()
     }
 }
 
@@ -269,7 +284,7 @@ impl TextSink for Text {
             Some(Some(end)) => &text[..end],
             _ => text,
         };
-        let mut end = line.len().min(self.bytes_left);
+        let mut end = line.len().min(self.bytes_max - self.len);
         while !line.is_char_boundary(end) {
             end -= 1;
         }
@@ -281,8 +296,8 @@ impl TextSink for Text {
             }
             self.chars_left -= line[..end].chars().count();
         }
-        self.kept.push_str(&line[..end]);
-        self.bytes_left -= end;
+        self.bytes[self.len..self.len + end].copy_from_slice(&line.as_bytes()[..end]);
+        self.len += end;
         self.cut = end < text.len();
     }
 
@@ -360,9 +375,8 @@ impl TextSink for Expected<'_> {
 
 /// What was kept, if that is anything.
 fn kept(text: Option<Text>) -> Option<Box<str>> {
-    text.map(|text| text.kept)
-        .filter(|text| !text.is_empty())
-        .map(Into::into)
+    text.filter(|text| text.len > 0)
+        .map(|text| text.kept().into())
 }
 
 /// The next value's text, if it is a string.
@@ -453,8 +467,16 @@ mod tests {
         }
     }
 
+    /// From memory and, which must make no difference, from a stream.
+    fn read_as(text: &str, key: &RunKey) -> Result<Facts, ExtractError> {
+        let read = extract(text.as_bytes(), key);
+        let streamed = extract_stream(text.as_bytes(), &mut Vec::new(), key);
+        assert_eq!(format!("{read:?}"), format!("{streamed:?}"));
+        read
+    }
+
     fn read(text: &str) -> Facts {
-        extract(text.as_bytes(), &key()).unwrap()
+        read_as(text, &key()).unwrap()
     }
 
     #[test]
@@ -536,7 +558,7 @@ mod tests {
 
     #[test]
     fn what_is_no_record_is_refused() {
-        let refused = |text: &str| extract(text.as_bytes(), &key()).unwrap_err();
+        let refused = |text: &str| read_as(text, &key()).unwrap_err();
         for text in ["[]", "1", "\"{}\"", "null"] {
             assert!(matches!(refused(text), ExtractError::NotAnObject), "{text}");
         }
@@ -647,7 +669,7 @@ mod tests {
         #[test]
         fn accepts_exactly_valid_objects(text in json::tests::texts()) {
             let object = matches!(json::check(text.as_bytes(), usize::MAX), Ok((_, Kind::Object)));
-            prop_assert_eq!(extract(text.as_bytes(), &key()).is_ok(), object);
+            prop_assert_eq!(read_as(&text, &key()).is_ok(), object);
         }
     }
 }
