@@ -156,7 +156,7 @@ fn extract_with<I: Input>(mut walk: Walk<I>, key: &RunKey) -> Result<Facts, Extr
     let mut first = true;
     let mut name = Short::default();
     while walk.more(&mut first, &mut name)? {
-        reading.member(name.whole().unwrap_or_default(), &mut walk, key)?;
+        reading.member(name.bytes().unwrap_or_default(), &mut walk, key)?;
         name = Short::default();
     }
     walk.end()?;
@@ -178,37 +178,39 @@ struct Reading {
 impl Reading {
     fn member<I: Input>(
         &mut self,
-        name: &str,
+        name: &[u8],
         walk: &mut Walk<I>,
         key: &RunKey,
     ) -> Result<(), JsonError> {
         let facts = &mut self.facts;
         match name {
-            "id" => self.other_id = differs(walk, key.execution.as_str())?,
-            "projectId" => self.other_project = differs(walk, key.project.as_str())?,
-            "status" => {
-                let text = string(walk, Short::default())?;
-                facts.status = text.and_then(|text| text.whole().map(Status::from_text));
+            b"id" => self.other_id = differs(walk, key.execution.as_str())?,
+            b"projectId" => self.other_project = differs(walk, key.project.as_str())?,
+            b"status" => {
+                let mut text = Short::default();
+                let found = string(walk, &mut text)?;
+                facts.status = text.whole().filter(|_| found).map(Status::from_text);
             }
-            "startedAt" => facts.started_at = date(walk)?,
-            "completedAt" => facts.completed_at = date(walk)?,
-            "duration" => facts.duration = number(walk, MILLIONTHS)?.map(Milliseconds),
-            "tokenUsage" => facts.tokens = tokens(walk)?,
-            "costUSD" => {
+            b"startedAt" => facts.started_at = date(walk)?,
+            b"completedAt" => facts.completed_at = date(walk)?,
+            b"duration" => facts.duration = number(walk, MILLIONTHS)?.map(Milliseconds),
+            b"tokenUsage" => facts.tokens = tokens(walk)?,
+            b"costUSD" => {
                 let null = walk.kind()? == Kind::Null;
                 facts.cost = number(walk, NANO)?.and_then(Money::from_nanos);
                 self.bad_cost = facts.cost.is_none() && !null;
             }
-            "error" => {
-                let text = string(walk, Text::bytes(ERROR_BYTES))?;
-                facts.error_truncated = text.as_ref().is_some_and(|text| text.cut);
-                facts.error = text.map(|text| text.kept().into());
+            b"error" => {
+                let mut text = Text::bytes(ERROR_BYTES);
+                let found = string(walk, &mut text)?;
+                facts.error_truncated = text.cut;
+                facts.error = found.then(|| text.kept().into());
             }
-            "model" => facts.model = kept(string(walk, Text::bytes(MODEL_BYTES))?),
-            "name" => self.name = kept(string(walk, Text::chars(LABEL_CHARS, false))?),
-            "input" => self.input = kept(string(walk, Text::chars(LABEL_CHARS, true))?),
-            "retryCount" => facts.retry_count = number(walk, 0)?,
-            "steps" => facts.step_count = elements(walk)?,
+            b"model" => facts.model = kept(walk, Text::bytes(MODEL_BYTES))?,
+            b"name" => self.name = kept(walk, Text::chars(LABEL_CHARS, false))?,
+            b"input" => self.input = kept(walk, Text::chars(LABEL_CHARS, true))?,
+            b"retryCount" => facts.retry_count = number(walk, 0)?,
+            b"steps" => facts.step_count = elements(walk)?,
             _ => walk.skip()?,
         }
         Ok(())
@@ -330,9 +332,13 @@ impl Default for Short {
 
 impl Short {
     /// All of it, if nothing was cut.
+    fn bytes(&self) -> Option<&[u8]> {
+        self.bytes.get(..self.len).filter(|_| !self.cut)
+    }
+
+    /// The same as text.
     fn whole(&self) -> Option<&str> {
-        let bytes = self.bytes.get(..self.len).filter(|_| !self.cut)?;
-        std::str::from_utf8(bytes).ok()
+        std::str::from_utf8(self.bytes()?).ok()
     }
 }
 
@@ -373,20 +379,21 @@ impl TextSink for Expected<'_> {
     }
 }
 
-/// What was kept, if that is anything.
-fn kept(text: Option<Text>) -> Option<Box<str>> {
-    text.filter(|text| text.len > 0)
-        .map(|text| text.kept().into())
+/// What is kept of the next value, if it is a string and that is anything.
+fn kept<I: Input>(walk: &mut Walk<I>, mut text: Text) -> Result<Option<Box<str>>, JsonError> {
+    let found = string(walk, &mut text)?;
+    Ok((found && text.len > 0).then(|| text.kept().into()))
 }
 
-/// The next value's text, if it is a string.
-fn string<I: Input, T: TextSink>(walk: &mut Walk<I>, mut text: T) -> Result<Option<T>, JsonError> {
-    if walk.kind()? == Kind::String {
-        walk.string(&mut text)?;
-        return Ok(Some(text));
+/// Goes past the next value; whether it is a string, whose text goes to `text` then.
+fn string<I: Input>(walk: &mut Walk<I>, text: &mut impl TextSink) -> Result<bool, JsonError> {
+    let found = walk.kind()? == Kind::String;
+    if found {
+        walk.string(text)?;
+    } else {
+        walk.skip()?;
     }
-    walk.skip()?;
-    Ok(None)
+    Ok(found)
 }
 
 /// The next value in units of 10^-scale, if it is a number that fits.
@@ -402,8 +409,12 @@ fn number<I: Input>(walk: &mut Walk<I>, scale: u32) -> Result<Option<i64>, JsonE
 }
 
 fn date<I: Input>(walk: &mut Walk<I>) -> Result<Option<Millis>, JsonError> {
-    let text = string(walk, Short::default())?;
-    Ok(text.and_then(|text| Millis::parse_rfc3339(text.whole()?)))
+    let mut text = Short::default();
+    let found = string(walk, &mut text)?;
+    Ok(text
+        .whole()
+        .filter(|_| found)
+        .and_then(Millis::parse_rfc3339))
 }
 
 /// Whether the next value says something else than `expected`; null says nothing.
@@ -412,8 +423,9 @@ fn differs<I: Input>(walk: &mut Walk<I>, expected: &str) -> Result<bool, JsonErr
         walk.skip()?;
         return Ok(false);
     }
-    let text = string(walk, Expected(Some(expected)))?;
-    Ok(text.is_none_or(|rest| rest.0 != Some("")))
+    let mut rest = Expected(Some(expected));
+    let found = string(walk, &mut rest)?;
+    Ok(!found || rest.0 != Some(""))
 }
 
 fn tokens<I: Input>(walk: &mut Walk<I>) -> Result<Tokens, JsonError> {
@@ -426,10 +438,10 @@ fn tokens<I: Input>(walk: &mut Walk<I>) -> Result<Tokens, JsonError> {
     let mut first = true;
     let mut name = Short::default();
     while walk.more(&mut first, &mut name)? {
-        match std::mem::take(&mut name).whole() {
-            Some("input") => tokens.input = number(walk, 0)?,
-            Some("output") => tokens.output = number(walk, 0)?,
-            Some("total") => tokens.total = number(walk, 0)?,
+        match std::mem::take(&mut name).bytes() {
+            Some(b"input") => tokens.input = number(walk, 0)?,
+            Some(b"output") => tokens.output = number(walk, 0)?,
+            Some(b"total") => tokens.total = number(walk, 0)?,
             _ => walk.skip()?,
         }
     }
