@@ -271,11 +271,23 @@ impl History {
             note_unswept(&self.store.sweep_temporaries(project, &walk.temporaries));
         }
         let (mut differing, mut known) = (Vec::with_capacity(walk.runs.len()), 0);
-        // in parts: whoever waits to change the index makes all who come after him wait
-        for part in walk.runs.chunks(COMPARED) {
-            let (found, held) = self.index(|index| index.differing(project, part));
-            differing.extend(found.into_iter().map(|key| (key, true)));
-            known += held;
+        if stamps {
+            // in parts: whoever waits to change the index makes all who come after him wait
+            for part in walk.runs.chunks(COMPARED) {
+                let (found, held) = self.index(|index| index.differing(project, part));
+                differing.extend(found.into_iter().map(|key| (key, true)));
+                known += held;
+            }
+        } else {
+            let key = |execution: &ExecutionId| RunKey {
+                project: project.clone(),
+                execution: execution.clone(),
+            };
+            differing.extend(
+                walk.runs
+                    .iter()
+                    .map(|(execution, _)| (key(execution), true)),
+            );
         }
         // a folder that cannot be read does not say that its runs are gone
         let unreadable = walk
