@@ -87,6 +87,16 @@ impl First {
         whole
     }
 
+    /// Turns the progress to ready if all is read; whether it was not before.
+    fn turns_ready(&self, progress: &mut Progress) -> bool {
+        let turns = self.ready(None) && progress.state != Indexing::Ready;
+        if turns {
+            progress.state = Indexing::Ready;
+            tracing::info!(runs = progress.done, "the index is ready");
+        }
+        turns
+    }
+
     /// Takes one out of those not yet begun.
     fn unqueue(&mut self, project: &ProjectId) -> Option<ProjectId> {
         let at = self.queue.iter().position(|queued| queued == project)?;
@@ -276,15 +286,10 @@ impl History {
         if any {
             return true;
         }
-        let ready = self.first.lock().ready(None);
-        self.progress.send_if_modified(|progress| {
-            let turned = ready && progress.state != Indexing::Ready;
-            if turned {
-                progress.state = Indexing::Ready;
-                tracing::info!(runs = progress.done, "the index is ready");
-            }
-            turned
-        });
+        // where there was no project
+        let first = self.first.lock();
+        self.progress
+            .send_if_modified(|progress| first.turns_ready(progress));
         false
     }
 
@@ -332,17 +337,17 @@ impl History {
 
     /// `count` more files of a project are read.
     fn first_read(&self, project: &ProjectId, count: usize) {
-        let (whole, percentage) = {
-            let mut first = self.first.lock();
-            (first.read(project, count), first.percentage())
-        };
+        // held until all is told: who sees that a project is whole sees the progress as well
+        let mut first = self.first.lock();
+        let whole = first.read(project, count);
+        let percentage = first.percentage();
         self.progress.send_if_modified(|progress| {
             let batches = progress.done / BATCH;
             progress.done += count;
             // nobody wants to be told of every part
             let news = whole || percentage > progress.percentage || progress.done / BATCH > batches;
             progress.percentage = progress.percentage.max(percentage);
-            news
+            first.turns_ready(progress) || news
         });
     }
 
