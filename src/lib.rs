@@ -13,6 +13,7 @@
 //! | [`api`] | the method table: one file a method, errors, the documents printed from it | model, history |
 //! | [`session`] | one connection: order, cancelling, subscriptions, back-pressure | api |
 //! | [`transport`] | bytes to messages and back: framing, stdio, the Unix socket | session |
+//! | [`forward`] | a session's requests carried to a daemon that others share | session, transport |
 //! | [`cli`] | the commands that a person types | all |
 //!
 //! A **request** goes down from transport to index (or to the store, for whole records) and back.
@@ -36,6 +37,7 @@
 
 pub mod api;
 pub mod cli;
+pub mod forward;
 pub mod history;
 pub mod index;
 pub mod model;

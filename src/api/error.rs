@@ -42,6 +42,8 @@ pub enum ErrorKind {
     Overloaded,
     /// The index is not there yet, or not any more.
     NotReady,
+    /// The daemon ended before it answered a change.
+    DaemonLost,
     /// The disk is full.
     StorageFull,
     /// The file system refused.
@@ -50,7 +52,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind, in the order of the codes.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Parse,
         Self::InvalidRequest,
         Self::MethodNotFound,
@@ -66,6 +68,7 @@ impl ErrorKind {
         Self::Overloaded,
         Self::Storage,
         Self::NotReady,
+        Self::DaemonLost,
         Self::StorageFull,
     ];
 
@@ -85,7 +88,7 @@ impl ErrorKind {
             Self::CorruptExecution => 422,
             Self::Overloaded => 429,
             Self::Storage => 500,
-            Self::NotReady => 503,
+            Self::NotReady | Self::DaemonLost => 503,
             Self::StorageFull => 507,
         }
     }
@@ -109,6 +112,7 @@ impl ErrorKind {
             Self::Overloaded => "overloaded",
             Self::Storage => "storage",
             Self::NotReady => "not-ready",
+            Self::DaemonLost => "daemon-lost",
             Self::StorageFull => "storage-full",
         }
     }
@@ -118,7 +122,11 @@ impl ErrorKind {
     pub fn retryable(self) -> bool {
         matches!(
             self,
-            Self::Overloaded | Self::NotReady | Self::StorageFull | Self::Storage
+            Self::Overloaded
+                | Self::NotReady
+                | Self::DaemonLost
+                | Self::StorageFull
+                | Self::Storage
         )
     }
 
@@ -141,6 +149,7 @@ impl ErrorKind {
             Self::Overloaded => "Too many unanswered requests or subscriptions on the connection.",
             Self::Storage => "The file system refused; the log says why.",
             Self::NotReady => "The first index is being built, or the daemon is ending.",
+            Self::DaemonLost => "The shared daemon ended during a change; its outcome is unknown.",
             Self::StorageFull => "The disk is full; nothing was changed.",
         }
     }
@@ -176,6 +185,40 @@ impl Error {
     /// Parameters that do not fit.
     pub fn params(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::InvalidParams, message)
+    }
+
+    /// What is refused because the daemon ends.
+    #[must_use]
+    pub fn ending() -> Self {
+        Self::new(
+            ErrorKind::NotReady,
+            "the daemon is ending; connect to another one",
+        )
+        .with("ending", true)
+    }
+
+    /// Whether it is the daemon's end that it tells of.
+    #[must_use]
+    pub fn is_of_the_end(&self) -> bool {
+        self.data.get("ending") == Some(&Value::Bool(true))
+    }
+
+    /// An error object as [`Error::to_value`] writes it, read back.
+    #[must_use]
+    pub fn from_wire(object: &str) -> Self {
+        let value: Value = serde_json::from_str(object).unwrap_or_default();
+        let word = value["data"]["kind"].as_str();
+        let kind = ErrorKind::ALL
+            .into_iter()
+            .find(|kind| word == Some(kind.word()))
+            .unwrap_or(ErrorKind::Internal);
+        let mut error = Self::new(kind, value["message"].as_str().unwrap_or_default());
+        for (name, value) in value["data"].as_object().into_iter().flatten() {
+            if name != "kind" && name != "retryable" {
+                error = error.with(name, value.clone());
+            }
+        }
+        error
     }
 
     /// Something over a limit, both in bytes.
@@ -250,10 +293,7 @@ impl From<HistoryError> for Error {
                 ErrorKind::NotReady,
                 "the index is still being built; try again, or pass allowPartial",
             ),
-            HistoryError::Ending => Self::new(
-                ErrorKind::NotReady,
-                "the daemon is ending; connect to another one",
-            ),
+            HistoryError::Ending => Self::ending(),
         }
     }
 }

@@ -46,6 +46,19 @@ pub struct InitializeResult {
     pub capabilities: Capabilities,
     /// Which root is served.
     pub root: Root,
+    /// With `serve --shared`: whether the root's shared daemon answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shared: Option<Shared>,
+}
+
+/// How a client of `serve --shared` is served.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Shared {
+    /// Whether the shared daemon answers; else this process does, by itself.
+    pub active: bool,
+    /// Why not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// Who serves.
@@ -158,6 +171,8 @@ impl Method for Initialize {
                 },
             },
             root: Root::of(&context),
+            // told by the process in between
+            shared: None,
         })
     }
 

@@ -51,7 +51,7 @@ enum Language {
     Python,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 struct RootArgs {
     /// The folder that holds one folder a project; otherwise RUNLOG_PROJECTS, runlog.toml, or the
     /// folder `projects` found from here

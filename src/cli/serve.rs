@@ -3,6 +3,8 @@
 //! Section 2 and 3 of the protocol: stdio or a Unix socket, and every way to end within two
 //! seconds: end of input, `exit`, a dead parent, a broken pipe, SIGTERM, SIGINT.
 
+mod shared;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -28,7 +30,7 @@ use crate::transport::{self, Listener, SocketEnv, SocketPath, Stdin, Stdout};
 /// How long connections have to end when the daemon does, and the index to be written.
 const END_WITHIN: Duration = Duration::from_millis(1850);
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(super) struct ServeArgs {
     #[command(flatten)]
     root: RootArgs,
@@ -39,6 +41,16 @@ pub(super) struct ServeArgs {
     #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true)]
     #[allow(clippy::option_option)] // not given, given, given with a path
     socket: Option<Option<PathBuf>>,
+    /// Speak on stdin and stdout, and let the daemon on the root's own socket answer, which all
+    /// who do so share; it is started if it is not there
+    #[arg(long, conflicts_with = "socket")]
+    shared: bool,
+    /// With a socket: end when there was no client for so long; 10m for a shared one
+    #[arg(long, value_name = "SPAN", value_parser = super::duration)]
+    idle_exit: Option<Duration>,
+    /// Leave the terminal's session, as a daemon that others share does
+    #[arg(long, hide = true, requires = "socket")]
+    detached: bool,
     /// Silence after which a queued or running run counts as stale
     #[arg(long, value_name = "SPAN", default_value = "1h", value_parser = super::duration)]
     stale_after: Duration,
@@ -72,21 +84,30 @@ pub(super) fn run(args: &ServeArgs, screen: &Screen) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
     };
+    if args.detached {
+        // fails only where there is nothing to leave
+        let _ = rustix::process::setsid();
+    }
     let status = runtime.block_on(async {
         if !found.exists {
             tell_missing(screen, &folder, &found);
         }
+        if args.shared {
+            return shared::serve(&folder, &found, args).await;
+        }
+        // first, so that whoever finds the place taken has done nothing yet
+        let listener = match &args.socket {
+            None => None,
+            Some(path) => Some(listen(path.as_deref(), &folder)?),
+        };
         let daemon = Daemon::start(folder, &found, args)?;
         let bar = screen.show(daemon.history.progress());
-        let status = match &args.socket {
+        let status = match listener {
             None => daemon.stdio().await,
-            Some(path) => daemon.socket(path.as_deref()).await,
+            Some(listener) => daemon.socket(listener, args.idle_exit).await,
         };
-        daemon.history.end();
-        let began = *daemon.shared.context.ending.get_or_init(Instant::now);
         drop(bar);
-        // where it does not fit into what is left, the former one stays
-        daemon.history.write_snapshot(Some(began + END_WITHIN));
+        daemon.end();
         status
     });
     let status = status.unwrap_or_else(|error| {
@@ -123,6 +144,17 @@ pub(super) fn find(given: Option<&Path>) -> Result<Found, ExitCode> {
     })
 }
 
+impl ServeArgs {
+    fn options(&self) -> Options {
+        Options {
+            stale_after: self.stale_after,
+            poll: self.watch == Watch::Poll,
+            cache: cache_home(),
+            ..Options::default()
+        }
+    }
+}
+
 struct Daemon {
     history: Arc<History>,
     shared: Shared,
@@ -131,13 +163,11 @@ struct Daemon {
 
 impl Daemon {
     fn start(folder: PathBuf, found: &Found, args: &ServeArgs) -> Result<Self, String> {
-        let options = Options {
-            stale_after: args.stale_after,
-            poll: args.watch == Watch::Poll,
-            cache: cache_home(),
-            ..Options::default()
-        };
-        let history = History::start(folder, options).map_err(|error| error.to_string())?;
+        let history = History::start(folder, args.options()).map_err(|error| error.to_string())?;
+        Self::over(history, found)
+    }
+
+    fn over(history: Arc<History>, found: &Found) -> Result<Self, String> {
         let context = Arc::new(Context {
             history: Arc::clone(&history),
             started: Instant::now(),
@@ -155,6 +185,7 @@ impl Daemon {
         let shared = Shared {
             methods,
             context,
+            remote: None,
             ending,
             process_ended,
         };
@@ -178,22 +209,23 @@ impl Daemon {
         Ok(())
     }
 
-    async fn stdio(&self) -> Result<i32, String> {
-        let input = Stdin::open().map_err(|error| error.to_string())?;
-        let output = Stdout::open().map_err(|error| error.to_string())?;
-        let end = transport::serve(input, output, self.shared.clone(), Kind::Stdio).await;
-        tracing::info!(?end, "the connection ended");
-        Ok(match end {
-            End::Exit {
-                after_shutdown: false,
-            } => 1,
-            _ => 0,
-        })
+    /// Ends the history, and keeps the index.
+    fn end(&self) {
+        self.history.end();
+        let began = *self.shared.context.ending.get_or_init(Instant::now);
+        // where it does not fit into what is left, the former one stays
+        self.history.write_snapshot(Some(began + END_WITHIN));
     }
 
-    async fn socket(&self, path: Option<&Path>) -> Result<i32, String> {
-        let path = socket_path(path, self.history.root())?;
-        let listener = Listener::bind(&path).map_err(|error| error.to_string())?;
+    async fn stdio(&self) -> Result<i32, String> {
+        serve_stdio(self.shared.clone()).await
+    }
+
+    async fn socket(
+        &self,
+        mut listener: Listener,
+        idle_exit: Option<Duration>,
+    ) -> Result<i32, String> {
         let ready = json!({
             "socket": listener.path().display().to_string(),
             "pid": std::process::id(),
@@ -205,7 +237,27 @@ impl Daemon {
         let mut ending = self.shared.ending.clone();
         let mut sessions = tokio::task::JoinSet::new();
         let accepted = loop {
+            let idle_exit = idle_exit.filter(|_| sessions.is_empty());
+            let idle = async {
+                match idle_exit {
+                    Some(idle_exit) => tokio::time::sleep(idle_exit).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
+                () = idle => {
+                    tracing::info!("no client for a while; the daemon ends");
+                    // who has found the path by now is served, everybody else finds it free
+                    listener.retire();
+                    while let Some(Ok(stream)) = listener.accept().now_or_never() {
+                        let (reader, writer) = stream.into_split();
+                        sessions.spawn(transport::serve(
+                            reader, writer, self.shared.clone(), Kind::Socket,
+                        ));
+                    }
+                    while sessions.join_next().await.is_some() {}
+                    break Ok(());
+                }
                 _ = ending.wait_for(|ending| *ending) => break Ok(()),
                 stream = listener.accept() => match stream {
                     Ok(stream) => {
@@ -227,6 +279,36 @@ impl Daemon {
         let _ = tokio::time::timeout(END_WITHIN, all).await;
         accepted.map(|()| 0)
     }
+}
+
+/// One client on stdin and stdout; the status to exit with.
+async fn serve_stdio(shared: Shared) -> Result<i32, String> {
+    let input = Stdin::open().map_err(|error| error.to_string())?;
+    let output = Stdout::open().map_err(|error| error.to_string())?;
+    let end = transport::serve(input, output, shared, Kind::Stdio).await;
+    tracing::info!(?end, "the connection ended");
+    Ok(match end {
+        End::Exit {
+            after_shutdown: false,
+        } => 1,
+        _ => 0,
+    })
+}
+
+/// The socket that somebody handed over, or else a new one.
+fn listen(path: Option<&Path>, root: &Path) -> Result<Listener, String> {
+    let mut handed = listenfd::ListenFd::from_env();
+    match handed.len() {
+        0 => {}
+        1 => {
+            let listener = handed.take_unix_listener(0).ok().flatten();
+            let listener = listener.ok_or("what was handed over is no listening Unix socket")?;
+            return Listener::adopt(listener).map_err(|error| error.to_string());
+        }
+        many => return Err(format!("{many} sockets were handed over; one is served")),
+    }
+    let path = socket_path(path, root)?;
+    Listener::bind(&path).map_err(|error| error.to_string())
 }
 
 /// The user's folder for caches, as the XDG base directory specification finds it.

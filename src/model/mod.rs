@@ -4,6 +4,7 @@
 
 pub mod decimal;
 pub mod extract;
+pub mod fingerprint;
 mod id;
 pub mod json;
 mod money;

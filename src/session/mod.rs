@@ -20,6 +20,7 @@ pub mod dispatch;
 pub mod envelope;
 mod order;
 pub mod outbox;
+pub mod remote;
 mod request;
 
 use std::collections::VecDeque;
@@ -44,6 +45,7 @@ use dispatch::Service;
 use envelope::{Frame, Message, NULL_ID};
 use order::Order;
 use outbox::Outbox;
+use remote::Remote;
 use request::{Batch, Done, Request, Running};
 
 /// How long what is in flight has when the connection ends.
@@ -98,6 +100,8 @@ pub struct Shared {
     pub methods: Methods,
     /// What they work on.
     pub context: Arc<Context>,
+    /// Who answers in place of the methods, if somebody does.
+    pub remote: Option<Arc<dyn Remote>>,
     /// Turns true when the daemon ends.
     pub ending: watch::Receiver<bool>,
     /// Watches another process; false when it cannot be seen.
@@ -156,6 +160,9 @@ pub async fn run(
     let context = Arc::clone(&shared.context);
     let span = tracing::debug_span!("connection", number);
     let service = Service::new(shared.methods.clone(), number);
+    if let Some(remote) = &shared.remote {
+        remote.attach(Arc::clone(&outbox));
+    }
     let session = Session {
         shared,
         kind,
@@ -247,17 +254,15 @@ impl Session {
                 () = &mut deadline => break,
             }
         }
-        let ending = || {
-            Error::new(
-                ErrorKind::NotReady,
-                "the daemon is ending; connect to another one",
-            )
-        };
         for request in std::mem::take(&mut self.waiting) {
-            self.answer(request.reply, Err(ending()));
+            self.answer(request.reply, Err(Error::ending()));
         }
         for running in std::mem::take(&mut self.live) {
-            self.answer(running.reply, Err(ending()));
+            let mut error = Error::ending();
+            if running.changes {
+                error = error.with("outcome", "unknown");
+            }
+            self.answer(running.reply, Err(error));
         }
         for (_, feed) in &self.feeds {
             feed.abort();
@@ -422,15 +427,11 @@ impl Session {
             number: request.number,
             key: request.key.clone(),
             reply: request.reply.clone(),
+            changes: request.entry.effect.is_change(),
             cancel: cancel.clone(),
         });
         let large = request.held_bytes >= LARGE_BYTES;
-        let mut future = request.run(
-            self.service.clone(),
-            self.shared.context.clone(),
-            &self.outbox,
-            cancel,
-        );
+        let mut future = request.run(self.service.clone(), &self.shared, &self.outbox, cancel);
         if large {
             future = request::aside(future);
         }
@@ -467,6 +468,7 @@ impl Session {
             .ok()
             .and_then(|text| request::number(text));
         self.answer(running.reply, done.answer);
+        drop(done.told);
         if let (Some(feed), Some(id)) = (feed, subscription) {
             let forwarding = request::forward(feed, Arc::clone(&self.outbox));
             self.feeds

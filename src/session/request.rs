@@ -15,13 +15,16 @@ use jsonrpsee::core::middleware::RpcServiceT;
 use parking_lot::Mutex;
 use serde_json::json;
 use serde_json::value::RawValue;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use super::Shared;
 use super::dispatch::{self, Feed, Service};
 use super::envelope::Message;
 use super::order::{Target, Turn};
 use super::outbox::Outbox;
+use super::remote::Remote;
 use crate::api::executions::{delete, get, save, start, subscribe, update};
 use crate::api::params::{WORK_DONE_TOKEN, member};
 use crate::api::table::{AnswerSlot, Entry, Method};
@@ -56,6 +59,8 @@ pub(super) struct Running {
     pub(super) number: u64,
     pub(super) key: String,
     pub(super) reply: Reply,
+    /// Whether it changes files.
+    pub(super) changes: bool,
     pub(super) cancel: CancellationToken,
 }
 
@@ -68,6 +73,32 @@ pub(super) struct Done {
     pub(super) heavy: bool,
     /// The subscription that it ended.
     pub(super) unsubscribed: Option<u64>,
+    /// To be dropped once the answer is on its way.
+    pub(super) told: Option<oneshot::Sender<()>>,
+}
+
+/// What a request came to.
+struct Outcome {
+    answer: Result<Bytes, Error>,
+    unsubscribed: Option<u64>,
+    told: Option<oneshot::Sender<()>>,
+}
+
+impl From<Result<Bytes, Error>> for Outcome {
+    fn from(answer: Result<Bytes, Error>) -> Self {
+        Self {
+            answer,
+            unsubscribed: None,
+            told: None,
+        }
+    }
+}
+
+/// Who answers: the methods here, or another daemon.
+#[derive(Clone)]
+enum Backend {
+    Methods(Service),
+    Remote(Arc<dyn Remote>),
 }
 
 /// What a request changes, for keeping such requests in order.
@@ -150,7 +181,7 @@ impl Request {
     pub(super) fn run(
         self,
         service: Service,
-        context: Arc<Context>,
+        shared: &Shared,
         outbox: &Arc<Outbox>,
         cancel: CancellationToken,
     ) -> BoxFuture<'static, Done> {
@@ -164,6 +195,11 @@ impl Request {
             ..
         } = self;
         let heavy = entry.name == get::Get::NAME;
+        let context = Arc::clone(&shared.context);
+        let backend = match &shared.remote {
+            Some(remote) => Backend::Remote(Arc::clone(remote)),
+            None => Backend::Methods(service),
+        };
         let id: String = String::from_utf8_lossy(&reply.id)
             .chars()
             .take(64)
@@ -175,14 +211,20 @@ impl Request {
             let text = params
                 .as_ref()
                 .and_then(|params| std::str::from_utf8(params).ok());
-            let token = member(text, WORK_DONE_TOKEN).filter(|token| is_token(token));
+            // another daemon tells it by itself
+            let here = matches!(backend, Backend::Methods(_));
+            let token = member(text, WORK_DONE_TOKEN).filter(|token| here && is_token(token));
             let progress = token.map(|token| Reporter {
                 token,
                 outbox: &outbox,
                 entry,
             });
-            let (answer, unsubscribed) = {
-                let work = perform(number, entry, text, &service, turn, &cancel);
+            let Outcome {
+                answer,
+                unsubscribed,
+                told,
+            } = {
+                let work = perform(number, entry, text, &backend, turn, &cancel);
                 match progress {
                     Some(progress) => progress.accompany(work, &context).await,
                     None => work.await,
@@ -197,6 +239,7 @@ impl Request {
                 held_bytes,
                 heavy,
                 unsubscribed,
+                told,
             }
         }
         .instrument(span)
@@ -208,17 +251,22 @@ async fn perform(
     number: u64,
     entry: &'static Entry,
     text: Option<&str>,
-    service: &Service,
+    backend: &Backend,
     turn: Turn,
     cancel: &CancellationToken,
-) -> (Result<Bytes, Error>, Option<u64>) {
+) -> Outcome {
     let work = async {
         let mut held = tokio::select! {
             biased;
-            () = cancel.cancelled() => return (Err(cancelled()), None),
+            () = cancel.cancelled() => return Err(cancelled()).into(),
             held = turn.come() => held,
         };
-        let call = call(number, entry, text, service);
+        let call = async {
+            match backend {
+                Backend::Methods(service) => call(number, entry, text, service).await,
+                Backend::Remote(remote) => call_remote(entry, text, remote).await,
+            }
+        };
         let outcome = if entry.effect.is_change() {
             // from here on it happens, whoever still wants to know
             tokio::pin!(call);
@@ -231,7 +279,7 @@ async fn perform(
         } else {
             tokio::select! {
                 biased;
-                () = cancel.cancelled() => (Err(cancelled()), None),
+                () = cancel.cancelled() => Err(cancelled()).into(),
                 outcome = call => outcome,
             }
         };
@@ -243,8 +291,31 @@ async fn perform(
         Ok(outcome) => outcome,
         Err(_) => {
             let message = "the request ended early; this is a defect of runlog";
-            (Err(Error::new(ErrorKind::Internal, message)), None)
+            Err(Error::new(ErrorKind::Internal, message)).into()
         }
+    }
+}
+
+async fn call_remote(
+    entry: &'static Entry,
+    text: Option<&str>,
+    remote: &Arc<dyn Remote>,
+) -> Outcome {
+    let called = if entry.name == subscribe::Unsubscribe::NAME {
+        match subscription_of(text) {
+            Ok(id) => remote.call(entry, Some(id)),
+            Err(error) => return Err(error).into(),
+        }
+    } else {
+        remote.call(entry, text)
+    };
+    match called.await {
+        Ok(answer) => Outcome {
+            answer: Ok(answer.text),
+            unsubscribed: None,
+            told: answer.told,
+        },
+        Err(error) => Err(error).into(),
     }
 }
 
@@ -253,7 +324,7 @@ async fn call(
     entry: &'static Entry,
     text: Option<&str>,
     service: &Service,
-) -> (Result<Bytes, Error>, Option<u64>) {
+) -> Outcome {
     let unsubscribes = entry.name == subscribe::Unsubscribe::NAME;
     let positional;
     let (text, ends) = if unsubscribes {
@@ -263,7 +334,7 @@ async fn call(
                 positional = format!("[{id}]");
                 (Some(positional.as_str()), id.parse().ok())
             }
-            Err(error) => return (Err(error), None),
+            Err(error) => return Err(error).into(),
         }
     } else {
         (text, None)
@@ -274,7 +345,7 @@ async fn call(
     request.extensions.insert(slot.clone());
     let response = service.call(request).await;
     if let Some(answer) = slot.take() {
-        return (answer, None);
+        return answer.into();
     }
     // the library answered by itself: to subscribing, unsubscribing, and what it refuses
     let mut answer = Err(Error::new(
@@ -284,11 +355,15 @@ async fn call(
     for (name, value) in walk::members(response.as_json().get()) {
         match &*name {
             "result" => answer = Ok(Bytes::copy_from_slice(value.as_bytes())),
-            "error" => answer = Err(refusal(value)),
+            "error" => answer = Err(Error::from_wire(value)),
             _ => {}
         }
     }
-    (answer, ends)
+    Outcome {
+        answer,
+        unsubscribed: ends,
+        told: None,
+    }
 }
 
 /// The subscription that is to be ended, by name or by position.
@@ -312,22 +387,6 @@ fn subscription_of(text: Option<&str>) -> Result<&str, Error> {
     };
     id.filter(|id| id.starts_with('"') || id.bytes().all(|b| b.is_ascii_digit()))
         .ok_or_else(expected)
-}
-
-/// An error that one of our own handlers gave to the library, read back.
-fn refusal(error: &str) -> Error {
-    let value: serde_json::Value = serde_json::from_str(error).unwrap_or_default();
-    let kind = ErrorKind::ALL
-        .into_iter()
-        .find(|kind| value["code"] == kind.code())
-        .unwrap_or(ErrorKind::Internal);
-    let mut error = Error::new(kind, value["message"].as_str().unwrap_or_default());
-    for (name, value) in value["data"].as_object().into_iter().flatten() {
-        if name != "kind" && name != "retryable" {
-            error = error.with(name, value.clone());
-        }
-    }
-    error
 }
 
 /// Passes a subscription's notifications on for as long as the connection is there.

@@ -145,7 +145,7 @@ impl SocketPath {
 
     /// Makes the default folder, private, or checks the one that is there. A given path's folder is
     /// left as it is.
-    pub(super) fn prepare_folder(&self) -> Result<(), SocketPathError> {
+    pub(crate) fn prepare_folder(&self) -> Result<(), SocketPathError> {
         let Some(folder) = self.path.parent().filter(|_| self.is_default) else {
             return Ok(());
         };

@@ -65,9 +65,10 @@ pub enum BindError {
 pub struct Listener {
     // Dropped in this order: the file goes while the socket is open, which keeps its inode from
     // being given to another file, and while the lock is held.
-    file: SocketFile,
+    file: Option<SocketFile>,
     listener: UnixListener,
-    _lock: SocketLock,
+    lock: Option<SocketLock>,
+    path: PathBuf,
     uid: u32,
 }
 
@@ -95,16 +96,44 @@ impl Listener {
         }
         let (listener, file) = listen(path).map_err(failed("listen on", path))?;
         Ok(Self {
-            file,
+            file: Some(file),
             listener,
-            _lock: lock,
+            lock: Some(lock),
+            path: path.to_owned(),
             uid: rustix::process::geteuid().as_raw(),
         })
     }
 
+    /// Serves a socket that somebody else has made and listens on for us (socket activation). Its
+    /// file stays when this is dropped. Call it within a tokio runtime.
+    ///
+    /// # Errors
+    /// When it is no listening Unix socket with a path.
+    pub fn adopt(listener: std::os::unix::net::UnixListener) -> io::Result<Self> {
+        let named = listener.local_addr()?;
+        let path = named
+            .as_pathname()
+            .ok_or_else(|| io::Error::other("the socket that was handed over has no path"))?
+            .to_owned();
+        listener.set_nonblocking(true)?;
+        Ok(Self {
+            file: None,
+            listener: UnixListener::from_std(listener)?,
+            lock: None,
+            path,
+            uid: rustix::process::geteuid().as_raw(),
+        })
+    }
+
+    /// Gives the path free for another daemon. Who has found it before is still accepted.
+    pub fn retire(&mut self) {
+        self.file = None;
+        self.lock = None;
+    }
+
     /// Where it listens: absolute.
     pub fn path(&self) -> &Path {
-        &self.file.path
+        &self.path
     }
 
     /// The next connection of this user's. Others are closed unheard: the file's mode keeps them

@@ -246,6 +246,11 @@ impl Client {
         self.strict = false;
     }
 
+    /// Puts a message back that was read too early.
+    pub fn keep(&mut self, message: Value) {
+        self.kept.push_back(message);
+    }
+
     /// Sends one line.
     pub fn send(&mut self, text: &str) {
         let input = self.input.as_mut().unwrap();

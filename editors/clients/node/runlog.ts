@@ -41,7 +41,7 @@ export class RunlogError extends Error {
     super(message);
   }
 
-  /** The stable word for what happened; besides the protocol's `connection-lost` and `unreachable`. */
+  /** The stable word for what happened: the protocol's, or `unreachable`. */
   get kind(): string {
     return String(this.data['kind'] ?? 'unknown');
   }
@@ -780,6 +780,6 @@ function again(error: unknown): boolean {
 }
 
 function lost(): RunlogError {
-  const data = { kind: 'connection-lost', retryable: true, outcome: 'unknown' };
+  const data = { kind: 'daemon-lost', retryable: true, outcome: 'unknown' };
   return new RunlogError(503, 'the connection ended before the answer', data);
 }

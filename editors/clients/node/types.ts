@@ -93,6 +93,8 @@ export type InitializeResult = {
   root: Root;
   /** Who serves. */
   serverInfo: ServerInfo;
+  /** With `serve --shared`: whether the root's shared daemon answers. */
+  shared?: Shared | null;
 };
 
 /** What is refused. */
@@ -234,6 +236,14 @@ export type ServerInfo = {
   name: string;
   /** The program's version. */
   version: string;
+};
+
+/** How a client of `serve --shared` is served. */
+export type Shared = {
+  /** Whether the shared daemon answers; else this process does, by itself. */
+  active: boolean;
+  /** Why not. */
+  reason?: string | null;
 };
 
 /** The run as it is stored now. */

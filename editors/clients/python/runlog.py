@@ -77,7 +77,7 @@ class RunlogError(Exception):
 
     @property
     def kind(self) -> str:
-        """The stable word for what happened; besides the protocol's `connection-lost` and `unreachable`."""
+        """The stable word for what happened: the protocol's, or `unreachable`."""
         return str(self.data.get("kind", "unknown"))
 
     @property
@@ -294,8 +294,8 @@ class _Connection:
             connection = _Connection._meet(path, ended)
         hello: Future[Any] = Future()
         about = {"processId": os.getpid(), "protocolVersion": 1, "clientInfo": {"name": "runlog-python"}}
-        connection.submit("initialize", about, hello)
         try:
+            connection.submit("initialize", about, hello)
             hello.result()
         except RunlogError:
             connection.close()
@@ -1027,7 +1027,7 @@ def _frame(message: Dict[str, Any]) -> bytes:
 
 
 def _lost() -> RunlogError:
-    data = {"kind": "connection-lost", "retryable": True, "outcome": "unknown"}
+    data = {"kind": "daemon-lost", "retryable": True, "outcome": "unknown"}
     return RunlogError(503, "the connection ended before the answer", data)
 
 

@@ -99,9 +99,7 @@ class GetResult(TypedDict):
 Indexing = Union[Literal["scanning"], Literal["verifying"], Literal["ready"]]
 
 
-class InitializeResult(TypedDict):
-    """What is served."""
-
+class _InitializeResult(TypedDict):
     # What can be asked.
     capabilities: Capabilities
     # The version of the protocol.
@@ -110,6 +108,13 @@ class InitializeResult(TypedDict):
     root: Root
     # Who serves.
     serverInfo: ServerInfo
+
+
+class InitializeResult(_InitializeResult, total=False):
+    """What is served."""
+
+    # With `serve --shared`: whether the root's shared daemon answers.
+    shared: Optional[Shared]
 
 
 class Limits(TypedDict):
@@ -279,6 +284,18 @@ class ServerInfo(TypedDict):
     name: str
     # The program's version.
     version: str
+
+
+class _Shared(TypedDict):
+    # Whether the shared daemon answers; else this process does, by itself.
+    active: bool
+
+
+class Shared(_Shared, total=False):
+    """How a client of `serve --shared` is served."""
+
+    # Why not.
+    reason: Optional[str]
 
 
 class StartResult(TypedDict):

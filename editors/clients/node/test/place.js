@@ -1,7 +1,7 @@
 // A root of its own, daemons on it that can be killed, and a go-between that loses messages.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -54,6 +54,18 @@ export class Place {
   client(options = {}) {
     const client = new Client({ command: [binary, 'serve'], projects: this.root, ...options });
     this.ends.push(() => client.close());
+    return client;
+  }
+
+  /** A client of the root's shared daemon, which is ended with it. */
+  shared() {
+    const command = ['env', `XDG_RUNTIME_DIR=${this.folder}`, binary, 'serve', '--shared'];
+    const client = this.client({ command });
+    this.ends.push(async () => {
+      const { pid } = await client.request('server/status');
+      process.kill(pid, 'SIGKILL');
+      await until(() => !existsSync(`/proc/${pid}`), 'the daemon to end');
+    });
     return client;
   }
 

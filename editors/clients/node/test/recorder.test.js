@@ -200,11 +200,11 @@ for (const fate of ['before', 'after']) {
   }
 }
 
-for (const way of ['socket', 'spawned']) {
+for (const way of ['socket', 'spawned', 'shared']) {
   test(`nothing is lost or counted twice while daemons are killed (${way})`, async (t) => {
     const place = new Place(t);
     let daemon = way === 'socket' ? await place.daemon() : undefined;
-    const client = place.client(way === 'socket' ? { socket: place.socket } : {});
+    const client = way === 'shared' ? place.shared() : place.client(way === 'socket' ? { socket: place.socket } : {});
     const runs = 6;
     const steps = 20;
     let done = 0;

@@ -95,7 +95,7 @@ async function asked(client, method, params) {
     try {
       return await client.request(method, params);
     } catch (error) {
-      if (error.kind !== 'connection-lost') throw error;
+      if (error.kind !== 'daemon-lost') throw error;
       assert(error.retryable);
       assert.equal(error.data.outcome, 'unknown');
     }
@@ -122,11 +122,11 @@ async function keep(table, client, options) {
   }
 }
 
-for (const way of ['socket', 'spawned']) {
+for (const way of ['socket', 'spawned', 'shared']) {
   test(`changes outlive the daemon (${way})`, async (t) => {
     const place = new Place(t);
     let daemon = way === 'socket' ? await place.daemon() : undefined;
-    const client = place.client(way === 'socket' ? { socket: place.socket } : {});
+    const client = way === 'shared' ? place.shared() : place.client(way === 'socket' ? { socket: place.socket } : {});
     const table = new Map();
     const end = new AbortController();
     const kept = keep(table, client, { signal: end.signal }).catch((error) => {

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -57,6 +58,19 @@ class Place:
         """A client that starts its daemon, or meets the one on `socket`."""
         client = Client(**{"command": [BINARY, "serve"], "projects": self.root, **options})
         self.test.addCleanup(client.close)
+        return client
+
+    def shared(self):
+        """A client of the root's shared daemon, which is ended with it."""
+        command = ["env", f"XDG_RUNTIME_DIR={self.folder}", BINARY, "serve", "--shared"]
+        client = self.client(command=command)
+
+        def end():
+            pid = client.request("server/status")["pid"]
+            os.kill(pid, signal.SIGKILL)
+            until(lambda: not os.path.exists(f"/proc/{pid}"), "the daemon to end")
+
+        self.test.addCleanup(end)
         return client
 
     def file(self, project, ident):

@@ -316,6 +316,9 @@ class Recorder(Placed):
     def test_nothing_is_lost_or_counted_twice_while_daemons_of_our_own_are_killed(self):
         self.kills(self.place.client(), None)
 
+    def test_nothing_is_lost_or_counted_twice_while_shared_daemons_are_killed(self):
+        self.kills(self.place.shared(), None)
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -115,7 +115,7 @@ def asked(client, method, params=None):
         try:
             return client.request(method, params)
         except RunlogError as error:
-            if error.kind != "connection-lost":
+            if error.kind != "daemon-lost":
                 raise
             assert error.retryable and error.data["outcome"] == "unknown"
 
@@ -181,8 +181,14 @@ class Changes(Placed):
         self.assertFalse(kept.is_alive())
 
     def test_changes_outlive_a_daemon_of_our_own_for_asyncio(self):
+        self.outlive_for_asyncio(self.place.client())
+
+    def test_changes_outlive_a_shared_daemon_for_asyncio(self):
+        self.outlive_for_asyncio(self.place.shared())
+
+    def outlive_for_asyncio(self, client):
         async def main():
-            table = Table(self.place.client())
+            table = Table(client)
             kept = asyncio.ensure_future(table.keep_async())
             disturbed = asyncio.get_running_loop().run_in_executor(None, self.disturb, table.client, None)
             listed = await disturbed

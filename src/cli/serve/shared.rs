@@ -1,0 +1,161 @@
+//! `runlog serve --shared`: one daemon for all windows.
+//!
+//! Who comes first starts it, detached; it ends when there was no client for a while. Where there
+//! is none of this version to be had, this process serves by itself.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use clap::ValueEnum;
+use parking_lot::Mutex;
+use rustix::fs::{Mode, OFlags};
+use tokio::net::UnixStream;
+
+use super::{Daemon, ServeArgs, serve_stdio, socket_path};
+use crate::cli::root::Found;
+use crate::forward::{Forward, Reach};
+use crate::history::History;
+use crate::session::{Kind, Shared};
+use crate::transport::{self, SocketPath};
+
+/// When a daemon that was started for windows ends without any.
+const IDLE_EXIT: &str = "10m";
+/// How large its log may be before a new one begins.
+const LOG_MAX_BYTES: u64 = 1 << 20;
+
+/// Serves one client on stdin and stdout by way of the shared daemon.
+pub(super) async fn serve(folder: &Path, found: &Found, args: &ServeArgs) -> Result<i32, String> {
+    // knows the root and how to end; its history does nothing unless this process is to serve
+    let idle = Daemon::over(
+        Arc::new(History::new(folder.to_owned(), args.options())),
+        found,
+    )?;
+    let own = Arc::new(Mutex::new(None));
+    let reach = Nearby {
+        socket: socket_path(None, folder)?,
+        folder: folder.to_owned(),
+        found: found.clone(),
+        args: args.clone(),
+        own: Arc::clone(&own),
+    };
+    let shared = Shared {
+        remote: Some(Forward::start(reach)),
+        ..idle.shared.clone()
+    };
+    let status = serve_stdio(shared).await;
+    if let Some(daemon) = own.lock().take() {
+        daemon.end();
+    }
+    status
+}
+
+/// The daemon of a root, on this machine.
+struct Nearby {
+    socket: SocketPath,
+    folder: PathBuf,
+    found: Found,
+    args: ServeArgs,
+    /// This process's own, once it serves by itself.
+    own: Arc<Mutex<Option<Daemon>>>,
+}
+
+impl Reach for Nearby {
+    async fn connect(&mut self) -> std::io::Result<UnixStream> {
+        self.socket
+            .prepare_folder()
+            .map_err(std::io::Error::other)?;
+        let stream = UnixStream::connect(self.socket.as_path()).await?;
+        // whoever may write to it could answer anything
+        if stream.peer_cred()?.uid() != rustix::process::geteuid().as_raw() {
+            return Err(std::io::Error::from(std::io::ErrorKind::PermissionDenied));
+        }
+        Ok(stream)
+    }
+
+    fn start(&mut self) -> std::io::Result<()> {
+        self.socket
+            .prepare_folder()
+            .map_err(std::io::Error::other)?;
+        let log = log_beside(self.socket.as_path())?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command
+            .arg0("runlog")
+            .args(["serve", "--socket", "--detached", "--projects"])
+            .arg(&self.folder)
+            .args(self.args.passed_on())
+            // it outlives whoever starts it, and holds no folder that he was in
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log);
+        let mut child = command.spawn()?;
+        // it is waited for, so that none is left behind as a zombie
+        std::thread::Builder::new()
+            .name("runlog-shared".to_owned())
+            .spawn(move || child.wait())?;
+        Ok(())
+    }
+
+    fn own(&mut self) -> std::io::Result<UnixStream> {
+        let mut own = self.own.lock();
+        let daemon = match own.take() {
+            Some(daemon) => daemon,
+            None => Daemon::start(self.folder.clone(), &self.found, &self.args)
+                .map_err(std::io::Error::other)?,
+        };
+        let (ours, theirs) = UnixStream::pair()?;
+        let (reader, writer) = theirs.into_split();
+        tokio::spawn(transport::serve(
+            reader,
+            writer,
+            daemon.shared.clone(),
+            Kind::Socket,
+        ));
+        *own = Some(daemon);
+        Ok(ours)
+    }
+}
+
+impl ServeArgs {
+    /// What a daemon is told that is started in our place.
+    fn passed_on(&self) -> Vec<OsString> {
+        let spelt = |span: std::time::Duration| format!("{}s", span.as_secs());
+        let idle = self.idle_exit.map_or(IDLE_EXIT.to_owned(), spelt);
+        let watch = self.watch.to_possible_value();
+        let mut passed: Vec<OsString> = vec!["--idle-exit".into(), idle.into()];
+        passed.extend(["--stale-after".into(), spelt(self.stale_after).into()]);
+        if let Some(watch) = watch {
+            passed.extend(["--watch".into(), watch.get_name().into()]);
+        }
+        passed
+    }
+}
+
+/// Where the shared daemon says what is odd: beside its socket, for its user alone.
+fn log_beside(socket: &Path) -> std::io::Result<File> {
+    let mut path = socket.as_os_str().to_owned();
+    path.push(".log");
+    let flags = OFlags::WRONLY
+        | OFlags::CREATE
+        | OFlags::APPEND
+        | OFlags::NOFOLLOW
+        | OFlags::NONBLOCK
+        | OFlags::CLOEXEC;
+    let log = File::from(rustix::fs::open(
+        Path::new(&path),
+        flags,
+        Mode::RUSR | Mode::WUSR,
+    )?);
+    let found = log.metadata()?;
+    if !found.is_file() {
+        return Err(std::io::Error::other("the log is no file"));
+    }
+    if found.len() > LOG_MAX_BYTES {
+        log.set_len(0)?;
+    }
+    Ok(log)
+}

@@ -1,0 +1,175 @@
+//! One connection to a daemon of this version: requests out, answers and notifications in.
+//!
+//! Nothing is read but what must be known to pass a message on: an answer's number, a
+//! notification's subscription. Both stand where our own session writes them.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use futures_util::StreamExt;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio_util::codec::FramedRead;
+
+use crate::api::Error;
+use crate::api::executions::subscribe::NOTIFICATION;
+use crate::model::json::members;
+use crate::session::Incoming;
+use crate::transport::{Decoder, FRAME_LIMIT_BYTES, Framing, Outgoing};
+
+/// What stands around the largest result that a daemon gives.
+const ENVELOPE_MAX_BYTES: usize = 1024;
+/// How much is read at once.
+const READ_BYTES: usize = 64 << 10;
+
+/// The connection. What is sent is written while the next message is waited for.
+pub(super) struct Link {
+    frames: FramedRead<OwnedReadHalf, Decoder>,
+    writer: OwnedWriteHalf,
+    outgoing: Outgoing,
+}
+
+/// A message of the daemon's.
+#[derive(Debug)]
+pub(super) enum Arrived {
+    /// The answer to the request of this number.
+    Answer(u64, Result<Bytes, Error>),
+    /// A change, of a subscription by its id there.
+    Told {
+        /// Whose.
+        subscription: u64,
+        /// What.
+        result: Bytes,
+    },
+    /// Another notification.
+    Other(Bytes),
+}
+
+impl Link {
+    pub(super) fn new(reader: OwnedReadHalf, writer: OwnedWriteHalf) -> Self {
+        let decoder = Decoder::new(FRAME_LIMIT_BYTES + ENVELOPE_MAX_BYTES);
+        Self {
+            frames: FramedRead::with_capacity(reader, decoder, READ_BYTES),
+            writer,
+            // records keep their line ends
+            outgoing: Outgoing::new(Framing::Headers),
+        }
+    }
+
+    /// Sends a request as soon as the daemon takes it.
+    pub(super) fn request(&mut self, number: u64, method: &str, params: Option<&[u8]>) {
+        // names of methods need no escapes
+        let mut head = BytesMut::with_capacity(64 + method.len());
+        head.put_slice(
+            format!(r#"{{"jsonrpc":"2.0","id":{number},"method":"{method}""#).as_bytes(),
+        );
+        match params {
+            None => self
+                .outgoing
+                .push([head.freeze(), Bytes::from_static(b"}")]),
+            Some(params) => {
+                head.put_slice(b",\"params\":");
+                let params = Bytes::copy_from_slice(params);
+                self.outgoing
+                    .push([head.freeze(), params, Bytes::from_static(b"}")]);
+            }
+        }
+    }
+
+    /// Takes a request back.
+    pub(super) fn cancel(&mut self, number: u64) {
+        let text =
+            format!(r#"{{"jsonrpc":"2.0","method":"$/cancelRequest","params":{{"id":{number}}}}}"#);
+        self.outgoing.push([Bytes::from(text)]);
+    }
+
+    /// The next message; `None` when the connection is over. Cancel-safe.
+    pub(super) async fn next(&mut self) -> Option<Arrived> {
+        loop {
+            tokio::select! {
+                biased;
+                frame = self.frames.next() => match frame? {
+                    Ok(Incoming::Frame(frame)) => {
+                        if let Some(arrived) = understood(&frame) {
+                            return Some(arrived);
+                        }
+                    }
+                    Ok(Incoming::TooLarge { size_bytes }) => {
+                        tracing::error!(size_bytes, "a message of the daemon is too large");
+                        return None;
+                    }
+                    Err(error) => {
+                        tracing::debug!(%error, "the daemon cannot be read");
+                        return None;
+                    }
+                },
+                written = self.outgoing.write_some(&mut self.writer),
+                    if !self.outgoing.is_empty() => written.map(drop).ok()?,
+            }
+        }
+    }
+}
+
+/// What a frame of the daemon's is.
+fn understood(frame: &Bytes) -> Option<Arrived> {
+    if let Some((number, name, body)) = answer(frame) {
+        let body = frame.slice_ref(body);
+        let answer = match name {
+            Name::Result => Ok(body),
+            Name::Error => Err(Error::from_wire(std::str::from_utf8(&body).ok()?)),
+        };
+        return Some(Arrived::Answer(number, answer));
+    }
+    let text = std::str::from_utf8(frame).ok()?;
+    let (mut method, mut params) = (None, None);
+    for (name, value) in members(text) {
+        match &*name {
+            "method" => method = Some(value),
+            "params" => params = Some(value),
+            _ => {}
+        }
+    }
+    if method?.trim_matches('"') != NOTIFICATION {
+        return Some(Arrived::Other(frame.clone()));
+    }
+    let (mut subscription, mut result) = (None, None);
+    for (name, value) in members(params?) {
+        match &*name {
+            "subscription" => subscription = value.parse().ok(),
+            "result" => result = Some(value),
+            _ => {}
+        }
+    }
+    Some(Arrived::Told {
+        subscription: subscription?,
+        result: frame.slice_ref(result?.as_bytes()),
+    })
+}
+
+enum Name {
+    Result,
+    Error,
+}
+
+/// The number, and the result or error, of an answer as our session writes it.
+fn answer(frame: &[u8]) -> Option<(u64, Name, &[u8])> {
+    let rest = frame.strip_prefix(b"{\"jsonrpc\":\"2.0\",\"id\":")?;
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let (digits, rest) = rest.split_at(digits);
+    let number = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    let rest = rest.strip_suffix(b"}")?;
+    if let Some(result) = rest.strip_prefix(b",\"result\":") {
+        return Some((number, Name::Result, result));
+    }
+    let error = rest.strip_prefix(b",\"error\":")?;
+    Some((number, Name::Error, error))
+}
+
+/// A change as the client is told it.
+pub(super) fn told(subscription: u64, result: &[u8]) -> Bytes {
+    let head = format!(
+        r#"{{"jsonrpc":"2.0","method":"{NOTIFICATION}","params":{{"subscription":{subscription},"result":"#
+    );
+    let mut message = Vec::with_capacity(head.len() + result.len() + 2);
+    message.extend_from_slice(head.as_bytes());
+    message.extend_from_slice(result);
+    message.extend_from_slice(b"}}");
+    message.into()
+}
