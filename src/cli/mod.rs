@@ -43,6 +43,14 @@ enum LogFormat {
     Json,
 }
 
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Language {
+    /// Interfaces, for TypeScript's strict mode.
+    Typescript,
+    /// `TypedDict`s, for Python 3.9 and later.
+    Python,
+}
+
 #[derive(Debug, Clone, Args)]
 struct RootArgs {
     /// The folder that holds one folder a project; otherwise RUNLOG_PROJECTS, runlog.toml, or the
@@ -71,8 +79,12 @@ enum Command {
     Socket(RootArgs),
     /// Print the protocol's reference as Markdown
     Reference,
-    /// Print the protocol's types as TypeScript
-    Types,
+    /// Print the protocol's types for a client's language
+    Types {
+        /// Which one
+        #[arg(value_enum, default_value_t = Language::Typescript)]
+        language: Language,
+    },
 }
 
 /// Runs the program.
@@ -88,7 +100,10 @@ pub fn main() -> ExitCode {
         Command::Root { root, json } => return root::print(root.projects.as_deref(), json),
         Command::Socket(args) => return serve::print_socket(args.projects.as_deref()),
         Command::Reference => print(&api::reference::page()),
-        Command::Types => print(&api::typescript::types()),
+        Command::Types { language } => print(&match language {
+            Language::Typescript => api::typescript::types(),
+            Language::Python => api::python::types(),
+        }),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
