@@ -11,6 +11,7 @@ pub mod lifecycle;
 pub mod openrpc;
 pub mod params;
 pub mod projects;
+pub mod python;
 pub mod reference;
 pub mod samples;
 pub mod server;

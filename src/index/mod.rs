@@ -472,11 +472,11 @@ impl Index {
             let mut draft = Draft::new(one.project, &one.key.execution, &one.seen);
             draft.fixed.set_created(one.held.is_none());
             let number = if let Some(number) = one.held {
-                self.rows.replace(number, &draft);
+                self.rows.replace(number, draft);
                 self.beats.remove(&number);
                 number
             } else {
-                self.insert(&draft)
+                self.insert(draft)
             };
             let tick = self.changes.saved(number, &one.key, self.rows.live());
             if let Some(row) = self.rows.fixed_mut(number) {
@@ -494,7 +494,7 @@ impl Index {
     }
 
     /// Gives a row a number and makes it known by its key; it is in no order yet.
-    fn insert(&mut self, draft: &Draft<'_>) -> u32 {
+    fn insert(&mut self, draft: Draft<'_>) -> u32 {
         let hash = self.hash(self.name(draft.fixed.project), draft.id());
         let number = self.rows.insert(draft);
         let Self {
@@ -523,11 +523,11 @@ impl Index {
             Some(number) => {
                 let tick = self.rows.get(number).map_or(0, Row::tick);
                 if tick < draft.fixed.tick {
-                    self.rows.replace(number, &draft);
+                    self.rows.replace(number, draft);
                 }
                 number
             }
-            None => self.insert(&draft),
+            None => self.insert(draft),
         };
         if let Some(beat) = beat {
             self.beats.insert(number, beat);

@@ -83,7 +83,9 @@ pub(super) struct Fixed {
     error_len: u16,
     id_len: u8,
     other_len: u8,
-    model_len: u8,
+    /// How long the model's name is that is among its texts; above [`MODEL_MAX`] it is not, and
+    /// this says which of the [`Models`] it is.
+    model: u8,
     status: u8,
     flags: u8,
 }
@@ -115,12 +117,20 @@ impl Fixed {
         self.flag(CREATED, created);
     }
 
+    fn own_model_len(&self) -> u8 {
+        if self.model > MODEL_MAX {
+            0
+        } else {
+            self.model
+        }
+    }
+
     fn text_len(&self) -> usize {
         usize::from(self.label_len)
             + usize::from(self.error_len)
             + usize::from(self.id_len)
             + usize::from(self.other_len)
-            + usize::from(self.model_len)
+            + usize::from(self.own_model_len())
     }
 }
 
@@ -129,7 +139,7 @@ impl Fixed {
 pub(super) struct Draft<'a> {
     pub(super) fixed: Fixed,
     numbers: Packed,
-    /// id, other status, label, model, error; or all of them in the first.
+    /// id, other status, label, error, model.
     texts: [&'a str; 5],
 }
 
@@ -152,7 +162,7 @@ impl<'a> Draft<'a> {
             _ => "",
         };
         let label = some(&facts.label, 65_535);
-        let model = some(&facts.model, 255);
+        let model = some(&facts.model, MODEL_MAX.into());
         let error = some(&facts.error, 65_535);
         let mut flags = LIVE;
         for (flag, on) in [
@@ -187,12 +197,12 @@ impl<'a> Draft<'a> {
                 error_len: error.len() as u16,
                 id_len: id.len() as u8,
                 other_len: other.len() as u8,
-                model_len: model.len() as u8,
+                model: model.len() as u8,
                 status: facts.status.as_ref().map_or(STATUS_UNKNOWN, status_code),
                 flags,
             },
             numbers: Packed::of(&numbers, facts.started_at),
-            texts: [id, other, label, model, error],
+            texts: [id, other, label, error, model],
         }
     }
 
@@ -204,7 +214,7 @@ impl<'a> Draft<'a> {
         let mtime_ns = from.i64()?;
         let beat = Maybe(from.i64()?);
         let (label_len, error_len) = (from.u16()?, from.u16()?);
-        let [id_len, other_len, model_len, status, flags] = from.array()?;
+        let [id_len, other_len, model, status, flags] = from.array()?;
         let fixed = Fixed {
             tick,
             version,
@@ -217,37 +227,75 @@ impl<'a> Draft<'a> {
             error_len,
             id_len,
             other_len,
-            model_len,
+            model,
             status,
             flags,
         };
         let numbers = Packed::read(from)?;
-        let text = std::str::from_utf8(from.take(fixed.text_len())?).ok()?;
-        // each of them is text by itself as well
-        let mut end = 0;
-        for len in [
-            usize::from(id_len),
-            usize::from(other_len),
-            usize::from(label_len),
-            usize::from(model_len),
-        ] {
-            end += len;
-            text.is_char_boundary(end).then_some(())?;
-        }
-        let sound = status <= STATUS_OTHER && !fixed.is_vacant();
+        let mut text = std::str::from_utf8(from.take(fixed.text_len())?).ok()?;
+        let mut next = |len: usize| {
+            let (part, rest) = text.split_at_checked(len)?;
+            text = rest;
+            Some(part)
+        };
+        let texts = [
+            next(id_len.into())?,
+            next(other_len.into())?,
+            next(label_len.into())?,
+            next(error_len.into())?,
+            next(model.into())?,
+        ];
         let draft = Self {
             fixed,
             numbers,
-            texts: [text, "", "", "", ""],
+            texts,
         };
+        let sound = status <= STATUS_OTHER && model <= MODEL_MAX && !draft.fixed.is_vacant();
         let sound = sound && ExecutionId::parse(draft.id()).is_ok();
         sound.then_some((draft, beat.get()))
     }
 
     /// The execution's id.
     pub(super) fn id(&self) -> &'a str {
-        let [first, ..] = self.texts;
-        first.get(..usize::from(self.fixed.id_len)).unwrap_or("")
+        let [id, ..] = self.texts;
+        id
+    }
+}
+
+/// The most bytes that a model's name has which is kept.
+const MODEL_MAX: u8 = 128;
+
+/// The names that most models have: there are few, but nearly every run has one. The first ones
+/// that come are kept here for good; those of rows that come later are among the rows' texts.
+#[derive(Debug, Default)]
+struct Models(Vec<Box<str>>);
+
+impl Models {
+    /// How many there may be, so that a byte says which.
+    const MAX: usize = if cfg!(test) {
+        3
+    } else {
+        (u8::MAX - MODEL_MAX) as usize
+    };
+
+    /// What stands for `name` in a row, if it is kept here.
+    fn code(&mut self, name: &str) -> Option<u8> {
+        let Self(names) = self;
+        let at = match names.iter().position(|held| **held == *name) {
+            Some(at) => at,
+            None if names.len() == Self::MAX || name.is_empty() => return None,
+            None => {
+                names.push(name.into());
+                names.len() - 1
+            }
+        };
+        u8::try_from(at).ok()?.checked_add(MODEL_MAX + 1)
+    }
+
+    /// The name that `code` stands for.
+    fn name(&self, code: u8) -> Option<&str> {
+        let at = code.checked_sub(MODEL_MAX + 1)?;
+        self.0.get(usize::from(at)).map(|name| &**name)
     }
 }
 
@@ -256,6 +304,7 @@ impl<'a> Draft<'a> {
 pub struct Row<'a> {
     fixed: &'a Fixed,
     page: &'a Page,
+    models: &'a Models,
 }
 
 impl<'a> Row<'a> {
@@ -269,15 +318,20 @@ impl<'a> Row<'a> {
         }
         out.extend_from_slice(&fixed.label_len.to_le_bytes());
         out.extend_from_slice(&fixed.error_len.to_le_bytes());
+        // its length is that of a kept name, at most MODEL_MAX
+        let model = self.models.name(fixed.model).unwrap_or("");
+        #[allow(clippy::cast_possible_truncation)]
+        let model_len = fixed.own_model_len() + model.len() as u8;
         out.extend_from_slice(&[
             fixed.id_len,
             fixed.other_len,
-            fixed.model_len,
+            model_len,
             fixed.status,
             fixed.flags,
         ]);
         out.extend_from_slice(self.page.numbers_of(fixed));
         out.extend_from_slice(self.page.text_of(fixed).as_bytes());
+        out.extend_from_slice(model.as_bytes());
     }
 
     fn part(self, from: usize, len: usize) -> &'a str {
@@ -371,8 +425,8 @@ impl<'a> Row<'a> {
             part
         };
         let label = next(usize::from(fixed.label_len));
-        let model = next(usize::from(fixed.model_len));
         let error = next(usize::from(fixed.error_len));
+        let model = next(usize::from(fixed.own_model_len()));
         let updated_at = Millis(fixed.mtime_ns.div_euclid(1_000_000));
         let numbers = self.numbers();
         SummaryRef {
@@ -387,7 +441,7 @@ impl<'a> Row<'a> {
             error,
             error_truncated: fixed.flags & ERROR_CUT != 0,
             label,
-            model,
+            model: model.or_else(|| self.models.name(fixed.model)),
             updated_at,
             size_bytes: numbers.stamp.size,
             step_count: numbers.steps,
@@ -438,7 +492,7 @@ const PAGE: usize = if cfg!(test) { 8 } else { 1024 };
 struct Page {
     rows: Vec<Fixed>,
     numbers: Vec<u8>,
-    /// Of each row: id, other status, label, model, error, one after the other.
+    /// Of each row: id, other status, label, error, model, one after the other.
     texts: String,
     /// How many bytes of both no row needs any more.
     garbage: usize,
@@ -604,6 +658,7 @@ pub struct Rows {
     pages: Vec<Page>,
     vacant: Vec<u32>,
     live: usize,
+    models: Models,
 }
 
 impl Rows {
@@ -617,12 +672,20 @@ impl Rows {
         Some((self.pages.get_mut(number / PAGE)?, number % PAGE))
     }
 
+    fn row<'a>(&'a self, fixed: &'a Fixed, page: &'a Page) -> Row<'a> {
+        Row {
+            fixed,
+            page,
+            models: &self.models,
+        }
+    }
+
     /// The row numbered `number`, if a run lives there.
     pub fn get(&self, number: u32) -> Option<Row<'_>> {
         let number = number as usize;
         let page = self.pages.get(number / PAGE)?;
         let fixed = page.rows.get(number % PAGE)?;
-        (!fixed.is_vacant()).then_some(Row { fixed, page })
+        (!fixed.is_vacant()).then_some(self.row(fixed, page))
     }
 
     /// The fixed part of the row numbered `number`, if a run lives there.
@@ -631,8 +694,19 @@ impl Rows {
         page.rows.get_mut(at).filter(|row| !row.is_vacant())
     }
 
+    /// `draft` less the name of its model, if that is kept once for all.
+    fn without_model<'a>(&mut self, mut draft: Draft<'a>) -> Draft<'a> {
+        let [.., model] = &mut draft.texts;
+        if let Some(code) = self.models.code(model) {
+            draft.fixed.model = code;
+            *model = "";
+        }
+        draft
+    }
+
     /// Puts `draft` where there is room.
-    pub(super) fn insert(&mut self, draft: &Draft<'_>) -> u32 {
+    pub(super) fn insert(&mut self, draft: Draft<'_>) -> u32 {
+        let draft = &self.without_model(draft);
         self.live += 1;
         if let Some(number) = self.vacant.pop()
             && let Some((page, at)) = self.page_mut(number)
@@ -654,7 +728,8 @@ impl Rows {
     }
 
     /// Puts `draft` in the place of the row numbered `number`.
-    pub(super) fn replace(&mut self, number: u32, draft: &Draft<'_>) {
+    pub(super) fn replace(&mut self, number: u32, draft: Draft<'_>) {
+        let draft = &self.without_model(draft);
         if let Some((page, at)) = self.page_mut(number) {
             page.replace(at, draft);
         }
@@ -707,16 +782,19 @@ impl Rows {
 
     /// Every run with its number, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = (u32, Row<'_>)> {
-        self.pages.iter().enumerate().flat_map(|(which, page)| {
-            page.rows
-                .iter()
-                .enumerate()
-                .filter(|(_, fixed)| !fixed.is_vacant())
-                .map(move |(at, fixed)| {
-                    let number = u32::try_from(which * PAGE + at).unwrap_or(u32::MAX);
-                    (number, Row { fixed, page })
-                })
-        })
+        self.pages
+            .iter()
+            .enumerate()
+            .flat_map(move |(which, page)| {
+                page.rows
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, fixed)| !fixed.is_vacant())
+                    .map(move |(at, fixed)| {
+                        let number = u32::try_from(which * PAGE + at).unwrap_or(u32::MAX);
+                        (number, self.row(fixed, page))
+                    })
+            })
     }
 }
 

@@ -375,7 +375,7 @@ fn compare(index: &Index, model: &Model) {
         for (key, (seen, _)) in &model.runs {
             if project.as_ref().is_none_or(|id| *id == key.project) {
                 let mut rows = Rows::default();
-                let number = rows.insert(&Draft::new(0, &key.execution, seen));
+                let number = rows.insert(Draft::new(0, &key.execution, seen));
                 recount.add(rows.get(number).unwrap());
             }
         }
@@ -484,6 +484,11 @@ proptest! {
             prop_assert_eq!(held, fresh);
         }
         prop_assert!(index.tombstones() <= ring + tombstones.max(index.runs() / 10) + 1);
+        // what is kept for the next start is all of it
+        let (mut saving, mut kept) = (Saving::of(b"here"), Vec::new());
+        while saving.next(&index, &mut kept) {}
+        let restored = restore(&kept[..], b"here", Instance(2), LIVENESS).unwrap();
+        compare(&restored, &model);
         // nothing is left behind in a project that has gone
         let all: Vec<Report> = model.runs.keys().cloned().map(Report::Gone).collect();
         index.apply(all);
