@@ -30,7 +30,7 @@ pub use clock::{Clock, Instance};
 pub use problems::{Problem, ProblemKind, Problems};
 pub use query::{Change, Changed, Filter, From, Key, Page, PageAt, ProjectInfo};
 pub use row::{Place, Rows, Seen};
-pub use select::{Query, Selection};
+pub use select::{Query, Selection, Sums};
 pub use snapshot::{Saving, SnapshotError, restore};
 pub use totals::Totals;
 

@@ -13,7 +13,7 @@ use super::order::RowPlaces;
 use super::packed::Numbers;
 use super::query::{Filter, From, Key, PageAt};
 use super::row::{Place, Row, STATUS_OTHER, STATUS_UNKNOWN, key_of, status_code};
-use super::{Index, Liveness};
+use super::{Clock, Index, Liveness, Totals};
 use crate::filter::{Bound, ErrorText, Number, StatusText, Subject, Text, Verdict, WithError};
 use crate::model::{ProjectId, RunKey, Status, SummaryRef, Version};
 
@@ -40,6 +40,19 @@ pub struct Selection {
     open: Vec<(u32, RunKey, Version)>,
     /// What whole errors have decided.
     decided: HashMap<(u32, Version), bool>,
+}
+
+/// What the runs of a selection sum up to, and what of them is to be put in order.
+#[derive(Debug, Clone)]
+pub struct Sums {
+    /// Counts and sums.
+    pub totals: Totals,
+    /// How long each took that says so, in millionths of a millisecond.
+    pub durations: Vec<i64>,
+    /// What each cost that says so, in nano-dollars.
+    pub costs: Vec<i64>,
+    /// The state that they are true at.
+    pub clock: Clock,
 }
 
 /// A run whose whole error is to be read.
@@ -272,17 +285,27 @@ impl Index {
         selection.mark(*number, passes);
     }
 
-    /// The runs of a finished selection, newest first. Costs a bit for every run of the project.
-    pub fn each_selected<'a>(
-        &'a self,
-        selection: &'a Selection,
-    ) -> impl Iterator<Item = (u32, Row<'a>)> + 'a {
+    /// The sums over a finished selection.
+    #[must_use]
+    pub fn sums_of_selected(&self, selection: &Selection) -> Sums {
+        let mut sums = Sums {
+            totals: Totals::default(),
+            durations: Vec::new(),
+            costs: Vec::new(),
+            clock: self.clock(),
+        };
         let scope = self.scope(selection.query.plain.project.as_ref());
-        scope
-            .into_iter()
-            .flat_map(|scope| scope.all.from(0))
-            .filter(|number| selection.passes(*number))
-            .filter_map(|number| Some((number, self.rows.get(number)?)))
+        let rows = scope.into_iter().flat_map(|scope| scope.all.from(0));
+        for number in rows.filter(|number| selection.passes(*number)) {
+            let Some(row) = self.rows.get(number) else {
+                continue;
+            };
+            sums.totals.add(row);
+            let numbers = row.numbers();
+            sums.durations.extend(numbers.duration.map(|took| took.0));
+            sums.costs.extend(numbers.cost);
+        }
+        sums
     }
 
     /// One page of a finished selection, each run given to `each`.

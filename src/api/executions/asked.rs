@@ -8,11 +8,11 @@ use chrono_tz::Tz;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::{Statuses, blocking};
-use crate::model::nearest;
 use crate::api::{Context, Error};
 use crate::filter::Where;
 use crate::history::Wanted;
 use crate::index::{Filter, Index, Query, Selection};
+use crate::model::nearest;
 use crate::model::{Millis, ProjectId};
 
 /// The runs that a request is about.
@@ -72,6 +72,14 @@ impl Asked {
         Some(Query {
             plain: self.plain.clone(),
             bound: filter.at(now, *zone),
+        })
+    }
+
+    /// A query that looks at every run even where an order would answer.
+    pub(in crate::api) fn every(&self, now: Millis) -> Query {
+        self.query(now).unwrap_or_else(|| Query {
+            plain: self.plain.clone(),
+            bound: Where::default().at(now, Tz::UTC),
         })
     }
 
