@@ -6,6 +6,7 @@
 
 pub mod error;
 pub mod executions;
+pub mod filter;
 pub mod lifecycle;
 pub mod openrpc;
 pub mod params;

@@ -9,6 +9,7 @@ mod progress;
 mod root;
 mod run;
 mod serve;
+mod service;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -77,6 +78,8 @@ enum Command {
     },
     /// Print the path of the socket that `serve --socket` would use
     Socket(RootArgs),
+    /// Print what systemd or launchd needs to start the root's daemon by itself
+    Service(service::ServiceArgs),
     /// Print the protocol's reference as Markdown
     Reference,
     /// Print the protocol's types for a client's language
@@ -99,6 +102,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::run(args.projects.as_deref(), &screen),
         Command::Root { root, json } => return root::print(root.projects.as_deref(), json),
         Command::Socket(args) => return serve::print_socket(args.projects.as_deref()),
+        Command::Service(args) => return service::run(&args),
         Command::Reference => print(&api::reference::page()),
         Command::Types { language } => print(&match language {
             Language::Typescript => api::typescript::types(),
