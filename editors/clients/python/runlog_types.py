@@ -50,22 +50,22 @@ class CheckResult(_CheckResult, total=False):
 Clock = str
 
 
-class _Completion(TypedDict):
-    # What it replaces begins here, in UTF-16 units of the text.
-    from: int
-    # What it is.
-    kind: CompletionKind
-    # What to write, quoted where it must be.
-    text: str
-    # And ends before here.
-    to: int
-
-
-class Completion(_Completion, total=False):
-    """Something that could stand at the cursor."""
-
-    # What it means.
-    detail: Optional[str]
+# Something that could stand at the cursor.
+Completion = TypedDict(
+    "Completion",
+    {
+        # What it means.
+        "detail": 'Optional[str]',
+        # What it replaces begins here, in UTF-16 units of the text.
+        "from": 'int',
+        # What it is.
+        "kind": 'CompletionKind',
+        # What to write, quoted where it must be.
+        "text": 'str',
+        # And ends before here.
+        "to": 'int',
+    }, total=False,
+)
 
 
 # What a completion is.
