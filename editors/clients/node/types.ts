@@ -22,8 +22,37 @@ export type ChangesResult = {
   resync: boolean;
 };
 
+/** What is to be known of a text. */
+export type CheckResult = {
+  /** The same filter in canonical spelling; absent if it is none. */
+  canonical?: string | null;
+  /** What could stand at the cursor, in the order in which it is to be shown; none without an `offset`, or where what is before the cursor is no beginning of a filter. */
+  completions: Array<Completion>;
+  /** Why not; absent if it is. */
+  error?: FilterError | null;
+  /** Whether it is a filter. */
+  ok: boolean;
+};
+
 /** A state of the index; opaque. Pass it as `since`. */
 export type Clock = string;
+
+/** Something that could stand at the cursor. */
+export type Completion = {
+  /** What it means. */
+  detail?: string | null;
+  /** What it replaces begins here, in UTF-16 units of the text. */
+  from: number;
+  /** What it is. */
+  kind: CompletionKind;
+  /** What to write, quoted where it must be. */
+  text: string;
+  /** And ends before here. */
+  to: number;
+};
+
+/** What a completion is. */
+export type CompletionKind = "field" | "operator" | "value" | "keyword";
 
 /** An exact sum in US dollars. */
 export type CostSum = number;
@@ -70,6 +99,20 @@ export type ExecutionRecord = {
 export type Features = {
   /** Whether deletions can be undone. */
   trash: boolean;
+};
+
+/** Why a text is no filter. */
+export type FilterError = {
+  /** Where it ends. */
+  end: number;
+  /** What would have been right there. */
+  expected: string;
+  /** What was found, cut at 40 characters. */
+  found: string;
+  /** The known name nearest to what was found, if one is near. */
+  nearest?: string | null;
+  /** Where what was found begins, in UTF-16 units of the text. */
+  offset: number;
 };
 
 /** A whole record. */
@@ -550,6 +593,16 @@ export interface Methods {
       sync?: boolean | null;
     };
     result: ProblemsResult;
+  };
+  /** Checks a filter, and says what could stand at the cursor. */
+  "filter/check": {
+    params: {
+      /** The filter, finished or not. */
+      text: string;
+      /** The cursor, in UTF-16 units of the text; beyond its end means at its end. Completions are for what is written there. */
+      offset?: number | null;
+    };
+    result: CheckResult;
   };
   /** Lists projects, those with the latest activity first. */
   "projects/list": {

@@ -29,8 +29,47 @@ class ChangesResult(TypedDict):
     resync: bool
 
 
+class _CheckResult(TypedDict):
+    # What could stand at the cursor, in the order in which it is to be shown; none without an
+    # `offset`, or where what is before the cursor is no beginning of a filter.
+    completions: List[Completion]
+    # Whether it is a filter.
+    ok: bool
+
+
+class CheckResult(_CheckResult, total=False):
+    """What is to be known of a text."""
+
+    # The same filter in canonical spelling; absent if it is none.
+    canonical: Optional[str]
+    # Why not; absent if it is.
+    error: Optional[FilterError]
+
+
 # A state of the index; opaque. Pass it as `since`.
 Clock = str
+
+
+# Something that could stand at the cursor.
+Completion = TypedDict(
+    "Completion",
+    {
+        # What it means.
+        "detail": 'Optional[str]',
+        # What it replaces begins here, in UTF-16 units of the text.
+        "from": 'int',
+        # What it is.
+        "kind": 'CompletionKind',
+        # What to write, quoted where it must be.
+        "text": 'str',
+        # And ends before here.
+        "to": 'int',
+    }, total=False,
+)
+
+
+# What a completion is.
+CompletionKind = Union[Literal["field"], Literal["operator"], Literal["value"], Literal["keyword"]]
 
 
 # An exact sum in US dollars.
@@ -84,6 +123,24 @@ class Features(TypedDict):
 
     # Whether deletions can be undone.
     trash: bool
+
+
+class _FilterError(TypedDict):
+    # Where it ends.
+    end: int
+    # What would have been right there.
+    expected: str
+    # What was found, cut at 40 characters.
+    found: str
+    # Where what was found begins, in UTF-16 units of the text.
+    offset: int
+
+
+class FilterError(_FilterError, total=False):
+    """Why a text is no filter."""
+
+    # The known name nearest to what was found, if one is near.
+    nearest: Optional[str]
 
 
 class GetResult(TypedDict):
@@ -640,6 +697,19 @@ class ServerProblemsParams(TypedDict, total=False):
     sync: Optional[bool]
 
 
+class _FilterCheckParams(TypedDict):
+    # The filter, finished or not.
+    text: str
+
+
+class FilterCheckParams(_FilterCheckParams, total=False):
+    """What `filter/check` takes."""
+
+    # The cursor, in UTF-16 units of the text; beyond its end means at its end. Completions are
+    # for what is written there.
+    offset: Optional[int]
+
+
 class ProjectsListParams(TypedDict, total=False):
     """What `projects/list` takes."""
 
@@ -835,6 +905,11 @@ class Requests:
 
     @overload
     def request(
+        self, method: Literal["filter/check"], params: FilterCheckParams, **options: Any
+    ) -> CheckResult: ...
+
+    @overload
+    def request(
         self, method: Literal["projects/list"], params: Optional[ProjectsListParams] = None, **options: Any
     ) -> ProjectsResult: ...
 
@@ -928,6 +1003,11 @@ class Requests:
     async def request_async(
         self, method: Literal["server/problems"], params: Optional[ServerProblemsParams] = None, **options: Any
     ) -> ProblemsResult: ...
+
+    @overload
+    async def request_async(
+        self, method: Literal["filter/check"], params: FilterCheckParams, **options: Any
+    ) -> CheckResult: ...
 
     @overload
     async def request_async(
