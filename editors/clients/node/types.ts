@@ -73,6 +73,46 @@ export type DeleteResult = {
   deleted: boolean;
 };
 
+/** How some amounts are spread. A percentile is one of them: the smallest that at least so many of a hundred do not exceed (nearest rank). All but the count are null where there are none. */
+export type Distribution = {
+  /** How many there are. */
+  count: number;
+  /** The largest. */
+  max?: Milliseconds | null;
+  /** Their mean, to the last place that a unit has, halves up. */
+  mean?: Milliseconds | null;
+  /** The smallest. */
+  min?: Milliseconds | null;
+  /** Half of them are no larger. */
+  p50?: Milliseconds | null;
+  /** Of ten, nine are no larger. */
+  p90?: Milliseconds | null;
+  /** Of twenty, nineteen are no larger. */
+  p95?: Milliseconds | null;
+  /** Of a hundred, ninety-nine are no larger. */
+  p99?: Milliseconds | null;
+};
+
+/** How some amounts are spread. A percentile is one of them: the smallest that at least so many of a hundred do not exceed (nearest rank). All but the count are null where there are none. */
+export type Distribution2 = {
+  /** How many there are. */
+  count: number;
+  /** The largest. */
+  max?: Money | null;
+  /** Their mean, to the last place that a unit has, halves up. */
+  mean?: Money | null;
+  /** The smallest. */
+  min?: Money | null;
+  /** Half of them are no larger. */
+  p50?: Money | null;
+  /** Of ten, nine are no larger. */
+  p90?: Money | null;
+  /** Of twenty, nineteen are no larger. */
+  p95?: Money | null;
+  /** Of a hundred, ninety-nine are no larger. */
+  p99?: Money | null;
+};
+
 /** An execution: the name of its file without `.json`. One path component of 1 to 250 bytes. */
 export type ExecutionId = string;
 
@@ -313,6 +353,10 @@ export type StatsResult = {
   complete: boolean;
   /** Runs that ended well. */
   completed: number;
+  /** What the runs cost that say so, in US dollars; with a filter. */
+  cost?: Distribution2 | null;
+  /** How long the runs took that say so, in milliseconds; with a filter. */
+  duration?: Distribution | null;
   /** Runs that ended in an error. */
   failed: number;
   /** Tokens in. */
@@ -329,6 +373,8 @@ export type StatsResult = {
   running: number;
   /** completed / (completed + failed); null if none. */
   successRate?: number | null;
+  /** completed + failed, of which `successRate` is a share; with a filter. */
+  successRateOf?: number | null;
   /** Cost in US dollars, exact. */
   totalCostUSD: CostSum;
   /** All runs. */
@@ -633,6 +679,10 @@ export interface Methods {
       status?: Statuses | null;
       /** Everything done to the files before the request is in the answer. */
       sync?: boolean | null;
+      /** The IANA time zone of the filter's dates; UTC if absent. */
+      timezone?: string | null;
+      /** Only runs that pass this filter, for example `costUSD > 0.5 and startedAt >= -7d`. */
+      where?: string | null;
     };
     result: ListResult;
   };
@@ -653,8 +703,14 @@ export interface Methods {
       allowPartial?: boolean | null;
       /** Only this project; all if absent. */
       projectId?: ProjectId | null;
+      /** Only runs with this status, or one of these. */
+      status?: Statuses | null;
       /** Everything done to the files before the request is in the answer. */
       sync?: boolean | null;
+      /** The IANA time zone of the filter's dates; UTC if absent. */
+      timezone?: string | null;
+      /** Only runs that pass this filter. */
+      where?: string | null;
     };
     result: StatsResult;
   };

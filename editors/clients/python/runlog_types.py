@@ -94,6 +94,56 @@ class DeleteResult(TypedDict):
     deleted: bool
 
 
+class _Distribution(TypedDict):
+    # How many there are.
+    count: int
+
+
+class Distribution(_Distribution, total=False):
+    """How some amounts are spread. A percentile is one of them: the smallest that at least so many
+    of a hundred do not exceed (nearest rank). All but the count are null where there are none."""
+
+    # The largest.
+    max: Optional[Milliseconds]
+    # Their mean, to the last place that a unit has, halves up.
+    mean: Optional[Milliseconds]
+    # The smallest.
+    min: Optional[Milliseconds]
+    # Half of them are no larger.
+    p50: Optional[Milliseconds]
+    # Of ten, nine are no larger.
+    p90: Optional[Milliseconds]
+    # Of twenty, nineteen are no larger.
+    p95: Optional[Milliseconds]
+    # Of a hundred, ninety-nine are no larger.
+    p99: Optional[Milliseconds]
+
+
+class _Distribution2(TypedDict):
+    # How many there are.
+    count: int
+
+
+class Distribution2(_Distribution2, total=False):
+    """How some amounts are spread. A percentile is one of them: the smallest that at least so many
+    of a hundred do not exceed (nearest rank). All but the count are null where there are none."""
+
+    # The largest.
+    max: Optional[Money]
+    # Their mean, to the last place that a unit has, halves up.
+    mean: Optional[Money]
+    # The smallest.
+    min: Optional[Money]
+    # Half of them are no larger.
+    p50: Optional[Money]
+    # Of ten, nine are no larger.
+    p90: Optional[Money]
+    # Of twenty, nineteen are no larger.
+    p95: Optional[Money]
+    # Of a hundred, ninety-nine are no larger.
+    p99: Optional[Money]
+
+
 # An execution: the name of its file without `.json`. One path component of 1 to 250 bytes.
 ExecutionId = str
 
@@ -404,8 +454,14 @@ class StatsResult(_StatsResult, total=False):
 
     # Mean duration of the runs that have one, in whole milliseconds, halves up; null if none.
     averageDuration: Optional[int]
+    # What the runs cost that say so, in US dollars; with a filter.
+    cost: Optional[Distribution2]
+    # How long the runs took that say so, in milliseconds; with a filter.
+    duration: Optional[Distribution]
     # completed / (completed + failed); null if none.
     successRate: Optional[float]
+    # completed + failed, of which `successRate` is a share; with a filter.
+    successRateOf: Optional[int]
 
 
 class StatusResult(TypedDict):
@@ -738,6 +794,10 @@ class ExecutionsListParams(TypedDict, total=False):
     status: Optional[Statuses]
     # Everything done to the files before the request is in the answer.
     sync: Optional[bool]
+    # The IANA time zone of the filter's dates; UTC if absent.
+    timezone: Optional[str]
+    # Only runs that pass this filter, for example `costUSD > 0.5 and startedAt >= -7d`.
+    where: Optional[str]
 
 
 class ExecutionsGetParams(TypedDict):
@@ -756,8 +816,14 @@ class ExecutionsStatsParams(TypedDict, total=False):
     allowPartial: Optional[bool]
     # Only this project; all if absent.
     projectId: Optional[ProjectId]
+    # Only runs with this status, or one of these.
+    status: Optional[Statuses]
     # Everything done to the files before the request is in the answer.
     sync: Optional[bool]
+    # The IANA time zone of the filter's dates; UTC if absent.
+    timezone: Optional[str]
+    # Only runs that pass this filter.
+    where: Optional[str]
 
 
 class _ExecutionsSaveParams(TypedDict):
