@@ -169,14 +169,14 @@ fn dictionary(out: &mut String, name: &str, about: &str, members: &[Member<'_>])
         );
         for Member { name, schema, .. } in members {
             let about = schema["description"].as_str().unwrap_or_default();
-            let _ = write!(
+            let _ = writeln!(
                 out,
-                "{}        \"{name}\": '{}',\n",
+                "{}        \"{name}\": '{}',",
                 comment(about, "        "),
                 print(schema)
             );
         }
-        let _ = write!(out, "    }}{partial},\n)\n");
+        let _ = writeln!(out, "    }}{partial},\n)");
         return;
     }
     let mut base = "TypedDict".to_owned();
