@@ -176,7 +176,7 @@ fn dictionary(out: &mut String, name: &str, about: &str, members: &[Member<'_>])
                 print(schema)
             );
         }
-        let _ = write!(out, "    }}{partial},\n)\n");
+        let _ = writeln!(out, "    }}{partial},\n)");
         return;
     }
     let mut base = "TypedDict".to_owned();

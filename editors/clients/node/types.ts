@@ -455,7 +455,7 @@ export type Summary = {
   /** The error, cut at 256 bytes. */
   error?: string | null;
   /** Present and true where `error` was cut. */
-  errorTruncated?: true;
+  errorTruncated: true;
   /** The file's stem. */
   id: ExecutionId;
   /** What to show as the run's name: `name`, else the first line of `input`; 80 characters at most. */
@@ -477,7 +477,7 @@ export type Summary = {
   /** How many steps the record holds. */
   stepCount: number;
   /** Tokens used; members that the record lacks are absent. */
-  tokenUsage?: Tokens | null;
+  tokenUsage: Tokens;
   /** The file's modification time as last seen. */
   updatedAt: Millis;
   /** An opaque hash of the stored bytes; `ifVersion` takes it. */

@@ -532,6 +532,8 @@ SubscriptionId = int
 
 
 class _Summary(TypedDict):
+    # Present and true where `error` was cut.
+    errorTruncated: Literal[True]
     # The file's stem.
     id: ExecutionId
     # The project's folder.
@@ -540,6 +542,8 @@ class _Summary(TypedDict):
     sizeBytes: int
     # How many steps the record holds.
     stepCount: int
+    # Tokens used; members that the record lacks are absent.
+    tokenUsage: Tokens
     # The file's modification time as last seen.
     updatedAt: Millis
     # An opaque hash of the stored bytes; `ifVersion` takes it.
@@ -557,8 +561,6 @@ class Summary(_Summary, total=False):
     duration: Optional[Milliseconds]
     # The error, cut at 256 bytes.
     error: Optional[str]
-    # Present and true where `error` was cut.
-    errorTruncated: Literal[True]
     # What to show as the run's name: `name`, else the first line of `input`; 80 characters at
     # most.
     label: Optional[str]
@@ -572,8 +574,6 @@ class Summary(_Summary, total=False):
     startedAt: Optional[Millis]
     # queued, running, paused, completed, failed, cancelled, or what else the record says.
     status: Optional[str]
-    # Tokens used; members that the record lacks are absent.
-    tokenUsage: Optional[Tokens]
 
 
 class Tokens(TypedDict, total=False):
