@@ -310,7 +310,15 @@ class Recorder(Placed):
             self.assertEqual(record["tokenUsage"], {"input": 60, "output": 40, "total": 100})
             told = [(step["id"], step["status"], step["costUSD"], step["output"]) for step in record["steps"]]
             self.assertEqual(told, [(f"step-{at + 1}", "completed", 0.01, at) for at in range(20)])
-        self.assertEqual(client.list({"sync": True})["total"], 6)
+        # the last kill may meet the connection that this goes out on
+        for left in reversed(range(5)):
+            try:
+                total = client.list({"sync": True})["total"]
+                break
+            except RunlogError as error:
+                if not (error.retryable and left):
+                    raise
+        self.assertEqual(total, 6)
 
     def test_nothing_is_lost_or_counted_twice_while_daemons_on_a_socket_are_killed(self):
         daemon = self.place.daemon()
