@@ -6,7 +6,6 @@ import itertools
 import os
 import signal
 import threading
-import time
 import unittest
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
@@ -142,9 +141,18 @@ class Recorder(Placed):
         self.place.daemon()
         between = self.place.between()
         client = self.place.client(socket=between.path)
+        # whoever started the tests may have had them ignore it
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        self.addCleanup(signal.signal, signal.SIGINT, before)
+        here = threading.main_thread().ident
+
+        def interrupt(message):
+            signal.pthread_kill(here, signal.SIGINT)
+            return "pass"
+
         with self.assertRaises(KeyboardInterrupt):
             with client.run("p") as run:
-                between.fate = lambda message: signal.raise_signal(signal.SIGINT) or time.sleep(0.05) or "pass"
+                between.fate = interrupt
                 try:
                     run.add(costUSD=0.25)
                 finally:
