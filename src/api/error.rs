@@ -295,6 +295,24 @@ impl From<HistoryError> for Error {
                 "the query takes longer than two seconds; ask for a project, a status or a span of \
                  time, or for less of the errors",
             ),
+            HistoryError::Export(error) => {
+                let (kind, message) = match error.kind() {
+                    std::io::ErrorKind::AlreadyExists => (
+                        ErrorKind::AlreadyExists,
+                        "`path`: something is there already; it was left alone, name another"
+                            .into(),
+                    ),
+                    std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => (
+                        ErrorKind::StorageFull,
+                        "there is no room for the export; nothing was left behind".into(),
+                    ),
+                    kind => (
+                        ErrorKind::Storage,
+                        format!("`path`: cannot be written: {kind}"),
+                    ),
+                };
+                Self::new(kind, message)
+            }
             HistoryError::Record(error) => Self::params(format!("`execution`: {error}")),
             HistoryError::TooLarge {
                 size_bytes,

@@ -10,6 +10,7 @@ pub mod filter;
 pub mod lifecycle;
 pub mod openrpc;
 pub mod params;
+pub mod progress;
 pub mod projects;
 pub mod python;
 pub mod reference;

@@ -279,6 +279,15 @@ pub(super) fn days() -> Value {
     })
 }
 
+pub(super) fn exported() -> Value {
+    let text = "projectId,id,status,label,model,startedAt,completedAt,duration,costUSD,inputTokens,\
+                outputTokens,totalTokens,stepCount,retryCount,sizeBytes,updatedAt,error\r\n";
+    json!({
+        "rows": 0, "bytes": text.len(), "text": text, "nextCursor": null,
+        "clock": CLOCK, "complete": true
+    })
+}
+
 pub(super) fn projects() -> Value {
     json!({
         "projects": [
@@ -299,7 +308,7 @@ pub(super) fn initialized() -> Value {
         "capabilities": {
             "methods": ["initialize", "shutdown", "ping", "rpc.discover", "server/status",
                 "server/problems", "filter/check", "projects/list", "executions/list", "executions/get",
-                "executions/count", "executions/stats", "executions/series", "executions/save", "executions/start",
+                "executions/count", "executions/stats", "executions/series", "executions/export", "executions/save", "executions/start",
                 "executions/update", "executions/delete", "executions/deleteAll",
                 "executions/subscribe", "executions/unsubscribe", "executions/changes"],
             "features": { "trash": false },

@@ -42,6 +42,9 @@ pub enum HistoryError {
     /// Somebody else writes the run again and again.
     #[error("somebody else writes this execution again and again")]
     Busy,
+    /// An export's target could not be written.
+    #[error("the export cannot be written: {0}")]
+    Export(std::io::Error),
     /// The query took too long.
     #[error("the query takes too long")]
     TooExpensive,

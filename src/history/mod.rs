@@ -10,6 +10,7 @@
 
 mod costs;
 mod error;
+mod export;
 mod locks;
 mod look;
 mod recording;
@@ -31,6 +32,7 @@ use tokio::sync::{oneshot, watch};
 
 pub use costs::{Comparing, Polling};
 pub use error::HistoryError;
+pub use export::{Format, Row as ExportRow, Rows, Target, Written as RowsWritten};
 pub use select::{Stop, Wanted};
 pub use start::{Indexing, Progress};
 

@@ -35,6 +35,14 @@ impl Wanted {
     }
 }
 
+impl Stop {
+    /// Whether the query was taken back.
+    #[must_use]
+    pub fn is_asked(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 impl Drop for Wanted {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
@@ -55,7 +63,7 @@ impl History {
     ) -> Result<T, HistoryError> {
         let began = Instant::now();
         let going = || {
-            if stop.0.load(Ordering::Relaxed) || self.ending.load(Ordering::Acquire) {
+            if stop.is_asked() || self.ending.load(Ordering::Acquire) {
                 return Err(HistoryError::Ending);
             }
             if began.elapsed() > QUERY_WITHIN {

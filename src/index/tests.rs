@@ -679,10 +679,7 @@ proptest! {
                     let mut from = From::Offset(0);
                     loop {
                         let at = index.visit_selected(&selection, &from, limit, |run| {
-                            found.push(RunKey {
-                                project: run.summary().project_id.clone(),
-                                execution: ExecutionId::parse(run.summary().id).unwrap(),
-                            });
+                            found.push(run.run_key().unwrap());
                         });
                         prop_assert_eq!(at.total, expected.len());
                         prop_assert_eq!(at.clock, index.clock());
@@ -702,7 +699,7 @@ proptest! {
                     let (mut found, mut from) = (Vec::new(), SortedFrom::Offset(0));
                     loop {
                         let (at, next) = index.visit_sorted(&selection, sort, &from, limit, |run| {
-                            found.push(run.key_for_tests());
+                            found.push(run.run_key().unwrap());
                         });
                         prop_assert_eq!(at.total, expected.len());
                         match next {
@@ -714,7 +711,7 @@ proptest! {
                     for offset in 0..sorted.len() + 1 {
                         let mut page = Vec::new();
                         index.visit_sorted(&selection, sort, &SortedFrom::Offset(offset), limit, |run| {
-                            page.push(run.key_for_tests());
+                            page.push(run.run_key().unwrap());
                         });
                         let wanted: Vec<RunKey> = sorted.iter().skip(offset).take(limit).cloned().collect();
                         prop_assert_eq!(page, wanted);

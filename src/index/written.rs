@@ -9,8 +9,8 @@ use parking_lot::Mutex;
 
 use super::Index;
 use super::query::Key;
-use super::row::Row;
-use crate::model::{Millis, ProjectId, SummaryRef, Version};
+use super::row::{Row, key_of};
+use crate::model::{Millis, ProjectId, RunKey, SummaryRef, Version};
 
 /// How many texts are kept; a power of two.
 const TEXTS: usize = if cfg!(test) { 4 } else { 2048 };
@@ -83,7 +83,8 @@ impl<'a> Listed<'a> {
     }
 
     /// Its place in list order.
-    pub(super) fn key(&self) -> Key {
+    #[must_use]
+    pub fn key(&self) -> Key {
         Key {
             started_at: self.row.started(),
             id: self.row.id().to_owned(),
@@ -91,9 +92,10 @@ impl<'a> Listed<'a> {
         }
     }
 
-    #[cfg(test)]
-    pub(super) fn key_for_tests(&self) -> crate::model::RunKey {
-        super::row::key_of(self.row, self.project).unwrap()
+    /// Which run it is; rows hold no ids but sound ones.
+    #[must_use]
+    pub fn run_key(&self) -> Option<RunKey> {
+        key_of(self.row, self.project)
     }
 
     /// Appends the summary's JSON text.

@@ -27,6 +27,7 @@ use super::outbox::Outbox;
 use super::remote::Remote;
 use crate::api::executions::{delete, get, save, start, subscribe, update};
 use crate::api::params::{WORK_DONE_TOKEN, member};
+use crate::api::progress::{self, Steps};
 use crate::api::table::{AnswerSlot, Entry, Method};
 use crate::api::{Context, Error, ErrorKind, FRAME_LIMIT_BYTES};
 use crate::history::{Indexing, Progress};
@@ -443,9 +444,21 @@ impl Reporter<'_> {
         }
     }
 
+    /// The same of what the request itself does.
+    fn report_steps(&self, steps: Steps, told: &mut Option<u8>) {
+        let percentage = steps.percentage();
+        if told.is_none_or(|told| told < percentage) {
+            *told = Some(percentage);
+            let message = format!("{} of {} runs", steps.done, steps.total);
+            self.tell(&json!({ "kind": "report", "message": message, "percentage": percentage }));
+        }
+    }
+
     async fn accompany<T>(&self, work: impl Future<Output = T>, context: &Context) -> T {
         let mut progress = context.history.progress();
         self.tell(&json!({ "kind": "begin", "message": self.entry.summary }));
+        let (steps, mut own) = progress::channel();
+        let work = progress::scope(steps, work);
         tokio::pin!(work);
         let mut told = None;
         let outcome = loop {
@@ -455,6 +468,10 @@ impl Reporter<'_> {
                 Ok(()) = progress.changed() => {
                     let state = *progress.borrow_and_update();
                     self.report(state, &mut told);
+                }
+                Ok(()) = own.changed() => {
+                    let steps = *own.borrow_and_update();
+                    self.report_steps(steps, &mut told);
                 }
             }
         };

@@ -332,7 +332,12 @@ fn is_dated(asked: &Asked, sort: Option<Sort>, now: Millis) -> bool {
     sort.is_some() || asked.query(now).is_some()
 }
 
-fn write_cursor(key: &SortedKey, asked: &Asked, sort: Option<Sort>, now: Millis) -> String {
+pub(super) fn write_cursor(
+    key: &SortedKey,
+    asked: &Asked,
+    sort: Option<Sort>,
+    now: Millis,
+) -> String {
     let moment = if is_dated(asked, sort, now) {
         format!("@{}", now.0)
     } else {
@@ -350,7 +355,7 @@ fn write_cursor(key: &SortedKey, asked: &Asked, sort: Option<Sort>, now: Millis)
     )
 }
 
-fn read_cursor(
+pub(super) fn read_cursor(
     text: &str,
     asked: &Asked,
     sort: Option<Sort>,

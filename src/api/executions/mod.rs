@@ -5,6 +5,7 @@ pub mod changes;
 pub mod count;
 pub mod delete;
 pub mod delete_all;
+pub mod export;
 pub mod get;
 pub mod list;
 pub mod save;

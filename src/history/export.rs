@@ -1,0 +1,370 @@
+//! Many runs as text for other programs: JSON Lines, JSON, or CSV.
+//!
+//! Which runs is decided at one state of the index, and each of them is one row, whatever happens
+//! meanwhile: a record that cannot be given any more, because it has gone, is corrupt or too large,
+//! is told by what is known of it. Records are read by several threads, some megabytes at a time,
+//! and each stands on a line of its own.
+
+use std::io::{self, Write};
+use std::ops::ControlFlow;
+
+use super::{History, HistoryError};
+use crate::index::{Clock, Index, Listed, Query, Selection};
+use crate::model::{RunKey, Summary};
+
+use super::select::Stop;
+
+/// So many bytes of records are read at a time, or one record.
+const READ_BYTES: u64 = 8 << 20;
+/// About what a summary has.
+const SUMMARY_BYTES: u64 = 512;
+/// And so many rows.
+const READ_ROWS: usize = 512;
+/// By so many threads at most.
+const THREADS_MAX: usize = 8;
+
+/// How rows are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// A JSON value a line.
+    Lines,
+    /// One JSON array.
+    Json,
+    /// RFC 4180, with a header; what a spreadsheet would take for a formula begins with `'`.
+    Csv,
+}
+
+/// What a row says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rows {
+    /// The whole record.
+    Records,
+    /// The summary.
+    Summaries,
+}
+
+/// A run that is to be a row.
+#[derive(Debug, Clone)]
+pub struct Row {
+    key: RunKey,
+    size_bytes: u64,
+}
+
+impl Row {
+    /// The row of a run.
+    #[must_use]
+    pub fn of(run: &Listed<'_>) -> Option<Self> {
+        let size_bytes = run.summary().size_bytes;
+        run.run_key().map(|key| Self { key, size_bytes })
+    }
+
+    /// About how many bytes it will have.
+    #[must_use]
+    pub fn bytes(&self, rows: Rows) -> u64 {
+        match rows {
+            Rows::Records => self.size_bytes,
+            Rows::Summaries => SUMMARY_BYTES,
+        }
+    }
+}
+
+/// The columns of a CSV file.
+const COLUMNS: [&str; 17] = [
+    "projectId",
+    "id",
+    "status",
+    "label",
+    "model",
+    "startedAt",
+    "completedAt",
+    "duration",
+    "costUSD",
+    "inputTokens",
+    "outputTokens",
+    "totalTokens",
+    "stepCount",
+    "retryCount",
+    "sizeBytes",
+    "updatedAt",
+    "error",
+];
+
+impl History {
+    /// The runs that pass, in list order, and the state at which they do. Some hundred bytes a run.
+    /// Blocks.
+    ///
+    /// # Errors
+    /// Those of [`History::select`].
+    pub fn rows(&self, query: &Query, stop: &Stop) -> Result<(Vec<Row>, Clock), HistoryError> {
+        self.select(query, stop, |index: &Index, selection: &Selection| {
+            let mut rows = Vec::new();
+            index.each_selected(selection, |run| rows.extend(Row::of(&run)));
+            (rows, index.clock())
+        })
+    }
+
+    /// Writes `rows` to `out`; what stands before, between and after them is the caller's. `each`
+    /// is told how many rows have been written and may end it. Blocks.
+    ///
+    /// # Errors
+    /// Those of `out`, and [`HistoryError::Ending`] when it was taken back.
+    pub fn write_rows(
+        &self,
+        rows: &[Row],
+        written: Written,
+        out: &mut impl Write,
+        stop: &Stop,
+        mut each: impl FnMut(usize) -> ControlFlow<()>,
+    ) -> Result<(), HistoryError> {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = threads.min(THREADS_MAX);
+        let mut done = 0;
+        while done < rows.len() {
+            if stop.is_asked() {
+                return Err(HistoryError::Ending);
+            }
+            let rest = rows.get(done..).unwrap_or_default();
+            let mut bytes = 0;
+            let some = rest.iter().take(READ_ROWS).take_while(|row| {
+                let first = bytes == 0;
+                bytes += row.size_bytes;
+                first || bytes <= READ_BYTES
+            });
+            let count = some.count().max(1);
+            let part = rest.get(..count).unwrap_or_default();
+            let texts: Vec<Vec<u8>> = if written.rows == Rows::Summaries {
+                vec![self.text_of(part, written)]
+            } else {
+                std::thread::scope(|scope| {
+                    let workers: Vec<_> = part
+                        .chunks(count.div_ceil(threads))
+                        .map(|few| scope.spawn(move || self.text_of(few, written)))
+                        .collect();
+                    workers
+                        .into_iter()
+                        .map(|worker| worker.join().map_err(|_| HistoryError::Ending))
+                        .collect::<Result<_, _>>()
+                })?
+            };
+            for (at, text) in texts.iter().enumerate() {
+                if written.format == Format::Json && (written.after_others || done > 0 || at > 0) {
+                    out.write_all(b",\n").map_err(HistoryError::Export)?;
+                }
+                out.write_all(text).map_err(HistoryError::Export)?;
+            }
+            done += count;
+            if each(done).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The rows of some runs.
+    fn text_of(&self, rows: &[Row], written: Written) -> Vec<u8> {
+        let mut out = Vec::new();
+        let summaries: Vec<Option<Summary>> = if written.rows == Rows::Summaries {
+            self.index(|index| rows.iter().map(|row| index.summary_of(&row.key)).collect())
+        } else {
+            vec![None; rows.len()]
+        };
+        for (at, (row, summary)) in rows.iter().zip(summaries).enumerate() {
+            if written.format == Format::Csv {
+                csv_line(&row.key, summary.as_ref(), &mut out);
+                continue;
+            }
+            if at > 0 && written.format == Format::Json {
+                out.extend_from_slice(b",\n");
+            }
+            let record = match written.rows {
+                Rows::Records if row.size_bytes <= written.record_max_bytes => self
+                    .get_cached(&row.key)
+                    .or_else(|| self.get(&row.key).ok()),
+                Rows::Records | Rows::Summaries => None,
+            };
+            match record {
+                Some(record) => on_one_line(&record.json, &mut out),
+                None => {
+                    let known = summary.or_else(|| self.index(|index| index.summary_of(&row.key)));
+                    put_summary(&row.key, known.as_ref(), &mut out);
+                }
+            }
+            if written.format == Format::Lines {
+                out.push(b'\n');
+            }
+        }
+        out
+    }
+}
+
+/// How rows are written, and whether others stand before them.
+#[derive(Debug, Clone, Copy)]
+pub struct Written {
+    /// The form.
+    pub format: Format,
+    /// What they say.
+    pub rows: Rows,
+    /// Whether rows were written before.
+    pub after_others: bool,
+    /// Larger records are told by their summaries.
+    pub record_max_bytes: u64,
+}
+
+impl Format {
+    /// What stands before the first row.
+    #[must_use]
+    pub fn head(self) -> String {
+        match self {
+            Self::Lines => String::new(),
+            Self::Json => "[\n".to_owned(),
+            Self::Csv => format!("{}\r\n", COLUMNS.join(",")),
+        }
+    }
+
+    /// What stands after the last.
+    #[must_use]
+    pub fn tail(self) -> &'static str {
+        match self {
+            Self::Json => "\n]\n",
+            Self::Lines | Self::Csv => "",
+        }
+    }
+}
+
+/// Appends a JSON text without its line ends and what indents its lines, which in JSON stand
+/// between tokens only.
+fn on_one_line(json: &[u8], out: &mut Vec<u8>) {
+    let mut rest = json.trim_ascii();
+    out.reserve(rest.len());
+    while let Some(at) = memchr::memchr2(b'\n', b'\r', rest) {
+        let (line, after) = rest.split_at(at);
+        out.extend_from_slice(line);
+        rest = after.trim_ascii_start();
+    }
+    out.extend_from_slice(rest);
+}
+
+fn put_summary(key: &RunKey, summary: Option<&Summary>, out: &mut Vec<u8>) {
+    let written = match summary {
+        Some(summary) => serde_json::to_writer(&mut *out, summary),
+        None => serde_json::to_writer(
+            &mut *out,
+            &serde_json::json!({
+                "id": key.execution.as_str(), "projectId": key.project.as_str()
+            }),
+        ),
+    };
+    debug_assert!(written.is_ok(), "it is written to memory");
+}
+
+/// A cell that no spreadsheet takes for a formula.
+fn safe(text: &str) -> String {
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) {
+        format!("'{text}")
+    } else {
+        text.to_owned()
+    }
+}
+
+fn csv_line(key: &RunKey, summary: Option<&Summary>, out: &mut Vec<u8>) {
+    fn spelt(value: Option<impl std::fmt::Display>) -> String {
+        value.map_or(String::new(), |value| value.to_string())
+    }
+    let date = |at: Option<crate::model::Millis>| {
+        at.map_or(String::new(), |at| {
+            String::from_utf8_lossy(&at.date()).into_owned()
+        })
+    };
+    let text = |text: Option<&String>| text.map_or(String::new(), |text| safe(text));
+    let mut cells = vec![safe(key.project.as_str()), safe(key.execution.as_str())];
+    if let Some(summary) = summary {
+        let tokens = summary.token_usage;
+        cells.extend([
+            text(summary.status.as_ref()),
+            text(summary.label.as_ref()),
+            text(summary.model.as_ref()),
+            date(summary.started_at),
+            date(summary.completed_at),
+            spelt(
+                summary
+                    .duration
+                    .map(|took| took.spelling().as_str().to_owned()),
+            ),
+            spelt(summary.cost_usd),
+            spelt(tokens.input),
+            spelt(tokens.output),
+            spelt(tokens.total),
+            summary.step_count.to_string(),
+            spelt(summary.retry_count),
+            summary.size_bytes.to_string(),
+            date(Some(summary.updated_at)),
+            text(summary.error.as_ref()),
+        ]);
+    }
+    cells.resize(COLUMNS.len(), String::new());
+    let mut line = csv::WriterBuilder::new()
+        .terminator(csv::Terminator::CRLF)
+        .from_writer(out);
+    let written = line.write_record(&cells).and_then(|()| Ok(line.flush()?));
+    debug_assert!(written.is_ok(), "it is written to memory");
+}
+
+/// A file that is there whole or not at all.
+#[derive(Debug)]
+pub struct Target(tempfile::NamedTempFile);
+
+impl Target {
+    /// A file that will be `path`.
+    ///
+    /// # Errors
+    /// What the system says; `AlreadyExists` where there is something.
+    pub fn create(path: &std::path::Path) -> io::Result<Self> {
+        if path.symlink_metadata().is_ok() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let folder = path.parent().ok_or(io::ErrorKind::NotFound)?;
+        let made = tempfile::Builder::new()
+            .prefix(".runlog-export-")
+            .tempfile_in(folder)?;
+        Ok(Self(made))
+    }
+
+    /// Where to write.
+    pub fn file(&mut self) -> &mut std::fs::File {
+        self.0.as_file_mut()
+    }
+
+    /// Becomes `path`, durably, unless something is there by now.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn finish(self, path: &std::path::Path) -> io::Result<()> {
+        self.0.as_file().sync_all()?;
+        self.0
+            .persist_noclobber(path)
+            .map_err(|failed| failed.error)?;
+        if let Some(folder) = path.parent() {
+            std::fs::File::open(folder)?.sync_all()?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_record_on_one_line_says_the_same(text in "\\PC{0,30}|[\\x00-\\x7f]{0,30}", number: i64) {
+            let value = serde_json::json!({ "a": [{ "b": text, "c": [number, {}] }], "d": [] });
+            let pretty = serde_json::to_string_pretty(&value).unwrap().replace('\n', "\r\n\t ");
+            let mut line = Vec::new();
+            on_one_line(format!(" {pretty}\n").as_bytes(), &mut line);
+            prop_assert!(!line.contains(&b'\n') && !line.contains(&b'\r'));
+            let read: serde_json::Value = serde_json::from_slice(&line).unwrap();
+            prop_assert_eq!(read, value);
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! Exports read back with what people use, and equal to the files.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a failed step is a failed test
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+use support::place::{Mounts, Place};
+use support::{Client, Daemon, Root};
+
+/// Runs whose texts are hard on every format.
+fn lay_out(root: &Root) -> BTreeMap<String, Value> {
+    let texts = [
+        "=1+1",
+        "+cmd|' /C calc'!A0",
+        "-2",
+        "@SUM(A1)",
+        "\tx",
+        "a,b;\"c\"\r\nd",
+        "plain",
+        "😀 日本語 \u{2028}",
+        "",
+    ];
+    let mut all = BTreeMap::new();
+    for (number, text) in texts.iter().cycle().take(60).enumerate() {
+        let id = format!("run-{number:03}");
+        let record = json!({
+            "id": id, "projectId": "p", "status": if number % 3 == 0 { "failed" } else { "completed" },
+            "name": text, "error": text, "output": text.repeat(number * 20),
+            "startedAt": format!("2026-11-{:02}T10:00:00.000Z", number % 28 + 1),
+            "duration": number, "costUSD": 0.001 * number as f64,
+            "tokenUsage": { "input": number, "output": 1, "total": number + 1 }, "steps": []
+        });
+        root.engine("p", &id, &record);
+        all.insert(id, record);
+    }
+    all
+}
+
+/// What Python makes of a file.
+fn python(script: &str, path: &Path) -> Value {
+    let output = Command::new("python3")
+        .args(["-c", script])
+        .arg(path)
+        .output()
+        .expect("python3 is needed");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn by_id(rows: &Value) -> BTreeMap<String, Value> {
+    let rows = rows.as_array().unwrap();
+    let id = |row: &Value| row["id"].as_str().unwrap().to_owned();
+    rows.iter().map(|row| (id(row), row.clone())).collect()
+}
+
+/// All pieces.
+fn pieces(client: &mut Client, params: &Value) -> (String, u64, usize) {
+    let (mut text, mut rows, mut count, mut cursor) = (String::new(), 0, 0, Value::Null);
+    loop {
+        let mut params = params.clone();
+        params["cursor"] = cursor;
+        let piece = client.call("executions/export", &params);
+        let part = piece["text"].as_str().unwrap();
+        assert_eq!(piece["bytes"], part.len());
+        text.push_str(part);
+        rows += piece["rows"].as_u64().unwrap();
+        count += 1;
+        cursor = piece["nextCursor"].clone();
+        if cursor.is_null() {
+            return (text, rows, count);
+        }
+    }
+}
+
+#[test]
+fn what_is_exported_reads_back_as_it_was() {
+    let root = Root::empty();
+    let all = lay_out(&root);
+    let daemon = Daemon::socket(&root);
+    let mut client = daemon.connect();
+    let count = client.call("executions/count", &json!({}))["count"].clone();
+    for (format, read) in [
+        (
+            "jsonl",
+            "import json,sys; print(json.dumps([json.loads(l) for l in open(sys.argv[1], newline='\\n')]))",
+        ),
+        (
+            "json",
+            "import json,sys; print(json.dumps(json.load(open(sys.argv[1]))))",
+        ),
+    ] {
+        let path = root.beside(&format!("all.{format}"));
+        let told = client.call(
+            "executions/export",
+            &json!({ "format": format, "path": path }),
+        );
+        assert_eq!(told["rows"], count);
+        assert_eq!(told["bytes"], fs::metadata(&path).unwrap().len());
+        assert_eq!(by_id(&python(read, &path)), all, "{format}");
+        // the same in pieces of any size
+        for size in [1, 700, 5_000, 1 << 20] {
+            let params = json!({ "format": format, "maxBytes": size });
+            let (text, rows, pieces) = pieces(&mut client, &params);
+            assert_eq!(rows, count.as_u64().unwrap());
+            assert!(
+                text == fs::read_to_string(&path).unwrap(),
+                "{format} by {size}"
+            );
+            assert_eq!(
+                pieces,
+                match size {
+                    1 => 60,
+                    700 | 5_000 => pieces,
+                    _ => 1,
+                }
+            );
+        }
+    }
+    let listed = client.call("executions/list", &json!({ "limit": 1000 }));
+    let path = root.beside("summaries.jsonl");
+    client.call(
+        "executions/export",
+        &json!({ "format": "jsonl", "rows": "summaries", "path": path }),
+    );
+    let text = fs::read_to_string(&path).unwrap();
+    let rows: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(Value::from(rows), listed["executions"]);
+}
+
+#[test]
+fn a_spreadsheet_finds_cells_and_no_formula() {
+    let root = Root::empty();
+    let all = lay_out(&root);
+    let daemon = Daemon::socket(&root);
+    let mut client = daemon.connect();
+    let path = root.beside("all.csv");
+    let told = client.call(
+        "executions/export",
+        &json!({ "format": "csv", "path": path, "status": "failed" }),
+    );
+    let failed = all.values().filter(|run| run["status"] == "failed").count();
+    assert_eq!(told["rows"], failed);
+    let read = "import csv,json,sys; print(json.dumps(list(csv.DictReader(open(sys.argv[1], newline='')))))";
+    let rows = by_id(&python(read, &path));
+    assert_eq!(rows.len(), failed);
+    for (id, row) in &rows {
+        let record = &all[id];
+        let error = record["error"].as_str().unwrap();
+        let formula = error.starts_with(['=', '+', '-', '@', '\t']);
+        let expected = if formula {
+            format!("'{error}")
+        } else {
+            error.to_owned()
+        };
+        assert_eq!(row["error"], expected);
+        assert_eq!(row["duration"], record["duration"].to_string());
+        assert_eq!(
+            row["inputTokens"],
+            record["tokenUsage"]["input"].to_string()
+        );
+        assert_eq!(row["startedAt"], record["startedAt"]);
+        let cost: f64 = row["costUSD"].as_str().unwrap().parse().unwrap();
+        assert!((cost - record["costUSD"].as_f64().unwrap()).abs() < 1e-9);
+    }
+    let (text, _, pieces) = pieces(
+        &mut client,
+        &json!({ "format": "csv", "status": "failed", "maxBytes": 2_000 }),
+    );
+    assert_eq!(text, fs::read_to_string(&path).unwrap());
+    assert!(pieces > 1);
+    // SQLite takes it as well
+    let counted = python(
+        "import csv,json,sqlite3,sys\n\
+         rows = list(csv.reader(open(sys.argv[1], newline='')))\n\
+         db = sqlite3.connect(':memory:')\n\
+         db.execute('create table runs (%s)' % ','.join('\"%s\"' % name for name in rows[0]))\n\
+         db.executemany('insert into runs values (%s)' % ','.join('?' * len(rows[0])), rows[1:])\n\
+         print(json.dumps(db.execute('select count(*), sum(duration) from runs').fetchone()))",
+        &path,
+    );
+    let took: u64 = all
+        .values()
+        .filter(|run| run["status"] == "failed")
+        .map(|run| run["duration"].as_u64().unwrap())
+        .sum();
+    assert_eq!(counted[0], failed);
+    assert_eq!(counted[1].as_f64().unwrap(), took as f64);
+}
+
+#[test]
+fn a_target_that_cannot_be_written_is_refused_and_nothing_is_lost() {
+    let root = Root::empty();
+    lay_out(&root);
+    let daemon = Daemon::socket(&root);
+    let mut client = daemon.connect();
+    let taken = root.beside("taken");
+    fs::write(&taken, "precious").unwrap();
+    let link = root.beside("link");
+    std::os::unix::fs::symlink(root.beside("nowhere"), &link).unwrap();
+    for (path, kind) in [
+        (taken.clone(), "already-exists"),
+        (link, "already-exists"),
+        (root.beside("missing/file"), "storage"),
+        ("relative".into(), "invalid-params"),
+        ("/".into(), "invalid-params"),
+    ] {
+        let error = client.refused(
+            "executions/export",
+            &json!({ "format": "json", "path": path }),
+        );
+        assert_eq!(error["data"]["kind"], kind, "{error}");
+        let message = error["message"].as_str().unwrap();
+        assert!(
+            !message.contains("taken") && !message.contains("/tmp"),
+            "{message}"
+        );
+    }
+    assert_eq!(fs::read_to_string(&taken).unwrap(), "precious");
+    for params in [
+        json!({ "format": "xml" }),
+        json!({ "format": "csv", "rows": "records" }),
+        json!({ "format": "json", "maxBytes": 0 }),
+        json!({ "format": "json", "maxBytes": 1 << 30 }),
+        json!({ "format": "json", "cursor": "x" }),
+        json!({ "format": "json", "path": root.beside("new"), "cursor": "x" }),
+        json!({ "format": "json", "where": "nothing = 1" }),
+    ] {
+        assert_eq!(
+            client.refused("executions/export", &params)["code"],
+            -32602,
+            "{params}"
+        );
+    }
+    assert!(!root.beside("new").exists());
+}
+
+#[test]
+fn a_full_disk_leaves_nothing_behind() {
+    let place = Place::new(300);
+    let target = place.root.beside("target");
+    let mounts = Mounts::new("mount -t tmpfs -o size=64k none \"$1\"", &target);
+    let (_daemon, mut client) = place.logging(&mut mounts.inside(&place.command()));
+    client.call("executions/stats", &json!({}));
+    let error = client.refused(
+        "executions/export",
+        &json!({ "format": "jsonl", "path": target.join("all.jsonl") }),
+    );
+    assert_eq!(error["data"]["kind"], "storage-full", "{error}");
+    assert_eq!(fs::read_dir(mounts.path(&target)).unwrap().count(), 0);
+}
+
+#[test]
+fn progress_is_told_to_whoever_gave_a_token() {
+    let root = Root::empty();
+    lay_out(&root);
+    let daemon = Daemon::socket(&root);
+    let mut client = daemon.connect();
+    client.call("executions/stats", &json!({}));
+    let path = root.beside("all.jsonl");
+    let id = client.request(
+        "executions/export",
+        &json!({ "format": "jsonl", "path": path, "workDoneToken": "t" }),
+    );
+    let mut kinds = Vec::new();
+    loop {
+        let message = client.next().unwrap();
+        if message["id"] == id {
+            assert_eq!(message["result"]["rows"], 60);
+            break;
+        }
+        assert_eq!(message["method"], "$/progress");
+        kinds.push(
+            message["params"]["value"]["kind"]
+                .as_str()
+                .unwrap()
+                .to_owned(),
+        );
+    }
+    assert_eq!(kinds.first().map(String::as_str), Some("begin"));
+    assert_eq!(kinds.last().map(String::as_str), Some("end"));
+}
