@@ -41,6 +41,7 @@ pub mod forward;
 pub mod history;
 pub mod index;
 pub mod model;
+pub mod search;
 pub mod session;
 pub mod store;
 pub mod transport;
