@@ -1,5 +1,5 @@
 //! The inner parts, each by itself: what a record costs to extract, a change to apply, a page to
-//! make, an index to keep and to restore.
+//! make, an index to keep and to restore, a filter to evaluate.
 //!
 //! `cargo bench --bench inner`; the numbers that users see are in `numbers`.
 
@@ -12,10 +12,12 @@ mod records;
 use std::hint::black_box;
 use std::time::Duration;
 
+use chrono_tz::Tz;
 use criterion::{BatchSize, Criterion, Throughput};
+use runlog::filter::{ErrorText, Number, StatusText, Subject, Text, Verdict, Where};
 use runlog::index::{Filter, From, Index, Instance, Liveness, Report, Saving, Seen, restore};
 use runlog::model::extract::extract;
-use runlog::model::{ExecutionId, ProjectId, RunKey, Stamp};
+use runlog::model::{ExecutionId, Facts, Millis, Money, ProjectId, RunKey, Stamp, Status, Version};
 use runlog::store::version_of;
 
 const LIVENESS: Liveness = Liveness {
@@ -184,6 +186,136 @@ fn changes(criterion: &mut Criterion, sizes: &[usize]) {
     }
 }
 
+/// A run as it was read.
+struct Run {
+    key: RunKey,
+    facts: Facts,
+}
+
+impl Run {
+    fn numbered(number: usize) -> Option<Self> {
+        match report(number)? {
+            Report::Seen(key, seen) => Some(Self {
+                key,
+                facts: seen.facts,
+            }),
+            _ => None,
+        }
+    }
+}
+
+impl Subject for Run {
+    fn status(&self) -> StatusText<'_> {
+        match &self.facts.status {
+            None => StatusText::Unknown,
+            Some(Status::Other(text)) => StatusText::Other(text),
+            Some(Status::Queued) => StatusText::Known(0),
+            Some(Status::Running) => StatusText::Known(1),
+            Some(Status::Paused) => StatusText::Known(2),
+            Some(Status::Completed) => StatusText::Known(3),
+            Some(Status::Failed) => StatusText::Known(4),
+            Some(Status::Cancelled) => StatusText::Known(5),
+        }
+    }
+
+    fn number(&self, which: Number) -> Option<i64> {
+        match which {
+            Number::StartedAt => self.facts.started_at.map(|at| at.0),
+            Number::CompletedAt => self.facts.completed_at.map(|at| at.0),
+            Number::Duration => self.facts.duration.map(|took| took.0),
+            Number::Cost => self.facts.cost.map(Money::nanos),
+            Number::Steps => Some(self.facts.step_count.into()),
+            Number::Retries => self.facts.retry_count,
+            Number::Tokens => self.facts.tokens.total,
+            Number::InputTokens => self.facts.tokens.input,
+            Number::OutputTokens => self.facts.tokens.output,
+            Number::UpdatedAt | Number::StaleAt | Number::SizeBytes => None,
+        }
+    }
+
+    fn text(&self, which: Text) -> Option<&str> {
+        match which {
+            Text::Id => Some(self.key.execution.as_str()),
+            Text::Project => Some(self.key.project.as_str()),
+            Text::Label => self.facts.label.as_deref(),
+            Text::Model => self.facts.model.as_deref(),
+            Text::Note => None,
+        }
+    }
+
+    fn error(&self) -> ErrorText<'_> {
+        match &self.facts.error {
+            None => ErrorText::None,
+            Some(text) if self.facts.error_truncated => ErrorText::Cut(text),
+            Some(text) => ErrorText::Whole(text),
+        }
+    }
+
+    fn version(&self) -> Version {
+        Version::default()
+    }
+
+    fn any_node(&self, _: impl FnMut(&str) -> bool) -> bool {
+        false
+    }
+}
+
+fn filters(criterion: &mut Criterion, count: usize) {
+    let runs: Vec<Run> = (0..count).filter_map(Run::numbered).collect();
+    let mut group = criterion.benchmark_group(format!("filter over {count} runs"));
+    for text in [
+        "status = failed",
+        "status in (failed, cancelled) and costUSD > 0.5 and startedAt >= -7d and not error ~ \"timeout\"",
+        "costUSD > 0.001 and duration between 1s and 2m",
+        "label ~ \"the 9\" or id ~ abc",
+        "label ~ größe",
+        "error ~ timeout",
+        "not (label ~ q or model ~ w or id ~ u or project ~ y or error ~ j)",
+    ] {
+        let Ok(read) = Where::parse(text) else {
+            continue;
+        };
+        let now = Millis(1_760_511_745_310);
+        group.bench_function(text, |bencher| {
+            bencher.iter(|| {
+                let bound = read.at(now, Tz::Europe__Berlin);
+                let passes = |run: &&Run| bound.matches(*run) == Verdict::Passes;
+                runs.iter().filter(passes).count()
+            });
+        });
+    }
+    group.bench_function(
+        "the second of them written by hand, the error as it is spelt",
+        |bencher| {
+            let from = 1_760_511_745_310 - 7 * 86_400_000;
+            let wanted = [Some(Status::Failed), Some(Status::Cancelled)];
+            bencher.iter(|| {
+                let passes = |run: &&Run| {
+                    wanted.contains(&run.facts.status)
+                        && run
+                            .facts
+                            .cost
+                            .is_some_and(|cost| cost.nanos() > 500_000_000)
+                        && run.facts.started_at.is_some_and(|at| at.0 >= from)
+                        && !run
+                            .facts
+                            .error
+                            .as_ref()
+                            .is_some_and(|error| error.contains("timeout"))
+                };
+                runs.iter().filter(passes).count()
+            });
+        },
+    );
+    let listed = Where::parse("startedAt >= monday and startedAt < today and error ~ timeout");
+    if let Ok(read) = listed {
+        group.bench_function("binding three tests", |bencher| {
+            bencher.iter(|| read.at(black_box(Millis(1_760_511_745_310)), Tz::Europe__Berlin));
+        });
+    }
+    group.finish();
+}
+
 fn snapshot(index: &Index) -> Vec<u8> {
     let mut saving = Saving::of(b"here");
     let mut bytes = Vec::new();
@@ -199,6 +331,7 @@ fn main() {
         .measurement_time(Duration::from_secs(2))
         .warm_up_time(Duration::from_millis(300));
     extraction(&mut criterion);
+    filters(&mut criterion, if quick { 1_000 } else { 100_000 });
     changes(
         &mut criterion,
         if quick {

@@ -7,10 +7,11 @@
 //! |---|---|---|
 //! | [`model`] | plain data: ids, versions, money, times, summaries; JSON as text, never as a tree | nothing of ours |
 //! | [`store`] | the files: tolerant reading, atomic writing, deleting, sweeping | model |
+//! | [`filter`] | the language of `where`: read, printed, completed, evaluated on whatever can be a subject | model |
 //! | [`index`] | what is known, in memory: rows, orders, totals, the clock, changes, pages | model |
 //! | [`watch`] | hints that something may have changed | model |
 //! | [`history`] | where files, index and hints meet; every change passes through here | model, store, index, watch |
-//! | [`api`] | the method table: one file a method, errors, the documents printed from it | model, history |
+//! | [`api`] | the method table: one file a method, errors, the documents printed from it | model, filter, history |
 //! | [`session`] | one connection: order, cancelling, subscriptions, back-pressure | api |
 //! | [`transport`] | bytes to messages and back: framing, stdio, the Unix socket | session |
 //! | [`forward`] | a session's requests carried to a daemon that others share | session, transport |
@@ -37,6 +38,7 @@
 
 pub mod api;
 pub mod cli;
+pub mod filter;
 pub mod forward;
 pub mod history;
 pub mod index;

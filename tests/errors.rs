@@ -197,6 +197,9 @@ fn methods_and_parameters_that_are_not_there() {
         ("executions/subscribe", json!({ "since": 4 })),
         ("executions/unsubscribe", json!({})),
         ("executions/unsubscribe", json!({ "subscription": {} })),
+        ("filter/check", json!({})),
+        ("filter/check", json!({ "text": 7 })),
+        ("filter/check", json!({ "text": SECRET, "offset": -1 })),
         ("server/problems", json!({ "limit": 0 })),
         ("server/status", json!({ "what": 1 })),
     ] {

@@ -4,13 +4,15 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use runlog::api::samples;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use support::{Daemon, PATIENCE, Root, compare, tools};
 
@@ -176,6 +178,67 @@ fn the_node_snippet_lists_and_is_told() {
     samples::save_as_engine(&root.path(), "website", samples::NEW_ID, samples::NEW).unwrap();
     let told = lines.next().unwrap().unwrap();
     assert_eq!(told, format!("saved {} completed", samples::NEW_ID));
+}
+
+/// The daemon that all who start `runlog serve --shared` beside this root share; killed in the end.
+struct Shared<'a>(&'a Root);
+
+impl Drop for Shared<'_> {
+    fn drop(&mut self) {
+        let hash = runlog::store::root_hash(&self.0.path());
+        let socket = self.0.beside("").join(format!("runlog/{hash}.sock"));
+        let Ok(mut stream) = UnixStream::connect(socket) else {
+            return;
+        };
+        let ask = br#"{"jsonrpc":"2.0","id":1,"method":"server/status"}"#;
+        stream.write_all(&[ask, &b"\n"[..]].concat()).unwrap();
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).unwrap();
+        let status: Value = serde_json::from_str(&line).unwrap();
+        let pid = i32::try_from(status["result"]["pid"].as_i64().unwrap()).unwrap();
+        let _ = kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL);
+    }
+}
+
+/// Checks what an orchestrator's example has said and recorded.
+fn recorded(root: &Root, said: &str) {
+    assert_eq!(said, "completed Link check 0.0021\n");
+    let folder = root.path().join("website/executions");
+    let record = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap())
+        .find(|text| text.contains("Link check"))
+        .unwrap();
+    let record: Value = serde_json::from_str(&record).unwrap();
+    assert_eq!(record["status"], "completed");
+    assert_eq!(record["output"], "1 broken link");
+    assert_eq!(record["tokenUsage"]["total"], 1280);
+    let step = &record["steps"][0];
+    assert_eq!(step["output"], serde_json::json!(["/old-prices"]));
+    assert_eq!(step["status"], "completed");
+}
+
+#[test]
+fn the_orchestrators_example_for_node_records_and_follows() {
+    let root = Root::samples();
+    let _shared = Shared(&root);
+    std::fs::create_dir(root.beside("node_modules")).unwrap();
+    symlink(tools::node_client(), root.beside("node_modules/runlog")).unwrap();
+    let example = blocks("## For orchestrators", "js")[0];
+    let path = script(&root, "example.mjs", example);
+    recorded(&root, &said(beside(&root, "node").arg(path)));
+}
+
+#[test]
+fn the_orchestrators_example_for_python_records_and_follows() {
+    let root = Root::samples();
+    let _shared = Shared(&root);
+    let client = Path::new(env!("CARGO_MANIFEST_DIR")).join("editors/clients/python");
+    let example = blocks("## For orchestrators", "python")[0];
+    let path = script(&root, "example.py", example);
+    let mut python = beside(&root, "python3");
+    python.arg("-B").arg(path).env("PYTHONPATH", client);
+    recorded(&root, &said(&mut python));
 }
 
 #[test]

@@ -6,10 +6,12 @@
 
 pub mod error;
 pub mod executions;
+pub mod filter;
 pub mod lifecycle;
 pub mod openrpc;
 pub mod params;
 pub mod projects;
+pub mod python;
 pub mod reference;
 pub mod samples;
 pub mod server;

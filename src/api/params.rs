@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 
 use super::Error;
 use crate::model::json::members;
+use crate::model::nearest;
 
 /// The member that every request may have.
 pub const WORK_DONE_TOKEN: &str = "workDoneToken";
@@ -95,38 +96,6 @@ fn unknown(name: &str, known: &[String]) -> Error {
         Some(near) => error.with("nearest", near),
         None => error,
     }
-}
-
-/// The known name that is nearest to `name`, if one is near.
-#[must_use]
-pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let name: Vec<char> = name.to_lowercase().chars().take(64).collect();
-    known
-        .map(|known| {
-            (
-                distance(&name, &known.to_lowercase().chars().collect::<Vec<_>>()),
-                known,
-            )
-        })
-        .min()
-        .filter(|(distance, known)| *distance <= 1 + known.len() / 3)
-        .map(|(_, known)| known)
-}
-
-/// How many characters must be inserted, removed or replaced to make one from the other
-/// (Levenshtein 1965, by rows).
-fn distance(a: &[char], b: &[char]) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, left) in a.iter().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, right) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(left != right);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }
 
 /// What serde says, without what was sent.

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::openrpc;
 use super::{ErrorKind, table};
+use crate::filter;
 
 /// The whole page, in Markdown.
 #[must_use]
@@ -21,6 +22,7 @@ pub fn page() -> String {
     for method in document["methods"].as_array().into_iter().flatten() {
         print_method(&mut out, method);
     }
+    print_filters(&mut out);
     out.push_str("\n## Notifications\n");
     for notification in document["x-notifications"].as_array().into_iter().flatten() {
         let text = |name: &str| notification[name].as_str().unwrap_or_default();
@@ -58,6 +60,14 @@ pub fn page() -> String {
         let _ = writeln!(out, "| {code} | `{word}` | {again} | {meaning} |");
     }
     out
+}
+
+fn print_filters(out: &mut String) {
+    let language = filter::LANGUAGE;
+    let _ = writeln!(out, "\n## Filters\n\n{language}\n| field | |\n|---|---|");
+    for named in filter::known() {
+        let _ = writeln!(out, "| `{}` | {} |", named.name, named.about);
+    }
 }
 
 fn print_method(out: &mut String, method: &Value) {

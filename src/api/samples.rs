@@ -209,6 +209,14 @@ pub(super) fn stats() -> Value {
     })
 }
 
+pub(super) fn checked() -> Value {
+    json!({
+        "ok": true,
+        "completions": [{ "text": "website", "kind": "value", "from": 10, "to": 12 }],
+        "canonical": "project = we"
+    })
+}
+
 pub(super) fn projects() -> Value {
     json!({
         "projects": [
@@ -228,7 +236,7 @@ pub(super) fn initialized() -> Value {
         "serverInfo": { "name": "runlog", "version": env!("CARGO_PKG_VERSION") },
         "capabilities": {
             "methods": ["initialize", "shutdown", "ping", "rpc.discover", "server/status",
-                "server/problems", "projects/list", "executions/list", "executions/get",
+                "server/problems", "filter/check", "projects/list", "executions/list", "executions/get",
                 "executions/stats", "executions/save", "executions/start",
                 "executions/update", "executions/delete", "executions/deleteAll",
                 "executions/subscribe", "executions/unsubscribe", "executions/changes"],

@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{Context, Error, ErrorKind, executions, lifecycle, params, projects, server};
+use super::{Context, Error, ErrorKind, executions, filter, lifecycle, params, projects, server};
 
 /// How a method stands to the files; decides what it waits for (section 2 of the protocol).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,6 +164,7 @@ fn each_method(each: &mut impl Each) {
     each.method::<lifecycle::Discover>();
     each.method::<server::status::Status>();
     each.method::<server::problems::Problems>();
+    each.method::<filter::Check>();
     each.method::<projects::List>();
     each.method::<executions::list::List>();
     each.method::<executions::get::Get>();

@@ -9,6 +9,7 @@ mod progress;
 mod root;
 mod run;
 mod serve;
+mod service;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -43,6 +44,14 @@ enum LogFormat {
     Json,
 }
 
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Language {
+    /// Interfaces, for TypeScript's strict mode.
+    Typescript,
+    /// `TypedDict`s, for Python 3.9 and later.
+    Python,
+}
+
 #[derive(Debug, Clone, Args)]
 struct RootArgs {
     /// The folder that holds one folder a project; otherwise RUNLOG_PROJECTS, runlog.toml, or the
@@ -69,10 +78,16 @@ enum Command {
     },
     /// Print the path of the socket that `serve --socket` would use
     Socket(RootArgs),
+    /// Print what systemd or launchd needs to start the root's daemon by itself
+    Service(service::ServiceArgs),
     /// Print the protocol's reference as Markdown
     Reference,
-    /// Print the protocol's types as TypeScript
-    Types,
+    /// Print the protocol's types for a client's language
+    Types {
+        /// Which one
+        #[arg(value_enum, default_value_t = Language::Typescript)]
+        language: Language,
+    },
 }
 
 /// Runs the program.
@@ -87,8 +102,12 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::run(args.projects.as_deref(), &screen),
         Command::Root { root, json } => return root::print(root.projects.as_deref(), json),
         Command::Socket(args) => return serve::print_socket(args.projects.as_deref()),
+        Command::Service(args) => return service::run(&args),
         Command::Reference => print(&api::reference::page()),
-        Command::Types => print(&api::typescript::types()),
+        Command::Types { language } => print(&match language {
+            Language::Typescript => api::typescript::types(),
+            Language::Python => api::python::types(),
+        }),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

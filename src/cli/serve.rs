@@ -131,7 +131,7 @@ fn tell_missing(screen: &Screen, folder: &Path, found: &Found) {
     let _ = screen.lines().write_all(text.as_bytes());
 }
 
-fn failed(error: &dyn std::fmt::Display) -> ExitCode {
+pub(super) fn failed(error: &dyn std::fmt::Display) -> ExitCode {
     eprintln!("runlog: {error}");
     ExitCode::FAILURE
 }
@@ -342,21 +342,26 @@ fn socket_path(given: Option<&Path>, root: &Path) -> Result<SocketPath, String> 
     .map_err(|error| error.to_string())
 }
 
-/// `runlog socket`.
-pub(super) fn print_socket(given: Option<&Path>) -> ExitCode {
-    let found = match find(given) {
-        Ok(found) => found,
-        Err(status) => return status,
-    };
+/// The root that is meant, and where its socket lies.
+pub(super) fn socket_of(given: Option<&Path>) -> Result<(PathBuf, SocketPath), ExitCode> {
+    let found = find(given)?;
     let Some(folder) = found.root else {
         eprintln!("runlog: {}", root::ambiguous(&found.candidates));
-        return USAGE.into();
+        return Err(USAGE.into());
     };
     match socket_path(None, &folder) {
-        Ok(path) => {
+        Ok(path) => Ok((folder, path)),
+        Err(error) => Err(failed(&error)),
+    }
+}
+
+/// `runlog socket`.
+pub(super) fn print_socket(given: Option<&Path>) -> ExitCode {
+    match socket_of(given) {
+        Ok((_, path)) => {
             println!("{}", path.as_path().display());
             ExitCode::SUCCESS
         }
-        Err(error) => failed(&error),
+        Err(status) => status,
     }
 }

@@ -4,8 +4,7 @@
 //! reading of a dirty path and its entry; so whoever touched the file last is what the index ends
 //! with. Readers of the index never come here.
 
-use std::collections::HashSet;
-
+use hashbrown::HashSet;
 use parking_lot::{Condvar, Mutex};
 
 use crate::model::RunKey;

@@ -16,15 +16,15 @@ use rayon::prelude::*;
 use super::{History, Moment, RACY_FOR};
 use crate::index::{Index, ProblemKind, Report, Seen};
 use crate::model::{ExecutionId, Facts, Finding, Millis, ProjectId, RunKey, Stamp};
-use crate::store::{Folder, Problem, ProblemKind as FolderProblemKind, ReadError};
+use crate::store::{Folder, Problem, ProblemKind as FolderProblemKind, ReadError, Swept};
 use crate::watch::{Mark, Taken};
 
 /// How long a file may be missing or unreadable before that is believed.
 const MOMENT: Duration = Duration::from_millis(50);
 /// How many runs are looked at before somebody else has a turn.
-const BATCH: usize = 2048;
+pub(super) const BATCH: usize = 2048;
 /// How many runs a thread reads and takes in at a time; bounds how long readers wait for the index.
-const PART: usize = 64;
+const PART: usize = 128;
 /// Taking runs in costs a little for each run that is known already (the orders' tails move), so
 /// a part is at least this part of them, …
 const PART_OF_KNOWN: usize = 1024;
@@ -236,21 +236,15 @@ impl History {
         while self.settle_some(&mut looks, now) > 0 {}
     }
 
-    /// Looks at the next runs and believes what their files show; how many there were.
-    pub(super) fn look_at_runs(
-        &self,
-        differing: &mut impl Iterator<Item = (RunKey, bool)>,
-        now: Moment,
-    ) -> usize {
-        self.settle_some(
-            &mut differing.map(|(key, listed)| Look {
-                key,
-                taken: None,
-                believe: true,
-                listed,
-            }),
-            now,
-        )
+    /// Looks at runs and believes what their files show; [`History::part`] says at how many.
+    pub(super) fn look_at_runs(&self, runs: Vec<(RunKey, bool)>, now: Moment) {
+        let look = |(key, listed)| Look {
+            key,
+            taken: None,
+            believe: true,
+            listed,
+        };
+        self.settle_part(runs.into_iter().map(look).collect(), now);
     }
 
     fn settle_some<'a>(&self, looks: &mut impl Iterator<Item = Look<'a>>, now: Moment) -> usize {
@@ -272,12 +266,28 @@ impl History {
                 return Vec::new();
             }
         };
-        let (mut differing, mut known) = (Vec::new(), 0);
-        // in parts: whoever waits to change the index makes all who come after him wait
-        for part in walk.runs.chunks(COMPARED) {
-            let (found, held) = self.index(|index| index.differing(project, part));
-            differing.extend(found.into_iter().map(|key| (key, true)));
-            known += held;
+        // what an earlier daemon left when it died
+        if !walk.temporaries.is_empty() && self.first.lock().awaits(project) {
+            note_unswept(&self.store.sweep_temporaries(project, &walk.temporaries));
+        }
+        let (mut differing, mut known) = (Vec::with_capacity(walk.runs.len()), 0);
+        if stamps {
+            // in parts: whoever waits to change the index makes all who come after him wait
+            for part in walk.runs.chunks(COMPARED) {
+                let (found, held) = self.index(|index| index.differing(project, part));
+                differing.extend(found.into_iter().map(|key| (key, true)));
+                known += held;
+            }
+        } else {
+            let key = |execution: &ExecutionId| RunKey {
+                project: project.clone(),
+                execution: execution.clone(),
+            };
+            differing.extend(
+                walk.runs
+                    .iter()
+                    .map(|(execution, _)| (key(execution), true)),
+            );
         }
         // a folder that cannot be read does not say that its runs are gone
         let unreadable = walk
@@ -299,11 +309,15 @@ impl History {
         differing
     }
 
+    /// How many runs a thread should read and take in at a time.
+    pub(super) fn part(&self) -> usize {
+        (self.index(Index::runs) / PART_OF_KNOWN).clamp(PART, PART_MAX)
+    }
+
     /// Reads runs and takes in what they are, each under its path's lock. Many are shared by the
     /// threads there are: one reads while another takes in.
     fn settle(&self, looks: Vec<Look<'_>>, now: Moment) {
-        let known = self.index(Index::runs);
-        let part = (known / PART_OF_KNOWN).clamp(PART, PART_MAX);
+        let part = self.part();
         if looks.len() <= part {
             return self.settle_part(looks, now);
         }
@@ -392,8 +406,10 @@ impl History {
         sights: Vec<Sight>,
         now: Moment,
     ) -> (Vec<Report>, Vec<(RunKey, Vec<ProblemKind>)>) {
+        // whether somebody would miss it; of no interest where what is seen is believed anyway
+        let missed = |index: &Index, look: &Look<'_>| !look.believe && index.contains(&look.key);
         let listed: Vec<bool> =
-            self.index(|index| looks.iter().map(|look| index.contains(&look.key)).collect());
+            self.index(|index| looks.iter().map(|look| missed(index, look)).collect());
         let (mut changes, mut problems) = (Vec::with_capacity(looks.len()), Vec::new());
         let any_known = self.index(|index| index.problems.count() > 0);
         let mut dirty = self.dirty.lock();
@@ -436,6 +452,13 @@ impl History {
         }
         drop(dirty);
         (changes, problems)
+    }
+}
+
+/// Says what could not be swept.
+pub(super) fn note_unswept(swept: &Swept) {
+    for failure in &swept.failures {
+        tracing::warn!(%failure, "an abandoned file could not be removed");
     }
 }
 

@@ -74,7 +74,7 @@ impl History {
                 return;
             }
         };
-        let from = BufReader::with_capacity(1 << 20, file);
+        let from = BufReader::with_capacity(64 << 10, file);
         let owner = self.store.root().as_os_str().as_bytes();
         let (instance, liveness) = (self.clock().instance, self.options.liveness());
         match restore(from, owner, instance, liveness) {

@@ -1,19 +1,22 @@
 //! The first index, and the thread that keeps it current from then on.
 //!
-//! The fourth way through the house. Projects are read one after the other; one that somebody
-//! asks for comes first, also in the middle of another. Requests wait for what they need
-//! (section 4 of the protocol) and see how far it has come.
+//! The fourth way through the house. Projects are listed one after the other, and read by all
+//! threads while the next is listed; one that somebody asks for comes first, also in the middle of
+//! another. Requests wait for what they need (section 4 of the protocol) and see how far it has
+//! come.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use parking_lot::{Condvar, Mutex};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::look::{BATCH, note_unswept};
 use super::{History, HistoryError, Moment, READY_WITHIN};
-use crate::model::ProjectId;
+use crate::model::{ProjectId, RunKey};
 use crate::watch::{Mark, Unwatched};
 
 /// How far the index is.
@@ -54,17 +57,50 @@ pub(super) struct First {
     queue: VecDeque<ProjectId>,
     /// Projects not yet whole.
     unfinished: HashSet<ProjectId>,
+    /// Of those that are listed: how many of their files are read, and of how many.
+    reading: HashMap<ProjectId, (usize, usize)>,
     /// How many there were.
     projects: usize,
 }
 
 impl First {
-    /// How much is done when `done` of `total` files of one more project are, in percent.
-    fn percentage(&self, done: usize, total: usize) -> u8 {
+    /// How much is done, in percent.
+    fn percentage(&self) -> u8 {
         let finished = self.projects.saturating_sub(self.unfinished.len());
-        let within = done.min(total) * 100 / total.max(1);
+        let read = |(read, found): &(usize, usize)| read * 100 / (*found).max(1);
+        let within: usize = self.reading.values().map(read).sum();
         let all = (finished * 100 + within) / self.projects.max(1);
         u8::try_from(all.min(100)).unwrap_or(100)
+    }
+
+    /// Takes in that `count` more files of a listed project are read; whether it is whole now.
+    fn read(&mut self, project: &ProjectId, count: usize) -> bool {
+        let Some((read, found)) = self.reading.get_mut(project) else {
+            return false;
+        };
+        *read += count;
+        let whole = read == found;
+        if whole {
+            self.reading.remove(project);
+            self.unfinished.remove(project);
+        }
+        whole
+    }
+
+    /// Turns the progress to ready if all is read; whether it was not before.
+    fn turns_ready(&self, progress: &mut Progress) -> bool {
+        let turns = self.ready(None) && progress.state != Indexing::Ready;
+        if turns {
+            progress.state = Indexing::Ready;
+            tracing::info!(runs = progress.done, "the index is ready");
+        }
+        turns
+    }
+
+    /// Takes one out of those not yet begun.
+    fn unqueue(&mut self, project: &ProjectId) -> Option<ProjectId> {
+        let at = self.queue.iter().position(|queued| queued == project)?;
+        self.queue.remove(at)
     }
 
     /// Whether the project is still to be looked at.
@@ -78,6 +114,47 @@ impl First {
                 Some(id) => !self.unfinished.contains(id),
                 None => self.unfinished.is_empty(),
             }
+    }
+}
+
+/// What of a project is still to be read.
+struct Listed {
+    project: ProjectId,
+    runs: std::vec::IntoIter<(RunKey, bool)>,
+}
+
+/// How many runs are handed out before they are read: more than the threads read while a large
+/// project is listed, but what somebody waits for comes after them.
+const AHEAD: usize = 2 * BATCH;
+
+/// Bounds how many runs are handed out.
+#[derive(Default)]
+struct Room {
+    taken: Mutex<usize>,
+    freed: Condvar,
+}
+
+/// The place of some runs, until it is dropped.
+struct Place<'a> {
+    room: &'a Room,
+    runs: usize,
+}
+
+impl Room {
+    fn take(&self, runs: usize) -> Place<'_> {
+        let mut taken = self.taken.lock();
+        while *taken >= AHEAD {
+            self.freed.wait(&mut taken);
+        }
+        *taken += runs;
+        Place { room: self, runs }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        *self.room.taken.lock() -= self.runs;
+        self.room.freed.notify_one();
     }
 }
 
@@ -141,16 +218,12 @@ impl History {
         self.looked.send_modify(|count| *count += 1);
     }
 
-    /// Goes on from the last snapshot, sweeps what an earlier daemon left, sets the watches and
+    /// Goes on from the last snapshot, sweeps the root of what an earlier daemon left, sets the watches and
     /// finds the projects.
     pub fn begin(&self, now: Moment) {
         self.restore();
-        match self.store.sweep() {
-            Ok(swept) => {
-                for failure in swept.failures {
-                    tracing::warn!(%failure, "an abandoned file could not be removed");
-                }
-            }
+        match self.store.sweep_cookies() {
+            Ok(swept) => note_unswept(&swept),
             Err(error) => tracing::warn!(%error, "abandoned files were not looked for"),
         }
         let watcher = self.watcher();
@@ -184,89 +257,98 @@ impl History {
         self.progress.send_modify(|_| {});
     }
 
-    /// Reads one project for the first time, the most wanted one. Returns whether there was one.
+    /// Reads what the first index still lacks: this thread lists, the others read what it has
+    /// listed. Returns whether there was anything.
     pub fn first_step(&self) -> bool {
-        let next = {
-            let mut first = self.first.lock();
-            let wanted = loop {
-                let Some(id) = first.wanted.pop_front() else {
-                    break None;
+        let room = Room::default();
+        let mut any = false;
+        rayon::in_place_scope(|scope| {
+            let mut listed = Vec::new();
+            while !self.ending.load(Ordering::Acquire) && self.first_choose(&mut listed) {
+                any = true;
+                let Some(Listed { project, runs }) = listed.last_mut() else {
+                    break;
                 };
-                if let Some(at) = first.queue.iter().position(|queued| *queued == id) {
-                    first.queue.remove(at);
-                    break Some(id);
+                let part: Vec<_> = runs.by_ref().take(self.part()).collect();
+                if part.is_empty() {
+                    listed.pop();
+                    continue;
                 }
-            };
-            wanted.or_else(|| first.queue.pop_front())
-        };
-        if let Some(project) = next {
-            self.first_look(&project);
+                let (project, place) = (project.clone(), room.take(part.len()));
+                scope.spawn(move |_| {
+                    self.look_at_runs(part, Moment::now());
+                    self.first_read(&project, place.runs);
+                });
+                // what changes meanwhile does not wait for the rest
+                self.pass(Moment::now());
+            }
+        });
+        if any {
             return true;
         }
-        let ready = self.first.lock().ready(None);
-        self.progress.send_if_modified(|progress| {
-            let turned = ready && progress.state != Indexing::Ready;
-            if turned {
-                progress.state = Indexing::Ready;
-                tracing::info!(runs = progress.done, "the index is ready");
-            }
-            turned
-        });
+        // where there was no project
+        let first = self.first.lock();
+        self.progress
+            .send_if_modified(|progress| first.turns_ready(progress));
         false
     }
 
-    fn first_look(&self, project: &ProjectId) {
-        let began = Instant::now();
-        let differing = self.differing(project, Moment::now());
-        self.costs.lock().note(project, began.elapsed());
-        let found = differing.len();
-        self.progress
-            .send_modify(|progress| progress.total += found);
-        let mut read = 0;
-        let mut differing = differing.into_iter();
-        loop {
-            let now = Moment::now();
-            let count = self.look_at_runs(&mut differing, now);
-            if count == 0 || self.ending.load(Ordering::Acquire) {
-                break;
-            }
-            read += count;
-            let percentage = self.first.lock().percentage(read, found);
-            self.progress.send_modify(|progress| {
-                progress.done += count;
-                progress.percentage = progress.percentage.max(percentage);
-            });
-            // what changes meanwhile, and what somebody waits for, does not wait for the rest
-            self.pass(now);
-            if !self.first.lock().wanted.is_empty() {
-                self.first_wanted();
-            }
-        }
-        let percentage = {
+    /// Makes the project to go on with the last of `listed`; false if there is none.
+    fn first_choose(&self, listed: &mut Vec<Listed>) -> bool {
+        let next = {
             let mut first = self.first.lock();
-            first.unfinished.remove(project);
-            first.percentage(0, 0)
+            loop {
+                let Some(wanted) = first.wanted.pop_front() else {
+                    break listed.is_empty().then(|| first.queue.pop_front()).flatten();
+                };
+                if let Some(at) = listed.iter().position(|one| one.project == wanted) {
+                    let one = listed.remove(at);
+                    listed.push(one);
+                    break None;
+                }
+                if let Some(project) = first.unqueue(&wanted) {
+                    break Some(project);
+                }
+            }
         };
-        self.progress.send_modify(|progress| {
-            progress.percentage = progress.percentage.max(percentage);
-        });
+        if let Some(project) = next {
+            listed.push(self.first_list(project));
+        }
+        !listed.is_empty()
     }
 
-    /// Reads the projects that somebody waits for and that nobody has begun.
-    fn first_wanted(&self) {
-        loop {
-            let wanted = {
-                let mut first = self.first.lock();
-                let Some(id) = first.wanted.pop_front() else {
-                    return;
-                };
-                let queued = first.queue.iter().position(|queued| *queued == id);
-                queued.and_then(|at| first.queue.remove(at))
-            };
-            if let Some(project) = wanted {
-                self.first_look(&project);
-            }
+    fn first_list(&self, project: ProjectId) -> Listed {
+        let began = Instant::now();
+        let differing = self.differing(&project, Moment::now());
+        self.costs.lock().note(&project, began.elapsed());
+        let found = differing.len();
+        self.first
+            .lock()
+            .reading
+            .insert(project.clone(), (0, found));
+        self.progress
+            .send_modify(|progress| progress.total += found);
+        self.first_read(&project, 0);
+        Listed {
+            project,
+            runs: differing.into_iter(),
         }
+    }
+
+    /// `count` more files of a project are read.
+    fn first_read(&self, project: &ProjectId, count: usize) {
+        // held until all is told: who sees that a project is whole sees the progress as well
+        let mut first = self.first.lock();
+        let whole = first.read(project, count);
+        let percentage = first.percentage();
+        self.progress.send_if_modified(|progress| {
+            let batches = progress.done / BATCH;
+            progress.done += count;
+            // nobody wants to be told of every part
+            let news = whole || percentage > progress.percentage || progress.done / BATCH > batches;
+            progress.percentage = progress.percentage.max(percentage);
+            first.turns_ready(progress) || news
+        });
     }
 
     /// How far the first index has come, and every step from there.

@@ -240,7 +240,7 @@ impl Cursor {
             }
         };
         for (number, row) in rows.iter() {
-            offer(&mut found, row.tick, number);
+            offer(&mut found, row.tick(), number);
         }
         for (&tick, _) in changes.gone.range(self.tick + 1..=start) {
             offer(&mut found, tick, GONE);
@@ -261,6 +261,6 @@ fn entry(tick: u64, about: u32, changes: &Changes, rows: &Rows) -> Option<Entry>
         return changes.gone.get(&tick).cloned().map(Entry::Gone);
     }
     rows.get(about)
-        .filter(|row| row.tick == tick)
+        .filter(|row| row.tick() == tick)
         .map(|_| Entry::Row(about))
 }

@@ -11,6 +11,7 @@
 mod changes;
 mod clock;
 mod order;
+mod packed;
 mod problems;
 mod query;
 mod row;
@@ -33,9 +34,9 @@ pub use totals::Totals;
 
 use clock::Lineage;
 use order::{Order, Places, RowPlaces};
-use row::{Row, STATUS_OTHER};
+use row::{Draft, Row, STATUS_OTHER};
 
-use crate::model::{ExecutionId, Millis, ProjectId, RunKey, Stamp, Version};
+use crate::model::{ExecutionId, Millis, ProjectId, RunKey, Stamp, Status, Version};
 
 #[cfg(test)]
 mod tests;
@@ -119,6 +120,38 @@ fn key_of_path(path: &str) -> Option<RunKey> {
         project: ProjectId::parse(project).ok()?,
         execution: ExecutionId::parse(file.strip_suffix(".json")?).ok()?,
     })
+}
+
+/// A run to take in that is new, or not as it was.
+struct Fresh {
+    /// Its row, if it has one.
+    held: Option<u32>,
+    project: u32,
+    key: RunKey,
+    seen: Box<Seen>,
+    moves: Moves,
+}
+
+/// Which orders a saved run leaves and enters anew; most saves change neither its place nor its
+/// status.
+#[derive(Debug, Clone, Copy)]
+struct Moves {
+    all: bool,
+    by_status: bool,
+}
+
+impl Moves {
+    const ALL: Self = Self {
+        all: true,
+        by_status: true,
+    };
+
+    fn of(self, name: &OrderName) -> bool {
+        match name.status {
+            None => self.all,
+            Some(_) => self.by_status,
+        }
+    }
 }
 
 /// One of the orders of a run.
@@ -207,21 +240,24 @@ impl Index {
     }
 
     fn find_of(&self, project: &ProjectId, execution: &ExecutionId) -> Option<u32> {
-        let (project, id) = (project.as_str(), execution.as_str());
+        self.find_id(project.as_str(), execution.as_str())
+    }
+
+    fn find_id(&self, project: &str, id: &str) -> Option<u32> {
         self.by_key
             .find(self.hash(project, id), |&number| {
                 self.rows
                     .get(number)
-                    .is_some_and(|row| row.id() == id && self.name(row.project) == project)
+                    .is_some_and(|row| row.id() == id && self.name(row.project()) == project)
             })
             .copied()
     }
 
-    fn row(&self, key: &RunKey) -> Option<&Row> {
+    fn row(&self, key: &RunKey) -> Option<Row<'_>> {
         self.row_of(&key.project, &key.execution)
     }
 
-    fn row_of(&self, project: &ProjectId, execution: &ExecutionId) -> Option<&Row> {
+    fn row_of(&self, project: &ProjectId, execution: &ExecutionId) -> Option<Row<'_>> {
         self.rows.get(self.find_of(project, execution)?)
     }
 
@@ -240,7 +276,7 @@ impl Index {
 
     fn stamp_of(&self, project: &ProjectId, execution: &ExecutionId) -> Option<(Stamp, bool)> {
         if let Some(row) = self.row_of(project, execution) {
-            return Some((row.stamp, row.is_racy()));
+            return Some((row.stamp(), row.is_racy()));
         }
         let unlisted = &self.project_of(project)?.unlisted;
         unlisted.get(execution).map(|stamp| (*stamp, false))
@@ -297,9 +333,8 @@ impl Index {
         let Some(project) = self.project_of(project) else {
             return Vec::new();
         };
-        (0..project.scope.all.len())
-            .filter_map(|position| project.scope.all.at(position))
-            .filter_map(|number| ExecutionId::parse(self.rows.get(number)?.id()).ok())
+        let all = project.scope.all.from(0);
+        all.filter_map(|number| ExecutionId::parse(self.rows.get(number)?.id()).ok())
             .collect()
     }
 
@@ -365,15 +400,15 @@ impl Index {
     /// Takes in what was found of some runs. Every change that clients must hear of gets a tick;
     /// returns how many did.
     ///
-    /// A run may occur once in `batch`. Costs a few microseconds a run, and for more than a few
-    /// runs one copy of every order that is touched (four bytes a run).
+    /// A run may occur once in `batch`. Costs a few microseconds a run, hardly more where there
+    /// are many.
     pub fn apply(&mut self, batch: Vec<Report>) -> u64 {
         let before = self.changes.now();
         let mut gone: HashMap<OrderName, Vec<u32>> = HashMap::new();
         let mut come: HashMap<OrderName, Vec<u32>> = HashMap::new();
         // Orders are searched by the places that rows have, so whatever leaves an order leaves
         // it before its row changes: first pass out, second pass in.
-        let mut fresh: Vec<(Option<u32>, RunKey, Row)> = Vec::new();
+        let mut fresh: Vec<Fresh> = Vec::new();
         let mut dead: Vec<(u32, RunKey)> = Vec::new();
         // looked at in the end: until then rows that are in no order hold on to their project
         let mut emptied: HashSet<u32> = HashSet::new();
@@ -383,14 +418,14 @@ impl Index {
                     self.note_unlisted(&key, None);
                     emptied.extend(self.project_numbers.get(&key.project));
                     if let Some(number) = self.find(&key) {
-                        self.leave(number, &mut gone);
+                        self.leave(number, Moves::ALL, &mut gone);
                         dead.push((number, key));
                     }
                 }
                 Report::Unlisted(key, stamp) => {
                     self.note_unlisted(&key, Some(stamp.unwrap_or_default()));
                     if let Some(number) = self.find(&key) {
-                        self.leave(number, &mut gone);
+                        self.leave(number, Moves::ALL, &mut gone);
                         dead.push((number, key));
                     }
                 }
@@ -401,17 +436,23 @@ impl Index {
                         && self
                             .rows
                             .get(number)
-                            .is_some_and(|row| row.version == seen.version)
+                            .is_some_and(|row| row.version() == seen.version)
                     {
                         self.touch(number, &key, &seen);
                         continue;
                     }
                     let project = self.intern(&key.project);
-                    let row = Row::new(project, &key.execution, &seen);
+                    let moves = held.map_or(Moves::ALL, |number| self.moves(number, &seen));
                     if let Some(number) = held {
-                        self.leave(number, &mut gone);
+                        self.leave(number, moves, &mut gone);
                     }
-                    fresh.push((held, key, row));
+                    fresh.push(Fresh {
+                        held,
+                        project,
+                        key,
+                        seen,
+                        moves,
+                    });
                 }
             }
         }
@@ -425,22 +466,21 @@ impl Index {
             self.beats.remove(&number);
             self.changes.removed(key, self.rows.live());
         }
-        for (held, key, mut row) in fresh {
-            row.set_created(held.is_none());
-            let number = if let Some(number) = held {
-                if let Some(slot) = self.rows.get_mut(number) {
-                    *slot = row;
-                }
+        for one in fresh {
+            let mut draft = Draft::new(one.project, &one.key.execution, &one.seen);
+            draft.fixed.set_created(one.held.is_none());
+            let number = if let Some(number) = one.held {
+                self.rows.replace(number, draft);
                 self.beats.remove(&number);
                 number
             } else {
-                self.insert(row)
+                self.insert(draft)
             };
-            let tick = self.changes.saved(number, &key, self.rows.live());
-            if let Some(row) = self.rows.get_mut(number) {
+            let tick = self.changes.saved(number, &one.key, self.rows.live());
+            if let Some(row) = self.rows.fixed_mut(number) {
                 row.tick = tick;
             }
-            self.enter(number, &mut come);
+            self.enter(number, one.moves, &mut come);
         }
         self.reorder(come, false);
         for project in emptied {
@@ -452,9 +492,9 @@ impl Index {
     }
 
     /// Gives a row a number and makes it known by its key; it is in no order yet.
-    fn insert(&mut self, row: Row) -> u32 {
-        let hash = self.hash(self.name(row.project), row.id());
-        let number = self.rows.insert(row);
+    fn insert(&mut self, draft: Draft<'_>) -> u32 {
+        let hash = self.hash(self.name(draft.fixed.project), draft.id());
+        let number = self.rows.insert(draft);
         let Self {
             by_key,
             hasher,
@@ -466,7 +506,8 @@ impl Index {
             let Some(row) = rows.get(number) else {
                 return 0;
             };
-            let project = projects.get(row.project as usize).and_then(Option::as_ref);
+            let project = projects.get(row.project() as usize);
+            let project = project.and_then(Option::as_ref);
             hasher.hash_one((project.map_or("", |p| p.id.as_str()), row.id()))
         });
         number
@@ -474,27 +515,21 @@ impl Index {
 
     /// Takes in a row of a snapshot. A run that moved while the snapshot was written may come
     /// twice; the later one counts.
-    fn put_restored(&mut self, project: &ProjectId, mut row: Row, beat: Option<i64>) -> Option<()> {
-        row.project = self.intern(project);
-        let execution = ExecutionId::parse(row.id()).ok()?;
-        let key = RunKey {
-            project: project.clone(),
-            execution,
-        };
-        let number = match self.find(&key) {
+    fn put_restored(&mut self, project: &ProjectId, mut draft: Draft<'_>, beat: Option<i64>) {
+        draft.fixed.project = self.intern(project);
+        let number = match self.find_id(project.as_str(), draft.id()) {
             Some(number) => {
-                let held = self.rows.get_mut(number)?;
-                if held.tick < row.tick {
-                    *held = row;
+                let tick = self.rows.get(number).map_or(0, Row::tick);
+                if tick < draft.fixed.tick {
+                    self.rows.replace(number, draft);
                 }
                 number
             }
-            None => self.insert(row),
+            None => self.insert(draft),
         };
         if let Some(beat) = beat {
             self.beats.insert(number, beat);
         }
-        Some(())
     }
 
     /// All blocks of a snapshot are in: what was deleted while it was written goes.
@@ -503,7 +538,7 @@ impl Index {
             let Some(number) = self.find(key) else {
                 return true;
             };
-            if self.rows.get(number).is_some_and(|row| row.tick > *tick) {
+            if self.rows.get(number).is_some_and(|row| row.tick() > *tick) {
                 return false;
             }
             let hash = self.hash(key.project.as_str(), key.execution.as_str());
@@ -514,7 +549,7 @@ impl Index {
             self.beats.remove(&number);
             true
         });
-        if self.rows.iter().any(|(_, row)| row.tick > now) {
+        if self.rows.iter().any(|(_, row)| row.tick() > now) {
             return None;
         }
         self.changes = Changes::restored(now, floor, gone)?;
@@ -545,7 +580,7 @@ impl Index {
             let Some(row) = rows.get(number) else {
                 continue;
             };
-            let project = projects.get_mut(row.project as usize);
+            let project = projects.get_mut(row.project() as usize);
             let project = project.and_then(Option::as_mut).map(|one| &mut one.scope);
             for scope in [Some(&mut *everything), project].into_iter().flatten() {
                 scope.totals.add(row);
@@ -598,18 +633,17 @@ impl Index {
     /// live run, as a heartbeat, and not too often.
     fn touch(&mut self, number: u32, key: &RunKey, seen: &Seen) {
         let runs = self.rows.live();
-        let Some(row) = self.rows.get_mut(number) else {
+        let Some(row) = self.rows.get(number) else {
             return;
         };
-        let told = self
-            .beats
-            .get(&number)
-            .copied()
-            .unwrap_or(row.stamp.mtime_ns);
-        self.revision += u64::from(row.stamp != seen.stamp || row.is_racy() != seen.racy);
-        row.stamp = seen.stamp;
-        row.set_racy(seen.racy);
-        if !row.beats() || told == seen.stamp.mtime_ns {
+        let told = self.beats.get(&number).copied();
+        let told = told.unwrap_or_else(|| row.mtime_ns());
+        let beats = row.beats();
+        if (row.stamp(), row.is_racy()) != (seen.stamp, seen.racy) {
+            self.revision += 1;
+            self.rows.restamp(number, seen.stamp, seen.racy);
+        }
+        if !beats || told == seen.stamp.mtime_ns {
             return;
         }
         // a clock set back is a change as well: a stale run may be so no more, or now be one
@@ -618,16 +652,29 @@ impl Index {
             return;
         }
         self.beats.insert(number, seen.stamp.mtime_ns);
-        row.set_created(false);
         let tick = self.changes.saved(number, key, runs);
-        if let Some(row) = self.rows.get_mut(number) {
+        if let Some(row) = self.rows.fixed_mut(number) {
+            row.set_created(false);
             row.tick = tick;
+        }
+    }
+
+    /// Which orders a known run leaves and enters anew when it is saved as `seen`.
+    fn moves(&self, number: u32, seen: &Seen) -> Moves {
+        let Some(row) = self.rows.get(number) else {
+            return Moves::ALL;
+        };
+        let place = row.started() != seen.facts.started_at;
+        let status = seen.facts.status.as_ref();
+        Moves {
+            all: place,
+            by_status: place || row.status_text() != status.map(Status::as_str),
         }
     }
 
     fn order_names(&self, number: u32) -> [OrderName; 4] {
         let row = self.rows.get(number);
-        let project = row.map(|row| row.project);
+        let project = row.map(Row::project);
         let status = row.map(|row| {
             let text = match row.status() {
                 STATUS_OTHER => row.status_text().unwrap_or("").into(),
@@ -652,8 +699,12 @@ impl Index {
         ]
     }
 
-    fn leave(&mut self, number: u32, gone: &mut HashMap<OrderName, Vec<u32>>) {
-        for name in self.order_names(number) {
+    fn leave(&mut self, number: u32, moves: Moves, gone: &mut HashMap<OrderName, Vec<u32>>) {
+        for name in self
+            .order_names(number)
+            .into_iter()
+            .filter(|name| moves.of(name))
+        {
             gone.entry(name).or_default().push(number);
         }
         let Self {
@@ -664,13 +715,17 @@ impl Index {
         } = self;
         let Some(row) = rows.get(number) else { return };
         everything.totals.remove(row);
-        if let Some(Some(project)) = projects.get_mut(row.project as usize) {
+        if let Some(Some(project)) = projects.get_mut(row.project() as usize) {
             project.scope.totals.remove(row);
         }
     }
 
-    fn enter(&mut self, number: u32, come: &mut HashMap<OrderName, Vec<u32>>) {
-        for name in self.order_names(number) {
+    fn enter(&mut self, number: u32, moves: Moves, come: &mut HashMap<OrderName, Vec<u32>>) {
+        for name in self
+            .order_names(number)
+            .into_iter()
+            .filter(|name| moves.of(name))
+        {
             come.entry(name).or_default().push(number);
         }
         let Self {
@@ -681,7 +736,7 @@ impl Index {
         } = self;
         let Some(row) = rows.get(number) else { return };
         everything.totals.add(row);
-        if let Some(Some(project)) = projects.get_mut(row.project as usize) {
+        if let Some(Some(project)) = projects.get_mut(row.project() as usize) {
             project.scope.totals.add(row);
         }
     }

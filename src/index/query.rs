@@ -176,7 +176,7 @@ impl Index {
         };
         let end = taken.iter().sum::<usize>() + limit;
         let mut last = None;
-        for number in merge(&orders, taken, &places).take(limit) {
+        for number in merge(&orders, &taken, &places).take(limit) {
             if let Some(summary) = self.summary(number) {
                 last = Some(summary);
                 each(summary);
@@ -192,7 +192,7 @@ impl Index {
 
     fn summary(&self, number: u32) -> Option<SummaryRef<'_>> {
         let row = self.rows.get(number)?;
-        let project = &self.project(row.project)?.id;
+        let project = &self.project(row.project())?.id;
         Some(row.summary(project, self.liveness.stale_after))
     }
 
@@ -290,7 +290,7 @@ impl Index {
             Entry::Gone(key) => ours(&key.project).then_some(Changed::Deleted(key)),
             Entry::Row(number) => {
                 let row = self.rows.get(number)?;
-                let project = &self.project(row.project)?.id;
+                let project = &self.project(row.project())?.id;
                 if !ours(project) {
                     return None;
                 }

@@ -1,13 +1,15 @@
-//! One run as the index keeps it: packed, because there may be a million.
+//! Runs as the index keeps them: packed, because there may be a million.
 //!
-//! The fixed part is one struct without pointers but one; all texts of a row share a single
-//! allocation. Rows live in pages of a fixed size, so that growing never copies or doubles what
-//! is there, and are named by their number.
+//! Rows live in pages of a fixed size, so that growing never copies or doubles what is there, and
+//! are named by their number. What orders, sums and changes ask for is in a row's fixed part; its
+//! other numbers ([`packed`](super::packed)) and its texts lie one after the other in two buffers
+//! of its page. What a change of a row leaves behind there is garbage, and a page with too much
+//! of it is made anew.
 
-use super::snapshot::{Rest, put_stamp};
+use super::packed::{Numbers, Packed, len_of, unpack};
+use super::snapshot::Rest;
 use crate::model::{
-    ExecutionId, Facts, Millis, Milliseconds, Money, ProjectId, RunKey, Stamp, Status, SummaryRef,
-    Tokens, Version,
+    ExecutionId, Facts, Millis, Money, ProjectId, RunKey, Stamp, Status, SummaryRef, Version,
 };
 use std::cmp::Ordering;
 use std::time::Duration;
@@ -16,15 +18,21 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Maybe(i64);
 
+impl Default for Maybe {
+    fn default() -> Self {
+        Self::UNKNOWN
+    }
+}
+
 impl Maybe {
     const UNKNOWN: Self = Self(i64::MIN);
 
     fn from(value: Option<i64>) -> Self {
-        Self(value.unwrap_or(i64::MIN))
+        value.map_or(Self::UNKNOWN, Self)
     }
 
     fn get(self) -> Option<i64> {
-        (self.0 != i64::MIN).then_some(self.0)
+        (self != Self::UNKNOWN).then_some(self.0)
     }
 }
 
@@ -58,33 +66,32 @@ pub struct Seen {
     pub racy: bool,
 }
 
-/// One run.
-#[derive(Debug)]
-pub struct Row {
-    /// id, other status, label, model, error, one after the other.
-    text: Box<str>,
+/// The part of a row that is in its place.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Fixed {
     /// The tick of the last change that was told.
     pub(super) tick: u64,
-    pub(super) stamp: Stamp,
-    pub(super) version: Version,
+    version: Version,
     started: Maybe,
-    completed: Maybe,
-    duration: Maybe,
-    input_tokens: Maybe,
-    output_tokens: Maybe,
-    total_tokens: Maybe,
-    cost: Maybe,
-    retries: Maybe,
+    mtime_ns: i64,
     pub(super) project: u32,
-    steps: u32,
+    /// Where its packed numbers begin in its page.
+    numbers_at: u32,
+    /// Where its texts begin in its page.
+    text_at: u32,
     label_len: u16,
     error_len: u16,
     id_len: u8,
     other_len: u8,
-    model_len: u8,
+    /// How long the model's name is that is among its texts; above [`MODEL_MAX`] it is not, and
+    /// this says which of the [`Models`] it is.
+    model: u8,
     status: u8,
     flags: u8,
 }
+
+// a cache line of most processors
+const _: () = assert!(size_of::<Fixed>() == 64);
 
 const ERROR_CUT: u8 = 1;
 const CREATED: u8 = 2;
@@ -92,304 +99,354 @@ const RACY: u8 = 4;
 const LIVE: u8 = 8;
 const TOO_DEEP: u8 = 16;
 
-impl Row {
-    /// A row for `seen`, not told yet.
-    pub(super) fn new(project: u32, execution: &ExecutionId, seen: &Seen) -> Self {
-        let facts = &seen.facts;
-        let id = execution.as_str();
-        let other = match &facts.status {
-            Some(Status::Other(text)) => &**text,
-            _ => "",
+impl Fixed {
+    fn is_vacant(&self) -> bool {
+        self.flags & LIVE == 0
+    }
+
+    fn flag(&mut self, flag: u8, on: bool) {
+        self.flags = if on {
+            self.flags | flag
+        } else {
+            self.flags & !flag
         };
-        let label = facts.label.as_deref().unwrap_or("");
-        let model = facts.model.as_deref().unwrap_or("");
-        let error = facts.error.as_deref().unwrap_or("");
+    }
+
+    /// Notes whether the latest save created the run.
+    pub(super) fn set_created(&mut self, created: bool) {
+        self.flag(CREATED, created);
+    }
+
+    fn own_model_len(&self) -> u8 {
+        if self.model > MODEL_MAX {
+            0
+        } else {
+            self.model
+        }
+    }
+
+    fn text_len(&self) -> usize {
+        usize::from(self.label_len)
+            + usize::from(self.error_len)
+            + usize::from(self.id_len)
+            + usize::from(self.other_len)
+            + usize::from(self.own_model_len())
+    }
+}
+
+/// A run before it has a place among the rows.
+#[derive(Debug)]
+pub(super) struct Draft<'a> {
+    pub(super) fixed: Fixed,
+    numbers: Packed,
+    /// id, other status, label, error, model.
+    texts: [&'a str; 5],
+}
+
+impl<'a> Draft<'a> {
+    /// What `seen` says of a run of the project numbered `project`.
+    pub(super) fn new(project: u32, execution: &'a ExecutionId, seen: &'a Seen) -> Self {
+        let facts = &seen.facts;
         // extract caps each of them well below these types
-        let cut = |text: &str, limit: usize| -> usize {
+        let cut = |text: &'a str, limit: usize| -> &'a str {
             let mut end = text.len().min(limit);
             while !text.is_char_boundary(end) {
                 end -= 1;
             }
-            end
+            text.get(..end).unwrap_or("")
         };
-        let (other, label) = (&other[..cut(other, 255)], &label[..cut(label, 65_535)]);
-        let (model, error) = (&model[..cut(model, 255)], &error[..cut(error, 65_535)]);
-        let mut text =
-            String::with_capacity(id.len() + other.len() + label.len() + model.len() + error.len());
-        for part in [id, other, label, model, error] {
-            text.push_str(part);
-        }
+        let some = |text: &'a Option<Box<str>>, limit| cut(text.as_deref().unwrap_or(""), limit);
+        let id = execution.as_str();
+        let other = match &facts.status {
+            Some(Status::Other(text)) => cut(text, 255),
+            _ => "",
+        };
+        let label = some(&facts.label, 65_535);
+        let model = some(&facts.model, MODEL_MAX.into());
+        let error = some(&facts.error, 65_535);
         let mut flags = LIVE;
-        if facts.error_truncated {
-            flags |= ERROR_CUT;
+        for (flag, on) in [
+            (ERROR_CUT, facts.error_truncated),
+            (RACY, seen.racy),
+            (TOO_DEEP, facts.too_deep),
+        ] {
+            if on {
+                flags |= flag;
+            }
         }
-        if seen.racy {
-            flags |= RACY;
-        }
-        if facts.too_deep {
-            flags |= TOO_DEEP;
-        }
+        let numbers = Numbers {
+            completed: facts.completed_at,
+            duration: facts.duration,
+            tokens: facts.tokens,
+            cost: facts.cost.map(Money::nanos),
+            retries: facts.retry_count,
+            steps: facts.step_count,
+            stamp: seen.stamp,
+        };
         #[allow(clippy::cast_possible_truncation)] // each was cut above; ids are at most 250 bytes
         Self {
-            tick: 0,
-            stamp: seen.stamp,
-            version: seen.version,
-            started: Maybe::from(facts.started_at.map(|at| at.0)),
-            completed: Maybe::from(facts.completed_at.map(|at| at.0)),
-            duration: Maybe::from(facts.duration.map(|took| took.0)),
-            input_tokens: Maybe::from(facts.tokens.input),
-            output_tokens: Maybe::from(facts.tokens.output),
-            total_tokens: Maybe::from(facts.tokens.total),
-            cost: Maybe::from(facts.cost.map(Money::nanos)),
-            retries: Maybe::from(facts.retry_count),
-            project,
-            steps: facts.step_count,
-            label_len: label.len() as u16,
-            error_len: error.len() as u16,
-            id_len: id.len() as u8,
-            other_len: other.len() as u8,
-            model_len: model.len() as u8,
-            status: facts.status.as_ref().map_or(STATUS_UNKNOWN, status_code),
-            flags,
-            text: text.into_boxed_str(),
+            fixed: Fixed {
+                tick: 0,
+                version: seen.version,
+                started: Maybe::from(facts.started_at.map(|at| at.0)),
+                mtime_ns: seen.stamp.mtime_ns,
+                project,
+                numbers_at: 0,
+                text_at: 0,
+                label_len: label.len() as u16,
+                error_len: error.len() as u16,
+                id_len: id.len() as u8,
+                other_len: other.len() as u8,
+                model: model.len() as u8,
+                status: facts.status.as_ref().map_or(STATUS_UNKNOWN, status_code),
+                flags,
+            },
+            numbers: Packed::of(&numbers, facts.started_at),
+            texts: [id, other, label, error, model],
         }
     }
 
-    /// Appends the row as a snapshot has it; `beat` is the heartbeat last told, if any.
-    pub(super) fn write(&self, beat: Option<i64>, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.tick.to_le_bytes());
-        put_stamp(out, &self.stamp);
-        out.extend_from_slice(&self.version.0);
-        for value in [
-            self.started,
-            self.completed,
-            self.duration,
-            self.input_tokens,
-            self.output_tokens,
-            self.total_tokens,
-            self.cost,
-            self.retries,
-            Maybe::from(beat),
-        ] {
-            out.extend_from_slice(&value.0.to_le_bytes());
-        }
-        out.extend_from_slice(&self.steps.to_le_bytes());
-        out.extend_from_slice(&self.label_len.to_le_bytes());
-        out.extend_from_slice(&self.error_len.to_le_bytes());
-        out.extend_from_slice(&[
-            self.id_len,
-            self.other_len,
-            self.model_len,
-            self.status,
-            self.flags,
-        ]);
-        out.extend_from_slice(self.text.as_bytes());
-    }
-
-    /// Reads what [`Row::write`] wrote; its project is not known yet.
-    pub(super) fn read(from: &mut Rest<'_>) -> Option<(Self, Option<i64>)> {
-        let (tick, stamp) = (from.u64()?, from.stamp()?);
+    /// Reads what [`Row::write`] wrote, and the heartbeat last told; its project is not known yet.
+    pub(super) fn read(from: &mut Rest<'a>) -> Option<(Self, Option<i64>)> {
+        let tick = from.u64()?;
         let version = Version(from.array()?);
-        let mut numbers = [Maybe::UNKNOWN; 9];
-        for number in &mut numbers {
-            *number = Maybe(from.i64()?);
-        }
-        let [
-            started,
-            completed,
-            duration,
-            input_tokens,
-            output_tokens,
-            total_tokens,
-            cost,
-            retries,
-            beat,
-        ] = numbers;
-        let steps = from.u32()?;
+        let started = Maybe(from.i64()?);
+        let mtime_ns = from.i64()?;
+        let beat = Maybe(from.i64()?);
         let (label_len, error_len) = (from.u16()?, from.u16()?);
-        let [id_len, other_len, model_len, status, flags] = from.array()?;
-        let bytes = [id_len, other_len, model_len]
-            .map(usize::from)
-            .iter()
-            .sum::<usize>()
-            + usize::from(label_len)
-            + usize::from(error_len);
-        let text = std::str::from_utf8(from.take(bytes)?).ok()?;
-        let row = Self {
-            text: text.into(),
+        let [id_len, other_len, model, status, flags] = from.array()?;
+        let fixed = Fixed {
             tick,
-            stamp,
             version,
             started,
-            completed,
-            duration,
-            input_tokens,
-            output_tokens,
-            total_tokens,
-            cost,
-            retries,
+            mtime_ns,
             project: 0,
-            steps,
+            numbers_at: 0,
+            text_at: 0,
             label_len,
             error_len,
             id_len,
             other_len,
-            model_len,
+            model,
             status,
             flags,
         };
-        let sound =
-            status <= STATUS_OTHER && flags & LIVE != 0 && ExecutionId::parse(row.id()).is_ok();
-        sound.then_some((row, beat.get()))
-    }
-
-    /// A place without a run.
-    fn vacant() -> Self {
-        Self {
-            text: Box::from(""),
-            tick: 0,
-            stamp: Stamp::default(),
-            version: Version::default(),
-            started: Maybe::UNKNOWN,
-            completed: Maybe::UNKNOWN,
-            duration: Maybe::UNKNOWN,
-            input_tokens: Maybe::UNKNOWN,
-            output_tokens: Maybe::UNKNOWN,
-            total_tokens: Maybe::UNKNOWN,
-            cost: Maybe::UNKNOWN,
-            retries: Maybe::UNKNOWN,
-            project: 0,
-            steps: 0,
-            label_len: 0,
-            error_len: 0,
-            id_len: 0,
-            other_len: 0,
-            model_len: 0,
-            status: STATUS_UNKNOWN,
-            flags: 0,
-        }
-    }
-
-    fn part(&self, from: usize, len: usize) -> &str {
-        self.text.get(from..from + len).unwrap_or("")
+        let numbers = Packed::read(from)?;
+        let mut text = std::str::from_utf8(from.take(fixed.text_len())?).ok()?;
+        let mut next = |len: usize| {
+            let (part, rest) = text.split_at_checked(len)?;
+            text = rest;
+            Some(part)
+        };
+        let texts = [
+            next(id_len.into())?,
+            next(other_len.into())?,
+            next(label_len.into())?,
+            next(error_len.into())?,
+            next(model.into())?,
+        ];
+        let draft = Self {
+            fixed,
+            numbers,
+            texts,
+        };
+        let sound = status <= STATUS_OTHER && model <= MODEL_MAX && !draft.fixed.is_vacant();
+        let sound = sound && ExecutionId::parse(draft.id()).is_ok();
+        sound.then_some((draft, beat.get()))
     }
 
     /// The execution's id.
-    pub fn id(&self) -> &str {
-        self.part(0, usize::from(self.id_len))
+    pub(super) fn id(&self) -> &'a str {
+        let [id, ..] = self.texts;
+        id
+    }
+}
+
+/// The most bytes that a model's name has which is kept.
+const MODEL_MAX: u8 = 128;
+
+/// The names that most models have: there are few, but nearly every run has one. The first ones
+/// that come are kept here for good; those of rows that come later are among the rows' texts.
+#[derive(Debug, Default)]
+struct Models(Vec<Box<str>>);
+
+impl Models {
+    /// How many there may be, so that a byte says which.
+    const MAX: usize = if cfg!(test) {
+        3
+    } else {
+        (u8::MAX - MODEL_MAX) as usize
+    };
+
+    /// What stands for `name` in a row, if it is kept here.
+    fn code(&mut self, name: &str) -> Option<u8> {
+        let Self(names) = self;
+        let at = match names.iter().position(|held| **held == *name) {
+            Some(at) => at,
+            None if names.len() == Self::MAX || name.is_empty() => return None,
+            None => {
+                names.push(name.into());
+                names.len() - 1
+            }
+        };
+        u8::try_from(at).ok()?.checked_add(MODEL_MAX + 1)
+    }
+
+    /// The name that `code` stands for.
+    fn name(&self, code: u8) -> Option<&str> {
+        let at = code.checked_sub(MODEL_MAX + 1)?;
+        self.0.get(usize::from(at)).map(|name| &**name)
+    }
+}
+
+/// One run, to be read.
+#[derive(Debug, Clone, Copy)]
+pub struct Row<'a> {
+    fixed: &'a Fixed,
+    page: &'a Page,
+    models: &'a Models,
+}
+
+impl<'a> Row<'a> {
+    /// Appends the row as a snapshot has it; `beat` is the heartbeat last told, if any.
+    pub(super) fn write(self, beat: Option<i64>, out: &mut Vec<u8>) {
+        let fixed = self.fixed;
+        out.extend_from_slice(&fixed.tick.to_le_bytes());
+        out.extend_from_slice(&fixed.version.0);
+        for value in [fixed.started.0, fixed.mtime_ns, Maybe::from(beat).0] {
+            out.extend_from_slice(&value.to_le_bytes());
+        }
+        out.extend_from_slice(&fixed.label_len.to_le_bytes());
+        out.extend_from_slice(&fixed.error_len.to_le_bytes());
+        // its length is that of a kept name, at most MODEL_MAX
+        let model = self.models.name(fixed.model).unwrap_or("");
+        #[allow(clippy::cast_possible_truncation)]
+        let model_len = fixed.own_model_len() + model.len() as u8;
+        out.extend_from_slice(&[
+            fixed.id_len,
+            fixed.other_len,
+            model_len,
+            fixed.status,
+            fixed.flags,
+        ]);
+        out.extend_from_slice(self.page.numbers_of(fixed));
+        out.extend_from_slice(self.page.text_of(fixed).as_bytes());
+        out.extend_from_slice(model.as_bytes());
+    }
+
+    fn part(self, from: usize, len: usize) -> &'a str {
+        let at = self.fixed.text_at as usize + from;
+        self.page.texts.get(at..at + len).unwrap_or("")
+    }
+
+    /// The execution's id.
+    pub fn id(self) -> &'a str {
+        self.part(0, usize::from(self.fixed.id_len))
+    }
+
+    /// The number of its project.
+    pub(super) fn project(self) -> u32 {
+        self.fixed.project
+    }
+
+    /// The tick of the last change that was told.
+    pub(super) fn tick(self) -> u64 {
+        self.fixed.tick
+    }
+
+    pub(super) fn version(self) -> Version {
+        self.fixed.version
     }
 
     /// The status as spelt in the record, if it has one.
-    pub fn status_text(&self) -> Option<&str> {
-        match self.status {
+    pub fn status_text(self) -> Option<&'a str> {
+        let fixed = self.fixed;
+        match fixed.status {
             STATUS_UNKNOWN => None,
-            STATUS_OTHER => Some(self.part(usize::from(self.id_len), usize::from(self.other_len))),
+            STATUS_OTHER => {
+                Some(self.part(usize::from(fixed.id_len), usize::from(fixed.other_len)))
+            }
             code => Status::KNOWN.get(usize::from(code) - 1).map(Status::as_str),
         }
     }
 
-    pub(super) fn status(&self) -> u8 {
-        self.status
-    }
-
-    pub(super) fn is_vacant(&self) -> bool {
-        self.flags & LIVE == 0
+    pub(super) fn status(self) -> u8 {
+        self.fixed.status
     }
 
     /// Whether the status is one under which silence makes a run stale.
-    pub(super) fn beats(&self) -> bool {
-        matches!(self.status, 1 | 2)
+    pub(super) fn beats(self) -> bool {
+        matches!(self.fixed.status, 1 | 2)
     }
 
-    pub(super) fn is_racy(&self) -> bool {
-        self.flags & RACY != 0
+    pub(super) fn is_racy(self) -> bool {
+        self.fixed.flags & RACY != 0
     }
 
     /// The version of whatever has the row's stamp, if that stamp proves it and the record may be
     /// given.
-    pub(super) fn proven(&self) -> Option<(Stamp, Version)> {
-        (self.flags & (RACY | TOO_DEEP) == 0).then_some((self.stamp, self.version))
-    }
-
-    pub(super) fn set_racy(&mut self, racy: bool) {
-        self.flags = if racy {
-            self.flags | RACY
-        } else {
-            self.flags & !RACY
-        };
+    pub(super) fn proven(self) -> Option<(Stamp, Version)> {
+        (self.fixed.flags & (RACY | TOO_DEEP) == 0).then(|| (self.stamp(), self.version()))
     }
 
     /// Whether the latest save created the run.
-    pub(super) fn created(&self) -> bool {
-        self.flags & CREATED != 0
+    pub(super) fn created(self) -> bool {
+        self.fixed.flags & CREATED != 0
     }
 
-    pub(super) fn set_created(&mut self, created: bool) {
-        self.flags = if created {
-            self.flags | CREATED
-        } else {
-            self.flags & !CREATED
-        };
+    pub(super) fn started(self) -> Option<Millis> {
+        self.fixed.started.get().map(Millis)
     }
 
-    pub(super) fn cost(&self) -> Option<i64> {
-        self.cost.get()
+    pub(super) fn mtime_ns(self) -> i64 {
+        self.fixed.mtime_ns
     }
 
-    pub(super) fn duration(&self) -> Option<Milliseconds> {
-        self.duration.get().map(Milliseconds)
+    /// The stamp of the file when it was last read.
+    pub(super) fn stamp(self) -> Stamp {
+        self.numbers().stamp
     }
 
-    pub(super) fn tokens(&self) -> Tokens {
-        Tokens {
-            input: self.input_tokens.get(),
-            output: self.output_tokens.get(),
-            total: self.total_tokens.get(),
-        }
-    }
-
-    pub(super) fn started(&self) -> Option<Millis> {
-        self.started.get().map(Millis)
-    }
-
-    pub(super) fn updated(&self) -> Millis {
-        Millis(self.stamp.mtime_ns.div_euclid(1_000_000))
+    /// The numbers that are packed. Costs some 20 ns.
+    #[inline]
+    pub(super) fn numbers(self) -> Numbers {
+        let at = self.fixed.numbers_at as usize;
+        let bytes = self.page.numbers.get(at..).unwrap_or_default();
+        unpack(bytes, self.started(), self.fixed.mtime_ns)
     }
 
     /// The row as clients see it.
-    pub(super) fn summary<'a>(
-        &'a self,
-        project: &'a ProjectId,
-        stale_after: Duration,
-    ) -> SummaryRef<'a> {
-        let mut from = usize::from(self.id_len) + usize::from(self.other_len);
+    pub(super) fn summary(self, project: &'a ProjectId, stale_after: Duration) -> SummaryRef<'a> {
+        let fixed = self.fixed;
+        let mut from = usize::from(fixed.id_len) + usize::from(fixed.other_len);
         let mut next = |len: usize| {
             let part = (len > 0).then(|| self.part(from, len));
             from += len;
             part
         };
-        let label = next(usize::from(self.label_len));
-        let model = next(usize::from(self.model_len));
-        let error = next(usize::from(self.error_len));
-        let updated_at = self.updated();
+        let label = next(usize::from(fixed.label_len));
+        let error = next(usize::from(fixed.error_len));
+        let model = next(usize::from(fixed.own_model_len()));
+        let updated_at = Millis(fixed.mtime_ns.div_euclid(1_000_000));
+        let numbers = self.numbers();
         SummaryRef {
             id: self.id(),
             project_id: project,
             status: self.status_text(),
             started_at: self.started(),
-            completed_at: self.completed.get().map(Millis),
-            duration: self.duration(),
-            token_usage: self.tokens(),
-            cost_usd: self.cost.get().and_then(Money::from_nanos),
+            completed_at: numbers.completed,
+            duration: numbers.duration,
+            token_usage: numbers.tokens,
+            cost_usd: numbers.cost.and_then(Money::from_nanos),
             error,
-            error_truncated: self.flags & ERROR_CUT != 0,
+            error_truncated: fixed.flags & ERROR_CUT != 0,
             label,
-            model,
+            model: model.or_else(|| self.models.name(fixed.model)),
             updated_at,
-            size_bytes: self.stamp.size,
-            step_count: self.steps,
-            retry_count: self.retries.get(),
-            version: self.version,
+            size_bytes: numbers.stamp.size,
+            step_count: numbers.steps,
+            retry_count: numbers.retries,
+            version: self.version(),
             stale_at: self.beats().then(|| {
                 let after = i64::try_from(stale_after.as_millis()).unwrap_or(i64::MAX);
                 Millis(updated_at.0.saturating_add(after))
@@ -427,14 +484,181 @@ impl PartialOrd for Place<'_> {
     }
 }
 
-const PAGE: usize = 1024;
+/// How many rows there are in a page.
+const PAGE: usize = if cfg!(test) { 8 } else { 1024 };
+
+/// Some rows and what belongs to them.
+#[derive(Debug, Default)]
+struct Page {
+    rows: Vec<Fixed>,
+    numbers: Vec<u8>,
+    /// Of each row: id, other status, label, error, model, one after the other.
+    texts: String,
+    /// How many bytes of both no row needs any more.
+    garbage: usize,
+}
+
+impl Page {
+    /// An empty page with room for what `other` holds.
+    fn like(other: &Self) -> Self {
+        Self {
+            rows: Vec::with_capacity(PAGE),
+            numbers: Vec::with_capacity(other.numbers.len()),
+            texts: String::with_capacity(other.texts.len()),
+            garbage: 0,
+        }
+    }
+
+    fn numbers_of(&self, row: &Fixed) -> &[u8] {
+        let from = self.numbers.get(row.numbers_at as usize..);
+        let from = from.unwrap_or_default();
+        from.get(..len_of(from)).unwrap_or_default()
+    }
+
+    fn text_of(&self, row: &Fixed) -> &str {
+        let at = row.text_at as usize;
+        self.texts.get(at..at + row.text_len()).unwrap_or("")
+    }
+
+    #[allow(clippy::cast_possible_truncation)] // a page has some 1.5 MB at most
+    fn put_numbers(&mut self, numbers: &[u8]) -> u32 {
+        let (len, more) = (self.numbers.len(), numbers.len());
+        if self.numbers.capacity() - len < more {
+            self.numbers.reserve_exact(room(len, more));
+        }
+        self.numbers.extend_from_slice(numbers);
+        len as u32
+    }
+
+    #[allow(clippy::cast_possible_truncation)] // a page has some 1.5 MB at most
+    fn put_texts(&mut self, texts: &[&str]) -> u32 {
+        let (len, more) = (self.texts.len(), texts.iter().map(|text| text.len()).sum());
+        if self.texts.capacity() - len < more {
+            self.texts.reserve_exact(room(len, more));
+        }
+        for text in texts {
+            self.texts.push_str(text);
+        }
+        len as u32
+    }
+
+    /// Puts `draft` at the end.
+    fn push(&mut self, draft: &Draft<'_>) {
+        let numbers_at = self.put_numbers(draft.numbers.bytes());
+        let text_at = self.put_texts(&draft.texts);
+        self.rows.push(Fixed {
+            numbers_at,
+            text_at,
+            ..draft.fixed.clone()
+        });
+        if self.rows.len() == PAGE {
+            self.numbers.shrink_to_fit();
+            self.texts.shrink_to_fit();
+        }
+    }
+
+    /// Puts `draft` in the place of the row at `at`, which may be vacant.
+    fn replace(&mut self, at: usize, draft: &Draft<'_>) {
+        let Some(held) = self.rows.get(at) else {
+            return;
+        };
+        // most saves change no text
+        let text = self.text_of(held);
+        let mut rest = Some(text);
+        for part in draft.texts {
+            rest = rest.and_then(|rest| rest.strip_prefix(part));
+        }
+        let text_at = if rest == Some("") {
+            held.text_at
+        } else {
+            self.garbage += text.len();
+            self.put_texts(&draft.texts)
+        };
+        let fixed = Fixed {
+            text_at,
+            ..draft.fixed.clone()
+        };
+        self.replace_numbers(at, &draft.numbers, fixed);
+    }
+
+    /// Puts `fixed` with `numbers` in the place of the row at `at`; its texts are in place.
+    fn replace_numbers(&mut self, at: usize, numbers: &Packed, mut fixed: Fixed) {
+        let Some(held) = self.rows.get(at) else {
+            return;
+        };
+        let (begin, bytes) = (held.numbers_at as usize, numbers.bytes());
+        let len = if held.is_vacant() {
+            0
+        } else {
+            self.numbers_of(held).len()
+        };
+        fixed.numbers_at = match self.numbers.get_mut(begin..begin + len) {
+            Some(slot) if len == bytes.len() => {
+                slot.copy_from_slice(bytes);
+                held.numbers_at
+            }
+            _ => {
+                self.garbage += len;
+                self.put_numbers(bytes)
+            }
+        };
+        if let Some(slot) = self.rows.get_mut(at) {
+            *slot = fixed;
+        }
+        self.tidy();
+    }
+
+    /// Takes the row at `at` out; whether there was one.
+    fn remove(&mut self, at: usize) -> bool {
+        let Some(row) = self.rows.get(at).filter(|row| !row.is_vacant()) else {
+            return false;
+        };
+        self.garbage += self.numbers_of(row).len() + self.text_of(row).len();
+        if let Some(slot) = self.rows.get_mut(at) {
+            *slot = Fixed::default();
+        }
+        self.tidy();
+        true
+    }
+
+    /// Drops what no row needs, if that is more than a quarter of all; so it costs each change
+    /// the copying of some rows. A whole page takes some tens of microseconds.
+    fn tidy(&mut self) {
+        let bytes = self.numbers.len() + self.texts.len();
+        if self.garbage <= bytes / 4 {
+            return;
+        }
+        let live = |row: &&Fixed| !row.is_vacant();
+        let texts = self.rows.iter().filter(live).map(Fixed::text_len).sum();
+        let kept = bytes.saturating_sub(self.garbage);
+        let mut fresh = Self {
+            rows: Vec::new(),
+            numbers: Vec::with_capacity(kept.saturating_sub(texts)),
+            texts: String::with_capacity(texts),
+            garbage: 0,
+        };
+        let mut rows = std::mem::take(&mut self.rows);
+        for row in rows.iter_mut().filter(|row| !row.is_vacant()) {
+            row.numbers_at = fresh.put_numbers(self.numbers_of(row));
+            row.text_at = fresh.put_texts(&[self.text_of(row)]);
+        }
+        fresh.rows = rows;
+        *self = fresh;
+    }
+}
+
+/// How much a buffer of `len` bytes grows that `more` are to be put into; a `Vec` would double.
+fn room(len: usize, more: usize) -> usize {
+    more.max(len / 8)
+}
 
 /// All rows, by number. A number is given out again after its row has gone.
 #[derive(Debug, Default)]
 pub struct Rows {
-    pages: Vec<Vec<Row>>,
+    pages: Vec<Page>,
     vacant: Vec<u32>,
     live: usize,
+    models: Models,
 }
 
 impl Rows {
@@ -443,76 +667,133 @@ impl Rows {
         self.live
     }
 
+    fn page_mut(&mut self, number: u32) -> Option<(&mut Page, usize)> {
+        let number = number as usize;
+        Some((self.pages.get_mut(number / PAGE)?, number % PAGE))
+    }
+
+    fn row<'a>(&'a self, fixed: &'a Fixed, page: &'a Page) -> Row<'a> {
+        Row {
+            fixed,
+            page,
+            models: &self.models,
+        }
+    }
+
     /// The row numbered `number`, if a run lives there.
-    pub fn get(&self, number: u32) -> Option<&Row> {
+    pub fn get(&self, number: u32) -> Option<Row<'_>> {
         let number = number as usize;
-        self.pages
-            .get(number / PAGE)?
-            .get(number % PAGE)
-            .filter(|row| !row.is_vacant())
+        let page = self.pages.get(number / PAGE)?;
+        let fixed = page.rows.get(number % PAGE)?;
+        (!fixed.is_vacant()).then_some(self.row(fixed, page))
     }
 
-    pub(super) fn get_mut(&mut self, number: u32) -> Option<&mut Row> {
-        let number = number as usize;
-        self.pages
-            .get_mut(number / PAGE)?
-            .get_mut(number % PAGE)
-            .filter(|row| !row.is_vacant())
+    /// The fixed part of the row numbered `number`, if a run lives there.
+    pub(super) fn fixed_mut(&mut self, number: u32) -> Option<&mut Fixed> {
+        let (page, at) = self.page_mut(number)?;
+        page.rows.get_mut(at).filter(|row| !row.is_vacant())
     }
 
-    /// Puts `row` where there is room.
-    pub(super) fn insert(&mut self, row: Row) -> u32 {
+    /// `draft` less the name of its model, if that is kept once for all.
+    fn without_model<'a>(&mut self, mut draft: Draft<'a>) -> Draft<'a> {
+        let [.., model] = &mut draft.texts;
+        if let Some(code) = self.models.code(model) {
+            draft.fixed.model = code;
+            *model = "";
+        }
+        draft
+    }
+
+    /// Puts `draft` where there is room.
+    pub(super) fn insert(&mut self, draft: Draft<'_>) -> u32 {
+        let draft = &self.without_model(draft);
         self.live += 1;
-        if let Some(number) = self.vacant.pop() {
-            let at = number as usize;
-            if let Some(slot) = self
-                .pages
-                .get_mut(at / PAGE)
-                .and_then(|p| p.get_mut(at % PAGE))
-            {
-                *slot = row;
-                return number;
-            }
+        if let Some(number) = self.vacant.pop()
+            && let Some((page, at)) = self.page_mut(number)
+        {
+            page.replace(at, draft);
+            return number;
         }
-        if self.pages.last().is_none_or(|page| page.len() == PAGE) {
-            self.pages.push(Vec::with_capacity(PAGE));
+        if self.pages.last().is_none_or(|page| page.rows.len() == PAGE) {
+            let page = self.pages.last().map(Page::like).unwrap_or_default();
+            self.pages.push(page);
         }
-        let pages = self.pages.len();
-        let mut offset = 0;
+        let before = self.pages.len() - 1;
+        let mut at = 0;
         if let Some(page) = self.pages.last_mut() {
-            offset = page.len();
-            page.push(row);
+            at = page.rows.len();
+            page.push(draft);
         }
-        u32::try_from((pages - 1) * PAGE + offset).unwrap_or(u32::MAX)
+        u32::try_from(before * PAGE + at).unwrap_or(u32::MAX)
+    }
+
+    /// Puts `draft` in the place of the row numbered `number`.
+    pub(super) fn replace(&mut self, number: u32, draft: Draft<'_>) {
+        let draft = &self.without_model(draft);
+        if let Some((page, at)) = self.page_mut(number) {
+            page.replace(at, draft);
+        }
+    }
+
+    /// Takes in that the file of row `number` was found unchanged with the stamp `stamp`.
+    pub(super) fn restamp(&mut self, number: u32, stamp: Stamp, racy: bool) {
+        let Some(row) = self.get(number) else { return };
+        let numbers = Numbers {
+            stamp,
+            ..row.numbers()
+        };
+        let packed = Packed::of(&numbers, row.started());
+        let mut fixed = row.fixed.clone();
+        fixed.mtime_ns = stamp.mtime_ns;
+        fixed.flag(RACY, racy);
+        if let Some((page, at)) = self.page_mut(number) {
+            page.replace_numbers(at, &packed, fixed);
+        }
     }
 
     pub(super) fn remove(&mut self, number: u32) {
-        let at = number as usize;
-        if let Some(slot) = self
-            .pages
-            .get_mut(at / PAGE)
-            .and_then(|p| p.get_mut(at % PAGE))
-            && !slot.is_vacant()
+        if self
+            .page_mut(number)
+            .is_some_and(|(page, at)| page.remove(at))
         {
-            *slot = Row::vacant();
             self.vacant.push(number);
             self.live -= 1;
         }
     }
 
+    /// Panics where a page does not hold what its rows need and little else.
+    #[cfg(test)]
+    pub(super) fn check(&self) {
+        for page in &self.pages {
+            let live = || page.rows.iter().filter(|row| !row.is_vacant());
+            let numbers: usize = live().map(|row| page.numbers_of(row).len()).sum();
+            let texts: usize = live().map(Fixed::text_len).sum();
+            let bytes = page.numbers.len() + page.texts.len();
+            assert_eq!(page.garbage, bytes - numbers - texts);
+            assert!(page.garbage <= bytes / 4);
+        }
+    }
+
     /// Every run with its number, in no particular order.
-    pub fn iter(&self) -> impl Iterator<Item = (u32, &Row)> {
-        self.pages.iter().enumerate().flat_map(|(page, rows)| {
-            rows.iter()
-                .enumerate()
-                .filter(|(_, row)| !row.is_vacant())
-                .map(move |(at, row)| (u32::try_from(page * PAGE + at).unwrap_or(u32::MAX), row))
-        })
+    pub fn iter(&self) -> impl Iterator<Item = (u32, Row<'_>)> {
+        self.pages
+            .iter()
+            .enumerate()
+            .flat_map(move |(which, page)| {
+                page.rows
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, fixed)| !fixed.is_vacant())
+                    .map(move |(at, fixed)| {
+                        let number = u32::try_from(which * PAGE + at).unwrap_or(u32::MAX);
+                        (number, self.row(fixed, page))
+                    })
+            })
     }
 }
 
 /// The key of a row, made anew.
-pub(super) fn key_of(row: &Row, project: &ProjectId) -> Option<RunKey> {
+pub(super) fn key_of(row: Row<'_>, project: &ProjectId) -> Option<RunKey> {
     Some(RunKey {
         project: project.clone(),
         execution: ExecutionId::parse(row.id()).ok()?,

@@ -17,12 +17,12 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::clock::Lineage;
 use super::problems::ProblemKind;
-use super::row::{Place, Row};
+use super::row::{Draft, Place};
 use super::{Index, Instance, Liveness, RowPlaces};
 use crate::model::{ExecutionId, Millis, ProjectId, RunKey, Stamp};
 
 /// Raised with every change of the format or of what is extracted from records.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 const MAGIC: &[u8; 8] = b"runlogix";
 /// How many rows or tombstones are encoded at a time; bounds how long the index is held.
 const SLICE: usize = if cfg!(test) { 2 } else { 1024 };
@@ -139,18 +139,18 @@ fn rows(index: &Index, after: Option<&Resume>, out: &mut Vec<u8>) -> Option<Resu
         id: &resume.id,
         project: &resume.project,
     });
-    let numbers = index.everything.all.before(after.as_ref(), SLICE, &places);
+    let numbers = index.everything.all.before(after.as_ref(), &places);
     let mut projects: HashMap<u32, u32> = HashMap::new();
     let mut names: Vec<&str> = Vec::new();
-    let mut encoded = Vec::with_capacity(numbers.len() * 256);
+    let mut encoded = Vec::with_capacity(SLICE * 192);
     let mut last = None;
     let mut count = 0;
-    for &number in numbers {
+    for number in numbers.take(SLICE) {
         let Some(row) = index.rows.get(number) else {
             continue;
         };
-        let local = *projects.entry(row.project).or_insert_with(|| {
-            names.push(index.name(row.project));
+        let local = *projects.entry(row.project()).or_insert_with(|| {
+            names.push(index.name(row.project()));
             u32::try_from(names.len() - 1).unwrap_or(u32::MAX)
         });
         encoded.extend_from_slice(&local.to_le_bytes());
@@ -170,7 +170,7 @@ fn rows(index: &Index, after: Option<&Resume>, out: &mut Vec<u8>) -> Option<Resu
     Some(Resume {
         started_at: last.started(),
         id: last.id().to_owned(),
-        project: index.name(last.project).to_owned(),
+        project: index.name(last.project()).to_owned(),
     })
 }
 
@@ -293,7 +293,7 @@ pub(super) fn put_stamp(out: &mut Vec<u8>, stamp: &Stamp) {
 }
 
 /// What is left of a block.
-pub(super) struct Rest<'a>(&'a [u8]);
+pub(super) struct Rest<'a>(pub(super) &'a [u8]);
 
 impl<'a> Rest<'a> {
     pub(super) fn take(&mut self, count: usize) -> Option<&'a [u8]> {
@@ -445,8 +445,8 @@ impl Restoring {
             }
             for _ in 0..rest.u64()? {
                 let project = projects.get(rest.u32()? as usize)?;
-                let (row, beat) = Row::read(&mut rest)?;
-                self.index.put_restored(project, row, beat)?;
+                let (draft, beat) = Draft::read(&mut rest)?;
+                self.index.put_restored(project, draft, beat);
             }
             return Some(false);
         }

@@ -25,7 +25,23 @@ struct Content {
     input: Option<i64>,
     duration: Option<i64>,
     version: u8,
+    /// Label, model and error.
+    texts: [Option<String>; 3],
+    /// End, total of tokens, retries, size and inode; of any size.
+    numbers: [i64; 5],
 }
+
+/// What most runs hold where a test does not say otherwise.
+const PLAIN: Content = Content {
+    status: None,
+    started: None,
+    cost: None,
+    input: None,
+    duration: None,
+    version: 0,
+    texts: [None, None, None],
+    numbers: [0; 5],
+};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -59,15 +75,19 @@ fn content() -> impl Strategy<Value = Content> {
         some(0..9),
         some(0..9),
         0u8..4,
+        prop::array::uniform3(prop::option::of("[a-zé日]{0,40}")),
+        prop::array::uniform5((any::<i64>(), 0u32..64).prop_map(|(bits, shift)| bits >> shift)),
     )
         .prop_map(
-            |(status, started, cost, input, duration, version)| Content {
+            |(status, started, cost, input, duration, version, texts, numbers)| Content {
                 status,
                 started,
                 cost,
                 input,
                 duration,
                 version,
+                texts,
+                numbers,
             },
         )
 }
@@ -95,6 +115,8 @@ fn key(project: u8, execution: u8) -> RunKey {
 
 /// Costs, tokens and all else follow from the version, as they do for real bytes.
 fn seen(content: &Content, mtime_s: i64) -> Seen {
+    let text = |at: usize| content.texts[at].as_deref().map(Box::from);
+    let [ended, total, retries, size, ino] = content.numbers;
     let facts = Facts {
         status: content.status.map(Status::from_text),
         started_at: content.started.map(Millis),
@@ -103,16 +125,25 @@ fn seen(content: &Content, mtime_s: i64) -> Seen {
         tokens: Tokens {
             input: content.input,
             output: Some(1),
-            total: None,
+            total: Some(total),
         },
-        error: Some("e".repeat(content.version.into()).into()),
+        completed_at: Some(Millis(ended)),
+        retry_count: Some(retries),
+        step_count: content.version.into(),
+        label: text(0),
+        model: text(1),
+        error: text(2),
+        error_truncated: content.version == 3,
         ..Facts::default()
     };
     let text = format!("{facts:?}");
     let version = Version(xxhash_rust::xxh3::xxh3_128(text.as_bytes()).to_be_bytes());
     let stamp = Stamp {
         mtime_ns: mtime_s * 1_000_000_000,
-        ..Stamp::default()
+        ctime_ns: 1,
+        size: size.cast_unsigned(),
+        ino: ino.cast_unsigned(),
+        dev: 7,
     };
     Seen {
         stamp,
@@ -145,6 +176,41 @@ impl Model {
     fn remove(&mut self, key: &RunKey) {
         if self.runs.remove(key).is_some() {
             *self.changes.entry(key.clone()).or_default() += 1;
+        }
+    }
+
+    /// Writes the summary of a run anew.
+    fn summary(key: &RunKey, seen: &Seen) -> Summary {
+        let facts = &seen.facts;
+        // an empty text is none
+        let text = |text: &Option<Box<str>>| {
+            let text = text.as_deref().filter(|text| !text.is_empty());
+            text.map(str::to_owned)
+        };
+        let updated = seen.stamp.mtime_ns / 1_000_000;
+        let live = matches!(facts.status, Some(Status::Queued | Status::Running));
+        Summary {
+            id: key.execution.clone(),
+            project_id: key.project.clone(),
+            status: facts
+                .status
+                .as_ref()
+                .map(|status| status.as_str().to_owned()),
+            started_at: facts.started_at,
+            completed_at: facts.completed_at,
+            duration: facts.duration,
+            token_usage: facts.tokens,
+            cost_usd: facts.cost,
+            error: text(&facts.error),
+            error_truncated: facts.error_truncated,
+            label: text(&facts.label),
+            model: text(&facts.model),
+            updated_at: Millis(updated),
+            size_bytes: seen.stamp.size,
+            step_count: facts.step_count,
+            retry_count: facts.retry_count,
+            version: seen.version,
+            stale_at: live.then_some(Millis(updated + 100_000)),
         }
     }
 
@@ -277,7 +343,12 @@ fn compare(index: &Index, model: &Model) {
         let ids = |page: &Page| -> Vec<RunKey> { page.executions.iter().map(key_of).collect() };
         let keys: Vec<RunKey> = expected.iter().map(|(key, _)| key.clone()).collect();
         let whole = index.page(&filter, &From::Offset(0), usize::MAX);
-        assert_eq!(ids(&whole), keys, "{filter:?}");
+        let summaries = expected.iter().map(|(key, seen)| Model::summary(key, seen));
+        assert_eq!(
+            whole.executions,
+            summaries.collect::<Vec<_>>(),
+            "{filter:?}"
+        );
         assert_eq!(whole.at.total, keys.len());
         for offset in 0..keys.len() + 2 {
             let page = index.page(&filter, &From::Offset(offset), 3);
@@ -303,10 +374,25 @@ fn compare(index: &Index, model: &Model) {
         let mut recount = Totals::default();
         for (key, (seen, _)) in &model.runs {
             if project.as_ref().is_none_or(|id| *id == key.project) {
-                recount.add(&Row::new(0, &key.execution, seen));
+                let mut rows = Rows::default();
+                let number = rows.insert(Draft::new(0, &key.execution, seen));
+                recount.add(rows.get(number).unwrap());
             }
         }
         assert_eq!(index.totals(project.as_ref()), recount);
+    }
+    for (key, (seen, _)) in &model.runs {
+        assert_eq!(index.stamp(key), Some((seen.stamp, false)));
+    }
+    index.rows.check();
+    let scopes = index
+        .projects
+        .iter()
+        .flatten()
+        .map(|project| &project.scope);
+    for scope in scopes.chain([&index.everything]) {
+        let orders = scope.by_status.iter().chain(scope.other.values());
+        orders.chain([&scope.all]).for_each(Order::check);
     }
 }
 
@@ -398,6 +484,11 @@ proptest! {
             prop_assert_eq!(held, fresh);
         }
         prop_assert!(index.tombstones() <= ring + tombstones.max(index.runs() / 10) + 1);
+        // what is kept for the next start is all of it
+        let (mut saving, mut kept) = (Saving::of(b"here"), Vec::new());
+        while saving.next(&index, &mut kept) {}
+        let restored = restore(&kept[..], b"here", Instance(2), LIVENESS).unwrap();
+        compare(&restored, &model);
         // nothing is left behind in a project that has gone
         let all: Vec<Report> = model.runs.keys().cloned().map(Report::Gone).collect();
         index.apply(all);
@@ -413,10 +504,8 @@ fn what_the_ring_has_forgotten_is_found_in_the_rows() {
     let content = |version| Content {
         status: Some("completed"),
         started: Some(1),
-        cost: None,
-        input: None,
-        duration: None,
         version,
+        ..PLAIN
     };
     for x in 0..50 {
         index.apply(vec![Report::Seen(
@@ -444,17 +533,9 @@ fn what_the_ring_has_forgotten_is_found_in_the_rows() {
 #[test]
 fn a_clock_from_elsewhere_or_from_before_the_tombstones_is_not_honoured() {
     let mut index = Index::forgetful(Instance(1), LIVENESS, 2, 1);
-    let saved = Content {
-        status: None,
-        started: None,
-        cost: None,
-        input: None,
-        duration: None,
-        version: 0,
-    };
     let start = index.clock();
     for x in 0..4 {
-        index.apply(vec![Report::Seen(key(0, x), Box::new(seen(&saved, 0)))]);
+        index.apply(vec![Report::Seen(key(0, x), Box::new(seen(&PLAIN, 0)))]);
         index.apply(vec![Report::Gone(key(0, x))]);
     }
     assert!(!index.honours(start));

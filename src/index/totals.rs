@@ -25,20 +25,21 @@ pub struct Totals {
 }
 
 impl Totals {
-    pub(super) fn add(&mut self, row: &Row) {
+    pub(super) fn add(&mut self, row: Row<'_>) {
         self.fold(row, 1);
     }
 
-    pub(super) fn remove(&mut self, row: &Row) {
+    pub(super) fn remove(&mut self, row: Row<'_>) {
         self.fold(row, -1);
     }
 
-    fn fold(&mut self, row: &Row, sign: i64) {
+    fn fold(&mut self, row: Row<'_>, sign: i64) {
+        let numbers = row.numbers();
         let step = |count: &mut u64| *count = count.saturating_add_signed(sign);
         if let Some(count) = self.counts.get_mut(usize::from(row.status())) {
             step(count);
         }
-        if let Some(cost) = row.cost().and_then(Money::from_nanos) {
+        if let Some(cost) = numbers.cost.and_then(Money::from_nanos) {
             if sign > 0 {
                 self.cost.add(cost);
             } else {
@@ -46,13 +47,13 @@ impl Totals {
             }
         }
         let sign = i128::from(sign);
-        let tokens = row.tokens();
+        let tokens = numbers.tokens;
         let input = i128::from(tokens.input.unwrap_or(0));
         let output = i128::from(tokens.output.unwrap_or(0));
         self.input_tokens += sign * input;
         self.output_tokens += sign * output;
         self.tokens += sign * tokens.total.map_or(input + output, i128::from);
-        if let Some(took) = row.duration() {
+        if let Some(took) = numbers.duration {
             self.durations += sign * i128::from(took.0);
             step(&mut self.timed);
         }

@@ -158,6 +158,26 @@ impl Exact {
         })
     }
 
+    /// `factor` times the number; `None` if it is longer.
+    #[must_use]
+    pub fn times(self, factor: i64) -> Option<Self> {
+        let mut product = Self {
+            units: self.units.checked_mul(factor.into())?,
+            scale: self.scale,
+        };
+        while product.scale > 0 && product.units % 10 == 0 {
+            product.units /= 10;
+            product.scale -= 1;
+        }
+        Some(product)
+    }
+
+    /// The number if nothing stands after its point and it fits.
+    #[must_use]
+    pub fn whole(self) -> Option<i64> {
+        self.is_whole().then(|| i64::try_from(self.units).ok())?
+    }
+
     /// Whether it is below zero.
     #[must_use]
     pub fn is_negative(self) -> bool {
@@ -328,6 +348,11 @@ mod tests {
             let exact = Exact::parse(spelling).map(|exact| exact.to_string());
             assert_eq!(exact.as_deref(), expected, "{spelling}");
         }
+        let times = |spelling, factor| Exact::parse(spelling).unwrap().times(factor).unwrap();
+        assert_eq!(times("1.5", 1024).whole(), Some(1536));
+        assert_eq!(times("0.3", 1024).whole(), None);
+        assert_eq!(times("0.3", 1024).to_string(), "307.2");
+        assert_eq!(times("1e30", 1).whole(), None);
         assert!(Exact::parse("-0.1").unwrap().is_negative());
         assert!(!Exact::parse("1.5").unwrap().is_whole());
         assert!(Exact::parse("1.50e1").unwrap().is_whole());

@@ -4,7 +4,6 @@
 //! (the last wins) or new. Only what does not hold one JSON object is refused. Memory is bounded
 //! whatever the record's size: texts are cut while they are read.
 
-use std::cell::RefCell;
 use std::fmt;
 use std::io::Read;
 
@@ -12,7 +11,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::decimal::{Fold, Spelling};
-use super::json::{Input, JsonError, Kind, RECORD_NESTING_MAX, Stream, TextSink, Walk};
+use super::json::{
+    self, Input, JsonError, Kind, RECORD_NESTING_MAX, Slice, Stream, TextSink, Walk,
+};
 use super::money::NANO;
 use super::{Millis, Money, RunKey, Status};
 
@@ -123,21 +124,25 @@ pub enum ExtractError {
     NotAnObject,
 }
 
-thread_local! {
-    /// What records are read through; a thread reads many, one after the other.
-    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+/// Reads the record of `key`, which is all of `bytes`.
+///
+/// # Errors
+/// When it is no record.
+pub fn extract(bytes: &[u8], key: &RunKey) -> Result<Facts, ExtractError> {
+    extract_with(Walk::new(Slice::new(json::text(bytes)?), usize::MAX), key)
 }
 
-/// Reads the record of `key` from `source`, to its end.
-///
-/// Not to be called by `source` itself.
+/// Reads the record of `key` from `source`, to its end, through `buffer`: memory is bounded
+/// whatever its size.
 ///
 /// # Errors
 /// When it is no record. All of `source` has been read unless it is not JSON.
-pub fn extract(source: impl Read, key: &RunKey) -> Result<Facts, ExtractError> {
-    BUFFER.with_borrow_mut(|buffer| {
-        extract_with(Walk::new(Stream::new(source, buffer), usize::MAX), key)
-    })
+pub fn extract_stream(
+    source: impl Read,
+    buffer: &mut Vec<u8>,
+    key: &RunKey,
+) -> Result<Facts, ExtractError> {
+    extract_with(Walk::new(Stream::new(source, buffer), usize::MAX), key)
 }
 
 fn extract_with<I: Input>(mut walk: Walk<I>, key: &RunKey) -> Result<Facts, ExtractError> {
@@ -151,7 +156,7 @@ fn extract_with<I: Input>(mut walk: Walk<I>, key: &RunKey) -> Result<Facts, Extr
     let mut first = true;
     let mut name = Short::default();
     while walk.more(&mut first, &mut name)? {
-        reading.member(name.whole().unwrap_or_default(), &mut walk, key)?;
+        reading.member(name.bytes().unwrap_or_default(), &mut walk, key)?;
         name = Short::default();
     }
     walk.end()?;
@@ -173,37 +178,39 @@ struct Reading {
 impl Reading {
     fn member<I: Input>(
         &mut self,
-        name: &str,
+        name: &[u8],
         walk: &mut Walk<I>,
         key: &RunKey,
     ) -> Result<(), JsonError> {
         let facts = &mut self.facts;
         match name {
-            "id" => self.other_id = differs(walk, key.execution.as_str())?,
-            "projectId" => self.other_project = differs(walk, key.project.as_str())?,
-            "status" => {
-                let text = string(walk, Short::default())?;
-                facts.status = text.and_then(|text| text.whole().map(Status::from_text));
+            b"id" => self.other_id = differs(walk, key.execution.as_str())?,
+            b"projectId" => self.other_project = differs(walk, key.project.as_str())?,
+            b"status" => {
+                let mut text = Short::default();
+                let found = string(walk, &mut text)?;
+                facts.status = text.whole().filter(|_| found).map(Status::from_text);
             }
-            "startedAt" => facts.started_at = date(walk)?,
-            "completedAt" => facts.completed_at = date(walk)?,
-            "duration" => facts.duration = number(walk, MILLIONTHS)?.map(Milliseconds),
-            "tokenUsage" => facts.tokens = tokens(walk)?,
-            "costUSD" => {
+            b"startedAt" => facts.started_at = date(walk)?,
+            b"completedAt" => facts.completed_at = date(walk)?,
+            b"duration" => facts.duration = number(walk, MILLIONTHS)?.map(Milliseconds),
+            b"tokenUsage" => facts.tokens = tokens(walk)?,
+            b"costUSD" => {
                 let null = walk.kind()? == Kind::Null;
                 facts.cost = number(walk, NANO)?.and_then(Money::from_nanos);
                 self.bad_cost = facts.cost.is_none() && !null;
             }
-            "error" => {
-                let text = string(walk, Text::bytes(ERROR_BYTES))?;
-                facts.error_truncated = text.as_ref().is_some_and(|text| text.cut);
-                facts.error = text.map(|text| text.kept.into());
+            b"error" => {
+                let mut text = Text::bytes(ERROR_BYTES);
+                let found = string(walk, &mut text)?;
+                facts.error_truncated = text.cut;
+                facts.error = found.then(|| text.kept().into());
             }
-            "model" => facts.model = kept(string(walk, Text::bytes(MODEL_BYTES))?),
-            "name" => self.name = kept(string(walk, Text::chars(LABEL_CHARS, false))?),
-            "input" => self.input = kept(string(walk, Text::chars(LABEL_CHARS, true))?),
-            "retryCount" => facts.retry_count = number(walk, 0)?,
-            "steps" => facts.step_count = elements(walk)?,
+            b"model" => facts.model = kept(walk, Text::bytes(MODEL_BYTES))?,
+            b"name" => self.name = kept(walk, Text::chars(LABEL_CHARS, false))?,
+            b"input" => self.input = kept(walk, Text::chars(LABEL_CHARS, true))?,
+            b"retryCount" => facts.retry_count = number(walk, 0)?,
+            b"steps" => facts.step_count = elements(walk)?,
             _ => walk.skip()?,
         }
         Ok(())
@@ -224,11 +231,19 @@ impl Reading {
     }
 }
 
-/// Text that is kept up to a limit.
+/// As many bytes as the longest text that is kept has.
+const TEXT_BYTES: usize = if ERROR_BYTES > LABEL_CHARS * 4 {
+    ERROR_BYTES
+} else {
+    LABEL_CHARS * 4
+};
+
+/// Text that is kept up to a limit; without an allocation until it is known what that is.
 #[derive(Debug)]
 struct Text {
-    kept: String,
-    bytes_left: usize,
+    bytes: [u8; TEXT_BYTES],
+    len: usize,
+    bytes_max: usize,
     chars_left: usize,
     /// Only the first line is kept.
     line: bool,
@@ -238,10 +253,10 @@ struct Text {
 
 impl Text {
     fn bytes(limit: usize) -> Self {
-        let kept = String::new();
         Self {
-            kept,
-            bytes_left: limit,
+            bytes: [0; TEXT_BYTES],
+            len: 0,
+            bytes_max: limit.min(TEXT_BYTES),
             chars_left: usize::MAX,
             line: false,
             cut: false,
@@ -249,14 +264,16 @@ impl Text {
     }
 
     fn chars(limit: usize, line: bool) -> Self {
-        let kept = String::new();
         Self {
-            kept,
-            bytes_left: usize::MAX,
             chars_left: limit,
             line,
-            cut: false,
+            ..Self::bytes(TEXT_BYTES)
         }
+    }
+
+    fn kept(&self) -> &str {
+        let kept = self.bytes.get(..self.len).unwrap_or_default();
+        std::str::from_utf8(kept).unwrap_or_default()
     }
 }
 
@@ -269,7 +286,7 @@ impl TextSink for Text {
             Some(Some(end)) => &text[..end],
             _ => text,
         };
-        let mut end = line.len().min(self.bytes_left);
+        let mut end = line.len().min(self.bytes_max - self.len);
         while !line.is_char_boundary(end) {
             end -= 1;
         }
@@ -281,8 +298,8 @@ impl TextSink for Text {
             }
             self.chars_left -= line[..end].chars().count();
         }
-        self.kept.push_str(&line[..end]);
-        self.bytes_left -= end;
+        self.bytes[self.len..self.len + end].copy_from_slice(&line.as_bytes()[..end]);
+        self.len += end;
         self.cut = end < text.len();
     }
 
@@ -315,9 +332,13 @@ impl Default for Short {
 
 impl Short {
     /// All of it, if nothing was cut.
+    fn bytes(&self) -> Option<&[u8]> {
+        self.bytes.get(..self.len).filter(|_| !self.cut)
+    }
+
+    /// The same as text.
     fn whole(&self) -> Option<&str> {
-        let bytes = self.bytes.get(..self.len).filter(|_| !self.cut)?;
-        std::str::from_utf8(bytes).ok()
+        std::str::from_utf8(self.bytes()?).ok()
     }
 }
 
@@ -358,21 +379,21 @@ impl TextSink for Expected<'_> {
     }
 }
 
-/// What was kept, if that is anything.
-fn kept(text: Option<Text>) -> Option<Box<str>> {
-    text.map(|text| text.kept)
-        .filter(|text| !text.is_empty())
-        .map(Into::into)
+/// What is kept of the next value, if it is a string and that is anything.
+fn kept<I: Input>(walk: &mut Walk<I>, mut text: Text) -> Result<Option<Box<str>>, JsonError> {
+    let found = string(walk, &mut text)?;
+    Ok((found && text.len > 0).then(|| text.kept().into()))
 }
 
-/// The next value's text, if it is a string.
-fn string<I: Input, T: TextSink>(walk: &mut Walk<I>, mut text: T) -> Result<Option<T>, JsonError> {
-    if walk.kind()? == Kind::String {
-        walk.string(&mut text)?;
-        return Ok(Some(text));
+/// Goes past the next value; whether it is a string, whose text goes to `text` then.
+fn string<I: Input>(walk: &mut Walk<I>, text: &mut impl TextSink) -> Result<bool, JsonError> {
+    let found = walk.kind()? == Kind::String;
+    if found {
+        walk.string(text)?;
+    } else {
+        walk.skip()?;
     }
-    walk.skip()?;
-    Ok(None)
+    Ok(found)
 }
 
 /// The next value in units of 10^-scale, if it is a number that fits.
@@ -388,8 +409,12 @@ fn number<I: Input>(walk: &mut Walk<I>, scale: u32) -> Result<Option<i64>, JsonE
 }
 
 fn date<I: Input>(walk: &mut Walk<I>) -> Result<Option<Millis>, JsonError> {
-    let text = string(walk, Short::default())?;
-    Ok(text.and_then(|text| Millis::parse_rfc3339(text.whole()?)))
+    let mut text = Short::default();
+    let found = string(walk, &mut text)?;
+    Ok(text
+        .whole()
+        .filter(|_| found)
+        .and_then(Millis::parse_rfc3339))
 }
 
 /// Whether the next value says something else than `expected`; null says nothing.
@@ -398,8 +423,9 @@ fn differs<I: Input>(walk: &mut Walk<I>, expected: &str) -> Result<bool, JsonErr
         walk.skip()?;
         return Ok(false);
     }
-    let text = string(walk, Expected(Some(expected)))?;
-    Ok(text.is_none_or(|rest| rest.0 != Some("")))
+    let mut rest = Expected(Some(expected));
+    let found = string(walk, &mut rest)?;
+    Ok(!found || rest.0 != Some(""))
 }
 
 fn tokens<I: Input>(walk: &mut Walk<I>) -> Result<Tokens, JsonError> {
@@ -412,10 +438,10 @@ fn tokens<I: Input>(walk: &mut Walk<I>) -> Result<Tokens, JsonError> {
     let mut first = true;
     let mut name = Short::default();
     while walk.more(&mut first, &mut name)? {
-        match std::mem::take(&mut name).whole() {
-            Some("input") => tokens.input = number(walk, 0)?,
-            Some("output") => tokens.output = number(walk, 0)?,
-            Some("total") => tokens.total = number(walk, 0)?,
+        match std::mem::take(&mut name).bytes() {
+            Some(b"input") => tokens.input = number(walk, 0)?,
+            Some(b"output") => tokens.output = number(walk, 0)?,
+            Some(b"total") => tokens.total = number(walk, 0)?,
             _ => walk.skip()?,
         }
     }
@@ -453,8 +479,16 @@ mod tests {
         }
     }
 
+    /// From memory and, which must make no difference, from a stream.
+    fn read_as(text: &str, key: &RunKey) -> Result<Facts, ExtractError> {
+        let read = extract(text.as_bytes(), key);
+        let streamed = extract_stream(text.as_bytes(), &mut Vec::new(), key);
+        assert_eq!(format!("{read:?}"), format!("{streamed:?}"));
+        read
+    }
+
     fn read(text: &str) -> Facts {
-        extract(text.as_bytes(), &key()).unwrap()
+        read_as(text, &key()).unwrap()
     }
 
     #[test]
@@ -536,7 +570,7 @@ mod tests {
 
     #[test]
     fn what_is_no_record_is_refused() {
-        let refused = |text: &str| extract(text.as_bytes(), &key()).unwrap_err();
+        let refused = |text: &str| read_as(text, &key()).unwrap_err();
         for text in ["[]", "1", "\"{}\"", "null"] {
             assert!(matches!(refused(text), ExtractError::NotAnObject), "{text}");
         }
@@ -647,7 +681,7 @@ mod tests {
         #[test]
         fn accepts_exactly_valid_objects(text in json::tests::texts()) {
             let object = matches!(json::check(text.as_bytes(), usize::MAX), Ok((_, Kind::Object)));
-            prop_assert_eq!(extract(text.as_bytes(), &key()).is_ok(), object);
+            prop_assert_eq!(read_as(&text, &key()).is_ok(), object);
         }
     }
 }

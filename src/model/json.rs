@@ -12,7 +12,8 @@ use std::borrow::Cow;
 use std::io::Read;
 
 use super::window::{
-    blank_end, literal_end, name_end, number_end, plain_prefix, string_end, string_rest,
+    blank_end, literal_end, name_end, number_end, plain_prefix, short_string, string_end,
+    string_rest,
 };
 
 /// How deep a record may be nested that is given or stored; a deeper one is listed all the same.
@@ -88,6 +89,8 @@ impl Kind {
 pub trait Input {
     /// What is there now; empty only at the end or before [`Input::refill`].
     fn window(&self) -> &[u8];
+    /// The first `count` bytes of the window, if they end between characters.
+    fn text(&self, count: usize) -> Option<&str>;
     /// Goes past `count` bytes of the window.
     fn advance(&mut self, count: usize);
     /// Makes the window not empty, or says that the end is reached.
@@ -121,6 +124,11 @@ impl Input for Slice<'_> {
     }
 
     #[inline]
+    fn text(&self, count: usize) -> Option<&str> {
+        self.text.get(self.at..self.at + count)
+    }
+
+    #[inline]
     fn advance(&mut self, count: usize) {
         self.at += count;
     }
@@ -142,8 +150,18 @@ fn utf8(bytes: &[u8]) -> Result<&str, std::str::Utf8Error> {
     }
 }
 
+/// The text that `bytes` are.
+///
+/// # Errors
+/// [`JsonError::Utf8`] where they are none.
+pub fn text(bytes: &[u8]) -> Result<&str, JsonError> {
+    utf8(bytes).map_err(|error| JsonError::Utf8 {
+        offset: error.valid_up_to() as u64,
+    })
+}
+
 /// How many bytes of a stream are held.
-const WINDOW: usize = 64 * 1024;
+pub const WINDOW: usize = 64 * 1024;
 
 /// Text that is read as it is walked over.
 #[derive(Debug)]
@@ -181,10 +199,16 @@ impl<R: Read> Input for Stream<'_, R> {
     }
 
     #[inline]
+    fn text(&self, count: usize) -> Option<&str> {
+        utf8(self.window().get(..count)?).ok()
+    }
+
+    #[inline]
     fn advance(&mut self, count: usize) {
         self.at += count;
     }
 
+    #[cold]
     fn refill(&mut self) -> Result<bool, JsonError> {
         if self.at < self.whole {
             return Ok(true);
@@ -438,7 +462,15 @@ impl<I: Input> Walk<I> {
         if self.next()? != b'"' {
             return self.unexpected();
         }
-        self.string(sink)?;
+        if let Some(len) = short_string(self.input.window(), 0).map(<[u8]>::len) {
+            self.input.advance(1);
+            if let Some(text) = self.input.text(len) {
+                sink.text(text);
+            }
+            self.input.advance(len + 1);
+        } else {
+            self.string(sink)?;
+        }
         self.next()?;
         self.expect(b':')
     }
@@ -466,47 +498,65 @@ impl<I: Input> Walk<I> {
         let Self { input, levels } = self;
         let window = input.window();
         let mut passed = 0;
-        while expected != Expected::Rest || levels.depth > outside {
-            let at = blank_end(window, passed);
-            let Some(&byte) = window.get(at) else { break };
-            let next = match (expected, byte) {
-                (Expected::Value | Expected::Element, b'"') => {
-                    string_end(window, at).map(|end| (end, Expected::Rest))
+        // one part after the other, so that each has branches of its own to be guessed
+        'parts: loop {
+            if matches!(expected, Expected::Name | Expected::Member) {
+                let at = blank_end(window, passed);
+                match window.get(at) {
+                    Some(b'"') => {
+                        let Some(end) = name_end(window, at) else {
+                            break;
+                        };
+                        (passed, expected) = (end, Expected::Value);
+                    }
+                    Some(b'}') if expected == Expected::Member => {
+                        levels.close();
+                        (passed, expected) = (at + 1, Expected::Rest);
+                    }
+                    _ => break,
                 }
-                (Expected::Value | Expected::Element, b'{') => {
-                    levels.open(true).then_some((at + 1, Expected::Member))
+            }
+            if matches!(expected, Expected::Value | Expected::Element) {
+                let at = blank_end(window, passed);
+                let Some(&byte) = window.get(at) else { break };
+                let end = match byte {
+                    b'"' => string_end(window, at),
+                    b'{' | b'[' => {
+                        let object = byte == b'{';
+                        if !levels.open(object) {
+                            break;
+                        }
+                        let inner = match object {
+                            true => Expected::Member,
+                            false => Expected::Element,
+                        };
+                        (passed, expected) = (at + 1, inner);
+                        continue;
+                    }
+                    b']' if expected == Expected::Element => {
+                        levels.close();
+                        Some(at + 1)
+                    }
+                    b't' | b'f' | b'n' => literal_end(window, at),
+                    _ => number_end(window, at),
+                };
+                let Some(end) = end else { break };
+                (passed, expected) = (end, Expected::Rest);
+            }
+            while expected == Expected::Rest {
+                if levels.depth == outside {
+                    break 'parts;
                 }
-                (Expected::Value | Expected::Element, b'[') => {
-                    levels.open(false).then_some((at + 1, Expected::Element))
+                let at = blank_end(window, passed);
+                match window.get(at) {
+                    Some(b',') if levels.in_object() => expected = Expected::Name,
+                    Some(b',') => expected = Expected::Value,
+                    Some(b'}') if levels.in_object() => levels.close(),
+                    Some(b']') if !levels.in_object() => levels.close(),
+                    _ => break 'parts,
                 }
-                (Expected::Value | Expected::Element, b'-' | b'0'..=b'9') => {
-                    number_end(window, at).map(|end| (end, Expected::Rest))
-                }
-                (Expected::Value | Expected::Element, b't' | b'f' | b'n') => {
-                    literal_end(window, at).map(|end| (end, Expected::Rest))
-                }
-                (Expected::Name | Expected::Member, b'"') => {
-                    name_end(window, at).map(|end| (end, Expected::Value))
-                }
-                (Expected::Rest, b',') => Some((
-                    at + 1,
-                    match levels.in_object() {
-                        true => Expected::Name,
-                        false => Expected::Value,
-                    },
-                )),
-                (Expected::Rest | Expected::Member, b'}') if levels.in_object() => {
-                    levels.close();
-                    Some((at + 1, Expected::Rest))
-                }
-                (Expected::Rest | Expected::Element, b']') if !levels.in_object() => {
-                    levels.close();
-                    Some((at + 1, Expected::Rest))
-                }
-                _ => None,
-            };
-            let Some((end, then)) = next else { break };
-            (passed, expected) = (end, then);
+                passed = at + 1;
+            }
         }
         input.advance(passed);
         expected
@@ -605,10 +655,9 @@ impl<I: Input> Walk<I> {
                 b'\\' => self.escape(sink)?,
                 0..=0x1f => return self.unexpected(),
                 _ => {
-                    let window = self.input.window();
-                    let plain = plain_prefix(window);
+                    let plain = plain_prefix(self.input.window());
                     if sink.wants()
-                        && let Some(Ok(text)) = window.get(..plain).map(utf8)
+                        && let Some(text) = self.input.text(plain)
                     {
                         sink.text(text);
                     }
@@ -772,9 +821,7 @@ pub(super) fn put_string(text: &str, out: &mut Vec<u8>) {
 /// # Errors
 /// [`JsonError`] with the offset of what is wrong.
 pub fn check(text: &[u8], depth_max: usize) -> Result<(&str, Kind), JsonError> {
-    let text = utf8(text).map_err(|error| JsonError::Utf8 {
-        offset: error.valid_up_to() as u64,
-    })?;
+    let text = self::text(text)?;
     let mut walk = Walk::new(Slice::new(text), depth_max);
     let kind = walk.kind()?;
     walk.skip()?;

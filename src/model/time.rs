@@ -13,6 +13,9 @@ impl Millis {
     /// The moment that an RFC 3339 date names; finer digits are cut.
     #[must_use]
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
+        if let Some(millis) = text.as_bytes().try_into().ok().and_then(canonical) {
+            return Some(Self(millis));
+        }
         let date = DateTime::parse_from_rfc3339(text).ok()?;
         Some(Self(date.timestamp_millis()))
     }
@@ -28,6 +31,48 @@ impl Millis {
         }
     }
 }
+
+/// The moment spelt as [`Millis::date`] does, which is how nearly all dates come; `None` of any
+/// other spelling, leap seconds among them.
+fn canonical(text: &[u8; 24]) -> Option<i64> {
+    const FORM: &[u8; 24] = b"0000-00-00T00:00:00.000Z";
+    let is_formed = |(&byte, &form): (&u8, &u8)| match form {
+        b'0' => byte.is_ascii_digit(),
+        mark => byte == mark,
+    };
+    if !text.iter().zip(FORM).all(is_formed) {
+        return None;
+    }
+    let number = |digits: &[u8]| {
+        let digit = |number, &byte: &u8| number * 10 + i64::from(byte - b'0');
+        digits.iter().fold(0, digit)
+    };
+    let [year, month, day] = [&text[..4], &text[5..7], &text[8..10]].map(number);
+    let [hour, minute, second] = [&text[11..13], &text[14..16], &text[17..19]].map(number);
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let days_in_month = match month {
+        2 => 28 + i64::from(leap),
+        4 | 6 | 9 | 11 => 30,
+        1..=12 => 31,
+        _ => return None,
+    };
+    if !(1..=days_in_month).contains(&day) || hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    // years begin in March, so that a leap day is the last one
+    let (year, month) = match month {
+        3.. => (year, month - 3),
+        _ => (year - 1, month + 9),
+    };
+    let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
+    let days = year * 365 + leap_days + (153 * month + 2) / 5 + day - 1 - DAYS_BEFORE_EPOCH;
+    let seconds = hour * 3_600 + minute * 60 + second;
+    Some(days * DAY_MS + seconds * 1_000 + number(&text[20..23]))
+}
+
+const DAY_MS: i64 = 86_400_000;
+/// From 1 March of the year 0.
+const DAYS_BEFORE_EPOCH: i64 = 719_468;
 
 /// The digits of the numbers below 100.
 const PAIRS: [[u8; 2]; 100] = {
@@ -48,8 +93,6 @@ impl Millis {
     pub fn date(self) -> [u8; 24] {
         // years 0 to 9999
         const RANGE: (i64, i64) = (-62_167_219_200_000, 253_402_300_799_999);
-        const DAY_MS: i64 = 86_400_000;
-        const DAYS_BEFORE_EPOCH: i64 = 719_468;
         const ERA_DAYS: i64 = 146_097;
         let named = self.0.clamp(RANGE.0, RANGE.1);
         let (days, ms) = (named.div_euclid(DAY_MS), named.rem_euclid(DAY_MS));
@@ -109,12 +152,26 @@ mod tests {
         }
     }
 
+    proptest! {
+        #[test]
+        fn dates_are_read_as_chrono_does(
+            text in "(000|200|2[0-9]{2})[0-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-6][0-9]:[0-6][0-9]\\.[0-9]{3}[Zz]"
+        ) {
+            let date = DateTime::parse_from_rfc3339(&text).ok();
+            let expected = date.map(|date| Millis(date.timestamp_millis()));
+            prop_assert_eq!(Millis::parse_rfc3339(&text), expected);
+        }
+    }
+
     #[test]
     fn every_day_has_its_date() {
         for day in -719_528..2_932_897 {
             let date = DateTime::from_timestamp_millis(day * 86_400_000).unwrap();
             let expected = date.format("%Y-%m-%d").to_string();
             assert_eq!(Millis(day * 86_400_000).to_string()[..10], expected);
+            let text = format!("{expected}T23:59:59.999Z");
+            let last = Millis(day * 86_400_000 + 86_399_999);
+            assert_eq!(Millis::parse_rfc3339(&text), Some(last), "{text}");
         }
     }
 

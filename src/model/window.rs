@@ -9,22 +9,21 @@ use wide::u8x16;
 /// Where the whitespace that begins at `at` ends.
 #[inline]
 pub(super) fn blank_end(window: &[u8], mut at: usize) -> usize {
-    const SPACES: u64 = u64::MAX / 255 * b' ' as u64;
     if window.get(at).is_none_or(|&byte| byte > b' ') {
         return at;
     }
-    // a line's end, and an indentation
-    loop {
-        while let Some(word) = window.get(at..).and_then(<[u8]>::first_chunk)
-            && u64::from_le_bytes(*word) == SPACES
-        {
-            at += 8;
-        }
-        match window.get(at) {
-            Some(b' ' | b'\n' | b'\r' | b'\t') => at += 1,
-            _ => return at,
+    // a line's end and an indentation, of whatever depth, without a guess of the processor's
+    while let Some(part) = window.get(at..).and_then(<[u8]>::first_chunk) {
+        let bytes = u8x16::new(*part);
+        let is = |byte| bytes.simd_eq(u8x16::splat(byte));
+        match !(is(b' ') | is(b'\n') | is(b'\r') | is(b'\t')).to_bitmask() & 0xffff {
+            0 => at += 16,
+            rest => return at + rest.trailing_zeros() as usize,
         }
     }
+    let rest = window.get(at..).unwrap_or_default();
+    let blank = |byte: &&u8| matches!(byte, b' ' | b'\n' | b'\r' | b'\t');
+    at + rest.iter().take_while(blank).count()
 }
 
 /// Behind the string that begins at `at`, if all of it is in the window and sound.
@@ -59,17 +58,21 @@ pub(super) fn string_rest(window: &[u8], mut at: usize) -> usize {
     while let Some(block) = window.get(at..).and_then(<[u8]>::first_chunk) {
         let marks = Marks::of(block);
         let (escaped, carries) = escaped_bytes(marks.backslashes, carried);
-        let end = ((marks.quotes | marks.controls) & !escaped).trailing_zeros();
-        let escaped = escaped & 1_u64.checked_shl(end).map_or(u64::MAX, |bit| bit - 1);
-        if !all_simple(block, escaped) {
+        // an escaped control character is no end, but no escape either
+        let ends = marks.ends & !escaped;
+        let within = ends.wrapping_sub(1) & !ends;
+        let unusual = escaped & within & !marks.usual;
+        if unusual != 0
+            && let Some(odd) = first_odd(block, unusual)
+        {
             // `\u`, or what is no escape
-            let from = at + first_odd(block, escaped) - 1;
+            let from = at + odd - 1;
             match escape_len(window, from) {
                 Some(len) => (at, carried) = (from + len, false),
                 None => return from,
             }
-        } else if end < u64::BITS {
-            return at + end as usize;
+        } else if ends != 0 {
+            return at + ends.trailing_zeros() as usize;
         } else {
             (at, carried) = (at + BLOCK, carries);
         }
@@ -109,29 +112,17 @@ const SIMPLE: [bool; 256] = {
     table
 };
 
-/// Whether the bytes of `block` that `escaped` has bits for are all [`SIMPLE`].
-#[inline]
-fn all_simple(block: &[u8; BLOCK], mut escaped: u64) -> bool {
-    let mut simple = true;
-    let mut next = || {
-        let at = escaped.trailing_zeros() as usize % BLOCK;
-        simple &= SIMPLE[usize::from(block[at])] | (escaped == 0);
-        escaped &= escaped.wrapping_sub(1);
-        escaped != 0
-    };
-    // most blocks have no more, and a loop's end is a guess of the processor's
-    next();
-    next();
-    if next() {
-        while next() {}
-    }
-    simple
-}
-
 /// The first byte of `block` with a bit in `escaped` that is not [`SIMPLE`].
-fn first_odd(block: &[u8; BLOCK], escaped: u64) -> usize {
-    let odd = |&at: &usize| escaped >> at & 1 == 1 && !SIMPLE[usize::from(block[at])];
-    (0..BLOCK).find(odd).unwrap_or(0)
+#[cold]
+fn first_odd(block: &[u8; BLOCK], mut escaped: u64) -> Option<usize> {
+    while escaped != 0 {
+        let at = escaped.trailing_zeros() as usize;
+        if !SIMPLE[usize::from(block[at % BLOCK])] {
+            return Some(at);
+        }
+        escaped &= escaped - 1;
+    }
+    None
 }
 
 /// How many bytes of a string are looked at first.
@@ -151,27 +142,29 @@ fn special_bytes(text: [u8; SHORT]) -> u32 {
 const BLOCK: usize = 64;
 
 /// A bit for each byte of a block that is special in a string.
+#[derive(Default)]
 struct Marks {
-    quotes: u64,
+    /// Quotes and control characters.
+    ends: u64,
     backslashes: u64,
-    controls: u64,
+    /// What most escapes have behind the backslash: a quote, a backslash, an `n`.
+    usual: u64,
 }
 
 impl Marks {
     #[inline]
     fn of(block: &[u8; BLOCK]) -> Self {
-        let mut marks = Self {
-            quotes: 0,
-            backslashes: 0,
-            controls: 0,
-        };
+        let mut marks = Self::default();
         let (parts, _) = block.as_chunks::<16>();
         for (part, shift) in parts.iter().zip((0..).step_by(16)) {
             let bytes = u8x16::new(*part);
+            let is = |byte| bytes.simd_eq(u8x16::splat(byte));
             let mark = |found: u8x16| u64::from(found.to_bitmask()) << shift;
-            marks.quotes |= mark(bytes.simd_eq(u8x16::splat(b'"')));
-            marks.backslashes |= mark(bytes.simd_eq(u8x16::splat(b'\\')));
-            marks.controls |= mark(bytes.min(u8x16::splat(0x1f)).simd_eq(bytes));
+            let (quotes, backslashes) = (is(b'"'), is(b'\\'));
+            let controls = bytes.min(u8x16::splat(0x1f)).simd_eq(bytes);
+            marks.ends |= mark(quotes | controls);
+            marks.backslashes |= mark(backslashes);
+            marks.usual |= mark(quotes | backslashes | is(b'n'));
         }
         marks
     }
@@ -194,14 +187,7 @@ fn escaped_bytes(backslashes: u64, carried: bool) -> (u64, bool) {
 /// Behind the number that begins at `at`, if it is sound and something in the window follows it.
 #[inline]
 pub(super) fn number_end(window: &[u8], at: usize) -> Option<usize> {
-    let digits = |from: usize| {
-        let rest = window.get(from..).unwrap_or_default();
-        from + rest
-            .iter()
-            .position(|byte| !byte.is_ascii_digit())
-            .unwrap_or(rest.len())
-    };
-    let some_digits = |from: usize| Some(digits(from)).filter(|&end| end > from);
+    let some_digits = |from: usize| Some(digits_end(window, from)).filter(|&end| end > from);
     let mut end = at + usize::from(window.get(at) == Some(&b'-'));
     end = match window.get(end)? {
         b'0' => end + 1,
@@ -215,6 +201,29 @@ pub(super) fn number_end(window: &[u8], at: usize) -> Option<usize> {
         end = some_digits(end + 1 + usize::from(signed))?;
     }
     (end < window.len()).then_some(end)
+}
+
+/// Where the digits that begin at `at` end.
+#[inline]
+fn digits_end(window: &[u8], mut at: usize) -> usize {
+    while let Some(part) = window.get(at..).and_then(<[u8]>::first_chunk) {
+        let values = u8x16::new(*part) - u8x16::splat(b'0');
+        let digits = values.min(u8x16::splat(9)).simd_eq(values);
+        match !digits.to_bitmask() & 0xffff {
+            0 => at += 16,
+            rest => return at + rest.trailing_zeros() as usize,
+        }
+    }
+    let rest = window.get(at..).unwrap_or_default();
+    at + rest.iter().take_while(|byte| byte.is_ascii_digit()).count()
+}
+
+/// The text of the string that begins at `at`, if it is short, whole and without an escape.
+#[inline]
+pub(super) fn short_string(window: &[u8], at: usize) -> Option<&[u8]> {
+    let text = window.get(at + 1..)?;
+    let end = special_bytes(*text.first_chunk()?).trailing_zeros() as usize;
+    (window.get(at) == Some(&b'"') && text.get(end) == Some(&b'"')).then(|| text.get(..end))?
 }
 
 /// Behind the `true`, `false` or `null` that begins at `at`, if all of it is in the window.

@@ -498,7 +498,7 @@ fn text(params: Option<&Bytes>) -> Option<&str> {
 }
 
 fn unknown_method(method: &str) -> Error {
-    let near = crate::api::params::nearest(method, table::table().iter().map(|entry| entry.name));
+    let near = crate::model::nearest(method, table::table().iter().map(|entry| entry.name));
     let hint = near
         .map(|near| format!("; did you mean `{near}`?"))
         .unwrap_or_default();

@@ -107,7 +107,7 @@ pub(super) fn path_of(project: &ProjectId, file_name: &str) -> String {
 }
 
 pub(super) fn file_name(execution: &ExecutionId) -> String {
-    format!("{execution}{SUFFIX}")
+    [execution.as_str(), SUFFIX].concat()
 }
 
 impl Store {

@@ -19,7 +19,7 @@ use rustix::io::{Errno, retry_on_intr};
 use super::layout::{self, Obstacle, Opened, Root, executions_path, lstat, names, permissions};
 use super::stamp::{same_file, stamp_of};
 use super::{Store, StoreError};
-use crate::model::Stamp;
+use crate::model::{ProjectId, Stamp};
 
 const TEMPORARY: Pattern = Pattern(".runlog-", ".tmp");
 const COOKIE: Pattern = Pattern(".runlog-cookie-", "");
@@ -173,7 +173,7 @@ impl Cookie {
 pub struct Swept {
     /// How many abandoned files were removed.
     pub removed: usize,
-    /// What could not be looked at or removed; it is tried again at the next sweep.
+    /// What could not be looked at or removed; it is tried again at the next start.
     pub failures: Vec<StoreError>,
 }
 
@@ -202,50 +202,49 @@ impl Store {
             .map_err(failed)
     }
 
-    /// Removes the temporary files and cookies that processes of ours left behind when they died.
-    /// Those of the living, and other programs' files, stay.
+    /// Removes the cookies that processes of ours left behind when they died; those of the living
+    /// stay.
     ///
     /// # Errors
-    /// If the root cannot be read; folders that cannot are among [`Swept::failures`].
-    pub fn sweep(&self) -> Result<Swept, StoreError> {
+    /// If the root cannot be read.
+    pub fn sweep_cookies(&self) -> Result<Swept, StoreError> {
+        let failed = |errno| StoreError::io(".", io::Error::from(errno));
         let mut swept = Swept::default();
-        let Some(root) = self
-            .open_root()
-            .map_err(|errno| StoreError::io(".", io::Error::from(errno)))?
-        else {
-            return Ok(swept);
-        };
-        swept.folder(&root, &COOKIE, ".");
-        for project in self.projects()?.projects {
-            match self.open_executions(&project) {
-                Ok(folder) => swept.folder(&folder, &TEMPORARY, &executions_path(&project)),
-                Err(Obstacle::System(path, errno)) => {
-                    swept
-                        .failures
-                        .push(StoreError::io(path, io::Error::from(errno)));
-                }
-                Err(Obstacle::Missing | Obstacle::Link(_) | Obstacle::NoFolder(_)) => {}
-            }
+        if let Some(root) = self.open_root().map_err(failed)? {
+            let cookies = names(&root, |name| COOKIE.matches(name)).map_err(failed)?;
+            swept.remove(&root, &cookies, ".");
         }
         Ok(swept)
     }
+
+    /// The same for those of a project's temporary files, which a walk found.
+    pub fn sweep_temporaries(&self, project: &ProjectId, found: &[CString]) -> Swept {
+        let mut swept = Swept::default();
+        match self.open_executions(project) {
+            Ok(folder) => swept.remove(&folder, found, &executions_path(project)),
+            Err(Obstacle::System(path, errno)) => swept
+                .failures
+                .push(StoreError::io(path, io::Error::from(errno))),
+            Err(Obstacle::Missing | Obstacle::Link(_) | Obstacle::NoFolder(_)) => {}
+        }
+        swept
+    }
+}
+
+/// Whether a file of this name is a temporary one of ours.
+pub(super) fn is_temporary(name: &[u8]) -> bool {
+    TEMPORARY.matches(name)
 }
 
 impl Swept {
-    fn folder(&mut self, folder: impl AsFd, pattern: &Pattern, path: &str) {
-        let mut failed = |errno| {
-            self.failures
-                .push(StoreError::io(path, io::Error::from(errno)));
-        };
-        let names = match names(&folder, |name| pattern.matches(name)) {
-            Ok(names) => names,
-            Err(errno) => return failed(errno),
-        };
+    fn remove(&mut self, folder: impl AsFd, names: &[CString], path: &str) {
         for name in names {
-            match remove_abandoned(&folder, &name) {
+            match remove_abandoned(&folder, name) {
                 Ok(true) => self.removed += 1,
                 Ok(false) => {}
-                Err(errno) => failed(errno),
+                Err(errno) => self
+                    .failures
+                    .push(StoreError::io(path, io::Error::from(errno))),
             }
         }
     }
@@ -278,7 +277,7 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
-    use crate::model::ProjectId;
+    use crate::store::tests::sweep;
 
     #[test]
     fn a_file_is_ours_from_its_making_on_whoever_sweeps() {
@@ -292,7 +291,7 @@ mod tests {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 while !made.load(Ordering::Relaxed) {
-                    store.sweep().unwrap();
+                    sweep(&store);
                 }
             });
             let all_named = (0..2_000).all(|_| {

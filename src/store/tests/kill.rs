@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::Mode;
 
-use super::{Ground, listing, project, run, test_process};
+use super::{Ground, listing, project, run, sweep, test_process};
 use crate::store::own::Temporary;
 use crate::store::{Expect, Store};
 
@@ -85,7 +85,7 @@ fn what_was_answered_survives_and_nothing_is_torn() {
             .iter()
             .filter(|name| name.starts_with(".runlog-"))
             .count();
-        let swept = ground.store.sweep().unwrap();
+        let swept = sweep(&ground.store);
         assert_eq!(swept.removed, left - 1, "all but the living one");
     }
     let names = listing(&folder);

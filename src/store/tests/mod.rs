@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use super::Store;
+use super::{Store, Swept};
 use crate::model::{ExecutionId, ProjectId, RunKey};
 
 /// Long enough for the slowest machine, short enough to fail.
@@ -48,6 +48,18 @@ impl Ground {
         fs::create_dir_all(&path).unwrap();
         path
     }
+}
+
+/// What a start sweeps: the root, and each project's folder once it was walked.
+pub(super) fn sweep(store: &Store) -> Swept {
+    let mut swept = store.sweep_cookies().unwrap();
+    for project in store.projects().unwrap().projects {
+        let walk = store.walk(&project, SystemTime::now(), false).unwrap();
+        let more = store.sweep_temporaries(&project, &walk.temporaries);
+        swept.removed += more.removed;
+        swept.failures.extend(more.failures);
+    }
+    swept
 }
 
 fn project(name: &str) -> ProjectId {

@@ -1,0 +1,258 @@
+// The recorder against the real daemon: what it writes, and that nothing is lost or counted twice.
+import assert from 'node:assert/strict';
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { Place, until } from './place.js';
+
+test('a run is one whole record from its beginning to its end', async (t) => {
+  const place = new Place(t);
+  const client = place.client();
+  let id;
+  const answer = await client.run({ projectId: 'p', name: 'Nightly', input: 'go' }, async (run) => {
+    id = run.id;
+    assert.match(id, /^exec-\d{13}-[0-9a-z]{9}$/);
+    assert.equal(place.record('p', id).status, 'running');
+    const found = await run.step({ name: 'search', nodeId: 'n1', input: { q: 1 } }, async (step) => {
+      await step.add({ costUSD: 0.1, input: 10, output: 1 });
+      await step.add({ costUSD: 0.2, output: 4 });
+      await step.set({ output: [1, null], model: 'm' });
+      return 'found';
+    });
+    assert.equal(found, 'found');
+    await run.step('write', () => undefined);
+    await run.add({ costUSD: 0.4, input: 5 });
+    await run.set({ output: 'done' });
+    return 42;
+  });
+  assert.equal(answer, 42);
+  const record = place.record('p', id);
+  assert.equal(record.status, 'completed');
+  assert.equal(record.name, 'Nightly');
+  assert.equal(record.input, 'go');
+  assert.equal(record.output, 'done');
+  assert.equal(record.costUSD, 0.7);
+  assert.deepEqual(record.tokenUsage, { input: 15, output: 5, total: 20 });
+  assert.equal(record.duration, Date.parse(record.completedAt) - Date.parse(record.startedAt));
+  const [search, write] = record.steps;
+  assert.equal(Date.parse(search.completedAt) - Date.parse(search.startedAt), search.duration);
+  assert.deepEqual({ ...search, startedAt: 0, completedAt: 0, duration: 0 }, {
+    nodeId: 'n1', nodeType: 'agent', status: 'completed', startedAt: 0, name: 'search', input: { q: 1 },
+    id: 'step-1', costUSD: 0.3, tokenUsage: { input: 10, output: 5, total: 15 }, output: [1, null], model: 'm',
+    completedAt: 0, duration: 0,
+  });
+  assert.deepEqual([write.id, write.nodeId, write.status], ['step-2', 'write', 'completed']);
+});
+
+test('a run ends as its code does', async (t) => {
+  const place = new Place(t);
+  const client = place.client();
+  const ids = [];
+  const failing = client.run({ projectId: 'p' }, async (run) => {
+    ids.push(run.id);
+    await run.step('search', () => {
+      throw new TypeError('no index');
+    });
+  });
+  await assert.rejects(failing, TypeError);
+  const failed = place.record('p', ids[0]);
+  assert.deepEqual([failed.status, failed.error], ['failed', 'TypeError: no index']);
+  assert.deepEqual([failed.steps[0].status, failed.steps[0].error], ['failed', 'TypeError: no index']);
+  const controller = new AbortController();
+  const cancelled = client.run({ projectId: 'p' }, async (run) => {
+    ids.push(run.id);
+    await run.step('search', () => {
+      controller.abort();
+      controller.signal.throwIfAborted();
+    });
+  });
+  await assert.rejects(cancelled, { name: 'AbortError' });
+  const record = place.record('p', ids[1]);
+  assert.deepEqual([record.status, record.error, record.steps[0].status], ['cancelled', undefined, 'cancelled']);
+  // what somebody else ended cannot go on
+  const ended = client.run({ projectId: 'p' }, async (run) => {
+    await client.request('executions/update', { projectId: 'p', executionId: run.id, set: { status: 'cancelled' } });
+    await run.add({ costUSD: 1 });
+  });
+  await assert.rejects(ended, { name: 'RunlogError', code: 409, kind: 'already-finished' });
+  // and an end that the body chose stays
+  const own = await client.start({ projectId: 'p', id: 'own' });
+  await own.finish('failed', { error: 'by hand' });
+  await own.finish('completed');
+  assert.deepEqual([place.record('p', 'own').status, place.record('p', 'own').error], ['failed', 'by hand']);
+  await assert.rejects(client.start({ projectId: 'p', id: 'own' }), { code: 409, kind: 'already-exists' });
+});
+
+test('what cannot be recorded is refused, and the rest of it is not', async (t) => {
+  const place = new Place(t);
+  const client = place.client();
+  const run = await client.start({ projectId: 'p' });
+  for (const amounts of [{ costUSD: -1 }, { costUSD: NaN }, { input: 0.5 }, { output: Infinity }]) {
+    assert.throws(() => run.add(amounts), RangeError);
+  }
+  const several = await Promise.allSettled([
+    run.add({ costUSD: 0.1 }), run.step('a', () => undefined), run.step({ name: 'b', input: 1n }, () => undefined),
+    run.add({ costUSD: 0.2, input: 1 }), run.set({ id: 'other' }), run.add({ costUSD: 0.3 }),
+  ]);
+  assert.deepEqual(several.map(({ status }) => status),
+    ['fulfilled', 'fulfilled', 'rejected', 'fulfilled', 'rejected', 'fulfilled']);
+  await run.finish();
+  const record = place.record('p', run.id);
+  assert.equal(record.costUSD, 0.6);
+  assert.equal(record.tokenUsage.total, 1);
+  assert.deepEqual(record.steps.map(({ name }) => name), ['a']);
+});
+
+test('what is told during a write shares the next one', async (t) => {
+  const place = new Place(t);
+  const client = place.client();
+  const { clock } = await client.list();
+  const run = await client.start({ projectId: 'p' });
+  await Promise.all(Array.from({ length: 200 }, () => run.add({ costUSD: 0.1, output: 1 })));
+  await run.finish();
+  const { costUSD, tokenUsage } = place.record('p', run.id);
+  assert.deepEqual([costUSD, tokenUsage.output], [20, 200]);
+  const { clock: after } = await client.list();
+  const ticks = (text) => Number(text.split(':').at(-1));
+  assert(ticks(after) - ticks(clock) < 20, `${clock} … ${after}`);
+});
+
+test('a silent run is told to be alive', async (t) => {
+  const place = new Place(t);
+  const client = place.client({ heartbeat: 20 });
+  const run = await client.start({ projectId: 'p' });
+  const file = join(place.root, 'p/executions', `${run.id}.json`);
+  const { mtimeMs, ino } = statSync(file);
+  await until(() => statSync(file).mtimeMs > mtimeMs, 'a heartbeat');
+  assert.equal(statSync(file).ino, ino);
+  // a person's note does not stop it
+  await client.request('executions/update', { projectId: 'p', executionId: run.id, set: { note: 'slow' } });
+  const noted = statSync(file).mtimeMs;
+  await until(() => statSync(file).mtimeMs > noted, 'another');
+  await run.finish();
+  assert.equal(place.record('p', run.id).note, 'slow');
+});
+
+/** Somebody else who has the run in mind as well. */
+const strangers = {
+  nobody: undefined,
+  'a note': { set: { note: 'seen' } },
+  'more cost': { add: { costUSD: 0.5, tokenUsage: { input: 7 } } },
+};
+
+for (const fate of ['before', 'after']) {
+  for (const [who, what] of Object.entries(strangers)) {
+    test(`an answer is lost ${fate} the write, and then comes ${who}`, async (t) => {
+      const place = new Place(t);
+      await place.daemon();
+      const proxy = await place.between();
+      const other = place.client({ socket: place.socket });
+      const client = place.client({ socket: proxy.path });
+      await client.list();
+      // each kind of write loses its first answer; the stranger comes before it is repeated
+      let losses = 0;
+      let strangeness = 0;
+      let told;
+      const lost = new Set();
+      proxy.fate = ({ method, params }) => {
+        if (method !== 'executions/start' && method !== 'executions/update') return 'pass';
+        const mark = params.execution?.recorder ?? params.set.recorder;
+        if (lost.has(mark)) return 'pass';
+        lost.add(mark);
+        losses++;
+        told = params;
+        if (fate === 'before') strange();
+        return fate;
+      };
+      proxy.lost = () => strange();
+      const busy = [];
+      const strange = () => {
+        const finished = told.set?.status;
+        if (what && told.executionId && !(finished && fate === 'after')) {
+          strangeness++;
+          const { projectId, executionId } = told;
+          busy.push(other.request('executions/update', { projectId, executionId, ...what }));
+        }
+      };
+      let id;
+      await client.run({ projectId: 'p', name: 'n' }, async (run) => {
+        id = run.id;
+        for (let number = 1; number <= 3; number++) {
+          await run.step('work', (step) => step.add({ costUSD: 0.1, input: 2, output: 1 }));
+          await run.add({ costUSD: 0.01 });
+        }
+        await run.set({ output: 'done' });
+      });
+      const answers = await Promise.allSettled(busy);
+      const strange2 = answers.filter(({ status }) => status === 'fulfilled').length;
+      const record = place.record('p', id);
+      assert.equal(losses, 1 + 3 * 4 + 1 + 1);
+      assert.equal(record.status, 'completed');
+      assert.equal(record.output, 'done');
+      assert.deepEqual(record.steps.map(({ id, status, costUSD }) => [id, status, costUSD]),
+        [1, 2, 3].map((number) => [`step-${number}`, 'completed', 0.1]));
+      const more = who === 'more cost' ? strange2 : 0;
+      assert.equal(record.costUSD, Math.round(1000 * (0.33 + 0.5 * more)) / 1000);
+      assert.deepEqual(record.tokenUsage, { input: 6 + 7 * more, output: 3, total: 9 + 7 * more });
+      if (who === 'nobody') assert.equal(strangeness, 0);
+      else assert(strange2 >= 12, `${strange2} of ${strangeness}`);
+    });
+  }
+}
+
+for (const way of ['socket', 'spawned', 'shared']) {
+  test(`nothing is lost or counted twice while daemons are killed (${way})`, async (t) => {
+    const place = new Place(t);
+    let daemon = way === 'socket' ? await place.daemon() : undefined;
+    const client = way === 'shared' ? place.shared() : place.client(way === 'socket' ? { socket: place.socket } : {});
+    const runs = 6;
+    const steps = 20;
+    let done = 0;
+    const ids = new Set();
+    const work = Promise.all(Array.from({ length: runs }, (_, number) => (
+      client.run({ projectId: `p${number % 2}`, name: `run ${number}` }, async (run) => {
+        ids.add(`${run.projectId}/${run.id}`);
+        for (let at = 0; at < steps; at += 2) {
+          await Promise.all([0, 1].map(() => run.step('work', async (step) => {
+            await step.add({ costUSD: 0.01, input: 3, output: 2 });
+            await step.set({ output: at });
+            done++;
+          })));
+        }
+      }))));
+    let kills = 0;
+    let over = false;
+    const killing = (async () => {
+      for (let next = 5; !over; ) {
+        await new Promise((resolve) => setTimeout(resolve, 2));
+        if (done < next) continue;
+        next = done + 10;
+        if (daemon) {
+          await daemon.kill();
+          daemon = await place.daemon();
+        } else {
+          const status = await client.request('server/status').catch(() => undefined);
+          if (!status) continue;
+          process.kill(status.pid, 'SIGKILL');
+        }
+        kills++;
+      }
+    })();
+    await work;
+    over = true;
+    await killing;
+    assert(kills >= 5, `${kills} kills`);
+    assert.equal(ids.size, runs);
+    for (const key of ids) {
+      const record = place.record(...key.split('/'));
+      assert.equal(record.status, 'completed');
+      assert.equal(record.costUSD, 0.2);
+      assert.deepEqual(record.tokenUsage, { input: 60, output: 40, total: 100 });
+      assert.deepEqual(record.steps.map(({ id }) => id).sort(),
+        Array.from({ length: steps }, (_, at) => `step-${at + 1}`).sort());
+      for (const step of record.steps) assert.deepEqual([step.status, step.costUSD], ['completed', 0.01]);
+    }
+    const { total } = await client.list({ sync: true });
+    assert.equal(total, runs);
+  });
+}

@@ -1,0 +1,207 @@
+// Requests and changes against the real daemon, which is killed in the middle.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { RunlogError } from '../dist/runlog.js';
+import { Place, binary, until } from './place.js';
+
+const run = (id, more = {}) => ({
+  id, projectId: 'p', status: 'completed', startedAt: '2025-10-15T05:02:46.569Z', costUSD: 0.01, steps: [], ...more,
+});
+
+test('a daemon is started, asked, and ended', async (t) => {
+  const place = new Place(t);
+  place.engineSaves('p', run('a'));
+  const client = place.client();
+  const list = await client.list({ sync: true });
+  assert.deepEqual(list.executions.map(({ id }) => id), ['a']);
+  const saved = await client.save({ projectId: 'p', execution: run('b', { costUSD: 0.02 }) });
+  assert.equal((await client.get('p', 'b')).version, saved.version);
+  assert.equal((await client.stats()).totalCostUSD, 0.03);
+  const { pid } = await client.request('server/status');
+  assert.deepEqual(await client.request('ping', {}), {});
+  await client.close();
+  assert.throws(() => process.kill(pid, 0), { code: 'ESRCH' });
+  await assert.rejects(client.list(), { name: 'RunlogError', kind: 'unreachable', retryable: false });
+});
+
+test('refusals are errors with what the protocol says of them', async (t) => {
+  const place = new Place(t);
+  const client = place.client();
+  const { version } = await client.save({ projectId: 'p', execution: run('a') });
+  await assert.rejects(client.get('p', 'b'), { name: 'RunlogError', code: 404, kind: 'execution-not-found', retryable: false });
+  await assert.rejects(client.save({ projectId: 'p', execution: run('a'), ifVersion: 'none' }), (error) => {
+    assert(error instanceof RunlogError);
+    assert.deepEqual([error.code, error.kind, error.data.currentVersion], [409, 'version-conflict', version]);
+    return true;
+  });
+  await assert.rejects(client.list({ limit: 0 }), { code: -32602, kind: 'invalid-params' });
+  // the daemon could not say whom its answer is for
+  const long = 'x'.repeat(64 * 1024 * 1024);
+  await assert.rejects(client.save({ projectId: 'p', execution: run('c', { input: long }) }), { code: 413, kind: 'too-large' });
+  await assert.rejects(client.save({ projectId: 'p', execution: run('c', { input: 1n }) }), TypeError);
+  assert.equal((await client.list()).total, 1);
+});
+
+test('a request that is aborted is taken back', async (t) => {
+  const place = new Place(t);
+  const client = place.client();
+  await client.list();
+  const already = AbortSignal.abort();
+  await assert.rejects(client.request('executions/list', {}, { signal: already }), { name: 'AbortError' });
+  const controller = new AbortController();
+  const asked = client.request('executions/list', { sync: true }, { signal: controller.signal });
+  controller.abort(new Error('enough'));
+  await assert.rejects(asked, { message: 'enough' });
+  assert.equal((await client.list()).total, 0);
+});
+
+test('a request tells how far it has come', async (t) => {
+  const place = new Place(t);
+  for (let number = 0; number < 300; number++) place.engineSaves('p', run(`run-${number}`));
+  const client = place.client();
+  const told = [];
+  const list = await client.request('executions/list', {}, { onProgress: (value) => told.push(value.kind) });
+  assert.equal(list.total, 300);
+  // a short first index may be over before there is anything to tell
+  assert.deepEqual(told.filter((kind) => kind !== 'report'), told.length ? ['begin', 'end'] : []);
+});
+
+test('the socket of the root is found, and one that comes late is waited for', async (t) => {
+  const place = new Place(t);
+  const before = process.env.XDG_RUNTIME_DIR;
+  process.env.XDG_RUNTIME_DIR = place.folder;
+  t.after(() => (before === undefined ? delete process.env.XDG_RUNTIME_DIR : (process.env.XDG_RUNTIME_DIR = before)));
+  const client = place.client({ socket: true });
+  const asked = client.request('server/status');
+  await place.daemon(['--socket']);
+  assert.equal((await asked).root.path, place.root);
+});
+
+test('what cannot be reached is told, at once where waiting is no use', async (t) => {
+  const place = new Place(t);
+  const nobody = place.client({ socket: place.socket, patience: 200 });
+  await assert.rejects(nobody.list(), { kind: 'unreachable', retryable: true });
+  const began = Date.now();
+  const missing = place.client({ command: ['/nowhere/runlog'] });
+  await assert.rejects(missing.list(), { kind: 'unreachable', message: /cannot be started/ });
+  const refusing = place.client({ command: [binary, 'serve', '--no-such-flag'] });
+  await assert.rejects(refusing.list(), { kind: 'unreachable', message: /status 2/ });
+  assert(Date.now() - began < 20_000);
+});
+
+/** Asks again where the daemon died before it answered. */
+async function asked(client, method, params) {
+  for (;;) {
+    try {
+      return await client.request(method, params);
+    } catch (error) {
+      if (error.kind !== 'daemon-lost') throw error;
+      assert(error.retryable);
+      assert.equal(error.data.outcome, 'unknown');
+    }
+  }
+}
+
+/** A table that is kept by what is told, as the README says. */
+async function keep(table, client, options) {
+  const list = async () => {
+    const page = await asked(client, 'executions/list', { limit: 1000, sync: true });
+    table.clear();
+    for (const run of page.executions) table.set(run.id, run.version);
+    return page.clock;
+  };
+  for (;;) {
+    let { since } = options;
+    since ??= await list();
+    for await (const change of client.changes({ ...options, since })) {
+      if (change.kind === 'saved') table.set(change.summary.id, change.summary.version);
+      if (change.kind === 'deleted') table.delete(change.executionId);
+      if (change.kind === 'resync') break;
+    }
+    if (options.signal.aborted) return;
+  }
+}
+
+for (const way of ['socket', 'spawned', 'shared']) {
+  test(`changes outlive the daemon (${way})`, async (t) => {
+    const place = new Place(t);
+    let daemon = way === 'socket' ? await place.daemon() : undefined;
+    const client = way === 'shared' ? place.shared() : place.client(way === 'socket' ? { socket: place.socket } : {});
+    const table = new Map();
+    const end = new AbortController();
+    const kept = keep(table, client, { signal: end.signal }).catch((error) => {
+      if (!end.signal.aborted) throw error;
+    });
+    for (let number = 0; number < 120; number++) {
+      place.engineSaves('p', run(`run-${number % 40}`, { costUSD: number }));
+      if (number % 30 === 15) {
+        if (daemon) {
+          await daemon.kill();
+          daemon = await place.daemon();
+        } else {
+          const { pid } = await asked(client, 'server/status');
+          process.kill(pid, 'SIGKILL');
+        }
+      }
+      await new Promise((resolve) => setTimeout(resolve, 3));
+    }
+    const other = place.client();
+    const list = await other.list({ limit: 1000, sync: true });
+    assert.equal(list.total, 40);
+    const wanted = new Map(list.executions.map(({ id, version }) => [id, version]));
+    await until(() => {
+      try {
+        assert.deepEqual(new Map([...table].sort()), new Map([...wanted].sort()));
+        return true;
+      } catch {
+        return false;
+      }
+    }, 'the table to be what is listed');
+    end.abort();
+    await kept;
+  });
+}
+
+test('a slow consumer costs bounded memory and misses no last state', async (t) => {
+  const place = new Place(t);
+  await place.daemon();
+  const client = place.client({ socket: place.socket });
+  const changes = client.changes();
+  const { value: first } = await changes.next();
+  assert.equal(first.kind, 'current');
+  const writer = place.client({ socket: place.socket });
+  const many = 3000;
+  for (let number = 0; number < many; number += 20) {
+    await Promise.all(Array.from({ length: 20 }, (_, at) => (
+      writer.save({ projectId: 'p', execution: run(`run-${at}`, { costUSD: number }) }))));
+  }
+  const list = await writer.list();
+  const wanted = new Map(list.executions.map(({ id, version }) => [id, version]));
+  const table = new Map();
+  let told = 0;
+  for await (const change of changes) {
+    told++;
+    if (change.kind === 'saved') table.set(change.summary.id, change.summary.version);
+    if (change.kind === 'current' && change.clock === list.clock) break;
+  }
+  assert.deepEqual(new Map([...table].sort()), new Map([...wanted].sort()));
+  assert(told <= 1000 + 20 + 2, `${told} were told`);
+  // and the subscription that nobody reads is over
+  assert.deepEqual(await changes.next(), { value: undefined, done: true });
+});
+
+test('an iteration ends with its client, and with its signal', async (t) => {
+  const place = new Place(t);
+  const client = place.client();
+  const end = new AbortController();
+  const aborted = client.changes({ signal: end.signal });
+  await aborted.next();
+  const waiting = aborted.next();
+  end.abort();
+  await assert.rejects(waiting, { name: 'AbortError' });
+  const closed = client.changes({ projectId: 'p', status: ['failed'] });
+  await closed.next();
+  const rest = closed.next();
+  await client.close();
+  assert.deepEqual(await rest, { value: undefined, done: true });
+});

@@ -1,0 +1,712 @@
+// Types of the runlog protocol, version 1. Printed by `runlog types`; do not edit.
+
+/** What can be asked. */
+export type Capabilities = {
+  /** What is there or not, by name. */
+  features: Features;
+  /** What is refused, by name. */
+  limits: Limits;
+  /** The names of all methods. */
+  methods: Array<string>;
+};
+
+/** What changed. */
+export type ChangesResult = {
+  /** The latest state of each run that changed, in order. */
+  changes: Array<Told>;
+  /** Pass it as `since` next time. */
+  clock: Clock;
+  /** There are more; ask again at once. */
+  more: boolean;
+  /** The clock could not be honoured: drop what you hold and list again. */
+  resync: boolean;
+};
+
+/** A state of the index; opaque. Pass it as `since`. */
+export type Clock = string;
+
+/** An exact sum in US dollars. */
+export type CostSum = number;
+
+/** What was done. */
+export type DeleteAllResult = {
+  /** The state without them. */
+  clock: Clock;
+  /** How many files there were. */
+  deleted: number;
+};
+
+/** What was done. */
+export type DeleteResult = {
+  /** The state without it. */
+  clock: Clock;
+  /** Whether there was such a file. */
+  deleted: boolean;
+};
+
+/** An execution: the name of its file without `.json`. One path component of 1 to 250 bytes. */
+export type ExecutionId = string;
+
+/** An execution record as the engine writes it. Every member may be missing, null or of another type, and unknown members are kept. */
+export type ExecutionRecord = {
+  completedAt?: string;
+  costUSD?: number;
+  /** milliseconds */
+  duration?: number;
+  error?: string;
+  id?: string;
+  input?: string;
+  output?: string;
+  projectId?: string;
+  retryCount?: number;
+  startedAt?: string;
+  status?: string;
+  steps?: Array<Record<string, unknown>>;
+  tokenUsage?: Record<string, unknown>;
+  [name: string]: unknown;
+};
+
+/** What is there or not. */
+export type Features = {
+  /** Whether deletions can be undone. */
+  trash: boolean;
+};
+
+/** A whole record. */
+export type GetResult = {
+  /** The file's own JSON: unknown members, number spellings and lone surrogates untouched. */
+  execution: ExecutionRecord;
+  /** An opaque hash of the stored bytes; `ifVersion` takes it. */
+  version: Version;
+};
+
+/** How far the index is. */
+export type Indexing = "scanning" | "verifying" | "ready";
+
+/** What is served. */
+export type InitializeResult = {
+  /** What can be asked. */
+  capabilities: Capabilities;
+  /** The version of the protocol. */
+  protocolVersion: number;
+  /** Which root is served. */
+  root: Root;
+  /** Who serves. */
+  serverInfo: ServerInfo;
+  /** With `serve --shared`: whether the root's shared daemon answers. */
+  shared?: Shared | null;
+};
+
+/** What is refused. */
+export type Limits = {
+  /** The largest answer, in bytes. */
+  answerBytes: number;
+  /** How many entries a batch may have. */
+  batchEntries: number;
+  /** The largest frame, in bytes. */
+  frameBytes: number;
+  /** How deep a frame or record may be nested. */
+  nesting: number;
+  /** The largest record that is given or stored whole, in bytes. */
+  recordBytes: number;
+  /** How many subscriptions a connection may have. */
+  subscriptions: number;
+  /** How many requests of a connection may be unanswered. */
+  unansweredRequests: number;
+  /** Below how many bytes of unsent answers a connection's requests are started. */
+  unsentBytes: number;
+};
+
+/** One page. */
+export type ListResult = {
+  /** The state that the page is true at. */
+  clock: Clock;
+  /** False only with `allowPartial`, while runs may be missing. */
+  complete: boolean;
+  /** The runs, newest first. */
+  executions: Array<Summary>;
+  /** Pass it as `cursor` for the next page; null at the end. */
+  nextCursor?: string | null;
+  /** How many runs match, on all pages. */
+  total: number;
+};
+
+/** Memory. */
+export type Memory = {
+  /** What the process has in memory, in bytes; absent where the system does not tell. */
+  residentBytes?: number | null;
+};
+
+/** RFC 3339, UTC, with milliseconds. */
+export type Millis = string;
+
+/** Milliseconds. */
+export type Milliseconds = number;
+
+/** US dollars, exact to the nano-dollar. */
+export type Money = number;
+
+/** One finding. */
+export type Problem = {
+  /** A stable word. */
+  kind: ProblemKind;
+  /** For people. */
+  message: string;
+  /** The file or folder, below the root. */
+  path: string;
+  /** When it was first found. */
+  since: Millis;
+};
+
+/** What is wrong with a file or folder. */
+export type ProblemKind = "corrupt" | "not-an-object" | "not-regular" | "invalid-name" | "unreadable" | "id-mismatch" | "project-mismatch" | "invalid-cost" | "abandoned-temporary";
+
+/** One page of findings. */
+export type ProblemsResult = {
+  /** Pass it as `cursor` for the next page; null at the end. */
+  nextCursor?: string | null;
+  /** In the order of their paths. */
+  problems: Array<Problem>;
+};
+
+/** How far the first index has come. */
+export type Progress = {
+  /** Files looked at. */
+  done: number;
+  /** scanning, verifying or ready. */
+  state: Indexing;
+  /** Files found so far. */
+  total: number;
+};
+
+/** One project. */
+export type Project = {
+  /** How many runs it has. */
+  executions: number;
+  /** How many of them failed. */
+  failed: number;
+  /** The folder's name. */
+  id: ProjectId;
+  /** When the latest began. */
+  lastStartedAt?: Millis | null;
+  /** How many of them are running. */
+  running: number;
+  /** What they cost together in US dollars, exact. */
+  totalCostUSD: CostSum;
+};
+
+/** A project: the name of its folder below the root. One path component of 1 to 255 bytes. */
+export type ProjectId = string;
+
+/** All projects. */
+export type ProjectsResult = {
+  /** The state that they are true at. */
+  clock: Clock;
+  /** False only with `allowPartial`, while runs may be missing. */
+  complete: boolean;
+  /** Those with the latest activity first. */
+  projects: Array<Project>;
+};
+
+/** Which root is served. */
+export type Root = {
+  /** Whether it is there. */
+  exists: boolean;
+  /** The folder that holds the projects. */
+  path: string;
+  /** Where one was looked for, if it is not there. */
+  tried?: Array<string> | null;
+};
+
+/** What is stored now. */
+export type SaveResult = {
+  /** The state that has it. */
+  clock: Clock;
+  /** Whether there was no such run before. */
+  created: boolean;
+  /** The run as lists now show it. */
+  summary: Summary;
+  /** An opaque hash of the stored bytes. */
+  version: Version;
+};
+
+/** Who serves. */
+export type ServerInfo = {
+  /** runlog. */
+  name: string;
+  /** The program's version. */
+  version: string;
+};
+
+/** How a client of `serve --shared` is served. */
+export type Shared = {
+  /** Whether the shared daemon answers; else this process does, by itself. */
+  active: boolean;
+  /** Why not. */
+  reason?: string | null;
+};
+
+/** The run as it is stored now. */
+export type StartResult = {
+  /** The state that has it. */
+  clock: Clock;
+  /** Its id, for updates. */
+  executionId: ExecutionId;
+  /** The run as lists now show it. */
+  summary: Summary;
+  /** An opaque hash of the stored bytes. */
+  version: Version;
+};
+
+/** Counts and sums. */
+export type StatsResult = {
+  /** Mean duration of the runs that have one, in whole milliseconds, halves up; null if none. */
+  averageDuration?: number | null;
+  /** Runs that somebody ended. */
+  cancelled: number;
+  /** The state that the sums are true at. */
+  clock: Clock;
+  /** False only with `allowPartial`, while runs may be missing. */
+  complete: boolean;
+  /** Runs that ended well. */
+  completed: number;
+  /** Runs that ended in an error. */
+  failed: number;
+  /** Tokens in. */
+  inputTokens: number;
+  /** Runs with another status, or none. */
+  other: number;
+  /** Tokens out. */
+  outputTokens: number;
+  /** Runs held by somebody. */
+  paused: number;
+  /** Runs waiting to start. */
+  queued: number;
+  /** Runs being worked on. */
+  running: number;
+  /** completed / (completed + failed); null if none. */
+  successRate?: number | null;
+  /** Cost in US dollars, exact. */
+  totalCostUSD: CostSum;
+  /** All runs. */
+  totalExecutions: number;
+  /** Tokens; input + output where a run has no total. */
+  totalTokens: number;
+};
+
+/** How the daemon is. */
+export type StatusResult = {
+  /** The state of the index. */
+  clock: Clock;
+  /** How many runs are listed. */
+  executions: number;
+  /** How many files were opened to be read into the index. */
+  filesRead: number;
+  /** How far the first index has come. */
+  indexing: Progress;
+  /** Memory. */
+  memory: Memory;
+  /** Its process. */
+  pid: number;
+  /** How many findings `server/problems` lists. */
+  problems: number;
+  /** How many projects have runs. */
+  projects: number;
+  /** Whether the index went on from what an earlier daemon kept. */
+  restored: boolean;
+  /** Which root is served. */
+  root: Root;
+  /** How many connections there are. */
+  sessions: number;
+  /** How many deletions are remembered for `since`. */
+  tombstones: number;
+  /** For how long it has been up, in milliseconds. */
+  uptimeMs: number;
+  /** The program's version. */
+  version: string;
+  /** How changes of files are noticed. */
+  watcher: Watching;
+};
+
+/** One status or several; any strings. */
+export type Statuses = string | Array<string>;
+
+/** A step, or what is new of one; `id` says which. */
+export type StepUpdate = {
+  completedAt?: string;
+  costUSD?: number;
+  /** milliseconds */
+  duration?: number;
+  error?: string;
+  id: string;
+  input?: unknown;
+  model?: string;
+  name?: string;
+  nodeId?: string;
+  nodeType?: string;
+  output?: unknown;
+  parentId?: string;
+  startedAt?: string;
+  status?: string;
+  tokenUsage?: Record<string, unknown>;
+  [name: string]: unknown;
+};
+
+/** A subscription's id. */
+export type SubscriptionId = number;
+
+/** One run as lists and changes show it. */
+export type Summary = {
+  /** When the run ended. */
+  completedAt?: Millis | null;
+  /** Cost in US dollars, exact to the nano-dollar. */
+  costUSD?: Money | null;
+  /** How long the run took, in milliseconds. */
+  duration?: Milliseconds | null;
+  /** The error, cut at 256 bytes. */
+  error?: string | null;
+  /** Present and true where `error` was cut. */
+  errorTruncated?: true;
+  /** The file's stem. */
+  id: ExecutionId;
+  /** What to show as the run's name: `name`, else the first line of `input`; 80 characters at most. */
+  label?: string | null;
+  /** The model that the record names. */
+  model?: string | null;
+  /** The project's folder. */
+  projectId: ProjectId;
+  /** How often the run was tried again. */
+  retryCount?: number | null;
+  /** The file's size in bytes. */
+  sizeBytes: number;
+  /** For queued and running runs: from this moment on the run counts as stale. */
+  staleAt?: Millis | null;
+  /** When the run began. */
+  startedAt?: Millis | null;
+  /** queued, running, paused, completed, failed, cancelled, or what else the record says. */
+  status?: string | null;
+  /** How many steps the record holds. */
+  stepCount: number;
+  /** Tokens used; members that the record lacks are absent. */
+  tokenUsage?: Tokens | null;
+  /** The file's modification time as last seen. */
+  updatedAt: Millis;
+  /** An opaque hash of the stored bytes; `ifVersion` takes it. */
+  version: Version;
+};
+
+/** Tokens used, as far as the record tells. */
+export type Tokens = {
+  /** Tokens in. */
+  input?: number | null;
+  /** Tokens out. */
+  output?: number | null;
+  /** Both. */
+  total?: number | null;
+};
+
+/** One change, as told. */
+export type Told = {
+  /** The state after the change. */
+  clock: Clock;
+  /** Whether the latest save created the run. */
+  created: boolean;
+  kind: "saved";
+  /** The run. */
+  summary: Summary;
+} | {
+  /** The state after the change. */
+  clock: Clock;
+  /** The file's stem. */
+  executionId: ExecutionId;
+  kind: "deleted";
+  /** The project's folder. */
+  projectId: ProjectId;
+} | {
+  /** The state after the change. */
+  clock: Clock;
+  /** The file's stem. */
+  executionId: ExecutionId;
+  kind: "left";
+  /** The project's folder. */
+  projectId: ProjectId;
+} | {
+  /** The state. */
+  clock: Clock;
+  kind: "current";
+} | {
+  /** Changes after this state follow. */
+  clock: Clock;
+  kind: "resync";
+};
+
+/** Amounts. */
+export type UpdateAdd = {
+  /** US dollars. */
+  costUSD?: number | null;
+  /** Tokens; the total follows. */
+  tokenUsage?: UpdateAddTokens | null;
+};
+
+/** Tokens. */
+export type UpdateAddTokens = {
+  /** Tokens read. */
+  input?: number | null;
+  /** Tokens written. */
+  output?: number | null;
+};
+
+/** The run as it is stored now. */
+export type UpdateResult = {
+  /** The state that has it. */
+  clock: Clock;
+  /** The run as lists now show it. */
+  summary: Summary;
+  /** An opaque hash of the stored bytes. */
+  version: Version;
+};
+
+/** An opaque hash of the stored bytes. */
+export type Version = string;
+
+/** How changes of files are noticed. */
+export type Watching = {
+  /** The system's interface for file events, or `poll`. */
+  backend: string;
+  /** How often all stamps are compared, whatever events tell, in milliseconds. */
+  compareEveryMs: number;
+  /** How long that took last, in milliseconds, without reading what differed. */
+  compareTookMs: number;
+  /** How often all stamps were compared since the start. */
+  compares: number;
+  /** How many folders are watched. */
+  folders: number;
+  /** Whether events come for every folder; if not, what they do not tell is polled: its files' stamps are compared every few seconds. */
+  healthy: boolean;
+  /** Why something is polled, and what to do. */
+  message?: string | null;
+  /** After how long at most a change is noticed in what is polled, in milliseconds: the sum of the two. Absent where nothing is polled: events tell of every change at once. */
+  noticedWithinMs?: number | null;
+  /** How often the system lost events; each time everything was compared. */
+  overflows: number;
+  /** How often they are, in milliseconds; absent where nothing is polled. */
+  pollEveryMs?: number | null;
+  /** How long that took last, in milliseconds, without reading what differed; absent where nothing is polled. It takes a tenth of the time at most. */
+  pollTookMs?: number | null;
+  /** How many projects are polled. */
+  unwatched: number;
+};
+
+/** Every method: what it takes and what it gives. */
+export interface Methods {
+  /** Introduces the client and tells what is served. */
+  "initialize": {
+    params: {
+      /** What the client can do. */
+      capabilities?: unknown;
+      /** The client's name and version. */
+      clientInfo?: unknown;
+      /** The client's process; on stdio the daemon ends when it does. */
+      processId?: unknown;
+      /** The protocol version that the client wants. */
+      protocolVersion?: unknown;
+    };
+    result: InitializeResult;
+  };
+  /** Asks the connection to end; after it only `exit` is welcome. */
+  "shutdown": {
+    params: {
+    };
+    result: null;
+  };
+  /** Answers at once. */
+  "ping": {
+    params: {
+    };
+    result: Record<string, unknown>;
+  };
+  /** Gives the OpenRPC document of exactly what is served. */
+  "rpc.discover": {
+    params: {
+    };
+    result: Record<string, unknown>;
+  };
+  /** Tells how the daemon is. */
+  "server/status": {
+    params: {
+    };
+    result: StatusResult;
+  };
+  /** Lists files and folders that cannot be read or do not fit. */
+  "server/problems": {
+    params: {
+      /** `nextCursor` of the page before. */
+      cursor?: string | null;
+      /** The page's size. */
+      limit?: number;
+      /** Only this project; all if absent. */
+      projectId?: ProjectId | null;
+      /** Everything done to the files before the request is in the answer. */
+      sync?: boolean | null;
+    };
+    result: ProblemsResult;
+  };
+  /** Lists projects, those with the latest activity first. */
+  "projects/list": {
+    params: {
+      /** Answer at once while the first index is being built. */
+      allowPartial?: boolean | null;
+      /** Folders without runs as well; false if absent. */
+      includeEmpty?: boolean | null;
+      /** Everything done to the files before the request is in the answer. */
+      sync?: boolean | null;
+    };
+    result: ProjectsResult;
+  };
+  /** Lists runs, newest first. */
+  "executions/list": {
+    params: {
+      /** Answer at once while the first index is being built. */
+      allowPartial?: boolean | null;
+      /** `nextCursor` of the page before; the other params must be the same. */
+      cursor?: string | null;
+      /** The page's size. */
+      limit?: number;
+      /** How many runs to skip; not beside `cursor`. */
+      offset?: number | null;
+      /** Only this project; all if absent. */
+      projectId?: ProjectId | null;
+      /** Only runs with this status, or one of these. */
+      status?: Statuses | null;
+      /** Everything done to the files before the request is in the answer. */
+      sync?: boolean | null;
+    };
+    result: ListResult;
+  };
+  /** Gives one whole record. */
+  "executions/get": {
+    params: {
+      /** The file's stem. */
+      executionId: ExecutionId;
+      /** The project's folder. */
+      projectId: ProjectId;
+    };
+    result: GetResult;
+  };
+  /** Counts and sums runs. */
+  "executions/stats": {
+    params: {
+      /** Answer at once while the first index is being built. */
+      allowPartial?: boolean | null;
+      /** Only this project; all if absent. */
+      projectId?: ProjectId | null;
+      /** Everything done to the files before the request is in the answer. */
+      sync?: boolean | null;
+    };
+    result: StatsResult;
+  };
+  /** Stores one whole record, durably. */
+  "executions/save": {
+    params: {
+      /** The record; its `id` names the file. */
+      execution: ExecutionRecord;
+      /** The project's folder; made if it is not there. */
+      projectId: ProjectId;
+      /** Store only over this version; `none`: only if there is no such run. */
+      ifVersion?: string | null;
+    };
+    result: SaveResult;
+  };
+  /** Begins to record a run, durably. */
+  "executions/start": {
+    params: {
+      /** The project's folder; made if it is not there. */
+      projectId: ProjectId;
+      /** What the record says beside or in place of what a new one says; its `id`, if it has one, names the file. */
+      execution?: ExecutionRecord | null;
+    };
+    result: StartResult;
+  };
+  /** Changes a run that has not ended, durably. */
+  "executions/update": {
+    params: {
+      /** The run's id. */
+      executionId: ExecutionId;
+      /** The project's folder. */
+      projectId: ProjectId;
+      /** What comes on top of the record's amounts, after `set`. */
+      add?: UpdateAdd | null;
+      /** Only on top of this version. */
+      ifVersion?: string | null;
+      /** New values of top-level members; null removes one. Not `id`, `projectId` and `steps`. */
+      set?: Record<string, unknown> | null;
+      /** Steps: one that the record has, by `id`, is overlaid, another one is appended. */
+      steps?: Array<StepUpdate> | null;
+    };
+    result: UpdateResult;
+  };
+  /** Deletes one run. */
+  "executions/delete": {
+    params: {
+      /** The file's stem. */
+      executionId: ExecutionId;
+      /** The project's folder. */
+      projectId: ProjectId;
+      /** Deletions are permanent; only true is accepted. */
+      permanent?: boolean | null;
+    };
+    result: DeleteResult;
+  };
+  /** Deletes every run of a project. */
+  "executions/deleteAll": {
+    params: {
+      /** The project's folder. */
+      projectId: ProjectId;
+      /** Deletions are permanent; only true is accepted. */
+      permanent?: boolean | null;
+    };
+    result: DeleteAllResult;
+  };
+  /** Tells changes as they happen, by `executions/changed`. */
+  "executions/subscribe": {
+    params: {
+      /** Only this project; all if absent. */
+      projectId?: ProjectId | null;
+      /** Begin after this clock; now if absent. */
+      since?: string | null;
+      /** Only runs with this status, or one of these; a run that changes to another is told as left. */
+      status?: Statuses | null;
+    };
+    result: SubscriptionId;
+  };
+  /** Ends a subscription. */
+  "executions/unsubscribe": {
+    params: {
+      /** The id that `executions/subscribe` gave; also accepted as the only positional parameter. */
+      subscription: unknown;
+    };
+    result: boolean;
+  };
+  /** Gives what changed after a clock. */
+  "executions/changes": {
+    params: {
+      /** A clock from an earlier answer. */
+      since: string;
+      /** At most so many changes. */
+      limit?: number;
+      /** Only this project; all if absent. */
+      projectId?: ProjectId | null;
+      /** Only runs with this status, or one of these. */
+      status?: Statuses | null;
+      /** Everything done to the files before the request is in the answer. */
+      sync?: boolean | null;
+    };
+    result: ChangesResult;
+  };
+}
+
+/** The params of `executions/changed`. */
+export interface ChangedParams {
+  subscription: number;
+  result: Told;
+}

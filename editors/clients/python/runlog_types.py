@@ -1,0 +1,1003 @@
+"""Types of the runlog protocol, version 1. Printed by `runlog types python`; do not edit."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Literal, Optional, TypedDict, Union, overload
+
+
+class Capabilities(TypedDict):
+    """What can be asked."""
+
+    # What is there or not, by name.
+    features: Features
+    # What is refused, by name.
+    limits: Limits
+    # The names of all methods.
+    methods: List[str]
+
+
+class ChangesResult(TypedDict):
+    """What changed."""
+
+    # The latest state of each run that changed, in order.
+    changes: List[Told]
+    # Pass it as `since` next time.
+    clock: Clock
+    # There are more; ask again at once.
+    more: bool
+    # The clock could not be honoured: drop what you hold and list again.
+    resync: bool
+
+
+# A state of the index; opaque. Pass it as `since`.
+Clock = str
+
+
+# An exact sum in US dollars.
+CostSum = float
+
+
+class DeleteAllResult(TypedDict):
+    """What was done."""
+
+    # The state without them.
+    clock: Clock
+    # How many files there were.
+    deleted: int
+
+
+class DeleteResult(TypedDict):
+    """What was done."""
+
+    # The state without it.
+    clock: Clock
+    # Whether there was such a file.
+    deleted: bool
+
+
+# An execution: the name of its file without `.json`. One path component of 1 to 250 bytes.
+ExecutionId = str
+
+
+class ExecutionRecord(TypedDict, total=False):
+    """An execution record as the engine writes it. Every member may be missing, null or of another
+    type, and unknown members are kept."""
+
+    completedAt: str
+    costUSD: float
+    # milliseconds
+    duration: float
+    error: str
+    id: str
+    input: str
+    output: str
+    projectId: str
+    retryCount: int
+    startedAt: str
+    status: str
+    steps: List[Dict[str, Any]]
+    tokenUsage: Dict[str, Any]
+
+
+class Features(TypedDict):
+    """What is there or not."""
+
+    # Whether deletions can be undone.
+    trash: bool
+
+
+class GetResult(TypedDict):
+    """A whole record."""
+
+    # The file's own JSON: unknown members, number spellings and lone surrogates untouched.
+    execution: ExecutionRecord
+    # An opaque hash of the stored bytes; `ifVersion` takes it.
+    version: Version
+
+
+# How far the index is.
+Indexing = Union[Literal["scanning"], Literal["verifying"], Literal["ready"]]
+
+
+class _InitializeResult(TypedDict):
+    # What can be asked.
+    capabilities: Capabilities
+    # The version of the protocol.
+    protocolVersion: int
+    # Which root is served.
+    root: Root
+    # Who serves.
+    serverInfo: ServerInfo
+
+
+class InitializeResult(_InitializeResult, total=False):
+    """What is served."""
+
+    # With `serve --shared`: whether the root's shared daemon answers.
+    shared: Optional[Shared]
+
+
+class Limits(TypedDict):
+    """What is refused."""
+
+    # The largest answer, in bytes.
+    answerBytes: int
+    # How many entries a batch may have.
+    batchEntries: int
+    # The largest frame, in bytes.
+    frameBytes: int
+    # How deep a frame or record may be nested.
+    nesting: int
+    # The largest record that is given or stored whole, in bytes.
+    recordBytes: int
+    # How many subscriptions a connection may have.
+    subscriptions: int
+    # How many requests of a connection may be unanswered.
+    unansweredRequests: int
+    # Below how many bytes of unsent answers a connection's requests are started.
+    unsentBytes: int
+
+
+class _ListResult(TypedDict):
+    # The state that the page is true at.
+    clock: Clock
+    # False only with `allowPartial`, while runs may be missing.
+    complete: bool
+    # The runs, newest first.
+    executions: List[Summary]
+    # How many runs match, on all pages.
+    total: int
+
+
+class ListResult(_ListResult, total=False):
+    """One page."""
+
+    # Pass it as `cursor` for the next page; null at the end.
+    nextCursor: Optional[str]
+
+
+class Memory(TypedDict, total=False):
+    """Memory."""
+
+    # What the process has in memory, in bytes; absent where the system does not tell.
+    residentBytes: Optional[int]
+
+
+# RFC 3339, UTC, with milliseconds.
+Millis = str
+
+
+# Milliseconds.
+Milliseconds = float
+
+
+# US dollars, exact to the nano-dollar.
+Money = float
+
+
+class Problem(TypedDict):
+    """One finding."""
+
+    # A stable word.
+    kind: ProblemKind
+    # For people.
+    message: str
+    # The file or folder, below the root.
+    path: str
+    # When it was first found.
+    since: Millis
+
+
+# What is wrong with a file or folder.
+ProblemKind = Union[Literal["corrupt"], Literal["not-an-object"], Literal["not-regular"], Literal["invalid-name"], Literal["unreadable"], Literal["id-mismatch"], Literal["project-mismatch"], Literal["invalid-cost"], Literal["abandoned-temporary"]]
+
+
+class _ProblemsResult(TypedDict):
+    # In the order of their paths.
+    problems: List[Problem]
+
+
+class ProblemsResult(_ProblemsResult, total=False):
+    """One page of findings."""
+
+    # Pass it as `cursor` for the next page; null at the end.
+    nextCursor: Optional[str]
+
+
+class Progress(TypedDict):
+    """How far the first index has come."""
+
+    # Files looked at.
+    done: int
+    # scanning, verifying or ready.
+    state: Indexing
+    # Files found so far.
+    total: int
+
+
+class _Project(TypedDict):
+    # How many runs it has.
+    executions: int
+    # How many of them failed.
+    failed: int
+    # The folder's name.
+    id: ProjectId
+    # How many of them are running.
+    running: int
+    # What they cost together in US dollars, exact.
+    totalCostUSD: CostSum
+
+
+class Project(_Project, total=False):
+    """One project."""
+
+    # When the latest began.
+    lastStartedAt: Optional[Millis]
+
+
+# A project: the name of its folder below the root. One path component of 1 to 255 bytes.
+ProjectId = str
+
+
+class ProjectsResult(TypedDict):
+    """All projects."""
+
+    # The state that they are true at.
+    clock: Clock
+    # False only with `allowPartial`, while runs may be missing.
+    complete: bool
+    # Those with the latest activity first.
+    projects: List[Project]
+
+
+class _Root(TypedDict):
+    # Whether it is there.
+    exists: bool
+    # The folder that holds the projects.
+    path: str
+
+
+class Root(_Root, total=False):
+    """Which root is served."""
+
+    # Where one was looked for, if it is not there.
+    tried: Optional[List[str]]
+
+
+class SaveResult(TypedDict):
+    """What is stored now."""
+
+    # The state that has it.
+    clock: Clock
+    # Whether there was no such run before.
+    created: bool
+    # The run as lists now show it.
+    summary: Summary
+    # An opaque hash of the stored bytes.
+    version: Version
+
+
+class ServerInfo(TypedDict):
+    """Who serves."""
+
+    # runlog.
+    name: str
+    # The program's version.
+    version: str
+
+
+class _Shared(TypedDict):
+    # Whether the shared daemon answers; else this process does, by itself.
+    active: bool
+
+
+class Shared(_Shared, total=False):
+    """How a client of `serve --shared` is served."""
+
+    # Why not.
+    reason: Optional[str]
+
+
+class StartResult(TypedDict):
+    """The run as it is stored now."""
+
+    # The state that has it.
+    clock: Clock
+    # Its id, for updates.
+    executionId: ExecutionId
+    # The run as lists now show it.
+    summary: Summary
+    # An opaque hash of the stored bytes.
+    version: Version
+
+
+class _StatsResult(TypedDict):
+    # Runs that somebody ended.
+    cancelled: int
+    # The state that the sums are true at.
+    clock: Clock
+    # False only with `allowPartial`, while runs may be missing.
+    complete: bool
+    # Runs that ended well.
+    completed: int
+    # Runs that ended in an error.
+    failed: int
+    # Tokens in.
+    inputTokens: int
+    # Runs with another status, or none.
+    other: int
+    # Tokens out.
+    outputTokens: int
+    # Runs held by somebody.
+    paused: int
+    # Runs waiting to start.
+    queued: int
+    # Runs being worked on.
+    running: int
+    # Cost in US dollars, exact.
+    totalCostUSD: CostSum
+    # All runs.
+    totalExecutions: int
+    # Tokens; input + output where a run has no total.
+    totalTokens: int
+
+
+class StatsResult(_StatsResult, total=False):
+    """Counts and sums."""
+
+    # Mean duration of the runs that have one, in whole milliseconds, halves up; null if none.
+    averageDuration: Optional[int]
+    # completed / (completed + failed); null if none.
+    successRate: Optional[float]
+
+
+class StatusResult(TypedDict):
+    """How the daemon is."""
+
+    # The state of the index.
+    clock: Clock
+    # How many runs are listed.
+    executions: int
+    # How many files were opened to be read into the index.
+    filesRead: int
+    # How far the first index has come.
+    indexing: Progress
+    # Memory.
+    memory: Memory
+    # Its process.
+    pid: int
+    # How many findings `server/problems` lists.
+    problems: int
+    # How many projects have runs.
+    projects: int
+    # Whether the index went on from what an earlier daemon kept.
+    restored: bool
+    # Which root is served.
+    root: Root
+    # How many connections there are.
+    sessions: int
+    # How many deletions are remembered for `since`.
+    tombstones: int
+    # For how long it has been up, in milliseconds.
+    uptimeMs: int
+    # The program's version.
+    version: str
+    # How changes of files are noticed.
+    watcher: Watching
+
+
+# One status or several; any strings.
+Statuses = Union[str, List[str]]
+
+
+class _StepUpdate(TypedDict):
+    id: str
+
+
+class StepUpdate(_StepUpdate, total=False):
+    """A step, or what is new of one; `id` says which."""
+
+    completedAt: str
+    costUSD: float
+    # milliseconds
+    duration: float
+    error: str
+    input: Any
+    model: str
+    name: str
+    nodeId: str
+    nodeType: str
+    output: Any
+    parentId: str
+    startedAt: str
+    status: str
+    tokenUsage: Dict[str, Any]
+
+
+# A subscription's id.
+SubscriptionId = int
+
+
+class _Summary(TypedDict):
+    # The file's stem.
+    id: ExecutionId
+    # The project's folder.
+    projectId: ProjectId
+    # The file's size in bytes.
+    sizeBytes: int
+    # How many steps the record holds.
+    stepCount: int
+    # The file's modification time as last seen.
+    updatedAt: Millis
+    # An opaque hash of the stored bytes; `ifVersion` takes it.
+    version: Version
+
+
+class Summary(_Summary, total=False):
+    """One run as lists and changes show it."""
+
+    # When the run ended.
+    completedAt: Optional[Millis]
+    # Cost in US dollars, exact to the nano-dollar.
+    costUSD: Optional[Money]
+    # How long the run took, in milliseconds.
+    duration: Optional[Milliseconds]
+    # The error, cut at 256 bytes.
+    error: Optional[str]
+    # Present and true where `error` was cut.
+    errorTruncated: Literal[True]
+    # What to show as the run's name: `name`, else the first line of `input`; 80 characters at
+    # most.
+    label: Optional[str]
+    # The model that the record names.
+    model: Optional[str]
+    # How often the run was tried again.
+    retryCount: Optional[int]
+    # For queued and running runs: from this moment on the run counts as stale.
+    staleAt: Optional[Millis]
+    # When the run began.
+    startedAt: Optional[Millis]
+    # queued, running, paused, completed, failed, cancelled, or what else the record says.
+    status: Optional[str]
+    # Tokens used; members that the record lacks are absent.
+    tokenUsage: Optional[Tokens]
+
+
+class Tokens(TypedDict, total=False):
+    """Tokens used, as far as the record tells."""
+
+    # Tokens in.
+    input: Optional[int]
+    # Tokens out.
+    output: Optional[int]
+    # Both.
+    total: Optional[int]
+
+
+class ToldSaved(TypedDict):
+    """The run is there and matches: insert or replace it."""
+
+    # The state after the change.
+    clock: Clock
+    # Whether the latest save created the run.
+    created: bool
+    kind: Literal["saved"]
+    # The run.
+    summary: Summary
+
+
+class ToldDeleted(TypedDict):
+    """The run is gone."""
+
+    # The state after the change.
+    clock: Clock
+    # The file's stem.
+    executionId: ExecutionId
+    kind: Literal["deleted"]
+    # The project's folder.
+    projectId: ProjectId
+
+
+class ToldLeft(TypedDict):
+    """The run is there and does not match: drop it if you hold it."""
+
+    # The state after the change.
+    clock: Clock
+    # The file's stem.
+    executionId: ExecutionId
+    kind: Literal["left"]
+    # The project's folder.
+    projectId: ProjectId
+
+
+class ToldCurrent(TypedDict):
+    """Nothing but the state that you have now."""
+
+    # The state.
+    clock: Clock
+    kind: Literal["current"]
+
+
+class ToldResync(TypedDict):
+    """Something may be missing: drop what you hold and list again."""
+
+    # Changes after this state follow.
+    clock: Clock
+    kind: Literal["resync"]
+
+
+# One change, as told.
+Told = Union["ToldSaved", "ToldDeleted", "ToldLeft", "ToldCurrent", "ToldResync"]
+
+
+class UpdateAdd(TypedDict, total=False):
+    """Amounts."""
+
+    # US dollars.
+    costUSD: Optional[float]
+    # Tokens; the total follows.
+    tokenUsage: Optional[UpdateAddTokens]
+
+
+class UpdateAddTokens(TypedDict, total=False):
+    """Tokens."""
+
+    # Tokens read.
+    input: Optional[int]
+    # Tokens written.
+    output: Optional[int]
+
+
+class UpdateResult(TypedDict):
+    """The run as it is stored now."""
+
+    # The state that has it.
+    clock: Clock
+    # The run as lists now show it.
+    summary: Summary
+    # An opaque hash of the stored bytes.
+    version: Version
+
+
+# An opaque hash of the stored bytes.
+Version = str
+
+
+class _Watching(TypedDict):
+    # The system's interface for file events, or `poll`.
+    backend: str
+    # How often all stamps are compared, whatever events tell, in milliseconds.
+    compareEveryMs: int
+    # How long that took last, in milliseconds, without reading what differed.
+    compareTookMs: int
+    # How often all stamps were compared since the start.
+    compares: int
+    # How many folders are watched.
+    folders: int
+    # Whether events come for every folder; if not, what they do not tell is polled: its files'
+    # stamps are compared every few seconds.
+    healthy: bool
+    # How often the system lost events; each time everything was compared.
+    overflows: int
+    # How many projects are polled.
+    unwatched: int
+
+
+class Watching(_Watching, total=False):
+    """How changes of files are noticed."""
+
+    # Why something is polled, and what to do.
+    message: Optional[str]
+    # After how long at most a change is noticed in what is polled, in milliseconds: the sum of
+    # the two. Absent where nothing is polled: events tell of every change at once.
+    noticedWithinMs: Optional[int]
+    # How often they are, in milliseconds; absent where nothing is polled.
+    pollEveryMs: Optional[int]
+    # How long that took last, in milliseconds, without reading what differed; absent where
+    # nothing is polled. It takes a tenth of the time at most.
+    pollTookMs: Optional[int]
+
+
+class InitializeParams(TypedDict, total=False):
+    """What `initialize` takes."""
+
+    # What the client can do.
+    capabilities: Any
+    # The client's name and version.
+    clientInfo: Any
+    # The client's process; on stdio the daemon ends when it does.
+    processId: Any
+    # The protocol version that the client wants.
+    protocolVersion: Any
+
+
+class ShutdownParams(TypedDict):
+    """What `shutdown` takes."""
+
+
+class PingParams(TypedDict):
+    """What `ping` takes."""
+
+
+class RpcDiscoverParams(TypedDict):
+    """What `rpc.discover` takes."""
+
+
+class ServerStatusParams(TypedDict):
+    """What `server/status` takes."""
+
+
+class ServerProblemsParams(TypedDict, total=False):
+    """What `server/problems` takes."""
+
+    # `nextCursor` of the page before.
+    cursor: Optional[str]
+    # The page's size.
+    limit: int
+    # Only this project; all if absent.
+    projectId: Optional[ProjectId]
+    # Everything done to the files before the request is in the answer.
+    sync: Optional[bool]
+
+
+class ProjectsListParams(TypedDict, total=False):
+    """What `projects/list` takes."""
+
+    # Answer at once while the first index is being built.
+    allowPartial: Optional[bool]
+    # Folders without runs as well; false if absent.
+    includeEmpty: Optional[bool]
+    # Everything done to the files before the request is in the answer.
+    sync: Optional[bool]
+
+
+class ExecutionsListParams(TypedDict, total=False):
+    """What `executions/list` takes."""
+
+    # Answer at once while the first index is being built.
+    allowPartial: Optional[bool]
+    # `nextCursor` of the page before; the other params must be the same.
+    cursor: Optional[str]
+    # The page's size.
+    limit: int
+    # How many runs to skip; not beside `cursor`.
+    offset: Optional[int]
+    # Only this project; all if absent.
+    projectId: Optional[ProjectId]
+    # Only runs with this status, or one of these.
+    status: Optional[Statuses]
+    # Everything done to the files before the request is in the answer.
+    sync: Optional[bool]
+
+
+class ExecutionsGetParams(TypedDict):
+    """What `executions/get` takes."""
+
+    # The file's stem.
+    executionId: ExecutionId
+    # The project's folder.
+    projectId: ProjectId
+
+
+class ExecutionsStatsParams(TypedDict, total=False):
+    """What `executions/stats` takes."""
+
+    # Answer at once while the first index is being built.
+    allowPartial: Optional[bool]
+    # Only this project; all if absent.
+    projectId: Optional[ProjectId]
+    # Everything done to the files before the request is in the answer.
+    sync: Optional[bool]
+
+
+class _ExecutionsSaveParams(TypedDict):
+    # The record; its `id` names the file.
+    execution: ExecutionRecord
+    # The project's folder; made if it is not there.
+    projectId: ProjectId
+
+
+class ExecutionsSaveParams(_ExecutionsSaveParams, total=False):
+    """What `executions/save` takes."""
+
+    # Store only over this version; `none`: only if there is no such run.
+    ifVersion: Optional[str]
+
+
+class _ExecutionsStartParams(TypedDict):
+    # The project's folder; made if it is not there.
+    projectId: ProjectId
+
+
+class ExecutionsStartParams(_ExecutionsStartParams, total=False):
+    """What `executions/start` takes."""
+
+    # What the record says beside or in place of what a new one says; its `id`, if it has one,
+    # names the file.
+    execution: Optional[ExecutionRecord]
+
+
+class _ExecutionsUpdateParams(TypedDict):
+    # The run's id.
+    executionId: ExecutionId
+    # The project's folder.
+    projectId: ProjectId
+
+
+class ExecutionsUpdateParams(_ExecutionsUpdateParams, total=False):
+    """What `executions/update` takes."""
+
+    # What comes on top of the record's amounts, after `set`.
+    add: Optional[UpdateAdd]
+    # Only on top of this version.
+    ifVersion: Optional[str]
+    # New values of top-level members; null removes one. Not `id`, `projectId` and `steps`.
+    set: Optional[Dict[str, Any]]
+    # Steps: one that the record has, by `id`, is overlaid, another one is appended.
+    steps: Optional[List[StepUpdate]]
+
+
+class _ExecutionsDeleteParams(TypedDict):
+    # The file's stem.
+    executionId: ExecutionId
+    # The project's folder.
+    projectId: ProjectId
+
+
+class ExecutionsDeleteParams(_ExecutionsDeleteParams, total=False):
+    """What `executions/delete` takes."""
+
+    # Deletions are permanent; only true is accepted.
+    permanent: Optional[bool]
+
+
+class _ExecutionsDeleteAllParams(TypedDict):
+    # The project's folder.
+    projectId: ProjectId
+
+
+class ExecutionsDeleteAllParams(_ExecutionsDeleteAllParams, total=False):
+    """What `executions/deleteAll` takes."""
+
+    # Deletions are permanent; only true is accepted.
+    permanent: Optional[bool]
+
+
+class ExecutionsSubscribeParams(TypedDict, total=False):
+    """What `executions/subscribe` takes."""
+
+    # Only this project; all if absent.
+    projectId: Optional[ProjectId]
+    # Begin after this clock; now if absent.
+    since: Optional[str]
+    # Only runs with this status, or one of these; a run that changes to another is told as
+    # left.
+    status: Optional[Statuses]
+
+
+class ExecutionsUnsubscribeParams(TypedDict):
+    """What `executions/unsubscribe` takes."""
+
+    # The id that `executions/subscribe` gave; also accepted as the only positional parameter.
+    subscription: Any
+
+
+class _ExecutionsChangesParams(TypedDict):
+    # A clock from an earlier answer.
+    since: str
+
+
+class ExecutionsChangesParams(_ExecutionsChangesParams, total=False):
+    """What `executions/changes` takes."""
+
+    # At most so many changes.
+    limit: int
+    # Only this project; all if absent.
+    projectId: Optional[ProjectId]
+    # Only runs with this status, or one of these.
+    status: Optional[Statuses]
+    # Everything done to the files before the request is in the answer.
+    sync: Optional[bool]
+
+
+class Requests:
+    """Every method: what it takes and what it gives."""
+
+    @overload
+    def request(
+        self, method: Literal["initialize"], params: Optional[InitializeParams] = None, **options: Any
+    ) -> InitializeResult: ...
+
+    @overload
+    def request(
+        self, method: Literal["shutdown"], params: Optional[ShutdownParams] = None, **options: Any
+    ) -> None: ...
+
+    @overload
+    def request(
+        self, method: Literal["ping"], params: Optional[PingParams] = None, **options: Any
+    ) -> Dict[str, Any]: ...
+
+    @overload
+    def request(
+        self, method: Literal["rpc.discover"], params: Optional[RpcDiscoverParams] = None, **options: Any
+    ) -> Dict[str, Any]: ...
+
+    @overload
+    def request(
+        self, method: Literal["server/status"], params: Optional[ServerStatusParams] = None, **options: Any
+    ) -> StatusResult: ...
+
+    @overload
+    def request(
+        self, method: Literal["server/problems"], params: Optional[ServerProblemsParams] = None, **options: Any
+    ) -> ProblemsResult: ...
+
+    @overload
+    def request(
+        self, method: Literal["projects/list"], params: Optional[ProjectsListParams] = None, **options: Any
+    ) -> ProjectsResult: ...
+
+    @overload
+    def request(
+        self, method: Literal["executions/list"], params: Optional[ExecutionsListParams] = None, **options: Any
+    ) -> ListResult: ...
+
+    @overload
+    def request(
+        self, method: Literal["executions/get"], params: ExecutionsGetParams, **options: Any
+    ) -> GetResult: ...
+
+    @overload
+    def request(
+        self, method: Literal["executions/stats"], params: Optional[ExecutionsStatsParams] = None, **options: Any
+    ) -> StatsResult: ...
+
+    @overload
+    def request(
+        self, method: Literal["executions/save"], params: ExecutionsSaveParams, **options: Any
+    ) -> SaveResult: ...
+
+    @overload
+    def request(
+        self, method: Literal["executions/start"], params: ExecutionsStartParams, **options: Any
+    ) -> StartResult: ...
+
+    @overload
+    def request(
+        self, method: Literal["executions/update"], params: ExecutionsUpdateParams, **options: Any
+    ) -> UpdateResult: ...
+
+    @overload
+    def request(
+        self, method: Literal["executions/delete"], params: ExecutionsDeleteParams, **options: Any
+    ) -> DeleteResult: ...
+
+    @overload
+    def request(
+        self, method: Literal["executions/deleteAll"], params: ExecutionsDeleteAllParams, **options: Any
+    ) -> DeleteAllResult: ...
+
+    @overload
+    def request(
+        self, method: Literal["executions/subscribe"], params: Optional[ExecutionsSubscribeParams] = None, **options: Any
+    ) -> SubscriptionId: ...
+
+    @overload
+    def request(
+        self, method: Literal["executions/unsubscribe"], params: ExecutionsUnsubscribeParams, **options: Any
+    ) -> bool: ...
+
+    @overload
+    def request(
+        self, method: Literal["executions/changes"], params: ExecutionsChangesParams, **options: Any
+    ) -> ChangesResult: ...
+
+    def request(self, method: Any, params: Any = None, **options: Any) -> Any:
+        return self._request(method, params, **options)
+
+    def _request(self, method: str, params: Any, **options: Any) -> Any:
+        raise NotImplementedError
+
+    @overload
+    async def request_async(
+        self, method: Literal["initialize"], params: Optional[InitializeParams] = None, **options: Any
+    ) -> InitializeResult: ...
+
+    @overload
+    async def request_async(
+        self, method: Literal["shutdown"], params: Optional[ShutdownParams] = None, **options: Any
+    ) -> None: ...
+
+    @overload
+    async def request_async(
+        self, method: Literal["ping"], params: Optional[PingParams] = None, **options: Any
+    ) -> Dict[str, Any]: ...
+
+    @overload
+    async def request_async(
+        self, method: Literal["rpc.discover"], params: Optional[RpcDiscoverParams] = None, **options: Any
+    ) -> Dict[str, Any]: ...
+
+    @overload
+    async def request_async(
+        self, method: Literal["server/status"], params: Optional[ServerStatusParams] = None, **options: Any
+    ) -> StatusResult: ...
+
+    @overload
+    async def request_async(
+        self, method: Literal["server/problems"], params: Optional[ServerProblemsParams] = None, **options: Any
+    ) -> ProblemsResult: ...
+
+    @overload
+    async def request_async(
+        self, method: Literal["projects/list"], params: Optional[ProjectsListParams] = None, **options: Any
+    ) -> ProjectsResult: ...
+
+    @overload
+    async def request_async(
+        self, method: Literal["executions/list"], params: Optional[ExecutionsListParams] = None, **options: Any
+    ) -> ListResult: ...
+
+    @overload
+    async def request_async(
+        self, method: Literal["executions/get"], params: ExecutionsGetParams, **options: Any
+    ) -> GetResult: ...
+
+    @overload
+    async def request_async(
+        self, method: Literal["executions/stats"], params: Optional[ExecutionsStatsParams] = None, **options: Any
+    ) -> StatsResult: ...
+
+    @overload
+    async def request_async(
+        self, method: Literal["executions/save"], params: ExecutionsSaveParams, **options: Any
+    ) -> SaveResult: ...
+
+    @overload
+    async def request_async(
+        self, method: Literal["executions/start"], params: ExecutionsStartParams, **options: Any
+    ) -> StartResult: ...
+
+    @overload
+    async def request_async(
+        self, method: Literal["executions/update"], params: ExecutionsUpdateParams, **options: Any
+    ) -> UpdateResult: ...
+
+    @overload
+    async def request_async(
+        self, method: Literal["executions/delete"], params: ExecutionsDeleteParams, **options: Any
+    ) -> DeleteResult: ...
+
+    @overload
+    async def request_async(
+        self, method: Literal["executions/deleteAll"], params: ExecutionsDeleteAllParams, **options: Any
+    ) -> DeleteAllResult: ...
+
+    @overload
+    async def request_async(
+        self, method: Literal["executions/subscribe"], params: Optional[ExecutionsSubscribeParams] = None, **options: Any
+    ) -> SubscriptionId: ...
+
+    @overload
+    async def request_async(
+        self, method: Literal["executions/unsubscribe"], params: ExecutionsUnsubscribeParams, **options: Any
+    ) -> bool: ...
+
+    @overload
+    async def request_async(
+        self, method: Literal["executions/changes"], params: ExecutionsChangesParams, **options: Any
+    ) -> ChangesResult: ...
+
+    async def request_async(self, method: Any, params: Any = None, **options: Any) -> Any:
+        return await self._request_async(method, params, **options)
+
+    async def _request_async(self, method: str, params: Any, **options: Any) -> Any:
+        raise NotImplementedError
+
+
+class ChangedParams(TypedDict):
+    """The params of `executions/changed`."""
+
+    subscription: int
+    result: Told

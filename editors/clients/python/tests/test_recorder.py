@@ -1,0 +1,324 @@
+"""The recorder against the real daemon: what it writes, and that nothing is lost or counted twice."""
+
+import asyncio
+import datetime
+import itertools
+import os
+import signal
+import threading
+import time
+import unittest
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+
+from runlog import RunlogError
+
+from .place import Placed, until
+
+
+def millis(text):
+    return round(datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp() * 1000)
+
+
+class Recorder(Placed):
+    def check_whole(self, ident):
+        record = self.place.record("p", ident)
+        self.assertEqual(record["status"], "completed")
+        self.assertEqual((record["name"], record["input"], record["output"]), ("Nightly", "go", "done"))
+        self.assertEqual(record["costUSD"], 0.7)
+        self.assertEqual(record["tokenUsage"], {"input": 15, "output": 5, "total": 20})
+        self.assertEqual(record["duration"], millis(record["completedAt"]) - millis(record["startedAt"]))
+        search, write = record["steps"]
+        self.assertEqual(search["duration"], millis(search["completedAt"]) - millis(search["startedAt"]))
+        times = {"startedAt": 0, "completedAt": 0, "duration": 0}
+        self.assertEqual(
+            {**search, **times},
+            {
+                "id": "step-1", "name": "search", "nodeId": "n1", "nodeType": "agent", "status": "completed",
+                "input": {"q": 1}, "output": [1, None], "model": "m", "costUSD": 0.3,
+                "tokenUsage": {"input": 10, "output": 5, "total": 15}, **times,
+            },
+        )
+        self.assertEqual((write["id"], write["nodeId"], write["status"]), ("step-2", "write", "completed"))
+
+    def test_a_run_is_one_whole_record_from_its_beginning_to_its_end(self):
+        client = self.place.client()
+        with client.run("p", name="Nightly", input="go") as run:
+            self.assertRegex(run.id, r"^exec-\d{13}-[0-9a-z]{9}$")
+            self.assertEqual(self.place.record("p", run.id)["status"], "running")
+            with run.step("search", nodeId="n1", input={"q": 1}) as step:
+                step.add(costUSD=0.1, input=10, output=1)
+                step.add(costUSD=0.2, output=4)
+                step.set(output=[1, None], model="m")
+            with run.step("write"):
+                pass
+            run.add(costUSD=Decimal("0.4"), input=5)
+            run.set(output="done")
+        self.check_whole(run.id)
+
+    def test_a_run_is_one_whole_record_for_asyncio(self):
+        async def main():
+            async with self.place.client() as client:
+                async with client.run("p", name="Nightly", input="go") as run:
+                    async with run.step("search", nodeId="n1", input={"q": 1}) as step:
+                        await step.add(costUSD=0.1, input=10, output=1)
+                        await step.add(costUSD=0.2, output=4)
+                        await step.set(output=[1, None], model="m")
+                    async with run.step("write"):
+                        pass
+                    await asyncio.gather(run.add(costUSD=0.4), run.add(input=5))
+                    await run.set(output="done")
+            return run.id
+
+        self.check_whole(asyncio.run(main()))
+
+    def test_a_run_ends_as_its_code_does(self):
+        client = self.place.client()
+
+        def ended(error):
+            try:
+                with client.run("p") as run:
+                    with run.step("search"):
+                        raise error
+            except type(error):
+                pass
+            record = self.place.record("p", run.id)
+            self.assertEqual(record.get("error"), record["steps"][0].get("error"))
+            self.assertEqual(record["status"], record["steps"][0]["status"])
+            return record["status"], record.get("error")
+
+        self.assertEqual(ended(TypeError("no index")), ("failed", "TypeError: no index"))
+        self.assertEqual(ended(KeyboardInterrupt()), ("cancelled", None))
+        self.assertEqual(ended(SystemExit(0)), ("completed", None))
+        self.assertEqual(ended(SystemExit(3)), ("failed", "SystemExit: 3"))
+        # what somebody else ended cannot go on
+        with self.assertRaises(RunlogError) as raised, self.assertLogs("runlog", "WARNING"):
+            with client.run("p") as run:
+                ids = {"projectId": "p", "executionId": run.id}
+                client.request("executions/update", {**ids, "set": {"status": "cancelled"}})
+                run.add(costUSD=1)
+        self.assertEqual((raised.exception.code, raised.exception.kind), (409, "already-finished"))
+        # and an end that the code chose stays
+        own = client.run("p", id="own").start()
+        own.finish("failed", error="by hand")
+        own.finish()
+        record = self.place.record("p", "own")
+        self.assertEqual((record["status"], record["error"]), ("failed", "by hand"))
+        with self.assertRaises(RunlogError):
+            own.add(costUSD=1)
+        with self.assertRaises(RunlogError) as raised:
+            client.run("p", id="own").start()
+        self.assertEqual(raised.exception.kind, "already-exists")
+
+    def test_a_cancelled_task_cancels_its_run_and_loses_nothing(self):
+        async def main():
+            async with self.place.client() as client:
+                begun = asyncio.Event()
+                ids = []
+
+                async def work():
+                    async with client.run("p") as run:
+                        ids.append(run.id)
+                        async with run.step("search") as step:
+                            begun.set()
+                            while True:
+                                await step.add(costUSD=0.01, input=1)
+
+                task = asyncio.ensure_future(work())
+                await begun.wait()
+                await asyncio.sleep(0.05)
+                task.cancel()
+                with self.assertRaises(asyncio.CancelledError):
+                    await task
+                return ids[0]
+
+        record = self.place.record("p", asyncio.run(main()))
+        step = record["steps"][0]
+        self.assertEqual((record["status"], step["status"]), ("cancelled", "cancelled"))
+        self.assertEqual(record["costUSD"], step["costUSD"])
+        self.assertEqual(record["costUSD"], record["tokenUsage"]["input"] / 100)
+
+    def test_a_ctrl_c_in_the_middle_of_a_write_loses_nothing(self):
+        self.place.daemon()
+        between = self.place.between()
+        client = self.place.client(socket=between.path)
+        with self.assertRaises(KeyboardInterrupt):
+            with client.run("p") as run:
+                between.fate = lambda message: signal.raise_signal(signal.SIGINT) or time.sleep(0.05) or "pass"
+                try:
+                    run.add(costUSD=0.25)
+                finally:
+                    between.fate = lambda message: "pass"
+        record = self.place.record("p", run.id)
+        self.assertEqual((record["status"], record["costUSD"]), ("cancelled", 0.25))
+
+    def test_what_cannot_be_recorded_is_refused_and_the_rest_of_it_is_not(self):
+        client = self.place.client()
+        with client.run("p") as run:
+            for amounts in ({"costUSD": -1}, {"costUSD": float("nan")}, {"input": 0.5}, {"output": float("inf")}):
+                with self.assertRaises(ValueError):
+                    run.add(**amounts)
+            with ThreadPoolExecutor(8) as pool:
+                told = [
+                    pool.submit(run.add, costUSD=0.1), pool.submit(run.step("a").__enter__),
+                    pool.submit(run.step("b", input=object()).__enter__), pool.submit(run.add, costUSD=0.2, input=1),
+                    pool.submit(run.set, id="other"), pool.submit(run.add, costUSD=1e-7),
+                ]
+            refused = [type(one.exception()) for one in told]
+            self.assertEqual(refused, [type(None), type(None), TypeError, type(None), RunlogError, type(None)])
+        record = self.place.record("p", run.id)
+        self.assertEqual((record["costUSD"], record["tokenUsage"]["total"]), (0.3000001, 1))
+        self.assertEqual([step["name"] for step in record["steps"]], ["a"])
+
+    def test_what_is_told_during_a_write_shares_the_next_one(self):
+        client = self.place.client()
+        ticks = lambda: int(client.list()["clock"].rsplit(":")[-1])  # noqa: E731
+        before = ticks()
+        with client.run("p") as run:
+            with ThreadPoolExecutor(50) as pool:
+                for told in [pool.submit(run.add, costUSD=0.1, output=1) for _ in range(400)]:
+                    told.result()
+        record = self.place.record("p", run.id)
+        self.assertEqual((record["costUSD"], record["tokenUsage"]["output"]), (40, 400))
+        self.assertLess(ticks() - before, 200)
+
+    def test_a_silent_run_is_told_to_be_alive(self):
+        client = self.place.client(heartbeat=0.02)
+        with client.run("p") as run:
+            file = self.place.file("p", run.id)
+            before = os.stat(file)
+            until(lambda: os.stat(file).st_mtime_ns > before.st_mtime_ns, "a heartbeat")
+            self.assertEqual(os.stat(file).st_ino, before.st_ino)
+            # a person's note does not stop it
+            ids = {"projectId": "p", "executionId": run.id}
+            client.request("executions/update", {**ids, "set": {"note": "slow"}})
+            noted = os.stat(file).st_mtime_ns
+            until(lambda: os.stat(file).st_mtime_ns > noted, "another")
+        self.assertEqual(self.place.record("p", run.id)["note"], "slow")
+
+    def test_an_answer_is_lost(self):
+        strangers = {
+            "nobody": None,
+            "a note": {"set": {"note": "seen"}},
+            "more cost": {"add": {"costUSD": 0.5, "tokenUsage": {"input": 7}}},
+        }
+        for number, (fate, who) in enumerate(itertools.product(["before", "after"], strangers)):
+            with self.subTest(fate=fate, who=who):
+                if number:
+                    self.doCleanups()
+                    self.setUp()
+                self.answer_is_lost(fate, who, strangers[who])
+
+    def answer_is_lost(self, fate, who, what):
+        """Each write loses its first answer; the stranger comes before it is repeated."""
+        self.place.daemon()
+        between = self.place.between()
+        other = self.place.client(socket=self.place.socket)
+        client = self.place.client(socket=between.path)
+        client.list()
+        lost, strange = [], []
+
+        def stranger():
+            params = told[0]
+            ended = (params.get("set") or {}).get("status")
+            if what and "executionId" in params and not (ended and fate == "after"):
+                ids = {name: params[name] for name in ("projectId", "executionId")}
+                strange.append(other.request("executions/update", {**ids, **what}))
+
+        told = [None]
+
+        def judge(message):
+            if message["method"] not in ("executions/start", "executions/update"):
+                return "pass"
+            params = message["params"]
+            mark = (params.get("execution") or params.get("set"))["recorder"]
+            if mark in lost:
+                return "pass"
+            lost.append(mark)
+            told[0] = params
+            if fate == "before":
+                stranger()
+            return fate
+
+        between.fate = judge
+        between.lost = stranger
+        with client.run("p", name="n") as run:
+            for _ in range(3):
+                with run.step("work") as step:
+                    step.add(costUSD=0.1, input=2, output=1)
+                run.add(costUSD=0.01)
+            run.set(output="done")
+        record = self.place.record("p", run.id)
+        self.assertEqual(len(lost), 1 + 3 * 4 + 1 + 1)
+        if what:
+            self.assertGreaterEqual(len(strange), 12)
+        self.assertEqual((record["status"], record["output"]), ("completed", "done"))
+        self.assertEqual(
+            [(step["id"], step["status"], step["costUSD"]) for step in record["steps"]],
+            [(f"step-{number}", "completed", 0.1) for number in (1, 2, 3)],
+        )
+        more = len(strange) if who == "more cost" else 0
+        self.assertEqual(record["costUSD"], float(Decimal("0.33") + Decimal("0.5") * more))
+        self.assertEqual(record["tokenUsage"], {"input": 6 + 7 * more, "output": 3, "total": 9 + 7 * more})
+
+    def kills(self, client, daemon):
+        """Six workers record runs while daemons are killed."""
+        done = itertools.count(1)
+        seen = [0]
+
+        def work(number):
+            with client.run(f"p{number % 2}", name=f"run {number}") as run:
+                for at in range(20):
+                    with run.step("work") as step:
+                        step.add(costUSD=0.01, input=3, output=2)
+                        step.set(output=at)
+                    seen[0] = next(done)
+            return run
+
+        over = threading.Event()
+        killed = []
+
+        def kill(daemon):
+            due = 5
+            while not over.wait(0.002):
+                if seen[0] < due:
+                    continue
+                due = seen[0] + 10
+                if daemon is not None:
+                    daemon.kill()
+                    daemon = self.place.daemon()
+                else:
+                    try:
+                        os.kill(client.request("server/status")["pid"], signal.SIGKILL)
+                    except RunlogError:
+                        continue
+                killed.append(due)
+
+        killer = threading.Thread(target=kill, args=[daemon])
+        killer.start()
+        with ThreadPoolExecutor(6) as pool:
+            runs = list(pool.map(work, range(6)))
+        over.set()
+        killer.join()
+        self.assertGreaterEqual(len(killed), 5)
+        for run in runs:
+            record = self.place.record(run.projectId, run.id)
+            self.assertEqual((record["status"], record["costUSD"]), ("completed", 0.2))
+            self.assertEqual(record["tokenUsage"], {"input": 60, "output": 40, "total": 100})
+            told = [(step["id"], step["status"], step["costUSD"], step["output"]) for step in record["steps"]]
+            self.assertEqual(told, [(f"step-{at + 1}", "completed", 0.01, at) for at in range(20)])
+        self.assertEqual(client.list({"sync": True})["total"], 6)
+
+    def test_nothing_is_lost_or_counted_twice_while_daemons_on_a_socket_are_killed(self):
+        daemon = self.place.daemon()
+        self.kills(self.place.client(socket=self.place.socket), daemon)
+
+    def test_nothing_is_lost_or_counted_twice_while_daemons_of_our_own_are_killed(self):
+        self.kills(self.place.client(), None)
+
+    def test_nothing_is_lost_or_counted_twice_while_shared_daemons_are_killed(self):
+        self.kills(self.place.shared(), None)
+
+
+if __name__ == "__main__":
+    unittest.main()

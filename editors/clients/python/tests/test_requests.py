@@ -1,0 +1,255 @@
+"""Requests and changes against the real daemon, which is killed in the middle."""
+
+import ast
+import asyncio
+import os
+import pathlib
+import signal
+import threading
+import time
+import unittest
+from unittest import mock
+
+from runlog import RunlogError
+
+from .place import BINARY, Placed, a_run, until
+
+FOLDER = pathlib.Path(__file__).parent.parent
+
+
+class Sources(unittest.TestCase):
+    def test_the_oldest_python_understands_them(self):
+        for name in ("runlog.py", "runlog_types.py"):
+            ast.parse((FOLDER / name).read_text(), name, feature_version=(3, 9))
+
+
+class Requests(Placed):
+    def test_a_daemon_is_started_asked_and_ended(self):
+        self.place.engine_saves("p", a_run("a"))
+        client = self.place.client()
+        found = client.list({"sync": True})
+        self.assertEqual([run["id"] for run in found["executions"]], ["a"])
+        saved = client.save({"projectId": "p", "execution": a_run("b", costUSD=0.02)})
+        self.assertEqual(client.get("p", "b")["version"], saved["version"])
+        self.assertEqual(client.stats()["totalCostUSD"], 0.03)
+        pid = client.request("server/status")["pid"]
+        self.assertEqual(client.request("ping"), {})
+        client.close()
+        with self.assertRaises(ProcessLookupError):
+            os.kill(pid, 0)
+        with self.assertRaises(RunlogError) as raised:
+            client.list()
+        self.assertEqual((raised.exception.kind, raised.exception.retryable), ("unreachable", False))
+
+    def test_refusals_are_errors_with_what_the_protocol_says_of_them(self):
+        client = self.place.client()
+        version = client.save({"projectId": "p", "execution": a_run("a")})["version"]
+        with self.assertRaises(RunlogError) as raised:
+            client.get("p", "b")
+        error = raised.exception
+        self.assertEqual((error.code, error.kind, error.retryable), (404, "execution-not-found", False))
+        with self.assertRaises(RunlogError) as raised:
+            client.save({"projectId": "p", "execution": a_run("a"), "ifVersion": "none"})
+        self.assertEqual((raised.exception.code, raised.exception.data["currentVersion"]), (409, version))
+        with self.assertRaises(RunlogError) as raised:
+            client.list({"limit": 0})
+        self.assertEqual((raised.exception.code, raised.exception.kind), (-32602, "invalid-params"))
+        # the daemon could not say whom its answer is for
+        with self.assertRaises(RunlogError) as raised:
+            client.save({"projectId": "p", "execution": a_run("c", input="x" * (64 << 20))})
+        self.assertEqual((raised.exception.code, raised.exception.kind), (413, "too-large"))
+        with self.assertRaises(ValueError):
+            client.save({"projectId": "p", "execution": a_run("c", costUSD=float("nan"))})
+        with self.assertRaises(TypeError):
+            client.save({"projectId": "p", "execution": a_run("c", input=object())})
+        self.assertEqual(client.list()["total"], 1)
+
+    def test_a_request_that_is_cancelled_is_taken_back(self):
+        async def main():
+            async with self.place.client() as client:
+                task = asyncio.ensure_future(client.request_async("executions/list", {"sync": True}))
+                await asyncio.sleep(0)
+                task.cancel()
+                with self.assertRaises(asyncio.CancelledError):
+                    await task
+                listed = await client.request_async("executions/list")
+                self.assertEqual(listed["total"], 0)
+                with self.assertRaises(TimeoutError):
+                    client.request("executions/list", {"sync": True}, timeout=0)
+                answers = [client.request_async("ping") for _ in range(50)]
+                self.assertEqual(await asyncio.gather(*answers), [{}] * 50)
+
+        asyncio.run(main())
+
+    def test_a_request_tells_how_far_it_has_come(self):
+        for number in range(300):
+            self.place.engine_saves("p", a_run(f"run-{number}"))
+        told = []
+        found = self.place.client().request("executions/list", {}, on_progress=lambda value: told.append(value["kind"]))
+        self.assertEqual(found["total"], 300)
+        # a short first index may be over before there is anything to tell
+        told = [kind for kind in told if kind != "report"]
+        self.assertEqual(told, ["begin", "end"] if told else [])
+
+    def test_the_socket_of_the_root_is_found_and_one_that_comes_late_is_waited_for(self):
+        with mock.patch.dict(os.environ, {"XDG_RUNTIME_DIR": self.place.folder}):
+            asked = self.place.client(socket=True).submit("server/status")
+            self.place.daemon("--socket")
+            self.assertEqual(asked.result(30)["root"]["path"], os.path.realpath(self.place.root))
+
+    def test_what_cannot_be_reached_is_told_at_once_where_waiting_is_no_use(self):
+        with self.assertRaises(RunlogError) as raised:
+            self.place.client(socket=self.place.socket, patience=0.2).list()
+        self.assertEqual((raised.exception.kind, raised.exception.retryable), ("unreachable", True))
+        began = time.monotonic()
+        with self.assertRaisesRegex(RunlogError, "cannot be started"):
+            self.place.client(command=["/nowhere/runlog"]).list()
+        with self.assertRaisesRegex(RunlogError, "status 2"):
+            self.place.client(command=[BINARY, "serve", "--no-such-flag"]).list()
+        self.assertLess(time.monotonic() - began, 20)
+
+
+def asked(client, method, params=None):
+    """Asks again where the daemon died before it answered."""
+    while True:
+        try:
+            return client.request(method, params)
+        except RunlogError as error:
+            if error.kind != "daemon-lost":
+                raise
+            assert error.retryable and error.data["outcome"] == "unknown"
+
+
+class Table:
+    """A table that is kept by what is told, as the README says."""
+
+    def __init__(self, client):
+        self.client = client
+        self.runs = {}
+
+    def list(self):
+        page = asked(self.client, "executions/list", {"limit": 1000, "sync": True})
+        self.runs = {run["id"]: run["version"] for run in page["executions"]}
+        return page["clock"]
+
+    def tell(self, change):
+        if change["kind"] == "saved":
+            self.runs[change["summary"]["id"]] = change["summary"]["version"]
+        elif change["kind"] == "deleted":
+            self.runs.pop(change["executionId"], None)
+        return change["kind"] == "resync"
+
+    def keep(self):
+        while not self.client._closing.is_set():
+            for change in self.client.changes(since=self.list()):
+                if self.tell(change):
+                    break
+
+    async def keep_async(self):
+        while True:
+            since = await asyncio.get_running_loop().run_in_executor(None, self.list)
+            async for change in self.client.changes(since=since):
+                if self.tell(change):
+                    break
+
+
+class Changes(Placed):
+    def disturb(self, client, daemon):
+        """Saves as the engine while daemons are killed; what is listed in the end."""
+        for number in range(120):
+            self.place.engine_saves("p", a_run(f"run-{number % 40}", costUSD=number))
+            if number % 30 == 15:
+                if daemon is not None:
+                    daemon.kill()
+                    daemon = self.place.daemon()
+                else:
+                    os.kill(asked(client, "server/status")["pid"], signal.SIGKILL)
+            time.sleep(0.003)
+        found = self.place.client().list({"limit": 1000, "sync": True})
+        self.assertEqual(found["total"], 40)
+        return {run["id"]: run["version"] for run in found["executions"]}
+
+    def test_changes_outlive_the_daemon_on_a_socket(self):
+        daemon = self.place.daemon()
+        table = Table(self.place.client(socket=self.place.socket))
+        kept = threading.Thread(target=table.keep)
+        kept.start()
+        listed = self.disturb(table.client, daemon)
+        until(lambda: table.runs == listed, "the table to be what is listed")
+        table.client.close()
+        kept.join(30)
+        self.assertFalse(kept.is_alive())
+
+    def test_changes_outlive_a_daemon_of_our_own_for_asyncio(self):
+        self.outlive_for_asyncio(self.place.client())
+
+    def test_changes_outlive_a_shared_daemon_for_asyncio(self):
+        self.outlive_for_asyncio(self.place.shared())
+
+    def outlive_for_asyncio(self, client):
+        async def main():
+            table = Table(client)
+            kept = asyncio.ensure_future(table.keep_async())
+            disturbed = asyncio.get_running_loop().run_in_executor(None, self.disturb, table.client, None)
+            listed = await disturbed
+            end = time.monotonic() + 30
+            while table.runs != listed:
+                self.assertLess(time.monotonic(), end)
+                self.assertFalse(kept.done())
+                await asyncio.sleep(0.005)
+            kept.cancel()
+            with self.assertRaises(asyncio.CancelledError):
+                await kept
+
+        asyncio.run(main())
+
+    def test_a_slow_consumer_costs_bounded_memory_and_misses_no_last_state(self):
+        self.place.daemon()
+        client = self.place.client(socket=self.place.socket)
+        changes = iter(client.changes())
+        self.assertEqual(next(changes)["kind"], "current")
+        writer = self.place.client(socket=self.place.socket)
+        for number in range(150):
+            saves = [
+                writer.submit("executions/save", {"projectId": "p", "execution": a_run(f"run-{at}", costUSD=number)})
+                for at in range(20)
+            ]
+            for save in saves:
+                save.result(30)
+        found = writer.list()
+        table = {}
+        told = 0
+        for change in changes:
+            told += 1
+            if change["kind"] == "saved":
+                table[change["summary"]["id"]] = change["summary"]["version"]
+            if change["kind"] == "current" and change["clock"] == found["clock"]:
+                break
+        self.assertEqual(table, {run["id"]: run["version"] for run in found["executions"]})
+        self.assertLessEqual(told, 1000 + 20 + 2)
+
+    def test_an_iteration_that_is_left_ends_its_subscription(self):
+        client = self.place.client()
+
+        async def main():
+            changes = client.changes(projectId="p", status=["failed"]).__aiter__()
+            await changes.__anext__()
+            await changes.aclose()
+
+        asyncio.run(main())
+        # a connection may have 256 at a time
+        for _ in range(260):
+            for _ in client.changes():
+                break
+        asyncio.run(main())
+
+    def test_an_iteration_ends_with_its_client(self):
+        client = self.place.client()
+        changes = iter(client.changes())
+        next(changes)
+        threading.Timer(0.05, client.close).start()
+        self.assertEqual(list(changes), [])
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,100 @@
+//! What a filter is evaluated on.
+
+use super::field::{Number, Text};
+use crate::model::Version;
+
+/// A run, borrowed from wherever it is kept. No method is expected to allocate.
+pub trait Subject {
+    /// The status.
+    fn status(&self) -> StatusText<'_>;
+
+    /// A number, in the unit that [`Number`] says.
+    fn number(&self, which: Number) -> Option<i64>;
+
+    /// A text.
+    fn text(&self, which: Text) -> Option<&str>;
+
+    /// The error, as far as it is at hand.
+    fn error(&self) -> ErrorText<'_>;
+
+    /// The hash of the stored bytes.
+    fn version(&self) -> Version;
+
+    /// Whether `test` is true of the node of any step.
+    fn any_node(&self, test: impl FnMut(&str) -> bool) -> bool;
+
+    /// Whether `test` is true of any tag; a subject without annotations has none.
+    fn any_tag(&self, _test: impl FnMut(&str) -> bool) -> bool {
+        false
+    }
+
+    /// Whether it is pinned; a subject without annotations is not.
+    fn pinned(&self) -> bool {
+        false
+    }
+}
+
+/// A status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StatusText<'a> {
+    /// There is none.
+    Unknown,
+    /// The one with this number in [`Status::KNOWN`](crate::model::Status::KNOWN).
+    Known(u8),
+    /// One that the engine does not write.
+    Other(&'a str),
+}
+
+/// An error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorText<'a> {
+    /// There is none.
+    None,
+    /// All of it.
+    Whole(&'a str),
+    /// Its beginning; it is longer.
+    Cut(&'a str),
+}
+
+/// A subject together with its whole error, for those that were undecided without.
+#[derive(Debug, Clone, Copy)]
+pub struct WithError<'a, S> {
+    /// The run.
+    pub subject: &'a S,
+    /// Its whole error, if it has one.
+    pub error: Option<&'a str>,
+}
+
+impl<S: Subject> Subject for WithError<'_, S> {
+    fn status(&self) -> StatusText<'_> {
+        self.subject.status()
+    }
+
+    fn number(&self, which: Number) -> Option<i64> {
+        self.subject.number(which)
+    }
+
+    fn text(&self, which: Text) -> Option<&str> {
+        self.subject.text(which)
+    }
+
+    fn error(&self) -> ErrorText<'_> {
+        self.error.map_or(ErrorText::None, ErrorText::Whole)
+    }
+
+    fn version(&self) -> Version {
+        self.subject.version()
+    }
+
+    fn any_node(&self, test: impl FnMut(&str) -> bool) -> bool {
+        self.subject.any_node(test)
+    }
+
+    fn any_tag(&self, test: impl FnMut(&str) -> bool) -> bool {
+        self.subject.any_tag(test)
+    }
+
+    fn pinned(&self) -> bool {
+        self.subject.pinned()
+    }
+}
