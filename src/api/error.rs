@@ -38,6 +38,8 @@ pub enum ErrorKind {
     TooLarge,
     /// The file is there, but is no record.
     CorruptExecution,
+    /// A query that takes too long.
+    QueryTooExpensive,
     /// Too much asked at once.
     Overloaded,
     /// The index is not there yet, or not any more.
@@ -52,7 +54,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind, in the order of the codes.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Parse,
         Self::InvalidRequest,
         Self::MethodNotFound,
@@ -65,6 +67,7 @@ impl ErrorKind {
         Self::AlreadyFinished,
         Self::TooLarge,
         Self::CorruptExecution,
+        Self::QueryTooExpensive,
         Self::Overloaded,
         Self::Storage,
         Self::NotReady,
@@ -85,7 +88,7 @@ impl ErrorKind {
             Self::ExecutionNotFound => 404,
             Self::VersionConflict | Self::AlreadyExists | Self::AlreadyFinished => 409,
             Self::TooLarge => 413,
-            Self::CorruptExecution => 422,
+            Self::CorruptExecution | Self::QueryTooExpensive => 422,
             Self::Overloaded => 429,
             Self::Storage => 500,
             Self::NotReady | Self::DaemonLost => 503,
@@ -109,6 +112,7 @@ impl ErrorKind {
             Self::AlreadyFinished => "already-finished",
             Self::TooLarge => "too-large",
             Self::CorruptExecution => "corrupt-execution",
+            Self::QueryTooExpensive => "query-too-expensive",
             Self::Overloaded => "overloaded",
             Self::Storage => "storage",
             Self::NotReady => "not-ready",
@@ -146,6 +150,7 @@ impl ErrorKind {
             Self::AlreadyFinished => "The execution has ended; it is not updated any more.",
             Self::TooLarge => "A frame, record or answer is over the limit, or nested too deep.",
             Self::CorruptExecution => "The file is there, but does not hold one JSON object.",
+            Self::QueryTooExpensive => "The query takes longer than a query may; it was given up.",
             Self::Overloaded => "Too many unanswered requests or subscriptions on the connection.",
             Self::Storage => "The file system refused; the log says why.",
             Self::NotReady => "The first index is being built, or the daemon is ending.",

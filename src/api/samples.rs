@@ -240,7 +240,7 @@ pub(super) fn initialized() -> Value {
                 "executions/stats", "executions/save", "executions/start",
                 "executions/update", "executions/delete", "executions/deleteAll",
                 "executions/subscribe", "executions/unsubscribe", "executions/changes"],
-            "features": { "trash": false },
+            "features": { "trash": false, "search": crate::search::AVAILABLE },
             "limits": {
                 "frameBytes": FRAME_LIMIT_BYTES, "answerBytes": FRAME_LIMIT_BYTES,
                 "recordBytes": RECORD_LIMIT_BYTES, "nesting": NESTING_LIMIT,

@@ -169,6 +169,7 @@ fn each_method(each: &mut impl Each) {
     each.method::<executions::list::List>();
     each.method::<executions::get::Get>();
     each.method::<executions::stats::Stats>();
+    each.method::<executions::search::Search>();
     each.method::<executions::save::Save>();
     each.method::<executions::start::Start>();
     each.method::<executions::update::Update>();

@@ -30,11 +30,6 @@ impl Budget {
         !self.ended.load(Ordering::Relaxed)
     }
 
-    /// Whether it was ended before its time.
-    pub(super) fn is_cancelled(&self) -> bool {
-        self.ended.load(Ordering::Relaxed) && Instant::now() < self.deadline
-    }
-
     /// Ends the search when this is dropped.
     pub(super) fn guard(&self) -> Guard {
         Guard(Arc::clone(&self.ended))

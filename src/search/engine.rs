@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 use tantivy::indexer::{IndexWriterOptions, LogMergePolicy};
-use tantivy::postings::Postings;
 use tantivy::query::{
     AllQuery, BooleanQuery, ConstScoreQuery, EnableScoring, Occur, Query as TantivyQuery, TermQuery,
 };

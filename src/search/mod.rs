@@ -251,9 +251,7 @@ mod on {
             search
         }
 
-        /// A search that has nowhere to keep an index.
-        #[must_use]
-        pub fn without_index(history: &Arc<History>) -> Self {
+        fn without_index(history: &Arc<History>) -> Self {
             Self {
                 history: Arc::clone(history),
                 shared: Arc::new(Shared {

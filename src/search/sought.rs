@@ -4,10 +4,10 @@
 //! every word with the prefix, by walking through the dictionary once, and look at the clock on the
 //! way; who evaluates them asks the budget afterwards whether the outcome is whole.
 
+use tantivy::fieldnorm::FieldNormReader;
 use tantivy::postings::{Postings, SegmentPostings};
 use tantivy::query::{
-    BitSetDocSet, Bm25Weight, ConstScorer, EmptyScorer, EnableScoring, Explanation, PhraseScorer,
-    Query, Scorer, TermQuery, Weight,
+    BitSetDocSet, Bm25Weight, ConstScorer, EmptyScorer, EnableScoring, Explanation, Query, Scorer, TermQuery, Weight,
 };
 use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::{
@@ -88,13 +88,16 @@ impl Weight for SoughtWeight {
         let Some(postings) = self.postings(&index, &self.terms)? else {
             return Ok(Box::new(EmptyScorer));
         };
-        let norms = reader.get_fieldnorms_reader(self.sought.field)?;
         let similarity = self.similarity.as_ref().map(|weight| weight.boost_by(boost));
-        let postings = postings
-            .into_iter()
-            .map(|(offset, postings)| (offset as usize, postings))
-            .collect();
-        Ok(Box::new(PhraseScorer::new(postings, similarity, norms, 0)))
+        let Some(mut together) = Together::of(postings) else {
+            return Ok(Box::new(EmptyScorer));
+        };
+        together.settle();
+        Ok(Box::new(PhraseScorer {
+            together,
+            similarity,
+            norms: reader.get_fieldnorms_reader(self.sought.field)?,
+        }))
     }
 
     fn explain(&self, _: &SegmentReader, _: DocId) -> tantivy::Result<Explanation> {
@@ -195,41 +198,139 @@ fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
     None
 }
 
-/// The documents in which tokens stand side by side, and where the first of them does.
-fn phrase_starts(mut postings: Vec<(u32, Timed)>) -> Vec<(DocId, Vec<u32>)> {
-    let mut found = Vec::new();
-    // the rarest leads
-    postings.sort_by_key(|(_, postings)| postings.size_hint());
-    let Some(((lead_offset, lead), rest)) = postings.split_first_mut() else {
-        return found;
-    };
-    let mut doc = lead.doc();
-    let (mut starts, mut others) = (Vec::new(), Vec::new());
-    while doc != TERMINATED {
-        let here = rest.iter_mut().all(|(_, postings)| {
+/// The documents in which tokens stand side by side.
+struct Together {
+    /// The rarest token, and how far behind the first of the phrase it stands.
+    lead: (u32, Timed),
+    rest: Vec<(u32, Timed)>,
+    /// Where the phrase begins in the document that this is at.
+    starts: Vec<u32>,
+    others: Vec<u32>,
+}
+
+impl Together {
+    /// Not at a document yet: [`Together::settle`] goes to the first.
+    fn of(mut postings: Vec<(u32, Timed)>) -> Option<Self> {
+        postings.sort_by_key(|(_, postings)| postings.size_hint());
+        let mut postings = postings.into_iter();
+        Some(Self {
+            lead: postings.next()?,
+            rest: postings.collect(),
+            starts: Vec::new(),
+            others: Vec::new(),
+        })
+    }
+
+    fn doc(&self) -> DocId {
+        self.lead.1.doc()
+    }
+
+    fn advance(&mut self) -> DocId {
+        self.lead.1.advance();
+        self.settle()
+    }
+
+    fn seek(&mut self, target: DocId) -> DocId {
+        if self.doc() < target {
+            self.lead.1.seek(target);
+            self.settle();
+        }
+        self.doc()
+    }
+
+    /// Goes on to the first document, from where it is, that has the phrase.
+    fn settle(&mut self) -> DocId {
+        while self.doc() != TERMINATED {
+            match self.beyond() {
+                Some(target) => self.lead.1.seek(target),
+                None if self.meets() => break,
+                None => self.lead.1.advance(),
+            };
+        }
+        self.doc()
+    }
+
+    /// The next document that may have all tokens; `None` if this one has.
+    fn beyond(&mut self) -> Option<DocId> {
+        let doc = self.doc();
+        self.rest.iter_mut().find_map(|(_, postings)| {
             if postings.doc() < doc {
                 postings.seek(doc);
             }
-            postings.doc() == doc
+            (postings.doc() > doc).then(|| postings.doc())
+        })
+    }
+
+    /// Whether the tokens stand side by side in this document; finds where.
+    fn meets(&mut self) -> bool {
+        let (offset, lead) = &mut self.lead;
+        lead.positions_with_offset(0, &mut self.starts);
+        self.starts.retain_mut(|position| {
+            let start = position.checked_sub(*offset);
+            *position = start.unwrap_or_default();
+            start.is_some()
         });
-        if here {
-            lead.positions_with_offset(0, &mut starts);
-            starts.retain_mut(|position| match position.checked_sub(*lead_offset) {
-                Some(start) => {
-                    *position = start;
-                    true
-                }
-                None => false,
+        for (offset, postings) in &mut self.rest {
+            if self.starts.is_empty() {
+                break;
+            }
+            postings.positions_with_offset(0, &mut self.others);
+            let mut others = self.others.iter().peekable();
+            self.starts.retain(|start| {
+                let wanted = start + *offset;
+                while others.next_if(|position| **position < wanted).is_some() {}
+                others.peek() == Some(&&wanted)
             });
-            for (offset, postings) in rest.iter_mut() {
-                postings.positions_with_offset(0, &mut others);
-                starts.retain(|start| others.binary_search(&(start + *offset)).is_ok());
-            }
-            if !starts.is_empty() {
-                found.push((doc, starts.clone()));
-            }
         }
-        doc = lead.advance();
+        !self.starts.is_empty()
+    }
+}
+
+/// Scores a phrase as a word that is there as often.
+struct PhraseScorer {
+    together: Together,
+    similarity: Option<Bm25Weight>,
+    norms: FieldNormReader,
+}
+
+impl DocSet for PhraseScorer {
+    fn advance(&mut self) -> DocId {
+        self.together.advance()
+    }
+
+    fn seek(&mut self, target: DocId) -> DocId {
+        self.together.seek(target)
+    }
+
+    fn doc(&self) -> DocId {
+        self.together.doc()
+    }
+
+    fn size_hint(&self) -> u32 {
+        self.together.lead.1.size_hint()
+    }
+}
+
+impl Scorer for PhraseScorer {
+    fn score(&mut self) -> Score {
+        let often = u32::try_from(self.together.starts.len()).unwrap_or(u32::MAX);
+        match &self.similarity {
+            Some(similarity) => similarity.score(self.norms.fieldnorm_id(self.doc()), often),
+            None => 1.0,
+        }
+    }
+}
+
+/// The documents in which tokens stand side by side, and where the first of them does.
+fn phrase_starts(postings: Vec<(u32, Timed)>) -> Vec<(DocId, Vec<u32>)> {
+    let mut found = Vec::new();
+    let Some(mut together) = Together::of(postings) else {
+        return found;
+    };
+    let mut doc = together.settle();
+    while doc != TERMINATED {
+        found.push((doc, together.starts.clone()));
+        doc = together.advance();
     }
     found
 }

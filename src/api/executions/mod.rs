@@ -6,6 +6,7 @@ pub mod delete_all;
 pub mod get;
 pub mod list;
 pub mod save;
+pub mod search;
 pub mod start;
 pub mod stats;
 pub mod subscribe;
