@@ -76,7 +76,10 @@ impl EngineError {
         let mut error: Option<&(dyn std::error::Error + 'static)> = Some(self);
         while let Some(this) = error {
             if let Some(io) = this.downcast_ref::<io::Error>()
-                && matches!(io.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+                && matches!(
+                    io.kind(),
+                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+                )
             {
                 return true;
             }
@@ -325,7 +328,9 @@ fn open_index(folder: &Path, waiting: &Arc<Waiting>, checked: bool) -> Result<In
         return Err("it is of another version".to_owned());
     }
     if checked {
-        let damaged = index.validate_checksum().map_err(|error| error.to_string())?;
+        let damaged = index
+            .validate_checksum()
+            .map_err(|error| error.to_string())?;
         if !damaged.is_empty() {
             return Err(format!("{} of its files are damaged", damaged.len()));
         }
@@ -373,7 +378,8 @@ impl Writer {
         let fields = &self.fields;
         let name = key_text(entry.key);
         if entry.replaces {
-            self.writer.delete_term(Term::from_field_text(fields.key, &name));
+            self.writer
+                .delete_term(Term::from_field_text(fields.key, &name));
         }
         let mut document = TantivyDocument::new();
         document.add_text(fields.key, name);
@@ -580,9 +586,11 @@ impl View {
                 (Occur::Must, Box::new(AllQuery)),
                 (Occur::MustNot, self.translate(part, budget)),
             ])),
-            Query::Phrase(phrase) => {
-                Box::new(Sought::new(self.fields.text, phrase.clone(), budget.clone()))
-            }
+            Query::Phrase(phrase) => Box::new(Sought::new(
+                self.fields.text,
+                phrase.clone(),
+                budget.clone(),
+            )),
         }
     }
 
@@ -620,7 +628,12 @@ impl View {
             for equal in candidates.chunk_by(|one, other| one.order(other).is_eq()) {
                 for place in self.places(&searcher, equal, budget)? {
                     let seen = wanted.after.as_ref().is_some_and(|after| {
-                        let same = rank(place.score, start(place.started), after.score, start(after.started));
+                        let same = rank(
+                            place.score,
+                            start(place.started),
+                            after.score,
+                            start(after.started),
+                        );
                         same.is_eq() && by_key(&place.key, &after.key).is_le()
                     });
                     if !seen && !each(place) {
@@ -673,8 +686,13 @@ impl View {
                         at: DocAddress::new(ord, doc),
                     };
                     let before = wanted.after.as_ref().is_some_and(|after| {
-                        rank(candidate.score, candidate.started, after.score, start(after.started))
-                            .is_gt()
+                        rank(
+                            candidate.score,
+                            candidate.started,
+                            after.score,
+                            start(after.started),
+                        )
+                        .is_gt()
                     });
                     if !before {
                         candidates.push(candidate);

@@ -96,32 +96,40 @@ impl Follower {
             return;
         }
         let mut retry_after = RETRY_AFTER.0;
+        let mut said = None;
         loop {
             let began = Instant::now();
             let end = catch_unwind(AssertUnwindSafe(|| self.follow()));
-            let trouble = match end {
+            if began.elapsed() > RETRY_AFTER.1 {
+                (retry_after, said) = (RETRY_AFTER.0, None);
+            }
+            let (trouble, error) = match end {
                 Ok(End::Over) => return,
-                Ok(End::Again) => None,
-                Ok(End::Failed(EngineError::Elsewhere)) => Some(Trouble::Elsewhere),
+                Ok(End::Again) => (None, String::new()),
+                Ok(End::Failed(EngineError::Elsewhere)) => {
+                    (Some(Trouble::Elsewhere), EngineError::Elsewhere.to_string())
+                }
                 Ok(End::Failed(error)) => {
-                    tracing::warn!(%error, "the text index stands still");
-                    Some(match error.is_full() {
+                    let trouble = match error.is_full() {
                         true => Trouble::Full,
                         false => Trouble::Failed,
-                    })
+                    };
+                    (Some(trouble), error.to_string())
                 }
                 Err(_) => {
                     self.shared.suspect.store(true, Ordering::Relaxed);
-                    Some(Trouble::Failed)
+                    (Some(Trouble::Failed), "a defect".to_owned())
                 }
             };
+            // once, however often it is tried again
+            if trouble.is_some() && said.is_none() {
+                tracing::warn!(error, "the text index stands still");
+                said = trouble;
+            }
             self.shared.state.send_modify(|state| {
                 state.whole = false;
                 state.trouble = trouble;
             });
-            if began.elapsed() > RETRY_AFTER.1 {
-                retry_after = RETRY_AFTER.0;
-            }
             if trouble.is_some() {
                 let over = self.runtime.block_on(async {
                     tokio::time::sleep(retry_after).await;
@@ -365,7 +373,9 @@ fn put(
     };
     writer.put(&Entry {
         key: &key,
-        version: record.as_ref().map_or(summary.version, |record| record.version),
+        version: record
+            .as_ref()
+            .map_or(summary.version, |record| record.version),
         started: summary.started_at,
         status: summary.status.as_ref().map(|status| status.as_str()),
         record: record.as_ref().map(|record| record.text()),

@@ -149,19 +149,22 @@ impl<'q> Matcher<'q> {
     /// Makes of the tokens met in one text which phrases it has, and where those to be shown are.
     fn found(&self, met: &mut [Met], has: &mut [bool]) -> Vec<Range<usize>> {
         let mut ranges = Vec::new();
-        for (((phrase, met), has), shown) in
-            self.phrases.iter().zip(met).zip(has).zip(&self.shown)
+        for (((phrase, met), has), shown) in self.phrases.iter().zip(met).zip(has).zip(&self.shown)
         {
             let (first, rest) = met.split_at_mut(1);
             for (position, range) in first.iter_mut().flat_map(std::mem::take) {
                 let mut end = range.end;
-                let whole = rest.iter().zip(&phrase.tokens[1..]).all(|(places, wanted)| {
-                    let place = places.binary_search_by_key(&(position + wanted.offset), |at| at.0);
-                    place.is_ok_and(|at| {
-                        end = places[at].1.end;
-                        true
-                    })
-                });
+                let whole = rest
+                    .iter()
+                    .zip(&phrase.tokens[1..])
+                    .all(|(places, wanted)| {
+                        let place =
+                            places.binary_search_by_key(&(position + wanted.offset), |at| at.0);
+                        place.is_ok_and(|at| {
+                            end = places[at].1.end;
+                            true
+                        })
+                    });
                 if whole {
                     *has = true;
                     if *shown {
@@ -256,11 +259,15 @@ mod tests {
 
     #[test]
     fn matches_are_marked_where_they_are() {
-        let record = r#"{"input": "𝄞 The Agent, the agents: an \u0041gent", "error": "agent-7 failed"}"#;
+        let record =
+            r#"{"input": "𝄞 The Agent, the agents: an \u0041gent", "error": "agent-7 failed"}"#;
         assert_eq!(
             found("agent", record),
             Some(vec![
-                ("/input".to_owned(), vec!["Agent".to_owned(), "Agent".to_owned()]),
+                (
+                    "/input".to_owned(),
+                    vec!["Agent".to_owned(), "Agent".to_owned()]
+                ),
                 ("/error".to_owned(), vec!["agent".to_owned()]),
             ])
         );
@@ -290,7 +297,11 @@ mod tests {
 
     #[test]
     fn snippets_of_long_texts_tell_where_they_are() {
-        let record = format!(r#"{{"output": "{}needle{}"}}"#, "é ".repeat(1000), " x".repeat(1000));
+        let record = format!(
+            r#"{{"output": "{}needle{}"}}"#,
+            "é ".repeat(1000),
+            " x".repeat(1000)
+        );
         let query = Query::parse("needle").unwrap();
         let found = Matcher::new(&query).matches(&record).unwrap();
         assert_eq!(found.len(), 1);

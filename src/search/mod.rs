@@ -23,7 +23,8 @@ mod folder;
 mod follow;
 #[cfg(feature = "search")]
 mod sought;
-
+#[cfg(all(test, feature = "search"))]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -176,7 +177,7 @@ mod on {
     use super::follow::Follower;
     use super::matching::Matcher;
     use super::{
-        Arc, Coverage, Found, History, Hit, HistoryError, PathBuf, Place, RunKey, SearchError,
+        Arc, Coverage, Found, History, HistoryError, Hit, PathBuf, Place, RunKey, SearchError,
         Trouble, Wanted,
     };
     use crate::history::Record;
@@ -232,15 +233,17 @@ mod on {
         pub fn start(history: &Arc<History>, caches: Option<PathBuf>) -> Self {
             let search = Self::without_index(history);
             let Some(caches) = caches else { return search };
-            search.shared.state.send_modify(|state| state.trouble = None);
+            search
+                .shared
+                .state
+                .send_modify(|state| state.trouble = None);
             let cache = Cache::of(caches, history.root());
-            let started = Follower::new(history, cache, Arc::clone(&search.shared)).and_then(
-                |follower| {
+            let started =
+                Follower::new(history, cache, Arc::clone(&search.shared)).and_then(|follower| {
                     std::thread::Builder::new()
                         .name("runlog-search".to_owned())
                         .spawn(move || follower.run())
-                },
-            );
+                });
             if let Err(error) = started {
                 tracing::warn!(%error, "no thread to keep the text index");
                 search
@@ -293,9 +296,8 @@ mod on {
             let tick = self.history.clock().tick;
             let mut state = self.shared.state.subscribe();
             self.shared.urge.send_modify(|count| *count += 1);
-            let there = state.wait_for(|state| {
-                state.trouble.is_some() || (state.whole && state.tick >= tick)
-            });
+            let there = state
+                .wait_for(|state| state.trouble.is_some() || (state.whole && state.tick >= tick));
             let state = tokio::time::timeout(READY_WITHIN, there).await;
             match state.map(|state| state.map(|state| state.trouble)) {
                 Ok(Ok(None)) => Ok(()),

@@ -112,9 +112,7 @@ impl Query {
     /// All phrases, those under a `NOT` too.
     pub fn phrases(&self) -> Vec<&Phrase> {
         match self {
-            Self::All(parts) | Self::Any(parts) => {
-                parts.iter().flat_map(Self::phrases).collect()
-            }
+            Self::All(parts) | Self::Any(parts) => parts.iter().flat_map(Self::phrases).collect(),
             Self::Not(part) => part.phrases(),
             Self::Phrase(phrase) => vec![phrase],
         }
@@ -170,7 +168,10 @@ impl<'t> Parser<'t> {
         let rest = self.text.get(begin..).unwrap_or_default();
         let found: String = match rest.find(char::is_whitespace) {
             Some(0) | None => rest.chars().take(40).collect(),
-            Some(end) => rest.chars().take(40.min(rest[..end].chars().count())).collect(),
+            Some(end) => rest
+                .chars()
+                .take(40.min(rest[..end].chars().count()))
+                .collect(),
         };
         let offset = units(self.text.get(..begin).unwrap_or_default());
         QueryError {
@@ -298,9 +299,10 @@ impl<'t> Parser<'t> {
             }
             Lexeme::Text(text, star) => self.phrase(begin, text, star),
             Lexeme::Unclosed => Err(self.error(begin, "a closing `\"`")),
-            Lexeme::Star => {
-                Err(self.error(begin, "`*` only at the end of a word; quote it to search for it"))
-            }
+            Lexeme::Star => Err(self.error(
+                begin,
+                "`*` only at the end of a word; quote it to search for it",
+            )),
             Lexeme::End | Lexeme::Close | Lexeme::And | Lexeme::Or => {
                 Err(self.error(begin, "a word"))
             }
@@ -410,11 +412,19 @@ mod tests {
             ("(a", 2, "`)`"),
             ("a)", 1, "a word or the end"),
             ("𝄞 \"a", 3, "a closing `\"`"),
-            ("a* *b", 3, "`*` only at the end of a word; quote it to search for it"),
+            (
+                "a* *b",
+                3,
+                "`*` only at the end of a word; quote it to search for it",
+            ),
             ("NOT", 3, "a word after NOT"),
         ] {
             let error = Query::parse(text).unwrap_err();
-            assert_eq!((error.offset, error.expected.as_str()), (offset, expected), "{text}");
+            assert_eq!(
+                (error.offset, error.expected.as_str()),
+                (offset, expected),
+                "{text}"
+            );
         }
     }
 

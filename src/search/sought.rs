@@ -7,12 +7,11 @@
 use tantivy::fieldnorm::FieldNormReader;
 use tantivy::postings::{Postings, SegmentPostings};
 use tantivy::query::{
-    BitSetDocSet, Bm25Weight, ConstScorer, EmptyScorer, EnableScoring, Explanation, Query, Scorer, TermQuery, Weight,
+    BitSetDocSet, Bm25Weight, ConstScorer, EmptyScorer, EnableScoring, Explanation, Query, Scorer,
+    TermQuery, Weight,
 };
 use tantivy::schema::{Field, IndexRecordOption};
-use tantivy::{
-    BitSet, DocId, DocSet, InvertedIndexReader, Score, SegmentReader, TERMINATED, Term,
-};
+use tantivy::{BitSet, DocId, DocSet, InvertedIndexReader, Score, SegmentReader, TERMINATED, Term};
 
 use super::budget::Budget;
 use super::query::Phrase;
@@ -41,7 +40,12 @@ impl Sought {
         self.phrase
             .tokens
             .iter()
-            .map(|wanted| (wanted.offset, Term::from_field_text(self.field, &wanted.text)))
+            .map(|wanted| {
+                (
+                    wanted.offset,
+                    Term::from_field_text(self.field, &wanted.text),
+                )
+            })
             .collect()
     }
 }
@@ -88,7 +92,10 @@ impl Weight for SoughtWeight {
         let Some(postings) = self.postings(&index, &self.terms)? else {
             return Ok(Box::new(EmptyScorer));
         };
-        let similarity = self.similarity.as_ref().map(|weight| weight.boost_by(boost));
+        let similarity = self
+            .similarity
+            .as_ref()
+            .map(|weight| weight.boost_by(boost));
         let Some(mut together) = Together::of(postings) else {
             return Ok(Box::new(EmptyScorer));
         };
@@ -399,7 +406,11 @@ impl DocSet for Timed {
     }
 
     fn doc(&self) -> DocId {
-        if self.over { TERMINATED } else { self.inner.doc() }
+        if self.over {
+            TERMINATED
+        } else {
+            self.inner.doc()
+        }
     }
 
     fn size_hint(&self) -> u32 {

@@ -197,6 +197,9 @@ mod tests {
     #[test]
     fn odd_records_are_walked_as_far_as_they_go() {
         assert_eq!(all("[]"), []);
-        assert_eq!(all(r#"{"steps": {"input": "a"}, "input": {"b": 1e400}}"#).len(), 2);
+        assert_eq!(
+            all(r#"{"steps": {"input": "a"}, "input": {"b": 1e400}}"#).len(),
+            2
+        );
     }
 }

@@ -210,7 +210,10 @@ impl<'t> Tokens<'t> {
         }
         let bytes = self.source.as_bytes();
         loop {
-            while bytes.get(self.at).is_some_and(|&byte| ASCII[usize::from(byte)] == 0) {
+            while bytes
+                .get(self.at)
+                .is_some_and(|&byte| ASCII[usize::from(byte)] == 0)
+            {
                 self.at += 1;
             }
             let &byte = bytes.get(self.at)?;
@@ -293,13 +296,18 @@ impl<'t> Tokens<'t> {
         self.run.clear();
         self.in_run = 0;
         let mut folded = Vec::new();
-        let mut characters = self.source.get(self.at..).unwrap_or_default().chars().peekable();
+        let mut characters = self
+            .source
+            .get(self.at..)
+            .unwrap_or_default()
+            .chars()
+            .peekable();
         while let Some(&first) = characters.peek()
             && Class::of(first) == Class::Dense
         {
             let begin = self.at;
-            while let Some(character) = characters
-                .next_if(|next| self.at == begin || Class::of(*next) == Class::Mark)
+            while let Some(character) =
+                characters.next_if(|next| self.at == begin || Class::of(*next) == Class::Mark)
             {
                 self.at += character.len_utf8();
             }
@@ -348,16 +356,28 @@ mod tests {
     #[test]
     fn words_are_runs_of_letters_and_digits_without_case() {
         assert_eq!(texts("Hello, World_42!"), ["hello", "world", "42"]);
-        assert_eq!(texts("exec-1760504566569-y49gl3ayg"), ["exec", "1760504566569", "y49gl3ayg"]);
-        assert_eq!(texts("getUserName src/lib.rs:42"), ["getusername", "src", "lib", "rs", "42"]);
+        assert_eq!(
+            texts("exec-1760504566569-y49gl3ayg"),
+            ["exec", "1760504566569", "y49gl3ayg"]
+        );
+        assert_eq!(
+            texts("getUserName src/lib.rs:42"),
+            ["getusername", "src", "lib", "rs", "42"]
+        );
         assert!(texts(" →—… \u{301}").is_empty());
     }
 
     #[test]
     fn accents_are_folded_however_they_are_spelt() {
         assert_eq!(texts("Café cafe\u{301} ＣＡＦＥ"), ["cafe", "cafe", "cafe"]);
-        assert_eq!(texts("Łódź STRASSE straße ΣΊΣΥΦΟΣ"), ["lodz", "strasse", "strasse", "σισυφοσ"]);
-        assert_eq!(texts("İstanbul Übergrößenträger"), ["istanbul", "ubergrossentrager"]);
+        assert_eq!(
+            texts("Łódź STRASSE straße ΣΊΣΥΦΟΣ"),
+            ["lodz", "strasse", "strasse", "σισυφοσ"]
+        );
+        assert_eq!(
+            texts("İstanbul Übergrößenträger"),
+            ["istanbul", "ubergrossentrager"]
+        );
         // vowel signs of scripts that need them stay
         assert_eq!(texts("हिन्दी"), ["हिन्दी"]);
         assert_eq!(texts("مُحَمَّد"), ["محمد"]);
@@ -369,7 +389,10 @@ mod tests {
         assert_eq!(texts("a中b"), ["a", "中", "b"]);
         assert_eq!(texts("ガ カ\u{3099} ｶﾞ"), ["ガ", "ガ", "ガ"]);
         assert_eq!(texts("서울"), ["서울", "울"]);
-        assert_eq!(texts("\u{1109}\u{1165}\u{110b}\u{116e}\u{11af}"), ["서울", "울"]);
+        assert_eq!(
+            texts("\u{1109}\u{1165}\u{110b}\u{116e}\u{11af}"),
+            ["서울", "울"]
+        );
         assert_eq!(texts("ไทย"), ["ไท", "ทย", "ย"]);
         assert_eq!(texts("東京2020"), ["東京", "京", "2020"]);
     }

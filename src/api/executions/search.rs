@@ -240,9 +240,7 @@ fn query_mark(query: &str, filter: &Filter, sort: Sort) -> String {
 }
 
 fn write_cursor(place: &Place, mark: &str) -> String {
-    let started = place
-        .started
-        .map_or("-".to_owned(), |at| at.0.to_string());
+    let started = place.started.map_or("-".to_owned(), |at| at.0.to_string());
     // ids hold no slash
     format!(
         "{mark}/{:08x}/{started}/{}/{}",
