@@ -614,11 +614,13 @@ impl View {
                 let last = candidates[at_once];
                 // those of the same rank are told apart by their keys
                 let mut end = at_once + 1;
-                for at in end..candidates.len() {
-                    if candidates[at].order(&last).is_eq() {
-                        candidates.swap(at, end);
+                let mut next = end;
+                while next < candidates.len() {
+                    if candidates[next].order(&last).is_eq() {
+                        candidates.swap(next, end);
                         end += 1;
                     }
+                    next += 1;
                 }
                 candidates.split_off(end)
             } else {

@@ -23,7 +23,8 @@ mod folder;
 mod follow;
 #[cfg(feature = "search")]
 mod sought;
-#[cfg(all(test, feature = "search"))]
+#[cfg(test)]
+#[cfg(feature = "search")]
 mod tests;
 
 use std::collections::BTreeSet;

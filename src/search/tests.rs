@@ -381,7 +381,7 @@ fn a_search_ends_when_its_time_is_over() {
         let ended = view.search(&wanted(query, Sort::Relevance), &cancelled, |_| true);
         assert!(matches!(ended, Err(Fault::Spent)), "{query}");
     }
-    assert_eq!(place.find(&wanted("\"b w\"*", Sort::Newest)).0, 0);
+    assert_eq!(place.find(&wanted("\"a w\"*", Sort::Newest)).0, 0);
     assert_eq!(place.find(&wanted("\"b word\"*", Sort::Newest)).0, 3000);
 }
 
