@@ -8,7 +8,7 @@
 //! | [`model`] | plain data: ids, versions, money, times, summaries; JSON as text, never as a tree | nothing of ours |
 //! | [`store`] | the files: tolerant reading, atomic writing, deleting, sweeping | model |
 //! | [`filter`] | the language of `where`: read, printed, completed, evaluated on whatever can be a subject | model |
-//! | [`index`] | what is known, in memory: rows, orders, totals, the clock, changes, pages | model |
+//! | [`index`] | what is known, in memory: rows, orders, totals, the clock, changes, pages | model, filter |
 //! | [`watch`] | hints that something may have changed | model |
 //! | [`history`] | where files, index and hints meet; every change passes through here | model, store, index, watch |
 //! | [`search`] | full text: which runs say what is looked for; follows the history as a subscription does | model, store (the cache's folder), history |

@@ -70,6 +70,16 @@ fn the_node_client_outlives_the_daemon_and_records_exactly_once() {
 }
 
 #[test]
+fn the_node_client_is_typed() {
+    let folder = tools::node_client();
+    passes(
+        Command::new(folder.join("node_modules/.bin/tsc"))
+            .args(["-p", "test"])
+            .current_dir(folder),
+    );
+}
+
+#[test]
 fn the_python_client_outlives_the_daemon_and_records_exactly_once() {
     let said = passes(
         Command::new("python3")

@@ -5,7 +5,7 @@
 mod support;
 
 use std::io::{BufRead, BufReader, Write};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use runlog::api::samples;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use support::{Daemon, PATIENCE, Root, compare, tools};
+use support::{Client, Daemon, PATIENCE, Root, compare, tools};
 
 const README: &str = include_str!("../README.md");
 
@@ -25,16 +25,17 @@ fn blocks(heading: &str, language: &str) -> Vec<&'static str> {
         .unwrap_or_else(|| panic!("the README has no {heading}"))
         .1;
     let level = heading.split(' ').next().unwrap();
-    let end = (1..=level.len())
-        .filter_map(|level| part.find(&format!("\n{} ", "#".repeat(level))))
-        .min()
-        .unwrap_or(part.len());
-    let fence = format!("```{language}\n");
-    let found: Vec<&str> = part[..end]
-        .split(&fence)
-        .skip(1)
-        .map(|rest| rest.split("```").next().unwrap())
-        .collect();
+    let mut found = Vec::new();
+    // what stands between fences is every other piece; comments there look like headings
+    for (number, piece) in part.split("```").enumerate() {
+        if number % 2 == 1 {
+            found.extend(piece.strip_prefix(&format!("{language}\n")));
+        } else if (1..=level.len())
+            .any(|level| piece.contains(&format!("\n{} ", "#".repeat(level))))
+        {
+            break;
+        }
+    }
     assert!(!found.is_empty(), "no {language} under {heading}");
     found
 }
@@ -152,6 +153,76 @@ fn the_netcat_snippet_finds_the_failed_run() {
     let answer: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(answer["result"]["total"], 1);
     assert_eq!(answer["result"]["executions"][0]["id"], samples::FAILED_ID);
+}
+
+#[test]
+fn the_shared_daemon_answers_and_stays() {
+    let root = Root::samples();
+    let snippet = blocks("### Sharing one daemon", "sh")[0];
+    let text = said(beside(&root, "sh").arg("-c").arg(snippet));
+    let answer: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(answer["result"]["totalExecutions"], 4);
+    let socket = said(beside(&root, env!("CARGO_BIN_EXE_runlog")).arg("socket"));
+    let socket = Path::new(socket.trim_end());
+    let mut log = socket.as_os_str().to_owned();
+    log.push(".log");
+    assert!(Path::new(&log).exists());
+    let mut client = Client::connect(socket);
+    let pid = client.call("server/status", &serde_json::json!({}))["pid"].as_i64();
+    let pid = rustix::process::Pid::from_raw(i32::try_from(pid.unwrap()).unwrap());
+    rustix::process::kill_process(pid.unwrap(), rustix::process::Signal::TERM).unwrap();
+    assert!(client.next().is_none());
+}
+
+#[test]
+fn the_service_snippet_lays_out_what_is_shown() {
+    let root = Root::samples();
+    let home = root.beside("home");
+    let tools = root.beside("tools");
+    std::fs::create_dir(&tools).unwrap();
+    // whoever runs this may have units of his own
+    let systemctl = tools.join("systemctl");
+    std::fs::write(&systemctl, "#!/bin/sh\necho \"$@\"\n").unwrap();
+    std::fs::set_permissions(&systemctl, PermissionsExt::from_mode(0o755)).unwrap();
+    let in_home = |command: &mut Command| {
+        let path = command.get_envs().find(|(name, _)| *name == "PATH");
+        let path = path.unwrap().1.unwrap().to_str().unwrap().to_owned();
+        let path = format!("{}:{path}", tools.display());
+        said(
+            command
+                .env("HOME", &home)
+                .env("PATH", path)
+                .env_remove("XDG_CONFIG_HOME"),
+        )
+    };
+    let snippet = blocks("### Sharing one daemon", "sh")[1];
+    let told = in_home(beside(&root, "sh").arg("-c").arg(snippet));
+    let hash = runlog::store::root_hash(&root.path());
+    assert_eq!(
+        told,
+        format!("--user daemon-reload\n--user enable --now runlog-{hash}.socket\n")
+    );
+    let as_shown = |text: &str| {
+        let runtime = root.beside("").display().to_string();
+        text.replace(env!("CARGO_BIN_EXE_runlog"), "/usr/local/bin/runlog")
+            .replace(&home.display().to_string(), "/home/you")
+            .replace(
+                &root.path().display().to_string(),
+                "/home/you/work/projects",
+            )
+            .replace(runtime.trim_end_matches('/'), "/run/user/1000")
+            .replace(&hash, "ae934a91778ded0a")
+    };
+    let shown = blocks("### Sharing one daemon", "ini")[0];
+    for (part, kind) in shown.split("# /home").skip(1).zip(["socket", "service"]) {
+        let name = format!("home/.config/systemd/user/runlog-{hash}.{kind}");
+        let text = as_shown(&std::fs::read_to_string(root.beside(&name)).unwrap());
+        assert_eq!(part.split_once('\n').unwrap().1, text);
+    }
+    let printed = in_home(beside(&root, env!("CARGO_BIN_EXE_runlog")).arg("service"));
+    assert_eq!(as_shown(&printed), shown);
+    let agent = in_home(beside(&root, env!("CARGO_BIN_EXE_runlog")).args(["service", "--launchd"]));
+    assert_eq!(as_shown(&agent), blocks("### Sharing one daemon", "xml")[0]);
 }
 
 #[test]

@@ -33,11 +33,14 @@ fn number_of(variable: &str, else_: usize) -> usize {
     }
 }
 
-/// The names in a folder, and below its folders.
+/// The names in a folder, and below its folders, but for the text index.
 fn names(folder: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name().into_string().unwrap();
+        if name == "search" || name == "search.lock" {
+            continue;
+        }
         if entry.path().is_dir() {
             let below = names(&entry.path());
             found.extend(below.into_iter().map(|below| format!("{name}/{below}")));

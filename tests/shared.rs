@@ -459,3 +459,325 @@ fn ask(socket: &Path) {
     BufReader::new(stream).read_line(&mut line).unwrap();
     assert_eq!(line, "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\n");
 }
+
+#[test]
+fn a_request_as_large_as_a_frame_may_be_is_answered() {
+    let desk = Desk::new();
+    let (_window, mut client) = desk.window();
+    // so that it has more digits on its way than the client spelt
+    for _ in 0..10 {
+        client.call("ping", &json!({}));
+    }
+    let rest = r#"{"jsonrpc":"2.0","id":0,"method":"ping","params":{"workDoneToken":""}}"#.len();
+    let token = "x".repeat((64 << 20) - rest);
+    client.send(&format!(
+        r#"{{"jsonrpc":"2.0","id":0,"method":"ping","params":{{"workDoneToken":"{token}"}}}}"#
+    ));
+    let answer = loop {
+        let message = client.next().unwrap();
+        if message.get("method").is_none() {
+            break message;
+        }
+    };
+    assert_eq!(answer["id"], 0);
+    client.call("ping", &json!({}));
+}
+
+#[test]
+fn requests_that_were_taken_back_are_not_kept() {
+    let desk = Desk::new();
+    let (window, mut client) = desk.window();
+    let pid = daemon_of(&mut client);
+    kill(pid, Signal::STOP);
+    let before = window.peak_bytes();
+    // below what is looked through aside, so that each is on its way before it is taken back
+    let token = "x".repeat(900 << 10);
+    for _ in 0..160 {
+        let id = client.request("executions/stats", &json!({ "projectId": token }));
+        client.send(
+            &json!({ "jsonrpc": "2.0", "method": "$/cancelRequest", "params": { "id": id } })
+                .to_string(),
+        );
+        assert_eq!(client.answer(id)["error"]["code"], -32800);
+    }
+    let grown = window.peak_bytes().saturating_sub(before) >> 20;
+    kill(pid, Signal::CONT);
+    assert_eq!(client.call("ping", &json!({})), json!({}));
+    assert!(grown < 110, "{grown} MiB more");
+}
+
+#[test]
+fn a_change_that_meets_the_daemons_end_is_of_unknown_outcome() {
+    let desk = Desk::new();
+    let (_window, mut client) = desk.window();
+    for round in 0..10 {
+        let pid = daemon_of(&mut client);
+        kill(pid, Signal::STOP);
+        let ids: Vec<u64> = (0..40)
+            .map(|number| client.request("executions/save", &save(&format!("r{number}"), round)))
+            .collect();
+        kill(pid, Signal::TERM);
+        kill(pid, Signal::CONT);
+        for id in ids {
+            let answer = client.answer(id);
+            if answer.get("result").is_none() {
+                let data = &answer["error"]["data"];
+                assert_eq!(data["kind"], "daemon-lost", "{answer}");
+                assert_eq!(data["outcome"], "unknown", "{answer}");
+            }
+        }
+    }
+}
+
+#[test]
+fn subscriptions_go_on_however_they_were_asked_for() {
+    let desk = Desk::new();
+    let (_window, mut client) = desk.window();
+    let mut ids = BTreeSet::new();
+    for params in [
+        "",
+        r#","params":null"#,
+        r#","params":[]"#,
+        r#","params":{}"#,
+        r#","params":{"since":null}"#,
+        r#","params":{"\u0073ince":"c:0123456789abcdef:1","status":["failed"]}"#,
+        r#","params":{"projectId":"p","status":"failed","workDoneToken":7}"#,
+    ] {
+        client.send(&format!(
+            r#"{{"jsonrpc":"2.0","id":"s","method":"executions/subscribe"{params}}}"#
+        ));
+        let answer = loop {
+            let message = client.next().unwrap();
+            if message["id"] == "s" {
+                break message;
+            }
+        };
+        ids.insert(
+            answer["result"]
+                .as_u64()
+                .unwrap_or_else(|| panic!("{params}: {answer}")),
+        );
+    }
+    assert_eq!(ids.len(), 7);
+    // at once, so that some have been told nothing yet
+    for round in 0..5 {
+        desk.kill_daemons(Signal::KILL);
+        let run = format!("r{round}");
+        desk.root.engine("p", &run, &record("p", &run, "failed"));
+        client.call("executions/list", &json!({ "sync": true }));
+        let mut missing = ids.clone();
+        while !missing.is_empty() {
+            let message = client.next().unwrap();
+            let params = &message["params"];
+            let result = &params["result"];
+            if result["summary"]["id"] == run || result["kind"] == "resync" {
+                missing.remove(&params["subscription"].as_u64().unwrap());
+            }
+        }
+    }
+    client.careless();
+}
+
+#[test]
+fn a_client_that_does_not_read_costs_bounded_memory() {
+    let desk = Desk::new();
+    let mut command = desk.command(&["serve", "--shared"]);
+    let mut window = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut input = window.stdin.take().unwrap();
+    writeln!(
+        input,
+        r#"{{"jsonrpc":"2.0","id":1,"method":"executions/subscribe"}}"#
+    )
+    .unwrap();
+    let (_other, mut other) = desk.window();
+    let resident = || {
+        let statm = fs::read_to_string(format!("/proc/{}/statm", window.id())).unwrap();
+        let pages: u64 = statm.split_whitespace().nth(1).unwrap().parse().unwrap();
+        pages * rustix::param::page_size() as u64
+    };
+    until("it has begun", || {
+        other.call("server/status", &json!({}))["sessions"] == 2
+    });
+    let before = resident();
+    let mut execution = record("p", "r", "completed");
+    execution["error"] = "x".repeat(200).into();
+    for number in 0..6000 {
+        execution["name"] = number.to_string().into();
+        desk.root
+            .engine("p", &format!("r{}", number % 3000), &execution);
+    }
+    assert_eq!(
+        other.call("executions/list", &json!({ "sync": true }))["total"],
+        3000
+    );
+    let grown = resident().saturating_sub(before) >> 20;
+    let _ = window.kill();
+    let _ = window.wait();
+    assert!(grown < 16, "{grown} MiB more");
+}
+
+#[test]
+fn another_version_that_comes_later_is_noticed_by_a_resync_at_most() {
+    let desk = Desk::new();
+    let (window, mut client) = desk.window();
+    client.call("executions/save", &save("a", 1));
+    let subscription = client.call("executions/subscribe", &json!({}));
+    assert_eq!(client.change()["kind"], "current");
+    let pid = daemon_of(&mut client);
+    window.signal(Signal::STOP);
+    kill(pid, Signal::KILL);
+    until("the daemon is gone", || desk.daemons().is_empty());
+    fs::remove_dir_all(desk.socket().parent().unwrap()).unwrap();
+    let other = other_version(&desk);
+    window.signal(Signal::CONT);
+    other.join().unwrap();
+    assert_eq!(daemon_of(&mut client), i32::try_from(window.pid()).unwrap());
+    desk.root.engine("p", "b", &record("p", "b", "failed"));
+    let mut told = BTreeSet::new();
+    while !told.contains("b") {
+        let message = client.next().unwrap();
+        assert_eq!(message["params"]["subscription"], subscription);
+        let result = &message["params"]["result"];
+        match result["kind"].as_str().unwrap() {
+            "resync" => told = listed(&mut client).into_keys().collect(),
+            "saved" => {
+                told.insert(result["summary"]["id"].as_str().unwrap().to_owned());
+            }
+            _ => {}
+        }
+    }
+    client.careless();
+}
+
+/// What never comes apart: every request of a random conversation has one answer, batches and what
+/// is taken back included, whenever and however the daemons end.
+#[test]
+fn a_random_conversation_is_answered_once_each_whatever_ends() {
+    let desk = Desk::new();
+    let (_window, mut client) = desk.window();
+    let mut random = 20_251_125u64;
+    let mut below = move |end: u64| {
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) % end
+    };
+    let mut last = 1000u64;
+    for round in 0..25 {
+        let mut due = BTreeSet::new();
+        for _ in 0..40 {
+            let mut entries = Vec::new();
+            let batch = below(4) == 0;
+            for _ in 0..if batch { 1 + below(6) } else { 1 } {
+                last += 1;
+                due.insert(last);
+                let run = format!("r{}", below(5));
+                let key = json!({ "projectId": "p", "executionId": run });
+                let (method, params) = match below(9) {
+                    0 => ("executions/save", save(&run, round)),
+                    1 => ("executions/delete", key),
+                    2 => ("executions/get", key),
+                    3 => ("executions/list", json!({ "sync": below(2) == 0 })),
+                    4 => ("executions/start", json!({ "projectId": "q" })),
+                    5 => ("executions/subscribe", json!({ "projectId": "none" })),
+                    6 => (
+                        "executions/unsubscribe",
+                        json!({ "subscription": below(20) }),
+                    ),
+                    7 => ("nothing/known", json!({})),
+                    _ => ("ping", json!({})),
+                };
+                entries.push(
+                    json!({ "jsonrpc": "2.0", "id": last, "method": method, "params": params }),
+                );
+            }
+            let message = if batch {
+                json!(entries)
+            } else {
+                entries[0].clone()
+            };
+            client.send(&message.to_string());
+            if below(4) == 0 {
+                let id = last - below(3);
+                let cancel = json!({ "jsonrpc": "2.0", "method": "$/cancelRequest", "params": { "id": id } });
+                client.send(&cancel.to_string());
+            }
+            if below(50) == 0 {
+                desk.kill_daemons(if below(3) == 0 {
+                    Signal::TERM
+                } else {
+                    Signal::KILL
+                });
+            }
+        }
+        if below(2) == 0 {
+            desk.kill_daemons(Signal::KILL);
+        }
+        while !due.is_empty() {
+            let message = client.next().unwrap();
+            if message.get("method").is_some() {
+                continue;
+            }
+            let answers = match message {
+                Value::Array(answers) => answers,
+                answer => vec![answer],
+            };
+            for answer in answers {
+                assert!(due.remove(&answer["id"].as_u64().unwrap()), "{answer}");
+                let kind = answer["error"]["data"]["kind"].as_str();
+                let outcome = &answer["error"]["data"]["outcome"];
+                assert_eq!(
+                    kind == Some("daemon-lost"),
+                    outcome == "unknown",
+                    "{answer}"
+                );
+                assert_ne!(kind, Some("not-ready"), "{answer}");
+            }
+        }
+    }
+    // of the subscriptions something may still come
+    client.careless();
+    client.call("ping", &json!({}));
+    assert_eq!(desk.daemons().len(), 1);
+}
+
+#[test]
+fn after_a_daemon_that_kept_its_index_only_what_changed_is_told() {
+    let desk = Desk::new();
+    for number in 0..3000 {
+        let run = format!("r{number}");
+        desk.root.engine("p", &run, &record("p", &run, "completed"));
+    }
+    let (_window, mut client) = desk.window();
+    assert_eq!(
+        client.call("executions/list", &json!({ "sync": true }))["total"],
+        3000
+    );
+    client.call("executions/subscribe", &json!({}));
+    assert_eq!(client.change()["kind"], "current");
+    for round in 0..5 {
+        let pid = daemon_of(&mut client);
+        kill(pid, Signal::TERM);
+        until("the daemon is gone", || !desk.daemons().contains(&pid));
+        let run = format!("new-{round}");
+        desk.root.engine("p", &run, &record("p", &run, "failed"));
+        let mut told = Vec::new();
+        loop {
+            let change = client.change();
+            if change["kind"] == "saved" {
+                told.push(change["summary"]["id"].as_str().unwrap().to_owned());
+            }
+            assert_ne!(change["kind"], "resync", "in round {round}");
+            if told.last() == Some(&run) {
+                break;
+            }
+        }
+        assert_eq!(told, [run]);
+    }
+    client.careless();
+}

@@ -2,7 +2,7 @@
 //! compare both with.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -14,19 +14,24 @@ use crate::Failure;
 
 /// A client that speaks lines.
 pub struct Client {
-    reader: BufReader<UnixStream>,
-    writer: UnixStream,
+    reader: Box<dyn BufRead + Send>,
+    writer: Box<dyn Write + Send>,
     id: u64,
 }
 
 impl Client {
     pub fn connect(path: &Path) -> Result<Self, Failure> {
         let writer = UnixStream::connect(path)?;
-        Ok(Self {
-            reader: BufReader::new(writer.try_clone()?),
-            writer,
+        let reader = writer.try_clone()?;
+        Ok(Self::over(reader, writer))
+    }
+
+    fn over(reader: impl Read + Send + 'static, writer: impl Write + Send + 'static) -> Self {
+        Self {
+            reader: Box::new(BufReader::new(reader)),
+            writer: Box::new(writer),
             id: 0,
-        })
+        }
     }
 
     pub fn request(&mut self, method: &str, params: &Value) -> String {
@@ -187,6 +192,42 @@ fn number_of(status: &str, name: &str) -> Option<u64> {
 }
 
 impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A program that serves one client on its pipes, as an editor's window has it.
+pub struct Window {
+    child: Child,
+    pub client: Client,
+}
+
+impl Window {
+    /// Starts `runlog serve` with `options`; what it starts in its turn has its socket in `runtime`
+    /// and ends soon after it.
+    pub fn start(root: &Path, runtime: &Path, options: &[&str]) -> Result<Self, Failure> {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_runlog"))
+            .arg("serve")
+            .args(options)
+            .arg("--projects")
+            .arg(root)
+            .env("XDG_CACHE_HOME", root.with_extension("cache"))
+            .env("XDG_RUNTIME_DIR", runtime)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
+            return Err("no pipes".into());
+        };
+        let client = Client::over(output, input);
+        Ok(Self { child, client })
+    }
+}
+
+impl Drop for Window {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

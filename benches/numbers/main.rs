@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use daemon::{Client, Daemon, Echo};
+use daemon::{Client, Daemon, Echo, Window};
 use live::By;
 
 /// Whatever ended a measurement early.
@@ -239,6 +239,16 @@ fn requests(plan: &Plan, root: &Path) -> Result<(), Failure> {
             at_most,
         );
     }
+    forwarded(
+        plan,
+        root,
+        &echo,
+        [
+            ("ping", "ping", &json!({})),
+            ("list of 50", "executions/list", &json!({})),
+            (&*get, "executions/get", &key),
+        ],
+    )?;
     let seconds = plan.pick(1, 20);
     // threads that are kept for a while end
     std::thread::sleep(Duration::from_secs(plan.pick(0, 12)));
@@ -250,6 +260,49 @@ fn requests(plan: &Plan, root: &Path) -> Result<(), Failure> {
         &woken.to_string(),
         "0",
     );
+    Ok(())
+}
+
+/// What `serve --shared` adds to requests over pipes, beside an echo of as many bytes.
+fn forwarded(
+    plan: &Plan,
+    root: &Path,
+    echo: &Echo,
+    requests: [(&str, &str, &serde_json::Value); 3],
+) -> Result<(), Failure> {
+    let runtime = plan.folder.join("runtime");
+    fs::create_dir_all(&runtime)?;
+    let mut direct = Window::start(root, &runtime, &["--stdio"])?;
+    let mut shared = Window::start(root, &runtime, &["--shared", "--idle-exit", "1s"])?;
+    for window in [&mut direct, &mut shared] {
+        window.client.call("executions/stats", &json!({}))?;
+    }
+    let greeting = shared.client.call("initialize", &json!({}))?;
+    if greeting["shared"]["active"] != true {
+        return Err("there is no shared daemon".into());
+    }
+    for (name, method, params) in requests {
+        let (mut without, mut with, mut floors) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..10 {
+            let rounds = plan.rounds / 10;
+            let (some, bytes) = direct.client.time(method, params, rounds)?;
+            without.extend(some);
+            with.extend(shared.client.time(method, params, rounds)?.0);
+            floors.extend(echo.time(bytes, rounds)?);
+        }
+        let floor = table::median(&mut floors);
+        let without = table::median(&mut without);
+        let middle = table::median(&mut with);
+        let added = middle.saturating_sub(without);
+        table::ratio_row(
+            &format!("{name} through serve --shared, {without:.1?} without"),
+            Some(middle),
+            Some(table::late(&with)),
+            floor,
+            table::ratio(added, floor),
+            Some(1.0),
+        );
+    }
     Ok(())
 }
 

@@ -7,6 +7,7 @@
 use jsonrpsee::types::ErrorObjectOwned;
 use serde_json::{Map, Value, json};
 
+use crate::filter::FilterError;
 use crate::history::HistoryError;
 use crate::model::update::UpdateError;
 use crate::store::{ReadError, WriteError};
@@ -150,7 +151,7 @@ impl ErrorKind {
             Self::AlreadyFinished => "The execution has ended; it is not updated any more.",
             Self::TooLarge => "A frame, record or answer is over the limit, or nested too deep.",
             Self::CorruptExecution => "The file is there, but does not hold one JSON object.",
-            Self::QueryTooExpensive => "The query takes longer than a query may; it was given up.",
+            Self::QueryTooExpensive => "The query took longer than two seconds.",
             Self::Overloaded => "Too many unanswered requests or subscriptions on the connection.",
             Self::Storage => "The file system refused; the log says why.",
             Self::NotReady => "The first index is being built, or the daemon is ending.",
@@ -289,6 +290,11 @@ impl From<HistoryError> for Error {
                 ErrorKind::NotReady,
                 "somebody else writes this execution again and again; try again",
             ),
+            HistoryError::TooExpensive => Self::new(
+                ErrorKind::QueryTooExpensive,
+                "the query takes longer than two seconds; ask for a project, a status or a span of \
+                 time, or for less of the errors",
+            ),
             HistoryError::Record(error) => Self::params(format!("`execution`: {error}")),
             HistoryError::TooLarge {
                 size_bytes,
@@ -299,6 +305,20 @@ impl From<HistoryError> for Error {
                 "the index is still being built; try again, or pass allowPartial",
             ),
             HistoryError::Ending => Self::ending(),
+        }
+    }
+}
+
+impl From<FilterError> for Error {
+    fn from(error: FilterError) -> Self {
+        let refused = Self::params(format!("`where`: {error}"))
+            .with("offset", error.offset)
+            .with("end", error.end)
+            .with("found", error.found)
+            .with("expected", error.expected);
+        match error.nearest {
+            Some(nearest) => refused.with("nearest", nearest),
+            None => refused,
         }
     }
 }

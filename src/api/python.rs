@@ -11,6 +11,13 @@ use serde_json::{Map, Value};
 
 use super::openrpc;
 
+/// What cannot name a member of a class.
+const KEYWORDS: [&str; 35] = [
+    "False", "None", "True", "and", "as", "assert", "async", "await", "break", "class", "continue",
+    "def", "del", "elif", "else", "except", "finally", "for", "from", "global", "if", "import",
+    "in", "is", "lambda", "nonlocal", "not", "or", "pass", "raise", "return", "try", "while",
+    "with", "yield",
+];
 /// How wide comments may be.
 const COLUMNS: usize = 96;
 
@@ -152,6 +159,26 @@ fn named(out: &mut String, name: &str, schema: &Value) {
 
 fn dictionary(out: &mut String, name: &str, about: &str, members: &[Member<'_>]) {
     let (needed, rest): (Vec<_>, Vec<_>) = members.iter().partition(|member| member.required);
+    if members.iter().any(|member| KEYWORDS.contains(&member.name)) {
+        // what is evaluated here is text, so that it may name what comes later
+        let partial = if rest.is_empty() { "" } else { ", total=False" };
+        let _ = write!(
+            out,
+            "\n\n{}{name} = TypedDict(\n    \"{name}\",\n    {{\n",
+            comment(about, "")
+        );
+        for Member { name, schema, .. } in members {
+            let about = schema["description"].as_str().unwrap_or_default();
+            let _ = writeln!(
+                out,
+                "{}        \"{name}\": '{}',",
+                comment(about, "        "),
+                print(schema)
+            );
+        }
+        let _ = writeln!(out, "    }}{partial},\n)");
+        return;
+    }
     let mut base = "TypedDict".to_owned();
     if !needed.is_empty() && !rest.is_empty() {
         base = format!("_{name}");

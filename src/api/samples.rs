@@ -217,6 +217,24 @@ pub(super) fn checked() -> Value {
     })
 }
 
+pub(super) fn filtered_stats() -> Value {
+    let spread = |min: Value, max: Value, mean: Value| {
+        json!({
+            "count": 2, "min": min, "max": max, "mean": mean,
+            "p50": min, "p90": max, "p95": max, "p99": max
+        })
+    };
+    json!({
+        "totalExecutions": 2, "completed": 1, "failed": 1, "running": 0, "queued": 0, "paused": 0,
+        "cancelled": 0, "other": 0, "totalCostUSD": 0.0289, "totalTokens": 4840,
+        "inputTokens": 3650, "outputTokens": 1190, "successRate": 0.5, "averageDuration": 18_356,
+        "successRateOf": 2,
+        "duration": spread(json!(0), json!(36_711), json!(18_355.5)),
+        "cost": spread(json!(0), json!(0.0289), json!(0.01445)),
+        "clock": CLOCK, "complete": true
+    })
+}
+
 pub(super) fn projects() -> Value {
     json!({
         "projects": [
@@ -237,7 +255,7 @@ pub(super) fn initialized() -> Value {
         "capabilities": {
             "methods": ["initialize", "shutdown", "ping", "rpc.discover", "server/status",
                 "server/problems", "filter/check", "projects/list", "executions/list", "executions/get",
-                "executions/stats", "executions/save", "executions/start",
+                "executions/stats", "executions/search", "executions/save", "executions/start",
                 "executions/update", "executions/delete", "executions/deleteAll",
                 "executions/subscribe", "executions/unsubscribe", "executions/changes"],
             "features": { "trash": false, "search": crate::search::AVAILABLE },

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use clap::{Args, ValueEnum};
 use futures_util::FutureExt;
 use serde_json::json;
+use tokio::net::UnixStream;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -26,7 +27,7 @@ use crate::api::table::methods;
 use crate::history::{History, Options};
 use crate::search::Search;
 use crate::session::{End, Kind, Shared};
-use crate::transport::{self, Listener, SocketEnv, SocketPath, Stdin, Stdout};
+use crate::transport::{self, Listener, Retired, SocketEnv, SocketPath, Stdin, Stdout};
 
 /// How long connections have to end when the daemon does, and the index to be written.
 const END_WITHIN: Duration = Duration::from_millis(1850);
@@ -103,12 +104,13 @@ pub(super) fn run(args: &ServeArgs, screen: &Screen) -> ExitCode {
         };
         let daemon = Daemon::start(folder, &found, args)?;
         let bar = screen.show(daemon.history.progress());
-        let status = match listener {
-            None => daemon.stdio().await,
+        let (status, retired) = match listener {
+            None => (daemon.stdio().await, None),
             Some(listener) => daemon.socket(listener, args.idle_exit).await,
         };
         drop(bar);
         daemon.end();
+        drop(retired);
         status
     });
     let status = status.unwrap_or_else(|error| {
@@ -223,11 +225,12 @@ impl Daemon {
         serve_stdio(self.shared.clone()).await
     }
 
+    /// Serves whoever comes. What is given beside the status is to be kept until the index is.
     async fn socket(
         &self,
-        mut listener: Listener,
+        listener: Listener,
         idle_exit: Option<Duration>,
-    ) -> Result<i32, String> {
+    ) -> (Result<i32, String>, Option<Retired>) {
         let ready = json!({
             "socket": listener.path().display().to_string(),
             "pid": std::process::id(),
@@ -238,7 +241,13 @@ impl Daemon {
         let _ = super::print(&format!("{ready}\n"));
         let mut ending = self.shared.ending.clone();
         let mut sessions = tokio::task::JoinSet::new();
-        let accepted = loop {
+        let serve = |stream: UnixStream, sessions: &mut tokio::task::JoinSet<End>| {
+            let (reader, writer) = stream.into_split();
+            let shared = self.shared.clone();
+            sessions.spawn(transport::serve(reader, writer, shared, Kind::Socket));
+        };
+        // whether it is for want of clients that the daemon ends
+        let idle = loop {
             let idle_exit = idle_exit.filter(|_| sessions.is_empty());
             let idle = async {
                 match idle_exit {
@@ -247,39 +256,40 @@ impl Daemon {
                 }
             };
             tokio::select! {
-                () = idle => {
-                    tracing::info!("no client for a while; the daemon ends");
-                    // who has found the path by now is served, everybody else finds it free
-                    listener.retire();
-                    while let Some(Ok(stream)) = listener.accept().now_or_never() {
-                        let (reader, writer) = stream.into_split();
-                        sessions.spawn(transport::serve(
-                            reader, writer, self.shared.clone(), Kind::Socket,
-                        ));
-                    }
-                    while sessions.join_next().await.is_some() {}
-                    break Ok(());
-                }
-                _ = ending.wait_for(|ending| *ending) => break Ok(()),
+                // a client who is there is no longer waited for
+                biased;
+                _ = ending.wait_for(|ending| *ending) => break Ok(false),
                 stream = listener.accept() => match stream {
-                    Ok(stream) => {
-                        let (reader, writer) = stream.into_split();
-                        sessions.spawn(transport::serve(
-                            reader, writer, self.shared.clone(), Kind::Socket,
-                        ));
-                    }
+                    Ok(stream) => serve(stream, &mut sessions),
                     Err(error) => break Err(format!("the socket is broken: {error}")),
                 },
                 Some(_) = sessions.join_next() => {}
+                () = idle => break Ok(true),
             }
         };
+        // new clients find nobody from here on
+        let (waiting, retired) = listener.retire();
+        let mut retired = Some(retired);
+        if let Ok(true) = idle {
+            tracing::info!("no client for a while; the daemon ends");
+            if !waiting.is_empty() {
+                // they may stay long, and others must not wait for that
+                retired = None;
+            }
+            for stream in waiting {
+                serve(stream, &mut sessions);
+            }
+            tokio::select! {
+                _ = ending.wait_for(|ending| *ending) => {}
+                () = async { while sessions.join_next().await.is_some() {} } => {}
+            }
+        }
+        // those that are here get their answers
         let _ = self.shared.context.ending.set(Instant::now());
-        // new clients find nobody from here on; those that are here get their answers
-        drop(listener);
         self.end.send_replace(true);
         let all = async { while sessions.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(END_WITHIN, all).await;
-        accepted.map(|()| 0)
+        (idle.map(|_| 0), retired)
     }
 }
 

@@ -8,6 +8,8 @@ use crate::model::Status;
 /// Whether tags, pins and notes exist. Until they do, their names are unknown fields: a filter
 /// that seems to ask for them is refused, never answered as if no run had any.
 const ANNOTATIONS: bool = false;
+/// The same for the nodes of steps, which the index does not keep yet.
+const NODES: bool = false;
 
 /// A field: a property of a run that a filter can test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -230,15 +232,11 @@ static FIELDS: [Named; 24] = [
 
 /// The fields that a filter may name, in the order in which they are offered.
 pub fn known() -> impl Iterator<Item = &'static Named> {
-    let annotation = |named: &&Named| {
-        matches!(
-            named.field,
-            Field::Tag | Field::Pinned | Field::Text(Text::Note)
-        )
-    };
-    FIELDS
-        .iter()
-        .filter(move |named| ANNOTATIONS || !annotation(named))
+    FIELDS.iter().filter(|named| match named.field {
+        Field::Tag | Field::Pinned | Field::Text(Text::Note) => ANNOTATIONS,
+        Field::Node => NODES,
+        _ => true,
+    })
 }
 
 impl Field {

@@ -918,7 +918,7 @@ fn whens() -> Vec<(i64, Tz)> {
     ]
 }
 
-const PIECES: [&str; 40] = [
+const PIECES: [&str; 39] = [
     "status",
     "costUSD",
     "startedAt",
@@ -927,7 +927,6 @@ const PIECES: [&str; 40] = [
     "error",
     "stale",
     "steps",
-    "nodeId",
     "=",
     "!=",
     "<",
@@ -1138,7 +1137,7 @@ fn completions_are_what_could_stand_there() {
         &["status", "startedAt", "steps", "stale", "staleAt"],
         "status",
     );
-    offers("N|", &["nodeId", "not"], "N");
+    offers("N|", &["not"], "N");
     offers("status |", &["=", "!=", "~", "!~", "not", "in", "is"], "");
     offers("costUSD >|", &[">", ">="], ">");
     offers("costUSD not |", &["in", "between"], "");

@@ -6,6 +6,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::StreamExt;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::codec::FramedRead;
 
 use crate::api::Error;
@@ -24,6 +25,8 @@ pub(super) struct Link {
     frames: FramedRead<OwnedReadHalf, Decoder>,
     writer: OwnedWriteHalf,
     outgoing: Outgoing,
+    /// The room of what is in `outgoing`.
+    held: Vec<OwnedSemaphorePermit>,
 }
 
 /// A message of the daemon's.
@@ -50,11 +53,21 @@ impl Link {
             writer,
             // records keep their line ends
             outgoing: Outgoing::new(Framing::Headers),
+            held: Vec::new(),
         }
     }
 
     /// Sends a request as soon as the daemon takes it.
-    pub(super) fn request(&mut self, number: u64, method: &str, params: Option<&[u8]>) {
+    ///
+    /// # Errors
+    /// [`Error::too_large`]: the daemon would skip it, and could not say whose it was. A client's
+    /// may be below the limit and this above it, because its number is longer than the client's id.
+    pub(super) fn request(
+        &mut self,
+        number: u64,
+        method: &str,
+        params: Option<&[u8]>,
+    ) -> Result<(), Error> {
         // names of methods need no escapes
         let mut head = BytesMut::with_capacity(64 + method.len());
         head.put_slice(
@@ -66,11 +79,25 @@ impl Link {
                 .push([head.freeze(), Bytes::from_static(b"}")]),
             Some(params) => {
                 head.put_slice(b",\"params\":");
+                let size = head.len() + params.len() + 1;
+                if size > FRAME_LIMIT_BYTES {
+                    return Err(Error::too_large(
+                        "the frame",
+                        size as u64,
+                        FRAME_LIMIT_BYTES as u64,
+                    ));
+                }
                 let params = Bytes::copy_from_slice(params);
                 self.outgoing
                     .push([head.freeze(), params, Bytes::from_static(b"}")]);
             }
         }
+        Ok(())
+    }
+
+    /// Keeps the room of a request until the daemon has taken it.
+    pub(super) fn hold(&mut self, room: Option<OwnedSemaphorePermit>) {
+        self.held.extend(room);
     }
 
     /// Takes a request back.
@@ -101,7 +128,13 @@ impl Link {
                     }
                 },
                 written = self.outgoing.write_some(&mut self.writer),
-                    if !self.outgoing.is_empty() => written.map(drop).ok()?,
+                    if !self.outgoing.is_empty() =>
+                {
+                    written.ok()?;
+                    if self.outgoing.is_empty() {
+                        self.held.clear();
+                    }
+                }
             }
         }
     }

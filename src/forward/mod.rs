@@ -11,8 +11,9 @@
 //!   that the client knows, so that it sees a replay or a `resync`;
 //! - where there is no daemon of this version to be had, this process serves by itself.
 //!
-//! What waits here is what the session lets be unanswered, so it is bounded there. While the
-//! client does not take what it is told, nothing is read from the daemon, which then coalesces.
+//! What waits for its answer is what the session lets be unanswered, so it is bounded there; what
+//! the daemon has not taken is bounded here, taken back or not. While the client does not take what
+//! it is told, nothing is read from the daemon, which then coalesces.
 
 mod link;
 
@@ -25,7 +26,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::net::UnixStream;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::api::executions::subscribe::{Subscribe, Unsubscribe};
@@ -36,6 +37,7 @@ use crate::model::json::{decode_string, members};
 use crate::model::update::Object;
 use crate::session::outbox::Outbox;
 use crate::session::remote::{Answer, Remote};
+use crate::transport::FRAME_LIMIT_BYTES;
 use link::{Arrived, Link};
 
 /// For so long a daemon is looked for, or waited for, before this process serves by itself.
@@ -48,6 +50,10 @@ const AGAIN_AFTER_MAX: Duration = Duration::from_millis(500);
 const SILENT_MAX: u32 = 20;
 /// How many daemons may die of a request before it is taken for the cause.
 const DEATHS_MAX: u32 = 4;
+/// While the daemon has not taken so many bytes of requests, more wait with their sender.
+const UNTAKEN_MAX_BYTES: usize = FRAME_LIMIT_BYTES;
+/// What a request counts for beside its params.
+const REQUEST_BYTES: usize = 256;
 
 /// The subscription of a client that took its subscribing back.
 const NOBODYS: u64 = 0;
@@ -75,7 +81,9 @@ pub trait Reach: Send + 'static {
 #[derive(Debug)]
 pub struct Forward {
     commands: mpsc::UnboundedSender<Command>,
-    last: AtomicU64,
+    last: Arc<AtomicU64>,
+    /// In bytes, for what the daemon has not taken.
+    room: Arc<Semaphore>,
 }
 
 #[derive(Debug)]
@@ -92,6 +100,8 @@ struct Pending {
     entry: &'static Entry,
     params: Option<Bytes>,
     reply: oneshot::Sender<Result<Answer, Error>>,
+    /// Its room, until it is sent.
+    room: Option<OwnedSemaphorePermit>,
     /// Whether the daemon may have it.
     sent: bool,
     /// How many daemons died while they had it.
@@ -118,7 +128,8 @@ impl Forward {
         tokio::spawn(Carrier::new(receiver).carry(reach));
         Arc::new(Self {
             commands,
-            last: AtomicU64::new(0),
+            last: Arc::default(),
+            room: Arc::new(Semaphore::new(UNTAKEN_MAX_BYTES)),
         })
     }
 }
@@ -138,21 +149,29 @@ impl Remote for Forward {
             let text = Bytes::from_static(b"null");
             return std::future::ready(Ok(Answer { text, told: None })).boxed();
         }
-        let number = self.last.fetch_add(1, Ordering::Relaxed) + 1;
-        let (reply, answer) = oneshot::channel();
-        let pending = Pending {
-            entry,
-            params: params.map(|params| Bytes::copy_from_slice(params.as_bytes())),
-            reply,
-            sent: false,
-            deaths: 0,
-        };
-        let _ = self.commands.send(Command::Request(number, pending));
-        let mut unwanted = Unwanted {
-            number: Some(number),
-            commands: self.commands.clone(),
-        };
+        let params = params.map(|params| Bytes::copy_from_slice(params.as_bytes()));
+        let bytes = REQUEST_BYTES + params.as_ref().map_or(0, Bytes::len);
+        let room = u32::try_from(bytes.min(UNTAKEN_MAX_BYTES)).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.room).acquire_many_owned(room);
+        let (commands, last) = (self.commands.clone(), Arc::clone(&self.last));
         async move {
+            // in the order of their asking, so that nothing overtakes; it is never closed
+            let room = room.await.ok();
+            let number = last.fetch_add(1, Ordering::Relaxed) + 1;
+            let (reply, answer) = oneshot::channel();
+            let pending = Pending {
+                entry,
+                params,
+                reply,
+                room,
+                sent: false,
+                deaths: 0,
+            };
+            let _ = commands.send(Command::Request(number, pending));
+            let mut unwanted = Unwanted {
+                number: Some(number),
+                commands,
+            };
             let answered = answer.await;
             unwanted.is_answered();
             answered.unwrap_or_else(|_| Err(Error::ending()))
@@ -181,6 +200,7 @@ impl Drop for Unwanted {
     }
 }
 
+/// Why a change is not answered.
 fn lost() -> Error {
     Error::new(
         ErrorKind::DaemonLost,
@@ -188,6 +208,17 @@ fn lost() -> Error {
          what it is about, or repeat it if it has an ifVersion or changes nothing twice",
     )
     .with("outcome", "unknown")
+}
+
+/// Why anything else is not.
+fn deadly() -> Error {
+    Error::new(
+        ErrorKind::DaemonLost,
+        format!(
+            "{DEATHS_MAX} daemons ended while they had it, so it is not repeated; ask for less, or \
+             look into the daemon's log"
+        ),
+    )
 }
 
 /// Why a connection to a daemon is over.
@@ -317,8 +348,13 @@ impl Carrier {
                     let _ = pending.reply.send(Ok(Answer { text, told: None }));
                     continue;
                 }
-                if pending.entry.effect.is_change() || pending.deaths >= DEATHS_MAX {
-                    let _ = pending.reply.send(Err(lost()));
+                let refusal = if pending.entry.effect.is_change() {
+                    Some(lost())
+                } else {
+                    (pending.deaths >= DEATHS_MAX).then(deadly)
+                };
+                if let Some(error) = refusal {
+                    let _ = pending.reply.send(Err(error));
                     continue;
                 }
             }
@@ -388,7 +424,7 @@ impl Carrier {
             env!("CARGO_PKG_VERSION")
         );
         let own = self.own_number();
-        link.request(own, Initialize::NAME, Some(params.as_bytes()));
+        let _ = link.request(own, Initialize::NAME, Some(params.as_bytes()));
         loop {
             match link.next().await {
                 Some(Arrived::Answer(number, Ok(greeting))) if number == own => {
@@ -440,7 +476,11 @@ impl Carrier {
             if let Some(clock) = &held.clock {
                 params.put("\"since\"", format!("\"{clock}\""));
             }
-            link.request(own, Subscribe::NAME, Some(params.text().as_bytes()));
+            let sent = link.request(own, Subscribe::NAME, Some(params.text().as_bytes()));
+            if let Err(error) = sent {
+                tracing::warn!(?error, "a subscription is not renewed");
+                continue;
+            }
             self.renewals.insert(own, id);
         }
     }
@@ -468,7 +508,7 @@ impl Carrier {
             match held.and_then(|held| held.there) {
                 Some(there) => {
                     let params = format!(r#"{{"subscription":{there}}}"#);
-                    link.request(number, Unsubscribe::NAME, Some(params.as_bytes()));
+                    let _ = link.request(number, Unsubscribe::NAME, Some(params.as_bytes()));
                 }
                 None => {
                     let text = if known { "true" } else { "false" };
@@ -480,7 +520,16 @@ impl Carrier {
             }
             return;
         }
-        link.request(number, pending.entry.name, pending.params.as_deref());
+        let sent = link.request(number, pending.entry.name, pending.params.as_deref());
+        match sent {
+            // it counts until the daemon has taken it
+            Ok(()) => link.hold(pending.room.take()),
+            Err(error) => {
+                if let Some(pending) = self.pending.remove(&number) {
+                    let _ = pending.reply.send(Err(error));
+                }
+            }
+        }
     }
 
     /// Deals with a message of the daemon's; false when nobody is there for it.
@@ -531,7 +580,7 @@ impl Carrier {
             (None, Some(there)) => {
                 let own = self.own_number();
                 let params = format!(r#"{{"subscription":{there}}}"#);
-                link.request(own, Unsubscribe::NAME, Some(params.as_bytes()));
+                let _ = link.request(own, Unsubscribe::NAME, Some(params.as_bytes()));
             }
             (_, None) => {
                 tracing::warn!(error = ?answer.as_ref().err(), "a subscription is not renewed");
@@ -540,14 +589,19 @@ impl Carrier {
     }
 
     async fn answered(&mut self, number: u64, answer: Result<Bytes, Error>) {
-        let Some(pending) = self.pending.remove(&number) else {
+        let Some(mut pending) = self.pending.remove(&number) else {
             return;
         };
         let text = match answer {
             Ok(text) => text,
             // it will be repeated at the next one
             Err(error) if error.is_of_the_end() && !pending.entry.effect.is_change() => {
+                pending.sent = false;
                 self.pending.insert(number, pending);
+                return;
+            }
+            Err(error) if error.is_of_the_end() => {
+                let _ = pending.reply.send(Err(lost()));
                 return;
             }
             Err(error) => {

@@ -42,6 +42,9 @@ pub enum HistoryError {
     /// Somebody else writes the run again and again.
     #[error("somebody else writes this execution again and again")]
     Busy,
+    /// The query took too long.
+    #[error("the query takes too long")]
+    TooExpensive,
     /// The first index is still being built.
     #[error("the index of this project is still being built")]
     NotReady,

@@ -13,6 +13,7 @@ mod error;
 mod locks;
 mod look;
 mod recording;
+mod select;
 mod snapshot;
 mod start;
 
@@ -30,6 +31,7 @@ use tokio::sync::{oneshot, watch};
 
 pub use costs::{Comparing, Polling};
 pub use error::HistoryError;
+pub use select::{Stop, Wanted};
 pub use start::{Indexing, Progress};
 
 use crate::index::{

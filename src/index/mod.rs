@@ -15,6 +15,7 @@ mod packed;
 mod problems;
 mod query;
 mod row;
+mod select;
 mod snapshot;
 mod totals;
 
@@ -29,6 +30,7 @@ pub use clock::{Clock, Instance};
 pub use problems::{Problem, ProblemKind, Problems};
 pub use query::{Change, Changed, Filter, From, Key, Page, PageAt, ProjectInfo};
 pub use row::{Place, Rows, Seen};
+pub use select::{Query, Selection, Sums};
 pub use snapshot::{Saving, SnapshotError, restore};
 pub use totals::Totals;
 

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::changes::{Cursor, Entry};
 use super::order::{Order, RowPlaces, merge, split};
-use super::row::{Place, STATUS_OTHER, key_of, status_code};
+use super::row::{Place, key_of, status_code};
 use super::{Clock, Index, Scope, Totals};
 use crate::model::{CostSum, Millis, ProjectId, RunKey, Status, Summary, SummaryRef};
 
@@ -119,7 +119,7 @@ impl Filter {
 }
 
 impl Index {
-    fn scope(&self, project: Option<&ProjectId>) -> Option<&Scope> {
+    pub(super) fn scope(&self, project: Option<&ProjectId>) -> Option<&Scope> {
         match project {
             None => Some(&self.everything),
             Some(id) => self.project_of(id).map(|project| &project.scope),
@@ -190,7 +190,7 @@ impl Index {
         at
     }
 
-    fn summary(&self, number: u32) -> Option<SummaryRef<'_>> {
+    pub(super) fn summary(&self, number: u32) -> Option<SummaryRef<'_>> {
         let row = self.rows.get(number)?;
         let project = &self.project(row.project())?.id;
         Some(row.summary(project, self.liveness.stale_after))
@@ -294,14 +294,7 @@ impl Index {
                 if !ours(project) {
                     return None;
                 }
-                let matches = filter.statuses.as_ref().is_none_or(|statuses| {
-                    statuses.iter().any(|status| {
-                        status_code(status) == row.status()
-                            && (row.status() != STATUS_OTHER
-                                || row.status_text() == Some(status.as_str()))
-                    })
-                });
-                if !matches {
+                if !filter.takes(row, project) {
                     return key_of(row, project).map(Changed::Left);
                 }
                 Some(Changed::Saved {

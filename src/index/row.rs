@@ -774,6 +774,12 @@ impl Rows {
         }
     }
 
+    /// One more than the largest number of a row.
+    pub fn numbers(&self) -> usize {
+        let before = self.pages.len().saturating_sub(1) * PAGE;
+        before + self.pages.last().map_or(0, |page| page.rows.len())
+    }
+
     /// Every run with its number, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = (u32, Row<'_>)> {
         self.pages

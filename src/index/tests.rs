@@ -549,3 +549,146 @@ fn a_clock_from_elsewhere_or_from_before_the_tombstones_is_not_honoured() {
         ..index.clock()
     }));
 }
+
+/// Filters as they are written, and what they mean.
+type Meant = (&'static str, fn(&Facts) -> bool);
+
+const MEANT: [Meant; 6] = [
+    ("costUSD > 0.000000007", |facts| {
+        facts.cost.is_some_and(|cost| cost.nanos() > 7)
+    }),
+    ("status in (failed, strange) or duration >= 3", |facts| {
+        let status = facts.status.as_ref().map(Status::as_str);
+        let long = facts.duration.is_some_and(|took| took.0 >= 3_000_000);
+        matches!(status, Some("failed" | "strange")) || long
+    }),
+    ("not label ~ a", |facts| {
+        !facts
+            .label
+            .as_deref()
+            .is_some_and(|label| label.contains('a'))
+    }),
+    ("error ~ 'x the end'", |facts| {
+        whole_error(facts).is_some_and(|error| error.contains("x the end"))
+    }),
+    ("error is null and inputTokens between 2 and 5", |facts| {
+        whole_error(facts).is_none()
+            && facts
+                .tokens
+                .input
+                .is_some_and(|input| (2..=5).contains(&input))
+    }),
+    ("steps = 3 and model is not null", |facts| {
+        facts.step_count == 3
+            && facts
+                .model
+                .as_deref()
+                .is_some_and(|model| !model.is_empty())
+    }),
+];
+
+/// What stands in the file of a run whose error was cut.
+fn whole_error(facts: &Facts) -> Option<String> {
+    let error = facts.error.as_deref().filter(|error| !error.is_empty())?;
+    Some(if facts.error_truncated {
+        format!("{error}x the end")
+    } else {
+        error.to_owned()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 120, ..ProptestConfig::default() })]
+
+    /// Whatever happens while rows are looked at, an answer is what brute force gives at its clock.
+    #[test]
+    fn a_selection_is_true_at_its_clock(
+        steps in steps(), which in 0usize..MEANT.len(), plain in 0usize..6,
+        part in 1u32..9, visit in 1usize..9, ring in 3usize..40, limit in 1usize..6,
+    ) {
+        let mut index = Index::forgetful(Instance(1), LIVENESS, ring, 2);
+        let mut model = Model::default();
+        let (text, means) = MEANT[which];
+        let bound = crate::filter::Where::parse(text).unwrap().at(Millis(0), chrono_tz::UTC);
+        let plain = filters().swap_remove(plain);
+        let query = Query { plain: plain.clone(), bound };
+        let mut selection = index.select(query.clone());
+        for step in steps {
+            let mut reports = Vec::new();
+            let mut save = |model: &mut Model, p, x, content: Option<Content>| {
+                let key = key(p, x);
+                reports.push(match content {
+                    Some(content) => {
+                        let seen = seen(&content, 0);
+                        model.save(&key, &seen);
+                        Report::Seen(key, Box::new(seen))
+                    }
+                    None => {
+                        model.remove(&key);
+                        Report::Gone(key)
+                    }
+                });
+            };
+            match step {
+                Step::Save(p, x, content) => save(&mut model, p, x, Some(content)),
+                Step::Delete(p, x) | Step::Corrupt(p, x) => save(&mut model, p, x, None),
+                Step::Bulk(all) => {
+                    all.into_iter().for_each(|(p, x, content)| save(&mut model, p, x, content));
+                }
+                Step::Touch(..) => {}
+                Step::Poll(_) => {
+                    // it comes to its end, and another one begins
+                    loop {
+                        while index.select_some(&mut selection, part) {}
+                        for open in selection.take_open() {
+                            let error = model.runs.get(&open.1).and_then(|(seen, _)| whole_error(&seen.facts));
+                            index.decide(&mut selection, &open, error.as_deref());
+                        }
+                        if index.selected(&mut selection, visit).is_some() {
+                            break;
+                        }
+                    }
+                    let expected: Vec<RunKey> = model
+                        .sorted(&plain)
+                        .into_iter()
+                        .filter(|(_, seen)| means(&seen.facts))
+                        .map(|(key, _)| key)
+                        .collect();
+                    let mut found = Vec::new();
+                    let mut from = From::Offset(0);
+                    loop {
+                        let at = index.visit_selected(&selection, &from, limit, |run| {
+                            found.push(RunKey {
+                                project: run.project_id.clone(),
+                                execution: ExecutionId::parse(run.id).unwrap(),
+                            });
+                        });
+                        prop_assert_eq!(at.total, expected.len());
+                        prop_assert_eq!(at.clock, index.clock());
+                        match at.next {
+                            Some(next) => from = From::After(next),
+                            None => break,
+                        }
+                    }
+                    prop_assert_eq!(&found, &expected, "{}", text);
+                    for offset in 0..expected.len() + 1 {
+                        let mut page = Vec::new();
+                        index.visit_selected(&selection, &From::Offset(offset), limit, |run| {
+                            page.push(run.id.to_owned());
+                        });
+                        let wanted = expected.iter().skip(offset).take(limit);
+                        let wanted: Vec<String> = wanted.map(|key| key.execution.to_string()).collect();
+                        prop_assert_eq!(page, wanted);
+                    }
+                    prop_assert_eq!(
+                        index.sums_of_selected(&selection).totals.runs(),
+                        expected.len() as u64
+                    );
+                    selection = index.select(query.clone());
+                }
+            }
+            index.apply(reports);
+            index.select_some(&mut selection, part);
+        }
+    }
+}

@@ -31,7 +31,6 @@ pub struct Summary {
     pub duration: Option<Milliseconds>,
     /// Tokens used; members that the record lacks are absent.
     #[serde(skip_serializing_if = "Tokens::is_unknown")]
-    #[schemars(with = "Option<Tokens>")] // absent where unknown
     pub token_usage: Tokens,
     /// Cost in US dollars, exact to the nano-dollar.
     #[serde(rename = "costUSD", skip_serializing_if = "Option::is_none")]
@@ -41,7 +40,7 @@ pub struct Summary {
     pub error: Option<String>,
     /// Present and true where `error` was cut.
     #[serde(skip_serializing_if = "is_false")]
-    #[schemars(with = "Option<bool>", extend("const" = true))] // absent where not
+    #[schemars(extend("const" = true))]
     pub error_truncated: bool,
     /// What to show as the run's name: `name`, else the first line of `input`; 80 characters at
     /// most.

@@ -204,8 +204,7 @@ impl TokenStream for Stream<'_> {
         self.token.position = token.position as usize;
         self.token.offset_from = token.range.start;
         self.token.offset_to = token.range.end;
-        self.token.text.clear();
-        self.token.text.push_str(self.tokens.text());
+        self.tokens.swap_text(&mut self.token.text);
         true
     }
 

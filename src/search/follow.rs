@@ -466,7 +466,7 @@ impl Pace {
             COMMIT_EVERY
         } else if self.found > 0 {
             let (least, most) = BUILD_COMMIT_EVERY;
-            (self.began.elapsed() / COMMIT_SHARE).clamp(least, most)
+            self.began.elapsed().clamp(least, most)
         } else {
             return None;
         };

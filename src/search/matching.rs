@@ -3,9 +3,9 @@
 //! The index says which records to look at and keeps no text; what a hit shows is found here, in
 //! the record as it is now. So a hit is never one that the record does not bear out.
 
-use std::collections::HashMap;
 use std::ops::Range;
 
+use hashbrown::HashMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 

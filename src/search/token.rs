@@ -10,6 +10,7 @@
 //! The text index, the snippets and the tests all see text through this and nothing else.
 
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::canonical_combining_class;
@@ -72,7 +73,11 @@ impl Class {
                 false => Self::Between,
             };
         }
-        if continues(character) {
+        if is_plain_dense(character) {
+            Self::Dense
+        } else if LATIN.contains(&character) && !matches!(character, '×' | '÷') {
+            Self::Word
+        } else if continues(character) {
             Self::Mark
         } else if is_dense(character) {
             Self::Dense
@@ -113,6 +118,46 @@ fn is_dense(character: char) -> bool {
         | '\u{31f0}'..='\u{31ff}' | '\u{ff66}'..='\u{ff9d}' | '\u{1b000}'..='\u{1b16f}'
         | '\u{3105}'..='\u{312f}' | '\u{31a0}'..='\u{31bf}'   // Bopomofo
     )
+}
+
+/// The most frequent of them, which are neither marks nor changed by folding.
+fn is_plain_dense(character: char) -> bool {
+    matches!(character,
+        '\u{4e00}'..='\u{9fff}' | '\u{3041}'..='\u{3096}' | '\u{30a1}'..='\u{30fa}'
+        | '\u{ac00}'..='\u{d7a3}'
+    )
+}
+
+/// Latin letters that are not ASCII, and two signs between them.
+const LATIN: std::ops::RangeInclusive<char> = '\u{c0}'..='\u{24f}';
+
+/// Each of them folded: words of these need no normalization, as no marks stand in them.
+static LATIN_FOLDED: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let folded = |letter: char| {
+        let mut text = String::new();
+        fold(letter.encode_utf8(&mut [0; 4]), &mut text);
+        text
+    };
+    LATIN.map(folded).collect()
+});
+
+/// Puts a word behind `out` as [`fold`] does, at once if all of it is Latin letters and digits;
+/// whether it was.
+fn fold_latin(word: &str, out: &mut String) -> bool {
+    word.chars().all(|letter| {
+        if letter.is_ascii() {
+            out.push(letter.to_ascii_lowercase());
+            return true;
+        }
+        let at = (letter as usize).checked_sub(*LATIN.start() as usize);
+        match at.and_then(|at| LATIN_FOLDED.get(at)) {
+            Some(folded) => {
+                out.push_str(folded);
+                true
+            }
+            None => false,
+        }
+    })
 }
 
 /// Marks without which a word is the same word to who looks for it: accents, and the vowel marks of
@@ -203,6 +248,12 @@ impl<'t> Tokens<'t> {
         &self.text
     }
 
+    /// Takes the text of the token that came last, and leaves `text`'s room for the next.
+    #[cfg(feature = "search")]
+    pub(super) fn swap_text(&mut self, text: &mut String) {
+        std::mem::swap(&mut self.text, text);
+    }
+
     /// The next token.
     pub fn step(&mut self) -> Option<Token> {
         if self.in_run < self.run.len() {
@@ -256,11 +307,12 @@ impl<'t> Tokens<'t> {
             if letter & 0x80 != 0 || letter == 0 {
                 break;
             }
-            if end - begin < WORD_BYTES_MAX {
-                self.text.push(char::from(letter));
-            }
             end += 1;
         }
+        let kept = end.min(begin + WORD_BYTES_MAX);
+        self.text
+            .push_str(self.source.get(begin..kept).unwrap_or_default());
+        self.text.make_ascii_lowercase();
         if letter & 0x80 != 0 && end < bytes.len() {
             end = self.rest_of_word(begin, end);
         }
@@ -281,7 +333,10 @@ impl<'t> Tokens<'t> {
             let word = self.source.get(begin..end).unwrap_or_default();
             // folding makes a word at most a few times as long or short; a bound on the work
             let first: String = word.chars().take(4 * WORD_BYTES_MAX).collect();
-            fold(&first, &mut self.text);
+            if !fold_latin(&first, &mut self.text) {
+                self.text.clear();
+                fold(&first, &mut self.text);
+            }
             let mut cut = self.text.len().min(WORD_BYTES_MAX);
             while !self.text.is_char_boundary(cut) {
                 cut -= 1;
@@ -311,9 +366,13 @@ impl<'t> Tokens<'t> {
             {
                 self.at += character.len_utf8();
             }
+            let range = begin..self.at;
+            if is_plain_dense(first) && self.at == begin + first.len_utf8() {
+                self.run.push((first, range));
+                continue;
+            }
             let cluster = self.source.get(begin..self.at).unwrap_or_default();
             fold(cluster, &mut folded);
-            let range = begin..self.at;
             self.run
                 .extend(folded.drain(..).map(|folded| (folded, range.clone())));
         }
@@ -395,6 +454,23 @@ mod tests {
         );
         assert_eq!(texts("ไทย"), ["ไท", "ทย", "ย"]);
         assert_eq!(texts("東京2020"), ["東京", "京", "2020"]);
+    }
+
+    #[test]
+    fn what_is_folded_at_once_is_folded_as_all_else() {
+        for letter in LATIN {
+            let word = format!("A{letter}b");
+            let (mut quick, mut slow) = (String::new(), String::new());
+            assert!(fold_latin(&word, &mut quick));
+            fold(&word, &mut slow);
+            assert_eq!(quick, slow, "{letter}");
+        }
+        for character in ('\u{80}'..='\u{ffff}').filter(|character| is_plain_dense(*character)) {
+            let mut folded = String::new();
+            fold(character.encode_utf8(&mut [0; 4]), &mut folded);
+            assert_eq!(folded, character.to_string());
+            assert!(!continues(character) && is_dense(character), "{character}");
+        }
     }
 
     #[test]

@@ -18,4 +18,4 @@ pub use outgoing::Outgoing;
 pub use parent::{UnseenProcess, process_ended};
 pub use socket_path::{SocketEnv, SocketPath, SocketPathError};
 pub use stdio::{Stdin, Stdout};
-pub use unix::{BindError, Listener};
+pub use unix::{BindError, Listener, Retired};

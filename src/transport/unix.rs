@@ -8,7 +8,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::fs::Mode;
 use rustix::io::Errno;
@@ -23,6 +23,11 @@ const BACKLOG: u32 = 1024;
 
 /// How long to leave the waiting connections alone when there is no descriptor or memory for one.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
+
+/// How long a daemon that lets nobody in any more may take to end.
+const RETIRED_MAX: Duration = Duration::from_millis(2500);
+/// How soon the lock of one is looked at again.
+const LOCK_AGAIN_AFTER: Duration = Duration::from_millis(10);
 
 /// Why a path is not served.
 #[derive(Debug, thiserror::Error)]
@@ -73,24 +78,31 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Binds and listens. Call it within a tokio runtime; it makes a few file system calls and
-    /// waits for nobody.
+    /// Binds and listens. Call it within a tokio runtime; it makes a few file system calls and waits
+    /// for nobody but a daemon that has retired, or is about to listen: [`RETIRED_MAX`] at most,
+    /// and its thread with it.
     pub fn bind(path: &SocketPath) -> Result<Self, BindError> {
         path.prepare_folder()?;
         let path = path.as_path();
         // Looked at before there is a lock file too, so that a mistaken path leaves no trace.
         find_socket(path)?;
-        let lock = SocketLock::take(path).map_err(|error| match error {
-            NotLocked::Held { pid } => BindError::InUse {
-                path: path.to_owned(),
-                pid,
-            },
-            NotLocked::Failed { path, source } => BindError::Io {
-                step: "lock",
-                path,
-                source,
-            },
-        })?;
+        let began = Instant::now();
+        let lock = loop {
+            match SocketLock::take(path) {
+                Ok(lock) => break lock,
+                Err(NotLocked::Held { pid }) => {
+                    if find_socket(path)? || began.elapsed() >= RETIRED_MAX {
+                        let path = path.to_owned();
+                        return Err(BindError::InUse { path, pid });
+                    }
+                    std::thread::sleep(LOCK_AGAIN_AFTER);
+                }
+                Err(NotLocked::Failed { path, source }) => {
+                    let step = "lock";
+                    return Err(BindError::Io { step, path, source });
+                }
+            }
+        };
         if find_socket(path)? {
             remove_stale(path)?;
         }
@@ -125,10 +137,35 @@ impl Listener {
         })
     }
 
-    /// Gives the path free for another daemon. Who has found it before is still accepted.
-    pub fn retire(&mut self) {
-        self.file = None;
-        self.lock = None;
+    /// Lets nobody in any more, and gives those who had found the path before, all of them: once
+    /// this is called the kernel refuses, so that nobody is let in and left alone. The next daemon
+    /// waits for what is given beside them to be dropped. A socket that was handed over is left to
+    /// whoever made it, with those who wait there.
+    pub fn retire(mut self) -> (Vec<UnixStream>, Retired) {
+        let retired = Retired {
+            _lock: self.lock.take(),
+        };
+        let mut waiting = Vec::new();
+        if self.file.take().is_none() {
+            return (waiting, retired);
+        }
+        let (uid, Ok(listener)) = (self.uid, self.listener.into_std()) else {
+            return (waiting, retired);
+        };
+        let _ = rustix::net::shutdown(&listener, rustix::net::Shutdown::Read);
+        // asked directly: the runtime may not have heard of them yet
+        loop {
+            let stream = match listener.accept() {
+                Ok((stream, _)) => stream,
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
+                Err(_) => return (waiting, retired),
+            };
+            let stream = stream
+                .set_nonblocking(true)
+                .and_then(|()| UnixStream::from_std(stream));
+            let ours = |stream: &UnixStream| stream.peer_cred().is_ok_and(|peer| peer.uid() == uid);
+            waiting.extend(stream.ok().filter(ours));
+        }
     }
 
     /// Where it listens: absolute.
@@ -160,6 +197,12 @@ impl Listener {
             }
         }
     }
+}
+
+/// Keeps the next daemon of a path waiting, so that it finds what this one leaves, until dropped.
+#[derive(Debug)]
+pub struct Retired {
+    _lock: Option<SocketLock>,
 }
 
 /// The socket's name in the file system.
@@ -301,6 +344,47 @@ mod tests {
         assert_answers(&listener).await;
         drop(listener);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[tokio::test]
+    async fn who_found_it_before_it_retires_is_given_and_nobody_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = given(&folder);
+        let listener = Listener::bind(&path).unwrap();
+        // another name for it, found before and used afterwards
+        let found = folder.path().join("found.sock");
+        fs::hard_link(path.as_path(), &found).unwrap();
+        let connect = || std_net::UnixStream::connect(path.as_path()).unwrap();
+        let clients: Vec<_> = (0..5).map(|_| connect()).collect();
+        let (waiting, retired) = listener.retire();
+        assert_eq!(waiting.len(), clients.len());
+        assert!(std_net::UnixStream::connect(&found).is_err());
+        assert!(!path.as_path().exists());
+        // the next one comes when this one has ended
+        let next = tokio::task::spawn_blocking({
+            let (path, runtime) = (path.clone(), tokio::runtime::Handle::current());
+            move || {
+                let _entered = runtime.enter();
+                Listener::bind(&path)
+            }
+        });
+        assert!(lock_of(&path).exists());
+        drop(retired);
+        assert_answers(&in_time(next).await.unwrap().unwrap()).await;
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_was_handed_over_stays_when_it_retires() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = given(&folder);
+        let theirs = std_net::UnixListener::bind(path.as_path()).unwrap();
+        let listener = Listener::adopt(theirs.try_clone().unwrap()).unwrap();
+        let _client = std_net::UnixStream::connect(path.as_path()).unwrap();
+        assert_eq!(listener.retire().0.len(), 0);
+        // for the next one that is started for it
+        let next = Listener::adopt(theirs).unwrap();
+        in_time(next.accept()).await.unwrap();
+        assert!(path.as_path().exists());
     }
 
     #[tokio::test]

@@ -154,8 +154,7 @@ impl Daemon {
 
     /// A new client of a socket daemon.
     pub fn connect(&self) -> Client {
-        let stream = UnixStream::connect(self.socket.as_ref().unwrap()).unwrap();
-        Client::over(Box::new(stream.try_clone().unwrap()), stream)
+        Client::connect(self.socket.as_ref().unwrap())
     }
 
     pub fn pid(&self) -> u32 {
@@ -221,6 +220,12 @@ pub struct Client {
 }
 
 impl Client {
+    /// Of whatever daemon is there.
+    pub fn connect(socket: &Path) -> Self {
+        let stream = UnixStream::connect(socket).unwrap();
+        Self::over(Box::new(stream.try_clone().unwrap()), stream)
+    }
+
     fn over(input: Box<dyn Write + Send>, output: impl Read + Send + 'static) -> Self {
         let (sender, messages) = channel();
         std::thread::spawn(move || {

@@ -709,19 +709,24 @@ function merged(changes: Change[]): Change {
   if (changes.length === 1 && first) return first;
   const amounts = changes.flatMap(({ add }) => add ?? []);
   const steps = changes.flatMap((change) => change.steps ?? []);
-  const sum = (name: 'input' | 'output'): number => amounts.reduce((sum, add) => sum + (add[name] ?? 0), 0);
-  const cost = amounts.reduce((sum, { costUSD = 0 }) => sum + trillionths(costUSD), 0n);
+  const given = (name: keyof Amounts): number[] => amounts.flatMap((add) => add[name] ?? []);
+  const sum = (name: 'input' | 'output'): Amounts => (
+    given(name).length === 0 ? {} : { [name]: given(name).reduce((sum, more) => sum + more) });
+  const costs = given('costUSD');
+  const cost = costs.length === 0
+    ? {} : { costUSD: dollars(costs.reduce((sum, more) => sum + trillionths(more), 0n)) };
   return {
     ...(first?.set ? { set: first.set } : {}),
-    ...(amounts.length > 0 ? { add: { costUSD: dollars(cost), input: sum('input'), output: sum('output') } } : {}),
+    ...(amounts.length > 0 ? { add: { ...cost, ...sum('input'), ...sum('output') } } : {}),
     ...(steps.length > 0 ? { steps } : {}),
   };
 }
 
 function wire({ costUSD, input, output }: Amounts): NonNullable<Params<'executions/update'>['add']> {
+  const tokenUsage = { ...(input === undefined ? {} : { input }), ...(output === undefined ? {} : { output }) };
   return {
     ...(costUSD === undefined ? {} : { costUSD }),
-    ...(input === undefined && output === undefined ? {} : { tokenUsage: { input: input ?? 0, output: output ?? 0 } }),
+    ...(Object.keys(tokenUsage).length > 0 ? { tokenUsage } : {}),
   };
 }
 

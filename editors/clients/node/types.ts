@@ -22,8 +22,37 @@ export type ChangesResult = {
   resync: boolean;
 };
 
+/** What is to be known of a text. */
+export type CheckResult = {
+  /** The same filter in canonical spelling; absent if it is none. */
+  canonical?: string | null;
+  /** What could stand at the cursor, in the order in which it is to be shown; none without an `offset`, or where what is before the cursor is no beginning of a filter. */
+  completions: Array<Completion>;
+  /** Why not; absent if it is. */
+  error?: FilterError | null;
+  /** Whether it is a filter. */
+  ok: boolean;
+};
+
 /** A state of the index; opaque. Pass it as `since`. */
 export type Clock = string;
+
+/** Something that could stand at the cursor. */
+export type Completion = {
+  /** What it means. */
+  detail?: string | null;
+  /** What it replaces begins here, in UTF-16 units of the text. */
+  from: number;
+  /** What it is. */
+  kind: CompletionKind;
+  /** What to write, quoted where it must be. */
+  text: string;
+  /** And ends before here. */
+  to: number;
+};
+
+/** What a completion is. */
+export type CompletionKind = "field" | "operator" | "value" | "keyword";
 
 /** An exact sum in US dollars. */
 export type CostSum = number;
@@ -42,6 +71,46 @@ export type DeleteResult = {
   clock: Clock;
   /** Whether there was such a file. */
   deleted: boolean;
+};
+
+/** How some amounts are spread. A percentile is one of them: the smallest that at least so many of a hundred do not exceed (nearest rank). All but the count are null where there are none. */
+export type Distribution = {
+  /** How many there are. */
+  count: number;
+  /** The largest. */
+  max?: Milliseconds | null;
+  /** Their mean, to the last place that a unit has, halves up. */
+  mean?: Milliseconds | null;
+  /** The smallest. */
+  min?: Milliseconds | null;
+  /** Half of them are no larger. */
+  p50?: Milliseconds | null;
+  /** Of ten, nine are no larger. */
+  p90?: Milliseconds | null;
+  /** Of twenty, nineteen are no larger. */
+  p95?: Milliseconds | null;
+  /** Of a hundred, ninety-nine are no larger. */
+  p99?: Milliseconds | null;
+};
+
+/** How some amounts are spread. A percentile is one of them: the smallest that at least so many of a hundred do not exceed (nearest rank). All but the count are null where there are none. */
+export type Distribution2 = {
+  /** How many there are. */
+  count: number;
+  /** The largest. */
+  max?: Money | null;
+  /** Their mean, to the last place that a unit has, halves up. */
+  mean?: Money | null;
+  /** The smallest. */
+  min?: Money | null;
+  /** Half of them are no larger. */
+  p50?: Money | null;
+  /** Of ten, nine are no larger. */
+  p90?: Money | null;
+  /** Of twenty, nineteen are no larger. */
+  p95?: Money | null;
+  /** Of a hundred, ninety-nine are no larger. */
+  p99?: Money | null;
 };
 
 /** An execution: the name of its file without `.json`. One path component of 1 to 250 bytes. */
@@ -70,6 +139,20 @@ export type ExecutionRecord = {
 export type Features = {
   /** Whether deletions can be undone. */
   trash: boolean;
+};
+
+/** Why a text is no filter. */
+export type FilterError = {
+  /** Where it ends. */
+  end: number;
+  /** What would have been right there. */
+  expected: string;
+  /** What was found, cut at 40 characters. */
+  found: string;
+  /** The known name nearest to what was found, if one is near. */
+  nearest?: string | null;
+  /** Where what was found begins, in UTF-16 units of the text. */
+  offset: number;
 };
 
 /** A whole record. */
@@ -270,6 +353,10 @@ export type StatsResult = {
   complete: boolean;
   /** Runs that ended well. */
   completed: number;
+  /** What the runs cost that say so, in US dollars; with a filter. */
+  cost?: Distribution2 | null;
+  /** How long the runs took that say so, in milliseconds; with a filter. */
+  duration?: Distribution | null;
   /** Runs that ended in an error. */
   failed: number;
   /** Tokens in. */
@@ -286,6 +373,8 @@ export type StatsResult = {
   running: number;
   /** completed / (completed + failed); null if none. */
   successRate?: number | null;
+  /** completed + failed, of which `successRate` is a share; with a filter. */
+  successRateOf?: number | null;
   /** Cost in US dollars, exact. */
   totalCostUSD: CostSum;
   /** All runs. */
@@ -366,7 +455,7 @@ export type Summary = {
   /** The error, cut at 256 bytes. */
   error?: string | null;
   /** Present and true where `error` was cut. */
-  errorTruncated?: true;
+  errorTruncated: true;
   /** The file's stem. */
   id: ExecutionId;
   /** What to show as the run's name: `name`, else the first line of `input`; 80 characters at most. */
@@ -388,7 +477,7 @@ export type Summary = {
   /** How many steps the record holds. */
   stepCount: number;
   /** Tokens used; members that the record lacks are absent. */
-  tokenUsage?: Tokens | null;
+  tokenUsage: Tokens;
   /** The file's modification time as last seen. */
   updatedAt: Millis;
   /** An opaque hash of the stored bytes; `ifVersion` takes it. */
@@ -551,6 +640,16 @@ export interface Methods {
     };
     result: ProblemsResult;
   };
+  /** Checks a filter, and says what could stand at the cursor. */
+  "filter/check": {
+    params: {
+      /** The filter, finished or not. */
+      text: string;
+      /** The cursor, in UTF-16 units of the text; beyond its end means at its end. Completions are for what is written there. */
+      offset?: number | null;
+    };
+    result: CheckResult;
+  };
   /** Lists projects, those with the latest activity first. */
   "projects/list": {
     params: {
@@ -580,6 +679,10 @@ export interface Methods {
       status?: Statuses | null;
       /** Everything done to the files before the request is in the answer. */
       sync?: boolean | null;
+      /** The IANA time zone of the filter's dates; UTC if absent. */
+      timezone?: string | null;
+      /** Only runs that pass this filter, for example `costUSD > 0.5 and startedAt >= -7d`. */
+      where?: string | null;
     };
     result: ListResult;
   };
@@ -600,8 +703,14 @@ export interface Methods {
       allowPartial?: boolean | null;
       /** Only this project; all if absent. */
       projectId?: ProjectId | null;
+      /** Only runs with this status, or one of these. */
+      status?: Statuses | null;
       /** Everything done to the files before the request is in the answer. */
       sync?: boolean | null;
+      /** The IANA time zone of the filter's dates; UTC if absent. */
+      timezone?: string | null;
+      /** Only runs that pass this filter. */
+      where?: string | null;
     };
     result: StatsResult;
   };

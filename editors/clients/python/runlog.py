@@ -617,10 +617,13 @@ class _Change:
         if self.set is not None or self.add is not None or self.steps is not None:
             params["set"] = {**(self.set or {}), "recorder": recorder}
         if self.add is not None:
-            params["add"] = {"costUSD": float(self.add.get("costUSD", 0))}
+            add: Dict[str, Any] = {}
+            if "costUSD" in self.add:
+                add["costUSD"] = float(self.add["costUSD"])
             tokens = {name: self.add[name] for name in ("input", "output") if name in self.add}
             if tokens:
-                params["add"]["tokenUsage"] = tokens
+                add["tokenUsage"] = tokens
+            params["add"] = add
         if self.steps is not None:
             params["steps"] = self.steps
         return params

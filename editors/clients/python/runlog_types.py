@@ -29,8 +29,47 @@ class ChangesResult(TypedDict):
     resync: bool
 
 
+class _CheckResult(TypedDict):
+    # What could stand at the cursor, in the order in which it is to be shown; none without an
+    # `offset`, or where what is before the cursor is no beginning of a filter.
+    completions: List[Completion]
+    # Whether it is a filter.
+    ok: bool
+
+
+class CheckResult(_CheckResult, total=False):
+    """What is to be known of a text."""
+
+    # The same filter in canonical spelling; absent if it is none.
+    canonical: Optional[str]
+    # Why not; absent if it is.
+    error: Optional[FilterError]
+
+
 # A state of the index; opaque. Pass it as `since`.
 Clock = str
+
+
+# Something that could stand at the cursor.
+Completion = TypedDict(
+    "Completion",
+    {
+        # What it means.
+        "detail": 'Optional[str]',
+        # What it replaces begins here, in UTF-16 units of the text.
+        "from": 'int',
+        # What it is.
+        "kind": 'CompletionKind',
+        # What to write, quoted where it must be.
+        "text": 'str',
+        # And ends before here.
+        "to": 'int',
+    }, total=False,
+)
+
+
+# What a completion is.
+CompletionKind = Union[Literal["field"], Literal["operator"], Literal["value"], Literal["keyword"]]
 
 
 # An exact sum in US dollars.
@@ -53,6 +92,56 @@ class DeleteResult(TypedDict):
     clock: Clock
     # Whether there was such a file.
     deleted: bool
+
+
+class _Distribution(TypedDict):
+    # How many there are.
+    count: int
+
+
+class Distribution(_Distribution, total=False):
+    """How some amounts are spread. A percentile is one of them: the smallest that at least so many
+    of a hundred do not exceed (nearest rank). All but the count are null where there are none."""
+
+    # The largest.
+    max: Optional[Milliseconds]
+    # Their mean, to the last place that a unit has, halves up.
+    mean: Optional[Milliseconds]
+    # The smallest.
+    min: Optional[Milliseconds]
+    # Half of them are no larger.
+    p50: Optional[Milliseconds]
+    # Of ten, nine are no larger.
+    p90: Optional[Milliseconds]
+    # Of twenty, nineteen are no larger.
+    p95: Optional[Milliseconds]
+    # Of a hundred, ninety-nine are no larger.
+    p99: Optional[Milliseconds]
+
+
+class _Distribution2(TypedDict):
+    # How many there are.
+    count: int
+
+
+class Distribution2(_Distribution2, total=False):
+    """How some amounts are spread. A percentile is one of them: the smallest that at least so many
+    of a hundred do not exceed (nearest rank). All but the count are null where there are none."""
+
+    # The largest.
+    max: Optional[Money]
+    # Their mean, to the last place that a unit has, halves up.
+    mean: Optional[Money]
+    # The smallest.
+    min: Optional[Money]
+    # Half of them are no larger.
+    p50: Optional[Money]
+    # Of ten, nine are no larger.
+    p90: Optional[Money]
+    # Of twenty, nineteen are no larger.
+    p95: Optional[Money]
+    # Of a hundred, ninety-nine are no larger.
+    p99: Optional[Money]
 
 
 # An execution: the name of its file without `.json`. One path component of 1 to 250 bytes.
@@ -84,6 +173,24 @@ class Features(TypedDict):
 
     # Whether deletions can be undone.
     trash: bool
+
+
+class _FilterError(TypedDict):
+    # Where it ends.
+    end: int
+    # What would have been right there.
+    expected: str
+    # What was found, cut at 40 characters.
+    found: str
+    # Where what was found begins, in UTF-16 units of the text.
+    offset: int
+
+
+class FilterError(_FilterError, total=False):
+    """Why a text is no filter."""
+
+    # The known name nearest to what was found, if one is near.
+    nearest: Optional[str]
 
 
 class GetResult(TypedDict):
@@ -347,8 +454,14 @@ class StatsResult(_StatsResult, total=False):
 
     # Mean duration of the runs that have one, in whole milliseconds, halves up; null if none.
     averageDuration: Optional[int]
+    # What the runs cost that say so, in US dollars; with a filter.
+    cost: Optional[Distribution2]
+    # How long the runs took that say so, in milliseconds; with a filter.
+    duration: Optional[Distribution]
     # completed / (completed + failed); null if none.
     successRate: Optional[float]
+    # completed + failed, of which `successRate` is a share; with a filter.
+    successRateOf: Optional[int]
 
 
 class StatusResult(TypedDict):
@@ -419,6 +532,8 @@ SubscriptionId = int
 
 
 class _Summary(TypedDict):
+    # Present and true where `error` was cut.
+    errorTruncated: Literal[True]
     # The file's stem.
     id: ExecutionId
     # The project's folder.
@@ -427,6 +542,8 @@ class _Summary(TypedDict):
     sizeBytes: int
     # How many steps the record holds.
     stepCount: int
+    # Tokens used; members that the record lacks are absent.
+    tokenUsage: Tokens
     # The file's modification time as last seen.
     updatedAt: Millis
     # An opaque hash of the stored bytes; `ifVersion` takes it.
@@ -444,8 +561,6 @@ class Summary(_Summary, total=False):
     duration: Optional[Milliseconds]
     # The error, cut at 256 bytes.
     error: Optional[str]
-    # Present and true where `error` was cut.
-    errorTruncated: Literal[True]
     # What to show as the run's name: `name`, else the first line of `input`; 80 characters at
     # most.
     label: Optional[str]
@@ -459,8 +574,6 @@ class Summary(_Summary, total=False):
     startedAt: Optional[Millis]
     # queued, running, paused, completed, failed, cancelled, or what else the record says.
     status: Optional[str]
-    # Tokens used; members that the record lacks are absent.
-    tokenUsage: Optional[Tokens]
 
 
 class Tokens(TypedDict, total=False):
@@ -640,6 +753,19 @@ class ServerProblemsParams(TypedDict, total=False):
     sync: Optional[bool]
 
 
+class _FilterCheckParams(TypedDict):
+    # The filter, finished or not.
+    text: str
+
+
+class FilterCheckParams(_FilterCheckParams, total=False):
+    """What `filter/check` takes."""
+
+    # The cursor, in UTF-16 units of the text; beyond its end means at its end. Completions are
+    # for what is written there.
+    offset: Optional[int]
+
+
 class ProjectsListParams(TypedDict, total=False):
     """What `projects/list` takes."""
 
@@ -668,6 +794,10 @@ class ExecutionsListParams(TypedDict, total=False):
     status: Optional[Statuses]
     # Everything done to the files before the request is in the answer.
     sync: Optional[bool]
+    # The IANA time zone of the filter's dates; UTC if absent.
+    timezone: Optional[str]
+    # Only runs that pass this filter, for example `costUSD > 0.5 and startedAt >= -7d`.
+    where: Optional[str]
 
 
 class ExecutionsGetParams(TypedDict):
@@ -686,8 +816,14 @@ class ExecutionsStatsParams(TypedDict, total=False):
     allowPartial: Optional[bool]
     # Only this project; all if absent.
     projectId: Optional[ProjectId]
+    # Only runs with this status, or one of these.
+    status: Optional[Statuses]
     # Everything done to the files before the request is in the answer.
     sync: Optional[bool]
+    # The IANA time zone of the filter's dates; UTC if absent.
+    timezone: Optional[str]
+    # Only runs that pass this filter.
+    where: Optional[str]
 
 
 class _ExecutionsSaveParams(TypedDict):
@@ -835,6 +971,11 @@ class Requests:
 
     @overload
     def request(
+        self, method: Literal["filter/check"], params: FilterCheckParams, **options: Any
+    ) -> CheckResult: ...
+
+    @overload
+    def request(
         self, method: Literal["projects/list"], params: Optional[ProjectsListParams] = None, **options: Any
     ) -> ProjectsResult: ...
 
@@ -928,6 +1069,11 @@ class Requests:
     async def request_async(
         self, method: Literal["server/problems"], params: Optional[ServerProblemsParams] = None, **options: Any
     ) -> ProblemsResult: ...
+
+    @overload
+    async def request_async(
+        self, method: Literal["filter/check"], params: FilterCheckParams, **options: Any
+    ) -> CheckResult: ...
 
     @overload
     async def request_async(

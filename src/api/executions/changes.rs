@@ -66,6 +66,10 @@ impl Method for Changes {
         if params.sync == Some(true) {
             prepare(&context, params.project_id.as_ref(), params.sync, None).await?;
         }
+        if honoured(&context, &params.since).is_none() {
+            // what a former daemon kept may not have been read yet
+            context.history.ready(params.project_id.as_ref()).await?;
+        }
         let filter = Filter {
             project: params.project_id,
             statuses: params.status.map(|statuses| statuses.0),

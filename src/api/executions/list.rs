@@ -1,18 +1,17 @@
 //! `executions/list`: GET /executions, for one project or all.
 
-use std::hash::{BuildHasher, BuildHasherDefault};
 use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use xxhash_rust::xxh3::Xxh3;
 
+use super::asked::{Asked, now, select};
 use super::{Statuses, prepare};
 use crate::api::params::Limit;
 use crate::api::table::{Answer, Effect, Example, Method};
 use crate::api::{Clock, Context, Error, ErrorKind, samples};
-use crate::index::{Filter, From, Key};
+use crate::index::{From, Key};
 use crate::model::{Millis, ProjectId, Summary, SummaryRef};
 
 /// Which runs, and which page of them.
@@ -24,6 +23,11 @@ pub struct Params {
     pub project_id: Option<ProjectId>,
     /// Only runs with this status, or one of these.
     pub status: Option<Statuses>,
+    /// Only runs that pass this filter, for example `costUSD > 0.5 and startedAt >= -7d`.
+    #[serde(rename = "where")]
+    pub filter: Option<String>,
+    /// The IANA time zone of the filter's dates; UTC if absent.
+    pub timezone: Option<String>,
     /// The page's size.
     #[serde(default)]
     pub limit: Limit,
@@ -113,44 +117,65 @@ impl Method for List {
     const SUMMARY: &'static str = "Lists runs, newest first.";
     const DESCRIPTION: &'static str = "Order: `startedAt` newest first, unknown last; then id, \
         then projectId. A missing project lists as empty. Paging by `cursor` while runs come and \
-        go shows every run that was there throughout exactly once. Costs the page, wherever it lies.";
+        go shows every run that was there throughout exactly once. Costs the page, wherever it \
+        lies; with a `where` that asks for more than statuses and a project, a look at every run. \
+        Its relative dates are those of the first page.";
     const EFFECT: Effect = Effect::Read;
-    const ERRORS: &'static [ErrorKind] = &[ErrorKind::NotReady];
+    const ERRORS: &'static [ErrorKind] = &[ErrorKind::NotReady, ErrorKind::QueryTooExpensive];
     type Params = Params;
     type Result = Page;
 
     async fn call(context: Arc<Context>, params: Params) -> Result<Page, Error> {
-        let filter = Filter {
-            project: params.project_id,
-            statuses: params.status.map(|statuses| statuses.0),
-        };
+        let asked = Asked::of(
+            params.project_id,
+            params.status,
+            params.filter.as_deref(),
+            params.timezone.as_deref(),
+        )?;
+        let mut now = now();
         let from = match (&params.cursor, params.offset) {
             (Some(_), Some(_)) => {
                 return Err(Error::params(
                     "`offset` cannot stand beside `cursor`; drop one",
                 ));
             }
-            (Some(cursor), None) => From::After(read_cursor(cursor, &filter)?),
+            (Some(cursor), None) => {
+                let key;
+                (key, now) = read_cursor(cursor, &asked, now)?;
+                From::After(key)
+            }
             (None, offset) => {
                 From::Offset(usize::try_from(offset.unwrap_or(0)).unwrap_or(usize::MAX))
             }
         };
         let complete = prepare(
             &context,
-            filter.project.as_ref(),
+            asked.plain.project.as_ref(),
             params.sync,
             params.allow_partial,
         )
         .await?;
         let limit = params.limit.0;
         let mut runs = Written::with_room_for(limit);
-        let page = context
-            .history
-            .visit(&filter, &from, limit, |run| runs.push(run));
+        let page = match asked.query(now) {
+            None => {
+                let history = &context.history;
+                history.visit(&asked.plain, &from, limit, |run| runs.push(run))
+            }
+            Some(query) => {
+                let page;
+                (runs, page) = select(&context, query, move |index, selection| {
+                    let page = index.visit_selected(selection, &from, limit, |run| runs.push(run));
+                    (runs, page)
+                })
+                .await?;
+                page
+            }
+        };
         Ok(Page {
             executions: runs,
             total: page.total,
-            next_cursor: page.next.map(|key| write_cursor(&key, &filter)),
+            next_cursor: page.next.map(|key| write_cursor(&key, &asked, now)),
             clock: Clock(page.clock),
             complete,
         })
@@ -174,45 +199,57 @@ impl Method for List {
                     "clock": samples::CLOCK, "complete": true
                 }),
             },
+            Example {
+                name: "what failed for a reason, by a filter",
+                params: json!({ "where": "error ~ 'workflow validation' and costUSD < 0.5" }),
+                result: json!({
+                    "executions": [samples::failed_summary()],
+                    "total": 1, "nextCursor": null, "clock": samples::CLOCK, "complete": true
+                }),
+            },
         ]
     }
 }
 
-/// Binds a cursor to its query, so that it is refused under another.
-fn query_mark(filter: &Filter) -> String {
-    let hasher = BuildHasherDefault::<Xxh3>::default();
-    format!("{:08x}", hasher.hash_one(filter) & 0xffff_ffff)
-}
-
-fn write_cursor(key: &Key, filter: &Filter) -> String {
+/// Binds a cursor to its query, so that it is refused under another, and to the moment that the
+/// query began at, where that matters.
+fn write_cursor(key: &Key, asked: &Asked, now: Millis) -> String {
+    let moment = asked
+        .query(now)
+        .map_or(String::new(), |_| format!("@{}", now.0));
     let started = key.started_at.map_or("-".to_owned(), |at| at.0.to_string());
     // ids hold no slash
     format!(
-        "{}/{}/{}/{}",
-        query_mark(filter),
-        started,
+        "{}{moment}/{started}/{}/{}",
+        asked.mark(),
         key.project,
         key.id
     )
 }
 
-fn read_cursor(text: &str, filter: &Filter) -> Result<Key, Error> {
+fn read_cursor(text: &str, asked: &Asked, now: Millis) -> Result<(Key, Millis), Error> {
     let refused = || {
         Error::params("`cursor` belongs to another query or another version; list again without it")
     };
     let mut parts = text.splitn(4, '/');
     let mut next = || parts.next().ok_or_else(refused);
-    let (mark, started, project, id) = (next()?, next()?, next()?, next()?);
-    if mark != query_mark(filter) {
+    let (query, started, project, id) = (next()?, next()?, next()?, next()?);
+    let (mark, moment) = match query.split_once('@') {
+        Some((mark, moment)) => (mark, Some(moment)),
+        None => (query, None),
+    };
+    if mark != asked.mark() || moment.is_some() != asked.query(now).is_some() {
         return Err(refused());
     }
+    let millis = |digits: &str| digits.parse().map(Millis).map_err(|_| refused());
     let started_at = match started {
         "-" => None,
-        digits => Some(Millis(digits.parse().map_err(|_| refused())?)),
+        digits => Some(millis(digits)?),
     };
-    Ok(Key {
+    let key = Key {
         started_at,
         id: id.to_owned(),
         project: project.to_owned(),
-    })
+    };
+    Ok((key, moment.map_or(Ok(now), millis)?))
 }

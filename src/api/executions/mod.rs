@@ -1,5 +1,6 @@
 //! `executions/…`: the runs.
 
+mod asked;
 pub mod changes;
 pub mod delete;
 pub mod delete_all;

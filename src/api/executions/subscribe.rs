@@ -200,8 +200,10 @@ pub(in crate::api) fn register(module: &mut RpcModule<Context>) -> Result<(), Re
             match parse::<Params>(params.as_str(), known, false) {
                 Err(error) => pending.reject(error).await,
                 Ok(params) => {
-                    if params.since.is_none() {
-                        // else the first index would be told run by run; after 30 s let it
+                    let since = params.since.as_deref();
+                    if since.is_none_or(|since| honoured(&context, since).is_none()) {
+                        // what a former daemon kept may not have been read yet, and the first
+                        // index would be told run by run; after 30 s let it
                         let _ = context.history.ready(params.project_id.as_ref()).await;
                     }
                     if let Ok(sink) = pending.accept().await {

@@ -108,10 +108,14 @@ test('what is told during a write shares the next one', async (t) => {
   const client = place.client();
   const { clock } = await client.list();
   const run = await client.start({ projectId: 'p' });
-  await Promise.all(Array.from({ length: 200 }, () => run.add({ costUSD: 0.1, output: 1 })));
-  await run.finish();
-  const { costUSD, tokenUsage } = place.record('p', run.id);
-  assert.deepEqual([costUSD, tokenUsage.output], [20, 200]);
+  const add = () => Array.from({ length: 200 }, () => run.add({ costUSD: 0.1, output: 1 }));
+  await Promise.all([
+    // what is set keeps its place among what is added
+    ...add(), run.set({ costUSD: 5, name: 'a' }), ...add(), run.set({ name: 'b' }), run.set({ model: 'm' }),
+    run.finish('completed', { output: 'done' }),
+  ]);
+  const { costUSD, tokenUsage, name, model, output } = place.record('p', run.id);
+  assert.deepEqual([costUSD, tokenUsage.output, name, model, output], [25, 400, 'b', 'm', 'done']);
   const { clock: after } = await client.list();
   const ticks = (text) => Number(text.split(':').at(-1));
   assert(ticks(after) - ticks(clock) < 20, `${clock} … ${after}`);

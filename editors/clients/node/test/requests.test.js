@@ -162,7 +162,7 @@ for (const way of ['socket', 'spawned', 'shared']) {
   });
 }
 
-test('a slow consumer costs bounded memory and misses no last state', async (t) => {
+test('a slow consumer costs bounded memory and misses no last state', { timeout: 120_000 }, async (t) => {
   const place = new Place(t);
   await place.daemon();
   const client = place.client({ socket: place.socket });

@@ -176,10 +176,13 @@ class Recorder(Placed):
         before = ticks()
         with client.run("p") as run:
             with ThreadPoolExecutor(50) as pool:
-                for told in [pool.submit(run.add, costUSD=0.1, output=1) for _ in range(400)]:
-                    told.result()
+                told = [pool.submit(run.add, costUSD=0.1, output=1) for _ in range(400)]
+                told += [pool.submit(run.set, **{f"member{number}": number}) for number in range(30)]
+                for one in told:
+                    one.result()
         record = self.place.record("p", run.id)
         self.assertEqual((record["costUSD"], record["tokenUsage"]["output"]), (40, 400))
+        self.assertEqual([record[f"member{number}"] for number in range(30)], list(range(30)))
         self.assertLess(ticks() - before, 200)
 
     def test_a_silent_run_is_told_to_be_alive(self):

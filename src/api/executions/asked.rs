@@ -1,0 +1,136 @@
+//! Which runs a request is about: the one place where `projectId`, `status`, `where` and
+//! `timezone` become a filter.
+
+use std::hash::{BuildHasher, BuildHasherDefault};
+use std::time::SystemTime;
+
+use chrono_tz::Tz;
+use xxhash_rust::xxh3::Xxh3;
+
+use super::{Statuses, blocking};
+use crate::api::{Context, Error};
+use crate::filter::Where;
+use crate::history::Wanted;
+use crate::index::{Filter, Index, Query, Selection};
+use crate::model::nearest;
+use crate::model::{Millis, ProjectId};
+
+/// The runs that a request is about.
+#[derive(Debug, Clone)]
+pub(in crate::api) struct Asked {
+    /// What an order answers.
+    pub(in crate::api) plain: Filter,
+    /// What else must hold, and the zone of its dates.
+    rest: Option<(Where, Tz)>,
+}
+
+impl Asked {
+    /// What the params say. A `where` that only names statuses and a project is what `status` and
+    /// `projectId` are.
+    ///
+    /// # Errors
+    /// -32602 with what is wrong with the filter, and where.
+    pub(in crate::api) fn of(
+        project: Option<ProjectId>,
+        statuses: Option<Statuses>,
+        filter: Option<&str>,
+        timezone: Option<&str>,
+    ) -> Result<Self, Error> {
+        let mut plain = Filter {
+            project,
+            statuses: statuses.map(|statuses| statuses.0),
+        };
+        let zone = zone(timezone)?;
+        let Some(text) = filter else {
+            return Ok(Self { plain, rest: None });
+        };
+        let filter = Where::parse(text)?;
+        let hints = filter.at(now(), zone).hints();
+        let single = hints.projects.as_ref().is_none_or(|all| all.len() == 1);
+        if !hints.complete || !single || hints.started_at.is_some() {
+            let rest = Some((filter, zone));
+            return Ok(Self { plain, rest });
+        }
+        if let Some(statuses) = hints.statuses {
+            plain.statuses = Some(match plain.statuses {
+                Some(held) => held.intersection(&statuses).cloned().collect(),
+                None => statuses,
+            });
+        }
+        if let Some(project) = hints.projects.and_then(|all| all.into_iter().next()) {
+            if plain.project.as_ref().is_some_and(|held| *held != project) {
+                plain.statuses = Some(std::collections::BTreeSet::new());
+            }
+            plain.project = Some(project);
+        }
+        Ok(Self { plain, rest: None })
+    }
+
+    /// The query that answers it, its dates as they are at `now`; none where an order does.
+    pub(in crate::api) fn query(&self, now: Millis) -> Option<Query> {
+        let (filter, zone) = self.rest.as_ref()?;
+        Some(Query {
+            plain: self.plain.clone(),
+            bound: filter.at(now, *zone),
+        })
+    }
+
+    /// A query that looks at every run even where an order would answer.
+    pub(in crate::api) fn every(&self, now: Millis) -> Query {
+        self.query(now).unwrap_or_else(|| Query {
+            plain: self.plain.clone(),
+            bound: Where::default().at(now, Tz::UTC),
+        })
+    }
+
+    /// What tells it from others, for cursors.
+    pub(in crate::api) fn mark(&self) -> String {
+        let hasher = BuildHasherDefault::<Xxh3>::default();
+        let rest = self
+            .rest
+            .as_ref()
+            .map(|(filter, zone)| (filter.to_string(), zone.name()));
+        format!("{:08x}", hasher.hash_one((&self.plain, rest)) & 0xffff_ffff)
+    }
+}
+
+/// The moment that a query which begins now is bound to.
+pub(in crate::api) fn now() -> Millis {
+    Millis::from_system(SystemTime::now())
+}
+
+/// The zone called `name`; UTC if none is given.
+fn zone(name: Option<&str>) -> Result<Tz, Error> {
+    let Some(name) = name else { return Ok(Tz::UTC) };
+    name.parse().map_err(|_| {
+        let near = nearest(name, chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name()));
+        let hint = near.map_or("for example Europe/Lisbon".to_owned(), |near| {
+            format!("did you mean {near}?")
+        });
+        let error = Error::params(format!(
+            "`timezone`: expected a name of the IANA time zone database; {hint}"
+        ));
+        match near {
+            Some(near) => error.with("nearest", near),
+            None => error,
+        }
+    })
+}
+
+/// What `answer` makes of the runs that `query` selects, off the threads that serve; taken back
+/// when the request is.
+///
+/// # Errors
+/// 422 query-too-expensive.
+pub(super) async fn select<T: Send + 'static>(
+    context: &Context,
+    query: Query,
+    answer: impl FnOnce(&Index, &Selection) -> T + Send + 'static,
+) -> Result<T, Error> {
+    let wanted = Wanted::default();
+    let stop = wanted.stop();
+    blocking(context, move |history| {
+        history.select(&query, &stop, answer)
+    })
+    .await
+}

@@ -1,0 +1,95 @@
+//! Queries that look at every run: in parts, with an end.
+//!
+//! Nothing else waits for them: each part holds the index for well under a millisecond, and they
+//! run on threads that may be busy. Whoever asks may take it back.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use super::{History, HistoryError, RECORD_LIMIT_BYTES};
+use crate::index::{Index, Query, Selection};
+use crate::model::RunKey;
+use crate::model::json::{decode_string, members};
+
+/// How many rows are looked at under one lock.
+const PART: u32 = 4096;
+/// How many changes are looked at again under the lock that the answer is given under.
+const CHANGES: usize = 4096;
+/// How long a query may take.
+const QUERY_WITHIN: Duration = Duration::from_secs(2);
+
+/// Takes a query back when it is dropped.
+#[derive(Debug, Default)]
+pub struct Wanted(Arc<AtomicBool>);
+
+/// Whether a query was taken back.
+#[derive(Debug, Clone)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Wanted {
+    /// What the query looks at.
+    #[must_use]
+    pub fn stop(&self) -> Stop {
+        Stop(Arc::clone(&self.0))
+    }
+}
+
+impl Drop for Wanted {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl History {
+    /// What `answer` makes of the runs that pass, at one state of the index; it must not block.
+    /// Blocks.
+    ///
+    /// # Errors
+    /// [`HistoryError::TooExpensive`] after 2 s; [`HistoryError::Ending`] when it was taken back.
+    pub fn select<T>(
+        &self,
+        query: &Query,
+        stop: &Stop,
+        answer: impl FnOnce(&Index, &Selection) -> T,
+    ) -> Result<T, HistoryError> {
+        let began = Instant::now();
+        let going = || {
+            if stop.0.load(Ordering::Relaxed) || self.ending.load(Ordering::Acquire) {
+                return Err(HistoryError::Ending);
+            }
+            if began.elapsed() > QUERY_WITHIN {
+                return Err(HistoryError::TooExpensive);
+            }
+            Ok(())
+        };
+        let mut selection = self.index(|index| index.select(query.clone()));
+        loop {
+            while self.index(|index| index.select_some(&mut selection, PART)) {
+                going()?;
+            }
+            for open in selection.take_open() {
+                let error = self.whole_error(&open.1);
+                self.index(|index| index.decide(&mut selection, &open, error.as_deref()));
+                going()?;
+            }
+            let index = self.index.read();
+            if index.selected(&mut selection, CHANGES).is_some() {
+                return Ok(answer(&index, &selection));
+            }
+            drop(index);
+            going()?;
+        }
+    }
+
+    /// A run's error as its file has it now.
+    fn whole_error(&self, key: &RunKey) -> Option<String> {
+        let record = self.store.read(key, RECORD_LIMIT_BYTES).ok()??;
+        let (_, error) = members(record.text())
+            .filter(|(name, _)| name == "error")
+            .last()?;
+        error
+            .starts_with('"')
+            .then(|| decode_string(error).into_owned())
+    }
+}
