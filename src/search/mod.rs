@@ -189,8 +189,6 @@ mod on {
     const LANES: usize = 4;
     /// How long a request waits for the text index.
     const READY_WITHIN: Duration = Duration::from_secs(30);
-    /// How far a search stands back behind lists, saves and the watcher.
-    const NICENESS: i32 = 5;
 
     /// The search over one history.
     pub struct Search {
@@ -346,7 +344,6 @@ mod on {
             let number = self.shared.searches.fetch_add(1, Ordering::Relaxed);
             let thread = std::thread::Builder::new().name(format!("runlog-find-{number}"));
             let spawned = thread.spawn(move || {
-                let _ = rustix::process::setpriority_process(None, NICENESS);
                 let _ = send.send(search(&view, &wanted, &budget, look));
             });
             if let Err(error) = spawned {
