@@ -415,7 +415,7 @@ mod on {
 
 #[cfg(not(feature = "search"))]
 mod off {
-    use super::{Arc, Coverage, Found, History, PathBuf, RunKey, SearchError, Wanted};
+    use super::{Arc, Found, History, PathBuf, RunKey, SearchError, Wanted};
     use crate::history::Record;
 
     /// In the place of a search that was not built.

@@ -192,9 +192,9 @@ impl Method for Search {
                         "summary": samples::failed_summary(),
                         "matches": [{
                             "path": "/error",
-                            "snippet": "kflow validation failed: Workflow must have at least one \
+                            "snippet": "w validation failed: Workflow must have at least one \
                                         node; Workflow must have exactly one agent node",
-                            "offset": 3,
+                            "offset": 7,
                             "ranges": [{ "start": 40, "end": 57 }]
                         }]
                     }],
