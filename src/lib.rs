@@ -22,7 +22,9 @@
 //! A **file that somebody changed** comes as a hint, is read by history under its path's lock, and
 //! becomes a change in the index with the next tick; every subscription reads the changes after
 //! its own tick. A **save by a client** is written by the store and applied under the same lock; the
-//! hint that follows compares equal and tells nothing.
+//! hint that follows compares equal and tells nothing. **Updates of one run** queue in history and
+//! share writes. A **filter** that no order answers is asked of every row, in parts, on a thread of
+//! its own.
 //!
 //! What always holds, and the test that tries to break it:
 //!
@@ -30,10 +32,17 @@
 //!   converges to what a fresh scan would give (`history::tests`).
 //! - What events do not tell of is polled, that and nothing else, at most a tenth of the time
 //!   (`tests/polling.rs`).
-//! - A list never touches the disk, and no lock is held across an await.
+//! - A list touches the disk only for the rest of an error that a filter asks for, and no lock is
+//!   held across an await.
 //! - Orders, totals and counts are maintained, not searched for (`index::tests`, against brute force).
 //! - Changes are told from the index by tick, not queued per client: a client costs the same
 //!   memory however slowly it reads (`tests/overload.rs`).
+//! - What a filter selects is true at the answer's clock, whatever changes while rows are looked at
+//!   (`index::tests`).
+//! - Of a run that many record at once nothing is lost or counted twice, whoever is killed
+//!   (`tests/recording.rs`).
+//! - Whoever shares a daemon gets one answer to each request and misses no change, however often
+//!   it is killed (`tests/shared.rs`).
 //! - Bad data is a finding in `server/problems`, never a failure (`store::tests::reading`).
 //! - No input allocates what it claims, and every queue is bounded in bytes (`transport::framing`).
 

@@ -358,3 +358,35 @@ fn the_neovim_snippet_lists_and_notifies() {
     let told = format!("{} completed", samples::NEW_ID);
     assert_eq!(text.lines().last().unwrap(), told);
 }
+
+#[test]
+fn the_filter_snippet_counts_what_passes() {
+    let root = Root::samples();
+    let [snippet] = blocks("### Filters", "sh")[..] else {
+        panic!("one snippet")
+    };
+    let answer = said(beside(&root, "sh").arg("-c").arg(snippet));
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    // the completed one and the running one of the website
+    assert_eq!(answer["result"]["totalExecutions"], 2, "{answer}");
+}
+
+#[test]
+fn the_recording_snippet_records_a_command() {
+    let root = Root::samples();
+    let check = script(&root, "check-links.sh", "#!/bin/sh\necho all fine\n");
+    std::fs::set_permissions(&check, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let [snippet] = blocks("### Recording a run while it goes on", "sh")[..] else {
+        panic!("one snippet")
+    };
+    assert_eq!(
+        said(beside(&root, "sh").arg("-c").arg(snippet)),
+        "all fine\n"
+    );
+    let mut runs = std::fs::read_dir(root.path().join("nightly/executions")).unwrap();
+    let text = std::fs::read_to_string(runs.next().unwrap().unwrap().path()).unwrap();
+    let record: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(record["name"], "Link check");
+    assert_eq!(record["status"], "completed");
+    assert_eq!(record["output"], "all fine\n");
+}

@@ -6,6 +6,7 @@ mod support;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -26,7 +27,15 @@ fn command(root: &Root, words: &[&str]) -> Command {
 /// The only run that there is.
 fn only(root: &Root) -> Value {
     let folder = fs::read_dir(root.path().join("shell/executions")).unwrap();
-    let files: Vec<_> = folder.map(|entry| entry.unwrap().path()).collect();
+    // it may just be written
+    let is_record = |path: &PathBuf| {
+        path.extension()
+            .is_some_and(|extension| extension == "json")
+    };
+    let files: Vec<PathBuf> = folder
+        .map(|entry| entry.unwrap().path())
+        .filter(is_record)
+        .collect();
     assert_eq!(files.len(), 1, "{files:?}");
     serde_json::from_str(&fs::read_to_string(&files[0]).unwrap()).unwrap()
 }
@@ -104,9 +113,27 @@ fn what_is_not_recorded_is_not_run() {
     assert_eq!(status.code(), Some(2));
 }
 
-/// A command that goes on until its input ends, and the runs of a daemon that sees it.
+/// A command that has begun.
 fn going(root: &Root, script: &str) -> Child {
-    let mut child = command(root, &["sh", "-c", script])
+    going_by(&mut command(root, &["sh", "-c", script]))
+}
+
+/// The same with the signals as `env` sets them, however this test was started.
+fn going_with(root: &Root, signals: &str, script: &str) -> Child {
+    let run = command(root, &["sh", "-c", script]);
+    let mut env = Command::new("env");
+    env.arg(signals).arg(run.get_program()).args(run.get_args());
+    for (name, value) in run.get_envs() {
+        match value {
+            Some(value) => env.env(name, value),
+            None => env.env_remove(name),
+        };
+    }
+    going_by(&mut env)
+}
+
+fn going_by(command: &mut Command) -> Child {
+    let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -167,7 +194,7 @@ fn whoever_interrupts_it_cancels_it() {
             // a shell handles a trap when what it waits for in front has ended, and `wait` at once
             trap => format!("trap 'kill $!; {trap}; echo begun; sleep 100 >&- 2>&- & wait"),
         };
-        let mut child = going(&root, &script);
+        let mut child = going_with(&root, "--default-signal=INT,TERM,HUP", &script);
         kill_process(Pid::from_child(&child), signal).unwrap();
         assert_eq!(child.wait().unwrap().code(), Some(code), "{signal:?}");
         let record = only(&root);
@@ -186,4 +213,15 @@ fn whoever_stops_reading_does_not_stop_it() {
     assert_eq!(record["status"], "completed");
     let output = record["output"].as_str().unwrap();
     assert!(output.starts_with("begun\nline\n") && output.ends_with("line\n"));
+}
+
+#[test]
+fn what_its_starter_ignores_does_not_interrupt_it() {
+    let root = Root::empty();
+    let script = "echo begun; read line; echo \"$line\"";
+    let mut child = going_with(&root, "--ignore-signal=HUP", script);
+    kill_process(Pid::from_child(&child), Signal::HUP).unwrap();
+    child.stdin.take().unwrap().write_all(b"on\n").unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(only(&root)["status"], "completed");
 }

@@ -529,6 +529,12 @@ fn a_change_that_meets_the_daemons_end_is_of_unknown_outcome() {
     }
 }
 
+/// Whose tick a clock is, and which.
+fn told_at(clock: &Value) -> (String, u64) {
+    let (instance, tick) = clock.as_str().unwrap().rsplit_once(':').unwrap();
+    (instance.to_owned(), tick.parse().unwrap())
+}
+
 #[test]
 fn subscriptions_go_on_however_they_were_asked_for() {
     let desk = Desk::new();
@@ -564,13 +570,20 @@ fn subscriptions_go_on_however_they_were_asked_for() {
         desk.kill_daemons(Signal::KILL);
         let run = format!("r{round}");
         desk.root.engine("p", &run, &record("p", &run, "failed"));
-        client.call("executions/list", &json!({ "sync": true }));
+        let clock = client.call("executions/list", &json!({ "sync": true }))["clock"].clone();
+        let (instance, tick) = told_at(&clock);
         let mut missing = ids.clone();
         while !missing.is_empty() {
             let message = client.next().unwrap();
             let params = &message["params"];
             let result = &params["result"];
-            if result["summary"]["id"] == run || result["kind"] == "resync" {
+            // one that had been told nothing has no clock to go on from, and is told where this
+            // daemon stands
+            let here = result["kind"] == "current" && {
+                let (of, at) = told_at(&result["clock"]);
+                of == instance && at >= tick
+            };
+            if result["summary"]["id"] == run || result["kind"] == "resync" || here {
                 missing.remove(&params["subscription"].as_u64().unwrap());
             }
         }

@@ -239,6 +239,31 @@ fn requests(plan: &Plan, root: &Path) -> Result<(), Failure> {
             at_most,
         );
     }
+    // looks at every run, so that fewer rounds tell as much
+    let costly = json!({ "where": "costUSD > 0.05 and not error ~ timeout" });
+    let nowhere = json!({ "where": "label ~ 'nothing says this'" });
+    for (name, method, params) in [
+        ("list of 50 by cost and error", "executions/list", &costly),
+        (
+            "list of none by a text in every label",
+            "executions/list",
+            &nowhere,
+        ),
+        (
+            "stats by cost and error, percentiles",
+            "executions/stats",
+            &costly,
+        ),
+    ] {
+        let (mut times, bytes) = daemon.client.time(method, params, plan.rounds.min(200))?;
+        let floor = table::median(&mut echo.time(bytes, plan.rounds.min(200))?);
+        table::row(
+            &format!("{name} / echo of as many bytes"),
+            &mut times,
+            floor,
+            None,
+        );
+    }
     forwarded(
         plan,
         root,

@@ -10,6 +10,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{ExitCode, ExitStatus, Stdio};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use clap::Args;
@@ -19,8 +20,8 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::serve::find;
-use super::{RootArgs, USAGE, root};
+use super::RootArgs;
+use super::serve::{find, runtime};
 use crate::history::{History, HistoryError, Options};
 use crate::model::update::Update;
 use crate::model::{Millis, ProjectId, RunKey};
@@ -61,23 +62,13 @@ fn project(text: &str) -> Result<ProjectId, String> {
 
 /// Runs the command; its exit status is ours.
 pub(super) fn run(args: &RunArgs) -> ExitCode {
-    let found = match find(args.root.projects.as_deref()) {
+    let (folder, _) = match find(args.root.projects.as_deref()) {
         Ok(found) => found,
         Err(status) => return status,
     };
-    let Some(folder) = found.root else {
-        eprintln!("runlog: {}", root::ambiguous(&found.candidates));
-        return USAGE.into();
-    };
-    let runtime = match tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-    {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("runlog: {error}");
-            return ExitCode::FAILURE;
-        }
+        Err(status) => return status,
     };
     let history = Arc::new(History::new(folder, Options::default()));
     let status = runtime.block_on(recorded(history, args));
@@ -186,7 +177,7 @@ impl Recorder {
         &mut self,
         child: &mut Child,
         output: &Mutex<Kept>,
-        mut signals: Option<Signals>,
+        mut signals: Signals,
     ) -> (std::io::Result<ExitStatus>, bool) {
         let mut interrupted = false;
         let mut shown = 0;
@@ -196,7 +187,7 @@ impl Recorder {
         loop {
             tokio::select! {
                 status = child.wait() => return (status, interrupted),
-                signal = Signals::next(&mut signals) => {
+                signal = signals.next() => {
                     interrupted = true;
                     forward(child, signal);
                 }
@@ -271,37 +262,51 @@ fn ended(status: ExitStatus, interrupted: bool) -> Value {
     end
 }
 
-/// The signals that ask for an end.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-    hang_up: Signal,
-}
+/// The signals that ask for an end; those that whoever started us had us ignore (`nohup`) stay
+/// ignored, by the command too.
+struct Signals([Option<Signal>; 3]);
 
 impl Signals {
-    fn new() -> Option<Self> {
-        let signals = || {
-            Ok::<_, std::io::Error>(Self {
-                interrupt: signal(SignalKind::interrupt())?,
-                terminate: signal(SignalKind::terminate())?,
-                hang_up: signal(SignalKind::hangup())?,
-            })
-        };
-        signals()
-            .inspect_err(|error| tracing::warn!(%error, "signals are not seen"))
-            .ok()
+    const ALL: [SignalKind; 3] = [
+        SignalKind::interrupt(),
+        SignalKind::terminate(),
+        SignalKind::hangup(),
+    ];
+
+    fn new() -> Self {
+        let ignored = ignored();
+        Self(Self::ALL.map(|kind| {
+            let bit = 1u64 << (kind.as_raw_value() - 1);
+            if ignored & bit != 0 {
+                return None;
+            }
+            signal(kind)
+                .inspect_err(|error| tracing::warn!(%error, "a signal is not seen"))
+                .ok()
+        }))
     }
 
-    async fn next(this: &mut Option<Self>) -> SignalKind {
-        let Some(signals) = this else {
-            return std::future::pending().await;
-        };
-        tokio::select! {
-            _ = signals.interrupt.recv() => SignalKind::interrupt(),
-            _ = signals.terminate.recv() => SignalKind::terminate(),
-            _ = signals.hang_up.recv() => SignalKind::hangup(),
-        }
+    async fn next(&mut self) -> SignalKind {
+        std::future::poll_fn(|context| {
+            for (held, kind) in self.0.iter_mut().zip(Self::ALL) {
+                if let Some(signal) = held
+                    && signal.poll_recv(context).is_ready()
+                {
+                    return Poll::Ready(kind);
+                }
+            }
+            Poll::Pending
+        })
+        .await
     }
+}
+
+/// The signals that are ignored, a bit each; none where the system does not tell.
+fn ignored() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or(0)
 }
 
 /// Hands a signal on. A terminal sends its own to all who are in front of it, so the command has

@@ -32,6 +32,9 @@ use crate::transport::{self, Listener, Retired, SocketEnv, SocketPath, Stdin, St
 /// How long connections have to end when the daemon does, and the index to be written.
 const END_WITHIN: Duration = Duration::from_millis(1850);
 
+/// How long a daemon that is started on demand stays without a client.
+pub(super) const IDLE_EXIT: &str = "10m";
+
 #[derive(Debug, Clone, Args)]
 pub(super) struct ServeArgs {
     #[command(flatten)]
@@ -71,20 +74,13 @@ enum Watch {
 
 /// Runs the daemon to its end.
 pub(super) fn run(args: &ServeArgs, screen: &Screen) -> ExitCode {
-    let found = match find(args.root.projects.as_deref()) {
+    let (folder, found) = match find(args.root.projects.as_deref()) {
         Ok(found) => found,
         Err(status) => return status,
     };
-    let Some(folder) = found.root.clone() else {
-        eprintln!("runlog: {}", root::ambiguous(&found.candidates));
-        return USAGE.into();
-    };
-    let runtime = match tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-    {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
-        Err(error) => return failed(&error),
+        Err(status) => return status,
     };
     if args.detached {
         // fails only where there is nothing to leave
@@ -139,12 +135,26 @@ pub(super) fn failed(error: &dyn std::fmt::Display) -> ExitCode {
     ExitCode::FAILURE
 }
 
-pub(super) fn find(given: Option<&Path>) -> Result<Found, ExitCode> {
-    let place = Place::of_process(given).map_err(|error| failed(&error))?;
-    root::find(&place).map_err(|error| {
-        eprintln!("runlog: {error}");
+/// The root that is meant, and how it was found; the status to exit with where that is not clear.
+pub(super) fn find(given: Option<&Path>) -> Result<(PathBuf, Found), ExitCode> {
+    let refuse = |reason: String| {
+        eprintln!("runlog: {reason}");
         ExitCode::from(USAGE)
-    })
+    };
+    let place = Place::of_process(given).map_err(|error| failed(&error))?;
+    let found = root::find(&place).map_err(refuse)?;
+    match found.root.clone() {
+        Some(folder) => Ok((folder, found)),
+        None => Err(refuse(root::ambiguous(&found.candidates))),
+    }
+}
+
+/// What everything that waits runs on: one thread, which serves all connections.
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, ExitCode> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| failed(&error))
 }
 
 impl ServeArgs {
@@ -356,11 +366,7 @@ fn socket_path(given: Option<&Path>, root: &Path) -> Result<SocketPath, String> 
 
 /// The root that is meant, and where its socket lies.
 pub(super) fn socket_of(given: Option<&Path>) -> Result<(PathBuf, SocketPath), ExitCode> {
-    let found = find(given)?;
-    let Some(folder) = found.root else {
-        eprintln!("runlog: {}", root::ambiguous(&found.candidates));
-        return Err(USAGE.into());
-    };
+    let (folder, _) = find(given)?;
     match socket_path(None, &folder) {
         Ok(path) => Ok((folder, path)),
         Err(error) => Err(failed(&error)),

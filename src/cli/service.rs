@@ -10,10 +10,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::serve::IDLE_EXIT;
 use super::{RootArgs, serve};
-
-/// How long a daemon that is started on demand stays without a client.
-const IDLE_EXIT: &str = "10m";
 
 #[derive(Debug, Args)]
 pub(super) struct ServiceArgs {

@@ -225,6 +225,14 @@ impl Index {
             .map_or("", |project| project.id.as_str())
     }
 
+    /// Where the rows stand in lists.
+    fn places(&self) -> impl Places + '_ {
+        RowPlaces {
+            rows: &self.rows,
+            name: |project| self.name(project),
+        }
+    }
+
     fn project(&self, number: u32) -> Option<&Project> {
         self.projects.get(number as usize)?.as_ref()
     }

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::changes::{Cursor, Entry};
-use super::order::{Order, RowPlaces, merge, split};
+use super::order::{Order, merge, split};
 use super::row::{Place, key_of, status_code};
 use super::{Clock, Index, Scope, Totals};
 use crate::model::{CostSum, Millis, ProjectId, RunKey, Status, Summary, SummaryRef};
@@ -153,10 +153,7 @@ impl Index {
         let Some(scope) = self.scope(filter.project.as_ref()) else {
             return at;
         };
-        let places = RowPlaces {
-            rows: &self.rows,
-            name: |project| self.name(project),
-        };
+        let places = self.places();
         let orders = filter.orders(scope);
         at.total = orders.iter().map(|order| order.len()).sum();
         let taken = match from {

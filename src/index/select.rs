@@ -9,7 +9,6 @@ use std::cell::OnceCell;
 use std::collections::HashMap;
 
 use super::changes::{Cursor, Entry};
-use super::order::RowPlaces;
 use super::packed::Numbers;
 use super::query::{Filter, From, Key, PageAt};
 use super::row::{Place, Row, STATUS_OTHER, STATUS_UNKNOWN, key_of, status_code};
@@ -324,10 +323,7 @@ impl Index {
         let Some(scope) = self.scope(selection.query.plain.project.as_ref()) else {
             return at;
         };
-        let places = RowPlaces {
-            rows: &self.rows,
-            name: |project| self.name(project),
-        };
+        let places = self.places();
         // of all runs, and of those that pass
         let (rank, offset) = match from {
             From::Offset(offset) => (0, *offset),

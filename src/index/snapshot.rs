@@ -18,7 +18,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::clock::Lineage;
 use super::problems::ProblemKind;
 use super::row::{Draft, Place};
-use super::{Index, Instance, Liveness, RowPlaces};
+use super::{Index, Instance, Liveness};
 use crate::model::{ExecutionId, Millis, ProjectId, RunKey, Stamp};
 
 /// Raised with every change of the format or of what is extracted from records.
@@ -130,10 +130,7 @@ impl Saving {
 }
 
 fn rows(index: &Index, after: Option<&Resume>, out: &mut Vec<u8>) -> Option<Resume> {
-    let places = RowPlaces {
-        rows: &index.rows,
-        name: |project| index.name(project),
-    };
+    let places = index.places();
     let after = after.map(|resume| Place {
         started_at: resume.started_at,
         id: &resume.id,

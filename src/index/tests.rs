@@ -245,6 +245,22 @@ impl Model {
     }
 }
 
+/// Takes in what happened to a run's file, and gives what the index is told of it.
+fn report(model: &mut Model, project: u8, execution: u8, content: Option<Content>) -> Report {
+    let key = key(project, execution);
+    match content {
+        Some(content) => {
+            let seen = seen(&content, 0);
+            model.save(&key, &seen);
+            Report::Seen(key, Box::new(seen))
+        }
+        None => {
+            model.remove(&key);
+            Report::Gone(key)
+        }
+    }
+}
+
 /// A client of section 5: it lists, then follows.
 struct Client {
     filter: Filter,
@@ -414,20 +430,6 @@ proptest! {
             .collect();
         for step in steps {
             let before = index.clock().tick;
-            let report = |model: &mut Model, project, execution, content: Option<Content>| {
-                let key = key(project, execution);
-                match content {
-                    Some(content) => {
-                        let seen = seen(&content, 0);
-                        model.save(&key, &seen);
-                        Report::Seen(key, Box::new(seen))
-                    }
-                    None => {
-                        model.remove(&key);
-                        Report::Gone(key)
-                    }
-                }
-            };
             match step {
                 Step::Save(p, x, content) => {
                     let held = model.runs.get(&key(p, x)).map(|(seen, _)| seen.version);
@@ -615,20 +617,7 @@ proptest! {
         let mut selection = index.select(query.clone());
         for step in steps {
             let mut reports = Vec::new();
-            let mut save = |model: &mut Model, p, x, content: Option<Content>| {
-                let key = key(p, x);
-                reports.push(match content {
-                    Some(content) => {
-                        let seen = seen(&content, 0);
-                        model.save(&key, &seen);
-                        Report::Seen(key, Box::new(seen))
-                    }
-                    None => {
-                        model.remove(&key);
-                        Report::Gone(key)
-                    }
-                });
-            };
+            let mut save = |model: &mut Model, p, x, content| reports.push(report(model, p, x, content));
             match step {
                 Step::Save(p, x, content) => save(&mut model, p, x, Some(content)),
                 Step::Delete(p, x) | Step::Corrupt(p, x) => save(&mut model, p, x, None),

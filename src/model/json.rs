@@ -1044,6 +1044,36 @@ pub(crate) mod tests {
         }
     }
 
+    struct Kept(String);
+
+    impl TextSink for Kept {
+        fn text(&mut self, text: &str) {
+            self.0.push_str(text);
+        }
+        fn lone(&mut self, _: u16) {}
+    }
+
+    #[test]
+    fn names_and_strings_of_every_length_are_whole() {
+        for (name, text) in (0..70).flat_map(|name| (0..70).map(move |text| (name, text))) {
+            for (open, between) in [("{", ":"), ("{\n  ", ": ")] {
+                let (name, text) = ("n".repeat(name), "t".repeat(text));
+                let object = format!("{open}\"{name}\"{between}\"{text}\"}}");
+                let found: Vec<_> = members(&object).collect();
+                let value = format!("\"{text}\"");
+                assert_eq!(found, [(Cow::Borrowed(&*name), &*value)], "{object}");
+                assert!(check(object.as_bytes(), 9).is_ok(), "{object}");
+                let mut walk = Walk::new(Slice::new(&object), 9);
+                walk.enter().unwrap();
+                let mut sink = Kept(String::new());
+                assert!(walk.more(&mut true, &mut sink).unwrap());
+                assert_eq!(sink.0, name, "{object}");
+                walk.skip().unwrap();
+                assert!(!walk.more(&mut false, &mut sink).unwrap(), "{object}");
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn a_string_ends_where_it_does_byte_by_byte(parts in string_parts(), before in 0_usize..70) {

@@ -4,7 +4,6 @@
 
 pub mod decimal;
 pub mod extract;
-pub mod fingerprint;
 mod id;
 pub mod json;
 mod money;

@@ -223,7 +223,9 @@ fn digits_end(window: &[u8], mut at: usize) -> usize {
 pub(super) fn short_string(window: &[u8], at: usize) -> Option<&[u8]> {
     let text = window.get(at + 1..)?;
     let end = special_bytes(*text.first_chunk()?).trailing_zeros() as usize;
-    (window.get(at) == Some(&b'"') && text.get(end) == Some(&b'"')).then(|| text.get(..end))?
+    // what lies behind the bytes that were looked at is unknown
+    let whole = end < SHORT && window.get(at) == Some(&b'"') && text.get(end) == Some(&b'"');
+    whole.then(|| text.get(..end))?
 }
 
 /// Behind the `true`, `false` or `null` that begins at `at`, if all of it is in the window.

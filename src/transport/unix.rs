@@ -79,7 +79,7 @@ pub struct Listener {
 
 impl Listener {
     /// Binds and listens. Call it within a tokio runtime; it makes a few file system calls and waits
-    /// for nobody but a daemon that has retired, or is about to listen: [`RETIRED_MAX`] at most,
+    /// for nobody but a daemon that has retired, or is about to listen: `RETIRED_MAX` at most,
     /// and its thread with it.
     pub fn bind(path: &SocketPath) -> Result<Self, BindError> {
         path.prepare_folder()?;

@@ -117,20 +117,22 @@ fn zone(name: Option<&str>) -> Result<Tz, Error> {
     })
 }
 
-/// What `answer` makes of the runs that `query` selects, off the threads that serve; taken back
-/// when the request is.
+/// What `finish` makes of what `answer` takes from the runs that `query` selects, both off the
+/// thread that serves, and the second while nobody waits for the index; taken back when the
+/// request is.
 ///
 /// # Errors
 /// 422 query-too-expensive.
-pub(super) async fn select<T: Send + 'static>(
+pub(super) async fn select<T: Send + 'static, U: Send + 'static>(
     context: &Context,
     query: Query,
     answer: impl FnOnce(&Index, &Selection) -> T + Send + 'static,
-) -> Result<T, Error> {
+    finish: impl FnOnce(T) -> U + Send + 'static,
+) -> Result<U, Error> {
     let wanted = Wanted::default();
     let stop = wanted.stop();
     blocking(context, move |history| {
-        history.select(&query, &stop, answer)
+        history.select(&query, &stop, answer).map(finish)
     })
     .await
 }

@@ -11,7 +11,7 @@ use super::{Statuses, prepare};
 use crate::api::params::Limit;
 use crate::api::table::{Answer, Effect, Example, Method};
 use crate::api::{Clock, Context, Error, ErrorKind, samples};
-use crate::index::{From, Key};
+use crate::index::{From, Index, Key, Selection};
 use crate::model::{Millis, ProjectId, Summary, SummaryRef};
 
 /// Which runs, and which page of them.
@@ -163,12 +163,12 @@ impl Method for List {
                 history.visit(&asked.plain, &from, limit, |run| runs.push(run))
             }
             Some(query) => {
-                let page;
-                (runs, page) = select(&context, query, move |index, selection| {
+                let visit = move |index: &Index, selection: &Selection| {
                     let page = index.visit_selected(selection, &from, limit, |run| runs.push(run));
                     (runs, page)
-                })
-                .await?;
+                };
+                let page;
+                (runs, page) = select(&context, query, visit, |found| found).await?;
                 page
             }
         };

@@ -10,7 +10,7 @@ use super::asked::{Asked, now, select};
 use super::{Statuses, prepare};
 use crate::api::table::{Effect, Example, Method};
 use crate::api::{Clock, Context, Error, ErrorKind, samples};
-use crate::index::Totals;
+use crate::index::{Index, Totals};
 use crate::model::{CostSum, Milliseconds, Money, ProjectId};
 
 /// Over which runs.
@@ -155,19 +155,22 @@ impl Method for Stats {
             let (totals, clock) = context.history.totals(project);
             return Ok(Sums::of(&totals, Clock(clock), complete));
         }
-        let sums = select(&context, asked.every(now()), |index, selection| {
-            index.sums_of_selected(selection)
-        })
-        .await?;
-        let totals = &sums.totals;
-        Ok(Sums {
-            success_rate_of: Some(totals.completed() + totals.failed()),
-            duration: Some(Distribution::of(sums.durations, |took| {
-                Some(Milliseconds(took))
-            })),
-            cost: Some(Distribution::of(sums.costs, Money::from_nanos)),
-            ..Sums::of(totals, Clock(sums.clock), complete)
-        })
+        select(
+            &context,
+            asked.every(now()),
+            Index::sums_of_selected,
+            move |sums| {
+                let totals = &sums.totals;
+                let milliseconds = |took| Some(Milliseconds(took));
+                Sums {
+                    success_rate_of: Some(totals.completed() + totals.failed()),
+                    duration: Some(Distribution::of(sums.durations, milliseconds)),
+                    cost: Some(Distribution::of(sums.costs, Money::from_nanos)),
+                    ..Sums::of(totals, Clock(sums.clock), complete)
+                }
+            },
+        )
+        .await
     }
 
     fn examples() -> Vec<Example> {

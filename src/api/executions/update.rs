@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use super::save::IfVersion;
 use crate::api::table::{Effect, Example, Method};
 use crate::api::{Clock, Context, Error, ErrorKind, samples};
-use crate::history::check_names;
+use crate::history::{HistoryError, check_names};
 use crate::model::decimal::Exact;
 use crate::model::json::{decode_string, spelt_members};
 use crate::model::update::{Add, NOT_SET, Update as Changes, step_id};
@@ -292,7 +292,13 @@ impl Method for Update {
             execution: params.execution_id,
         };
         // in its place among the updates of the run when this is first polled: nothing waits before
-        let saved = context.history.update(key, changes).await?;
+        let saved = match context.history.update(key, changes).await {
+            // it may have been under way
+            Err(error @ HistoryError::Ending) => {
+                return Err(Error::from(error).with("outcome", "unknown"));
+            }
+            saved => saved?,
+        };
         Ok(Updated {
             version: saved.version,
             summary: saved.summary,

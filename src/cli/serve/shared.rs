@@ -15,15 +15,13 @@ use parking_lot::Mutex;
 use rustix::fs::{Mode, OFlags};
 use tokio::net::UnixStream;
 
-use super::{Daemon, ServeArgs, serve_stdio, socket_path};
+use super::{Daemon, IDLE_EXIT, ServeArgs, serve_stdio, socket_path};
 use crate::cli::root::Found;
 use crate::forward::{Forward, Reach};
 use crate::history::History;
 use crate::session::{Kind, Shared};
 use crate::transport::{self, SocketPath};
 
-/// When a daemon that was started for windows ends without any.
-const IDLE_EXIT: &str = "10m";
 /// How large its log may be before a new one begins.
 const LOG_MAX_BYTES: u64 = 1 << 20;
 
