@@ -145,6 +145,19 @@ impl Index {
         limit: usize,
         mut each: impl FnMut(SummaryRef<'_>),
     ) -> PageAt {
+        self.visit_rows(filter, from, limit, |number| {
+            self.summary(number).into_iter().for_each(&mut each);
+        })
+    }
+
+    /// The same, the number of each row given to `each`.
+    pub(super) fn visit_rows(
+        &self,
+        filter: &Filter,
+        from: &From,
+        limit: usize,
+        mut each: impl FnMut(u32),
+    ) -> PageAt {
         let mut at = PageAt {
             total: 0,
             next: None,
@@ -174,17 +187,22 @@ impl Index {
         let end = taken.iter().sum::<usize>() + limit;
         let mut last = None;
         for number in merge(&orders, &taken, &places).take(limit) {
-            if let Some(summary) = self.summary(number) {
-                last = Some(summary);
-                each(summary);
-            }
+            last = Some(number);
+            each(number);
         }
-        at.next = last.filter(|_| end < at.total).map(|last| Key {
-            started_at: last.started_at,
-            id: last.id.to_owned(),
-            project: last.project_id.to_string(),
-        });
+        let last = last.filter(|_| end < at.total);
+        at.next = last.and_then(|number| self.list_key(number));
         at
+    }
+
+    /// The place of a row in list order.
+    pub(super) fn list_key(&self, number: u32) -> Option<Key> {
+        let row = self.rows.get(number)?;
+        Some(Key {
+            started_at: row.started(),
+            id: row.id().to_owned(),
+            project: self.project(row.project())?.id.to_string(),
+        })
     }
 
     pub(super) fn summary(&self, number: u32) -> Option<SummaryRef<'_>> {

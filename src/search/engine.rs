@@ -1,8 +1,8 @@
 //! The text index in its folder: opening, writing, and looking things up.
 //!
-//! One document a run: its key and version, by which the index is compared with the history; its
-//! start, project and status, by which hits are ordered and restricted; and the words of its texts with
-//! their positions. No text is kept. Whoever holds the lock beside the folder writes; others read what
+//! One document a run: its key and version, by which the index is compared with the history; its start,
+//! by which hits that fit alike are ordered; and the words of its texts with their positions. No text is
+//! kept. Which runs a filter lets pass is not known here but to the history. Whoever holds the lock beside the folder writes; others read what
 //! is committed there.
 
 use std::cmp::Ordering;
@@ -14,27 +14,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
+use tantivy::columnar::ColumnValues;
+use tantivy::directory::error::{LockError, OpenDirectoryError, OpenReadError, OpenWriteError};
 use tantivy::indexer::{IndexWriterOptions, LogMergePolicy};
-use tantivy::query::{
-    AllQuery, BooleanQuery, ConstScoreQuery, EnableScoring, Occur, Query as TantivyQuery, TermQuery,
-};
 use tantivy::schema::{
     FAST, Field, IndexRecordOption, STORED, Schema, TextFieldIndexing, TextOptions, Value,
 };
 use tantivy::store::Compressor;
 use tantivy::tokenizer::{TextAnalyzer, TokenStream, Tokenizer, TokenizerManager};
 use tantivy::{
-    DocAddress, DocSet, Index, IndexReader, IndexSettings, IndexWriter, ReloadPolicy, Searcher,
-    TERMINATED, TantivyDocument, TantivyError, Term,
+    DocAddress, DocSet, Index, IndexReader, IndexSettings, IndexWriter, InvertedIndexReader,
+    ReloadPolicy, Searcher, SegmentReader, TERMINATED, TantivyDocument, TantivyError, Term,
 };
 
 use super::budget::Budget;
 use super::folder::IndexFolder;
 use super::query::Query;
-use super::sought::Sought;
+use super::scan::{self, Plan, Planner, Scan};
 use super::texts::texts;
 use super::token::Tokens;
-use super::{Place, Sort, Wanted};
 use crate::model::{ExecutionId, Millis, ProjectId, RunKey, Version};
 use crate::store::{Cache, CacheError};
 
@@ -61,7 +59,7 @@ const STEPS: usize = 1024;
 pub(super) enum EngineError {
     #[error("{0}")]
     Cache(#[from] CacheError),
-    #[error("{0}")]
+    #[error("{}", told(.0))]
     Index(#[from] TantivyError),
     #[error("{0}")]
     Io(#[from] io::Error),
@@ -73,20 +71,59 @@ pub(super) enum EngineError {
 impl EngineError {
     /// Whether there was no room.
     pub(super) fn is_full(&self) -> bool {
-        let mut error: Option<&(dyn std::error::Error + 'static)> = Some(self);
-        while let Some(this) = error {
-            if let Some(io) = this.downcast_ref::<io::Error>()
-                && matches!(
-                    io.kind(),
-                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-                )
-            {
-                return true;
-            }
-            error = this.source();
+        let full = |error: &io::Error| {
+            matches!(
+                error.kind(),
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+            )
+        };
+        match self {
+            Self::Cache(CacheError::Io(error)) | Self::Io(error) => full(error),
+            Self::Index(error) => match io_error(error) {
+                Some(error) => full(error),
+                // a thread of the writer gives its error as text
+                None => error.to_string().contains("No space left"),
+            },
+            Self::Cache(CacheError::Untrusted) | Self::Elsewhere => false,
         }
-        self.to_string().contains("No space left")
     }
+}
+
+fn io_error(error: &TantivyError) -> Option<&io::Error> {
+    match error {
+        TantivyError::IoError(error)
+        | TantivyError::LockFailure(LockError::IoError(error), _)
+        | TantivyError::OpenDirectoryError(OpenDirectoryError::IoError {
+            io_error: error, ..
+        })
+        | TantivyError::OpenReadError(OpenReadError::IoError {
+            io_error: error, ..
+        })
+        | TantivyError::OpenWriteError(OpenWriteError::IoError {
+            io_error: error, ..
+        }) => Some(error),
+        _ => None,
+    }
+}
+
+/// An error of the index without paths and words, which tantivy's own texts may hold.
+fn told(error: &TantivyError) -> String {
+    if let Some(error) = io_error(error) {
+        return error.kind().to_string();
+    }
+    let known = match error {
+        TantivyError::OpenDirectoryError(_) | TantivyError::OpenReadError(_) => {
+            "a file of it is missing"
+        }
+        TantivyError::DataCorruption(_) | TantivyError::DeserializeError(_) => "it is damaged",
+        TantivyError::IncompatibleIndex(_) | TantivyError::SchemaError(_) => {
+            "it is of another version"
+        }
+        TantivyError::LockFailure(..) => "another daemon writes to it",
+        TantivyError::ErrorInThread(_) => "writing to it failed",
+        _ => "it cannot be used",
+    };
+    known.to_owned()
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -94,8 +131,6 @@ struct Fields {
     key: Field,
     version: Field,
     started: Field,
-    project: Field,
-    status: Field,
     text: Field,
 }
 
@@ -114,11 +149,9 @@ fn schema() -> (Schema, Fields) {
     );
     let mut schema = Schema::builder();
     let fields = Fields {
-        key: schema.add_text_field("key", name.clone() | STORED),
+        key: schema.add_text_field("key", name | STORED),
         version: schema.add_bytes_field("version", STORED),
         started: schema.add_i64_field("started", FAST),
-        project: schema.add_text_field("project", name.clone()),
-        status: schema.add_text_field("status", name),
         text: schema.add_text_field("text", text),
     };
     (schema.build(), fields)
@@ -224,6 +257,9 @@ pub(super) struct Opened {
     pub(super) writer: Option<Writer>,
 }
 
+/// Nothing is opened through a link.
+const NO_FOLLOW: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+
 /// The lock beside the index, if nobody holds it.
 fn lock(home: &Path) -> io::Result<Option<File>> {
     let lock = OpenOptions::new()
@@ -231,6 +267,7 @@ fn lock(home: &Path) -> io::Result<Option<File>> {
         .create(true)
         .truncate(false)
         .mode(0o600)
+        .custom_flags(NO_FOLLOW)
         .open(home.join(LOCK))?;
     match lock.try_lock() {
         Ok(()) => Ok(Some(lock)),
@@ -257,22 +294,31 @@ pub(super) fn open(cache: &Cache, suspect: bool) -> Result<Opened, EngineError> 
     let folder = home.join(FOLDER);
     let waiting = Arc::new(Waiting::default());
     let Some(lock) = lock(&home)? else {
+        if fs::symlink_metadata(&folder).is_ok_and(|found| !found.is_dir()) {
+            return Err(EngineError::Elsewhere);
+        }
         let index = open_index(&folder, &waiting, false).map_err(|_| EngineError::Elsewhere)?;
         return Ok(Opened {
             view: Arc::new(View::of(&index)?),
             writer: None,
         });
     };
-    let opened = match suspect {
-        true => Err("a search in it failed".to_owned()),
-        false => open_index(&folder, &waiting, true),
+    let found = fs::symlink_metadata(&folder).ok();
+    let opened = match &found {
+        None => Err("it is missing".to_owned()),
+        Some(found) if !found.is_dir() => Err("it is no folder".to_owned()),
+        Some(_) if suspect => Err("a search in it failed".to_owned()),
+        Some(_) => open_index(&folder, &waiting, true),
     };
-    let index = match opened {
-        Ok(index) => index,
-        Err(why) => {
-            if folder.exists() {
+    let index = match (opened, found) {
+        (Ok(index), _) => index,
+        (Err(why), found) => {
+            if let Some(found) = found {
                 tracing::warn!(why, "the text index is dropped and built anew");
-                fs::remove_dir_all(&folder)?;
+                match found.is_dir() {
+                    true => fs::remove_dir_all(&folder)?,
+                    false => fs::remove_file(&folder)?,
+                }
             }
             make_index(&folder, &waiting)?
         }
@@ -322,14 +368,14 @@ fn open_index(folder: &Path, waiting: &Arc<Waiting>, checked: bool) -> Result<In
     let (wanted, _) = schema();
     let index = IndexFolder::open(folder)
         .and_then(Index::open)
-        .map_err(|error| error.to_string())?;
+        .map_err(|error| told(&error))?;
     if index.schema() != wanted || *index.settings() != settings() {
         return Err("it is of another version".to_owned());
     }
     if checked {
         let damaged = index
             .validate_checksum()
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| told(&error))?;
         if !damaged.is_empty() {
             return Err(format!("{} of its files are damaged", damaged.len()));
         }
@@ -364,7 +410,6 @@ pub(super) struct Entry<'r> {
     pub(super) key: &'r RunKey,
     pub(super) version: Version,
     pub(super) started: Option<Millis>,
-    pub(super) status: Option<&'r str>,
     /// The text of the record; none where it is over a limit.
     pub(super) record: Option<&'r str>,
     /// There may be one of that key already.
@@ -384,10 +429,6 @@ impl Writer {
         document.add_text(fields.key, name);
         document.add_bytes(fields.version, &entry.version.0);
         document.add_i64(fields.started, entry.started.map_or(NO_START, |at| at.0));
-        document.add_text(fields.project, entry.key.project.as_str());
-        if let Some(status) = entry.status {
-            document.add_text(fields.status, status);
-        }
         let mut bytes = 0;
         if let Some(record) = entry.record {
             texts(record, |_, text| {
@@ -422,7 +463,7 @@ impl Writer {
 pub(super) enum Fault {
     #[error("the budget is spent")]
     Spent,
-    #[error("{0}")]
+    #[error("{}", told(.0))]
     Index(#[from] TantivyError),
 }
 
@@ -430,27 +471,6 @@ pub(super) enum Fault {
 pub(super) struct View {
     reader: IndexReader,
     fields: Fields,
-}
-
-/// A document that matches, before its key is known.
-#[derive(Debug, Clone, Copy)]
-struct Candidate {
-    score: f32,
-    started: i64,
-    at: DocAddress,
-}
-
-impl Candidate {
-    fn order(&self, other: &Self) -> Ordering {
-        rank(other.score, other.started, self.score, self.started)
-    }
-}
-
-/// How the first compares with the second, the better being the greater.
-fn rank(score: f32, started: i64, other_score: f32, other_started: i64) -> Ordering {
-    score
-        .total_cmp(&other_score)
-        .then(started.cmp(&other_started))
 }
 
 impl View {
@@ -489,7 +509,7 @@ impl View {
             let store = segment.get_store_reader(1)?;
             for document in store.iter::<TantivyDocument>(segment.alive_bitset()) {
                 let document = document?;
-                if let Some(key) = self.key(&document) {
+                if let Some(key) = key(self.fields, &document) {
                     each(key, self.version(&document));
                 }
             }
@@ -517,229 +537,313 @@ impl View {
         Ok(None)
     }
 
-    fn key(&self, document: &TantivyDocument) -> Option<RunKey> {
-        parse_key(document.get_first(self.fields.key)?.as_str()?)
-    }
-
     fn version(&self, document: &TantivyDocument) -> Option<Version> {
         let bytes = document.get_first(self.fields.version)?.as_bytes()?;
         bytes.try_into().ok().map(Version)
     }
 
-    fn query(&self, wanted: &Wanted, budget: &Budget) -> Box<dyn TantivyQuery> {
-        let mut parts = vec![(Occur::Must, self.translate(&wanted.query, budget))];
-        let name = |field, text: &str| -> Box<dyn TantivyQuery> {
-            let term = Term::from_field_text(field, text);
-            Box::new(TermQuery::new(term, IndexRecordOption::Basic))
+    /// What is searched in, with the plans for a query; `scored` if it is to be said how well each
+    /// document fits.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub(super) fn looked_for<'b>(
+        &self,
+        query: &Query,
+        scored: bool,
+        budget: &'b Budget,
+    ) -> Result<LookedFor<'b>, Fault> {
+        let searcher = self.reader.searcher();
+        let weighers = match scored {
+            true => scan::weighers(&searcher, self.fields.text, query)?,
+            false => Vec::new(),
         };
-        let mut restrict = |query| {
-            let unscored: Box<dyn TantivyQuery> = Box::new(ConstScoreQuery::new(query, 0.0));
-            parts.push((Occur::Must, unscored));
-        };
-        if let Some(project) = &wanted.project {
-            restrict(name(self.fields.project, project.as_str()));
+        let mut parts = Vec::with_capacity(searcher.segment_readers().len());
+        for segment in searcher.segment_readers() {
+            let words = segment.inverted_index(self.fields.text)?;
+            let plan = planner(&words, self.fields, segment, budget)
+                .plan(query, &mut weighers.iter().cloned())?;
+            parts.push(Part {
+                plan,
+                words,
+                keys: segment.inverted_index(self.fields.key)?,
+                starts: segment
+                    .fast_fields()
+                    .column_first_or_default::<i64>("started")?,
+            });
         }
-        if let Some(statuses) = &wanted.statuses {
-            let any = statuses
-                .iter()
-                .map(|status| (Occur::Should, name(self.fields.status, status.as_str())))
-                .collect();
-            restrict(Box::new(BooleanQuery::new(any)));
-        }
-        if parts.len() == 1
-            && let Some((_, only)) = parts.pop()
-        {
-            return only;
-        }
-        Box::new(BooleanQuery::new(parts))
+        Ok(LookedFor {
+            fields: self.fields,
+            scored,
+            searcher,
+            parts,
+            budget,
+        })
+    }
+}
+
+fn planner<'s>(
+    words: &'s InvertedIndexReader,
+    fields: Fields,
+    segment: &SegmentReader,
+    budget: &'s Budget,
+) -> Planner<'s> {
+    Planner {
+        index: words,
+        field: fields.text,
+        max_doc: segment.max_doc(),
+        budget,
+    }
+}
+
+/// A document that matches.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Candidate {
+    /// 0 where that is not asked for.
+    pub(super) score: f32,
+    /// As the index has it.
+    pub(super) started: i64,
+    at: DocAddress,
+}
+
+impl Candidate {
+    /// When the run began.
+    pub(super) fn start(&self) -> Option<Millis> {
+        (self.started != NO_START).then_some(Millis(self.started))
     }
 
-    fn translate(&self, query: &Query, budget: &Budget) -> Box<dyn TantivyQuery> {
-        let join = |occur, parts: &[Query]| -> Vec<(Occur, Box<dyn TantivyQuery>)> {
-            parts
-                .iter()
-                .map(|part| (occur, self.translate(part, budget)))
-                .collect()
-        };
-        match query {
-            Query::Any(parts) => Box::new(BooleanQuery::new(join(Occur::Should, parts))),
-            Query::All(parts) => {
-                // what is excluded stands beside what is looked for, and costs no look at all runs
-                let (excluded, sought): (Vec<&Query>, Vec<&Query>) =
-                    parts.iter().partition(|part| matches!(part, Query::Not(_)));
-                let mut clauses: Vec<(Occur, Box<dyn TantivyQuery>)> = Vec::new();
-                if sought.is_empty() {
-                    clauses.push((Occur::Must, Box::new(AllQuery)));
-                }
-                for part in sought {
-                    clauses.push((Occur::Must, self.translate(part, budget)));
-                }
-                for part in excluded {
-                    if let Query::Not(part) = part {
-                        clauses.push((Occur::MustNot, self.translate(part, budget)));
-                    }
-                }
-                Box::new(BooleanQuery::new(clauses))
-            }
-            Query::Not(part) => Box::new(BooleanQuery::new(vec![
-                (Occur::Must, Box::new(AllQuery)),
-                (Occur::MustNot, self.translate(part, budget)),
-            ])),
-            Query::Phrase(phrase) => Box::new(Sought::new(
-                self.fields.text,
-                phrase.clone(),
-                budget.clone(),
-            )),
-        }
+    /// What comes first is less.
+    pub(super) fn order(&self, other: &Self) -> Ordering {
+        rank((other.score, other.started), (self.score, self.started))
+    }
+}
+
+/// How the first fits, compared with the second; the newer is the greater of those that fit alike.
+pub(super) fn rank(one: (f32, i64), other: (f32, i64)) -> Ordering {
+    one.0.total_cmp(&other.0).then(one.1.cmp(&other.1))
+}
+
+/// One segment, and what is looked for in it.
+struct Part {
+    plan: Plan,
+    words: Arc<InvertedIndexReader>,
+    keys: Arc<InvertedIndexReader>,
+    starts: Arc<dyn ColumnValues<i64>>,
+}
+
+/// A query in the state of the index that it began in.
+pub(super) struct LookedFor<'b> {
+    fields: Fields,
+    scored: bool,
+    searcher: Searcher,
+    parts: Vec<Part>,
+    budget: &'b Budget,
+}
+
+impl LookedFor<'_> {
+    fn segments(&self) -> impl Iterator<Item = (u32, &SegmentReader, &Part)> {
+        (0..)
+            .zip(self.searcher.segment_readers())
+            .zip(&self.parts)
+            .map(|((ord, segment), part)| (ord, segment, part))
     }
 
-    /// Gives the matches to `each` in their order until that returns false; how many there are.
+    fn scan<'p>(&self, segment: &SegmentReader, part: &'p Part) -> Result<Scan<'p>, Fault> {
+        let planner = planner(&part.words, self.fields, segment, self.budget);
+        Ok(Scan::of(&part.plan, &planner, segment)?)
+    }
+
+    /// Gives every document that matches to `each`, until that returns false. A document that cannot
+    /// fit as well as `worth` says, which is asked again for each, may be passed over.
     ///
     /// # Errors
     /// [`Fault::Spent`] when that takes too long.
-    pub(super) fn search(
+    fn each(
         &self,
-        wanted: &Wanted,
-        budget: &Budget,
-        mut each: impl FnMut(Place) -> bool,
-    ) -> Result<usize, Fault> {
-        let searcher = self.reader.searcher();
-        let (total, mut candidates) = self.candidates(&searcher, wanted, budget)?;
-        // the best ones are sorted, not all
-        let mut at_once = wanted.limit.saturating_mul(2);
-        while !candidates.is_empty() {
-            let rest = if at_once < candidates.len() {
-                candidates.select_nth_unstable_by(at_once, Candidate::order);
-                let last = candidates[at_once];
-                // those of the same rank are told apart by their keys
-                let mut end = at_once + 1;
-                let mut next = end;
-                while next < candidates.len() {
-                    if candidates[next].order(&last).is_eq() {
-                        candidates.swap(next, end);
-                        end += 1;
-                    }
-                    next += 1;
-                }
-                candidates.split_off(end)
-            } else {
-                Vec::new()
-            };
-            candidates.sort_unstable_by(Candidate::order);
-            for equal in candidates.chunk_by(|one, other| one.order(other).is_eq()) {
-                for place in self.places(&searcher, equal, budget)? {
-                    let seen = wanted.after.as_ref().is_some_and(|after| {
-                        let same = rank(
-                            place.score,
-                            start(place.started),
-                            after.score,
-                            start(after.started),
-                        );
-                        same.is_eq() && by_key(&place.key, &after.key).is_le()
-                    });
-                    if !seen && !each(place) {
-                        return Ok(total);
-                    }
-                    if !budget.lasts() {
-                        return Err(Fault::Spent);
-                    }
-                }
-            }
-            candidates = rest;
-            at_once = at_once.saturating_mul(4);
-        }
-        Ok(total)
-    }
-
-    /// How many documents match, and those of them that do not come before the page.
-    fn candidates(
-        &self,
-        searcher: &Searcher,
-        wanted: &Wanted,
-        budget: &Budget,
-    ) -> Result<(usize, Vec<Candidate>), Fault> {
-        let scored = wanted.sort == Sort::Relevance;
-        let scoring = match scored {
-            true => EnableScoring::enabled_from_searcher(searcher),
-            false => EnableScoring::disabled_from_searcher(searcher),
-        };
-        let weight = self.query(wanted, budget).weight(scoring)?;
-        let mut total = 0;
-        let mut candidates = Vec::new();
+        mut worth: impl FnMut() -> f32,
+        mut each: impl FnMut(Candidate) -> bool,
+    ) -> Result<(), Fault> {
         let mut steps = 0;
-        for (ord, segment) in (0..).zip(searcher.segment_readers()) {
-            let starts = segment
-                .fast_fields()
-                .column_first_or_default::<i64>("started")?;
+        for (ord, segment, part) in self.segments() {
+            let mut scan = self.scan(segment, part)?;
             let alive = segment.alive_bitset();
-            let mut scorer = weight.scorer(segment, 1.0)?;
-            let mut doc = scorer.doc();
-            while doc != TERMINATED {
+            let mut next = 0;
+            loop {
+                let doc = scan.candidate(next);
+                if doc == TERMINATED {
+                    break;
+                }
+                next = doc + 1;
                 steps += 1;
-                if steps % STEPS == 0 && !budget.lasts() {
+                if steps % STEPS == 0 && !self.budget.lasts() {
                     return Err(Fault::Spent);
                 }
-                if alive.is_none_or(|alive| alive.is_alive(doc)) {
-                    total += 1;
-                    let candidate = Candidate {
-                        score: if scored { scorer.score() } else { 0.0 },
-                        started: starts.get_val(doc),
-                        at: DocAddress::new(ord, doc),
-                    };
-                    let before = wanted.after.as_ref().is_some_and(|after| {
-                        rank(
-                            candidate.score,
-                            candidate.started,
-                            after.score,
-                            start(after.started),
-                        )
-                        .is_gt()
-                    });
-                    if !before {
-                        candidates.push(candidate);
-                    }
+                if alive.is_some_and(|alive| alive.is_deleted(doc))
+                    || (self.scored && scan.score_at_most(doc) < worth())
+                    || !scan.has(doc)
+                {
+                    continue;
                 }
-                doc = scorer.advance();
+                let candidate = Candidate {
+                    score: if self.scored { scan.score(doc) } else { 0.0 },
+                    started: part.starts.get_val(doc),
+                    at: DocAddress::new(ord, doc),
+                };
+                if !each(candidate) {
+                    return Ok(());
+                }
             }
         }
-        // what was looked for may have come to an end before its time
-        match budget.lasts() {
-            true => Ok((total, candidates)),
+        // a walk may have come to an end before its time
+        match self.budget.lasts() {
+            true => Ok(()),
             false => Err(Fault::Spent),
         }
     }
 
-    /// Candidates of one rank with their keys, in order.
-    fn places(
+    /// All that match, in no order; `None` if there are more than `most`.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub(super) fn few(&self, most: usize) -> Result<Option<Vec<Candidate>>, Fault> {
+        let mut found = Vec::new();
+        self.each(
+            || f32::MIN,
+            |candidate| {
+                found.push(candidate);
+                found.len() <= most
+            },
+        )?;
+        Ok((found.len() <= most).then_some(found))
+    }
+
+    /// The `most` that fit best of those up to `from` and below `below`, in their order, with all
+    /// that fit as well as the last of them.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub(super) fn best(
         &self,
-        searcher: &Searcher,
-        candidates: &[Candidate],
-        budget: &Budget,
-    ) -> Result<Vec<Place>, Fault> {
-        let mut places = Vec::with_capacity(candidates.len());
-        for (step, candidate) in candidates.iter().enumerate() {
-            if step % STEPS == STEPS - 1 && !budget.lasts() {
+        from: Option<(f32, i64)>,
+        below: Option<(f32, i64)>,
+        most: usize,
+    ) -> Result<Vec<Candidate>, Fault> {
+        let floor = std::cell::Cell::new(None::<Candidate>);
+        let mut found: Vec<Candidate> = Vec::new();
+        let mut room = most.saturating_mul(4);
+        let cut = |found: &mut Vec<Candidate>| {
+            if most < found.len() {
+                let (_, last, _) = found.select_nth_unstable_by(most, Candidate::order);
+                let last = *last;
+                found.retain(|candidate| candidate.order(&last).is_le());
+                floor.set(Some(last));
+            }
+        };
+        self.each(
+            || floor.get().map_or(f32::MIN, |last| last.score),
+            |candidate| {
+                let this = (candidate.score, candidate.started);
+                if from.is_none_or(|from| rank(this, from).is_le())
+                    && below.is_none_or(|below| rank(this, below).is_lt())
+                    && floor.get().is_none_or(|last| candidate.order(&last).is_le())
+                {
+                    found.push(candidate);
+                    if found.len() > room {
+                        cut(&mut found);
+                        // what fits alike stays, however much it is
+                        room = room.max(found.len().saturating_mul(2));
+                    }
+                }
+                true
+            },
+        )?;
+        cut(&mut found);
+        found.sort_unstable_by(Candidate::order);
+        Ok(found)
+    }
+
+    /// Which run a document is.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub(super) fn key(&self, candidate: &Candidate) -> Result<Option<RunKey>, Fault> {
+        let document: TantivyDocument = self.searcher.doc(candidate.at)?;
+        Ok(key(self.fields, &document))
+    }
+
+    /// Which of these runs match, and how well; `None` for one that does not.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub(super) fn of<'k>(
+        &self,
+        keys: impl ExactSizeIterator<Item = &'k RunKey>,
+    ) -> Result<Vec<Option<f32>>, Fault> {
+        let mut scores = vec![None; keys.len()];
+        let mut at = Vec::with_capacity(keys.len());
+        let mut nearest = 0;
+        for (number, key) in keys.enumerate() {
+            at.extend(self.document(key, &mut nearest)?.map(|at| (at, number)));
+            if number % STEPS == STEPS - 1 && !self.budget.lasts() {
                 return Err(Fault::Spent);
             }
-            let document = searcher.doc(candidate.at)?;
-            places.extend(self.key(&document).map(|key| Place {
-                score: candidate.score,
-                started: (candidate.started != NO_START).then_some(Millis(candidate.started)),
-                key,
-            }));
         }
-        places.sort_unstable_by(|one, other| by_key(&one.key, &other.key));
-        Ok(places)
+        at.sort_unstable();
+        let mut at = at.into_iter().peekable();
+        for (ord, segment, part) in self.segments() {
+            if at.peek().is_none_or(|(at, _)| at.segment_ord != ord) {
+                continue;
+            }
+            let mut scan = self.scan(segment, part)?;
+            while let Some((at, number)) = at.next_if(|(at, _)| at.segment_ord == ord) {
+                if scan.has(at.doc_id)
+                    && let Some(score) = scores.get_mut(number)
+                {
+                    *score = Some(match self.scored {
+                        true => scan.score(at.doc_id),
+                        false => 0.0,
+                    });
+                }
+            }
+        }
+        match self.budget.lasts() {
+            true => Ok(scores),
+            false => Err(Fault::Spent),
+        }
+    }
+
+    /// Where a run is. `nearest` is the segment to look into first, which then is that of the run:
+    /// runs of one time often lie together.
+    fn document(&self, key: &RunKey, nearest: &mut usize) -> Result<Option<DocAddress>, Fault> {
+        let term = Term::from_field_text(self.fields.key, &key_text(key));
+        let segments = self.searcher.segment_readers();
+        for step in 0..segments.len() {
+            let ord = (*nearest + step) % segments.len();
+            let (Some(segment), Some(part)) = (segments.get(ord), self.parts.get(ord)) else {
+                continue;
+            };
+            let found = part.keys.read_postings(&term, IndexRecordOption::Basic);
+            let Some(mut found) = found.map_err(TantivyError::from)? else {
+                continue;
+            };
+            while found.doc() != TERMINATED {
+                if !segment.is_deleted(found.doc()) {
+                    *nearest = ord;
+                    let ord = u32::try_from(ord).unwrap_or(u32::MAX);
+                    return Ok(Some(DocAddress::new(ord, found.doc())));
+                }
+                found.advance();
+            }
+        }
+        Ok(None)
     }
 }
 
-fn start(started: Option<Millis>) -> i64 {
-    started.map_or(NO_START, |at| at.0)
+fn key(fields: Fields, document: &TantivyDocument) -> Option<RunKey> {
+    parse_key(document.get_first(fields.key)?.as_str()?)
 }
 
-/// As lists have it: by id, then by project.
-fn by_key(one: &RunKey, other: &RunKey) -> Ordering {
-    let order = |one: &str, other: &str| one.as_bytes().cmp(other.as_bytes());
-    order(one.execution.as_str(), other.execution.as_str())
-        .then_with(|| order(one.project.as_str(), other.project.as_str()))
+/// The start as the index has it.
+pub(super) fn start(started: Option<Millis>) -> i64 {
+    started.map_or(NO_START, |at| at.0)
 }

@@ -377,7 +377,6 @@ fn put(
             .as_ref()
             .map_or(summary.version, |record| record.version),
         started: summary.started_at,
-        status: summary.status.as_deref(),
         record: record.as_ref().map(|record| record.text()),
         replaces,
     })

@@ -1,9 +1,10 @@
 //! Full text: which runs say what somebody looks for.
 //!
 //! A text index lies in the root's cache folder and is kept as the history is by a thread of its own
-//! ([`Search::start`]); it says which runs have the words of a query ([`query::Query`]). What a hit
-//! shows, and whether it is one at all, is decided by the record as it is now ([`matching`]), so that the
-//! text index may be behind, and says how far, but is never wrong about what it shows. Everything here
+//! ([`Search::start`]); it says which runs have the words of a query ([`query::Query`]). Which of them a
+//! filter lets pass, and which is newer, the history says. What a hit shows, and whether it is one at all,
+//! is decided by the record as it is now ([`matching`]), so that the text index may be behind, and says
+//! how far, but is never wrong about what it shows. Everything here
 //! can be made anew from the files.
 //!
 //! Built with the cargo feature `search`; without it [`Search::find`] says so.
@@ -18,22 +19,23 @@ mod budget;
 #[cfg(feature = "search")]
 mod engine;
 #[cfg(feature = "search")]
+mod finder;
+#[cfg(feature = "search")]
 mod folder;
 #[cfg(feature = "search")]
 mod follow;
 #[cfg(feature = "search")]
-mod sought;
+mod scan;
 #[cfg(test)]
 #[cfg(feature = "search")]
 mod tests;
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::history::{History, HistoryError};
-use crate::index::Clock;
-use crate::model::{Millis, ProjectId, RunKey, Status};
+use crate::index::{self, Clock};
+use crate::model::{Millis, RunKey, Summary};
 use matching::Match;
 use query::Query;
 
@@ -65,10 +67,8 @@ pub struct Place {
 pub struct Wanted {
     /// Its words.
     pub query: Query,
-    /// Only this project.
-    pub project: Option<ProjectId>,
-    /// Only runs with one of these statuses.
-    pub statuses: Option<BTreeSet<Status>>,
+    /// Among which runs, as the history knows them.
+    pub filter: index::Query,
     /// The order of the hits.
     pub sort: Sort,
     /// Only hits after this place.
@@ -79,9 +79,9 @@ pub struct Wanted {
 
 /// A run that has what was looked for.
 #[derive(Debug)]
-pub struct Hit<T> {
-    /// What the caller knows of it.
-    pub run: T,
+pub struct Hit {
+    /// The run.
+    pub summary: Summary,
     /// Where it says so.
     pub matches: Vec<Match>,
     /// How well it fits; 0 under [`Sort::Newest`].
@@ -90,16 +90,20 @@ pub struct Hit<T> {
 
 /// What was found.
 #[derive(Debug)]
-pub struct Found<T> {
+pub struct Found {
     /// In their order.
-    pub hits: Vec<Hit<T>>,
-    /// How many runs match, as the text index has it.
-    pub total: usize,
+    pub hits: Vec<Hit>,
+    /// How many runs match, as the text index has it; `None` where more than [`COUNTED_MAX`] have what is
+    /// looked for, which are not counted.
+    pub total: Option<usize>,
     /// The place of the last hit, if others follow.
     pub next: Option<Place>,
     /// What it was found in.
     pub coverage: Coverage,
 }
+
+/// More runs than these are not counted.
+pub const COUNTED_MAX: usize = 1000;
 
 /// How far the text index has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,14 +179,11 @@ mod on {
 
     use super::budget::{Budget, SEARCH_WITHIN};
     use super::engine::{Fault, View};
+    use super::finder::{BOUNDS, search};
     use super::follow::Follower;
-    use super::matching::Matcher;
     use super::{
-        Arc, Coverage, Found, History, HistoryError, Hit, PathBuf, Place, RunKey, SearchError,
-        Trouble, Wanted,
+        Arc, Clock, Coverage, Found, History, HistoryError, PathBuf, SearchError, Trouble, Wanted,
     };
-    use crate::history::Record;
-    use crate::index::Clock;
     use crate::store::Cache;
 
     /// How many searches run at once.
@@ -322,16 +323,11 @@ mod on {
             }
         }
 
-        /// Searches. `look` gives what the caller knows of a run, and its record; a run for which it
-        /// gives nothing is no hit. A search that is dropped is ended.
+        /// Searches. A search that is dropped is ended.
         ///
         /// # Errors
         /// [`SearchError`].
-        pub async fn find<T: Send + 'static>(
-            &self,
-            wanted: Wanted,
-            look: impl Fn(&RunKey) -> Option<(T, Record)> + Send + 'static,
-        ) -> Result<Found<T>, SearchError> {
+        pub async fn find(&self, wanted: Wanted) -> Result<Found, SearchError> {
             let view = self.view().await?;
             let lane = tokio::time::timeout(SEARCH_WITHIN, self.shared.lanes.acquire()).await;
             let _lane = lane
@@ -343,8 +339,9 @@ mod on {
             let (send, receive) = oneshot::channel();
             let number = self.shared.searches.fetch_add(1, Ordering::Relaxed);
             let thread = std::thread::Builder::new().name(format!("runlog-find-{number}"));
+            let history = Arc::clone(&self.history);
             let spawned = thread.spawn(move || {
-                let _ = send.send(search(&view, &wanted, &budget, look));
+                let _ = send.send(search(&view, &history, &wanted, BOUNDS, &budget));
             });
             if let Err(error) = spawned {
                 tracing::warn!(%error, "no thread for a search");
@@ -353,10 +350,10 @@ mod on {
             let outcome = receive.await;
             drop(guard);
             match outcome {
-                Ok(Ok((hits, total, next))) => Ok(Found {
-                    hits,
-                    total,
-                    next,
+                Ok(Ok(page)) => Ok(Found {
+                    hits: page.hits,
+                    total: page.total,
+                    next: page.next,
                     coverage,
                 }),
                 Ok(Err(Fault::Spent)) => Err(SearchError::TooExpensive),
@@ -379,44 +376,11 @@ mod on {
             self.shared.urge.send_modify(|count| *count += 1);
         }
     }
-
-    type Outcome<T> = (Vec<Hit<T>>, usize, Option<Place>);
-
-    fn search<T>(
-        view: &View,
-        wanted: &Wanted,
-        budget: &Budget,
-        look: impl Fn(&RunKey) -> Option<(T, Record)>,
-    ) -> Result<Outcome<T>, Fault> {
-        let matcher = Matcher::new(&wanted.query);
-        let mut hits: Vec<Hit<T>> = Vec::new();
-        let (mut last, mut more) = (None, false);
-        let total = view.search(wanted, budget, |place| {
-            if hits.len() == wanted.limit {
-                more = true;
-                return false;
-            }
-            // what has changed since is judged by what it is now
-            if let Some((run, record)) = look(&place.key)
-                && let Some(matches) = matcher.matches(record.text())
-            {
-                hits.push(Hit {
-                    run,
-                    matches,
-                    score: place.score,
-                });
-                last = Some(place);
-            }
-            true
-        })?;
-        Ok((hits, total, last.filter(|_| more)))
-    }
 }
 
 #[cfg(not(feature = "search"))]
 mod off {
-    use super::{Arc, Found, History, PathBuf, RunKey, SearchError, Wanted};
-    use crate::history::Record;
+    use super::{Arc, Found, History, PathBuf, SearchError, Wanted};
 
     /// In the place of a search that was not built.
     #[derive(Debug)]
@@ -443,11 +407,7 @@ mod off {
         /// # Errors
         /// [`SearchError::Absent`].
         #[allow(clippy::unused_async)] // as the other one
-        pub async fn find<T: Send + 'static>(
-            &self,
-            _: Wanted,
-            _: impl Fn(&RunKey) -> Option<(T, Record)> + Send + 'static,
-        ) -> Result<Found<T>, SearchError> {
+        pub async fn find(&self, _: Wanted) -> Result<Found, SearchError> {
             Err(SearchError::Absent)
         }
     }

@@ -8,16 +8,35 @@ use serde_json::{Value, json};
 
 use super::budget::Budget;
 use super::engine::{self, Entry, Fault, Opened, Writer};
+use super::finder::{BOUNDS, Bounds, Page, search};
 use super::matching::Matcher;
 use super::query::{Phrase, Query};
 use super::texts::texts;
 use super::token::Tokens;
-use super::{Place, Sort, Wanted};
+use super::{Sort, Wanted};
 use crate::api::samples;
+use crate::filter::Where;
+use crate::history::{History, Moment, Options};
+use crate::index::{self, Filter};
 use crate::model::{ExecutionId, Millis, ProjectId, RunKey, Status, Version};
 use crate::store::Cache;
 
-/// A text index in a folder of its own.
+/// Where each of them changes how a page is come by.
+const PATHS: [Bounds; 3] = [
+    BOUNDS,
+    // all of what more runs say is asked for
+    Bounds {
+        counted: 1,
+        rows: 4096,
+    },
+    // along the list, and the best of all
+    Bounds {
+        counted: 0,
+        rows: 1,
+    },
+];
+
+/// Runs in files, and a text index in a folder of its own.
 struct Folder {
     folder: tempfile::TempDir,
     opened: Option<Opened>,
@@ -29,15 +48,17 @@ impl Folder {
             folder: tempfile::tempdir().unwrap(),
             opened: None,
         };
+        std::fs::create_dir(place.root()).unwrap();
         place.open();
         place
     }
 
+    fn root(&self) -> std::path::PathBuf {
+        self.folder.path().join("projects")
+    }
+
     fn cache(&self) -> Cache {
-        Cache::of(
-            self.folder.path().to_owned(),
-            std::path::Path::new("/srv/projects"),
-        )
+        Cache::of(self.folder.path().join("cache"), &self.root())
     }
 
     /// Closes it, and opens it again.
@@ -56,27 +77,46 @@ impl Folder {
     }
 
     fn put(&mut self, run: &Run) {
+        let key = &run.key;
+        let (project, id) = (key.project.as_str(), key.execution.as_str());
+        samples::save_as_engine(&self.root(), project, id, &run.record).unwrap();
         let entry = Entry {
-            key: &run.key,
+            key,
             version: Version([run.version; 16]),
             started: run.started,
-            status: Some(run.status),
             record: Some(&run.record),
             replaces: true,
         };
         self.writer().put(&entry).unwrap();
     }
 
-    fn find(&self, wanted: &Wanted) -> (usize, Vec<Place>) {
-        let budget = Budget::until(Instant::now() + Duration::from_secs(60));
-        let mut places = Vec::new();
-        let view = &self.opened.as_ref().unwrap().view;
-        let total = view.search(wanted, &budget, |place| {
-            places.push(place);
-            places.len() < wanted.limit
-        });
-        (total.unwrap(), places)
+    fn remove(&mut self, key: &RunKey) {
+        let folder = self.root().join(key.project.as_str()).join("executions");
+        let _ = std::fs::remove_file(folder.join(format!("{}.json", key.execution)));
+        self.writer().remove(key);
     }
+
+    /// The files as they are.
+    fn history(&self) -> History {
+        let history = History::new(self.root(), Options::default());
+        history.begin(Moment::now());
+        while history.first_step() {}
+        history
+    }
+
+    fn find(&self, history: &History, wanted: &Wanted, bounds: Bounds) -> Page {
+        let budget = Budget::until(Instant::now() + Duration::from_secs(60));
+        let view = &self.opened.as_ref().unwrap().view;
+        search(view, history, wanted, bounds, &budget).unwrap()
+    }
+}
+
+fn keys(page: &Page) -> Vec<RunKey> {
+    let key = |summary: &crate::model::Summary| RunKey {
+        project: summary.project_id.clone(),
+        execution: summary.id.clone(),
+    };
+    page.hits.iter().map(|hit| key(&hit.summary)).collect()
 }
 
 #[derive(Debug, Clone)]
@@ -98,11 +138,21 @@ fn key(project: &str, id: &str) -> RunKey {
 fn wanted(query: &str, sort: Sort) -> Wanted {
     Wanted {
         query: Query::parse(query).unwrap(),
-        project: None,
-        statuses: None,
+        filter: filter(Filter::default(), ""),
         sort,
         after: None,
         limit: 1000,
+    }
+}
+
+fn filter(plain: Filter, text: &str) -> index::Query {
+    let filter = match text {
+        "" => Where::default(),
+        text => Where::parse(text).unwrap(),
+    };
+    index::Query {
+        plain,
+        bound: filter.at(Millis(0), chrono_tz::Tz::UTC),
     }
 }
 
@@ -192,26 +242,29 @@ fn value() -> impl Strategy<Value = Value> {
 }
 
 /// A record, some of it with escapes where none are needed.
-fn record() -> impl Strategy<Value = String> {
+fn record() -> impl Strategy<Value = Value> {
     let steps = prop::collection::vec((text(), value(), value()), 0..3);
-    (value(), text(), text(), steps, any::<bool>()).prop_map(|(input, output, error, steps, escaped)| {
+    let error = (text(), any::<bool>()).prop_map(|(text, long)| match long {
+        // so that the summary cuts it
+        true => format!("{text} {} {text}", "-".repeat(250)),
+        false => text,
+    });
+    (value(), text(), error, steps).prop_map(|(input, output, error, steps)| {
         let steps: Vec<Value> = steps
             .into_iter()
             .map(|(node, input, output)| json!({ "nodeId": node, "input": input, "output": output }))
             .collect();
-        let record = json!({
-            "input": input, "output": output, "error": error, "status": "agent", "steps": steps
-        });
-        let text = record.to_string();
-        if !escaped {
-            return text;
-        }
-        let units = text.encode_utf16().map(|unit| match char::from_u32(unit.into()) {
-            Some(ascii) if ascii.is_ascii() => ascii.to_string(),
-            _ => format!("\\u{unit:04x}"),
-        });
-        units.collect()
+        json!({ "input": input, "output": output, "error": error, "steps": steps })
     })
+}
+
+fn escape(text: &str) -> String {
+    let units = text.encode_utf16();
+    let escaped = units.map(|unit| match char::from_u32(unit.into()) {
+        Some(ascii) if ascii.is_ascii() => ascii.to_string(),
+        _ => format!("\\u{unit:04x}"),
+    });
+    escaped.collect()
 }
 
 fn queries() -> impl Strategy<Value = String> {
@@ -229,13 +282,32 @@ fn queries() -> impl Strategy<Value = String> {
     })
 }
 
+/// Which filter, and whether a run of a project, with a status and an error passes it.
+type Passing = (&'static str, fn(&RunKey, &str, &str) -> bool);
+
+const FILTERS: [Passing; 4] = [
+    ("", |_, _, _| true),
+    ("status in (failed, odd)", |_, status, _| {
+        status != "completed"
+    }),
+    ("error ~ 'agent' or status = completed", |_, status, error| {
+        error.to_lowercase().contains("agent") || status == "completed"
+    }),
+    ("project = p and not status = failed", |key, status, _| {
+        key.project.as_str() == "p" && status != "failed"
+    }),
+];
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn what_is_found_is_what_a_look_at_every_word_finds(
         rounds in prop::collection::vec(
-            prop::collection::vec((0..12_u8, prop::option::weighted(0.8, record()), 0..4_i64), 1..8),
+            prop::collection::vec(
+                (0..12_u8, prop::option::weighted(0.8, record()), 0..4_i64, any::<bool>()),
+                1..8,
+            ),
             1..4,
         ),
         queries in prop::collection::vec(queries(), 12),
@@ -243,19 +315,25 @@ proptest! {
         let mut place = Folder::new();
         let mut runs: std::collections::BTreeMap<u8, Run> = std::collections::BTreeMap::new();
         for (round, changes) in rounds.into_iter().enumerate() {
-            for (number, record, started) in changes {
+            for (number, record, started, escaped) in changes {
                 let key = key(["p", "q"][usize::from(number % 2)], &format!("run-{}", number / 2));
-                let Some(record) = record else {
-                    place.writer().remove(&key);
+                let Some(mut record) = record else {
+                    place.remove(&key);
                     runs.remove(&number);
                     continue;
                 };
+                let status = ["completed", "failed", "odd"][usize::from(number % 3)];
+                record["status"] = status.into();
+                if started > 0 {
+                    record["startedAt"] = format!("1970-01-01T00:00:00.00{started}Z").into();
+                }
+                let record = record.to_string();
                 let run = Run {
                     key,
                     version: u8::try_from(round).unwrap(),
                     started: (started > 0).then_some(Millis(started)),
-                    status: ["completed", "failed", "odd"][usize::from(number % 3)],
-                    record,
+                    status,
+                    record: if escaped { escape(&record) } else { record },
                 };
                 place.put(&run);
                 runs.insert(number, run);
@@ -264,54 +342,82 @@ proptest! {
             if round == 1 {
                 place.open();
             }
-            for query in &queries {
+            let history = place.history();
+            for (number, query) in queries.iter().enumerate() {
                 let Ok(parsed) = Query::parse(query) else { continue };
                 let matcher = Matcher::new(&parsed);
-                let mut expected: Vec<&Run> = runs
-                    .values()
-                    .filter(|run| by_hand(&parsed, &run.record))
-                    .collect();
                 for run in runs.values() {
                     let matches = matcher.matches(&run.record);
                     prop_assert_eq!(matches.is_some(), by_hand(&parsed, &run.record), "{}", query);
                 }
+                let (text, passes) = FILTERS[number % FILTERS.len()];
+                let mut expected: Vec<&Run> = runs
+                    .values()
+                    .filter(|run| {
+                        let record: Value = serde_json::from_str(&run.record).unwrap();
+                        passes(&run.key, run.status, record["error"].as_str().unwrap())
+                            && by_hand(&parsed, &run.record)
+                    })
+                    .collect();
                 expected.sort_by_key(|run| {
                     (std::cmp::Reverse(run.started.map(|at| at.0)), run.key.execution.clone(), run.key.project.clone())
                 });
-                let names = |runs: &[&Run]| -> Vec<RunKey> { runs.iter().map(|run| run.key.clone()).collect() };
-                let (total, found) = place.find(&wanted(query, Sort::Newest));
-                let found: Vec<RunKey> = found.into_iter().map(|place| place.key).collect();
-                prop_assert_eq!(&found, &names(&expected), "{}", query);
-                prop_assert_eq!(total, expected.len());
-                // the same runs by relevance, restricted, and page by page
-                let (_, scored) = place.find(&wanted(query, Sort::Relevance));
+                let expected: Vec<RunKey> = expected.iter().map(|run| run.key.clone()).collect();
                 let set = |keys: &[RunKey]| keys.iter().cloned().collect::<BTreeSet<_>>();
-                let scored: Vec<RunKey> = scored.into_iter().map(|place| place.key).collect();
-                prop_assert_eq!(set(&scored), set(&found));
-                for sort in [Sort::Newest, Sort::Relevance] {
-                    let mut page = wanted(query, sort);
-                    page.limit = 2;
-                    let mut paged = Vec::new();
-                    loop {
-                        let (total, places) = place.find(&page);
-                        prop_assert_eq!(total, found.len());
-                        paged.extend(places.iter().map(|place| place.key.clone()));
-                        page.after = places.last().cloned();
-                        if places.len() < 2 {
-                            break;
+                let mut best = None;
+                for bounds in PATHS {
+                    for sort in [Sort::Newest, Sort::Relevance] {
+                        let mut page = wanted(query, sort);
+                        page.filter = filter(Filter::default(), text);
+                        let whole = place.find(&history, &page, bounds);
+                        let found = keys(&whole);
+                        prop_assert!(whole.next.is_none());
+                        prop_assert!(whole.total.is_none_or(|total| total == expected.len()));
+                        prop_assert!(whole.total.is_some() || bounds.counted < BOUNDS.counted);
+                        match sort {
+                            Sort::Newest => prop_assert_eq!(&found, &expected, "{} {}", query, text),
+                            // the same runs, and the same order, however they are come by
+                            Sort::Relevance => {
+                                prop_assert_eq!(set(&found), set(&expected), "{} {}", query, text);
+                                let best = best.get_or_insert_with(|| found.clone());
+                                prop_assert_eq!(&found, &*best, "{} {}", query, text);
+                                let scores = whole.hits.iter().map(|hit| hit.score);
+                                prop_assert!(scores.is_sorted_by(|one, other| one >= other));
+                            }
                         }
+                        // and page by page
+                        page.limit = 2;
+                        let mut paged = Vec::new();
+                        loop {
+                            let part = place.find(&history, &page, bounds);
+                            prop_assert!(part.hits.len() <= 2);
+                            prop_assert_eq!(part.total, whole.total);
+                            paged.extend(keys(&part));
+                            page.after = part.next;
+                            if page.after.is_none() {
+                                break;
+                            }
+                        }
+                        prop_assert_eq!(&paged, &found, "{} {}", query, text);
                     }
-                    prop_assert_eq!(&paged, if sort == Sort::Newest { &found } else { &scored });
                 }
-                let restricted = Wanted {
-                    project: Some(ProjectId::parse("p").unwrap()),
-                    statuses: Some([Status::Failed, Status::from_text("odd")].into()),
-                    ..wanted(query, Sort::Newest)
-                };
-                let (_, found) = place.find(&restricted);
-                let found: Vec<RunKey> = found.into_iter().map(|place| place.key).collect();
-                expected.retain(|run| run.key.project.as_str() == "p" && run.status != "completed");
-                prop_assert_eq!(found, names(&expected), "{}", query);
+                // as a plain filter, which no word of the language says
+                let mut restricted = wanted(query, Sort::Newest);
+                restricted.filter = filter(
+                    Filter {
+                        project: Some(ProjectId::parse("p").unwrap()),
+                        statuses: Some([Status::Failed, Status::from_text("odd")].into()),
+                    },
+                    text,
+                );
+                let statuses: std::collections::BTreeMap<&RunKey, &str> =
+                    runs.values().map(|run| (&run.key, run.status)).collect();
+                let mut expected = expected;
+                expected.retain(|key| key.project.as_str() == "p" && statuses[key] != "completed");
+                for bounds in PATHS {
+                    let page = place.find(&history, &restricted, bounds);
+                    prop_assert_eq!(&keys(&page), &expected, "{} {}", query, text);
+                }
             }
         }
     }
@@ -332,6 +438,7 @@ fn the_samples_are_found_by_every_word_of_theirs() {
         .collect();
     runs.iter().for_each(|run| place.put(run));
     place.commit();
+    let history = place.history();
     let mut words = BTreeSet::new();
     for run in &runs {
         texts(&run.record, |_, text| {
@@ -351,38 +458,64 @@ fn the_samples_are_found_by_every_word_of_theirs() {
                 .filter(|run| by_hand(&parsed, &run.record))
                 .map(|run| run.key.clone())
                 .collect();
-            let (_, found) = place.find(&wanted(&query, Sort::Relevance));
-            let found: BTreeSet<RunKey> = found.into_iter().map(|place| place.key).collect();
+            let page = place.find(&history, &wanted(&query, Sort::Relevance), BOUNDS);
+            let found: BTreeSet<RunKey> = keys(&page).into_iter().collect();
             assert_eq!(found, expected, "{query}");
         }
     }
 }
 
 #[test]
-fn a_search_ends_when_its_time_is_over() {
+fn many_hits_are_found_in_their_order_and_a_search_ends_when_its_time_is_over() {
     let mut place = Folder::new();
     for number in 0..3000 {
-        place.put(&Run {
-            key: key("p", &format!("run-{number}")),
+        let run = Run {
+            key: key("p", &format!("run-{number:04}")),
             version: 0,
             started: None,
             status: "completed",
-            record: json!({ "input": format!("a b word{number} a b a b") }).to_string(),
-        });
+            record: json!({ "input": format!("a b word{number} a b {}", "a b ".repeat(number % 7)) })
+                .to_string(),
+        };
+        place.put(&run);
     }
     place.commit();
-    let view = &place.opened.as_ref().unwrap().view;
-    for query in ["a", "\"b b\"", "w*", "\"b w\"*", "-missing", "a OR w*"] {
+    let history = place.history();
+    let names = |page: &Page| -> Vec<String> {
+        let hits = page.hits.iter();
+        hits.map(|hit| hit.summary.id.to_string()).collect()
+    };
+    for query in ["a", "\"a b\"", "w*", "\"b w\"*", "-missing", "a OR w*", "a -word7"] {
         let over = Budget::until(Instant::now());
-        let ended = view.search(&wanted(query, Sort::Relevance), &over, |_| true);
-        assert!(matches!(ended, Err(Fault::Spent)), "{query}");
         let cancelled = Budget::until(Instant::now() + Duration::from_secs(60));
         drop(cancelled.guard());
-        let ended = view.search(&wanted(query, Sort::Relevance), &cancelled, |_| true);
-        assert!(matches!(ended, Err(Fault::Spent)), "{query}");
+        let view = &place.opened.as_ref().unwrap().view;
+        for sort in [Sort::Relevance, Sort::Newest] {
+            for budget in [&over, &cancelled] {
+                let ended = search(view, &history, &wanted(query, sort), BOUNDS, budget);
+                assert!(matches!(ended, Err(Fault::Spent)), "{query}");
+            }
+        }
+        let mut newest = wanted(query, Sort::Newest);
+        newest.limit = 10;
+        let page = place.find(&history, &newest, BOUNDS);
+        assert_eq!(page.total, None, "{query}");
+        let first = (0..3000).filter(|number| !query.ends_with("word7") || *number != 7);
+        let first: Vec<String> = first.take(10).map(|at| format!("run-{at:04}")).collect();
+        assert_eq!(names(&page), first, "{query}");
+        // by relevance, the same best however many are looked for, and however they are come by
+        let mut best = wanted(query, Sort::Relevance);
+        let whole = names(&place.find(&history, &best, BOUNDS));
+        best.limit = 10;
+        for bounds in PATHS {
+            let page = place.find(&history, &best, bounds);
+            assert_eq!(names(&page), whole[..10], "{query}");
+        }
     }
-    assert_eq!(place.find(&wanted("\"a w\"*", Sort::Newest)).0, 0);
-    assert_eq!(place.find(&wanted("\"b word\"*", Sort::Newest)).0, 3000);
+    for (query, total) in [("\"a w\"*", 0), ("word29*", 111), ("\"b word29\"*", 111)] {
+        let page = place.find(&history, &wanted(query, Sort::Newest), BOUNDS);
+        assert_eq!(page.total, Some(total), "{query}");
+    }
 }
 
 #[test]

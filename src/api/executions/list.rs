@@ -211,20 +211,11 @@ impl Method for List {
     }
 }
 
-/// Binds a cursor to its query, so that it is refused under another, and to the moment that the
-/// query began at, where that matters.
+/// Binds a cursor to its query, so that it is refused under another.
 fn write_cursor(key: &Key, asked: &Asked, now: Millis) -> String {
-    let moment = asked
-        .query(now)
-        .map_or(String::new(), |_| format!("@{}", now.0));
     let started = key.started_at.map_or("-".to_owned(), |at| at.0.to_string());
     // ids hold no slash
-    format!(
-        "{}{moment}/{started}/{}/{}",
-        asked.mark(),
-        key.project,
-        key.id
-    )
+    format!("{}/{started}/{}/{}", asked.mark(now), key.project, key.id)
 }
 
 fn read_cursor(text: &str, asked: &Asked, now: Millis) -> Result<(Key, Millis), Error> {
@@ -233,23 +224,16 @@ fn read_cursor(text: &str, asked: &Asked, now: Millis) -> Result<(Key, Millis), 
     };
     let mut parts = text.splitn(4, '/');
     let mut next = || parts.next().ok_or_else(refused);
-    let (query, started, project, id) = (next()?, next()?, next()?, next()?);
-    let (mark, moment) = match query.split_once('@') {
-        Some((mark, moment)) => (mark, Some(moment)),
-        None => (query, None),
-    };
-    if mark != asked.mark() || moment.is_some() != asked.query(now).is_some() {
-        return Err(refused());
-    }
-    let millis = |digits: &str| digits.parse().map(Millis).map_err(|_| refused());
+    let (mark, started, project, id) = (next()?, next()?, next()?, next()?);
+    let moment = asked.moment(mark, now).ok_or_else(refused)?;
     let started_at = match started {
         "-" => None,
-        digits => Some(millis(digits)?),
+        digits => Some(digits.parse().map(Millis).map_err(|_| refused())?),
     };
     let key = Key {
         started_at,
         id: id.to_owned(),
         project: project.to_owned(),
     };
-    Ok((key, moment.map_or(Ok(now), millis)?))
+    Ok((key, moment))
 }

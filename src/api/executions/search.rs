@@ -9,15 +9,16 @@ use serde_json::json;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::Statuses;
+use super::asked::{Asked, now};
 use crate::api::params::Limit;
 use crate::api::table::{Effect, Example, Method};
 use crate::api::{Clock, Context, Error, ErrorKind, samples};
-use crate::history::History;
-use crate::index::Filter;
-use crate::model::{ExecutionId, Millis, ProjectId, RunKey, Status, Summary};
+use crate::model::{ExecutionId, Millis, ProjectId, RunKey, Summary};
 use crate::search::matching::Match;
 use crate::search::query::{Query, QueryError};
-use crate::search::{Coverage, Place, SEARCH_WITHIN_SECS, SearchError, Sort, Trouble, Wanted};
+use crate::search::{
+    Coverage, Place, SEARCH_WITHIN_SECS, SearchError, Sort, Trouble, Wanted,
+};
 
 /// What is looked for, and which page of it.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -31,6 +32,11 @@ pub struct Params {
     pub project_id: Option<ProjectId>,
     /// Only runs with this status, or one of these.
     pub status: Option<Statuses>,
+    /// Only runs that pass this filter, for example `costUSD > 0.5 and startedAt >= -7d`.
+    #[serde(rename = "where")]
+    pub filter: Option<String>,
+    /// The IANA time zone of the filter's dates; UTC if absent.
+    pub timezone: Option<String>,
     /// The page's size.
     #[serde(default)]
     pub limit: Limit,
@@ -48,11 +54,11 @@ pub struct Params {
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "SearchOrder")]
 pub enum Order {
-    /// Those first that say it most; among equals the newest.
-    #[default]
-    Relevance,
     /// As lists are.
+    #[default]
     Newest,
+    /// Those first that say it most; among equals the newest.
+    Relevance,
 }
 
 /// One page.
@@ -62,8 +68,10 @@ pub enum Order {
 pub struct Page {
     /// The runs that have what was looked for.
     pub hits: Vec<Hit>,
-    /// How many runs match, on all pages, as the text index has it.
-    pub total: usize,
+    /// How many runs match, on all pages, as the text index has it; absent where more than 1,000 runs
+    /// have what is looked for, which are not counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total: Option<usize>,
     /// Pass it as `cursor` for the next page; null at the end.
     pub next_cursor: Option<String>,
     /// The state up to which every change is in the text index.
@@ -112,8 +120,9 @@ impl Method for Search {
         are searched by any part. A `*` stands for any end of a word. A match's `path` is a JSON \
         pointer into the record; offsets count UTF-16 units of the decoded string. A run is found \
         within a second of its save; until the text index has everything, `complete` is false. What \
-        is shown is the record as it is now. By relevance, pages shift a little while runs come and \
-        go; newest first they do not. Records beyond the limits of `executions/get` are not \
+        is shown is the record as it is now. Newest first, a page costs the page; by relevance, a look at \
+        every run that has the words, and pages shift a little while runs come and go. With a `where`, \
+        relative dates are those of the first page. Records beyond the limits of `executions/get` are not \
         searched. A search that takes two seconds is given up.";
     const EFFECT: Effect = Effect::Read;
     const ERRORS: &'static [ErrorKind] = &[
@@ -129,35 +138,34 @@ impl Method for Search {
 
     async fn call(context: Arc<Context>, params: Params) -> Result<Page, Error> {
         let query = Query::parse(&params.query)?;
-        let filter = Filter {
-            project: params.project_id,
-            statuses: params.status.map(|statuses| statuses.0),
-        };
+        let asked = Asked::of(
+            params.project_id,
+            params.status,
+            params.filter.as_deref(),
+            params.timezone.as_deref(),
+        )?;
         let sort = match params.sort {
             Order::Relevance => Sort::Relevance,
             Order::Newest => Sort::Newest,
         };
-        let mark = query_mark(&params.query, &filter, sort);
-        let cursor = params.cursor.as_deref();
+        let mut now = now();
+        let mut after = None;
+        if let Some(cursor) = &params.cursor {
+            let place;
+            (place, now) = read_cursor(cursor, &params.query, sort, &asked, now)?;
+            after = Some(place);
+        }
         let wanted = Wanted {
             query,
-            project: filter.project.clone(),
-            statuses: filter.statuses.clone(),
+            filter: asked.every(now),
             sort,
-            after: cursor.map(|text| read_cursor(text, &mark)).transpose()?,
+            after,
             limit: params.limit.0,
         };
         if params.sync == Some(true) {
             context.search.sync().await?;
         }
-        let history = Arc::clone(&context.history);
-        let look = move |key: &RunKey| {
-            let summary = admitted(&history, key, &filter)?;
-            let record = history.get_cached(key);
-            let record = record.or_else(|| history.get(key).ok())?;
-            Some((summary, record))
-        };
-        let found = context.search.find(wanted, look).await?;
+        let found = context.search.find(wanted).await?;
         let Coverage {
             done,
             total,
@@ -165,14 +173,15 @@ impl Method for Search {
             complete,
         } = found.coverage;
         let hits = found.hits.into_iter().map(|hit| Hit {
-            summary: hit.run,
+            summary: hit.summary,
             matches: hit.matches,
             score: (sort == Sort::Relevance).then_some(hit.score),
         });
+        let next = found.next;
         Ok(Page {
             hits: hits.collect(),
             total: found.total,
-            next_cursor: found.next.map(|place| write_cursor(&place, &mark)),
+            next_cursor: next.map(|at| write_cursor(&at, &params.query, sort, &asked, now)),
             clock: Clock(clock),
             indexing: Indexing { done, total },
             complete,
@@ -184,8 +193,7 @@ impl Method for Search {
             Example {
                 name: "a phrase in the errors of a project",
                 params: json!({
-                    "query": "\"at least one node\"", "projectId": "website", "sort": "newest",
-                    "sync": true
+                    "query": "\"at least one node\"", "projectId": "website", "sync": true
                 }),
                 result: json!({
                     "hits": [{
@@ -214,46 +222,37 @@ impl Method for Search {
     }
 }
 
-/// The run as it is now, if it is one that hits are restricted to. The text index may be behind;
-/// this is the one place that decides.
-fn admitted(history: &History, key: &RunKey, filter: &Filter) -> Option<Summary> {
-    let summary = history.summary(key)?;
-    let project = filter.project.as_ref();
-    let statuses = filter.statuses.as_ref();
-    let admitted = project.is_none_or(|project| *project == summary.project_id)
-        && statuses.is_none_or(|statuses| {
-            summary
-                .status
-                .as_ref()
-                .is_some_and(|status| statuses.contains(&Status::from_text(status)))
-        });
-    admitted.then_some(summary)
-}
-
-/// Binds a cursor to its query.
-fn query_mark(query: &str, filter: &Filter, sort: Sort) -> String {
+/// What of a query the filter does not say.
+fn query_mark(query: &str, sort: Sort) -> String {
     let hasher = BuildHasherDefault::<Xxh3>::default();
-    format!(
-        "{:08x}",
-        hasher.hash_one((query, filter, sort)) & 0xffff_ffff
-    )
+    format!("{:08x}", hasher.hash_one((query, sort)) & 0xffff_ffff)
 }
 
-fn write_cursor(place: &Place, mark: &str) -> String {
+/// Binds a cursor to its query, so that it is refused under another.
+fn write_cursor(place: &Place, query: &str, sort: Sort, asked: &Asked, now: Millis) -> String {
     let started = place.started.map_or("-".to_owned(), |at| at.0.to_string());
     // ids hold no slash
     format!(
-        "{mark}/{:08x}/{started}/{}/{}",
+        "{}/{}/{:08x}/{started}/{}/{}",
+        asked.mark(now),
+        query_mark(query, sort),
         place.score.to_bits(),
         place.key.project,
         place.key.execution
     )
 }
 
-fn read_cursor(text: &str, mark: &str) -> Result<Place, Error> {
+fn read_cursor(
+    text: &str,
+    query: &str,
+    sort: Sort,
+    asked: &Asked,
+    now: Millis,
+) -> Result<(Place, Millis), Error> {
     let read = || {
         let mut parts = text.split('/');
-        if parts.next()? != mark {
+        let moment = asked.moment(parts.next()?, now)?;
+        if parts.next()? != query_mark(query, sort) {
             return None;
         }
         let score = f32::from_bits(u32::from_str_radix(parts.next()?, 16).ok()?);
@@ -265,11 +264,12 @@ fn read_cursor(text: &str, mark: &str) -> Result<Place, Error> {
             project: ProjectId::parse(parts.next()?).ok()?,
             execution: ExecutionId::parse(parts.next()?).ok()?,
         };
-        (parts.next().is_none() && score.is_finite()).then_some(Place {
+        let place = Place {
             score,
             started,
             key,
-        })
+        };
+        (parts.next().is_none() && score.is_finite()).then_some((place, moment))
     };
     read().ok_or_else(|| {
         Error::params(
