@@ -384,7 +384,12 @@ fn the_search_snippet_finds_by_what_was_said() {
         assert_eq!(answer["result"]["total"], hits.len(), "{answer}");
         hits
     };
-    let [failed, noted] = said.lines().map(found).collect::<Vec<_>>().try_into().unwrap();
+    let [failed, noted] = said
+        .lines()
+        .map(found)
+        .collect::<Vec<_>>()
+        .try_into()
+        .unwrap();
     assert_eq!(failed.len(), 1, "{failed:?}");
     assert_eq!(failed[0]["summary"]["id"], samples::FAILED_ID);
     assert_eq!(failed[0]["matches"][0]["path"], "/error");

@@ -6,6 +6,7 @@
 mod support;
 
 use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -190,6 +191,111 @@ fn pages_go_through_all_hits_in_their_order() {
         params["cursor"] = json!("00000000/00000000/-/p/run-01");
         assert_eq!(client.refused("executions/search", &params)["code"], -32602);
     }
+}
+
+#[test]
+fn a_filter_selects_among_which_runs() {
+    let place = Place::new(0);
+    for number in 0..40_u32 {
+        let id = format!("run-{number:02}");
+        let mut run = saying(&id, ["needle", "hay"][usize::from(number % 4 == 3)]);
+        run["startedAt"] = format!("2025-10-15T05:02:{:02}.000Z", 59 - number).into();
+        run["costUSD"] = (f64::from(number) / 100.0).into();
+        run["status"] = ["failed", "completed"][usize::from(number % 2 == 1)].into();
+        // the word that decides is where the summary does not reach
+        run["error"] = format!(
+            "{} {}",
+            "-".repeat(300),
+            ["late", "lost"][usize::from(number > 20)]
+        )
+        .into();
+        place.root.engine("p", &id, &run);
+    }
+    let (_daemon, mut client) = place.start();
+    search(&mut client, "needle");
+    for filter in [
+        json!({ "where": "costUSD >= 0.1 and costUSD < 0.3" }),
+        json!({ "where": "error ~ 'lost'", "status": "failed" }),
+        json!({ "where": "startedAt >= 2025-10-15T07:02:40 and startedAt < -1d", "timezone": "Europe/Berlin" }),
+        json!({ "where": "status = completed", "projectId": "p" }),
+        json!({ "where": "status = completed", "projectId": "q" }),
+    ] {
+        let list = client.call("executions/list", &filter);
+        let mut expected: Vec<&str> = list["executions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|run| run["id"].as_str().unwrap())
+            .filter(|id| id[4..].parse::<u32>().unwrap() % 4 != 3)
+            .collect();
+        assert_eq!(expected.is_empty(), filter["projectId"] == "q", "{filter}");
+        for sort in ["newest", "relevance"] {
+            let mut params = filter.clone();
+            params["query"] = "needle".into();
+            params["sort"] = sort.into();
+            params["limit"] = 3.into();
+            let mut found = Vec::new();
+            loop {
+                let page = client.call("executions/search", &params);
+                assert_eq!(page["total"], expected.len(), "{params}");
+                let hits = page["hits"].as_array().unwrap();
+                let ids = hits
+                    .iter()
+                    .map(|hit| hit["summary"]["id"].as_str().unwrap());
+                found.extend(ids.map(str::to_owned));
+                if page["nextCursor"].is_null() {
+                    break;
+                }
+                params["cursor"] = page["nextCursor"].clone();
+            }
+            if sort == "relevance" {
+                found.sort_unstable();
+                expected.sort_unstable();
+            }
+            assert_eq!(found, expected, "{params}");
+            if params["cursor"].is_string() {
+                params["where"] = "costUSD > 0.2".into();
+                let error = client.refused("executions/search", &params);
+                assert_eq!(error["code"], -32602, "{error}");
+            }
+        }
+    }
+    let wrong = json!({ "query": "needle", "where": "costUSD > " });
+    assert_eq!(
+        client.refused("executions/search", &wrong)["data"]["offset"],
+        10
+    );
+    let deep = json!({ "query": "needle", "where": "(".repeat(1000) });
+    assert_eq!(client.refused("executions/search", &deep)["code"], -32602);
+}
+
+#[test]
+fn the_index_is_private_and_never_behind_a_link() {
+    let place = Place::new(3);
+    let (daemon, mut client) = place.start();
+    assert_eq!(search(&mut client, "do")["total"], 3);
+    drop(client);
+    place.end(daemon);
+    let at = folder(&place);
+    assert_eq!(fs::metadata(&at).unwrap().permissions().mode() & 0o077, 0);
+    let elsewhere = place.cache().join("elsewhere");
+    fs::rename(&at, &elsewhere).unwrap();
+    symlink(&elsewhere, &at).unwrap();
+    let held = |folder: &PathBuf| {
+        let entries = fs::read_dir(folder).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+        names.sort_unstable();
+        names
+    };
+    let before = held(&elsewhere);
+    let (daemon, mut client) = place.start();
+    assert_eq!(search(&mut client, "do")["total"], 3);
+    place.root.engine("p", "new", &saying("new", "needle"));
+    assert_eq!(search(&mut client, "needle")["total"], 1);
+    assert!(fs::symlink_metadata(&at).unwrap().is_dir());
+    assert_eq!(held(&elsewhere), before);
+    drop(client);
+    place.end(daemon);
 }
 
 #[test]

@@ -127,7 +127,9 @@ pub fn show(root: &Path, bytes: u64, rounds: usize) -> Result<(), Failure> {
         for sort in ["newest", "relevance"] {
             let params = json!({ "query": query, "sort": sort });
             let total = &daemon.client.call("executions/search", &params)?["total"];
-            hits = total.as_u64().map_or("> 1000".to_owned(), |total| total.to_string());
+            hits = total
+                .as_u64()
+                .map_or("> 1000".to_owned(), |total| total.to_string());
             let rounds = rounds.min(200);
             let mut times = daemon.client.time("executions/search", &params, rounds)?.0;
             let (median, late) = (table::median(&mut times), table::late(&times));
@@ -146,9 +148,21 @@ pub fn show(root: &Path, bytes: u64, rounds: usize) -> Result<(), Failure> {
         }
     }
     for (name, query, filter) in [
-        ("a word that all say, of what failed", "agent", json!({ "status": "failed" })),
-        ("… and cost much", "agent", json!({ "where": "costUSD > 0.15" })),
-        ("… or nothing at all", "agent", json!({ "where": "costUSD < 0" })),
+        (
+            "a word that all say, of what failed",
+            "agent",
+            json!({ "status": "failed" }),
+        ),
+        (
+            "… and cost much",
+            "agent",
+            json!({ "where": "costUSD > 0.15" }),
+        ),
+        (
+            "… or nothing at all",
+            "agent",
+            json!({ "where": "costUSD < 0" }),
+        ),
     ] {
         let mut params = filter;
         params["query"] = query.into();

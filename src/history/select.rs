@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use super::{History, HistoryError, RECORD_LIMIT_BYTES};
 use crate::filter::Verdict;
 use crate::index::{From, Index, Key, Query, Selection};
-use crate::model::{Millis, RunKey, Summary};
 use crate::model::json::{decode_string, members};
+use crate::model::{Millis, RunKey, Summary};
 
 /// How many rows are looked at under one lock.
 const PART: u32 = 4096;

@@ -287,12 +287,7 @@ impl Index {
     }
 
     /// What a row is to a query, looked at alone.
-    fn verdict(
-        &self,
-        query: &Query,
-        number: u32,
-        error: Option<Option<&str>>,
-    ) -> Option<Verdict> {
+    fn verdict(&self, query: &Query, number: u32, error: Option<Option<&str>>) -> Option<Verdict> {
         let row = self.rows.get(number)?;
         let project = &self.project(row.project())?.id;
         if !query.plain.takes(row, project) {

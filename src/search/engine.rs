@@ -44,7 +44,7 @@ const LOCK: &str = "search.lock";
 /// built anew.
 const ANALYZER: &str = "runlog-1";
 /// How much memory words take before they are written.
-const WRITER_BYTES: usize = 64 << 20;
+const WRITER_BYTES: usize = 32 << 20;
 /// How much text waits to be cut into words.
 const WAITING_BYTES: usize = 8 << 20;
 /// Why waiting for that is looked into.
@@ -373,9 +373,7 @@ fn open_index(folder: &Path, waiting: &Arc<Waiting>, checked: bool) -> Result<In
         return Err("it is of another version".to_owned());
     }
     if checked {
-        let damaged = index
-            .validate_checksum()
-            .map_err(|error| told(&error))?;
+        let damaged = index.validate_checksum().map_err(|error| told(&error))?;
         if !damaged.is_empty() {
             return Err(format!("{} of its files are damaged", damaged.len()));
         }
@@ -745,7 +743,9 @@ impl LookedFor<'_> {
                 let this = (candidate.score, candidate.started);
                 if from.is_none_or(|from| rank(this, from).is_le())
                     && below.is_none_or(|below| rank(this, below).is_lt())
-                    && floor.get().is_none_or(|last| candidate.order(&last).is_le())
+                    && floor
+                        .get()
+                        .is_none_or(|last| candidate.order(&last).is_le())
                 {
                     found.push(candidate);
                     if found.len() > room {

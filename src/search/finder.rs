@@ -67,7 +67,11 @@ pub(super) fn search(
         Some(found) => {
             let mut runs = Vec::with_capacity(found.len());
             for candidate in found {
-                runs.extend(looked_for.key(&candidate)?.map(|key| (key, candidate.score)));
+                runs.extend(
+                    looked_for
+                        .key(&candidate)?
+                        .map(|key| (key, candidate.score)),
+                );
             }
             Some(finder.sort(runs)?)
         }
@@ -190,10 +194,7 @@ impl Finder<'_> {
     }
 
     /// Which runs match, if the plain filter means so few that each can be asked.
-    fn all_of_few(
-        &self,
-        looked_for: &LookedFor<'_>,
-    ) -> Result<Option<Vec<(RunKey, f32)>>, Fault> {
+    fn all_of_few(&self, looked_for: &LookedFor<'_>) -> Result<Option<Vec<(RunKey, f32)>>, Fault> {
         let filter = &self.wanted.filter;
         let none = From::Offset(usize::MAX);
         let runs = self.history.visit(&filter.plain, &none, 0, |_| {}).total;

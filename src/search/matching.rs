@@ -6,12 +6,13 @@
 use std::ops::Range;
 
 use hashbrown::HashMap;
+use memchr::memmem::Finder;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::query::{Phrase, Query};
 use super::texts::texts;
-use super::token::Tokens;
+use super::token::{Tokens, words_beyond_ascii};
 
 /// How many texts of a run are shown.
 pub const MATCHES_MAX: usize = 3;
@@ -59,6 +60,10 @@ pub struct Matcher<'q> {
     prefixes: Vec<(&'q str, usize, usize)>,
     /// No token is longer than these, unless a prefix may go on.
     longest: usize,
+    /// By phrase: its first word; `None` if not all of the phrase is ASCII.
+    ascii: Vec<Option<Finder<'q>>>,
+    /// All of them are.
+    all_ascii: bool,
 }
 
 /// Where the tokens of a phrase were met in one text: position and bytes, by token.
@@ -83,7 +88,15 @@ impl<'q> Matcher<'q> {
             }
         }
         let longest = exact.keys().map(|text| text.len()).max().unwrap_or(0);
+        let ascii = phrases.iter().map(|phrase| {
+            let first = phrase.tokens.first()?;
+            let all = phrase.tokens.iter().all(|wanted| wanted.text.is_ascii());
+            all.then(|| Finder::new(&first.text))
+        });
+        let ascii: Vec<Option<Finder<'_>>> = ascii.collect();
         Self {
+            all_ascii: ascii.iter().all(Option::is_some),
+            ascii,
             query,
             monotonic: shown.iter().all(|shown| *shown),
             phrases,
@@ -107,17 +120,63 @@ impl<'q> Matcher<'q> {
             .collect();
         let mut buffer = String::new();
         texts(record, |path, text| {
-            let any = self.meet(text, &mut met, &mut buffer);
-            if any {
-                let ranges = self.found(&mut met, &mut has);
-                if !ranges.is_empty() && matches.len() < MATCHES_MAX {
-                    matches.push(shown(path, text, ranges));
-                }
+            let ranges = if self.all_ascii || text.is_ascii() {
+                self.search(text, &mut has, &mut buffer)
+            } else if self.meet(text, &mut met, &mut buffer) {
+                self.found(&mut met, &mut has)
+            } else {
+                Vec::new()
+            };
+            if !ranges.is_empty() && matches.len() < MATCHES_MAX {
+                matches.push(shown(path, text, ranges));
             }
             // what follows makes no difference
             !(self.monotonic && matches.len() == MATCHES_MAX && self.query.holds(&has))
         });
         self.query.holds(&has).then_some(matches)
+    }
+
+    /// What [`Matcher::meet`] and [`Matcher::found`] find, where the text or all that is looked for is
+    /// ASCII. Text is cut into tokens only where a phrase may begin: at a run of letters and digits that
+    /// begins as its first word does, or at a word that is not all ASCII, but may be that word without
+    /// its accents.
+    fn search(&self, text: &str, has: &mut [bool], buffer: &mut String) -> Vec<Range<usize>> {
+        let odd = words_beyond_ascii(text);
+        buffer.clear();
+        buffer.push_str(text);
+        buffer.make_ascii_lowercase();
+        let lower = buffer.as_bytes();
+        let mut ranges = Vec::new();
+        let mut word = String::new();
+        for (((phrase, finder), has), shown) in self
+            .phrases
+            .iter()
+            .zip(&self.ascii)
+            .zip(has)
+            .zip(&self.shown)
+        {
+            // no ASCII text has a phrase that is not
+            let Some(finder) = finder else { continue };
+            // two that begin words do not overlap
+            let begins = finder.find_iter(lower).filter(|begin| {
+                let before = begin.checked_sub(1).and_then(|before| lower.get(before));
+                let at = odd.partition_point(|odd| odd.end <= *begin);
+                !before.is_some_and(u8::is_ascii_alphanumeric)
+                    && odd.get(at).is_none_or(|odd| *begin < odd.start)
+            });
+            for begin in begins.chain(odd.iter().map(|odd| odd.start)) {
+                let rest = text.get(begin..).unwrap_or_default();
+                let Some(length) = phrase_length(phrase, rest, &mut word) else {
+                    continue;
+                };
+                *has = true;
+                if !shown {
+                    break;
+                }
+                ranges.push(begin..begin + length);
+            }
+        }
+        ranges
     }
 
     /// Notes where the tokens are in `text`; whether there are any.
@@ -176,6 +235,27 @@ impl<'q> Matcher<'q> {
         }
         ranges
     }
+}
+
+/// How long `phrase` is in a text that begins with it and with a word; `None` if it does not.
+fn phrase_length(phrase: &Phrase, text: &str, buffer: &mut String) -> Option<usize> {
+    let mut tokens = Tokens::with_buffer(text, std::mem::take(buffer));
+    let last = phrase.tokens.len().checked_sub(1)?;
+    let mut length = None;
+    for (number, wanted) in phrase.tokens.iter().enumerate() {
+        let Some(token) = tokens.step() else {
+            length = None;
+            break;
+        };
+        let goes_on = phrase.prefix && number == last && tokens.text().starts_with(&wanted.text);
+        if token.position != wanted.offset || !(goes_on || tokens.text() == wanted.text) {
+            length = None;
+            break;
+        }
+        length = Some(token.range.end);
+    }
+    *buffer = tokens.into_buffer();
+    length
 }
 
 fn mark_shown(query: &Query, looked_for: bool, shown: &mut Vec<bool>) {
@@ -241,6 +321,8 @@ fn shown(path: &str, text: &str, mut ranges: Vec<Range<usize>>) -> Match {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn found(query: &str, record: &str) -> Option<Vec<(String, Vec<String>)>> {
@@ -283,6 +365,34 @@ mod tests {
         assert_eq!(found("-missing", record), Some(vec![]));
         // side by side in one text, not in two
         assert_eq!(found("\"agent agent\"", record), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_search_finds_what_a_look_at_every_token_finds(
+            text in "([abAé\u{301}ßя東の→]{1,3}[ .-]{0,2}){0,12}|([ab]{1,3}[ .-]{0,2}){0,12}|a{60,70}é?( b)?",
+            query in prop::sample::select(&["a", "ab*", "\"a b\"", "a-ba-b", "\"b a\"*", "a -b", "ass e*",
+                "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa b"][..]),
+        ) {
+            let query = Query::parse(query).unwrap();
+            let matcher = Matcher::new(&query);
+            let mut by_token = vec![false; matcher.phrases.len()];
+            let mut met: Vec<Met> = matcher
+                .phrases
+                .iter()
+                .map(|phrase| vec![Vec::new(); phrase.tokens.len()])
+                .collect();
+            let mut buffer = String::new();
+            matcher.meet(&text, &mut met, &mut buffer);
+            let sorted = |mut ranges: Vec<Range<usize>>| {
+                ranges.sort_unstable_by_key(|range| (range.start, range.end));
+                ranges
+            };
+            let expected = sorted(matcher.found(&mut met, &mut by_token));
+            let mut has = vec![false; matcher.phrases.len()];
+            prop_assert_eq!(sorted(matcher.search(&text, &mut has, &mut buffer)), expected);
+            prop_assert_eq!(has, by_token);
+        }
     }
 
     #[test]

@@ -10,9 +10,7 @@ use tantivy::fieldnorm::FieldNormReader;
 use tantivy::postings::{Postings, SegmentPostings, TermInfo};
 use tantivy::query::Bm25Weight;
 use tantivy::schema::{Field, IndexRecordOption};
-use tantivy::{
-    DocId, DocSet, InvertedIndexReader, Searcher, SegmentReader, TERMINATED, Term,
-};
+use tantivy::{DocId, DocSet, InvertedIndexReader, Searcher, SegmentReader, TERMINATED, Term};
 
 use super::budget::Budget;
 use super::query::{Phrase, Query};
@@ -37,7 +35,8 @@ pub(super) enum Plan {
     Nothing,
 }
 
-/// How well a phrase fits, by how often it is there in how long a document.
+/// How well a phrase fits, by how often its words are there in how long a document: by the one that is
+/// there least, so that positions decide only whether the phrase is there at all.
 #[derive(Clone)]
 pub(super) struct Weigher(Bm25Weight);
 
@@ -250,12 +249,7 @@ impl Gathering {
     }
 
     /// Adds the documents of one word, which stands `offset` behind the start.
-    fn add(
-        &mut self,
-        planner: &Planner<'_>,
-        word: &TermInfo,
-        offset: u32,
-    ) -> tantivy::Result<()> {
+    fn add(&mut self, planner: &Planner<'_>, word: &TermInfo, offset: u32) -> tantivy::Result<()> {
         let Some(starts) = self.starts.take() else {
             let mut blocks = planner
                 .index
@@ -336,7 +330,11 @@ impl<'p> Scan<'p> {
     ///
     /// # Errors
     /// What reading the index fails with.
-    pub(super) fn of(plan: &'p Plan, planner: &Planner<'_>, segment: &SegmentReader) -> tantivy::Result<Self> {
+    pub(super) fn of(
+        plan: &'p Plan,
+        planner: &Planner<'_>,
+        segment: &SegmentReader,
+    ) -> tantivy::Result<Self> {
         let norms = segment.get_fieldnorms_reader(planner.field)?;
         Ok(Self {
             node: Node::of(plan, planner, &norms)?,
@@ -420,7 +418,8 @@ impl<'p> Node<'p> {
             Self::Phrase(together) => together.candidate(from),
             Self::Gathered(documents) => {
                 let mut at = from as usize / 64;
-                let mut word = documents.get(at).copied().unwrap_or(0) >> (from % 64) << (from % 64);
+                let mut word =
+                    documents.get(at).copied().unwrap_or(0) >> (from % 64) << (from % 64);
                 while word == 0 {
                     at += 1;
                     match documents.get(at) {
@@ -469,7 +468,7 @@ impl<'p> Node<'p> {
             }
             Self::Not(_) | Self::Nothing => 0.0,
             Self::Phrase(together) => match together.candidate(doc) == doc {
-                true => together.score_at_most(doc),
+                true => together.score(doc),
                 false => 0.0,
             },
             Self::Words(_) | Self::Gathered(_) => f32::from(u8::from(self.candidate(doc) == doc)),
@@ -482,9 +481,9 @@ impl<'p> Node<'p> {
 enum Wants {
     /// That it has it.
     Presence,
-    /// How often.
+    /// How often it has its words.
     Times,
-    /// Where.
+    /// Where it is.
     Places,
 }
 
@@ -498,18 +497,14 @@ struct Together {
     starts: Vec<u32>,
     others: Vec<u32>,
     asked: DocId,
-    /// How often that has it, as far as that is wanted.
-    times: u32,
+    /// Whether that has it.
+    found: bool,
     steps: u32,
     budget: Budget,
 }
 
 impl Together {
-    fn of(
-        planner: &Planner<'_>,
-        words: &[(u32, TermInfo)],
-        wants: Wants,
-    ) -> tantivy::Result<Self> {
+    fn of(planner: &Planner<'_>, words: &[(u32, TermInfo)], wants: Wants) -> tantivy::Result<Self> {
         let record = match wants {
             Wants::Presence if words.len() == 1 => IndexRecordOption::Basic,
             Wants::Times if words.len() == 1 => IndexRecordOption::WithFreqs,
@@ -525,7 +520,7 @@ impl Together {
             starts: Vec::new(),
             others: Vec::new(),
             asked: TERMINATED,
-            times: 0,
+            found: false,
             steps: 0,
             budget: planner.budget.clone(),
         })
@@ -562,12 +557,9 @@ impl Together {
     fn has(&mut self, doc: DocId) -> bool {
         if self.asked != doc {
             self.asked = doc;
-            self.times = match self.there(doc) {
-                false => 0,
-                true => self.count(),
-            };
+            self.found = self.there(doc) && self.meet();
         }
-        self.times > 0
+        self.found
     }
 
     /// Whether all words are in `doc`.
@@ -580,15 +572,13 @@ impl Together {
         })
     }
 
-    /// How often the words stand side by side in the document that all of them are at.
-    fn count(&mut self) -> u32 {
+    /// Whether the words stand side by side in the document that all of them are at.
+    fn meet(&mut self) -> bool {
         let Some(((offset, first), rest)) = self.words.split_first_mut() else {
-            return 0;
+            return false;
         };
-        match self.wants {
-            Wants::Presence if rest.is_empty() => return 1,
-            Wants::Times if rest.is_empty() => return first.term_freq(),
-            _ => {}
+        if rest.is_empty() && self.wants != Wants::Places {
+            return true;
         }
         first.positions_with_offset(0, &mut self.starts);
         self.starts.retain_mut(|position| {
@@ -608,18 +598,11 @@ impl Together {
                 others.peek() == Some(&&wanted)
             });
         }
-        u32::try_from(self.starts.len()).unwrap_or(u32::MAX)
+        !self.starts.is_empty()
     }
 
+    /// Of a document that has all words.
     fn score(&self, doc: DocId) -> f32 {
-        match &self.weigher {
-            Some((Weigher(weight), norms)) => weight.score(norms.fieldnorm_id(doc), self.times),
-            None => 0.0,
-        }
-    }
-
-    /// Of a document that has all words: no phrase is there more often than any of its words.
-    fn score_at_most(&self, doc: DocId) -> f32 {
         let Some((Weigher(weight), norms)) = &self.weigher else {
             return 0.0;
         };

@@ -252,7 +252,9 @@ fn record() -> impl Strategy<Value = Value> {
     (value(), text(), error, steps).prop_map(|(input, output, error, steps)| {
         let steps: Vec<Value> = steps
             .into_iter()
-            .map(|(node, input, output)| json!({ "nodeId": node, "input": input, "output": output }))
+            .map(
+                |(node, input, output)| json!({ "nodeId": node, "input": input, "output": output }),
+            )
             .collect();
         json!({ "input": input, "output": output, "error": error, "steps": steps })
     })
@@ -290,9 +292,10 @@ const FILTERS: [Passing; 4] = [
     ("status in (failed, odd)", |_, status, _| {
         status != "completed"
     }),
-    ("error ~ 'agent' or status = completed", |_, status, error| {
-        error.to_lowercase().contains("agent") || status == "completed"
-    }),
+    (
+        "error ~ 'agent' or status = completed",
+        |_, status, error| error.to_lowercase().contains("agent") || status == "completed",
+    ),
     ("project = p and not status = failed", |key, status, _| {
         key.project.as_str() == "p" && status != "failed"
     }),
@@ -474,8 +477,9 @@ fn many_hits_are_found_in_their_order_and_a_search_ends_when_its_time_is_over() 
             version: 0,
             started: None,
             status: "completed",
-            record: json!({ "input": format!("a b word{number} a b {}", "a b ".repeat(number % 7)) })
-                .to_string(),
+            record:
+                json!({ "input": format!("a b word{number} a b {}", "a b ".repeat(number % 7)) })
+                    .to_string(),
         };
         place.put(&run);
     }
@@ -485,7 +489,9 @@ fn many_hits_are_found_in_their_order_and_a_search_ends_when_its_time_is_over() 
         let hits = page.hits.iter();
         hits.map(|hit| hit.summary.id.to_string()).collect()
     };
-    for query in ["a", "\"a b\"", "w*", "\"b w\"*", "-missing", "a OR w*", "a -word7"] {
+    for query in [
+        "a", "\"a b\"", "w*", "\"b w\"*", "-missing", "a OR w*", "a -word7",
+    ] {
         let over = Budget::until(Instant::now());
         let cancelled = Budget::until(Instant::now() + Duration::from_secs(60));
         drop(cancelled.guard());

@@ -216,6 +216,40 @@ const ASCII: [u8; 256] = {
     table
 };
 
+/// The words of `text` that are not all ASCII: every other one is a run of letters and digits.
+pub(super) fn words_beyond_ascii(text: &str) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    while let Some(rest) = text.as_bytes().get(at..)
+        && let Some(ahead) = rest.iter().position(|byte| !byte.is_ascii())
+    {
+        let here = at + ahead;
+        let Some(character) = text.get(here..).and_then(|rest| rest.chars().next()) else {
+            break;
+        };
+        at = here + character.len_utf8();
+        let mut begin = match Class::of(character) {
+            Class::Word => Some(here),
+            Class::Mark => None,
+            Class::Between | Class::Dense => continue,
+        };
+        for (before, character) in text.get(..here).unwrap_or_default().char_indices().rev() {
+            match Class::of(character) {
+                Class::Word => begin = Some(before),
+                Class::Mark => {}
+                Class::Between | Class::Dense => break,
+            }
+        }
+        let Some(begin) = begin else { continue };
+        let word = Tokens::of(text.get(begin..).unwrap_or_default()).step();
+        if let Some(word) = word {
+            at = at.max(begin + word.range.end);
+            found.push(begin..begin + word.range.end);
+        }
+    }
+    found
+}
+
 impl<'t> Tokens<'t> {
     /// The tokens of `source`.
     #[must_use]

@@ -16,9 +16,7 @@ use crate::api::{Clock, Context, Error, ErrorKind, samples};
 use crate::model::{ExecutionId, Millis, ProjectId, RunKey, Summary};
 use crate::search::matching::Match;
 use crate::search::query::{Query, QueryError};
-use crate::search::{
-    Coverage, Place, SEARCH_WITHIN_SECS, SearchError, Sort, Trouble, Wanted,
-};
+use crate::search::{Coverage, Place, SEARCH_WITHIN_SECS, SearchError, Sort, Trouble, Wanted};
 
 /// What is looked for, and which page of it.
 #[derive(Debug, Deserialize, JsonSchema)]
