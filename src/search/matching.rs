@@ -164,7 +164,15 @@ impl<'q> Matcher<'q> {
                 !before.is_some_and(u8::is_ascii_alphanumeric)
                     && odd.get(at).is_none_or(|odd| *begin < odd.start)
             });
-            for begin in begins.chain(odd.iter().map(|odd| odd.start)) {
+            let first = phrase.tokens.first().map_or("", |first| &first.text);
+            let odd = odd.iter().map(|odd| odd.start).filter(|begin| {
+                // an ASCII letter stays what it is
+                let letter = lower.get(*begin);
+                letter.is_none_or(|letter| {
+                    !letter.is_ascii() || first.as_bytes().first() == Some(letter)
+                })
+            });
+            for begin in begins.chain(odd) {
                 let rest = text.get(begin..).unwrap_or_default();
                 let Some(length) = phrase_length(phrase, rest, &mut word) else {
                     continue;

@@ -586,17 +586,22 @@ impl Together {
             *position = start.unwrap_or_default();
             start.is_some()
         });
-        for (offset, postings) in rest {
+        let last = rest.len().saturating_sub(1);
+        for (number, (offset, postings)) in rest.iter_mut().enumerate() {
             if self.starts.is_empty() {
                 break;
             }
             postings.positions_with_offset(0, &mut self.others);
             let mut others = self.others.iter().peekable();
-            self.starts.retain(|start| {
+            let mut follows = |start: &u32| {
                 let wanted = start + *offset;
                 while others.next_if(|position| **position < wanted).is_some() {}
                 others.peek() == Some(&&wanted)
-            });
+            };
+            if number == last && self.wants != Wants::Places {
+                return self.starts.iter().any(follows);
+            }
+            self.starts.retain(|start| follows(start));
         }
         !self.starts.is_empty()
     }

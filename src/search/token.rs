@@ -216,6 +216,14 @@ const ASCII: [u8; 256] = {
     table
 };
 
+/// Where the word ends that goes on at `at`.
+fn word_end(text: &str, at: usize) -> usize {
+    let rest = text.get(at..).unwrap_or_default();
+    rest.char_indices()
+        .find(|(_, character)| !matches!(Class::of(*character), Class::Word | Class::Mark))
+        .map_or(text.len(), |(length, _)| at + length)
+}
+
 /// The words of `text` that are not all ASCII: every other one is a run of letters and digits.
 pub(super) fn words_beyond_ascii(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
@@ -241,11 +249,9 @@ pub(super) fn words_beyond_ascii(text: &str) -> Vec<Range<usize>> {
             }
         }
         let Some(begin) = begin else { continue };
-        let word = Tokens::of(text.get(begin..).unwrap_or_default()).step();
-        if let Some(word) = word {
-            at = at.max(begin + word.range.end);
-            found.push(begin..begin + word.range.end);
-        }
+        let end = word_end(text, begin);
+        at = at.max(end);
+        found.push(begin..end);
     }
     found
 }
@@ -356,13 +362,8 @@ impl<'t> Tokens<'t> {
 
     /// Where a word ends that is not all ASCII; also reads it anew if there is more of it.
     fn rest_of_word(&mut self, begin: usize, ascii_end: usize) -> usize {
-        let rest = self.source.get(ascii_end..).unwrap_or_default();
-        let length = rest
-            .char_indices()
-            .find(|(_, character)| !matches!(Class::of(*character), Class::Word | Class::Mark))
-            .map_or(rest.len(), |(at, _)| at);
-        let end = ascii_end + length;
-        if length > 0 {
+        let end = word_end(self.source, ascii_end);
+        if end > ascii_end {
             self.text.clear();
             let word = self.source.get(begin..end).unwrap_or_default();
             // folding makes a word at most a few times as long or short; a bound on the work

@@ -354,7 +354,7 @@ export type SearchIndexing = {
 };
 
 /** The order of the hits. */
-export type SearchOrder = "relevance" | "newest";
+export type SearchOrder = "newest" | "relevance";
 
 /** One page. */
 export type SearchResult = {
@@ -368,8 +368,8 @@ export type SearchResult = {
   indexing: SearchIndexing;
   /** Pass it as `cursor` for the next page; null at the end. */
   nextCursor?: string | null;
-  /** How many runs match, on all pages, as the text index has it. */
-  total: number;
+  /** How many runs match, on all pages, as the text index has it; absent where more than 1,000 runs have what is looked for, which are not counted. */
+  total?: number | null;
 };
 
 /** Who serves. */
@@ -790,6 +790,10 @@ export interface Methods {
       status?: Statuses | null;
       /** Everything done to the files before the request is found. */
       sync?: boolean | null;
+      /** The IANA time zone of the filter's dates; UTC if absent. */
+      timezone?: string | null;
+      /** Only runs that pass this filter, for example `costUSD > 0.5 and startedAt >= -7d`. */
+      where?: string | null;
     };
     result: SearchResult;
   };

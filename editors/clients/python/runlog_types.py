@@ -433,7 +433,7 @@ class SearchIndexing(TypedDict):
 
 
 # The order of the hits.
-SearchOrder = Union[Literal["relevance"], Literal["newest"]]
+SearchOrder = Union[Literal["newest"], Literal["relevance"]]
 
 
 class _SearchResult(TypedDict):
@@ -445,8 +445,6 @@ class _SearchResult(TypedDict):
     hits: List[SearchHit]
     # How far the text index has come.
     indexing: SearchIndexing
-    # How many runs match, on all pages, as the text index has it.
-    total: int
 
 
 class SearchResult(_SearchResult, total=False):
@@ -454,6 +452,9 @@ class SearchResult(_SearchResult, total=False):
 
     # Pass it as `cursor` for the next page; null at the end.
     nextCursor: Optional[str]
+    # How many runs match, on all pages, as the text index has it; absent where more than 1,000
+    # runs have what is looked for, which are not counted.
+    total: Optional[int]
 
 
 class ServerInfo(TypedDict):
@@ -919,6 +920,10 @@ class ExecutionsSearchParams(_ExecutionsSearchParams, total=False):
     status: Optional[Statuses]
     # Everything done to the files before the request is found.
     sync: Optional[bool]
+    # The IANA time zone of the filter's dates; UTC if absent.
+    timezone: Optional[str]
+    # Only runs that pass this filter, for example `costUSD > 0.5 and startedAt >= -7d`.
+    where: Optional[str]
 
 
 class _ExecutionsSaveParams(TypedDict):
