@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use super::changes::{Cursor, Entry};
 use super::order::{Order, merge, split};
 use super::row::{Place, key_of, status_code};
-use super::{Clock, Index, Scope, Totals};
+use super::{Clock, Index, Listed, Scope, Totals};
 use crate::model::{CostSum, Millis, ProjectId, RunKey, Status, Summary, SummaryRef};
 
 /// Which runs a list or a subscription is about.
@@ -131,8 +131,8 @@ impl Index {
     #[must_use]
     pub fn page(&self, filter: &Filter, from: &From, limit: usize) -> Page {
         let mut executions = Vec::new();
-        let at = self.visit(filter, from, limit, |summary| {
-            executions.extend(summary.to_owned());
+        let at = self.visit(filter, from, limit, |run| {
+            executions.extend(run.summary().to_owned());
         });
         Page { executions, at }
     }
@@ -143,10 +143,10 @@ impl Index {
         filter: &Filter,
         from: &From,
         limit: usize,
-        mut each: impl FnMut(SummaryRef<'_>),
+        mut each: impl FnMut(Listed<'_>),
     ) -> PageAt {
         self.visit_rows(filter, from, limit, |number| {
-            self.summary(number).into_iter().for_each(&mut each);
+            self.listed(number).into_iter().for_each(&mut each);
         })
     }
 
@@ -191,24 +191,12 @@ impl Index {
             each(number);
         }
         let last = last.filter(|_| end < at.total);
-        at.next = last.and_then(|number| self.list_key(number));
+        at.next = last.and_then(|number| Some(self.listed(number)?.key()));
         at
     }
 
-    /// The place of a row in list order.
-    pub(super) fn list_key(&self, number: u32) -> Option<Key> {
-        let row = self.rows.get(number)?;
-        Some(Key {
-            started_at: row.started(),
-            id: row.id().to_owned(),
-            project: self.project(row.project())?.id.to_string(),
-        })
-    }
-
     pub(super) fn summary(&self, number: u32) -> Option<SummaryRef<'_>> {
-        let row = self.rows.get(number)?;
-        let project = &self.project(row.project())?.id;
-        Some(row.summary(project, self.liveness.stale_after))
+        self.listed(number).map(|run| run.summary())
     }
 
     /// The summary of one run.
