@@ -319,7 +319,7 @@ enum Node<'p> {
     All(Vec<Node<'p>>),
     Any(Vec<Node<'p>>),
     Not(Box<Node<'p>>),
-    Phrase(Together),
+    Phrase(Box<Together>),
     Words(Vec<Node<'p>>),
     Gathered(&'p [u64]),
     Nothing,
@@ -387,7 +387,7 @@ impl<'p> Node<'p> {
                 };
                 let mut together = Together::of(planner, words, wants)?;
                 together.weigher = weigher.clone().map(|weigher| (weigher, norms.clone()));
-                Self::Phrase(together)
+                Self::Phrase(Box::new(together))
             }
             Plan::Gathered(documents) => Self::Gathered(documents),
             Plan::Nothing => Self::Nothing,
