@@ -11,7 +11,8 @@
 //! | [`index`] | what is known, in memory: rows, orders, totals, the clock, changes, pages | model, filter |
 //! | [`watch`] | hints that something may have changed | model |
 //! | [`history`] | where files, index and hints meet; every change passes through here | model, store, index, watch |
-//! | [`api`] | the method table: one file a method, errors, the documents printed from it | model, filter, history |
+//! | [`search`] | full text: which runs say what is looked for; follows the history as a subscription does | model, store (the cache's folder), history |
+//! | [`api`] | the method table: one file a method, errors, the documents printed from it | model, filter, history, search |
 //! | [`session`] | one connection: order, cancelling, subscriptions, back-pressure | api |
 //! | [`transport`] | bytes to messages and back: framing, stdio, the Unix socket | session |
 //! | [`forward`] | a session's requests carried to a daemon that others share | session, transport |
@@ -52,6 +53,7 @@ pub mod forward;
 pub mod history;
 pub mod index;
 pub mod model;
+pub mod search;
 pub mod session;
 pub mod store;
 pub mod transport;

@@ -372,6 +372,34 @@ fn the_filter_snippet_counts_what_passes() {
 }
 
 #[test]
+fn the_search_snippet_finds_by_what_was_said() {
+    let root = Root::samples();
+    let [snippet] = blocks("### Search", "sh")[..] else {
+        panic!("one snippet")
+    };
+    let said = said(beside(&root, "sh").arg("-c").arg(snippet));
+    let found = |line: &str| {
+        let answer: Value = serde_json::from_str(line).unwrap();
+        let hits = answer["result"]["hits"].as_array().unwrap().clone();
+        assert_eq!(answer["result"]["total"], hits.len(), "{answer}");
+        hits
+    };
+    let [failed, noted] = said
+        .lines()
+        .map(found)
+        .collect::<Vec<_>>()
+        .try_into()
+        .unwrap();
+    assert_eq!(failed.len(), 1, "{failed:?}");
+    assert_eq!(failed[0]["summary"]["id"], samples::FAILED_ID);
+    assert_eq!(failed[0]["matches"][0]["path"], "/error");
+    // the one that does not compile cost less
+    assert_eq!(noted.len(), 1, "{noted:?}");
+    assert_eq!(noted[0]["summary"]["status"], "completed");
+    assert_eq!(noted[0]["matches"][0]["path"], "/output");
+}
+
+#[test]
 fn the_recording_snippet_records_a_command() {
     let root = Root::samples();
     let check = script(&root, "check-links.sh", "#!/bin/sh\necho all fine\n");

@@ -151,6 +151,25 @@ impl Daemon {
         self.of_status("VmRSS").map(|kib| kib * 1024)
     }
 
+    /// The most it ever had in memory.
+    pub fn peak_bytes(&self) -> Result<u64, Failure> {
+        self.of_status("VmHWM").map(|kib| kib * 1024)
+    }
+
+    /// How long its threads have worked, those that have ended too.
+    pub fn cpu(&self) -> Result<Duration, Failure> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        // behind the name, which may hold anything: from the third field on
+        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+        let mut fields = fields.split_whitespace().skip(11);
+        let mut next = || fields.next().and_then(|ticks| ticks.parse::<u64>().ok());
+        let ticks = next().zip(next()).map(|(user, system)| user + system);
+        let per_second = rustix::param::clock_ticks_per_second();
+        Ok(Duration::from_millis(
+            ticks.ok_or("no times")? * 1000 / per_second,
+        ))
+    }
+
     /// How often any of its threads has been woken.
     pub fn wake_ups(&self) -> Result<u64, Failure> {
         let mut sum = 0;

@@ -19,6 +19,7 @@ mod live;
 mod random;
 mod records;
 mod rivals;
+mod search;
 mod table;
 
 use std::fs;
@@ -114,6 +115,9 @@ fn main() -> Result<(), Failure> {
     }
     if plan.wants("requests") {
         requests(&plan, &root)?;
+    }
+    if plan.wants("search") {
+        search::show(&root, bytes, plan.rounds)?;
     }
     if plan.wants("memory") {
         memory(&plan, &root, files.len())?;

@@ -86,6 +86,8 @@ pub struct Capabilities {
 pub struct Features {
     /// Whether deletions can be undone.
     pub trash: bool,
+    /// Whether `executions/search` can search.
+    pub search: bool,
 }
 
 /// What is refused.
@@ -158,7 +160,10 @@ impl Method for Initialize {
             },
             capabilities: Capabilities {
                 methods: table().iter().map(|entry| entry.name.to_owned()).collect(),
-                features: Features { trash: false },
+                features: Features {
+                    trash: false,
+                    search: crate::search::AVAILABLE,
+                },
                 limits: Limits {
                     frame_bytes: FRAME_LIMIT_BYTES,
                     answer_bytes: FRAME_LIMIT_BYTES,

@@ -30,6 +30,7 @@ pub use error::{Error, ErrorKind};
 
 use crate::history::History;
 use crate::index;
+use crate::search::Search;
 
 /// The version of the protocol.
 pub const PROTOCOL_VERSION: u32 = 1;
@@ -51,6 +52,8 @@ pub const SUBSCRIPTION_LIMIT: u32 = 256;
 pub struct Context {
     /// The history that is served.
     pub history: Arc<History>,
+    /// The search over it.
+    pub search: Search,
     /// When the daemon started.
     pub started: Instant,
     /// Where a root was looked for, if none was found.

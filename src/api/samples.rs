@@ -308,10 +308,11 @@ pub(super) fn initialized() -> Value {
         "capabilities": {
             "methods": ["initialize", "shutdown", "ping", "rpc.discover", "server/status",
                 "server/problems", "filter/check", "projects/list", "executions/list", "executions/get",
-                "executions/count", "executions/stats", "executions/series", "executions/export", "executions/save", "executions/start",
+                "executions/count", "executions/stats", "executions/series", "executions/search",
+                "executions/export", "executions/save", "executions/start",
                 "executions/update", "executions/delete", "executions/deleteAll",
                 "executions/subscribe", "executions/unsubscribe", "executions/changes"],
-            "features": { "trash": false },
+            "features": { "trash": false, "search": crate::search::AVAILABLE },
             "limits": {
                 "frameBytes": FRAME_LIMIT_BYTES, "answerBytes": FRAME_LIMIT_BYTES,
                 "recordBytes": RECORD_LIMIT_BYTES, "nesting": NESTING_LIMIT,

@@ -171,6 +171,7 @@ fn each_method(each: &mut impl Each) {
     each.method::<executions::count::Count>();
     each.method::<executions::stats::Stats>();
     each.method::<executions::series::SeriesOf>();
+    each.method::<executions::search::Search>();
     each.method::<executions::export::Export>();
     each.method::<executions::save::Save>();
     each.method::<executions::start::Start>();

@@ -25,6 +25,7 @@ use super::{RootArgs, USAGE};
 use crate::api::Context;
 use crate::api::table::methods;
 use crate::history::{History, Options};
+use crate::search::Search;
 use crate::session::{End, Kind, Shared};
 use crate::transport::{self, Listener, Retired, SocketEnv, SocketPath, Stdin, Stdout};
 
@@ -181,6 +182,7 @@ impl Daemon {
 
     fn over(history: Arc<History>, found: &Found) -> Result<Self, String> {
         let context = Arc::new(Context {
+            search: Search::start(&history, cache_home()),
             history: Arc::clone(&history),
             started: Instant::now(),
             tried: if found.exists {

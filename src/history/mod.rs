@@ -295,6 +295,11 @@ impl History {
         self.index(|index| index.visit(filter, from, limit, each))
     }
 
+    /// One run, if it is listed.
+    pub fn summary(&self, key: &RunKey) -> Option<Summary> {
+        self.index(|index| index.summary_of(key))
+    }
+
     /// Sums over a project or everything, and the state they are true at.
     pub fn totals(&self, project: Option<&ProjectId>) -> (Totals, Clock) {
         self.index(|index| (index.totals(project), index.clock()))

@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::{History, HistoryError, RECORD_LIMIT_BYTES};
-use crate::index::{Changed, Index, Query, Selection, Undecided};
-use crate::model::RunKey;
+use crate::filter::Verdict;
+use crate::index::{Changed, From, Index, Key, Query, Selection, Undecided};
 use crate::model::json::{decode_string, members};
+use crate::model::{Millis, RunKey, Summary};
 
 /// How many rows are looked at under one lock.
 const PART: u32 = 4096;
@@ -95,6 +96,41 @@ impl History {
     pub fn decide_change(&self, undecided: Undecided, query: &Query) -> Option<Changed> {
         let error = self.whole_error(undecided.key());
         self.index(|index| index.decide_change(undecided, query, error.as_deref()))
+    }
+
+    /// One run, if it passes; its whole error is read where that decides.
+    pub fn passing(&self, query: &Query, key: &RunKey) -> Option<Summary> {
+        let passes = |error: Option<Option<&str>>| {
+            self.index(|index| {
+                let verdict = index.passes(query, key, error)?;
+                Some((verdict, index.summary_of(key)?))
+            })
+        };
+        match passes(None)? {
+            (Verdict::Passes, summary) => Some(summary),
+            (Verdict::Fails, _) => None,
+            (Verdict::NeedsError, _) => {
+                let error = self.whole_error(key);
+                let (verdict, summary) = passes(Some(error.as_deref()))?;
+                (verdict == Verdict::Passes).then_some(summary)
+            }
+        }
+    }
+
+    /// The next `rows` runs that the plain filter means, in list order: those that pass with their
+    /// starts, and the place to go on from, `None` at the end. Whole errors are not read: a run that
+    /// its own decides is given, to be asked by [`History::passing`].
+    pub fn walk(
+        &self,
+        query: &Query,
+        from: &From,
+        rows: usize,
+    ) -> (Vec<(RunKey, Option<Millis>)>, Option<Key>) {
+        let mut runs = Vec::new();
+        let next = self.index(|index| {
+            index.passing(query, from, rows, |key, started| runs.push((key, started)))
+        });
+        (runs, next)
     }
 
     /// A run's error as its file has it now.

@@ -148,6 +148,19 @@ impl Index {
         limit: usize,
         mut each: impl FnMut(Listed<'_>),
     ) -> PageAt {
+        self.visit_rows(filter, from, limit, |number| {
+            self.listed(number).into_iter().for_each(&mut each);
+        })
+    }
+
+    /// The same, the number of each row given to `each`.
+    pub(super) fn visit_rows(
+        &self,
+        filter: &Filter,
+        from: &From,
+        limit: usize,
+        mut each: impl FnMut(u32),
+    ) -> PageAt {
         let mut at = PageAt {
             total: 0,
             next: None,
@@ -177,12 +190,11 @@ impl Index {
         let end = taken.iter().sum::<usize>() + limit;
         let mut last = None;
         for number in merge(&orders, &taken, &places).take(limit) {
-            if let Some(run) = self.listed(number) {
-                last = Some(run);
-                each(run);
-            }
+            last = Some(number);
+            each(number);
         }
-        at.next = last.filter(|_| end < at.total).map(|last| last.key());
+        let last = last.filter(|_| end < at.total);
+        at.next = last.and_then(|number| Some(self.listed(number)?.key()));
         at
     }
 

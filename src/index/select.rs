@@ -290,23 +290,74 @@ impl Index {
         let Some(project) = self.project(row.project()).map(|project| &project.id) else {
             return;
         };
-        let passes = selection.query.plain.takes(row, project)
-            && match selection.query.bound.matches(&self.asked(row, project)) {
-                Verdict::Passes => true,
-                Verdict::Fails => false,
-                Verdict::NeedsError => {
-                    let version = row.version();
-                    match selection.decided.get(&(number, version)) {
-                        Some(passes) => *passes,
-                        None => {
-                            let key = key_of(row, project);
-                            selection.open.extend(key.map(|key| (number, key, version)));
-                            false
-                        }
+        let passes = match self.verdict(&selection.query, number, None) {
+            Some(Verdict::Passes) => true,
+            Some(Verdict::Fails) | None => false,
+            Some(Verdict::NeedsError) => {
+                let version = row.version();
+                match selection.decided.get(&(number, version)) {
+                    Some(passes) => *passes,
+                    None => {
+                        let key = key_of(row, project);
+                        selection.open.extend(key.map(|key| (number, key, version)));
+                        false
                     }
                 }
-            };
+            }
+        };
         selection.mark(number, passes);
+    }
+
+    /// Whether one run passes; `None` if it is not there. Of a row that its whole error decides,
+    /// `error` gives that, if it is known.
+    #[must_use]
+    pub fn passes(
+        &self,
+        query: &Query,
+        key: &RunKey,
+        error: Option<Option<&str>>,
+    ) -> Option<Verdict> {
+        self.verdict(query, self.find(key)?, error)
+    }
+
+    /// The next `rows` runs that the plain filter means, in list order, each that the rest does not
+    /// exclude given to `each` with its start; the place to go on from, `None` at the end.
+    pub fn passing(
+        &self,
+        query: &Query,
+        from: &From,
+        rows: usize,
+        mut each: impl FnMut(RunKey, Option<Millis>),
+    ) -> Option<Key> {
+        let page = self.visit_rows(&query.plain, from, rows, |number| {
+            let verdict = self.verdict(query, number, None);
+            let row = self.rows.get(number);
+            if verdict.is_some_and(|verdict| verdict != Verdict::Fails)
+                && let Some(row) = row
+                && let Some(project) = self.project(row.project())
+                && let Some(key) = key_of(row, &project.id)
+            {
+                each(key, row.started());
+            }
+        });
+        page.next
+    }
+
+    /// What a row is to a query, looked at alone.
+    fn verdict(&self, query: &Query, number: u32, error: Option<Option<&str>>) -> Option<Verdict> {
+        let row = self.rows.get(number)?;
+        let project = &self.project(row.project())?.id;
+        if !query.plain.takes(row, project) {
+            return Some(Verdict::Fails);
+        }
+        let subject = self.asked(row, project);
+        Some(match error {
+            None => query.bound.matches(&subject),
+            Some(error) => query.bound.matches(&WithError {
+                subject: &subject,
+                error,
+            }),
+        })
     }
 
     fn asked<'a>(&self, row: Row<'a>, project: &'a ProjectId) -> Asked<'a> {

@@ -54,6 +54,31 @@ impl Cache {
         }
     }
 
+    /// The folder of this root, made where it is not there; private to this user.
+    ///
+    /// # Errors
+    /// [`CacheError`].
+    pub fn folder(&self) -> Result<PathBuf, CacheError> {
+        if !self.base.exists() {
+            // as the XDG base directory specification asks
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(&self.base)?;
+        }
+        for folder in self.folders() {
+            match DirBuilder::new().mode(0o700).create(&folder) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                    return Err(error.into());
+                }
+                // even a folder just made: only what is there now matters
+                _ => check(&folder)?,
+            }
+        }
+        let [_, folder] = self.folders();
+        Ok(folder)
+    }
+
     fn folders(&self) -> [PathBuf; 2] {
         let ours = self.base.join("runlog");
         let folder = ours.join(&self.hash);
@@ -92,23 +117,7 @@ impl Cache {
         name: &str,
         write: impl FnOnce(&mut File) -> io::Result<bool>,
     ) -> Result<bool, CacheError> {
-        if !self.base.exists() {
-            // as the XDG base directory specification asks
-            DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(&self.base)?;
-        }
-        for folder in self.folders() {
-            match DirBuilder::new().mode(0o700).create(&folder) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                    return Err(error.into());
-                }
-                // even a folder just made: only what is there now matters
-                _ => check(&folder)?,
-            }
-        }
-        let [_, folder] = self.folders();
+        let folder = self.folder()?;
         sweep(&folder);
         let mut file = tempfile::Builder::new()
             .prefix(TEMPORARY)

@@ -55,7 +55,7 @@ impl Record {
     /// The file as text, which JSON always is.
     #[must_use]
     pub fn text(&self) -> &str {
-        std::str::from_utf8(&self.json).unwrap_or_default()
+        simdutf8::basic::from_utf8(&self.json).unwrap_or_default()
     }
 }
 

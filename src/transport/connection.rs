@@ -156,6 +156,7 @@ mod tests {
     use crate::api::{Context, UNSENT_LIMIT_BYTES, samples};
     use crate::history::{History, Moment, Options};
     use crate::model::{ExecutionId, ProjectId, RunKey};
+    use crate::search::Search;
     use crate::store::Expect;
 
     /// A session in memory over the sample projects, and its client.
@@ -184,6 +185,7 @@ mod tests {
             let history = Arc::new(History::new(root.path().to_owned(), Options::default()));
             history.begin(Moment::now());
             let context = Arc::new(Context {
+                search: Search::start(&history, None),
                 history: Arc::clone(&history),
                 started: std::time::Instant::now(),
                 tried: Vec::new(),

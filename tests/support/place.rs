@@ -63,7 +63,7 @@ impl Place {
         assert_eq!(daemon.ends().0.code(), Some(0));
     }
 
-    /// What a daemon says on stderr until its input ends.
+    /// What a daemon says on stderr until its input ends, but of the text index.
     pub fn said(&self) -> String {
         let mut child = self
             .command()
@@ -88,7 +88,9 @@ impl Place {
             .unwrap();
         assert!(answer.contains("\"totalExecutions\":"), "{answer}");
         let output = child.wait_with_output().unwrap();
-        String::from_utf8(output.stderr).unwrap()
+        let said = String::from_utf8(output.stderr).unwrap();
+        let lines = said.split_inclusive('\n');
+        lines.filter(|line| !is_of_search(line)).collect()
     }
 
     /// Where [`Place::logging`] logs to.
@@ -101,11 +103,23 @@ impl Place {
         Daemon::spawn(command.stderr(File::create(self.log()).unwrap()))
     }
 
-    /// The lines that were logged so far.
+    /// The lines that were logged so far, but for those of the text index.
     pub fn logged(&self) -> Vec<String> {
+        let mut lines = self.logged_of_all();
+        lines.retain(|line| !is_of_search(line));
+        lines
+    }
+
+    /// The lines that were logged so far.
+    pub fn logged_of_all(&self) -> Vec<String> {
         let text = fs::read_to_string(self.log()).unwrap();
         text.lines().map(str::to_owned).collect()
     }
+}
+
+/// What happens to the text index is told once for itself, and tested for itself.
+fn is_of_search(line: &str) -> bool {
+    line.contains("the text index")
 }
 
 /// A mount namespace of its own: what is mounted there, nobody else sees, and it goes with this.

@@ -137,6 +137,8 @@ export type ExecutionRecord = {
 
 /** What is there or not. */
 export type Features = {
+  /** Whether `executions/search` can search. */
+  search: boolean;
   /** Whether deletions can be undone. */
   trash: boolean;
 };
@@ -214,6 +216,18 @@ export type ListResult = {
   total: number;
 };
 
+/** A text of a run that has what was looked for. */
+export type Match = {
+  /** Where the snippet begins in the decoded string, in UTF-16 units. */
+  offset: number;
+  /** JSON pointer to the string or number: `/steps/3/output/result/0`. */
+  path: string;
+  /** What was found in the snippet, in UTF-16 units from its beginning. */
+  ranges: Array<Place>;
+  /** The part of the text around the first place. */
+  snippet: string;
+};
+
 /** Memory. */
 export type Memory = {
   /** What the process has in memory, in bytes; absent where the system does not tell. */
@@ -228,6 +242,14 @@ export type Milliseconds = number;
 
 /** US dollars, exact to the nano-dollar. */
 export type Money = number;
+
+/** A part of a snippet. */
+export type Place = {
+  /** Where it ends. */
+  end: number;
+  /** Where it begins. */
+  start: number;
+};
 
 /** One finding. */
 export type Problem = {
@@ -311,6 +333,43 @@ export type SaveResult = {
   summary: Summary;
   /** An opaque hash of the stored bytes. */
   version: Version;
+};
+
+/** A run that has what was looked for. */
+export type SearchHit = {
+  /** The first texts of it that have what was looked for, at most three; none if it was only looked for what is not there. */
+  matches: Array<Match>;
+  /** How well it fits, compared with the other hits; absent when the newest come first. */
+  score?: number | null;
+  /** The run. */
+  summary: Summary;
+};
+
+/** How far the text index has come. */
+export type SearchIndexing = {
+  /** How many runs are in it. */
+  done: number;
+  /** How many there are. */
+  total: number;
+};
+
+/** The order of the hits. */
+export type SearchOrder = "newest" | "relevance";
+
+/** One page. */
+export type SearchResult = {
+  /** The state up to which every change is in the text index. */
+  clock: Clock;
+  /** Whether the text index has everything that lists have now. */
+  complete: boolean;
+  /** The runs that have what was looked for. */
+  hits: Array<SearchHit>;
+  /** How far the text index has come. */
+  indexing: SearchIndexing;
+  /** Pass it as `cursor` for the next page; null at the end. */
+  nextCursor?: string | null;
+  /** How many runs match, on all pages, as the text index has it; absent where more than 1,000 runs have what is looked for, which are not counted. */
+  total?: number | null;
 };
 
 /** Who serves. */
@@ -713,6 +772,30 @@ export interface Methods {
       where?: string | null;
     };
     result: StatsResult;
+  };
+  /** Finds runs by what they were given and what they said. */
+  "executions/search": {
+    params: {
+      /** Words, `"phrases"`, `prefix*`, `AND`, `OR`, `NOT` or `-`, parentheses; words beside each other must all be there. */
+      query: string;
+      /** `nextCursor` of the page before; the other params must be the same. */
+      cursor?: string | null;
+      /** The page's size. */
+      limit?: number;
+      /** Only this project; all if absent. */
+      projectId?: ProjectId | null;
+      /** The order of the hits. */
+      sort?: SearchOrder;
+      /** Only runs with this status, or one of these. */
+      status?: Statuses | null;
+      /** Everything done to the files before the request is found. */
+      sync?: boolean | null;
+      /** The IANA time zone of the filter's dates; UTC if absent. */
+      timezone?: string | null;
+      /** Only runs that pass this filter, for example `costUSD > 0.5 and startedAt >= -7d`. */
+      where?: string | null;
+    };
+    result: SearchResult;
   };
   /** Stores one whole record, durably. */
   "executions/save": {

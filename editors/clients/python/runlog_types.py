@@ -171,6 +171,8 @@ class ExecutionRecord(TypedDict, total=False):
 class Features(TypedDict):
     """What is there or not."""
 
+    # Whether `executions/search` can search.
+    search: bool
     # Whether deletions can be undone.
     trash: bool
 
@@ -263,6 +265,19 @@ class ListResult(_ListResult, total=False):
     nextCursor: Optional[str]
 
 
+class Match(TypedDict):
+    """A text of a run that has what was looked for."""
+
+    # Where the snippet begins in the decoded string, in UTF-16 units.
+    offset: int
+    # JSON pointer to the string or number: `/steps/3/output/result/0`.
+    path: str
+    # What was found in the snippet, in UTF-16 units from its beginning.
+    ranges: List[Place]
+    # The part of the text around the first place.
+    snippet: str
+
+
 class Memory(TypedDict, total=False):
     """Memory."""
 
@@ -280,6 +295,15 @@ Milliseconds = float
 
 # US dollars, exact to the nano-dollar.
 Money = float
+
+
+class Place(TypedDict):
+    """A part of a snippet."""
+
+    # Where it ends.
+    end: int
+    # Where it begins.
+    start: int
 
 
 class Problem(TypedDict):
@@ -382,6 +406,55 @@ class SaveResult(TypedDict):
     summary: Summary
     # An opaque hash of the stored bytes.
     version: Version
+
+
+class _SearchHit(TypedDict):
+    # The first texts of it that have what was looked for, at most three; none if it was only
+    # looked for what is not there.
+    matches: List[Match]
+    # The run.
+    summary: Summary
+
+
+class SearchHit(_SearchHit, total=False):
+    """A run that has what was looked for."""
+
+    # How well it fits, compared with the other hits; absent when the newest come first.
+    score: Optional[float]
+
+
+class SearchIndexing(TypedDict):
+    """How far the text index has come."""
+
+    # How many runs are in it.
+    done: int
+    # How many there are.
+    total: int
+
+
+# The order of the hits.
+SearchOrder = Union[Literal["newest"], Literal["relevance"]]
+
+
+class _SearchResult(TypedDict):
+    # The state up to which every change is in the text index.
+    clock: Clock
+    # Whether the text index has everything that lists have now.
+    complete: bool
+    # The runs that have what was looked for.
+    hits: List[SearchHit]
+    # How far the text index has come.
+    indexing: SearchIndexing
+
+
+class SearchResult(_SearchResult, total=False):
+    """One page."""
+
+    # Pass it as `cursor` for the next page; null at the end.
+    nextCursor: Optional[str]
+    # How many runs match, on all pages, as the text index has it; absent where more than 1,000
+    # runs have what is looked for, which are not counted.
+    total: Optional[int]
 
 
 class ServerInfo(TypedDict):
@@ -826,6 +899,33 @@ class ExecutionsStatsParams(TypedDict, total=False):
     where: Optional[str]
 
 
+class _ExecutionsSearchParams(TypedDict):
+    # Words, `"phrases"`, `prefix*`, `AND`, `OR`, `NOT` or `-`, parentheses; words beside each
+    # other must all be there.
+    query: str
+
+
+class ExecutionsSearchParams(_ExecutionsSearchParams, total=False):
+    """What `executions/search` takes."""
+
+    # `nextCursor` of the page before; the other params must be the same.
+    cursor: Optional[str]
+    # The page's size.
+    limit: int
+    # Only this project; all if absent.
+    projectId: Optional[ProjectId]
+    # The order of the hits.
+    sort: SearchOrder
+    # Only runs with this status, or one of these.
+    status: Optional[Statuses]
+    # Everything done to the files before the request is found.
+    sync: Optional[bool]
+    # The IANA time zone of the filter's dates; UTC if absent.
+    timezone: Optional[str]
+    # Only runs that pass this filter, for example `costUSD > 0.5 and startedAt >= -7d`.
+    where: Optional[str]
+
+
 class _ExecutionsSaveParams(TypedDict):
     # The record; its `id` names the file.
     execution: ExecutionRecord
@@ -996,6 +1096,11 @@ class Requests:
 
     @overload
     def request(
+        self, method: Literal["executions/search"], params: ExecutionsSearchParams, **options: Any
+    ) -> SearchResult: ...
+
+    @overload
+    def request(
         self, method: Literal["executions/save"], params: ExecutionsSaveParams, **options: Any
     ) -> SaveResult: ...
 
@@ -1094,6 +1199,11 @@ class Requests:
     async def request_async(
         self, method: Literal["executions/stats"], params: Optional[ExecutionsStatsParams] = None, **options: Any
     ) -> StatsResult: ...
+
+    @overload
+    async def request_async(
+        self, method: Literal["executions/search"], params: ExecutionsSearchParams, **options: Any
+    ) -> SearchResult: ...
 
     @overload
     async def request_async(

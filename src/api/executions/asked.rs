@@ -87,8 +87,33 @@ impl Asked {
         self.query(now).unwrap_or_else(|| self.plain.clone().into())
     }
 
-    /// What tells it from others, for cursors.
-    pub(in crate::api) fn mark(&self) -> String {
+    /// What a cursor begins with: what tells this from other questions, and the moment `now` that it
+    /// is bound to, where that matters.
+    pub(in crate::api) fn mark(&self, now: Millis) -> String {
+        let mark = self.hash();
+        match self.rest {
+            None => mark,
+            Some(_) => format!("{mark}@{}", now.0),
+        }
+    }
+
+    /// The moment that a question is bound to whose cursor begins with `mark`, otherwise `now`; `None`
+    /// if that is not the mark of this one.
+    pub(in crate::api) fn moment(&self, mark: &str, now: Millis) -> Option<Millis> {
+        let (hash, moment) = match mark.split_once('@') {
+            Some((hash, moment)) => (hash, Some(moment)),
+            None => (mark, None),
+        };
+        if hash != self.hash() || moment.is_some() != self.rest.is_some() {
+            return None;
+        }
+        match moment {
+            Some(digits) => digits.parse().ok().map(Millis),
+            None => Some(now),
+        }
+    }
+
+    fn hash(&self) -> String {
         let hasher = BuildHasherDefault::<Xxh3>::default();
         let rest = self
             .rest

@@ -319,37 +319,28 @@ impl Method for List {
     }
 }
 
-/// What binds a cursor to its query, so that it is refused under another.
-fn mark(asked: &Asked, sort: Option<Sort>) -> String {
-    match sort {
-        None => asked.mark(),
-        Some(Sort { by, descending }) => format!("{}.{by:?}.{descending}", asked.mark()),
-    }
+/// What tells a sorted list's cursors from others'.
+fn mark(sort: Option<Sort>) -> String {
+    sort.map_or(String::new(), |Sort { by, descending }| {
+        format!("!{by:?}.{descending}")
+    })
 }
 
-/// Whether the answer depends on the moment that the query began at.
-fn is_dated(asked: &Asked, sort: Option<Sort>, now: Millis) -> bool {
-    sort.is_some() || asked.query(now).is_some()
-}
-
+/// Binds a cursor to its query, so that it is refused under another.
 pub(super) fn write_cursor(
     key: &SortedKey,
     asked: &Asked,
     sort: Option<Sort>,
     now: Millis,
 ) -> String {
-    let moment = if is_dated(asked, sort, now) {
-        format!("@{}", now.0)
-    } else {
-        String::new()
-    };
     let spelt = |number: Option<i64>| number.map_or("-".to_owned(), |number| number.to_string());
     let number = sort.map_or(String::new(), |_| format!("/{}", spelt(key.number)));
     let started = spelt(key.key.started_at.map(|at| at.0));
     // ids hold no slash
     format!(
-        "{}{moment}{number}/{started}/{}/{}",
-        mark(asked, sort),
+        "{}{}{number}/{started}/{}/{}",
+        asked.mark(now),
+        mark(sort),
         key.key.project,
         key.key.id
     )
@@ -370,20 +361,13 @@ pub(super) fn read_cursor(
         "-" => Ok(None),
         digits => digits.parse().map(Some).map_err(|_| refused()),
     };
-    let query = next()?;
+    let query = next()?.strip_suffix(&mark(sort)).ok_or_else(refused)?;
+    let moment = asked.moment(query, now).ok_or_else(refused)?;
     let sorted = match sort {
         Some(_) => number(next()?)?,
         None => None,
     };
     let (started, project, id) = (number(next()?)?, next()?, next()?);
-    let (held, moment) = match query.split_once('@') {
-        Some((held, moment)) => (held, Some(moment)),
-        None => (query, None),
-    };
-    if held != mark(asked, sort) || moment.is_some() != is_dated(asked, sort, now) {
-        return Err(refused());
-    }
-    let moment = moment.map(|digits| digits.parse().map(Millis).map_err(|_| refused()));
     let key = Key {
         started_at: started.map(Millis),
         id: id.to_owned(),
@@ -393,5 +377,5 @@ pub(super) fn read_cursor(
         number: sorted,
         key,
     };
-    Ok((key, moment.unwrap_or(Ok(now))?))
+    Ok((key, moment))
 }

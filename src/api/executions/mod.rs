@@ -9,6 +9,7 @@ pub mod export;
 pub mod get;
 pub mod list;
 pub mod save;
+pub mod search;
 pub mod series;
 pub mod start;
 pub mod stats;

@@ -1,0 +1,60 @@
+//! How long a search may go on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// A search that takes longer is ended.
+pub const SEARCH_WITHIN: Duration = Duration::from_secs(2);
+/// One that takes longer stands back behind lists, saves and the watcher.
+const SHORT: Duration = Duration::from_millis(10);
+/// How far.
+const NICENESS: i32 = 5;
+
+/// What is left to one search: time, and somebody who still wants to know.
+#[derive(Debug, Clone)]
+pub(super) struct Budget {
+    deadline: Instant,
+    ended: Arc<AtomicBool>,
+    long_from: Instant,
+    is_long: Arc<AtomicBool>,
+}
+
+impl Budget {
+    pub(super) fn until(deadline: Instant) -> Self {
+        Self {
+            deadline,
+            ended: Arc::default(),
+            long_from: Instant::now() + SHORT,
+            is_long: Arc::default(),
+        }
+    }
+
+    /// Whether it may go on; once it may not, never again. Asked by the search's own thread.
+    pub(super) fn lasts(&self) -> bool {
+        let now = Instant::now();
+        if now >= self.deadline {
+            self.ended.store(true, Ordering::Relaxed);
+        }
+        if now >= self.long_from && !self.is_long.swap(true, Ordering::Relaxed) {
+            // a system that refuses lets it be as important as the rest
+            let _ = rustix::process::setpriority_process(None, NICENESS);
+        }
+        !self.ended.load(Ordering::Relaxed)
+    }
+
+    /// Ends the search when this is dropped.
+    pub(super) fn guard(&self) -> Guard {
+        Guard(Arc::clone(&self.ended))
+    }
+}
+
+/// Held by who waits for the search.
+#[derive(Debug)]
+pub(super) struct Guard(Arc<AtomicBool>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,262 @@
+//! From a query to a page of hits.
+//!
+//! What few runs say is gathered, and put in order. Of what many say no more is looked at than a page
+//! takes: newest first, the history's own order is gone along, some runs at a time, each asked whether
+//! it is among those that the text index means; by relevance, the best are kept.
+
+use std::cmp::Ordering;
+
+use super::budget::Budget;
+use super::engine::{Fault, LookedFor, View, rank, start};
+use super::matching::Matcher;
+use super::{COUNTED_MAX, Hit, Place, Sort, Wanted};
+use crate::history::History;
+use crate::index::{From, Key};
+use crate::model::RunKey;
+
+/// How many runs are asked at once, at least.
+const ROWS_MIN: usize = 64;
+
+/// Up to how many runs everything is looked at.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// So many that have the words are counted and put in order.
+    pub(super) counted: usize,
+    /// So many are asked at once.
+    pub(super) rows: usize,
+}
+
+/// As searches have it.
+pub(super) const BOUNDS: Bounds = Bounds {
+    counted: COUNTED_MAX,
+    rows: 4096,
+};
+
+/// One page.
+pub(super) struct Page {
+    pub(super) hits: Vec<Hit>,
+    pub(super) total: Option<usize>,
+    /// The place of the last hit, if others follow.
+    pub(super) next: Option<Place>,
+}
+
+/// Searches. Blocks.
+///
+/// # Errors
+/// [`Fault::Spent`] when that takes too long.
+pub(super) fn search(
+    view: &View,
+    history: &History,
+    wanted: &Wanted,
+    bounds: Bounds,
+    budget: &Budget,
+) -> Result<Page, Fault> {
+    let scored = wanted.sort == Sort::Relevance;
+    let looked_for = view.looked_for(&wanted.query, scored, budget)?;
+    let mut finder = Finder {
+        history,
+        wanted,
+        bounds,
+        budget,
+        matcher: Matcher::new(&wanted.query),
+        hits: Vec::new(),
+        last: None,
+        more: false,
+    };
+    let total = match looked_for.few(bounds.counted)? {
+        Some(found) => {
+            let mut runs = Vec::with_capacity(found.len());
+            for candidate in found {
+                runs.extend(
+                    looked_for
+                        .key(&candidate)?
+                        .map(|key| (key, candidate.score)),
+                );
+            }
+            Some(finder.sort(runs)?)
+        }
+        None if !scored => {
+            finder.walk(&looked_for)?;
+            None
+        }
+        None => match finder.all_of_few(&looked_for)? {
+            Some(runs) => Some(finder.sort(runs)?),
+            None => {
+                finder.best(&looked_for)?;
+                None
+            }
+        },
+    };
+    Ok(Page {
+        hits: finder.hits,
+        total,
+        next: finder.last.filter(|_| finder.more),
+    })
+}
+
+struct Finder<'w> {
+    history: &'w History,
+    wanted: &'w Wanted,
+    bounds: Bounds,
+    budget: &'w Budget,
+    matcher: Matcher<'w>,
+    hits: Vec<Hit>,
+    last: Option<Place>,
+    /// There is more than the page shows.
+    more: bool,
+}
+
+impl Finder<'_> {
+    /// Puts a run on the page if it is a hit as it is now; false when the page is full.
+    fn take(&mut self, place: Place) -> Result<bool, Fault> {
+        if self.hits.len() == self.wanted.limit {
+            self.more = true;
+            return Ok(false);
+        }
+        if !self.budget.lasts() {
+            return Err(Fault::Spent);
+        }
+        let record = || {
+            let record = self.history.get_cached(&place.key);
+            record.or_else(|| self.history.get(&place.key).ok())
+        };
+        if let Some(summary) = self.history.passing(&self.wanted.filter, &place.key)
+            && let Some(record) = record()
+            && let Some(matches) = self.matcher.matches(record.text())
+        {
+            self.hits.push(Hit {
+                summary,
+                matches,
+                score: place.score,
+            });
+            self.last = Some(place);
+        }
+        Ok(true)
+    }
+
+    fn take_all(&mut self, places: impl IntoIterator<Item = Place>) -> Result<bool, Fault> {
+        let after = self.wanted.after.as_ref();
+        for place in places {
+            let seen = after.is_some_and(|after| place.order(after).is_le());
+            if !seen && !self.take(place)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Takes those of `runs` that pass, in their order; how many there are.
+    fn sort(&mut self, runs: Vec<(RunKey, f32)>) -> Result<usize, Fault> {
+        let mut places = Vec::with_capacity(runs.len());
+        for (key, score) in runs {
+            if !self.budget.lasts() {
+                return Err(Fault::Spent);
+            }
+            let summary = self.history.passing(&self.wanted.filter, &key);
+            places.extend(summary.map(|summary| Place {
+                score,
+                started: summary.started_at,
+                key,
+            }));
+        }
+        let total = places.len();
+        places.sort_unstable_by(Place::order);
+        self.take_all(places)?;
+        Ok(total)
+    }
+
+    /// Goes along the history's order until the page is full.
+    fn walk(&mut self, looked_for: &LookedFor<'_>) -> Result<(), Fault> {
+        let filter = &self.wanted.filter;
+        let mut from = match &self.wanted.after {
+            Some(place) => From::After(place.list_key()),
+            None => From::Offset(0),
+        };
+        let mut rows = self.wanted.limit.saturating_mul(2).max(ROWS_MIN);
+        loop {
+            rows = rows.min(self.bounds.rows);
+            let (runs, next) = self.history.walk(filter, &from, rows);
+            let found = looked_for.of(runs.iter().map(|(key, _)| key))?;
+            for ((key, started), found) in runs.into_iter().zip(found) {
+                let place = Place {
+                    score: 0.0,
+                    started,
+                    key,
+                };
+                if found.is_some() && !self.take(place)? {
+                    return Ok(());
+                }
+            }
+            let Some(next) = next else { return Ok(()) };
+            from = From::After(next);
+            rows = rows.saturating_mul(4);
+        }
+    }
+
+    /// Which runs match, if the plain filter means so few that each can be asked.
+    fn all_of_few(&self, looked_for: &LookedFor<'_>) -> Result<Option<Vec<(RunKey, f32)>>, Fault> {
+        let filter = &self.wanted.filter;
+        let none = From::Offset(usize::MAX);
+        let runs = self.history.visit(&filter.plain, &none, 0, |_| {}).total;
+        if runs > self.bounds.rows {
+            return Ok(None);
+        }
+        let (runs, _) = self.history.walk(filter, &From::Offset(0), runs);
+        let found = looked_for.of(runs.iter().map(|(key, _)| key))?;
+        let runs = runs.into_iter().zip(found);
+        let found = runs.filter_map(|((key, _), score)| Some((key, score?)));
+        Ok(Some(found.collect()))
+    }
+
+    /// Takes the best until the page is full.
+    fn best(&mut self, looked_for: &LookedFor<'_>) -> Result<(), Fault> {
+        let from = self.wanted.after.as_ref();
+        let from = from.map(|place| (place.score, start(place.started)));
+        let mut below = None;
+        let mut most = self.wanted.limit.saturating_mul(2);
+        loop {
+            let found = looked_for.best(from, below, most)?;
+            for alike in found.chunk_by(|one, other| one.order(other).is_eq()) {
+                let mut places = Vec::with_capacity(alike.len());
+                for candidate in alike {
+                    if !self.budget.lasts() {
+                        return Err(Fault::Spent);
+                    }
+                    places.extend(looked_for.key(candidate)?.map(|key| Place {
+                        score: candidate.score,
+                        started: candidate.start(),
+                        key,
+                    }));
+                }
+                places.sort_unstable_by(Place::order);
+                if !self.take_all(places)? {
+                    return Ok(());
+                }
+            }
+            match found.last() {
+                Some(last) if found.len() > most => below = Some((last.score, last.started)),
+                _ => return Ok(()),
+            }
+            most = most.saturating_mul(4);
+        }
+    }
+}
+
+impl Place {
+    /// What comes first is less.
+    fn order(&self, other: &Self) -> Ordering {
+        let this = (self.score, start(self.started));
+        let by = |one: &str, other: &str| one.as_bytes().cmp(other.as_bytes());
+        rank((other.score, start(other.started)), this)
+            .then_with(|| by(self.key.execution.as_str(), other.key.execution.as_str()))
+            .then_with(|| by(self.key.project.as_str(), other.key.project.as_str()))
+    }
+
+    fn list_key(&self) -> Key {
+        Key {
+            started_at: self.started,
+            id: self.key.execution.to_string(),
+            project: self.key.project.to_string(),
+        }
+    }
+}

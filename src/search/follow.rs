@@ -1,0 +1,488 @@
+//! The thread that keeps the text index as the history is.
+//!
+//! It waits until the history is ready, compares every run's version with what the text index holds,
+//! and from then on reads the changes after its own tick, as a subscription does. What is new is put
+//! there and committed, at most four times a second, and each state is published with the tick that it
+//! is true at. A daemon that does not hold the index's lock only looks whether what changed has been
+//! put there by the one that does, and takes its place when that has ended. While nothing changes
+//! nothing wakes it.
+
+use std::collections::{HashMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::engine::{self, EngineError, Entry, View, Writer};
+use super::{Shared, Trouble};
+use crate::history::{History, HistoryError, Indexing};
+use crate::index::{Changed, Cursor, Filter, From, Key};
+use crate::model::{RunKey, Summary, Version};
+use crate::store::{Cache, ReadError};
+
+/// Between two commits that somebody may wait for.
+const COMMIT_EVERY: Duration = Duration::from_millis(250);
+/// A commit may take at most this part of the time.
+const COMMIT_SHARE: u32 = 4;
+/// Between two commits of what was not changed, but only found.
+const BUILD_COMMIT_EVERY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// How many changes, and how many ticks, are looked at under one lock.
+const CHANGES: (usize, usize) = (256, 4096);
+/// How many runs are compared between two looks for changes.
+const COMPARED: usize = 64;
+/// How often another daemon's index is looked into while something is missing there.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How many runs are remembered that are missing there.
+const MISSING_MAX: usize = 10_000;
+/// How long nothing is tried after a failure, at first and at most.
+const RETRY_AFTER: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// How far the thread stands back behind all others.
+const NICENESS: i32 = 10;
+
+pub(super) struct Follower {
+    history: Weak<History>,
+    cache: Cache,
+    shared: Arc<Shared>,
+    runtime: tokio::runtime::Runtime,
+    ticks: watch::Receiver<u64>,
+    /// Counts those who wait for the next state.
+    urged: watch::Receiver<u64>,
+    /// How much of that has been answered.
+    answered: u64,
+}
+
+/// Why following came to an end.
+enum End {
+    /// The history has gone.
+    Over,
+    /// The index has to be opened and compared again.
+    Again,
+    Failed(EngineError),
+}
+
+impl<E: Into<EngineError>> std::convert::From<E> for End {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl Follower {
+    pub(super) fn new(
+        history: &Arc<History>,
+        cache: Cache,
+        shared: Arc<Shared>,
+    ) -> std::io::Result<Self> {
+        Ok(Self {
+            history: Arc::downgrade(history),
+            cache,
+            runtime: tokio::runtime::Builder::new_current_thread()
+                .enable_time()
+                .build()?,
+            ticks: history.ticks(),
+            urged: shared.urge.subscribe(),
+            answered: 0,
+            shared,
+        })
+    }
+
+    /// Follows until the history has gone.
+    pub(super) fn run(mut self) {
+        // a system that refuses lets it be as important as the rest
+        let _ = rustix::process::setpriority_process(None, NICENESS);
+        if !self.wait_until_ready() {
+            return;
+        }
+        let mut retry_after = RETRY_AFTER.0;
+        let mut said = None;
+        loop {
+            let began = Instant::now();
+            let end = catch_unwind(AssertUnwindSafe(|| self.follow()));
+            if began.elapsed() > RETRY_AFTER.1 {
+                (retry_after, said) = (RETRY_AFTER.0, None);
+            }
+            let (trouble, error) = match end {
+                Ok(End::Over) => return,
+                Ok(End::Again) => (None, String::new()),
+                Ok(End::Failed(EngineError::Elsewhere)) => {
+                    (Some(Trouble::Elsewhere), EngineError::Elsewhere.to_string())
+                }
+                Ok(End::Failed(error)) => {
+                    let trouble = match error.is_full() {
+                        true => Trouble::Full,
+                        false => Trouble::Failed,
+                    };
+                    (Some(trouble), error.to_string())
+                }
+                Err(_) => {
+                    self.shared.suspect.store(true, Ordering::Relaxed);
+                    (Some(Trouble::Failed), "a defect".to_owned())
+                }
+            };
+            // once, however often it is tried again
+            if trouble.is_some() && said.is_none() {
+                tracing::warn!(error, "the text index stands still");
+                said = trouble;
+            }
+            self.shared.state.send_modify(|state| {
+                state.whole = false;
+                state.trouble = trouble;
+            });
+            if trouble.is_some() {
+                let over = self.runtime.block_on(async {
+                    tokio::time::sleep(retry_after).await;
+                    self.history.strong_count() == 0
+                });
+                if over {
+                    return;
+                }
+                retry_after = (retry_after * 2).min(RETRY_AFTER.1);
+            }
+        }
+    }
+
+    fn wait_until_ready(&mut self) -> bool {
+        let Some(history) = self.history.upgrade() else {
+            return false;
+        };
+        let mut progress = history.progress();
+        drop(history);
+        self.runtime
+            .block_on(progress.wait_for(|progress| progress.state == Indexing::Ready))
+            .is_ok()
+    }
+
+    fn history(&self) -> Result<Arc<History>, End> {
+        self.history.upgrade().ok_or(End::Over)
+    }
+
+    /// Waits for a change, for somebody who waits, or until `due`.
+    fn wait(&mut self, due: Option<Instant>) -> Result<(), End> {
+        let Self {
+            runtime,
+            ticks,
+            urged,
+            ..
+        } = self;
+        runtime.block_on(async {
+            let due = async {
+                match due {
+                    Some(due) => tokio::time::sleep_until(due.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                changed = ticks.changed() => changed.map_err(|_| End::Over),
+                changed = urged.changed() => changed.map_err(|_| End::Over),
+                () = due => Ok(()),
+            }
+        })
+    }
+
+    fn follow(&mut self) -> End {
+        let suspect = self.shared.suspect.swap(false, Ordering::Relaxed);
+        let opened = match engine::open(&self.cache, suspect) {
+            Ok(opened) => opened,
+            Err(error) => return End::Failed(error),
+        };
+        *self.shared.view.write() = Some(Arc::clone(&opened.view));
+        self.shared.state.send_modify(|state| state.trouble = None);
+        let followed = match opened.writer {
+            Some(writer) => self.write(&opened.view, writer),
+            None => self.look_on(&opened.view),
+        };
+        match followed {
+            Ok(never) => never,
+            Err(end) => end,
+        }
+    }
+
+    fn publish(&self, view: &View, tick: u64, whole: bool) {
+        self.shared.state.send_modify(|state| {
+            state.tick = tick;
+            state.whole = whole;
+            state.runs = view.runs();
+        });
+    }
+
+    /// Puts into the index what is not there.
+    fn write(&mut self, view: &View, mut writer: Writer) -> Result<End, End> {
+        let history = self.history()?;
+        let mut cursor = Cursor::after(history.clock().tick);
+        let mut comparison = Some(Comparison::of(view, &history, |gone| writer.remove(&gone))?);
+        drop(history);
+        let mut pace = Pace::new();
+        loop {
+            if self.shared.suspect.load(Ordering::Relaxed) {
+                return Err(End::Again);
+            }
+            let history = self.history()?;
+            let (changes, now) =
+                history.changes_after(&mut cursor, &Filter::default().into(), CHANGES.0, CHANGES.1);
+            let Some(changes) = changes else {
+                return Err(End::Again);
+            };
+            for change in changes {
+                pace.changed += 1;
+                match change.what {
+                    Changed::Deleted(key) | Changed::Left(key) => writer.remove(&key),
+                    Changed::Saved { summary, .. } => put(&history, &writer, &summary, true)?,
+                }
+            }
+            let behind = cursor.tick() < now.tick;
+            if !behind && let Some(runs) = &mut comparison {
+                match runs.next(&history) {
+                    Some(summaries) => {
+                        for summary in summaries {
+                            pace.found += 1;
+                            put(&history, &writer, &summary, runs.held)?;
+                        }
+                    }
+                    None => {
+                        comparison = None;
+                        pace.changed += 1;
+                    }
+                }
+            }
+            drop(history);
+            let urged = *self.urged.borrow_and_update();
+            let waited_for = urged != self.answered;
+            if pace.is_due(waited_for && !behind) {
+                pace.commit(|| {
+                    writer.commit()?;
+                    view.reload()
+                })?;
+                self.publish(view, cursor.tick(), comparison.is_none());
+            } else if !pace.is_behind() {
+                self.publish(view, cursor.tick(), comparison.is_none());
+            }
+            if !behind && !pace.is_behind() {
+                self.answered = urged;
+            }
+            if !behind && comparison.is_none() {
+                self.wait(pace.due())?;
+            }
+        }
+    }
+
+    /// Sees what another daemon puts into the index.
+    fn look_on(&mut self, view: &View) -> Result<End, End> {
+        let history = self.history()?;
+        let generation = view.generation()?;
+        let mut cursor = Cursor::after(history.clock().tick);
+        let mut missing: HashMap<RunKey, Option<Version>> = HashMap::new();
+        let mut comparison = Comparison::of(view, &history, |gone| {
+            missing.insert(gone, None);
+        })?;
+        let mut too_many = false;
+        while let Some(summaries) = comparison.next(&history) {
+            if missing.len() > MISSING_MAX {
+                too_many = true;
+                break;
+            }
+            missing.extend(
+                summaries
+                    .into_iter()
+                    .map(|summary| (key_of(&summary), Some(summary.version))),
+            );
+        }
+        drop((history, comparison));
+        let looked = Instant::now();
+        loop {
+            let history = self.history()?;
+            let (changes, now) =
+                history.changes_after(&mut cursor, &Filter::default().into(), CHANGES.0, CHANGES.1);
+            drop(history);
+            for change in changes.ok_or(End::Again)? {
+                match change.what {
+                    Changed::Deleted(key) | Changed::Left(key) => missing.insert(key, None),
+                    Changed::Saved { summary, .. } => {
+                        missing.insert(key_of(&summary), Some(summary.version))
+                    }
+                };
+            }
+            too_many |= missing.len() > MISSING_MAX;
+            if too_many || !missing.is_empty() {
+                if engine::is_free(&self.cache)? || view.generation()? != generation {
+                    return Err(End::Again);
+                }
+                view.reload()?;
+            }
+            if too_many {
+                missing.clear();
+                if looked.elapsed() > BUILD_COMMIT_EVERY.0 * COMMIT_SHARE {
+                    return Err(End::Again);
+                }
+            }
+            let mut still = HashMap::new();
+            for (key, version) in missing {
+                if view.version_of(&key)? != version {
+                    still.insert(key, version);
+                }
+            }
+            missing = still;
+            if cursor.tick() < now.tick {
+                continue;
+            }
+            let whole = missing.is_empty() && !too_many;
+            self.publish(view, cursor.tick(), whole);
+            let urged = *self.urged.borrow_and_update();
+            if whole {
+                self.answered = urged;
+            }
+            self.wait((!whole).then(|| Instant::now() + LOOK_EVERY))?;
+        }
+    }
+}
+
+fn key_of(summary: &Summary) -> RunKey {
+    RunKey {
+        project: summary.project_id.clone(),
+        execution: summary.id.clone(),
+    }
+}
+
+fn hash(key: &RunKey) -> u64 {
+    xxh3_64(format!("{}/{}", key.project, key.execution).as_bytes())
+}
+
+/// Puts a run into the index as its file is now.
+fn put(
+    history: &History,
+    writer: &Writer,
+    summary: &Summary,
+    replaces: bool,
+) -> tantivy::Result<()> {
+    let key = key_of(summary);
+    let record = match history.get(&key) {
+        Ok(record) => Some(record),
+        Err(HistoryError::NotFound(_)) => {
+            writer.remove(&key);
+            return Ok(());
+        }
+        // known, but without a word: so it need not be tried again at the next start
+        Err(HistoryError::Read(ReadError::TooLarge { .. } | ReadError::TooDeep { .. })) => None,
+        // whoever writes it is heard of again
+        Err(error) => {
+            tracing::debug!(%error, "a run is left out of the text index");
+            writer.remove(&key);
+            return Ok(());
+        }
+    };
+    writer.put(&Entry {
+        key: &key,
+        version: record
+            .as_ref()
+            .map_or(summary.version, |record| record.version),
+        started: summary.started_at,
+        record: record.as_ref().map(|record| record.text()),
+        replaces,
+    })
+}
+
+/// A walk through the history for what the text index does not hold.
+struct Comparison {
+    /// Runs that it holds as they are.
+    fresh: HashSet<u64>,
+    /// It held something.
+    held: bool,
+    after: Option<Key>,
+    over: bool,
+}
+
+impl Comparison {
+    /// What `view` holds; runs that it should not hold any more go to `gone`.
+    fn of(view: &View, history: &History, mut gone: impl FnMut(RunKey)) -> tantivy::Result<Self> {
+        let mut fresh = HashSet::new();
+        let mut held = false;
+        view.each_run(|key, version| {
+            held = true;
+            match history.summary(&key) {
+                Some(summary) if Some(summary.version) == version => {
+                    fresh.insert(hash(&key));
+                }
+                Some(_) => {}
+                None => gone(key),
+            }
+        })?;
+        Ok(Self {
+            fresh,
+            held,
+            after: None,
+            over: false,
+        })
+    }
+
+    /// The next runs, newest first, that are not as they should be; `None` after the last.
+    fn next(&mut self, history: &History) -> Option<Vec<Summary>> {
+        if self.over {
+            return None;
+        }
+        let from = match self.after.take() {
+            Some(key) => From::After(key),
+            None => From::Offset(0),
+        };
+        let page = history.page(&Filter::default(), &from, COMPARED);
+        self.over = page.at.next.is_none();
+        self.after = page.at.next;
+        let mut runs = page.executions;
+        runs.retain(|summary| !self.fresh.contains(&hash(&key_of(summary))));
+        Some(runs)
+    }
+}
+
+/// When to commit.
+struct Pace {
+    began: Instant,
+    committed: Option<Instant>,
+    took: Duration,
+    /// Changes that somebody may wait for.
+    changed: usize,
+    /// Runs that were only found missing.
+    found: usize,
+}
+
+impl Pace {
+    fn new() -> Self {
+        Self {
+            began: Instant::now(),
+            committed: None,
+            took: Duration::ZERO,
+            changed: 0,
+            found: 0,
+        }
+    }
+
+    fn is_behind(&self) -> bool {
+        self.changed + self.found > 0
+    }
+
+    /// When the next commit is due; `None` if there is nothing to be committed.
+    fn due(&self) -> Option<Instant> {
+        let after = if self.changed > 0 {
+            COMMIT_EVERY
+        } else if self.found > 0 {
+            let (least, most) = BUILD_COMMIT_EVERY;
+            self.began.elapsed().clamp(least, most)
+        } else {
+            return None;
+        };
+        let last = self.committed.unwrap_or(self.began);
+        Some(last + after.max(self.took * COMMIT_SHARE))
+    }
+
+    fn is_due(&self, waited_for: bool) -> bool {
+        (waited_for && self.is_behind()) || self.due().is_some_and(|due| due <= Instant::now())
+    }
+
+    fn commit(&mut self, work: impl FnOnce() -> tantivy::Result<()>) -> tantivy::Result<()> {
+        let began = Instant::now();
+        work()?;
+        self.took = began.elapsed();
+        self.committed = Some(Instant::now());
+        (self.changed, self.found) = (0, 0);
+        Ok(())
+    }
+}

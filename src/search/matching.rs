@@ -1,0 +1,431 @@
+//! Whether one record is what a query looks for, and where.
+//!
+//! The index says which records to look at and keeps no text; what a hit shows is found here, in
+//! the record as it is now. So a hit is never one that the record does not bear out.
+
+use std::ops::Range;
+
+use hashbrown::HashMap;
+use memchr::memmem::Finder;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::query::{Phrase, Query};
+use super::texts::texts;
+use super::token::{Tokens, words_beyond_ascii};
+
+/// How many texts of a run are shown.
+pub const MATCHES_MAX: usize = 3;
+/// How much of a text is shown, in characters, about.
+const SNIPPET_CHARS: usize = 160;
+/// How much of it stands before what was found.
+const BEFORE_CHARS: usize = 40;
+/// How many places are marked in one snippet.
+const RANGES_MAX: usize = 16;
+
+/// A text of a run that has what was looked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Match {
+    /// JSON pointer to the string or number: `/steps/3/output/result/0`.
+    pub path: String,
+    /// The part of the text around the first place.
+    pub snippet: String,
+    /// Where the snippet begins in the decoded string, in UTF-16 units.
+    pub offset: usize,
+    /// What was found in the snippet, in UTF-16 units from its beginning.
+    pub ranges: Vec<Place>,
+}
+
+/// A part of a snippet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Place {
+    /// Where it begins.
+    pub start: usize,
+    /// Where it ends.
+    pub end: usize,
+}
+
+/// A query made ready to be compared with many records.
+#[derive(Debug)]
+pub struct Matcher<'q> {
+    query: &'q Query,
+    phrases: Vec<&'q Phrase>,
+    /// Which phrases are looked for, rather than excluded.
+    shown: Vec<bool>,
+    /// Nothing is excluded, so that more of a record cannot unmake a match.
+    monotonic: bool,
+    /// By text: the phrase and the token in it.
+    exact: HashMap<&'q str, Vec<(usize, usize)>>,
+    /// What begins so: the phrase and the token in it.
+    prefixes: Vec<(&'q str, usize, usize)>,
+    /// No token is longer than these, unless a prefix may go on.
+    longest: usize,
+    /// By phrase: its first word; `None` if not all of the phrase is ASCII.
+    ascii: Vec<Option<Finder<'q>>>,
+    /// All of them are.
+    all_ascii: bool,
+}
+
+/// Where the tokens of a phrase were met in one text: position and bytes, by token.
+type Met = Vec<Vec<(u32, Range<usize>)>>;
+
+impl<'q> Matcher<'q> {
+    /// For `query`.
+    #[must_use]
+    pub fn new(query: &'q Query) -> Self {
+        let phrases = query.phrases();
+        let mut shown = Vec::with_capacity(phrases.len());
+        mark_shown(query, true, &mut shown);
+        let mut exact: HashMap<&str, Vec<(usize, usize)>> = HashMap::new();
+        let mut prefixes = Vec::new();
+        for (number, phrase) in phrases.iter().enumerate() {
+            for (at, wanted) in phrase.tokens.iter().enumerate() {
+                if phrase.prefix && at + 1 == phrase.tokens.len() {
+                    prefixes.push((wanted.text.as_str(), number, at));
+                } else {
+                    exact.entry(&wanted.text).or_default().push((number, at));
+                }
+            }
+        }
+        let longest = exact.keys().map(|text| text.len()).max().unwrap_or(0);
+        let ascii = phrases.iter().map(|phrase| {
+            let first = phrase.tokens.first()?;
+            let all = phrase.tokens.iter().all(|wanted| wanted.text.is_ascii());
+            all.then(|| Finder::new(&first.text))
+        });
+        let ascii: Vec<Option<Finder<'_>>> = ascii.collect();
+        Self {
+            all_ascii: ascii.iter().all(Option::is_some),
+            ascii,
+            query,
+            monotonic: shown.iter().all(|shown| *shown),
+            phrases,
+            shown,
+            exact,
+            prefixes,
+            longest,
+        }
+    }
+
+    /// The texts of `record` that have what is looked for, at most [`MATCHES_MAX`]; `None` if the
+    /// record is not what is looked for.
+    #[must_use]
+    pub fn matches(&self, record: &str) -> Option<Vec<Match>> {
+        let mut has = vec![false; self.phrases.len()];
+        let mut matches = Vec::new();
+        let mut met: Vec<Met> = self
+            .phrases
+            .iter()
+            .map(|phrase| vec![Vec::new(); phrase.tokens.len()])
+            .collect();
+        let mut buffer = String::new();
+        texts(record, |path, text| {
+            let ranges = if self.all_ascii || text.is_ascii() {
+                self.search(text, &mut has, &mut buffer)
+            } else if self.meet(text, &mut met, &mut buffer) {
+                self.found(&mut met, &mut has)
+            } else {
+                Vec::new()
+            };
+            if !ranges.is_empty() && matches.len() < MATCHES_MAX {
+                matches.push(shown(path, text, ranges));
+            }
+            // what follows makes no difference
+            !(self.monotonic && matches.len() == MATCHES_MAX && self.query.holds(&has))
+        });
+        self.query.holds(&has).then_some(matches)
+    }
+
+    /// What [`Matcher::meet`] and [`Matcher::found`] find, where the text or all that is looked for is
+    /// ASCII. Text is cut into tokens only where a phrase may begin: at a run of letters and digits that
+    /// begins as its first word does, or at a word that is not all ASCII, but may be that word without
+    /// its accents.
+    fn search(&self, text: &str, has: &mut [bool], buffer: &mut String) -> Vec<Range<usize>> {
+        let odd = words_beyond_ascii(text);
+        buffer.clear();
+        buffer.push_str(text);
+        buffer.make_ascii_lowercase();
+        let lower = buffer.as_bytes();
+        let mut ranges = Vec::new();
+        let mut word = String::new();
+        for (((phrase, finder), has), shown) in self
+            .phrases
+            .iter()
+            .zip(&self.ascii)
+            .zip(has)
+            .zip(&self.shown)
+        {
+            // no ASCII text has a phrase that is not
+            let Some(finder) = finder else { continue };
+            // two that begin words do not overlap
+            let begins = finder.find_iter(lower).filter(|begin| {
+                let before = begin.checked_sub(1).and_then(|before| lower.get(before));
+                let at = odd.partition_point(|odd| odd.end <= *begin);
+                !before.is_some_and(u8::is_ascii_alphanumeric)
+                    && odd.get(at).is_none_or(|odd| *begin < odd.start)
+            });
+            let first = phrase.tokens.first().map_or("", |first| &first.text);
+            let odd = odd.iter().map(|odd| odd.start).filter(|begin| {
+                // an ASCII letter stays what it is
+                let letter = lower.get(*begin);
+                letter.is_none_or(|letter| {
+                    !letter.is_ascii() || first.as_bytes().first() == Some(letter)
+                })
+            });
+            for begin in begins.chain(odd) {
+                let rest = text.get(begin..).unwrap_or_default();
+                let Some(length) = phrase_length(phrase, rest, &mut word) else {
+                    continue;
+                };
+                *has = true;
+                if !shown {
+                    break;
+                }
+                ranges.push(begin..begin + length);
+            }
+        }
+        ranges
+    }
+
+    /// Notes where the tokens are in `text`; whether there are any.
+    fn meet(&self, text: &str, met: &mut [Met], buffer: &mut String) -> bool {
+        let mut any = false;
+        let mut tokens = Tokens::with_buffer(text, std::mem::take(buffer));
+        while let Some(token) = tokens.step() {
+            let mut note = |phrase: usize, at: usize| {
+                if let Some(places) = met.get_mut(phrase).and_then(|met| met.get_mut(at)) {
+                    places.push((token.position, token.range.clone()));
+                    any = true;
+                }
+            };
+            if tokens.text().len() <= self.longest
+                && let Some(wanted) = self.exact.get(tokens.text())
+            {
+                wanted.iter().for_each(|(phrase, at)| note(*phrase, *at));
+            }
+            for (prefix, phrase, at) in &self.prefixes {
+                if tokens.text().starts_with(prefix) {
+                    note(*phrase, *at);
+                }
+            }
+        }
+        *buffer = tokens.into_buffer();
+        any
+    }
+
+    /// Makes of the tokens met in one text which phrases it has, and where those to be shown are.
+    fn found(&self, met: &mut [Met], has: &mut [bool]) -> Vec<Range<usize>> {
+        let mut ranges = Vec::new();
+        for (((phrase, met), has), shown) in self.phrases.iter().zip(met).zip(has).zip(&self.shown)
+        {
+            let (first, rest) = met.split_at_mut(1);
+            for (position, range) in first.iter_mut().flat_map(std::mem::take) {
+                let mut end = range.end;
+                let whole = rest
+                    .iter()
+                    .zip(&phrase.tokens[1..])
+                    .all(|(places, wanted)| {
+                        let place =
+                            places.binary_search_by_key(&(position + wanted.offset), |at| at.0);
+                        place.is_ok_and(|at| {
+                            end = places[at].1.end;
+                            true
+                        })
+                    });
+                if whole {
+                    *has = true;
+                    if *shown {
+                        ranges.push(range.start..end);
+                    }
+                }
+            }
+            rest.iter_mut().for_each(Vec::clear);
+        }
+        ranges
+    }
+}
+
+/// How long `phrase` is in a text that begins with it and with a word; `None` if it does not.
+fn phrase_length(phrase: &Phrase, text: &str, buffer: &mut String) -> Option<usize> {
+    let mut tokens = Tokens::with_buffer(text, std::mem::take(buffer));
+    let last = phrase.tokens.len().checked_sub(1)?;
+    let mut length = None;
+    for (number, wanted) in phrase.tokens.iter().enumerate() {
+        let Some(token) = tokens.step() else {
+            length = None;
+            break;
+        };
+        let goes_on = phrase.prefix && number == last && tokens.text().starts_with(&wanted.text);
+        if token.position != wanted.offset || !(goes_on || tokens.text() == wanted.text) {
+            length = None;
+            break;
+        }
+        length = Some(token.range.end);
+    }
+    *buffer = tokens.into_buffer();
+    length
+}
+
+fn mark_shown(query: &Query, looked_for: bool, shown: &mut Vec<bool>) {
+    match query {
+        Query::All(parts) | Query::Any(parts) => parts
+            .iter()
+            .for_each(|part| mark_shown(part, looked_for, shown)),
+        Query::Not(part) => mark_shown(part, !looked_for, shown),
+        Query::Phrase(_) => shown.push(looked_for),
+    }
+}
+
+/// The part of `text` around the first of `ranges`, with those that are in it.
+fn shown(path: &str, text: &str, mut ranges: Vec<Range<usize>>) -> Match {
+    ranges.sort_unstable_by_key(|range| (range.start, range.end));
+    let first = ranges.first().map_or(0, |range| range.start);
+    let back = |from: usize, count: usize| {
+        let before = text.get(..from).unwrap_or_default();
+        before
+            .char_indices()
+            .rev()
+            .take(count)
+            .last()
+            .map_or(from, |(at, _)| at)
+    };
+    let ahead = |from: usize, count: usize| {
+        let behind = text.get(from..).unwrap_or_default();
+        behind
+            .char_indices()
+            .nth(count)
+            .map_or(text.len(), |(at, _)| from + at)
+    };
+    let begin = back(first, BEFORE_CHARS);
+    let end = ahead(begin, SNIPPET_CHARS);
+    let snippet = text.get(begin..end).unwrap_or_default();
+    let units = |part: &str| part.encode_utf16().count();
+    let mut places: Vec<Place> = Vec::new();
+    let (mut at, mut at_units) = (begin, 0);
+    for range in ranges {
+        // what overlaps is one place; what does not fit in is left out
+        let start = range.start.max(at);
+        if range.end > end || start >= range.end || places.len() == RANGES_MAX {
+            continue;
+        }
+        let from = at_units + units(&text[at..start]);
+        let to = from + units(&text[start..range.end]);
+        match places.last_mut() {
+            Some(last) if last.end == from && range.start < start => last.end = to,
+            _ => places.push(Place {
+                start: from,
+                end: to,
+            }),
+        }
+        (at, at_units) = (range.end, to);
+    }
+    Match {
+        path: path.to_owned(),
+        snippet: snippet.to_owned(),
+        offset: units(&text[..begin]),
+        ranges: places,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn found(query: &str, record: &str) -> Option<Vec<(String, Vec<String>)>> {
+        let query = Query::parse(query).unwrap();
+        let matches = Matcher::new(&query).matches(record)?;
+        let cut = |found: &Match, place: &Place| {
+            let units: Vec<u16> = found.snippet.encode_utf16().collect();
+            String::from_utf16(&units[place.start..place.end]).unwrap()
+        };
+        let shown = matches.iter().map(|found| {
+            let ranges = found.ranges.iter().map(|place| cut(found, place));
+            (found.path.clone(), ranges.collect())
+        });
+        Some(shown.collect())
+    }
+
+    #[test]
+    fn matches_are_marked_where_they_are() {
+        let record =
+            r#"{"input": "𝄞 The Agent, the agents: an \u0041gent", "error": "agent-7 failed"}"#;
+        assert_eq!(
+            found("agent", record),
+            Some(vec![
+                (
+                    "/input".to_owned(),
+                    vec!["Agent".to_owned(), "Agent".to_owned()]
+                ),
+                ("/error".to_owned(), vec!["agent".to_owned()]),
+            ])
+        );
+        assert_eq!(
+            found("\"agent 7\"", record),
+            Some(vec![("/error".to_owned(), vec!["agent-7".to_owned()])])
+        );
+        assert_eq!(
+            found("agents*", record),
+            Some(vec![("/input".to_owned(), vec!["agents".to_owned()])])
+        );
+        assert_eq!(found("agent -failed", record), None);
+        assert_eq!(found("-missing", record), Some(vec![]));
+        // side by side in one text, not in two
+        assert_eq!(found("\"agent agent\"", record), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_search_finds_what_a_look_at_every_token_finds(
+            text in "([abAé\u{301}ßя東の→]{1,3}[ .-]{0,2}){0,12}|([ab]{1,3}[ .-]{0,2}){0,12}|a{60,70}é?( b)?",
+            query in prop::sample::select(&["a", "ab*", "\"a b\"", "a-ba-b", "\"b a\"*", "a -b", "ass e*",
+                "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa b"][..]),
+        ) {
+            let query = Query::parse(query).unwrap();
+            let matcher = Matcher::new(&query);
+            let mut by_token = vec![false; matcher.phrases.len()];
+            let mut met: Vec<Met> = matcher
+                .phrases
+                .iter()
+                .map(|phrase| vec![Vec::new(); phrase.tokens.len()])
+                .collect();
+            let mut buffer = String::new();
+            matcher.meet(&text, &mut met, &mut buffer);
+            let sorted = |mut ranges: Vec<Range<usize>>| {
+                ranges.sort_unstable_by_key(|range| (range.start, range.end));
+                ranges
+            };
+            let expected = sorted(matcher.found(&mut met, &mut by_token));
+            let mut has = vec![false; matcher.phrases.len()];
+            prop_assert_eq!(sorted(matcher.search(&text, &mut has, &mut buffer)), expected);
+            prop_assert_eq!(has, by_token);
+        }
+    }
+
+    #[test]
+    fn pairs_of_a_script_without_spaces_are_one_place() {
+        let record = r#"{"input": "私は東京都に住む"}"#;
+        let all = |text: &str| Some(vec![("/input".to_owned(), vec![text.to_owned()])]);
+        assert_eq!(found("東京都", record), all("東京都"));
+        assert_eq!(found("都", record), all("都に"));
+        assert_eq!(found("む", record), all("む"));
+        assert_eq!(found("京東", record), None);
+    }
+
+    #[test]
+    fn snippets_of_long_texts_tell_where_they_are() {
+        let record = format!(
+            r#"{{"output": "{}needle{}"}}"#,
+            "é ".repeat(1000),
+            " x".repeat(1000)
+        );
+        let query = Query::parse("needle").unwrap();
+        let found = Matcher::new(&query).matches(&record).unwrap();
+        assert_eq!(found.len(), 1);
+        let found = &found[0];
+        assert_eq!(found.snippet.chars().count(), SNIPPET_CHARS);
+        assert_eq!(found.offset + found.ranges[0].start, 2000);
+        assert_eq!(found.ranges[0].end - found.ranges[0].start, 6);
+    }
+}
