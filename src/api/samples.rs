@@ -200,6 +200,46 @@ pub(super) fn updated_summary() -> Value {
     })
 }
 
+pub(super) fn pieces() -> Value {
+    let step = "\"## 2.4\\n\\n- Pages load twice as fast.\"";
+    let whole =
+        "\"## 2.4\\n\\n- Pages load twice as fast.\\n- The search finds words with accents.\"";
+    let text = |spelt: &str| {
+        let value = record(spelt);
+        let length = value.as_str().map(|text| text.encode_utf16().count());
+        json!({
+            "kind": "string", "sizeBytes": spelt.len(), "length": length, "value": value,
+            "truncated": false
+        })
+    };
+    json!({
+        "version": version(RUNS[1].2),
+        "projectId": "website",
+        "executionId": RUNS[1].1,
+        "sizeBytes": RUNS[1].2.trim_end().len(),
+        "fields": {
+            "/output": text(whole),
+            "/steps/1/output": text(step),
+            "/steps/2": { "kind": "missing", "truncated": false }
+        }
+    })
+}
+
+pub(super) fn text_part() -> Value {
+    json!({
+        "version": version(RUNS[3].2),
+        "projectId": "docs",
+        "executionId": RUNS[3].1,
+        "sizeBytes": RUNS[3].2.trim_end().len(),
+        "fields": {
+            "/input": {
+                "kind": "string", "sizeBytes": 39, "length": 37, "value": "examples",
+                "range": { "start": 9, "end": 17 }, "truncated": true
+            }
+        }
+    })
+}
+
 pub(super) fn stats() -> Value {
     json!({
         "totalExecutions": 3, "completed": 1, "failed": 1, "running": 1, "queued": 0, "paused": 0,

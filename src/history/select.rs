@@ -27,6 +27,12 @@ pub struct Wanted(Arc<AtomicBool>);
 #[derive(Debug, Clone)]
 pub struct Stop(Arc<AtomicBool>);
 
+impl Stop {
+    pub(super) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 impl Wanted {
     /// What the query looks at.
     #[must_use]
@@ -55,9 +61,7 @@ impl History {
     ) -> Result<T, HistoryError> {
         let began = Instant::now();
         let going = || {
-            if stop.0.load(Ordering::Relaxed) || self.ending.load(Ordering::Acquire) {
-                return Err(HistoryError::Ending);
-            }
+            self.going(stop)?;
             if began.elapsed() > QUERY_WITHIN {
                 return Err(HistoryError::TooExpensive);
             }

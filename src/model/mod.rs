@@ -3,11 +3,13 @@
 //! No IO, and nothing of ours below it. Everything that has a unit is a type here.
 
 pub mod decimal;
+pub mod excerpt;
 pub mod extract;
 mod id;
 pub mod json;
 mod money;
 mod nearest;
+pub mod pointer;
 mod stamp;
 mod status;
 mod summary;

@@ -1,0 +1,139 @@
+//! Runs by their id alone, or by its beginning.
+//!
+//! `executions/get` and `executions/diff` of section 4 of the protocol. No structure is kept for
+//! it: an id in whatever project is one look a project; a beginning is a look at every row, some
+//! thousand at a time, so that no lock is held long.
+
+use super::row::{Place, key_of};
+use super::{Filter, From, Index};
+use crate::model::{ExecutionId, Millis, ProjectId, RunKey};
+
+/// How many of the runs that an id may mean are told.
+pub const CANDIDATES: usize = 20;
+
+/// The runs that an id may mean.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Candidates {
+    /// The first of them, in list order.
+    newest: Vec<(Option<Millis>, RunKey)>,
+    total: usize,
+}
+
+impl Candidates {
+    fn add(&mut self, started_at: Option<Millis>, key: RunKey) {
+        self.total += 1;
+        let place = place_of(started_at, &key);
+        let at = self
+            .newest
+            .partition_point(|(held, other)| place_of(*held, other) < place);
+        if at < CANDIDATES {
+            self.newest.insert(at, (started_at, key));
+            self.newest.truncate(CANDIDATES);
+        }
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn total(&self) -> usize {
+        self.total
+    }
+
+    /// The newest of them, at most [`CANDIDATES`].
+    pub fn into_newest(self) -> impl Iterator<Item = RunKey> {
+        self.newest.into_iter().map(|(_, key)| key)
+    }
+}
+
+fn place_of(started_at: Option<Millis>, key: &RunKey) -> Place<'_> {
+    Place {
+        started_at,
+        id: key.execution.as_str(),
+        project: key.project.as_str(),
+    }
+}
+
+/// How far a look for a beginning has come.
+#[derive(Debug)]
+pub struct Beginning {
+    project: Option<ProjectId>,
+    text: ExecutionId,
+    /// The next row to look at.
+    next: u32,
+    found: Candidates,
+}
+
+impl Beginning {
+    /// The runs of `project`, or of all, whose id begins with `text`.
+    #[must_use]
+    pub fn of(project: Option<ProjectId>, text: ExecutionId) -> Self {
+        Self {
+            project,
+            text,
+            next: 0,
+            found: Candidates::default(),
+        }
+    }
+
+    /// What was found.
+    #[must_use]
+    pub fn found(self) -> Candidates {
+        self.found
+    }
+}
+
+impl Index {
+    /// The runs called `id` in whatever project, those whose file is no record too. Costs a look a
+    /// project.
+    #[must_use]
+    pub fn called(&self, id: &ExecutionId) -> Candidates {
+        let mut found = Candidates::default();
+        for project in self.projects.iter().flatten() {
+            let row = self.row_of(&project.id, id);
+            if row.is_some() || project.unlisted.contains_key(id) {
+                let key = RunKey {
+                    project: project.id.clone(),
+                    execution: id.clone(),
+                };
+                found.add(row.and_then(|row| row.started()), key);
+            }
+        }
+        found
+    }
+
+    /// The first run of the list, of a project or of all.
+    #[must_use]
+    pub fn newest(&self, project: Option<&ProjectId>) -> Option<RunKey> {
+        let filter = Filter {
+            project: project.cloned(),
+            statuses: None,
+        };
+        let mut first = None;
+        self.visit(&filter, &From::Offset(0), 1, |run| {
+            first = run.to_owned().map(|run| RunKey {
+                project: run.project_id,
+                execution: run.id,
+            });
+        });
+        first
+    }
+
+    /// Looks at so many rows more; false when all have been looked at. A run that was there
+    /// throughout is found once, whatever changes meanwhile.
+    pub fn look_for(&self, beginning: &mut Beginning, rows: u32) -> bool {
+        let end = u32::try_from(self.rows.numbers()).unwrap_or(u32::MAX);
+        let upto = beginning.next.saturating_add(rows).min(end);
+        for row in (beginning.next..upto).filter_map(|number| self.rows.get(number)) {
+            if !row.id().starts_with(beginning.text.as_str()) {
+                continue;
+            }
+            let project = self.project(row.project()).map(|project| &project.id);
+            let wanted =
+                |id: &&ProjectId| beginning.project.as_ref().is_none_or(|held| held == *id);
+            if let Some(key) = project.filter(wanted).and_then(|id| key_of(row, id)) {
+                beginning.found.add(row.started(), key);
+            }
+        }
+        beginning.next = upto;
+        upto < end
+    }
+}
