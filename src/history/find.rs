@@ -59,7 +59,7 @@ impl History {
     }
 
     /// That the work is still wanted, and the history not at its end.
-    pub(super) fn going(&self, stop: &Stop) -> Result<(), HistoryError> {
+    pub fn going(&self, stop: &Stop) -> Result<(), HistoryError> {
         if stop.is_set() || self.ending.load(Ordering::Acquire) {
             return Err(HistoryError::Ending);
         }

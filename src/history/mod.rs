@@ -40,7 +40,7 @@ use crate::index::{
     ProblemKind, ProjectInfo, Report, Totals,
 };
 use crate::model::{Millis, ProjectId, RunKey, Summary, SummaryRef, Version};
-pub use crate::store::{Asked, Piece, Pieces, Record};
+pub use crate::store::{Asked, Pieces, Record};
 use crate::store::{Cache, Expect, Store, rewrite};
 use crate::watch::{Dirty, Health, Hint, Mark, NotifyWatcher, Reason, Unwatched, Watcher};
 use costs::Costs;

@@ -137,3 +137,79 @@ impl Index {
         upto < end
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::index::{Instance, Liveness, Report, Seen};
+    use crate::model::{Facts, Stamp, Version};
+
+    /// An index of these runs: the project, the id and the second in which it began.
+    fn index_of(runs: &[(String, String, Option<i64>)]) -> Index {
+        let liveness = Liveness {
+            stale_after: Duration::from_secs(100),
+        };
+        let mut index = Index::new(Instance(1), liveness);
+        let seen = |started: Option<i64>| Seen {
+            stamp: Stamp::default(),
+            version: Version::default(),
+            facts: Facts {
+                started_at: started.map(Millis),
+                ..Facts::default()
+            },
+            racy: false,
+        };
+        let reports = runs
+            .iter()
+            .map(|(project, id, started)| Report::Seen(key(project, id), Box::new(seen(*started))));
+        index.apply(reports.collect());
+        index
+    }
+
+    fn key(project: &str, id: &str) -> RunKey {
+        RunKey {
+            project: ProjectId::parse(project).unwrap(),
+            execution: ExecutionId::parse(id).unwrap(),
+        }
+    }
+
+    proptest! {
+        /// By way of a list that is sorted anew.
+        #[test]
+        fn runs_are_found_as_by_brute_force(
+            runs in prop::collection::btree_map(("[pq]", "[ab]{1,4}"), prop::option::of(0..9i64), 0..60),
+            asked in "[ab]{1,3}", project in prop::option::of("[pqr]"), part in 1..9u32,
+        ) {
+            let mut all: Vec<_> = runs.into_iter().map(|((project, id), at)| (project, id, at)).collect();
+            let index = index_of(&all);
+            all.sort_by_key(|(project, id, at)| (std::cmp::Reverse(*at), id.clone(), project.clone()));
+            let here = |held: &str| project.as_ref().is_none_or(|project| project == held);
+            let found = |wanted: &dyn Fn(&str, &str) -> bool| -> Vec<RunKey> {
+                let wanted = all.iter().filter(|(project, id, _)| wanted(project, id));
+                wanted.map(|(project, id, _)| key(project, id)).collect()
+            };
+            let text = ExecutionId::parse(&asked).unwrap();
+            let project_id = project.as_ref().map(|id| ProjectId::parse(id).unwrap());
+
+            let called = index.called(&text);
+            let expected = found(&|_, id| id == asked);
+            prop_assert_eq!(called.total(), expected.len());
+            prop_assert_eq!(called.into_newest().collect::<Vec<_>>(), expected);
+
+            let mut beginning = Beginning::of(project_id.clone(), text);
+            while index.look_for(&mut beginning, part) {}
+            let begun = beginning.found();
+            let mut expected = found(&|project, id| here(project) && id.starts_with(&asked));
+            prop_assert_eq!(begun.total(), expected.len());
+            expected.truncate(CANDIDATES);
+            prop_assert_eq!(begun.into_newest().collect::<Vec<_>>(), expected);
+
+            let newest = found(&|project, _| here(project)).into_iter().next();
+            prop_assert_eq!(index.newest(project_id.as_ref()), newest);
+        }
+    }
+}

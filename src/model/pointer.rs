@@ -4,10 +4,12 @@
 //! one walk, so that a record of any size is gone through once and in bounded memory. Of repeated
 //! members the last one counts. Only where a value stands is told, and how large it is.
 
+use std::collections::HashMap;
+
 use super::json::{Input, JsonError, Kind, RECORD_NESTING_MAX, TextSink, Walk};
 
 /// A pointer, its parts decoded.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Pointer(Vec<String>);
 
 /// Why a text is no pointer.
@@ -74,12 +76,19 @@ impl Found {
     pub fn size_bytes(&self) -> u64 {
         self.end - self.start
     }
+
+    /// It, in the text that it was found in.
+    #[must_use]
+    pub fn of<'a>(&self, text: &'a str) -> &'a str {
+        let at = |offset| usize::try_from(offset).unwrap_or(usize::MAX);
+        text.get(at(self.start)..at(self.end)).unwrap_or_default()
+    }
 }
 
 /// Pointers that begin alike, taken together.
 #[derive(Debug, Default)]
 struct Node {
-    parts: Vec<(String, Node)>,
+    parts: HashMap<String, Node>,
     /// Which pointers end here.
     ends: Vec<usize>,
 }
@@ -88,22 +97,9 @@ impl Node {
     fn add(&mut self, parts: &[String], number: usize) {
         let mut node = self;
         for part in parts {
-            let held = node.parts.iter().position(|(held, _)| held == part);
-            let at = held.unwrap_or_else(|| {
-                node.parts.push((part.clone(), Self::default()));
-                node.parts.len() - 1
-            });
-            match node.parts.get_mut(at) {
-                Some((_, next)) => node = next,
-                None => return,
-            }
+            node = node.parts.entry(part.clone()).or_default();
         }
         node.ends.push(number);
-    }
-
-    fn part(&self, name: &str) -> Option<&Self> {
-        let (_, node) = self.parts.iter().find(|(part, _)| part == name)?;
-        Some(node)
     }
 
     /// Drops what was found here and below.
@@ -113,7 +109,7 @@ impl Node {
                 *found = None;
             }
         }
-        for (_, node) in &self.parts {
+        for node in self.parts.values() {
             node.forget(found);
         }
     }
@@ -184,13 +180,13 @@ fn parts<I: Input>(
     walk.enter()?;
     let mut first = true;
     let mut count = 0;
-    let longest = node.parts.iter().map(|(part, _)| part.len()).max();
+    let longest = node.parts.keys().map(String::len).max();
     let mut name = Name::up_to(longest.unwrap_or(0));
     while walk.more(&mut first, &mut name)? {
         let part = match kind {
-            Kind::Object => name.take().and_then(|name| node.part(name)),
+            Kind::Object => name.kept().and_then(|name| node.parts.get(name)),
             _ if node.parts.is_empty() => None,
-            _ => node.part(itoa::Buffer::new().format(count)),
+            _ => node.parts.get(itoa::Buffer::new().format(count)),
         };
         match part {
             Some(part) => {
@@ -222,7 +218,7 @@ impl Name {
         }
     }
 
-    fn take(&self) -> Option<&str> {
+    fn kept(&self) -> Option<&str> {
         (!self.other).then_some(self.text.as_str())
     }
 

@@ -34,7 +34,7 @@ pub use delete::DeletedAll;
 pub use error::{ReadError, StoreError, WriteError};
 pub use layout::Folder;
 pub use own::{Cookie, Swept};
-pub use pieces::{Asked, Piece, Pieces};
+pub use pieces::{Asked, Pieces};
 pub use read::{NESTING_MAX, Record, Scanned};
 pub use rewrite::RewriteError;
 pub use stamp::version_of;

@@ -13,8 +13,9 @@ use super::{Named, read_named};
 use crate::api::params::RecordText;
 use crate::api::table::{Answer, Effect, Example, Method};
 use crate::api::{Context, Error, ErrorKind, samples};
-use crate::history::{Asked, Piece, RECORD_LIMIT_BYTES, Record};
+use crate::history::{Asked, RECORD_LIMIT_BYTES, Record};
 use crate::model::excerpt::{Cut, Units};
+use crate::model::piece::Piece;
 use crate::model::pointer::Pointer;
 use crate::model::{ExecutionId, ProjectId, RunKey, Version};
 
@@ -43,7 +44,8 @@ pub struct Params {
     /// Only these UTF-16 units of the text that the one of `fields` points to; a bound between the
     /// two halves of a character is moved before it.
     pub range: Option<Units>,
-    /// How many bytes of record the answer may hold, what is told of cuts included.
+    /// How many bytes of record the answer may hold, what is told of cuts included; with `fields`
+    /// 63 MiB if absent.
     #[serde(default)]
     pub max_bytes: MaxBytes,
     /// Where the run is not called so: everything done to the files before the request counts.
@@ -186,9 +188,10 @@ impl Method for Get {
         A record over the limit that `initialize` tells is refused with its size, before it is \
         read, unless `fields` or `maxBytes` are given: then any record can be read piece by \
         piece, each time for a reading of its file and memory for what is asked. Where there is \
-        not room for all, `fields` that are small are whole and the others share alike; of an \
-        array or object every text is cut at one length, every array and object at one number of \
-        parts, each twice that of a nesting level less, as large as there is room for. Every cut \
+        not room for all, `fields` that are small are whole and the others share alike. An array \
+        or object is cut by one measure: no text, number or name in it is longer, no array or \
+        object has more parts and none is nested deeper; it doubles, and goes a level deeper, as \
+        long as there is room. Every cut \
         is told with its pointer and true size.";
     const EFFECT: Effect = Effect::Read;
     const ERRORS: &'static [ErrorKind] = &[

@@ -4,6 +4,7 @@ mod asked;
 pub mod changes;
 pub mod delete;
 pub mod delete_all;
+pub mod diff;
 pub mod get;
 pub mod list;
 pub mod save;
