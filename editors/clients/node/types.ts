@@ -1,5 +1,8 @@
 // Types of the runlog protocol, version 1. Printed by `runlog types`; do not edit.
 
+/** What a step is called by. */
+export type CalledBy = "nodeId" | "name" | "id" | "nothing";
+
 /** What can be asked. */
 export type Capabilities = {
   /** What is there or not, by name. */
@@ -8,6 +11,16 @@ export type Capabilities = {
   limits: Limits;
   /** The names of all methods. */
   methods: Array<string>;
+};
+
+/** A member that differs. */
+export type Change = {
+  /** What it is in `a`, up to 1,024 bytes; absent where there is none. */
+  a?: Piece | null;
+  /** What it is in `b`, up to 1,024 bytes; absent where there is none. */
+  b?: Piece | null;
+  /** A JSON pointer to it, from the record or the step; empty for a step that is no object. */
+  pointer: string;
 };
 
 /** What changed. */
@@ -37,6 +50,16 @@ export type CheckResult = {
 /** A state of the index; opaque. Pass it as `since`. */
 export type Clock = string;
 
+/** A run that was compared. */
+export type Compared = {
+  /** The file's stem. */
+  executionId: ExecutionId;
+  /** The project's folder. */
+  projectId: ProjectId;
+  /** An opaque hash of the stored bytes. */
+  version: Version;
+};
+
 /** Something that could stand at the cursor. */
 export type Completion = {
   /** What it means. */
@@ -57,6 +80,20 @@ export type CompletionKind = "field" | "operator" | "value" | "keyword";
 /** An exact sum in US dollars. */
 export type CostSum = number;
 
+/** A place where something was left out. */
+export type Cut = {
+  /** How many of them are given: always the first. */
+  given: number;
+  /** What is there in truth. A number too long to be given stands as `null`. */
+  kind: PieceKind;
+  /** A text's UTF-16 units, an array's elements, an object's members. */
+  length?: number | null;
+  /** A JSON pointer from the record's top; ask for it by `fields`. */
+  pointer: string;
+  /** How many bytes it takes in the file. */
+  sizeBytes: number;
+};
+
 /** What was done. */
 export type DeleteAllResult = {
   /** The state without them. */
@@ -71,6 +108,76 @@ export type DeleteResult = {
   clock: Clock;
   /** Whether there was such a file. */
   deleted: boolean;
+};
+
+/** An amount in both records. */
+export type Delta = {
+  /** In `a`, if it says so. */
+  a?: Money | null;
+  /** In `b`, if it says so. */
+  b?: Money | null;
+  /** `b` less `a`, exactly, if both say so. */
+  difference?: CostSum | null;
+};
+
+/** An amount in both records. */
+export type Delta2 = {
+  /** In `a`, if it says so. */
+  a?: Milliseconds | null;
+  /** In `b`, if it says so. */
+  b?: Milliseconds | null;
+  /** `b` less `a`, exactly, if both say so. */
+  difference?: Milliseconds | null;
+};
+
+/** An amount in both records. */
+export type Delta3 = {
+  /** In `a`, if it says so. */
+  a?: number | null;
+  /** In `b`, if it says so. */
+  b?: number | null;
+  /** `b` less `a`, exactly, if both say so. */
+  difference?: number | null;
+};
+
+/** An amount in both records. */
+export type Delta4 = {
+  /** In `a`, if it says so. */
+  a?: number | null;
+  /** In `b`, if it says so. */
+  b?: number | null;
+  /** `b` less `a`, exactly, if both say so. */
+  difference?: number | null;
+};
+
+/** What tells `b` from `a`. */
+export type DiffResult = {
+  /** The run that the other was compared with. */
+  a: Compared;
+  /** The other run. */
+  b: Compared;
+  /** The members that differ, in the order of `a`, then of `b`; at most 100. Not `steps`, where both have an array of it, of 100,000 at most. */
+  changed: Array<Change>;
+  /** US dollars, from `costUSD`. */
+  costUSD?: Delta | null;
+  /** Milliseconds, from `duration`. */
+  duration?: Delta2 | null;
+  /** They mean the same: nothing is changed, and no step is missing or moved. */
+  equal: boolean;
+  /** Tokens in. */
+  inputTokens?: Delta3 | null;
+  /** How many more there are. */
+  moreChanged: number;
+  /** How many more there are. */
+  moreSteps: number;
+  /** Tokens out. */
+  outputTokens?: Delta3 | null;
+  /** How many steps are of which kind. */
+  stepCounts: StepCounts;
+  /** The steps that are not the same, by the earlier of their places; at most 500. */
+  steps: Array<StepDiff>;
+  /** Both; input + output where there is no total. */
+  totalTokens?: Delta4 | null;
 };
 
 /** How some amounts are spread. A percentile is one of them: the smallest that at least so many of a hundred do not exceed (nearest rank). All but the count are null where there are none. */
@@ -155,10 +262,22 @@ export type FilterError = {
   offset: number;
 };
 
-/** A whole record. */
+/** A record, or pieces of it. */
 export type GetResult = {
-  /** The file's own JSON: unknown members, number spellings and lone surrogates untouched. */
+  /** Every place in `execution` where something was left out. */
+  cut?: Array<Cut> | null;
+  /** The file's own JSON: unknown members, number spellings and lone surrogates untouched. With `maxBytes` cut where `cut` says; absent with `fields`. */
   execution: ExecutionRecord;
+  /** Which run it is, where that was not given by its own ids. */
+  executionId?: ExecutionId | null;
+  /** Each of `fields`, by its pointer. */
+  fields?: Record<string, unknown> | null;
+  /** Whose run it is, where that was not given by its own ids. */
+  projectId?: ProjectId | null;
+  /** How large the record is, in bytes; with `fields` or `maxBytes`. */
+  sizeBytes?: number | null;
+  /** Whether `execution` is not all that there is; with `maxBytes`. */
+  truncated?: boolean | null;
   /** An opaque hash of the stored bytes; `ifVersion` takes it. */
   version: Version;
 };
@@ -228,6 +347,27 @@ export type Milliseconds = number;
 
 /** US dollars, exact to the nano-dollar. */
 export type Money = number;
+
+/** A value in a record, or what there is room for. */
+export type Piece = {
+  /** Every place in an array or object where something was left out. */
+  cut?: Array<Cut> | null;
+  /** What it is in truth; `missing` where the pointer points nowhere. */
+  kind: PieceKind;
+  /** A text's UTF-16 units, an array's elements, an object's members. */
+  length?: number | null;
+  /** Which units of a text the value is, where they were asked for or there is room for no more. A bound between the two halves of a character is moved before it. */
+  range?: Units | null;
+  /** How many bytes it takes in the file. */
+  sizeBytes?: number | null;
+  /** The value is not all that there is. */
+  truncated: boolean;
+  /** The value, as the file spells it where it is whole; absent where there is no room for any of it, or a range is asked for of what is no string. */
+  value?: unknown;
+};
+
+/** What a JSON value is, for clients. */
+export type PieceKind = "object" | "array" | "string" | "number" | "boolean" | "null" | "missing";
 
 /** One finding. */
 export type Problem = {
@@ -329,6 +469,9 @@ export type Shared = {
   reason?: string | null;
 };
 
+/** Where a step is. */
+export type Side = "both" | "onlyA" | "onlyB";
+
 /** The run as it is stored now. */
 export type StartResult = {
   /** The state that has it. */
@@ -419,6 +562,52 @@ export type StatusResult = {
 
 /** One status or several; any strings. */
 export type Statuses = string | Array<string>;
+
+/** Steps by how they are aligned. */
+export type StepCounts = {
+  /** In both. */
+  both: number;
+  /** Of those, moved before or behind others. */
+  moved: number;
+  /** Only in `a`. */
+  onlyA: number;
+  /** Only in `b`. */
+  onlyB: number;
+  /** Of those, the same and in place. */
+  unchanged: number;
+};
+
+/** A step that is not the same in both records. */
+export type StepDiff = {
+  /** Its place in `a`, from 0. */
+  a?: number | null;
+  /** Its place in `b`, from 0. */
+  b?: number | null;
+  /** What it is called, up to 256 characters; empty where it is called by nothing. */
+  called: string;
+  /** What it is called by. */
+  calledBy: CalledBy;
+  /** The members that differ, in the order of `a`, then of `b`; at most 100. Empty unless it is in both. */
+  changed: Array<Change>;
+  /** US dollars, from `costUSD`. */
+  costUSD?: Delta | null;
+  /** Milliseconds, from `duration`. */
+  duration?: Delta2 | null;
+  /** Tokens in. */
+  inputTokens?: Delta3 | null;
+  /** How many more there are. */
+  moreChanged: number;
+  /** It has moved before or behind others. */
+  moved: boolean;
+  /** How many steps before it are called the same. */
+  occurrence: number;
+  /** Tokens out. */
+  outputTokens?: Delta3 | null;
+  /** Where it is. */
+  side: Side;
+  /** Both; input + output where there is no total. */
+  totalTokens?: Delta4 | null;
+};
 
 /** A step, or what is new of one; `id` says which. */
 export type StepUpdate = {
@@ -529,6 +718,14 @@ export type Told = {
   kind: "resync";
 };
 
+/** Some of a text, in UTF-16 units of the decoded string. */
+export type Units = {
+  /** Behind its last unit. */
+  end: number;
+  /** Where it begins. */
+  start: number;
+};
+
 /** Amounts. */
 export type UpdateAdd = {
   /** US dollars. */
@@ -584,6 +781,14 @@ export type Watching = {
   pollTookMs?: number | null;
   /** How many projects are polled. */
   unwatched: number;
+};
+
+/** A run, as `executions/get` takes it. */
+export type WhichExecution = {
+  /** The file's stem, its beginning, or `last`. */
+  executionId: ExecutionId;
+  /** The project's folder; any if absent. */
+  projectId?: ProjectId | null;
 };
 
 /** Every method: what it takes and what it gives. */
@@ -686,15 +891,35 @@ export interface Methods {
     };
     result: ListResult;
   };
-  /** Gives one whole record. */
+  /** Gives one record, whole or in pieces. */
   "executions/get": {
     params: {
       /** The file's stem. */
       executionId: ExecutionId;
+      /** Only these members, as JSON pointers (RFC 6901), for example `/steps/3/output`; `execution` is absent then. At most 256, of 64 KiB together. */
+      fields?: Array<string> | null;
+      /** How many bytes of record the answer may hold, what is told of cuts included; with `fields` 63 MiB if absent. */
+      maxBytes?: number;
       /** The project's folder. */
-      projectId: ProjectId;
+      projectId?: ProjectId;
+      /** Only these UTF-16 units of the text that the one of `fields` points to; a bound between the two halves of a character is moved before it. */
+      range?: Units | null;
+      /** Where the run is not called so: everything done to the files before the request counts. */
+      sync?: boolean | null;
     };
     result: GetResult;
+  };
+  /** Tells two runs apart. */
+  "executions/diff": {
+    params: {
+      /** The run that the other is compared with. */
+      a: WhichExecution;
+      /** The other run. */
+      b: WhichExecution;
+      /** Where a run is not called so: everything done to the files before the request counts. */
+      sync?: boolean | null;
+    };
+    result: DiffResult;
   };
   /** Counts and sums runs. */
   "executions/stats": {

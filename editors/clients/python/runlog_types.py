@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import Any, Dict, List, Literal, Optional, TypedDict, Union, overload
 
 
+# What a step is called by.
+CalledBy = Union[Literal["nodeId"], Literal["name"], Literal["id"], Literal["nothing"]]
+
+
 class Capabilities(TypedDict):
     """What can be asked."""
 
@@ -14,6 +18,20 @@ class Capabilities(TypedDict):
     limits: Limits
     # The names of all methods.
     methods: List[str]
+
+
+class _Change(TypedDict):
+    # A JSON pointer to it, from the record or the step; empty for a step that is no object.
+    pointer: str
+
+
+class Change(_Change, total=False):
+    """A member that differs."""
+
+    # What it is in `a`, up to 1,024 bytes; absent where there is none.
+    a: Optional[Piece]
+    # What it is in `b`, up to 1,024 bytes; absent where there is none.
+    b: Optional[Piece]
 
 
 class ChangesResult(TypedDict):
@@ -50,6 +68,17 @@ class CheckResult(_CheckResult, total=False):
 Clock = str
 
 
+class Compared(TypedDict):
+    """A run that was compared."""
+
+    # The file's stem.
+    executionId: ExecutionId
+    # The project's folder.
+    projectId: ProjectId
+    # An opaque hash of the stored bytes.
+    version: Version
+
+
 # Something that could stand at the cursor.
 Completion = TypedDict(
     "Completion",
@@ -76,6 +105,24 @@ CompletionKind = Union[Literal["field"], Literal["operator"], Literal["value"], 
 CostSum = float
 
 
+class _Cut(TypedDict):
+    # How many of them are given: always the first.
+    given: int
+    # What is there in truth. A number too long to be given stands as `null`.
+    kind: PieceKind
+    # A JSON pointer from the record's top; ask for it by `fields`.
+    pointer: str
+    # How many bytes it takes in the file.
+    sizeBytes: int
+
+
+class Cut(_Cut, total=False):
+    """A place where something was left out."""
+
+    # A text's UTF-16 units, an array's elements, an object's members.
+    length: Optional[int]
+
+
 class DeleteAllResult(TypedDict):
     """What was done."""
 
@@ -92,6 +139,85 @@ class DeleteResult(TypedDict):
     clock: Clock
     # Whether there was such a file.
     deleted: bool
+
+
+class Delta(TypedDict, total=False):
+    """An amount in both records."""
+
+    # In `a`, if it says so.
+    a: Optional[Money]
+    # In `b`, if it says so.
+    b: Optional[Money]
+    # `b` less `a`, exactly, if both say so.
+    difference: Optional[CostSum]
+
+
+class Delta2(TypedDict, total=False):
+    """An amount in both records."""
+
+    # In `a`, if it says so.
+    a: Optional[Milliseconds]
+    # In `b`, if it says so.
+    b: Optional[Milliseconds]
+    # `b` less `a`, exactly, if both say so.
+    difference: Optional[Milliseconds]
+
+
+class Delta3(TypedDict, total=False):
+    """An amount in both records."""
+
+    # In `a`, if it says so.
+    a: Optional[int]
+    # In `b`, if it says so.
+    b: Optional[int]
+    # `b` less `a`, exactly, if both say so.
+    difference: Optional[int]
+
+
+class Delta4(TypedDict, total=False):
+    """An amount in both records."""
+
+    # In `a`, if it says so.
+    a: Optional[int]
+    # In `b`, if it says so.
+    b: Optional[int]
+    # `b` less `a`, exactly, if both say so.
+    difference: Optional[int]
+
+
+class _DiffResult(TypedDict):
+    # The run that the other was compared with.
+    a: Compared
+    # The other run.
+    b: Compared
+    # The members that differ, in the order of `a`, then of `b`; at most 100. Not `steps`, where
+    # both have an array of it, of 100,000 at most.
+    changed: List[Change]
+    # They mean the same: nothing is changed, and no step is missing or moved.
+    equal: bool
+    # How many more there are.
+    moreChanged: int
+    # How many more there are.
+    moreSteps: int
+    # How many steps are of which kind.
+    stepCounts: StepCounts
+    # The steps that are not the same, by the earlier of their places; at most 500.
+    steps: List[StepDiff]
+
+
+class DiffResult(_DiffResult, total=False):
+    """What tells `b` from `a`."""
+
+    # US dollars, from `costUSD`.
+    costUSD: Optional[Delta]
+    # Milliseconds, from `duration`.
+    duration: Optional[Delta2]
+    # Tokens in.
+    inputTokens: Optional[Delta3]
+    # Tokens out.
+    outputTokens: Optional[Delta3]
+    # Both; input + output where there is no total.
+    totalTokens: Optional[Delta4]
 
 
 class _Distribution(TypedDict):
@@ -193,13 +319,29 @@ class FilterError(_FilterError, total=False):
     nearest: Optional[str]
 
 
-class GetResult(TypedDict):
-    """A whole record."""
-
-    # The file's own JSON: unknown members, number spellings and lone surrogates untouched.
+class _GetResult(TypedDict):
+    # The file's own JSON: unknown members, number spellings and lone surrogates untouched. With
+    # `maxBytes` cut where `cut` says; absent with `fields`.
     execution: ExecutionRecord
     # An opaque hash of the stored bytes; `ifVersion` takes it.
     version: Version
+
+
+class GetResult(_GetResult, total=False):
+    """A record, or pieces of it."""
+
+    # Every place in `execution` where something was left out.
+    cut: Optional[List[Cut]]
+    # Which run it is, where that was not given by its own ids.
+    executionId: Optional[ExecutionId]
+    # Each of `fields`, by its pointer.
+    fields: Optional[Dict[str, Any]]
+    # Whose run it is, where that was not given by its own ids.
+    projectId: Optional[ProjectId]
+    # How large the record is, in bytes; with `fields` or `maxBytes`.
+    sizeBytes: Optional[int]
+    # Whether `execution` is not all that there is; with `maxBytes`.
+    truncated: Optional[bool]
 
 
 # How far the index is.
@@ -280,6 +422,34 @@ Milliseconds = float
 
 # US dollars, exact to the nano-dollar.
 Money = float
+
+
+class _Piece(TypedDict):
+    # What it is in truth; `missing` where the pointer points nowhere.
+    kind: PieceKind
+    # The value is not all that there is.
+    truncated: bool
+
+
+class Piece(_Piece, total=False):
+    """A value in a record, or what there is room for."""
+
+    # Every place in an array or object where something was left out.
+    cut: Optional[List[Cut]]
+    # A text's UTF-16 units, an array's elements, an object's members.
+    length: Optional[int]
+    # Which units of a text the value is, where they were asked for or there is room for no
+    # more. A bound between the two halves of a character is moved before it.
+    range: Optional[Units]
+    # How many bytes it takes in the file.
+    sizeBytes: Optional[int]
+    # The value, as the file spells it where it is whole; absent where there is no room for any
+    # of it, or a range is asked for of what is no string.
+    value: Any
+
+
+# What a JSON value is, for clients.
+PieceKind = Union[Literal["object"], Literal["array"], Literal["string"], Literal["number"], Literal["boolean"], Literal["null"], Literal["missing"]]
 
 
 class Problem(TypedDict):
@@ -405,6 +575,10 @@ class Shared(_Shared, total=False):
     reason: Optional[str]
 
 
+# Where a step is.
+Side = Union[Literal["both"], Literal["onlyA"], Literal["onlyB"]]
+
+
 class StartResult(TypedDict):
     """The run as it is stored now."""
 
@@ -501,6 +675,58 @@ class StatusResult(TypedDict):
 
 # One status or several; any strings.
 Statuses = Union[str, List[str]]
+
+
+class StepCounts(TypedDict):
+    """Steps by how they are aligned."""
+
+    # In both.
+    both: int
+    # Of those, moved before or behind others.
+    moved: int
+    # Only in `a`.
+    onlyA: int
+    # Only in `b`.
+    onlyB: int
+    # Of those, the same and in place.
+    unchanged: int
+
+
+class _StepDiff(TypedDict):
+    # What it is called, up to 256 characters; empty where it is called by nothing.
+    called: str
+    # What it is called by.
+    calledBy: CalledBy
+    # The members that differ, in the order of `a`, then of `b`; at most 100. Empty unless it is
+    # in both.
+    changed: List[Change]
+    # How many more there are.
+    moreChanged: int
+    # It has moved before or behind others.
+    moved: bool
+    # How many steps before it are called the same.
+    occurrence: int
+    # Where it is.
+    side: Side
+
+
+class StepDiff(_StepDiff, total=False):
+    """A step that is not the same in both records."""
+
+    # Its place in `a`, from 0.
+    a: Optional[int]
+    # Its place in `b`, from 0.
+    b: Optional[int]
+    # US dollars, from `costUSD`.
+    costUSD: Optional[Delta]
+    # Milliseconds, from `duration`.
+    duration: Optional[Delta2]
+    # Tokens in.
+    inputTokens: Optional[Delta3]
+    # Tokens out.
+    outputTokens: Optional[Delta3]
+    # Both; input + output where there is no total.
+    totalTokens: Optional[Delta4]
 
 
 class _StepUpdate(TypedDict):
@@ -643,6 +869,15 @@ class ToldResync(TypedDict):
 Told = Union["ToldSaved", "ToldDeleted", "ToldLeft", "ToldCurrent", "ToldResync"]
 
 
+class Units(TypedDict):
+    """Some of a text, in UTF-16 units of the decoded string."""
+
+    # Behind its last unit.
+    end: int
+    # Where it begins.
+    start: int
+
+
 class UpdateAdd(TypedDict, total=False):
     """Amounts."""
 
@@ -709,6 +944,18 @@ class Watching(_Watching, total=False):
     # How long that took last, in milliseconds, without reading what differed; absent where
     # nothing is polled. It takes a tenth of the time at most.
     pollTookMs: Optional[int]
+
+
+class _WhichExecution(TypedDict):
+    # The file's stem, its beginning, or `last`.
+    executionId: ExecutionId
+
+
+class WhichExecution(_WhichExecution, total=False):
+    """A run, as `executions/get` takes it."""
+
+    # The project's folder; any if absent.
+    projectId: Optional[ProjectId]
 
 
 class InitializeParams(TypedDict, total=False):
@@ -800,13 +1047,41 @@ class ExecutionsListParams(TypedDict, total=False):
     where: Optional[str]
 
 
-class ExecutionsGetParams(TypedDict):
-    """What `executions/get` takes."""
-
+class _ExecutionsGetParams(TypedDict):
     # The file's stem.
     executionId: ExecutionId
+
+
+class ExecutionsGetParams(_ExecutionsGetParams, total=False):
+    """What `executions/get` takes."""
+
+    # Only these members, as JSON pointers (RFC 6901), for example `/steps/3/output`;
+    # `execution` is absent then. At most 256, of 64 KiB together.
+    fields: Optional[List[str]]
+    # How many bytes of record the answer may hold, what is told of cuts included; with `fields`
+    # 63 MiB if absent.
+    maxBytes: int
     # The project's folder.
     projectId: ProjectId
+    # Only these UTF-16 units of the text that the one of `fields` points to; a bound between
+    # the two halves of a character is moved before it.
+    range: Optional[Units]
+    # Where the run is not called so: everything done to the files before the request counts.
+    sync: Optional[bool]
+
+
+class _ExecutionsDiffParams(TypedDict):
+    # The run that the other is compared with.
+    a: WhichExecution
+    # The other run.
+    b: WhichExecution
+
+
+class ExecutionsDiffParams(_ExecutionsDiffParams, total=False):
+    """What `executions/diff` takes."""
+
+    # Where a run is not called so: everything done to the files before the request counts.
+    sync: Optional[bool]
 
 
 class ExecutionsStatsParams(TypedDict, total=False):
@@ -991,6 +1266,11 @@ class Requests:
 
     @overload
     def request(
+        self, method: Literal["executions/diff"], params: ExecutionsDiffParams, **options: Any
+    ) -> DiffResult: ...
+
+    @overload
+    def request(
         self, method: Literal["executions/stats"], params: Optional[ExecutionsStatsParams] = None, **options: Any
     ) -> StatsResult: ...
 
@@ -1089,6 +1369,11 @@ class Requests:
     async def request_async(
         self, method: Literal["executions/get"], params: ExecutionsGetParams, **options: Any
     ) -> GetResult: ...
+
+    @overload
+    async def request_async(
+        self, method: Literal["executions/diff"], params: ExecutionsDiffParams, **options: Any
+    ) -> DiffResult: ...
 
     @overload
     async def request_async(
