@@ -36,10 +36,10 @@ pub use select::{Stop, Wanted};
 pub use start::{Indexing, Progress};
 
 use crate::index::{
-    Change, Clock, Cursor, Filter, From, Index, Instance, Liveness, Page, PageAt, Problem,
+    Change, Clock, Cursor, Filter, From, Index, Instance, Listed, Liveness, Page, PageAt, Problem,
     ProblemKind, ProjectInfo, Report, Totals,
 };
-use crate::model::{Millis, ProjectId, RunKey, Summary, SummaryRef, Version};
+use crate::model::{Millis, ProjectId, RunKey, Summary, Version};
 pub use crate::store::{Asked, Pieces, Record};
 use crate::store::{Cache, Expect, Store, rewrite};
 use crate::watch::{Dirty, Health, Hint, Mark, NotifyWatcher, Reason, Unwatched, Watcher};
@@ -289,7 +289,7 @@ impl History {
         filter: &Filter,
         from: &From,
         limit: usize,
-        each: impl FnMut(SummaryRef<'_>),
+        each: impl FnMut(Listed<'_>),
     ) -> PageAt {
         self.index(|index| index.visit(filter, from, limit, each))
     }

@@ -107,14 +107,11 @@ impl Index {
             project: project.cloned(),
             statuses: None,
         };
-        let mut first = None;
-        self.visit(&filter, &From::Offset(0), 1, |run| {
-            first = run.to_owned().map(|run| RunKey {
-                project: run.project_id,
-                execution: run.id,
-            });
-        });
-        first
+        let first = self.page(&filter, &From::Offset(0), 1).executions.pop()?;
+        Some(RunKey {
+            project: first.project_id,
+            execution: first.id,
+        })
     }
 
     /// Looks at so many rows more; false when all have been looked at. A run that was there

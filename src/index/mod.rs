@@ -19,6 +19,7 @@ mod row;
 mod select;
 mod snapshot;
 mod totals;
+mod written;
 
 use std::collections::HashSet;
 use std::hash::BuildHasher;
@@ -35,10 +36,12 @@ pub use row::{Place, Rows, Seen};
 pub use select::{Query, Selection, Sums};
 pub use snapshot::{Saving, SnapshotError, restore};
 pub use totals::Totals;
+pub use written::Listed;
 
 use clock::Lineage;
 use order::{Order, Places, RowPlaces};
 use row::{Draft, Row, STATUS_OTHER};
+use written::Written;
 
 use crate::model::{ExecutionId, Millis, ProjectId, RunKey, Stamp, Status, Version};
 
@@ -110,6 +113,7 @@ pub struct Index {
     /// What is wrong with files and folders.
     pub problems: Problems,
     revision: u64,
+    written: Written,
 }
 
 /// The path of a run's file below the root.
@@ -184,6 +188,7 @@ impl Index {
             beats: HashMap::new(),
             problems: Problems::default(),
             revision: 0,
+            written: Written::default(),
         }
     }
 

@@ -258,14 +258,22 @@ impl Order {
         }
         if numbers.len() > CHUNK {
             let all = std::mem::take(numbers);
-            // rows that come in their order leave full chunks behind
-            let most = if last && end == held {
-                CHUNK
-            } else {
-                all.len().div_ceil(all.len().div_ceil(CHUNK))
+            let (len, count) = (all.len(), all.len().div_ceil(CHUNK));
+            // rows that come in their order leave full chunks behind; others as many in each, for
+            // a small one at the end might have a small neighbour
+            let in_order = last && end == held;
+            let cut = |part: usize| {
+                if in_order {
+                    (part * CHUNK).min(len)
+                } else {
+                    part * len / count
+                }
             };
-            let parts = all.chunks(most).map(|part| Chunk {
-                numbers: part.to_vec(),
+            let parts = (0..count).map(|part| Chunk {
+                numbers: all
+                    .get(cut(part)..cut(part + 1))
+                    .unwrap_or_default()
+                    .to_vec(),
                 end: 0,
             });
             self.chunks.splice(which..=which, parts);

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use super::changes::{Cursor, Entry};
 use super::order::{Order, merge, split};
 use super::row::{Place, key_of, status_code};
-use super::{Clock, Index, Scope, Totals};
+use super::{Clock, Index, Listed, Scope, Totals};
 use crate::model::{CostSum, Millis, ProjectId, RunKey, Status, Summary, SummaryRef};
 
 /// Which runs a list or a subscription is about.
@@ -131,8 +131,8 @@ impl Index {
     #[must_use]
     pub fn page(&self, filter: &Filter, from: &From, limit: usize) -> Page {
         let mut executions = Vec::new();
-        let at = self.visit(filter, from, limit, |summary| {
-            executions.extend(summary.to_owned());
+        let at = self.visit(filter, from, limit, |run| {
+            executions.extend(run.summary().to_owned());
         });
         Page { executions, at }
     }
@@ -143,7 +143,7 @@ impl Index {
         filter: &Filter,
         from: &From,
         limit: usize,
-        mut each: impl FnMut(SummaryRef<'_>),
+        mut each: impl FnMut(Listed<'_>),
     ) -> PageAt {
         let mut at = PageAt {
             total: 0,
@@ -174,23 +174,17 @@ impl Index {
         let end = taken.iter().sum::<usize>() + limit;
         let mut last = None;
         for number in merge(&orders, &taken, &places).take(limit) {
-            if let Some(summary) = self.summary(number) {
-                last = Some(summary);
-                each(summary);
+            if let Some(run) = self.listed(number) {
+                last = Some(run);
+                each(run);
             }
         }
-        at.next = last.filter(|_| end < at.total).map(|last| Key {
-            started_at: last.started_at,
-            id: last.id.to_owned(),
-            project: last.project_id.to_string(),
-        });
+        at.next = last.filter(|_| end < at.total).map(|last| last.key());
         at
     }
 
     pub(super) fn summary(&self, number: u32) -> Option<SummaryRef<'_>> {
-        let row = self.rows.get(number)?;
-        let project = &self.project(row.project())?.id;
-        Some(row.summary(project, self.liveness.stale_after))
+        self.listed(number).map(|run| run.summary())
     }
 
     /// The summary of one run.

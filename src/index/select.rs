@@ -10,9 +10,9 @@ use std::collections::HashMap;
 
 use super::changes::{Cursor, Entry};
 use super::packed::Numbers;
-use super::query::{Filter, From, Key, PageAt};
+use super::query::{Filter, From, PageAt};
 use super::row::{Place, Row, STATUS_OTHER, STATUS_UNKNOWN, key_of, status_code};
-use super::{Clock, Index, Liveness, Totals};
+use super::{Clock, Index, Listed, Liveness, Totals};
 use crate::filter::{Bound, ErrorText, Number, StatusText, Subject, Text, Verdict, WithError};
 use crate::model::{ProjectId, RunKey, Status, SummaryRef, Version};
 
@@ -313,7 +313,7 @@ impl Index {
         selection: &Selection,
         from: &From,
         limit: usize,
-        mut each: impl FnMut(SummaryRef<'_>),
+        mut each: impl FnMut(Listed<'_>),
     ) -> PageAt {
         let mut at = PageAt {
             total: 0,
@@ -350,19 +350,15 @@ impl Index {
                 skipped += 1;
             } else if taken < limit {
                 taken += 1;
-                if let Some(summary) = self.summary(number) {
-                    last = Some(summary);
-                    each(summary);
+                if let Some(run) = self.listed(number) {
+                    last = Some(run);
+                    each(run);
                 }
             } else {
                 more = true;
             }
         }
-        at.next = last.filter(|_| more).map(|last| Key {
-            started_at: last.started_at,
-            id: last.id.to_owned(),
-            project: last.project_id.to_string(),
-        });
+        at.next = last.filter(|_| more).map(|last| last.key());
         at
     }
 }

@@ -366,6 +366,15 @@ fn compare(index: &Index, model: &Model) {
             "{filter:?}"
         );
         assert_eq!(whole.at.total, keys.len());
+        // new or kept, the texts say what the summaries do; the second time all fresh ones are kept
+        for limit in [usize::MAX, 2, 2] {
+            index.visit(&filter, &From::Offset(0), limit, |run| {
+                let (mut text, mut fresh) = (Vec::new(), Vec::new());
+                run.write(&mut text);
+                run.summary().write(&mut fresh);
+                assert_eq!(text, fresh);
+            });
+        }
         for offset in 0..keys.len() + 2 {
             let page = index.page(&filter, &From::Offset(offset), 3);
             let expected: Vec<RunKey> = keys.iter().skip(offset).take(3).cloned().collect();
@@ -648,8 +657,8 @@ proptest! {
                     loop {
                         let at = index.visit_selected(&selection, &from, limit, |run| {
                             found.push(RunKey {
-                                project: run.project_id.clone(),
-                                execution: ExecutionId::parse(run.id).unwrap(),
+                                project: run.summary().project_id.clone(),
+                                execution: ExecutionId::parse(run.summary().id).unwrap(),
                             });
                         });
                         prop_assert_eq!(at.total, expected.len());
@@ -663,7 +672,7 @@ proptest! {
                     for offset in 0..expected.len() + 1 {
                         let mut page = Vec::new();
                         index.visit_selected(&selection, &From::Offset(offset), limit, |run| {
-                            page.push(run.id.to_owned());
+                            page.push(run.summary().id.to_owned());
                         });
                         let wanted = expected.iter().skip(offset).take(limit);
                         let wanted: Vec<String> = wanted.map(|key| key.execution.to_string()).collect();

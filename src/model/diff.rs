@@ -78,6 +78,7 @@ pub struct StepCounts {
 /// Where a step is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "StepSide")]
 pub enum Side {
     /// In both records.
     Both,
@@ -90,6 +91,7 @@ pub enum Side {
 /// What a step is called by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "StepCalledBy")]
 pub enum CalledBy {
     /// Its `nodeId`.
     NodeId,
@@ -133,6 +135,7 @@ pub struct StepDiff {
 
 /// A member that differs.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ChangedMember")]
 pub struct Change {
     /// A JSON pointer to it, from the record or the step; empty for a step that is no object.
     #[schemars(with = "String")]

@@ -82,6 +82,7 @@ impl From<Kind> for PieceKind {
 /// Some of a text, in UTF-16 units of the decoded string.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "TextRange")]
 pub struct Units {
     /// Where it begins.
     pub start: u64,

@@ -122,6 +122,18 @@ pub(super) fn id_key(raw: &str) -> String {
     }
 }
 
+/// The beginning of an id, for the log.
+struct Shown<'a>(&'a [u8]);
+
+impl std::fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        const SHOWN_MAX: usize = 64;
+        let Self(id) = self;
+        let begin = id.get(..SHOWN_MAX).unwrap_or(id);
+        f.write_str(&String::from_utf8_lossy(begin))
+    }
+}
+
 /// Runs `work` on a thread that may be busy for a while.
 pub(super) fn aside(work: BoxFuture<'static, Done>) -> BoxFuture<'static, Done> {
     async move {
@@ -200,10 +212,7 @@ impl Request {
             Some(remote) => Backend::Remote(Arc::clone(remote)),
             None => Backend::Methods(service),
         };
-        let id: String = String::from_utf8_lossy(&reply.id)
-            .chars()
-            .take(64)
-            .collect();
+        let id = tracing::field::display(Shown(&reply.id));
         let span = tracing::debug_span!("request", id, method = entry.name);
         let outbox = Arc::clone(outbox);
         async move {

@@ -39,6 +39,7 @@ pub struct Which {
 /// A run that was compared.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "ComparedExecution")]
 pub struct Compared {
     /// The project's folder.
     pub project_id: ProjectId,

@@ -11,8 +11,8 @@ use super::{Statuses, prepare};
 use crate::api::params::Limit;
 use crate::api::table::{Answer, Effect, Example, Method};
 use crate::api::{Clock, Context, Error, ErrorKind, samples};
-use crate::index::{From, Index, Key, Selection};
-use crate::model::{Millis, ProjectId, Summary, SummaryRef};
+use crate::index::{From, Index, Key, Listed, Selection};
+use crate::model::{Millis, ProjectId, Summary};
 
 /// Which runs, and which page of them.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -73,7 +73,7 @@ impl Written {
         Self(text)
     }
 
-    fn push(&mut self, run: SummaryRef<'_>) {
+    fn push(&mut self, run: Listed<'_>) {
         if !self.0.ends_with(b"[") {
             self.0.push(b',');
         }

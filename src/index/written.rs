@@ -1,0 +1,119 @@
+//! The texts of runs as clients see them, of those that were asked for lately.
+//!
+//! Writing a summary is most of what a page costs, and the same pages are asked for again and
+//! again: by every window, and after every change of one run among fifty. A text is found by its
+//! row's number and used while the row has the tick and the times that it was written from, so
+//! nobody has to say when a row changes. Texts of a bounded number and size are kept.
+
+use parking_lot::Mutex;
+
+use super::Index;
+use super::query::Key;
+use super::row::Row;
+use crate::model::{ProjectId, SummaryRef, Version};
+
+/// How many texts are kept; a power of two.
+const TEXTS: usize = if cfg!(test) { 4 } else { 2048 };
+/// Longer ones are not, so that all take 2 MB at most.
+const TEXT_MAX_BYTES: usize = 1024;
+
+/// The texts that are kept.
+#[derive(Debug, Default)]
+pub(super) struct Written(Mutex<Vec<Text>>);
+
+#[derive(Debug, Clone, Default)]
+struct Text {
+    number: u32,
+    of: Of,
+    text: Box<[u8]>,
+}
+
+/// What a row's text is written from: a tick is given to one change of one row, and a touch that
+/// tells nothing changes the time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Of {
+    tick: u64,
+    mtime_ns: i64,
+    version: Version,
+}
+
+/// A run of a page.
+#[derive(Debug, Clone, Copy)]
+pub struct Listed<'a> {
+    index: &'a Index,
+    number: u32,
+    row: Row<'a>,
+    project: &'a ProjectId,
+}
+
+impl<'a> Listed<'a> {
+    /// The run as clients see it.
+    #[must_use]
+    pub fn summary(&self) -> SummaryRef<'a> {
+        let stale_after = self.index.liveness.stale_after;
+        self.row.summary(self.project, stale_after)
+    }
+
+    /// Its place in list order.
+    pub(super) fn key(&self) -> Key {
+        Key {
+            started_at: self.row.started(),
+            id: self.row.id().to_owned(),
+            project: self.project.to_string(),
+        }
+    }
+
+    /// Appends the summary's JSON text.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let of = Of {
+            tick: self.row.tick(),
+            mtime_ns: self.row.mtime_ns(),
+            version: self.row.version(),
+        };
+        let Written(texts) = &self.index.written;
+        let at = self.number as usize % TEXTS;
+        {
+            let texts = texts.lock();
+            if let Some(held) = texts.get(at)
+                && held.number == self.number
+                && held.of == of
+                && !held.text.is_empty()
+            {
+                out.extend_from_slice(&held.text);
+                return;
+            }
+        }
+        let begin = out.len();
+        self.summary().write(out);
+        let text = out.get(begin..).unwrap_or_default();
+        if text.len() > TEXT_MAX_BYTES {
+            return;
+        }
+        let text = Text {
+            number: self.number,
+            of,
+            text: text.into(),
+        };
+        let mut texts = texts.lock();
+        if texts.is_empty() {
+            texts.resize(TEXTS, Text::default());
+        }
+        if let Some(slot) = texts.get_mut(at) {
+            *slot = text;
+        }
+    }
+}
+
+impl Index {
+    /// The run of row `number`.
+    pub(super) fn listed(&self, number: u32) -> Option<Listed<'_>> {
+        let row = self.rows.get(number)?;
+        let project = &self.project(row.project())?.id;
+        Some(Listed {
+            index: self,
+            number,
+            row,
+            project,
+        })
+    }
+}
