@@ -26,7 +26,7 @@ fn units() -> Vec<u16> {
     text.encode_utf16().collect()
 }
 
-/// Writes a record of some 130 MB: a long output, many steps and a long step.
+/// Writes a record of some 100 MB: a long output, many steps and a long step.
 fn large(root: &Root, id: &str, times: usize, steps: usize) {
     let path = root.file("big", id);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -57,7 +57,7 @@ fn large(root: &Root, id: &str, times: usize, steps: usize) {
 
 #[test]
 fn a_large_record_is_read_piece_by_piece_in_little_memory() {
-    let (times, steps) = (90_000, 300_000);
+    let (times, steps) = (60_000, 300_000);
     let root = Root::empty();
     large(&root, "large", times, steps);
     let size = fs::metadata(root.file("big", "large")).unwrap().len();
@@ -125,7 +125,7 @@ fn a_large_record_is_read_piece_by_piece_in_little_memory() {
 
     // also between the halves of characters
     let cycle = units();
-    for start in [0, 17, length / 2 + 3, length - 40, length - 1, length + 5] {
+    for start in [17, length / 2 + 3, length - 40, length + 5] {
         let range = json!({ "start": start, "end": start + 101 });
         let params = which(json!({ "fields": ["/output"], "range": range }));
         let piece = client.call("executions/get", &params)["fields"]["/output"].clone();

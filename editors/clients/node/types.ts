@@ -1,8 +1,5 @@
 // Types of the runlog protocol, version 1. Printed by `runlog types`; do not edit.
 
-/** What a step is called by. */
-export type CalledBy = "nodeId" | "name" | "id" | "nothing";
-
 /** What can be asked. */
 export type Capabilities = {
   /** What is there or not, by name. */
@@ -14,7 +11,7 @@ export type Capabilities = {
 };
 
 /** A member that differs. */
-export type Change = {
+export type ChangedMember = {
   /** What it is in `a`, up to 1,024 bytes; absent where there is none. */
   a?: Piece | null;
   /** What it is in `b`, up to 1,024 bytes; absent where there is none. */
@@ -51,7 +48,7 @@ export type CheckResult = {
 export type Clock = string;
 
 /** A run that was compared. */
-export type Compared = {
+export type ComparedExecution = {
   /** The file's stem. */
   executionId: ExecutionId;
   /** The project's folder. */
@@ -153,11 +150,11 @@ export type Delta4 = {
 /** What tells `b` from `a`. */
 export type DiffResult = {
   /** The run that the other was compared with. */
-  a: Compared;
+  a: ComparedExecution;
   /** The other run. */
-  b: Compared;
+  b: ComparedExecution;
   /** The members that differ, in the order of `a`, then of `b`; at most 100. Not `steps`, where both have an array of it, of 100,000 at most. */
-  changed: Array<Change>;
+  changed: Array<ChangedMember>;
   /** US dollars, from `costUSD`. */
   costUSD?: Delta | null;
   /** Milliseconds, from `duration`. */
@@ -271,7 +268,7 @@ export type GetResult = {
   /** Which run it is, where that was not given by its own ids. */
   executionId?: ExecutionId | null;
   /** Each of `fields`, by its pointer. */
-  fields?: Record<string, unknown> | null;
+  fields?: Record<string, Piece> | null;
   /** Whose run it is, where that was not given by its own ids. */
   projectId?: ProjectId | null;
   /** How large the record is, in bytes; with `fields` or `maxBytes`. */
@@ -357,7 +354,7 @@ export type Piece = {
   /** A text's UTF-16 units, an array's elements, an object's members. */
   length?: number | null;
   /** Which units of a text the value is, where they were asked for or there is room for no more. A bound between the two halves of a character is moved before it. */
-  range?: Units | null;
+  range?: TextRange | null;
   /** How many bytes it takes in the file. */
   sizeBytes?: number | null;
   /** The value is not all that there is. */
@@ -469,9 +466,6 @@ export type Shared = {
   reason?: string | null;
 };
 
-/** Where a step is. */
-export type Side = "both" | "onlyA" | "onlyB";
-
 /** The run as it is stored now. */
 export type StartResult = {
   /** The state that has it. */
@@ -563,6 +557,9 @@ export type StatusResult = {
 /** One status or several; any strings. */
 export type Statuses = string | Array<string>;
 
+/** What a step is called by. */
+export type StepCalledBy = "nodeId" | "name" | "id" | "nothing";
+
 /** Steps by how they are aligned. */
 export type StepCounts = {
   /** In both. */
@@ -586,9 +583,9 @@ export type StepDiff = {
   /** What it is called, up to 256 characters; empty where it is called by nothing. */
   called: string;
   /** What it is called by. */
-  calledBy: CalledBy;
+  calledBy: StepCalledBy;
   /** The members that differ, in the order of `a`, then of `b`; at most 100. Empty unless it is in both. */
-  changed: Array<Change>;
+  changed: Array<ChangedMember>;
   /** US dollars, from `costUSD`. */
   costUSD?: Delta | null;
   /** Milliseconds, from `duration`. */
@@ -604,10 +601,13 @@ export type StepDiff = {
   /** Tokens out. */
   outputTokens?: Delta3 | null;
   /** Where it is. */
-  side: Side;
+  side: StepSide;
   /** Both; input + output where there is no total. */
   totalTokens?: Delta4 | null;
 };
+
+/** Where a step is. */
+export type StepSide = "both" | "onlyA" | "onlyB";
 
 /** A step, or what is new of one; `id` says which. */
 export type StepUpdate = {
@@ -673,6 +673,14 @@ export type Summary = {
   version: Version;
 };
 
+/** Some of a text, in UTF-16 units of the decoded string. */
+export type TextRange = {
+  /** Behind its last unit. */
+  end: number;
+  /** Where it begins. */
+  start: number;
+};
+
 /** Tokens used, as far as the record tells. */
 export type Tokens = {
   /** Tokens in. */
@@ -716,14 +724,6 @@ export type Told = {
   /** Changes after this state follow. */
   clock: Clock;
   kind: "resync";
-};
-
-/** Some of a text, in UTF-16 units of the decoded string. */
-export type Units = {
-  /** Behind its last unit. */
-  end: number;
-  /** Where it begins. */
-  start: number;
 };
 
 /** Amounts. */
@@ -903,7 +903,7 @@ export interface Methods {
       /** The project's folder. */
       projectId?: ProjectId;
       /** Only these UTF-16 units of the text that the one of `fields` points to; a bound between the two halves of a character is moved before it. */
-      range?: Units | null;
+      range?: TextRange | null;
       /** Where the run is not called so: everything done to the files before the request counts. */
       sync?: boolean | null;
     };

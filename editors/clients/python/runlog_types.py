@@ -5,10 +5,6 @@ from __future__ import annotations
 from typing import Any, Dict, List, Literal, Optional, TypedDict, Union, overload
 
 
-# What a step is called by.
-CalledBy = Union[Literal["nodeId"], Literal["name"], Literal["id"], Literal["nothing"]]
-
-
 class Capabilities(TypedDict):
     """What can be asked."""
 
@@ -20,12 +16,12 @@ class Capabilities(TypedDict):
     methods: List[str]
 
 
-class _Change(TypedDict):
+class _ChangedMember(TypedDict):
     # A JSON pointer to it, from the record or the step; empty for a step that is no object.
     pointer: str
 
 
-class Change(_Change, total=False):
+class ChangedMember(_ChangedMember, total=False):
     """A member that differs."""
 
     # What it is in `a`, up to 1,024 bytes; absent where there is none.
@@ -68,7 +64,7 @@ class CheckResult(_CheckResult, total=False):
 Clock = str
 
 
-class Compared(TypedDict):
+class ComparedExecution(TypedDict):
     """A run that was compared."""
 
     # The file's stem.
@@ -187,12 +183,12 @@ class Delta4(TypedDict, total=False):
 
 class _DiffResult(TypedDict):
     # The run that the other was compared with.
-    a: Compared
+    a: ComparedExecution
     # The other run.
-    b: Compared
+    b: ComparedExecution
     # The members that differ, in the order of `a`, then of `b`; at most 100. Not `steps`, where
     # both have an array of it, of 100,000 at most.
-    changed: List[Change]
+    changed: List[ChangedMember]
     # They mean the same: nothing is changed, and no step is missing or moved.
     equal: bool
     # How many more there are.
@@ -335,7 +331,7 @@ class GetResult(_GetResult, total=False):
     # Which run it is, where that was not given by its own ids.
     executionId: Optional[ExecutionId]
     # Each of `fields`, by its pointer.
-    fields: Optional[Dict[str, Any]]
+    fields: Optional[Dict[str, Piece]]
     # Whose run it is, where that was not given by its own ids.
     projectId: Optional[ProjectId]
     # How large the record is, in bytes; with `fields` or `maxBytes`.
@@ -440,7 +436,7 @@ class Piece(_Piece, total=False):
     length: Optional[int]
     # Which units of a text the value is, where they were asked for or there is room for no
     # more. A bound between the two halves of a character is moved before it.
-    range: Optional[Units]
+    range: Optional[TextRange]
     # How many bytes it takes in the file.
     sizeBytes: Optional[int]
     # The value, as the file spells it where it is whole; absent where there is no room for any
@@ -575,10 +571,6 @@ class Shared(_Shared, total=False):
     reason: Optional[str]
 
 
-# Where a step is.
-Side = Union[Literal["both"], Literal["onlyA"], Literal["onlyB"]]
-
-
 class StartResult(TypedDict):
     """The run as it is stored now."""
 
@@ -677,6 +669,10 @@ class StatusResult(TypedDict):
 Statuses = Union[str, List[str]]
 
 
+# What a step is called by.
+StepCalledBy = Union[Literal["nodeId"], Literal["name"], Literal["id"], Literal["nothing"]]
+
+
 class StepCounts(TypedDict):
     """Steps by how they are aligned."""
 
@@ -696,10 +692,10 @@ class _StepDiff(TypedDict):
     # What it is called, up to 256 characters; empty where it is called by nothing.
     called: str
     # What it is called by.
-    calledBy: CalledBy
+    calledBy: StepCalledBy
     # The members that differ, in the order of `a`, then of `b`; at most 100. Empty unless it is
     # in both.
-    changed: List[Change]
+    changed: List[ChangedMember]
     # How many more there are.
     moreChanged: int
     # It has moved before or behind others.
@@ -707,7 +703,7 @@ class _StepDiff(TypedDict):
     # How many steps before it are called the same.
     occurrence: int
     # Where it is.
-    side: Side
+    side: StepSide
 
 
 class StepDiff(_StepDiff, total=False):
@@ -727,6 +723,10 @@ class StepDiff(_StepDiff, total=False):
     outputTokens: Optional[Delta3]
     # Both; input + output where there is no total.
     totalTokens: Optional[Delta4]
+
+
+# Where a step is.
+StepSide = Union[Literal["both"], Literal["onlyA"], Literal["onlyB"]]
 
 
 class _StepUpdate(TypedDict):
@@ -802,6 +802,15 @@ class Summary(_Summary, total=False):
     status: Optional[str]
 
 
+class TextRange(TypedDict):
+    """Some of a text, in UTF-16 units of the decoded string."""
+
+    # Behind its last unit.
+    end: int
+    # Where it begins.
+    start: int
+
+
 class Tokens(TypedDict, total=False):
     """Tokens used, as far as the record tells."""
 
@@ -867,15 +876,6 @@ class ToldResync(TypedDict):
 
 # One change, as told.
 Told = Union["ToldSaved", "ToldDeleted", "ToldLeft", "ToldCurrent", "ToldResync"]
-
-
-class Units(TypedDict):
-    """Some of a text, in UTF-16 units of the decoded string."""
-
-    # Behind its last unit.
-    end: int
-    # Where it begins.
-    start: int
 
 
 class UpdateAdd(TypedDict, total=False):
@@ -1065,7 +1065,7 @@ class ExecutionsGetParams(_ExecutionsGetParams, total=False):
     projectId: ProjectId
     # Only these UTF-16 units of the text that the one of `fields` points to; a bound between
     # the two halves of a character is moved before it.
-    range: Optional[Units]
+    range: Optional[TextRange]
     # Where the run is not called so: everything done to the files before the request counts.
     sync: Optional[bool]
 
