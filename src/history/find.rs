@@ -7,14 +7,14 @@ use crate::index::{Beginning, Candidates};
 use crate::model::{ExecutionId, ProjectId, RunKey};
 
 /// What the newest run is called, unless one has this very id.
-pub const LAST: &str = "last";
+const LAST: &str = "last";
 
 /// How many rows are looked at under one lock.
 const PART: u32 = 4096;
 
 impl History {
     /// The run of `project`, or of any project, that `id` means: the one called so, else, if that
-    /// is [`LAST`], the first of the list, else the one whose id begins with it. Whether `project`
+    /// is `last`, the first of the list, else the one whose id begins with it. Whether `project`
     /// has a file called so is the caller's to look at. A beginning costs a look at every row.
     /// Blocks.
     ///
