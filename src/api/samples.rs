@@ -340,6 +340,50 @@ pub(super) fn filtered_stats() -> Value {
     })
 }
 
+pub(super) fn most_expensive() -> Value {
+    json!({
+        "executions": [
+            { "id": "exec-1760508120004-4k1zq0vbn", "costUSD": 0.0289 },
+            { "id": RUNNING_ID, "costUSD": 0.0144 },
+            { "id": "exec-1759381229897-b7m3s9d0f", "costUSD": 0.001 },
+            { "id": FAILED_ID, "costUSD": 0 }
+        ],
+        "total": 4, "nextCursor": null, "clock": CLOCK, "complete": true
+    })
+}
+
+pub(super) fn days() -> Value {
+    let sums = |runs: u64, cost: Value, input: u64, output: u64| {
+        json!({
+            "executions": runs, "completed": runs, "failed": 0, "running": 0, "queued": 0,
+            "paused": 0, "cancelled": 0, "other": 0, "totalCostUSD": cost,
+            "totalTokens": input + output, "inputTokens": input, "outputTokens": output,
+            "successRate": (runs > 0).then_some(1.0)
+        })
+    };
+    let spread = |count: u64, took: Value| {
+        json!({
+            "count": count, "min": took, "max": took, "mean": took,
+            "p50": took, "p90": took, "p95": took, "p99": took
+        })
+    };
+    let day = |start: &str, end: &str, mut day: Value, duration: Value| {
+        day["start"] = format!("{start}T22:00:00.000Z").into();
+        day["end"] = format!("{end}T22:00:00.000Z").into();
+        day["duration"] = duration;
+        day
+    };
+    let none = || sums(0, json!(0), 0, 0);
+    json!({
+        "buckets": [
+            day("2025-09-30", "2025-10-01", none(), spread(0, Value::Null)),
+            day("2025-10-01", "2025-10-02", sums(1, json!(0.001), 100, 50), spread(1, json!(500))),
+            day("2025-10-02", "2025-10-03", none(), spread(0, Value::Null)),
+        ],
+        "undated": none(), "clock": CLOCK, "complete": true
+    })
+}
+
 pub(super) fn projects() -> Value {
     json!({
         "projects": [
@@ -360,7 +404,8 @@ pub(super) fn initialized() -> Value {
         "capabilities": {
             "methods": ["initialize", "shutdown", "ping", "rpc.discover", "server/status",
                 "server/problems", "filter/check", "projects/list", "executions/list", "executions/get",
-                "executions/diff", "executions/stats", "executions/save", "executions/start",
+                "executions/diff", "executions/count", "executions/stats", "executions/series",
+                "executions/save", "executions/start",
                 "executions/update", "executions/delete", "executions/deleteAll",
                 "executions/subscribe", "executions/unsubscribe", "executions/changes"],
             "features": { "trash": false },

@@ -169,7 +169,9 @@ fn each_method(each: &mut impl Each) {
     each.method::<executions::list::List>();
     each.method::<executions::get::Get>();
     each.method::<executions::diff::Compare>();
+    each.method::<executions::count::Count>();
     each.method::<executions::stats::Stats>();
+    each.method::<executions::series::SeriesOf>();
     each.method::<executions::save::Save>();
     each.method::<executions::start::Start>();
     each.method::<executions::update::Update>();

@@ -203,12 +203,12 @@ fn offset(text: &str) -> Option<i64> {
 }
 
 /// What a clock in `zone` shows at `moment`.
-fn local(moment: Millis, zone: Tz) -> NaiveDateTime {
+pub(super) fn local(moment: Millis, zone: Tz) -> NaiveDateTime {
     zone.from_utc_datetime(&naive(moment)).naive_local()
 }
 
 /// The date and time that UTC has at `moment`.
-fn naive(moment: Millis) -> NaiveDateTime {
+pub(super) fn naive(moment: Millis) -> NaiveDateTime {
     let named = moment.0.clamp(*WRITTEN.start(), *WRITTEN.end());
     DateTime::from_timestamp_millis(named)
         .unwrap_or_default()
@@ -227,7 +227,7 @@ fn day_of(day: NaiveDate, zone: Tz) -> (i64, i64) {
 /// The first moment of `day` in `zone`, in milliseconds since the Unix epoch: midnight, or the
 /// moment when clocks are put forward over it.
 #[must_use]
-pub fn day_start(day: NaiveDate, zone: Tz) -> i64 {
+pub(super) fn day_start(day: NaiveDate, zone: Tz) -> i64 {
     first_showing(day.and_time(chrono::NaiveTime::MIN), zone)
 }
 

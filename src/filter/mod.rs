@@ -15,6 +15,7 @@
 #![doc = include_str!("language.md")]
 
 mod bound;
+mod bucket;
 mod check;
 mod date;
 mod field;
@@ -35,8 +36,8 @@ use std::sync::Arc;
 use chrono_tz::Tz;
 
 pub use bound::{Bound, Hints, Verdict};
+pub use bucket::Unit;
 pub use check::{Check, Completion, CompletionKind, check};
-pub use date::day_start;
 pub use field::{Field, Kind, Named, Number, Text, known};
 pub use parse::FilterError;
 pub use subject::{ErrorText, StatusText, Subject, WithError};

@@ -37,7 +37,7 @@ pub use start::{Indexing, Progress};
 
 use crate::index::{
     Change, Clock, Cursor, Filter, From, Index, Instance, Listed, Liveness, Page, PageAt, Problem,
-    ProblemKind, ProjectInfo, Report, Totals,
+    ProblemKind, ProjectInfo, Query, Report, Totals,
 };
 use crate::model::{Millis, ProjectId, RunKey, Summary, Version};
 pub use crate::store::{Asked, Pieces, Record};
@@ -341,14 +341,14 @@ impl History {
     pub fn changes_after(
         &self,
         cursor: &mut Cursor,
-        filter: &Filter,
+        query: &Query,
         limit: usize,
         visit: usize,
     ) -> (Option<Vec<Change>>, Clock) {
         self.index(|index| {
             let found = index
                 .follows(cursor)
-                .then(|| index.changes_after(cursor, filter, limit, visit));
+                .then(|| index.changes_after(cursor, query, limit, visit));
             (found, index.clock())
         })
     }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::{History, HistoryError, RECORD_LIMIT_BYTES};
-use crate::index::{Index, Query, Selection};
+use crate::index::{Changed, Index, Query, Selection, Undecided};
 use crate::model::RunKey;
 use crate::model::json::{decode_string, members};
 
@@ -84,6 +84,13 @@ impl History {
             drop(index);
             going()?;
         }
+    }
+
+    /// The change that an undecided one is, by the run's error as its file has it now; `None` if a
+    /// later one tells it. Blocks.
+    pub fn decide_change(&self, undecided: Undecided, query: &Query) -> Option<Changed> {
+        let error = self.whole_error(undecided.key());
+        self.index(|index| index.decide_change(undecided, query, error.as_deref()))
     }
 
     /// A run's error as its file has it now.

@@ -143,7 +143,8 @@ impl Client {
 
     fn follow(&mut self, history: &History) {
         loop {
-            let (found, now) = history.changes_after(&mut self.cursor, &self.filter, 7, 50);
+            let (found, now) =
+                history.changes_after(&mut self.cursor, &self.filter.clone().into(), 7, 50);
             let Some(found) = found else {
                 return self.list(history);
             };
@@ -153,6 +154,7 @@ impl Client {
                         let name = format!("{}/{}", summary.project_id, summary.id);
                         self.held.insert(name, *summary);
                     }
+                    Changed::Undecided(_) => panic!("nothing was left open"),
                     Changed::Deleted(key) | Changed::Left(key) => {
                         let name = format!("{}/{}", key.project, key.execution);
                         self.held.remove(&name);
@@ -606,7 +608,7 @@ fn a_start_with_nothing_changed_opens_no_record_and_honours_the_clock() {
     let next = live();
     assert_eq!(next.files_read(), 1, "only what is gone is looked for");
     let mut cursor = Cursor::after(clock.tick);
-    let (found, _) = next.changes_after(&mut cursor, &Filter::default(), 10, 100);
+    let (found, _) = next.changes_after(&mut cursor, &Filter::default().into(), 10, 100);
     let found: Vec<_> = found
         .unwrap()
         .into_iter()

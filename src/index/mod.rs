@@ -33,7 +33,7 @@ pub use find::{Beginning, CANDIDATES, Candidates};
 pub use problems::{Problem, ProblemKind, Problems};
 pub use query::{Change, Changed, Filter, From, Key, Page, PageAt, ProjectInfo};
 pub use row::{Place, Rows, Seen};
-pub use select::{Query, Selection, Sums};
+pub use select::{Query, Selection, Sort, SortedFrom, SortedKey, Sums, Undecided};
 pub use snapshot::{Saving, SnapshotError, restore};
 pub use totals::Totals;
 pub use written::Listed;

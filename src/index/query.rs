@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 
 use super::changes::{Cursor, Entry};
 use super::order::{Order, merge, split};
-use super::row::{Place, key_of, status_code};
+use super::row::{Place, status_code};
+use super::select::{Query, Undecided};
 use super::{Clock, Index, Listed, Scope, Totals};
 use crate::model::{CostSum, Millis, ProjectId, RunKey, Status, Summary, SummaryRef};
 
@@ -91,6 +92,8 @@ pub enum Changed {
     Deleted(RunKey),
     /// It is there and does not match.
     Left(RunKey),
+    /// It is there, and its whole error decides whether it matches: see [`Index::decide_change`].
+    Undecided(Undecided),
 }
 
 /// A change and the state it leads to.
@@ -254,7 +257,7 @@ impl Index {
     pub fn changes_after(
         &self,
         cursor: &mut Cursor,
-        filter: &Filter,
+        query: &Query,
         limit: usize,
         mut visit: usize,
     ) -> Vec<Change> {
@@ -262,7 +265,7 @@ impl Index {
         while found.len() < limit
             && let Some((tick, entry)) = cursor.next(&self.changes, &self.rows, &mut visit)
         {
-            if let Some(what) = self.changed(entry, filter) {
+            if let Some(what) = self.changed(entry, query) {
                 found.push(Change {
                     clock: Clock {
                         instance: self.instance,
@@ -275,24 +278,15 @@ impl Index {
         found
     }
 
-    fn changed(&self, entry: Entry, filter: &Filter) -> Option<Changed> {
-        let ours = |project: &ProjectId| filter.project.as_ref().is_none_or(|id| id == project);
+    fn changed(&self, entry: Entry, query: &Query) -> Option<Changed> {
         match entry {
-            Entry::Gone(key) => ours(&key.project).then_some(Changed::Deleted(key)),
-            Entry::Row(number) => {
-                let row = self.rows.get(number)?;
-                let project = &self.project(row.project())?.id;
-                if !ours(project) {
-                    return None;
-                }
-                if !filter.takes(row, project) {
-                    return key_of(row, project).map(Changed::Left);
-                }
-                Some(Changed::Saved {
-                    created: row.created(),
-                    summary: Box::new(self.summary(number)?.to_owned()?),
-                })
+            Entry::Gone(key) => {
+                let asked = query.plain.project.as_ref();
+                asked
+                    .is_none_or(|id| *id == key.project)
+                    .then_some(Changed::Deleted(key))
             }
+            Entry::Row(number) => self.changed_row(number, query),
         }
     }
 }

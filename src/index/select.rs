@@ -8,13 +8,18 @@
 use std::cell::OnceCell;
 use std::collections::HashMap;
 
+use chrono_tz::Tz;
+
 use super::changes::{Cursor, Entry};
+use super::order::Places;
 use super::packed::Numbers;
-use super::query::{Filter, From, PageAt};
+use super::query::{Changed, Filter, From, Key, PageAt};
 use super::row::{Place, Row, STATUS_OTHER, STATUS_UNKNOWN, key_of, status_code};
 use super::{Clock, Index, Listed, Liveness, Totals};
-use crate::filter::{Bound, ErrorText, Number, StatusText, Subject, Text, Verdict, WithError};
-use crate::model::{ProjectId, RunKey, Status, SummaryRef, Version};
+use crate::filter::{
+    Bound, ErrorText, Number, StatusText, Subject, Text, Verdict, Where, WithError,
+};
+use crate::model::{Millis, ProjectId, RunKey, Status, Summary, SummaryRef, Version};
 
 /// What is asked for: the filter beside the plain one, at its moment.
 #[derive(Debug, Clone)]
@@ -23,6 +28,33 @@ pub struct Query {
     pub plain: Filter,
     /// The rest.
     pub bound: Bound,
+}
+
+impl std::convert::From<Filter> for Query {
+    /// What an order answers alone.
+    fn from(plain: Filter) -> Self {
+        let bound = Where::default().at(Millis(0), Tz::UTC);
+        Self { plain, bound }
+    }
+}
+
+/// An order of a list beside the usual one: by a number, where there is none last; the same ones
+/// in the usual order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Sort {
+    /// By which number.
+    pub by: Number,
+    /// The largest first.
+    pub descending: bool,
+}
+
+/// The place of a run in a sorted list, to go on from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SortedKey {
+    /// Its number.
+    pub number: Option<i64>,
+    /// Its place among those that have the same.
+    pub key: Key,
 }
 
 /// How far a query has come.
@@ -54,6 +86,15 @@ pub struct Sums {
     pub clock: Clock,
 }
 
+/// Where a page of a sorted list begins.
+#[derive(Debug, Clone)]
+pub enum SortedFrom {
+    /// So many runs are skipped.
+    Offset(usize),
+    /// After the place of a run, which may have gone.
+    After(SortedKey),
+}
+
 /// A run whose whole error is to be read.
 pub type Open = (u32, RunKey, Version);
 
@@ -79,6 +120,22 @@ impl Selection {
     /// The rows whose errors are to be read now; each is to be given to [`Index::decide`].
     pub fn take_open(&mut self) -> Vec<Open> {
         std::mem::take(&mut self.open)
+    }
+}
+
+/// A change of a run whose whole error decides what the change is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Undecided {
+    open: Open,
+    created: bool,
+    summary: Box<Summary>,
+}
+
+impl Undecided {
+    /// The run whose error is to be read.
+    #[must_use]
+    pub fn key(&self) -> &RunKey {
+        &self.open.1
     }
 }
 
@@ -282,6 +339,145 @@ impl Index {
         let passes = selection.query.bound.matches(&whole) == Verdict::Passes;
         selection.decided.insert((*number, *version), passes);
         selection.mark(*number, passes);
+    }
+
+    /// What a change of a row is to a reader who asked `query`.
+    pub(super) fn changed_row(&self, number: u32, query: &Query) -> Option<Changed> {
+        let run = self.listed(number)?;
+        let (row, project) = (run.row(), run.project());
+        if query.plain.project.as_ref().is_some_and(|id| id != project) {
+            return None;
+        }
+        let verdict = if query.plain.takes(row, project) {
+            query.bound.matches(&self.asked(row, project))
+        } else {
+            Verdict::Fails
+        };
+        let summary = || run.summary().to_owned().map(Box::new);
+        let created = row.created();
+        Some(match verdict {
+            Verdict::Fails => Changed::Left(key_of(row, project)?),
+            Verdict::Passes => Changed::Saved {
+                created,
+                summary: summary()?,
+            },
+            Verdict::NeedsError => Changed::Undecided(Undecided {
+                open: (number, key_of(row, project)?, row.version()),
+                created,
+                summary: summary()?,
+            }),
+        })
+    }
+
+    /// The same of a change that was undecided, with the whole error; `None` if the run is not as it
+    /// was, and the change that made it so is told by itself.
+    #[must_use]
+    pub fn decide_change(
+        &self,
+        undecided: Undecided,
+        query: &Query,
+        error: Option<&str>,
+    ) -> Option<Changed> {
+        let Undecided {
+            open: (number, key, version),
+            created,
+            summary,
+        } = undecided;
+        let run = self.listed(number)?;
+        if run.row().version() != version || run.row().id() != key.execution.as_str() {
+            return None;
+        }
+        let whole = WithError {
+            subject: &self.asked(run.row(), run.project()),
+            error,
+        };
+        Some(match query.bound.matches(&whole) {
+            Verdict::Passes => Changed::Saved { created, summary },
+            Verdict::Fails | Verdict::NeedsError => Changed::Left(key),
+        })
+    }
+
+    /// Gives every run of a finished selection to `each`, in list order.
+    pub fn each_selected(&self, selection: &Selection, mut each: impl FnMut(Listed<'_>)) {
+        let scope = self.scope(selection.query.plain.project.as_ref());
+        let rows = scope.into_iter().flat_map(|scope| scope.all.from(0));
+        for number in rows.filter(|number| selection.passes(*number)) {
+            if let Some(run) = self.listed(number) {
+                each(run);
+            }
+        }
+    }
+
+    /// One page of a finished selection by another order, each run given to `each`. Costs a look
+    /// at every run that passes, and the sorting of the page.
+    pub fn visit_sorted(
+        &self,
+        selection: &Selection,
+        sort: Sort,
+        from: &SortedFrom,
+        limit: usize,
+        mut each: impl FnMut(Listed<'_>),
+    ) -> (PageAt, Option<SortedKey>) {
+        let mut at = PageAt {
+            total: 0,
+            next: None,
+            clock: self.clock(),
+        };
+        let Some(scope) = self.scope(selection.query.plain.project.as_ref()) else {
+            return (at, None);
+        };
+        let places = self.places();
+        // what is sorted by: where there is no number last, the others either way
+        let rank = |number: Option<i64>| match number {
+            None => (true, 0),
+            Some(number) if sort.descending => (false, -i128::from(number)),
+            Some(number) => (false, i128::from(number)),
+        };
+        let (after, skip) = match from {
+            SortedFrom::Offset(offset) => (None, *offset),
+            SortedFrom::After(key) => {
+                let place = Place {
+                    started_at: key.key.started_at,
+                    id: &key.key.id,
+                    project: &key.key.project,
+                };
+                (Some((rank(key.number), place)), 0)
+            }
+        };
+        let mut found = Vec::new();
+        for number in scope.all.from(0).filter(|row| selection.passes(*row)) {
+            let Some(run) = self.listed(number) else {
+                continue;
+            };
+            at.total += 1;
+            let rank = rank(self.asked(run.row(), run.project()).number(sort.by));
+            let later = after.is_none_or(|(after, place)| {
+                rank > after || rank == after && places.place(number) > place
+            });
+            if later {
+                found.push((rank, u32::try_from(at.total).unwrap_or(u32::MAX), number));
+            }
+        }
+        // the second tells the same ones apart: they come in list order
+        let end = skip.saturating_add(limit);
+        let more = found.len() > end;
+        if more && end > 0 {
+            found.select_nth_unstable(end - 1);
+            found.truncate(end);
+        }
+        found.sort_unstable();
+        let mut last = None;
+        for &(_, _, number) in found.iter().skip(skip).take(limit) {
+            if let Some(run) = self.listed(number) {
+                last = Some(run);
+                each(run);
+            }
+        }
+        let next = last.filter(|_| more).map(|run| SortedKey {
+            number: self.asked(run.row(), run.project()).number(sort.by),
+            key: run.key(),
+        });
+        (at, next)
     }
 
     /// The sums over a finished selection.

@@ -4,12 +4,13 @@
 //! every question; and a client that follows its changes by the rule of section 5 holds what it
 //! holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::*;
+use crate::filter::Number;
 use crate::model::{Facts, Milliseconds, Money, Status, Summary, Tokens, Version};
 
 const LIVENESS: Liveness = Liveness {
@@ -289,7 +290,7 @@ impl Client {
         };
         let mut cursor = Cursor::after(clock.tick);
         while cursor.tick() < index.clock().tick {
-            for change in index.changes_after(&mut cursor, &self.filter, 3, 5) {
+            for change in index.changes_after(&mut cursor, &self.filter.clone().into(), 3, 5) {
                 match change.what {
                     Changed::Saved { summary, .. } => {
                         let key = key_of(&summary);
@@ -299,6 +300,7 @@ impl Client {
                         assert!(live || before != Some(told), "{key:?} was told twice");
                         self.held.insert(key, *summary);
                     }
+                    Changed::Undecided(_) => panic!("nothing was left open"),
                     Changed::Deleted(key) | Changed::Left(key) => {
                         self.last_told.remove(&key);
                         self.held.remove(&key);
@@ -528,7 +530,12 @@ fn what_the_ring_has_forgotten_is_found_in_the_rows() {
         index.apply(vec![Report::Gone(key(0, x))]);
     }
     let mut cursor = Cursor::after(0);
-    let all = index.changes_after(&mut cursor, &Filter::default(), usize::MAX, usize::MAX);
+    let all = index.changes_after(
+        &mut cursor,
+        &Filter::default().into(),
+        usize::MAX,
+        usize::MAX,
+    );
     assert_eq!(all.len(), 50);
     assert_eq!(
         all.iter()
@@ -598,6 +605,17 @@ const MEANT: [Meant; 6] = [
     }),
 ];
 
+type NumberOf = fn(&Facts) -> Option<i64>;
+
+/// What runs are sorted by, and the same by hand.
+static SORTED: [(Number, NumberOf); 5] = [
+    (Number::Cost, |facts| facts.cost.map(|cost| cost.nanos())),
+    (Number::Duration, |facts| facts.duration.map(|took| took.0)),
+    (Number::StartedAt, |facts| facts.started_at.map(|at| at.0)),
+    (Number::Steps, |facts| Some(facts.step_count.into())),
+    (Number::InputTokens, |facts| facts.tokens.input),
+];
+
 /// What stands in the file of a run whose error was cut.
 fn whole_error(facts: &Facts) -> Option<String> {
     let error = facts.error.as_deref().filter(|error| !error.is_empty())?;
@@ -616,6 +634,7 @@ proptest! {
     fn a_selection_is_true_at_its_clock(
         steps in steps(), which in 0usize..MEANT.len(), plain in 0usize..6,
         part in 1u32..9, visit in 1usize..9, ring in 3usize..40, limit in 1usize..6,
+        by in prop::sample::select(&SORTED[..]), descending: bool,
     ) {
         let mut index = Index::forgetful(Instance(1), LIVENESS, ring, 2);
         let mut model = Model::default();
@@ -624,6 +643,10 @@ proptest! {
         let plain = filters().swap_remove(plain);
         let query = Query { plain: plain.clone(), bound };
         let mut selection = index.select(query.clone());
+        // a reader of changes that asks the same
+        let (mut held, mut cursor) = (BTreeSet::new(), Cursor::after(0));
+        let (by, number_of) = by;
+        let sort = Sort { by, descending };
         for step in steps {
             let mut reports = Vec::new();
             let mut save = |model: &mut Model, p, x, content| reports.push(report(model, p, x, content));
@@ -669,6 +692,60 @@ proptest! {
                         }
                     }
                     prop_assert_eq!(&found, &expected, "{}", text);
+                    // by another order
+                    let mut sorted = expected.clone();
+                    sorted.sort_by_key(|key| {
+                        let number = model.runs.get(key).and_then(|(seen, _)| number_of(&seen.facts));
+                        let sign = if descending { -1 } else { 1 };
+                        (number.is_none(), number.map(|number| sign * i128::from(number)))
+                    });
+                    let (mut found, mut from) = (Vec::new(), SortedFrom::Offset(0));
+                    loop {
+                        let (at, next) = index.visit_sorted(&selection, sort, &from, limit, |run| {
+                            found.push(run.key_for_tests());
+                        });
+                        prop_assert_eq!(at.total, expected.len());
+                        match next {
+                            Some(next) => from = SortedFrom::After(next),
+                            None => break,
+                        }
+                    }
+                    prop_assert_eq!(&found, &sorted, "{} by {:?}", text, sort);
+                    for offset in 0..sorted.len() + 1 {
+                        let mut page = Vec::new();
+                        index.visit_sorted(&selection, sort, &SortedFrom::Offset(offset), limit, |run| {
+                            page.push(run.key_for_tests());
+                        });
+                        let wanted: Vec<RunKey> = sorted.iter().skip(offset).take(limit).cloned().collect();
+                        prop_assert_eq!(page, wanted);
+                    }
+                    // by changes
+                    if !index.follows(&cursor) {
+                        held = expected.iter().cloned().collect();
+                        cursor = Cursor::after(index.clock().tick);
+                    }
+                    while cursor.tick() < index.clock().tick {
+                        for change in index.changes_after(&mut cursor, &query, 3, 5) {
+                            let decided = match change.what {
+                                Changed::Undecided(one) => {
+                                    let run = model.runs.get(one.key());
+                                    let error = run.and_then(|(seen, _)| whole_error(&seen.facts));
+                                    index.decide_change(one, &query, error.as_deref())
+                                }
+                                other => Some(other),
+                            };
+                            match decided {
+                                Some(Changed::Saved { summary, .. }) => held.insert(key_of(&summary)),
+                                Some(Changed::Left(key) | Changed::Deleted(key)) => held.remove(&key),
+                                Some(Changed::Undecided(_)) => panic!("it was decided"),
+                                None => false,
+                            };
+                        }
+                    }
+                    let held: Vec<RunKey> = held.iter().cloned().collect();
+                    let mut all = expected.clone();
+                    all.sort_unstable();
+                    prop_assert_eq!(held, all, "{} by changes", text);
                     for offset in 0..expected.len() + 1 {
                         let mut page = Vec::new();
                         index.visit_selected(&selection, &From::Offset(offset), limit, |run| {

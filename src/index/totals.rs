@@ -3,6 +3,7 @@
 //! `executions/stats` reads them; nothing is added up when somebody asks. All sums are integers,
 //! so that taking a run out undoes putting it in, digit for digit.
 
+use super::Listed;
 use super::row::{Row, STATUS_OTHER, STATUS_UNKNOWN};
 use crate::model::{CostSum, Money};
 
@@ -57,6 +58,11 @@ impl Totals {
             self.durations += sign * i128::from(took.0);
             step(&mut self.timed);
         }
+    }
+
+    /// Takes in a run of a page.
+    pub fn take(&mut self, run: &Listed<'_>) {
+        self.add(run.row());
     }
 
     /// Runs with status number `code`.

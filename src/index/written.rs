@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use super::Index;
 use super::query::Key;
 use super::row::Row;
-use crate::model::{ProjectId, SummaryRef, Version};
+use crate::model::{Millis, ProjectId, SummaryRef, Version};
 
 /// How many texts are kept; a power of two.
 const TEXTS: usize = if cfg!(test) { 4 } else { 2048 };
@@ -54,6 +54,34 @@ impl<'a> Listed<'a> {
         self.row.summary(self.project, stale_after)
     }
 
+    pub(super) fn row(&self) -> Row<'a> {
+        self.row
+    }
+
+    /// The project.
+    #[must_use]
+    pub fn project(&self) -> &'a ProjectId {
+        self.project
+    }
+
+    /// The status as spelt in the record, if it has one.
+    #[must_use]
+    pub fn status(&self) -> Option<&'a str> {
+        self.row.status_text()
+    }
+
+    /// When it began.
+    #[must_use]
+    pub fn started_at(&self) -> Option<Millis> {
+        self.row.started()
+    }
+
+    /// How long it took, in millionths of a millisecond.
+    #[must_use]
+    pub fn took(&self) -> Option<i64> {
+        self.row.numbers().duration.map(|took| took.0)
+    }
+
     /// Its place in list order.
     pub(super) fn key(&self) -> Key {
         Key {
@@ -61,6 +89,11 @@ impl<'a> Listed<'a> {
             id: self.row.id().to_owned(),
             project: self.project.to_string(),
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn key_for_tests(&self) -> crate::model::RunKey {
+        super::row::key_of(self.row, self.project).unwrap()
     }
 
     /// Appends the summary's JSON text.

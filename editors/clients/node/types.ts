@@ -1,5 +1,8 @@
 // Types of the runlog protocol, version 1. Printed by `runlog types`; do not edit.
 
+/** A span of the calendar. */
+export type Bucket = "hour" | "day" | "week" | "month";
+
 /** What can be asked. */
 export type Capabilities = {
   /** What is there or not, by name. */
@@ -76,6 +79,20 @@ export type CompletionKind = "field" | "operator" | "value" | "keyword";
 
 /** An exact sum in US dollars. */
 export type CostSum = number;
+
+/** How many there are. */
+export type CountResult = {
+  /** The state that the counts are true at. */
+  clock: Clock;
+  /** False only with `allowPartial`, while runs may be missing. */
+  complete: boolean;
+  /** How many runs match. */
+  count: number;
+  /** The groups, the largest first, the same ones by their keys; with `groupBy`. */
+  groups?: Array<Group> | null;
+  /** How many groups there are, told or not; with `groupBy`. */
+  totalGroups?: number | null;
+};
 
 /** A place where something was left out. */
 export type Cut = {
@@ -279,6 +296,17 @@ export type GetResult = {
   version: Version;
 };
 
+/** Runs that have something in common. */
+export type Group = {
+  /** How many there are. */
+  count: number;
+  /** What they have, in the order of `groupBy`; null where they have none. An hour, a day, a week or a month is the moment that it begins at. */
+  key: Array<string | null>;
+};
+
+/** A property that runs are grouped by. */
+export type GroupBy = "status" | "project" | "model" | "hour" | "day" | "week" | "month";
+
 /** How far the index is. */
 export type Indexing = "scanning" | "verifying" | "ready";
 
@@ -448,6 +476,121 @@ export type SaveResult = {
   summary: Summary;
   /** An opaque hash of the stored bytes. */
   version: Version;
+};
+
+/** The runs that began within a span. */
+export type SeriesBucket = {
+  /** Those that somebody ended. */
+  cancelled: number;
+  /** Those that ended well. */
+  completed: number;
+  /** How long those took that say so, in milliseconds. */
+  duration: Distribution;
+  /** The first moment after it. */
+  end: Millis;
+  /** All of them. */
+  executions: number;
+  /** Those that ended in an error. */
+  failed: number;
+  /** The same sums by status or project, in the order of the keys; with `by`. */
+  groups?: Array<SeriesGroup> | null;
+  /** Tokens in. */
+  inputTokens: number;
+  /** Those with another status, or none. */
+  other: number;
+  /** Tokens out. */
+  outputTokens: number;
+  /** Those held by somebody. */
+  paused: number;
+  /** Those waiting to start. */
+  queued: number;
+  /** Those being worked on. */
+  running: number;
+  /** Its first moment. */
+  start: Millis;
+  /** completed / (completed + failed); null if none. */
+  successRate?: number | null;
+  /** Cost in US dollars, exact. */
+  totalCostUSD: CostSum;
+  /** Tokens; input + output where a run has no total. */
+  totalTokens: number;
+};
+
+/** What sums are told by. */
+export type SeriesBy = "status" | "project";
+
+/** The runs of a bucket that have something in common. */
+export type SeriesGroup = {
+  /** Those that somebody ended. */
+  cancelled: number;
+  /** Those that ended well. */
+  completed: number;
+  /** All of them. */
+  executions: number;
+  /** Those that ended in an error. */
+  failed: number;
+  /** Tokens in. */
+  inputTokens: number;
+  /** What they have; null where they have none. */
+  key?: string | null;
+  /** Those with another status, or none. */
+  other: number;
+  /** Tokens out. */
+  outputTokens: number;
+  /** Those held by somebody. */
+  paused: number;
+  /** Those waiting to start. */
+  queued: number;
+  /** Those being worked on. */
+  running: number;
+  /** completed / (completed + failed); null if none. */
+  successRate?: number | null;
+  /** Cost in US dollars, exact. */
+  totalCostUSD: CostSum;
+  /** Tokens; input + output where a run has no total. */
+  totalTokens: number;
+};
+
+/** One bucket after the other. */
+export type SeriesResult = {
+  /** The oldest first, none left out. */
+  buckets: Array<SeriesBucket>;
+  /** The state that the sums are true at. */
+  clock: Clock;
+  /** False only with `allowPartial`, while runs may be missing. */
+  complete: boolean;
+  /** The runs of which nobody knows when they began; the buckets' sums and these are those of all runs that match. */
+  undated: SeriesSums;
+};
+
+/** The sums of some runs. */
+export type SeriesSums = {
+  /** Those that somebody ended. */
+  cancelled: number;
+  /** Those that ended well. */
+  completed: number;
+  /** All of them. */
+  executions: number;
+  /** Those that ended in an error. */
+  failed: number;
+  /** Tokens in. */
+  inputTokens: number;
+  /** Those with another status, or none. */
+  other: number;
+  /** Tokens out. */
+  outputTokens: number;
+  /** Those held by somebody. */
+  paused: number;
+  /** Those waiting to start. */
+  queued: number;
+  /** Those being worked on. */
+  running: number;
+  /** completed / (completed + failed); null if none. */
+  successRate?: number | null;
+  /** Cost in US dollars, exact. */
+  totalCostUSD: CostSum;
+  /** Tokens; input + output where a run has no total. */
+  totalTokens: number;
 };
 
 /** Who serves. */
@@ -874,12 +1017,16 @@ export interface Methods {
       allowPartial?: boolean | null;
       /** `nextCursor` of the page before; the other params must be the same. */
       cursor?: string | null;
+      /** Only these members of each summary. */
+      fields?: Array<string> | null;
       /** The page's size. */
       limit?: number;
       /** How many runs to skip; not beside `cursor`. */
       offset?: number | null;
       /** Only this project; all if absent. */
       projectId?: ProjectId | null;
+      /** By which number or date to sort, the smallest first; with a minus before it, as in `-costUSD`, the largest. Runs without it come last, and the same ones newest first. */
+      sort?: string | null;
       /** Only runs with this status, or one of these. */
       status?: Statuses | null;
       /** Everything done to the files before the request is in the answer. */
@@ -921,6 +1068,28 @@ export interface Methods {
     };
     result: DiffResult;
   };
+  /** Counts runs, by what they have in common. */
+  "executions/count": {
+    params: {
+      /** Answer at once while the first index is being built. */
+      allowPartial?: boolean | null;
+      /** By what to group: none, one or two. */
+      groupBy?: Array<GroupBy>;
+      /** At most so many groups. */
+      limit?: number;
+      /** Only this project; all if absent. */
+      projectId?: ProjectId | null;
+      /** Only runs with this status, or one of these. */
+      status?: Statuses | null;
+      /** Everything done to the files before the request is in the answer. */
+      sync?: boolean | null;
+      /** The IANA time zone of the filter's dates and of the groups' hours, days, weeks and months; UTC if absent. */
+      timezone?: string | null;
+      /** Only runs that pass this filter. */
+      where?: string | null;
+    };
+    result: CountResult;
+  };
   /** Counts and sums runs. */
   "executions/stats": {
     params: {
@@ -938,6 +1107,28 @@ export interface Methods {
       where?: string | null;
     };
     result: StatsResult;
+  };
+  /** Sums runs by the hour, day, week or month that they began in. */
+  "executions/series": {
+    params: {
+      /** Answer at once while the first index is being built. */
+      allowPartial?: boolean | null;
+      /** How long a bucket is. */
+      bucket?: Bucket;
+      /** Tells each bucket's sums by this, too. */
+      by?: SeriesBy | null;
+      /** Only this project; all if absent. */
+      projectId?: ProjectId | null;
+      /** Only runs with this status, or one of these. */
+      status?: Statuses | null;
+      /** Everything done to the files before the request is in the answer. */
+      sync?: boolean | null;
+      /** The IANA time zone of the buckets and of the filter's dates; UTC if absent. */
+      timezone?: string | null;
+      /** Only runs that pass this filter. If it says from when on, or until when, the buckets reach so far; else to the first and the last run. */
+      where?: string | null;
+    };
+    result: SeriesResult;
   };
   /** Stores one whole record, durably. */
   "executions/save": {
@@ -1010,6 +1201,10 @@ export interface Methods {
       since?: string | null;
       /** Only runs with this status, or one of these; a run that changes to another is told as left. */
       status?: Statuses | null;
+      /** The IANA time zone of the filter's dates; UTC if absent. */
+      timezone?: string | null;
+      /** Only runs that pass this filter; a changed one that does not is told as left. Its dates are what they are at each change; time that passes tells nothing. */
+      where?: string | null;
     };
     result: SubscriptionId;
   };
@@ -1034,6 +1229,10 @@ export interface Methods {
       status?: Statuses | null;
       /** Everything done to the files before the request is in the answer. */
       sync?: boolean | null;
+      /** The IANA time zone of the filter's dates; UTC if absent. */
+      timezone?: string | null;
+      /** Only runs that pass this filter; a changed one that does not is told as left. */
+      where?: string | null;
     };
     result: ChangesResult;
   };

@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import Any, Dict, List, Literal, Optional, TypedDict, Union, overload
 
 
+# A span of the calendar.
+Bucket = Union[Literal["hour"], Literal["day"], Literal["week"], Literal["month"]]
+
+
 class Capabilities(TypedDict):
     """What can be asked."""
 
@@ -99,6 +103,24 @@ CompletionKind = Union[Literal["field"], Literal["operator"], Literal["value"], 
 
 # An exact sum in US dollars.
 CostSum = float
+
+
+class _CountResult(TypedDict):
+    # The state that the counts are true at.
+    clock: Clock
+    # False only with `allowPartial`, while runs may be missing.
+    complete: bool
+    # How many runs match.
+    count: int
+
+
+class CountResult(_CountResult, total=False):
+    """How many there are."""
+
+    # The groups, the largest first, the same ones by their keys; with `groupBy`.
+    groups: Optional[List[Group]]
+    # How many groups there are, told or not; with `groupBy`.
+    totalGroups: Optional[int]
 
 
 class _Cut(TypedDict):
@@ -340,6 +362,20 @@ class GetResult(_GetResult, total=False):
     truncated: Optional[bool]
 
 
+class Group(TypedDict):
+    """Runs that have something in common."""
+
+    # How many there are.
+    count: int
+    # What they have, in the order of `groupBy`; null where they have none. An hour, a day, a
+    # week or a month is the moment that it begins at.
+    key: List[Optional[str]]
+
+
+# A property that runs are grouped by.
+GroupBy = Union[Literal["status"], Literal["project"], Literal["model"], Literal["hour"], Literal["day"], Literal["week"], Literal["month"]]
+
+
 # How far the index is.
 Indexing = Union[Literal["scanning"], Literal["verifying"], Literal["ready"]]
 
@@ -548,6 +584,136 @@ class SaveResult(TypedDict):
     summary: Summary
     # An opaque hash of the stored bytes.
     version: Version
+
+
+class _SeriesBucket(TypedDict):
+    # Those that somebody ended.
+    cancelled: int
+    # Those that ended well.
+    completed: int
+    # How long those took that say so, in milliseconds.
+    duration: Distribution
+    # The first moment after it.
+    end: Millis
+    # All of them.
+    executions: int
+    # Those that ended in an error.
+    failed: int
+    # Tokens in.
+    inputTokens: int
+    # Those with another status, or none.
+    other: int
+    # Tokens out.
+    outputTokens: int
+    # Those held by somebody.
+    paused: int
+    # Those waiting to start.
+    queued: int
+    # Those being worked on.
+    running: int
+    # Its first moment.
+    start: Millis
+    # Cost in US dollars, exact.
+    totalCostUSD: CostSum
+    # Tokens; input + output where a run has no total.
+    totalTokens: int
+
+
+class SeriesBucket(_SeriesBucket, total=False):
+    """The runs that began within a span."""
+
+    # The same sums by status or project, in the order of the keys; with `by`.
+    groups: Optional[List[SeriesGroup]]
+    # completed / (completed + failed); null if none.
+    successRate: Optional[float]
+
+
+# What sums are told by.
+SeriesBy = Union[Literal["status"], Literal["project"]]
+
+
+class _SeriesGroup(TypedDict):
+    # Those that somebody ended.
+    cancelled: int
+    # Those that ended well.
+    completed: int
+    # All of them.
+    executions: int
+    # Those that ended in an error.
+    failed: int
+    # Tokens in.
+    inputTokens: int
+    # Those with another status, or none.
+    other: int
+    # Tokens out.
+    outputTokens: int
+    # Those held by somebody.
+    paused: int
+    # Those waiting to start.
+    queued: int
+    # Those being worked on.
+    running: int
+    # Cost in US dollars, exact.
+    totalCostUSD: CostSum
+    # Tokens; input + output where a run has no total.
+    totalTokens: int
+
+
+class SeriesGroup(_SeriesGroup, total=False):
+    """The runs of a bucket that have something in common."""
+
+    # What they have; null where they have none.
+    key: Optional[str]
+    # completed / (completed + failed); null if none.
+    successRate: Optional[float]
+
+
+class SeriesResult(TypedDict):
+    """One bucket after the other."""
+
+    # The oldest first, none left out.
+    buckets: List[SeriesBucket]
+    # The state that the sums are true at.
+    clock: Clock
+    # False only with `allowPartial`, while runs may be missing.
+    complete: bool
+    # The runs of which nobody knows when they began; the buckets' sums and these are those of
+    # all runs that match.
+    undated: SeriesSums
+
+
+class _SeriesSums(TypedDict):
+    # Those that somebody ended.
+    cancelled: int
+    # Those that ended well.
+    completed: int
+    # All of them.
+    executions: int
+    # Those that ended in an error.
+    failed: int
+    # Tokens in.
+    inputTokens: int
+    # Those with another status, or none.
+    other: int
+    # Tokens out.
+    outputTokens: int
+    # Those held by somebody.
+    paused: int
+    # Those waiting to start.
+    queued: int
+    # Those being worked on.
+    running: int
+    # Cost in US dollars, exact.
+    totalCostUSD: CostSum
+    # Tokens; input + output where a run has no total.
+    totalTokens: int
+
+
+class SeriesSums(_SeriesSums, total=False):
+    """The sums of some runs."""
+
+    # completed / (completed + failed); null if none.
+    successRate: Optional[float]
 
 
 class ServerInfo(TypedDict):
@@ -1031,12 +1197,17 @@ class ExecutionsListParams(TypedDict, total=False):
     allowPartial: Optional[bool]
     # `nextCursor` of the page before; the other params must be the same.
     cursor: Optional[str]
+    # Only these members of each summary.
+    fields: Optional[List[str]]
     # The page's size.
     limit: int
     # How many runs to skip; not beside `cursor`.
     offset: Optional[int]
     # Only this project; all if absent.
     projectId: Optional[ProjectId]
+    # By which number or date to sort, the smallest first; with a minus before it, as in
+    # `-costUSD`, the largest. Runs without it come last, and the same ones newest first.
+    sort: Optional[str]
     # Only runs with this status, or one of these.
     status: Optional[Statuses]
     # Everything done to the files before the request is in the answer.
@@ -1084,6 +1255,28 @@ class ExecutionsDiffParams(_ExecutionsDiffParams, total=False):
     sync: Optional[bool]
 
 
+class ExecutionsCountParams(TypedDict, total=False):
+    """What `executions/count` takes."""
+
+    # Answer at once while the first index is being built.
+    allowPartial: Optional[bool]
+    # By what to group: none, one or two.
+    groupBy: List[GroupBy]
+    # At most so many groups.
+    limit: int
+    # Only this project; all if absent.
+    projectId: Optional[ProjectId]
+    # Only runs with this status, or one of these.
+    status: Optional[Statuses]
+    # Everything done to the files before the request is in the answer.
+    sync: Optional[bool]
+    # The IANA time zone of the filter's dates and of the groups' hours, days, weeks and months;
+    # UTC if absent.
+    timezone: Optional[str]
+    # Only runs that pass this filter.
+    where: Optional[str]
+
+
 class ExecutionsStatsParams(TypedDict, total=False):
     """What `executions/stats` takes."""
 
@@ -1098,6 +1291,28 @@ class ExecutionsStatsParams(TypedDict, total=False):
     # The IANA time zone of the filter's dates; UTC if absent.
     timezone: Optional[str]
     # Only runs that pass this filter.
+    where: Optional[str]
+
+
+class ExecutionsSeriesParams(TypedDict, total=False):
+    """What `executions/series` takes."""
+
+    # Answer at once while the first index is being built.
+    allowPartial: Optional[bool]
+    # How long a bucket is.
+    bucket: Bucket
+    # Tells each bucket's sums by this, too.
+    by: Optional[SeriesBy]
+    # Only this project; all if absent.
+    projectId: Optional[ProjectId]
+    # Only runs with this status, or one of these.
+    status: Optional[Statuses]
+    # Everything done to the files before the request is in the answer.
+    sync: Optional[bool]
+    # The IANA time zone of the buckets and of the filter's dates; UTC if absent.
+    timezone: Optional[str]
+    # Only runs that pass this filter. If it says from when on, or until when, the buckets reach
+    # so far; else to the first and the last run.
     where: Optional[str]
 
 
@@ -1184,6 +1399,11 @@ class ExecutionsSubscribeParams(TypedDict, total=False):
     # Only runs with this status, or one of these; a run that changes to another is told as
     # left.
     status: Optional[Statuses]
+    # The IANA time zone of the filter's dates; UTC if absent.
+    timezone: Optional[str]
+    # Only runs that pass this filter; a changed one that does not is told as left. Its dates
+    # are what they are at each change; time that passes tells nothing.
+    where: Optional[str]
 
 
 class ExecutionsUnsubscribeParams(TypedDict):
@@ -1209,6 +1429,10 @@ class ExecutionsChangesParams(_ExecutionsChangesParams, total=False):
     status: Optional[Statuses]
     # Everything done to the files before the request is in the answer.
     sync: Optional[bool]
+    # The IANA time zone of the filter's dates; UTC if absent.
+    timezone: Optional[str]
+    # Only runs that pass this filter; a changed one that does not is told as left.
+    where: Optional[str]
 
 
 class Requests:
@@ -1271,8 +1495,18 @@ class Requests:
 
     @overload
     def request(
+        self, method: Literal["executions/count"], params: Optional[ExecutionsCountParams] = None, **options: Any
+    ) -> CountResult: ...
+
+    @overload
+    def request(
         self, method: Literal["executions/stats"], params: Optional[ExecutionsStatsParams] = None, **options: Any
     ) -> StatsResult: ...
+
+    @overload
+    def request(
+        self, method: Literal["executions/series"], params: Optional[ExecutionsSeriesParams] = None, **options: Any
+    ) -> SeriesResult: ...
 
     @overload
     def request(
@@ -1377,8 +1611,18 @@ class Requests:
 
     @overload
     async def request_async(
+        self, method: Literal["executions/count"], params: Optional[ExecutionsCountParams] = None, **options: Any
+    ) -> CountResult: ...
+
+    @overload
+    async def request_async(
         self, method: Literal["executions/stats"], params: Optional[ExecutionsStatsParams] = None, **options: Any
     ) -> StatsResult: ...
+
+    @overload
+    async def request_async(
+        self, method: Literal["executions/series"], params: Optional[ExecutionsSeriesParams] = None, **options: Any
+    ) -> SeriesResult: ...
 
     @overload
     async def request_async(

@@ -2,6 +2,7 @@
 //! `timezone` become a filter.
 
 use std::hash::{BuildHasher, BuildHasherDefault};
+use std::ops::RangeInclusive;
 use std::time::SystemTime;
 
 use chrono_tz::Tz;
@@ -20,8 +21,10 @@ use crate::model::{Millis, ProjectId};
 pub(in crate::api) struct Asked {
     /// What an order answers.
     pub(in crate::api) plain: Filter,
-    /// What else must hold, and the zone of its dates.
-    rest: Option<(Where, Tz)>,
+    /// What else must hold.
+    rest: Option<Where>,
+    /// The zone of all dates.
+    zone: Tz,
 }
 
 impl Asked {
@@ -42,14 +45,18 @@ impl Asked {
         };
         let zone = zone(timezone)?;
         let Some(text) = filter else {
-            return Ok(Self { plain, rest: None });
+            let rest = None;
+            return Ok(Self { plain, rest, zone });
         };
         let filter = Where::parse(text)?;
         let hints = filter.at(now(), zone).hints();
         let single = hints.projects.as_ref().is_none_or(|all| all.len() == 1);
         if !hints.complete || !single || hints.started_at.is_some() {
-            let rest = Some((filter, zone));
-            return Ok(Self { plain, rest });
+            if let (true, Some(projects)) = (single, hints.projects) {
+                plain.project = plain.project.or(projects.into_iter().next());
+            }
+            let rest = Some(filter);
+            return Ok(Self { plain, rest, zone });
         }
         if let Some(statuses) = hints.statuses {
             plain.statuses = Some(match plain.statuses {
@@ -63,24 +70,21 @@ impl Asked {
             }
             plain.project = Some(project);
         }
-        Ok(Self { plain, rest: None })
+        let rest = None;
+        Ok(Self { plain, rest, zone })
     }
 
     /// The query that answers it, its dates as they are at `now`; none where an order does.
     pub(in crate::api) fn query(&self, now: Millis) -> Option<Query> {
-        let (filter, zone) = self.rest.as_ref()?;
         Some(Query {
             plain: self.plain.clone(),
-            bound: filter.at(now, *zone),
+            bound: self.rest.as_ref()?.at(now, self.zone),
         })
     }
 
     /// A query that looks at every run even where an order would answer.
     pub(in crate::api) fn every(&self, now: Millis) -> Query {
-        self.query(now).unwrap_or_else(|| Query {
-            plain: self.plain.clone(),
-            bound: Where::default().at(now, Tz::UTC),
-        })
+        self.query(now).unwrap_or_else(|| self.plain.clone().into())
     }
 
     /// What tells it from others, for cursors.
@@ -89,8 +93,20 @@ impl Asked {
         let rest = self
             .rest
             .as_ref()
-            .map(|(filter, zone)| (filter.to_string(), zone.name()));
+            .map(|filter| (filter.to_string(), self.zone.name()));
         format!("{:08x}", hasher.hash_one((&self.plain, rest)) & 0xffff_ffff)
+    }
+}
+
+impl Asked {
+    /// The range that every run which passes began in, as far as the filter says so.
+    pub(in crate::api) fn began(&self, now: Millis) -> Option<RangeInclusive<Millis>> {
+        self.query(now)?.bound.hints().started_at
+    }
+
+    /// The zone of the dates.
+    pub(in crate::api) fn zone(&self) -> Tz {
+        self.zone
     }
 }
 

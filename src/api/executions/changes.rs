@@ -6,12 +6,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::asked::{Asked, now};
 use super::subscribe::{Told, honoured};
-use super::{Statuses, prepare};
+use super::{Statuses, blocking, prepare};
 use crate::api::params::Limit;
 use crate::api::table::{Effect, Example, Method};
 use crate::api::{Clock, Context, Error, ErrorKind, samples};
-use crate::index::{Clock as IndexClock, Cursor, Filter};
+use crate::history::History;
+use crate::index::{Change, Changed as Happened, Clock as IndexClock, Cursor};
 use crate::model::ProjectId;
 
 /// How many ticks are looked at under one lock.
@@ -28,6 +30,11 @@ pub struct Params {
     pub project_id: Option<ProjectId>,
     /// Only runs with this status, or one of these.
     pub status: Option<Statuses>,
+    /// Only runs that pass this filter; a changed one that does not is told as left.
+    #[serde(rename = "where")]
+    pub filter: Option<String>,
+    /// The IANA time zone of the filter's dates; UTC if absent.
+    pub timezone: Option<String>,
     /// At most so many changes.
     #[serde(default)]
     pub limit: Limit,
@@ -49,6 +56,40 @@ pub struct Changed {
     pub more: bool,
 }
 
+/// The next changes for a reader, dates being what they are now; `None` if it has missed some.
+pub(super) async fn next(
+    context: &Context,
+    cursor: &mut Cursor,
+    asked: &Asked,
+    limit: usize,
+    visit: usize,
+) -> Result<(Option<Vec<Told>>, IndexClock), Error> {
+    let query = asked.every(now());
+    let (found, clock) = context.history.changes_after(cursor, &query, limit, visit);
+    let Some(mut found) = found else {
+        return Ok((None, clock));
+    };
+    let is_open = |change: &Change| matches!(change.what, Happened::Undecided(_));
+    if found.iter().any(is_open) {
+        let decide = move |history: &History| {
+            let decided = found.into_iter().filter_map(|change| {
+                let Change { clock, what } = change;
+                let what = match what {
+                    Happened::Undecided(one) => history.decide_change(one, &query)?,
+                    other => other,
+                };
+                Some(Change { clock, what })
+            });
+            Ok(decided.collect())
+        };
+        found = blocking(context, decide).await?;
+    }
+    Ok((
+        Some(found.into_iter().filter_map(Told::of).collect()),
+        clock,
+    ))
+}
+
 /// The method.
 pub struct Changes;
 
@@ -63,17 +104,20 @@ impl Method for Changes {
     type Result = Changed;
 
     async fn call(context: Arc<Context>, params: Params) -> Result<Changed, Error> {
+        let asked = Asked::of(
+            params.project_id,
+            params.status,
+            params.filter.as_deref(),
+            params.timezone.as_deref(),
+        )?;
+        let project = asked.plain.project.as_ref();
         if params.sync == Some(true) {
-            prepare(&context, params.project_id.as_ref(), params.sync, None).await?;
+            prepare(&context, project, params.sync, None).await?;
         }
         if honoured(&context, &params.since).is_none() {
             // what a former daemon kept may not have been read yet
-            context.history.ready(params.project_id.as_ref()).await?;
+            context.history.ready(project).await?;
         }
-        let filter = Filter {
-            project: params.project_id,
-            statuses: params.status.map(|statuses| statuses.0),
-        };
         let Some(since) = honoured(&context, &params.since) else {
             let clock = Clock(context.history.clock());
             return Ok(Changed {
@@ -87,9 +131,7 @@ impl Method for Changes {
         let mut changes = Vec::new();
         loop {
             let room = params.limit.0 - changes.len();
-            let (found, now) = context
-                .history
-                .changes_after(&mut cursor, &filter, room, VISIT);
+            let (found, now) = next(&context, &mut cursor, &asked, room, VISIT).await?;
             let Some(found) = found else {
                 return Ok(Changed {
                     changes: Vec::new(),
@@ -98,7 +140,7 @@ impl Method for Changes {
                     more: false,
                 });
             };
-            changes.extend(found.into_iter().map(Told::from));
+            changes.extend(found);
             let more = cursor.tick() < now.tick;
             if changes.len() == params.limit.0 || !more {
                 let clock = Clock(IndexClock {

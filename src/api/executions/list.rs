@@ -1,6 +1,6 @@
 //! `executions/list`: GET /executions, for one project or all.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,8 +11,10 @@ use super::{Statuses, prepare};
 use crate::api::params::Limit;
 use crate::api::table::{Answer, Effect, Example, Method};
 use crate::api::{Clock, Context, Error, ErrorKind, samples};
-use crate::index::{From, Index, Key, Listed, Selection};
-use crate::model::{Millis, ProjectId, Summary};
+use crate::filter::{Field, Number, known};
+use crate::index::{From, Index, Key, Listed, Selection, Sort, SortedFrom, SortedKey};
+use crate::model::json::spelt_members;
+use crate::model::{Millis, ProjectId, Summary, nearest};
 
 /// Which runs, and which page of them.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -28,6 +30,11 @@ pub struct Params {
     pub filter: Option<String>,
     /// The IANA time zone of the filter's dates; UTC if absent.
     pub timezone: Option<String>,
+    /// By which number or date to sort, the smallest first; with a minus before it, as in
+    /// `-costUSD`, the largest. Runs without it come last, and the same ones newest first.
+    pub sort: Option<String>,
+    /// Only these members of each summary.
+    pub fields: Option<Vec<String>>,
     /// The page's size.
     #[serde(default)]
     pub limit: Limit,
@@ -61,24 +68,102 @@ pub struct Page {
 /// An array of summaries as JSON text, `{"executions":` before it and the closing bracket still to
 /// come, so that the answer needs no copy of it.
 #[derive(Debug)]
-pub struct Written(Vec<u8>);
+pub struct Written {
+    text: Vec<u8>,
+    /// Which members; all if none.
+    fields: Option<Vec<String>>,
+    /// Where a run's text is written that only a part of is wanted.
+    whole: Vec<u8>,
+}
 
 /// How much room a run's text is given.
 const RUN_BYTES: usize = 512;
 
 impl Written {
-    fn with_room_for(runs: usize) -> Self {
+    fn with_room_for(runs: usize, fields: Option<Vec<String>>) -> Self {
         let mut text = Vec::with_capacity((runs + 1) * RUN_BYTES);
         text.extend_from_slice(b"{\"executions\":[");
-        Self(text)
+        Self {
+            text,
+            fields,
+            whole: Vec::new(),
+        }
     }
 
     fn push(&mut self, run: Listed<'_>) {
-        if !self.0.ends_with(b"[") {
-            self.0.push(b',');
+        let out = &mut self.text;
+        if !out.ends_with(b"[") {
+            out.push(b',');
         }
-        run.write(&mut self.0);
+        let Some(fields) = &self.fields else {
+            return run.write(out);
+        };
+        self.whole.clear();
+        run.write(&mut self.whole);
+        let whole = std::str::from_utf8(&self.whole).unwrap_or_default();
+        out.push(b'{');
+        let mut first = true;
+        for (name, value) in spelt_members(whole) {
+            if fields.iter().any(|field| *field == name.trim_matches('"')) {
+                if !std::mem::take(&mut first) {
+                    out.push(b',');
+                }
+                for part in [name, ":", value] {
+                    out.extend_from_slice(part.as_bytes());
+                }
+            }
+        }
+        out.push(b'}');
     }
+}
+
+/// The members of a summary that may be asked for.
+fn known_fields(asked: Option<Vec<String>>) -> Result<Option<Vec<String>>, Error> {
+    static KNOWN: OnceLock<Vec<String>> = OnceLock::new();
+    let known = KNOWN.get_or_init(|| {
+        let schema = schemars::SchemaGenerator::default().into_root_schema_for::<Summary>();
+        let members = schema.get("properties").and_then(|all| all.as_object());
+        members
+            .map(|all| all.keys().cloned().collect())
+            .unwrap_or_default()
+    });
+    for name in asked.iter().flatten() {
+        if !known.contains(name) {
+            let near = nearest(name, known.iter().map(String::as_str));
+            let hint = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+            let error = Error::params(format!("`fields`: a summary has no such member{hint}"));
+            return Err(match near {
+                Some(near) => error.with("nearest", near),
+                None => error,
+            });
+        }
+    }
+    Ok(asked)
+}
+
+/// The order that `sort` names; none if that is the usual one.
+fn sorted(sort: Option<&str>) -> Result<Option<Sort>, Error> {
+    let Some(text) = sort else { return Ok(None) };
+    let (name, descending) = match text.strip_prefix('-') {
+        Some(name) => (name, true),
+        None => (text, false),
+    };
+    let numbers = || known().filter(|named| matches!(named.field, Field::Number(_)));
+    let Some(Field::Number(by)) = Field::from_name(name) else {
+        let near = nearest(name, numbers().map(|named| named.name));
+        let hint = near.map_or("for example -costUSD".to_owned(), |near| {
+            format!("did you mean `{near}`?")
+        });
+        let error = Error::params(format!(
+            "`sort`: expected a number or a date of a run, with a minus for the largest first; {hint}"
+        ));
+        return Err(match near {
+            Some(near) => error.with("nearest", near),
+            None => error,
+        });
+    };
+    let usual = by == Number::StartedAt && descending;
+    Ok((!usual).then_some(Sort { by, descending }))
 }
 
 impl Answer for Page {
@@ -91,7 +176,7 @@ impl Answer for Page {
             clock: Clock,
             complete: bool,
         }
-        let Written(mut text) = self.executions;
+        let Written { mut text, .. } = self.executions;
         text.extend_from_slice(b"],");
         // the rest's own brace is not wanted
         let at = text.len();
@@ -118,8 +203,8 @@ impl Method for List {
     const DESCRIPTION: &'static str = "Order: `startedAt` newest first, unknown last; then id, \
         then projectId. A missing project lists as empty. Paging by `cursor` while runs come and \
         go shows every run that was there throughout exactly once. Costs the page, wherever it \
-        lies; with a `where` that asks for more than statuses and a project, a look at every run. \
-        Its relative dates are those of the first page.";
+        lies; with `sort`, or a `where` that asks for more than statuses and a project, a look at \
+        every run. Its relative dates are those of the first page.";
     const EFFECT: Effect = Effect::Read;
     const ERRORS: &'static [ErrorKind] = &[ErrorKind::NotReady, ErrorKind::QueryTooExpensive];
     type Params = Params;
@@ -132,22 +217,21 @@ impl Method for List {
             params.filter.as_deref(),
             params.timezone.as_deref(),
         )?;
+        let sort = sorted(params.sort.as_deref())?;
+        let fields = known_fields(params.fields)?;
         let mut now = now();
-        let from = match (&params.cursor, params.offset) {
-            (Some(_), Some(_)) => {
+        let mut after = None;
+        if let Some(cursor) = &params.cursor {
+            if params.offset.is_some() {
                 return Err(Error::params(
                     "`offset` cannot stand beside `cursor`; drop one",
                 ));
             }
-            (Some(cursor), None) => {
-                let key;
-                (key, now) = read_cursor(cursor, &asked, now)?;
-                From::After(key)
-            }
-            (None, offset) => {
-                From::Offset(usize::try_from(offset.unwrap_or(0)).unwrap_or(usize::MAX))
-            }
-        };
+            let key;
+            (key, now) = read_cursor(cursor, &asked, sort, now)?;
+            after = Some(key);
+        }
+        let offset = usize::try_from(params.offset.unwrap_or(0)).unwrap_or(usize::MAX);
         let complete = prepare(
             &context,
             asked.plain.project.as_ref(),
@@ -156,7 +240,25 @@ impl Method for List {
         )
         .await?;
         let limit = params.limit.0;
-        let mut runs = Written::with_room_for(limit);
+        let mut runs = Written::with_room_for(limit, fields);
+        if let Some(sort) = sort {
+            let from = after.map_or(SortedFrom::Offset(offset), SortedFrom::After);
+            let visit = move |index: &Index, selection: &Selection| {
+                let each = |run: Listed<'_>| runs.push(run);
+                let (page, next) = index.visit_sorted(selection, sort, &from, limit, each);
+                (runs, page, next)
+            };
+            let (runs, page, next) =
+                select(&context, asked.every(now), visit, |found| found).await?;
+            return Ok(Page {
+                executions: runs,
+                total: page.total,
+                next_cursor: next.map(|key| write_cursor(&key, &asked, Some(sort), now)),
+                clock: Clock(page.clock),
+                complete,
+            });
+        }
+        let from = after.map_or(From::Offset(offset), |after| From::After(after.key));
         let page = match asked.query(now) {
             None => {
                 let history = &context.history;
@@ -172,10 +274,11 @@ impl Method for List {
                 page
             }
         };
+        let next = page.next.map(|key| SortedKey { number: None, key });
         Ok(Page {
             executions: runs,
             total: page.total,
-            next_cursor: page.next.map(|key| write_cursor(&key, &asked, now)),
+            next_cursor: next.map(|key| write_cursor(&key, &asked, None, now)),
             clock: Clock(page.clock),
             complete,
         })
@@ -200,6 +303,11 @@ impl Method for List {
                 }),
             },
             Example {
+                name: "the most expensive runs, and no more of them than is shown",
+                params: json!({ "sort": "-costUSD", "fields": ["id", "costUSD"] }),
+                result: samples::most_expensive(),
+            },
+            Example {
                 name: "what failed for a reason, by a filter",
                 params: json!({ "where": "error ~ 'workflow validation' and costUSD < 0.5" }),
                 result: json!({
@@ -211,45 +319,74 @@ impl Method for List {
     }
 }
 
-/// Binds a cursor to its query, so that it is refused under another, and to the moment that the
-/// query began at, where that matters.
-fn write_cursor(key: &Key, asked: &Asked, now: Millis) -> String {
-    let moment = asked
-        .query(now)
-        .map_or(String::new(), |_| format!("@{}", now.0));
-    let started = key.started_at.map_or("-".to_owned(), |at| at.0.to_string());
+/// What binds a cursor to its query, so that it is refused under another.
+fn mark(asked: &Asked, sort: Option<Sort>) -> String {
+    match sort {
+        None => asked.mark(),
+        Some(Sort { by, descending }) => format!("{}.{by:?}.{descending}", asked.mark()),
+    }
+}
+
+/// Whether the answer depends on the moment that the query began at.
+fn is_dated(asked: &Asked, sort: Option<Sort>, now: Millis) -> bool {
+    sort.is_some() || asked.query(now).is_some()
+}
+
+fn write_cursor(key: &SortedKey, asked: &Asked, sort: Option<Sort>, now: Millis) -> String {
+    let moment = if is_dated(asked, sort, now) {
+        format!("@{}", now.0)
+    } else {
+        String::new()
+    };
+    let spelt = |number: Option<i64>| number.map_or("-".to_owned(), |number| number.to_string());
+    let number = sort.map_or(String::new(), |_| format!("/{}", spelt(key.number)));
+    let started = spelt(key.key.started_at.map(|at| at.0));
     // ids hold no slash
     format!(
-        "{}{moment}/{started}/{}/{}",
-        asked.mark(),
-        key.project,
-        key.id
+        "{}{moment}{number}/{started}/{}/{}",
+        mark(asked, sort),
+        key.key.project,
+        key.key.id
     )
 }
 
-fn read_cursor(text: &str, asked: &Asked, now: Millis) -> Result<(Key, Millis), Error> {
+fn read_cursor(
+    text: &str,
+    asked: &Asked,
+    sort: Option<Sort>,
+    now: Millis,
+) -> Result<(SortedKey, Millis), Error> {
     let refused = || {
         Error::params("`cursor` belongs to another query or another version; list again without it")
     };
-    let mut parts = text.splitn(4, '/');
+    let mut parts = text.split('/');
     let mut next = || parts.next().ok_or_else(refused);
-    let (query, started, project, id) = (next()?, next()?, next()?, next()?);
-    let (mark, moment) = match query.split_once('@') {
-        Some((mark, moment)) => (mark, Some(moment)),
+    let number = |digits: &str| match digits {
+        "-" => Ok(None),
+        digits => digits.parse().map(Some).map_err(|_| refused()),
+    };
+    let query = next()?;
+    let sorted = match sort {
+        Some(_) => number(next()?)?,
+        None => None,
+    };
+    let (started, project, id) = (number(next()?)?, next()?, next()?);
+    let (held, moment) = match query.split_once('@') {
+        Some((held, moment)) => (held, Some(moment)),
         None => (query, None),
     };
-    if mark != asked.mark() || moment.is_some() != asked.query(now).is_some() {
+    if held != mark(asked, sort) || moment.is_some() != is_dated(asked, sort, now) {
         return Err(refused());
     }
-    let millis = |digits: &str| digits.parse().map(Millis).map_err(|_| refused());
-    let started_at = match started {
-        "-" => None,
-        digits => Some(millis(digits)?),
-    };
+    let moment = moment.map(|digits| digits.parse().map(Millis).map_err(|_| refused()));
     let key = Key {
-        started_at,
+        started_at: started.map(Millis),
         id: id.to_owned(),
         project: project.to_owned(),
     };
-    Ok((key, moment.map_or(Ok(now), millis)?))
+    let key = SortedKey {
+        number: sorted,
+        key,
+    };
+    Ok((key, moment.unwrap_or(Ok(now))?))
 }

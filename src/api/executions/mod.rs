@@ -2,12 +2,14 @@
 
 mod asked;
 pub mod changes;
+pub mod count;
 pub mod delete;
 pub mod delete_all;
 pub mod diff;
 pub mod get;
 pub mod list;
 pub mod save;
+pub mod series;
 pub mod start;
 pub mod stats;
 pub mod subscribe;

@@ -13,10 +13,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::Statuses;
+use super::asked::Asked;
+use super::changes::next;
 use crate::api::params::parse;
 use crate::api::table::{Effect, Example, Method, entry};
 use crate::api::{Clock, Context, Error, ErrorKind, samples};
-use crate::index::{Change, Changed, Clock as IndexClock, Cursor, Filter};
+use crate::index::{Change, Changed, Clock as IndexClock, Cursor};
 use crate::model::{ExecutionId, ProjectId, Summary};
 
 /// The notification that carries a change.
@@ -38,6 +40,12 @@ pub struct Params {
     pub project_id: Option<ProjectId>,
     /// Only runs with this status, or one of these; a run that changes to another is told as left.
     pub status: Option<Statuses>,
+    /// Only runs that pass this filter; a changed one that does not is told as left. Its dates are
+    /// what they are at each change; time that passes tells nothing.
+    #[serde(rename = "where")]
+    pub filter: Option<String>,
+    /// The IANA time zone of the filter's dates; UTC if absent.
+    pub timezone: Option<String>,
     /// Begin after this clock; now if absent.
     pub since: Option<String>,
 }
@@ -89,25 +97,38 @@ pub enum Told {
     },
 }
 
-impl From<Change> for Told {
-    fn from(change: Change) -> Self {
+impl Told {
+    /// How `change` is told, once it is decided.
+    pub(super) fn of(change: Change) -> Option<Self> {
         let clock = Clock(change.clock);
-        match change.what {
-            Changed::Saved { created, summary } => Told::Saved {
+        Some(match change.what {
+            Changed::Saved { created, summary } => Self::Saved {
                 clock,
                 created,
                 summary,
             },
-            Changed::Deleted(key) => Told::Deleted {
+            Changed::Deleted(key) => Self::Deleted {
                 clock,
                 project_id: key.project,
                 execution_id: key.execution,
             },
-            Changed::Left(key) => Told::Left {
+            Changed::Left(key) => Self::Left {
                 clock,
                 project_id: key.project,
                 execution_id: key.execution,
             },
+            Changed::Undecided(_) => return None,
+        })
+    }
+
+    /// The state after it.
+    fn clock(&self) -> Clock {
+        match self {
+            Self::Saved { clock, .. }
+            | Self::Deleted { clock, .. }
+            | Self::Left { clock, .. }
+            | Self::Current { clock }
+            | Self::Resync { clock } => *clock,
         }
     }
 }
@@ -200,14 +221,24 @@ pub(in crate::api) fn register(module: &mut RpcModule<Context>) -> Result<(), Re
             match parse::<Params>(params.as_str(), known, false) {
                 Err(error) => pending.reject(error).await,
                 Ok(params) => {
+                    let asked = Asked::of(
+                        params.project_id,
+                        params.status,
+                        params.filter.as_deref(),
+                        params.timezone.as_deref(),
+                    );
+                    let asked = match asked {
+                        Ok(asked) => asked,
+                        Err(error) => return pending.reject(error).await,
+                    };
                     let since = params.since.as_deref();
                     if since.is_none_or(|since| honoured(&context, since).is_none()) {
                         // what a former daemon kept may not have been read yet, and the first
                         // index would be told run by run; after 30 s let it
-                        let _ = context.history.ready(params.project_id.as_ref()).await;
+                        let _ = context.history.ready(asked.plain.project.as_ref()).await;
                     }
                     if let Ok(sink) = pending.accept().await {
-                        tell(&context, &sink, params).await;
+                        tell(&context, &sink, &asked, params.since).await;
                     }
                 }
             }
@@ -222,16 +253,12 @@ pub(super) fn honoured(context: &Context, since: &str) -> Option<IndexClock> {
 }
 
 /// Sends a subscription's changes until nobody wants them.
-async fn tell(context: &Context, sink: &SubscriptionSink, params: Params) {
+async fn tell(context: &Context, sink: &SubscriptionSink, asked: &Asked, since: Option<String>) {
     let history = &context.history;
-    let filter = Filter {
-        project: params.project_id,
-        statuses: params.status.map(|statuses| statuses.0),
-    };
     let mut ticks = history.ticks();
     let mut now = history.clock();
     let mut replay_until = None;
-    let (mut cursor, greeting) = match params.since {
+    let (mut cursor, greeting) = match since {
         None => (
             Cursor::after(now.tick),
             Some(Told::Current { clock: Clock(now) }),
@@ -255,7 +282,9 @@ async fn tell(context: &Context, sink: &SubscriptionSink, params: Params) {
     let mut told = cursor.tick();
     loop {
         ticks.borrow_and_update();
-        let (found, clock) = history.changes_after(&mut cursor, &filter, BATCH, VISIT);
+        let Ok((found, clock)) = next(context, &mut cursor, asked, BATCH, VISIT).await else {
+            return;
+        };
         now = clock;
         let Some(found) = found else {
             cursor = Cursor::after(now.tick);
@@ -270,8 +299,8 @@ async fn tell(context: &Context, sink: &SubscriptionSink, params: Params) {
             continue;
         };
         for change in found {
-            told = change.clock.tick;
-            if send(sink, &Told::from(change)).await.is_none() {
+            told = change.clock().0.tick;
+            if send(sink, &change).await.is_none() {
                 return;
             }
         }

@@ -1,0 +1,167 @@
+//! Spans of the calendar: the hours, days, weeks and months of a zone.
+//!
+//! The spans of a unit follow each other without a gap, whatever clocks do: a day has 23 or 25
+//! hours where they change, an hour that clocks show twice is two, and one that they leave half
+//! way ends there. Weeks begin on Monday.
+
+use chrono::{Datelike, Days, Months, NaiveDate, Offset, TimeZone};
+use chrono_tz::Tz;
+
+use super::date::{day_start, local, naive};
+use crate::model::Millis;
+
+const HOUR: i64 = 3_600_000;
+
+/// How long a span is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Unit {
+    /// From one full hour to the next.
+    Hour,
+    /// From midnight to midnight.
+    Day,
+    /// From Monday to Sunday.
+    Week,
+    /// From the first day of a month to its last.
+    Month,
+}
+
+impl Unit {
+    /// The span that `at` lies in: its first moment, and the first after it.
+    #[must_use]
+    pub fn around(self, at: Millis, zone: Tz) -> (Millis, Millis) {
+        let (start, end) = match self {
+            Self::Hour => hour(at.0, zone),
+            _ => self.days(at, zone),
+        };
+        (Millis(start), Millis(end))
+    }
+
+    fn days(self, at: Millis, zone: Tz) -> (i64, i64) {
+        let mut first = self.first(local(at, zone).date());
+        let mut span = (day_start(first, zone), day_start(self.after(first), zone));
+        // clocks that are put back over midnight show a day's end again after the next has begun
+        if at.0 >= span.1 {
+            first = self.after(first);
+            span = (span.1, day_start(self.after(first), zone));
+        }
+        span
+    }
+
+    /// The first day of the span that `day` lies in.
+    fn first(self, day: NaiveDate) -> NaiveDate {
+        let back = match self {
+            Self::Hour | Self::Day => 0,
+            Self::Week => day.weekday().num_days_from_monday(),
+            Self::Month => day.day0(),
+        };
+        day.checked_sub_days(Days::new(back.into())).unwrap_or(day)
+    }
+
+    /// The first day after the span that begins with `first`.
+    fn after(self, first: NaiveDate) -> NaiveDate {
+        let next = match self {
+            Self::Hour | Self::Day => first.checked_add_days(Days::new(1)),
+            Self::Week => first.checked_add_days(Days::new(7)),
+            Self::Month => first.checked_add_months(Months::new(1)),
+        };
+        next.unwrap_or(first)
+    }
+}
+
+/// Milliseconds that clocks in `zone` are ahead of UTC.
+fn ahead(at: i64, zone: Tz) -> i64 {
+    let offset = zone.offset_from_utc_datetime(&naive(Millis(at)));
+    i64::from(offset.fix().local_minus_utc()) * 1_000
+}
+
+fn hour(at: i64, zone: Tz) -> (i64, i64) {
+    let here = ahead(at, zone);
+    let into = (at.saturating_add(here)).rem_euclid(HOUR);
+    let (start, end) = (at - into, at - into + HOUR);
+    // the first moment of (from, to] that clocks show as they do at `to`
+    let change = |mut from: i64, mut to: i64| {
+        let shown = ahead(to, zone);
+        while to - from > 1 {
+            let middle = from + (to - from) / 2;
+            if ahead(middle, zone) == shown {
+                to = middle;
+            } else {
+                from = middle;
+            }
+        }
+        to
+    };
+    let start = if ahead(start, zone) == here {
+        start
+    } else {
+        change(start, at)
+    };
+    let end = if ahead(end - 1, zone) == here {
+        end
+    } else {
+        change(at, end - 1)
+    };
+    (start, end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn at(text: &str) -> Millis {
+        Millis::parse_rfc3339(text).unwrap()
+    }
+
+    fn hours(unit: Unit, moment: &str, zone: &str) -> i64 {
+        let (start, end) = unit.around(at(moment), zone.parse().unwrap());
+        (end.0 - start.0) / HOUR
+    }
+
+    #[test]
+    fn days_are_as_long_as_clocks_make_them() {
+        assert_eq!(
+            hours(Unit::Day, "2026-03-29T12:00:00Z", "Europe/Berlin"),
+            23
+        );
+        assert_eq!(
+            hours(Unit::Day, "2026-10-25T12:00:00Z", "Europe/Berlin"),
+            25
+        );
+        assert_eq!(hours(Unit::Day, "2026-10-25T12:00:00Z", "UTC"), 24);
+        assert_eq!(
+            hours(Unit::Week, "2026-10-25T12:00:00Z", "Europe/Berlin"),
+            169
+        );
+        assert_eq!(
+            hours(Unit::Month, "2026-02-10T12:00:00Z", "Asia/Tokyo"),
+            28 * 24
+        );
+        let (start, _) = Unit::Week.around(at("2026-11-25T12:00:00Z"), Tz::UTC);
+        assert_eq!(start, at("2026-11-23T00:00:00Z"));
+        // clocks show this hour twice
+        let berlin = "Europe/Berlin".parse().unwrap();
+        let (first, end) = Unit::Hour.around(at("2026-10-25T00:30:00Z"), berlin);
+        let (second, _) = Unit::Hour.around(at("2026-10-25T01:30:00Z"), berlin);
+        assert_eq!((end, second.0 - first.0), (second, HOUR));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn spans_follow_each_other(
+            moment in -2_000_000_000_000_i64..4_000_000_000_000,
+            zone in prop::sample::select(&chrono_tz::TZ_VARIANTS[..]),
+            unit in prop::sample::select(&[Unit::Hour, Unit::Day, Unit::Week, Unit::Month][..]),
+        ) {
+            let (start, end) = unit.around(Millis(moment), zone);
+            prop_assert!(start.0 <= moment && moment < end.0);
+            for inside in [start.0, end.0 - 1, start.0 + (end.0 - start.0) / 3] {
+                prop_assert_eq!(unit.around(Millis(inside), zone), (start, end));
+            }
+            prop_assert_eq!(unit.around(end, zone).0, end);
+            prop_assert_eq!(unit.around(Millis(start.0 - 1), zone).1, start);
+        }
+    }
+}
