@@ -43,6 +43,7 @@
 //!   (`tests/recording.rs`).
 //! - Whoever shares a daemon gets one answer to each request and misses no change, however often
 //!   it is killed (`tests/shared.rs`).
+//! - A piece of a record costs memory for the piece, however large the record (`tests/pieces.rs`).
 //! - Bad data is a finding in `server/problems`, never a failure (`store::tests::reading`).
 //! - No input allocates what it claims, and every queue is bounded in bytes (`transport::framing`).
 

@@ -400,6 +400,30 @@ fn the_search_snippet_finds_by_what_was_said() {
 }
 
 #[test]
+fn the_snippet_for_pieces_and_differences_gives_both() {
+    let root = Root::samples();
+    let [snippet] = blocks("### Large runs, and two side by side", "sh")[..] else {
+        panic!("one snippet")
+    };
+    let answers = said(beside(&root, "sh").arg("-c").arg(snippet));
+    let answers: Vec<Value> = answers
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let piece = &answers[0]["result"]["fields"]["/steps/1/output"];
+    assert_eq!(piece["value"], "## 2.4", "{answers:?}");
+    assert_eq!(answers[1]["result"]["a"]["executionId"], samples::RUNS[1].1);
+    assert_eq!(
+        answers[1]["result"]["b"]["executionId"],
+        samples::RUNNING_ID
+    );
+    assert_eq!(
+        answers[1]["result"]["costUSD"]["difference"].to_string(),
+        "-0.0145"
+    );
+}
+
+#[test]
 fn the_recording_snippet_records_a_command() {
     let root = Root::samples();
     let check = script(&root, "check-links.sh", "#!/bin/sh\necho all fine\n");

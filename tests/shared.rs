@@ -794,3 +794,31 @@ fn after_a_daemon_that_kept_its_index_only_what_changed_is_told() {
     }
     client.careless();
 }
+
+#[test]
+fn runs_are_named_and_compared_through_the_shared_daemon() {
+    let desk = Desk::new();
+    for (id, day) in [("run-1", 1), ("run-2", 2)] {
+        let mut run = record("p", id, "completed");
+        run["startedAt"] = format!("2025-10-0{day}T00:00:00.000Z").into();
+        desk.root.engine("p", id, &run);
+    }
+    let (_window, mut client) = desk.window();
+    let found = client.call(
+        "executions/get",
+        &json!({ "executionId": "last", "fields": ["/id"], "sync": true }),
+    );
+    assert_eq!(found["fields"]["/id"]["value"], "run-2");
+    let several = client.refused("executions/get", &json!({ "executionId": "run" }));
+    assert_eq!(several["data"]["kind"], "ambiguous");
+    assert_eq!(several["data"]["total"], 2);
+    let sides = json!({ "a": { "executionId": "run-1" }, "b": { "executionId": "last" } });
+    let changed = &client.call("executions/diff", &sides)["changed"];
+    let pointers: Vec<_> = changed
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| &one["pointer"])
+        .collect();
+    assert_eq!(pointers, ["/id", "/startedAt"]);
+}

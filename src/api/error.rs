@@ -29,6 +29,8 @@ pub enum ErrorKind {
     Cancelled,
     /// No such run.
     ExecutionNotFound,
+    /// An id that may mean several runs.
+    Ambiguous,
     /// The run is not what the client expected.
     VersionConflict,
     /// There is such a run already.
@@ -55,7 +57,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind, in the order of the codes.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Parse,
         Self::InvalidRequest,
         Self::MethodNotFound,
@@ -63,6 +65,7 @@ impl ErrorKind {
         Self::Internal,
         Self::Cancelled,
         Self::ExecutionNotFound,
+        Self::Ambiguous,
         Self::VersionConflict,
         Self::AlreadyExists,
         Self::AlreadyFinished,
@@ -87,7 +90,10 @@ impl ErrorKind {
             Self::Internal => -32603,
             Self::Cancelled => -32800,
             Self::ExecutionNotFound => 404,
-            Self::VersionConflict | Self::AlreadyExists | Self::AlreadyFinished => 409,
+            Self::Ambiguous
+            | Self::VersionConflict
+            | Self::AlreadyExists
+            | Self::AlreadyFinished => 409,
             Self::TooLarge => 413,
             Self::CorruptExecution | Self::QueryTooExpensive => 422,
             Self::Overloaded => 429,
@@ -108,6 +114,7 @@ impl ErrorKind {
             Self::Internal => "internal-error",
             Self::Cancelled => "request-cancelled",
             Self::ExecutionNotFound => "execution-not-found",
+            Self::Ambiguous => "ambiguous",
             Self::VersionConflict => "version-conflict",
             Self::AlreadyExists => "already-exists",
             Self::AlreadyFinished => "already-finished",
@@ -146,6 +153,7 @@ impl ErrorKind {
             Self::Internal => "A defect of the daemon; its log has more under the request's id.",
             Self::Cancelled => "The client took the request back.",
             Self::ExecutionNotFound => "There is no such execution.",
+            Self::Ambiguous => "The id, or its beginning, may mean several executions.",
             Self::VersionConflict => "The execution is not what `ifVersion` says.",
             Self::AlreadyExists => "There is such an execution already.",
             Self::AlreadyFinished => "The execution has ended; it is not updated any more.",
@@ -273,6 +281,28 @@ impl From<HistoryError> for Error {
             )
             .with("projectId", key.project.as_str())
             .with("executionId", key.execution.as_str()),
+            HistoryError::NoMatch(id) => Self::new(
+                ErrorKind::ExecutionNotFound,
+                format!("no project has an execution whose id is, or begins with, {id}"),
+            )
+            .with("executionId", id.as_str()),
+            HistoryError::Ambiguous {
+                id,
+                candidates,
+                total,
+            } => {
+                let told: Vec<Value> = candidates
+                    .iter()
+                    .map(|key| {
+                        let (project, execution) = (key.project.as_str(), key.execution.as_str());
+                        json!({ "projectId": project, "executionId": execution })
+                    })
+                    .collect();
+                let message = format!("{id} may mean {total} executions; name one of them");
+                Self::new(ErrorKind::Ambiguous, message)
+                    .with("candidates", told)
+                    .with("total", total)
+            }
             HistoryError::Read(error) => error.into(),
             HistoryError::Write(error) => error.into(),
             HistoryError::Exists(current) => Self::new(

@@ -276,6 +276,9 @@ fn print(schema: &Value) -> String {
             "boolean" => "bool".to_owned(),
             "null" => "None".to_owned(),
             "array" => format!("List[{}]", print(&schema["items"])),
+            _ if schema["additionalProperties"].is_object() => {
+                format!("Dict[str, {}]", print(&schema["additionalProperties"]))
+            }
             _ => "Dict[str, Any]".to_owned(),
         },
         _ => "Any".to_owned(),

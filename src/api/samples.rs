@@ -200,6 +200,111 @@ pub(super) fn updated_summary() -> Value {
     })
 }
 
+pub(super) fn pieces() -> Value {
+    let step = "\"## 2.4\\n\\n- Pages load twice as fast.\"";
+    let whole =
+        "\"## 2.4\\n\\n- Pages load twice as fast.\\n- The search finds words with accents.\"";
+    let text = |spelt: &str| {
+        let value = record(spelt);
+        let length = value.as_str().map(|text| text.encode_utf16().count());
+        json!({
+            "kind": "string", "sizeBytes": spelt.len(), "length": length, "value": value,
+            "truncated": false
+        })
+    };
+    json!({
+        "version": version(RUNS[1].2),
+        "projectId": "website",
+        "executionId": RUNS[1].1,
+        "sizeBytes": RUNS[1].2.trim_end().len(),
+        "fields": {
+            "/output": text(whole),
+            "/steps/1/output": text(step),
+            "/steps/2": { "kind": "missing", "truncated": false }
+        }
+    })
+}
+
+pub(super) fn diff() -> Value {
+    let run = |which: usize| {
+        let (project, id, text) = RUNS[which];
+        json!({ "projectId": project, "executionId": id, "version": version(text) })
+    };
+    let text = |value: &str| {
+        json!({
+            "kind": "string", "sizeBytes": value.len() + 2, "length": value.len(), "value": value,
+            "truncated": false
+        })
+    };
+    let number = |value: Value| {
+        let size = value.to_string().len();
+        json!({ "kind": "number", "sizeBytes": size, "value": value, "truncated": false })
+    };
+    let tokens = |size: usize, value: Value| {
+        json!({
+            "kind": "object", "sizeBytes": size, "length": 3, "value": value, "truncated": false
+        })
+    };
+    let error = "Workflow validation failed: Workflow must have at least one node; \
+        Workflow must have exactly one agent node";
+    let delta = |b: u64| json!({ "a": 0, "b": b, "difference": b });
+    json!({
+        "a": run(0),
+        "b": run(2),
+        "equal": false,
+        "changed": [
+            { "pointer": "/id", "a": text(FAILED_ID), "b": text(RUNNING_ID) },
+            { "pointer": "/status", "a": text("failed"), "b": text("running") },
+            {
+                "pointer": "/input",
+                "a": text("Summarise the open pull requests"),
+                "b": text("Translate the landing page into Portuguese")
+            },
+            {
+                "pointer": "/startedAt",
+                "a": text("2025-10-15T05:02:46.569Z"), "b": text("2025-10-15T07:02:25.310Z")
+            },
+            {
+                "pointer": "/tokenUsage",
+                "a": tokens(53, json!({ "input": 0, "output": 0, "total": 0 })),
+                "b": tokens(61, json!({ "input": 1220, "output": 360, "total": 1580 }))
+            },
+            { "pointer": "/costUSD", "a": number(json!(0)), "b": number(json!(0.0144)) },
+            { "pointer": "/retryCount", "a": number(json!(0)), "b": number(json!(1)) },
+            { "pointer": "/error", "a": text(error) },
+            { "pointer": "/completedAt", "a": text("2025-10-15T05:02:46.569Z") },
+            { "pointer": "/duration", "a": number(json!(0)) }
+        ],
+        "moreChanged": 0,
+        "stepCounts": { "both": 0, "unchanged": 0, "moved": 0, "onlyA": 0, "onlyB": 1 },
+        "steps": [{
+            "side": "onlyB", "calledBy": "nodeId", "called": "translate", "occurrence": 0, "b": 0,
+            "moved": false, "changed": [], "moreChanged": 0
+        }],
+        "moreSteps": 0,
+        "costUSD": { "a": 0, "b": 0.0144, "difference": 0.0144 },
+        "duration": { "a": 0 },
+        "inputTokens": delta(1220),
+        "outputTokens": delta(360),
+        "totalTokens": delta(1580)
+    })
+}
+
+pub(super) fn text_part() -> Value {
+    json!({
+        "version": version(RUNS[3].2),
+        "projectId": "docs",
+        "executionId": RUNS[3].1,
+        "sizeBytes": RUNS[3].2.trim_end().len(),
+        "fields": {
+            "/input": {
+                "kind": "string", "sizeBytes": 39, "length": 37, "value": "examples",
+                "range": { "start": 9, "end": 17 }, "truncated": true
+            }
+        }
+    })
+}
+
 pub(super) fn stats() -> Value {
     json!({
         "totalExecutions": 3, "completed": 1, "failed": 1, "running": 1, "queued": 0, "paused": 0,
@@ -308,8 +413,8 @@ pub(super) fn initialized() -> Value {
         "capabilities": {
             "methods": ["initialize", "shutdown", "ping", "rpc.discover", "server/status",
                 "server/problems", "filter/check", "projects/list", "executions/list", "executions/get",
-                "executions/count", "executions/stats", "executions/series", "executions/search",
-                "executions/export", "executions/save", "executions/start",
+                "executions/diff", "executions/count", "executions/stats", "executions/series",
+                "executions/search", "executions/export", "executions/save", "executions/start",
                 "executions/update", "executions/delete", "executions/deleteAll",
                 "executions/subscribe", "executions/unsubscribe", "executions/changes"],
             "features": { "trash": false, "search": crate::search::AVAILABLE },

@@ -168,6 +168,7 @@ fn each_method(each: &mut impl Each) {
     each.method::<projects::List>();
     each.method::<executions::list::List>();
     each.method::<executions::get::Get>();
+    each.method::<executions::diff::Compare>();
     each.method::<executions::count::Count>();
     each.method::<executions::stats::Stats>();
     each.method::<executions::series::SeriesOf>();

@@ -111,6 +111,10 @@ fn print(schema: &Value, indent: &str) -> String {
 fn object(schema: &Value, indent: &str) -> String {
     let none = Map::new();
     let properties = schema["properties"].as_object().unwrap_or(&none);
+    if properties.is_empty() && schema["additionalProperties"].is_object() {
+        let value = print(&schema["additionalProperties"], indent);
+        return format!("Record<string, {value}>");
+    }
     if properties.is_empty() {
         return "Record<string, unknown>".to_owned();
     }

@@ -1,7 +1,7 @@
 //! What can go wrong with a run, for the one place that turns it into protocol errors.
 
 use crate::model::update::UpdateError;
-use crate::model::{RunKey, Version};
+use crate::model::{ExecutionId, RunKey, Version};
 use crate::store::{ReadError, RewriteError, WriteError};
 
 /// Why something could not be done.
@@ -10,6 +10,19 @@ pub enum HistoryError {
     /// There is no such run.
     #[error("there is no execution {} in project {}", .0.execution, .0.project)]
     NotFound(RunKey),
+    /// No run is called that, or has an id that begins with it.
+    #[error("no execution is called, or begins with, {0}")]
+    NoMatch(ExecutionId),
+    /// Several runs are called that, or have an id that begins with it.
+    #[error("several executions are called, or begin with, {id}")]
+    Ambiguous {
+        /// What was asked for.
+        id: ExecutionId,
+        /// Some of the runs, newest first.
+        candidates: Vec<RunKey>,
+        /// How many there are.
+        total: usize,
+    },
     /// The file is there, but cannot be given.
     #[error("the execution's file cannot be read: {0}")]
     Read(#[from] ReadError),

@@ -120,9 +120,7 @@ impl History {
         let threads = threads.min(THREADS_MAX);
         let mut done = 0;
         while done < rows.len() {
-            if stop.is_asked() {
-                return Err(HistoryError::Ending);
-            }
+            self.going(stop)?;
             let rest = rows.get(done..).unwrap_or_default();
             let mut bytes = 0;
             let some = rest.iter().take(READ_ROWS).take_while(|row| {

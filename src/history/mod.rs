@@ -11,6 +11,7 @@
 mod costs;
 mod error;
 mod export;
+mod find;
 mod locks;
 mod look;
 mod recording;
@@ -41,7 +42,7 @@ use crate::index::{
     ProblemKind, ProjectInfo, Query, Report, Totals,
 };
 use crate::model::{Millis, ProjectId, RunKey, Summary, Version};
-pub use crate::store::Record;
+pub use crate::store::{Asked, Pieces, Record};
 use crate::store::{Cache, Expect, Store, rewrite};
 use crate::watch::{Dirty, Health, Hint, Mark, NotifyWatcher, Reason, Unwatched, Watcher};
 use costs::Costs;
@@ -409,6 +410,17 @@ impl History {
             stamp,
             version,
         })
+    }
+
+    /// Pieces of one record as its file holds it, whatever its size. Blocks.
+    ///
+    /// # Errors
+    /// [`HistoryError::NotFound`] and [`HistoryError::Read`]; [`HistoryError::Ending`] when it was
+    /// taken back.
+    pub fn pieces(&self, key: &RunKey, asked: &Asked, stop: &Stop) -> Result<Pieces, HistoryError> {
+        let pieces = self.store.pieces(key, asked, &|| self.going(stop).is_ok());
+        self.going(stop)?;
+        pieces?.ok_or_else(|| HistoryError::NotFound(key.clone()))
     }
 
     /// Stores `execution` durably, in the form that Node would give it. Blocks.

@@ -28,19 +28,17 @@ pub struct Wanted(Arc<AtomicBool>);
 #[derive(Debug, Clone)]
 pub struct Stop(Arc<AtomicBool>);
 
+impl Stop {
+    pub(super) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 impl Wanted {
     /// What the query looks at.
     #[must_use]
     pub fn stop(&self) -> Stop {
         Stop(Arc::clone(&self.0))
-    }
-}
-
-impl Stop {
-    /// Whether the query was taken back.
-    #[must_use]
-    pub fn is_asked(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
     }
 }
 
@@ -64,9 +62,7 @@ impl History {
     ) -> Result<T, HistoryError> {
         let began = Instant::now();
         let going = || {
-            if stop.is_asked() || self.ending.load(Ordering::Acquire) {
-                return Err(HistoryError::Ending);
-            }
+            self.going(stop)?;
             if began.elapsed() > QUERY_WITHIN {
                 return Err(HistoryError::TooExpensive);
             }

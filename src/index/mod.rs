@@ -10,6 +10,7 @@
 
 mod changes;
 mod clock;
+mod find;
 mod order;
 mod packed;
 mod problems;
@@ -28,6 +29,7 @@ use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
 pub use changes::{Changes, Cursor, RING};
 pub use clock::{Clock, Instance};
+pub use find::{Beginning, CANDIDATES, Candidates};
 pub use problems::{Problem, ProblemKind, Problems};
 pub use query::{Change, Changed, Filter, From, Key, Page, PageAt, ProjectInfo};
 pub use row::{Place, Rows, Seen};

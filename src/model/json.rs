@@ -768,6 +768,23 @@ impl<I: Input> Walk<I> {
         Ok(())
     }
 
+    /// Goes past the number that begins here and appends its spelling to `out` while that is no
+    /// longer than `longest`; how long it is. Whether it is sound is not looked at.
+    ///
+    /// # Errors
+    /// When the text cannot be read.
+    pub fn spelt_number(&mut self, longest: usize, out: &mut Vec<u8>) -> Result<usize, JsonError> {
+        let mut length = 0;
+        while let Some(byte @ (b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E')) = self.peek()? {
+            if length < longest {
+                out.push(byte);
+            }
+            self.input.advance(1);
+            length += 1;
+        }
+        Ok(length)
+    }
+
     fn some_digits(&mut self, sink: impl FnMut(u8)) -> Result<(), JsonError> {
         if !self.must_peek()?.is_ascii_digit() {
             return self.unexpected();
@@ -786,8 +803,14 @@ impl<I: Input> Walk<I> {
 
 /// Appends `text` as a JSON string, escaped as serde_json does it.
 pub(super) fn put_string(text: &str, out: &mut Vec<u8>) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
     out.push(b'"');
+    put_text(text, out);
+    out.push(b'"');
+}
+
+/// The same without the quotes. It is never longer than what it was read from.
+pub(super) fn put_text(text: &str, out: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
     let mut rest = text.as_bytes();
     loop {
         let (plain, special) = rest.split_at(plain_prefix(rest));
@@ -812,7 +835,11 @@ pub(super) fn put_string(text: &str, out: &mut Vec<u8>) {
         }
         rest = behind;
     }
-    out.push(b'"');
+}
+
+/// Appends a surrogate without its other half, as `JSON.stringify` spells it.
+pub(super) fn put_lone(surrogate: u16, out: &mut Vec<u8>) {
+    out.extend_from_slice(format!("\\u{surrogate:04x}").as_bytes());
 }
 
 /// Checks that `text` is one JSON value nested at most `depth_max` deep, with whitespace around

@@ -3,11 +3,15 @@
 //! No IO, and nothing of ours below it. Everything that has a unit is a type here.
 
 pub mod decimal;
+pub mod diff;
+pub mod excerpt;
 pub mod extract;
 mod id;
 pub mod json;
 mod money;
 mod nearest;
+pub mod piece;
+pub mod pointer;
 mod stamp;
 mod status;
 mod summary;

@@ -229,6 +229,8 @@ impl Follower {
                 match change.what {
                     Changed::Deleted(key) | Changed::Left(key) => writer.remove(&key),
                     Changed::Saved { summary, .. } => put(&history, &writer, &summary, true)?,
+                    // nothing is asked that an error would decide
+                    Changed::Undecided(_) => {}
                 }
             }
             let behind = cursor.tick() < now.tick;
@@ -301,6 +303,7 @@ impl Follower {
                     Changed::Saved { summary, .. } => {
                         missing.insert(key_of(&summary), Some(summary.version))
                     }
+                    Changed::Undecided(_) => continue,
                 };
             }
             too_many |= missing.len() > MISSING_MAX;

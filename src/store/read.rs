@@ -326,13 +326,13 @@ fn read_into(mut source: impl Read, room: &mut [u8]) -> io::Result<&[u8]> {
 }
 
 /// Hashes what passes through it.
-struct Hashing<R> {
+pub(super) struct Hashing<R> {
     source: R,
     hash: Xxh3,
 }
 
 impl<R: Read> Hashing<R> {
-    fn new(source: R) -> Self {
+    pub(super) fn new(source: R) -> Self {
         Self {
             source,
             hash: Xxh3::new(),
@@ -340,7 +340,7 @@ impl<R: Read> Hashing<R> {
     }
 
     /// The version of everything, also of what nobody has read yet.
-    fn finish(mut self) -> io::Result<Version> {
+    pub(super) fn finish(mut self) -> io::Result<Version> {
         io::copy(&mut self, &mut io::sink())?;
         Ok(version_from(self.hash.digest128()))
     }

@@ -5,6 +5,7 @@ pub mod changes;
 pub mod count;
 pub mod delete;
 pub mod delete_all;
+pub mod diff;
 pub mod export;
 pub mod get;
 pub mod list;
@@ -24,8 +25,8 @@ use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::{Context, Error, ErrorKind};
-use crate::history::{History, HistoryError};
-use crate::model::{ProjectId, Status};
+use crate::history::{History, HistoryError, Stop, Wanted};
+use crate::model::{ExecutionId, ProjectId, RunKey, Status};
 
 /// One status or several, any strings.
 #[derive(Debug, Clone)]
@@ -93,6 +94,59 @@ pub(super) async fn prepare(
         history.sync().await?;
     }
     Ok(true)
+}
+
+/// Which run a request means: by its id, by a beginning of it that only one run has, or, if it is
+/// called `last`, the newest.
+#[derive(Debug, Clone)]
+pub(super) struct Named {
+    /// Only this project's; any if absent.
+    pub project: Option<ProjectId>,
+    /// The id, its beginning, or `last`.
+    pub execution: ExecutionId,
+}
+
+impl Named {
+    /// The run's own key, if it is one.
+    fn key(&self) -> Option<RunKey> {
+        Some(RunKey {
+            project: self.project.clone()?,
+            execution: self.execution.clone(),
+        })
+    }
+}
+
+/// What `read` makes of the run that `named` means, and which one that is. A file of just this
+/// project and id is read whether the index has seen it or not; only where there is none is another
+/// looked for, which waits for the index. Taken back when the request is.
+///
+/// # Errors
+/// 404, 409 ambiguous, 503, and those of `read`.
+pub(super) async fn read_named<T: Send + 'static>(
+    context: &Context,
+    named: Named,
+    sync: Option<bool>,
+    read: impl Fn(&History, &RunKey, &Stop) -> Result<T, HistoryError> + Send + Sync + 'static,
+) -> Result<(RunKey, T), Error> {
+    let wanted = Wanted::default();
+    let (stop, read) = (wanted.stop(), Arc::new(read));
+    if let Some(key) = named.key() {
+        let (read, stop) = (Arc::clone(&read), stop.clone());
+        let done = blocking(context, move |history| match read(history, &key, &stop) {
+            Err(HistoryError::NotFound(_)) => Ok(None),
+            done => Ok(Some((key, done?))),
+        });
+        if let Some(done) = done.await? {
+            return Ok(done);
+        }
+    }
+    prepare(context, named.project.as_ref(), sync, None).await?;
+    blocking(context, move |history| {
+        let key = history.meant(named.project.as_ref(), &named.execution, &stop)?;
+        let read = read(history, &key, &stop)?;
+        Ok((key, read))
+    })
+    .await
 }
 
 /// Runs what does file IO where that may block.
