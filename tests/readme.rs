@@ -175,6 +175,25 @@ fn the_shared_daemon_answers_and_stays() {
 }
 
 #[test]
+fn the_deleted_run_is_back_and_the_policy_is_understood() {
+    let root = Root::samples();
+    let heading = "### Deleting, and having it back";
+    let told = said(beside(&root, "sh").arg("-c").arg(blocks(heading, "sh")[0]));
+    let told: Vec<Value> = told
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(told[0], serde_json::json!({ "deleted": true }));
+    assert_eq!(told[1]["count"], 1);
+    assert!(root.file("website", samples::FAILED_ID).is_file());
+
+    std::fs::write(root.beside("runlog.toml"), blocks(heading, "toml")[0]).unwrap();
+    let (_daemon, mut client) = Daemon::stdio(&root.path());
+    let rehearsed = client.call("executions/prune", &serde_json::json!({ "dryRun": true }));
+    assert_eq!(rehearsed["count"], 0, "the last 20 are kept");
+}
+
+#[test]
 fn the_service_snippet_lays_out_what_is_shown() {
     let root = Root::samples();
     let home = root.beside("home");

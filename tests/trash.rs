@@ -349,3 +349,186 @@ fn a_daemon_that_is_killed_leaves_each_run_in_one_place() {
     assert_eq!(listed(&mut client).len(), 60);
     assert_eq!(listing(&root.path().join("p/executions")).len(), 60);
 }
+
+/// Runs `old-0` to `old-9` and `new-0` to `new-9`, every third of them failed.
+fn lay_out(root: &Root) {
+    for number in 0..10 {
+        for (age, started) in [("old", "2025-01-02"), ("new", "2026-01-02")] {
+            let id = format!("{age}-{number}");
+            let status = if number % 3 == 0 {
+                "failed"
+            } else {
+                "completed"
+            };
+            let mut record = record("p", &id, status);
+            record["startedAt"] = format!("{started}T00:00:0{number}.000Z").into();
+            root.engine("p", &id, &record);
+        }
+    }
+    root.engine("p", "live", &record("p", "live", "running"));
+    root.engine("q", "other", &record("q", "other", "completed"));
+}
+
+#[test]
+fn what_matches_goes_and_nothing_else() {
+    let root = Root::empty();
+    lay_out(&root);
+    let daemon = Daemon::socket(&root);
+    let (mut client, mut follower) = (daemon.connect(), daemon.connect());
+    let list = client.call("executions/list", &json!({ "sync": true }));
+    for params in [
+        json!({}),
+        json!({ "projectId": "p" }),
+        json!({ "dryRun": true }),
+    ] {
+        let error = client.refused("executions/deleteMatching", &params);
+        assert_eq!(error["code"], -32602);
+        assert!(
+            error["message"]
+                .as_str()
+                .unwrap()
+                .contains("executions/deleteAll")
+        );
+    }
+    follower.call("executions/subscribe", &json!({ "since": list["clock"] }));
+    assert_eq!(follower.change()["kind"], "current");
+    let asked =
+        json!({ "projectId": "p", "where": "startedAt < '2025-06-01' and status = 'failed'" });
+    let mut rehearsed = asked.clone();
+    rehearsed["dryRun"] = true.into();
+    let would = client.call("executions/deleteMatching", &rehearsed);
+    assert_eq!((&would["count"], would.get("batch")), (&json!(4), None));
+    assert_eq!(client.call("trash/list", &json!({}))["total"], 0);
+    let done = client.call("executions/deleteMatching", &asked);
+    for member in ["count", "bytes", "executions", "skipped", "skippedCount"] {
+        assert_eq!(done[member], would[member], "{member}");
+    }
+    for run in done["executions"].as_array().unwrap() {
+        let change = follower.change();
+        assert_eq!(
+            (&change["kind"], &change["executionId"]),
+            (&json!("deleted"), &run["executionId"])
+        );
+    }
+    let left = listed(&mut client);
+    assert_eq!(left.len(), 18);
+    assert!(
+        !left
+            .iter()
+            .any(|id| ["old-0", "old-3", "old-6", "old-9"].contains(&id.as_str()))
+    );
+    let trash = client.call("trash/list", &json!({}));
+    assert_eq!(
+        (&trash["total"], &trash["totalBytes"]),
+        (&json!(4), &done["bytes"])
+    );
+    let again = client.call("executions/deleteMatching", &asked);
+    assert_eq!((&again["count"], again.get("batch")), (&json!(0), None));
+
+    // undone as a whole, but for what is there again
+    root.engine("p", "old-3", &record("p", "old-3", "failed"));
+    client.call("executions/list", &json!({ "sync": true }));
+    assert_eq!(follower.change()["kind"], "saved");
+    let back = client.call("executions/restore", &json!({ "batch": done["batch"] }));
+    assert_eq!(
+        (&back["count"], &back["skippedCount"]),
+        (&json!(3), &json!(1))
+    );
+    assert_eq!(back["skipped"][0]["executionId"], "old-3");
+    for _ in 0..3 {
+        assert_eq!(follower.change()["kind"], "saved");
+    }
+    assert_eq!(listed(&mut client).len(), 22);
+}
+
+#[test]
+fn a_policy_is_rehearsed_carried_out_and_refused() {
+    let root = Root::empty();
+    lay_out(&root);
+    let (_daemon, mut client) = Daemon::stdio(&root.path());
+    client.call("executions/list", &json!({ "sync": true }));
+    let prune = |policy: Value| json!({ "policy": policy });
+    for wrong in [
+        json!({}),
+        prune(json!({})),
+        prune(json!({ "rules": [{}] })),
+        prune(json!({ "rules": [{ "maxAge": "7 weeks" }] })),
+        prune(json!({ "rules": [{ "maxAge": "0d" }] })),
+        prune(json!({ "rules": [{ "maxCount": -1 }] })),
+        prune(json!({ "rules": [{ "maxCount": 1, "max_age": "1d" }] })),
+        prune(json!({ "rules": [{ "maxCount": 1 }], "keepPinnd": true })),
+        // of both projects nothing would be left, but for what is running
+        prune(json!({ "rules": [{ "projectId": "q", "maxCount": 0 }] })),
+    ] {
+        let error = client.refused("executions/prune", &wrong);
+        assert_eq!(error["code"], -32602, "{wrong}: {error}");
+    }
+    assert_eq!(listed(&mut client).len(), 22);
+    let all = client.call(
+        "executions/prune",
+        &json!({ "policy": { "rules": [{ "projectId": "q", "maxCount": 0 }] }, "dryRun": true }),
+    );
+    assert_eq!(
+        (&all["everything"], &all["count"]),
+        (&json!(true), &json!(1))
+    );
+
+    let policy = json!({
+        "rules": [{ "projectId": "p", "maxCount": 10 }, { "status": "failed", "maxAge": "1d" }],
+        "keepLast": 2
+    });
+    let would = client.call(
+        "executions/prune",
+        &json!({ "policy": policy, "dryRun": true }),
+    );
+    assert_eq!(
+        would["count"],
+        10 + 3,
+        "the ten old ones, and failed ones but for the last two"
+    );
+    // the same from a file above the root
+    let file = root.beside("runlog.toml");
+    for wrong in [
+        "prune = 1",
+        "[prune]\nrulez = []",
+        "[prune]\nrules = [{ maxCount = 1, x = 2 }]",
+        "other = 1",
+    ] {
+        fs::write(&file, wrong).unwrap();
+        let error = client.refused("executions/prune", &json!({}));
+        let message = error["message"].as_str().unwrap();
+        assert!(message.starts_with("runlog.toml: "), "{message}");
+    }
+    let text = "projects = 'projects'\n[prune]\nkeepLast = 2\nrules = [\n  { projectId = 'p', maxCount = 10 },\n  { status = ['failed'], maxAge = '1d' },\n]\n";
+    fs::write(&file, text).unwrap();
+    let done = client.call("executions/prune", &json!({}));
+    for member in ["count", "bytes", "executions", "skippedCount", "everything"] {
+        assert_eq!(done[member], would[member], "{member}");
+    }
+    let mut left = listed(&mut client);
+    left.retain(|id| id.starts_with("new"));
+    assert_eq!(
+        left,
+        [
+            "new-1", "new-2", "new-4", "new-5", "new-7", "new-8", "new-9"
+        ]
+    );
+    // the trash's own age
+    let trash = json!({ "policy": { "trash": { "maxAge": "1d" } } });
+    assert_eq!(client.call("executions/prune", &trash)["emptied"], 0);
+    let old = trash_of(&root).join("86400000-0000000000000000");
+    fs::create_dir(&old).unwrap();
+    fs::write(old.join("x.json"), "12345").unwrap();
+    let mut rehearsed = trash.clone();
+    rehearsed["dryRun"] = true.into();
+    for params in [rehearsed, trash] {
+        let done = client.call("executions/prune", &params);
+        assert_eq!(
+            (&done["emptied"], &done["freedBytes"]),
+            (&json!(1), &json!(5))
+        );
+        assert_eq!(done["count"], 0);
+    }
+    assert!(!old.exists());
+    assert_eq!(client.call("trash/list", &json!({}))["total"], 13);
+}

@@ -20,6 +20,7 @@ pub mod table;
 pub mod trash;
 pub mod typescript;
 
+use std::path::Path;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -28,6 +29,7 @@ use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 pub use error::{Error, ErrorKind};
+pub use executions::prune::PrunePolicy;
 
 use crate::history::History;
 use crate::index;
@@ -59,6 +61,8 @@ pub struct Context {
     pub started: Instant,
     /// Where a root was looked for, if none was found.
     pub tried: Vec<String>,
+    /// The policy that the user's file has for a root, or what is wrong with it; blocks.
+    pub policy: fn(&Path) -> Result<Option<PrunePolicy>, String>,
     /// How many connections there are.
     pub sessions: AtomicUsize,
     /// Since when the daemon has been ending.

@@ -445,7 +445,7 @@ pub(super) fn initialized() -> Value {
                 "executions/diff", "executions/count", "executions/stats", "executions/series",
                 "executions/search", "executions/export", "executions/save", "executions/start",
                 "executions/update", "executions/delete", "executions/deleteAll",
-                "executions/restore", "trash/list", "trash/empty",
+                "executions/deleteMatching", "executions/prune", "executions/restore", "trash/list", "trash/empty",
                 "executions/subscribe", "executions/unsubscribe", "executions/changes"],
             "features": { "trash": true, "search": crate::search::AVAILABLE },
             "limits": {

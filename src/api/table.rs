@@ -181,6 +181,8 @@ fn each_method(each: &mut impl Each) {
     each.method::<executions::update::Update>();
     each.method::<executions::delete::Delete>();
     each.method::<executions::delete_all::DeleteAll>();
+    each.method::<executions::delete_matching::DeleteMatching>();
+    each.method::<executions::prune::Prune>();
     each.method::<executions::restore::Restore>();
     each.method::<trash::List>();
     each.method::<trash::Empty>();

@@ -13,7 +13,6 @@ mod service;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -127,39 +126,9 @@ fn print(text: &str) -> std::io::Result<()> {
     out.flush()
 }
 
-/// A span of time as people write it: `90s`, `30m`, `1h`, `2d`.
-fn duration(text: &str) -> Result<Duration, String> {
-    let split = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
-    let (digits, unit) = text.split_at(split);
-    let expected = || "expected a number and a unit: 90s, 30m, 1h or 2d".to_owned();
-    let number: u64 = digits.parse().map_err(|_| expected())?;
-    let seconds = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        "d" => 86_400,
-        _ => return Err(expected()),
-    };
-    match number.checked_mul(seconds) {
-        Some(seconds) if (1..=3_153_600_000).contains(&seconds) => Ok(Duration::from_secs(seconds)),
-        _ => Err("expected between one second and a hundred years".to_owned()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn spans_of_time_have_a_unit() {
-        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
-        assert_eq!(duration("2d"), Ok(Duration::from_secs(172_800)));
-        for text in ["", "1", "h", "-1h", "1w", "0s", "99999999999999999999d"] {
-            assert!(duration(text).is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn the_arguments_are_well_formed() {

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use serde::{Deserialize, Serialize};
 
 use super::USAGE;
+use crate::api::PrunePolicy;
 
 /// How many levels below the repository's top a folder is looked for.
 const LEVELS: usize = 3;
@@ -157,6 +158,37 @@ fn configured(here: &Path, tried: &mut Vec<String>) -> Result<Option<PathBuf>, S
             return Err(wrong("`projects` must name a folder below the file's own"));
         }
         return Ok(Some(joined));
+    }
+    Ok(None)
+}
+
+/// What a `runlog.toml` may hold.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Whole {
+    #[serde(rename = "projects")]
+    _projects: Option<serde::de::IgnoredAny>,
+    prune: Option<PrunePolicy>,
+}
+
+/// The policy in the nearest `runlog.toml` above `root`, however that was found, that has one.
+///
+/// # Errors
+/// What is wrong with such a file, in words for its owner that hold no path.
+pub(super) fn policy(root: &Path) -> Result<Option<PrunePolicy>, String> {
+    for folder in root.ancestors().skip(1) {
+        let file = folder.join(CONFIG);
+        let own = |found: &std::fs::Metadata| {
+            found.is_file() && found.uid() == rustix::process::geteuid().as_raw()
+        };
+        if !std::fs::metadata(&file).is_ok_and(|found| own(&found)) {
+            continue;
+        }
+        let text = std::fs::read_to_string(&file).map_err(|error| error.kind().to_string())?;
+        let whole: Whole = toml::from_str(&text).map_err(|error| error.message().to_owned())?;
+        if whole.prune.is_some() {
+            return Ok(whole.prune);
+        }
     }
     Ok(None)
 }

@@ -51,13 +51,13 @@ pub(super) struct ServeArgs {
     #[arg(long, conflicts_with = "socket")]
     shared: bool,
     /// With a socket: end when there was no client for so long; 10m for a shared one
-    #[arg(long, value_name = "SPAN", value_parser = super::duration)]
+    #[arg(long, value_name = "SPAN", value_parser = crate::model::read_span)]
     idle_exit: Option<Duration>,
     /// Leave the terminal's session, as a daemon that others share does
     #[arg(long, hide = true, requires = "socket")]
     detached: bool,
     /// Silence after which a queued or running run counts as stale
-    #[arg(long, value_name = "SPAN", default_value = "1h", value_parser = super::duration)]
+    #[arg(long, value_name = "SPAN", default_value = "1h", value_parser = crate::model::read_span)]
     stale_after: Duration,
     /// How changes of files are noticed
     #[arg(long, value_enum, default_value_t = Watch::Auto)]
@@ -190,6 +190,7 @@ impl Daemon {
             } else {
                 found.tried.clone()
             },
+            policy: super::root::policy,
             sessions: AtomicUsize::new(0),
             ending: OnceLock::new(),
         });

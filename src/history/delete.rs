@@ -1,13 +1,16 @@
 //! Deleting runs: into the trash, or for good.
 //!
-//! Section 4 of the protocol. What one request deletes into the trash is one batch there.
+//! Section 4 of the protocol. What one request deletes into the trash is one batch there. Where many
+//! go, they are chosen at one state of the index and compared with it once more, each under its
+//! lock; they go in parts, so that nobody waits long for the index.
 
 use std::time::Instant;
 
+use super::select::Stop;
 use super::{History, HistoryError, Moment, RACY_FOR};
-use crate::index::{Clock, Report};
-use crate::model::{ProjectId, RunKey};
-use crate::store::{Batch, EntryId};
+use crate::index::{Clock, Index, Listed, Query, Report, Selection};
+use crate::model::{Millis, ProjectId, RunKey, Version};
+use crate::store::{Batch, EntryId, Removal, Removed, WriteError};
 use crate::watch::Mark;
 
 /// What deleting a run did.
@@ -88,5 +91,248 @@ impl History {
                 clock: self.clock(),
             }),
         }
+    }
+}
+
+/// A run that is to be deleted, as it was when that was decided.
+#[derive(Debug, Clone)]
+pub struct Chosen {
+    key: RunKey,
+    version: Version,
+    updated_at: Millis,
+    size_bytes: u64,
+}
+
+impl Chosen {
+    /// A run of a page.
+    #[must_use]
+    pub fn of(run: &Listed<'_>) -> Option<Self> {
+        let summary = run.summary();
+        let (version, updated_at) = (summary.version, summary.updated_at);
+        let size_bytes = summary.size_bytes;
+        run.run_key().map(|key| Self {
+            key,
+            version,
+            updated_at,
+            size_bytes,
+        })
+    }
+
+    /// One of which only this matters.
+    #[cfg(test)]
+    pub(super) fn for_tests(key: RunKey, size_bytes: u64) -> Self {
+        Self {
+            key,
+            version: Version::default(),
+            updated_at: Millis(0),
+            size_bytes,
+        }
+    }
+
+    /// Which it is.
+    #[must_use]
+    pub fn key(&self) -> &RunKey {
+        &self.key
+    }
+
+    /// The file's size.
+    #[must_use]
+    pub fn size_bytes(&self) -> u64 {
+        self.size_bytes
+    }
+}
+
+/// Why a run that was chosen was not deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spared {
+    /// Somebody else deleted it meanwhile.
+    Gone,
+    /// It was saved or touched meanwhile.
+    Changed,
+    /// The file system refused.
+    Refused,
+}
+
+/// What deleting many did.
+#[derive(Debug)]
+pub struct DeletedMany {
+    /// What is gone.
+    pub deleted: Vec<Chosen>,
+    /// What they are in the trash, if they are there.
+    pub batch: Option<Batch>,
+    /// What is not, and why.
+    pub spared: Vec<(RunKey, Spared)>,
+    /// The state without them.
+    pub clock: Clock,
+}
+
+impl DeletedMany {
+    fn spare(&mut self, some: &[Chosen], why: Spared) {
+        let keys = some.iter().map(|one| (one.key.clone(), why));
+        self.spared.extend(keys);
+    }
+}
+
+impl History {
+    /// The runs that pass and the state at which they do, to be deleted. Some hundred bytes a run.
+    /// Blocks.
+    ///
+    /// # Errors
+    /// Those of [`History::select`].
+    pub fn choose(&self, query: &Query, stop: &Stop) -> Result<(Vec<Chosen>, Clock), HistoryError> {
+        self.select(query, stop, |index: &Index, selection: &Selection| {
+            let mut chosen = Vec::new();
+            index.each_selected(selection, |run| chosen.extend(Chosen::of(&run)));
+            (chosen, index.clock())
+        })
+    }
+
+    /// Deletes runs that are still as they were when they were chosen, in parts, each of which is
+    /// durable before it is told; `each` hears how many are done. What changed is spared. Blocks.
+    ///
+    /// # Errors
+    /// [`HistoryError::Write`] if the first of them could not be deleted; nothing was then.
+    pub fn delete_chosen(
+        &self,
+        mut chosen: Vec<Chosen>,
+        permanent: bool,
+        mut each: impl FnMut(usize),
+    ) -> Result<DeletedMany, HistoryError> {
+        let batch = batch(permanent);
+        // stable: within a project they go in the order in which they were chosen
+        chosen.sort_by(|a, b| a.key.project.cmp(&b.key.project));
+        let mut done = DeletedMany {
+            deleted: Vec::with_capacity(chosen.len()),
+            batch: None,
+            spared: Vec::new(),
+            clock: self.clock(),
+        };
+        for of_project in chosen.chunk_by(|a, b| a.key.project == b.key.project) {
+            let Some(first) = of_project.first() else {
+                continue;
+            };
+            let project = &first.key.project;
+            let mut removal = match self.store.removal(project, batch) {
+                Ok(Some(removal)) => removal,
+                Ok(None) => {
+                    done.spare(of_project, Spared::Gone);
+                    self.mark(Mark::Project(project.clone()), Instant::now());
+                    continue;
+                }
+                Err(error) if done.deleted.is_empty() => return Err(error.into()),
+                Err(error) => {
+                    tracing::warn!(%error, "a project's runs could not be deleted");
+                    done.spare(of_project, Spared::Refused);
+                    continue;
+                }
+            };
+            let mut parts = of_project.chunks(self.part());
+            while let Some(part) = parts.next() {
+                if let Err(error) = self.delete_part(&mut removal, part, &mut done) {
+                    if done.deleted.is_empty() {
+                        return Err(error.into());
+                    }
+                    // what is in the way of one is in the way of the others
+                    tracing::warn!(%error, "a project's runs could not be deleted");
+                    for part in parts.by_ref() {
+                        done.spare(part, Spared::Refused);
+                    }
+                }
+                each(done.deleted.len() + done.spared.len());
+            }
+        }
+        done.batch = batch.filter(|_| !done.deleted.is_empty());
+        Ok(done)
+    }
+
+    /// Deletes some runs of the removal's project. On an error the rest of the part is spared.
+    fn delete_part(
+        &self,
+        removal: &mut Removal<'_>,
+        part: &[Chosen],
+        done: &mut DeletedMany,
+    ) -> Result<(), WriteError> {
+        let mut rest: Vec<&Chosen> = part.iter().collect();
+        let mut outcome = Ok(());
+        while !rest.is_empty() {
+            let (guard, mine, others) = self.locks.lock_free(rest, |one| &one.key);
+            rest = others;
+            let held: Vec<_> =
+                self.index(|index| mine.iter().map(|one| index.held(&one.key)).collect());
+            let (mut gone, mut doubtful) = (Vec::new(), Vec::new());
+            for (one, held) in mine.into_iter().zip(held) {
+                let removed = match held {
+                    _ if outcome.is_err() => Err(Spared::Refused),
+                    None => Err(Spared::Gone),
+                    Some((stamp, version, racy)) => {
+                        let as_chosen = version == one.version
+                            && Millis(stamp.mtime_ns.div_euclid(1_000_000)) == one.updated_at
+                            && (!racy || self.is_still(&one.key, version));
+                        match as_chosen {
+                            false => Err(Spared::Changed),
+                            true => match removal.remove(&one.key.execution, Some(&stamp)) {
+                                Ok(Removed::Gone) => Ok(()),
+                                Ok(Removed::Missing) => Err(Spared::Gone),
+                                Ok(Removed::Changed) | Err(WriteError::NotRegular { .. }) => {
+                                    Err(Spared::Changed)
+                                }
+                                Err(error) => {
+                                    outcome = Err(error);
+                                    Err(Spared::Refused)
+                                }
+                            },
+                        }
+                    }
+                };
+                match removed {
+                    Ok(()) => gone.push(one),
+                    Err(why) => {
+                        if why != Spared::Refused {
+                            doubtful.push(one.key.clone());
+                        }
+                        done.spared.push((one.key.clone(), why));
+                    }
+                }
+            }
+            if let Err(error) = removal.sync() {
+                outcome = Err(error);
+            }
+            let clock = {
+                let mut index = self.index.write();
+                if index.problems.count() > 0 {
+                    for one in &gone {
+                        index.note_problems_of(&one.key, &[], Moment::now().millis());
+                    }
+                }
+                index.apply(
+                    gone.iter()
+                        .map(|one| Report::Gone(one.key.clone()))
+                        .collect(),
+                );
+                index.clock()
+            };
+            self.tell(clock.tick);
+            done.clock = clock;
+            {
+                let now = Instant::now();
+                let mut dirty = self.dirty.lock();
+                for one in &gone {
+                    dirty.mark_quietly(Mark::Run(one.key.clone()), now + RACY_FOR);
+                }
+                for key in doubtful {
+                    dirty.mark(Mark::Run(key), now);
+                }
+            }
+            self.marked.notify_all();
+            drop(guard);
+            done.deleted.extend(gone.into_iter().cloned());
+        }
+        outcome
+    }
+
+    /// Whether a file whose stamp proves nothing has this version.
+    fn is_still(&self, key: &RunKey, version: Version) -> bool {
+        let scanned = self.store.scan(key);
+        scanned.is_ok_and(|found| found.is_some_and(|found| found.version == version))
     }
 }

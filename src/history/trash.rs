@@ -110,6 +110,27 @@ impl History {
         Ok(page)
     }
 
+    /// How many entries were deleted before a moment, and how many bytes they have. Costs a stat for
+    /// each. Blocks.
+    ///
+    /// # Errors
+    /// Those of [`History::trash`].
+    pub fn trashed_before(&self, before: Millis, stop: &Stop) -> Result<(u64, u64), HistoryError> {
+        let (mut count, mut bytes) = (0, 0);
+        for project in self.projects_with_trash(None)? {
+            for batch in self.store.batches(&project)? {
+                self.going(stop)?;
+                if batch.deleted_at() < before {
+                    self.store.each_trashed(&project, batch, |entry| {
+                        count += 1;
+                        bytes += entry.size_bytes;
+                    })?;
+                }
+            }
+        }
+        Ok((count, bytes))
+    }
+
     fn projects_with_trash(
         &self,
         project: Option<&ProjectId>,

@@ -329,6 +329,14 @@ impl Index {
         })
     }
 
+    /// The stamp of a listed run's file when it was last read, its version then, and whether that
+    /// stamp proves nothing.
+    #[must_use]
+    pub fn held(&self, key: &RunKey) -> Option<(Stamp, Version, bool)> {
+        let row = self.row(key)?;
+        Some((row.stamp(), row.version(), row.is_racy()))
+    }
+
     /// The stamp of a listed run's file and the version that a file has whose stamp is the same;
     /// `None` if the stamp proves nothing, or the record is nested too deep to be given.
     #[must_use]

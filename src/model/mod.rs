@@ -27,4 +27,4 @@ pub use nearest::nearest;
 pub use stamp::{Stamp, Version};
 pub use status::Status;
 pub use summary::{Summary, SummaryRef};
-pub use time::Millis;
+pub use time::{Millis, read_span};

@@ -189,6 +189,7 @@ mod tests {
                 history: Arc::clone(&history),
                 started: std::time::Instant::now(),
                 tried: Vec::new(),
+                policy: |_| Ok(None),
                 sessions: AtomicUsize::new(0),
                 ending: OnceLock::new(),
             });

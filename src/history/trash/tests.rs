@@ -7,13 +7,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::*;
 use crate::history::tests::{Client, Random, record};
-use crate::history::{Options, Wanted};
+use crate::history::{Options, Policy, Rule, Wanted};
 use crate::index::{Filter, From};
-use crate::model::ExecutionId;
+use crate::model::{ExecutionId, Status};
 use crate::store::{Expect, WriteError, version_of};
 use crate::watch::Hint;
 
@@ -110,7 +110,7 @@ impl Ground {
         // whichever daemon does it, the other finds it
         let by_other = random.one_in(4);
         let history = if by_other { &self.other } else { &self.history };
-        match random.below(14) {
+        match random.below(18) {
             0..=2 => {
                 history.save(&key, &text, &Expect::Anything).unwrap();
                 self.model.runs.insert(name(&key), text);
@@ -190,6 +190,70 @@ impl Ground {
                     }
                 }
                 assert_eq!((done.entries, done.occupied), (back, stay));
+            }
+            14..=17 => {
+                let status = Status::from_text(["running", "failed"][random.below(2)]);
+                let filter = Filter {
+                    project: random.one_in(2).then(|| key.project.clone()),
+                    statuses: Some([status.clone()].into()),
+                };
+                let (chosen, _) = if random.one_in(2) {
+                    history.choose(&filter.clone().into(), &stop).unwrap()
+                } else {
+                    // the same by a policy, where what is stale is not asked
+                    let policy = Policy {
+                        rules: vec![Rule {
+                            project: filter.project.clone(),
+                            statuses: filter.statuses.clone(),
+                            max_count: Some(0),
+                            ..Rule::default()
+                        }],
+                        ..Policy::default()
+                    };
+                    let hours = Duration::from_secs(7200);
+                    let later = Millis::from_system(SystemTime::now() + hours);
+                    let plan = history.plan(&policy, later, &stop).unwrap();
+                    (plan.chosen, plan.clock)
+                };
+                let spelt = format!("\"status\": \"{}\"", status.as_str());
+                let want: Vec<String> = self
+                    .model
+                    .runs
+                    .iter()
+                    .filter(|(name, text)| {
+                        let of_project = filter.project.as_ref();
+                        of_project.is_none_or(|project| name.starts_with(&format!("{project}/")))
+                            && text.contains(&spelt)
+                    })
+                    .map(|(name, _)| name.clone())
+                    .collect();
+                let mut have: Vec<String> = chosen.iter().map(|one| name(one.key())).collect();
+                have.sort();
+                assert_eq!(have, want);
+                // somebody saves or deletes one of them between the choice and the deed
+                let between = chosen.get(random.below(chosen.len() + 1));
+                let between = between.map(|one| one.key().clone());
+                if let Some(key) = &between {
+                    if random.one_in(2) {
+                        history.delete(key, true).unwrap();
+                        self.model.runs.remove(&name(key));
+                    } else {
+                        history.save(key, "{}", &Expect::Anything).unwrap();
+                        self.model.runs.insert(name(key), "{}".to_owned());
+                    }
+                }
+                let permanent = random.one_in(4);
+                let done = history.delete_chosen(chosen, permanent, |_| {}).unwrap();
+                let spared: Vec<RunKey> = done.spared.into_iter().map(|(key, _)| key).collect();
+                assert_eq!(spared, Vec::from_iter(between));
+                assert_eq!(done.batch.is_some(), !done.deleted.is_empty() && !permanent);
+                for one in done.deleted {
+                    let text = self.model.runs.remove(&name(one.key())).unwrap();
+                    if let Some(batch) = done.batch {
+                        let id = EntryId::of_run(one.key(), batch);
+                        self.model.trash.insert(id, text);
+                    }
+                }
             }
             _ => {
                 let one = self.random_entry(random);

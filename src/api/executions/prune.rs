@@ -1,0 +1,279 @@
+//! `executions/prune`: what a policy lets go is deleted.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::json;
+
+use super::asked::now;
+use super::delete_matching::{Gone, carry_out};
+use super::{Statuses, blocking, prepare};
+use crate::api::progress::here;
+use crate::api::table::{Effect, Example, Method};
+use crate::api::{Context, Error, ErrorKind, samples};
+use crate::history::{self, ToEmpty, Wanted};
+use crate::model::{Millis, ProjectId, read_span};
+
+/// A span of time on the wire: `90s`, `30m`, `12h`, `30d`.
+#[derive(Debug, Clone, Copy)]
+pub struct Age(Duration);
+
+impl<'de> Deserialize<'de> for Age {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        read_span(&text).map(Self).map_err(serde::de::Error::custom)
+    }
+}
+
+impl JsonSchema for Age {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Age".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "string",
+            "description": "A number and a unit: `90s`, `30m`, `12h` or `30d`."
+        })
+    }
+}
+
+/// What goes: of the runs that the rule is about, the oldest ones over any of its limits.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PruneRule {
+    /// Only this project's runs; all if absent.
+    pub project_id: Option<ProjectId>,
+    /// Only runs with this status, or one of these. If absent, all but queued, running and paused
+    /// ones. Queued and running runs go only if they are stale.
+    pub status: Option<Statuses>,
+    /// Whether `maxCount` and `maxBytes` are those of each project by itself.
+    #[serde(default)]
+    pub per_project: bool,
+    /// How old they may be. Age counts from `completedAt`, else `startedAt`, else `updatedAt`.
+    pub max_age: Option<Age>,
+    /// How many there may be.
+    pub max_count: Option<u64>,
+    /// How many bytes their files may have.
+    pub max_bytes: Option<u64>,
+}
+
+/// What the trash may hold.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PruneTrash {
+    /// How long ago it may have been deleted; what is older is removed for good.
+    pub max_age: Age,
+}
+
+/// What may stay. A run goes if a rule says so and nothing keeps it; what is kept counts in
+/// `maxCount` and `maxBytes` all the same.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PrunePolicy {
+    /// What goes.
+    #[serde(default)]
+    pub rules: Vec<PruneRule>,
+    /// So many of the newest runs of each project stay in any case.
+    #[serde(default)]
+    pub keep_last: u64,
+    /// Whether failed runs stay in any case.
+    #[serde(default)]
+    pub keep_failed: bool,
+    /// How long deleted runs can be had back; for ever if absent.
+    pub trash: Option<PruneTrash>,
+}
+
+impl PrunePolicy {
+    fn rules(&self) -> Result<history::Policy, Error> {
+        let rule = |rule: &PruneRule| {
+            if rule.max_age.is_none() && rule.max_count.is_none() && rule.max_bytes.is_none() {
+                return Err(Error::params(
+                    "`policy`: a rule needs `maxAge`, `maxCount` or `maxBytes`",
+                ));
+            }
+            let statuses: Option<&Statuses> = rule.status.as_ref();
+            Ok(history::Rule {
+                project: rule.project_id.clone(),
+                statuses: statuses.map(|named| named.0.clone()),
+                per_project: rule.per_project,
+                max_age: rule.max_age.map(|age| age.0),
+                max_count: rule.max_count,
+                max_bytes: rule.max_bytes,
+            })
+        };
+        if self.rules.is_empty() && self.trash.is_none() {
+            return Err(Error::params("`policy`: expected `rules` or `trash`"));
+        }
+        let rules: Result<Vec<_>, Error> = self.rules.iter().map(rule).collect();
+        Ok(history::Policy {
+            rules: rules?,
+            keep_last: self.keep_last,
+            keep_failed: self.keep_failed,
+        })
+    }
+}
+
+/// By which policy, and how.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "PruneParams")]
+pub struct Params {
+    /// What may stay; if absent, what `[prune]` says, in the same words, in the nearest
+    /// `runlog.toml` above the projects that has it.
+    pub policy: Option<PrunePolicy>,
+    /// Only tell what would go.
+    pub dry_run: Option<bool>,
+    /// Whether runs are deleted for good instead of being moved to the trash.
+    pub permanent: Option<bool>,
+    /// Whether the policy may leave no run at all in the projects that its rules are about.
+    pub everything: Option<bool>,
+    /// Everything done to the files before the request is taken into account.
+    pub sync: Option<bool>,
+}
+
+/// What went, or with `dryRun` would go.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "PruneResult")]
+pub struct Pruned {
+    /// The runs.
+    #[serde(flatten)]
+    pub gone: Gone,
+    /// Whether no run is left in the projects that the rules are about.
+    pub everything: bool,
+    /// How many entries of the trash are gone, or would be.
+    pub emptied: u64,
+    /// How many bytes they had.
+    pub freed_bytes: u64,
+}
+
+/// The policy of the user's file.
+async fn configured(context: &Arc<Context>) -> Result<PrunePolicy, Error> {
+    let of_root = context.policy;
+    let found = blocking(context, move |history| Ok(of_root(history.root()))).await?;
+    match found {
+        Ok(Some(policy)) => Ok(policy),
+        Ok(None) => Err(Error::params(
+            "expected `policy`, or [prune] in a runlog.toml above the projects",
+        )),
+        Err(wrong) => Err(Error::params(format!("runlog.toml: {wrong}"))),
+    }
+}
+
+/// The method.
+pub struct Prune;
+
+impl Method for Prune {
+    const NAME: &'static str = "executions/prune";
+    const SUMMARY: &'static str = "Deletes the runs that a policy lets go.";
+    const DESCRIPTION: &'static str = "They are chosen at one clock, the newest staying. Queued, \
+        running and paused runs go only where a rule names their status, queued and running ones \
+        only if they are stale. Each is compared once more before it goes; what was saved, touched \
+        or deleted meanwhile is skipped and told. The files go to the trash, together as one batch, \
+        from where executions/restore puts them back, unless `permanent` says otherwise; what lies \
+        in the trash for longer than the policy's `trash.maxAge` is removed for good. A policy that \
+        would leave no run in the projects that its rules are about is refused (-32602) unless \
+        `everything` says so; with `dryRun` it is told.";
+    const EFFECT: Effect = Effect::ChangeMany;
+    const ERRORS: &'static [ErrorKind] = &[
+        ErrorKind::NotReady,
+        ErrorKind::QueryTooExpensive,
+        ErrorKind::StorageFull,
+        ErrorKind::Storage,
+    ];
+    type Params = Params;
+    type Result = Pruned;
+
+    async fn call(context: Arc<Context>, params: Params) -> Result<Pruned, Error> {
+        let asked = match params.policy {
+            Some(policy) => policy,
+            None => configured(&context).await?,
+        };
+        let policy = asked.rules()?;
+        let dry_run = params.dry_run == Some(true);
+        let permanent = params.permanent == Some(true);
+        let may_all = params.everything == Some(true);
+        prepare(&context, None, params.sync, None).await?;
+        let trash = asked.trash.map(|trash| trash.max_age.0);
+        let now = now();
+        let teller = here();
+        let wanted = Wanted::default();
+        let stop = wanted.stop();
+        let done = blocking(&context, move |history| {
+            let plan = history.plan(&policy, now, &stop)?;
+            let everything = plan.everything;
+            if everything && !may_all && !dry_run {
+                return Ok(Err(plan.chosen.len()));
+            }
+            let gone = if dry_run {
+                Gone::would(&plan.chosen, plan.clock)
+            } else {
+                carry_out(history, plan.chosen, permanent, &teller)?
+            };
+            let mut pruned = Pruned {
+                gone,
+                everything,
+                emptied: 0,
+                freed_bytes: 0,
+            };
+            if let Some(age) = trash {
+                let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+                let before = Millis(now.0.saturating_sub(age_ms));
+                let old = ToEmpty::Before(None, Some(before));
+                (pruned.emptied, pruned.freed_bytes) = if dry_run {
+                    history.trashed_before(before, &stop)?
+                } else {
+                    let emptied = history.empty_trash(&old, &stop)?;
+                    (emptied.entries, emptied.freed_bytes)
+                };
+            }
+            Ok(Ok(pruned))
+        })
+        .await?;
+        done.map_err(|count| {
+            Error::params(
+                "`policy`: leaves no run in the projects that its rules are about; mend it, or \
+                 pass everything: true",
+            )
+            .with("count", count)
+        })
+    }
+
+    fn examples() -> Vec<Example> {
+        let gone = |id: &str| json!({ "projectId": "website", "executionId": id });
+        let bytes = samples::RUNS[0].2.trim_end().len();
+        vec![
+            Example {
+                name: "what would go if each project kept one run that has ended",
+                params: json!({
+                    "policy": { "rules": [{ "perProject": true, "maxCount": 1 }] }, "dryRun": true
+                }),
+                result: json!({
+                    "count": 1, "bytes": bytes, "executions": [gone(samples::FAILED_ID)],
+                    "skipped": [], "skippedCount": 0, "clock": samples::CLOCK,
+                    "everything": false, "emptied": 0, "freedBytes": 0
+                }),
+            },
+            Example {
+                name: "failed runs go after 30 days, and the trash is emptied after 90",
+                params: json!({ "policy": {
+                    "rules": [{ "status": "failed", "maxAge": "30d" }],
+                    "trash": { "maxAge": "90d" }
+                } }),
+                result: json!({
+                    "count": 1, "bytes": bytes, "executions": [gone(samples::FAILED_ID)],
+                    "batch": samples::BATCH, "skipped": [], "skippedCount": 0,
+                    "clock": samples::CLOCK, "everything": false, "emptied": 1,
+                    "freedBytes": samples::NEW.trim_end().len()
+                }),
+            },
+        ]
+    }
+}

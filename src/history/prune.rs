@@ -1,0 +1,313 @@
+//! Pruning: which runs a policy lets go.
+//!
+//! A policy is a list of rules; a run goes if one of them says so and nothing keeps it. What it
+//! says is decided at one state of the index, so that a rehearsal tells exactly what would go.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use super::select::Stop;
+use super::{Chosen, History, HistoryError};
+use crate::index::{Clock, Filter, Index, Listed, Selection};
+use crate::model::{Millis, ProjectId, Status};
+
+/// Which runs a rule is about, and how many of them may stay. The newest stay; what other rules or
+/// the policy keep counts all the same.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rule {
+    /// Only this project's; all if absent.
+    pub project: Option<ProjectId>,
+    /// Only runs with these statuses. If absent, all but queued, running and paused ones; queued
+    /// and running ones are never meant before they are stale.
+    pub statuses: Option<BTreeSet<Status>>,
+    /// Whether number and bytes are those of each project by itself.
+    pub per_project: bool,
+    /// How old they may be.
+    pub max_age: Option<Duration>,
+    /// How many there may be.
+    pub max_count: Option<u64>,
+    /// How many bytes they may have.
+    pub max_bytes: Option<u64>,
+}
+
+/// What may stay.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// What goes.
+    pub rules: Vec<Rule>,
+    /// The newest runs of each project, of whatever status, that stay in any case.
+    pub keep_last: u64,
+    /// Whether failed runs stay in any case.
+    pub keep_failed: bool,
+}
+
+/// What a policy lets go.
+#[derive(Debug)]
+pub struct Plan {
+    /// The runs, newest first.
+    pub chosen: Vec<Chosen>,
+    /// Whether that leaves no run in the projects that the rules are about.
+    pub everything: bool,
+    /// The state at which it was decided.
+    pub clock: Clock,
+}
+
+/// A run as a policy sees it.
+#[derive(Debug, Clone)]
+struct Candidate {
+    chosen: Chosen,
+    /// When it ended, else began, else was written last.
+    at: Millis,
+    status: Option<Status>,
+    stale: bool,
+}
+
+impl Candidate {
+    fn of(run: &Listed<'_>, now: Millis) -> Option<Self> {
+        let summary = run.summary();
+        Some(Self {
+            chosen: Chosen::of(run)?,
+            at: summary
+                .completed_at
+                .or(summary.started_at)
+                .unwrap_or(summary.updated_at),
+            status: summary.status.map(Status::from_text),
+            stale: summary.stale_at.is_some_and(|at| at <= now),
+        })
+    }
+
+    fn project(&self) -> &ProjectId {
+        &self.chosen.key().project
+    }
+}
+
+impl Rule {
+    fn is_about(&self, project: &ProjectId) -> bool {
+        self.project.as_ref().is_none_or(|only| only == project)
+    }
+
+    fn means(&self, run: &Candidate) -> bool {
+        if !self.is_about(run.project()) {
+            return false;
+        }
+        let live = run.status.as_ref().is_some_and(Status::is_live);
+        match &self.statuses {
+            None => !live && run.status != Some(Status::Paused),
+            Some(named) => {
+                let named = run
+                    .status
+                    .as_ref()
+                    .is_some_and(|status| named.contains(status));
+                named && (!live || run.stale)
+            }
+        }
+    }
+}
+
+impl Policy {
+    /// For each of `runs`, whether it goes; `order` has their numbers, the newest first.
+    fn judge(&self, runs: &[Candidate], order: &[usize], now: Millis) -> Vec<bool> {
+        let mut goes = vec![false; runs.len()];
+        let ordered = || order.iter().filter_map(|&at| Some((at, runs.get(at)?)));
+        for rule in &self.rules {
+            // none stands for all projects together
+            let mut sums: HashMap<Option<&ProjectId>, (u64, u64)> = HashMap::new();
+            let max_age_ms = rule
+                .max_age
+                .map(|age| i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
+            for (at, run) in ordered().filter(|(_, run)| rule.means(run)) {
+                let group = rule.per_project.then(|| run.project());
+                let (count, bytes) = sums.entry(group).or_default();
+                *count += 1;
+                *bytes = bytes.saturating_add(run.chosen.size_bytes());
+                let age_ms = now.0.saturating_sub(run.at.0);
+                let over = max_age_ms.is_some_and(|max| age_ms > max)
+                    || rule.max_count.is_some_and(|max| *count > max)
+                    || rule.max_bytes.is_some_and(|max| *bytes > max);
+                if let Some(goes) = goes.get_mut(at) {
+                    *goes |= over;
+                }
+            }
+        }
+        let mut seen: HashMap<&ProjectId, u64> = HashMap::new();
+        for (at, run) in ordered() {
+            let number = seen.entry(run.project()).or_default();
+            *number += 1;
+            let failed = run.status == Some(Status::Failed);
+            if (*number <= self.keep_last || (self.keep_failed && failed))
+                && let Some(goes) = goes.get_mut(at)
+            {
+                *goes = false;
+            }
+        }
+        goes
+    }
+}
+
+impl History {
+    /// What `policy` lets go at `now`. Some hundred bytes a run. Blocks.
+    ///
+    /// # Errors
+    /// Those of [`History::select`].
+    pub fn plan(&self, policy: &Policy, now: Millis, stop: &Stop) -> Result<Plan, HistoryError> {
+        let everything = Filter::default().into();
+        let (runs, clock) =
+            self.select(&everything, stop, |index: &Index, selection: &Selection| {
+                let mut runs = Vec::new();
+                index.each_selected(selection, |run| runs.extend(Candidate::of(&run, now)));
+                (runs, index.clock())
+            })?;
+        let mut order: Vec<usize> = (0..runs.len()).collect();
+        // stable: what is as old stays in list order
+        order.sort_by_key(|&at| std::cmp::Reverse(runs.get(at).map(|run| run.at)));
+        let goes = policy.judge(&runs, &order, now);
+        let about = |run: &Candidate| policy.rules.iter().any(|rule| rule.is_about(run.project()));
+        let stays = |at: &usize| !goes.get(*at).is_some_and(|goes| *goes);
+        let mut left = order.iter().filter(|at| stays(at));
+        let some_left = left.any(|&at| runs.get(at).is_some_and(about));
+        let going = order.iter().filter(|at| !stays(at));
+        let chosen: Vec<Chosen> = going
+            .filter_map(|&at| Some(runs.get(at)?.chosen.clone()))
+            .collect();
+        Ok(Plan {
+            everything: !chosen.is_empty() && !some_left,
+            chosen,
+            clock,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{ExecutionId, RunKey};
+
+    const DAY: Duration = Duration::from_secs(86_400);
+    const NOW: Millis = Millis(1_000 * 86_400_000);
+
+    /// Runs as `project/id status days-old bytes`, a live one stale if `!` follows.
+    fn runs(spelt: &[&str]) -> Vec<Candidate> {
+        let run = |text: &&str| {
+            let words: Vec<&str> = text.split(' ').collect();
+            let (project, id) = words[0].split_once('/').unwrap();
+            let key = RunKey {
+                project: ProjectId::parse(project).unwrap(),
+                execution: ExecutionId::parse(id).unwrap(),
+            };
+            let days: i64 = words[2].parse().unwrap();
+            Candidate {
+                chosen: Chosen::for_tests(key, words[3].parse().unwrap()),
+                at: Millis(NOW.0 - days * 86_400_000 - 1),
+                status: Some(Status::from_text(words[1].trim_end_matches('!'))),
+                stale: words[1].ends_with('!'),
+            }
+        };
+        spelt.iter().map(run).collect()
+    }
+
+    /// The ids that go, in order.
+    fn going(policy: &Policy, spelt: &[&str]) -> String {
+        let runs = runs(spelt);
+        let mut order: Vec<usize> = (0..runs.len()).collect();
+        order.sort_by_key(|&at| std::cmp::Reverse(runs[at].at));
+        let goes = policy.judge(&runs, &order, NOW);
+        let ids = runs.iter().zip(goes).filter(|(_, goes)| *goes);
+        let ids: Vec<&str> = ids
+            .map(|(run, _)| run.chosen.key().execution.as_str())
+            .collect();
+        ids.join(" ")
+    }
+
+    fn policy(rules: Vec<Rule>) -> Policy {
+        Policy {
+            rules,
+            ..Policy::default()
+        }
+    }
+
+    const RUNS: [&str; 8] = [
+        "p/a completed 1 10",
+        "p/b failed 2 10",
+        "p/c completed 3 10",
+        "q/d completed 4 100",
+        "q/e failed 50 1",
+        "q/f running 60 1",
+        "q/g running! 70 1",
+        "q/h paused 80 1",
+    ];
+
+    #[test]
+    fn each_limit_lets_the_oldest_go() {
+        let age = |days| Rule {
+            max_age: Some(DAY * days),
+            ..Rule::default()
+        };
+        let count = |max| Rule {
+            max_count: Some(max),
+            ..Rule::default()
+        };
+        let bytes = |max| Rule {
+            max_bytes: Some(max),
+            ..Rule::default()
+        };
+        let each = |rule: Rule| Rule {
+            per_project: true,
+            ..rule
+        };
+        let of = |project: &str, rule: Rule| Rule {
+            project: Some(ProjectId::parse(project).unwrap()),
+            ..rule
+        };
+        for (rules, want) in [
+            (vec![age(3)], "c d e"),
+            (vec![age(4)], "d e"),
+            (vec![age(51)], ""),
+            (vec![count(0)], "a b c d e"),
+            (vec![count(2)], "c d e"),
+            (vec![each(count(2))], "c"),
+            (vec![each(count(1))], "b c e"),
+            (vec![of("p", count(1))], "b c"),
+            (vec![bytes(20)], "c d e"),
+            (vec![bytes(131)], ""),
+            (vec![bytes(130)], "e"),
+            (vec![each(bytes(25))], "c d e"),
+            (vec![age(40), of("p", count(2))], "c e"),
+            (vec![], ""),
+        ] {
+            assert_eq!(going(&policy(rules.clone()), &RUNS), want, "{rules:?}");
+        }
+    }
+
+    #[test]
+    fn what_may_still_go_on_goes_only_where_it_is_named_and_stale() {
+        let named = |words: &[&str]| Rule {
+            statuses: Some(words.iter().map(|word| Status::from_text(word)).collect()),
+            max_count: Some(0),
+            ..Rule::default()
+        };
+        for (words, want) in [
+            (&["running"][..], "g"),
+            (&["paused"], "h"),
+            (&["running", "failed", "paused"], "b e g h"),
+            (&["queued"], ""),
+            (&["odd"], ""),
+        ] {
+            assert_eq!(going(&policy(vec![named(words)]), &RUNS), want, "{words:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_stays_and_counts() {
+        let mut policy = policy(vec![Rule {
+            max_count: Some(0),
+            ..Rule::default()
+        }]);
+        policy.keep_last = 1;
+        assert_eq!(going(&policy, &RUNS), "b c e");
+        policy.keep_failed = true;
+        assert_eq!(going(&policy, &RUNS), "c");
+        policy.rules[0].max_count = Some(2);
+        policy.keep_last = 0;
+        assert_eq!(going(&policy, &RUNS), "c d");
+    }
+}
