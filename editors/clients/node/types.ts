@@ -1,5 +1,8 @@
 // Types of the runlog protocol, version 1. Printed by `runlog types`; do not edit.
 
+/** A span of the calendar. */
+export type Bucket = "hour" | "day" | "week" | "month";
+
 /** What can be asked. */
 export type Capabilities = {
   /** What is there or not, by name. */
@@ -8,6 +11,16 @@ export type Capabilities = {
   limits: Limits;
   /** The names of all methods. */
   methods: Array<string>;
+};
+
+/** A member that differs. */
+export type ChangedMember = {
+  /** What it is in `a`, up to 1,024 bytes; absent where there is none. */
+  a?: Piece | null;
+  /** What it is in `b`, up to 1,024 bytes; absent where there is none. */
+  b?: Piece | null;
+  /** A JSON pointer to it, from the record or the step; empty for a step that is no object. */
+  pointer: string;
 };
 
 /** What changed. */
@@ -37,6 +50,16 @@ export type CheckResult = {
 /** A state of the index; opaque. Pass it as `since`. */
 export type Clock = string;
 
+/** A run that was compared. */
+export type ComparedExecution = {
+  /** The file's stem. */
+  executionId: ExecutionId;
+  /** The project's folder. */
+  projectId: ProjectId;
+  /** An opaque hash of the stored bytes. */
+  version: Version;
+};
+
 /** Something that could stand at the cursor. */
 export type Completion = {
   /** What it means. */
@@ -57,6 +80,34 @@ export type CompletionKind = "field" | "operator" | "value" | "keyword";
 /** An exact sum in US dollars. */
 export type CostSum = number;
 
+/** How many there are. */
+export type CountResult = {
+  /** The state that the counts are true at. */
+  clock: Clock;
+  /** False only with `allowPartial`, while runs may be missing. */
+  complete: boolean;
+  /** How many runs match. */
+  count: number;
+  /** The groups, the largest first, the same ones by their keys; with `groupBy`. */
+  groups?: Array<Group> | null;
+  /** How many groups there are, told or not; with `groupBy`. */
+  totalGroups?: number | null;
+};
+
+/** A place where something was left out. */
+export type Cut = {
+  /** How many of them are given: always the first. */
+  given: number;
+  /** What is there in truth. A number too long to be given stands as `null`. */
+  kind: PieceKind;
+  /** A text's UTF-16 units, an array's elements, an object's members. */
+  length?: number | null;
+  /** A JSON pointer from the record's top; ask for it by `fields`. */
+  pointer: string;
+  /** How many bytes it takes in the file. */
+  sizeBytes: number;
+};
+
 /** What was done. */
 export type DeleteAllResult = {
   /** The state without them. */
@@ -71,6 +122,76 @@ export type DeleteResult = {
   clock: Clock;
   /** Whether there was such a file. */
   deleted: boolean;
+};
+
+/** An amount in both records. */
+export type Delta = {
+  /** In `a`, if it says so. */
+  a?: Money | null;
+  /** In `b`, if it says so. */
+  b?: Money | null;
+  /** `b` less `a`, exactly, if both say so. */
+  difference?: CostSum | null;
+};
+
+/** An amount in both records. */
+export type Delta2 = {
+  /** In `a`, if it says so. */
+  a?: Milliseconds | null;
+  /** In `b`, if it says so. */
+  b?: Milliseconds | null;
+  /** `b` less `a`, exactly, if both say so. */
+  difference?: Milliseconds | null;
+};
+
+/** An amount in both records. */
+export type Delta3 = {
+  /** In `a`, if it says so. */
+  a?: number | null;
+  /** In `b`, if it says so. */
+  b?: number | null;
+  /** `b` less `a`, exactly, if both say so. */
+  difference?: number | null;
+};
+
+/** An amount in both records. */
+export type Delta4 = {
+  /** In `a`, if it says so. */
+  a?: number | null;
+  /** In `b`, if it says so. */
+  b?: number | null;
+  /** `b` less `a`, exactly, if both say so. */
+  difference?: number | null;
+};
+
+/** What tells `b` from `a`. */
+export type DiffResult = {
+  /** The run that the other was compared with. */
+  a: ComparedExecution;
+  /** The other run. */
+  b: ComparedExecution;
+  /** The members that differ, in the order of `a`, then of `b`; at most 100. Not `steps`, where both have an array of it, of 100,000 at most. */
+  changed: Array<ChangedMember>;
+  /** US dollars, from `costUSD`. */
+  costUSD?: Delta | null;
+  /** Milliseconds, from `duration`. */
+  duration?: Delta2 | null;
+  /** They mean the same: nothing is changed, and no step is missing or moved. */
+  equal: boolean;
+  /** Tokens in. */
+  inputTokens?: Delta3 | null;
+  /** How many more there are. */
+  moreChanged: number;
+  /** How many more there are. */
+  moreSteps: number;
+  /** Tokens out. */
+  outputTokens?: Delta3 | null;
+  /** How many steps are of which kind. */
+  stepCounts: StepCounts;
+  /** The steps that are not the same, by the earlier of their places; at most 500. */
+  steps: Array<StepDiff>;
+  /** Both; input + output where there is no total. */
+  totalTokens?: Delta4 | null;
 };
 
 /** How some amounts are spread. A percentile is one of them: the smallest that at least so many of a hundred do not exceed (nearest rank). All but the count are null where there are none. */
@@ -135,6 +256,28 @@ export type ExecutionRecord = {
   [name: string]: unknown;
 };
 
+/** How rows are written. */
+export type ExportFormat = "jsonl" | "json" | "csv";
+
+/** What was written. */
+export type ExportResult = {
+  /** How many bytes it has. */
+  bytes: number;
+  /** The state at which the runs were chosen. */
+  clock: Clock;
+  /** False only with `allowPartial`, while runs may be missing. */
+  complete: boolean;
+  /** Pass it as `cursor` for the next piece; null at the end. */
+  nextCursor?: string | null;
+  /** How many runs it holds. In a file: all that match at `clock`. */
+  rows: number;
+  /** A piece; those of all answers, one after the other, are the whole. Without `path`. */
+  text?: string | null;
+};
+
+/** What a row says. */
+export type ExportRows = "records" | "summaries";
+
 /** What is there or not. */
 export type Features = {
   /** Whether `executions/search` can search. */
@@ -157,13 +300,36 @@ export type FilterError = {
   offset: number;
 };
 
-/** A whole record. */
+/** A record, or pieces of it. */
 export type GetResult = {
-  /** The file's own JSON: unknown members, number spellings and lone surrogates untouched. */
+  /** Every place in `execution` where something was left out. */
+  cut?: Array<Cut> | null;
+  /** The file's own JSON: unknown members, number spellings and lone surrogates untouched. With `maxBytes` cut where `cut` says; absent with `fields`. */
   execution: ExecutionRecord;
+  /** Which run it is, where that was not given by its own ids. */
+  executionId?: ExecutionId | null;
+  /** Each of `fields`, by its pointer. */
+  fields?: Record<string, Piece> | null;
+  /** Whose run it is, where that was not given by its own ids. */
+  projectId?: ProjectId | null;
+  /** How large the record is, in bytes; with `fields` or `maxBytes`. */
+  sizeBytes?: number | null;
+  /** Whether `execution` is not all that there is; with `maxBytes`. */
+  truncated?: boolean | null;
   /** An opaque hash of the stored bytes; `ifVersion` takes it. */
   version: Version;
 };
+
+/** Runs that have something in common. */
+export type Group = {
+  /** How many there are. */
+  count: number;
+  /** What they have, in the order of `groupBy`; null where they have none. An hour, a day, a week or a month is the moment that it begins at. */
+  key: Array<string | null>;
+};
+
+/** A property that runs are grouped by. */
+export type GroupBy = "status" | "project" | "model" | "hour" | "day" | "week" | "month";
 
 /** How far the index is. */
 export type Indexing = "scanning" | "verifying" | "ready";
@@ -242,6 +408,27 @@ export type Milliseconds = number;
 
 /** US dollars, exact to the nano-dollar. */
 export type Money = number;
+
+/** A value in a record, or what there is room for. */
+export type Piece = {
+  /** Every place in an array or object where something was left out. */
+  cut?: Array<Cut> | null;
+  /** What it is in truth; `missing` where the pointer points nowhere. */
+  kind: PieceKind;
+  /** A text's UTF-16 units, an array's elements, an object's members. */
+  length?: number | null;
+  /** Which units of a text the value is, where they were asked for or there is room for no more. A bound between the two halves of a character is moved before it. */
+  range?: TextRange | null;
+  /** How many bytes it takes in the file. */
+  sizeBytes?: number | null;
+  /** The value is not all that there is. */
+  truncated: boolean;
+  /** The value, as the file spells it where it is whole; absent where there is no room for any of it, or a range is asked for of what is no string. */
+  value?: unknown;
+};
+
+/** What a JSON value is, for clients. */
+export type PieceKind = "object" | "array" | "string" | "number" | "boolean" | "null" | "missing";
 
 /** A part of a snippet. */
 export type Place = {
@@ -372,6 +559,121 @@ export type SearchResult = {
   total?: number | null;
 };
 
+/** The runs that began within a span. */
+export type SeriesBucket = {
+  /** Those that somebody ended. */
+  cancelled: number;
+  /** Those that ended well. */
+  completed: number;
+  /** How long those took that say so, in milliseconds. */
+  duration: Distribution;
+  /** The first moment after it. */
+  end: Millis;
+  /** All of them. */
+  executions: number;
+  /** Those that ended in an error. */
+  failed: number;
+  /** The same sums by status or project, in the order of the keys; with `by`. */
+  groups?: Array<SeriesGroup> | null;
+  /** Tokens in. */
+  inputTokens: number;
+  /** Those with another status, or none. */
+  other: number;
+  /** Tokens out. */
+  outputTokens: number;
+  /** Those held by somebody. */
+  paused: number;
+  /** Those waiting to start. */
+  queued: number;
+  /** Those being worked on. */
+  running: number;
+  /** Its first moment. */
+  start: Millis;
+  /** completed / (completed + failed); null if none. */
+  successRate?: number | null;
+  /** Cost in US dollars, exact. */
+  totalCostUSD: CostSum;
+  /** Tokens; input + output where a run has no total. */
+  totalTokens: number;
+};
+
+/** What sums are told by. */
+export type SeriesBy = "status" | "project";
+
+/** The runs of a bucket that have something in common. */
+export type SeriesGroup = {
+  /** Those that somebody ended. */
+  cancelled: number;
+  /** Those that ended well. */
+  completed: number;
+  /** All of them. */
+  executions: number;
+  /** Those that ended in an error. */
+  failed: number;
+  /** Tokens in. */
+  inputTokens: number;
+  /** What they have; null where they have none. */
+  key?: string | null;
+  /** Those with another status, or none. */
+  other: number;
+  /** Tokens out. */
+  outputTokens: number;
+  /** Those held by somebody. */
+  paused: number;
+  /** Those waiting to start. */
+  queued: number;
+  /** Those being worked on. */
+  running: number;
+  /** completed / (completed + failed); null if none. */
+  successRate?: number | null;
+  /** Cost in US dollars, exact. */
+  totalCostUSD: CostSum;
+  /** Tokens; input + output where a run has no total. */
+  totalTokens: number;
+};
+
+/** One bucket after the other. */
+export type SeriesResult = {
+  /** The oldest first, none left out. */
+  buckets: Array<SeriesBucket>;
+  /** The state that the sums are true at. */
+  clock: Clock;
+  /** False only with `allowPartial`, while runs may be missing. */
+  complete: boolean;
+  /** The runs of which nobody knows when they began; the buckets' sums and these are those of all runs that match. */
+  undated: SeriesSums;
+};
+
+/** The sums of some runs. */
+export type SeriesSums = {
+  /** Those that somebody ended. */
+  cancelled: number;
+  /** Those that ended well. */
+  completed: number;
+  /** All of them. */
+  executions: number;
+  /** Those that ended in an error. */
+  failed: number;
+  /** Tokens in. */
+  inputTokens: number;
+  /** Those with another status, or none. */
+  other: number;
+  /** Tokens out. */
+  outputTokens: number;
+  /** Those held by somebody. */
+  paused: number;
+  /** Those waiting to start. */
+  queued: number;
+  /** Those being worked on. */
+  running: number;
+  /** completed / (completed + failed); null if none. */
+  successRate?: number | null;
+  /** Cost in US dollars, exact. */
+  totalCostUSD: CostSum;
+  /** Tokens; input + output where a run has no total. */
+  totalTokens: number;
+};
+
 /** Who serves. */
 export type ServerInfo = {
   /** runlog. */
@@ -479,6 +781,58 @@ export type StatusResult = {
 /** One status or several; any strings. */
 export type Statuses = string | Array<string>;
 
+/** What a step is called by. */
+export type StepCalledBy = "nodeId" | "name" | "id" | "nothing";
+
+/** Steps by how they are aligned. */
+export type StepCounts = {
+  /** In both. */
+  both: number;
+  /** Of those, moved before or behind others. */
+  moved: number;
+  /** Only in `a`. */
+  onlyA: number;
+  /** Only in `b`. */
+  onlyB: number;
+  /** Of those, the same and in place. */
+  unchanged: number;
+};
+
+/** A step that is not the same in both records. */
+export type StepDiff = {
+  /** Its place in `a`, from 0. */
+  a?: number | null;
+  /** Its place in `b`, from 0. */
+  b?: number | null;
+  /** What it is called, up to 256 characters; empty where it is called by nothing. */
+  called: string;
+  /** What it is called by. */
+  calledBy: StepCalledBy;
+  /** The members that differ, in the order of `a`, then of `b`; at most 100. Empty unless it is in both. */
+  changed: Array<ChangedMember>;
+  /** US dollars, from `costUSD`. */
+  costUSD?: Delta | null;
+  /** Milliseconds, from `duration`. */
+  duration?: Delta2 | null;
+  /** Tokens in. */
+  inputTokens?: Delta3 | null;
+  /** How many more there are. */
+  moreChanged: number;
+  /** It has moved before or behind others. */
+  moved: boolean;
+  /** How many steps before it are called the same. */
+  occurrence: number;
+  /** Tokens out. */
+  outputTokens?: Delta3 | null;
+  /** Where it is. */
+  side: StepSide;
+  /** Both; input + output where there is no total. */
+  totalTokens?: Delta4 | null;
+};
+
+/** Where a step is. */
+export type StepSide = "both" | "onlyA" | "onlyB";
+
 /** A step, or what is new of one; `id` says which. */
 export type StepUpdate = {
   completedAt?: string;
@@ -541,6 +895,14 @@ export type Summary = {
   updatedAt: Millis;
   /** An opaque hash of the stored bytes; `ifVersion` takes it. */
   version: Version;
+};
+
+/** Some of a text, in UTF-16 units of the decoded string. */
+export type TextRange = {
+  /** Behind its last unit. */
+  end: number;
+  /** Where it begins. */
+  start: number;
 };
 
 /** Tokens used, as far as the record tells. */
@@ -645,6 +1007,14 @@ export type Watching = {
   unwatched: number;
 };
 
+/** A run, as `executions/get` takes it. */
+export type WhichExecution = {
+  /** The file's stem, its beginning, or `last`. */
+  executionId: ExecutionId;
+  /** The project's folder; any if absent. */
+  projectId?: ProjectId | null;
+};
+
 /** Every method: what it takes and what it gives. */
 export interface Methods {
   /** Introduces the client and tells what is served. */
@@ -728,12 +1098,16 @@ export interface Methods {
       allowPartial?: boolean | null;
       /** `nextCursor` of the page before; the other params must be the same. */
       cursor?: string | null;
+      /** Only these members of each summary. */
+      fields?: Array<string> | null;
       /** The page's size. */
       limit?: number;
       /** How many runs to skip; not beside `cursor`. */
       offset?: number | null;
       /** Only this project; all if absent. */
       projectId?: ProjectId | null;
+      /** By which number or date to sort, the smallest first; with a minus before it, as in `-costUSD`, the largest. Runs without it come last, and the same ones newest first. */
+      sort?: string | null;
       /** Only runs with this status, or one of these. */
       status?: Statuses | null;
       /** Everything done to the files before the request is in the answer. */
@@ -745,15 +1119,57 @@ export interface Methods {
     };
     result: ListResult;
   };
-  /** Gives one whole record. */
+  /** Gives one record, whole or in pieces. */
   "executions/get": {
     params: {
       /** The file's stem. */
       executionId: ExecutionId;
+      /** Only these members, as JSON pointers (RFC 6901), for example `/steps/3/output`; `execution` is absent then. At most 256, of 64 KiB together. */
+      fields?: Array<string> | null;
+      /** How many bytes of record the answer may hold, what is told of cuts included; with `fields` 63 MiB if absent. */
+      maxBytes?: number;
       /** The project's folder. */
-      projectId: ProjectId;
+      projectId?: ProjectId;
+      /** Only these UTF-16 units of the text that the one of `fields` points to; a bound between the two halves of a character is moved before it. */
+      range?: TextRange | null;
+      /** Where the run is not called so: everything done to the files before the request counts. */
+      sync?: boolean | null;
     };
     result: GetResult;
+  };
+  /** Tells two runs apart. */
+  "executions/diff": {
+    params: {
+      /** The run that the other is compared with. */
+      a: WhichExecution;
+      /** The other run. */
+      b: WhichExecution;
+      /** Where a run is not called so: everything done to the files before the request counts. */
+      sync?: boolean | null;
+    };
+    result: DiffResult;
+  };
+  /** Counts runs, by what they have in common. */
+  "executions/count": {
+    params: {
+      /** Answer at once while the first index is being built. */
+      allowPartial?: boolean | null;
+      /** By what to group: none, one or two. */
+      groupBy?: Array<GroupBy>;
+      /** At most so many groups. */
+      limit?: number;
+      /** Only this project; all if absent. */
+      projectId?: ProjectId | null;
+      /** Only runs with this status, or one of these. */
+      status?: Statuses | null;
+      /** Everything done to the files before the request is in the answer. */
+      sync?: boolean | null;
+      /** The IANA time zone of the filter's dates and of the groups' hours, days, weeks and months; UTC if absent. */
+      timezone?: string | null;
+      /** Only runs that pass this filter. */
+      where?: string | null;
+    };
+    result: CountResult;
   };
   /** Counts and sums runs. */
   "executions/stats": {
@@ -772,6 +1188,28 @@ export interface Methods {
       where?: string | null;
     };
     result: StatsResult;
+  };
+  /** Sums runs by the hour, day, week or month that they began in. */
+  "executions/series": {
+    params: {
+      /** Answer at once while the first index is being built. */
+      allowPartial?: boolean | null;
+      /** How long a bucket is. */
+      bucket?: Bucket;
+      /** Tells each bucket's sums by this, too. */
+      by?: SeriesBy | null;
+      /** Only this project; all if absent. */
+      projectId?: ProjectId | null;
+      /** Only runs with this status, or one of these. */
+      status?: Statuses | null;
+      /** Everything done to the files before the request is in the answer. */
+      sync?: boolean | null;
+      /** The IANA time zone of the buckets and of the filter's dates; UTC if absent. */
+      timezone?: string | null;
+      /** Only runs that pass this filter. If it says from when on, or until when, the buckets reach so far; else to the first and the last run. */
+      where?: string | null;
+    };
+    result: SeriesResult;
   };
   /** Finds runs by what they were given and what they said. */
   "executions/search": {
@@ -796,6 +1234,34 @@ export interface Methods {
       where?: string | null;
     };
     result: SearchResult;
+  };
+  /** Writes many runs as JSON Lines, JSON or CSV. */
+  "executions/export": {
+    params: {
+      /** How rows are written. */
+      format: ExportFormat;
+      /** Answer at once while the first index is being built. */
+      allowPartial?: boolean | null;
+      /** `nextCursor` of the piece before; the other params must be the same. */
+      cursor?: string | null;
+      /** How large a piece is, in bytes of its text: 1 MiB if absent, 16 MiB at most. A row is given whatever its size, but a record of more than 16 MiB is told by its summary in a piece. */
+      maxBytes?: number | null;
+      /** The file to write, absolute; nothing may be there. If absent, the answer holds a piece of the text. */
+      path?: string | null;
+      /** Only this project; all if absent. */
+      projectId?: ProjectId | null;
+      /** What a row says: `records` where that is absent, but in CSV. */
+      rows?: ExportRows | null;
+      /** Only runs with this status, or one of these. */
+      status?: Statuses | null;
+      /** Everything done to the files before the request is in the answer. */
+      sync?: boolean | null;
+      /** The IANA time zone of the filter's dates; UTC if absent. */
+      timezone?: string | null;
+      /** Only runs that pass this filter. */
+      where?: string | null;
+    };
+    result: ExportResult;
   };
   /** Stores one whole record, durably. */
   "executions/save": {
@@ -868,6 +1334,10 @@ export interface Methods {
       since?: string | null;
       /** Only runs with this status, or one of these; a run that changes to another is told as left. */
       status?: Statuses | null;
+      /** The IANA time zone of the filter's dates; UTC if absent. */
+      timezone?: string | null;
+      /** Only runs that pass this filter; a changed one that does not is told as left. Its dates are what they are at each change; time that passes tells nothing. */
+      where?: string | null;
     };
     result: SubscriptionId;
   };
@@ -892,6 +1362,10 @@ export interface Methods {
       status?: Statuses | null;
       /** Everything done to the files before the request is in the answer. */
       sync?: boolean | null;
+      /** The IANA time zone of the filter's dates; UTC if absent. */
+      timezone?: string | null;
+      /** Only runs that pass this filter; a changed one that does not is told as left. */
+      where?: string | null;
     };
     result: ChangesResult;
   };

@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import Any, Dict, List, Literal, Optional, TypedDict, Union, overload
 
 
+# A span of the calendar.
+Bucket = Union[Literal["hour"], Literal["day"], Literal["week"], Literal["month"]]
+
+
 class Capabilities(TypedDict):
     """What can be asked."""
 
@@ -14,6 +18,20 @@ class Capabilities(TypedDict):
     limits: Limits
     # The names of all methods.
     methods: List[str]
+
+
+class _ChangedMember(TypedDict):
+    # A JSON pointer to it, from the record or the step; empty for a step that is no object.
+    pointer: str
+
+
+class ChangedMember(_ChangedMember, total=False):
+    """A member that differs."""
+
+    # What it is in `a`, up to 1,024 bytes; absent where there is none.
+    a: Optional[Piece]
+    # What it is in `b`, up to 1,024 bytes; absent where there is none.
+    b: Optional[Piece]
 
 
 class ChangesResult(TypedDict):
@@ -50,6 +68,17 @@ class CheckResult(_CheckResult, total=False):
 Clock = str
 
 
+class ComparedExecution(TypedDict):
+    """A run that was compared."""
+
+    # The file's stem.
+    executionId: ExecutionId
+    # The project's folder.
+    projectId: ProjectId
+    # An opaque hash of the stored bytes.
+    version: Version
+
+
 # Something that could stand at the cursor.
 Completion = TypedDict(
     "Completion",
@@ -76,6 +105,42 @@ CompletionKind = Union[Literal["field"], Literal["operator"], Literal["value"], 
 CostSum = float
 
 
+class _CountResult(TypedDict):
+    # The state that the counts are true at.
+    clock: Clock
+    # False only with `allowPartial`, while runs may be missing.
+    complete: bool
+    # How many runs match.
+    count: int
+
+
+class CountResult(_CountResult, total=False):
+    """How many there are."""
+
+    # The groups, the largest first, the same ones by their keys; with `groupBy`.
+    groups: Optional[List[Group]]
+    # How many groups there are, told or not; with `groupBy`.
+    totalGroups: Optional[int]
+
+
+class _Cut(TypedDict):
+    # How many of them are given: always the first.
+    given: int
+    # What is there in truth. A number too long to be given stands as `null`.
+    kind: PieceKind
+    # A JSON pointer from the record's top; ask for it by `fields`.
+    pointer: str
+    # How many bytes it takes in the file.
+    sizeBytes: int
+
+
+class Cut(_Cut, total=False):
+    """A place where something was left out."""
+
+    # A text's UTF-16 units, an array's elements, an object's members.
+    length: Optional[int]
+
+
 class DeleteAllResult(TypedDict):
     """What was done."""
 
@@ -92,6 +157,85 @@ class DeleteResult(TypedDict):
     clock: Clock
     # Whether there was such a file.
     deleted: bool
+
+
+class Delta(TypedDict, total=False):
+    """An amount in both records."""
+
+    # In `a`, if it says so.
+    a: Optional[Money]
+    # In `b`, if it says so.
+    b: Optional[Money]
+    # `b` less `a`, exactly, if both say so.
+    difference: Optional[CostSum]
+
+
+class Delta2(TypedDict, total=False):
+    """An amount in both records."""
+
+    # In `a`, if it says so.
+    a: Optional[Milliseconds]
+    # In `b`, if it says so.
+    b: Optional[Milliseconds]
+    # `b` less `a`, exactly, if both say so.
+    difference: Optional[Milliseconds]
+
+
+class Delta3(TypedDict, total=False):
+    """An amount in both records."""
+
+    # In `a`, if it says so.
+    a: Optional[int]
+    # In `b`, if it says so.
+    b: Optional[int]
+    # `b` less `a`, exactly, if both say so.
+    difference: Optional[int]
+
+
+class Delta4(TypedDict, total=False):
+    """An amount in both records."""
+
+    # In `a`, if it says so.
+    a: Optional[int]
+    # In `b`, if it says so.
+    b: Optional[int]
+    # `b` less `a`, exactly, if both say so.
+    difference: Optional[int]
+
+
+class _DiffResult(TypedDict):
+    # The run that the other was compared with.
+    a: ComparedExecution
+    # The other run.
+    b: ComparedExecution
+    # The members that differ, in the order of `a`, then of `b`; at most 100. Not `steps`, where
+    # both have an array of it, of 100,000 at most.
+    changed: List[ChangedMember]
+    # They mean the same: nothing is changed, and no step is missing or moved.
+    equal: bool
+    # How many more there are.
+    moreChanged: int
+    # How many more there are.
+    moreSteps: int
+    # How many steps are of which kind.
+    stepCounts: StepCounts
+    # The steps that are not the same, by the earlier of their places; at most 500.
+    steps: List[StepDiff]
+
+
+class DiffResult(_DiffResult, total=False):
+    """What tells `b` from `a`."""
+
+    # US dollars, from `costUSD`.
+    costUSD: Optional[Delta]
+    # Milliseconds, from `duration`.
+    duration: Optional[Delta2]
+    # Tokens in.
+    inputTokens: Optional[Delta3]
+    # Tokens out.
+    outputTokens: Optional[Delta3]
+    # Both; input + output where there is no total.
+    totalTokens: Optional[Delta4]
 
 
 class _Distribution(TypedDict):
@@ -168,6 +312,34 @@ class ExecutionRecord(TypedDict, total=False):
     tokenUsage: Dict[str, Any]
 
 
+# How rows are written.
+ExportFormat = Union[Literal["jsonl"], Literal["json"], Literal["csv"]]
+
+
+class _ExportResult(TypedDict):
+    # How many bytes it has.
+    bytes: int
+    # The state at which the runs were chosen.
+    clock: Clock
+    # False only with `allowPartial`, while runs may be missing.
+    complete: bool
+    # How many runs it holds. In a file: all that match at `clock`.
+    rows: int
+
+
+class ExportResult(_ExportResult, total=False):
+    """What was written."""
+
+    # Pass it as `cursor` for the next piece; null at the end.
+    nextCursor: Optional[str]
+    # A piece; those of all answers, one after the other, are the whole. Without `path`.
+    text: Optional[str]
+
+
+# What a row says.
+ExportRows = Union[Literal["records"], Literal["summaries"]]
+
+
 class Features(TypedDict):
     """What is there or not."""
 
@@ -195,13 +367,43 @@ class FilterError(_FilterError, total=False):
     nearest: Optional[str]
 
 
-class GetResult(TypedDict):
-    """A whole record."""
-
-    # The file's own JSON: unknown members, number spellings and lone surrogates untouched.
+class _GetResult(TypedDict):
+    # The file's own JSON: unknown members, number spellings and lone surrogates untouched. With
+    # `maxBytes` cut where `cut` says; absent with `fields`.
     execution: ExecutionRecord
     # An opaque hash of the stored bytes; `ifVersion` takes it.
     version: Version
+
+
+class GetResult(_GetResult, total=False):
+    """A record, or pieces of it."""
+
+    # Every place in `execution` where something was left out.
+    cut: Optional[List[Cut]]
+    # Which run it is, where that was not given by its own ids.
+    executionId: Optional[ExecutionId]
+    # Each of `fields`, by its pointer.
+    fields: Optional[Dict[str, Piece]]
+    # Whose run it is, where that was not given by its own ids.
+    projectId: Optional[ProjectId]
+    # How large the record is, in bytes; with `fields` or `maxBytes`.
+    sizeBytes: Optional[int]
+    # Whether `execution` is not all that there is; with `maxBytes`.
+    truncated: Optional[bool]
+
+
+class Group(TypedDict):
+    """Runs that have something in common."""
+
+    # How many there are.
+    count: int
+    # What they have, in the order of `groupBy`; null where they have none. An hour, a day, a
+    # week or a month is the moment that it begins at.
+    key: List[Optional[str]]
+
+
+# A property that runs are grouped by.
+GroupBy = Union[Literal["status"], Literal["project"], Literal["model"], Literal["hour"], Literal["day"], Literal["week"], Literal["month"]]
 
 
 # How far the index is.
@@ -295,6 +497,34 @@ Milliseconds = float
 
 # US dollars, exact to the nano-dollar.
 Money = float
+
+
+class _Piece(TypedDict):
+    # What it is in truth; `missing` where the pointer points nowhere.
+    kind: PieceKind
+    # The value is not all that there is.
+    truncated: bool
+
+
+class Piece(_Piece, total=False):
+    """A value in a record, or what there is room for."""
+
+    # Every place in an array or object where something was left out.
+    cut: Optional[List[Cut]]
+    # A text's UTF-16 units, an array's elements, an object's members.
+    length: Optional[int]
+    # Which units of a text the value is, where they were asked for or there is room for no
+    # more. A bound between the two halves of a character is moved before it.
+    range: Optional[TextRange]
+    # How many bytes it takes in the file.
+    sizeBytes: Optional[int]
+    # The value, as the file spells it where it is whole; absent where there is no room for any
+    # of it, or a range is asked for of what is no string.
+    value: Any
+
+
+# What a JSON value is, for clients.
+PieceKind = Union[Literal["object"], Literal["array"], Literal["string"], Literal["number"], Literal["boolean"], Literal["null"], Literal["missing"]]
 
 
 class Place(TypedDict):
@@ -457,6 +687,136 @@ class SearchResult(_SearchResult, total=False):
     total: Optional[int]
 
 
+class _SeriesBucket(TypedDict):
+    # Those that somebody ended.
+    cancelled: int
+    # Those that ended well.
+    completed: int
+    # How long those took that say so, in milliseconds.
+    duration: Distribution
+    # The first moment after it.
+    end: Millis
+    # All of them.
+    executions: int
+    # Those that ended in an error.
+    failed: int
+    # Tokens in.
+    inputTokens: int
+    # Those with another status, or none.
+    other: int
+    # Tokens out.
+    outputTokens: int
+    # Those held by somebody.
+    paused: int
+    # Those waiting to start.
+    queued: int
+    # Those being worked on.
+    running: int
+    # Its first moment.
+    start: Millis
+    # Cost in US dollars, exact.
+    totalCostUSD: CostSum
+    # Tokens; input + output where a run has no total.
+    totalTokens: int
+
+
+class SeriesBucket(_SeriesBucket, total=False):
+    """The runs that began within a span."""
+
+    # The same sums by status or project, in the order of the keys; with `by`.
+    groups: Optional[List[SeriesGroup]]
+    # completed / (completed + failed); null if none.
+    successRate: Optional[float]
+
+
+# What sums are told by.
+SeriesBy = Union[Literal["status"], Literal["project"]]
+
+
+class _SeriesGroup(TypedDict):
+    # Those that somebody ended.
+    cancelled: int
+    # Those that ended well.
+    completed: int
+    # All of them.
+    executions: int
+    # Those that ended in an error.
+    failed: int
+    # Tokens in.
+    inputTokens: int
+    # Those with another status, or none.
+    other: int
+    # Tokens out.
+    outputTokens: int
+    # Those held by somebody.
+    paused: int
+    # Those waiting to start.
+    queued: int
+    # Those being worked on.
+    running: int
+    # Cost in US dollars, exact.
+    totalCostUSD: CostSum
+    # Tokens; input + output where a run has no total.
+    totalTokens: int
+
+
+class SeriesGroup(_SeriesGroup, total=False):
+    """The runs of a bucket that have something in common."""
+
+    # What they have; null where they have none.
+    key: Optional[str]
+    # completed / (completed + failed); null if none.
+    successRate: Optional[float]
+
+
+class SeriesResult(TypedDict):
+    """One bucket after the other."""
+
+    # The oldest first, none left out.
+    buckets: List[SeriesBucket]
+    # The state that the sums are true at.
+    clock: Clock
+    # False only with `allowPartial`, while runs may be missing.
+    complete: bool
+    # The runs of which nobody knows when they began; the buckets' sums and these are those of
+    # all runs that match.
+    undated: SeriesSums
+
+
+class _SeriesSums(TypedDict):
+    # Those that somebody ended.
+    cancelled: int
+    # Those that ended well.
+    completed: int
+    # All of them.
+    executions: int
+    # Those that ended in an error.
+    failed: int
+    # Tokens in.
+    inputTokens: int
+    # Those with another status, or none.
+    other: int
+    # Tokens out.
+    outputTokens: int
+    # Those held by somebody.
+    paused: int
+    # Those waiting to start.
+    queued: int
+    # Those being worked on.
+    running: int
+    # Cost in US dollars, exact.
+    totalCostUSD: CostSum
+    # Tokens; input + output where a run has no total.
+    totalTokens: int
+
+
+class SeriesSums(_SeriesSums, total=False):
+    """The sums of some runs."""
+
+    # completed / (completed + failed); null if none.
+    successRate: Optional[float]
+
+
 class ServerInfo(TypedDict):
     """Who serves."""
 
@@ -576,6 +936,66 @@ class StatusResult(TypedDict):
 Statuses = Union[str, List[str]]
 
 
+# What a step is called by.
+StepCalledBy = Union[Literal["nodeId"], Literal["name"], Literal["id"], Literal["nothing"]]
+
+
+class StepCounts(TypedDict):
+    """Steps by how they are aligned."""
+
+    # In both.
+    both: int
+    # Of those, moved before or behind others.
+    moved: int
+    # Only in `a`.
+    onlyA: int
+    # Only in `b`.
+    onlyB: int
+    # Of those, the same and in place.
+    unchanged: int
+
+
+class _StepDiff(TypedDict):
+    # What it is called, up to 256 characters; empty where it is called by nothing.
+    called: str
+    # What it is called by.
+    calledBy: StepCalledBy
+    # The members that differ, in the order of `a`, then of `b`; at most 100. Empty unless it is
+    # in both.
+    changed: List[ChangedMember]
+    # How many more there are.
+    moreChanged: int
+    # It has moved before or behind others.
+    moved: bool
+    # How many steps before it are called the same.
+    occurrence: int
+    # Where it is.
+    side: StepSide
+
+
+class StepDiff(_StepDiff, total=False):
+    """A step that is not the same in both records."""
+
+    # Its place in `a`, from 0.
+    a: Optional[int]
+    # Its place in `b`, from 0.
+    b: Optional[int]
+    # US dollars, from `costUSD`.
+    costUSD: Optional[Delta]
+    # Milliseconds, from `duration`.
+    duration: Optional[Delta2]
+    # Tokens in.
+    inputTokens: Optional[Delta3]
+    # Tokens out.
+    outputTokens: Optional[Delta3]
+    # Both; input + output where there is no total.
+    totalTokens: Optional[Delta4]
+
+
+# Where a step is.
+StepSide = Union[Literal["both"], Literal["onlyA"], Literal["onlyB"]]
+
+
 class _StepUpdate(TypedDict):
     id: str
 
@@ -647,6 +1067,15 @@ class Summary(_Summary, total=False):
     startedAt: Optional[Millis]
     # queued, running, paused, completed, failed, cancelled, or what else the record says.
     status: Optional[str]
+
+
+class TextRange(TypedDict):
+    """Some of a text, in UTF-16 units of the decoded string."""
+
+    # Behind its last unit.
+    end: int
+    # Where it begins.
+    start: int
 
 
 class Tokens(TypedDict, total=False):
@@ -784,6 +1213,18 @@ class Watching(_Watching, total=False):
     pollTookMs: Optional[int]
 
 
+class _WhichExecution(TypedDict):
+    # The file's stem, its beginning, or `last`.
+    executionId: ExecutionId
+
+
+class WhichExecution(_WhichExecution, total=False):
+    """A run, as `executions/get` takes it."""
+
+    # The project's folder; any if absent.
+    projectId: Optional[ProjectId]
+
+
 class InitializeParams(TypedDict, total=False):
     """What `initialize` takes."""
 
@@ -857,12 +1298,17 @@ class ExecutionsListParams(TypedDict, total=False):
     allowPartial: Optional[bool]
     # `nextCursor` of the page before; the other params must be the same.
     cursor: Optional[str]
+    # Only these members of each summary.
+    fields: Optional[List[str]]
     # The page's size.
     limit: int
     # How many runs to skip; not beside `cursor`.
     offset: Optional[int]
     # Only this project; all if absent.
     projectId: Optional[ProjectId]
+    # By which number or date to sort, the smallest first; with a minus before it, as in
+    # `-costUSD`, the largest. Runs without it come last, and the same ones newest first.
+    sort: Optional[str]
     # Only runs with this status, or one of these.
     status: Optional[Statuses]
     # Everything done to the files before the request is in the answer.
@@ -873,13 +1319,63 @@ class ExecutionsListParams(TypedDict, total=False):
     where: Optional[str]
 
 
-class ExecutionsGetParams(TypedDict):
-    """What `executions/get` takes."""
-
+class _ExecutionsGetParams(TypedDict):
     # The file's stem.
     executionId: ExecutionId
+
+
+class ExecutionsGetParams(_ExecutionsGetParams, total=False):
+    """What `executions/get` takes."""
+
+    # Only these members, as JSON pointers (RFC 6901), for example `/steps/3/output`;
+    # `execution` is absent then. At most 256, of 64 KiB together.
+    fields: Optional[List[str]]
+    # How many bytes of record the answer may hold, what is told of cuts included; with `fields`
+    # 63 MiB if absent.
+    maxBytes: int
     # The project's folder.
     projectId: ProjectId
+    # Only these UTF-16 units of the text that the one of `fields` points to; a bound between
+    # the two halves of a character is moved before it.
+    range: Optional[TextRange]
+    # Where the run is not called so: everything done to the files before the request counts.
+    sync: Optional[bool]
+
+
+class _ExecutionsDiffParams(TypedDict):
+    # The run that the other is compared with.
+    a: WhichExecution
+    # The other run.
+    b: WhichExecution
+
+
+class ExecutionsDiffParams(_ExecutionsDiffParams, total=False):
+    """What `executions/diff` takes."""
+
+    # Where a run is not called so: everything done to the files before the request counts.
+    sync: Optional[bool]
+
+
+class ExecutionsCountParams(TypedDict, total=False):
+    """What `executions/count` takes."""
+
+    # Answer at once while the first index is being built.
+    allowPartial: Optional[bool]
+    # By what to group: none, one or two.
+    groupBy: List[GroupBy]
+    # At most so many groups.
+    limit: int
+    # Only this project; all if absent.
+    projectId: Optional[ProjectId]
+    # Only runs with this status, or one of these.
+    status: Optional[Statuses]
+    # Everything done to the files before the request is in the answer.
+    sync: Optional[bool]
+    # The IANA time zone of the filter's dates and of the groups' hours, days, weeks and months;
+    # UTC if absent.
+    timezone: Optional[str]
+    # Only runs that pass this filter.
+    where: Optional[str]
 
 
 class ExecutionsStatsParams(TypedDict, total=False):
@@ -896,6 +1392,28 @@ class ExecutionsStatsParams(TypedDict, total=False):
     # The IANA time zone of the filter's dates; UTC if absent.
     timezone: Optional[str]
     # Only runs that pass this filter.
+    where: Optional[str]
+
+
+class ExecutionsSeriesParams(TypedDict, total=False):
+    """What `executions/series` takes."""
+
+    # Answer at once while the first index is being built.
+    allowPartial: Optional[bool]
+    # How long a bucket is.
+    bucket: Bucket
+    # Tells each bucket's sums by this, too.
+    by: Optional[SeriesBy]
+    # Only this project; all if absent.
+    projectId: Optional[ProjectId]
+    # Only runs with this status, or one of these.
+    status: Optional[Statuses]
+    # Everything done to the files before the request is in the answer.
+    sync: Optional[bool]
+    # The IANA time zone of the buckets and of the filter's dates; UTC if absent.
+    timezone: Optional[str]
+    # Only runs that pass this filter. If it says from when on, or until when, the buckets reach
+    # so far; else to the first and the last run.
     where: Optional[str]
 
 
@@ -923,6 +1441,39 @@ class ExecutionsSearchParams(_ExecutionsSearchParams, total=False):
     # The IANA time zone of the filter's dates; UTC if absent.
     timezone: Optional[str]
     # Only runs that pass this filter, for example `costUSD > 0.5 and startedAt >= -7d`.
+    where: Optional[str]
+
+
+class _ExecutionsExportParams(TypedDict):
+    # How rows are written.
+    format: ExportFormat
+
+
+class ExecutionsExportParams(_ExecutionsExportParams, total=False):
+    """What `executions/export` takes."""
+
+    # Answer at once while the first index is being built.
+    allowPartial: Optional[bool]
+    # `nextCursor` of the piece before; the other params must be the same.
+    cursor: Optional[str]
+    # How large a piece is, in bytes of its text: 1 MiB if absent, 16 MiB at most. A row is
+    # given whatever its size, but a record of more than 16 MiB is told by its summary in a
+    # piece.
+    maxBytes: Optional[int]
+    # The file to write, absolute; nothing may be there. If absent, the answer holds a piece of
+    # the text.
+    path: Optional[str]
+    # Only this project; all if absent.
+    projectId: Optional[ProjectId]
+    # What a row says: `records` where that is absent, but in CSV.
+    rows: Optional[ExportRows]
+    # Only runs with this status, or one of these.
+    status: Optional[Statuses]
+    # Everything done to the files before the request is in the answer.
+    sync: Optional[bool]
+    # The IANA time zone of the filter's dates; UTC if absent.
+    timezone: Optional[str]
+    # Only runs that pass this filter.
     where: Optional[str]
 
 
@@ -1009,6 +1560,11 @@ class ExecutionsSubscribeParams(TypedDict, total=False):
     # Only runs with this status, or one of these; a run that changes to another is told as
     # left.
     status: Optional[Statuses]
+    # The IANA time zone of the filter's dates; UTC if absent.
+    timezone: Optional[str]
+    # Only runs that pass this filter; a changed one that does not is told as left. Its dates
+    # are what they are at each change; time that passes tells nothing.
+    where: Optional[str]
 
 
 class ExecutionsUnsubscribeParams(TypedDict):
@@ -1034,6 +1590,10 @@ class ExecutionsChangesParams(_ExecutionsChangesParams, total=False):
     status: Optional[Statuses]
     # Everything done to the files before the request is in the answer.
     sync: Optional[bool]
+    # The IANA time zone of the filter's dates; UTC if absent.
+    timezone: Optional[str]
+    # Only runs that pass this filter; a changed one that does not is told as left.
+    where: Optional[str]
 
 
 class Requests:
@@ -1091,13 +1651,33 @@ class Requests:
 
     @overload
     def request(
+        self, method: Literal["executions/diff"], params: ExecutionsDiffParams, **options: Any
+    ) -> DiffResult: ...
+
+    @overload
+    def request(
+        self, method: Literal["executions/count"], params: Optional[ExecutionsCountParams] = None, **options: Any
+    ) -> CountResult: ...
+
+    @overload
+    def request(
         self, method: Literal["executions/stats"], params: Optional[ExecutionsStatsParams] = None, **options: Any
     ) -> StatsResult: ...
 
     @overload
     def request(
+        self, method: Literal["executions/series"], params: Optional[ExecutionsSeriesParams] = None, **options: Any
+    ) -> SeriesResult: ...
+
+    @overload
+    def request(
         self, method: Literal["executions/search"], params: ExecutionsSearchParams, **options: Any
     ) -> SearchResult: ...
+
+    @overload
+    def request(
+        self, method: Literal["executions/export"], params: ExecutionsExportParams, **options: Any
+    ) -> ExportResult: ...
 
     @overload
     def request(
@@ -1197,13 +1777,33 @@ class Requests:
 
     @overload
     async def request_async(
+        self, method: Literal["executions/diff"], params: ExecutionsDiffParams, **options: Any
+    ) -> DiffResult: ...
+
+    @overload
+    async def request_async(
+        self, method: Literal["executions/count"], params: Optional[ExecutionsCountParams] = None, **options: Any
+    ) -> CountResult: ...
+
+    @overload
+    async def request_async(
         self, method: Literal["executions/stats"], params: Optional[ExecutionsStatsParams] = None, **options: Any
     ) -> StatsResult: ...
 
     @overload
     async def request_async(
+        self, method: Literal["executions/series"], params: Optional[ExecutionsSeriesParams] = None, **options: Any
+    ) -> SeriesResult: ...
+
+    @overload
+    async def request_async(
         self, method: Literal["executions/search"], params: ExecutionsSearchParams, **options: Any
     ) -> SearchResult: ...
+
+    @overload
+    async def request_async(
+        self, method: Literal["executions/export"], params: ExecutionsExportParams, **options: Any
+    ) -> ExportResult: ...
 
     @overload
     async def request_async(
