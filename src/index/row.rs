@@ -6,8 +6,11 @@
 //! of its page. What a change of a row leaves behind there is garbage, and a page with too much
 //! of it is made anew.
 
-use super::packed::{Numbers, Packed, len_of, unpack};
+use super::packed::{
+    Numbers, Packed, Which, completed, duration, len_of, one, signed, total, unpack,
+};
 use super::snapshot::Rest;
+use crate::filter::Number;
 use crate::model::{
     ExecutionId, Facts, Millis, Money, ProjectId, RunKey, Stamp, Status, SummaryRef, Version,
 };
@@ -410,24 +413,82 @@ impl<'a> Row<'a> {
     /// The numbers that are packed. Costs some 20 ns.
     #[inline]
     pub(super) fn numbers(self) -> Numbers {
+        unpack(self.packed(), self.started(), self.fixed.mtime_ns)
+    }
+
+    /// The numbers as they are packed.
+    #[inline]
+    fn packed(self) -> &'a [u8] {
         let at = self.fixed.numbers_at as usize;
-        let bytes = self.page.numbers.get(at..).unwrap_or_default();
-        unpack(bytes, self.started(), self.fixed.mtime_ns)
+        self.page.numbers.get(at..).unwrap_or_default()
+    }
+
+    /// One number that a filter may ask for, but those that liveness decides; without the others,
+    /// because it asks every row.
+    #[inline]
+    pub(super) fn number(self, which: Number) -> Option<i64> {
+        let bytes = self.packed();
+        match which {
+            Number::StartedAt => self.started().map(|at| at.0),
+            Number::CompletedAt => completed(bytes, self.started()),
+            Number::UpdatedAt | Number::StaleAt => Some(self.updated_at().0),
+            Number::Duration => duration(bytes),
+            Number::Cost => signed(bytes, Which::Cost),
+            Number::SizeBytes => i64::try_from(one(bytes, Which::Size).unwrap_or(0)).ok(),
+            Number::Steps => i64::try_from(one(bytes, Which::Steps).unwrap_or(0)).ok(),
+            Number::Retries => signed(bytes, Which::Retries),
+            Number::Tokens => total(bytes).or_else(|| {
+                match [Which::Input, Which::Output].map(|which| signed(bytes, which)) {
+                    [None, None] => None,
+                    [input, output] => input.unwrap_or(0).checked_add(output.unwrap_or(0)),
+                }
+            }),
+            Number::InputTokens => signed(bytes, Which::Input),
+            Number::OutputTokens => signed(bytes, Which::Output),
+        }
+    }
+
+    fn updated_at(self) -> Millis {
+        Millis(self.fixed.mtime_ns.div_euclid(1_000_000))
+    }
+
+    /// From when on a live run is stale.
+    pub(super) fn stale_at(self, stale_after: Duration) -> Option<Millis> {
+        self.beats().then(|| {
+            let after = i64::try_from(stale_after.as_millis()).unwrap_or(i64::MAX);
+            Millis(self.updated_at().0.saturating_add(after))
+        })
+    }
+
+    /// What it is called.
+    pub(super) fn label(self) -> Option<&'a str> {
+        let fixed = self.fixed;
+        let from = usize::from(fixed.id_len) + usize::from(fixed.other_len);
+        self.text(from, fixed.label_len.into())
+    }
+
+    /// The error, or its beginning, and whether it was cut.
+    pub(super) fn error(self) -> (Option<&'a str>, bool) {
+        let fixed = self.fixed;
+        let from = usize::from(fixed.id_len) + usize::from(fixed.other_len);
+        let error = self.text(from + usize::from(fixed.label_len), fixed.error_len.into());
+        (error, fixed.flags & ERROR_CUT != 0)
+    }
+
+    /// The model that the record names.
+    pub(super) fn model(self) -> Option<&'a str> {
+        let len = usize::from(self.fixed.own_model_len());
+        self.text(self.fixed.text_len() - len, len)
+            .or_else(|| self.models.name(self.fixed.model))
+    }
+
+    fn text(self, from: usize, len: usize) -> Option<&'a str> {
+        (len > 0).then(|| self.part(from, len))
     }
 
     /// The row as clients see it.
     pub(super) fn summary(self, project: &'a ProjectId, stale_after: Duration) -> SummaryRef<'a> {
-        let fixed = self.fixed;
-        let mut from = usize::from(fixed.id_len) + usize::from(fixed.other_len);
-        let mut next = |len: usize| {
-            let part = (len > 0).then(|| self.part(from, len));
-            from += len;
-            part
-        };
-        let label = next(usize::from(fixed.label_len));
-        let error = next(usize::from(fixed.error_len));
-        let model = next(usize::from(fixed.own_model_len()));
-        let updated_at = Millis(fixed.mtime_ns.div_euclid(1_000_000));
+        let (error, error_truncated) = self.error();
         let numbers = self.numbers();
         SummaryRef {
             id: self.id(),
@@ -439,18 +500,15 @@ impl<'a> Row<'a> {
             token_usage: numbers.tokens,
             cost_usd: numbers.cost.and_then(Money::from_nanos),
             error,
-            error_truncated: fixed.flags & ERROR_CUT != 0,
-            label,
-            model: model.or_else(|| self.models.name(fixed.model)),
-            updated_at,
+            error_truncated,
+            label: self.label(),
+            model: self.model(),
+            updated_at: self.updated_at(),
             size_bytes: numbers.stamp.size,
             step_count: numbers.steps,
             retry_count: numbers.retries,
             version: self.version(),
-            stale_at: self.beats().then(|| {
-                let after = i64::try_from(stale_after.as_millis()).unwrap_or(i64::MAX);
-                Millis(updated_at.0.saturating_add(after))
-            }),
+            stale_at: self.stale_at(stale_after),
         }
     }
 }

@@ -5,21 +5,19 @@
 //! so that the answer is true at its clock. What passes is a bit a row. Where a run's error was cut
 //! and the rest decides, the caller reads it.
 
-use std::cell::OnceCell;
 use std::collections::HashMap;
 
 use chrono_tz::Tz;
 
 use super::changes::{Cursor, Entry};
 use super::order::Places;
-use super::packed::Numbers;
 use super::query::{Changed, Filter, From, Key, PageAt};
 use super::row::{Place, Row, STATUS_OTHER, STATUS_UNKNOWN, key_of, status_code};
 use super::{Clock, Index, Listed, Liveness, Totals};
 use crate::filter::{
     Bound, ErrorText, Number, StatusText, Subject, Text, Verdict, Where, WithError,
 };
-use crate::model::{Millis, ProjectId, RunKey, Status, Summary, SummaryRef, Version};
+use crate::model::{Millis, ProjectId, RunKey, Status, Summary, Version};
 
 /// What is asked for: the filter beside the plain one, at its moment.
 #[derive(Debug, Clone)]
@@ -144,19 +142,6 @@ struct Asked<'a> {
     row: Row<'a>,
     project: &'a ProjectId,
     liveness: Liveness,
-    numbers: OnceCell<Numbers>,
-    summary: OnceCell<SummaryRef<'a>>,
-}
-
-impl<'a> Asked<'a> {
-    fn numbers(&self) -> &Numbers {
-        self.numbers.get_or_init(|| self.row.numbers())
-    }
-
-    fn summary(&self) -> &SummaryRef<'a> {
-        self.summary
-            .get_or_init(|| self.row.summary(self.project, self.liveness.stale_after))
-    }
 }
 
 impl Subject for Asked<'_> {
@@ -169,28 +154,9 @@ impl Subject for Asked<'_> {
     }
 
     fn number(&self, which: Number) -> Option<i64> {
-        let tokens = || self.numbers().tokens;
         match which {
-            Number::StartedAt => self.row.started().map(|at| at.0),
-            Number::CompletedAt => self.numbers().completed.map(|at| at.0),
-            Number::UpdatedAt => Some(self.row.mtime_ns().div_euclid(1_000_000)),
-            Number::StaleAt => self.summary().stale_at.map(|at| at.0),
-            Number::Duration => self.numbers().duration.map(|took| took.0),
-            Number::Cost => self.numbers().cost,
-            Number::SizeBytes => i64::try_from(self.numbers().stamp.size).ok(),
-            Number::Steps => Some(self.numbers().steps.into()),
-            Number::Retries => self.numbers().retries,
-            Number::Tokens => {
-                let tokens = tokens();
-                tokens
-                    .total
-                    .or_else(|| match (tokens.input, tokens.output) {
-                        (None, None) => None,
-                        (input, output) => input.unwrap_or(0).checked_add(output.unwrap_or(0)),
-                    })
-            }
-            Number::InputTokens => tokens().input,
-            Number::OutputTokens => tokens().output,
+            Number::StaleAt => self.row.stale_at(self.liveness.stale_after).map(|at| at.0),
+            other => self.row.number(other),
         }
     }
 
@@ -198,18 +164,17 @@ impl Subject for Asked<'_> {
         match which {
             Text::Id => Some(self.row.id()),
             Text::Project => Some(self.project.as_str()),
-            Text::Label => self.summary().label,
-            Text::Model => self.summary().model,
+            Text::Label => self.row.label(),
+            Text::Model => self.row.model(),
             Text::Note => None,
         }
     }
 
     fn error(&self) -> ErrorText<'_> {
-        let summary = self.summary();
-        match summary.error {
-            None => ErrorText::None,
-            Some(error) if summary.error_truncated => ErrorText::Cut(error),
-            Some(error) => ErrorText::Whole(error),
+        match self.row.error() {
+            (None, _) => ErrorText::None,
+            (Some(error), true) => ErrorText::Cut(error),
+            (Some(error), false) => ErrorText::Whole(error),
         }
     }
 
@@ -365,8 +330,6 @@ impl Index {
             row,
             project,
             liveness: self.liveness,
-            numbers: OnceCell::new(),
-            summary: OnceCell::new(),
         }
     }
 
