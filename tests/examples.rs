@@ -3,6 +3,7 @@
 
 mod support;
 
+use runlog::api::samples::lay_out_trash;
 use runlog::api::table::table;
 use support::{Daemon, Root, compare};
 
@@ -11,6 +12,7 @@ fn every_example_is_answered_as_it_is_shown() {
     for entry in table() {
         for example in &entry.examples {
             let root = Root::samples();
+            lay_out_trash(&root.path()).unwrap();
             let (_daemon, mut client) = Daemon::stdio(&root.path());
             // the index is complete, so that counts are
             client.call("executions/list", &serde_json::json!({ "sync": true }));

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::filter::FilterError;
 use crate::history::HistoryError;
 use crate::model::update::UpdateError;
-use crate::store::{ReadError, WriteError};
+use crate::store::{NoTrash, ReadError, RestoreError, StoreError, WriteError};
 
 /// What kind of error it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,6 +29,8 @@ pub enum ErrorKind {
     Cancelled,
     /// No such run.
     ExecutionNotFound,
+    /// No such entry in the trash.
+    EntryNotFound,
     /// An id that may mean several runs.
     Ambiguous,
     /// The run is not what the client expected.
@@ -57,7 +59,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind, in the order of the codes.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Parse,
         Self::InvalidRequest,
         Self::MethodNotFound,
@@ -65,6 +67,7 @@ impl ErrorKind {
         Self::Internal,
         Self::Cancelled,
         Self::ExecutionNotFound,
+        Self::EntryNotFound,
         Self::Ambiguous,
         Self::VersionConflict,
         Self::AlreadyExists,
@@ -89,7 +92,7 @@ impl ErrorKind {
             Self::InvalidParams => -32602,
             Self::Internal => -32603,
             Self::Cancelled => -32800,
-            Self::ExecutionNotFound => 404,
+            Self::ExecutionNotFound | Self::EntryNotFound => 404,
             Self::Ambiguous
             | Self::VersionConflict
             | Self::AlreadyExists
@@ -114,6 +117,7 @@ impl ErrorKind {
             Self::Internal => "internal-error",
             Self::Cancelled => "request-cancelled",
             Self::ExecutionNotFound => "execution-not-found",
+            Self::EntryNotFound => "entry-not-found",
             Self::Ambiguous => "ambiguous",
             Self::VersionConflict => "version-conflict",
             Self::AlreadyExists => "already-exists",
@@ -153,6 +157,7 @@ impl ErrorKind {
             Self::Internal => "A defect of the daemon; its log has more under the request's id.",
             Self::Cancelled => "The client took the request back.",
             Self::ExecutionNotFound => "There is no such execution.",
+            Self::EntryNotFound => "There is no such entry in the trash.",
             Self::Ambiguous => "The id, or its beginning, may mean several executions.",
             Self::VersionConflict => "The execution is not what `ifVersion` says.",
             Self::AlreadyExists => "There is such an execution already.",
@@ -305,6 +310,42 @@ impl From<HistoryError> for Error {
             }
             HistoryError::Read(error) => error.into(),
             HistoryError::Write(error) => error.into(),
+            HistoryError::Trash(StoreError::Io { source, .. }) => {
+                storage(&source, "reading the trash")
+            }
+            HistoryError::NotTrashed(key) => Self::new(
+                ErrorKind::EntryNotFound,
+                format!(
+                    "the trash of project {} has no execution {}",
+                    key.project, key.execution
+                ),
+            )
+            .with("projectId", key.project.as_str())
+            .with("executionId", key.execution.as_str()),
+            HistoryError::NotRestored {
+                entry,
+                why,
+                restored,
+            } => {
+                let error = match why {
+                    RestoreError::NoEntry => Self::new(
+                        ErrorKind::EntryNotFound,
+                        "the trash has no such entry; list the trash again",
+                    ),
+                    RestoreError::Occupied => Self::new(
+                        ErrorKind::AlreadyExists,
+                        "there is such an execution by now; delete it first, or keep it",
+                    ),
+                    RestoreError::Write(WriteError::Io { source, .. }) => {
+                        storage(&source, "restoring it").with("outcome", "unknown")
+                    }
+                    RestoreError::Write(error) => error.into(),
+                };
+                let restored: Vec<String> = restored.iter().map(ToString::to_string).collect();
+                error
+                    .with("entry", entry.to_string())
+                    .with("restored", restored)
+            }
             HistoryError::Exists(current) => Self::new(
                 ErrorKind::AlreadyExists,
                 "the execution exists already; update it, or start one with another id",
@@ -442,6 +483,33 @@ impl From<WriteError> for Error {
                 ErrorKind::CorruptExecution,
                 "the execution's path is not a regular file; remove what is there",
             ),
+            WriteError::NoTrash { reason, .. } => {
+                let (kind, why) = match reason {
+                    NoTrash::OtherFileSystem => (
+                        ErrorKind::Storage,
+                        "the executions folder is on another file system than the project's, so \
+                         that nothing can be moved to the trash"
+                            .to_owned(),
+                    ),
+                    NoTrash::InTheWay => (
+                        ErrorKind::Storage,
+                        "something else is in the place of the project's trash, .runlog/trash"
+                            .to_owned(),
+                    ),
+                    NoTrash::Full => (
+                        ErrorKind::StorageFull,
+                        "there is no room for the trash's folder".to_owned(),
+                    ),
+                    NoTrash::System(error) => {
+                        tracing::warn!(%error, "nothing can be moved to the trash");
+                        let why = format!("nothing can be moved to the trash: {}", error.kind());
+                        (ErrorKind::Storage, why)
+                    }
+                };
+                let what = "what could not be moved was not deleted. Mend that, or pass permanent: \
+                            true, which cannot be undone";
+                Self::new(kind, format!("{why}; {what}"))
+            }
             // it may have been the last step that failed
             WriteError::Io { source, .. } => {
                 storage(&source, "writing the execution's file").with("outcome", "unknown")

@@ -161,7 +161,7 @@ impl Method for Initialize {
             capabilities: Capabilities {
                 methods: table().iter().map(|entry| entry.name.to_owned()).collect(),
                 features: Features {
-                    trash: false,
+                    trash: true,
                     search: crate::search::AVAILABLE,
                 },
                 limits: Limits {

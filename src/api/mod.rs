@@ -17,6 +17,7 @@ pub mod reference;
 pub mod samples;
 pub mod server;
 pub mod table;
+pub mod trash;
 pub mod typescript;
 
 use std::sync::atomic::AtomicUsize;

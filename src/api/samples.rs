@@ -17,6 +17,8 @@ use crate::history::RECORD_LIMIT_BYTES;
 pub const CLOCK: &str = "c:8d3f0a6b52c91e74:5";
 /// Stands for any subscription's id in an example.
 pub const SUBSCRIPTION: u64 = 1;
+/// What a deletion of a sample is in the trash.
+pub const BATCH: &str = "1760512600000-5f0c8a1be2d49377";
 /// The run that failed.
 pub const FAILED_ID: &str = "exec-1760504566569-y49gl3ayg";
 
@@ -61,6 +63,17 @@ pub fn lay_out(root: &Path) -> std::io::Result<()> {
         save_as_engine(root, project, id, text)?;
     }
     Ok(())
+}
+
+/// Puts a deleted run into the trash of its project, as a deletion does: what the examples of the
+/// trash are about.
+///
+/// # Errors
+/// Those of the file system.
+pub fn lay_out_trash(root: &Path) -> std::io::Result<()> {
+    let batch = root.join("website/.runlog/trash").join(BATCH);
+    std::fs::create_dir_all(&batch)?;
+    std::fs::write(batch.join(format!("{NEW_ID}.json")), NEW.trim_end())
 }
 
 /// Saves a run as the engine does: a temporary file beside it, then a rename.
@@ -135,6 +148,22 @@ pub(super) fn new_summary() -> Value {
 
 /// A run that is being started.
 pub(super) const STARTED_ID: &str = "manual-7";
+
+/// The trash that [`lay_out_trash`] makes.
+pub(super) fn trash() -> Value {
+    let mut summary = new_summary();
+    summary["sizeBytes"] = NEW.trim_end().len().into();
+    summary["version"] = version(NEW).into();
+    json!({
+        "entries": [{
+            "entry": format!("website/{BATCH}/{NEW_ID}"), "batch": BATCH,
+            "projectId": "website", "executionId": NEW_ID,
+            "deletedAt": "2025-10-15T07:16:40.000Z", "sizeBytes": NEW.trim_end().len(),
+            "summary": summary
+        }],
+        "total": 1, "totalBytes": NEW.trim_end().len(), "nextCursor": null
+    })
+}
 
 pub(super) fn started_summary() -> Value {
     let stored = "{\n  \"id\": \"manual-7\",\n  \"projectId\": \"docs\",\n  \
@@ -416,8 +445,9 @@ pub(super) fn initialized() -> Value {
                 "executions/diff", "executions/count", "executions/stats", "executions/series",
                 "executions/search", "executions/export", "executions/save", "executions/start",
                 "executions/update", "executions/delete", "executions/deleteAll",
+                "executions/restore", "trash/list", "trash/empty",
                 "executions/subscribe", "executions/unsubscribe", "executions/changes"],
-            "features": { "trash": false, "search": crate::search::AVAILABLE },
+            "features": { "trash": true, "search": crate::search::AVAILABLE },
             "limits": {
                 "frameBytes": FRAME_LIMIT_BYTES, "answerBytes": FRAME_LIMIT_BYTES,
                 "recordBytes": RECORD_LIMIT_BYTES, "nesting": NESTING_LIMIT,

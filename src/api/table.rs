@@ -15,7 +15,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{Context, Error, ErrorKind, executions, filter, lifecycle, params, projects, server};
+use super::{
+    Context, Error, ErrorKind, executions, filter, lifecycle, params, projects, server, trash,
+};
 
 /// How a method stands to the files; decides what it waits for (section 2 of the protocol).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -179,6 +181,9 @@ fn each_method(each: &mut impl Each) {
     each.method::<executions::update::Update>();
     each.method::<executions::delete::Delete>();
     each.method::<executions::delete_all::DeleteAll>();
+    each.method::<executions::restore::Restore>();
+    each.method::<trash::List>();
+    each.method::<trash::Empty>();
     each.method::<executions::subscribe::Subscribe>();
     each.method::<executions::subscribe::Unsubscribe>();
     each.method::<executions::changes::Changes>();

@@ -2,7 +2,7 @@
 
 use crate::model::update::UpdateError;
 use crate::model::{ExecutionId, RunKey, Version};
-use crate::store::{ReadError, RewriteError, WriteError};
+use crate::store::{EntryId, ReadError, RestoreError, RewriteError, StoreError, WriteError};
 
 /// Why something could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +29,22 @@ pub enum HistoryError {
     /// The file could not be written or deleted.
     #[error("the execution's file cannot be written: {0}")]
     Write(#[from] WriteError),
+    /// The trash could not be looked at.
+    #[error("the trash cannot be read: {0}")]
+    Trash(#[from] StoreError),
+    /// A run is not in the trash.
+    #[error("execution {} of project {} is not in the trash", .0.execution, .0.project)]
+    NotTrashed(RunKey),
+    /// Something was not restored.
+    #[error("{entry} was not restored: {why}")]
+    NotRestored {
+        /// What.
+        entry: EntryId,
+        /// Why not.
+        why: RestoreError,
+        /// What the same request did restore.
+        restored: Vec<EntryId>,
+    },
     /// The record to save is no record.
     #[error("the record cannot be stored: {0}")]
     Record(#[from] RewriteError),

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use rayon::prelude::*;
 
 use super::{History, Moment, RACY_FOR};
-use crate::index::{Index, ProblemKind, Report, Seen};
+use crate::index::{Clock, Index, ProblemKind, Report, Seen};
 use crate::model::{ExecutionId, Facts, Finding, Millis, ProjectId, RunKey, Stamp};
 use crate::store::{Folder, Problem, ProblemKind as FolderProblemKind, ReadError, Swept};
 use crate::watch::{Mark, Taken};
@@ -353,18 +353,33 @@ impl History {
                 .map(|look| self.see(&look.key, folder(look)))
                 .collect();
             drop(folders);
-            let (changes, problems) = self.judge(mine, sights, now);
-            let tick = {
-                let mut index = self.index.write();
-                for (key, kinds) in problems {
-                    index.note_problems_of(&key, &kinds, now.millis());
-                }
-                index.apply(changes);
-                index.clock().tick
-            };
+            let clock = self.take_in(mine, sights, now);
             drop(guard);
-            self.tell(tick);
+            self.tell(clock.tick);
         }
+    }
+
+    /// Looks at runs whose locks the caller holds, and believes what their files show; the state
+    /// that has it is still to be told.
+    pub(super) fn look_at_held(&self, runs: Vec<RunKey>, now: Moment) -> Clock {
+        let sights = runs.iter().map(|key| self.see(key, None)).collect();
+        let look = |key| Look {
+            key,
+            taken: None,
+            believe: true,
+            listed: false,
+        };
+        self.take_in(runs.into_iter().map(look).collect(), sights, now)
+    }
+
+    fn take_in(&self, looks: Vec<Look<'_>>, sights: Vec<Sight>, now: Moment) -> Clock {
+        let (changes, problems) = self.judge(looks, sights, now);
+        let mut index = self.index.write();
+        for (key, kinds) in problems {
+            index.note_problems_of(&key, &kinds, now.millis());
+        }
+        index.apply(changes);
+        index.clock()
     }
 
     /// Reads a run's file, from its folder if that is open already.

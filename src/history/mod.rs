@@ -9,6 +9,7 @@
 //! knows neither sessions nor JSON-RPC.
 
 mod costs;
+mod delete;
 mod error;
 mod export;
 mod find;
@@ -18,6 +19,7 @@ mod recording;
 mod select;
 mod snapshot;
 mod start;
+mod trash;
 
 #[cfg(test)]
 mod tests;
@@ -32,17 +34,19 @@ use parking_lot::{Condvar, Mutex, RwLock};
 use tokio::sync::{oneshot, watch};
 
 pub use costs::{Comparing, Polling};
+pub use delete::{Deleted, DeletedAll};
 pub use error::HistoryError;
 pub use export::{Format, Row as ExportRow, Rows, Target, Written as RowsWritten};
 pub use select::{Stop, Wanted};
 pub use start::{Indexing, Progress};
+pub use trash::{Restored, ToEmpty, TrashPage, Trashed};
 
 use crate::index::{
     Change, Clock, Cursor, Filter, From, Index, Instance, Listed, Liveness, Page, PageAt, Problem,
-    ProblemKind, ProjectInfo, Query, Report, Totals,
+    ProblemKind, ProjectInfo, Query, Totals,
 };
 use crate::model::{Millis, ProjectId, RunKey, Summary, Version};
-pub use crate::store::{Asked, Pieces, Record};
+pub use crate::store::{Asked, Batch, EntryId, Pieces, Record, RestoreError};
 use crate::store::{Cache, Expect, Store, rewrite};
 use crate::watch::{Dirty, Health, Hint, Mark, NotifyWatcher, Reason, Unwatched, Watcher};
 use costs::Costs;
@@ -452,40 +456,6 @@ impl History {
         drop(text);
         self.look_if_new(&key.project);
         entered
-    }
-
-    /// Deletes one run's file; whether there was one. Blocks.
-    ///
-    /// # Errors
-    /// [`HistoryError::Write`].
-    pub fn delete(&self, key: &RunKey) -> Result<(bool, Clock), HistoryError> {
-        let guard = self.locks.lock(key);
-        let deleted = self.store.delete(key)?;
-        let clock = {
-            let mut index = self.index.write();
-            index.note_problems_of(key, &[], Moment::now().millis());
-            index.apply(vec![Report::Gone(key.clone())]);
-            index.clock()
-        };
-        self.tell(clock.tick);
-        self.mark_quietly(Mark::Run(key.clone()), Instant::now() + RACY_FOR);
-        drop(guard);
-        Ok((deleted, clock))
-    }
-
-    /// Deletes every `*.json` of a project; how many there were. Blocks.
-    ///
-    /// # Errors
-    /// [`HistoryError::Write`]; some may have been deleted by then, and the index knows.
-    pub fn delete_all(&self, project: &ProjectId) -> Result<(u64, Clock), HistoryError> {
-        let deleted = self.store.delete_all(project);
-        // everything that is gone now, whoever deleted it
-        self.look_at_project(project, Moment::now());
-        let mut deleted = deleted?;
-        match deleted.failures.pop() {
-            Some(failure) => Err(failure.into()),
-            None => Ok((deleted.count, self.clock())),
-        }
     }
 
     fn tell(&self, tick: u64) {

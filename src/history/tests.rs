@@ -18,10 +18,10 @@ use crate::watch::tests::{limit_watches, may_limit};
 
 /// A small generator of random numbers (xorshift64*, Vigna 2016): sequences must be the same on
 /// every machine and in every version.
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
-    fn below(&mut self, end: usize) -> usize {
+    pub(super) fn below(&mut self, end: usize) -> usize {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -29,7 +29,7 @@ impl Random {
         usize::try_from(number).unwrap() % end
     }
 
-    fn one_in(&mut self, many: usize) -> bool {
+    pub(super) fn one_in(&mut self, many: usize) -> bool {
         self.below(many) == 0
     }
 }
@@ -114,14 +114,14 @@ fn fresh_scan(root: &Path) -> Scan {
 }
 
 /// A client that lists once and then follows.
-struct Client {
+pub(super) struct Client {
     filter: Filter,
     cursor: Cursor,
-    held: BTreeMap<String, Summary>,
+    pub(super) held: BTreeMap<String, Summary>,
 }
 
 impl Client {
-    fn new(history: &History, filter: Filter) -> Self {
+    pub(super) fn new(history: &History, filter: Filter) -> Self {
         let mut client = Self {
             filter,
             cursor: Cursor::after(0),
@@ -141,7 +141,7 @@ impl Client {
             .collect();
     }
 
-    fn follow(&mut self, history: &History) {
+    pub(super) fn follow(&mut self, history: &History) {
         loop {
             let (found, now) =
                 history.changes_after(&mut self.cursor, &self.filter.clone().into(), 7, 50);
@@ -168,7 +168,7 @@ impl Client {
     }
 }
 
-fn record(random: &mut Random, project: &str, id: &str) -> String {
+pub(super) fn record(random: &mut Random, project: &str, id: &str) -> String {
     const STATUSES: [&str; 5] = ["running", "completed", "failed", "queued", "odd"];
     let status = STATUSES[random.below(STATUSES.len())];
     let (start, cost) = (random.below(5), random.below(4));
@@ -266,8 +266,8 @@ fn act(random: &mut Random, root: &Path, history: &History) {
             }
         }
         20 | 21 => drop(history.save(&key, &text, &Expect::Anything)),
-        22 => drop(history.delete(&key)),
-        _ => drop(history.delete_all(&key.project)),
+        22 => drop(history.delete(&key, random.one_in(2))),
+        _ => drop(history.delete_all(&key.project, random.one_in(2))),
     }
 }
 

@@ -1,18 +1,28 @@
-//! Deleting runs, for good.
+//! Deleting runs: for good, or into the trash.
 //!
 //! Section 4 of the protocol (`executions/delete`, `executions/deleteAll`). A name is removed
 //! whatever it stands for, corrupt records and links (not what they lead to) included, but never a
-//! folder, and never anything that is not `*.json` in an `executions` folder.
+//! folder, and never anything that is not `*.json` in an `executions` folder. What goes into the
+//! trash is renamed: a crash at any point leaves it in exactly one place.
+
+use std::ffi::CString;
+use std::os::fd::OwnedFd;
 
 use rustix::fs::{AtFlags, FileType};
 use rustix::io::Errno;
 use rustix::path::Arg;
 
 use super::layout::{
-    Folder, Obstacle, SUFFIX, executions_path, file_name, file_type, lstat, names, sync_folder,
+    Folder, Obstacle, SUFFIX, executions_path, file_name, file_type, lstat, names, rename_new,
+    sync_folder,
 };
+use super::stamp::stamp_of;
+use super::trash::{Batch, batch_path, is_deletable};
 use super::{Store, WriteError};
-use crate::model::{ExecutionId, ProjectId, RunKey};
+use crate::model::{ExecutionId, ProjectId, RunKey, Stamp};
+
+/// How often a folder in the trash is made again because somebody emptied the trash meanwhile.
+const FOLDERS_MADE: u32 = 8;
 
 /// What deleting all runs of a project did.
 #[derive(Debug, Default)]
@@ -25,21 +35,70 @@ pub struct DeletedAll {
     pub failures: Vec<WriteError>,
 }
 
+/// What became of one run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removed {
+    /// It is gone; durably so once [`Removal::sync`] says so.
+    Gone,
+    /// There was none.
+    Missing,
+    /// Its file is another than the one expected, and was left alone.
+    Changed,
+}
+
+/// Deleting some runs of one project: into one folder of its trash, or for good.
+#[derive(Debug)]
+pub struct Removal<'s> {
+    store: &'s Store,
+    folder: Folder,
+    batch: Option<Batch>,
+    /// The batch's folder, made when it is needed.
+    to: Option<OwnedFd>,
+    /// Whether there is something to be made durable.
+    unsynced: bool,
+    /// Whether anything went into the batch's folder.
+    used: bool,
+}
+
 impl Store {
-    /// Deletes one run durably; `false` if there was none.
+    /// The way out of the project's runs: into the folder `batch` of its trash, or, without one,
+    /// for good. `None` if there are no runs. Touches nothing yet.
     ///
     /// # Errors
-    /// [`WriteError::NotRegular`] for a folder and behind symlinks; what the system says.
-    pub fn delete(&self, key: &RunKey) -> Result<bool, WriteError> {
-        let Some(folder) = self.folder_to_delete_from(&key.project)? else {
+    /// [`WriteError::NotRegular`] behind symlinks, and what the system says.
+    pub fn removal(
+        &self,
+        project: &ProjectId,
+        batch: Option<Batch>,
+    ) -> Result<Option<Removal<'_>>, WriteError> {
+        let folder = match self.open_executions(project) {
+            Ok(folder) => folder,
+            Err(Obstacle::Missing | Obstacle::NoFolder(_)) => return Ok(None),
+            Err(Obstacle::Link(path)) => return Err(WriteError::NotRegular { path }),
+            Err(Obstacle::System(path, errno)) => return Err(WriteError::io(path, errno)),
+        };
+        Ok(Some(Removal {
+            store: self,
+            folder,
+            batch,
+            to: None,
+            unsynced: false,
+            used: false,
+        }))
+    }
+
+    /// Deletes one run durably, as [`Store::removal`] says; `false` if there was none.
+    ///
+    /// # Errors
+    /// [`WriteError::NotRegular`] for a folder and behind symlinks; [`WriteError::NoTrash`]; what
+    /// the system says.
+    pub fn delete(&self, key: &RunKey, batch: Option<Batch>) -> Result<bool, WriteError> {
+        let Some(mut removal) = self.removal(&key.project, batch)? else {
             return Ok(false);
         };
-        let name = file_name(&key.execution);
-        let deleted = folder.unlink(name.as_str(), &name)?;
-        if deleted {
-            folder.sync_deletions()?;
-        }
-        Ok(deleted)
+        let removed = removal.remove(&key.execution, None)?;
+        removal.sync()?;
+        Ok(removed == Removed::Gone)
     }
 
     /// Deletes every `*.json` of the project that is neither hidden nor a folder, durably, whether
@@ -48,18 +107,19 @@ impl Store {
     /// # Errors
     /// Only before anything is deleted: [`WriteError::NotRegular`] behind symlinks, and what the
     /// system says. Later ones are in [`DeletedAll::failures`].
-    pub fn delete_all(&self, project: &ProjectId) -> Result<DeletedAll, WriteError> {
+    pub fn delete_all(
+        &self,
+        project: &ProjectId,
+        batch: Option<Batch>,
+    ) -> Result<DeletedAll, WriteError> {
         let mut deleted = DeletedAll::default();
-        let Some(folder) = self.folder_to_delete_from(project)? else {
+        let Some(mut removal) = self.removal(project, batch)? else {
             return Ok(deleted);
         };
-        let names = names(&folder, |name| {
-            name.ends_with(SUFFIX.as_bytes()) && !name.starts_with(b".")
-        })
-        .map_err(|errno| WriteError::io(executions_path(project), errno))?;
+        let names = names(&removal.folder, is_deletable)
+            .map_err(|errno| WriteError::io(executions_path(project), errno))?;
         for name in names {
-            let lossy = name.to_string_lossy();
-            match folder.unlink(name.as_c_str(), &lossy) {
+            match removal.remove_name(&name) {
                 Ok(true) => {
                     deleted.count += 1;
                     let id = name
@@ -71,49 +131,134 @@ impl Store {
                     }
                 }
                 Ok(false) | Err(WriteError::NotRegular { .. }) => {}
-                Err(error) => deleted.failures.push(error),
+                Err(error) => {
+                    deleted.failures.push(error);
+                    if removal.to.is_none() && removal.batch.is_some() {
+                        // there is no trash; nobody is told so once for each file
+                        break;
+                    }
+                }
             }
         }
-        if deleted.count > 0
-            && let Err(error) = folder.sync_deletions()
-        {
+        if let Err(error) = removal.sync() {
             deleted.failures.push(error);
         }
         Ok(deleted)
     }
+}
 
-    fn folder_to_delete_from(&self, project: &ProjectId) -> Result<Option<Folder>, WriteError> {
-        match self.open_executions(project) {
-            Ok(folder) => Ok(Some(folder)),
-            Err(Obstacle::Missing | Obstacle::NoFolder(_)) => Ok(None),
-            Err(Obstacle::Link(path)) => Err(WriteError::NotRegular { path }),
-            Err(Obstacle::System(path, errno)) => Err(WriteError::io(path, errno)),
+impl Removal<'_> {
+    /// Deletes one run if its file has the stamp `expected`, or whatever it is if nothing is.
+    /// The engine knows no locks: a file that it puts there between the look and the deletion goes.
+    ///
+    /// # Errors
+    /// [`WriteError::NotRegular`] for a folder; [`WriteError::NoTrash`]; what the system says.
+    pub fn remove(
+        &mut self,
+        execution: &ExecutionId,
+        expected: Option<&Stamp>,
+    ) -> Result<Removed, WriteError> {
+        let name = file_name(execution);
+        if let Some(expected) = expected {
+            let stat = lstat(&self.folder, name.as_str());
+            let path = || self.folder.path_of(&name);
+            match stat.map_err(|errno| WriteError::io(path(), errno))? {
+                None => return Ok(Removed::Missing),
+                Some(stat) if stamp_of(&stat) != *expected => return Ok(Removed::Changed),
+                Some(_) => {}
+            }
         }
+        Ok(match self.take(name.as_str(), &name)? {
+            true => Removed::Gone,
+            false => Removed::Missing,
+        })
+    }
+
+    fn remove_name(&mut self, name: &CString) -> Result<bool, WriteError> {
+        self.take(name.as_c_str(), &name.to_string_lossy())
+    }
+
+    /// Removes a name; `false` if it was not there, [`WriteError::NotRegular`] if it is a folder's.
+    fn take(&mut self, name: impl Arg + Copy, lossy: &str) -> Result<bool, WriteError> {
+        let path = || self.folder.path_of(lossy);
+        // Asked first: some systems let a superuser unlink folders, and all rename them.
+        match lstat(&self.folder, name) {
+            Ok(Some(stat)) if file_type(&stat) == FileType::Directory => {
+                return Err(WriteError::NotRegular { path: path() });
+            }
+            Ok(Some(_)) => {}
+            Ok(None) => return Ok(false),
+            Err(errno) => return Err(WriteError::io(path(), errno)),
+        }
+        let taken = match self.batch {
+            Some(batch) => self.put_into(batch, name, lossy)?,
+            None => match rustix::fs::unlinkat(&self.folder, name, AtFlags::empty()) {
+                Ok(()) => true,
+                Err(Errno::NOENT) => false,
+                Err(Errno::ISDIR) => return Err(WriteError::NotRegular { path: path() }),
+                Err(errno) => return Err(WriteError::io(path(), errno)),
+            },
+        };
+        self.unsynced |= taken;
+        Ok(taken)
+    }
+
+    fn put_into(
+        &mut self,
+        batch: Batch,
+        name: impl Arg + Copy,
+        lossy: &str,
+    ) -> Result<bool, WriteError> {
+        for _ in 0..FOLDERS_MADE {
+            let to = match self.to.take() {
+                Some(to) => to,
+                None => self.store.make_batch(self.folder.project(), batch)?,
+            };
+            let renamed = rename_new(&self.folder, name, &to, name);
+            self.to = Some(to);
+            match renamed {
+                Ok(()) => {
+                    self.used = true;
+                    return Ok(true);
+                }
+                Err(Errno::NOENT) => match lstat(&self.folder, name) {
+                    Ok(None) => return Ok(false),
+                    // somebody emptied the trash between the folder's making and its use
+                    _ => self.to = None,
+                },
+                Err(errno) => {
+                    return Err(WriteError::no_trash(self.folder.path_of(lossy), errno));
+                }
+            }
+        }
+        Err(WriteError::no_trash(
+            self.folder.path_of(lossy),
+            Errno::NOENT,
+        ))
+    }
+
+    /// Makes what was deleted so far durable.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn sync(&mut self) -> Result<(), WriteError> {
+        if !std::mem::take(&mut self.unsynced) {
+            return Ok(());
+        }
+        let project = self.folder.project();
+        // where it is now before where it was: what is nowhere is lost
+        if let (Some(to), Some(batch)) = (&self.to, self.batch) {
+            sync_folder(to).map_err(|errno| WriteError::io(batch_path(project, batch), errno))?;
+        }
+        sync_folder(&self.folder).map_err(|errno| WriteError::io(executions_path(project), errno))
     }
 }
 
-impl Folder {
-    /// Removes a name; `false` if it was not there, [`WriteError::NotRegular`] if it is a folder's.
-    fn unlink(&self, name: impl Arg + Copy, lossy: &str) -> Result<bool, WriteError> {
-        let failed = |errno| WriteError::io(self.path_of(lossy), errno);
-        let is_folder = |stat| file_type(&stat) == FileType::Directory;
-        // Asked first: some systems let a superuser unlink folders.
-        if lstat(self, name).map_err(failed)?.is_some_and(is_folder) {
-            return Err(WriteError::NotRegular {
-                path: self.path_of(lossy),
-            });
+impl Drop for Removal<'_> {
+    fn drop(&mut self) {
+        if let (Some(_), Some(batch), false) = (&self.to, self.batch, self.used) {
+            // An empty folder that stays is removed when the trash is emptied.
+            let _ = self.store.remove_batch(self.folder.project(), batch);
         }
-        match rustix::fs::unlinkat(self, name, AtFlags::empty()) {
-            Ok(()) => Ok(true),
-            Err(Errno::NOENT) => Ok(false),
-            Err(Errno::ISDIR) => Err(WriteError::NotRegular {
-                path: self.path_of(lossy),
-            }),
-            Err(errno) => Err(failed(errno)),
-        }
-    }
-
-    fn sync_deletions(&self) -> Result<(), WriteError> {
-        sync_folder(self).map_err(|errno| WriteError::io(executions_path(self.project()), errno))
     }
 }

@@ -102,6 +102,14 @@ pub enum WriteError {
         /// Relative to the root.
         path: String,
     },
+    /// The trash cannot take what was to be deleted, which is still where it was.
+    #[error("{path}: the trash cannot take it: {reason}")]
+    NoTrash {
+        /// Relative to the root.
+        path: String,
+        /// Why not.
+        reason: NoTrash,
+    },
     /// The system refused. Where it was the last step (making the rename durable) that failed, the
     /// new record may already be the one that is read.
     #[error("{path}: {source}")]
@@ -111,6 +119,38 @@ pub enum WriteError {
         /// The system's own words.
         source: io::Error,
     },
+}
+
+/// Why the trash cannot take something.
+#[derive(Debug, thiserror::Error)]
+pub enum NoTrash {
+    /// A file cannot be renamed from one file system to another.
+    #[error("it is on another file system than the trash")]
+    OtherFileSystem,
+    /// A symlink, or something that is no folder.
+    #[error("something else is in the place of the trash's folder")]
+    InTheWay,
+    /// No space left, or the user's quota is used up.
+    #[error("there is no space left for a folder")]
+    Full,
+    /// What the system says.
+    #[error("{0}")]
+    System(io::Error),
+}
+
+/// Why something was not restored; it is still in the trash.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// It is not in the trash, or not any more.
+    #[error("there is no such entry")]
+    NoEntry,
+    /// Something has its name by now.
+    #[error("there is such a file")]
+    Occupied,
+    /// The system refused. Where it was the last step (making the rename durable) that failed, it
+    /// may be back already.
+    #[error(transparent)]
+    Write(#[from] WriteError),
 }
 
 impl StoreError {
@@ -150,6 +190,17 @@ impl ReadError {
 }
 
 impl WriteError {
+    pub(super) fn no_trash(path: impl Into<String>, errno: Errno) -> Self {
+        let reason = match errno {
+            Errno::XDEV => NoTrash::OtherFileSystem,
+            Errno::NOSPC | Errno::DQUOT => NoTrash::Full,
+            Errno::EXIST | Errno::NOTDIR | Errno::LOOP => NoTrash::InTheWay,
+            errno => NoTrash::System(errno.into()),
+        };
+        let path = path.into();
+        Self::NoTrash { path, reason }
+    }
+
     pub(super) fn io(path: impl Into<String>, source: impl Into<io::Error>) -> Self {
         let (path, source) = (path.into(), source.into());
         match Errno::from_io_error(&source) {

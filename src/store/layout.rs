@@ -81,6 +81,11 @@ impl AsFd for Folder {
 }
 
 impl Folder {
+    /// A folder of runs of `project` that lies elsewhere.
+    pub(super) fn elsewhere(fd: OwnedFd, project: ProjectId) -> Self {
+        Self { fd, project }
+    }
+
     /// The project whose runs these are.
     #[must_use]
     pub fn project(&self) -> &ProjectId {
@@ -222,7 +227,12 @@ pub(super) fn open_folder(
     }
 }
 
-fn make_folder(at: impl AsFd, name: &str, path: impl Fn() -> String) -> Result<OwnedFd, Obstacle> {
+/// The same; made, durably, if it is missing.
+pub(super) fn make_folder(
+    at: impl AsFd,
+    name: &str,
+    path: impl Fn() -> String,
+) -> Result<OwnedFd, Obstacle> {
     match open_folder(&at, name, &path) {
         Err(Obstacle::Missing) => {}
         found => return found,
@@ -327,6 +337,28 @@ pub(super) fn open_listed(at: impl AsFd, name: impl Arg + Copy) -> Result<Opened
         return Ok(Opened::NotRegular);
     }
     Ok(Opened::File(File::from(fd), stamp_of(&stat)))
+}
+
+/// Renames if nothing has the new name, in one step where the file system can do that;
+/// [`Errno::EXIST`] otherwise.
+pub(super) fn rename_new(
+    from: impl AsFd,
+    name: impl Arg + Copy,
+    to: impl AsFd,
+    new_name: impl Arg + Copy,
+) -> Result<(), Errno> {
+    #[cfg(any(target_os = "linux", target_os = "macos"))]
+    {
+        use rustix::fs::{RenameFlags, renameat_with};
+        match renameat_with(&from, name, &to, new_name, RenameFlags::NOREPLACE) {
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
+            done => return done,
+        }
+    }
+    match lstat(&to, new_name)? {
+        Some(_) => Err(Errno::EXIST),
+        None => rustix::fs::renameat(from, name, to, new_name),
+    }
 }
 
 /// Makes what was created, renamed or removed in a folder durable.

@@ -18,6 +18,7 @@ mod read;
 pub mod rewrite;
 mod stamp;
 mod touch;
+mod trash;
 mod walk;
 mod write;
 
@@ -30,14 +31,15 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 pub use cache::{Cache, CacheError, root_hash};
-pub use delete::DeletedAll;
-pub use error::{ReadError, StoreError, WriteError};
+pub use delete::{DeletedAll, Removal, Removed};
+pub use error::{NoTrash, ReadError, RestoreError, StoreError, WriteError};
 pub use layout::Folder;
 pub use own::{Cookie, Swept};
 pub use pieces::{Asked, Pieces};
 pub use read::{NESTING_MAX, Record, Scanned};
 pub use rewrite::RewriteError;
 pub use stamp::version_of;
+pub use trash::{Batch, Emptied, Entry, EntryId, Restoring};
 pub use walk::{Problem, ProblemKind, ProjectsFound, Walk};
 pub use write::{Expect, Saved};
 

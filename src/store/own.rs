@@ -3,26 +3,35 @@
 //! Section 6 of the protocol: a temporary file is locked while it is in use, so that one whose lock
 //! can be had was abandoned by a process that died. A cookie is an empty file whose appearing tells
 //! that the watcher has told everything before it. Both are hidden (no list shows them) and named
-//! at random. The engine's `*.json.tmp` are not ours: nothing here looks at them.
+//! at random. What is kept beside a project's runs lies in a hidden folder of the project's, which
+//! tells git to ignore it. The engine's `*.json.tmp` are not ours: nothing here looks at them.
 
 use std::collections::hash_map::RandomState;
 use std::ffi::CString;
 use std::fs::File;
 use std::hash::BuildHasher;
-use std::io;
-use std::os::fd::AsFd;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 
-use super::layout::{self, Obstacle, Opened, Root, executions_path, lstat, names, permissions};
+use super::layout::{
+    self, Obstacle, Opened, Root, executions_path, lstat, make_folder, names, open_folder,
+    permissions, sync_folder,
+};
 use super::stamp::{same_file, stamp_of};
 use super::{Store, StoreError};
 use crate::model::{ProjectId, Stamp};
 
 const TEMPORARY: Pattern = Pattern(".runlog-", ".tmp");
 const COOKIE: Pattern = Pattern(".runlog-cookie-", "");
+
+/// The folder of ours in a project's.
+const OWN: &str = ".runlog";
+/// The file in it that tells git to ignore what is there, itself included.
+const IGNORE: &str = ".gitignore";
 
 /// How often another name is tried. One is taken with a chance of 2^-64, or when a sweeper comes
 /// between making a file and locking it.
@@ -36,12 +45,16 @@ impl Pattern {
         name.starts_with(self.0.as_bytes()) && name.ends_with(self.1.as_bytes())
     }
 
-    /// A name that nobody has. The standard library's hash keys are seeded by the system and differ
-    /// with every call.
+    /// A name that nobody has.
     fn draw(&self) -> String {
-        let random = RandomState::new().hash_one(std::process::id());
-        format!("{}{random:016x}{}", self.0, self.1)
+        format!("{}{:016x}{}", self.0, random(), self.1)
     }
+}
+
+/// A number that nobody has. The standard library's hash keys are seeded by the system and differ
+/// with every call.
+pub(super) fn random() -> u64 {
+    RandomState::new().hash_one(std::process::id())
 }
 
 /// A file of ours, locked as long as this lives and then removed, unless it has been renamed.
@@ -135,23 +148,10 @@ impl<'f> Temporary<'f> {
     /// Becomes `name` if nothing has that name, in one step where the file system can do that;
     /// [`Errno::EXIST`] otherwise.
     pub(super) fn rename_new(&mut self, name: &str) -> Result<(), Errno> {
-        #[cfg(any(target_os = "linux", target_os = "macos"))]
-        {
-            use rustix::fs::{RenameFlags, renameat_with};
-            let folder = &self.0.folder;
-            match renameat_with(folder, &self.0.name, folder, name, RenameFlags::NOREPLACE) {
-                Ok(()) => {
-                    self.0.renamed = true;
-                    return Ok(());
-                }
-                Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
-                Err(errno) => return Err(errno),
-            }
-        }
-        match lstat(self.0.folder, name)? {
-            Some(_) => Err(Errno::EXIST),
-            None => self.rename_over(name),
-        }
+        let folder = &self.0.folder;
+        layout::rename_new(folder, &self.0.name, folder, name)?;
+        self.0.renamed = true;
+        Ok(())
     }
 }
 
@@ -228,6 +228,47 @@ impl Store {
             Err(Obstacle::Missing | Obstacle::Link(_) | Obstacle::NoFolder(_)) => {}
         }
         swept
+    }
+}
+
+pub(super) fn own_path(project: &ProjectId) -> String {
+    format!("{project}/{OWN}")
+}
+
+impl Store {
+    /// The folder of ours in a project's.
+    pub(super) fn open_own(&self, project: &ProjectId) -> Result<OwnedFd, Obstacle> {
+        let root = self.require_root()?;
+        let above = open_folder(&root, project.as_str(), || project.to_string())?;
+        open_folder(above, OWN, || own_path(project))
+    }
+
+    /// The same; made, durably, if it is missing. The project's is not.
+    pub(super) fn make_own(&self, project: &ProjectId) -> Result<OwnedFd, Obstacle> {
+        let root = self.require_root()?;
+        let above = open_folder(&root, project.as_str(), || project.to_string())?;
+        let own = make_folder(above, OWN, || own_path(project))?;
+        let failed = |errno| Obstacle::System(own_path(project), errno);
+        if lstat(&own, IGNORE).map_err(failed)?.is_none() {
+            ignore(&own).map_err(failed)?;
+        }
+        Ok(own)
+    }
+}
+
+/// Lets git ignore `folder` and what is in it.
+fn ignore(folder: impl AsFd) -> Result<(), Errno> {
+    // whoever died doing this
+    for name in names(&folder, |name| TEMPORARY.matches(name))? {
+        remove_abandoned(&folder, &name)?;
+    }
+    let mut file = Temporary::create(&folder, Mode::from_raw_mode(0o666))?;
+    let written = file.file().write_all(b"*\n");
+    let written = written.and_then(|()| file.file().sync_all());
+    written.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+    match file.rename_new(IGNORE) {
+        Ok(()) | Err(Errno::EXIST) => sync_folder(&folder),
+        Err(errno) => Err(errno),
     }
 }
 

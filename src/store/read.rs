@@ -71,9 +71,9 @@ pub(super) struct Reading<T> {
 }
 
 /// How a file is opened.
-type Opener = fn(&Folder, &str) -> Result<Opened, rustix::io::Errno>;
+pub(super) type Opener = fn(&Folder, &str) -> Result<Opened, rustix::io::Errno>;
 
-const LOOKING_FIRST: Opener = |folder, name| open_file(folder, name);
+pub(super) const LOOKING_FIRST: Opener = |folder, name| open_file(folder, name);
 
 impl Store {
     /// The project's `executions` folder, to read many runs from; `None` if there is none.
@@ -206,7 +206,7 @@ impl Folder {
         self.scan_by(key, |folder, name| open_listed(folder, name))
     }
 
-    fn scan_by(&self, key: &RunKey, open: Opener) -> Result<Option<Scanned>, ReadError> {
+    pub(super) fn scan_by(&self, key: &RunKey, open: Opener) -> Result<Option<Scanned>, ReadError> {
         let name = file_name(&key.execution);
         let failed = |error| ReadError::io(self.path_of(&name), error);
         let reading = BUFFER.with_borrow_mut(|buffer| {

@@ -357,7 +357,7 @@ impl Drop for Client {
 }
 
 /// Members that differ from run to run; only their types are compared.
-const VOLATILE: [&str; 10] = [
+const VOLATILE: [&str; 12] = [
     "clock",
     "updatedAt",
     "staleAt",
@@ -368,6 +368,8 @@ const VOLATILE: [&str; 10] = [
     "nextCursor",
     "filesRead",
     "compareTookMs",
+    "entry",
+    "batch",
 ];
 
 /// The kind of a value, for members whose content differs.

@@ -110,6 +110,8 @@ export type Cut = {
 
 /** What was done. */
 export type DeleteAllResult = {
+  /** What they are in the trash, for executions/restore; absent if they are not there. */
+  batch?: string | null;
   /** The state without them. */
   clock: Clock;
   /** How many files there were. */
@@ -122,6 +124,78 @@ export type DeleteResult = {
   clock: Clock;
   /** Whether there was such a file. */
   deleted: boolean;
+  /** What it is in the trash, for executions/restore; absent if it is not there. */
+  entry?: string | null;
+};
+
+/** An amount in both records. */
+export type Delta = {
+  /** In `a`, if it says so. */
+  a?: Money | null;
+  /** In `b`, if it says so. */
+  b?: Money | null;
+  /** `b` less `a`, exactly, if both say so. */
+  difference?: CostSum | null;
+};
+
+/** An amount in both records. */
+export type Delta2 = {
+  /** In `a`, if it says so. */
+  a?: Milliseconds | null;
+  /** In `b`, if it says so. */
+  b?: Milliseconds | null;
+  /** `b` less `a`, exactly, if both say so. */
+  difference?: Milliseconds | null;
+};
+
+/** An amount in both records. */
+export type Delta3 = {
+  /** In `a`, if it says so. */
+  a?: number | null;
+  /** In `b`, if it says so. */
+  b?: number | null;
+  /** `b` less `a`, exactly, if both say so. */
+  difference?: number | null;
+};
+
+/** An amount in both records. */
+export type Delta4 = {
+  /** In `a`, if it says so. */
+  a?: number | null;
+  /** In `b`, if it says so. */
+  b?: number | null;
+  /** `b` less `a`, exactly, if both say so. */
+  difference?: number | null;
+};
+
+/** What tells `b` from `a`. */
+export type DiffResult = {
+  /** The run that the other was compared with. */
+  a: ComparedExecution;
+  /** The other run. */
+  b: ComparedExecution;
+  /** The members that differ, in the order of `a`, then of `b`; at most 100. Not `steps`, where both have an array of it, of 100,000 at most. */
+  changed: Array<ChangedMember>;
+  /** US dollars, from `costUSD`. */
+  costUSD?: Delta | null;
+  /** Milliseconds, from `duration`. */
+  duration?: Delta2 | null;
+  /** They mean the same: nothing is changed, and no step is missing or moved. */
+  equal: boolean;
+  /** Tokens in. */
+  inputTokens?: Delta3 | null;
+  /** How many more there are. */
+  moreChanged: number;
+  /** How many more there are. */
+  moreSteps: number;
+  /** Tokens out. */
+  outputTokens?: Delta3 | null;
+  /** How many steps are of which kind. */
+  stepCounts: StepCounts;
+  /** The steps that are not the same, by the earlier of their places; at most 500. */
+  steps: Array<StepDiff>;
+  /** Both; input + output where there is no total. */
+  totalTokens?: Delta4 | null;
 };
 
 /** An amount in both records. */
@@ -498,6 +572,30 @@ export type ProjectsResult = {
   complete: boolean;
   /** Those with the latest activity first. */
   projects: Array<Project>;
+};
+
+/** What was done. */
+export type RestoreResult = {
+  /** The state that has them. */
+  clock: Clock;
+  /** How many are back. */
+  count: number;
+  /** What is back, the first 1,000. */
+  restored: Array<RestoredEntry>;
+  /** What stays in the trash because there is such a run by now, the first 1,000. Only with `batch`; otherwise that is an error. */
+  skipped: Array<RestoredEntry>;
+  /** How many stay. */
+  skippedCount: number;
+};
+
+/** A deletion. */
+export type RestoredEntry = {
+  /** What it was, or is, in the trash. */
+  entry: string;
+  /** The run; for a file whose name is no id, that without `.json`. */
+  executionId: string;
+  /** The project's folder. */
+  projectId: ProjectId;
 };
 
 /** Which root is served. */
@@ -950,6 +1048,44 @@ export type Told = {
   kind: "resync";
 };
 
+/** What was done. */
+export type TrashEmptyResult = {
+  /** How many entries are gone. */
+  emptied: number;
+  /** How many bytes they had. */
+  freedBytes: number;
+};
+
+/** A deletion. */
+export type TrashEntry = {
+  /** What the request that deleted it called all that it deleted. */
+  batch: string;
+  /** When it was deleted. */
+  deletedAt: Millis;
+  /** What executions/restore and trash/empty take; opaque. */
+  entry: string;
+  /** The run; for a file whose name is no id, that without `.json`. */
+  executionId: string;
+  /** The project's folder. */
+  projectId: ProjectId;
+  /** The file's size. */
+  sizeBytes: number;
+  /** The run as lists would show it; absent where the file is no record. */
+  summary?: Summary | null;
+};
+
+/** One page. */
+export type TrashListResult = {
+  /** The latest deletion first; what one request deleted by project and file name. */
+  entries: Array<TrashEntry>;
+  /** Pass it as `cursor` for the next page; null at the end. */
+  nextCursor?: string | null;
+  /** How many there are, on all pages. */
+  total: number;
+  /** How many bytes all of them have. */
+  totalBytes: number;
+};
+
 /** Amounts. */
 export type UpdateAdd = {
   /** US dollars. */
@@ -1310,7 +1446,7 @@ export interface Methods {
       executionId: ExecutionId;
       /** The project's folder. */
       projectId: ProjectId;
-      /** Deletions are permanent; only true is accepted. */
+      /** Whether it is deleted for good instead of being moved to the trash. */
       permanent?: boolean | null;
     };
     result: DeleteResult;
@@ -1320,10 +1456,50 @@ export interface Methods {
     params: {
       /** The project's folder. */
       projectId: ProjectId;
-      /** Deletions are permanent; only true is accepted. */
+      /** Whether they are deleted for good instead of being moved to the trash. */
       permanent?: boolean | null;
     };
     result: DeleteAllResult;
+  };
+  /** Puts deleted runs back, byte for byte. */
+  "executions/restore": {
+    params: {
+      /** All that one request deleted, in whatever projects. */
+      batch?: string | null;
+      /** What deletions and trash/list call `entry`, 1,000 at most. */
+      entries?: Array<string> | null;
+      /** The run whose latest deletion is put back, beside `projectId`. */
+      executionId?: ExecutionId | null;
+      /** The project's folder, beside `executionId`. */
+      projectId?: ProjectId | null;
+    };
+    result: RestoreResult;
+  };
+  /** Lists what was deleted and can be restored. */
+  "trash/list": {
+    params: {
+      /** `nextCursor` of the page before; `projectId` must be the same. */
+      cursor?: string | null;
+      /** The page's size. */
+      limit?: number;
+      /** Only this project's; all if absent. */
+      projectId?: ProjectId | null;
+    };
+    result: TrashListResult;
+  };
+  /** Removes what was deleted for good. */
+  "trash/empty": {
+    params: {
+      /** Only what one request deleted; not beside another param. */
+      batch?: string | null;
+      /** Only what was deleted before this moment (RFC 3339). */
+      before?: string | null;
+      /** Only these, 1,000 at most; not beside another param. */
+      entries?: Array<string> | null;
+      /** Only this project's; all if absent. */
+      projectId?: ProjectId | null;
+    };
+    result: TrashEmptyResult;
   };
   /** Tells changes as they happen, by `executions/changed`. */
   "executions/subscribe": {

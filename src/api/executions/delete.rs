@@ -21,7 +21,7 @@ pub struct Params {
     pub project_id: ProjectId,
     /// The file's stem.
     pub execution_id: ExecutionId,
-    /// Deletions are permanent; only true is accepted.
+    /// Whether it is deleted for good instead of being moved to the trash.
     pub permanent: Option<bool>,
 }
 
@@ -31,6 +31,9 @@ pub struct Params {
 pub struct Deleted {
     /// Whether there was such a file.
     pub deleted: bool,
+    /// What it is in the trash, for executions/restore; absent if it is not there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entry: Option<String>,
     /// The state without it.
     pub clock: Clock,
 }
@@ -41,22 +44,28 @@ pub struct Delete;
 impl Method for Delete {
     const NAME: &'static str = "executions/delete";
     const SUMMARY: &'static str = "Deletes one run.";
-    const DESCRIPTION: &'static str = "A missing run is no error. The deletion is permanent.";
+    const DESCRIPTION: &'static str = "A missing run is no error. The file goes to the trash of \
+        its project, from where executions/restore puts it back, unless `permanent` says otherwise.";
     const EFFECT: Effect = Effect::ChangeRun;
-    const ERRORS: &'static [ErrorKind] = &[ErrorKind::CorruptExecution, ErrorKind::Storage];
+    const ERRORS: &'static [ErrorKind] = &[
+        ErrorKind::CorruptExecution,
+        ErrorKind::StorageFull,
+        ErrorKind::Storage,
+    ];
     type Params = Params;
     type Result = Deleted;
 
     async fn call(context: Arc<Context>, params: Params) -> Result<Deleted, Error> {
-        only_permanent(params.permanent)?;
+        let permanent = params.permanent == Some(true);
         let key = RunKey {
             project: params.project_id,
             execution: params.execution_id,
         };
-        let (deleted, clock) = blocking(&context, move |history| history.delete(&key)).await?;
+        let done = blocking(&context, move |history| history.delete(&key, permanent)).await?;
         Ok(Deleted {
-            deleted,
-            clock: Clock(clock),
+            deleted: done.deleted,
+            entry: done.entry.map(|entry| entry.to_string()),
+            clock: Clock(done.clock),
         })
     }
 
@@ -65,6 +74,16 @@ impl Method for Delete {
             Example {
                 name: "a run",
                 params: json!({ "projectId": "website", "executionId": samples::FAILED_ID }),
+                result: json!({
+                    "deleted": true, "clock": samples::CLOCK,
+                    "entry": format!("website/{}/{}", samples::BATCH, samples::FAILED_ID)
+                }),
+            },
+            Example {
+                name: "a run, for good",
+                params: json!({
+                    "projectId": "website", "executionId": samples::FAILED_ID, "permanent": true
+                }),
                 result: json!({ "deleted": true, "clock": samples::CLOCK }),
             },
             Example {
@@ -74,16 +93,6 @@ impl Method for Delete {
             },
         ]
     }
-}
-
-/// Refuses to keep what it cannot keep.
-pub(super) fn only_permanent(permanent: Option<bool>) -> Result<(), Error> {
-    if permanent == Some(false) {
-        return Err(Error::params(
-            "`permanent`: there is no trash yet; deletions are permanent",
-        ));
-    }
-    Ok(())
 }
 
 /// The run that a deletion is about, as far as its params tell; for keeping it in order.

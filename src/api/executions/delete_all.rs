@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::blocking;
-use super::delete::only_permanent;
 use crate::api::table::{Effect, Example, Method};
 use crate::api::{Clock, Context, Error, ErrorKind, samples};
+use crate::history::History;
 use crate::model::ProjectId;
 
 /// Which project.
@@ -19,7 +19,7 @@ use crate::model::ProjectId;
 pub struct Params {
     /// The project's folder.
     pub project_id: ProjectId,
-    /// Deletions are permanent; only true is accepted.
+    /// Whether they are deleted for good instead of being moved to the trash.
     pub permanent: Option<bool>,
 }
 
@@ -29,6 +29,9 @@ pub struct Params {
 pub struct Deleted {
     /// How many files there were.
     pub deleted: u64,
+    /// What they are in the trash, for executions/restore; absent if they are not there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch: Option<String>,
     /// The state without them.
     pub clock: Clock,
 }
@@ -40,20 +43,23 @@ impl Method for DeleteAll {
     const NAME: &'static str = "executions/deleteAll";
     const SUMMARY: &'static str = "Deletes every run of a project.";
     const DESCRIPTION: &'static str = "Every `*.json` of the project's executions folder, corrupt \
-        ones too. A missing project deletes nothing. The deletion is permanent.";
+        ones too. A missing project deletes nothing. The files go to the trash of the project, together \
+        as one batch, from where executions/restore puts them back, unless `permanent` says \
+        otherwise.";
     const EFFECT: Effect = Effect::ChangeMany;
-    const ERRORS: &'static [ErrorKind] = &[ErrorKind::Storage];
+    const ERRORS: &'static [ErrorKind] = &[ErrorKind::StorageFull, ErrorKind::Storage];
     type Params = Params;
     type Result = Deleted;
 
     async fn call(context: Arc<Context>, params: Params) -> Result<Deleted, Error> {
-        only_permanent(params.permanent)?;
+        let permanent = params.permanent == Some(true);
         let project = params.project_id;
-        let (deleted, clock) =
-            blocking(&context, move |history| history.delete_all(&project)).await?;
+        let delete = move |history: &History| history.delete_all(&project, permanent);
+        let done = blocking(&context, delete).await?;
         Ok(Deleted {
-            deleted,
-            clock: Clock(clock),
+            deleted: done.deleted,
+            batch: done.batch.map(|batch| batch.to_string()),
+            clock: Clock(done.clock),
         })
     }
 
@@ -61,7 +67,7 @@ impl Method for DeleteAll {
         vec![Example {
             name: "a project",
             params: json!({ "projectId": "website" }),
-            result: json!({ "deleted": 3, "clock": samples::CLOCK }),
+            result: json!({ "deleted": 3, "batch": samples::BATCH, "clock": samples::CLOCK }),
         }]
     }
 }

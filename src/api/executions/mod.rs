@@ -9,6 +9,7 @@ pub mod diff;
 pub mod export;
 pub mod get;
 pub mod list;
+pub mod restore;
 pub mod save;
 pub mod search;
 pub mod series;
@@ -150,7 +151,7 @@ pub(super) async fn read_named<T: Send + 'static>(
 }
 
 /// Runs what does file IO where that may block.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     context: &Context,
     work: impl FnOnce(&History) -> Result<T, HistoryError> + Send + 'static,
 ) -> Result<T, Error> {

@@ -5,6 +5,7 @@ mod kill;
 mod model;
 mod reading;
 mod removing;
+mod trash;
 mod walking;
 mod writing;
 

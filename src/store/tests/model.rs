@@ -151,7 +151,7 @@ fn act(ground: &Ground, things: &mut BTreeMap<Name, Thing>, deed: Deed) {
             }
         }
         Deed::Delete(name) => {
-            let result = ground.store.delete(&key(name));
+            let result = ground.store.delete(&key(name), None);
             if things.get(&name) == Some(&Thing::Folder) {
                 assert!(
                     matches!(result, Err(WriteError::NotRegular { .. })),
@@ -162,7 +162,7 @@ fn act(ground: &Ground, things: &mut BTreeMap<Name, Thing>, deed: Deed) {
             }
         }
         Deed::DeleteAll(p) => {
-            let mut deleted = ground.store.delete_all(&project(p)).unwrap();
+            let mut deleted = ground.store.delete_all(&project(p), None).unwrap();
             assert!(deleted.failures.is_empty());
             deleted.executions.sort();
             let gone: Vec<_> = things

@@ -14,14 +14,14 @@ use crate::store::{Store, WriteError};
 fn deleting_removes_names_but_no_folders() {
     let ground = Ground::new();
     let folder = ground.executions();
-    assert!(!ground.store.delete(&run("x")).unwrap());
+    assert!(!ground.store.delete(&run("x"), None).unwrap());
     fs::write(folder.join("x.json"), "corrupt").unwrap();
     fs::write(ground.root().join("kept"), "").unwrap();
     symlink(ground.root().join("kept"), folder.join("link.json")).unwrap();
     fs::create_dir(folder.join("folder.json")).unwrap();
-    assert!(ground.store.delete(&run("x")).unwrap());
-    assert!(ground.store.delete(&run("link")).unwrap());
-    let result = ground.store.delete(&run("folder"));
+    assert!(ground.store.delete(&run("x"), None).unwrap());
+    assert!(ground.store.delete(&run("link"), None).unwrap());
+    let result = ground.store.delete(&run("folder"), None);
     assert!(
         matches!(result, Err(WriteError::NotRegular { .. })),
         "{result:?}"
@@ -29,8 +29,8 @@ fn deleting_removes_names_but_no_folders() {
     assert_eq!(listing(&folder), ["folder.json"]);
     assert!(ground.root().join("kept").exists());
     let nowhere = Store::new(ground.root().join("not/there"));
-    assert!(!nowhere.delete(&run("x")).unwrap());
-    assert_eq!(nowhere.delete_all(&project("p")).unwrap().count, 0);
+    assert!(!nowhere.delete(&run("x"), None).unwrap());
+    assert_eq!(nowhere.delete_all(&project("p"), None).unwrap().count, 0);
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn deleting_all_takes_every_json_file_and_nothing_else() {
     }
     symlink("a.json", folder.join("link.json")).unwrap();
     fs::create_dir(folder.join("folder.json")).unwrap();
-    let deleted = ground.store.delete_all(&project("p")).unwrap();
+    let deleted = ground.store.delete_all(&project("p"), None).unwrap();
     assert_eq!(deleted.count, 4);
     let mut ids: Vec<&str> = deleted.executions.iter().map(|id| id.as_str()).collect();
     ids.sort_unstable();

@@ -234,8 +234,8 @@ fn no_save_goes_through_a_symlink() {
     fs::write(outside.join("executions/x.json"), "theirs").unwrap();
     let refused = || {
         let save = ground.store.save(&run("x"), b"{}", &Expect::Anything);
-        let delete = ground.store.delete(&run("x"));
-        let delete_all = ground.store.delete_all(&project("p"));
+        let delete = ground.store.delete(&run("x"), None);
+        let delete_all = ground.store.delete_all(&project("p"), None);
         assert!(
             matches!(save, Err(WriteError::NotRegular { .. })),
             "{save:?}"

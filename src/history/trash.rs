@@ -1,0 +1,367 @@
+//! The trash: what is in it, having it back, and emptying it.
+//!
+//! Nothing of it is kept in memory: the folders are read at each request, and several daemons may
+//! serve one root. What is restored is taken into the index under its run's lock, as a save is.
+
+use std::collections::BinaryHeap;
+use std::time::Instant;
+
+use super::select::Stop;
+use super::{History, HistoryError, Moment};
+use crate::index::{Clock, Index, Instance, Report, Seen};
+use crate::model::{Millis, ProjectId, RunKey, Summary};
+use crate::store::{Batch, Emptied, Entry, EntryId, RestoreError};
+use crate::watch::Mark;
+
+/// Something in the trash.
+#[derive(Debug, Clone)]
+pub struct Trashed {
+    /// What it is called.
+    pub id: EntryId,
+    /// The file's size.
+    pub size_bytes: u64,
+    /// What a list would say of it, where its record can be read.
+    pub summary: Option<Summary>,
+}
+
+/// Some of what is in the trash.
+#[derive(Debug, Clone, Default)]
+pub struct TrashPage {
+    /// The latest deletion first.
+    pub entries: Vec<Trashed>,
+    /// How many entries there are.
+    pub total: u64,
+    /// How many bytes they have.
+    pub total_bytes: u64,
+    /// Whether there are more after the page.
+    pub more: bool,
+}
+
+/// What was restored.
+#[derive(Debug, Clone)]
+pub struct Restored {
+    /// What is back.
+    pub entries: Vec<EntryId>,
+    /// What is still in the trash because something has its name by now.
+    pub occupied: Vec<EntryId>,
+    /// The state that has it.
+    pub clock: Clock,
+}
+
+/// What is to go for good.
+#[derive(Debug, Clone)]
+pub enum ToEmpty {
+    /// What was deleted before a moment, or everything, of a project, or of all.
+    Before(Option<ProjectId>, Option<Millis>),
+    /// These.
+    Entries(Vec<EntryId>),
+    /// What one request deleted.
+    Batch(Batch),
+}
+
+impl History {
+    /// What is in the trash of a project, or of all, after an entry. Costs a stat for each entry
+    /// and reading the records of the page. Blocks.
+    ///
+    /// # Errors
+    /// [`HistoryError::Trash`], and [`HistoryError::Ending`] when it was taken back.
+    pub fn trash(
+        &self,
+        project: Option<&ProjectId>,
+        after: Option<&EntryId>,
+        limit: usize,
+        stop: &Stop,
+    ) -> Result<TrashPage, HistoryError> {
+        let mut page = TrashPage::default();
+        // the first of those after `after`, the last of them on top
+        let mut first: BinaryHeap<(EntryId, u64, bool)> = BinaryHeap::new();
+        for project in self.projects_with_trash(project)? {
+            for batch in self.store.batches(&project)? {
+                self.going(stop)?;
+                let take = |entry: Entry| {
+                    page.total += 1;
+                    page.total_bytes += entry.size_bytes;
+                    if after.is_some_and(|after| entry.id <= *after) {
+                        return;
+                    }
+                    let full = first.len() > limit;
+                    if full && first.peek().is_some_and(|last| last.0 < entry.id) {
+                        return;
+                    }
+                    first.push((entry.id, entry.size_bytes, entry.is_file));
+                    if full {
+                        first.pop();
+                    }
+                };
+                self.store.each_trashed(&project, batch, take)?;
+            }
+        }
+        page.more = first.len() > limit;
+        let mut index = Index::new(Instance::random(), self.options.liveness());
+        for (id, size_bytes, is_file) in first.into_sorted_vec().into_iter().take(limit) {
+            self.going(stop)?;
+            let summary = is_file.then(|| self.summary_of_trashed(&id, &mut index));
+            page.entries.push(Trashed {
+                id,
+                size_bytes,
+                summary: summary.flatten(),
+            });
+        }
+        Ok(page)
+    }
+
+    fn projects_with_trash(
+        &self,
+        project: Option<&ProjectId>,
+    ) -> Result<Vec<ProjectId>, HistoryError> {
+        Ok(match project {
+            Some(project) => vec![project.clone()],
+            None => self.store.projects()?.projects,
+        })
+    }
+
+    /// What a list would say of it; `index` is one that nobody else uses.
+    fn summary_of_trashed(&self, id: &EntryId, index: &mut Index) -> Option<Summary> {
+        let (key, scanned) = self.store.scan_trashed(id)?;
+        let seen = Seen {
+            stamp: scanned.stamp,
+            version: scanned.version,
+            facts: scanned.facts,
+            racy: false,
+        };
+        index.apply(vec![Report::Gone(key.clone())]);
+        index.apply(vec![Report::Seen(key.clone(), Box::new(seen))]);
+        index.summary_of(&key)
+    }
+
+    /// The latest deletion of a run that is in the trash. Blocks.
+    ///
+    /// # Errors
+    /// [`HistoryError::NotTrashed`], and [`HistoryError::Trash`].
+    pub fn latest_deletion(&self, key: &RunKey) -> Result<EntryId, HistoryError> {
+        self.store
+            .latest_deletion(key)?
+            .ok_or_else(|| HistoryError::NotTrashed(key.clone()))
+    }
+
+    /// Puts entries back where they were, the same files; all of them, or, where one of them is not
+    /// there or has its name taken, none. Blocks.
+    ///
+    /// # Errors
+    /// [`HistoryError::NotRestored`], which tells what was restored before something came between;
+    /// [`HistoryError::Trash`].
+    pub fn restore_entries(&self, entries: &[EntryId]) -> Result<Restored, HistoryError> {
+        for id in entries {
+            let why = if !self.store.is_trashed(id)? {
+                RestoreError::NoEntry
+            } else if self.store.is_occupied(id)? {
+                RestoreError::Occupied
+            } else {
+                continue;
+            };
+            return Err(HistoryError::NotRestored {
+                entry: id.clone(),
+                why,
+                restored: Vec::new(),
+            });
+        }
+        let mut restored = Vec::new();
+        let mut failed = None;
+        self.put_back(entries, &mut |id, done| match done {
+            Ok(()) => {
+                restored.push(id);
+                true
+            }
+            Err(why) => {
+                failed = Some((id, why));
+                false
+            }
+        });
+        match failed {
+            Some((entry, why)) => Err(HistoryError::NotRestored {
+                entry,
+                why,
+                restored,
+            }),
+            None => Ok(Restored {
+                entries: restored,
+                occupied: Vec::new(),
+                clock: self.clock(),
+            }),
+        }
+    }
+
+    /// Puts back what one request deleted, except where something has its name by now. Blocks.
+    ///
+    /// # Errors
+    /// [`HistoryError::NotRestored`] for reasons of the system, [`HistoryError::Trash`], and
+    /// [`HistoryError::Ending`] when it was taken back before anything was restored.
+    pub fn restore_batch(&self, batch: Batch, stop: &Stop) -> Result<Restored, HistoryError> {
+        let mut entries = Vec::new();
+        for project in self.projects_with_trash(None)? {
+            self.going(stop)?;
+            let take = |entry: Entry| entries.push(entry.id);
+            self.store.each_trashed(&project, batch, take)?;
+        }
+        entries.sort_unstable();
+        let (mut restored, mut occupied) = (Vec::new(), Vec::new());
+        let mut failed = None;
+        self.put_back(&entries, &mut |id, done| {
+            match done {
+                Ok(()) => restored.push(id),
+                Err(RestoreError::Occupied) => occupied.push(id),
+                // somebody else restored it, or emptied the trash
+                Err(RestoreError::NoEntry) => {}
+                Err(why) => failed = Some((id, why)),
+            }
+            failed.is_none()
+        });
+        match failed {
+            Some((entry, why)) => Err(HistoryError::NotRestored {
+                entry,
+                why,
+                restored,
+            }),
+            None => Ok(Restored {
+                entries: restored,
+                occupied,
+                clock: self.clock(),
+            }),
+        }
+    }
+
+    /// Puts entries back as long as `each`, which is told what became of each, says so; the index
+    /// has them when it returns.
+    fn put_back(
+        &self,
+        entries: &[EntryId],
+        each: &mut impl FnMut(EntryId, Result<(), RestoreError>) -> bool,
+    ) {
+        let together =
+            |a: &EntryId, b: &EntryId| (a.project(), a.batch()) == (b.project(), b.batch());
+        for of_batch in entries.chunk_by(together) {
+            for part in of_batch.chunks(self.part()) {
+                if !self.put_some_back(part, each) {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The same for entries of one batch of one project; whether to go on.
+    fn put_some_back(
+        &self,
+        entries: &[EntryId],
+        each: &mut impl FnMut(EntryId, Result<(), RestoreError>) -> bool,
+    ) -> bool {
+        let Some(first) = entries.first() else {
+            return true;
+        };
+        let project = first.project();
+        let (mut runs, mut others) = (Vec::new(), Vec::new());
+        for id in entries {
+            match id.key() {
+                Some(key) => runs.push((id, key)),
+                None => others.push(id),
+            }
+        }
+        let mut going = true;
+        while going && !(runs.is_empty() && others.is_empty()) {
+            let (guard, mine, rest) = self.locks.lock_free(runs, |(_, key)| key);
+            runs = rest;
+            let others = std::mem::take(&mut others);
+            let mut restoring = match self.store.restoring(project, first.batch()) {
+                Ok(restoring) => restoring,
+                Err(why) => {
+                    going = each(first.clone(), Err(why));
+                    if going {
+                        continue;
+                    }
+                    break;
+                }
+            };
+            let mut back: Vec<RunKey> = Vec::new();
+            let other = |id| (id, None);
+            let mine = mine.into_iter().map(|(id, key)| (id, Some(key)));
+            for (id, key) in mine.chain(others.into_iter().map(other)) {
+                let done = restoring.restore(id);
+                if done.is_ok() {
+                    match key {
+                        Some(key) => back.push(key),
+                        None => self.mark(Mark::Project(project.clone()), Instant::now()),
+                    }
+                }
+                going = each(id.clone(), done);
+                if !going {
+                    break;
+                }
+            }
+            let durable = restoring.finish();
+            let clock = self.look_at_held(back, Moment::now());
+            drop(guard);
+            self.tell(clock.tick);
+            if let Err(error) = durable {
+                going = going && each(first.clone(), Err(error.into()));
+            }
+        }
+        self.look_if_new(project);
+        going
+    }
+
+    /// Removes what is in the trash for good. Blocks.
+    ///
+    /// # Errors
+    /// [`HistoryError::Trash`] and [`HistoryError::Write`], the rest having been removed by then;
+    /// [`HistoryError::Ending`] when it was taken back.
+    pub fn empty_trash(&self, what: &ToEmpty, stop: &Stop) -> Result<Emptied, HistoryError> {
+        let mut emptied = Emptied::default();
+        let mut touched: Vec<ProjectId> = Vec::new();
+        let now = Moment::now().millis();
+        let mut empty = |project: &ProjectId, batch, only| {
+            let one = self.store.empty(project, batch, only, now);
+            emptied.entries += one.entries;
+            emptied.freed_bytes += one.freed_bytes;
+            emptied.failures.extend(one.failures);
+            if touched.last() != Some(project) {
+                touched.push(project.clone());
+            }
+        };
+        match what {
+            ToEmpty::Before(project, before) => {
+                for project in self.projects_with_trash(project.as_ref())? {
+                    for batch in self.store.batches(&project)? {
+                        self.going(stop)?;
+                        if before.is_none_or(|before| batch.deleted_at() < before) {
+                            empty(&project, batch, None);
+                        }
+                    }
+                }
+            }
+            ToEmpty::Entries(entries) => {
+                for id in entries {
+                    self.going(stop)?;
+                    empty(id.project(), id.batch(), Some(id));
+                }
+            }
+            ToEmpty::Batch(batch) => {
+                for project in self.projects_with_trash(None)? {
+                    self.going(stop)?;
+                    empty(&project, *batch, None);
+                }
+            }
+        }
+        touched.sort_unstable();
+        touched.dedup();
+        for project in touched {
+            let synced = self.store.sync_trash(&project);
+            emptied.failures.extend(synced.err());
+        }
+        match emptied.failures.pop() {
+            Some(failure) => Err(failure.into()),
+            None => Ok(emptied),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

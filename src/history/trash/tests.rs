@@ -1,0 +1,384 @@
+//! Random deletions, restorings and saves against a plain model of what must be where.
+//!
+//! After every step the files, the trash, the index and what a follower was told are compared with
+//! the model. Sequences are made from a seed, which a failure prints; `RUNLOG_SEQUENCES` says how
+//! many (40 unless set), `RUNLOG_SEED` runs one.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use super::*;
+use crate::history::tests::{Client, Random, record};
+use crate::history::{Options, Wanted};
+use crate::index::{Filter, From};
+use crate::model::ExecutionId;
+use crate::store::{Expect, WriteError, version_of};
+use crate::watch::Hint;
+
+/// What must be where.
+#[derive(Default)]
+struct Model {
+    /// By `project/id`: the file's text.
+    runs: BTreeMap<String, String>,
+    /// The same, by entry.
+    trash: BTreeMap<EntryId, String>,
+}
+
+struct Ground {
+    folder: tempfile::TempDir,
+    history: History,
+    /// Another daemon over the same files.
+    other: History,
+    follower: Client,
+    model: Model,
+    stop: Wanted,
+}
+
+fn open(root: &Path) -> History {
+    let history = History::new(root.to_owned(), Options::default());
+    history.begin(Moment::now());
+    while history.first_step() {}
+    settle(&history);
+    history
+}
+
+/// Looks at everything that is marked.
+fn settle(history: &History) {
+    let mut later = Moment::now();
+    later.instant += Duration::from_secs(5);
+    while history.pass(later) {}
+}
+
+fn key_of(project: &str, id: &str) -> RunKey {
+    RunKey {
+        project: ProjectId::parse(project).unwrap(),
+        execution: ExecutionId::parse(id).unwrap(),
+    }
+}
+
+fn name(key: &RunKey) -> String {
+    format!("{}/{}", key.project, key.execution)
+}
+
+impl Ground {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("root");
+        fs::create_dir(&root).unwrap();
+        let history = open(&root);
+        Self {
+            other: open(&root),
+            follower: Client::new(&history, Filter::default()),
+            history,
+            folder,
+            model: Model::default(),
+            stop: Wanted::default(),
+        }
+    }
+
+    fn root(&self) -> std::path::PathBuf {
+        self.folder.path().join("root")
+    }
+
+    fn random_entry(&self, random: &mut Random) -> EntryId {
+        let known: Vec<&EntryId> = self.model.trash.keys().collect();
+        if known.is_empty() || random.one_in(8) {
+            return EntryId::of_run(&key_of("a", "x"), Batch::new(Millis(7)));
+        }
+        known[random.below(known.len())].clone()
+    }
+
+    /// The model's restoring of one; whether it must succeed.
+    fn put_back(&mut self, id: &EntryId) -> bool {
+        let name = name(&id.key().unwrap());
+        if self.model.runs.contains_key(&name) || !self.model.trash.contains_key(id) {
+            return false;
+        }
+        let text = self.model.trash.remove(id).unwrap();
+        self.model.runs.insert(name, text);
+        true
+    }
+
+    fn act(&mut self, random: &mut Random) {
+        let project = ["a", "b"][random.below(2)];
+        let id = ["x", "y", "z"][random.below(3)];
+        let key = key_of(project, id);
+        let text = record(random, project, id);
+        let stop = self.stop.stop();
+        // whichever daemon does it, the other finds it
+        let by_other = random.one_in(4);
+        let history = if by_other { &self.other } else { &self.history };
+        match random.below(14) {
+            0..=2 => {
+                history.save(&key, &text, &Expect::Anything).unwrap();
+                self.model.runs.insert(name(&key), text);
+            }
+            3 | 4 => {
+                let folder = self.root().join(project).join("executions");
+                fs::create_dir_all(&folder).unwrap();
+                fs::write(folder.join("new.json.tmp"), &text).unwrap();
+                let path = folder.join(format!("{id}.json"));
+                fs::rename(folder.join("new.json.tmp"), path).unwrap();
+                history.hint(Hint::Run(key.clone()), Instant::now());
+                self.model.runs.insert(name(&key), text);
+            }
+            5 | 6 => {
+                let permanent = random.one_in(4);
+                let done = history.delete(&key, permanent).unwrap();
+                let held = self.model.runs.remove(&name(&key));
+                assert_eq!(done.deleted, held.is_some());
+                assert_eq!(done.entry.is_some(), held.is_some() && !permanent);
+                self.model.trash.extend(done.entry.zip(held));
+            }
+            7 => {
+                let permanent = random.one_in(4);
+                let done = history.delete_all(&key.project, permanent).unwrap();
+                let of_project = |name: &str| name.starts_with(&format!("{project}/"));
+                let names: Vec<String> = self.model.runs.keys().cloned().collect();
+                let mut count = 0;
+                for name in names.into_iter().filter(|name| of_project(name)) {
+                    count += 1;
+                    let text = self.model.runs.remove(&name).unwrap();
+                    if let Some(batch) = done.batch {
+                        let (project, id) = name.split_once('/').unwrap();
+                        let key = key_of(project, id);
+                        self.model.trash.insert(EntryId::of_run(&key, batch), text);
+                    }
+                }
+                assert_eq!(done.deleted, count);
+                assert_eq!(done.batch.is_some(), count > 0 && !permanent);
+            }
+            8 | 9 => {
+                let id = self.random_entry(random);
+                let done = history.restore_entries(std::slice::from_ref(&id));
+                let there = self.model.trash.contains_key(&id);
+                match (self.put_back(&id), done) {
+                    (true, Ok(done)) => assert_eq!(done.entries, [id]),
+                    (false, Err(HistoryError::NotRestored { why, .. })) => match why {
+                        RestoreError::NoEntry => assert!(!there),
+                        RestoreError::Occupied => assert!(there),
+                        RestoreError::Write(error) => panic!("{error}"),
+                    },
+                    (must, done) => panic!("{must} {done:?}"),
+                }
+            }
+            10 => {
+                let latest = history.latest_deletion(&key);
+                let of_run = |id: &&EntryId| id.key().as_ref() == Some(&key);
+                let held: Vec<&EntryId> = self.model.trash.keys().filter(of_run).collect();
+                match latest {
+                    Ok(id) => {
+                        let newest = held[0].batch().deleted_at();
+                        assert_eq!(id.batch().deleted_at(), newest);
+                    }
+                    Err(HistoryError::NotTrashed(_)) => assert!(held.is_empty()),
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            11 => {
+                let batch = self.random_entry(random).batch();
+                let done = history.restore_batch(batch, &stop).unwrap();
+                let held: Vec<EntryId> = self.model.trash.keys().cloned().collect();
+                let (mut back, mut stay) = (Vec::new(), Vec::new());
+                for id in held.into_iter().filter(|id| id.batch() == batch) {
+                    if self.put_back(&id) {
+                        back.push(id);
+                    } else {
+                        stay.push(id);
+                    }
+                }
+                assert_eq!((done.entries, done.occupied), (back, stay));
+            }
+            _ => {
+                let one = self.random_entry(random);
+                let what = match random.below(4) {
+                    0 => ToEmpty::Entries(vec![one]),
+                    1 => ToEmpty::Batch(one.batch()),
+                    2 => {
+                        let before = one.batch().deleted_at();
+                        let project = random.one_in(2).then(|| key.project.clone());
+                        ToEmpty::Before(project, Some(before))
+                    }
+                    _ => ToEmpty::Before(Some(key.project.clone()), None),
+                };
+                let goes = |id: &EntryId| match &what {
+                    ToEmpty::Entries(some) => some.contains(id),
+                    ToEmpty::Batch(batch) => id.batch() == *batch,
+                    ToEmpty::Before(project, before) => {
+                        project
+                            .as_ref()
+                            .is_none_or(|project| id.project() == project)
+                            && before.is_none_or(|before| id.batch().deleted_at() < before)
+                    }
+                };
+                let done = history.empty_trash(&what, &stop).unwrap();
+                let (mut count, mut bytes) = (0, 0);
+                self.model.trash.retain(|id, text| {
+                    let gone = goes(id);
+                    count += u64::from(gone);
+                    bytes += if gone { text.len() as u64 } else { 0 };
+                    !gone
+                });
+                assert_eq!((done.entries, done.freed_bytes), (count, bytes));
+            }
+        }
+        if !by_other {
+            // nothing that this daemon did is still to be seen
+            settle(&self.history);
+            self.index_agrees();
+        }
+        for history in [&self.history, &self.other] {
+            for project in ["a", "b"] {
+                history.look_at_project(&ProjectId::parse(project).unwrap(), Moment::now());
+            }
+        }
+    }
+
+    fn index_agrees(&mut self) {
+        let want: BTreeMap<String, _> = self
+            .model
+            .runs
+            .iter()
+            .map(|(name, text)| (name.clone(), version_of(text.as_bytes())))
+            .collect();
+        let page = self
+            .history
+            .page(&Filter::default(), &From::Offset(0), usize::MAX);
+        let have: BTreeMap<String, _> = page
+            .executions
+            .iter()
+            .map(|run| (format!("{}/{}", run.project_id, run.id), run.version))
+            .collect();
+        assert_eq!(have, want, "the index");
+        assert_eq!(self.history.problems(None, None, 9).len(), 0);
+        self.follower.follow(&self.history);
+        let told: BTreeMap<String, _> = self
+            .follower
+            .held
+            .iter()
+            .map(|(name, run)| (name.clone(), run.version))
+            .collect();
+        assert_eq!(told, want, "what a follower was told");
+    }
+
+    fn agrees(&mut self) {
+        self.index_agrees();
+        let mut files = BTreeMap::new();
+        for project in ["a", "b"] {
+            let folder = self.root().join(project).join("executions");
+            for file in fs::read_dir(folder).into_iter().flatten() {
+                let file = file.unwrap();
+                let id = file.file_name().into_string().unwrap();
+                let id = id.strip_suffix(".json").expect("nothing else is left");
+                let text = fs::read_to_string(file.path()).unwrap();
+                files.insert(format!("{project}/{id}"), text);
+            }
+        }
+        assert_eq!(files, self.model.runs, "the files");
+
+        // the trash, by pages
+        let mut told = Vec::new();
+        let (mut after, mut more) = (None, true);
+        while more {
+            let stop = self.stop.stop();
+            let page = self.history.trash(None, after.as_ref(), 3, &stop).unwrap();
+            assert_eq!(page.total, self.model.trash.len() as u64);
+            let bytes: usize = self.model.trash.values().map(String::len).sum();
+            assert_eq!(page.total_bytes, bytes as u64);
+            more = page.more;
+            after = page.entries.last().map(|entry| entry.id.clone());
+            told.extend(page.entries.into_iter().map(|entry| {
+                let summary = entry.summary.expect("all are records");
+                assert_eq!(summary.size_bytes, entry.size_bytes);
+                (entry.id, summary.version)
+            }));
+        }
+        let want: Vec<_> = self
+            .model
+            .trash
+            .iter()
+            .map(|(id, text)| (id.clone(), version_of(text.as_bytes())))
+            .collect();
+        assert_eq!(told, want, "the trash");
+    }
+}
+
+fn sequence(seed: u64) {
+    let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+    let mut ground = Ground::new();
+    for _ in 0..60 {
+        ground.act(&mut random);
+        ground.agrees();
+    }
+}
+
+#[test]
+fn files_trash_and_index_are_what_a_plain_model_says() {
+    let number = |name: &str| std::env::var(name).ok()?.parse::<u64>().ok();
+    if let Some(seed) = number("RUNLOG_SEED") {
+        return sequence(seed);
+    }
+    for seed in 0..number("RUNLOG_SEQUENCES").unwrap_or(40) {
+        let result = std::panic::catch_unwind(|| sequence(seed));
+        if let Err(panic) = result {
+            eprintln!("RUNLOG_SEED={seed}");
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+#[test]
+fn of_several_entries_all_are_restored_or_none() {
+    let mut ground = Ground::new();
+    let save = |ground: &Ground, id: &str| {
+        let key = key_of("a", id);
+        let saved = ground.history.save(&key, "{}", &Expect::Anything);
+        saved.unwrap();
+        key
+    };
+    let keys = ["x", "y", "z"].map(|id| save(&ground, id));
+    let done = ground.history.delete_all(&keys[0].project, false).unwrap();
+    let batch = done.batch.unwrap();
+    let entries = keys.each_ref().map(|key| EntryId::of_run(key, batch));
+    save(&ground, "y");
+    let refused = ground.history.restore_entries(&entries);
+    let Err(HistoryError::NotRestored {
+        entry,
+        why,
+        restored,
+    }) = refused
+    else {
+        panic!("{refused:?}");
+    };
+    assert_eq!((entry, restored.len()), (entries[1].clone(), 0));
+    assert!(matches!(why, RestoreError::Occupied));
+    // the same run twice
+    let twice = [entries[0].clone(), entries[2].clone(), entries[0].clone()];
+    let refused = ground.history.restore_entries(&twice);
+    let Err(HistoryError::NotRestored { restored, .. }) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(restored, [entries[0].clone(), entries[2].clone()]);
+    for id in ["x", "y", "z"] {
+        ground.model.runs.insert(format!("a/{id}"), "{}".to_owned());
+    }
+    ground
+        .model
+        .trash
+        .insert(entries[1].clone(), "{}".to_owned());
+    ground.agrees();
+}
+
+#[test]
+fn a_folder_in_a_files_place_is_not_deleted_and_known() {
+    let ground = Ground::new();
+    let folder = ground.root().join("a/executions/x.json");
+    fs::create_dir_all(&folder).unwrap();
+    let refused = ground.history.delete(&key_of("a", "x"), false);
+    let is_folder =
+        |error: &HistoryError| matches!(error, HistoryError::Write(WriteError::NotRegular { .. }));
+    assert!(refused.as_ref().is_err_and(is_folder), "{refused:?}");
+    assert!(folder.is_dir());
+}

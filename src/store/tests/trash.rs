@@ -1,0 +1,395 @@
+//! The trash: where deleted files are, what is ours there, and kills at any instant.
+
+use std::collections::hash_map::RandomState;
+use std::fs;
+use std::hash::BuildHasher;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use super::{Ground, in_time, listing, make_fifo, project, run, test_process};
+use crate::model::Millis;
+use crate::store::{Batch, EntryId, NoTrash, Removed, RestoreError, Store, WriteError};
+
+fn trash_of(ground: &Ground) -> PathBuf {
+    ground.root().join("p/.runlog/trash")
+}
+
+/// Every entry of the project `p`, the latest first.
+fn entries(store: &Store) -> Vec<EntryId> {
+    let mut found = Vec::new();
+    for batch in store.batches(&project("p")).unwrap() {
+        let take = |entry: crate::store::Entry| found.push(entry.id);
+        store.each_trashed(&project("p"), batch, take).unwrap();
+    }
+    found.sort_unstable();
+    found
+}
+
+fn restore(store: &Store, id: &EntryId) -> Result<(), RestoreError> {
+    let mut restoring = store.restoring(id.project(), id.batch())?;
+    let done = restoring.restore(id);
+    restoring.finish().unwrap();
+    done
+}
+
+#[test]
+fn what_is_deleted_is_the_same_file_elsewhere_and_comes_back_as_it_was() {
+    let ground = Ground::new();
+    let folder = ground.executions();
+    fs::write(folder.join("x.json"), "not even JSON").unwrap();
+    fs::write(folder.join("bad\\name.json"), "2").unwrap();
+    let odd = std::ffi::OsStr::from_bytes(b"\xff.json");
+    fs::write(folder.join(odd), "3").unwrap();
+    symlink("x.json", folder.join("link.json")).unwrap();
+    make_fifo(&folder.join("pipe.json"));
+    fs::create_dir(folder.join("folder.json")).unwrap();
+    fs::write(folder.join("notes.txt"), "").unwrap();
+    let inode = |path: &Path| fs::symlink_metadata(path).unwrap().ino();
+    let before = inode(&folder.join("x.json"));
+
+    let first = Batch::new(Millis(7));
+    assert!(ground.store.delete(&run("x"), Some(first)).unwrap());
+    assert!(
+        !ground
+            .store
+            .delete(&run("x"), Some(Batch::new(Millis(8))))
+            .unwrap()
+    );
+    let ignore = fs::read_to_string(ground.root().join("p/.runlog/.gitignore")).unwrap();
+    assert_eq!(ignore, "*\n");
+    let path = trash_of(&ground).join(first.to_string()).join("x.json");
+    assert_eq!(inode(&path), before);
+    assert_eq!(
+        listing(&trash_of(&ground)),
+        [first.to_string()],
+        "nothing made in vain"
+    );
+
+    // deleted twice: two entries
+    fs::write(folder.join("x.json"), "another").unwrap();
+    let second = Batch::new(Millis(9));
+    let deleted = ground
+        .store
+        .delete_all(&project("p"), Some(second))
+        .unwrap();
+    assert_eq!((deleted.count, deleted.failures.len()), (5, 0));
+    assert_eq!(listing(&folder), ["folder.json", "notes.txt"]);
+    let all = entries(&ground.store);
+    let spelt: Vec<String> = all.iter().map(ToString::to_string).collect();
+    let of = |batch: Batch, name: &str| format!("p/{batch}/{name}");
+    assert_eq!(
+        spelt,
+        [
+            of(second, "/bad%5Cname.json"),
+            of(second, "link"),
+            of(second, "pipe"),
+            of(second, "x"),
+            of(second, "/%FF.json"),
+            of(first, "x"),
+        ]
+    );
+    assert_eq!(
+        ground.store.latest_deletion(&run("x")).unwrap(),
+        Some(EntryId::of_run(&run("x"), second))
+    );
+
+    // also where the executions folder is gone
+    fs::remove_dir_all(&folder).unwrap();
+    for text in &spelt[..5] {
+        let id = EntryId::parse(text).unwrap();
+        let store = Store::new(ground.root());
+        in_time(move || restore(&store, &id)).unwrap();
+    }
+    let back = listing(&folder);
+    assert_eq!(back.len(), 5, "{back:?}");
+    assert_eq!(
+        fs::read_to_string(folder.join("x.json")).unwrap(),
+        "another"
+    );
+    assert_eq!(
+        fs::read_link(folder.join("link.json")).unwrap(),
+        Path::new("x.json")
+    );
+    assert_eq!(fs::read(folder.join(odd)).unwrap(), b"3");
+    let id = EntryId::of_run(&run("x"), first);
+    assert!(matches!(
+        restore(&ground.store, &id),
+        Err(RestoreError::Occupied)
+    ));
+    fs::remove_file(folder.join("x.json")).unwrap();
+    restore(&ground.store, &id).unwrap();
+    assert_eq!(inode(&folder.join("x.json")), before);
+    assert!(matches!(
+        restore(&ground.store, &id),
+        Err(RestoreError::NoEntry)
+    ));
+    assert_eq!(listing(&trash_of(&ground)), [""; 0], "empty folders go");
+}
+
+#[test]
+fn what_is_not_ours_is_neither_shown_nor_followed_nor_removed() {
+    let ground = Ground::new();
+    let folder = ground.executions();
+    let batch = Batch::new(Millis(5));
+    fs::write(folder.join("x.json"), "x").unwrap();
+    ground.store.delete(&run("x"), Some(batch)).unwrap();
+
+    let secret = ground.folder.path().join("secret");
+    let elsewhere = secret.join("6-0000000000000000");
+    fs::create_dir_all(&elsewhere).unwrap();
+    fs::write(elsewhere.join("x.json"), "secret").unwrap();
+    let trash = trash_of(&ground);
+    symlink(&elsewhere, trash.join("7-0000000000000000")).unwrap();
+    symlink(&secret, trash.join("link")).unwrap();
+    make_fifo(&trash.join("8-0000000000000000"));
+    fs::write(trash.join("notes"), "").unwrap();
+    fs::create_dir(trash.join("my-folder")).unwrap();
+    fs::write(trash.join("my-folder/x.json"), "mine").unwrap();
+    let ours = trash.join(batch.to_string());
+    fs::write(ours.join("notes.txt"), "mine").unwrap();
+    fs::write(ours.join(".hidden.json"), "mine").unwrap();
+    fs::create_dir(ours.join("folder.json")).unwrap();
+    symlink(&elsewhere, ours.join("out.json")).unwrap();
+
+    let store = Store::new(ground.root());
+    let found = in_time(move || entries(&store));
+    let names: Vec<String> = found.iter().map(EntryId::stem).collect();
+    assert_eq!(names, ["out", "x"]);
+    let linked = EntryId::parse("p/7-0000000000000000/x").unwrap();
+    assert!(matches!(
+        restore(&ground.store, &linked),
+        Err(RestoreError::NoEntry)
+    ));
+    let folder_entry = EntryId::of_run(&run("folder"), batch);
+    assert!(matches!(
+        restore(&ground.store, &folder_entry),
+        Err(RestoreError::NoEntry)
+    ));
+    let store = Store::new(ground.root());
+    let emptied = in_time(move || {
+        let mut count = 0;
+        for text in ["5", "7-0000000000000000", "8-0000000000000000"] {
+            let batch = Batch::parse(text).unwrap_or(batch);
+            let done = store.empty(&project("p"), batch, None, Millis(5));
+            assert!(done.failures.is_empty(), "{:?}", done.failures);
+            count += done.entries;
+        }
+        count
+    });
+    assert_eq!(emptied, 2, "the link itself, and the run");
+    assert_eq!(listing(&ours), [".hidden.json", "folder.json", "notes.txt"]);
+    assert_eq!(listing(&trash).len(), 6);
+    assert_eq!(
+        fs::read_to_string(elsewhere.join("x.json")).unwrap(),
+        "secret"
+    );
+}
+
+#[test]
+fn without_a_trash_nothing_is_deleted() {
+    let ground = Ground::new();
+    let folder = ground.executions();
+    for name in ["a.json", "b.json"] {
+        fs::write(folder.join(name), "{}").unwrap();
+    }
+    let elsewhere = ground.folder.path().join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    let own = ground.root().join("p/.runlog");
+    let hinder: [(&str, &dyn Fn()); 5] = [
+        ("a link as our folder", &|| {
+            symlink(&elsewhere, &own).unwrap()
+        }),
+        ("a file as our folder", &|| fs::write(&own, "").unwrap()),
+        ("a link as the trash", &|| {
+            fs::create_dir(&own).unwrap();
+            symlink(&elsewhere, own.join("trash")).unwrap();
+        }),
+        ("a pipe as the trash", &|| {
+            fs::create_dir(&own).unwrap();
+            make_fifo(&own.join("trash"));
+        }),
+        ("a file as the trash", &|| {
+            fs::create_dir(&own).unwrap();
+            fs::write(own.join("trash"), "").unwrap();
+        }),
+    ];
+    for (what, hinder) in hinder {
+        hinder();
+        let store = Store::new(ground.root());
+        let (one, all) = in_time(move || {
+            let batch = Some(Batch::new(Millis(5)));
+            (
+                store.delete(&run("a"), batch),
+                store.delete_all(&project("p"), batch),
+            )
+        });
+        let in_the_way = |error: &WriteError| {
+            matches!(
+                error,
+                WriteError::NoTrash {
+                    reason: NoTrash::InTheWay,
+                    ..
+                }
+            )
+        };
+        assert!(one.is_err_and(|error| in_the_way(&error)), "{what}");
+        let all = all.unwrap();
+        assert_eq!((all.count, all.failures.len()), (0, 1), "{what}");
+        assert!(in_the_way(&all.failures[0]), "{what}");
+        assert_eq!(ground.store.batches(&project("p")).unwrap(), [], "{what}");
+        assert_eq!(listing(&folder), ["a.json", "b.json"], "{what}");
+        assert_eq!(listing(&elsewhere), [""; 0], "{what}");
+        if fs::symlink_metadata(&own).unwrap().is_dir() {
+            fs::remove_dir_all(&own).unwrap();
+        } else {
+            fs::remove_file(&own).unwrap();
+        }
+    }
+    // for good is another matter
+    fs::write(&own, "").unwrap();
+    assert!(ground.store.delete(&run("a"), None).unwrap());
+    assert_eq!(listing(&folder), ["b.json"]);
+}
+
+#[test]
+fn only_the_file_that_was_meant_is_removed() {
+    let ground = Ground::new();
+    let folder = ground.executions();
+    fs::write(folder.join("x.json"), "old").unwrap();
+    let stamp = ground.store.stamp(&run("x")).unwrap().unwrap();
+    fs::write(folder.join("new"), "newer").unwrap();
+    fs::rename(folder.join("new"), folder.join("x.json")).unwrap();
+    let mut removal = ground.store.removal(&project("p"), None).unwrap().unwrap();
+    let mut remove = |name, stamp| removal.remove(&run(name).execution, stamp).unwrap();
+    assert_eq!(remove("x", Some(&stamp)), Removed::Changed);
+    assert_eq!(remove("y", Some(&stamp)), Removed::Missing);
+    let stamp = ground.store.stamp(&run("x")).unwrap().unwrap();
+    assert_eq!(remove("x", Some(&stamp)), Removed::Gone);
+    assert_eq!(remove("x", None), Removed::Missing);
+}
+
+/// Somebody empties the trash all the time: deletions make their folders again, and what is
+/// deleted is either there or was emptied.
+#[test]
+fn deleting_and_emptying_at_once_loses_nothing() {
+    let ground = Ground::new();
+    let folder = ground.executions();
+    let mut emptied = 0;
+    let other = Store::new(ground.root());
+    let mut gone = 0;
+    super::disturbed(
+        || {
+            for batch in other.batches(&project("p")).unwrap() {
+                emptied += other.empty(&project("p"), batch, None, Millis(0)).entries;
+            }
+        },
+        || {
+            for number in 0..300 {
+                let name = format!("n{number}");
+                fs::write(folder.join(format!("{name}.json")), "{}").unwrap();
+                let batch = Batch::new(Millis(number));
+                gone += u64::from(ground.store.delete(&run(&name), Some(batch)).unwrap());
+            }
+        },
+    );
+    assert_eq!(gone, 300);
+    assert_eq!(listing(&folder), [""; 0]);
+    assert_eq!(emptied + entries(&ground.store).len() as u64, 300);
+}
+
+const KILLS: usize = 25;
+const RUNS: usize = 40;
+
+#[test]
+#[ignore = "a process of another test's"]
+fn child() {
+    let Some(root) = std::env::var_os("RUNLOG_TEST_ROOT") else {
+        return;
+    };
+    let store = Store::new(root.into());
+    let mut out = std::io::stdout();
+    writeln!(out, "\nbegun").unwrap();
+    for round in 0_i64.. {
+        match round % 3 {
+            0 => {
+                for number in (0..RUNS).step_by(2) {
+                    let batch = Batch::new(Millis(round));
+                    store
+                        .delete(&run(&format!("r{number}")), Some(batch))
+                        .unwrap();
+                }
+            }
+            1 => {
+                let batch = Batch::new(Millis(round));
+                store.delete_all(&project("p"), Some(batch)).unwrap();
+            }
+            _ => {
+                for id in entries(&store) {
+                    restore(&store, &id).unwrap();
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn after_a_kill_each_run_is_in_exactly_one_place() {
+    let ground = Ground::new();
+    let folder = ground.executions();
+    for number in 0..RUNS {
+        fs::write(folder.join(format!("r{number}.json")), format!("{number}")).unwrap();
+    }
+    let mut in_trash = 0;
+    for kill in 0..KILLS {
+        let mut child = test_process("trash::child")
+            .env("RUNLOG_TEST_ROOT", ground.root())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert!(lines.by_ref().any(|line| line.unwrap() == "begun"));
+        let random = RandomState::new().hash_one(kill);
+        let instant = Instant::now() + Duration::from_micros(random % 30_000);
+        while Instant::now() < instant {
+            std::hint::spin_loop();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // every place in which a run may be
+        let mut places: Vec<(String, String)> = Vec::new();
+        let mut look = |folder: &Path| {
+            for name in listing(folder) {
+                let text = fs::read_to_string(folder.join(&name)).unwrap();
+                places.push((name, text));
+            }
+        };
+        look(&folder);
+        let here = listing(&folder).len();
+        if trash_of(&ground).exists() {
+            for batch in listing(&trash_of(&ground)) {
+                look(&trash_of(&ground).join(batch));
+            }
+        }
+        places.sort();
+        let mut want: Vec<(String, String)> = (0..RUNS)
+            .map(|number| (format!("r{number}.json"), number.to_string()))
+            .collect();
+        want.sort();
+        assert_eq!(places, want);
+        assert_eq!(
+            entries(&ground.store).len(),
+            RUNS - here,
+            "all can be had back"
+        );
+        in_trash += RUNS - here;
+    }
+    assert!(
+        in_trash > 0,
+        "no kill came while something was in the trash"
+    );
+}

@@ -1,0 +1,607 @@
+//! The trash: what was deleted and can be had back.
+//!
+//! It lies in a hidden folder of each project, so that a deletion and its undoing are one rename
+//! each: `{project}/.runlog/trash/{batch}/{file name}`, a batch being what one request deleted.
+//! Nothing is remembered of it: whoever asks is told what the folders hold. Only what has a name
+//! that a deletion gives is ours; the rest is neither shown nor touched, and no link is followed.
+
+use std::cmp::Reverse;
+use std::ffi::{CStr, CString};
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{AtFlags, Dir, FileType};
+use rustix::io::Errno;
+
+use super::layout::{
+    Folder, Obstacle, SUFFIX, executions_path, file_name, file_type, lstat, make_folder, names,
+    open_folder, rename_new, sync_folder,
+};
+use super::own::{own_path, random};
+use super::read::LOOKING_FIRST;
+use super::{RestoreError, Scanned, Store, StoreError, WriteError};
+use crate::model::{ExecutionId, Millis, ProjectId, RunKey};
+
+/// The folder in the one that is ours.
+const TRASH: &str = "trash";
+/// A batch of this age that has nothing in it yet will have nothing.
+const UNUSED_AFTER_MS: i64 = 60 * 60 * 1000;
+
+fn trash_path(project: &ProjectId) -> String {
+    format!("{}/{TRASH}", own_path(project))
+}
+
+pub(super) fn batch_path(project: &ProjectId, batch: Batch) -> String {
+    format!("{}/{batch}", trash_path(project))
+}
+
+/// Whether a file of this name is deleted with all runs of its project.
+pub(super) fn is_deletable(name: &[u8]) -> bool {
+    name.ends_with(SUFFIX.as_bytes()) && !name.starts_with(b".")
+}
+
+/// What one request deleted; spelt as its folders are called, `<milliseconds since 1970>-<16
+/// hexadecimal digits>`. The latest comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Batch {
+    at: Reverse<Millis>,
+    random: u64,
+}
+
+impl Batch {
+    /// One that nobody has, of what is deleted at `at`.
+    #[must_use]
+    pub fn new(at: Millis) -> Self {
+        Self {
+            at: Reverse(Millis(at.0.max(0))),
+            random: random(),
+        }
+    }
+
+    /// The batch that is spelt `text`, if one is.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (at, random) = text.split_once('-')?;
+        let batch = Self {
+            at: Reverse(Millis(at.parse().ok()?)),
+            random: u64::from_str_radix(random, 16).ok()?,
+        };
+        // one spelling each: no sign, no zero before it, no capitals
+        (batch.at.0.0 >= 0 && batch.to_string() == text).then_some(batch)
+    }
+
+    /// When it was deleted.
+    #[must_use]
+    pub fn deleted_at(self) -> Millis {
+        self.at.0
+    }
+}
+
+impl fmt::Display for Batch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{:016x}", self.at.0.0, self.random)
+    }
+}
+
+/// One deletion of one file. The latest comes first, then by project and file name.
+///
+/// Spelt `{project}/{batch}/{execution}`; for a file whose name is no execution's
+/// `{project}/{batch}//{file name}`, its bytes that are no ASCII letters, digits, dots, dashes or
+/// underscores as `%` and two hexadecimal digits. No id holds a slash.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EntryId {
+    batch: Batch,
+    project: ProjectId,
+    name: CString,
+}
+
+impl EntryId {
+    /// The deletion of a run in a batch.
+    #[must_use]
+    pub fn of_run(key: &RunKey, batch: Batch) -> Self {
+        Self {
+            batch,
+            project: key.project.clone(),
+            // ids hold no zero byte
+            name: CString::new(file_name(&key.execution)).unwrap_or_default(),
+        }
+    }
+
+    /// The entry that is spelt `text`, if one is.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.splitn(3, '/');
+        let project = ProjectId::parse(parts.next()?).ok()?;
+        let batch = Batch::parse(parts.next()?)?;
+        let name = match parts.next()? {
+            id if !id.starts_with('/') => file_name(&ExecutionId::parse(id).ok()?).into_bytes(),
+            escaped => unescaped(escaped.get(1..)?)?,
+        };
+        if !is_deletable(&name) || name.contains(&b'/') {
+            return None;
+        }
+        let name = CString::new(name).ok()?;
+        let entry = Self {
+            batch,
+            project,
+            name,
+        };
+        (entry.to_string() == text).then_some(entry)
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub fn project(&self) -> &ProjectId {
+        &self.project
+    }
+
+    /// What it was deleted with.
+    #[must_use]
+    pub fn batch(&self) -> Batch {
+        self.batch
+    }
+
+    /// The run, if the file's name is one's.
+    #[must_use]
+    pub fn key(&self) -> Option<RunKey> {
+        let stem = self.name.to_str().ok()?.strip_suffix(SUFFIX)?;
+        Some(RunKey {
+            project: self.project.clone(),
+            execution: ExecutionId::parse(stem).ok()?,
+        })
+    }
+
+    /// The file's name without `.json`; bytes that are not UTF-8 are replaced.
+    #[must_use]
+    pub fn stem(&self) -> String {
+        let name = self.name.to_string_lossy();
+        name.strip_suffix(SUFFIX).unwrap_or(&name).to_owned()
+    }
+
+    fn path(&self) -> String {
+        let name = self.name.to_string_lossy();
+        format!("{}/{name}", batch_path(&self.project, self.batch))
+    }
+}
+
+impl fmt::Display for EntryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/", self.project, self.batch)?;
+        if let Some(key) = self.key() {
+            return write!(f, "{}", key.execution);
+        }
+        f.write_str("/")?;
+        for &byte in self.name.as_bytes() {
+            match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_' => {
+                    write!(f, "{}", char::from(byte))?;
+                }
+                _ => write!(f, "%{byte:02X}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn unescaped(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = text.bytes();
+    let mut found = Vec::with_capacity(text.len());
+    while let Some(byte) = bytes.next() {
+        found.push(if byte == b'%' {
+            let digit = |byte: u8| char::from(byte).to_digit(16);
+            let (high, low) = (digit(bytes.next()?)?, digit(bytes.next()?)?);
+            u8::try_from(high * 16 + low).ok()?
+        } else {
+            byte
+        });
+    }
+    Some(found)
+}
+
+/// Something in the trash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// What it is called.
+    pub id: EntryId,
+    /// The file's size.
+    pub size_bytes: u64,
+    /// Whether it is a regular file, which may hold a record.
+    pub is_file: bool,
+}
+
+/// What emptying did.
+#[derive(Debug, Default)]
+pub struct Emptied {
+    /// How many entries are gone.
+    pub entries: u64,
+    /// How many bytes they had.
+    pub freed_bytes: u64,
+    /// What could not be removed.
+    pub failures: Vec<WriteError>,
+}
+
+impl Store {
+    fn open_trash(&self, project: &ProjectId) -> Result<OwnedFd, Obstacle> {
+        let own = self.open_own(project)?;
+        open_folder(own, TRASH, || trash_path(project))
+    }
+
+    fn open_batch(&self, project: &ProjectId, batch: Batch) -> Result<Folder, Obstacle> {
+        let trash = self.open_trash(project)?;
+        let name = batch.to_string();
+        let fd = open_folder(trash, name.as_str(), || batch_path(project, batch))?;
+        Ok(Folder::elsewhere(fd, project.clone()))
+    }
+
+    /// The batch's folder, made durably with those above it that are missing.
+    pub(super) fn make_batch(
+        &self,
+        project: &ProjectId,
+        batch: Batch,
+    ) -> Result<OwnedFd, WriteError> {
+        let make = || {
+            let own = self.make_own(project)?;
+            let trash = make_folder(own, TRASH, || trash_path(project))?;
+            make_folder(trash, &batch.to_string(), || batch_path(project, batch))
+        };
+        make().map_err(|obstacle| match obstacle {
+            Obstacle::Missing => WriteError::no_trash(project.to_string(), Errno::NOENT),
+            Obstacle::Link(path) | Obstacle::NoFolder(path) => {
+                WriteError::no_trash(path, Errno::NOTDIR)
+            }
+            Obstacle::System(path, errno) => WriteError::no_trash(path, errno),
+        })
+    }
+
+    /// Removes the batch's folder if it is empty; whether it is gone.
+    pub(super) fn remove_batch(&self, project: &ProjectId, batch: Batch) -> Result<bool, Errno> {
+        let trash = match self.open_trash(project) {
+            Ok(trash) => trash,
+            Err(Obstacle::System(_, errno)) => return Err(errno),
+            Err(_) => return Ok(true),
+        };
+        match rustix::fs::unlinkat(&trash, batch.to_string(), AtFlags::REMOVEDIR) {
+            Ok(()) | Err(Errno::NOENT) => Ok(true),
+            Err(Errno::NOTEMPTY | Errno::EXIST) => Ok(false),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// Makes it durable that folders of batches were removed.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn sync_trash(&self, project: &ProjectId) -> Result<(), WriteError> {
+        let synced = match self.open_trash(project) {
+            Ok(trash) => sync_folder(trash),
+            Err(Obstacle::System(_, errno)) => Err(errno),
+            Err(_) => Ok(()),
+        };
+        synced.map_err(|errno| WriteError::io(trash_path(project), errno))
+    }
+
+    /// The batches in a project's trash, the latest first. A trash that is a link, or no folder,
+    /// is none.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn batches(&self, project: &ProjectId) -> Result<Vec<Batch>, StoreError> {
+        let failed = |path: String, errno| StoreError::io(path, io::Error::from(errno));
+        let trash = match self.open_trash(project) {
+            Ok(trash) => trash,
+            Err(Obstacle::System(path, errno)) => return Err(failed(path, errno)),
+            Err(_) => return Ok(Vec::new()),
+        };
+        let names = names(trash, |_| true).map_err(|errno| failed(trash_path(project), errno))?;
+        let mut batches: Vec<Batch> = names
+            .iter()
+            .filter_map(|name| Batch::parse(name.to_str().ok()?))
+            .collect();
+        batches.sort_unstable();
+        Ok(batches)
+    }
+
+    /// Gives what is in a batch of a project to `each`, in no order. Costs a stat an entry.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn each_trashed(
+        &self,
+        project: &ProjectId,
+        batch: Batch,
+        mut each: impl FnMut(Entry),
+    ) -> Result<(), StoreError> {
+        let failed = |path: String, errno| StoreError::io(path, io::Error::from(errno));
+        let folder = match self.open_batch(project, batch) {
+            Ok(folder) => folder,
+            Err(Obstacle::System(path, errno)) => return Err(failed(path, errno)),
+            Err(_) => return Ok(()),
+        };
+        let mut give = || -> Result<(), Errno> {
+            for entry in Dir::read_from(&folder)? {
+                let entry = entry?;
+                let name = entry.file_name();
+                if let Some((size_bytes, kind)) = entry_of(&folder, name)? {
+                    each(Entry {
+                        id: EntryId {
+                            batch,
+                            project: project.clone(),
+                            name: name.to_owned(),
+                        },
+                        size_bytes,
+                        is_file: kind == FileType::RegularFile,
+                    });
+                }
+            }
+            Ok(())
+        };
+        give().map_err(|errno| failed(batch_path(project, batch), errno))
+    }
+
+    /// What an index would want to know about a record in the trash, if it can be read.
+    pub fn scan_trashed(&self, id: &EntryId) -> Option<(RunKey, Scanned)> {
+        let key = id.key()?;
+        let folder = self.open_batch(&id.project, id.batch).ok()?;
+        let scanned = folder.scan_by(&key, LOOKING_FIRST).ok()??;
+        Some((key, scanned))
+    }
+
+    /// The latest deletion of a run that is in the trash. Costs a look into every batch.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn latest_deletion(&self, key: &RunKey) -> Result<Option<EntryId>, StoreError> {
+        for batch in self.batches(&key.project)? {
+            let id = EntryId::of_run(key, batch);
+            if self.is_trashed(&id)? {
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether it is in the trash.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn is_trashed(&self, id: &EntryId) -> Result<bool, StoreError> {
+        let found = match self.open_batch(&id.project, id.batch) {
+            Ok(folder) => entry_of(&folder, &id.name),
+            Err(Obstacle::System(_, errno)) => Err(errno),
+            Err(_) => Ok(None),
+        };
+        let found = found.map_err(|errno| StoreError::io(id.path(), io::Error::from(errno)))?;
+        Ok(found.is_some())
+    }
+
+    /// Whether something has the name that it would have again.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn is_occupied(&self, id: &EntryId) -> Result<bool, StoreError> {
+        let found = match self.open_executions(&id.project) {
+            Ok(folder) => lstat(&folder, id.name.as_c_str()),
+            Err(Obstacle::System(_, errno)) => Err(errno),
+            Err(_) => Ok(None),
+        };
+        let found = found.map_err(|errno| {
+            StoreError::io(executions_path(&id.project), io::Error::from(errno))
+        })?;
+        Ok(found.is_some())
+    }
+
+    /// Removes for good what is in a batch of a project, or only one entry, and the folder if it
+    /// is empty then, which [`Store::sync_trash`] makes durable. What is not there is no error. A
+    /// folder that was empty before may be one that a deletion has just made, unless it is old at
+    /// `now`.
+    pub fn empty(
+        &self,
+        project: &ProjectId,
+        batch: Batch,
+        only: Option<&EntryId>,
+        now: Millis,
+    ) -> Emptied {
+        let mut emptied = Emptied::default();
+        let failed = |errno| WriteError::io(batch_path(project, batch), errno);
+        let folder = match self.open_batch(project, batch) {
+            Ok(folder) => folder,
+            Err(Obstacle::System(path, errno)) => {
+                emptied.failures.push(WriteError::io(path, errno));
+                return emptied;
+            }
+            Err(_) => return emptied,
+        };
+        let names = match only {
+            Some(id) => Ok(vec![id.name.clone()]),
+            None => names(&folder, is_deletable),
+        };
+        match names {
+            Ok(names) => {
+                for name in names {
+                    match unlink(&folder, &name) {
+                        Ok(Some(size_bytes)) => {
+                            emptied.entries += 1;
+                            emptied.freed_bytes += size_bytes;
+                        }
+                        Ok(None) => {}
+                        Err(errno) => emptied.failures.push(failed(errno)),
+                    }
+                }
+            }
+            Err(errno) => emptied.failures.push(failed(errno)),
+        }
+        let old = batch.deleted_at().0 < now.0 - UNUSED_AFTER_MS;
+        let gone = match emptied.entries > 0 || old {
+            true => self.remove_batch(project, batch),
+            false => Ok(false),
+        };
+        let synced = gone.and_then(|gone| match gone {
+            true => Ok(()),
+            false => sync_folder(&folder),
+        });
+        emptied.failures.extend(synced.map_err(failed).err());
+        emptied
+    }
+
+    /// The way back from a batch of a project. Makes the executions folder if it is missing.
+    ///
+    /// # Errors
+    /// [`RestoreError::NoEntry`] if there is no such batch, and [`RestoreError::Write`].
+    pub fn restoring(
+        &self,
+        project: &ProjectId,
+        batch: Batch,
+    ) -> Result<Restoring<'_>, RestoreError> {
+        let from = match self.open_batch(project, batch) {
+            Ok(folder) => folder,
+            Err(Obstacle::System(path, errno)) => return Err(WriteError::io(path, errno).into()),
+            Err(_) => return Err(RestoreError::NoEntry),
+        };
+        Ok(Restoring {
+            store: self,
+            from,
+            batch,
+            to: self.folder_to_restore_to(project)?,
+        })
+    }
+
+    fn folder_to_restore_to(&self, project: &ProjectId) -> Result<Folder, WriteError> {
+        self.make_executions(project)
+            .map_err(|obstacle| match obstacle {
+                Obstacle::Missing => WriteError::io(project.to_string(), Errno::NOENT),
+                Obstacle::Link(path) | Obstacle::NoFolder(path) => WriteError::NotRegular { path },
+                Obstacle::System(path, errno) => WriteError::io(path, errno),
+            })
+    }
+}
+
+/// Restoring some entries of one batch of a project.
+#[derive(Debug)]
+pub struct Restoring<'s> {
+    store: &'s Store,
+    from: Folder,
+    batch: Batch,
+    to: Folder,
+}
+
+impl Restoring<'_> {
+    /// Puts one back where it was, the same file; durably so once [`Restoring::finish`] says so.
+    ///
+    /// # Errors
+    /// Any [`RestoreError`].
+    pub fn restore(&mut self, id: &EntryId) -> Result<(), RestoreError> {
+        let name = id.name.as_c_str();
+        let failed = |errno| RestoreError::Write(WriteError::io(id.path(), errno));
+        for _ in 0..2 {
+            if entry_of(&self.from, name).map_err(failed)?.is_none() {
+                return Err(RestoreError::NoEntry);
+            }
+            match rename_new(&self.from, name, &self.to, name) {
+                Ok(()) => return Ok(()),
+                Err(Errno::EXIST) => return Err(RestoreError::Occupied),
+                // it was emptied, or the executions folder was removed
+                Err(Errno::NOENT) => self.to = self.store.folder_to_restore_to(&id.project)?,
+                Err(errno) => return Err(failed(errno)),
+            }
+        }
+        Err(failed(Errno::NOENT))
+    }
+
+    /// Makes it durable, and removes the batch's folder if it is empty.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn finish(self) -> Result<(), WriteError> {
+        let project = self.to.project();
+        let failed = |errno| WriteError::io(batch_path(project, self.batch), errno);
+        // where it is now before where it was
+        sync_folder(&self.to).map_err(|errno| WriteError::io(project.to_string(), errno))?;
+        sync_folder(&self.from).map_err(failed)?;
+        self.store
+            .remove_batch(project, self.batch)
+            .map(drop)
+            .map_err(failed)
+    }
+}
+
+/// Size and kind of what a deletion put there under this name; nothing else has them.
+fn entry_of(folder: impl AsFd, name: &CStr) -> Result<Option<(u64, FileType)>, Errno> {
+    if !is_deletable(name.to_bytes()) {
+        return Ok(None);
+    }
+    Ok(lstat(folder, name)?.and_then(|stat| {
+        let kind = file_type(&stat);
+        let size_bytes = u64::try_from(stat.st_size).unwrap_or(0);
+        (kind != FileType::Directory).then_some((size_bytes, kind))
+    }))
+}
+
+/// Removes an entry; how many bytes it had, `None` if there is none.
+fn unlink(folder: impl AsFd, name: &CStr) -> Result<Option<u64>, Errno> {
+    let Some((size_bytes, _)) = entry_of(&folder, name)? else {
+        return Ok(None);
+    };
+    match rustix::fs::unlinkat(folder, name, AtFlags::empty()) {
+        Ok(()) => Ok(Some(size_bytes)),
+        Err(Errno::NOENT | Errno::ISDIR) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_have_one_spelling_each() {
+        let batch = "1760512600000-00ff8a1be2d49377";
+        for spelt in [
+            "p/B/x",
+            "p.q/B/exec-1 2%41",
+            "p/B//x%5Cy.json",
+            "p/B//%FF.json",
+        ] {
+            let text = spelt.replace('B', batch);
+            let entry = EntryId::parse(&text).expect(spelt);
+            assert_eq!(entry.to_string(), text);
+            assert_eq!(entry.batch().deleted_at(), Millis(1_760_512_600_000));
+            assert_eq!(entry.key().is_some(), !spelt.contains("//"));
+        }
+        for spelt in [
+            "",
+            "p",
+            "p/B",
+            "p/B/",
+            "p/B//",
+            "p/B/.x",
+            "p/B/../x",
+            "../B/x",
+            "p/B/x/y",
+            "p/B//x.json",
+            "p/B//%2F.json",
+            "p/B//%00%FF.json",
+            "p/B//.%FF.json",
+            "p/B//%FF",
+            "p/B//%ff.json",
+            "p/B//%F.json",
+            "p/B//\u{e9}%FF.json",
+            "p/-1-00ff8a1be2d49377/x",
+            "p/01-00ff8a1be2d49377/x",
+            "p/+1-00ff8a1be2d49377/x",
+            "p/1-0FFF8a1be2d49377/x",
+            "p/1-ff/x",
+        ] {
+            let text = spelt.replace('B', batch);
+            assert_eq!(EntryId::parse(&text), None, "{spelt}");
+        }
+    }
+
+    #[test]
+    fn the_latest_comes_first() {
+        let [old, new] = [5, 6].map(|at| Batch::new(Millis(at)));
+        assert!(new < old);
+        assert_ne!(Batch::new(Millis(5)), old);
+        assert_eq!(Batch::new(Millis(-5)).deleted_at(), Millis(0));
+    }
+}

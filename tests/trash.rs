@@ -1,0 +1,351 @@
+//! Deleting with undo, from outside: over a socket and through `--shared`, with things in the
+//! trash's place that are not ours, and with a daemon that is killed meanwhile.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a failed step is a failed test
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use support::{Client, Daemon, Root, record, runlog};
+
+fn key(id: &str) -> Value {
+    json!({ "projectId": "p", "executionId": id })
+}
+
+fn trash_of(root: &Root) -> PathBuf {
+    root.path().join("p/.runlog/trash")
+}
+
+fn listing(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+/// The ids that are listed, in order.
+fn listed(client: &mut Client) -> Vec<String> {
+    let list = client.call("executions/list", &json!({ "limit": 1000 }));
+    let mut ids: Vec<String> = list["executions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|run| run["id"].as_str().unwrap().to_owned())
+        .collect();
+    ids.sort();
+    ids
+}
+
+/// Deleting, having back and emptying, whoever carries the messages.
+fn exercise(root: &Root, client: &mut Client, follower: &mut Client) {
+    for id in ["a", "b", "c"] {
+        root.engine("p", id, &record("p", id, "completed"));
+    }
+    let list = client.call("executions/list", &json!({ "sync": true }));
+    follower.call("executions/subscribe", &json!({ "since": list["clock"] }));
+    assert_eq!(follower.change()["kind"], "current");
+    let told = client.call("initialize", &json!({}));
+    assert_eq!(told["capabilities"]["features"]["trash"], true);
+
+    let file = root.file("p", "a");
+    let (text, inode) = (fs::read(&file).unwrap(), fs::metadata(&file).unwrap().ino());
+    let deleted = client.call("executions/delete", &key("a"));
+    assert_eq!(deleted["deleted"], true);
+    assert!(!file.exists());
+    let change = follower.change();
+    assert_eq!(
+        (&change["kind"], &change["executionId"]),
+        (&json!("deleted"), &json!("a"))
+    );
+    assert_eq!(listed(client), ["b", "c"]);
+    let again = client.call("executions/delete", &key("a"));
+    assert_eq!(
+        (&again["deleted"], again.get("entry")),
+        (&json!(false), None)
+    );
+
+    let trash = client.call("trash/list", &json!({ "projectId": "p" }));
+    assert_eq!(trash["total"], 1);
+    assert_eq!(trash["totalBytes"], text.len());
+    let entry = &trash["entries"][0];
+    assert_eq!(entry["entry"], deleted["entry"]);
+    assert_eq!(entry["summary"]["status"], "completed");
+    let deleted_at = entry["deletedAt"].as_str().unwrap().to_owned();
+
+    // onto an existing run: 409, and both stay
+    client.call(
+        "executions/save",
+        &json!({ "projectId": "p", "execution": record("p", "a", "failed") }),
+    );
+    assert_eq!(follower.change()["summary"]["status"], "failed");
+    let error = client.refused(
+        "executions/restore",
+        &json!({ "entries": [entry["entry"]] }),
+    );
+    assert_eq!(
+        (&error["code"], &error["data"]["kind"]),
+        (&json!(409), &json!("already-exists"))
+    );
+    let error = client.refused("executions/restore", &key("a"));
+    assert_eq!(error["data"]["kind"], "already-exists");
+    let permanent = json!({ "projectId": "p", "executionId": "a", "permanent": true });
+    let gone = client.call("executions/delete", &permanent);
+    assert_eq!((&gone["deleted"], gone.get("entry")), (&json!(true), None));
+    assert_eq!(follower.change()["kind"], "deleted");
+
+    let restored = client.call("executions/restore", &key("a"));
+    assert_eq!(restored["restored"][0]["entry"], deleted["entry"]);
+    assert_eq!(restored["restored"][0]["executionId"], "a");
+    let change = follower.change();
+    assert_eq!(change["kind"], "saved");
+    assert_eq!(change["created"], true);
+    assert_eq!(change["clock"], restored["clock"]);
+    assert_eq!(fs::read(&file).unwrap(), text);
+    assert_eq!(fs::metadata(&file).unwrap().ino(), inode);
+    assert_eq!(listed(client), ["a", "b", "c"]);
+    for params in [key("a"), json!({ "entries": [deleted["entry"]] })] {
+        let error = client.refused("executions/restore", &params);
+        assert_eq!(
+            (&error["code"], &error["data"]["kind"]),
+            (&json!(404), &json!("entry-not-found"))
+        );
+    }
+
+    // all at once, and all back, where the folder itself is gone
+    fs::write(root.path().join("p/executions/bad\\name.json"), "{").unwrap();
+    let deleted = client.call("executions/deleteAll", &json!({ "projectId": "p" }));
+    assert_eq!(deleted["deleted"], 4);
+    for _ in 0..3 {
+        assert_eq!(follower.change()["kind"], "deleted");
+    }
+    let page = client.call("trash/list", &json!({ "limit": 3 }));
+    let rest = client.call(
+        "trash/list",
+        &json!({ "limit": 3, "cursor": page["nextCursor"] }),
+    );
+    assert_eq!(
+        (&page["total"], &rest["nextCursor"]),
+        (&json!(4), &Value::Null)
+    );
+    let ids = |page: &Value| -> Vec<String> {
+        let entries = page["entries"].as_array().unwrap().iter();
+        entries
+            .map(|entry| entry["executionId"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(
+        [ids(&page), ids(&rest)].concat(),
+        ["a", "b", "bad\\name", "c"]
+    );
+    let bad = page["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|entry| entry["executionId"] == "bad\\name");
+    assert!(bad.unwrap().get("summary").is_none());
+    fs::remove_dir(root.path().join("p/executions")).unwrap();
+    let restored = client.call("executions/restore", &json!({ "batch": deleted["batch"] }));
+    assert_eq!(
+        (&restored["count"], &restored["skippedCount"]),
+        (&json!(4), &json!(0))
+    );
+    for _ in 0..3 {
+        let change = follower.change();
+        assert_eq!(
+            (&change["kind"], &change["created"]),
+            (&json!("saved"), &json!(true))
+        );
+    }
+    let folder = root.path().join("p/executions");
+    assert_eq!(
+        listing(&folder),
+        ["a.json", "b.json", "bad\\name.json", "c.json"]
+    );
+    fs::remove_file(folder.join("bad\\name.json")).unwrap();
+
+    // emptying
+    let one = client.call("executions/delete", &key("b"));
+    let two = client.call("executions/delete", &key("c"));
+    for _ in 0..2 {
+        assert_eq!(follower.change()["kind"], "deleted");
+    }
+    let none = client.call("trash/empty", &json!({ "before": deleted_at }));
+    assert_eq!(none, json!({ "emptied": 0, "freedBytes": 0 }));
+    let emptied = client.call(
+        "trash/empty",
+        &json!({ "entries": [one["entry"], one["entry"]] }),
+    );
+    assert_eq!(emptied["emptied"], 1);
+    assert_eq!(emptied["freedBytes"], text.len());
+    let emptied = client.call("trash/empty", &json!({ "projectId": "p" }));
+    assert_eq!(emptied["emptied"], 1);
+    let error = client.refused("executions/restore", &json!({ "entries": [two["entry"]] }));
+    assert_eq!(error["code"], 404);
+    assert_eq!(listing(&trash_of(root)), [""; 0]);
+    // none of it was ever seen as a run or a problem
+    let list = client.call("executions/list", &json!({ "sync": true }));
+    assert_eq!(list["total"], 1);
+    assert_eq!(
+        client.call("server/problems", &json!({ "sync": true }))["problems"],
+        json!([])
+    );
+    client.call("executions/restore", &json!({ "entries": [] }));
+}
+
+#[test]
+fn what_is_deleted_can_be_had_back_until_the_trash_is_emptied() {
+    let root = Root::empty();
+    let daemon = Daemon::socket(&root);
+    exercise(&root, &mut daemon.connect(), &mut daemon.connect());
+}
+
+#[test]
+fn the_same_through_a_shared_daemon() {
+    let root = Root::empty();
+    let runtime = root.beside("run");
+    fs::create_dir(&runtime).unwrap();
+    fs::set_permissions(&runtime, fs::Permissions::from_mode(0o700)).unwrap();
+    let window = || {
+        let mut command = runlog();
+        command
+            .args(["serve", "--shared", "--projects"])
+            .arg(root.path())
+            .env("XDG_RUNTIME_DIR", &runtime)
+            .env("XDG_CACHE_HOME", root.beside("cache"))
+            .stderr(Stdio::null());
+        Daemon::spawn(&mut command)
+    };
+    let (mut one, mut client) = window();
+    let (mut two, mut follower) = window();
+    exercise(&root, &mut client, &mut follower);
+    let daemon = client.call("server/status", &json!({}))["pid"].clone();
+    client.close();
+    follower.close();
+    one.ends();
+    two.ends();
+    // nobody else's: its socket is in a folder of this test's
+    let daemon = i32::try_from(daemon.as_i64().unwrap()).unwrap();
+    kill_process(Pid::from_raw(daemon).unwrap(), Signal::TERM).unwrap();
+}
+
+#[test]
+fn what_stands_in_the_trashs_place_is_left_alone_and_nothing_is_lost() {
+    let root = Root::empty();
+    let elsewhere = root.beside("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    root.engine("p", "a", &record("p", "a", "completed"));
+    let (_daemon, mut client) = Daemon::stdio(&root.path());
+    client.call("executions/list", &json!({ "sync": true }));
+    let own = root.path().join("p/.runlog");
+    let fifo = |path: &Path| {
+        assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+    };
+    let hinder: [&dyn Fn(); 4] = [
+        &|| symlink(&elsewhere, &own).unwrap(),
+        &|| fifo(&own),
+        &|| {
+            fs::create_dir(&own).unwrap();
+            symlink(&elsewhere, own.join("trash")).unwrap();
+        },
+        &|| {
+            fs::create_dir(&own).unwrap();
+            fifo(&own.join("trash"));
+        },
+    ];
+    for hinder in hinder {
+        hinder();
+        for (method, params) in [
+            ("executions/delete", key("a")),
+            ("executions/deleteAll", json!({ "projectId": "p" })),
+        ] {
+            let error = client.refused(method, &params);
+            assert_eq!(error["data"]["kind"], "storage", "{error}");
+            let message = error["message"].as_str().unwrap();
+            assert!(message.contains("permanent: true"), "{message}");
+            assert!(!error.to_string().contains(&*root.path().to_string_lossy()));
+        }
+        assert_eq!(client.call("trash/list", &json!({}))["total"], 0);
+        assert_eq!(client.call("trash/empty", &json!({}))["emptied"], 0);
+        assert_eq!(client.refused("executions/restore", &key("a"))["code"], 404);
+        assert_eq!(listed(&mut client), ["a"]);
+        assert!(root.file("p", "a").is_file());
+        assert_eq!(listing(&elsewhere), [""; 0]);
+        let _ = fs::remove_file(&own).or_else(|_| fs::remove_dir_all(&own));
+    }
+}
+
+/// Every place in which a run of `p` is, with its text.
+fn places(root: &Root) -> BTreeMap<String, Vec<Vec<u8>>> {
+    let mut places: BTreeMap<String, Vec<Vec<u8>>> = BTreeMap::new();
+    let mut look = |folder: &Path| {
+        for name in listing(folder) {
+            let text = fs::read(folder.join(&name)).unwrap();
+            places.entry(name).or_default().push(text);
+        }
+    };
+    look(&root.path().join("p/executions"));
+    if trash_of(root).exists() {
+        for batch in listing(&trash_of(root)) {
+            look(&trash_of(root).join(batch));
+        }
+    }
+    places
+}
+
+#[test]
+fn a_daemon_that_is_killed_leaves_each_run_in_one_place() {
+    let root = Root::empty();
+    for number in 0..60 {
+        let id = format!("r{number}");
+        root.engine("p", &id, &record("p", &id, "completed"));
+    }
+    let want = places(&root);
+    for kill in 0..8 {
+        let (mut daemon, mut client) = Daemon::stdio(&root.path());
+        client.careless();
+        client.call("executions/list", &json!({ "sync": true }));
+        for number in 0..60 {
+            let params = key(&format!("r{number}"));
+            client.request("executions/delete", &params);
+            if number % 3 == 0 {
+                client.request("executions/restore", &params);
+            }
+        }
+        let deleted = client.request("executions/deleteAll", &json!({ "projectId": "p" }));
+        // at some point of it, later with each round
+        for _ in 0..kill * 9 {
+            client.next();
+        }
+        daemon.signal(Signal::KILL);
+        daemon.ends();
+        assert!(deleted > 0);
+        let have = places(&root);
+        assert!(
+            have == want,
+            "{:?}",
+            have.values().map(Vec::len).collect::<Vec<_>>()
+        );
+    }
+    // and all can be had back
+    let (_daemon, mut client) = Daemon::stdio(&root.path());
+    let trash = client.call("trash/list", &json!({ "limit": 1000 }));
+    let entries: Vec<&Value> = trash["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| &entry["entry"])
+        .collect();
+    assert!(!entries.is_empty());
+    client.call("executions/restore", &json!({ "entries": entries }));
+    assert_eq!(listed(&mut client).len(), 60);
+    assert_eq!(listing(&root.path().join("p/executions")).len(), 60);
+}
