@@ -4,12 +4,14 @@
 
 pub mod decimal;
 pub mod extract;
+mod fingerprint;
 mod id;
 pub mod json;
 mod money;
 mod nearest;
 mod stamp;
 mod status;
+pub mod steps;
 mod summary;
 mod time;
 pub mod update;
@@ -17,10 +19,12 @@ mod window;
 mod wire;
 
 pub use extract::{Facts, Finding, Milliseconds, Tokens};
+pub use fingerprint::{Fingerprint, pattern};
 pub use id::{EXECUTION_ID_MAX, ExecutionId, InvalidId, PROJECT_ID_MAX, ProjectId, RunKey};
 pub use money::{CostSum, Money};
 pub use nearest::nearest;
 pub use stamp::{Stamp, Version};
 pub use status::Status;
+pub use steps::{Step, Steps};
 pub use summary::{Summary, SummaryRef};
 pub use time::Millis;
