@@ -15,7 +15,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{Context, Error, ErrorKind, executions, filter, lifecycle, params, projects, server};
+use super::{
+    Context, Error, ErrorKind, error_groups, executions, filter, lifecycle, nodes, params,
+    projects, server,
+};
 
 /// How a method stands to the files; decides what it waits for (section 2 of the protocol).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -177,6 +180,8 @@ fn each_method(each: &mut impl Each) {
     each.method::<executions::subscribe::Subscribe>();
     each.method::<executions::subscribe::Unsubscribe>();
     each.method::<executions::changes::Changes>();
+    each.method::<nodes::Stats>();
+    each.method::<error_groups::ByKind>();
 }
 
 struct Describe<'a>(&'a mut Vec<Entry>);

@@ -36,7 +36,7 @@ use chrono_tz::Tz;
 
 pub use bound::{Bound, Hints, Verdict};
 pub use check::{Check, Completion, CompletionKind, check};
-pub use date::day_start;
+pub use date::{day_start, moment};
 pub use field::{Field, Kind, Named, Number, Text, known};
 pub use parse::FilterError;
 pub use subject::{ErrorText, StatusText, Subject, WithError};

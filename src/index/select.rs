@@ -9,12 +9,13 @@ use std::cell::OnceCell;
 use std::collections::HashMap;
 
 use super::changes::{Cursor, Entry};
+use super::gather::{Gather, Gathered};
 use super::packed::Numbers;
 use super::query::{Filter, From, Key, PageAt};
-use super::row::{Place, Row, STATUS_OTHER, STATUS_UNKNOWN, key_of, status_code};
+use super::row::{Place, Row, Rows, STATUS_OTHER, STATUS_UNKNOWN, key_of, status_code};
 use super::{Clock, Index, Liveness, Totals};
 use crate::filter::{Bound, ErrorText, Number, StatusText, Subject, Text, Verdict, WithError};
-use crate::model::{ProjectId, RunKey, Status, SummaryRef, Version};
+use crate::model::{Fingerprint, ProjectId, RunKey, Status, SummaryRef, Version};
 
 /// What is asked for: the filter beside the plain one, at its moment.
 #[derive(Debug, Clone)]
@@ -39,6 +40,12 @@ pub struct Selection {
     open: Vec<(u32, RunKey, Version)>,
     /// What whole errors have decided.
     decided: HashMap<(u32, Version), bool>,
+    /// The next row to gather from; those before it have been.
+    gathered: u32,
+    /// Rows that were asked again after they had been gathered from.
+    again: Vec<u32>,
+    /// Whether a run went since it began.
+    gone: bool,
 }
 
 /// What the runs of a selection sum up to, and what of them is to be put in order.
@@ -84,6 +91,8 @@ impl Selection {
 
 /// A row, to be asked by a filter.
 struct Asked<'a> {
+    rows: &'a Rows,
+    number: u32,
     row: Row<'a>,
     project: &'a ProjectId,
     liveness: Liveness,
@@ -160,9 +169,17 @@ impl Subject for Asked<'_> {
         self.row.version()
     }
 
-    fn any_node(&self, _: impl FnMut(&str) -> bool) -> bool {
-        // the language does not know nodes before the index does
-        false
+    fn error_group(&self) -> Option<Fingerprint> {
+        self.rows.kept(self.number).fingerprint
+    }
+
+    fn any_node(&self, mut test: impl FnMut(&str) -> bool) -> bool {
+        let nodes = self.rows.nodes();
+        let mut before = None;
+        self.rows.kept(self.number).steps().any(|(node, _)| {
+            // a loop at one node is asked once
+            before.replace(node) != Some(node) && nodes.name(node).is_some_and(|name| test(name))
+        })
     }
 }
 
@@ -191,6 +208,9 @@ impl Index {
             changes: Cursor::after(self.clock().tick),
             open: Vec::new(),
             decided: HashMap::new(),
+            gathered: 0,
+            again: Vec::new(),
+            gone: false,
         }
     }
 
@@ -209,15 +229,16 @@ impl Index {
     /// are open, or more changes than `visit`, or changes that are not remembered.
     pub fn selected(&self, selection: &mut Selection, visit: usize) -> Option<()> {
         if !self.follows(&selection.changes) {
-            selection.next = 0;
+            (selection.next, selection.gathered) = (0, 0);
             selection.changes = Cursor::after(self.clock().tick);
             return None;
         }
         let mut left = visit;
         let mut changes = std::mem::replace(&mut selection.changes, Cursor::after(0));
         while let Some((_, entry)) = changes.next(&self.changes, &self.rows, &mut left) {
-            if let Entry::Row(number) = entry {
-                self.ask(selection, number);
+            match entry {
+                Entry::Row(number) => self.ask(selection, number),
+                Entry::Gone(_) => selection.gone = true,
             }
         }
         selection.changes = changes;
@@ -225,7 +246,54 @@ impl Index {
         (done && selection.open.is_empty()).then_some(())
     }
 
+    /// Gives so many rows more to `gather`, all of them having been looked at; false when all have
+    /// been given.
+    pub fn gather_some(
+        &self,
+        selection: &mut Selection,
+        rows: u32,
+        gather: &mut impl Gather,
+    ) -> bool {
+        let end = u32::try_from(self.rows.numbers()).unwrap_or(u32::MAX);
+        let upto = selection.gathered.saturating_add(rows).min(end);
+        for number in selection.gathered..upto {
+            self.gather(selection, number, gather);
+        }
+        selection.gathered = upto.max(selection.gathered);
+        upto < end
+    }
+
+    /// Gives those rows to `gather` anew that were asked again since, and those that came. To be
+    /// called under one lock with [`Index::selected`], which has said that it is done.
+    pub fn gather_changed(&self, selection: &mut Selection, gather: &mut impl Gather) {
+        for number in std::mem::take(&mut selection.again) {
+            self.gather(selection, number, gather);
+        }
+        if std::mem::take(&mut selection.gone) {
+            // a change tells whose row went, not which it was
+            for &number in self.rows.vacant() {
+                gather.put(number, None);
+            }
+        }
+        self.gather_some(selection, u32::MAX, gather);
+    }
+
+    fn gather(&self, selection: &Selection, number: u32, gather: &mut impl Gather) {
+        let row = self
+            .rows
+            .get(number)
+            .filter(|_| selection.passes(number))
+            .map(|row| Gathered {
+                row,
+                kept: self.rows.kept(number),
+            });
+        gather.put(number, row);
+    }
+
     fn ask(&self, selection: &mut Selection, number: u32) {
+        if number < selection.gathered {
+            selection.again.push(number);
+        }
         let Some(row) = self.rows.get(number) else {
             selection.mark(number, false);
             return;
@@ -234,7 +302,11 @@ impl Index {
             return;
         };
         let passes = selection.query.plain.takes(row, project)
-            && match selection.query.bound.matches(&self.asked(row, project)) {
+            && match selection
+                .query
+                .bound
+                .matches(&self.asked(number, row, project))
+            {
                 Verdict::Passes => true,
                 Verdict::Fails => false,
                 Verdict::NeedsError => {
@@ -252,8 +324,10 @@ impl Index {
         selection.mark(number, passes);
     }
 
-    fn asked<'a>(&self, row: Row<'a>, project: &'a ProjectId) -> Asked<'a> {
+    fn asked<'a>(&'a self, number: u32, row: Row<'a>, project: &'a ProjectId) -> Asked<'a> {
         Asked {
+            rows: &self.rows,
+            number,
             row,
             project,
             liveness: self.liveness,
@@ -274,7 +348,7 @@ impl Index {
             // it changed, and is asked again as such
             return;
         };
-        let subject = self.asked(row, &project.id);
+        let subject = self.asked(*number, row, &project.id);
         let whole = WithError {
             subject: &subject,
             error,
@@ -282,6 +356,9 @@ impl Index {
         let passes = selection.query.bound.matches(&whole) == Verdict::Passes;
         selection.decided.insert((*number, *version), passes);
         selection.mark(*number, passes);
+        if *number < selection.gathered {
+            selection.again.push(*number);
+        }
     }
 
     /// The sums over a finished selection.

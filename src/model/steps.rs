@@ -310,7 +310,7 @@ fn unzigzag(value: u64) -> i64 {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use proptest::prelude::*;
 
@@ -320,7 +320,7 @@ pub(super) mod tests {
     }
 
     /// Any step.
-    pub(in crate::model) fn steps() -> impl Strategy<Value = Step> {
+    pub fn steps() -> impl Strategy<Value = Step> {
         let some = || prop::option::of(number());
         let duration = prop_oneof![
             some(),
@@ -341,7 +341,7 @@ pub(super) mod tests {
     }
 
     /// The steps with the names of their nodes.
-    pub(in crate::model) fn named(steps: &Steps) -> Vec<(String, Step)> {
+    pub fn named(steps: &Steps) -> Vec<(String, Step)> {
         let mut names: Vec<String> = Vec::new();
         let named = steps.packed().map(|(node, mut packed)| {
             let name = match node {

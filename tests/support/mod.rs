@@ -357,13 +357,14 @@ impl Drop for Client {
 }
 
 /// Members that differ from run to run; only their types are compared.
-const VOLATILE: [&str; 10] = [
+const VOLATILE: [&str; 11] = [
     "clock",
     "updatedAt",
     "staleAt",
     "pid",
     "uptimeMs",
     "residentBytes",
+    "stepDataBytes",
     "path",
     "nextCursor",
     "filesRead",

@@ -1,6 +1,6 @@
 //! `executions/…`: the runs.
 
-mod asked;
+pub(in crate::api) mod asked;
 pub mod changes;
 pub mod delete;
 pub mod delete_all;
@@ -92,7 +92,7 @@ pub(super) async fn prepare(
 }
 
 /// Runs what does file IO where that may block.
-async fn blocking<T: Send + 'static>(
+pub(in crate::api) async fn blocking<T: Send + 'static>(
     context: &Context,
     work: impl FnOnce(&History) -> Result<T, HistoryError> + Send + 'static,
 ) -> Result<T, Error> {
