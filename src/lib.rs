@@ -39,6 +39,9 @@
 //!   memory however slowly it reads (`tests/overload.rs`).
 //! - What a filter selects is true at the answer's clock, whatever changes while rows are looked at
 //!   (`index::tests`).
+//! - So is what is summed up over the steps of those runs, and how their errors are grouped; what
+//!   is kept of one run's steps is bounded, whatever its record holds (`index::tests`,
+//!   `model::steps`).
 //! - Of a run that many record at once nothing is lost or counted twice, whoever is killed
 //!   (`tests/recording.rs`).
 //! - Whoever shares a daemon gets one answer to each request and misses no change, however often

@@ -4,12 +4,13 @@
 //! are named by their number. What orders, sums and changes ask for is in a row's fixed part; its
 //! other numbers ([`packed`](super::packed)) and its texts lie one after the other in two buffers
 //! of its page. What a change of a row leaves behind there is garbage, and a page with too much
-//! of it is made anew.
+//! of it is made anew. What is kept of its steps lies apart ([`steps`](super::steps)).
 
 use super::packed::{
     Numbers, Packed, Which, completed, duration, len_of, one, signed, total, unpack,
 };
 use super::snapshot::Rest;
+use super::steps::{self, Apart, Kept, Nodes};
 use crate::filter::Number;
 use crate::model::{
     ExecutionId, Facts, Millis, Money, ProjectId, RunKey, Stamp, Status, SummaryRef, Version,
@@ -144,6 +145,7 @@ pub(super) struct Draft<'a> {
     numbers: Packed,
     /// id, other status, label, error, model.
     texts: [&'a str; 5],
+    apart: steps::Draft<'a>,
 }
 
 impl<'a> Draft<'a> {
@@ -206,11 +208,16 @@ impl<'a> Draft<'a> {
             },
             numbers: Packed::of(&numbers, facts.started_at),
             texts: [id, other, label, error, model],
+            apart: steps::Draft::of(facts),
         }
     }
 
-    /// Reads what [`Row::write`] wrote, and the heartbeat last told; its project is not known yet.
-    pub(super) fn read(from: &mut Rest<'a>) -> Option<(Self, Option<i64>)> {
+    /// Reads what [`Row::write`] and then [`Kept::write`] wrote, `nodes` being the numbers of the
+    /// names beside them, and the heartbeat last told; its project is not known yet.
+    pub(super) fn read<'r: 'a>(
+        from: &mut Rest<'r>,
+        nodes: &'a [u32],
+    ) -> Option<(Self, Option<i64>)> {
         let tick = from.u64()?;
         let version = Version(from.array()?);
         let started = Maybe(from.i64()?);
@@ -252,6 +259,7 @@ impl<'a> Draft<'a> {
             fixed,
             numbers,
             texts,
+            apart: steps::Draft::read(from, nodes)?,
         };
         let sound = status <= STATUS_OTHER && model <= MODEL_MAX && !draft.fixed.is_vacant();
         let sound = sound && ExecutionId::parse(draft.id()).is_ok();
@@ -554,6 +562,8 @@ struct Page {
     texts: String,
     /// How many bytes of both no row needs any more.
     garbage: usize,
+    /// What is kept of each row's steps and error.
+    apart: Apart,
 }
 
 impl Page {
@@ -564,6 +574,7 @@ impl Page {
             numbers: Vec::with_capacity(other.numbers.len()),
             texts: String::with_capacity(other.texts.len()),
             garbage: 0,
+            apart: Apart::like(&other.apart),
         }
     }
 
@@ -694,6 +705,7 @@ impl Page {
             numbers: Vec::with_capacity(kept.saturating_sub(texts)),
             texts: String::with_capacity(texts),
             garbage: 0,
+            apart: std::mem::take(&mut self.apart),
         };
         let mut rows = std::mem::take(&mut self.rows);
         for row in rows.iter_mut().filter(|row| !row.is_vacant()) {
@@ -717,6 +729,9 @@ pub struct Rows {
     vacant: Vec<u32>,
     live: usize,
     models: Models,
+    nodes: Nodes,
+    /// Where what is kept apart is put together.
+    scratch: steps::Scratch,
 }
 
 impl Rows {
@@ -766,6 +781,12 @@ impl Rows {
     pub(super) fn insert(&mut self, draft: Draft<'_>) -> u32 {
         let draft = &self.without_model(draft);
         self.live += 1;
+        let number = self.place(draft);
+        self.keep(number, Some(&draft.apart));
+        number
+    }
+
+    fn place(&mut self, draft: &Draft<'_>) -> u32 {
         if let Some(number) = self.vacant.pop()
             && let Some((page, at)) = self.page_mut(number)
         {
@@ -773,7 +794,13 @@ impl Rows {
             return number;
         }
         if self.pages.last().is_none_or(|page| page.rows.len() == PAGE) {
-            let page = self.pages.last().map(Page::like).unwrap_or_default();
+            let page = match self.pages.last_mut() {
+                Some(last) => {
+                    last.apart.end();
+                    Page::like(last)
+                }
+                None => Page::default(),
+            };
             self.pages.push(page);
         }
         let before = self.pages.len() - 1;
@@ -790,7 +817,44 @@ impl Rows {
         let draft = &self.without_model(draft);
         if let Some((page, at)) = self.page_mut(number) {
             page.replace(at, draft);
+            self.keep(number, Some(&draft.apart));
         }
+    }
+
+    /// Keeps what `draft` says of the steps of row `number`, or nothing.
+    fn keep(&mut self, number: u32, draft: Option<&steps::Draft<'_>>) {
+        let (page, at) = (number as usize / PAGE, number as usize % PAGE);
+        if let Some(page) = self.pages.get_mut(page) {
+            page.apart
+                .set(at, draft, &mut self.nodes, &mut self.scratch);
+        }
+    }
+
+    /// What is kept of the steps and the error of row `number`.
+    pub(super) fn kept(&self, number: u32) -> Kept<'_> {
+        let page = self.pages.get(number as usize / PAGE);
+        page.map(|page| page.apart.get(number as usize % PAGE))
+            .unwrap_or_default()
+    }
+
+    /// The numbers that no run has any more.
+    pub(super) fn vacant(&self) -> &[u32] {
+        &self.vacant
+    }
+
+    /// The nodes that steps name.
+    pub(super) fn nodes(&self) -> &Nodes {
+        &self.nodes
+    }
+
+    /// The same, to hold some.
+    pub(super) fn nodes_mut(&mut self) -> &mut Nodes {
+        &mut self.nodes
+    }
+
+    /// How many bytes what is kept of steps and errors takes.
+    pub(super) fn step_bytes(&self) -> usize {
+        steps::held_bytes(self.pages.iter().map(|page| &page.apart), &self.nodes)
     }
 
     /// Takes in that the file of row `number` was found unchanged with the stamp `stamp`.
@@ -814,6 +878,7 @@ impl Rows {
             .page_mut(number)
             .is_some_and(|(page, at)| page.remove(at))
         {
+            self.keep(number, None);
             self.vacant.push(number);
             self.live -= 1;
         }
@@ -829,7 +894,16 @@ impl Rows {
             let bytes = page.numbers.len() + page.texts.len();
             assert_eq!(page.garbage, bytes - numbers - texts);
             assert!(page.garbage <= bytes / 4);
+            page.apart.check();
         }
+        let mut counts = std::collections::BTreeMap::new();
+        for (number, _) in self.iter() {
+            for (node, _) in self.kept(number).steps() {
+                let name = self.nodes.name(node).unwrap().to_string();
+                *counts.entry(name).or_default() += 1;
+            }
+        }
+        assert_eq!(self.nodes.counts(), counts);
     }
 
     /// One more than the largest number of a row.

@@ -55,6 +55,10 @@ impl<'a> Listed<'a> {
         self.row.summary(self.project, stale_after)
     }
 
+    pub(super) fn number(&self) -> u32 {
+        self.number
+    }
+
     pub(super) fn row(&self) -> Row<'a> {
         self.row
     }
