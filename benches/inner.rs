@@ -17,7 +17,9 @@ use criterion::{BatchSize, Criterion, Throughput};
 use runlog::filter::{ErrorText, Number, StatusText, Subject, Text, Verdict, Where};
 use runlog::index::{Filter, From, Index, Instance, Liveness, Report, Saving, Seen, restore};
 use runlog::model::extract::extract;
-use runlog::model::{ExecutionId, Facts, Millis, Money, ProjectId, RunKey, Stamp, Status, Version};
+use runlog::model::{
+    ExecutionId, Facts, Fingerprint, Millis, Money, ProjectId, RunKey, Stamp, Status, Version,
+};
 use runlog::store::version_of;
 
 const LIVENESS: Liveness = Liveness {
@@ -249,6 +251,10 @@ impl Subject for Run {
             Some(text) if self.facts.error_truncated => ErrorText::Cut(text),
             Some(text) => ErrorText::Whole(text),
         }
+    }
+
+    fn error_group(&self) -> Option<Fingerprint> {
+        self.facts.fingerprint
     }
 
     fn version(&self) -> Version {

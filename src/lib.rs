@@ -39,11 +39,18 @@
 //!   memory however slowly it reads (`tests/overload.rs`).
 //! - What a filter selects is true at the answer's clock, whatever changes while rows are looked at
 //!   (`index::tests`).
+//! - So is what is summed up over the steps of those runs, and how their errors are grouped; what
+//!   is kept of one run's steps is bounded, whatever its record holds (`index::tests`,
+//!   `model::steps`).
 //! - Of a run that many record at once nothing is lost or counted twice, whoever is killed
 //!   (`tests/recording.rs`).
 //! - Whoever shares a daemon gets one answer to each request and misses no change, however often
 //!   it is killed (`tests/shared.rs`).
 //! - A piece of a record costs memory for the piece, however large the record (`tests/pieces.rs`).
+//! - What is deleted is in exactly one place, its own or the trash, whoever is killed when; files,
+//!   trash and index are what a plain model says (`store::tests::trash`, `history::trash::tests`).
+//! - Of many that are to be deleted just those go that are still as they were when they were chosen
+//!   (`history::trash::tests`).
 //! - Bad data is a finding in `server/problems`, never a failure (`store::tests::reading`).
 //! - No input allocates what it claims, and every queue is bounded in bytes (`transport::framing`).
 

@@ -33,7 +33,7 @@ fn lay_out(root: &Root) -> BTreeMap<String, Value> {
             "id": id, "projectId": "p", "status": if number % 3 == 0 { "failed" } else { "completed" },
             "name": text, "error": text, "output": text.repeat(number * 20),
             "startedAt": format!("2026-11-{:02}T10:00:00.000Z", number % 28 + 1),
-            "duration": number, "costUSD": 0.001 * number as f64,
+            "duration": number, "costUSD": number as f64 / 1000.0,
             "tokenUsage": { "input": number, "output": 1, "total": number + 1 }, "steps": []
         });
         root.engine("p", &id, &record);
@@ -246,7 +246,7 @@ fn a_target_that_cannot_be_written_is_refused_and_nothing_is_lost() {
 
 #[test]
 fn a_full_disk_leaves_nothing_behind() {
-    let place = Place::new(300);
+    let place = Place::new(2_000);
     let target = place.root.beside("target");
     let mounts = Mounts::new("mount -t tmpfs -o size=64k none \"$1\"", &target);
     let (_daemon, mut client) = place.logging(&mut mounts.inside(&place.command()));

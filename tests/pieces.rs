@@ -244,10 +244,6 @@ fn a_run_is_meant_by_its_id_its_beginning_or_as_the_last() {
     assert_eq!(meant(json!({ "executionId": "run" })), "p/run");
     assert_eq!(meant(json!({ "executionId": "run-b" })), "p/run-b");
     assert_eq!(meant(json!({ "executionId": "o" })), "q/other");
-    assert_eq!(
-        meant(json!({ "projectId": "q", "executionId": "r" })),
-        "q/run-a"
-    );
     assert_eq!(meant(json!({ "executionId": "last" })), "q/other");
     assert_eq!(
         meant(json!({ "projectId": "p", "executionId": "last" })),
@@ -276,13 +272,14 @@ fn a_run_is_meant_by_its_id_its_beginning_or_as_the_last() {
         several["data"]["candidates"],
         json!([candidate("q", "run-a"), candidate("p", "run-a")])
     );
-    let several = client.refused(
-        "executions/get",
-        &json!({ "projectId": "p", "executionId": "run-" }),
-    );
+    let several = client.refused("executions/get", &json!({ "executionId": "run-" }));
     assert_eq!(
         several["data"]["candidates"],
-        json!([candidate("p", "run-b"), candidate("p", "run-a")])
+        json!([
+            candidate("q", "run-a"),
+            candidate("p", "run-b"),
+            candidate("p", "run-a")
+        ])
     );
     for number in 0..50 {
         save("many", &format!("many-{number:02}"), 7);
@@ -297,6 +294,9 @@ fn a_run_is_meant_by_its_id_its_beginning_or_as_the_last() {
     for params in [
         json!({ "executionId": "nobody" }),
         json!({ "projectId": "p", "executionId": "nobody" }),
+        // who names both means no other
+        json!({ "projectId": "q", "executionId": "r" }),
+        json!({ "projectId": "p", "executionId": "run-" }),
         json!({ "projectId": "nobody", "executionId": "last" }),
     ] {
         let refused = client.refused("executions/get", &params);

@@ -13,6 +13,7 @@ use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
+use support::place::Mounts;
 use support::{Client, Daemon, Root, record, runlog};
 
 fn key(id: &str) -> Value {
@@ -531,4 +532,57 @@ fn a_policy_is_rehearsed_carried_out_and_refused() {
     }
     assert!(!old.exists());
     assert_eq!(client.call("trash/list", &json!({}))["total"], 13);
+}
+
+/// Where a trash cannot be, or has no room: nothing is deleted, the error says how it could be,
+/// and for good it can.
+#[test]
+fn where_the_trash_cannot_take_it_nothing_is_deleted() {
+    let mount = "mount -t tmpfs -o nr_inodes=40 none \"$1\"; mkdir -p \"$1/p/executions\"";
+    let write = "echo '{}' > \"$1/p/executions/a.json\"; echo '{}' > \"$1/p/executions/b.json\"";
+    let elsewhere = format!("{mount}; mount -t tmpfs none \"$1/p/executions\"; {write}");
+    let full = format!(
+        "{mount}; {write}; n=0; while mkdir \"$1/p/fill$n\" 2> /dev/null; do n=$((n + 1)); done"
+    );
+    let read_only = format!("{mount}; {write}; mount -o remount,ro \"$1\"");
+    for (script, kind, says) in [
+        (&elsewhere, "storage", "another file system"),
+        (&full, "storage-full", "no room"),
+        (&read_only, "storage", "read-only"),
+    ] {
+        let root = Root::empty();
+        let mounts = Mounts::new(script, &root.path());
+        let mut command = runlog();
+        command.arg("serve").arg("--projects").arg(root.path());
+        let (_daemon, mut client) = Daemon::spawn(&mut mounts.inside(&command));
+        client.call("executions/list", &json!({ "sync": true }));
+        for (method, params) in [
+            ("executions/delete", key("a")),
+            ("executions/deleteAll", json!({ "projectId": "p" })),
+            (
+                "executions/deleteMatching",
+                json!({ "where": "id = 'a' or id = 'b'" }),
+            ),
+        ] {
+            let error = client.refused(method, &params);
+            assert_eq!(error["data"]["kind"], kind, "{script} {method}: {error}");
+            let message = error["message"].as_str().unwrap();
+            assert!(
+                message.contains(says) && message.contains("permanent: true"),
+                "{message}"
+            );
+            assert!(!error.to_string().contains(&*root.path().to_string_lossy()));
+            assert_eq!(listed(&mut client), ["a", "b"]);
+        }
+        let folder = mounts.path(&root.path().join("p/executions"));
+        assert_eq!(listing(&folder), ["a.json", "b.json"]);
+        if kind == "storage-full" || says.starts_with("another") {
+            let permanent = json!({ "projectId": "p", "executionId": "a", "permanent": true });
+            assert_eq!(
+                client.call("executions/delete", &permanent)["deleted"],
+                true
+            );
+            assert_eq!(listing(&folder), ["b.json"]);
+        }
+    }
 }

@@ -254,6 +254,12 @@ fn requests(plan: &Plan, root: &Path) -> Result<(), Failure> {
             "executions/stats",
             &costly,
         ),
+        ("the slowest nodes of all runs", "nodes/stats", &json!({})),
+        (
+            "the errors of all runs, grouped",
+            "errors/groups",
+            &json!({}),
+        ),
     ] {
         let (mut times, bytes) = daemon.client.time(method, params, plan.rounds.min(200))?;
         let floor = table::median(&mut echo.time(bytes, plan.rounds.min(200))?);
@@ -344,12 +350,14 @@ fn memory(plan: &Plan, root: &Path, runs: usize) -> Result<(), Failure> {
     let _ = fs::remove_dir_all(root.with_extension("cache"));
     let (mut daemon, _) = Daemon::start_whole(root)?;
     let texts = texts_bytes(&mut daemon.client)?;
+    let status = daemon.client.call("server/status", &json!({}))?;
+    let steps = status["memory"]["stepDataBytes"].as_u64().unwrap_or(0) / runs as u64;
     let held = settled(&daemon)?.saturating_sub(before) / runs as u64;
     daemon.end()?;
     let daemon = Daemon::start_whole(root)?.0;
     let restored = settled(&daemon)?.saturating_sub(before) / runs as u64;
     let text = texts / runs as u64;
-    let allowed = format!("{}", 250 + text);
+    let allowed = format!("{}", 250 + text + steps);
     table::fact(
         "memory a run after a first index, bytes",
         &held.to_string(),
@@ -363,6 +371,11 @@ fn memory(plan: &Plan, root: &Path, runs: usize) -> Result<(), Failure> {
     table::fact(
         "… of which label and stored error text",
         &text.to_string(),
+        "",
+    );
+    table::fact(
+        "… of which step data and error groups",
+        &steps.to_string(),
         "",
     );
     table::fact("the empty daemon, bytes", &before.to_string(), "");

@@ -5,9 +5,11 @@
 //! [`error`] alone.
 
 pub mod error;
+pub mod error_groups;
 pub mod executions;
 pub mod filter;
 pub mod lifecycle;
+pub mod nodes;
 pub mod openrpc;
 pub mod params;
 pub mod progress;

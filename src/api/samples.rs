@@ -12,6 +12,7 @@ use super::{
     UNSENT_LIMIT_BYTES,
 };
 use crate::history::RECORD_LIMIT_BYTES;
+use crate::model::Fingerprint;
 
 /// Stands for any clock in an example.
 pub const CLOCK: &str = "c:8d3f0a6b52c91e74:5";
@@ -422,6 +423,40 @@ pub(super) fn exported() -> Value {
     })
 }
 
+pub(super) fn slowest_nodes() -> Value {
+    let once = |node: &str, took: u64, input: u64, output: u64| {
+        json!({
+            "nodeId": node, "runs": 1, "steps": 1, "failures": 0,
+            "duration": {
+                "count": 1, "min": took, "max": took, "mean": took,
+                "p50": took, "p90": took, "p95": took, "p99": took
+            },
+            "inputTokens": input, "outputTokens": output, "totalTokens": input + output,
+            "costUSD": null
+        })
+    };
+    json!({
+        "nodes": [once("write", 22_190, 2440, 970), once("collect", 14_492, 1210, 220)],
+        "total": 3, "truncatedRuns": 0, "clock": CLOCK, "complete": true
+    })
+}
+
+pub(super) fn error_groups() -> Value {
+    let error = failed_summary()["error"].clone();
+    json!({
+        "groups": [{
+            "fingerprint": Fingerprint::of(error.as_str().unwrap_or_default()).to_string(),
+            "pattern": error,
+            "count": 1,
+            "firstSeenAt": "2025-10-15T05:02:46.569Z",
+            "lastSeenAt": "2025-10-15T05:02:46.569Z",
+            "example": { "projectId": "website", "executionId": FAILED_ID, "error": error },
+            "new": true
+        }],
+        "total": 1, "clock": CLOCK, "complete": true
+    })
+}
+
 pub(super) fn projects() -> Value {
     json!({
         "projects": [
@@ -445,8 +480,9 @@ pub(super) fn initialized() -> Value {
                 "executions/diff", "executions/count", "executions/stats", "executions/series",
                 "executions/search", "executions/export", "executions/save", "executions/start",
                 "executions/update", "executions/delete", "executions/deleteAll",
-                "executions/deleteMatching", "executions/prune", "executions/restore", "trash/list", "trash/empty",
-                "executions/subscribe", "executions/unsubscribe", "executions/changes"],
+                "executions/deleteMatching", "executions/prune", "executions/restore", "trash/list",
+                "trash/empty", "executions/subscribe", "executions/unsubscribe",
+                "executions/changes", "nodes/stats", "errors/groups"],
             "features": { "trash": true, "search": crate::search::AVAILABLE },
             "limits": {
                 "frameBytes": FRAME_LIMIT_BYTES, "answerBytes": FRAME_LIMIT_BYTES,
@@ -470,7 +506,7 @@ pub(super) fn status() -> Value {
                      "unwatched": 0 },
         "restored": false,
         "sessions": 1, "problems": 0, "tombstones": 0, "filesRead": 4,
-        "memory": { "residentBytes": 9_437_184 },
+        "memory": { "residentBytes": 9_437_184, "stepDataBytes": 12_345 },
         "clock": CLOCK
     })
 }

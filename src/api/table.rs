@@ -16,7 +16,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{
-    Context, Error, ErrorKind, executions, filter, lifecycle, params, projects, server, trash,
+    Context, Error, ErrorKind, error_groups, executions, filter, lifecycle, nodes, params,
+    projects, server, trash,
 };
 
 /// How a method stands to the files; decides what it waits for (section 2 of the protocol).
@@ -189,6 +190,8 @@ fn each_method(each: &mut impl Each) {
     each.method::<executions::subscribe::Subscribe>();
     each.method::<executions::subscribe::Unsubscribe>();
     each.method::<executions::changes::Changes>();
+    each.method::<nodes::Stats>();
+    each.method::<error_groups::ByKind>();
 }
 
 struct Describe<'a>(&'a mut Vec<Entry>);

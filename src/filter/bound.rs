@@ -90,6 +90,7 @@ enum Check {
     During(Number, Range<usize>),
     Text(Text, Strings),
     Version(Strings),
+    ErrorGroup(Strings),
     Node(Strings),
     Tag(Strings),
     Pinned,
@@ -144,7 +145,7 @@ impl Node {
                 Check::Known(_) | Check::Within(..) => 1,
                 Check::OneOf(..) | Check::During(..) => 2,
                 Check::Text(_, strings) => 3 + strings.cost(),
-                Check::Version(strings) => 4 + strings.cost(),
+                Check::Version(strings) | Check::ErrorGroup(strings) => 4 + strings.cost(),
                 Check::Tag(_) => 8,
                 Check::Node(_) => 9,
                 Check::Error(_) => 10,
@@ -201,6 +202,7 @@ impl Check {
             }
             Field::Error => Self::Error(Strings::of(test)),
             Field::Version => Self::Version(Strings::of(test)),
+            Field::ErrorGroup => Self::ErrorGroup(Strings::of(test)),
             Field::Node => Self::Node(Strings::of(test)),
             Field::Tag => Self::Tag(Strings::of(test)),
             Field::Text(text) => Self::Text(text, Strings::of(test)),
@@ -277,6 +279,10 @@ impl Check {
                 let digits = subject.version().digits();
                 std::str::from_utf8(&digits).is_ok_and(|text| strings.hold(text))
             }
+            Self::ErrorGroup(strings) => subject.error_group().is_some_and(|group| {
+                let digits = group.digits();
+                std::str::from_utf8(&digits).is_ok_and(|text| strings.hold(text))
+            }),
             Self::Node(strings) => subject.any_node(|node| strings.hold(node)),
             Self::Tag(strings) => subject.any_tag(|tag| strings.hold(tag)),
             Self::Pinned => subject.pinned(),

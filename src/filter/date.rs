@@ -127,6 +127,12 @@ impl Date {
     }
 }
 
+/// The first moment of the date spelt `text`, as filters spell dates, asked for at `now` in `zone`.
+#[must_use]
+pub fn moment(text: &str, now: Millis, zone: Tz) -> Option<Millis> {
+    Some(Millis(Date::read(text)?.span(now, zone).0))
+}
+
 /// `-7d` and the like.
 fn from_now(text: &str) -> Option<Date> {
     let (sign, rest) = text.split_at_checked(1)?;

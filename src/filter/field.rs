@@ -8,8 +8,6 @@ use crate::model::Status;
 /// Whether tags, pins and notes exist. Until they do, their names are unknown fields: a filter
 /// that seems to ask for them is refused, never answered as if no run had any.
 const ANNOTATIONS: bool = false;
-/// The same for the nodes of steps, which the index does not keep yet.
-const NODES: bool = false;
 
 /// A field: a property of a run that a filter can test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -18,6 +16,8 @@ pub enum Field {
     Status,
     /// The whole error.
     Error,
+    /// Which errors the error is like.
+    ErrorGroup,
     /// The hash of the stored bytes.
     Version,
     /// The nodes of the steps; true of a run if it is of any of them.
@@ -137,7 +137,7 @@ const fn aliased(
 static STATUSES: [Status; 6] = Status::KNOWN;
 
 /// All of them, those of annotations last.
-static FIELDS: [Named; 24] = [
+static FIELDS: [Named; 25] = [
     named(
         Field::Status,
         "status",
@@ -166,6 +166,11 @@ static FIELDS: [Named; 24] = [
     ),
     named(Field::Number(Number::Cost), "costUSD", "amount: US dollars"),
     named(Field::Error, "error", "text: the whole error"),
+    named(
+        Field::ErrorGroup,
+        "errorGroup",
+        "text: the fingerprint of the error, as errors/groups tells it",
+    ),
     named(Field::Text(Text::Label), "label", "text: the run's name"),
     named(Field::Text(Text::Model), "model", "text: the model"),
     named(
@@ -234,7 +239,6 @@ static FIELDS: [Named; 24] = [
 pub fn known() -> impl Iterator<Item = &'static Named> {
     FIELDS.iter().filter(|named| match named.field {
         Field::Tag | Field::Pinned | Field::Text(Text::Note) => ANNOTATIONS,
-        Field::Node => NODES,
         _ => true,
     })
 }
@@ -263,9 +267,13 @@ impl Field {
         match self {
             Self::Stale | Self::Pinned => Kind::Flag,
             Self::Number(number) => number.kind(),
-            Self::Status | Self::Error | Self::Version | Self::Node | Self::Tag | Self::Text(_) => {
-                Kind::Text
-            }
+            Self::Status
+            | Self::Error
+            | Self::ErrorGroup
+            | Self::Version
+            | Self::Node
+            | Self::Tag
+            | Self::Text(_) => Kind::Text,
         }
     }
 }

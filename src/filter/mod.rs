@@ -38,6 +38,7 @@ use chrono_tz::Tz;
 pub use bound::{Bound, Hints, Verdict};
 pub use bucket::Unit;
 pub use check::{Check, Completion, CompletionKind, check};
+pub use date::moment;
 pub use field::{Field, Kind, Named, Number, Text, known};
 pub use parse::FilterError;
 pub use subject::{ErrorText, StatusText, Subject, WithError};

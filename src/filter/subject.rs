@@ -1,7 +1,7 @@
 //! What a filter is evaluated on.
 
 use super::field::{Number, Text};
-use crate::model::Version;
+use crate::model::{Fingerprint, Version};
 
 /// A run, borrowed from wherever it is kept. No method is expected to allocate.
 pub trait Subject {
@@ -16,6 +16,9 @@ pub trait Subject {
 
     /// The error, as far as it is at hand.
     fn error(&self) -> ErrorText<'_>;
+
+    /// Which errors its own is like; none if it has none.
+    fn error_group(&self) -> Option<Fingerprint>;
 
     /// The hash of the stored bytes.
     fn version(&self) -> Version;
@@ -80,6 +83,10 @@ impl<S: Subject> Subject for WithError<'_, S> {
 
     fn error(&self) -> ErrorText<'_> {
         self.error.map_or(ErrorText::None, ErrorText::Whole)
+    }
+
+    fn error_group(&self) -> Option<Fingerprint> {
+        self.subject.error_group()
     }
 
     fn version(&self) -> Version {

@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 
 use super::date::Date;
 use super::*;
-use crate::model::{ProjectId, Status, Version};
+use crate::model::{Fingerprint, ProjectId, Status, Version};
 
 const NUMBERS: [Number; 12] = [
     Number::StartedAt,
@@ -593,6 +593,10 @@ impl Subject for Run {
         }
     }
 
+    fn error_group(&self) -> Option<Fingerprint> {
+        self.error.as_deref().map(Fingerprint::of)
+    }
+
     fn version(&self) -> Version {
         self.version
     }
@@ -615,6 +619,7 @@ impl Run {
         let mut json = json!({
             "status": self.status, "error": self.error, "nodeId": self.nodes, "tag": self.tags,
             "pinned": self.pinned, "version": self.version.to_string(),
+            "errorGroup": self.error_group().map(|group| group.to_string()),
         });
         for (name, text) in ["id", "project", "label", "model", "note"]
             .iter()

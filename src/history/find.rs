@@ -14,9 +14,9 @@ const PART: u32 = 4096;
 
 impl History {
     /// The run of `project`, or of any project, that `id` means: the one called so, else, if that
-    /// is `last`, the first of the list, else the one whose id begins with it. Whether `project`
-    /// has a file called so is the caller's to look at. A beginning costs a look at every row.
-    /// Blocks.
+    /// is `last`, the first of the list, else, in any project, the one whose id begins with it.
+    /// Whether `project` has a file called so is the caller's to look at: who names a project and
+    /// an id means no other. A beginning costs a look at every row. Blocks.
     ///
     /// # Errors
     /// [`HistoryError::NotFound`] or, without a project, [`HistoryError::NoMatch`];
@@ -36,7 +36,10 @@ impl History {
                 let newest = self.index(|index| index.newest(project));
                 return newest.ok_or_else(|| nothing(project, id));
             }
-            let mut beginning = Beginning::of(project.cloned(), id.clone());
+            if project.is_some() {
+                return Err(nothing(project, id));
+            }
+            let mut beginning = Beginning::of(id.clone());
             while self.index(|index| index.look_for(&mut beginning, PART)) {
                 self.going(stop)?;
             }

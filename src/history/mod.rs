@@ -330,6 +330,11 @@ impl History {
         })
     }
 
+    /// How many bytes the index keeps of steps and errors, beside its rows.
+    pub fn step_bytes(&self) -> usize {
+        self.index(Index::step_bytes)
+    }
+
     /// A page of the findings.
     pub fn problems(
         &self,

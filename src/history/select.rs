@@ -9,7 +9,10 @@ use std::time::{Duration, Instant};
 
 use super::{History, HistoryError, RECORD_LIMIT_BYTES};
 use crate::filter::Verdict;
-use crate::index::{Changed, From, Index, Key, Query, Selection, Undecided};
+use crate::index::{
+    Changed, Clock, ErrorGroup, ErrorGroups, From, Gather, Index, Key, NodeSteps, NodeSums, Query,
+    Selection, Undecided,
+};
 use crate::model::json::{decode_string, members};
 use crate::model::{Millis, RunKey, Summary};
 
@@ -60,30 +63,127 @@ impl History {
         stop: &Stop,
         answer: impl FnOnce(&Index, &Selection) -> T,
     ) -> Result<T, HistoryError> {
-        let began = Instant::now();
-        let going = || {
-            self.going(stop)?;
-            if began.elapsed() > QUERY_WITHIN {
-                return Err(HistoryError::TooExpensive);
-            }
-            Ok(())
-        };
+        let going = self.in_time(stop);
         let mut selection = self.index(|index| index.select(query.clone()));
         loop {
-            while self.index(|index| index.select_some(&mut selection, PART)) {
-                going()?;
-            }
-            for open in selection.take_open() {
-                let error = self.whole_error(&open.1);
-                self.index(|index| index.decide(&mut selection, &open, error.as_deref()));
-                going()?;
-            }
+            self.look(&mut selection, &going)?;
             let index = self.index.read();
             if index.selected(&mut selection, CHANGES).is_some() {
                 return Ok(answer(&index, &selection));
             }
             drop(index);
             going()?;
+        }
+    }
+
+    /// What the steps of the runs that pass sum up to, node by node; how many of the runs have more
+    /// steps than are kept; and the state that this is true at. Blocks.
+    ///
+    /// # Errors
+    /// As [`History::select`]; [`HistoryError::TooExpensive`] also for too many steps.
+    pub fn node_sums(
+        &self,
+        query: &Query,
+        stop: &Stop,
+    ) -> Result<(Vec<NodeSums>, u64, Clock), HistoryError> {
+        let going = self.in_time(stop);
+        let mut selection = self.index(|index| index.select(query.clone()));
+        let mut steps = NodeSteps::default();
+        let state = |index: &Index| (index.node_names(), index.clock());
+        let (names, clock) = self.gather(&mut selection, &mut steps, &going, state)?;
+        let (sums, truncated) = steps.sums(&names, going)?;
+        Ok((sums, truncated, clock))
+    }
+
+    /// The first `limit` groups of the errors of the runs that pass, each with its example; how
+    /// many groups there are; and the state that this is true at. Blocks.
+    ///
+    /// # Errors
+    /// As [`History::select`].
+    pub fn error_groups(
+        &self,
+        query: &Query,
+        limit: usize,
+        stop: &Stop,
+    ) -> Result<(Vec<(ErrorGroup, Summary)>, usize, Clock), HistoryError> {
+        let going = self.in_time(stop);
+        let mut selection = self.index(|index| index.select(query.clone()));
+        let mut errors = ErrorGroups::default();
+        loop {
+            let clock = self.gather(&mut selection, &mut errors, &going, Index::clock)?;
+            let groups = errors.groups();
+            going()?;
+            let with_example = |index: &Index, group: &ErrorGroup| {
+                let example = index.example(group)?.to_owned()?;
+                Some((*group, example))
+            };
+            let first = groups.iter().take(limit);
+            let first: Option<Vec<_>> =
+                self.index(|index| first.map(|group| with_example(index, group)).collect());
+            // else one of them changed meanwhile, which they hardly do
+            if let Some(first) = first {
+                return Ok((first, groups.len(), clock));
+            }
+        }
+    }
+
+    /// Whether a query that begins now may go on.
+    fn in_time<'a>(&'a self, stop: &'a Stop) -> impl Fn() -> Result<(), HistoryError> + 'a {
+        let began = Instant::now();
+        move || {
+            self.going(stop)?;
+            if began.elapsed() > QUERY_WITHIN {
+                return Err(HistoryError::TooExpensive);
+            }
+            Ok(())
+        }
+    }
+
+    /// Looks at the rows that are still to be looked at.
+    fn look(
+        &self,
+        selection: &mut Selection,
+        going: &impl Fn() -> Result<(), HistoryError>,
+    ) -> Result<(), HistoryError> {
+        while self.index(|index| index.select_some(selection, PART)) {
+            going()?;
+        }
+        for open in selection.take_open() {
+            let error = self.whole_error(&open.1);
+            self.index(|index| index.decide(selection, &open, error.as_deref()));
+            going()?;
+        }
+        Ok(())
+    }
+
+    /// Brings `gather` to the index's state, of which `state` tells something; it must not block.
+    fn gather<T>(
+        &self,
+        selection: &mut Selection,
+        gather: &mut impl Gather,
+        going: &impl Fn() -> Result<(), HistoryError>,
+        state: impl FnOnce(&Index) -> T,
+    ) -> Result<T, HistoryError> {
+        let going_within = |gather: &dyn Gather| {
+            if gather.is_too_much() {
+                return Err(HistoryError::TooExpensive);
+            }
+            going()
+        };
+        loop {
+            self.look(selection, going)?;
+            while self.index(|index| index.gather_some(selection, PART, gather)) {
+                going_within(gather)?;
+            }
+            let index = self.index.read();
+            if index.selected(selection, CHANGES).is_some() {
+                index.gather_changed(selection, gather);
+                let state = state(&index);
+                drop(index);
+                return going_within(gather).map(|()| state);
+            }
+            drop(index);
+            going_within(gather)?;
         }
     }
 

@@ -55,7 +55,6 @@ fn place_of(started_at: Option<Millis>, key: &RunKey) -> Place<'_> {
 /// How far a look for a beginning has come.
 #[derive(Debug)]
 pub struct Beginning {
-    project: Option<ProjectId>,
     text: ExecutionId,
     /// The next row to look at.
     next: u32,
@@ -63,11 +62,10 @@ pub struct Beginning {
 }
 
 impl Beginning {
-    /// The runs of `project`, or of all, whose id begins with `text`.
+    /// The runs whose id begins with `text`.
     #[must_use]
-    pub fn of(project: Option<ProjectId>, text: ExecutionId) -> Self {
+    pub fn of(text: ExecutionId) -> Self {
         Self {
-            project,
             text,
             next: 0,
             found: Candidates::default(),
@@ -124,9 +122,7 @@ impl Index {
                 continue;
             }
             let project = self.project(row.project()).map(|project| &project.id);
-            let wanted =
-                |id: &&ProjectId| beginning.project.as_ref().is_none_or(|held| held == *id);
-            if let Some(key) = project.filter(wanted).and_then(|id| key_of(row, id)) {
+            if let Some(key) = project.and_then(|id| key_of(row, id)) {
                 beginning.found.add(row.started(), key);
             }
         }
@@ -197,10 +193,10 @@ mod tests {
             prop_assert_eq!(called.total(), expected.len());
             prop_assert_eq!(called.into_newest().collect::<Vec<_>>(), expected);
 
-            let mut beginning = Beginning::of(project_id.clone(), text);
+            let mut beginning = Beginning::of(text);
             while index.look_for(&mut beginning, part) {}
             let begun = beginning.found();
-            let mut expected = found(&|project, id| here(project) && id.starts_with(&asked));
+            let mut expected = found(&|_, id| id.starts_with(&asked));
             prop_assert_eq!(begun.total(), expected.len());
             expected.truncate(CANDIDATES);
             prop_assert_eq!(begun.into_newest().collect::<Vec<_>>(), expected);

@@ -10,7 +10,10 @@
 
 mod changes;
 mod clock;
+mod errors;
 mod find;
+mod gather;
+mod nodes;
 mod order;
 mod packed;
 mod problems;
@@ -18,6 +21,7 @@ mod query;
 mod row;
 mod select;
 mod snapshot;
+mod steps;
 mod totals;
 mod written;
 
@@ -29,7 +33,10 @@ use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
 pub use changes::{Changes, Cursor, RING};
 pub use clock::{Clock, Instance};
+pub use errors::{ErrorGroup, ErrorGroups};
 pub use find::{Beginning, CANDIDATES, Candidates};
+pub use gather::{Gather, Gathered};
+pub use nodes::{NodeSteps, NodeSums};
 pub use problems::{Problem, ProblemKind, Problems};
 pub use query::{Change, Changed, Filter, From, Key, Page, PageAt, ProjectInfo};
 pub use row::{Place, Rows, Seen};
@@ -213,6 +220,12 @@ impl Index {
     #[must_use]
     pub fn runs(&self) -> usize {
         self.rows.live()
+    }
+
+    /// How many bytes what is kept of steps and errors takes, beside the rows.
+    #[must_use]
+    pub fn step_bytes(&self) -> usize {
+        self.rows.step_bytes()
     }
 
     /// Grows with everything that a snapshot would hold otherwise.

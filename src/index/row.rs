@@ -4,10 +4,14 @@
 //! are named by their number. What orders, sums and changes ask for is in a row's fixed part; its
 //! other numbers ([`packed`](super::packed)) and its texts lie one after the other in two buffers
 //! of its page. What a change of a row leaves behind there is garbage, and a page with too much
-//! of it is made anew.
+//! of it is made anew. What is kept of its steps lies apart ([`steps`](super::steps)).
 
-use super::packed::{Numbers, Packed, len_of, unpack};
+use super::packed::{
+    Numbers, Packed, Which, completed, duration, len_of, one, signed, total, unpack,
+};
 use super::snapshot::Rest;
+use super::steps::{self, Apart, Kept, Nodes};
+use crate::filter::Number;
 use crate::model::{
     ExecutionId, Facts, Millis, Money, ProjectId, RunKey, Stamp, Status, SummaryRef, Version,
 };
@@ -141,6 +145,7 @@ pub(super) struct Draft<'a> {
     numbers: Packed,
     /// id, other status, label, error, model.
     texts: [&'a str; 5],
+    apart: steps::Draft<'a>,
 }
 
 impl<'a> Draft<'a> {
@@ -203,11 +208,16 @@ impl<'a> Draft<'a> {
             },
             numbers: Packed::of(&numbers, facts.started_at),
             texts: [id, other, label, error, model],
+            apart: steps::Draft::of(facts),
         }
     }
 
-    /// Reads what [`Row::write`] wrote, and the heartbeat last told; its project is not known yet.
-    pub(super) fn read(from: &mut Rest<'a>) -> Option<(Self, Option<i64>)> {
+    /// Reads what [`Row::write`] and then [`Kept::write`] wrote, `nodes` being the numbers of the
+    /// names beside them, and the heartbeat last told; its project is not known yet.
+    pub(super) fn read<'r: 'a>(
+        from: &mut Rest<'r>,
+        nodes: &'a [u32],
+    ) -> Option<(Self, Option<i64>)> {
         let tick = from.u64()?;
         let version = Version(from.array()?);
         let started = Maybe(from.i64()?);
@@ -249,6 +259,7 @@ impl<'a> Draft<'a> {
             fixed,
             numbers,
             texts,
+            apart: steps::Draft::read(from, nodes)?,
         };
         let sound = status <= STATUS_OTHER && model <= MODEL_MAX && !draft.fixed.is_vacant();
         let sound = sound && ExecutionId::parse(draft.id()).is_ok();
@@ -410,24 +421,82 @@ impl<'a> Row<'a> {
     /// The numbers that are packed. Costs some 20 ns.
     #[inline]
     pub(super) fn numbers(self) -> Numbers {
+        unpack(self.packed(), self.started(), self.fixed.mtime_ns)
+    }
+
+    /// The numbers as they are packed.
+    #[inline]
+    fn packed(self) -> &'a [u8] {
         let at = self.fixed.numbers_at as usize;
-        let bytes = self.page.numbers.get(at..).unwrap_or_default();
-        unpack(bytes, self.started(), self.fixed.mtime_ns)
+        self.page.numbers.get(at..).unwrap_or_default()
+    }
+
+    /// One number that a filter may ask for, but those that liveness decides; without the others,
+    /// because it asks every row.
+    #[inline]
+    pub(super) fn number(self, which: Number) -> Option<i64> {
+        let bytes = self.packed();
+        match which {
+            Number::StartedAt => self.started().map(|at| at.0),
+            Number::CompletedAt => completed(bytes, self.started()),
+            Number::UpdatedAt | Number::StaleAt => Some(self.updated_at().0),
+            Number::Duration => duration(bytes),
+            Number::Cost => signed(bytes, Which::Cost),
+            Number::SizeBytes => i64::try_from(one(bytes, Which::Size).unwrap_or(0)).ok(),
+            Number::Steps => i64::try_from(one(bytes, Which::Steps).unwrap_or(0)).ok(),
+            Number::Retries => signed(bytes, Which::Retries),
+            Number::Tokens => total(bytes).or_else(|| {
+                match [Which::Input, Which::Output].map(|which| signed(bytes, which)) {
+                    [None, None] => None,
+                    [input, output] => input.unwrap_or(0).checked_add(output.unwrap_or(0)),
+                }
+            }),
+            Number::InputTokens => signed(bytes, Which::Input),
+            Number::OutputTokens => signed(bytes, Which::Output),
+        }
+    }
+
+    fn updated_at(self) -> Millis {
+        Millis(self.fixed.mtime_ns.div_euclid(1_000_000))
+    }
+
+    /// From when on a live run is stale.
+    pub(super) fn stale_at(self, stale_after: Duration) -> Option<Millis> {
+        self.beats().then(|| {
+            let after = i64::try_from(stale_after.as_millis()).unwrap_or(i64::MAX);
+            Millis(self.updated_at().0.saturating_add(after))
+        })
+    }
+
+    /// What it is called.
+    pub(super) fn label(self) -> Option<&'a str> {
+        let fixed = self.fixed;
+        let from = usize::from(fixed.id_len) + usize::from(fixed.other_len);
+        self.text(from, fixed.label_len.into())
+    }
+
+    /// The error, or its beginning, and whether it was cut.
+    pub(super) fn error(self) -> (Option<&'a str>, bool) {
+        let fixed = self.fixed;
+        let from = usize::from(fixed.id_len) + usize::from(fixed.other_len);
+        let error = self.text(from + usize::from(fixed.label_len), fixed.error_len.into());
+        (error, fixed.flags & ERROR_CUT != 0)
+    }
+
+    /// The model that the record names.
+    pub(super) fn model(self) -> Option<&'a str> {
+        let len = usize::from(self.fixed.own_model_len());
+        self.text(self.fixed.text_len() - len, len)
+            .or_else(|| self.models.name(self.fixed.model))
+    }
+
+    fn text(self, from: usize, len: usize) -> Option<&'a str> {
+        (len > 0).then(|| self.part(from, len))
     }
 
     /// The row as clients see it.
     pub(super) fn summary(self, project: &'a ProjectId, stale_after: Duration) -> SummaryRef<'a> {
-        let fixed = self.fixed;
-        let mut from = usize::from(fixed.id_len) + usize::from(fixed.other_len);
-        let mut next = |len: usize| {
-            let part = (len > 0).then(|| self.part(from, len));
-            from += len;
-            part
-        };
-        let label = next(usize::from(fixed.label_len));
-        let error = next(usize::from(fixed.error_len));
-        let model = next(usize::from(fixed.own_model_len()));
-        let updated_at = Millis(fixed.mtime_ns.div_euclid(1_000_000));
+        let (error, error_truncated) = self.error();
         let numbers = self.numbers();
         SummaryRef {
             id: self.id(),
@@ -439,18 +508,15 @@ impl<'a> Row<'a> {
             token_usage: numbers.tokens,
             cost_usd: numbers.cost.and_then(Money::from_nanos),
             error,
-            error_truncated: fixed.flags & ERROR_CUT != 0,
-            label,
-            model: model.or_else(|| self.models.name(fixed.model)),
-            updated_at,
+            error_truncated,
+            label: self.label(),
+            model: self.model(),
+            updated_at: self.updated_at(),
             size_bytes: numbers.stamp.size,
             step_count: numbers.steps,
             retry_count: numbers.retries,
             version: self.version(),
-            stale_at: self.beats().then(|| {
-                let after = i64::try_from(stale_after.as_millis()).unwrap_or(i64::MAX);
-                Millis(updated_at.0.saturating_add(after))
-            }),
+            stale_at: self.stale_at(stale_after),
         }
     }
 }
@@ -496,6 +562,8 @@ struct Page {
     texts: String,
     /// How many bytes of both no row needs any more.
     garbage: usize,
+    /// What is kept of each row's steps and error.
+    apart: Apart,
 }
 
 impl Page {
@@ -506,6 +574,7 @@ impl Page {
             numbers: Vec::with_capacity(other.numbers.len()),
             texts: String::with_capacity(other.texts.len()),
             garbage: 0,
+            apart: Apart::like(&other.apart),
         }
     }
 
@@ -636,6 +705,7 @@ impl Page {
             numbers: Vec::with_capacity(kept.saturating_sub(texts)),
             texts: String::with_capacity(texts),
             garbage: 0,
+            apart: std::mem::take(&mut self.apart),
         };
         let mut rows = std::mem::take(&mut self.rows);
         for row in rows.iter_mut().filter(|row| !row.is_vacant()) {
@@ -659,6 +729,9 @@ pub struct Rows {
     vacant: Vec<u32>,
     live: usize,
     models: Models,
+    nodes: Nodes,
+    /// Where what is kept apart is put together.
+    scratch: steps::Scratch,
 }
 
 impl Rows {
@@ -708,6 +781,12 @@ impl Rows {
     pub(super) fn insert(&mut self, draft: Draft<'_>) -> u32 {
         let draft = &self.without_model(draft);
         self.live += 1;
+        let number = self.place(draft);
+        self.keep(number, Some(&draft.apart));
+        number
+    }
+
+    fn place(&mut self, draft: &Draft<'_>) -> u32 {
         if let Some(number) = self.vacant.pop()
             && let Some((page, at)) = self.page_mut(number)
         {
@@ -715,7 +794,13 @@ impl Rows {
             return number;
         }
         if self.pages.last().is_none_or(|page| page.rows.len() == PAGE) {
-            let page = self.pages.last().map(Page::like).unwrap_or_default();
+            let page = match self.pages.last_mut() {
+                Some(last) => {
+                    last.apart.end();
+                    Page::like(last)
+                }
+                None => Page::default(),
+            };
             self.pages.push(page);
         }
         let before = self.pages.len() - 1;
@@ -732,7 +817,44 @@ impl Rows {
         let draft = &self.without_model(draft);
         if let Some((page, at)) = self.page_mut(number) {
             page.replace(at, draft);
+            self.keep(number, Some(&draft.apart));
         }
+    }
+
+    /// Keeps what `draft` says of the steps of row `number`, or nothing.
+    fn keep(&mut self, number: u32, draft: Option<&steps::Draft<'_>>) {
+        let (page, at) = (number as usize / PAGE, number as usize % PAGE);
+        if let Some(page) = self.pages.get_mut(page) {
+            page.apart
+                .set(at, draft, &mut self.nodes, &mut self.scratch);
+        }
+    }
+
+    /// What is kept of the steps and the error of row `number`.
+    pub(super) fn kept(&self, number: u32) -> Kept<'_> {
+        let page = self.pages.get(number as usize / PAGE);
+        page.map(|page| page.apart.get(number as usize % PAGE))
+            .unwrap_or_default()
+    }
+
+    /// The numbers that no run has any more.
+    pub(super) fn vacant(&self) -> &[u32] {
+        &self.vacant
+    }
+
+    /// The nodes that steps name.
+    pub(super) fn nodes(&self) -> &Nodes {
+        &self.nodes
+    }
+
+    /// The same, to hold some.
+    pub(super) fn nodes_mut(&mut self) -> &mut Nodes {
+        &mut self.nodes
+    }
+
+    /// How many bytes what is kept of steps and errors takes.
+    pub(super) fn step_bytes(&self) -> usize {
+        steps::held_bytes(self.pages.iter().map(|page| &page.apart), &self.nodes)
     }
 
     /// Takes in that the file of row `number` was found unchanged with the stamp `stamp`.
@@ -756,6 +878,7 @@ impl Rows {
             .page_mut(number)
             .is_some_and(|(page, at)| page.remove(at))
         {
+            self.keep(number, None);
             self.vacant.push(number);
             self.live -= 1;
         }
@@ -771,7 +894,16 @@ impl Rows {
             let bytes = page.numbers.len() + page.texts.len();
             assert_eq!(page.garbage, bytes - numbers - texts);
             assert!(page.garbage <= bytes / 4);
+            page.apart.check();
         }
+        let mut counts = std::collections::BTreeMap::new();
+        for (number, _) in self.iter() {
+            for (node, _) in self.kept(number).steps() {
+                let name = self.nodes.name(node).unwrap().to_string();
+                *counts.entry(name).or_default() += 1;
+            }
+        }
+        assert_eq!(self.nodes.counts(), counts);
     }
 
     /// One more than the largest number of a row.

@@ -5,21 +5,20 @@
 //! so that the answer is true at its clock. What passes is a bit a row. Where a run's error was cut
 //! and the rest decides, the caller reads it.
 
-use std::cell::OnceCell;
 use std::collections::HashMap;
 
 use chrono_tz::Tz;
 
 use super::changes::{Cursor, Entry};
+use super::gather::{Gather, Gathered};
 use super::order::Places;
-use super::packed::Numbers;
 use super::query::{Changed, Filter, From, Key, PageAt};
-use super::row::{Place, Row, STATUS_OTHER, STATUS_UNKNOWN, key_of, status_code};
+use super::row::{Place, Row, Rows, STATUS_OTHER, STATUS_UNKNOWN, key_of, status_code};
 use super::{Clock, Index, Listed, Liveness, Totals};
 use crate::filter::{
     Bound, ErrorText, Number, StatusText, Subject, Text, Verdict, Where, WithError,
 };
-use crate::model::{Millis, ProjectId, RunKey, Status, Summary, SummaryRef, Version};
+use crate::model::{Fingerprint, Millis, ProjectId, RunKey, Status, Summary, Version};
 
 /// What is asked for: the filter beside the plain one, at its moment.
 #[derive(Debug, Clone)]
@@ -71,6 +70,12 @@ pub struct Selection {
     open: Vec<(u32, RunKey, Version)>,
     /// What whole errors have decided.
     decided: HashMap<(u32, Version), bool>,
+    /// The next row to gather from; those before it have been.
+    gathered: u32,
+    /// Rows that were asked again after they had been gathered from.
+    again: Vec<u32>,
+    /// Whether a run went since it began.
+    gone: bool,
 }
 
 /// What the runs of a selection sum up to, and what of them is to be put in order.
@@ -141,22 +146,11 @@ impl Undecided {
 
 /// A row, to be asked by a filter.
 struct Asked<'a> {
+    rows: &'a Rows,
+    number: u32,
     row: Row<'a>,
     project: &'a ProjectId,
     liveness: Liveness,
-    numbers: OnceCell<Numbers>,
-    summary: OnceCell<SummaryRef<'a>>,
-}
-
-impl<'a> Asked<'a> {
-    fn numbers(&self) -> &Numbers {
-        self.numbers.get_or_init(|| self.row.numbers())
-    }
-
-    fn summary(&self) -> &SummaryRef<'a> {
-        self.summary
-            .get_or_init(|| self.row.summary(self.project, self.liveness.stale_after))
-    }
 }
 
 impl Subject for Asked<'_> {
@@ -169,28 +163,9 @@ impl Subject for Asked<'_> {
     }
 
     fn number(&self, which: Number) -> Option<i64> {
-        let tokens = || self.numbers().tokens;
         match which {
-            Number::StartedAt => self.row.started().map(|at| at.0),
-            Number::CompletedAt => self.numbers().completed.map(|at| at.0),
-            Number::UpdatedAt => Some(self.row.mtime_ns().div_euclid(1_000_000)),
-            Number::StaleAt => self.summary().stale_at.map(|at| at.0),
-            Number::Duration => self.numbers().duration.map(|took| took.0),
-            Number::Cost => self.numbers().cost,
-            Number::SizeBytes => i64::try_from(self.numbers().stamp.size).ok(),
-            Number::Steps => Some(self.numbers().steps.into()),
-            Number::Retries => self.numbers().retries,
-            Number::Tokens => {
-                let tokens = tokens();
-                tokens
-                    .total
-                    .or_else(|| match (tokens.input, tokens.output) {
-                        (None, None) => None,
-                        (input, output) => input.unwrap_or(0).checked_add(output.unwrap_or(0)),
-                    })
-            }
-            Number::InputTokens => tokens().input,
-            Number::OutputTokens => tokens().output,
+            Number::StaleAt => self.row.stale_at(self.liveness.stale_after).map(|at| at.0),
+            other => self.row.number(other),
         }
     }
 
@@ -198,18 +173,17 @@ impl Subject for Asked<'_> {
         match which {
             Text::Id => Some(self.row.id()),
             Text::Project => Some(self.project.as_str()),
-            Text::Label => self.summary().label,
-            Text::Model => self.summary().model,
+            Text::Label => self.row.label(),
+            Text::Model => self.row.model(),
             Text::Note => None,
         }
     }
 
     fn error(&self) -> ErrorText<'_> {
-        let summary = self.summary();
-        match summary.error {
-            None => ErrorText::None,
-            Some(error) if summary.error_truncated => ErrorText::Cut(error),
-            Some(error) => ErrorText::Whole(error),
+        match self.row.error() {
+            (None, _) => ErrorText::None,
+            (Some(error), true) => ErrorText::Cut(error),
+            (Some(error), false) => ErrorText::Whole(error),
         }
     }
 
@@ -217,9 +191,17 @@ impl Subject for Asked<'_> {
         self.row.version()
     }
 
-    fn any_node(&self, _: impl FnMut(&str) -> bool) -> bool {
-        // the language does not know nodes before the index does
-        false
+    fn error_group(&self) -> Option<Fingerprint> {
+        self.rows.kept(self.number).fingerprint
+    }
+
+    fn any_node(&self, mut test: impl FnMut(&str) -> bool) -> bool {
+        let nodes = self.rows.nodes();
+        let mut before = None;
+        self.rows.kept(self.number).steps().any(|(node, _)| {
+            // a loop at one node is asked once
+            before.replace(node) != Some(node) && nodes.name(node).is_some_and(|name| test(name))
+        })
     }
 }
 
@@ -248,6 +230,9 @@ impl Index {
             changes: Cursor::after(self.clock().tick),
             open: Vec::new(),
             decided: HashMap::new(),
+            gathered: 0,
+            again: Vec::new(),
+            gone: false,
         }
     }
 
@@ -266,15 +251,16 @@ impl Index {
     /// are open, or more changes than `visit`, or changes that are not remembered.
     pub fn selected(&self, selection: &mut Selection, visit: usize) -> Option<()> {
         if !self.follows(&selection.changes) {
-            selection.next = 0;
+            (selection.next, selection.gathered) = (0, 0);
             selection.changes = Cursor::after(self.clock().tick);
             return None;
         }
         let mut left = visit;
         let mut changes = std::mem::replace(&mut selection.changes, Cursor::after(0));
         while let Some((_, entry)) = changes.next(&self.changes, &self.rows, &mut left) {
-            if let Entry::Row(number) = entry {
-                self.ask(selection, number);
+            match entry {
+                Entry::Row(number) => self.ask(selection, number),
+                Entry::Gone(_) => selection.gone = true,
             }
         }
         selection.changes = changes;
@@ -282,7 +268,54 @@ impl Index {
         (done && selection.open.is_empty()).then_some(())
     }
 
+    /// Gives so many rows more to `gather`, all of them having been looked at; false when all have
+    /// been given.
+    pub fn gather_some(
+        &self,
+        selection: &mut Selection,
+        rows: u32,
+        gather: &mut impl Gather,
+    ) -> bool {
+        let end = u32::try_from(self.rows.numbers()).unwrap_or(u32::MAX);
+        let upto = selection.gathered.saturating_add(rows).min(end);
+        for number in selection.gathered..upto {
+            self.gather(selection, number, gather);
+        }
+        selection.gathered = upto.max(selection.gathered);
+        upto < end
+    }
+
+    /// Gives those rows to `gather` anew that were asked again since, and those that came. To be
+    /// called under one lock with [`Index::selected`], which has said that it is done.
+    pub fn gather_changed(&self, selection: &mut Selection, gather: &mut impl Gather) {
+        for number in std::mem::take(&mut selection.again) {
+            self.gather(selection, number, gather);
+        }
+        if std::mem::take(&mut selection.gone) {
+            // a change tells whose row went, not which it was
+            for &number in self.rows.vacant() {
+                gather.put(number, None);
+            }
+        }
+        self.gather_some(selection, u32::MAX, gather);
+    }
+
+    fn gather(&self, selection: &Selection, number: u32, gather: &mut impl Gather) {
+        let row = self
+            .rows
+            .get(number)
+            .filter(|_| selection.passes(number))
+            .map(|row| Gathered {
+                row,
+                kept: self.rows.kept(number),
+            });
+        gather.put(number, row);
+    }
+
     fn ask(&self, selection: &mut Selection, number: u32) {
+        if number < selection.gathered {
+            selection.again.push(number);
+        }
         let Some(row) = self.rows.get(number) else {
             selection.mark(number, false);
             return;
@@ -350,7 +383,7 @@ impl Index {
         if !query.plain.takes(row, project) {
             return Some(Verdict::Fails);
         }
-        let subject = self.asked(row, project);
+        let subject = self.asked(number, row, project);
         Some(match error {
             None => query.bound.matches(&subject),
             Some(error) => query.bound.matches(&WithError {
@@ -360,13 +393,13 @@ impl Index {
         })
     }
 
-    fn asked<'a>(&self, row: Row<'a>, project: &'a ProjectId) -> Asked<'a> {
+    fn asked<'a>(&'a self, number: u32, row: Row<'a>, project: &'a ProjectId) -> Asked<'a> {
         Asked {
+            rows: &self.rows,
+            number,
             row,
             project,
             liveness: self.liveness,
-            numbers: OnceCell::new(),
-            summary: OnceCell::new(),
         }
     }
 
@@ -382,7 +415,7 @@ impl Index {
             // it changed, and is asked again as such
             return;
         };
-        let subject = self.asked(row, &project.id);
+        let subject = self.asked(*number, row, &project.id);
         let whole = WithError {
             subject: &subject,
             error,
@@ -390,6 +423,9 @@ impl Index {
         let passes = selection.query.bound.matches(&whole) == Verdict::Passes;
         selection.decided.insert((*number, *version), passes);
         selection.mark(*number, passes);
+        if *number < selection.gathered {
+            selection.again.push(*number);
+        }
     }
 
     /// What a change of a row is to a reader who asked `query`.
@@ -400,7 +436,7 @@ impl Index {
             return None;
         }
         let verdict = if query.plain.takes(row, project) {
-            query.bound.matches(&self.asked(row, project))
+            query.bound.matches(&self.asked(number, row, project))
         } else {
             Verdict::Fails
         };
@@ -439,7 +475,7 @@ impl Index {
             return None;
         }
         let whole = WithError {
-            subject: &self.asked(run.row(), run.project()),
+            subject: &self.asked(run.number(), run.row(), run.project()),
             error,
         };
         Some(match query.bound.matches(&whole) {
@@ -501,7 +537,10 @@ impl Index {
                 continue;
             };
             at.total += 1;
-            let rank = rank(self.asked(run.row(), run.project()).number(sort.by));
+            let rank = rank(
+                self.asked(run.number(), run.row(), run.project())
+                    .number(sort.by),
+            );
             let later = after.is_none_or(|(after, place)| {
                 rank > after || rank == after && places.place(number) > place
             });
@@ -525,7 +564,9 @@ impl Index {
             }
         }
         let next = last.filter(|_| more).map(|run| SortedKey {
-            number: self.asked(run.row(), run.project()).number(sort.by),
+            number: self
+                .asked(run.number(), run.row(), run.project())
+                .number(sort.by),
             key: run.key(),
         });
         (at, next)

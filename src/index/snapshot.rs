@@ -18,15 +18,18 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::clock::Lineage;
 use super::problems::ProblemKind;
 use super::row::{Draft, Place};
+use super::steps::Local;
 use super::{Index, Instance, Liveness};
 use crate::model::{ExecutionId, Millis, ProjectId, RunKey, Stamp};
 
 /// Raised with every change of the format or of what is extracted from records.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 const MAGIC: &[u8; 8] = b"runlogix";
 /// How many rows or tombstones are encoded at a time; bounds how long the index is held.
 const SLICE: usize = if cfg!(test) { 2 } else { 1024 };
-/// A slice never comes near this: a row has at most some 1,500 bytes.
+/// A slice of rows ends when it has so many bytes: one with many steps has some 18,000 bytes.
+const ROWS_BYTES: usize = 1 << 20;
+/// A slice never comes near this.
 const BLOCK_MAX_BYTES: usize = 4 << 20;
 /// Problems and unlisted files are cut into blocks of about this size.
 const PIECE_BYTES: usize = 256 << 10;
@@ -139,7 +142,8 @@ fn rows(index: &Index, after: Option<&Resume>, out: &mut Vec<u8>) -> Option<Resu
     let numbers = index.everything.all.before(after.as_ref(), &places);
     let mut projects: HashMap<u32, u32> = HashMap::new();
     let mut names: Vec<&str> = Vec::new();
-    let mut encoded = Vec::with_capacity(SLICE * 192);
+    let mut nodes = Local::default();
+    let mut encoded = Vec::with_capacity(SLICE * 256);
     let mut last = None;
     let mut count = 0;
     for number in numbers.take(SLICE) {
@@ -152,13 +156,22 @@ fn rows(index: &Index, after: Option<&Resume>, out: &mut Vec<u8>) -> Option<Resu
         });
         encoded.extend_from_slice(&local.to_le_bytes());
         row.write(index.beats.get(&number).copied(), &mut encoded);
+        let mut local = |node| nodes.of(node, index.rows.nodes());
+        index.rows.kept(number).write(&mut local, &mut encoded);
         last = Some(row);
         count += 1;
+        if encoded.len() + nodes.bytes > ROWS_BYTES {
+            break;
+        }
     }
     let last = last?;
     block(out, ROWS, |out| {
         put_u64(out, names.len() as u64);
         for name in names {
+            put_text(out, name);
+        }
+        put_u64(out, nodes.names.len() as u64);
+        for name in nodes.names {
             put_text(out, name);
         }
         put_u64(out, count);
@@ -440,11 +453,17 @@ impl Restoring {
             for _ in 0..names {
                 projects.push(rest.project()?);
             }
+            let mut nodes = Vec::new();
+            for _ in 0..rest.u64()? {
+                nodes.push(rest.text()?);
+            }
+            let nodes = self.index.rows.nodes_mut().hold(&nodes);
             for _ in 0..rest.u64()? {
                 let project = projects.get(rest.u32()? as usize)?;
-                let (draft, beat) = Draft::read(&mut rest)?;
+                let (draft, beat) = Draft::read(&mut rest, &nodes)?;
                 self.index.put_restored(project, draft, beat);
             }
+            self.index.rows.nodes_mut().let_go(&nodes);
             return Some(false);
         }
         for _ in 0..rest.u64()? {

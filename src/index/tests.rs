@@ -11,7 +11,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::filter::Number;
-use crate::model::{Facts, Milliseconds, Money, Status, Summary, Tokens, Version};
+use crate::model::steps::{self, Taking};
+use crate::model::{
+    CostSum, Facts, Fingerprint, Milliseconds, Money, Status, Step as NodeStep, Summary, Tokens,
+    Version,
+};
 
 const LIVENESS: Liveness = Liveness {
     stale_after: Duration::from_secs(100),
@@ -30,6 +34,10 @@ struct Content {
     texts: [Option<String>; 3],
     /// End, total of tokens, retries, size and inode; of any size.
     numbers: [i64; 5],
+    /// Its steps and their nodes.
+    steps: Vec<(&'static str, NodeStep)>,
+    /// Whether there were more of them.
+    truncated: bool,
 }
 
 /// What most runs hold where a test does not say otherwise.
@@ -42,6 +50,8 @@ const PLAIN: Content = Content {
     version: 0,
     texts: [None, None, None],
     numbers: [0; 5],
+    steps: Vec::new(),
+    truncated: false,
 };
 
 #[derive(Debug, Clone)]
@@ -78,9 +88,10 @@ fn content() -> impl Strategy<Value = Content> {
         0u8..4,
         prop::array::uniform3(prop::option::of("[a-zé日]{0,40}")),
         prop::array::uniform5((any::<i64>(), 0u32..64).prop_map(|(bits, shift)| bits >> shift)),
+        (steps_of_run(), prop::bool::weighted(0.1)),
     )
         .prop_map(
-            |(status, started, cost, input, duration, version, texts, numbers)| Content {
+            |(status, started, cost, input, duration, version, texts, numbers, steps)| Content {
                 status,
                 started,
                 cost,
@@ -89,8 +100,23 @@ fn content() -> impl Strategy<Value = Content> {
                 version,
                 texts,
                 numbers,
+                steps: steps.0,
+                truncated: steps.1,
             },
         )
+}
+
+fn steps_of_run() -> impl Strategy<Value = Vec<(&'static str, NodeStep)>> {
+    let node = prop::sample::select(vec!["a", "b", "cc", "dé", "e", "f"]);
+    let step = (steps::tests::steps(), 0i64..5).prop_map(|(step, nanos)| NodeStep {
+        // one that is no amount is none
+        cost: step.cost.and_then(|_| Money::from_nanos(nanos)),
+        ..step
+    });
+    prop_oneof![
+        2 => Just(Vec::new()),
+        3 => prop::collection::vec((node, step), 1..6),
+    ]
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -135,6 +161,20 @@ fn seen(content: &Content, mtime_s: i64) -> Seen {
         model: text(1),
         error: text(2),
         error_truncated: content.version == 3,
+        fingerprint: content.texts[2]
+            .as_deref()
+            .filter(|error| !error.is_empty())
+            .map(|error| Fingerprint(error.len() as u64 % 3)),
+        steps: {
+            let mut taking = Taking::default();
+            for (node, step) in &content.steps {
+                taking.take(node, step);
+            }
+            if content.truncated {
+                taking.leave_out();
+            }
+            taking.steps()
+        },
         ..Facts::default()
     };
     let text = format!("{facts:?}");
@@ -410,6 +450,17 @@ fn compare(index: &Index, model: &Model) {
     }
     for (key, (seen, _)) in &model.runs {
         assert_eq!(index.stamp(key), Some((seen.stamp, false)));
+        let kept = index.rows.kept(index.find(key).unwrap());
+        let named = kept.steps().map(|(node, mut packed)| {
+            let name = index.rows.nodes().name(node).unwrap().to_string();
+            (name, NodeStep::take(&mut packed).unwrap())
+        });
+        assert_eq!(
+            named.collect::<Vec<_>>(),
+            steps::tests::named(&seen.facts.steps)
+        );
+        assert_eq!(kept.fingerprint, seen.facts.fingerprint);
+        assert_eq!(kept.truncated, seen.facts.steps.truncated());
     }
     index.rows.check();
     let scopes = index
@@ -508,6 +559,7 @@ proptest! {
         prop_assert_eq!(index.runs(), 0);
         prop_assert_eq!(index.totals(None), Totals::default());
         prop_assert!(index.beats.is_empty());
+        index.rows.check();
     }
 }
 
@@ -571,7 +623,15 @@ fn a_clock_from_elsewhere_or_from_before_the_tombstones_is_not_honoured() {
 /// Filters as they are written, and what they mean.
 type Meant = (&'static str, fn(&Facts) -> bool);
 
-const MEANT: [Meant; 6] = [
+const MEANT: [Meant; 8] = [
+    ("nodeId in (a, f) and not nodeId ~ E", |facts| {
+        let nodes = || steps::tests::named(&facts.steps).into_iter();
+        nodes().any(|(node, _)| matches!(&*node, "a" | "f"))
+            && !nodes().any(|(node, _)| node.contains('e'))
+    }),
+    ("errorGroup != 0000000000000001", |facts| {
+        facts.fingerprint != Some(Fingerprint(1))
+    }),
     ("costUSD > 0.000000007", |facts| {
         facts.cost.is_some_and(|cost| cost.nanos() > 7)
     }),
@@ -626,6 +686,105 @@ fn whole_error(facts: &Facts) -> Option<String> {
     })
 }
 
+/// Both of what is gathered.
+#[derive(Default)]
+struct Both {
+    nodes: NodeSteps,
+    errors: ErrorGroups,
+}
+
+impl Gather for Both {
+    fn put(&mut self, number: u32, run: Option<Gathered<'_>>) {
+        self.nodes.put(number, run);
+        self.errors.put(number, run);
+    }
+
+    fn is_too_much(&self) -> bool {
+        self.nodes.is_too_much()
+    }
+}
+
+/// The sums of each node, made anew from `runs`; and how many of those have more steps.
+fn sums_of(runs: &[(RunKey, Seen)]) -> (BTreeMap<String, NodeSums>, u64) {
+    let mut sums: BTreeMap<String, NodeSums> = BTreeMap::new();
+    for (_, seen) in runs {
+        let steps = steps::tests::named(&seen.facts.steps);
+        let nodes: std::collections::BTreeSet<String> =
+            steps.iter().map(|(node, _)| node.clone()).collect();
+        for node in nodes {
+            let of_node = || {
+                steps
+                    .iter()
+                    .filter(|(name, _)| *name == node)
+                    .map(|(_, step)| step)
+            };
+            let sum = sums.entry(node.clone()).or_insert_with(|| NodeSums {
+                node: (*node).into(),
+                runs: 0,
+                steps: 0,
+                failures: 0,
+                durations: Vec::new(),
+                input_tokens: 0,
+                output_tokens: 0,
+                total_tokens: 0,
+                cost: None,
+            });
+            sum.runs += 1;
+            sum.steps += of_node().count() as u64;
+            sum.failures += of_node().filter(|step| step.failed).count() as u64;
+            sum.durations.extend(
+                of_node()
+                    .filter_map(|step| step.duration)
+                    .map(|took| took.0),
+            );
+            for step in of_node() {
+                let [input, output, total] =
+                    [step.tokens.input, step.tokens.output, step.tokens.total]
+                        .map(|tokens| tokens.map(i128::from));
+                let both = input.unwrap_or(0) + output.unwrap_or(0);
+                sum.input_tokens += input.unwrap_or(0);
+                sum.output_tokens += output.unwrap_or(0);
+                sum.total_tokens += total.unwrap_or(both);
+            }
+            let costs: Vec<Money> = of_node().filter_map(|step| step.cost).collect();
+            if !costs.is_empty() {
+                let all = sum.cost.get_or_insert_with(CostSum::default);
+                costs.into_iter().for_each(|cost| all.add(cost));
+            }
+        }
+    }
+    let truncated = runs.iter().filter(|(_, seen)| seen.facts.steps.truncated());
+    (sums, truncated.count() as u64)
+}
+
+/// The groups of the errors of `runs`, made anew: fingerprint, count, first and last seen, and the
+/// first of their last ticks.
+fn groups_of(index: &Index, runs: &[(RunKey, Seen)]) -> Vec<(Fingerprint, u64, i64, i64, u64)> {
+    let of_group = |bits| {
+        let print = Fingerprint(bits);
+        let ours = || {
+            runs.iter()
+                .filter(|(_, seen)| seen.facts.fingerprint == Some(print))
+        };
+        let at = |(_, seen): &(RunKey, Seen)| {
+            let started = seen.facts.started_at.map(|at| at.0);
+            started.unwrap_or(seen.stamp.mtime_ns / 1_000_000)
+        };
+        let tick = |(key, _): &(RunKey, Seen)| index.row(key).unwrap().tick();
+        let (first, last) = (ours().map(at).min()?, ours().map(at).max()?);
+        Some((
+            print,
+            ours().count() as u64,
+            first,
+            last,
+            ours().map(tick).min()?,
+        ))
+    };
+    let mut groups: Vec<_> = (0..3).filter_map(of_group).collect();
+    groups.sort_by_key(|&(print, count, _, last, _)| (-(count.cast_signed()), -last, print));
+    groups
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 120, ..ProptestConfig::default() })]
 
@@ -647,6 +806,7 @@ proptest! {
         let (mut held, mut cursor) = (BTreeSet::new(), Cursor::after(0));
         let (by, number_of) = by;
         let sort = Sort { by, descending };
+        let mut both = Both::default();
         for step in steps {
             let mut reports = Vec::new();
             let mut save = |model: &mut Model, p, x, content| reports.push(report(model, p, x, content));
@@ -669,12 +829,39 @@ proptest! {
                             break;
                         }
                     }
-                    let expected: Vec<RunKey> = model
-                        .sorted(&plain)
-                        .into_iter()
-                        .filter(|(_, seen)| means(&seen.facts))
-                        .map(|(key, _)| key)
+                    index.gather_changed(&mut selection, &mut both);
+                    let mut runs = model.sorted(&plain);
+                    runs.retain(|(_, seen)| means(&seen.facts));
+                    let (sums, truncated) =
+                        both.nodes.sums(&index.node_names(), || Ok::<_, ()>(())).unwrap();
+                    let by_node = |sums: Vec<NodeSums>| -> BTreeMap<String, String> {
+                        let sorted = sums.into_iter().map(|mut sum| {
+                            sum.durations.sort_unstable();
+                            (sum.node.to_string(), format!("{sum:?}"))
+                        });
+                        sorted.collect()
+                    };
+                    let (expected_sums, expected_truncated) = sums_of(&runs);
+                    prop_assert_eq!(by_node(sums), by_node(expected_sums.into_values().collect()));
+                    prop_assert_eq!(truncated, expected_truncated);
+                    let groups = both.errors.groups();
+                    for group in &groups {
+                        let example = index.example(group).unwrap().to_owned().unwrap();
+                        let (_, seen) = runs.iter().find(|(key, _)| *key == key_of(&example)).unwrap();
+                        prop_assert_eq!(seen.facts.fingerprint, Some(group.fingerprint));
+                        let at = example.started_at.unwrap_or(example.updated_at);
+                        prop_assert_eq!(at, group.last_seen);
+                    }
+                    let groups: Vec<_> = groups
+                        .iter()
+                        .map(|group| {
+                            let ErrorGroup { fingerprint, count, first_seen, last_seen, first_tick, .. } =
+                                *group;
+                            (fingerprint, count, first_seen.0, last_seen.0, first_tick)
+                        })
                         .collect();
+                    prop_assert_eq!(groups, groups_of(&index, &runs));
+                    let expected: Vec<RunKey> = runs.into_iter().map(|(key, _)| key).collect();
                     let mut found = Vec::new();
                     let mut from = From::Offset(0);
                     loop {
@@ -757,10 +944,12 @@ proptest! {
                         expected.len() as u64
                     );
                     selection = index.select(query.clone());
+                    both = Both::default();
                 }
             }
             index.apply(reports);
             index.select_some(&mut selection, part);
+            index.gather_some(&mut selection, part, &mut both);
         }
     }
 }

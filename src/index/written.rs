@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use super::Index;
 use super::query::Key;
 use super::row::{Row, key_of};
+use crate::filter::Number;
 use crate::model::{Millis, ProjectId, RunKey, SummaryRef, Version};
 
 /// How many texts are kept; a power of two.
@@ -54,6 +55,10 @@ impl<'a> Listed<'a> {
         self.row.summary(self.project, stale_after)
     }
 
+    pub(super) fn number(&self) -> u32 {
+        self.number
+    }
+
     pub(super) fn row(&self) -> Row<'a> {
         self.row
     }
@@ -79,7 +84,7 @@ impl<'a> Listed<'a> {
     /// How long it took, in millionths of a millisecond.
     #[must_use]
     pub fn took(&self) -> Option<i64> {
-        self.row.numbers().duration.map(|took| took.0)
+        self.row.number(Number::Duration)
     }
 
     /// Its place in list order.

@@ -11,11 +11,13 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::decimal::{Fold, Spelling};
+use super::fingerprint::CONSIDERED_BYTES;
 use super::json::{
     self, Input, JsonError, Kind, RECORD_NESTING_MAX, Slice, Stream, TextSink, Walk,
 };
 use super::money::NANO;
-use super::{Millis, Money, RunKey, Status};
+use super::steps::{NODE_BYTES_MAX, Step, Steps, Taking};
+use super::{Fingerprint, Millis, Money, RunKey, Status};
 
 /// How much of an error is kept, in bytes.
 const ERROR_BYTES: usize = 256;
@@ -99,12 +101,17 @@ pub struct Facts {
     pub error: Option<Box<str>>,
     /// Whether the error was cut.
     pub error_truncated: bool,
+    /// Which errors it is like, by more of it than is kept; none if there is no error, or an empty
+    /// one.
+    pub fingerprint: Option<Fingerprint>,
     /// What to show as the run's name, at most 80 characters.
     pub label: Option<Box<str>>,
     /// The model's name, at most 128 bytes.
     pub model: Option<Box<str>>,
     /// How many steps there are.
     pub step_count: u32,
+    /// What they say of nodes.
+    pub steps: Steps,
     /// How often it was tried again.
     pub retry_count: Option<i64>,
     /// Whether it is nested deeper than a record may be that is given.
@@ -201,16 +208,22 @@ impl Reading {
                 self.bad_cost = facts.cost.is_none() && !null;
             }
             b"error" => {
-                let mut text = Text::bytes(ERROR_BYTES);
-                let found = string(walk, &mut text)?;
-                facts.error_truncated = text.cut;
-                facts.error = found.then(|| text.kept().into());
+                let mut error = ErrorText {
+                    kept: Text::bytes(ERROR_BYTES),
+                    considered: String::new(),
+                    cut: false,
+                };
+                let found = string(walk, &mut error)?;
+                facts.error_truncated = error.kept.cut;
+                facts.error = found.then(|| error.kept.kept().into());
+                let considered = Some(error.considered).filter(|text| !text.is_empty());
+                facts.fingerprint = considered.as_deref().map(Fingerprint::of);
             }
             b"model" => facts.model = kept(walk, Text::bytes(MODEL_BYTES))?,
             b"name" => self.name = kept(walk, Text::chars(LABEL_CHARS, false))?,
             b"input" => self.input = kept(walk, Text::chars(LABEL_CHARS, true))?,
             b"retryCount" => facts.retry_count = number(walk, 0)?,
-            b"steps" => facts.step_count = elements(walk)?,
+            b"steps" => (facts.step_count, facts.steps) = steps(walk)?,
             _ => walk.skip()?,
         }
         Ok(())
@@ -312,6 +325,38 @@ impl TextSink for Text {
     }
 }
 
+/// An error: what is kept of it, and what is compared.
+struct ErrorText {
+    kept: Text,
+    considered: String,
+    /// There is more than is compared.
+    cut: bool,
+}
+
+impl TextSink for ErrorText {
+    fn text(&mut self, text: &str) {
+        self.kept.text(text);
+        if self.cut {
+            return;
+        }
+        let mut end = text.len().min(CONSIDERED_BYTES - self.considered.len());
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        self.considered
+            .push_str(text.get(..end).unwrap_or_default());
+        self.cut = end < text.len();
+    }
+
+    fn wants(&self) -> bool {
+        !self.cut
+    }
+
+    fn lone(&mut self, _: u16) {
+        self.text(char::REPLACEMENT_CHARACTER.encode_utf8(&mut [0; 4]));
+    }
+}
+
 /// Text that is of interest only if it is short; kept without an allocation.
 #[derive(Debug)]
 struct Short {
@@ -334,6 +379,10 @@ impl Short {
     /// All of it, if nothing was cut.
     fn bytes(&self) -> Option<&[u8]> {
         self.bytes.get(..self.len).filter(|_| !self.cut)
+    }
+
+    fn clear(&mut self) {
+        (self.len, self.cut) = (0, false);
     }
 
     /// The same as text.
@@ -448,26 +497,128 @@ fn tokens<I: Input>(walk: &mut Walk<I>) -> Result<Tokens, JsonError> {
     Ok(tokens)
 }
 
-/// How many elements the next value has, if it is an array.
-fn elements<I: Input>(walk: &mut Walk<I>) -> Result<u32, JsonError> {
+/// How many elements the next value has, if it is an array, and what those say that are steps.
+fn steps<I: Input>(walk: &mut Walk<I>) -> Result<(u32, Steps), JsonError> {
     let mut count: u32 = 0;
+    let mut taking = Taking::default();
     if walk.kind()? != Kind::Array {
         walk.skip()?;
-        return Ok(count);
+        return Ok((count, taking.steps()));
     }
     walk.enter()?;
     let mut first = true;
-    while walk.more(&mut first, &mut Text::bytes(0))? {
-        walk.skip()?;
+    let mut reading = StepReading::default();
+    // elements have no names
+    while walk.more(&mut first, &mut Expected(None))? {
+        if taking.is_full() || walk.kind()? != Kind::Object {
+            walk.skip()?;
+        } else {
+            reading.read(walk)?;
+            reading.give(&mut taking);
+        }
         count = count.saturating_add(1);
     }
-    Ok(count)
+    Ok((count, taking.steps()))
+}
+
+/// What has been read of one step; used again for the next.
+struct StepReading {
+    node: Text,
+    name: Text,
+    has_node: bool,
+    has_name: bool,
+    started_at: Short,
+    completed_at: Short,
+    step: Step,
+}
+
+impl Default for StepReading {
+    fn default() -> Self {
+        Self {
+            node: Text::bytes(NODE_BYTES_MAX),
+            name: Text::bytes(NODE_BYTES_MAX),
+            has_node: false,
+            has_name: false,
+            started_at: Short::default(),
+            completed_at: Short::default(),
+            step: Step::default(),
+        }
+    }
+}
+
+impl StepReading {
+    fn read<I: Input>(&mut self, walk: &mut Walk<I>) -> Result<(), JsonError> {
+        (self.has_node, self.has_name) = (false, false);
+        self.started_at.clear();
+        self.completed_at.clear();
+        self.step = Step::default();
+        walk.enter()?;
+        let mut first = true;
+        let mut member = Short::default();
+        while walk.more(&mut first, &mut member)? {
+            match member.bytes() {
+                Some(b"nodeId") => self.has_node = filled(walk, &mut self.node)?,
+                Some(b"name") => self.has_name = filled(walk, &mut self.name)?,
+                Some(b"status") => {
+                    let mut rest = Expected(Some(Status::Failed.as_str()));
+                    self.step.failed = string(walk, &mut rest)? && rest.0 == Some("");
+                }
+                Some(b"duration") => {
+                    self.step.duration = number(walk, MILLIONTHS)?.map(Milliseconds);
+                }
+                Some(b"startedAt") => short(walk, &mut self.started_at)?,
+                Some(b"completedAt") => short(walk, &mut self.completed_at)?,
+                Some(b"tokenUsage") => self.step.tokens = tokens(walk)?,
+                Some(b"costUSD") => {
+                    self.step.cost = number(walk, NANO)?.and_then(Money::from_nanos);
+                }
+                _ => walk.skip()?,
+            }
+            member.clear();
+        }
+        Ok(())
+    }
+
+    /// Gives what was read to `taking`, unless it names no node.
+    fn give(&mut self, taking: &mut Taking) {
+        let node = match (self.has_node, self.has_name) {
+            (true, _) => &self.node,
+            (false, true) => &self.name,
+            (false, false) => return,
+        };
+        if node.cut {
+            return taking.leave_out();
+        }
+        if self.step.duration.is_none() {
+            let at = |text: &Short| text.whole().and_then(Millis::parse_rfc3339);
+            let span = at(&self.started_at).zip(at(&self.completed_at));
+            let took = span.and_then(|(from, to)| {
+                let millis = to.0.checked_sub(from.0)?;
+                millis.checked_mul(10i64.pow(MILLIONTHS))
+            });
+            self.step.duration = took.map(Milliseconds);
+        }
+        taking.take(node.kept(), &self.step);
+    }
+}
+
+/// Goes past the next value; whether it is a string with anything in it, which is in `text` then.
+fn filled<I: Input>(walk: &mut Walk<I>, text: &mut Text) -> Result<bool, JsonError> {
+    (text.len, text.cut) = (0, false);
+    Ok(string(walk, text)? && text.len > 0)
+}
+
+/// Goes past the next value, whose text is in `text` then if it is a string.
+fn short<I: Input>(walk: &mut Walk<I>, text: &mut Short) -> Result<(), JsonError> {
+    text.clear();
+    string(walk, text).map(drop)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::json::{self, tests::values};
+    use crate::model::steps;
     use crate::model::{ExecutionId, ProjectId};
     use proptest::prelude::*;
     use serde_json::Value;
@@ -568,6 +719,113 @@ mod tests {
         assert!(!read(&format!(r#"{{"error":"{exact}"}}"#)).error_truncated);
     }
 
+    /// The steps with the names of their nodes.
+    fn named(text: &str) -> Vec<(String, Step)> {
+        steps::tests::named(&read(text).steps)
+    }
+
+    #[test]
+    fn steps_are_read_with_their_nodes() {
+        let found = named(
+            r#"{"steps":[{"id":"step-1","nodeId":"n1","nodeType":"agent","status":"completed",
+            "startedAt":"2025-10-15T05:02:46.569Z","completedAt":"2025-10-15T05:02:47.569Z",
+            "duration":12,"input":{"nodeId":"no"},"output":[{"duration":3}],
+            "tokenUsage":{"input":1,"output":2,"total":4},"costUSD":0.001},
+            {"startedAt":"2025-10-15T05:02:46.569Z","name":"other","status":"failed",
+            "completedAt":"2025-10-15T05:02:47.569Z"},
+            {"nodeId":7,"name":"n1","duration":null,"startedAt":"2025-10-15T05:02:46.569Z"},
+            {"nodeId":"","duration":1},{"duration":1},"n1",
+            {"nodeId":"a","status":"failed","status":"paused","nodeId":"n1","costUSD":"much"}]}"#,
+        );
+        let node = |name: &str, step| (name.to_owned(), step);
+        let second = Some(Milliseconds(1_000_000_000));
+        let expected = [
+            node(
+                "n1",
+                Step {
+                    duration: Some(Milliseconds(12_000_000)),
+                    tokens: Tokens {
+                        input: Some(1),
+                        output: Some(2),
+                        total: Some(4),
+                    },
+                    cost: Money::from_spelling("0.001"),
+                    ..Step::default()
+                },
+            ),
+            node(
+                "other",
+                Step {
+                    failed: true,
+                    duration: second,
+                    ..Step::default()
+                },
+            ),
+            node("n1", Step::default()),
+            node("n1", Step::default()),
+        ];
+        assert_eq!(found, expected);
+        assert_eq!(
+            read(r#"{"steps":[{"nodeId":"a"}],"steps":[1,2]}"#).step_count,
+            2
+        );
+        assert!(named(r#"{"steps":[{"nodeId":"a"}],"steps":null}"#).is_empty());
+        assert!(named(r#"{"steps":{"nodeId":"a"}}"#).is_empty());
+    }
+
+    #[test]
+    fn what_is_kept_of_steps_is_bounded() {
+        let step = r#"{"nodeId":"a","status":"failed"}"#;
+        let many = read(&format!(
+            "{{\"steps\":[{step}{}]}}",
+            format!(",{step}").repeat(99_999)
+        ));
+        assert_eq!(many.step_count, 100_000);
+        assert!(many.steps.truncated());
+        let long = "n".repeat(1_000_000);
+        let long = read(&format!(r#"{{"steps":[{{"nodeId":"{long}"}},{step}]}}"#));
+        assert_eq!((long.step_count, long.steps.truncated()), (2, true));
+        assert_eq!(steps::tests::named(&long.steps).len(), 1);
+        assert!(
+            !read(&format!(r#"{{"steps":[{step},{{}},1]}}"#))
+                .steps
+                .truncated()
+        );
+    }
+
+    #[test]
+    fn errors_are_told_apart_by_more_than_is_kept_of_them() {
+        let print = |error: &str| {
+            let record = serde_json::json!({ "error": error }).to_string();
+            let facts = read(&record);
+            assert_eq!(
+                facts.fingerprint,
+                (!error.is_empty()).then(|| Fingerprint::of(error))
+            );
+            facts.fingerprint
+        };
+        let long = "word ".repeat(60);
+        assert_eq!(
+            print(&format!("{long} after 5 s")),
+            print(&format!("{long} after 77 s"))
+        );
+        assert_ne!(
+            print(&format!("{long} alpha")),
+            print(&format!("{long} beta"))
+        );
+        assert_eq!(print(""), None);
+        // what counts ends within a character, and behind an escape
+        print(&"é\n日".repeat(700));
+        print(&format!("x{}", "日本語\t".repeat(700)));
+        for record in [
+            r#"{"error":null}"#,
+            r#"{"error":5}"#,
+            r#"{"error":"a","error":{}}"#,
+        ] {
+            assert_eq!(read(record).fingerprint, None);
+        }
+    }
+
     #[test]
     fn what_is_no_record_is_refused() {
         let refused = |text: &str| read_as(text, &key()).unwrap_err();
@@ -615,6 +873,8 @@ mod tests {
             r#"{"input":1,"output":2.6,"total":null}"#,
             r#"{"input":"x","input":5}"#,
             "true",
+            r#"[{"nodeId":"a","status":"failed","duration":12.5,"costUSD":0.1},{"nodeId":"a"},3]"#,
+            r#"[{"name":"b","nodeId":"","tokenUsage":{"input":3}},{"name":"c","nodeId":"é\\n"},{}]"#,
         ]);
         let value = prop_oneof![3 => spelt.prop_map(str::to_owned), 1 => values().prop_map(|v| v.to_string())];
         prop::collection::vec((names.prop_map(str::to_owned), value), 0..12)
@@ -665,6 +925,33 @@ mod tests {
         (status, name.or(input), u32::try_from(steps).unwrap(), other)
     }
 
+    fn nodes_of(facts: &Facts) -> Vec<(String, bool, Option<i64>)> {
+        let named = steps::tests::named(&facts.steps).into_iter();
+        named
+            .map(|(node, step)| (node, step.failed, step.tokens.input))
+            .collect()
+    }
+
+    /// The same by way of a tree.
+    fn nodes_by_tree(record: &[(String, String)]) -> Vec<(String, bool, Option<i64>)> {
+        let last = record.iter().rev().find(|(name, _)| name == "steps");
+        let tree = last.and_then(|(_, raw)| serde_json::from_str::<Value>(raw).ok());
+        let steps = tree.as_ref().and_then(Value::as_array);
+        let text = |step: &Value, name: &str| {
+            let text = step.get(name)?.as_str()?;
+            (!text.is_empty()).then(|| text.to_owned())
+        };
+        let node = |step: &Value| {
+            let name = text(step, "nodeId").or_else(|| text(step, "name"))?;
+            Some((
+                name,
+                step["status"] == "failed",
+                step["tokenUsage"]["input"].as_i64(),
+            ))
+        };
+        steps.into_iter().flatten().filter_map(node).collect()
+    }
+
     proptest! {
         #[test]
         fn equals_reading_by_way_of_a_tree(record in records()) {
@@ -672,6 +959,7 @@ mod tests {
                 record.iter().map(|(name, raw)| format!("{}:{raw}", Value::from(name.as_str()))).collect();
             let facts = read(&format!("{{{}}}", members.join(",")));
             let (status, label, steps, other) = by_tree(&record);
+            prop_assert_eq!(nodes_of(&facts), nodes_by_tree(&record));
             prop_assert_eq!(facts.status.map(|status| status.as_str().to_owned()), status);
             prop_assert_eq!(facts.label.map(String::from), label);
             prop_assert_eq!(facts.step_count, steps);

@@ -357,13 +357,14 @@ impl Drop for Client {
 }
 
 /// Members that differ from run to run; only their types are compared.
-const VOLATILE: [&str; 12] = [
+const VOLATILE: [&str; 13] = [
     "clock",
     "updatedAt",
     "staleAt",
     "pid",
     "uptimeMs",
     "residentBytes",
+    "stepDataBytes",
     "path",
     "nextCursor",
     "filesRead",

@@ -198,6 +198,76 @@ export type DiffResult = {
   totalTokens?: Delta4 | null;
 };
 
+/** An amount in both records. */
+export type Delta = {
+  /** In `a`, if it says so. */
+  a?: Money | null;
+  /** In `b`, if it says so. */
+  b?: Money | null;
+  /** `b` less `a`, exactly, if both say so. */
+  difference?: CostSum | null;
+};
+
+/** An amount in both records. */
+export type Delta2 = {
+  /** In `a`, if it says so. */
+  a?: Milliseconds | null;
+  /** In `b`, if it says so. */
+  b?: Milliseconds | null;
+  /** `b` less `a`, exactly, if both say so. */
+  difference?: Milliseconds | null;
+};
+
+/** An amount in both records. */
+export type Delta3 = {
+  /** In `a`, if it says so. */
+  a?: number | null;
+  /** In `b`, if it says so. */
+  b?: number | null;
+  /** `b` less `a`, exactly, if both say so. */
+  difference?: number | null;
+};
+
+/** An amount in both records. */
+export type Delta4 = {
+  /** In `a`, if it says so. */
+  a?: number | null;
+  /** In `b`, if it says so. */
+  b?: number | null;
+  /** `b` less `a`, exactly, if both say so. */
+  difference?: number | null;
+};
+
+/** What tells `b` from `a`. */
+export type DiffResult = {
+  /** The run that the other was compared with. */
+  a: ComparedExecution;
+  /** The other run. */
+  b: ComparedExecution;
+  /** The members that differ, in the order of `a`, then of `b`; at most 100. Not `steps`, where both have an array of it, of 100,000 at most. */
+  changed: Array<ChangedMember>;
+  /** US dollars, from `costUSD`. */
+  costUSD?: Delta | null;
+  /** Milliseconds, from `duration`. */
+  duration?: Delta2 | null;
+  /** They mean the same: nothing is changed, and no step is missing or moved. */
+  equal: boolean;
+  /** Tokens in. */
+  inputTokens?: Delta3 | null;
+  /** How many more there are. */
+  moreChanged: number;
+  /** How many more there are. */
+  moreSteps: number;
+  /** Tokens out. */
+  outputTokens?: Delta3 | null;
+  /** How many steps are of which kind. */
+  stepCounts: StepCounts;
+  /** The steps that are not the same, by the earlier of their places; at most 500. */
+  steps: Array<StepDiff>;
+  /** Both; input + output where there is no total. */
+  totalTokens?: Delta4 | null;
+};
+
 /** How some amounts are spread. A percentile is one of them: the smallest that at least so many of a hundred do not exceed (nearest rank). All but the count are null where there are none. */
 export type Distribution = {
   /** How many there are. */

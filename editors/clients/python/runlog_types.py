@@ -141,32 +141,22 @@ class Cut(_Cut, total=False):
     length: Optional[int]
 
 
-class _DeleteAllResult(TypedDict):
+class DeleteAllResult(TypedDict):
+    """What was done."""
+
     # The state without them.
     clock: Clock
     # How many files there were.
     deleted: int
 
 
-class DeleteAllResult(_DeleteAllResult, total=False):
+class DeleteResult(TypedDict):
     """What was done."""
 
-    # What they are in the trash, for executions/restore; absent if they are not there.
-    batch: Optional[str]
-
-
-class _DeleteResult(TypedDict):
     # The state without it.
     clock: Clock
     # Whether there was such a file.
     deleted: bool
-
-
-class DeleteResult(_DeleteResult, total=False):
-    """What was done."""
-
-    # What it is in the trash, for executions/restore; absent if it is not there.
-    entry: Optional[str]
 
 
 class Delta(TypedDict, total=False):
@@ -619,33 +609,6 @@ class ProjectsResult(TypedDict):
     complete: bool
     # Those with the latest activity first.
     projects: List[Project]
-
-
-class RestoreResult(TypedDict):
-    """What was done."""
-
-    # The state that has them.
-    clock: Clock
-    # How many are back.
-    count: int
-    # What is back, the first 1,000.
-    restored: List[RestoredEntry]
-    # What stays in the trash because there is such a run by now, the first 1,000. Only with
-    # `batch`; otherwise that is an error.
-    skipped: List[RestoredEntry]
-    # How many stay.
-    skippedCount: int
-
-
-class RestoredEntry(TypedDict):
-    """A deletion."""
-
-    # What it was, or is, in the trash.
-    entry: str
-    # The run; for a file whose name is no id, that without `.json`.
-    executionId: str
-    # The project's folder.
-    projectId: ProjectId
 
 
 class _Root(TypedDict):
@@ -1182,53 +1145,6 @@ class ToldResync(TypedDict):
 Told = Union["ToldSaved", "ToldDeleted", "ToldLeft", "ToldCurrent", "ToldResync"]
 
 
-class TrashEmptyResult(TypedDict):
-    """What was done."""
-
-    # How many entries are gone.
-    emptied: int
-    # How many bytes they had.
-    freedBytes: int
-
-
-class _TrashEntry(TypedDict):
-    # What the request that deleted it called all that it deleted.
-    batch: str
-    # When it was deleted.
-    deletedAt: Millis
-    # What executions/restore and trash/empty take; opaque.
-    entry: str
-    # The run; for a file whose name is no id, that without `.json`.
-    executionId: str
-    # The project's folder.
-    projectId: ProjectId
-    # The file's size.
-    sizeBytes: int
-
-
-class TrashEntry(_TrashEntry, total=False):
-    """A deletion."""
-
-    # The run as lists would show it; absent where the file is no record.
-    summary: Optional[Summary]
-
-
-class _TrashListResult(TypedDict):
-    # The latest deletion first; what one request deleted by project and file name.
-    entries: List[TrashEntry]
-    # How many there are, on all pages.
-    total: int
-    # How many bytes all of them have.
-    totalBytes: int
-
-
-class TrashListResult(_TrashListResult, total=False):
-    """One page."""
-
-    # Pass it as `cursor` for the next page; null at the end.
-    nextCursor: Optional[str]
-
-
 class UpdateAdd(TypedDict, total=False):
     """Amounts."""
 
@@ -1618,7 +1534,7 @@ class _ExecutionsDeleteParams(TypedDict):
 class ExecutionsDeleteParams(_ExecutionsDeleteParams, total=False):
     """What `executions/delete` takes."""
 
-    # Whether it is deleted for good instead of being moved to the trash.
+    # Deletions are permanent; only true is accepted.
     permanent: Optional[bool]
 
 
@@ -1630,45 +1546,8 @@ class _ExecutionsDeleteAllParams(TypedDict):
 class ExecutionsDeleteAllParams(_ExecutionsDeleteAllParams, total=False):
     """What `executions/deleteAll` takes."""
 
-    # Whether they are deleted for good instead of being moved to the trash.
+    # Deletions are permanent; only true is accepted.
     permanent: Optional[bool]
-
-
-class ExecutionsRestoreParams(TypedDict, total=False):
-    """What `executions/restore` takes."""
-
-    # All that one request deleted, in whatever projects.
-    batch: Optional[str]
-    # What deletions and trash/list call `entry`, 1,000 at most.
-    entries: Optional[List[str]]
-    # The run whose latest deletion is put back, beside `projectId`.
-    executionId: Optional[ExecutionId]
-    # The project's folder, beside `executionId`.
-    projectId: Optional[ProjectId]
-
-
-class TrashListParams(TypedDict, total=False):
-    """What `trash/list` takes."""
-
-    # `nextCursor` of the page before; `projectId` must be the same.
-    cursor: Optional[str]
-    # The page's size.
-    limit: int
-    # Only this project's; all if absent.
-    projectId: Optional[ProjectId]
-
-
-class TrashEmptyParams(TypedDict, total=False):
-    """What `trash/empty` takes."""
-
-    # Only what one request deleted; not beside another param.
-    batch: Optional[str]
-    # Only what was deleted before this moment (RFC 3339).
-    before: Optional[str]
-    # Only these, 1,000 at most; not beside another param.
-    entries: Optional[List[str]]
-    # Only this project's; all if absent.
-    projectId: Optional[ProjectId]
 
 
 class ExecutionsSubscribeParams(TypedDict, total=False):
@@ -1827,21 +1706,6 @@ class Requests:
 
     @overload
     def request(
-        self, method: Literal["executions/restore"], params: Optional[ExecutionsRestoreParams] = None, **options: Any
-    ) -> RestoreResult: ...
-
-    @overload
-    def request(
-        self, method: Literal["trash/list"], params: Optional[TrashListParams] = None, **options: Any
-    ) -> TrashListResult: ...
-
-    @overload
-    def request(
-        self, method: Literal["trash/empty"], params: Optional[TrashEmptyParams] = None, **options: Any
-    ) -> TrashEmptyResult: ...
-
-    @overload
-    def request(
         self, method: Literal["executions/subscribe"], params: Optional[ExecutionsSubscribeParams] = None, **options: Any
     ) -> SubscriptionId: ...
 
@@ -1965,21 +1829,6 @@ class Requests:
     async def request_async(
         self, method: Literal["executions/deleteAll"], params: ExecutionsDeleteAllParams, **options: Any
     ) -> DeleteAllResult: ...
-
-    @overload
-    async def request_async(
-        self, method: Literal["executions/restore"], params: Optional[ExecutionsRestoreParams] = None, **options: Any
-    ) -> RestoreResult: ...
-
-    @overload
-    async def request_async(
-        self, method: Literal["trash/list"], params: Optional[TrashListParams] = None, **options: Any
-    ) -> TrashListResult: ...
-
-    @overload
-    async def request_async(
-        self, method: Literal["trash/empty"], params: Optional[TrashEmptyParams] = None, **options: Any
-    ) -> TrashEmptyResult: ...
 
     @overload
     async def request_async(

@@ -141,7 +141,7 @@ pub(in crate::api) fn now() -> Millis {
 }
 
 /// The zone called `name`; UTC if none is given.
-fn zone(name: Option<&str>) -> Result<Tz, Error> {
+pub(in crate::api) fn zone(name: Option<&str>) -> Result<Tz, Error> {
     let Some(name) = name else { return Ok(Tz::UTC) };
     name.parse().map_err(|_| {
         let near = nearest(name, chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name()));

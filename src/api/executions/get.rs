@@ -181,9 +181,9 @@ impl Method for Get {
     const NAME: &'static str = "executions/get";
     const SUMMARY: &'static str = "Gives one record, whole or in pieces.";
     const DESCRIPTION: &'static str = "Reads the file, whether the index has seen it or not. \
-        `executionId` may also be the beginning of an id that only one run has, or `last` for the \
-        newest run by the order of lists, in any project where `projectId` is absent; a run that \
-        is called just so comes first. Several: 409 with at most 20 of them, newest first, in \
+        Without `projectId`, `executionId` may also be the beginning of an id that only one run \
+        has; and it may be `last` for the newest run by the order of lists, of that project or of \
+        all. A run that is called just so comes first. Several: 409 with at most 20 of them, newest first, in \
         `candidates`, and how many there are in `total`. A beginning costs a look at every run. \
         A record over the limit that `initialize` tells is refused with its size, before it is \
         read, unless `fields` or `maxBytes` are given: then any record can be read piece by \

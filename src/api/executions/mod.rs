@@ -1,6 +1,6 @@
 //! `executions/…`: the runs.
 
-mod asked;
+pub(in crate::api) mod asked;
 pub mod changes;
 pub mod count;
 pub mod delete;
@@ -153,7 +153,7 @@ pub(super) async fn read_named<T: Send + 'static>(
 }
 
 /// Runs what does file IO where that may block.
-pub(super) async fn blocking<T: Send + 'static>(
+pub(in crate::api) async fn blocking<T: Send + 'static>(
     context: &Context,
     work: impl FnOnce(&History) -> Result<T, HistoryError> + Send + 'static,
 ) -> Result<T, Error> {

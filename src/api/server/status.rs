@@ -94,6 +94,9 @@ pub struct Memory {
     /// What the process has in memory, in bytes; absent where the system does not tell.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resident_bytes: Option<u64>,
+    /// What of it is kept of the steps and errors of runs, in bytes: about that much more than the
+    /// index would take without.
+    pub step_data_bytes: usize,
 }
 
 /// The method.
@@ -127,6 +130,7 @@ impl Method for Status {
             files_read: history.files_read(),
             memory: Memory {
                 resident_bytes: resident_bytes(),
+                step_data_bytes: history.step_bytes(),
             },
             clock: Clock(history.clock()),
         })

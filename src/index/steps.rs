@@ -1,0 +1,485 @@
+//! What is kept of each run beside its row: its steps, and which errors its own is like.
+//!
+//! Only questions about nodes and errors ask for it, so it lies apart from what lists need, and its
+//! bytes are stated apart. A step names its node by a number; the names are kept once for all runs,
+//! for as long as a step has them.
+
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
+
+use super::snapshot::Rest;
+use crate::model::steps::{Node, STEPS_BYTES_MAX, put_number, take_number};
+use crate::model::{Facts, Fingerprint, Step, Steps};
+
+/// The nodes that steps name.
+#[derive(Debug, Default)]
+pub(super) struct Nodes {
+    held: Vec<Held>,
+    vacant: Vec<u32>,
+    by_name: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+    /// How many bytes the names have.
+    bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    name: Option<Arc<str>>,
+    /// How many steps have it.
+    steps: u64,
+}
+
+impl Nodes {
+    /// The number of the node called `name`, for one step more.
+    fn take(&mut self, name: &str) -> u32 {
+        let Self {
+            held,
+            vacant,
+            by_name,
+            hasher,
+            bytes,
+        } = self;
+        let named = |number: u32| {
+            held.get(number as usize)
+                .and_then(|held| held.name.as_deref())
+        };
+        let hash = hasher.hash_one(name);
+        if let Some(&number) = by_name.find(hash, |&number| named(number) == Some(name)) {
+            self.take_again(number);
+            return number;
+        }
+        let number = vacant
+            .pop()
+            .unwrap_or_else(|| u32::try_from(held.len()).unwrap_or(u32::MAX));
+        by_name.insert_unique(hash, number, |&number| {
+            hasher.hash_one(named(number).unwrap_or_default())
+        });
+        let fresh = Held {
+            name: Some(name.into()),
+            steps: 1,
+        };
+        match held.get_mut(number as usize) {
+            Some(slot) => *slot = fresh,
+            None => held.push(fresh),
+        }
+        *bytes += name.len();
+        number
+    }
+
+    /// The same for a node that a step has already.
+    fn take_again(&mut self, number: u32) {
+        if let Some(held) = self.held.get_mut(number as usize) {
+            held.steps += 1;
+        }
+    }
+
+    /// One step less has the node.
+    fn release(&mut self, number: u32) {
+        let Some(held) = self.held.get_mut(number as usize) else {
+            return;
+        };
+        held.steps = held.steps.saturating_sub(1);
+        if held.steps > 0 {
+            return;
+        }
+        if let Some(name) = held.name.take() {
+            let hash = self.hasher.hash_one(&*name);
+            if let Ok(entry) = self.by_name.find_entry(hash, |&held| held == number) {
+                entry.remove();
+            }
+            self.bytes -= name.len();
+            self.vacant.push(number);
+        }
+    }
+
+    /// What the node is called.
+    pub(super) fn name(&self, number: u32) -> Option<&Arc<str>> {
+        self.held.get(number as usize)?.name.as_ref()
+    }
+
+    /// Every name by its number. Costs a few nanoseconds each.
+    pub(super) fn names(&self) -> Vec<Option<Arc<str>>> {
+        self.held.iter().map(|held| held.name.clone()).collect()
+    }
+
+    /// Numbers for `names` that are good until they are given to [`Nodes::let_go`].
+    pub(super) fn hold(&mut self, names: &[&str]) -> Vec<u32> {
+        names.iter().map(|name| self.take(name)).collect()
+    }
+
+    /// The end of [`Nodes::hold`].
+    pub(super) fn let_go(&mut self, numbers: &[u32]) {
+        for &number in numbers {
+            self.release(number);
+        }
+    }
+
+    /// Notes that the steps of `kept` are gone.
+    pub(super) fn forget(&mut self, kept: Kept<'_>) {
+        for (number, _) in kept.steps() {
+            self.release(number);
+        }
+    }
+
+    /// How many bytes are held.
+    fn held_bytes(&self) -> usize {
+        // an Arc has two counts before its text, and the table a byte beside each number
+        self.bytes
+            + self.by_name.len() * 16
+            + self.held.capacity() * size_of::<Held>()
+            + self.by_name.capacity() * (size_of::<u32>() + 1)
+    }
+
+    /// How many steps have each node.
+    #[cfg(test)]
+    pub(super) fn counts(&self) -> std::collections::BTreeMap<String, u64> {
+        assert_eq!(self.by_name.len() + self.vacant.len(), self.held.len());
+        let named = self
+            .held
+            .iter()
+            .filter_map(|held| Some((held.name.as_ref()?.to_string(), held.steps)));
+        named.collect()
+    }
+}
+
+/// What is to be kept of a run.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Draft<'a> {
+    fingerprint: Option<Fingerprint>,
+    truncated: bool,
+    steps: Source<'a>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Source<'a> {
+    /// As they were read from a record.
+    Read(&'a Steps),
+    /// As a snapshot has them, and the numbers that theirs stand for.
+    Numbered(&'a [u8], &'a [u32]),
+}
+
+/// A number before everything else: the length of the steps, and two flags.
+const HAS_FINGERPRINT: u64 = 1;
+const TRUNCATED: u64 = 2;
+const FLAGS: u32 = 2;
+
+fn put_head(fingerprint: Option<Fingerprint>, truncated: bool, length: usize, out: &mut Vec<u8>) {
+    let mut head = (length as u64) << FLAGS;
+    if truncated {
+        head |= TRUNCATED;
+    }
+    if fingerprint.is_some() {
+        head |= HAS_FINGERPRINT;
+    }
+    put_number(head, out);
+    if let Some(Fingerprint(bits)) = fingerprint {
+        out.extend_from_slice(&bits.to_le_bytes());
+    }
+}
+
+/// The fingerprint, whether there were more steps, and how many bytes of them follow.
+fn take_head(bytes: &mut &[u8]) -> Option<(Option<Fingerprint>, bool, usize)> {
+    let head = take_number(bytes)?;
+    let mut fingerprint = None;
+    if head & HAS_FINGERPRINT != 0 {
+        let (bits, rest) = bytes.split_first_chunk()?;
+        *bytes = rest;
+        fingerprint = Some(Fingerprint(u64::from_le_bytes(*bits)));
+    }
+    let length = usize::try_from(head >> FLAGS).ok()?;
+    Some((fingerprint, head & TRUNCATED != 0, length))
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn of(facts: &'a Facts) -> Self {
+        Self {
+            fingerprint: facts.fingerprint,
+            truncated: facts.steps.truncated(),
+            steps: Source::Read(&facts.steps),
+        }
+    }
+
+    /// Reads what [`Kept::write`] wrote; `nodes` are the numbers of the names beside it.
+    pub(super) fn read<'r: 'a>(from: &mut Rest<'r>, nodes: &'a [u32]) -> Option<Self> {
+        let (fingerprint, truncated, length) = take_head(&mut from.0)?;
+        let steps = from.take(length)?;
+        let draft = Self {
+            fingerprint,
+            truncated,
+            steps: Source::Numbered(steps, nodes),
+        };
+        let mut whole = 0;
+        for (number, packed) in Numbered(steps) {
+            nodes.get(number as usize)?;
+            let mut rest = packed;
+            Step::take(&mut rest)?;
+            let mut least = Vec::new();
+            put_number(number.into(), &mut least);
+            whole += least.len() + packed.len();
+        }
+        // nothing is left over, and nothing was spelt in another way
+        (whole == length && length <= STEPS_BYTES_MAX).then_some(draft)
+    }
+
+    /// Makes of it, in `scratch`, what a [`Kept`] is read from; nothing if there is nothing to keep.
+    fn pack(&self, nodes: &mut Nodes, scratch: &mut Scratch) {
+        let Scratch {
+            all,
+            steps,
+            numbers,
+        } = scratch;
+        steps.clear();
+        numbers.clear();
+        match self.steps {
+            Source::Read(read) => {
+                for (node, packed) in read.packed() {
+                    let number = match node {
+                        Node::New(name) => {
+                            let number = nodes.take(name);
+                            numbers.push(number);
+                            Some(number)
+                        }
+                        Node::Again(local) => numbers
+                            .get(local as usize)
+                            .copied()
+                            .inspect(|&number| nodes.take_again(number)),
+                    };
+                    if let Some(number) = number {
+                        put_number(number.into(), steps);
+                        steps.extend_from_slice(packed);
+                    }
+                }
+            }
+            Source::Numbered(bytes, numbers) => {
+                for (local, packed) in Numbered(bytes) {
+                    if let Some(&number) = numbers.get(local as usize) {
+                        nodes.take_again(number);
+                        put_number(number.into(), steps);
+                        steps.extend_from_slice(packed);
+                    }
+                }
+            }
+        }
+        if !steps.is_empty() || self.fingerprint.is_some() || self.truncated {
+            put_head(self.fingerprint, self.truncated, steps.len(), all);
+            all.extend_from_slice(steps);
+        }
+    }
+}
+
+/// Buffers that are used again and again.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    all: Vec<u8>,
+    steps: Vec<u8>,
+    numbers: Vec<u32>,
+}
+
+/// Steps one after the other: the number of a node, and the step packed.
+struct Numbered<'a>(&'a [u8]);
+
+impl<'a> Iterator for Numbered<'a> {
+    type Item = (u32, &'a [u8]);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let number = u32::try_from(take_number(&mut self.0)?).ok()?;
+        Some((number, Step::take_packed(&mut self.0)?))
+    }
+}
+
+/// What is kept of one run.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Kept<'a> {
+    /// Which errors its own is like.
+    pub(super) fingerprint: Option<Fingerprint>,
+    /// Whether there were steps that are not kept.
+    pub(super) truncated: bool,
+    /// Its steps: the number of each one's node, and the step, packed.
+    pub(super) packed: &'a [u8],
+}
+
+impl<'a> Kept<'a> {
+    /// Its steps: the number of each one's node, and the step, packed.
+    pub(super) fn steps(self) -> impl Iterator<Item = (u32, &'a [u8])> {
+        Numbered(self.packed)
+    }
+
+    /// Appends it as a snapshot has it, its nodes being numbered by `local`.
+    pub(super) fn write(self, local: &mut impl FnMut(u32) -> u32, out: &mut Vec<u8>) {
+        let mut steps = Vec::with_capacity(self.packed.len() + 8);
+        for (number, packed) in self.steps() {
+            put_number(local(number).into(), &mut steps);
+            steps.extend_from_slice(packed);
+        }
+        put_head(self.fingerprint, self.truncated, steps.len(), out);
+        out.extend_from_slice(&steps);
+    }
+}
+
+/// The names that rows of one block of a snapshot number anew.
+#[derive(Debug, Default)]
+pub(super) struct Local<'a> {
+    numbers: HashMap<u32, u32>,
+    pub(super) names: Vec<&'a str>,
+    /// How many bytes they have.
+    pub(super) bytes: usize,
+}
+
+impl<'a> Local<'a> {
+    /// The number of the node numbered `number` of `nodes`.
+    pub(super) fn of(&mut self, number: u32, nodes: &'a Nodes) -> u32 {
+        let Self {
+            numbers,
+            names,
+            bytes,
+        } = self;
+        *numbers.entry(number).or_insert_with(|| {
+            let name = nodes.name(number).map_or("", |name| &**name);
+            names.push(name);
+            *bytes += name.len();
+            u32::try_from(names.len() - 1).unwrap_or(u32::MAX)
+        })
+    }
+}
+
+/// What is kept of the runs of one page.
+#[derive(Debug, Default)]
+pub(super) struct Apart {
+    /// Where that of each row begins; [`NOWHERE`] if there is nothing.
+    at: Vec<u32>,
+    bytes: Vec<u8>,
+    /// How many bytes no row needs any more.
+    garbage: usize,
+}
+
+const NOWHERE: u32 = u32::MAX;
+
+impl Apart {
+    /// What is kept of the row at `at`, and how many bytes that are.
+    fn entry(&self, at: usize) -> Option<(Kept<'_>, usize)> {
+        let begin = self.at.get(at).filter(|begin| **begin != NOWHERE)?;
+        let all = self.bytes.get(*begin as usize..)?;
+        let mut rest = all;
+        let (fingerprint, truncated, length) = take_head(&mut rest)?;
+        let kept = Kept {
+            fingerprint,
+            truncated,
+            packed: rest.get(..length)?,
+        };
+        Some((kept, all.len() - rest.len() + length))
+    }
+
+    pub(super) fn get(&self, at: usize) -> Kept<'_> {
+        self.entry(at).map(|(kept, _)| kept).unwrap_or_default()
+    }
+
+    /// Puts what `draft` says in the place of what was kept of the row at `at`; `None` keeps
+    /// nothing.
+    pub(super) fn set(
+        &mut self,
+        at: usize,
+        draft: Option<&Draft<'_>>,
+        nodes: &mut Nodes,
+        scratch: &mut Scratch,
+    ) {
+        scratch.all.clear();
+        // before the old ones go: most nodes stay
+        if let Some(draft) = draft {
+            draft.pack(nodes, scratch);
+        }
+        let old = self.entry(at).map_or(0, |(kept, length)| {
+            nodes.forget(kept);
+            length
+        });
+        let fresh = &scratch.all;
+        if fresh.is_empty() && old == 0 {
+            return;
+        }
+        if self.at.len() <= at {
+            self.at.resize(at + 1, NOWHERE);
+        }
+        let Some(place) = self.at.get_mut(at) else {
+            return;
+        };
+        if old == fresh.len()
+            && let Some(slot) = self.bytes.get_mut(*place as usize..*place as usize + old)
+        {
+            slot.copy_from_slice(fresh);
+            return;
+        }
+        self.garbage += old;
+        *place = NOWHERE;
+        if !fresh.is_empty() {
+            *place = u32::try_from(self.bytes.len()).unwrap_or(NOWHERE);
+            let more = fresh.len();
+            if self.bytes.capacity() - self.bytes.len() < more {
+                self.bytes.reserve_exact(more.max(self.bytes.len() / 8));
+            }
+            self.bytes.extend_from_slice(fresh);
+        }
+        self.tidy();
+    }
+
+    /// Drops what no row needs, if that is more than a quarter of all.
+    fn tidy(&mut self) {
+        if self.garbage <= self.bytes.len() / 4 {
+            return;
+        }
+        let mut bytes = Vec::with_capacity(self.bytes.len() - self.garbage);
+        let mut places = Vec::with_capacity(self.at.len());
+        for at in 0..self.at.len() {
+            places.push(match self.entry(at) {
+                Some((_, length)) => {
+                    let begin = self.at.get(at).map_or(0, |begin| *begin as usize);
+                    let held = self.bytes.get(begin..begin + length).unwrap_or_default();
+                    let place = u32::try_from(bytes.len()).unwrap_or(NOWHERE);
+                    bytes.extend_from_slice(held);
+                    place
+                }
+                None => NOWHERE,
+            });
+        }
+        *self = Self {
+            at: places,
+            bytes,
+            garbage: 0,
+        };
+    }
+
+    /// Gives back what is not used: no row comes after those that there are.
+    pub(super) fn end(&mut self) {
+        self.bytes.shrink_to_fit();
+        self.at.shrink_to_fit();
+    }
+
+    /// Room for as much as `other` holds.
+    pub(super) fn like(other: &Self) -> Self {
+        Self {
+            at: Vec::with_capacity(other.at.len()),
+            bytes: Vec::with_capacity(other.bytes.len()),
+            garbage: 0,
+        }
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.bytes.capacity() + self.at.capacity() * size_of::<u32>()
+    }
+
+    /// Panics where there is not what the rows need and little else.
+    #[cfg(test)]
+    pub(super) fn check(&self) {
+        let needed: usize = (0..self.at.len())
+            .filter_map(|at| Some(self.entry(at)?.1))
+            .sum();
+        assert_eq!(self.garbage, self.bytes.len() - needed);
+        assert!(self.garbage <= self.bytes.len() / 4);
+    }
+}
+
+/// How many bytes all of it takes.
+pub(super) fn held_bytes<'a>(pages: impl Iterator<Item = &'a Apart>, nodes: &Nodes) -> usize {
+    pages.map(Apart::held_bytes).sum::<usize>() + nodes.held_bytes()
+}

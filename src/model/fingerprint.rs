@@ -1,0 +1,378 @@
+//! Which errors are the same one.
+//!
+//! Errors that differ only in ids, numbers, paths, quoted parts and times have one pattern: each of
+//! those stands in it as a word in angle brackets. The rules look at one word at a time, so that a
+//! pattern says what its errors have in common and can be read by people.
+
+use std::fmt::Write;
+
+use schemars::JsonSchema;
+use serde::{Serialize, Serializer};
+use xxhash_rust::xxh3::xxh3_64;
+
+/// How much of an error counts: what follows is a trace more often than a message.
+pub const CONSIDERED_BYTES: usize = 2048;
+
+/// What is the same for all errors of one pattern. Stable within a version of the snapshot's format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fingerprint(pub u64);
+
+impl Fingerprint {
+    /// The fingerprint of `error`.
+    #[must_use]
+    pub fn of(error: &str) -> Self {
+        Self(xxh3_64(pattern(error).as_bytes()))
+    }
+}
+
+impl Fingerprint {
+    /// Its hexadecimal digits.
+    #[must_use]
+    pub fn digits(self) -> [u8; 16] {
+        let digit = |at: u32| {
+            #[allow(clippy::cast_possible_truncation)] // four bits
+            let value = (self.0 >> (60 - 4 * at)) as u8 & 15;
+            value + if value < 10 { b'0' } else { b'a' - 10 }
+        };
+        std::array::from_fn(|at| digit(u32::try_from(at).unwrap_or(0)))
+    }
+}
+
+impl std::fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(std::str::from_utf8(&self.digits()).unwrap_or_default())
+    }
+}
+
+impl Serialize for Fingerprint {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl JsonSchema for Fingerprint {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Fingerprint".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "pattern": "^[0-9a-f]{16}$" })
+    }
+}
+
+/// What `error` has in common with others of its kind. Costs its length, of which
+/// [`CONSIDERED_BYTES`] count.
+#[must_use]
+pub fn pattern(error: &str) -> String {
+    let mut end = error.len().min(CONSIDERED_BYTES);
+    while !error.is_char_boundary(end) {
+        end -= 1;
+    }
+    let mut rest = error.get(..end).unwrap_or_default();
+    let mut pattern = String::with_capacity(rest.len());
+    let mut before = ' ';
+    while let Some(first) = rest.chars().next() {
+        if first.is_whitespace() {
+            rest = rest.trim_start();
+            if !pattern.is_empty() && !rest.is_empty() {
+                pattern.push(' ');
+            }
+            before = ' ';
+            continue;
+        }
+        if let Some(length) = quoted(rest, before) {
+            pattern.push_str("<text>");
+            rest = rest.get(length..).unwrap_or_default();
+            before = '"';
+            continue;
+        }
+        let length = word(rest);
+        if length == 0 {
+            pattern.push(first);
+            rest = rest.get(first.len_utf8()..).unwrap_or_default();
+            before = first;
+            continue;
+        }
+        let (word, others) = rest.split_at(length);
+        // what ends a sentence is not part of its last word
+        let core = word.trim_end_matches(['.', ':', '/', '\\', '-', '_', '+']);
+        let core = if core.is_empty() { word } else { core };
+        told(core, &mut pattern);
+        rest = rest.get(core.len()..).unwrap_or(others);
+        before = core.chars().next_back().unwrap_or(' ');
+    }
+    pattern
+}
+
+/// The length of the quoted part that `text` begins with.
+fn quoted(text: &str, before: char) -> Option<usize> {
+    let open = text.chars().next()?;
+    let close = match open {
+        '"' | '`' => open,
+        // an apostrophe stands in a word
+        '\'' if !before.is_alphanumeric() => open,
+        '“' | '„' => '”',
+        '‘' => '’',
+        '«' => '»',
+        _ => return None,
+    };
+    let inside = text.get(open.len_utf8()..)?;
+    let mut escaped = false;
+    for (at, c) in inside.char_indices() {
+        match c {
+            '\n' => return None,
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            c if c == close => {
+                let end = open.len_utf8() + at + close.len_utf8();
+                let next = text.get(end..)?.chars().next();
+                if close == '\'' && next.is_some_and(char::is_alphanumeric) {
+                    continue;
+                }
+                return Some(end);
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// How much of `text` is one word: letters, digits, and what stands between them in paths, ids,
+/// numbers and times.
+fn word(text: &str) -> usize {
+    let thousands = |at: usize| {
+        let after = text.as_bytes().get(at + 1..).unwrap_or_default();
+        let digits = after.iter().take_while(|byte| byte.is_ascii_digit());
+        digits.count() == 3
+    };
+    let inside = |at: usize, c: char| {
+        c.is_alphanumeric() || "/\\.:_-+~%@#&=?".contains(c) || (c == ',' && thousands(at))
+    };
+    text.char_indices()
+        .find(|&(at, c)| !inside(at, c))
+        .map_or(text.len(), |(at, _)| at)
+}
+
+/// Writes what `word` is in a pattern.
+fn told(word: &str, pattern: &mut String) {
+    // `key=value`: the value is another word
+    if let Some((key, value)) = word.split_once('=')
+        && !value.is_empty()
+        && !word.contains("://")
+    {
+        told(key, pattern);
+        pattern.push('=');
+        return told(value, pattern);
+    }
+    if is_path(word) {
+        pattern.push_str("<path>");
+    } else if is_time(word) {
+        pattern.push_str("<time>");
+    } else if let Some(name) = id(word) {
+        let _ = write!(pattern, "{name}<id>");
+    } else {
+        numbers(word, pattern);
+    }
+}
+
+fn is_path(word: &str) -> bool {
+    let drive = |word: &str| {
+        let mut bytes = word.bytes();
+        let letter = bytes.next().is_some_and(|byte| byte.is_ascii_alphabetic());
+        letter && bytes.next() == Some(b':') && matches!(bytes.next(), Some(b'\\' | b'/'))
+    };
+    let begins = |start: &str| {
+        let rest = word.strip_prefix(start).unwrap_or_default();
+        rest.chars().any(char::is_alphanumeric)
+    };
+    let parts = word.split(['/', '\\']).filter(|part| !part.is_empty());
+    word.contains("://")
+        || drive(word)
+        || ["/", "./", "../", "~/", "\\\\"].into_iter().any(begins)
+        || (word.contains(['/', '\\']) && (parts.count() > 2 || word.contains(['.', ':'])))
+}
+
+/// Dates, times of day, and both.
+fn is_time(word: &str) -> bool {
+    let digits = word.bytes().filter(u8::is_ascii_digit).count();
+    let separators = word.bytes().filter(|b| matches!(b, b':' | b'-')).count();
+    let clean = word
+        .bytes()
+        .all(|b| b.is_ascii_digit() || matches!(b, b':' | b'-' | b'.' | b'+' | b'T' | b'Z'));
+    let groups = word.split([':', '-', '.', '+', 'T', 'Z']);
+    let short = groups.clone().all(|group| group.len() <= 9);
+    let begins = word.starts_with(|c: char| c.is_ascii_digit());
+    clean && begins && short && digits >= 3 && separators >= 1 && {
+        let first = groups.clone().next().unwrap_or_default().len();
+        // 2025-10-15…, 05:02…
+        (first == 4 && separators >= 2) || (first <= 2 && word.contains(':'))
+    }
+}
+
+/// What comes before the id that `word` is or ends in.
+fn id(word: &str) -> Option<&str> {
+    if let Some(hex) = word.strip_prefix("0x")
+        && !hex.is_empty()
+        && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
+    {
+        return Some("");
+    }
+    let random = |part: &str| {
+        let digits = part.bytes().filter(u8::is_ascii_digit).count();
+        let letters = part.bytes().filter(u8::is_ascii_alphabetic).count();
+        let unit = part.trim_start_matches(|c: char| c.is_ascii_digit()).len() == letters;
+        let all = digits + letters == part.len();
+        // a name with a version (utf8, node12) is none, nor is a number with its unit (5000ms)
+        let name = part.trim_end_matches(|c: char| c.is_ascii_digit()).len() == letters;
+        all && ((digits >= 9 && letters == 0)
+            || (letters > 0 && part.len() >= 6 && digits >= 1 && !unit && (!name || digits >= 6))
+            || (letters > 0 && digits >= 4 && part.len() >= 8 && !(unit && letters <= 3)))
+    };
+    let mut from = 0;
+    for part in word.split(['-', '_', '.', ':', '/', '#', '@']) {
+        if random(part) {
+            return word.get(..from);
+        }
+        from += part.len() + 1;
+    }
+    None
+}
+
+/// Writes `word` with every number in it as a word of its own.
+fn numbers(word: &str, pattern: &mut String) {
+    let mut chars = word.chars().peekable();
+    let mut inside = false;
+    while let Some(c) = chars.next() {
+        let more = chars.peek().is_some_and(char::is_ascii_digit);
+        if c.is_ascii_digit() {
+            if !inside {
+                // a sign is part of the number
+                if pattern.ends_with('-') && pattern.trim_end_matches('-').ends_with(' ') {
+                    pattern.pop();
+                }
+                pattern.push_str("<n>");
+            }
+            inside = true;
+        } else if !(inside && matches!(c, '.' | ',') && more) {
+            inside = false;
+            pattern.push(c);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_differs_between_errors_of_a_kind_is_left_out() {
+        for (errors, expected) in [
+            (
+                &[
+                    "Execution exec-1760504566569-y49gl3ayg timed out after 5000ms",
+                    "Execution exec-1760504566570-abcdefghi timed out  after 30ms",
+                ][..],
+                "Execution exec-<id> timed out after <n>ms",
+            ),
+            (
+                &[
+                    "ENOENT: no such file or directory, open '/home/me/a.json'",
+                    "ENOENT: no such file or directory, open '/tmp/it\\'s here'",
+                ],
+                "ENOENT: no such file or directory, open <text>",
+            ),
+            (
+                &[
+                    "cannot read /var/lib/x/1: permission denied",
+                    "cannot read C:\\data\\y.txt: permission denied",
+                    "cannot read src/main.rs:12:3: permission denied",
+                    "cannot read https://example.org/a?b=1: permission denied",
+                ],
+                "cannot read <path>: permission denied",
+            ),
+            (
+                &[
+                    "At 2025-10-15T05:02:46.569Z node n1 failed",
+                    "At 05:02:46 node n22 failed",
+                    "At 2025-10-15 node n3 failed",
+                ],
+                "At <time> node n<n> failed",
+            ),
+            (
+                &[
+                    "Request 550e8400-e29b-41d4-a716-446655440000 failed: status 503",
+                    "Request 0x7ffe failed: status 502.",
+                    "Request 4f3a9c1be02d failed: status -1",
+                ],
+                "Request <id> failed: status <n>",
+            ),
+            (
+                &[
+                    "rate limit: 12.5 of 10,000 tokens (retry=3)",
+                    "rate limit: 1 of 2 tokens (retry=10)",
+                ],
+                "rate limit: <n> of <n> tokens (retry=<n>)",
+            ),
+            (
+                &["Model \"gpt-4\" doesn't exist", "Model `x` doesn't exist"],
+                "Model <text> doesn't exist",
+            ),
+        ] {
+            for error in errors {
+                let found = pattern(error);
+                assert_eq!(found.trim_end_matches('.'), expected, "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_tells_kinds_apart_stays() {
+        for error in [
+            "Workflow must have exactly one agent node",
+            "read/write and/or TCP/IP",
+            "can't open it; it's 'unclosed",
+            "überfällig: 処理に失敗しました",
+            "a: b, c. d",
+        ] {
+            assert_eq!(pattern(error), error);
+        }
+        assert_eq!(pattern("\n  two\n\t lines \n"), "two lines");
+        assert_eq!(pattern("utf8 decoding failed"), "utf<n> decoding failed");
+        assert_eq!(pattern(""), "");
+    }
+
+    #[test]
+    fn a_fingerprint_is_of_the_pattern_and_printed_in_digits() {
+        assert_eq!(Fingerprint::of("a 1"), Fingerprint::of("a 22"));
+        assert_ne!(Fingerprint::of("a 1"), Fingerprint::of("b 1"));
+        assert_eq!(
+            Fingerprint(0x0123_4567_89ab_cdef).to_string(),
+            "0123456789abcdef"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn numbers_and_quoted_parts_never_matter(
+            a in 0u32.., b in 0u32.., one in "[^\"\\\\\n]{0,20}", other in "[^\"\\\\\n]{0,20}"
+        ) {
+            let error = |n: u32, text: &str| format!("step {n} said \"{text}\" (code {n})");
+            prop_assert_eq!(pattern(&error(a % 100_000, &one)), pattern(&error(b % 100_000, &other)));
+        }
+
+        #[test]
+        fn any_text_has_a_pattern(text in "\\PC{0,200}") {
+            prop_assert!(pattern(&text).len() <= 6 * text.len());
+        }
+
+        #[test]
+        fn long_texts_count_by_their_beginning(text in "[a-zé ]{2048,4000}") {
+            prop_assert!(pattern(&text).len() <= CONSIDERED_BYTES);
+        }
+    }
+}
