@@ -118,6 +118,24 @@ export type DeleteAllResult = {
   deleted: number;
 };
 
+/** What went, or with `dryRun` would go. */
+export type DeleteMatchingResult = {
+  /** What they are in the trash, for executions/restore; absent if they are not there. */
+  batch?: string | null;
+  /** How many bytes their files have. */
+  bytes: number;
+  /** The state without them; with `dryRun` the one at which they were chosen. */
+  clock: Clock;
+  /** How many runs. */
+  count: number;
+  /** The first 100 of them. */
+  executions: Array<RunName>;
+  /** What was to go and did not, the first 100. */
+  skipped: Array<SkippedRun>;
+  /** How many did not. */
+  skippedCount: number;
+};
+
 /** What was done. */
 export type DeleteResult = {
   /** The state without it. */
@@ -126,76 +144,6 @@ export type DeleteResult = {
   deleted: boolean;
   /** What it is in the trash, for executions/restore; absent if it is not there. */
   entry?: string | null;
-};
-
-/** An amount in both records. */
-export type Delta = {
-  /** In `a`, if it says so. */
-  a?: Money | null;
-  /** In `b`, if it says so. */
-  b?: Money | null;
-  /** `b` less `a`, exactly, if both say so. */
-  difference?: CostSum | null;
-};
-
-/** An amount in both records. */
-export type Delta2 = {
-  /** In `a`, if it says so. */
-  a?: Milliseconds | null;
-  /** In `b`, if it says so. */
-  b?: Milliseconds | null;
-  /** `b` less `a`, exactly, if both say so. */
-  difference?: Milliseconds | null;
-};
-
-/** An amount in both records. */
-export type Delta3 = {
-  /** In `a`, if it says so. */
-  a?: number | null;
-  /** In `b`, if it says so. */
-  b?: number | null;
-  /** `b` less `a`, exactly, if both say so. */
-  difference?: number | null;
-};
-
-/** An amount in both records. */
-export type Delta4 = {
-  /** In `a`, if it says so. */
-  a?: number | null;
-  /** In `b`, if it says so. */
-  b?: number | null;
-  /** `b` less `a`, exactly, if both say so. */
-  difference?: number | null;
-};
-
-/** What tells `b` from `a`. */
-export type DiffResult = {
-  /** The run that the other was compared with. */
-  a: ComparedExecution;
-  /** The other run. */
-  b: ComparedExecution;
-  /** The members that differ, in the order of `a`, then of `b`; at most 100. Not `steps`, where both have an array of it, of 100,000 at most. */
-  changed: Array<ChangedMember>;
-  /** US dollars, from `costUSD`. */
-  costUSD?: Delta | null;
-  /** Milliseconds, from `duration`. */
-  duration?: Delta2 | null;
-  /** They mean the same: nothing is changed, and no step is missing or moved. */
-  equal: boolean;
-  /** Tokens in. */
-  inputTokens?: Delta3 | null;
-  /** How many more there are. */
-  moreChanged: number;
-  /** How many more there are. */
-  moreSteps: number;
-  /** Tokens out. */
-  outputTokens?: Delta3 | null;
-  /** How many steps are of which kind. */
-  stepCounts: StepCounts;
-  /** The steps that are not the same, by the earlier of their places; at most 500. */
-  steps: Array<StepDiff>;
-  /** Both; input + output where there is no total. */
-  totalTokens?: Delta4 | null;
 };
 
 /** An amount in both records. */
@@ -574,6 +522,64 @@ export type ProjectsResult = {
   projects: Array<Project>;
 };
 
+/** What may stay. A run goes if a rule says so and nothing keeps it; what is kept counts in `maxCount` and `maxBytes` all the same. */
+export type PrunePolicy = {
+  /** Whether failed runs stay in any case. */
+  keepFailed?: boolean;
+  /** So many of the newest runs of each project stay in any case. */
+  keepLast?: number;
+  /** What goes. */
+  rules?: Array<PruneRule>;
+  /** How long deleted runs can be had back; for ever if absent. */
+  trash?: PruneTrash | null;
+};
+
+/** What went, or with `dryRun` would go. */
+export type PruneResult = {
+  /** What they are in the trash, for executions/restore; absent if they are not there. */
+  batch?: string | null;
+  /** How many bytes their files have. */
+  bytes: number;
+  /** The state without them; with `dryRun` the one at which they were chosen. */
+  clock: Clock;
+  /** How many runs. */
+  count: number;
+  /** How many entries of the trash are gone, or would be. */
+  emptied: number;
+  /** Whether no run is left in the projects that the rules are about. */
+  everything: boolean;
+  /** The first 100 of them. */
+  executions: Array<RunName>;
+  /** How many bytes they had. */
+  freedBytes: number;
+  /** What was to go and did not, the first 100. */
+  skipped: Array<SkippedRun>;
+  /** How many did not. */
+  skippedCount: number;
+};
+
+/** What goes: of the runs that the rule is about, the oldest ones over any of its limits. */
+export type PruneRule = {
+  /** How old they may be. Age counts from `completedAt`, else `startedAt`, else `updatedAt`. */
+  maxAge?: string | null;
+  /** How many bytes their files may have. */
+  maxBytes?: number | null;
+  /** How many there may be. */
+  maxCount?: number | null;
+  /** Whether `maxCount` and `maxBytes` are those of each project by itself. */
+  perProject?: boolean;
+  /** Only this project's runs; all if absent. */
+  projectId?: ProjectId | null;
+  /** Only runs with this status, or one of these. If absent, all but queued, running and paused ones. Queued and running runs go only if they are stale. */
+  status?: Statuses | null;
+};
+
+/** What the trash may hold. */
+export type PruneTrash = {
+  /** How long ago it may have been deleted; what is older is removed for good. */
+  maxAge: string;
+};
+
 /** What was done. */
 export type RestoreResult = {
   /** The state that has them. */
@@ -606,6 +612,14 @@ export type Root = {
   path: string;
   /** Where one was looked for, if it is not there. */
   tried?: Array<string> | null;
+};
+
+/** A run. */
+export type RunName = {
+  /** The file's stem. */
+  executionId: ExecutionId;
+  /** The project's folder. */
+  projectId: ProjectId;
 };
 
 /** What is stored now. */
@@ -786,6 +800,16 @@ export type Shared = {
   active: boolean;
   /** Why not. */
   reason?: string | null;
+};
+
+/** A run that was to go and did not. */
+export type SkippedRun = {
+  /** The file's stem. */
+  executionId: ExecutionId;
+  /** The project's folder. */
+  projectId: ProjectId;
+  /** `changed`: saved or touched after it was chosen; `gone`: deleted by somebody else; `refused` by the file system. */
+  reason: string;
 };
 
 /** The run as it is stored now. */
@@ -1460,6 +1484,42 @@ export interface Methods {
       permanent?: boolean | null;
     };
     result: DeleteAllResult;
+  };
+  /** Deletes the runs that pass a filter. */
+  "executions/deleteMatching": {
+    params: {
+      /** Only tell what would go. */
+      dryRun?: boolean | null;
+      /** Whether they are deleted for good instead of being moved to the trash. */
+      permanent?: boolean | null;
+      /** Only this project; all if absent. */
+      projectId?: ProjectId | null;
+      /** Only runs with this status, or one of these. */
+      status?: Statuses | null;
+      /** Everything done to the files before the request is taken into account. */
+      sync?: boolean | null;
+      /** The IANA time zone of the filter's dates; UTC if absent. */
+      timezone?: string | null;
+      /** Only runs that pass this filter, for example `startedAt < -30d and status = 'failed'`. */
+      where?: string | null;
+    };
+    result: DeleteMatchingResult;
+  };
+  /** Deletes the runs that a policy lets go. */
+  "executions/prune": {
+    params: {
+      /** Only tell what would go. */
+      dryRun?: boolean | null;
+      /** Whether the policy may leave no run at all in the projects that its rules are about. */
+      everything?: boolean | null;
+      /** Whether runs are deleted for good instead of being moved to the trash. */
+      permanent?: boolean | null;
+      /** What may stay; if absent, what `[prune]` says, in the same words, in the nearest `runlog.toml` above the projects that has it. */
+      policy?: PrunePolicy | null;
+      /** Everything done to the files before the request is taken into account. */
+      sync?: boolean | null;
+    };
+    result: PruneResult;
   };
   /** Puts deleted runs back, byte for byte. */
   "executions/restore": {

@@ -141,22 +141,54 @@ class Cut(_Cut, total=False):
     length: Optional[int]
 
 
-class DeleteAllResult(TypedDict):
-    """What was done."""
-
+class _DeleteAllResult(TypedDict):
     # The state without them.
     clock: Clock
     # How many files there were.
     deleted: int
 
 
-class DeleteResult(TypedDict):
+class DeleteAllResult(_DeleteAllResult, total=False):
     """What was done."""
 
+    # What they are in the trash, for executions/restore; absent if they are not there.
+    batch: Optional[str]
+
+
+class _DeleteMatchingResult(TypedDict):
+    # How many bytes their files have.
+    bytes: int
+    # The state without them; with `dryRun` the one at which they were chosen.
+    clock: Clock
+    # How many runs.
+    count: int
+    # The first 100 of them.
+    executions: List[RunName]
+    # What was to go and did not, the first 100.
+    skipped: List[SkippedRun]
+    # How many did not.
+    skippedCount: int
+
+
+class DeleteMatchingResult(_DeleteMatchingResult, total=False):
+    """What went, or with `dryRun` would go."""
+
+    # What they are in the trash, for executions/restore; absent if they are not there.
+    batch: Optional[str]
+
+
+class _DeleteResult(TypedDict):
     # The state without it.
     clock: Clock
     # Whether there was such a file.
     deleted: bool
+
+
+class DeleteResult(_DeleteResult, total=False):
+    """What was done."""
+
+    # What it is in the trash, for executions/restore; absent if it is not there.
+    entry: Optional[str]
 
 
 class Delta(TypedDict, total=False):
@@ -611,6 +643,100 @@ class ProjectsResult(TypedDict):
     projects: List[Project]
 
 
+class PrunePolicy(TypedDict, total=False):
+    """What may stay. A run goes if a rule says so and nothing keeps it; what is kept counts in
+    `maxCount` and `maxBytes` all the same."""
+
+    # Whether failed runs stay in any case.
+    keepFailed: bool
+    # So many of the newest runs of each project stay in any case.
+    keepLast: int
+    # What goes.
+    rules: List[PruneRule]
+    # How long deleted runs can be had back; for ever if absent.
+    trash: Optional[PruneTrash]
+
+
+class _PruneResult(TypedDict):
+    # How many bytes their files have.
+    bytes: int
+    # The state without them; with `dryRun` the one at which they were chosen.
+    clock: Clock
+    # How many runs.
+    count: int
+    # How many entries of the trash are gone, or would be.
+    emptied: int
+    # Whether no run is left in the projects that the rules are about.
+    everything: bool
+    # The first 100 of them.
+    executions: List[RunName]
+    # How many bytes they had.
+    freedBytes: int
+    # What was to go and did not, the first 100.
+    skipped: List[SkippedRun]
+    # How many did not.
+    skippedCount: int
+
+
+class PruneResult(_PruneResult, total=False):
+    """What went, or with `dryRun` would go."""
+
+    # What they are in the trash, for executions/restore; absent if they are not there.
+    batch: Optional[str]
+
+
+class PruneRule(TypedDict, total=False):
+    """What goes: of the runs that the rule is about, the oldest ones over any of its limits."""
+
+    # How old they may be. Age counts from `completedAt`, else `startedAt`, else `updatedAt`.
+    maxAge: Optional[str]
+    # How many bytes their files may have.
+    maxBytes: Optional[int]
+    # How many there may be.
+    maxCount: Optional[int]
+    # Whether `maxCount` and `maxBytes` are those of each project by itself.
+    perProject: bool
+    # Only this project's runs; all if absent.
+    projectId: Optional[ProjectId]
+    # Only runs with this status, or one of these. If absent, all but queued, running and paused
+    # ones. Queued and running runs go only if they are stale.
+    status: Optional[Statuses]
+
+
+class PruneTrash(TypedDict):
+    """What the trash may hold."""
+
+    # How long ago it may have been deleted; what is older is removed for good.
+    maxAge: str
+
+
+class RestoreResult(TypedDict):
+    """What was done."""
+
+    # The state that has them.
+    clock: Clock
+    # How many are back.
+    count: int
+    # What is back, the first 1,000.
+    restored: List[RestoredEntry]
+    # What stays in the trash because there is such a run by now, the first 1,000. Only with
+    # `batch`; otherwise that is an error.
+    skipped: List[RestoredEntry]
+    # How many stay.
+    skippedCount: int
+
+
+class RestoredEntry(TypedDict):
+    """A deletion."""
+
+    # What it was, or is, in the trash.
+    entry: str
+    # The run; for a file whose name is no id, that without `.json`.
+    executionId: str
+    # The project's folder.
+    projectId: ProjectId
+
+
 class _Root(TypedDict):
     # Whether it is there.
     exists: bool
@@ -623,6 +749,15 @@ class Root(_Root, total=False):
 
     # Where one was looked for, if it is not there.
     tried: Optional[List[str]]
+
+
+class RunName(TypedDict):
+    """A run."""
+
+    # The file's stem.
+    executionId: ExecutionId
+    # The project's folder.
+    projectId: ProjectId
 
 
 class SaveResult(TypedDict):
@@ -836,6 +971,18 @@ class Shared(_Shared, total=False):
 
     # Why not.
     reason: Optional[str]
+
+
+class SkippedRun(TypedDict):
+    """A run that was to go and did not."""
+
+    # The file's stem.
+    executionId: ExecutionId
+    # The project's folder.
+    projectId: ProjectId
+    # `changed`: saved or touched after it was chosen; `gone`: deleted by somebody else;
+    # `refused` by the file system.
+    reason: str
 
 
 class StartResult(TypedDict):
@@ -1143,6 +1290,53 @@ class ToldResync(TypedDict):
 
 # One change, as told.
 Told = Union["ToldSaved", "ToldDeleted", "ToldLeft", "ToldCurrent", "ToldResync"]
+
+
+class TrashEmptyResult(TypedDict):
+    """What was done."""
+
+    # How many entries are gone.
+    emptied: int
+    # How many bytes they had.
+    freedBytes: int
+
+
+class _TrashEntry(TypedDict):
+    # What the request that deleted it called all that it deleted.
+    batch: str
+    # When it was deleted.
+    deletedAt: Millis
+    # What executions/restore and trash/empty take; opaque.
+    entry: str
+    # The run; for a file whose name is no id, that without `.json`.
+    executionId: str
+    # The project's folder.
+    projectId: ProjectId
+    # The file's size.
+    sizeBytes: int
+
+
+class TrashEntry(_TrashEntry, total=False):
+    """A deletion."""
+
+    # The run as lists would show it; absent where the file is no record.
+    summary: Optional[Summary]
+
+
+class _TrashListResult(TypedDict):
+    # The latest deletion first; what one request deleted by project and file name.
+    entries: List[TrashEntry]
+    # How many there are, on all pages.
+    total: int
+    # How many bytes all of them have.
+    totalBytes: int
+
+
+class TrashListResult(_TrashListResult, total=False):
+    """One page."""
+
+    # Pass it as `cursor` for the next page; null at the end.
+    nextCursor: Optional[str]
 
 
 class UpdateAdd(TypedDict, total=False):
@@ -1534,7 +1728,7 @@ class _ExecutionsDeleteParams(TypedDict):
 class ExecutionsDeleteParams(_ExecutionsDeleteParams, total=False):
     """What `executions/delete` takes."""
 
-    # Deletions are permanent; only true is accepted.
+    # Whether it is deleted for good instead of being moved to the trash.
     permanent: Optional[bool]
 
 
@@ -1546,8 +1740,80 @@ class _ExecutionsDeleteAllParams(TypedDict):
 class ExecutionsDeleteAllParams(_ExecutionsDeleteAllParams, total=False):
     """What `executions/deleteAll` takes."""
 
-    # Deletions are permanent; only true is accepted.
+    # Whether they are deleted for good instead of being moved to the trash.
     permanent: Optional[bool]
+
+
+class ExecutionsDeleteMatchingParams(TypedDict, total=False):
+    """What `executions/deleteMatching` takes."""
+
+    # Only tell what would go.
+    dryRun: Optional[bool]
+    # Whether they are deleted for good instead of being moved to the trash.
+    permanent: Optional[bool]
+    # Only this project; all if absent.
+    projectId: Optional[ProjectId]
+    # Only runs with this status, or one of these.
+    status: Optional[Statuses]
+    # Everything done to the files before the request is taken into account.
+    sync: Optional[bool]
+    # The IANA time zone of the filter's dates; UTC if absent.
+    timezone: Optional[str]
+    # Only runs that pass this filter, for example `startedAt < -30d and status = 'failed'`.
+    where: Optional[str]
+
+
+class ExecutionsPruneParams(TypedDict, total=False):
+    """What `executions/prune` takes."""
+
+    # Only tell what would go.
+    dryRun: Optional[bool]
+    # Whether the policy may leave no run at all in the projects that its rules are about.
+    everything: Optional[bool]
+    # Whether runs are deleted for good instead of being moved to the trash.
+    permanent: Optional[bool]
+    # What may stay; if absent, what `[prune]` says, in the same words, in the nearest
+    # `runlog.toml` above the projects that has it.
+    policy: Optional[PrunePolicy]
+    # Everything done to the files before the request is taken into account.
+    sync: Optional[bool]
+
+
+class ExecutionsRestoreParams(TypedDict, total=False):
+    """What `executions/restore` takes."""
+
+    # All that one request deleted, in whatever projects.
+    batch: Optional[str]
+    # What deletions and trash/list call `entry`, 1,000 at most.
+    entries: Optional[List[str]]
+    # The run whose latest deletion is put back, beside `projectId`.
+    executionId: Optional[ExecutionId]
+    # The project's folder, beside `executionId`.
+    projectId: Optional[ProjectId]
+
+
+class TrashListParams(TypedDict, total=False):
+    """What `trash/list` takes."""
+
+    # `nextCursor` of the page before; `projectId` must be the same.
+    cursor: Optional[str]
+    # The page's size.
+    limit: int
+    # Only this project's; all if absent.
+    projectId: Optional[ProjectId]
+
+
+class TrashEmptyParams(TypedDict, total=False):
+    """What `trash/empty` takes."""
+
+    # Only what one request deleted; not beside another param.
+    batch: Optional[str]
+    # Only what was deleted before this moment (RFC 3339).
+    before: Optional[str]
+    # Only these, 1,000 at most; not beside another param.
+    entries: Optional[List[str]]
+    # Only this project's; all if absent.
+    projectId: Optional[ProjectId]
 
 
 class ExecutionsSubscribeParams(TypedDict, total=False):
@@ -1706,6 +1972,31 @@ class Requests:
 
     @overload
     def request(
+        self, method: Literal["executions/deleteMatching"], params: Optional[ExecutionsDeleteMatchingParams] = None, **options: Any
+    ) -> DeleteMatchingResult: ...
+
+    @overload
+    def request(
+        self, method: Literal["executions/prune"], params: Optional[ExecutionsPruneParams] = None, **options: Any
+    ) -> PruneResult: ...
+
+    @overload
+    def request(
+        self, method: Literal["executions/restore"], params: Optional[ExecutionsRestoreParams] = None, **options: Any
+    ) -> RestoreResult: ...
+
+    @overload
+    def request(
+        self, method: Literal["trash/list"], params: Optional[TrashListParams] = None, **options: Any
+    ) -> TrashListResult: ...
+
+    @overload
+    def request(
+        self, method: Literal["trash/empty"], params: Optional[TrashEmptyParams] = None, **options: Any
+    ) -> TrashEmptyResult: ...
+
+    @overload
+    def request(
         self, method: Literal["executions/subscribe"], params: Optional[ExecutionsSubscribeParams] = None, **options: Any
     ) -> SubscriptionId: ...
 
@@ -1829,6 +2120,31 @@ class Requests:
     async def request_async(
         self, method: Literal["executions/deleteAll"], params: ExecutionsDeleteAllParams, **options: Any
     ) -> DeleteAllResult: ...
+
+    @overload
+    async def request_async(
+        self, method: Literal["executions/deleteMatching"], params: Optional[ExecutionsDeleteMatchingParams] = None, **options: Any
+    ) -> DeleteMatchingResult: ...
+
+    @overload
+    async def request_async(
+        self, method: Literal["executions/prune"], params: Optional[ExecutionsPruneParams] = None, **options: Any
+    ) -> PruneResult: ...
+
+    @overload
+    async def request_async(
+        self, method: Literal["executions/restore"], params: Optional[ExecutionsRestoreParams] = None, **options: Any
+    ) -> RestoreResult: ...
+
+    @overload
+    async def request_async(
+        self, method: Literal["trash/list"], params: Optional[TrashListParams] = None, **options: Any
+    ) -> TrashListResult: ...
+
+    @overload
+    async def request_async(
+        self, method: Literal["trash/empty"], params: Optional[TrashEmptyParams] = None, **options: Any
+    ) -> TrashEmptyResult: ...
 
     @overload
     async def request_async(
