@@ -1142,7 +1142,7 @@ fn completions_are_what_could_stand_there() {
         &["status", "startedAt", "steps", "stale", "staleAt"],
         "status",
     );
-    offers("N|", &["not"], "N");
+    offers("N|", &["nodeId", "not"], "N");
     offers("status |", &["=", "!=", "~", "!~", "not", "in", "is"], "");
     offers("costUSD >|", &[">", ">="], ">");
     offers("costUSD not |", &["in", "between"], "");
