@@ -23,6 +23,9 @@ const CHANGES: usize = 4096;
 /// How long a query may take.
 const QUERY_WITHIN: Duration = Duration::from_secs(2);
 
+/// Groups of errors, each with the summary of its example.
+pub type Examples = Vec<(ErrorGroup, Summary)>;
+
 /// Takes a query back when it is dropped.
 #[derive(Debug, Default)]
 pub struct Wanted(Arc<AtomicBool>);
@@ -105,7 +108,7 @@ impl History {
         query: &Query,
         limit: usize,
         stop: &Stop,
-    ) -> Result<(Vec<(ErrorGroup, Summary)>, usize, Clock), HistoryError> {
+    ) -> Result<(Examples, usize, Clock), HistoryError> {
         let going = self.in_time(stop);
         let mut selection = self.index(|index| index.select(query.clone()));
         let mut errors = ErrorGroups::default();

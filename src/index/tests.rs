@@ -55,6 +55,7 @@ const PLAIN: Content = Content {
 };
 
 #[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant)] // a few of them, in a test
 enum Step {
     Save(u8, u8, Content),
     Touch(u8, u8, i64),
