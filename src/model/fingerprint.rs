@@ -65,7 +65,7 @@ impl JsonSchema for Fingerprint {
 }
 
 /// What `error` has in common with others of its kind. Costs its length, of which
-/// [`CONSIDERED_BYTES`] count.
+/// `CONSIDERED_BYTES` count.
 #[must_use]
 pub fn pattern(error: &str) -> String {
     let mut end = error.len().min(CONSIDERED_BYTES);
