@@ -256,6 +256,36 @@ export type Distribution2 = {
   p99?: Money | null;
 };
 
+/** Errors that are alike. */
+export type ErrorGroup = {
+  /** How many runs have such an error. */
+  count: number;
+  /** The last one; of several the one that changed last. */
+  example: FailedRun;
+  /** What tells it from other groups; the filter's `errorGroup` takes it. It stays the same while the daemon's version does. */
+  fingerprint: string;
+  /** When the first of those runs began, or was last written if it does not say. */
+  firstSeenAt: Millis;
+  /** The same of the last one. */
+  lastSeenAt: Millis;
+  /** With `since`, whether the group is new. For a clock: every run of it changed after that clock. For a date: `firstSeenAt` is not before it, a day counting from its beginning. Only runs that match are considered. */
+  new?: boolean | null;
+  /** What its errors have in common, with `<id>`, `<n>`, `<path>`, `<text>` and `<time>` where they differ; made of the example's error as it is here, so it may end early. */
+  pattern: string;
+};
+
+/** The groups. */
+export type ErrorsGroupsResult = {
+  /** The state that this is true at. */
+  clock: Clock;
+  /** False only with `allowPartial`, while runs may be missing. */
+  complete: boolean;
+  /** The most frequent first, of equals the one that was seen last. */
+  groups: Array<ErrorGroup>;
+  /** How many groups there are, also beyond `limit`. */
+  total: number;
+};
+
 /** An execution: the name of its file without `.json`. One path component of 1 to 250 bytes. */
 export type ExecutionId = string;
 
@@ -299,6 +329,18 @@ export type ExportResult = {
 
 /** What a row says. */
 export type ExportRows = "records" | "summaries";
+
+/** A run with its error. */
+export type FailedRun = {
+  /** Its error, cut at 256 bytes as in the summary. */
+  error: string;
+  /** Present and true where `error` was cut. */
+  errorTruncated: true;
+  /** The run. */
+  executionId: ExecutionId;
+  /** The project. */
+  projectId: ProjectId;
+};
 
 /** What is there or not. */
 export type Features = {
@@ -420,6 +462,8 @@ export type Match = {
 export type Memory = {
   /** What the process has in memory, in bytes; absent where the system does not tell. */
   residentBytes?: number | null;
+  /** What of it is kept of the steps and errors of runs, in bytes: about that much more than the index would take without. */
+  stepDataBytes: number;
 };
 
 /** RFC 3339, UTC, with milliseconds. */
@@ -430,6 +474,45 @@ export type Milliseconds = number;
 
 /** US dollars, exact to the nano-dollar. */
 export type Money = number;
+
+/** One node. */
+export type NodeStats = {
+  /** Cost in US dollars, exact; null if no step records one. */
+  costUSD?: CostSum | null;
+  /** How long the steps took that say so, in milliseconds: their `duration`, else the time from `startedAt` to `completedAt`. */
+  duration: Distribution;
+  /** How many of those have the status `failed`. */
+  failures: number;
+  /** Tokens in. */
+  inputTokens: number;
+  /** The `nodeId` of its steps, or their `name` where they have none. */
+  nodeId: string;
+  /** Tokens out. */
+  outputTokens: number;
+  /** How many runs have a step of it. */
+  runs: number;
+  /** How many steps are of it: a loop has many in one run. */
+  steps: number;
+  /** Tokens; input + output where a step has no total. */
+  totalTokens: number;
+};
+
+/** Which nodes come first. Where two are equal, the order of their names' bytes decides. */
+export type NodesOrder = "slowest" | "mostFailing" | "mostUsed" | "mostExpensive";
+
+/** The nodes. */
+export type NodesStatsResult = {
+  /** The state that this is true at. */
+  clock: Clock;
+  /** False only with `allowPartial`, while runs may be missing. */
+  complete: boolean;
+  /** In the order asked for. */
+  nodes: Array<NodeStats>;
+  /** How many nodes there are, also beyond `limit`. */
+  total: number;
+  /** How many of the runs have steps that are not counted: of a run some 16 kB of step data and 256 nodes are kept, its first steps, and no step whose node has a name of over 250 bytes. */
+  truncatedRuns: number;
+};
 
 /** A value in a record, or what there is room for. */
 export type Piece = {
@@ -1604,6 +1687,50 @@ export interface Methods {
       where?: string | null;
     };
     result: ChangesResult;
+  };
+  /** Sums up the steps of runs, node by node. */
+  "nodes/stats": {
+    params: {
+      /** Answer at once while the first index is being built. */
+      allowPartial?: boolean | null;
+      /** At most so many nodes. */
+      limit?: number;
+      /** Which nodes come first; `slowest` if absent. */
+      orderBy?: NodesOrder | null;
+      /** Only this project; all if absent. */
+      projectId?: ProjectId | null;
+      /** Only runs with this status, or one of these. */
+      status?: Statuses | null;
+      /** Everything done to the files before the request is in the answer. */
+      sync?: boolean | null;
+      /** The IANA time zone of the filter's dates; UTC if absent. */
+      timezone?: string | null;
+      /** Only runs that pass this filter; of those, all steps count. */
+      where?: string | null;
+    };
+    result: NodesStatsResult;
+  };
+  /** Groups the errors of runs by what they have in common. */
+  "errors/groups": {
+    params: {
+      /** Answer at once while the first index is being built. */
+      allowPartial?: boolean | null;
+      /** At most so many groups. */
+      limit?: number;
+      /** Only this project; all if absent. */
+      projectId?: ProjectId | null;
+      /** Groups are `new` that came later: a clock from an earlier answer, or a date as filters have them, for example `-1d` or `2025-10-15`. It leaves no group out. */
+      since?: string | null;
+      /** Only runs with this status, or one of these. */
+      status?: Statuses | null;
+      /** Everything done to the files before the request is in the answer. */
+      sync?: boolean | null;
+      /** The IANA time zone of dates; UTC if absent. */
+      timezone?: string | null;
+      /** Only runs that pass this filter. */
+      where?: string | null;
+    };
+    result: ErrorsGroupsResult;
   };
 }
 

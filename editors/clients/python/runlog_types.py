@@ -320,6 +320,45 @@ class Distribution2(_Distribution2, total=False):
     p99: Optional[Money]
 
 
+class _ErrorGroup(TypedDict):
+    # How many runs have such an error.
+    count: int
+    # The last one; of several the one that changed last.
+    example: FailedRun
+    # What tells it from other groups; the filter's `errorGroup` takes it. It stays the same
+    # while the daemon's version does.
+    fingerprint: str
+    # When the first of those runs began, or was last written if it does not say.
+    firstSeenAt: Millis
+    # The same of the last one.
+    lastSeenAt: Millis
+    # What its errors have in common, with `<id>`, `<n>`, `<path>`, `<text>` and `<time>` where
+    # they differ; made of the example's error as it is here, so it may end early.
+    pattern: str
+
+
+class ErrorGroup(_ErrorGroup, total=False):
+    """Errors that are alike."""
+
+    # With `since`, whether the group is new. For a clock: every run of it changed after that
+    # clock. For a date: `firstSeenAt` is not before it, a day counting from its beginning. Only
+    # runs that match are considered.
+    new: Optional[bool]
+
+
+class ErrorsGroupsResult(TypedDict):
+    """The groups."""
+
+    # The state that this is true at.
+    clock: Clock
+    # False only with `allowPartial`, while runs may be missing.
+    complete: bool
+    # The most frequent first, of equals the one that was seen last.
+    groups: List[ErrorGroup]
+    # How many groups there are, also beyond `limit`.
+    total: int
+
+
 # An execution: the name of its file without `.json`. One path component of 1 to 250 bytes.
 ExecutionId = str
 
@@ -370,6 +409,19 @@ class ExportResult(_ExportResult, total=False):
 
 # What a row says.
 ExportRows = Union[Literal["records"], Literal["summaries"]]
+
+
+class FailedRun(TypedDict):
+    """A run with its error."""
+
+    # Its error, cut at 256 bytes as in the summary.
+    error: str
+    # Present and true where `error` was cut.
+    errorTruncated: Literal[True]
+    # The run.
+    executionId: ExecutionId
+    # The project.
+    projectId: ProjectId
 
 
 class Features(TypedDict):
@@ -512,7 +564,13 @@ class Match(TypedDict):
     snippet: str
 
 
-class Memory(TypedDict, total=False):
+class _Memory(TypedDict):
+    # What of it is kept of the steps and errors of runs, in bytes: about that much more than
+    # the index would take without.
+    stepDataBytes: int
+
+
+class Memory(_Memory, total=False):
     """Memory."""
 
     # What the process has in memory, in bytes; absent where the system does not tell.
@@ -529,6 +587,53 @@ Milliseconds = float
 
 # US dollars, exact to the nano-dollar.
 Money = float
+
+
+class _NodeStats(TypedDict):
+    # How long the steps took that say so, in milliseconds: their `duration`, else the time from
+    # `startedAt` to `completedAt`.
+    duration: Distribution
+    # How many of those have the status `failed`.
+    failures: int
+    # Tokens in.
+    inputTokens: int
+    # The `nodeId` of its steps, or their `name` where they have none.
+    nodeId: str
+    # Tokens out.
+    outputTokens: int
+    # How many runs have a step of it.
+    runs: int
+    # How many steps are of it: a loop has many in one run.
+    steps: int
+    # Tokens; input + output where a step has no total.
+    totalTokens: int
+
+
+class NodeStats(_NodeStats, total=False):
+    """One node."""
+
+    # Cost in US dollars, exact; null if no step records one.
+    costUSD: Optional[CostSum]
+
+
+# Which nodes come first. Where two are equal, the order of their names' bytes decides.
+NodesOrder = Union[Literal["slowest"], Literal["mostFailing"], Literal["mostUsed"], Literal["mostExpensive"]]
+
+
+class NodesStatsResult(TypedDict):
+    """The nodes."""
+
+    # The state that this is true at.
+    clock: Clock
+    # False only with `allowPartial`, while runs may be missing.
+    complete: bool
+    # In the order asked for.
+    nodes: List[NodeStats]
+    # How many nodes there are, also beyond `limit`.
+    total: int
+    # How many of the runs have steps that are not counted: of a run some 16 kB of step data and
+    # 256 nodes are kept, its first steps, and no step whose node has a name of over 250 bytes.
+    truncatedRuns: int
 
 
 class _Piece(TypedDict):
@@ -1862,6 +1967,49 @@ class ExecutionsChangesParams(_ExecutionsChangesParams, total=False):
     where: Optional[str]
 
 
+class NodesStatsParams(TypedDict, total=False):
+    """What `nodes/stats` takes."""
+
+    # Answer at once while the first index is being built.
+    allowPartial: Optional[bool]
+    # At most so many nodes.
+    limit: int
+    # Which nodes come first; `slowest` if absent.
+    orderBy: Optional[NodesOrder]
+    # Only this project; all if absent.
+    projectId: Optional[ProjectId]
+    # Only runs with this status, or one of these.
+    status: Optional[Statuses]
+    # Everything done to the files before the request is in the answer.
+    sync: Optional[bool]
+    # The IANA time zone of the filter's dates; UTC if absent.
+    timezone: Optional[str]
+    # Only runs that pass this filter; of those, all steps count.
+    where: Optional[str]
+
+
+class ErrorsGroupsParams(TypedDict, total=False):
+    """What `errors/groups` takes."""
+
+    # Answer at once while the first index is being built.
+    allowPartial: Optional[bool]
+    # At most so many groups.
+    limit: int
+    # Only this project; all if absent.
+    projectId: Optional[ProjectId]
+    # Groups are `new` that came later: a clock from an earlier answer, or a date as filters
+    # have them, for example `-1d` or `2025-10-15`. It leaves no group out.
+    since: Optional[str]
+    # Only runs with this status, or one of these.
+    status: Optional[Statuses]
+    # Everything done to the files before the request is in the answer.
+    sync: Optional[bool]
+    # The IANA time zone of dates; UTC if absent.
+    timezone: Optional[str]
+    # Only runs that pass this filter.
+    where: Optional[str]
+
+
 class Requests:
     """Every method: what it takes and what it gives."""
 
@@ -2009,6 +2157,16 @@ class Requests:
     def request(
         self, method: Literal["executions/changes"], params: ExecutionsChangesParams, **options: Any
     ) -> ChangesResult: ...
+
+    @overload
+    def request(
+        self, method: Literal["nodes/stats"], params: Optional[NodesStatsParams] = None, **options: Any
+    ) -> NodesStatsResult: ...
+
+    @overload
+    def request(
+        self, method: Literal["errors/groups"], params: Optional[ErrorsGroupsParams] = None, **options: Any
+    ) -> ErrorsGroupsResult: ...
 
     def request(self, method: Any, params: Any = None, **options: Any) -> Any:
         return self._request(method, params, **options)
@@ -2160,6 +2318,16 @@ class Requests:
     async def request_async(
         self, method: Literal["executions/changes"], params: ExecutionsChangesParams, **options: Any
     ) -> ChangesResult: ...
+
+    @overload
+    async def request_async(
+        self, method: Literal["nodes/stats"], params: Optional[NodesStatsParams] = None, **options: Any
+    ) -> NodesStatsResult: ...
+
+    @overload
+    async def request_async(
+        self, method: Literal["errors/groups"], params: Optional[ErrorsGroupsParams] = None, **options: Any
+    ) -> ErrorsGroupsResult: ...
 
     async def request_async(self, method: Any, params: Any = None, **options: Any) -> Any:
         return await self._request_async(method, params, **options)
