@@ -352,6 +352,7 @@ impl From<HistoryError> for Error {
             )
             .with("currentVersion", current.map(|version| version.to_string())),
             HistoryError::Update(error) => error.into(),
+            HistoryError::Annotation(error) => Self::params(error.to_string()),
             HistoryError::Version { current } => {
                 let message = "the execution is not what ifVersion says; read it and decide again";
                 Self::new(ErrorKind::VersionConflict, message)

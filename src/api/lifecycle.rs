@@ -88,6 +88,8 @@ pub struct Features {
     pub trash: bool,
     /// Whether `executions/search` can search.
     pub search: bool,
+    /// Whether runs can be pinned, tagged and noted on.
+    pub annotations: bool,
 }
 
 /// What is refused.
@@ -163,6 +165,7 @@ impl Method for Initialize {
                 features: Features {
                     trash: true,
                     search: crate::search::AVAILABLE,
+                    annotations: true,
                 },
                 limits: Limits {
                     frame_bytes: FRAME_LIMIT_BYTES,

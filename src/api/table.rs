@@ -180,6 +180,7 @@ fn each_method(each: &mut impl Each) {
     each.method::<executions::save::Save>();
     each.method::<executions::start::Start>();
     each.method::<executions::update::Update>();
+    each.method::<executions::annotate::Annotate>();
     each.method::<executions::delete::Delete>();
     each.method::<executions::delete_all::DeleteAll>();
     each.method::<executions::delete_matching::DeleteMatching>();

@@ -5,10 +5,6 @@ use std::fmt;
 use super::date;
 use crate::model::Status;
 
-/// Whether tags, pins and notes exist. Until they do, their names are unknown fields: a filter
-/// that seems to ask for them is refused, never answered as if no run had any.
-const ANNOTATIONS: bool = false;
-
 /// A field: a property of a run that a filter can test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Field {
@@ -237,10 +233,7 @@ static FIELDS: [Named; 25] = [
 
 /// The fields that a filter may name, in the order in which they are offered.
 pub fn known() -> impl Iterator<Item = &'static Named> {
-    FIELDS.iter().filter(|named| match named.field {
-        Field::Tag | Field::Pinned | Field::Text(Text::Note) => ANNOTATIONS,
-        _ => true,
-    })
+    FIELDS.iter()
 }
 
 impl Field {

@@ -324,7 +324,14 @@ fn errors_say_where_what_and_what_instead() {
             None,
         ),
         ("label = [a]", 8, 9, "`[`", "a text", None),
-        ("tag = a", 0, 3, "`tag`", "a field, `not` or `(`", None),
+        (
+            "tags = a",
+            0,
+            4,
+            "`tags`",
+            "a field, `not` or `(`",
+            Some("tag"),
+        ),
     ] {
         let error = error(text);
         assert_eq!((error.offset, error.end), (offset, end), "{text}");
@@ -830,7 +837,6 @@ fn writable() -> Domain {
 fn narrow(now: i64) -> Domain {
     const HOUR: i64 = 3_600_000;
     let first = DateTime::from_timestamp_millis(now).unwrap().date_naive() - Days::new(9);
-    let annotations = [Field::Tag, Field::Pinned, Field::Text(Text::Note)];
     let dates = prop_oneof![
         (-200i64..48).prop_map(move |hours| Date::Moment(Millis(now + hours * HOUR))),
         (-200i64..48).prop_map(move |hours| Date::Clock(Millis(now + hours * HOUR))),
@@ -839,10 +845,7 @@ fn narrow(now: i64) -> Domain {
         select(date::words().map(|(_, date)| date).collect::<Vec<_>>()),
     ];
     Domain {
-        fields: known()
-            .map(|named| named.field)
-            .chain(annotations)
-            .collect(),
+        fields: known().map(|named| named.field).collect(),
         texts: texts(),
         numbers: (-2i64..4).boxed(),
         dates: dates.boxed(),
@@ -1142,7 +1145,7 @@ fn completions_are_what_could_stand_there() {
         &["status", "startedAt", "steps", "stale", "staleAt"],
         "status",
     );
-    offers("N|", &["nodeId", "not"], "N");
+    offers("N|", &["nodeId", "note", "not"], "N");
     offers("status |", &["=", "!=", "~", "!~", "not", "in", "is"], "");
     offers("costUSD >|", &[">", ">="], ">");
     offers("costUSD not |", &["in", "between"], "");

@@ -52,10 +52,12 @@ impl History {
             // the last step may have failed after the record was gone
             self.mark(Mark::Run(key.clone()), Instant::now());
         })?;
+        let noted = self.noted_before(std::iter::once(key));
         let clock = {
             let mut index = self.index.write();
             index.note_problems_of(key, &[], Moment::now().millis());
             index.apply(vec![Report::Gone(key.clone())]);
+            index.apply(noted);
             index.clock()
         };
         self.tell(clock.tick);
@@ -101,6 +103,7 @@ pub struct Chosen {
     version: Version,
     updated_at: Millis,
     size_bytes: u64,
+    pinned: bool,
 }
 
 impl Chosen {
@@ -110,11 +113,13 @@ impl Chosen {
         let summary = run.summary();
         let (version, updated_at) = (summary.version, summary.updated_at);
         let size_bytes = summary.size_bytes;
+        let pinned = summary.annotation.is_some_and(|noted| noted.pinned);
         run.run_key().map(|key| Self {
             key,
             version,
             updated_at,
             size_bytes,
+            pinned,
         })
     }
 
@@ -126,6 +131,7 @@ impl Chosen {
             version: Version::default(),
             updated_at: Millis(0),
             size_bytes,
+            pinned: false,
         }
     }
 
@@ -147,7 +153,7 @@ impl Chosen {
 pub enum Spared {
     /// Somebody else deleted it meanwhile.
     Gone,
-    /// It was saved or touched meanwhile.
+    /// It was saved, touched or pinned meanwhile.
     Changed,
     /// The file system refused.
     Refused,
@@ -257,13 +263,18 @@ impl History {
         while !rest.is_empty() {
             let (guard, mine, others) = self.locks.lock_free(rest, |one| &one.key);
             rest = others;
-            let held: Vec<_> =
-                self.index(|index| mine.iter().map(|one| index.held(&one.key)).collect());
+            let held: Vec<_> = self.index(|index| {
+                let pinned = |key| index.annotation(key).is_some_and(|noted| noted.pinned);
+                mine.iter()
+                    .map(|one| (index.held(&one.key), pinned(&one.key) && !one.pinned))
+                    .collect()
+            });
             let (mut gone, mut doubtful) = (Vec::new(), Vec::new());
-            for (one, held) in mine.into_iter().zip(held) {
+            for (one, (held, now_pinned)) in mine.into_iter().zip(held) {
                 let removed = match held {
                     _ if outcome.is_err() => Err(Spared::Refused),
                     None => Err(Spared::Gone),
+                    Some(_) if now_pinned => Err(Spared::Changed),
                     Some((stamp, version, racy)) => {
                         let as_chosen = version == one.version
                             && Millis(stamp.mtime_ns.div_euclid(1_000_000)) == one.updated_at
@@ -297,6 +308,7 @@ impl History {
             if let Err(error) = removal.sync() {
                 outcome = Err(error);
             }
+            let noted = self.noted_before(gone.iter().map(|one| &one.key));
             let clock = {
                 let mut index = self.index.write();
                 if index.problems.count() > 0 {
@@ -309,6 +321,7 @@ impl History {
                         .map(|one| Report::Gone(one.key.clone()))
                         .collect(),
                 );
+                index.apply(noted);
                 index.clock()
             };
             self.tell(clock.tick);

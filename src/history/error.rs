@@ -1,7 +1,7 @@
 //! What can go wrong with a run, for the one place that turns it into protocol errors.
 
 use crate::model::update::UpdateError;
-use crate::model::{ExecutionId, RunKey, Version};
+use crate::model::{AnnotationError, ExecutionId, RunKey, Version};
 use crate::store::{EntryId, ReadError, RestoreError, RewriteError, StoreError, WriteError};
 
 /// Why something could not be done.
@@ -68,6 +68,9 @@ pub enum HistoryError {
         /// What it is.
         current: Version,
     },
+    /// What was to be noted on the run cannot be.
+    #[error(transparent)]
+    Annotation(#[from] AnnotationError),
     /// Somebody else writes the run again and again.
     #[error("somebody else writes this execution again and again")]
     Busy,

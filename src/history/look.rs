@@ -89,6 +89,16 @@ impl History {
                     self.settle(std::mem::take(&mut runs), now);
                     match other {
                         Mark::Project(id) => self.look_at(id, Some(taken), taken.attempt > 0, now),
+                        Mark::Annotation(key) => self.look_at_annotation(key, now),
+                        Mark::Annotations(id) => {
+                            // watched first, then read
+                            let watcher = self.watcher();
+                            if watcher.is_some_and(|watcher| watcher.follow(id)) {
+                                self.look_at(id, Some(taken), false, now);
+                            } else {
+                                self.look_at_annotations(id, now);
+                            }
+                        }
                         Mark::Everything => self.look_at_root(true, taken, now),
                         _ => self.look_at_root(false, taken, now),
                     }
@@ -225,6 +235,7 @@ impl History {
         if let Some(watcher) = self.watcher() {
             watcher.follow(project);
         }
+        self.look_at_annotations(project, now);
         let differing = self.differing(project, now);
         self.costs.lock().note(project, began.elapsed());
         let mut looks = differing.into_iter().map(|(key, listed)| Look {

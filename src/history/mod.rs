@@ -8,6 +8,7 @@
 //! Methods whose docs say that they block do file IO and belong on a thread that may block. It
 //! knows neither sessions nor JSON-RPC.
 
+mod annotations;
 mod costs;
 mod delete;
 mod error;
@@ -488,6 +489,8 @@ impl History {
         match hint {
             Hint::Run(key) => self.mark(Mark::Run(key), now),
             Hint::Project(id) => self.mark(Mark::Project(id), now),
+            Hint::Annotation(key) => self.mark(Mark::Annotation(key), now),
+            Hint::Annotations(id) => self.mark(Mark::Annotations(id), now),
             Hint::Root => self.mark(Mark::Root, now),
             Hint::Everything => {
                 let rest = self.costs.lock().rest();

@@ -39,6 +39,8 @@ pub struct Policy {
     pub keep_last: u64,
     /// Whether failed runs stay in any case.
     pub keep_failed: bool,
+    /// Whether pinned runs stay in any case.
+    pub keep_pinned: bool,
 }
 
 /// What a policy lets go.
@@ -60,6 +62,7 @@ struct Candidate {
     at: Millis,
     status: Option<Status>,
     stale: bool,
+    pinned: bool,
 }
 
 impl Candidate {
@@ -73,6 +76,7 @@ impl Candidate {
                 .unwrap_or(summary.updated_at),
             status: summary.status.map(Status::from_text),
             stale: summary.stale_at.is_some_and(|at| at <= now),
+            pinned: summary.annotation.is_some_and(|noted| noted.pinned),
         })
     }
 
@@ -134,9 +138,10 @@ impl Policy {
             let number = seen.entry(run.project()).or_default();
             *number += 1;
             let failed = run.status == Some(Status::Failed);
-            if (*number <= self.keep_last || (self.keep_failed && failed))
-                && let Some(goes) = goes.get_mut(at)
-            {
+            let kept = *number <= self.keep_last
+                || (self.keep_failed && failed)
+                || (self.keep_pinned && run.pinned);
+            if kept && let Some(goes) = goes.get_mut(at) {
                 *goes = false;
             }
         }
@@ -185,7 +190,8 @@ mod tests {
     const DAY: Duration = Duration::from_secs(86_400);
     const NOW: Millis = Millis(1_000 * 86_400_000);
 
-    /// Runs as `project/id status days-old bytes`, a live one stale if `!` follows.
+    /// Runs as `project/id status days-old bytes`, a live one stale if `!` follows, one that has a
+    /// fifth word pinned.
     fn runs(spelt: &[&str]) -> Vec<Candidate> {
         let run = |text: &&str| {
             let words: Vec<&str> = text.split(' ').collect();
@@ -200,6 +206,7 @@ mod tests {
                 at: Millis(NOW.0 - days * 86_400_000 - 1),
                 status: Some(Status::from_text(words[1].trim_end_matches('!'))),
                 stale: words[1].ends_with('!'),
+                pinned: words.len() > 4,
             }
         };
         spelt.iter().map(run).collect()
@@ -309,5 +316,10 @@ mod tests {
         policy.rules[0].max_count = Some(2);
         policy.keep_last = 0;
         assert_eq!(going(&policy, &RUNS), "c d");
+        let pinned = ["p/a completed 1 10", "p/b completed 2 10 pinned"];
+        policy.rules[0].max_count = Some(0);
+        assert_eq!(going(&policy, &pinned), "a b");
+        policy.keep_pinned = true;
+        assert_eq!(going(&policy, &pinned), "a");
     }
 }

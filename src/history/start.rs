@@ -319,6 +319,8 @@ impl History {
 
     fn first_list(&self, project: ProjectId) -> Listed {
         let began = Instant::now();
+        // before the runs, which so come with what is noted on them
+        self.look_at_annotations(&project, Moment::now());
         let differing = self.differing(&project, Moment::now());
         self.costs.lock().note(&project, began.elapsed());
         let found = differing.len();

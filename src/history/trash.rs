@@ -317,7 +317,13 @@ impl History {
                     break;
                 }
             }
+            let noted = match restoring.brings_annotations() {
+                true => self.annotations_of(&back),
+                false => Vec::new(),
+            };
             let durable = restoring.finish();
+            // before the runs, which so come with what is noted on them
+            self.index.write().apply(noted);
             let clock = self.look_at_held(back, Moment::now());
             drop(guard);
             self.tell(clock.tick);

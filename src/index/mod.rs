@@ -8,6 +8,7 @@
 //! **Invariant:** after any changes, its answers are those of an index built anew from the same
 //! runs. The property tests below hold this.
 
+mod annotations;
 mod changes;
 mod clock;
 mod errors;
@@ -45,12 +46,13 @@ pub use snapshot::{Saving, SnapshotError, restore};
 pub use totals::Totals;
 pub use written::Listed;
 
+use annotations::Annotations;
 use clock::Lineage;
 use order::{Order, Places, RowPlaces};
 use row::{Draft, Row, STATUS_OTHER};
 use written::Written;
 
-use crate::model::{ExecutionId, Millis, ProjectId, RunKey, Stamp, Status, Version};
+use crate::model::{Annotation, ExecutionId, Millis, ProjectId, RunKey, Stamp, Status, Version};
 
 #[cfg(test)]
 mod tests;
@@ -84,6 +86,8 @@ pub enum Report {
     Gone(RunKey),
     /// There is such a file, but it is no record; with its stamp if it has one.
     Unlisted(RunKey, Option<Stamp>),
+    /// What people noted on the run, which may not be there; nothing if it is empty.
+    Annotated(RunKey, Annotation),
 }
 
 /// When a touched file of a live run is worth telling.
@@ -121,6 +125,7 @@ pub struct Index {
     pub problems: Problems,
     revision: u64,
     written: Written,
+    annotations: Annotations,
 }
 
 /// The path of a run's file below the root.
@@ -196,6 +201,7 @@ impl Index {
             problems: Problems::default(),
             revision: 0,
             written: Written::default(),
+            annotations: Annotations::default(),
         }
     }
 
@@ -447,11 +453,18 @@ impl Index {
         // Orders are searched by the places that rows have, so whatever leaves an order leaves
         // it before its row changes: first pass out, second pass in.
         let mut fresh: Vec<Fresh> = Vec::new();
+        let mut annotated: Vec<RunKey> = Vec::new();
         let mut dead: Vec<(u32, RunKey)> = Vec::new();
         // looked at in the end: until then rows that are in no order hold on to their project
         let mut emptied: HashSet<u32> = HashSet::new();
         for change in batch {
             match change {
+                Report::Annotated(key, annotation) => {
+                    if self.annotations.set(&key, annotation) {
+                        self.revision += 1;
+                        annotated.push(key);
+                    }
+                }
                 Report::Gone(key) => {
                     self.note_unlisted(&key, None);
                     emptied.extend(self.project_numbers.get(&key.project));
@@ -507,6 +520,8 @@ impl Index {
         for one in fresh {
             let mut draft = Draft::new(one.project, &one.key.execution, &one.seen);
             draft.fixed.set_created(one.held.is_none());
+            let annotated = self.annotations.of(&one.key).is_some();
+            draft.fixed.set_annotated(annotated);
             let number = if let Some(number) = one.held {
                 self.rows.replace(number, draft);
                 self.beats.remove(&number);
@@ -519,6 +534,9 @@ impl Index {
                 row.tick = tick;
             }
             self.enter(number, one.moves, &mut come);
+        }
+        for key in annotated {
+            self.mark_annotated(&key);
         }
         self.reorder(come, false);
         for project in emptied {
@@ -635,6 +653,7 @@ impl Index {
                 }
             }
         }
+        self.mark_restored_annotations();
         for number in 0..self.projects.len() {
             self.forget_if_empty(u32::try_from(number).unwrap_or(u32::MAX));
         }

@@ -32,11 +32,13 @@ pub enum ProblemKind {
     InvalidCost,
     /// A temporary file of the engine, older than an hour.
     AbandonedTemporary,
+    /// The file that holds a run's pin, tags and note does not hold them.
+    CorruptAnnotation,
 }
 
 impl ProblemKind {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Corrupt,
         Self::NotAnObject,
         Self::NotRegular,
@@ -46,6 +48,7 @@ impl ProblemKind {
         Self::ProjectMismatch,
         Self::InvalidCost,
         Self::AbandonedTemporary,
+        Self::CorruptAnnotation,
     ];
 
     /// What it means and what to do.
@@ -72,6 +75,10 @@ impl ProblemKind {
             Self::AbandonedTemporary => {
                 "a temporary file of the engine, older than an hour: a save that was cut off. \
                  runlog never touches it"
+            }
+            Self::CorruptAnnotation => {
+                "not a pin, tags and a note; the run counts as without. Restore or delete the file, \
+                 or annotate the run anew"
             }
         }
     }

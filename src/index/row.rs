@@ -13,7 +13,8 @@ use super::snapshot::Rest;
 use super::steps::{self, Apart, Kept, Nodes};
 use crate::filter::Number;
 use crate::model::{
-    ExecutionId, Facts, Millis, Money, ProjectId, RunKey, Stamp, Status, SummaryRef, Version,
+    Annotation, ExecutionId, Facts, Millis, Money, ProjectId, RunKey, Stamp, Status, SummaryRef,
+    Version,
 };
 use std::cmp::Ordering;
 use std::time::Duration;
@@ -102,6 +103,8 @@ const CREATED: u8 = 2;
 const RACY: u8 = 4;
 const LIVE: u8 = 8;
 const TOO_DEEP: u8 = 16;
+/// Somebody noted something on the run; what, the index knows by its key.
+const ANNOTATED: u8 = 32;
 
 impl Fixed {
     fn is_vacant(&self) -> bool {
@@ -119,6 +122,11 @@ impl Fixed {
     /// Notes whether the latest save created the run.
     pub(super) fn set_created(&mut self, created: bool) {
         self.flag(CREATED, created);
+    }
+
+    /// Notes whether there is an annotation.
+    pub(super) fn set_annotated(&mut self, annotated: bool) {
+        self.flag(ANNOTATED, annotated);
     }
 
     fn own_model_len(&self) -> u8 {
@@ -239,7 +247,8 @@ impl<'a> Draft<'a> {
             other_len,
             model,
             status,
-            flags,
+            // annotations come after the rows, and say whose they are
+            flags: flags & !ANNOTATED,
         };
         let numbers = Packed::read(from)?;
         let mut text = std::str::from_utf8(from.take(fixed.text_len())?).ok()?;
@@ -400,6 +409,11 @@ impl<'a> Row<'a> {
         (self.fixed.flags & (RACY | TOO_DEEP) == 0).then(|| (self.stamp(), self.version()))
     }
 
+    /// Whether there is an annotation.
+    pub(super) fn is_annotated(self) -> bool {
+        self.fixed.flags & ANNOTATED != 0
+    }
+
     /// Whether the latest save created the run.
     pub(super) fn created(self) -> bool {
         self.fixed.flags & CREATED != 0
@@ -494,8 +508,13 @@ impl<'a> Row<'a> {
         (len > 0).then(|| self.part(from, len))
     }
 
-    /// The row as clients see it.
-    pub(super) fn summary(self, project: &'a ProjectId, stale_after: Duration) -> SummaryRef<'a> {
+    /// The row as clients see it, with what people noted on it.
+    pub(super) fn summary(
+        self,
+        project: &'a ProjectId,
+        stale_after: Duration,
+        annotation: Option<&'a Annotation>,
+    ) -> SummaryRef<'a> {
         let (error, error_truncated) = self.error();
         let numbers = self.numbers();
         SummaryRef {
@@ -517,6 +536,7 @@ impl<'a> Row<'a> {
             retry_count: numbers.retries,
             version: self.version(),
             stale_at: self.stale_at(stale_after),
+            annotation,
         }
     }
 }

@@ -18,7 +18,7 @@ use super::{Clock, Index, Listed, Liveness, Totals};
 use crate::filter::{
     Bound, ErrorText, Number, StatusText, Subject, Text, Verdict, Where, WithError,
 };
-use crate::model::{Fingerprint, Millis, ProjectId, RunKey, Status, Summary, Version};
+use crate::model::{Annotation, Fingerprint, Millis, ProjectId, RunKey, Status, Summary, Version};
 
 /// What is asked for: the filter beside the plain one, at its moment.
 #[derive(Debug, Clone)]
@@ -150,6 +150,7 @@ struct Asked<'a> {
     number: u32,
     row: Row<'a>,
     project: &'a ProjectId,
+    annotation: Option<&'a Annotation>,
     liveness: Liveness,
 }
 
@@ -175,7 +176,7 @@ impl Subject for Asked<'_> {
             Text::Project => Some(self.project.as_str()),
             Text::Label => self.row.label(),
             Text::Model => self.row.model(),
-            Text::Note => None,
+            Text::Note => self.annotation?.note.as_deref(),
         }
     }
 
@@ -193,6 +194,15 @@ impl Subject for Asked<'_> {
 
     fn error_group(&self) -> Option<Fingerprint> {
         self.rows.kept(self.number).fingerprint
+    }
+
+    fn any_tag(&self, test: impl FnMut(&str) -> bool) -> bool {
+        let tags = self.annotation.map_or(&[][..], |of| &of.tags);
+        tags.iter().map(String::as_str).any(test)
+    }
+
+    fn pinned(&self) -> bool {
+        self.annotation.is_some_and(|annotation| annotation.pinned)
     }
 
     fn any_node(&self, mut test: impl FnMut(&str) -> bool) -> bool {
@@ -399,6 +409,7 @@ impl Index {
             number,
             row,
             project,
+            annotation: self.annotation_of(row, project),
             liveness: self.liveness,
         }
     }

@@ -20,10 +20,10 @@ use super::problems::ProblemKind;
 use super::row::{Draft, Place};
 use super::steps::Local;
 use super::{Index, Instance, Liveness};
-use crate::model::{ExecutionId, Millis, ProjectId, RunKey, Stamp};
+use crate::model::{Annotation, ExecutionId, Millis, ProjectId, RunKey, Stamp};
 
 /// Raised with every change of the format or of what is extracted from records.
-const FORMAT: u32 = 4;
+const FORMAT: u32 = 5;
 const MAGIC: &[u8; 8] = b"runlogix";
 /// How many rows or tombstones are encoded at a time; bounds how long the index is held.
 const SLICE: usize = if cfg!(test) { 2 } else { 1024 };
@@ -41,6 +41,7 @@ const PROJECTS: u8 = 4;
 const UNLISTED: u8 = 5;
 const PROBLEMS: u8 = 6;
 const END: u8 = 7;
+const ANNOTATIONS: u8 = 8;
 
 /// Why a snapshot is of no use.
 #[derive(Debug, thiserror::Error)]
@@ -225,6 +226,16 @@ fn rest(index: &Index, out: &mut Vec<u8>) {
         });
     }
     problems.end(out);
+    let mut annotations = Piece::new(ANNOTATIONS);
+    for (key, annotation) in index.annotations.all() {
+        annotations.add(out, |out| {
+            put_text(out, key.project.as_str());
+            put_text(out, key.execution.as_str());
+            // as a sidecar has it: some ten thousand bytes at most
+            put_bytes(out, &annotation.text().unwrap_or_default());
+        });
+    }
+    annotations.end(out);
     block(out, END, |out| {
         put_u64(out, index.changes.now());
         put_u64(out, index.changes.floor());
@@ -491,6 +502,12 @@ impl Restoring {
                     let kind = *ProblemKind::ALL.get(usize::from(rest.u8()?))?;
                     let since = Millis(rest.i64()?);
                     self.index.problems.restore(path, kind, since);
+                }
+                ANNOTATIONS => {
+                    let (project, execution) = (rest.project()?, rest.execution()?);
+                    let annotation = Annotation::read(rest.bytes()?)?;
+                    let key = RunKey { project, execution };
+                    self.index.annotations.set(&key, annotation);
                 }
                 _ => return None,
             }

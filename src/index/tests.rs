@@ -253,6 +253,9 @@ impl Model {
             retry_count: facts.retry_count,
             version: seen.version,
             stale_at: live.then_some(Millis(updated + 100_000)),
+            pinned: false,
+            tags: Vec::new(),
+            note: None,
         }
     }
 

@@ -52,7 +52,8 @@ impl<'a> Listed<'a> {
     #[must_use]
     pub fn summary(&self) -> SummaryRef<'a> {
         let stale_after = self.index.liveness.stale_after;
-        self.row.summary(self.project, stale_after)
+        let annotation = self.index.annotation_of(self.row, self.project);
+        self.row.summary(self.project, stale_after, annotation)
     }
 
     pub(super) fn number(&self) -> u32 {

@@ -2,6 +2,7 @@
 //!
 //! No IO, and nothing of ours below it. Everything that has a unit is a type here.
 
+mod annotation;
 pub mod decimal;
 pub mod diff;
 pub mod excerpt;
@@ -22,6 +23,7 @@ pub mod update;
 mod window;
 mod wire;
 
+pub use annotation::{Annotation, AnnotationChange, AnnotationError};
 pub use extract::{Facts, Finding, Milliseconds, Tokens};
 pub use fingerprint::{Fingerprint, pattern};
 pub use id::{EXECUTION_ID_MAX, ExecutionId, InvalidId, PROJECT_ID_MAX, ProjectId, RunKey};

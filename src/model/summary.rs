@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::json::put_string;
-use super::{ExecutionId, Millis, Milliseconds, Money, ProjectId, Tokens, Version};
+use super::{Annotation, ExecutionId, Millis, Milliseconds, Money, ProjectId, Tokens, Version};
 
 /// One run as lists and changes show it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -63,6 +63,17 @@ pub struct Summary {
     /// For queued and running runs: from this moment on the run counts as stale.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stale_at: Option<Millis>,
+    /// Present and true where somebody pinned the run.
+    #[serde(skip_serializing_if = "is_false")]
+    #[schemars(default, extend("const" = true))]
+    pub pinned: bool,
+    /// The tags that people gave the run, in the order of their bytes; absent where there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
+    pub tags: Vec<String>,
+    /// What somebody noted on the run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde's skip_serializing_if passes references
@@ -93,6 +104,7 @@ pub struct SummaryRef<'a> {
     pub retry_count: Option<i64>,
     pub version: Version,
     pub stale_at: Option<Millis>,
+    pub annotation: Option<&'a Annotation>,
 }
 
 impl SummaryRef<'_> {
@@ -118,6 +130,11 @@ impl SummaryRef<'_> {
             retry_count: self.retry_count,
             version: self.version,
             stale_at: self.stale_at,
+            pinned: self.annotation.is_some_and(|annotation| annotation.pinned),
+            tags: self.annotation.map_or_else(Vec::new, |of| of.tags.clone()),
+            note: self
+                .annotation
+                .and_then(|annotation| annotation.note.clone()),
         })
     }
 
@@ -162,8 +179,28 @@ impl SummaryRef<'_> {
         put(out, &self.version.digits());
         out.push(b'"');
         put_date(out, b",\"staleAt\":\"", self.stale_at);
+        if let Some(annotation) = self.annotation {
+            put_annotation(out, annotation);
+        }
         out.push(b'}');
     }
+}
+
+fn put_annotation(out: &mut Vec<u8>, annotation: &Annotation) {
+    if annotation.pinned {
+        put(out, b",\"pinned\":true");
+    }
+    for (at, tag) in annotation.tags.iter().enumerate() {
+        match at {
+            0 => put(out, b",\"tags\":["),
+            _ => out.push(b','),
+        }
+        put_string(tag, out);
+    }
+    if !annotation.tags.is_empty() {
+        out.push(b']');
+    }
+    put_text(out, b",\"note\":", annotation.note.as_deref());
 }
 
 /// Appends what is known when this is compiled: a store or two, where a slice is a call.
@@ -218,7 +255,9 @@ mod tests {
             numbers in prop::array::uniform5(some(any::<i64>())),
             cost in some(-9_000_000_000_000_000_000_i64..9_000_000_000_000_000_000),
             size in any::<u64>(), steps in any::<u32>(), cut: bool, version: [u8; 16],
+            pinned: bool, tags in prop::collection::vec("\\PC{0,8}", 0..3), note in some("\\PC{0,20}"),
         ) {
+            let annotation = Annotation { pinned, tags, note };
             let project = ProjectId::parse(&id).unwrap();
             let [status, error, label, model] = &texts;
             let [started_at, completed_at, stale_at, updated_at] = dates.map(|at| at.map(Millis));
@@ -242,6 +281,7 @@ mod tests {
                 retry_count,
                 version: Version(version),
                 stale_at,
+                annotation: Some(&annotation),
             };
             let mut written = Vec::new();
             summary.write(&mut written);

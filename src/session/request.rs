@@ -25,7 +25,7 @@ use super::envelope::Message;
 use super::order::{Target, Turn};
 use super::outbox::Outbox;
 use super::remote::Remote;
-use crate::api::executions::{delete, get, save, start, subscribe, update};
+use crate::api::executions::{annotate, delete, get, save, start, subscribe, update};
 use crate::api::params::{WORK_DONE_TOKEN, member};
 use crate::api::progress::{self, Steps};
 use crate::api::table::{AnswerSlot, Entry, Method};
@@ -108,7 +108,9 @@ pub(super) fn target(method: &str, params: Option<&str>) -> Target {
         save::Save::NAME => save::target(params),
         start::Start::NAME if !start::names_run(params) => return Target::New,
         start::Start::NAME => save::target(params),
-        update::Update::NAME | delete::Delete::NAME => delete::target(params),
+        update::Update::NAME | annotate::Annotate::NAME | delete::Delete::NAME => {
+            delete::target(params)
+        }
         _ => None,
     };
     run.map_or(Target::Unknown, Target::Run)

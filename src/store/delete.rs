@@ -12,10 +12,12 @@ use rustix::fs::{AtFlags, FileType};
 use rustix::io::Errno;
 use rustix::path::Arg;
 
+use super::annotations::Sidecars;
 use super::layout::{
     Folder, Obstacle, SUFFIX, executions_path, file_name, file_type, lstat, names, rename_new,
     sync_folder,
 };
+use super::own::own_path;
 use super::stamp::stamp_of;
 use super::trash::{Batch, batch_path, is_deletable};
 use super::{Store, WriteError};
@@ -54,6 +56,8 @@ pub struct Removal<'s> {
     batch: Option<Batch>,
     /// The batch's folder, made when it is needed.
     to: Option<OwnedFd>,
+    /// What people noted on the runs goes with them.
+    sidecars: Sidecars,
     /// Whether there is something to be made durable.
     unsynced: bool,
     /// Whether anything went into the batch's folder.
@@ -79,6 +83,7 @@ impl Store {
         };
         Ok(Some(Removal {
             store: self,
+            sidecars: Sidecars::of(self, project),
             folder,
             batch,
             to: None,
@@ -191,9 +196,18 @@ impl Removal<'_> {
             Err(errno) => return Err(WriteError::io(path(), errno)),
         }
         let taken = match self.batch {
-            Some(batch) => self.put_into(batch, name, lossy)?,
+            Some(batch) => {
+                let taken = self.put_into(batch, name, lossy)?;
+                if let (true, Some(to)) = (taken, &self.to) {
+                    self.sidecars.follow(lossy, to);
+                }
+                taken
+            }
             None => match rustix::fs::unlinkat(&self.folder, name, AtFlags::empty()) {
-                Ok(()) => true,
+                Ok(()) => {
+                    self.sidecars.remove(lossy);
+                    true
+                }
                 Err(Errno::NOENT) => false,
                 Err(Errno::ISDIR) => return Err(WriteError::NotRegular { path: path() }),
                 Err(errno) => return Err(WriteError::io(path(), errno)),
@@ -250,6 +264,8 @@ impl Removal<'_> {
         if let (Some(to), Some(batch)) = (&self.to, self.batch) {
             sync_folder(to).map_err(|errno| WriteError::io(batch_path(project, batch), errno))?;
         }
+        let synced = self.sidecars.sync();
+        synced.map_err(|errno| WriteError::io(own_path(project), errno))?;
         sync_folder(&self.folder).map_err(|errno| WriteError::io(executions_path(project), errno))
     }
 }

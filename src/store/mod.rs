@@ -8,6 +8,7 @@
 //! that outlives a call: who wants a comparison and a save to be one step among the callers of
 //! one process serialises them (`history` does, by run).
 
+mod annotations;
 mod cache;
 mod delete;
 mod error;
@@ -30,6 +31,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+pub use annotations::{Sidecar, annotated_at, annotation_path};
 pub use cache::{Cache, CacheError, root_hash};
 pub use delete::{DeletedAll, Removal, Removed};
 pub use error::{NoTrash, ReadError, RestoreError, StoreError, WriteError};

@@ -14,6 +14,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, Dir, FileType};
 use rustix::io::Errno;
 
+use super::annotations::{Sidecars, is_trashed_sidecar, remove_trashed};
 use super::layout::{
     Folder, Obstacle, SUFFIX, executions_path, file_name, file_type, lstat, make_folder, names,
     open_folder, rename_new, sync_folder,
@@ -412,17 +413,18 @@ impl Store {
             }
             Err(_) => return emptied,
         };
-        let names = match only {
+        let found = match only {
             Some(id) => Ok(vec![id.name.clone()]),
             None => names(&folder, is_deletable),
         };
-        match names {
-            Ok(names) => {
-                for name in names {
+        match found {
+            Ok(found) => {
+                for name in found {
                     match unlink(&folder, &name) {
                         Ok(Some(size_bytes)) => {
                             emptied.entries += 1;
                             emptied.freed_bytes += size_bytes;
+                            remove_trashed(&folder, &name);
                         }
                         Ok(None) => {}
                         Err(errno) => emptied.failures.push(failed(errno)),
@@ -430,6 +432,13 @@ impl Store {
                 }
             }
             Err(errno) => emptied.failures.push(failed(errno)),
+        }
+        if only.is_none() {
+            // of runs whose restoring was cut off
+            let orphans = names(&folder, is_trashed_sidecar).unwrap_or_default();
+            for name in orphans {
+                let _ = rustix::fs::unlinkat(&folder, name, AtFlags::empty());
+            }
         }
         let old = batch.deleted_at().0 < now.0 - UNUSED_AFTER_MS;
         let gone = match emptied.entries > 0 || old {
@@ -463,6 +472,7 @@ impl Store {
             from,
             batch,
             to: self.folder_to_restore_to(project)?,
+            sidecars: Sidecars::of(self, project),
         })
     }
 
@@ -483,6 +493,7 @@ pub struct Restoring<'s> {
     from: Folder,
     batch: Batch,
     to: Folder,
+    sidecars: Sidecars,
 }
 
 impl Restoring<'_> {
@@ -497,6 +508,14 @@ impl Restoring<'_> {
             if entry_of(&self.from, name).map_err(failed)?.is_none() {
                 return Err(RestoreError::NoEntry);
             }
+            if lstat(&self.to, name).map_err(failed)?.is_some() {
+                return Err(RestoreError::Occupied);
+            }
+            // before the run: a crash between them leaves it where the run will look for it
+            if let Ok(name) = name.to_str() {
+                let back = self.sidecars.bring_back(name, &self.from);
+                back.map_err(failed)?;
+            }
             match rename_new(&self.from, name, &self.to, name) {
                 Ok(()) => return Ok(()),
                 Err(Errno::EXIST) => return Err(RestoreError::Occupied),
@@ -508,15 +527,23 @@ impl Restoring<'_> {
         Err(failed(Errno::NOENT))
     }
 
+    /// Whether something that people noted came back with a run.
+    #[must_use]
+    pub fn brings_annotations(&self) -> bool {
+        self.sidecars.have_moved()
+    }
+
     /// Makes it durable, and removes the batch's folder if it is empty.
     ///
     /// # Errors
     /// What the system says.
-    pub fn finish(self) -> Result<(), WriteError> {
+    pub fn finish(mut self) -> Result<(), WriteError> {
         let project = self.to.project();
         let failed = |errno| WriteError::io(batch_path(project, self.batch), errno);
         // where it is now before where it was
         sync_folder(&self.to).map_err(|errno| WriteError::io(project.to_string(), errno))?;
+        let synced = self.sidecars.sync();
+        synced.map_err(|errno| WriteError::io(own_path(project), errno))?;
         sync_folder(&self.from).map_err(failed)?;
         self.store
             .remove_batch(project, self.batch)

@@ -18,6 +18,10 @@ pub enum Mark {
     Run(RunKey),
     /// A project's folders and every file in them.
     Project(ProjectId),
+    /// What is noted on one run.
+    Annotation(RunKey),
+    /// What is noted on any run of a project.
+    Annotations(ProjectId),
     /// The set of projects.
     Root,
     /// Everything: events were lost, or it is time to make sure.

@@ -10,6 +10,8 @@ use crate::model::{ExecutionId, ProjectId, RunKey};
 
 /// The folder in a project that holds its runs.
 const EXECUTIONS: &str = "executions";
+/// The folder of ours in a project's, where people's notes on its runs lie.
+const OWN: &str = ".runlog";
 /// How the store's cookies begin.
 const COOKIE: &str = ".runlog-cookie-";
 
@@ -23,10 +25,8 @@ pub(super) enum Event {
 }
 
 /// The folders that are watched for a project.
-pub(super) fn of_project(root: &Path, project: &ProjectId) -> [PathBuf; 2] {
-    let folder = root.join(project.as_str());
-    let executions = folder.join(EXECUTIONS);
-    [folder, executions]
+pub(super) fn of_project(root: &Path, project: &ProjectId) -> [PathBuf; 3] {
+    at_and_below(&root.join(project.as_str()))
 }
 
 /// Which watches an event may have ended.
@@ -40,9 +40,9 @@ pub(super) enum Renew {
     All,
 }
 
-/// The folders that may be watched at `path`, a project's or its executions folder, and below.
-pub(super) fn at_and_below(path: &Path) -> [PathBuf; 2] {
-    [path.to_owned(), path.join(EXECUTIONS)]
+/// The folders that may be watched at `path`, a project's or one in it, and below.
+pub(super) fn at_and_below(path: &Path) -> [PathBuf; 3] {
+    [path.to_owned(), path.join(EXECUTIONS), path.join(OWN)]
 }
 
 /// What an event means: where to look, and which watches must be renewed.
@@ -73,6 +73,8 @@ pub(super) fn hint(root: &Path, path: &Path, event: Event) -> (Option<Hint>, Ren
         [_] => (Some(Hint::Root), named),
         [name, Some(EXECUTIONS)] => (project(*name).map(Hint::Project), named),
         [name, Some(EXECUTIONS), file] => (project(*name).and_then(|id| run(id, *file)), none),
+        [name, Some(OWN)] => (project(*name).map(Hint::Annotations), named),
+        [name, Some(OWN), file] => (project(*name).and_then(|id| note(id, *file)), none),
         _ => (None, none),
     }
 }
@@ -93,6 +95,12 @@ fn run(project: ProjectId, file: Option<&str>) -> Option<Hint> {
     }
 }
 
+/// What an event at a file in the folder of ours means; the trash is read when it is asked for.
+fn note(project: ProjectId, file: Option<&str>) -> Option<Hint> {
+    let execution = ExecutionId::parse(file?.strip_suffix(".json")?).ok()?;
+    Some(Hint::Annotation(RunKey { project, execution }))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,7 +116,27 @@ mod tests {
             project: project("p"),
             execution: ExecutionId::parse("x").unwrap(),
         });
+        let annotation = Hint::Annotation(RunKey {
+            project: project("p"),
+            execution: ExecutionId::parse("x").unwrap(),
+        });
         for (path, event, expected) in [
+            (
+                "p/.runlog/x.json",
+                Event::Name,
+                (Some(annotation), Renew::Nothing),
+            ),
+            ("p/.runlog/trash", Event::Name, (None, Renew::Nothing)),
+            (
+                "p/.runlog/.runlog-1.tmp",
+                Event::Name,
+                (None, Renew::Nothing),
+            ),
+            (
+                "p/.runlog",
+                Event::Name,
+                (Some(Hint::Annotations(project("p"))), Renew::Folder),
+            ),
             (
                 "p/executions/x.json",
                 Event::Name,

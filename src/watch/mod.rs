@@ -31,6 +31,10 @@ pub enum Hint {
     Run(RunKey),
     /// At a project's folders, and the files in them.
     Project(ProjectId),
+    /// At what is noted on one run.
+    Annotation(RunKey),
+    /// At what is noted on any run of a project.
+    Annotations(ProjectId),
     /// At the root and the set of projects.
     Root,
     /// At everything: events were lost.

@@ -5,6 +5,15 @@ from __future__ import annotations
 from typing import Any, Dict, List, Literal, Optional, TypedDict, Union, overload
 
 
+class AnnotateResult(TypedDict):
+    """What a list says of the run now."""
+
+    # The state that has it.
+    clock: Clock
+    # The run, with what is noted on it.
+    summary: Summary
+
+
 # A span of the calendar.
 Bucket = Union[Literal["hour"], Literal["day"], Literal["week"], Literal["month"]]
 
@@ -427,6 +436,8 @@ class FailedRun(TypedDict):
 class Features(TypedDict):
     """What is there or not."""
 
+    # Whether runs can be pinned, tagged and noted on.
+    annotations: bool
     # Whether `executions/search` can search.
     search: bool
     # Whether deletions can be undone.
@@ -687,7 +698,7 @@ class Problem(TypedDict):
 
 
 # What is wrong with a file or folder.
-ProblemKind = Union[Literal["corrupt"], Literal["not-an-object"], Literal["not-regular"], Literal["invalid-name"], Literal["unreadable"], Literal["id-mismatch"], Literal["project-mismatch"], Literal["invalid-cost"], Literal["abandoned-temporary"]]
+ProblemKind = Union[Literal["corrupt"], Literal["not-an-object"], Literal["not-regular"], Literal["invalid-name"], Literal["unreadable"], Literal["id-mismatch"], Literal["project-mismatch"], Literal["invalid-cost"], Literal["abandoned-temporary"], Literal["corrupt-annotation"]]
 
 
 class _ProblemsResult(TypedDict):
@@ -756,6 +767,8 @@ class PrunePolicy(TypedDict, total=False):
     keepFailed: bool
     # So many of the newest runs of each project stay in any case.
     keepLast: int
+    # Whether pinned runs stay in any case; they do unless this is false.
+    keepPinned: bool
     # What goes.
     rules: List[PruneRule]
     # How long deleted runs can be had back; for ever if absent.
@@ -1311,6 +1324,10 @@ class Summary(_Summary, total=False):
     label: Optional[str]
     # The model that the record names.
     model: Optional[str]
+    # What somebody noted on the run.
+    note: Optional[str]
+    # Present and true where somebody pinned the run.
+    pinned: Literal[True]
     # How often the run was tried again.
     retryCount: Optional[int]
     # For queued and running runs: from this moment on the run counts as stale.
@@ -1319,6 +1336,9 @@ class Summary(_Summary, total=False):
     startedAt: Optional[Millis]
     # queued, running, paused, completed, failed, cancelled, or what else the record says.
     status: Optional[str]
+    # The tags that people gave the run, in the order of their bytes; absent where there are
+    # none.
+    tags: List[str]
 
 
 class TextRange(TypedDict):
@@ -1823,6 +1843,28 @@ class ExecutionsUpdateParams(_ExecutionsUpdateParams, total=False):
     steps: Optional[List[StepUpdate]]
 
 
+class _ExecutionsAnnotateParams(TypedDict):
+    # The file's stem.
+    executionId: ExecutionId
+    # The project's folder.
+    projectId: ProjectId
+
+
+class ExecutionsAnnotateParams(_ExecutionsAnnotateParams, total=False):
+    """What `executions/annotate` takes."""
+
+    # Tags that it gets.
+    addTags: Optional[List[str]]
+    # The note, 2,000 characters at most; an empty one removes it.
+    note: Optional[str]
+    # Whether it is pinned.
+    pinned: Optional[bool]
+    # Tags that it loses; one that it does not have is no error.
+    removeTags: Optional[List[str]]
+    # All its tags, instead of those that it has; 32 at most, of 64 characters at most.
+    tags: Optional[List[str]]
+
+
 class _ExecutionsDeleteParams(TypedDict):
     # The file's stem.
     executionId: ExecutionId
@@ -2110,6 +2152,11 @@ class Requests:
 
     @overload
     def request(
+        self, method: Literal["executions/annotate"], params: ExecutionsAnnotateParams, **options: Any
+    ) -> AnnotateResult: ...
+
+    @overload
+    def request(
         self, method: Literal["executions/delete"], params: ExecutionsDeleteParams, **options: Any
     ) -> DeleteResult: ...
 
@@ -2268,6 +2315,11 @@ class Requests:
     async def request_async(
         self, method: Literal["executions/update"], params: ExecutionsUpdateParams, **options: Any
     ) -> UpdateResult: ...
+
+    @overload
+    async def request_async(
+        self, method: Literal["executions/annotate"], params: ExecutionsAnnotateParams, **options: Any
+    ) -> AnnotateResult: ...
 
     @overload
     async def request_async(

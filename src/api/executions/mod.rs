@@ -1,5 +1,6 @@
 //! `executions/…`: the runs.
 
+pub mod annotate;
 pub(in crate::api) mod asked;
 pub mod changes;
 pub mod count;

@@ -86,8 +86,15 @@ pub struct PrunePolicy {
     /// Whether failed runs stay in any case.
     #[serde(default)]
     pub keep_failed: bool,
+    /// Whether pinned runs stay in any case; they do unless this is false.
+    #[serde(default = "yes")]
+    pub keep_pinned: bool,
     /// How long deleted runs can be had back; for ever if absent.
     pub trash: Option<PruneTrash>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl PrunePolicy {
@@ -116,6 +123,7 @@ impl PrunePolicy {
             rules: rules?,
             keep_last: self.keep_last,
             keep_failed: self.keep_failed,
+            keep_pinned: self.keep_pinned,
         })
     }
 }
@@ -175,8 +183,8 @@ impl Method for Prune {
     const SUMMARY: &'static str = "Deletes the runs that a policy lets go.";
     const DESCRIPTION: &'static str = "They are chosen at one clock, the newest staying. Queued, \
         running and paused runs go only where a rule names their status, queued and running ones \
-        only if they are stale. Each is compared once more before it goes; what was saved, touched \
-        or deleted meanwhile is skipped and told. The files go to the trash, together as one batch, \
+        only if they are stale. Each is compared once more before it goes; what was saved, touched, \
+        pinned or deleted meanwhile is skipped and told. The files go to the trash, together as one batch, \
         from where executions/restore puts them back, unless `permanent` says otherwise; what lies \
         in the trash for longer than the policy's `trash.maxAge` is removed for good. A policy that \
         would leave no run in the projects that its rules are about is refused (-32602) unless \

@@ -13,7 +13,7 @@ use super::*;
 use crate::history::tests::{Client, Random, record};
 use crate::history::{Options, Policy, Rule, Wanted};
 use crate::index::{Filter, From};
-use crate::model::{ExecutionId, Status};
+use crate::model::{Annotation, AnnotationChange, ExecutionId, Status};
 use crate::store::{Expect, WriteError, version_of};
 use crate::watch::Hint;
 
@@ -24,6 +24,26 @@ struct Model {
     runs: BTreeMap<String, String>,
     /// The same, by entry.
     trash: BTreeMap<EntryId, String>,
+    /// What is noted on runs, there or not.
+    notes: BTreeMap<String, Annotation>,
+    /// The same, of what is in the trash.
+    trashed_notes: BTreeMap<EntryId, Annotation>,
+}
+
+impl Model {
+    /// A run has gone, into the trash or for good.
+    fn remove(&mut self, name: &str, entry: Option<EntryId>) -> bool {
+        let Some(text) = self.runs.remove(name) else {
+            return false;
+        };
+        let note = self.notes.remove(name);
+        if let Some(id) = entry {
+            self.trashed_notes
+                .extend(note.map(|note| (id.clone(), note)));
+            self.trash.insert(id, text);
+        }
+        true
+    }
 }
 
 struct Ground {
@@ -62,6 +82,15 @@ fn name(key: &RunKey) -> String {
     format!("{}/{}", key.project, key.execution)
 }
 
+/// What a list says is noted on a run.
+fn noted(run: &Summary) -> Annotation {
+    Annotation {
+        pinned: run.pinned,
+        tags: run.tags.clone(),
+        note: run.note.clone(),
+    }
+}
+
 impl Ground {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -97,6 +126,10 @@ impl Ground {
             return false;
         }
         let text = self.model.trash.remove(id).unwrap();
+        if let Some(note) = self.model.trashed_notes.remove(id) {
+            // what was noted meanwhile stays
+            self.model.notes.entry(name.clone()).or_insert(note);
+        }
         self.model.runs.insert(name, text);
         true
     }
@@ -110,7 +143,7 @@ impl Ground {
         // whichever daemon does it, the other finds it
         let by_other = random.one_in(4);
         let history = if by_other { &self.other } else { &self.history };
-        match random.below(18) {
+        match random.below(22) {
             0..=2 => {
                 history.save(&key, &text, &Expect::Anything).unwrap();
                 self.model.runs.insert(name(&key), text);
@@ -127,10 +160,9 @@ impl Ground {
             5 | 6 => {
                 let permanent = random.one_in(4);
                 let done = history.delete(&key, permanent).unwrap();
-                let held = self.model.runs.remove(&name(&key));
-                assert_eq!(done.deleted, held.is_some());
-                assert_eq!(done.entry.is_some(), held.is_some() && !permanent);
-                self.model.trash.extend(done.entry.zip(held));
+                assert_eq!(done.entry.is_some(), done.deleted && !permanent);
+                let held = self.model.remove(&name(&key), done.entry);
+                assert_eq!(done.deleted, held);
             }
             7 => {
                 let permanent = random.one_in(4);
@@ -140,12 +172,10 @@ impl Ground {
                 let mut count = 0;
                 for name in names.into_iter().filter(|name| of_project(name)) {
                     count += 1;
-                    let text = self.model.runs.remove(&name).unwrap();
-                    if let Some(batch) = done.batch {
-                        let (project, id) = name.split_once('/').unwrap();
-                        let key = key_of(project, id);
-                        self.model.trash.insert(EntryId::of_run(&key, batch), text);
-                    }
+                    let (project, id) = name.split_once('/').unwrap();
+                    let key = key_of(project, id);
+                    let entry = done.batch.map(|batch| EntryId::of_run(&key, batch));
+                    self.model.remove(&name, entry);
                 }
                 assert_eq!(done.deleted, count);
                 assert_eq!(done.batch.is_some(), count > 0 && !permanent);
@@ -190,6 +220,55 @@ impl Ground {
                     }
                 }
                 assert_eq!((done.entries, done.occupied), (back, stay));
+            }
+            18 | 19 => {
+                let change = AnnotationChange {
+                    pinned: random.one_in(2).then(|| random.one_in(2)),
+                    add_tags: vec![["t", "u"][random.below(2)].to_owned()],
+                    remove_tags: vec![["t", "u"][random.below(2)].to_owned()],
+                    note: random
+                        .one_in(2)
+                        .then(|| ["", "n"][random.below(2)].to_owned()),
+                    tags: None,
+                };
+                let name = name(&key);
+                match history.annotate(&key, &change) {
+                    Ok((summary, _)) => {
+                        assert!(self.model.runs.contains_key(&name));
+                        let held = self.model.notes.remove(&name).unwrap_or_default();
+                        let now = held.changed(&change).unwrap();
+                        assert_eq!(noted(&summary), now);
+                        if !now.is_empty() {
+                            self.model.notes.insert(name, now);
+                        }
+                    }
+                    Err(HistoryError::NotFound(_)) => {
+                        assert!(!self.model.runs.contains_key(&name));
+                    }
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            20 | 21 => {
+                // a hand, or a copy of a project, whether the run is there or not
+                let own = self.root().join(project).join(".runlog");
+                fs::create_dir_all(&own).unwrap();
+                let path = own.join(format!("{id}.json"));
+                if random.one_in(3) {
+                    let _ = fs::remove_file(path);
+                    self.model.notes.remove(&name(&key));
+                } else {
+                    let note = Annotation {
+                        note: Some(format!("by hand {}", random.below(3))),
+                        ..Annotation::default()
+                    };
+                    fs::write(path, note.text().unwrap()).unwrap();
+                    self.model.notes.insert(name(&key), note);
+                }
+                let hint = match random.one_in(2) {
+                    true => Hint::Annotation(key),
+                    false => Hint::Annotations(key.project),
+                };
+                history.hint(hint, Instant::now());
             }
             14..=17 => {
                 let status = Status::from_text(["running", "failed"][random.below(2)]);
@@ -236,7 +315,7 @@ impl Ground {
                 if let Some(key) = &between {
                     if random.one_in(2) {
                         history.delete(key, true).unwrap();
-                        self.model.runs.remove(&name(key));
+                        self.model.remove(&name(key), None);
                     } else {
                         history.save(key, "{}", &Expect::Anything).unwrap();
                         self.model.runs.insert(name(key), "{}".to_owned());
@@ -248,11 +327,8 @@ impl Ground {
                 assert_eq!(spared, Vec::from_iter(between));
                 assert_eq!(done.batch.is_some(), !done.deleted.is_empty() && !permanent);
                 for one in done.deleted {
-                    let text = self.model.runs.remove(&name(one.key())).unwrap();
-                    if let Some(batch) = done.batch {
-                        let id = EntryId::of_run(one.key(), batch);
-                        self.model.trash.insert(id, text);
-                    }
+                    let entry = done.batch.map(|batch| EntryId::of_run(one.key(), batch));
+                    assert!(self.model.remove(&name(one.key()), entry));
                 }
             }
             _ => {
@@ -286,6 +362,7 @@ impl Ground {
                     !gone
                 });
                 assert_eq!((done.entries, done.freed_bytes), (count, bytes));
+                self.model.trashed_notes.retain(|id, _| !goes(id));
             }
         }
         if !by_other {
@@ -305,7 +382,10 @@ impl Ground {
             .model
             .runs
             .iter()
-            .map(|(name, text)| (name.clone(), version_of(text.as_bytes())))
+            .map(|(name, text)| {
+                let note = self.model.notes.get(name).cloned().unwrap_or_default();
+                (name.clone(), (version_of(text.as_bytes()), note))
+            })
             .collect();
         let page = self
             .history
@@ -313,7 +393,10 @@ impl Ground {
         let have: BTreeMap<String, _> = page
             .executions
             .iter()
-            .map(|run| (format!("{}/{}", run.project_id, run.id), run.version))
+            .map(|run| {
+                let name = format!("{}/{}", run.project_id, run.id);
+                (name, (run.version, noted(run)))
+            })
             .collect();
         assert_eq!(have, want, "the index");
         assert_eq!(self.history.problems(None, None, 9).len(), 0);
@@ -322,7 +405,7 @@ impl Ground {
             .follower
             .held
             .iter()
-            .map(|(name, run)| (name.clone(), run.version))
+            .map(|(name, run)| (name.clone(), (run.version, noted(run))))
             .collect();
         assert_eq!(told, want, "what a follower was told");
     }
@@ -341,6 +424,19 @@ impl Ground {
             }
         }
         assert_eq!(files, self.model.runs, "the files");
+        let mut notes = BTreeMap::new();
+        for project in ["a", "b"] {
+            let own = self.root().join(project).join(".runlog");
+            for file in fs::read_dir(own).into_iter().flatten() {
+                let file = file.unwrap();
+                let name = file.file_name().into_string().unwrap();
+                if let Some(id) = name.strip_suffix(".json") {
+                    let note = Annotation::read(&fs::read(file.path()).unwrap()).unwrap();
+                    notes.insert(format!("{project}/{id}"), note);
+                }
+            }
+        }
+        assert_eq!(notes, self.model.notes, "what is noted");
 
         // the trash, by pages
         let mut told = Vec::new();

@@ -1,0 +1,136 @@
+//! What people noted on runs: changing it, and looking at what others did to its files.
+//!
+//! A pin, tags and a note live in a file beside the project's runs, which is the truth here as the
+//! record's is there: hands, checkouts and other daemons may change it, and the index follows. Each
+//! is read and written under its run's lock.
+
+use std::collections::HashSet;
+
+use super::{History, HistoryError, Moment};
+use crate::index::{Clock, ProblemKind, Report};
+use crate::model::{Annotation, AnnotationChange, ProjectId, RunKey, Summary};
+use crate::store::{Sidecar, annotated_at, annotation_path};
+
+impl History {
+    /// Changes what is noted on a run, durably; what a list says of the run then, and the state
+    /// that has it. Blocks.
+    ///
+    /// # Errors
+    /// [`HistoryError::NotFound`] where there is no such file, [`HistoryError::Annotation`],
+    /// [`HistoryError::Read`] where the file is no record, [`HistoryError::Write`].
+    pub fn annotate(
+        &self,
+        key: &RunKey,
+        change: &AnnotationChange,
+    ) -> Result<(Summary, Clock), HistoryError> {
+        let guard = self.locks.lock(key);
+        if !self.index(|index| index.contains(key)) {
+            // perhaps the index has not seen it yet
+            self.store
+                .scan(key)?
+                .ok_or_else(|| HistoryError::NotFound(key.clone()))?;
+            self.look_at_held(vec![key.clone()], Moment::now());
+        }
+        let held = match self.store.annotation(key)? {
+            Sidecar::Is(annotation) => annotation,
+            // nothing of it can be kept
+            Sidecar::Corrupt => Annotation::default(),
+        };
+        let annotation = held.changed(change)?;
+        let written = self.store.annotate(key, &annotation);
+        // whatever came of it
+        let clock = self.take_in_annotation(key, Moment::now());
+        drop(guard);
+        self.tell(clock.tick);
+        written?;
+        self.look_if_new(&key.project);
+        let summary = self.summary(key);
+        let summary = summary.ok_or_else(|| HistoryError::NotFound(key.clone()))?;
+        Ok((summary, clock))
+    }
+
+    /// Looks at what is noted on one run.
+    pub(super) fn look_at_annotation(&self, key: &RunKey, now: Moment) {
+        let guard = self.locks.lock(key);
+        let clock = self.take_in_annotation(key, now);
+        drop(guard);
+        self.tell(clock.tick);
+    }
+
+    /// Looks at what is noted on the runs of a project, as far as it is not what is known.
+    pub(super) fn look_at_annotations(&self, project: &ProjectId, now: Moment) {
+        let found = match self.store.annotated(project) {
+            Ok(found) => found,
+            Err(error) => {
+                // that does not say that there are none
+                tracing::warn!(%error, "what is noted on a project's runs cannot be read");
+                return;
+            }
+        };
+        let (known, bad) = self.index(|index| {
+            let below = format!("{project}/");
+            let bad = index
+                .problems
+                .paths(&below, &[ProblemKind::CorruptAnnotation]);
+            (index.annotated_of(project), bad)
+        });
+        let there: HashSet<&RunKey> = found.iter().collect();
+        let gone = known.iter().filter(|(key, _)| !there.contains(key));
+        let mut differing: Vec<RunKey> = gone.map(|(key, _)| key.clone()).collect();
+        differing.extend(
+            bad.iter()
+                .filter_map(|path| annotated_at(path))
+                .filter(|key| !there.contains(key)),
+        );
+        let known: std::collections::HashMap<_, _> = known.into_iter().collect();
+        for key in found {
+            let is_known = match self.store.annotation(&key) {
+                Ok(Sidecar::Is(annotation)) => known.get(&key) == Some(&annotation),
+                Ok(Sidecar::Corrupt) | Err(_) => false,
+            };
+            if !is_known {
+                differing.push(key);
+            }
+        }
+        for key in differing {
+            self.look_at_annotation(&key, now);
+        }
+    }
+
+    /// Reads what is noted on a run whose lock the caller holds, and takes it in; the state that
+    /// has it is still to be told.
+    fn take_in_annotation(&self, key: &RunKey, now: Moment) -> Clock {
+        let (annotation, problems) = match self.store.annotation(key) {
+            Ok(Sidecar::Is(annotation)) => (annotation, &[][..]),
+            Ok(Sidecar::Corrupt) => (Annotation::default(), &[ProblemKind::CorruptAnnotation][..]),
+            Err(error) => {
+                tracing::warn!(%error, "what is noted on a run cannot be read");
+                return self.clock();
+            }
+        };
+        let mut index = self.index.write();
+        index.note_problems(&annotation_path(key), problems, now.millis());
+        index.apply(vec![Report::Annotated(key.clone(), annotation)]);
+        index.clock()
+    }
+
+    /// What has become of what was noted on runs whose locks the caller holds and whose files have
+    /// gone.
+    pub(super) fn noted_before<'k>(&self, keys: impl Iterator<Item = &'k RunKey>) -> Vec<Report> {
+        let noted: Vec<&RunKey> =
+            self.index(|index| keys.filter(|key| index.annotation(key).is_some()).collect());
+        self.annotations_of(noted)
+    }
+
+    /// What is noted on runs whose locks the caller holds.
+    pub(super) fn annotations_of<'k>(
+        &self,
+        keys: impl IntoIterator<Item = &'k RunKey>,
+    ) -> Vec<Report> {
+        let read = |key: &RunKey| match self.store.annotation(key) {
+            Ok(Sidecar::Is(annotation)) => Some(Report::Annotated(key.clone(), annotation)),
+            Ok(Sidecar::Corrupt) | Err(_) => None,
+        };
+        keys.into_iter().filter_map(read).collect()
+    }
+}

@@ -1,0 +1,232 @@
+//! Pins, tags and notes, from outside: told live, filtered by, kept through whatever happens to
+//! the files, shared by two daemons, and never in a run's own file.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a failed step is a failed test
+
+mod support;
+
+use std::fs;
+
+use serde_json::{Value, json};
+use support::place::Place;
+use support::{Client, Daemon, Root, record};
+
+fn annotate(client: &mut Client, id: &str, what: Value) -> Value {
+    let mut params = what;
+    params["projectId"] = json!("p");
+    params["executionId"] = json!(id);
+    client.call("executions/annotate", &params)
+}
+
+fn ids(client: &mut Client, filter: &str) -> Vec<String> {
+    let asked = json!({ "where": filter, "sync": true });
+    let list = client.call("executions/list", &asked);
+    let runs = list["executions"].as_array().unwrap();
+    let mut ids: Vec<String> = runs
+        .iter()
+        .map(|run| run["id"].as_str().unwrap().to_owned())
+        .collect();
+    ids.sort();
+    ids
+}
+
+fn run(client: &mut Client, project: &str, id: &str) -> Value {
+    let asked = json!({ "projectId": project, "sync": true });
+    let list = client.call("executions/list", &asked);
+    let runs = list["executions"].as_array().unwrap();
+    runs.iter().find(|run| run["id"] == id).unwrap().clone()
+}
+
+fn fill(root: &Root) {
+    for id in ["a", "b", "c"] {
+        root.engine("p", id, &record("p", id, "completed"));
+    }
+}
+
+#[test]
+fn what_is_noted_is_told_filtered_by_and_kept_out_of_the_run() {
+    let root = Root::empty();
+    fill(&root);
+    let daemon = Daemon::socket(&root);
+    let (mut client, mut follower) = (daemon.connect(), daemon.connect());
+    let list = client.call("executions/list", &json!({ "sync": true }));
+    let before = list["executions"][0].clone();
+    let pinned = json!({ "since": list["clock"], "where": "pinned" });
+    follower.call("executions/subscribe", &pinned);
+    assert_eq!(follower.change()["kind"], "current");
+    let text = fs::read(root.file("p", "a")).unwrap();
+
+    let what = json!({ "pinned": true, "addTags": ["b", "ä ö"], "note": "asked \"Bob\"\n<b>" });
+    let done = annotate(&mut client, "a", what);
+    let summary = &done["summary"];
+    assert_eq!(summary["pinned"], true);
+    assert_eq!(summary["tags"], json!(["b", "ä ö"]));
+    assert_eq!(summary["note"], "asked \"Bob\"\n<b>");
+    assert_eq!(summary["version"], before["version"]);
+    let told = follower.change();
+    assert_eq!(
+        (&told["kind"], &told["created"]),
+        (&json!("saved"), &json!(false))
+    );
+    assert_eq!(&told["summary"], summary);
+    assert_eq!(told["clock"], done["clock"]);
+
+    assert_eq!(ids(&mut client, "pinned"), ["a"]);
+    assert_eq!(ids(&mut client, "not pinned"), ["b", "c"]);
+    assert_eq!(ids(&mut client, "tag = \"ä ö\""), ["a"]);
+    assert_eq!(ids(&mut client, "note ~ \"BOB\""), ["a"]);
+    assert_eq!(ids(&mut client, "note is null"), ["b", "c"]);
+    // the engine knows nothing of it
+    assert_eq!(fs::read(root.file("p", "a")).unwrap(), text);
+    let own = root.path().join("p/.runlog");
+    assert_eq!(fs::read_to_string(own.join(".gitignore")).unwrap(), "*\n");
+
+    // nothing new is nothing told; taking all of it away leaves no file
+    let clock = annotate(&mut client, "a", json!({ "pinned": true }))["clock"].clone();
+    assert_eq!(clock, done["clock"]);
+    let nothing = json!({ "pinned": false, "tags": [], "note": "" });
+    let done = annotate(&mut client, "a", nothing);
+    assert_eq!(done["summary"], run(&mut client, "p", "a"));
+    assert_eq!(done["summary"].get("tags"), None);
+    assert!(!own.join("a.json").exists());
+    let told = follower.change();
+    assert_eq!(
+        (&told["kind"], &told["executionId"]),
+        (&json!("left"), &json!("a"))
+    );
+}
+
+#[test]
+fn what_cannot_be_noted_says_why() {
+    let root = Root::empty();
+    fill(&root);
+    root.engine("p", "broken", &json!(1));
+    let daemon = Daemon::socket(&root);
+    let mut client = daemon.connect();
+    let mut refused = |id: &str, what: Value| {
+        let mut params = what;
+        params["projectId"] = json!("p");
+        params["executionId"] = json!(id);
+        let error = client.refused("executions/annotate", &params);
+        let message = error["message"].as_str().unwrap().to_owned();
+        (error["code"].as_i64().unwrap(), message)
+    };
+    assert_eq!(refused("nothing", json!({ "pinned": true })).0, 404);
+    assert_eq!(refused("broken", json!({ "pinned": true })).0, 422);
+    assert_eq!(refused("../a", json!({ "pinned": true })).0, -32602);
+    let (code, message) = refused("a", json!({ "addTags": [" x"] }));
+    assert_eq!(code, -32602);
+    assert!(message.contains("a tag has"), "{message}");
+    assert_eq!(refused("a", json!({ "note": "x".repeat(2001) })).0, -32602);
+    // where our folder should be is a link to somewhere else
+    std::os::unix::fs::symlink(root.beside("elsewhere"), root.path().join("p/.runlog")).unwrap();
+    fs::create_dir(root.beside("elsewhere")).unwrap();
+    assert_eq!(refused("a", json!({ "pinned": true })).0, 422);
+    assert_eq!(fs::read_dir(root.beside("elsewhere")).unwrap().count(), 0);
+}
+
+/// The files that hold no annotation and should.
+fn corrupt(client: &mut Client) -> Vec<String> {
+    let problems = client.call("server/problems", &json!({}));
+    let found = problems["problems"].as_array().unwrap().iter();
+    let found = found.filter(|found| found["kind"] == "corrupt-annotation");
+    found
+        .map(|found| found["path"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn whatever_becomes_of_the_files_the_notes_stay_with_their_runs() {
+    let root = Root::empty();
+    fill(&root);
+    let daemon = Daemon::socket(&root);
+    let mut client = daemon.connect();
+    annotate(&mut client, "a", json!({ "pinned": true, "note": "first" }));
+    annotate(&mut client, "b", json!({ "addTags": ["t"] }));
+    // saved anew by the engine, and by a client
+    root.engine("p", "a", &record("p", "a", "failed"));
+    assert_eq!(run(&mut client, "p", "a")["note"], "first");
+    let execution = record("p", "a", "completed");
+    client.call(
+        "executions/save",
+        &json!({ "projectId": "p", "execution": execution }),
+    );
+    assert_eq!(run(&mut client, "p", "a")["pinned"], true);
+    // removed by somebody, and copied back
+    let file = root.file("p", "a");
+    let text = fs::read(&file).unwrap();
+    fs::remove_file(&file).unwrap();
+    assert_eq!(ids(&mut client, "pinned"), Vec::<String>::new());
+    fs::write(&file, text).unwrap();
+    assert_eq!(ids(&mut client, "pinned"), ["a"]);
+    // deleted and restored
+    let params = json!({ "projectId": "p", "executionId": "a" });
+    let entry = client.call("executions/delete", &params)["entry"].clone();
+    assert!(!root.path().join("p/.runlog/a.json").exists());
+    root.engine("p", "a", &record("p", "a", "failed"));
+    // another run of that name has nothing of it
+    assert_eq!(run(&mut client, "p", "a").get("note"), None);
+    client.call("executions/delete", &params);
+    client.call("executions/restore", &json!({ "entries": [entry] }));
+    assert_eq!(run(&mut client, "p", "a")["note"], "first");
+    // the project is renamed
+    fs::rename(root.path().join("p"), root.path().join("q")).unwrap();
+    assert_eq!(run(&mut client, "q", "a")["note"], "first");
+    assert_eq!(run(&mut client, "q", "b")["tags"], json!(["t"]));
+    // another daemon, and a hand
+    let (_other, mut second) = Daemon::stdio(&root.path());
+    assert_eq!(run(&mut second, "q", "a")["note"], "first");
+    let at = |id: &str| root.path().join(format!("q/.runlog/{id}.json"));
+    fs::write(at("c"), r#"{ "tags": ["by hand"] }"#).unwrap();
+    for client in [&mut client, &mut second] {
+        assert_eq!(run(client, "q", "c")["tags"], json!(["by hand"]));
+    }
+    let params = json!({ "projectId": "q", "executionId": "c", "pinned": true });
+    second.call("executions/annotate", &params);
+    assert_eq!(run(&mut client, "q", "c")["pinned"], true);
+    // a file that is none of ours is a finding, until it is mended
+    fs::write(at("c"), "<<<<<<< HEAD").unwrap();
+    assert_eq!(run(&mut client, "q", "c").get("tags"), None);
+    assert_eq!(corrupt(&mut client), ["q/.runlog/c.json"]);
+    fs::remove_file(at("c")).unwrap();
+    run(&mut client, "q", "c");
+    assert_eq!(corrupt(&mut client), Vec::<String>::new());
+}
+
+#[test]
+fn what_changed_while_nobody_looked_is_told_after_the_next_start() {
+    let place = Place::new(3);
+    let (daemon, mut client) = place.start();
+    let list = client.call("executions/list", &json!({ "sync": true }));
+    let run = &list["executions"][0];
+    let params = |note: &str| json!({ "projectId": run["projectId"], "executionId": run["id"], "note": note });
+    client.call("executions/annotate", &params("kept"));
+    let clock = client.call("executions/list", &json!({}))["clock"].clone();
+    place.end(daemon);
+
+    let (daemon, mut client) = place.start();
+    let changes = client.call(
+        "executions/changes",
+        &json!({ "since": clock, "sync": true }),
+    );
+    assert_eq!(
+        (&changes["changes"], &changes["resync"]),
+        (&json!([]), &json!(false))
+    );
+    let list = client.call("executions/list", &json!({ "where": "note = \"kept\"" }));
+    assert_eq!(list["total"], 1);
+    let clock = list["clock"].clone();
+    place.end(daemon);
+
+    let project = run["projectId"].as_str().unwrap();
+    let file = format!("{project}/.runlog/{}.json", run["id"].as_str().unwrap());
+    fs::write(place.root.path().join(file), r#"{ "note": "changed" }"#).unwrap();
+    let (daemon, mut client) = place.start();
+    let changes = client.call(
+        "executions/changes",
+        &json!({ "since": clock, "sync": true }),
+    );
+    assert_eq!(changes["changes"][0]["summary"]["note"], "changed");
+    assert_eq!(changes["changes"].as_array().unwrap().len(), 1);
+    place.end(daemon);
+}
