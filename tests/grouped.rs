@@ -28,6 +28,10 @@ fn failed(id: &str, started: &str, error: &str) -> Value {
     run
 }
 
+fn cheap_step() -> Value {
+    json!({ "nodeId": "cheap", "costUSD": 0.02 })
+}
+
 /// The nodes in the order of an answer.
 fn names(answer: &Value) -> Vec<&str> {
     let nodes = answer["nodes"].as_array().unwrap().iter();
@@ -42,7 +46,7 @@ fn nodes_are_summed_up_over_the_runs_that_match() {
     let dear = json!({ "name": "dear", "status": "failed", "costUSD": 0.1,
         "startedAt": "2025-10-15T05:02:46.569Z", "completedAt": "2025-10-15T05:02:47.069Z",
         "tokenUsage": { "input": 10, "output": 1, "total": 12 } });
-    let cheap = json!({ "nodeId": "cheap", "costUSD": 0.02 });
+    let cheap = cheap_step();
     let steps = [
         dear.clone(),
         dear,
@@ -105,6 +109,39 @@ fn nodes_are_summed_up_over_the_runs_that_match() {
     assert_eq!(
         (names(&after), &after["nodes"][0]["steps"]),
         (vec!["loop"], &json!(1))
+    );
+    // by node a run counts wherever it was, once
+    root.engine(
+        "p",
+        "b",
+        &run_of("b", &[step("loop", "failed", 7), cheap_step()]),
+    );
+    root.engine("p", "c", &record("p", "c", "failed"));
+    let mut count = |by: Value| {
+        let params = json!({ "groupBy": by, "sync": true });
+        let counted = client.call("executions/count", &params);
+        assert_eq!(counted["count"], 3);
+        assert_eq!(
+            counted["totalGroups"],
+            counted["groups"].as_array().unwrap().len()
+        );
+        counted["groups"].clone()
+    };
+    assert_eq!(
+        count(json!(["node"])),
+        json!([
+            { "key": ["loop"], "count": 2 },
+            { "key": [null], "count": 1 },
+            { "key": ["cheap"], "count": 1 }
+        ])
+    );
+    assert_eq!(
+        count(json!(["node", "status"])),
+        json!([
+            { "key": ["loop", "completed"], "count": 2 },
+            { "key": [null, "failed"], "count": 1 },
+            { "key": ["cheap", "completed"], "count": 1 }
+        ])
     );
     let error = client.refused("nodes/stats", &json!({ "orderBy": "slow" }));
     assert_eq!(error["code"], -32602);

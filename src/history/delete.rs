@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use super::select::Stop;
 use super::{History, HistoryError, Moment, RACY_FOR};
-use crate::index::{Clock, Index, Listed, Query, Report, Selection};
+use crate::index::{Clock, Listed, Place, Query, Report};
 use crate::model::{Millis, ProjectId, RunKey, Version};
 use crate::store::{Batch, EntryId, Removal, Removed, WriteError};
 use crate::watch::Mark;
@@ -100,6 +100,7 @@ impl History {
 #[derive(Debug, Clone)]
 pub struct Chosen {
     key: RunKey,
+    started_at: Option<Millis>,
     version: Version,
     updated_at: Millis,
     size_bytes: u64,
@@ -116,6 +117,7 @@ impl Chosen {
         let pinned = summary.annotation.is_some_and(|noted| noted.pinned);
         run.run_key().map(|key| Self {
             key,
+            started_at: run.started_at(),
             version,
             updated_at,
             size_bytes,
@@ -128,11 +130,16 @@ impl Chosen {
     pub(super) fn for_tests(key: RunKey, size_bytes: u64) -> Self {
         Self {
             key,
+            started_at: None,
             version: Version::default(),
             updated_at: Millis(0),
             size_bytes,
             pinned: false,
         }
+    }
+
+    pub(super) fn place(&self) -> Place<'_> {
+        Place::of(self.started_at, &self.key)
     }
 
     /// Which it is.
@@ -186,11 +193,10 @@ impl History {
     /// # Errors
     /// Those of [`History::select`].
     pub fn choose(&self, query: &Query, stop: &Stop) -> Result<(Vec<Chosen>, Clock), HistoryError> {
-        self.select(query, stop, |index: &Index, selection: &Selection| {
-            let mut chosen = Vec::new();
-            index.each_selected(selection, |run| chosen.extend(Chosen::of(&run)));
-            (chosen, index.clock())
-        })
+        let (chosen, clock) = self.take(query, stop, Chosen::of)?;
+        let mut chosen: Vec<Chosen> = chosen.into_iter().flatten().collect();
+        chosen.sort_unstable_by(|a, b| a.place().cmp(&b.place()));
+        Ok((chosen, clock))
     }
 
     /// Deletes runs that are still as they were when they were chosen, in parts, each of which is

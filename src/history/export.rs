@@ -9,8 +9,8 @@ use std::io::{self, Write};
 use std::ops::ControlFlow;
 
 use super::{History, HistoryError};
-use crate::index::{Clock, Index, Listed, Query, Selection};
-use crate::model::{RunKey, Summary};
+use crate::index::{Clock, Listed, Place, Query};
+use crate::model::{Millis, RunKey, Summary};
 
 use super::select::Stop;
 
@@ -47,6 +47,7 @@ pub enum Rows {
 #[derive(Debug, Clone)]
 pub struct Row {
     key: RunKey,
+    started_at: Option<Millis>,
     size_bytes: u64,
 }
 
@@ -55,7 +56,16 @@ impl Row {
     #[must_use]
     pub fn of(run: &Listed<'_>) -> Option<Self> {
         let size_bytes = run.summary().size_bytes;
-        run.run_key().map(|key| Self { key, size_bytes })
+        let started_at = run.started_at();
+        run.run_key().map(|key| Self {
+            key,
+            started_at,
+            size_bytes,
+        })
+    }
+
+    fn place(&self) -> Place<'_> {
+        Place::of(self.started_at, &self.key)
     }
 
     /// About how many bytes it will have.
@@ -96,11 +106,10 @@ impl History {
     /// # Errors
     /// Those of [`History::select`].
     pub fn rows(&self, query: &Query, stop: &Stop) -> Result<(Vec<Row>, Clock), HistoryError> {
-        self.select(query, stop, |index: &Index, selection: &Selection| {
-            let mut rows = Vec::new();
-            index.each_selected(selection, |run| rows.extend(Row::of(&run)));
-            (rows, index.clock())
-        })
+        let (rows, clock) = self.take(query, stop, Row::of)?;
+        let mut rows: Vec<Row> = rows.into_iter().flatten().collect();
+        rows.sort_unstable_by(|a, b| a.place().cmp(&b.place()));
+        Ok((rows, clock))
     }
 
     /// Writes `rows` to `out`; what stands before, between and after them is the caller's. `each`

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::select::Stop;
 use super::{Chosen, History, HistoryError};
-use crate::index::{Clock, Filter, Index, Listed, Selection};
+use crate::index::{Clock, Filter, Listed};
 use crate::model::{Millis, ProjectId, Status};
 
 /// Which runs a rule is about, and how many of them may stay. The newest stay; what other rules or
@@ -156,15 +156,14 @@ impl History {
     /// Those of [`History::select`].
     pub fn plan(&self, policy: &Policy, now: Millis, stop: &Stop) -> Result<Plan, HistoryError> {
         let everything = Filter::default().into();
-        let (runs, clock) =
-            self.select(&everything, stop, |index: &Index, selection: &Selection| {
-                let mut runs = Vec::new();
-                index.each_selected(selection, |run| runs.extend(Candidate::of(&run, now)));
-                (runs, index.clock())
-            })?;
-        let mut order: Vec<usize> = (0..runs.len()).collect();
-        // stable: what is as old stays in list order
-        order.sort_by_key(|&at| std::cmp::Reverse(runs.get(at).map(|run| run.at)));
+        let (runs, clock) = self.take(&everything, stop, |run| Candidate::of(run, now))?;
+        let mut runs: Vec<Candidate> = runs.into_iter().flatten().collect();
+        // what is as old goes in list order
+        runs.sort_unstable_by(|a, b| {
+            let place = || a.chosen.place().cmp(&b.chosen.place());
+            b.at.cmp(&a.at).then_with(place)
+        });
+        let order: Vec<usize> = (0..runs.len()).collect();
         let goes = policy.judge(&runs, &order, now);
         let about = |run: &Candidate| policy.rules.iter().any(|rule| rule.is_about(run.project()));
         let stays = |at: &usize| !goes.get(*at).is_some_and(|goes| *goes);

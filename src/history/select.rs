@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use super::{History, HistoryError, RECORD_LIMIT_BYTES};
 use crate::filter::Verdict;
 use crate::index::{
-    Changed, Clock, ErrorGroup, ErrorGroups, From, Gather, Index, Key, NodeSteps, NodeSums, Query,
-    Selection, Undecided,
+    Changed, Clock, ErrorGroup, ErrorGroups, From, Gather, Index, Key, Listed, NodeSteps, NodeSums,
+    Query, Selection, Taken, Undecided,
 };
 use crate::model::json::{decode_string, members};
 use crate::model::{Millis, RunKey, Summary};
@@ -77,6 +77,24 @@ impl History {
             drop(index);
             going()?;
         }
+    }
+
+    /// What `take` makes of each run that passes, in no order, and the state that it is true at. What
+    /// it makes is held until all is there; `take` itself must not block. Blocks.
+    ///
+    /// # Errors
+    /// As [`History::select`].
+    pub fn take<T>(
+        &self,
+        query: &Query,
+        stop: &Stop,
+        take: impl FnMut(&Listed<'_>) -> T,
+    ) -> Result<(Vec<T>, Clock), HistoryError> {
+        let going = self.in_time(stop);
+        let mut selection = self.index(|index| index.select(query.clone()));
+        let mut taken = Taken::by(take);
+        let clock = self.gather(&mut selection, &mut taken, &going, Index::clock)?;
+        Ok((taken.into_values(), clock))
     }
 
     /// What the steps of the runs that pass sum up to, node by node; how many of the runs have more

@@ -36,14 +36,14 @@ pub use changes::{Changes, Cursor, RING};
 pub use clock::{Clock, Instance};
 pub use errors::{ErrorGroup, ErrorGroups};
 pub use find::{Beginning, CANDIDATES, Candidates};
-pub use gather::{Gather, Gathered};
+pub use gather::{Gather, Gathered, Taken};
 pub use nodes::{NodeSteps, NodeSums};
 pub use problems::{Problem, ProblemKind, Problems};
 pub use query::{Change, Changed, Filter, From, Key, Page, PageAt, ProjectInfo};
 pub use row::{Place, Rows, Seen};
-pub use select::{Query, Selection, Sort, SortedFrom, SortedKey, Sums, Undecided};
+pub use select::{Query, Selection, Sort, SortedFrom, SortedKey, Undecided};
 pub use snapshot::{Saving, SnapshotError, restore};
-pub use totals::Totals;
+pub use totals::{Amounts, Totals};
 pub use written::Listed;
 
 use annotations::Annotations;

@@ -552,6 +552,18 @@ pub struct Place<'a> {
     pub project: &'a str,
 }
 
+impl<'a> Place<'a> {
+    /// That of a run which began then.
+    #[must_use]
+    pub fn of(started_at: Option<Millis>, key: &'a RunKey) -> Self {
+        Self {
+            started_at,
+            id: key.execution.as_str(),
+            project: key.project.as_str(),
+        }
+    }
+}
+
 impl Ord for Place<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
         // None is the smallest start, and reversed the last

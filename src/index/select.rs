@@ -14,7 +14,7 @@ use super::gather::{Gather, Gathered};
 use super::order::Places;
 use super::query::{Changed, Filter, From, Key, PageAt};
 use super::row::{Place, Row, Rows, STATUS_OTHER, STATUS_UNKNOWN, key_of, status_code};
-use super::{Clock, Index, Listed, Liveness, Totals};
+use super::{Index, Listed, Liveness};
 use crate::filter::{
     Bound, ErrorText, Number, StatusText, Subject, Text, Verdict, Where, WithError,
 };
@@ -76,19 +76,6 @@ pub struct Selection {
     again: Vec<u32>,
     /// Whether a run went since it began.
     gone: bool,
-}
-
-/// What the runs of a selection sum up to, and what of them is to be put in order.
-#[derive(Debug, Clone)]
-pub struct Sums {
-    /// Counts and sums.
-    pub totals: Totals,
-    /// How long each took that says so, in millionths of a millisecond.
-    pub durations: Vec<i64>,
-    /// What each cost that says so, in nano-dollars.
-    pub costs: Vec<i64>,
-    /// The state that they are true at.
-    pub clock: Clock,
 }
 
 /// Where a page of a sorted list begins.
@@ -311,15 +298,13 @@ impl Index {
     }
 
     fn gather(&self, selection: &Selection, number: u32, gather: &mut impl Gather) {
-        let row = self
-            .rows
-            .get(number)
-            .filter(|_| selection.passes(number))
-            .map(|row| Gathered {
-                row,
-                kept: self.rows.kept(number),
-            });
-        gather.put(number, row);
+        let run = selection.passes(number).then(|| self.listed(number));
+        let run = run.flatten().map(|run| Gathered {
+            run,
+            row: run.row(),
+            kept: self.rows.kept(number),
+        });
+        gather.put(number, run);
     }
 
     fn ask(&self, selection: &mut Selection, number: u32) {
@@ -495,17 +480,6 @@ impl Index {
         })
     }
 
-    /// Gives every run of a finished selection to `each`, in list order.
-    pub fn each_selected(&self, selection: &Selection, mut each: impl FnMut(Listed<'_>)) {
-        let scope = self.scope(selection.query.plain.project.as_ref());
-        let rows = scope.into_iter().flat_map(|scope| scope.all.from(0));
-        for number in rows.filter(|number| selection.passes(*number)) {
-            if let Some(run) = self.listed(number) {
-                each(run);
-            }
-        }
-    }
-
     /// One page of a finished selection by another order, each run given to `each`. Costs a look
     /// at every run that passes, and the sorting of the page.
     pub fn visit_sorted(
@@ -581,29 +555,6 @@ impl Index {
             key: run.key(),
         });
         (at, next)
-    }
-
-    /// The sums over a finished selection.
-    #[must_use]
-    pub fn sums_of_selected(&self, selection: &Selection) -> Sums {
-        let mut sums = Sums {
-            totals: Totals::default(),
-            durations: Vec::new(),
-            costs: Vec::new(),
-            clock: self.clock(),
-        };
-        let scope = self.scope(selection.query.plain.project.as_ref());
-        let rows = scope.into_iter().flat_map(|scope| scope.all.from(0));
-        for number in rows.filter(|number| selection.passes(*number)) {
-            let Some(row) = self.rows.get(number) else {
-                continue;
-            };
-            sums.totals.add(row);
-            let numbers = row.numbers();
-            sums.durations.extend(numbers.duration.map(|took| took.0));
-            sums.costs.extend(numbers.cost);
-        }
-        sums
     }
 
     /// One page of a finished selection, each run given to `each`.

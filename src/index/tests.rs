@@ -944,7 +944,13 @@ proptest! {
                         prop_assert_eq!(page, wanted);
                     }
                     prop_assert_eq!(
-                        index.sums_of_selected(&selection).totals.runs(),
+                        {
+                            let mut runs = 0;
+                            index.visit_selected(&selection, &From::Offset(0), usize::MAX, |_| {
+                                runs += 1;
+                            });
+                            runs
+                        },
                         expected.len() as u64
                     );
                     selection = index.select(query.clone());

@@ -7,6 +7,43 @@ use super::Listed;
 use super::row::{Row, STATUS_OTHER, STATUS_UNKNOWN};
 use crate::model::{CostSum, Money};
 
+/// What one run adds to sums.
+#[derive(Debug, Clone, Copy)]
+pub struct Amounts {
+    input_tokens: i64,
+    output_tokens: i64,
+    /// Where a run has no total, its input and output.
+    tokens: i128,
+    /// What it cost, in nano-dollars.
+    pub cost: Option<i64>,
+    /// How long it took, in millionths of a millisecond.
+    pub duration: Option<i64>,
+    status: u8,
+}
+
+impl Amounts {
+    /// Those of a run.
+    #[must_use]
+    pub fn of(run: &Listed<'_>) -> Self {
+        Self::of_row(run.row())
+    }
+
+    fn of_row(row: Row<'_>) -> Self {
+        let numbers = row.numbers();
+        let tokens = numbers.tokens;
+        let (input, output) = (tokens.input.unwrap_or(0), tokens.output.unwrap_or(0));
+        let sum = i128::from(input) + i128::from(output);
+        Self {
+            input_tokens: input,
+            output_tokens: output,
+            tokens: tokens.total.map_or(sum, i128::from),
+            cost: numbers.cost,
+            duration: numbers.duration.map(|took| took.0),
+            status: row.status(),
+        }
+    }
+}
+
 /// The sums of one scope: a project, or all of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Totals {
@@ -27,20 +64,19 @@ pub struct Totals {
 
 impl Totals {
     pub(super) fn add(&mut self, row: Row<'_>) {
-        self.fold(row, 1);
+        self.fold(&Amounts::of_row(row), 1);
     }
 
     pub(super) fn remove(&mut self, row: Row<'_>) {
-        self.fold(row, -1);
+        self.fold(&Amounts::of_row(row), -1);
     }
 
-    fn fold(&mut self, row: Row<'_>, sign: i64) {
-        let numbers = row.numbers();
+    fn fold(&mut self, amounts: &Amounts, sign: i64) {
         let step = |count: &mut u64| *count = count.saturating_add_signed(sign);
-        if let Some(count) = self.counts.get_mut(usize::from(row.status())) {
+        if let Some(count) = self.counts.get_mut(usize::from(amounts.status)) {
             step(count);
         }
-        if let Some(cost) = numbers.cost.and_then(Money::from_nanos) {
+        if let Some(cost) = amounts.cost.and_then(Money::from_nanos) {
             if sign > 0 {
                 self.cost.add(cost);
             } else {
@@ -48,21 +84,18 @@ impl Totals {
             }
         }
         let sign = i128::from(sign);
-        let tokens = numbers.tokens;
-        let input = i128::from(tokens.input.unwrap_or(0));
-        let output = i128::from(tokens.output.unwrap_or(0));
-        self.input_tokens += sign * input;
-        self.output_tokens += sign * output;
-        self.tokens += sign * tokens.total.map_or(input + output, i128::from);
-        if let Some(took) = numbers.duration {
-            self.durations += sign * i128::from(took.0);
+        self.input_tokens += sign * i128::from(amounts.input_tokens);
+        self.output_tokens += sign * i128::from(amounts.output_tokens);
+        self.tokens += sign * amounts.tokens;
+        if let Some(took) = amounts.duration {
+            self.durations += sign * i128::from(took);
             step(&mut self.timed);
         }
     }
 
-    /// Takes in a run of a page.
-    pub fn take(&mut self, run: &Listed<'_>) {
-        self.add(run.row());
+    /// Takes in what a run adds.
+    pub fn take(&mut self, amounts: &Amounts) {
+        self.fold(amounts, 1);
     }
 
     /// Runs with status number `code`.

@@ -10,8 +10,7 @@ use parking_lot::Mutex;
 use super::Index;
 use super::query::Key;
 use super::row::{Row, key_of};
-use crate::filter::Number;
-use crate::model::{Millis, ProjectId, RunKey, SummaryRef, Version};
+use crate::model::{Fingerprint, Millis, ProjectId, RunKey, SummaryRef, Version};
 
 /// How many texts are kept; a power of two.
 const TEXTS: usize = if cfg!(test) { 4 } else { 2048 };
@@ -82,10 +81,28 @@ impl<'a> Listed<'a> {
         self.row.started()
     }
 
-    /// How long it took, in millionths of a millisecond.
+    /// The model that the record names.
     #[must_use]
-    pub fn took(&self) -> Option<i64> {
-        self.row.number(Number::Duration)
+    pub fn model(&self) -> Option<&'a str> {
+        self.row.model()
+    }
+
+    /// Which errors its error is like.
+    #[must_use]
+    pub fn error_group(&self) -> Option<Fingerprint> {
+        self.index.rows.kept(self.number).fingerprint
+    }
+
+    /// Gives each node that it has steps of to `each`, once.
+    pub fn each_node(&self, mut each: impl FnMut(&'a str)) {
+        let nodes = self.index.rows.nodes();
+        let mut seen: Vec<u32> = Vec::new();
+        for (node, _) in self.index.rows.kept(self.number).steps() {
+            if !seen.contains(&node) {
+                seen.push(node);
+                nodes.name(node).into_iter().for_each(|name| each(name));
+            }
+        }
     }
 
     /// Its place in list order.

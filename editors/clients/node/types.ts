@@ -94,7 +94,7 @@ export type CountResult = {
   clock: Clock;
   /** False only with `allowPartial`, while runs may be missing. */
   complete: boolean;
-  /** How many runs match. */
+  /** How many runs match; where a run is in several groups, less than they have together. */
   count: number;
   /** The groups, the largest first, the same ones by their keys; with `groupBy`. */
   groups?: Array<Group> | null;
@@ -403,7 +403,7 @@ export type Group = {
 };
 
 /** A property that runs are grouped by. */
-export type GroupBy = "status" | "project" | "model" | "hour" | "day" | "week" | "month";
+export type GroupBy = "status" | "project" | "model" | "hour" | "day" | "week" | "month" | "node" | "errorGroup";
 
 /** How far the index is. */
 export type Indexing = "scanning" | "verifying" | "ready";

@@ -119,7 +119,7 @@ class _CountResult(TypedDict):
     clock: Clock
     # False only with `allowPartial`, while runs may be missing.
     complete: bool
-    # How many runs match.
+    # How many runs match; where a run is in several groups, less than they have together.
     count: int
 
 
@@ -498,7 +498,7 @@ class Group(TypedDict):
 
 
 # A property that runs are grouped by.
-GroupBy = Union[Literal["status"], Literal["project"], Literal["model"], Literal["hour"], Literal["day"], Literal["week"], Literal["month"]]
+GroupBy = Union[Literal["status"], Literal["project"], Literal["model"], Literal["hour"], Literal["day"], Literal["week"], Literal["month"], Literal["node"], Literal["errorGroup"]]
 
 
 # How far the index is.

@@ -12,7 +12,7 @@ use super::{Statuses, blocking};
 use crate::api::{Context, Error};
 use crate::filter::Where;
 use crate::history::Wanted;
-use crate::index::{Filter, Index, Query, Selection};
+use crate::index::{Clock as IndexClock, Filter, Index, Listed, Query, Selection};
 use crate::model::nearest;
 use crate::model::{Millis, ProjectId};
 
@@ -174,6 +174,26 @@ pub(super) async fn select<T: Send + 'static, U: Send + 'static>(
     let stop = wanted.stop();
     blocking(context, move |history| {
         history.select(&query, &stop, answer).map(finish)
+    })
+    .await
+}
+
+/// What `finish` makes of what `take` makes of each run that `query` selects, and of the state that
+/// it is true at; otherwise as [`select`], but the index is never held for long.
+///
+/// # Errors
+/// 422 query-too-expensive.
+pub(super) async fn take<T: Send + 'static, U: Send + 'static>(
+    context: &Context,
+    query: Query,
+    take: impl FnMut(&Listed<'_>) -> T + Send + 'static,
+    finish: impl FnOnce(Vec<T>, IndexClock) -> U + Send + 'static,
+) -> Result<U, Error> {
+    let wanted = Wanted::default();
+    let stop = wanted.stop();
+    blocking(context, move |history| {
+        let (taken, clock) = history.take(&query, &stop, take)?;
+        Ok(finish(taken, clock))
     })
     .await
 }

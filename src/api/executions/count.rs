@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::asked::{Asked, now, select};
+use super::asked::{Asked, now, select, take};
 use super::{Statuses, prepare};
 use crate::api::params::Limit;
 use crate::api::table::{Effect, Example, Method};
@@ -64,6 +65,11 @@ pub enum GroupBy {
     Week,
     /// The month, likewise.
     Month,
+    /// The node of a step: its `nodeId`, else its `name`. A run counts once for each node that it
+    /// has steps of.
+    Node,
+    /// The fingerprint that errors/groups tells of the error.
+    ErrorGroup,
 }
 
 /// How many there are.
@@ -71,7 +77,7 @@ pub enum GroupBy {
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "CountResult")]
 pub struct Counted {
-    /// How many runs match.
+    /// How many runs match; where a run is in several groups, less than they have together.
     pub count: u64,
     /// The groups, the largest first, the same ones by their keys; with `groupBy`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -132,6 +138,46 @@ enum Look {
     Project,
     Model,
     Span(Spans),
+    Node,
+    ErrorGroup,
+}
+
+/// The parts of keys, each once: there are few, and a number stands for it.
+#[derive(Debug, Default)]
+struct Parts {
+    numbers: HashMap<Part, u32>,
+    parts: Vec<Part>,
+}
+
+impl Parts {
+    fn number(&mut self, part: Part) -> u32 {
+        *self.numbers.entry(part).or_insert_with_key(|part| {
+            self.parts.push(part.clone());
+            u32::try_from(self.parts.len() - 1).unwrap_or(u32::MAX)
+        })
+    }
+}
+
+/// A group's key, by the numbers of its parts; of one part twice the same.
+type Key = [u32; GROUP_BY_MAX];
+
+/// The groups that a run is in: nearly always one.
+#[derive(Debug)]
+struct Keys {
+    first: Option<Key>,
+    others: Vec<Key>,
+}
+
+impl Keys {
+    fn of(first: &[u32], second: &[u32]) -> Self {
+        let mut all = first
+            .iter()
+            .flat_map(|&first| second.iter().map(move |&second| [first, second]));
+        Self {
+            first: all.next(),
+            others: all.collect(),
+        }
+    }
 }
 
 impl Look {
@@ -140,6 +186,8 @@ impl Look {
             GroupBy::Status => return Self::Status,
             GroupBy::Project => return Self::Project,
             GroupBy::Model => return Self::Model,
+            GroupBy::Node => return Self::Node,
+            GroupBy::ErrorGroup => return Self::ErrorGroup,
             GroupBy::Hour => Unit::Hour,
             GroupBy::Day => Unit::Day,
             GroupBy::Week => Unit::Week,
@@ -148,16 +196,30 @@ impl Look {
         Self::Span(Spans::of(unit, asked.zone()))
     }
 
-    fn part(&mut self, run: &Listed<'_>) -> Part {
+    /// The numbers of the run's parts: one, but of nodes as many as it has.
+    fn parts(&mut self, run: &Listed<'_>, parts: &mut Parts, found: &mut Vec<u32>) {
+        found.clear();
         let text = |text: Option<&str>| text.map_or(Part::None, |text| Part::Text(text.into()));
-        match self {
+        let part = match self {
             Self::Status => text(run.status()),
             Self::Project => text(Some(run.project().as_str())),
-            Self::Model => text(run.summary().model),
+            Self::Model => text(run.model()),
             Self::Span(spans) => run
                 .started_at()
                 .map_or(Part::None, |at| Part::Start(spans.start(at).0)),
-        }
+            Self::ErrorGroup => {
+                let group = run.error_group().map(|group| group.to_string());
+                text(group.as_deref())
+            }
+            Self::Node => {
+                run.each_node(|node| found.push(parts.number(Part::Text(node.into()))));
+                if !found.is_empty() {
+                    return;
+                }
+                Part::None
+            }
+        };
+        found.push(parts.number(part));
     }
 }
 
@@ -207,39 +269,61 @@ impl Method for Count {
                 complete,
             });
         }
+        let by_two = params.group_by.len() == GROUP_BY_MAX;
         let mut looks: Vec<Look> = params
             .group_by
             .iter()
             .map(|by| Look::of(*by, &asked))
             .collect();
-        let count = move |index: &Index, selection: &Selection| {
-            let mut groups: HashMap<Vec<Part>, u64> = HashMap::new();
-            let mut key = Vec::new();
-            index.each_selected(selection, |run| {
-                key.clear();
-                key.extend(looks.iter_mut().map(|look| look.part(&run)));
-                match groups.get_mut(&key) {
-                    Some(count) => *count += 1,
-                    None => {
-                        groups.insert(key.clone(), 1);
-                    }
+        let parts = Arc::new(Mutex::new(Parts::default()));
+        let finding = Arc::clone(&parts);
+        let (mut first, mut second) = (Vec::new(), Vec::new());
+        let keys = move |run: &Listed<'_>| {
+            let mut parts = finding.lock();
+            let mut looks = looks.iter_mut();
+            if let Some(look) = looks.next() {
+                look.parts(run, &mut parts, &mut first);
+            }
+            match looks.next() {
+                Some(look) => {
+                    look.parts(run, &mut parts, &mut second);
+                    Keys::of(&first, &second)
                 }
-            });
-            (groups, index.clock())
+                None => Keys::of(&first, &[0]),
+            }
         };
         let limit = params.limit.0;
-        select(&context, asked.every(now), count, move |(groups, clock)| {
-            let mut groups: Vec<_> = groups.into_iter().collect();
-            groups.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        let count = move |runs: Vec<Keys>, clock| {
+            let mut groups: HashMap<Key, u64> = HashMap::new();
+            for run in &runs {
+                for key in run.first.iter().chain(&run.others) {
+                    *groups.entry(*key).or_default() += 1;
+                }
+            }
+            let parts = parts.lock();
+            let part = |number: u32| parts.parts.get(number as usize).unwrap_or(&Part::None);
+            let mut groups: Vec<(Key, u64)> = groups.into_iter().collect();
+            groups.sort_unstable_by(|(a, more), (b, less)| {
+                let place = || a.map(part).cmp(&b.map(part));
+                less.cmp(more).then_with(place)
+            });
+            let spelt = |(key, count): (Key, u64)| Group {
+                key: key
+                    .iter()
+                    .take(if by_two { 2 } else { 1 })
+                    .map(|number| part(*number).spelt())
+                    .collect(),
+                count,
+            };
             Counted {
-                count: groups.iter().map(|(_, count)| count).sum(),
+                count: runs.len() as u64,
                 total_groups: Some(groups.len()),
-                groups: Some(groups.into_iter().take(limit).map(Group::of).collect()),
+                groups: Some(groups.into_iter().take(limit).map(spelt).collect()),
                 clock: Clock(clock),
                 complete,
             }
-        })
-        .await
+        };
+        take(&context, asked.every(now), keys, count).await
     }
 
     fn examples() -> Vec<Example> {
@@ -267,14 +351,12 @@ impl Method for Count {
     }
 }
 
-impl Group {
-    fn of((key, count): (Vec<Part>, u64)) -> Self {
-        let spelt = |part| match part {
-            Part::None => None,
-            Part::Text(text) => Some(String::from(text)),
-            Part::Start(at) => Some(String::from_utf8_lossy(&Millis(at).date()).into_owned()),
-        };
-        let key = key.into_iter().map(spelt).collect();
-        Self { key, count }
+impl Part {
+    fn spelt(&self) -> Option<String> {
+        match self {
+            Self::None => None,
+            Self::Text(text) => Some(text.to_string()),
+            Self::Start(at) => Some(String::from_utf8_lossy(&Millis(*at).date()).into_owned()),
+        }
     }
 }

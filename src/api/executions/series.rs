@@ -1,6 +1,6 @@
 //! `executions/series`: sums of the hours, days, weeks or months that runs began in.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -8,14 +8,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::asked::{Asked, now, select};
+use super::asked::{Asked, now, take};
 use super::count::Spans;
 use super::stats::Distribution;
 use super::{Statuses, prepare};
 use crate::api::table::{Effect, Example, Method};
 use crate::api::{Clock, Context, Error, ErrorKind, samples};
 use crate::filter::Unit;
-use crate::index::{Index, Selection, Totals};
+use crate::index::{Amounts, Listed, Totals};
 use crate::model::{CostSum, Millis, Milliseconds, ProjectId};
 
 /// How many buckets an answer has at most: more than a year of hours.
@@ -159,8 +159,11 @@ pub struct Series {
 struct Adding {
     totals: Totals,
     durations: Vec<i64>,
-    groups: BTreeMap<Option<Box<str>>, Totals>,
+    groups: BTreeMap<Option<Arc<str>>, Totals>,
 }
+
+/// What is taken from a run: when it began, what it adds, and to which group.
+type Part = (Option<Millis>, Amounts, Option<Arc<str>>);
 
 /// The method.
 pub struct SeriesOf;
@@ -193,37 +196,43 @@ impl Method for SeriesOf {
             Bucket::Month => Unit::Month,
         };
         let began = asked.began(now);
-        let add = move |index: &Index, selection: &Selection| {
+        // each key once: there are few
+        let mut keys: HashSet<Arc<str>> = HashSet::new();
+        let part = move |run: &Listed<'_>| {
+            let key: Option<&str> = match by {
+                None => None,
+                Some(By::Status) => run.status(),
+                Some(By::Project) => Some(run.project().as_str()),
+            };
+            let key = key.map(|key| match keys.get(key) {
+                Some(held) => Arc::clone(held),
+                None => {
+                    let key = Arc::<str>::from(key);
+                    keys.insert(Arc::clone(&key));
+                    key
+                }
+            });
+            (run.started_at(), Amounts::of(run), key)
+        };
+        let finish = move |mut runs: Vec<Part>, clock| {
+            // so those of a bucket follow each other
+            runs.sort_unstable_by_key(|(started_at, ..)| *started_at);
             let mut spans = Spans::of(unit, zone);
             let mut found: HashMap<Option<Millis>, Adding> = HashMap::new();
             let (mut last, mut adding) = (None, Adding::default());
-            index.each_selected(selection, |run| {
-                let start = run.started_at().map(|at| spans.start(at));
-                // they come in the order of their starts
+            for (started_at, amounts, key) in runs {
+                let start = started_at.map(|at| spans.start(at));
                 if start != last {
                     merge(&mut found, last, std::mem::take(&mut adding));
                     last = start;
                 }
-                adding.totals.take(&run);
-                adding.durations.extend(run.took());
-                let key = match by {
-                    None => return,
-                    Some(By::Status) => run.status(),
-                    Some(By::Project) => Some(run.project().as_str()),
-                };
-                match adding.groups.get_mut(&key.map(Box::from)) {
-                    Some(totals) => totals.take(&run),
-                    None => {
-                        let mut totals = Totals::default();
-                        totals.take(&run);
-                        adding.groups.insert(key.map(Box::from), totals);
-                    }
+                adding.totals.take(&amounts);
+                adding.durations.extend(amounts.duration);
+                if by.is_some() {
+                    adding.groups.entry(key).or_default().take(&amounts);
                 }
-            });
+            }
             merge(&mut found, last, adding);
-            (found, index.clock())
-        };
-        let finish = move |(mut found, clock): (HashMap<Option<Millis>, Adding>, _)| {
             let told = by.is_some();
             let undated = found.remove(&None).unwrap_or_default();
             let undated = Sums::of(&undated.totals);
@@ -257,7 +266,7 @@ impl Method for SeriesOf {
                 complete,
             })
         };
-        select(&context, asked.every(now), add, finish).await?
+        take(&context, asked.every(now), part, finish).await?
     }
 
     fn examples() -> Vec<Example> {
@@ -313,7 +322,7 @@ fn too_many() -> Error {
 impl Span {
     fn of(start: Millis, end: Millis, adding: Adding, told: bool) -> Self {
         let groups = adding.groups.into_iter().map(|(key, totals)| Group {
-            key: key.map(String::from),
+            key: key.as_deref().map(str::to_owned),
             sums: Sums::of(&totals),
         });
         Self {

@@ -6,11 +6,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::asked::{Asked, now, select};
+use super::asked::{Asked, now, take};
 use super::{Statuses, prepare};
 use crate::api::table::{Effect, Example, Method};
 use crate::api::{Clock, Context, Error, ErrorKind, samples};
-use crate::index::{Index, Totals};
+use crate::index::{Amounts, Totals};
 use crate::model::{CostSum, Milliseconds, Money, ProjectId};
 
 /// Over which runs.
@@ -155,22 +155,20 @@ impl Method for Stats {
             let (totals, clock) = context.history.totals(project);
             return Ok(Sums::of(&totals, Clock(clock), complete));
         }
-        select(
-            &context,
-            asked.every(now()),
-            Index::sums_of_selected,
-            move |sums| {
-                let totals = &sums.totals;
-                let milliseconds = |took| Some(Milliseconds(took));
-                Sums {
-                    success_rate_of: Some(totals.completed() + totals.failed()),
-                    duration: Some(Distribution::of(sums.durations, milliseconds)),
-                    cost: Some(Distribution::of(sums.costs, Money::from_nanos)),
-                    ..Sums::of(totals, Clock(sums.clock), complete)
-                }
-            },
-        )
-        .await
+        let sum = move |all: Vec<Amounts>, clock| {
+            let mut totals = Totals::default();
+            all.iter().for_each(|amounts| totals.take(amounts));
+            let durations = all.iter().filter_map(|amounts| amounts.duration);
+            let costs = all.iter().filter_map(|amounts| amounts.cost);
+            let milliseconds = |took| Some(Milliseconds(took));
+            Sums {
+                success_rate_of: Some(totals.completed() + totals.failed()),
+                duration: Some(Distribution::of(durations.collect(), milliseconds)),
+                cost: Some(Distribution::of(costs.collect(), Money::from_nanos)),
+                ..Sums::of(&totals, Clock(clock), complete)
+            }
+        };
+        take(&context, asked.every(now()), Amounts::of, sum).await
     }
 
     fn examples() -> Vec<Example> {
