@@ -40,7 +40,7 @@ const MISSING_MAX: usize = 10_000;
 /// How long nothing is tried after a failure, at first and at most.
 const RETRY_AFTER: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// How far the thread stands back behind all others.
-const NICENESS: i32 = 10;
+const NICENESS: i32 = 19;
 
 pub(super) struct Follower {
     history: Weak<History>,
