@@ -586,3 +586,58 @@ fn where_the_trash_cannot_take_it_nothing_is_deleted() {
         }
     }
 }
+
+#[test]
+fn pruning_by_itself_is_switched_on_by_the_user_alone_and_for_one_root() {
+    let (root, other) = (Root::empty(), Root::empty());
+    let start = |root: &Root, config: &str| {
+        lay_out(root);
+        let folder = root.beside("config/runlog");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("runlog.toml"), config).unwrap();
+        let mut command = runlog();
+        command
+            .args(["serve", "--projects"])
+            .arg(root.path())
+            .env("XDG_CONFIG_HOME", root.beside("config"));
+        Daemon::spawn(&mut command)
+    };
+    let policy = "[prune]\nkeepLast = 2\nrules = [{ projectId = 'p', maxCount = 10 }]\n";
+    let every = format!(
+        "{policy}[[root]]\npath = '{}'\npruneEvery = '1s'\n",
+        root.path().display()
+    );
+    let (_daemon, mut client) = start(&root, &every);
+    // the same file, but another root
+    let (_untouched, mut bystander) = start(&other, &every);
+    let deadline = std::time::Instant::now() + support::PATIENCE;
+    let of_p = |client: &mut Client| {
+        let count = json!({ "projectId": "p", "sync": true });
+        // beside the one that is live
+        client.call("executions/count", &count)["count"]
+            .as_u64()
+            .unwrap()
+            - 1
+    };
+    while of_p(&mut client) != 10 {
+        assert!(std::time::Instant::now() < deadline, "nothing was pruned");
+    }
+    // and again when there is more
+    root.engine("p", "newest", &record("p", "newest", "completed"));
+    let before = of_p(&mut client);
+    assert!(before == 10 || before == 11);
+    while of_p(&mut client) != 10 {
+        assert!(std::time::Instant::now() < deadline, "only once");
+    }
+    assert_eq!(of_p(&mut bystander), 20);
+    // but the user's policy is there to be asked for
+    let would = bystander.call("executions/prune", &json!({ "dryRun": true }));
+    assert_eq!(would["count"], 10);
+    // what went can be had back
+    let trash = client.call("trash/list", &json!({}));
+    assert!(trash["total"].as_u64().unwrap() >= 10);
+    // a file beside the projects cannot switch it on
+    fs::write(other.beside("runlog.toml"), every).unwrap();
+    let error = bystander.refused("executions/prune", &json!({ "dryRun": true }));
+    assert!(error["message"].as_str().unwrap().contains("unknown field"));
+}

@@ -3,9 +3,11 @@
 //! Terminal, arguments and environment are read here and nowhere below. Each command is a file;
 //! `serve` is the daemon itself.
 
+mod config;
 mod demo;
 mod log;
 mod progress;
+mod pruning;
 mod root;
 mod run;
 mod serve;

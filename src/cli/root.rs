@@ -10,14 +10,12 @@ use std::process::ExitCode;
 use serde::{Deserialize, Serialize};
 
 use super::USAGE;
-use crate::api::PrunePolicy;
+use super::config::FILE as CONFIG;
 
 /// How many levels below the repository's top a folder is looked for.
 const LEVELS: usize = 3;
 /// Folders that are not looked into.
 const SKIPPED: [&str; 3] = [".git", "node_modules", "target"];
-/// The file that names the root.
-const CONFIG: &str = "runlog.toml";
 
 /// What was found.
 #[derive(Debug, Clone, Serialize, PartialEq, Eq)]
@@ -129,10 +127,10 @@ fn settled(folder: &Path, tried: Vec<String>) -> Found {
 fn configured(here: &Path, tried: &mut Vec<String>) -> Result<Option<PathBuf>, String> {
     for folder in here.ancestors() {
         let file = folder.join(CONFIG);
-        let Ok(found) = std::fs::metadata(&file) else {
+        if !file.exists() {
             continue;
-        };
-        if !found.is_file() || found.uid() != rustix::process::geteuid().as_raw() {
+        }
+        if !is_own_file(&file) {
             tried.push(format!(
                 "{} (not this user's file; ignored)",
                 file.display()
@@ -162,35 +160,10 @@ fn configured(here: &Path, tried: &mut Vec<String>) -> Result<Option<PathBuf>, S
     Ok(None)
 }
 
-/// What a `runlog.toml` may hold.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Whole {
-    #[serde(rename = "projects")]
-    _projects: Option<serde::de::IgnoredAny>,
-    prune: Option<PrunePolicy>,
-}
-
-/// The policy in the nearest `runlog.toml` above `root`, however that was found, that has one.
-///
-/// # Errors
-/// What is wrong with such a file, in words for its owner that hold no path.
-pub(super) fn policy(root: &Path) -> Result<Option<PrunePolicy>, String> {
-    for folder in root.ancestors().skip(1) {
-        let file = folder.join(CONFIG);
-        let own = |found: &std::fs::Metadata| {
-            found.is_file() && found.uid() == rustix::process::geteuid().as_raw()
-        };
-        if !std::fs::metadata(&file).is_ok_and(|found| own(&found)) {
-            continue;
-        }
-        let text = std::fs::read_to_string(&file).map_err(|error| error.kind().to_string())?;
-        let whole: Whole = toml::from_str(&text).map_err(|error| error.message().to_owned())?;
-        if whole.prune.is_some() {
-            return Ok(whole.prune);
-        }
-    }
-    Ok(None)
+/// Whether there is such a file, and it is this user's.
+pub(super) fn is_own_file(file: &Path) -> bool {
+    std::fs::metadata(file)
+        .is_ok_and(|found| found.is_file() && found.uid() == rustix::process::geteuid().as_raw())
 }
 
 /// Whether a folder is there that holds `*/executions/`.

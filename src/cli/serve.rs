@@ -99,6 +99,7 @@ pub(super) fn run(args: &ServeArgs, screen: &Screen) -> ExitCode {
             Some(path) => Some(listen(path.as_deref(), &folder)?),
         };
         let daemon = Daemon::start(folder, &found, args)?;
+        super::pruning::start(&daemon.shared.context);
         let bar = screen.show(daemon.history.progress());
         let (status, retired) = match listener {
             None => (daemon.stdio().await, None),
@@ -190,7 +191,7 @@ impl Daemon {
             } else {
                 found.tried.clone()
             },
-            policy: super::root::policy,
+            policy: super::config::policy,
             sessions: AtomicUsize::new(0),
             ending: OnceLock::new(),
         });

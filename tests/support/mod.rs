@@ -28,7 +28,9 @@ pub fn runlog() -> Command {
     command
         .env_remove("RUNLOG_PROJECTS")
         .env_remove("RUNLOG_LOG")
-        .env("XDG_CACHE_HOME", cache());
+        .env("XDG_CACHE_HOME", cache())
+        // what the user of this machine has configured is no test's
+        .env("XDG_CONFIG_HOME", cache().join("none"));
     command
 }
 

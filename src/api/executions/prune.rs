@@ -134,7 +134,7 @@ impl PrunePolicy {
 #[schemars(rename = "PruneParams")]
 pub struct Params {
     /// What may stay; if absent, what `[prune]` says, in the same words, in the nearest
-    /// `runlog.toml` above the projects that has it.
+    /// `runlog.toml` above the projects that has it, or in the user's own.
     pub policy: Option<PrunePolicy>,
     /// Only tell what would go.
     pub dry_run: Option<bool>,
@@ -144,6 +144,20 @@ pub struct Params {
     pub everything: Option<bool>,
     /// Everything done to the files before the request is taken into account.
     pub sync: Option<bool>,
+}
+
+impl Params {
+    /// By the policy that is configured, into the trash.
+    #[must_use]
+    pub fn configured() -> Self {
+        Self {
+            policy: None,
+            dry_run: None,
+            permanent: None,
+            everything: None,
+            sync: None,
+        }
+    }
 }
 
 /// What went, or with `dryRun` would go.
@@ -169,7 +183,7 @@ async fn configured(context: &Arc<Context>) -> Result<PrunePolicy, Error> {
     match found {
         Ok(Some(policy)) => Ok(policy),
         Ok(None) => Err(Error::params(
-            "expected `policy`, or [prune] in a runlog.toml above the projects",
+            "expected `policy`, or [prune] in a runlog.toml above the projects or the user's own",
         )),
         Err(wrong) => Err(Error::params(format!("runlog.toml: {wrong}"))),
     }
