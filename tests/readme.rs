@@ -194,6 +194,18 @@ fn the_deleted_run_is_back_and_the_policy_is_understood() {
 }
 
 #[test]
+fn the_pinned_run_is_found_by_its_tag() {
+    let root = Root::samples();
+    let heading = "### Pins, tags and notes";
+    let told = said(beside(&root, "sh").arg("-c").arg(blocks(heading, "sh")[0]));
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(
+        told,
+        serde_json::json!([samples::FAILED_ID, ["flaky"], "asked the search team"])
+    );
+}
+
+#[test]
 fn the_service_snippet_lays_out_what_is_shown() {
     let root = Root::samples();
     let home = root.beside("home");
