@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::Failure;
 use crate::daemon::Daemon;
+use crate::records;
 use crate::table;
 
 /// At most so long, at the median.
@@ -27,6 +28,7 @@ pub fn show(root: &Path, bytes: u64, rounds: usize) -> Result<(), Failure> {
         .call("executions/list", &json!({ "limit": 1 }))?;
     let id = newest["executions"][0]["id"].as_str().unwrap_or_default();
     let rare = id.rsplit('-').next().unwrap_or_default().to_owned();
+    let number = number();
     // whole when a word that no run says is known to be in none
     loop {
         let state = daemon.client.call(
@@ -92,18 +94,22 @@ pub fn show(root: &Path, bytes: u64, rounds: usize) -> Result<(), Failure> {
             format!("{}*", &rare[..rare.len().min(4)]),
             pattern(&rare[..rare.len().min(4)]),
         ),
-        ("a number that some say", "4711".to_owned(), pattern("4711")),
+        ("a number that some say", number.clone(), pattern(&number)),
         (
             "a phrase with it",
-            "\"after 4711 ms\"".to_owned(),
-            pattern("after 4711 ms"),
+            format!("\"after {number} ms\""),
+            pattern(&format!("after {number} ms")),
         ),
         (
             "two words, one of them rare",
-            "review 4711".to_owned(),
-            pattern("4711"),
+            format!("review {number}"),
+            pattern(&number),
         ),
-        ("without spaces", "日本語 4711".to_owned(), pattern("4711")),
+        (
+            "without spaces",
+            format!("日本語 {number}"),
+            pattern(&number),
+        ),
         ("a word that all say", "agent".to_owned(), pattern("agent")),
         (
             "two that all say",
@@ -173,6 +179,18 @@ pub fn show(root: &Path, bytes: u64, rounds: usize) -> Result<(), Failure> {
         println!("| {name} | | {median:.1?}{held} | {late:.1?} | | | | |");
     }
     daemon.end()
+}
+
+/// After how many milliseconds the first run failed that did.
+fn number() -> String {
+    let after = |text: String| {
+        let (_, rest) = text.split_once(" after ")?;
+        let (number, _) = rest.split_once(" ms at step-")?;
+        Some(number.to_owned())
+    };
+    (0..1000)
+        .find_map(|number| after(records::run(number, 1.0).text))
+        .unwrap_or_default()
 }
 
 /// How long ripgrep takes for the files that have one of `patterns`, in any case.
