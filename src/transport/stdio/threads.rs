@@ -1,17 +1,11 @@
-//! Standard input and output for a daemon (protocol section 2: `runlog serve` speaks on stdio).
+//! Standard input and output with a plain thread each.
 //!
-//! Each has a plain thread of its own. Making the descriptors non-blocking instead would change
-//! them for every process that shares them (the shell's terminal, a stderr that is the same pipe),
-//! and tokio's own stdin and stdout run on its blocking pool, which the end of the runtime waits
-//! for: a read that nobody will ever answer, or a write that nobody takes, would hold up the exit.
-//! A plain thread is not waited for; it ends with the process.
-//!
-//! Both directions are bounded, so a session that stops reading stops the client, and a client that
-//! stops reading stops the session. This file must not know what the bytes mean.
+//! tokio's own stdin and stdout run on its blocking pool, which the end of the runtime waits for: a
+//! read that nobody will ever answer, or a write that nobody takes, would hold up the exit. A plain
+//! thread is not waited for; it ends with the process.
 
 use std::fs::File;
 use std::io::{self, IoSlice, Read, Write};
-use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
@@ -30,7 +24,7 @@ const BUFFER_BYTES: usize = 64 << 10;
 /// progress must be seen while a slow peer still takes something.
 const WRITE_BYTES: usize = 16 << 10;
 
-/// The process's standard input.
+/// What is read.
 ///
 /// At most three buffers of 64 KiB are read ahead of whoever reads this.
 #[derive(Debug)]
@@ -40,12 +34,8 @@ pub struct Stdin {
 }
 
 impl Stdin {
-    /// Starts reading. Call it once: two readers would share the bytes between them.
-    pub fn open() -> io::Result<Self> {
-        Self::over(io::stdin().as_fd().try_clone_to_owned()?.into())
-    }
-
-    fn over(file: File) -> io::Result<Self> {
+    /// Starts reading.
+    pub(super) fn over(file: File) -> io::Result<Self> {
         let (sender, chunks) = mpsc::channel(1);
         thread::Builder::new()
             .name("stdin".into())
@@ -92,7 +82,7 @@ impl AsyncRead for Stdin {
     }
 }
 
-/// The process's standard output.
+/// What is written.
 ///
 /// A write takes what fits into 64 KiB of what is not yet written; flushing and shutting down wait
 /// until the system has taken everything. An error of the system (a reader that has gone: EPIPE,
@@ -125,12 +115,8 @@ struct State {
 }
 
 impl Stdout {
-    /// Starts the writing thread. Nothing else may write to standard output from here on.
-    pub fn open() -> io::Result<Self> {
-        Self::over(io::stdout().as_fd().try_clone_to_owned()?.into())
-    }
-
-    fn over(file: File) -> io::Result<Self> {
+    /// Starts the writing thread.
+    pub(super) fn over(file: File) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         thread::Builder::new().name("stdout".into()).spawn({
             let shared = Arc::clone(&shared);
