@@ -3,13 +3,35 @@
 //! Terminal, arguments and environment are read here and nowhere below. Each command is a file;
 //! `serve` is the daemon itself.
 
+mod args;
+mod call;
+mod client;
+mod complete;
 mod demo;
+mod diff;
+mod errors;
+mod failure;
+mod json;
+mod list;
 mod log;
+mod nodes;
+mod problems;
 mod progress;
 mod root;
 mod run;
+mod search;
+mod series;
 mod serve;
 mod service;
+mod show;
+mod stats;
+mod status;
+mod statusline;
+mod table;
+mod tail;
+mod terminal;
+mod time;
+mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -17,6 +39,8 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::api;
+use client::Needs;
+use failure::Failure;
 
 /// Exit status for arguments that make no sense, and for a root that cannot be told.
 const USAGE: u8 = 2;
@@ -61,6 +85,34 @@ struct RootArgs {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// List runs, newest first
+    List(list::ListArgs),
+    /// Show one run
+    Show(show::ShowArgs),
+    /// Count and sum runs
+    Stats(stats::StatsArgs),
+    /// Sum up runs by the hour, day, week or month
+    Series(series::SeriesArgs),
+    /// Find runs by what they were given and what they said
+    Search(search::SearchArgs),
+    /// Follow changes of runs as they happen
+    Tail(tail::TailArgs),
+    /// Wait for the end of a run, and exit by how it ended
+    Watch(watch::WatchArgs),
+    /// Tell two runs apart
+    Diff(diff::DiffArgs),
+    /// Group the errors of runs by what they have in common
+    Errors(errors::ErrorsArgs),
+    /// Sum up the steps of runs, node by node
+    Nodes(nodes::NodesArgs),
+    /// Tell how the daemon and its index are
+    Status(status::StatusArgs),
+    /// List files and folders that cannot be read or do not fit
+    Problems(problems::ProblemsArgs),
+    /// Print one line for a prompt: today's cost, what runs, what failed today
+    Statusline(statusline::StatuslineArgs),
+    /// Send any request, and print its result
+    Call(call::CallArgs),
     /// Serve run history on stdio, or on a Unix socket
     Serve(serve::ServeArgs),
     /// Run a command and record it as a run
@@ -96,6 +148,76 @@ pub fn main() -> ExitCode {
     let screen = progress::Screen::new();
     log::start(cli.log_format, &screen);
     let done = match cli.command {
+        Command::List(args) => {
+            return ask(&args.common.root, &screen, async |client| {
+                list::run(&args, client).await
+            });
+        }
+        Command::Show(args) => {
+            return ask(&args.common.root, &screen, async |client| {
+                show::run(&args, client).await
+            });
+        }
+        Command::Stats(args) => {
+            return ask(&args.common.root, &screen, async |client| {
+                stats::run(&args, client).await
+            });
+        }
+        Command::Series(args) => {
+            return ask(&args.common.root, &screen, async |client| {
+                series::run(&args, client).await
+            });
+        }
+        Command::Tail(args) => {
+            return ask(&args.common.root, &screen, async |client| {
+                tail::run(&args, client).await
+            });
+        }
+        Command::Watch(args) => {
+            return ask(&args.common.root, &screen, async |client| {
+                watch::run(&args, client).await
+            });
+        }
+        Command::Diff(args) => {
+            return ask(&args.common.root, &screen, async |client| {
+                diff::run(&args, client).await
+            });
+        }
+        Command::Errors(args) => {
+            return ask(&args.common.root, &screen, async |client| {
+                errors::run(&args, client).await
+            });
+        }
+        Command::Nodes(args) => {
+            return ask(&args.common.root, &screen, async |client| {
+                nodes::run(&args, client).await
+            });
+        }
+        Command::Status(args) => {
+            return ask(&args.common.root, &screen, async |client| {
+                status::run(&args, client).await
+            });
+        }
+        Command::Problems(args) => {
+            return ask(&args.common.root, &screen, async |client| {
+                problems::run(&args, client).await
+            });
+        }
+        Command::Statusline(args) => {
+            return ask(&args.root, &screen, async |client| {
+                statusline::run(&args, client).await
+            });
+        }
+        Command::Search(args) => {
+            return client::run(&args.common.root, Needs::Search, &screen, async |client| {
+                search::run(&args, client).await
+            });
+        }
+        Command::Call(args) => {
+            return client::run(&args.root, args.needs(), &screen, async |client| {
+                call::run(&args, client).await
+            });
+        }
         Command::Serve(args) => return serve::run(&args, &screen),
         Command::Run(args) => return run::run(&args),
         Command::Demo(args) => demo::run(args.projects.as_deref(), &screen),
@@ -117,6 +239,15 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Runs a command that needs the index.
+fn ask(
+    root: &RootArgs,
+    screen: &progress::Screen,
+    command: impl AsyncFnOnce(&mut client::Client) -> Result<u8, Failure>,
+) -> ExitCode {
+    client::run(root, Needs::Index, screen, command)
 }
 
 fn print(text: &str) -> std::io::Result<()> {
