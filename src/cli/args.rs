@@ -81,11 +81,6 @@ impl ZoneArgs {
 }
 
 impl FilterArgs {
-    /// Whether nothing is asked for.
-    pub(super) fn is_empty(&self) -> bool {
-        self.project.is_none() && !self.narrows()
-    }
-
     /// Whether anything but a project is asked for.
     pub(super) fn narrows(&self) -> bool {
         !self.status.is_empty()
@@ -123,28 +118,6 @@ impl FilterArgs {
             params.insert("timezone".into(), clock.zone.name().into());
         }
         Ok(params)
-    }
-
-    /// The same flags, to be typed again.
-    pub(super) fn spelt(&self) -> String {
-        let mut words = Vec::new();
-        let mut flag = |name: &str, value: &str| words.push(format!("{name}={}", quoted(value)));
-        if let Some(project) = &self.project {
-            flag("--project", project);
-        }
-        for status in &self.status {
-            flag("--status", status);
-        }
-        for (name, value) in [
-            ("--since", &self.since),
-            ("--until", &self.until),
-            ("--where", &self.filter),
-        ] {
-            if let Some(value) = value {
-                flag(name, value);
-            }
-        }
-        words.join(" ")
     }
 }
 

@@ -32,6 +32,22 @@ pub(super) struct Client {
     screen: Screen,
     /// What a bar says while an answer is awaited.
     pub doing: &'static str,
+    /// Whether a bar over several requests is shown.
+    barred: bool,
+}
+
+/// A bar over several requests.
+#[derive(Debug)]
+pub(super) struct Bar {
+    progress: watch::Sender<Work>,
+    _showing: Option<super::progress::Showing>,
+}
+
+impl Bar {
+    /// So much is done.
+    pub(super) fn reached(&self, done: u64) {
+        self.progress.send_modify(|work| work.done = done);
+    }
 }
 
 /// What a command needs beside the index.
@@ -99,6 +115,7 @@ impl Client {
             told: VecDeque::new(),
             screen: screen.clone(),
             doing: "Waiting for the answer",
+            barred: false,
         })
     }
 
@@ -141,14 +158,11 @@ impl Client {
         params: &str,
         stop: impl Future<Output = ()>,
     ) -> Result<String, Failure> {
-        let progress = watch::Sender::new(Work {
-            what: self.doing.to_owned(),
-            done: 0,
-            total: 0,
-            note: None,
-            over: false,
-        });
-        let bar = self.screen.show(progress.subscribe());
+        let progress = self.progress(0);
+        let bar = match self.barred {
+            true => None,
+            false => self.screen.show(progress.subscribe()),
+        };
         let spelt = match params.trim().strip_prefix('{') {
             Some(rest) if bar.is_some() && !params.contains("workDoneToken") => {
                 // an object without members has no comma
@@ -196,6 +210,24 @@ impl Client {
                 Err(error) => return Err(Failure::refused(error, params)),
             }
         }
+    }
+
+    /// A bar over all requests from here on, which together do so much.
+    pub(super) fn bar(&mut self, total: u64) -> Bar {
+        self.barred = true;
+        let progress = self.progress(total);
+        let _showing = self.screen.show(progress.subscribe());
+        Bar { progress, _showing }
+    }
+
+    fn progress(&self, total: u64) -> watch::Sender<Work> {
+        watch::Sender::new(Work {
+            what: self.doing.to_owned(),
+            done: 0,
+            total,
+            note: None,
+            over: false,
+        })
     }
 
     /// How far a request has come, for the bar.

@@ -3,13 +3,18 @@
 //! Terminal, arguments and environment are read here and nowhere below. Each command is a file;
 //! `serve` is the daemon itself.
 
+mod annotate;
 mod args;
+mod ask;
 mod call;
 mod client;
 mod complete;
+mod completions;
+mod delete;
 mod demo;
 mod diff;
 mod errors;
+mod export;
 mod failure;
 mod json;
 mod list;
@@ -31,6 +36,7 @@ mod table;
 mod tail;
 mod terminal;
 mod time;
+mod trash;
 mod watch;
 
 use std::path::PathBuf;
@@ -45,11 +51,24 @@ use failure::Failure;
 /// Exit status for arguments that make no sense, and for a root that cannot be told.
 const USAGE: u8 = 2;
 
+/// What is printed below all commands.
+const EXIT: &str = "\
+Commands that read or change runs ask the root's daemon where one listens (see `runlog socket`), and
+do the same by themselves where none does. On a terminal they print what fits its width; in a pipe a
+row is a line, its fields are separated by tabs, there is no heading, nothing is shortened, and dates
+and numbers are as the protocol has them. --json prints the protocol's results. NO_COLOR takes the
+colours away.
+
+Exit status: 0 done; 1 it failed, or `doctor` found something; 2 the arguments make no sense, or the
+root is not clear; `watch` also 3 the run failed, 4 it was cancelled, 5 it is gone or ended otherwise;
+`run` that of its command; 130 interrupted.";
+
 #[derive(Debug, Parser)]
 #[command(
     name = "runlog",
     version,
-    about = "Run history of AI-agent workflows as a JSON-RPC daemon"
+    about = "Run history of AI-agent workflows as a JSON-RPC daemon",
+    after_help = EXIT
 )]
 struct Cli {
     #[command(subcommand)]
@@ -105,6 +124,20 @@ enum Command {
     Errors(errors::ErrorsArgs),
     /// Sum up the steps of runs, node by node
     Nodes(nodes::NodesArgs),
+    /// Write many runs as JSON Lines, JSON or CSV
+    Export(export::ExportArgs),
+    /// Delete runs; they go to the trash
+    Delete(delete::DeleteArgs),
+    /// Delete the runs that a policy lets go
+    Prune(delete::PruneArgs),
+    /// List, restore or remove what was deleted
+    Trash(trash::TrashArgs),
+    /// Pin a run, so that no policy lets it go
+    Pin(annotate::PinArgs),
+    /// Put tags on a run, or take them off
+    Tag(annotate::TagArgs),
+    /// Note something on a run
+    Note(annotate::NoteArgs),
     /// Tell how the daemon and its index are
     Status(status::StatusArgs),
     /// List files and folders that cannot be read or do not fit
@@ -133,6 +166,10 @@ enum Command {
     Service(service::ServiceArgs),
     /// Print the protocol's reference as Markdown
     Reference,
+    /// Print what a shell needs to complete commands, projects and ids of runs
+    Completions(completions::CompletionsArgs),
+    /// Print the manual
+    Man(completions::ManArgs),
     /// Print the protocol's types for a client's language
     Types {
         /// Which one
@@ -144,6 +181,7 @@ enum Command {
 /// Runs the program.
 #[must_use]
 pub fn main() -> ExitCode {
+    completions::complete();
     let cli = Cli::parse();
     let screen = progress::Screen::new();
     log::start(cli.log_format, &screen);
@@ -218,6 +256,43 @@ pub fn main() -> ExitCode {
                 call::run(&args, client).await
             });
         }
+        Command::Export(args) => {
+            return ask(&args.root, &screen, async |client| {
+                export::run(&args, client).await
+            });
+        }
+        Command::Delete(args) => {
+            return ask(&args.root, &screen, async |client| {
+                delete::delete(&args, client).await
+            });
+        }
+        Command::Prune(args) => {
+            return ask(&args.root, &screen, async |client| {
+                delete::prune(&args, client).await
+            });
+        }
+        Command::Trash(args) => {
+            return ask(&args.root, &screen, async |client| {
+                trash::run(&args, client).await
+            });
+        }
+        Command::Pin(args) => {
+            return ask(&args.root, &screen, async |client| {
+                annotate::pin(&args, client).await
+            });
+        }
+        Command::Tag(args) => {
+            return ask(&args.root, &screen, async |client| {
+                annotate::tag(&args, client).await
+            });
+        }
+        Command::Note(args) => {
+            return ask(&args.root, &screen, async |client| {
+                annotate::note(&args, client).await
+            });
+        }
+        Command::Completions(args) => return done(completions::print(&args)),
+        Command::Man(args) => return done(completions::man(&args)),
         Command::Serve(args) => return serve::run(&args, &screen),
         Command::Run(args) => return run::run(&args),
         Command::Demo(args) => demo::run(args.projects.as_deref(), &screen),
@@ -248,6 +323,14 @@ fn ask(
     command: impl AsyncFnOnce(&mut client::Client) -> Result<u8, Failure>,
 ) -> ExitCode {
     client::run(root, Needs::Index, screen, command)
+}
+
+/// The exit status of a command that asked nobody.
+fn done(done: Result<u8, Failure>) -> ExitCode {
+    match done {
+        Ok(status) => ExitCode::from(status),
+        Err(failure) => failure.told(),
+    }
 }
 
 fn print(text: &str) -> std::io::Result<()> {

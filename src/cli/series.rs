@@ -96,8 +96,11 @@ fn shown(result: &Json, out: Out, clock: &Clock, bucket: Bucket) -> String {
         table.row([
             Cell::both(clock.formatted(start, bucket.format()), start),
             counted(one.at("executions")),
-            Cell::both(bar(runs(one) / most, width), one.at("completed").to_string())
-                .painted(Paint::Cyan),
+            Cell::both(
+                bar(runs(one) / most, width),
+                one.at("completed").to_string(),
+            )
+            .painted(Paint::Cyan),
             counted(failed).painted(if failed.count() > 0 {
                 Paint::Red
             } else {
