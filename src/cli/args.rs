@@ -5,7 +5,7 @@
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use super::terminal::Out;
+use super::terminal::{Out, visible};
 use super::time::Clock;
 use super::{Failure, RootArgs, json};
 use crate::cli::client::Client;
@@ -81,12 +81,13 @@ impl ZoneArgs {
 }
 
 impl FilterArgs {
-    /// Whether anything but a project is asked for.
+    /// Whether anything but a project is asked for; an empty filter asks for nothing.
     pub(super) fn narrows(&self) -> bool {
+        let filter = self.filter.as_deref().unwrap_or_default();
         !self.status.is_empty()
             || self.since.is_some()
             || self.until.is_some()
-            || self.filter.is_some()
+            || !filter.trim().is_empty()
     }
 
     /// The params that say so.
@@ -135,13 +136,28 @@ fn began(operator: &str, when: &str) -> String {
     format!("startedAt {operator} {}", Value::from(value))
 }
 
-/// A word as one would type it in a shell.
+/// A word as one would type it in a shell, of whatever it consists.
 pub(super) fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:@%+,".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         return text.to_owned();
     }
-    format!("'{}'", text.replace('\'', r"'\''"))
+    if visible(text) == text {
+        return format!("'{}'", text.replace('\'', r"'\''"));
+    }
+    // what would act on the terminal is spelt
+    let mut spelt = String::new();
+    for c in text.chars() {
+        let mut bytes = [0; 4];
+        if c == '\'' || c == '\\' || visible(&c.to_string()) != c.to_string() {
+            for byte in c.encode_utf8(&mut bytes).bytes() {
+                spelt.push_str(&format!(r"\0{byte:03o}"));
+            }
+        } else {
+            spelt.push(c);
+        }
+    }
+    format!("\"$(printf %b '{spelt}')\"")
 }
 
 impl JsonArgs {

@@ -221,6 +221,12 @@ async fn going(
         eprintln!("runlog: no runs {why}");
         return Ok(0);
     }
+    let may_all = params.get("everything") == Some(&Value::Bool(true));
+    if plan.at("everything").is_true() && !may_all {
+        let message = "the policy would leave no run at all, so nothing was done; if that is meant, \
+            say --everything";
+        return Err(Failure::Failed(message.to_owned()));
+    }
     let shown: Vec<&str> = runs.lines().take(NAMED).collect();
     eprintln!("{}", shown.join("\n"));
     if count > shown.len() as u64 {

@@ -13,6 +13,7 @@ mod completions;
 mod delete;
 mod demo;
 mod diff;
+mod doctor;
 mod errors;
 mod export;
 mod failure;
@@ -142,6 +143,8 @@ enum Command {
     Status(status::StatusArgs),
     /// List files and folders that cannot be read or do not fit
     Problems(problems::ProblemsArgs),
+    /// Find what is wrong, and print a command that mends it
+    Doctor(doctor::DoctorArgs),
     /// Print one line for a prompt: today's cost, what runs, what failed today
     Statusline(statusline::StatuslineArgs),
     /// Send any request, and print its result
@@ -291,6 +294,7 @@ pub fn main() -> ExitCode {
                 annotate::note(&args, client).await
             });
         }
+        Command::Doctor(args) => return done(doctor::run(&args, &screen)),
         Command::Completions(args) => return done(completions::print(&args)),
         Command::Man(args) => return done(completions::man(&args)),
         Command::Serve(args) => return serve::run(&args, &screen),

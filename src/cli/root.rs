@@ -176,21 +176,50 @@ struct Whole {
 /// # Errors
 /// What is wrong with such a file, in words for its owner that hold no path.
 pub(super) fn policy(root: &Path) -> Result<Option<PrunePolicy>, String> {
-    for folder in root.ancestors().skip(1) {
-        let file = folder.join(CONFIG);
-        let own = |found: &std::fs::Metadata| {
-            found.is_file() && found.uid() == rustix::process::geteuid().as_raw()
-        };
-        if !std::fs::metadata(&file).is_ok_and(|found| own(&found)) {
-            continue;
-        }
-        let text = std::fs::read_to_string(&file).map_err(|error| error.kind().to_string())?;
-        let whole: Whole = toml::from_str(&text).map_err(|error| error.message().to_owned())?;
-        if whole.prune.is_some() {
-            return Ok(whole.prune);
+    for (_, whole) in configs(root.ancestors().skip(1)) {
+        if let Some(policy) = whole?.prune {
+            return Ok(Some(policy));
         }
     }
     Ok(None)
+}
+
+/// The file that this policy is in.
+pub(super) fn policy_file(root: &Path) -> Option<PathBuf> {
+    configs(root.ancestors().skip(1))
+        .find(|(_, whole)| whole.as_ref().is_ok_and(|whole| whole.prune.is_some()))
+        .map(|(file, _)| file)
+}
+
+/// The user's files above `here` and `root` that cannot be used, and why.
+pub(super) fn faults(here: &Path, root: &Path) -> Vec<(PathBuf, String)> {
+    let mut faults: Vec<(PathBuf, String)> = Vec::new();
+    for (file, whole) in configs(here.ancestors().chain(root.ancestors().skip(1))) {
+        if let Err(what) = whole
+            && !faults.iter().any(|(held, _)| *held == file)
+        {
+            faults.push((file, what));
+        }
+    }
+    faults
+}
+
+/// The user's `runlog.toml` in each of these folders, as far as there is one.
+fn configs<'a>(
+    folders: impl Iterator<Item = &'a Path>,
+) -> impl Iterator<Item = (PathBuf, Result<Whole, String>)> {
+    folders
+        .map(|folder| folder.join(CONFIG))
+        .filter_map(|file| {
+            let found = std::fs::metadata(&file).ok()?;
+            if !found.is_file() || found.uid() != rustix::process::geteuid().as_raw() {
+                return None;
+            }
+            let text = std::fs::read_to_string(&file).map_err(|error| error.kind().to_string());
+            let whole = text
+                .and_then(|text| toml::from_str(&text).map_err(|error| error.message().to_owned()));
+            Some((file, whole))
+        })
 }
 
 /// Whether a folder is there that holds `*/executions/`.

@@ -364,7 +364,7 @@ fn process_ended(pid: u32) -> futures_util::future::BoxFuture<'static, bool> {
     .boxed()
 }
 
-fn socket_path(given: Option<&Path>, root: &Path) -> Result<SocketPath, String> {
+pub(super) fn socket_path(given: Option<&Path>, root: &Path) -> Result<SocketPath, String> {
     match given {
         Some(path) => SocketPath::given(path),
         None => SocketPath::default_for(root, &SocketEnv::of_process()),
