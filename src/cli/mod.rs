@@ -154,7 +154,7 @@ enum Command {
     /// Run a command and record it as a run
     Run(run::RunArgs),
     /// Show the main job on sample projects, or on your own with --projects
-    Demo(RootArgs),
+    Demo(demo::DemoArgs),
     /// Print which folder would be served, and why
     Root {
         #[command(flatten)]
@@ -299,7 +299,7 @@ pub fn main() -> ExitCode {
         Command::Man(args) => return done(completions::man(&args)),
         Command::Serve(args) => return serve::run(&args, &screen),
         Command::Run(args) => return run::run(&args),
-        Command::Demo(args) => demo::run(args.projects.as_deref(), &screen),
+        Command::Demo(args) => demo::run(&args, &screen),
         Command::Root { root, json } => return root::print(root.projects.as_deref(), json),
         Command::Socket(args) => return serve::print_socket(args.projects.as_deref()),
         Command::Service(args) => return service::run(&args),

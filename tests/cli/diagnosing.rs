@@ -160,7 +160,7 @@ fn a_config_and_a_policy_that_cannot_be_used() {
             "expected a number and a unit",
         ),
         (
-            "[prune]\nrules = [{ maxCount = 0 }]",
+            "[prune]\nrules = [{ projectId = \"docs\", maxCount = 0 }]",
             "would leave no run at all",
         ),
     ] {
