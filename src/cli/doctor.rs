@@ -170,7 +170,7 @@ fn permissions(root: &Path, findings: &mut Vec<Finding>) {
     let is_folder = |path: &Path| path.symlink_metadata().is_ok_and(|found| found.is_dir());
     for project in projects.map(|entry| entry.path()) {
         let executions = project.join("executions");
-        let reachable = !denied(&project).is_some();
+        let reachable = denied(&project).is_none();
         if is_folder(&project) && (!reachable || is_folder(&executions)) {
             folders.push(project);
             if reachable {

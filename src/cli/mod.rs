@@ -187,7 +187,11 @@ pub fn main() -> ExitCode {
     completions::complete();
     let cli = Cli::parse();
     let screen = progress::Screen::new();
-    log::start(cli.log_format, &screen);
+    let default = match cli.command {
+        Command::Serve(_) => log::OF_DAEMON,
+        _ => log::OF_COMMAND,
+    };
+    log::start(cli.log_format, default, &screen);
     let done = match cli.command {
         Command::List(args) => {
             return ask(&args.common.root, &screen, async |client| {

@@ -406,7 +406,7 @@ mod tests {
             ("", "''"),
             ("$HOME", "'$HOME'"),
         ] {
-            assert_eq!(quoted(word.as_ref()), typed);
+            assert_eq!(quoted(word), typed);
         }
     }
 }

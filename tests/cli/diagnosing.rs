@@ -44,11 +44,12 @@ fn files_that_cannot_be_read_or_do_not_fit() {
     let stage = Stage::samples();
     healthy(&stage);
     let file = |name: &str| stage.root.path().join("website/executions").join(name);
-    let faults: [(&str, &str, &str); 6] = [
+    let faults: [(&str, &str, &str); 7] = [
         ("broken.json", "{ \"id\": ", "broken.json"),
         ("list.json", "[]", "list.json"),
         ("mv me.json", "{", "mv me.json"),
         ("it's.json", "{", "it's.json"),
+        ("it's\u{1b}[1m\\é\n.json", "{", "the name is not an id"),
         (
             "other.json",
             r#"{ "id": "another", "status": "completed", "costUSD": 1.50 }"#,
@@ -168,7 +169,11 @@ fn a_config_and_a_policy_that_cannot_be_used() {
         mended(&stage, says);
         fs::remove_file(stage.root.beside("runlog.toml.aside")).unwrap();
     }
-    fs::write(&config, "projects = \"projects\"\n[prune]\nkeepLast = 1\n").unwrap();
+    fs::write(
+        &config,
+        "projects = \"projects\"\n[prune]\nkeepLast = 1\nrules = [{ maxAge = \"90d\" }]\n",
+    )
+    .unwrap();
     healthy(&stage);
 }
 

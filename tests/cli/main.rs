@@ -8,6 +8,7 @@ mod diagnosing;
 mod following;
 mod hostile;
 mod printing;
+mod readme;
 mod stage;
 #[path = "../support/mod.rs"]
 mod support;
