@@ -51,6 +51,8 @@
 //!   trash and index are what a plain model says (`store::tests::trash`, `history::trash::tests`).
 //! - Of many that are to be deleted just those go that are still as they were when they were chosen
 //!   (`history::trash::tests`).
+//! - Every command is a client of the protocol: what it prints is the same from a daemon and without
+//!   one, and nothing of a record acts on its reader's terminal (`tests/cli/`).
 //! - Bad data is a finding in `server/problems`, never a failure (`store::tests::reading`).
 //! - No input allocates what it claims, and every queue is bounded in bytes (`transport::framing`).
 

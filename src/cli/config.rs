@@ -76,13 +76,46 @@ pub(super) fn of_user() -> Option<PathBuf> {
 /// # Errors
 /// What is wrong with a file, in words for its owner that hold no path.
 pub(super) fn policy(root: &Path) -> Result<Option<PrunePolicy>, String> {
-    for folder in root.ancestors().skip(1) {
-        let found: Option<OfRoot> = read(&folder.join(FILE))?;
-        if let Some(policy) = found.and_then(|found| found.prune) {
+    for (_, found) in above(root.ancestors().skip(1)) {
+        if let Some(policy) = found?.prune {
             return Ok(Some(policy));
         }
     }
     Ok(user()?.prune)
+}
+
+/// The file that this policy is in.
+pub(super) fn policy_file(root: &Path) -> Option<PathBuf> {
+    let has = |found: &Result<OfRoot, String>| found.as_ref().is_ok_and(|it| it.prune.is_some());
+    above(root.ancestors().skip(1))
+        .find(|(_, found)| has(found))
+        .map(|(file, _)| file)
+        .or_else(|| of_user().filter(|_| user().is_ok_and(|user| user.prune.is_some())))
+}
+
+/// The files that cannot be used, of those above `here` and `root` and the user's own, and why.
+pub(super) fn faults(here: &Path, root: &Path) -> Vec<(PathBuf, String)> {
+    let mut faults: Vec<(PathBuf, String)> = Vec::new();
+    let all = above(here.ancestors().chain(root.ancestors().skip(1)));
+    let all = all.filter_map(|(file, found)| Some((file, found.err()?)));
+    let own = of_user().and_then(|file| Some((file, user().err()?)));
+    for fault in all.chain(own) {
+        if !faults.contains(&fault) {
+            faults.push(fault);
+        }
+    }
+    faults
+}
+
+/// The user's files in these folders, as far as there are any.
+fn above<'a>(
+    folders: impl Iterator<Item = &'a Path>,
+) -> impl Iterator<Item = (PathBuf, Result<OfRoot, String>)> {
+    folders.filter_map(|folder| {
+        let file = folder.join(FILE);
+        let found = read(&file).transpose()?;
+        Some((file, found))
+    })
 }
 
 /// How often the policy for `root` is to be checked; `None` if only when somebody asks.

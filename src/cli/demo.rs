@@ -2,18 +2,20 @@
 //!
 //! Lays out a few projects in a temporary folder, starts the daemon as an editor would and speaks
 //! to it over stdio, then plays the engine and shows the change arriving. Every id, count and time
-//! it prints comes from the answers. With `--projects` it reads somebody's own files and changes
-//! nothing.
+//! it prints comes from the answers. With `--keep` the samples stay where they can be tried on; with
+//! `--projects` it reads somebody's own files and changes nothing.
 
 use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use clap::Args;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use super::RootArgs;
 use super::progress::Screen;
 use crate::api::samples;
 use crate::history::{Indexing, Progress};
@@ -23,9 +25,42 @@ const SHOWN: usize = 5;
 /// How often the daemon is asked how far its first index is.
 const ASKED_EVERY: Duration = Duration::from_millis(50);
 
+#[derive(Debug, Args)]
+pub(super) struct DemoArgs {
+    #[command(flatten)]
+    root: RootArgs,
+    /// Lay the sample projects out in DIR/projects, where nothing may be, and leave them there
+    #[arg(long, value_name = "DIR", conflicts_with = "projects")]
+    keep: Option<PathBuf>,
+}
+
+/// Lays the samples out where they are to stay.
+fn lay_out(folder: &Path) -> io::Result<PathBuf> {
+    std::fs::create_dir_all(folder)?;
+    let root = folder.canonicalize()?.join("projects");
+    // what is there already is left alone
+    std::fs::create_dir(&root)
+        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", root.display())))?;
+    samples::lay_out(&root)?;
+    Ok(root)
+}
+
 /// Runs the demo.
-pub(super) fn run(projects: Option<&Path>, screen: &Screen) -> io::Result<()> {
+pub(super) fn run(args: &DemoArgs, screen: &Screen) -> io::Result<()> {
     let mut show = Show::new();
+    let projects = args.root.projects.as_deref();
+    if let Some(folder) = &args.keep {
+        let root = lay_out(folder)?;
+        show.say(&format!(
+            "A small root in {}, as the engine leaves it.",
+            root.display()
+        ))?;
+        let mut daemon = Daemon::start(&root, None, screen)?;
+        let clock = read(&mut show, &mut daemon)?;
+        follow(&mut show, &mut daemon, &root, &clock)?;
+        daemon.end(&mut show)?;
+        return next(&mut show, Some(&root));
+    }
     let Some(root) = projects else {
         let folder = tempfile::Builder::new().prefix("runlog-demo-").tempdir()?;
         let root = folder.path().join("projects");

@@ -10,17 +10,19 @@ use super::progress::Screen;
 
 /// The variable with the filter.
 const VARIABLE: &str = "RUNLOG_LOG";
-/// What is logged unless it says otherwise.
-const DEFAULT: &str = "warn";
+/// What a daemon logs where nobody says otherwise.
+pub(super) const OF_DAEMON: &str = "warn";
+/// And a command, whose user is not to mend what is mended by itself.
+pub(super) const OF_COMMAND: &str = "warn,runlog::search=error";
 
 /// Begins to log, above the bar that may be on `screen`.
-pub(super) fn start(format: LogFormat, screen: &Screen) {
+pub(super) fn start(format: LogFormat, default: &str, screen: &Screen) {
     let screen = screen.clone();
     let wanted = std::env::var(VARIABLE).unwrap_or_default();
     let (filter, refused) = match EnvFilter::try_new(&wanted) {
         Ok(filter) if !wanted.is_empty() => (filter, None),
-        Ok(_) => (EnvFilter::new(DEFAULT), None),
-        Err(error) => (EnvFilter::new(DEFAULT), Some(error)),
+        Ok(_) => (EnvFilter::new(default), None),
+        Err(error) => (EnvFilter::new(default), Some(error)),
     };
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -31,6 +33,6 @@ pub(super) fn start(format: LogFormat, screen: &Screen) {
         LogFormat::Json => log.json().try_init(),
     };
     if let Some(error) = refused {
-        tracing::warn!(%error, "{VARIABLE} is not understood; logging {DEFAULT}");
+        tracing::warn!(%error, "{VARIABLE} is not understood; logging {default}");
     }
 }

@@ -3,15 +3,44 @@
 //! Terminal, arguments and environment are read here and nowhere below. Each command is a file;
 //! `serve` is the daemon itself.
 
+mod annotate;
+mod args;
+mod ask;
+mod call;
+mod client;
+mod complete;
+mod completions;
 mod config;
+mod delete;
 mod demo;
+mod diff;
+mod doctor;
+mod errors;
+mod export;
+mod failure;
+mod json;
+mod list;
 mod log;
+mod nodes;
+mod problems;
 mod progress;
 mod pruning;
 mod root;
 mod run;
+mod search;
+mod series;
 mod serve;
 mod service;
+mod show;
+mod stats;
+mod status;
+mod statusline;
+mod table;
+mod tail;
+mod terminal;
+mod time;
+mod trash;
+mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -19,15 +48,30 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::api;
+use client::Needs;
+use failure::Failure;
 
 /// Exit status for arguments that make no sense, and for a root that cannot be told.
 const USAGE: u8 = 2;
+
+/// What is printed below all commands.
+const EXIT: &str = "\
+Commands that read or change runs ask the root's daemon where one listens (see `runlog socket`), and
+do the same by themselves where none does. On a terminal they print what fits its width; in a pipe a
+row is a line, its fields are separated by tabs, there is no heading, nothing is shortened, and dates
+and numbers are as the protocol has them. --json prints the protocol's results. NO_COLOR takes the
+colours away.
+
+Exit status: 0 done; 1 it failed, or `doctor` found something; 2 the arguments make no sense, or the
+root is not clear; `watch` also 3 the run failed, 4 it was cancelled, 5 it is gone or ended otherwise;
+`run` that of its command; 130 interrupted.";
 
 #[derive(Debug, Parser)]
 #[command(
     name = "runlog",
     version,
-    about = "Run history of AI-agent workflows as a JSON-RPC daemon"
+    about = "Run history of AI-agent workflows as a JSON-RPC daemon",
+    after_help = EXIT
 )]
 struct Cli {
     #[command(subcommand)]
@@ -63,12 +107,56 @@ struct RootArgs {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// List runs, newest first
+    List(list::ListArgs),
+    /// Show one run
+    Show(show::ShowArgs),
+    /// Count and sum runs
+    Stats(stats::StatsArgs),
+    /// Sum up runs by the hour, day, week or month
+    Series(series::SeriesArgs),
+    /// Find runs by what they were given and what they said
+    Search(search::SearchArgs),
+    /// Follow changes of runs as they happen
+    Tail(tail::TailArgs),
+    /// Wait for the end of a run, and exit by how it ended
+    Watch(watch::WatchArgs),
+    /// Tell two runs apart
+    Diff(diff::DiffArgs),
+    /// Group the errors of runs by what they have in common
+    Errors(errors::ErrorsArgs),
+    /// Sum up the steps of runs, node by node
+    Nodes(nodes::NodesArgs),
+    /// Write many runs as JSON Lines, JSON or CSV
+    Export(export::ExportArgs),
+    /// Delete runs; they go to the trash
+    Delete(delete::DeleteArgs),
+    /// Delete the runs that a policy lets go
+    Prune(delete::PruneArgs),
+    /// List, restore or remove what was deleted
+    Trash(trash::TrashArgs),
+    /// Pin a run, so that no policy lets it go
+    Pin(annotate::PinArgs),
+    /// Put tags on a run, or take them off
+    Tag(annotate::TagArgs),
+    /// Note something on a run
+    Note(annotate::NoteArgs),
+    /// Tell how the daemon and its index are
+    Status(status::StatusArgs),
+    /// List files and folders that cannot be read or do not fit
+    Problems(problems::ProblemsArgs),
+    /// Find what is wrong, and print a command that mends it
+    Doctor(doctor::DoctorArgs),
+    /// Print one line for a prompt: today's cost, what runs, what failed today
+    Statusline(statusline::StatuslineArgs),
+    /// Send any request, and print its result
+    Call(call::CallArgs),
     /// Serve run history on stdio, or on a Unix socket
     Serve(serve::ServeArgs),
     /// Run a command and record it as a run
     Run(run::RunArgs),
     /// Show the main job on sample projects, or on your own with --projects
-    Demo(RootArgs),
+    Demo(demo::DemoArgs),
     /// Print which folder would be served, and why
     Root {
         #[command(flatten)]
@@ -83,6 +171,10 @@ enum Command {
     Service(service::ServiceArgs),
     /// Print the protocol's reference as Markdown
     Reference,
+    /// Print what a shell needs to complete commands, projects and ids of runs
+    Completions(completions::CompletionsArgs),
+    /// Print the manual
+    Man(completions::ManArgs),
     /// Print the protocol's types for a client's language
     Types {
         /// Which one
@@ -94,13 +186,126 @@ enum Command {
 /// Runs the program.
 #[must_use]
 pub fn main() -> ExitCode {
+    completions::complete();
     let cli = Cli::parse();
     let screen = progress::Screen::new();
-    log::start(cli.log_format, &screen);
+    let default = match cli.command {
+        Command::Serve(_) => log::OF_DAEMON,
+        _ => log::OF_COMMAND,
+    };
+    log::start(cli.log_format, default, &screen);
     let done = match cli.command {
+        Command::List(args) => {
+            return ask(&args.common.root, &screen, async |client| {
+                list::run(&args, client).await
+            });
+        }
+        Command::Show(args) => {
+            return ask(&args.common.root, &screen, async |client| {
+                show::run(&args, client).await
+            });
+        }
+        Command::Stats(args) => {
+            return ask(&args.common.root, &screen, async |client| {
+                stats::run(&args, client).await
+            });
+        }
+        Command::Series(args) => {
+            return ask(&args.common.root, &screen, async |client| {
+                series::run(&args, client).await
+            });
+        }
+        Command::Tail(args) => {
+            return ask(&args.common.root, &screen, async |client| {
+                tail::run(&args, client).await
+            });
+        }
+        Command::Watch(args) => {
+            return ask(&args.common.root, &screen, async |client| {
+                watch::run(&args, client).await
+            });
+        }
+        Command::Diff(args) => {
+            return ask(&args.common.root, &screen, async |client| {
+                diff::run(&args, client).await
+            });
+        }
+        Command::Errors(args) => {
+            return ask(&args.common.root, &screen, async |client| {
+                errors::run(&args, client).await
+            });
+        }
+        Command::Nodes(args) => {
+            return ask(&args.common.root, &screen, async |client| {
+                nodes::run(&args, client).await
+            });
+        }
+        Command::Status(args) => {
+            return ask(&args.common.root, &screen, async |client| {
+                status::run(&args, client).await
+            });
+        }
+        Command::Problems(args) => {
+            return ask(&args.common.root, &screen, async |client| {
+                problems::run(&args, client).await
+            });
+        }
+        Command::Statusline(args) => {
+            return ask(&args.root, &screen, async |client| {
+                statusline::run(&args, client).await
+            });
+        }
+        Command::Search(args) => {
+            return client::run(&args.common.root, Needs::Search, &screen, async |client| {
+                search::run(&args, client).await
+            });
+        }
+        Command::Call(args) => {
+            return client::run(&args.root, args.needs(), &screen, async |client| {
+                call::run(&args, client).await
+            });
+        }
+        Command::Export(args) => {
+            return ask(&args.root, &screen, async |client| {
+                export::run(&args, client).await
+            });
+        }
+        Command::Delete(args) => {
+            return ask(&args.root, &screen, async |client| {
+                delete::delete(&args, client).await
+            });
+        }
+        Command::Prune(args) => {
+            return ask(&args.root, &screen, async |client| {
+                delete::prune(&args, client).await
+            });
+        }
+        Command::Trash(args) => {
+            return ask(&args.root, &screen, async |client| {
+                trash::run(&args, client).await
+            });
+        }
+        Command::Pin(args) => {
+            return ask(&args.root, &screen, async |client| {
+                annotate::pin(&args, client).await
+            });
+        }
+        Command::Tag(args) => {
+            return ask(&args.root, &screen, async |client| {
+                annotate::tag(&args, client).await
+            });
+        }
+        Command::Note(args) => {
+            return ask(&args.root, &screen, async |client| {
+                annotate::note(&args, client).await
+            });
+        }
+        Command::Doctor(args) => return done(doctor::run(&args, &screen)),
+        Command::Completions(args) => return done(completions::print(&args)),
+        Command::Man(args) => return done(completions::man(&args)),
         Command::Serve(args) => return serve::run(&args, &screen),
         Command::Run(args) => return run::run(&args),
-        Command::Demo(args) => demo::run(args.projects.as_deref(), &screen),
+        Command::Demo(args) => demo::run(&args, &screen),
         Command::Root { root, json } => return root::print(root.projects.as_deref(), json),
         Command::Socket(args) => return serve::print_socket(args.projects.as_deref()),
         Command::Service(args) => return service::run(&args),
@@ -118,6 +323,23 @@ pub fn main() -> ExitCode {
             eprintln!("runlog: {error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Runs a command that needs the index.
+fn ask(
+    root: &RootArgs,
+    screen: &progress::Screen,
+    command: impl AsyncFnOnce(&mut client::Client) -> Result<u8, Failure>,
+) -> ExitCode {
+    client::run(root, Needs::Index, screen, command)
+}
+
+/// The exit status of a command that asked nobody.
+fn done(done: Result<u8, Failure>) -> ExitCode {
+    match done {
+        Ok(status) => ExitCode::from(status),
+        Err(failure) => failure.told(),
     }
 }
 

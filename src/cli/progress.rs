@@ -1,6 +1,6 @@
-//! How far the first index has come, as a bar on a terminal's stderr.
+//! How far something has come, as a bar on a terminal's stderr.
 //!
-//! For the person who started the daemon; clients have `$/progress` (section 3 of the protocol).
+//! For the person who started the daemon or waits for a command; clients have `$/progress` (section 3 of the protocol).
 //! What is quick shows no bar, what is no terminal gets not a byte, and nothing of it is left when
 //! it has ended. Log lines go through here too, so that they never stand in the middle of it. It is
 //! drawn on a thread of its own: a terminal may be stopped, and then neither requests nor the
@@ -22,6 +22,37 @@ const SHOWN_AFTER: Duration = Duration::from_millis(500);
 const EVERY: Duration = Duration::from_millis(100);
 /// How long an end waits for the terminal to take what clears the bar.
 const CLEARED_WITHIN: Duration = Duration::from_millis(100);
+
+/// How far something has come.
+#[derive(Debug, Clone)]
+pub(super) struct Work {
+    /// What is being done.
+    pub what: String,
+    /// So much is done.
+    pub done: u64,
+    /// Of so much; 0 where nobody knows.
+    pub total: u64,
+    /// What stands beside the bar, in place of a count.
+    pub note: Option<String>,
+    /// There is no more to wait for.
+    pub over: bool,
+}
+
+impl From<Progress> for Work {
+    fn from(progress: Progress) -> Self {
+        let what = match progress.state {
+            Indexing::Verifying => "Comparing runs with the last index",
+            _ => "Reading runs",
+        };
+        Self {
+            what: what.to_owned(),
+            done: progress.done as u64,
+            total: progress.total as u64,
+            note: None,
+            over: progress.state == Indexing::Ready,
+        }
+    }
+}
 
 /// Stderr, which log lines and the bar share.
 #[derive(Debug, Clone)]
@@ -51,9 +82,12 @@ impl Screen {
         self.bar.suspend(write)
     }
 
-    /// Shows a bar from when `progress` has taken a while until it is ready or what this gives is
+    /// Shows a bar from when `progress` has taken a while until it is over or what this gives is
     /// dropped; `None` where stderr is no terminal that could show one.
-    pub(super) fn show(&self, progress: watch::Receiver<Progress>) -> Option<Showing> {
+    pub(super) fn show<T>(&self, progress: watch::Receiver<T>) -> Option<Showing>
+    where
+        T: Into<Work> + Clone + Send + Sync + 'static,
+    {
         if !io::stderr().is_terminal() {
             return None;
         }
@@ -76,10 +110,10 @@ impl Screen {
         Some(Showing { end, cleared })
     }
 
-    async fn draw(
+    async fn draw<T: Into<Work> + Clone>(
         &self,
         target: impl FnOnce() -> ProgressDrawTarget,
-        mut progress: watch::Receiver<Progress>,
+        mut progress: watch::Receiver<T>,
         mut ending: oneshot::Receiver<()>,
     ) {
         let began = Instant::now();
@@ -90,14 +124,14 @@ impl Screen {
             tokio::select! {
                 biased;
                 _ = &mut ending => break,
-                _ = progress.wait_for(|now| now.state == Indexing::Ready) => break,
+                _ = progress.wait_for(|now| now.clone().into().over) => break,
                 () = sleep(pause) => pause = EVERY,
             }
-            let now = *progress.borrow_and_update();
-            if now.state == Indexing::Ready {
+            let now: Work = progress.borrow_and_update().clone().into();
+            if now.over {
                 break;
             }
-            self.set(now, began.elapsed());
+            self.set(&now, began.elapsed());
             if let Some(target) = target.take() {
                 self.bar.set_draw_target(target());
                 self.bar.tick();
@@ -107,27 +141,23 @@ impl Screen {
         self.bar.set_draw_target(ProgressDrawTarget::hidden());
     }
 
-    fn set(&self, progress: Progress, elapsed: Duration) {
-        let (done, total) = (progress.done as u64, progress.total as u64);
+    fn set(&self, work: &Work, elapsed: Duration) {
+        let (done, total) = (work.done, work.total);
         let millis = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
         let rate = done.saturating_mul(1000) / millis.max(1);
-        let what = match progress.state {
-            Indexing::Verifying => "Comparing runs with the last index",
-            _ => "Reading runs",
-        };
         // whatever is set is drawn
-        if self.bar.prefix() != what {
-            self.bar.set_prefix(what);
+        if self.bar.prefix() != work.what {
+            self.bar.set_prefix(work.what.clone());
         }
-        self.bar.set_message(if total == 0 {
-            String::new()
-        } else {
-            format!(
+        self.bar.set_message(match &work.note {
+            Some(note) => note.clone(),
+            None if total == 0 => String::new(),
+            None => format!(
                 "{} of {}, {}/s",
                 HumanCount(done),
                 HumanCount(total),
                 HumanCount(rate)
-            )
+            ),
         });
         // a bar of nothing would be full
         self.bar.update(|state| {

@@ -21,6 +21,7 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::RootArgs;
+use super::args::quoted;
 use super::serve::{find, runtime};
 use crate::history::{History, HistoryError, Options};
 use crate::model::update::Update;
@@ -78,7 +79,11 @@ pub(super) fn run(args: &RunArgs) -> ExitCode {
 }
 
 async fn recorded(history: Arc<History>, args: &RunArgs) -> u8 {
-    let line: Vec<String> = args.command.iter().map(|word| quoted(word)).collect();
+    let line: Vec<String> = args
+        .command
+        .iter()
+        .map(|word| quoted(&word.to_string_lossy()))
+        .collect();
     let program = PathBuf::from(args.command.first().cloned().unwrap_or_default());
     let name = args.name.clone().unwrap_or_else(|| {
         let name = program.file_name().unwrap_or_default();
@@ -104,16 +109,6 @@ async fn recorded(history: Arc<History>, args: &RunArgs) -> u8 {
         Err(error) => eprintln!("runlog: {word}, but that could not be recorded: {error}"),
     }
     status
-}
-
-/// A word as one would type it.
-fn quoted(word: &std::ffi::OsStr) -> String {
-    let text = word.to_string_lossy();
-    let plain = |c: char| c.is_alphanumeric() || "-_./=:@%+,".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        return text.into_owned();
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// What is written of a run.
@@ -411,7 +406,7 @@ mod tests {
             ("", "''"),
             ("$HOME", "'$HOME'"),
         ] {
-            assert_eq!(quoted(word.as_ref()), typed);
+            assert_eq!(quoted(word), typed);
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Section 2 and 3 of the protocol: stdio or a Unix socket, and every way to end within two
 //! seconds: end of input, `exit`, a dead parent, a broken pipe, SIGTERM, SIGINT.
 
-mod shared;
+pub(super) mod shared;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -98,7 +98,8 @@ pub(super) fn run(args: &ServeArgs, screen: &Screen) -> ExitCode {
             None => None,
             Some(path) => Some(listen(path.as_deref(), &folder)?),
         };
-        let daemon = Daemon::start(folder, &found, args)?;
+        let daemon = Daemon::start(folder, &found, args.options(), true)?;
+        daemon.end_on_signals().map_err(|error| error.to_string())?;
         super::pruning::start(&daemon.shared.context);
         let bar = screen.show(daemon.history.progress());
         let (status, retired) = match listener {
@@ -169,21 +170,27 @@ impl ServeArgs {
     }
 }
 
-struct Daemon {
+pub(in crate::cli) struct Daemon {
     history: Arc<History>,
     shared: Shared,
     end: watch::Sender<bool>,
 }
 
 impl Daemon {
-    fn start(folder: PathBuf, found: &Found, args: &ServeArgs) -> Result<Self, String> {
-        let history = History::start(folder, args.options()).map_err(|error| error.to_string())?;
-        Self::over(history, found)
+    /// Without `search` no text index is opened or built.
+    fn start(
+        folder: PathBuf,
+        found: &Found,
+        options: Options,
+        search: bool,
+    ) -> Result<Self, String> {
+        let history = History::start(folder, options).map_err(|error| error.to_string())?;
+        Self::over(history, found, search)
     }
 
-    fn over(history: Arc<History>, found: &Found) -> Result<Self, String> {
+    fn over(history: Arc<History>, found: &Found, search: bool) -> Result<Self, String> {
         let context = Arc::new(Context {
-            search: Search::start(&history, cache_home()),
+            search: Search::start(&history, search.then(cache_home).flatten()),
             history: Arc::clone(&history),
             started: Instant::now(),
             tried: if found.exists {
@@ -197,7 +204,6 @@ impl Daemon {
         });
         let methods = methods(Arc::clone(&context)).map_err(|error| error.to_string())?;
         let (end, ending) = watch::channel(false);
-        Self::end_on_signals(end.clone()).map_err(|error| error.to_string())?;
         let shared = Shared {
             methods,
             context,
@@ -212,7 +218,8 @@ impl Daemon {
         })
     }
 
-    fn end_on_signals(end: watch::Sender<bool>) -> std::io::Result<()> {
+    fn end_on_signals(&self) -> std::io::Result<()> {
+        let end = self.end.clone();
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         tokio::spawn(async move {
@@ -226,7 +233,7 @@ impl Daemon {
     }
 
     /// Ends the history, and keeps the index.
-    fn end(&self) {
+    pub(in crate::cli) fn end(&self) {
         self.history.end();
         let began = *self.shared.context.ending.get_or_init(Instant::now);
         // where it does not fit into what is left, the former one stays
@@ -336,7 +343,7 @@ fn listen(path: Option<&Path>, root: &Path) -> Result<Listener, String> {
 }
 
 /// The user's folder for caches, as the XDG base directory specification finds it.
-fn cache_home() -> Option<PathBuf> {
+pub(super) fn cache_home() -> Option<PathBuf> {
     let named = |name| std::env::var_os(name).map(PathBuf::from);
     let absolute = |path: &PathBuf| path.is_absolute();
     named("XDG_CACHE_HOME").filter(absolute).or_else(|| {
@@ -358,7 +365,7 @@ fn process_ended(pid: u32) -> futures_util::future::BoxFuture<'static, bool> {
     .boxed()
 }
 
-fn socket_path(given: Option<&Path>, root: &Path) -> Result<SocketPath, String> {
+pub(super) fn socket_path(given: Option<&Path>, root: &Path) -> Result<SocketPath, String> {
     match given {
         Some(path) => SocketPath::given(path),
         None => SocketPath::default_for(root, &SocketEnv::of_process()),

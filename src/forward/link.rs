@@ -21,7 +21,7 @@ const ENVELOPE_MAX_BYTES: usize = 1024;
 const READ_BYTES: usize = 64 << 10;
 
 /// The connection. What is sent is written while the next message is waited for.
-pub(super) struct Link {
+pub(crate) struct Link {
     frames: FramedRead<OwnedReadHalf, Decoder>,
     writer: OwnedWriteHalf,
     outgoing: Outgoing,
@@ -31,7 +31,7 @@ pub(super) struct Link {
 
 /// A message of the daemon's.
 #[derive(Debug)]
-pub(super) enum Arrived {
+pub(crate) enum Arrived {
     /// The answer to the request of this number.
     Answer(u64, Result<Bytes, Error>),
     /// A change, of a subscription by its id there.
@@ -46,7 +46,7 @@ pub(super) enum Arrived {
 }
 
 impl Link {
-    pub(super) fn new(reader: OwnedReadHalf, writer: OwnedWriteHalf) -> Self {
+    pub(crate) fn new(reader: OwnedReadHalf, writer: OwnedWriteHalf) -> Self {
         let decoder = Decoder::new(FRAME_LIMIT_BYTES + ENVELOPE_MAX_BYTES);
         Self {
             frames: FramedRead::with_capacity(reader, decoder, READ_BYTES),
@@ -62,7 +62,7 @@ impl Link {
     /// # Errors
     /// [`Error::too_large`]: the daemon would skip it, and could not say whose it was. A client's
     /// may be below the limit and this above it, because its number is longer than the client's id.
-    pub(super) fn request(
+    pub(crate) fn request(
         &mut self,
         number: u64,
         method: &str,
@@ -101,14 +101,14 @@ impl Link {
     }
 
     /// Takes a request back.
-    pub(super) fn cancel(&mut self, number: u64) {
+    pub(crate) fn cancel(&mut self, number: u64) {
         let text =
             format!(r#"{{"jsonrpc":"2.0","method":"$/cancelRequest","params":{{"id":{number}}}}}"#);
         self.outgoing.push([Bytes::from(text)]);
     }
 
     /// The next message; `None` when the connection is over. Cancel-safe.
-    pub(super) async fn next(&mut self) -> Option<Arrived> {
+    pub(crate) async fn next(&mut self) -> Option<Arrived> {
         loop {
             tokio::select! {
                 biased;

@@ -38,7 +38,7 @@ use crate::model::update::Object;
 use crate::session::outbox::Outbox;
 use crate::session::remote::{Answer, Remote};
 use crate::transport::FRAME_LIMIT_BYTES;
-use link::{Arrived, Link};
+pub(crate) use link::{Arrived, Link};
 
 /// For so long a daemon is looked for, or waited for, before this process serves by itself.
 const REACH_WITHIN: Duration = Duration::from_secs(10);
@@ -67,7 +67,7 @@ pub trait Reach: Send + 'static {
     /// them wins.
     ///
     /// # Errors
-    /// What the system says.
+    /// What the system says; `Unsupported` by whoever starts none.
     fn start(&mut self) -> std::io::Result<()>;
 
     /// A connection to this process itself, which serves from now on.
@@ -328,6 +328,10 @@ impl Carrier {
                 }
                 Err(_) => match reach.start() {
                     Ok(()) => started = true,
+                    // as it is meant to be, and nothing to warn of
+                    Err(error) if error.kind() == std::io::ErrorKind::Unsupported => {
+                        self.alone = Some("there is none".to_owned());
+                    }
                     Err(error) => self.go_alone(format!("none can be started: {}", error.kind())),
                 },
             }

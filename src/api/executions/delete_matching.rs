@@ -170,7 +170,9 @@ impl Method for DeleteMatching {
     type Result = Gone;
 
     async fn call(context: Arc<Context>, params: Params) -> Result<Gone, Error> {
-        if params.status.is_none() && params.filter.is_none() {
+        // a filter with nothing in it would select every run
+        let filter = params.filter.as_deref().unwrap_or_default();
+        if params.status.is_none() && filter.trim().is_empty() {
             return Err(Error::params(
                 "expected `status` or `where`; executions/deleteAll deletes all runs of a project",
             ));

@@ -206,7 +206,7 @@ fn only_in_a_session() -> Error {
 }
 
 /// Whether jsonrpsee calls `name` by way of [`register`].
-pub(in crate::api) fn is_ours(name: &str) -> bool {
+pub(crate) fn is_ours(name: &str) -> bool {
     name == Subscribe::NAME || name == Unsubscribe::NAME
 }
 

@@ -1,7 +1,8 @@
 //! `runlog serve --shared`: one daemon for all windows.
 //!
 //! Who comes first starts it, detached; it ends when there was no client for a while. Where there
-//! is none of this version to be had, this process serves by itself.
+//! is none of this version to be had, this process serves by itself. The commands that a person
+//! types come the same way ([`for_command`]), but start none.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -15,10 +16,10 @@ use parking_lot::Mutex;
 use rustix::fs::{Mode, OFlags};
 use tokio::net::UnixStream;
 
-use super::{Daemon, IDLE_EXIT, ServeArgs, serve_stdio, socket_path};
+use super::{Daemon, IDLE_EXIT, ServeArgs, cache_home, serve_stdio, socket_path};
 use crate::cli::root::Found;
 use crate::forward::{Forward, Reach};
-use crate::history::History;
+use crate::history::{History, Options};
 use crate::session::{Kind, Shared};
 use crate::transport::{self, SocketPath};
 
@@ -27,19 +28,18 @@ const LOG_MAX_BYTES: u64 = 1 << 20;
 
 /// Serves one client on stdin and stdout by way of the shared daemon.
 pub(super) async fn serve(folder: &Path, found: &Found, args: &ServeArgs) -> Result<i32, String> {
-    // knows the root and how to end; its history does nothing unless this process is to serve
-    let idle = Daemon::over(
-        Arc::new(History::new(folder.to_owned(), args.options())),
-        found,
-    )?;
-    let own = Arc::new(Mutex::new(None));
+    let own = Own::default();
     let reach = Nearby {
         socket: socket_path(None, folder)?,
         folder: folder.to_owned(),
         found: found.clone(),
-        args: args.clone(),
+        options: args.options(),
+        search: true,
+        startable: Some(args.clone()),
         own: Arc::clone(&own),
     };
+    let idle = idle(&reach)?;
+    idle.end_on_signals().map_err(|error| error.to_string())?;
     let shared = Shared {
         remote: Some(Forward::start(reach)),
         ..idle.shared.clone()
@@ -51,14 +51,63 @@ pub(super) async fn serve(folder: &Path, found: &Found, args: &ServeArgs) -> Res
     status
 }
 
+/// Knows the root and how to end; its history does nothing, for another process or
+/// [`Reach::own`] serves.
+fn idle(reach: &Nearby) -> Result<Daemon, String> {
+    let history = History::new(reach.folder.clone(), reach.options.clone());
+    Daemon::over(Arc::new(history), &reach.found, false)
+}
+
+/// This process's own daemon, once it serves by itself.
+pub(in crate::cli) type Own = Arc<Mutex<Option<Daemon>>>;
+
+/// A connection to the root's daemon if one is there, else to this process itself, which then
+/// needs `search` if it is to search.
+pub(in crate::cli) fn for_command(
+    folder: &Path,
+    found: &Found,
+    search: bool,
+) -> Result<(UnixStream, Own), String> {
+    let own = Own::default();
+    let options = Options {
+        cache: cache_home(),
+        ..Options::default()
+    };
+    let reach = Nearby {
+        socket: socket_path(None, folder)?,
+        folder: folder.to_owned(),
+        found: found.clone(),
+        options,
+        search,
+        startable: None,
+        own: Arc::clone(&own),
+    };
+    let idle = idle(&reach)?;
+    let shared = Shared {
+        remote: Some(Forward::start(reach)),
+        ..idle.shared.clone()
+    };
+    let (ours, theirs) = UnixStream::pair().map_err(|error| error.to_string())?;
+    let (reader, writer) = theirs.into_split();
+    tokio::spawn(async move {
+        transport::serve(reader, writer, shared, Kind::Socket).await;
+        drop(idle);
+    });
+    Ok((ours, own))
+}
+
 /// The daemon of a root, on this machine.
 struct Nearby {
     socket: SocketPath,
     folder: PathBuf,
     found: Found,
-    args: ServeArgs,
-    /// This process's own, once it serves by itself.
-    own: Arc<Mutex<Option<Daemon>>>,
+    /// Of this process, if it is to serve.
+    options: Options,
+    /// Whether it is to search then.
+    search: bool,
+    /// How a daemon is started where there is none; none for whoever starts none.
+    startable: Option<ServeArgs>,
+    own: Own,
 }
 
 impl Reach for Nearby {
@@ -75,6 +124,9 @@ impl Reach for Nearby {
     }
 
     fn start(&mut self) -> std::io::Result<()> {
+        let Some(args) = &self.startable else {
+            return Err(std::io::ErrorKind::Unsupported.into());
+        };
         self.socket
             .prepare_folder()
             .map_err(std::io::Error::other)?;
@@ -84,7 +136,7 @@ impl Reach for Nearby {
             .arg0("runlog")
             .args(["serve", "--socket", "--detached", "--projects"])
             .arg(&self.folder)
-            .args(self.args.passed_on())
+            .args(args.passed_on())
             // it outlives whoever starts it, and holds no folder that he was in
             .current_dir("/")
             .stdin(Stdio::null())
@@ -102,8 +154,13 @@ impl Reach for Nearby {
         let mut own = self.own.lock();
         let daemon = match own.take() {
             Some(daemon) => daemon,
-            None => Daemon::start(self.folder.clone(), &self.found, &self.args)
-                .map_err(std::io::Error::other)?,
+            None => Daemon::start(
+                self.folder.clone(),
+                &self.found,
+                self.options.clone(),
+                self.search,
+            )
+            .map_err(std::io::Error::other)?,
         };
         let (ours, theirs) = UnixStream::pair()?;
         let (reader, writer) = theirs.into_split();

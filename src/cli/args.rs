@@ -1,0 +1,288 @@
+//! Arguments that several commands take, and what they say to the protocol.
+//!
+//! There is one filter, the protocol's: `--since` and `--until` become a part of `where`.
+
+use clap::Args;
+use serde_json::{Map, Value, json};
+
+use super::terminal::{Out, visible};
+use super::time::Clock;
+use super::{Failure, RootArgs, json};
+use crate::cli::client::Client;
+use crate::model::read_span;
+
+/// Which runs.
+#[derive(Debug, Clone, Args)]
+pub(super) struct FilterArgs {
+    /// Only this project
+    #[arg(short, long, value_name = "PROJECT", add = super::complete::projects())]
+    pub project: Option<String>,
+    /// Only runs with this status, or one of these
+    #[arg(short, long, value_name = "STATUS", value_delimiter = ',', add = super::complete::statuses())]
+    pub status: Vec<String>,
+    /// Only runs that began since: a span (7d, 90m), a date (2025-10-15, 2025-10-15T07:00) or a
+    /// word (today, yesterday, monday)
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    pub since: Option<String>,
+    /// Only runs that began until then, a whole day included
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    pub until: Option<String>,
+    /// Only runs that pass this filter, as in `costUSD > 0.5 and error ~ "timeout"`
+    #[arg(long = "where", value_name = "FILTER")]
+    pub filter: Option<String>,
+    #[command(flatten)]
+    pub zone: ZoneArgs,
+}
+
+/// In which zone.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ZoneArgs {
+    /// The time zone of dates, as in Europe/Berlin; otherwise this machine's
+    #[arg(short = 'z', long, value_name = "ZONE")]
+    pub timezone: Option<String>,
+}
+
+/// How many.
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct LimitArgs {
+    /// At most so many
+    #[arg(short = 'L', long, value_name = "COUNT", default_value_t = 30,
+        value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub limit: u32,
+}
+
+/// For programs.
+#[derive(Debug, Clone, Args)]
+pub(super) struct JsonArgs {
+    /// Print the protocol's result, of which FIELDS chooses members, as in id,status: of each row
+    /// where there are rows, else of the result
+    #[arg(long, value_name = "FIELDS", num_args = 0..=1, require_equals = true,
+        value_delimiter = ',', default_missing_value = "", hide_default_value = true)]
+    json: Option<Vec<String>>,
+}
+
+/// What a command prints with, and where it asks.
+pub(super) type Params = Map<String, Value>;
+
+/// What every command that asks has.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Common {
+    #[command(flatten)]
+    pub root: RootArgs,
+    #[command(flatten)]
+    pub json: JsonArgs,
+}
+
+impl ZoneArgs {
+    /// Now, in the zone.
+    pub(super) fn clock(&self) -> Result<Clock, Failure> {
+        Clock::new(self.timezone.as_deref()).map_err(Failure::Usage)
+    }
+}
+
+impl FilterArgs {
+    /// Whether anything but a project is asked for; an empty filter asks for nothing.
+    pub(super) fn narrows(&self) -> bool {
+        let filter = self.filter.as_deref().unwrap_or_default();
+        !self.status.is_empty()
+            || self.since.is_some()
+            || self.until.is_some()
+            || !filter.trim().is_empty()
+    }
+
+    /// The params that say so.
+    pub(super) fn params(&self) -> Result<Params, Failure> {
+        let mut params = Params::new();
+        if let Some(project) = &self.project {
+            params.insert("projectId".into(), project.as_str().into());
+        }
+        match self.status.as_slice() {
+            [] => {}
+            [only] => drop(params.insert("status".into(), only.as_str().into())),
+            several => drop(params.insert("status".into(), json!(several))),
+        }
+        let since = self.since.as_deref().map(|when| began(">=", when));
+        let until = self.until.as_deref().map(|when| began("<=", when));
+        let spans = [since, until].into_iter().flatten();
+        let parts: Vec<String> = match &self.filter {
+            Some(filter) if self.since.is_none() && self.until.is_none() => vec![filter.clone()],
+            Some(filter) => std::iter::once(format!("({filter})"))
+                .chain(spans)
+                .collect(),
+            None => spans.collect(),
+        };
+        if !parts.is_empty() {
+            params.insert("where".into(), parts.join(" and ").into());
+        }
+        let clock = self.zone.clock()?;
+        if clock.zone != chrono_tz::Tz::UTC {
+            params.insert("timezone".into(), clock.zone.name().into());
+        }
+        Ok(params)
+    }
+}
+
+/// A test of when runs began; a span means so long ago.
+fn began(operator: &str, when: &str) -> String {
+    let weeks = when
+        .strip_suffix('w')
+        .is_some_and(|count| !count.is_empty() && count.bytes().all(|byte| byte.is_ascii_digit()));
+    let sign = if read_span(when).is_ok() || weeks {
+        "-"
+    } else {
+        ""
+    };
+    let value = format!("{sign}{when}");
+    format!("startedAt {operator} {}", Value::from(value))
+}
+
+/// A word as one would type it in a shell, of whatever it consists.
+pub(super) fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:@%+,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    if visible(text) == text {
+        return format!("'{}'", text.replace('\'', r"'\''"));
+    }
+    // what would act on the terminal is spelt
+    let mut spelt = String::new();
+    for c in text.chars() {
+        let mut bytes = [0; 4];
+        if c == '\'' || c == '\\' || visible(&c.to_string()) != c.to_string() {
+            for byte in c.encode_utf8(&mut bytes).bytes() {
+                spelt.push_str(&format!(r"\0{byte:03o}"));
+            }
+        } else {
+            spelt.push(c);
+        }
+    }
+    format!("\"$(printf %b '{spelt}')\"")
+}
+
+impl JsonArgs {
+    /// Whether a program reads it.
+    pub(super) fn wanted(&self) -> bool {
+        self.json.is_some()
+    }
+
+    /// The members that it wants; all where this is empty.
+    pub(super) fn fields(&self) -> Vec<String> {
+        let fields = self.json.iter().flatten();
+        fields.filter(|field| !field.is_empty()).cloned().collect()
+    }
+
+    /// The result as it is to be printed.
+    pub(super) fn of(&self, result: &str, rows: Option<&str>) -> String {
+        let fields = self.fields();
+        if fields.is_empty() {
+            format!("{result}\n")
+        } else {
+            format!("{}\n", json::chosen(result, rows, &fields))
+        }
+    }
+
+    /// A row of a stream as it is to be printed: a line of its own.
+    pub(super) fn row(&self, row: &str) -> String {
+        let fields = self.fields();
+        if fields.is_empty() {
+            format!("{row}\n")
+        } else {
+            format!("{}\n", json::picked(row, &fields))
+        }
+    }
+}
+
+/// Asks, and prints the result for a program, or what `shown` makes of it for a person.
+pub(super) async fn answered(
+    client: &mut Client,
+    method: &str,
+    params: Params,
+    json: &JsonArgs,
+    rows: Option<&str>,
+    shown: impl FnOnce(&json::Json, Out) -> String,
+) -> Result<u8, Failure> {
+    let out = Out::stdout();
+    let text = client.text(method, params).await?;
+    if json.wanted() {
+        out.print(&json.of(&text, rows))?;
+    } else {
+        out.print(&shown(&json::Json::read(&text), out))?;
+    }
+    Ok(0)
+}
+
+/// One run.
+#[derive(Debug, Clone, Args)]
+pub(super) struct WhichArgs {
+    /// The run: its id, the beginning of it, or `last`; PROJECT/ID where several projects have it
+    #[arg(value_name = "RUN", add = super::complete::runs())]
+    pub run: String,
+    /// Of this project
+    #[arg(short, long, value_name = "PROJECT", add = super::complete::projects())]
+    pub project: Option<String>,
+}
+
+/// The params that name a run, as it is written on the command line.
+pub(super) fn which(run: &str, project: Option<&str>) -> Params {
+    let (project, run) = match run.split_once('/') {
+        Some((project, run)) => (Some(project), run),
+        None => (project, run),
+    };
+    let mut params = Params::new();
+    if let Some(project) = project {
+        params.insert("projectId".into(), project.into());
+    }
+    params.insert("executionId".into(), run.into());
+    params
+}
+
+/// Project and id of a run.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Key {
+    /// The project.
+    pub project: String,
+    /// The run's id.
+    pub execution: String,
+}
+
+impl Key {
+    /// As params name it.
+    pub(super) fn params(&self) -> Params {
+        which(&self.execution, Some(&self.project))
+    }
+}
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.project, self.execution)
+    }
+}
+
+impl WhichArgs {
+    /// The params that name it.
+    pub(super) fn params(&self) -> Params {
+        which(&self.run, self.project.as_deref())
+    }
+
+    /// Which run it is, of which the daemon decides.
+    pub(super) async fn found(&self, client: &mut Client) -> Result<Key, Failure> {
+        let mut params = self.params();
+        params.insert("fields".into(), json!(["/id"]));
+        let named = params.clone();
+        let answer = client.ask("executions/get", params).await?;
+        // absent where it was given
+        let of = |name: &str| match answer.at(name).text() {
+            Some(text) => text.to_owned(),
+            None => named
+                .get(name)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned(),
+        };
+        Ok(Key {
+            project: of("projectId"),
+            execution: of("executionId"),
+        })
+    }
+}

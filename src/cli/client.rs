@@ -1,0 +1,273 @@
+//! The client that every command is.
+//!
+//! It speaks the protocol to the root's daemon where one of this version listens, and to a session
+//! in this process where none does: the same requests to the same code, so that the answers are the
+//! same. A daemon that dies is replaced by this process in the middle of what a command does.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::process::ExitCode;
+
+use bytes::Bytes;
+use serde_json::{Map, Value};
+use tokio::sync::watch;
+
+use super::json::Json;
+use super::progress::{Screen, Work};
+use super::serve::{self, shared};
+use super::{Failure, RootArgs};
+use crate::api::{Error, ErrorKind};
+use crate::forward::{Arrived, Link};
+
+/// What requests tell of themselves under; the answers of one command are never mixed up by it.
+const TOKEN: &str = "\"workDoneToken\":\"here\",";
+
+/// A client of whoever serves the root.
+pub(super) struct Client {
+    link: Link,
+    own: shared::Own,
+    last: u64,
+    /// Changes that came while an answer was awaited.
+    told: VecDeque<Bytes>,
+    screen: Screen,
+    /// What a bar says while an answer is awaited.
+    pub doing: &'static str,
+    /// Whether a bar over several requests is shown.
+    barred: bool,
+}
+
+/// A bar over several requests.
+#[derive(Debug)]
+pub(super) struct Bar {
+    progress: watch::Sender<Work>,
+    _showing: Option<super::progress::Showing>,
+}
+
+impl Bar {
+    /// So much is done.
+    pub(super) fn reached(&self, done: u64) {
+        self.progress.send_modify(|work| work.done = done);
+    }
+}
+
+/// What a command needs beside the index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Needs {
+    /// Nothing.
+    Index,
+    /// The text index.
+    Search,
+}
+
+/// Runs what a command does with a client, and gives its exit status.
+pub(super) fn run(
+    root: &RootArgs,
+    needs: Needs,
+    screen: &Screen,
+    command: impl AsyncFnOnce(&mut Client) -> Result<u8, Failure>,
+) -> ExitCode {
+    let runtime = match serve::runtime() {
+        Ok(runtime) => runtime,
+        Err(status) => return status,
+    };
+    let status = runtime.block_on(async {
+        let mut client = match Client::open(root, needs, screen) {
+            Ok(client) => client,
+            Err(status) => return status,
+        };
+        let done = command(&mut client).await;
+        client.end();
+        match done {
+            Ok(status) => ExitCode::from(status),
+            Err(failure) => failure.told(),
+        }
+    });
+    // what still waits for the disk does not hold up the end
+    runtime.shutdown_background();
+    status
+}
+
+impl Client {
+    fn open(root: &RootArgs, needs: Needs, screen: &Screen) -> Result<Self, ExitCode> {
+        let (folder, found) = serve::find(root.projects.as_deref())?;
+        if !found.exists {
+            eprintln!(
+                "runlog: there is no {}; `runlog root --json` tells where it was looked for",
+                folder.display()
+            );
+        }
+        Self::over(&folder, &found, needs, screen).map_err(|error| serve::failed(&error))
+    }
+
+    /// A client of whoever serves `folder`. Says nothing to anybody.
+    pub(super) fn over(
+        folder: &Path,
+        found: &super::root::Found,
+        needs: Needs,
+        screen: &Screen,
+    ) -> Result<Self, String> {
+        let (stream, own) = shared::for_command(folder, found, needs == Needs::Search)?;
+        let (reader, writer) = stream.into_split();
+        Ok(Self {
+            link: Link::new(reader, writer),
+            own,
+            last: 0,
+            told: VecDeque::new(),
+            screen: screen.clone(),
+            doing: "Waiting for the answer",
+            barred: false,
+        })
+    }
+
+    /// Keeps the index where this process has built or changed one.
+    pub(super) fn end(&mut self) {
+        if let Some(daemon) = self.own.lock().take() {
+            daemon.end();
+        }
+    }
+
+    /// Asks, and gives the result, read.
+    pub(super) async fn ask(
+        &mut self,
+        method: &str,
+        params: Map<String, Value>,
+    ) -> Result<Json, Failure> {
+        Ok(Json::read(&self.text(method, params).await?))
+    }
+
+    /// Asks, and gives the result's own text.
+    pub(super) async fn text(
+        &mut self,
+        method: &str,
+        params: Map<String, Value>,
+    ) -> Result<String, Failure> {
+        let params = Value::Object(params).to_string();
+        self.call(method, &params).await
+    }
+
+    /// The same with params as somebody has spelt them: an object's text.
+    pub(super) async fn call(&mut self, method: &str, params: &str) -> Result<String, Failure> {
+        self.call_unless(method, params, std::future::pending())
+            .await
+    }
+
+    /// The same; the request is taken back when `stop` is there first, and answered all the same.
+    pub(super) async fn call_unless(
+        &mut self,
+        method: &str,
+        params: &str,
+        stop: impl Future<Output = ()>,
+    ) -> Result<String, Failure> {
+        let progress = self.progress(0);
+        let bar = match self.barred {
+            true => None,
+            false => self.screen.show(progress.subscribe()),
+        };
+        let spelt = match params.trim().strip_prefix('{') {
+            Some(rest) if bar.is_some() && !params.contains("workDoneToken") => {
+                // an object without members has no comma
+                let token = if rest.trim_start().starts_with('}') {
+                    TOKEN.trim_end_matches(',')
+                } else {
+                    TOKEN
+                };
+                format!("{{{token}{rest}")
+            }
+            _ => params.to_owned(),
+        };
+        let mut stop = std::pin::pin!(stop);
+        let mut stopped = false;
+        loop {
+            self.last += 1;
+            let number = self.last;
+            self.link
+                .request(number, method, Some(spelt.as_bytes()))
+                .map_err(|error| Failure::refused(error, params))?;
+            let answer = loop {
+                let arrived = tokio::select! {
+                    arrived = self.link.next() => arrived,
+                    () = &mut stop, if !stopped => {
+                        stopped = true;
+                        self.link.cancel(number);
+                        continue;
+                    }
+                };
+                match arrived {
+                    Some(Arrived::Answer(of, answer)) if of == number => break answer,
+                    Some(Arrived::Answer(..)) => {}
+                    Some(Arrived::Told { result, .. }) => self.told.push_back(result),
+                    Some(Arrived::Other(frame)) => self.reported(&frame, &progress),
+                    None => return Err(gone()),
+                }
+            };
+            match answer {
+                Ok(text) => {
+                    return String::from_utf8(text.to_vec())
+                        .map_err(|_| Failure::Failed("the answer is no text".into()));
+                }
+                // the first index takes longer than one request waits for it
+                Err(error) if error.kind == ErrorKind::NotReady && !error.is_of_the_end() => {}
+                Err(error) => return Err(Failure::refused(error, params)),
+            }
+        }
+    }
+
+    /// A bar over all requests from here on, which together do so much.
+    pub(super) fn bar(&mut self, total: u64) -> Bar {
+        self.barred = true;
+        let progress = self.progress(total);
+        let _showing = self.screen.show(progress.subscribe());
+        Bar { progress, _showing }
+    }
+
+    fn progress(&self, total: u64) -> watch::Sender<Work> {
+        watch::Sender::new(Work {
+            what: self.doing.to_owned(),
+            done: 0,
+            total,
+            note: None,
+            over: false,
+        })
+    }
+
+    /// How far a request has come, for the bar.
+    fn reported(&self, frame: &Bytes, progress: &watch::Sender<Work>) {
+        let text = std::str::from_utf8(frame).unwrap_or_default();
+        let message = Json::read(text);
+        let value = message.at("params").at("value");
+        if message.at("method").word() != "$/progress" || value.at("kind").word() != "report" {
+            return;
+        }
+        let note = value.at("message").word().to_owned();
+        progress.send_modify(|work| {
+            work.what = match note.strip_suffix(" runs read") {
+                Some(_) => "Reading runs".to_owned(),
+                None => self.doing.to_owned(),
+            };
+            work.done = value.at("percentage").count();
+            work.total = 100;
+            work.note = Some(note.trim_end_matches(" read").to_owned());
+        });
+    }
+
+    /// The next change that a subscription tells of: its JSON text. Cancel-safe.
+    pub(super) async fn change(&mut self) -> Result<String, Failure> {
+        loop {
+            if let Some(told) = self.told.pop_front() {
+                return Ok(String::from_utf8_lossy(&told).into_owned());
+            }
+            match self.link.next().await {
+                Some(Arrived::Told { result, .. }) => self.told.push_back(result),
+                Some(_) => {}
+                None => return Err(gone()),
+            }
+        }
+    }
+}
+
+fn gone() -> Failure {
+    Failure::Refused {
+        error: Error::ending(),
+        sent: String::new(),
+    }
+}

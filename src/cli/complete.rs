@@ -1,0 +1,136 @@
+//! What a shell may complete that only the index knows: projects, and ids of runs.
+//!
+//! The shells' scripts call this program back (`runlog completions`), which asks as any command
+//! does. Nothing is said on a terminal: who presses a key wants a word, or none.
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+
+use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter, CompletionCandidate};
+use serde_json::json;
+
+use super::args::Params;
+use super::client::{Client, Needs};
+use super::json::Json;
+use super::progress::Screen;
+use super::root::{self, Place};
+use super::terminal::visible;
+
+/// Projects by their ids.
+pub(super) fn projects() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        let answer = asked("projects/list", Params::new());
+        let projects = answer.at("projects").items();
+        projects
+            .iter()
+            .map(|project| {
+                let runs = format!("{} runs", project.at("executions"));
+                CompletionCandidate::new(project.at("id").word()).help(Some(runs.into()))
+            })
+            .collect()
+    })
+}
+
+/// What a run's status may be.
+pub(super) fn statuses() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        [
+            "queued",
+            "running",
+            "paused",
+            "completed",
+            "failed",
+            "cancelled",
+        ]
+        .map(CompletionCandidate::new)
+        .into()
+    })
+}
+
+/// Runs by their ids, the newest first.
+pub(super) fn runs() -> ArgValueCompleter {
+    ArgValueCompleter::new(|begun: &OsStr| {
+        let Some(begun) = begun.to_str() else {
+            return Vec::new();
+        };
+        let mut params = Params::new();
+        let (project, id) = match begun.split_once('/') {
+            Some((project, id)) => (Some(project), id),
+            None => (None, begun),
+        };
+        if let Some(project) = project {
+            params.insert("projectId".into(), project.into());
+        }
+        params.insert("limit".into(), 1000.into());
+        params.insert("fields".into(), json!(["id", "status", "label"]));
+        if !id.is_empty() {
+            // what is contained, of which those that begin with it are taken
+            let test = format!("id ~ {}", json!(id));
+            params.insert("where".into(), test.into());
+        }
+        let answer = asked("executions/list", params);
+        let last = CompletionCandidate::new("last").help(Some("the newest run".into()));
+        let ids = answer.at("executions").items().iter().enumerate();
+        ids.filter(|(_, run)| run.at("id").word().starts_with(id))
+            .map(|(number, run)| {
+                let name = run.at("id").word();
+                let name = match project {
+                    Some(project) => format!("{project}/{name}"),
+                    None => name.to_owned(),
+                };
+                let what = format!("{} {}", run.at("status").word(), run.at("label").word());
+                CompletionCandidate::new(name)
+                    .help(Some(visible(&what).into()))
+                    .display_order(Some(number))
+            })
+            .chain("last".starts_with(begun).then_some(last))
+            .collect()
+    })
+}
+
+/// The root that the words so far name.
+fn given() -> Option<PathBuf> {
+    let mut words = std::env::args_os().skip_while(|word| word != "--");
+    while let Some(word) = words.next() {
+        if word == "--projects" {
+            return words.next().map(PathBuf::from);
+        }
+        if let Some(folder) = word
+            .to_str()
+            .and_then(|word| word.strip_prefix("--projects="))
+        {
+            return Some(folder.into());
+        }
+    }
+    None
+}
+
+/// What is answered, or nothing.
+fn asked(method: &str, params: Params) -> Json {
+    let asked = || {
+        let given = given();
+        let place = Place::of_process(given.as_deref()).ok()?;
+        let found = root::find(&place).ok()?;
+        let folder = found.root.clone().filter(|_| found.exists)?;
+        let runtime = super::serve::runtime().ok()?;
+        let answer = runtime.block_on(async {
+            let mut client = Client::over(&folder, &found, Needs::Index, &Screen::new()).ok()?;
+            let answer = client.ask(method, params).await.ok();
+            client.end();
+            answer
+        });
+        runtime.shutdown_background();
+        answer
+    };
+    asked().unwrap_or_default()
+}
+
+/// The protocol's methods.
+pub(super) fn methods() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        let table = crate::api::table::table().iter();
+        table
+            .map(|entry| CompletionCandidate::new(entry.name).help(Some(entry.summary.into())))
+            .collect()
+    })
+}

@@ -1,0 +1,85 @@
+//! `runlog completions` and `runlog man`: made of the same definitions that arguments are read by.
+
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory, ValueEnum};
+use clap_complete::env::{Bash, EnvCompleter, Fish, Zsh};
+
+use super::terminal::Out;
+use super::{Cli, Failure};
+
+/// Which variable a shell sets when it asks for completions.
+const VARIABLE: &str = "RUNLOG_COMPLETE";
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+bash:  source <(runlog completions bash)            in ~/.bashrc
+zsh:   source <(runlog completions zsh)             in ~/.zshrc, after compinit
+fish:  runlog completions fish | source             in ~/.config/fish/config.fish")]
+pub(super) struct CompletionsArgs {
+    /// Of which shell
+    #[arg(value_enum)]
+    shell: Shell,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Shell {
+    Bash,
+    Zsh,
+    Fish,
+}
+
+/// Answers a shell that asks what could be completed, and ends the process then.
+pub(super) fn complete() {
+    clap_complete::CompleteEnv::with_factory(Cli::command)
+        .var(VARIABLE)
+        .complete();
+}
+
+/// Prints what a shell is to be told.
+pub(super) fn print(args: &CompletionsArgs) -> Result<u8, Failure> {
+    let shell: &dyn EnvCompleter = match args.shell {
+        Shell::Bash => &Bash,
+        Shell::Zsh => &Zsh,
+        Shell::Fish => &Fish,
+    };
+    let mut script = Vec::new();
+    shell.write_registration(VARIABLE, "runlog", "runlog", "runlog", &mut script)?;
+    Out::stdout().print(&String::from_utf8_lossy(&script))?;
+    Ok(0)
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ManArgs {
+    /// The command whose page it is; runlog's own if absent
+    #[arg(value_name = "COMMAND", num_args = 0.., conflicts_with = "out")]
+    command: Vec<String>,
+    /// Write all pages into this folder instead
+    #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
+    out: Option<PathBuf>,
+}
+
+/// Prints a page, or writes all of them.
+pub(super) fn man(args: &ManArgs) -> Result<u8, Failure> {
+    let mut command = Cli::command().flatten_help(false);
+    command.build();
+    if let Some(folder) = &args.out {
+        std::fs::create_dir_all(folder)?;
+        clap_mangen::generate_to(command, folder)?;
+        return Ok(0);
+    }
+    let mut page = command;
+    let mut name = "runlog".to_owned();
+    for word in &args.command {
+        let Some(found) = page.find_subcommand(word) else {
+            let message = format!("there is no command {word}; `runlog --help` lists all of them");
+            return Err(Failure::Usage(message));
+        };
+        name = format!("{name}-{}", found.get_name());
+        page = found.clone();
+    }
+    let mut text = Vec::new();
+    clap_mangen::Man::new(page.name(name)).render(&mut text)?;
+    Out::stdout().print(&String::from_utf8_lossy(&text))?;
+    Ok(0)
+}

@@ -1,0 +1,482 @@
+//! `runlog doctor`: what is wrong around the runs, and a command that mends it.
+//!
+//! Nothing is mended here: commands that move or change files are for their owner to run. Each is one
+//! that a shell takes as it stands, and after which the finding is gone.
+
+use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::json;
+
+use super::args::{Params, quoted};
+use super::client::{Client, Needs};
+use super::config;
+use super::json::Json;
+use super::progress::Screen;
+use super::root::{self, Place};
+use super::terminal::{Out, Paint, visible};
+use super::{Failure, RootArgs, serve, status};
+use crate::store::{Cache, root_hash};
+use crate::transport::{SocketPathError, socket_path::Untrusted};
+
+/// How long a daemon may take to say who it is.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
+/// What inotify's limits are to be raised to.
+const WATCHES: u32 = 524_288;
+const INSTANCES: u32 = 1024;
+
+#[derive(Debug, Args)]
+pub(super) struct DoctorArgs {
+    #[command(flatten)]
+    pub root: RootArgs,
+}
+
+/// Something wrong.
+#[derive(Debug)]
+struct Finding {
+    what: String,
+    /// The command that mends it.
+    mend: String,
+}
+
+impl Finding {
+    fn new(what: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            mend: mend.into(),
+        }
+    }
+}
+
+/// Looks at everything; exits with 1 where something is wrong.
+pub(super) fn run(args: &DoctorArgs, screen: &Screen) -> Result<u8, Failure> {
+    let out = Out::stdout();
+    let mut findings = Vec::new();
+    if let Some(folder) = rooted(args, &mut findings)? {
+        configs(&folder, &mut findings)?;
+        permissions(&folder, &mut findings);
+        let socket = socket(&folder, &mut findings);
+        cache(&folder, &mut findings);
+        // what cannot be asked is told already
+        if socket {
+            asked(args, &folder, screen, &mut findings)?;
+        }
+    }
+    let mut text = String::new();
+    for Finding { what, mend } in &findings {
+        let sign = out.paint("✗", Paint::Red);
+        text.push_str(&format!("{sign} {}\n  {mend}\n", visible(what)));
+    }
+    if findings.is_empty() {
+        let sign = out.paint("✓", Paint::Green);
+        text = format!("{sign} nothing is wrong\n");
+    }
+    out.print(&text)?;
+    Ok(u8::from(!findings.is_empty()))
+}
+
+/// A path as one would type it.
+fn word(path: &Path) -> String {
+    quoted(&path.display().to_string())
+}
+
+/// Moves something out of the way.
+fn aside(path: &Path) -> String {
+    let mut target = path.as_os_str().to_owned();
+    target.push(".aside");
+    format!("mv -n {} {}", word(path), word(Path::new(&target)))
+}
+
+/// The root, if it is clear which.
+fn rooted(args: &DoctorArgs, findings: &mut Vec<Finding>) -> Result<Option<PathBuf>, Failure> {
+    let place = Place::of_process(args.root.projects.as_deref())?;
+    let found = match root::find(&place) {
+        Ok(found) => found,
+        Err(error) => {
+            // it begins with the file's path
+            let file = error.split(": ").next().unwrap_or_default().to_owned();
+            findings.push(Finding::new(error, aside(Path::new(&file))));
+            return Ok(None);
+        }
+    };
+    let Some(folder) = found.root else {
+        let first = found.candidates.first().cloned().unwrap_or_default();
+        // the file is read below its own folder
+        let top = found
+            .candidates
+            .iter()
+            .skip(1)
+            .fold(first.clone(), |top, other| {
+                top.ancestors()
+                    .find(|top| other.starts_with(top))
+                    .map(Path::to_owned)
+                    .unwrap_or_default()
+            });
+        let file = top.join("runlog.toml");
+        let named = first
+            .strip_prefix(&top)
+            .unwrap_or(&first)
+            .display()
+            .to_string();
+        let line = format!("projects = {}", json!(named));
+        let others: Vec<String> = found
+            .candidates
+            .iter()
+            .map(|one| one.display().to_string())
+            .collect();
+        findings.push(Finding::new(
+            format!("several folders could be served: {}", others.join(", ")),
+            format!("printf '%s\\n' {} >> {}", quoted(&line), word(&file)),
+        ));
+        return Ok(None);
+    };
+    if !found.exists {
+        let what = match folder.symlink_metadata() {
+            Ok(_) => {
+                findings.push(Finding::new(
+                    format!("{} is no folder", folder.display()),
+                    format!("{} && mkdir -p {}", aside(&folder), word(&folder)),
+                ));
+                return Ok(None);
+            }
+            Err(error) => error.kind(),
+        };
+        findings.push(Finding::new(
+            format!("there is no root, {}: {what}", folder.display()),
+            format!("mkdir -p {}", word(&folder)),
+        ));
+        return Ok(None);
+    }
+    Ok(Some(folder))
+}
+
+/// The files that say what is served and kept.
+fn configs(folder: &Path, findings: &mut Vec<Finding>) -> Result<(), Failure> {
+    let here = std::env::current_dir()?;
+    for (file, what) in config::faults(&here, folder) {
+        let told = format!("{}: {}", file.display(), what.trim_end());
+        findings.push(Finding::new(told, aside(&file)));
+    }
+    Ok(())
+}
+
+/// Folders that their owner may not use.
+fn permissions(root: &Path, findings: &mut Vec<Finding>) {
+    let mut folders = vec![root.to_owned()];
+    let projects = std::fs::read_dir(root).into_iter().flatten().flatten();
+    let is_folder = |path: &Path| path.symlink_metadata().is_ok_and(|found| found.is_dir());
+    for project in projects.map(|entry| entry.path()) {
+        let executions = project.join("executions");
+        let reachable = denied(&project).is_none();
+        if is_folder(&project) && (!reachable || is_folder(&executions)) {
+            folders.push(project);
+            if reachable {
+                folders.push(executions);
+            }
+        }
+    }
+    for folder in folders {
+        if let Some(finding) = denied(&folder) {
+            findings.push(finding);
+        }
+    }
+}
+
+/// Why a folder cannot be read, entered and written to, if it cannot.
+fn denied(folder: &Path) -> Option<Finding> {
+    let found = folder.metadata().ok()?;
+    let uid = rustix::process::geteuid().as_raw();
+    if found.uid() == uid {
+        let mode = found.mode() & 0o700;
+        return (found.is_dir() && mode != 0o700).then(|| {
+            Finding::new(
+                format!(
+                    "{} cannot be read and written by its owner",
+                    folder.display()
+                ),
+                format!("chmod u+rwx {}", word(folder)),
+            )
+        });
+    }
+    use rustix::fs::Access;
+    let all = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
+    let refused = rustix::fs::access(folder, all).is_err();
+    refused.then(|| {
+        Finding::new(
+            format!(
+                "{} belongs to user {} and is closed to you",
+                folder.display(),
+                found.uid()
+            ),
+            format!("sudo chown -R {uid} {}", word(folder)),
+        )
+    })
+}
+
+/// The socket's folder and who listens there; whether a client can find its way.
+fn socket(root: &Path, findings: &mut Vec<Finding>) -> bool {
+    let path = match serve::socket_path(None, root) {
+        Ok(path) => path,
+        Err(error) => {
+            findings.push(Finding::new(error, "unset XDG_RUNTIME_DIR TMPDIR"));
+            return false;
+        }
+    };
+    if path
+        .as_path()
+        .parent()
+        .is_some_and(|folder| folder.symlink_metadata().is_ok())
+        && let Err(error) = path.prepare_folder()
+    {
+        let mend = match &error {
+            SocketPathError::Untrusted { folder, found } => match found {
+                Untrusted::Mode { .. } => format!("chmod 700 {}", word(folder)),
+                Untrusted::NotAFolder => aside(folder),
+                Untrusted::Owner { .. } => format!("sudo {}", aside(folder)),
+            },
+            SocketPathError::Folder { folder, .. } => format!("chmod u+rwx {}", word(folder)),
+            _ => "unset XDG_RUNTIME_DIR TMPDIR".to_owned(),
+        };
+        findings.push(Finding::new(error.to_string(), mend));
+        return false;
+    }
+    let path = path.as_path();
+    if path.symlink_metadata().is_err() {
+        return true;
+    }
+    let Ok(mut stream) = UnixStream::connect(path) else {
+        findings.push(Finding::new(
+            format!("a daemon that is gone left its socket, {}", path.display()),
+            format!("rm -f {}", word(path)),
+        ));
+        return true;
+    };
+    let pid =
+        rustix::net::sockopt::socket_peercred(&stream).map(|peer| peer.pid.as_raw_nonzero().get());
+    let kill = match pid {
+        Ok(pid) => format!("kill {pid}"),
+        Err(_) => format!("fuser -k {}", word(path)),
+    };
+    let ours = env!("CARGO_PKG_VERSION");
+    match version(&mut stream) {
+        Ok(theirs) if theirs == ours => true,
+        Ok(theirs) => {
+            let what = format!("the daemon is runlog {theirs}, and this is {ours}");
+            findings.push(Finding::new(what, kill));
+            true
+        }
+        Err(error) => {
+            let what = format!(
+                "what listens on {} does not answer: {error}",
+                path.display()
+            );
+            findings.push(Finding::new(what, kill));
+            false
+        }
+    }
+}
+
+/// The version that a daemon says it has.
+fn version(stream: &mut UnixStream) -> io::Result<String> {
+    stream.set_read_timeout(Some(ANSWERS_WITHIN))?;
+    stream.write_all(b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\"}\n")?;
+    let mut answer = Vec::new();
+    let mut byte = [0];
+    while stream.read(&mut byte)? == 1 && byte != *b"\n" {
+        answer.extend_from_slice(&byte);
+    }
+    let answer = Json::read(&String::from_utf8_lossy(&answer));
+    let server = answer.at("result").at("serverInfo");
+    match server.at("version").text() {
+        Some(version) => Ok(version.to_owned()),
+        None => Err(io::Error::other("it speaks something else")),
+    }
+}
+
+/// Where the index is kept.
+fn cache(root: &Path, findings: &mut Vec<Finding>) {
+    let Some(base) = serve::cache_home() else {
+        let what = "there is no folder for the index: neither XDG_CACHE_HOME nor HOME is set";
+        findings.push(Finding::new(what, "export HOME=~"));
+        return;
+    };
+    let ours = base.join("runlog");
+    let folders = [base.clone(), ours.clone(), ours.join(root_hash(root))];
+    for (number, folder) in folders.iter().enumerate() {
+        let Ok(found) = folder.symlink_metadata() else {
+            continue;
+        };
+        // somebody may have linked the folder for all caches to elsewhere
+        let is_folder = if number == 0 {
+            folder.is_dir()
+        } else {
+            found.is_dir()
+        };
+        let own = found.uid() == rustix::process::geteuid().as_raw();
+        if !is_folder || (number > 0 && !own) {
+            let what = format!(
+                "{}, where the index is kept, is no folder of yours",
+                folder.display()
+            );
+            findings.push(Finding::new(what, aside(folder)));
+            return;
+        }
+        if number > 0 && found.mode() & 0o777 != 0o700 || own && found.mode() & 0o700 != 0o700 {
+            let what = format!(
+                "{}, where the index is kept, has the wrong mode",
+                folder.display()
+            );
+            findings.push(Finding::new(
+                what,
+                format!("chmod u+rwx,go= {}", word(folder)),
+            ));
+            return;
+        }
+    }
+    let written = Cache::of(base.clone(), root)
+        .folder()
+        .map_err(|error| error.to_string())
+        .and_then(|folder| tempfile::tempfile_in(folder).map_err(|error| error.to_string()));
+    if let Err(error) = written {
+        let what = format!("the index cannot be kept in {}: {error}", ours.display());
+        findings.push(Finding::new(what, "export XDG_CACHE_HOME=\"$(mktemp -d)\""));
+    }
+}
+
+/// What only whoever serves the root knows.
+fn asked(
+    args: &DoctorArgs,
+    root: &Path,
+    screen: &Screen,
+    findings: &mut Vec<Finding>,
+) -> Result<(), Failure> {
+    let place = Place::of_process(args.root.projects.as_deref())?;
+    let Ok(found) = root::find(&place) else {
+        return Ok(());
+    };
+    let runtime = serve::runtime().map_err(|_| Failure::Failed("no runtime".to_owned()))?;
+    let done = runtime.block_on(async {
+        let mut client =
+            Client::over(root, &found, Needs::Index, screen).map_err(Failure::Failed)?;
+        let done = asked_of(&mut client, root, findings).await;
+        client.end();
+        done
+    });
+    runtime.shutdown_background();
+    done
+}
+
+async fn asked_of(
+    client: &mut Client,
+    root: &Path,
+    findings: &mut Vec<Finding>,
+) -> Result<(), Failure> {
+    let state = Json::read(&status::settled(client).await?);
+    let watcher = state.at("watcher");
+    if let (false, Some(message)) = (
+        watcher.at("healthy").is_true(),
+        watcher.at("message").text(),
+    ) && let Some(mend) = raise(message)
+    {
+        findings.push(Finding::new(message, mend));
+    }
+    let mut params = Params::new();
+    params.insert("sync".into(), true.into());
+    params.insert("limit".into(), 1000.into());
+    loop {
+        let page = client.ask("server/problems", params.clone()).await?;
+        findings.extend(
+            page.at("problems")
+                .items()
+                .iter()
+                .map(|problem| of_file(root, problem)),
+        );
+        match page.at("nextCursor").text() {
+            Some(cursor) => drop(params.insert("cursor".into(), cursor.into())),
+            None => break,
+        }
+    }
+    if let Some(file) = config::policy_file(root) {
+        let mut params = Params::new();
+        params.insert("dryRun".into(), true.into());
+        let what = match client.ask("executions/prune", params).await {
+            Err(Failure::Refused { error, .. }) => Some(error.message),
+            Ok(plan) if plan.at("everything").is_true() => {
+                Some("the policy would leave no run at all".to_owned())
+            }
+            _ => None,
+        };
+        if let Some(what) = what {
+            let what = format!("{}: {what}", file.display());
+            findings.push(Finding::new(what, aside(&file)));
+        }
+    }
+    Ok(())
+}
+
+/// The command that raises the limit that a message is about, where it is one.
+fn raise(message: &str) -> Option<String> {
+    let (of_system, of_user, value) = if message.contains("max_user_watches") {
+        ("max_user_watches", "max_inotify_watches", WATCHES)
+    } else if message.contains("max_user_instances") {
+        ("max_user_instances", "max_inotify_instances", INSTANCES)
+    } else {
+        return None;
+    };
+    let of_system = format!("/proc/sys/fs/inotify/{of_system}");
+    let of_user = format!("/proc/sys/user/{of_user}");
+    let limit = |path: &str| {
+        let text = std::fs::read_to_string(path).ok()?;
+        text.trim().parse::<u64>().ok()
+    };
+    // in a container that has limits of its own, those are met first
+    let path = match (limit(&of_user), limit(&of_system)) {
+        (Some(user), Some(system)) if user < system => of_user,
+        _ => of_system,
+    };
+    Some(match rustix::process::geteuid().is_root() {
+        true => format!("echo {value} > {path}"),
+        false => format!("echo {value} | sudo tee {path}"),
+    })
+}
+
+/// A file that cannot be read or does not fit.
+fn of_file(root: &Path, problem: &Json) -> Finding {
+    let file = root.join(problem.at("path").word());
+    let what = format!(
+        "{}: {}",
+        problem.at("path").word(),
+        problem.at("message").word()
+    );
+    // members are changed by whoever keeps the spelling of the others
+    let edited = |change: &str| {
+        let path = word(&file);
+        let new = quoted(&format!("{}.new", file.display()));
+        format!("jq {} {path} > {new} && mv {new} {path}", quoted(change))
+    };
+    let name = |path: Option<&Path>| {
+        let name = path.and_then(Path::file_stem).unwrap_or_default();
+        json!(name.to_string_lossy()).to_string()
+    };
+    let project = file
+        .parent()
+        .and_then(Path::parent)
+        .and_then(Path::file_name);
+    let project = json!(project.unwrap_or_default().to_string_lossy());
+    let mend = match problem.at("kind").word() {
+        "id-mismatch" => edited(&format!(".id = {}", name(Some(&file)))),
+        "project-mismatch" => edited(&format!(".projectId = {project}")),
+        "invalid-cost" => edited(
+            "del(.costUSD) | if .steps then .steps |= map(if type == \"object\" \
+            and (.costUSD | type) != \"number\" then del(.costUSD) else . end) else . end",
+        ),
+        "unreadable" => format!("chmod u+rwX {}", word(&file)),
+        "abandoned-temporary" => format!("rm -f {}", word(&file)),
+        _ => aside(&file),
+    };
+    Finding::new(what, mend)
+}

@@ -1,0 +1,139 @@
+//! `runlog export`: many runs as JSON Lines, JSON or CSV, to a file or to stdout.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use serde_json::Value;
+
+use super::args::{FilterArgs, Params};
+use super::client::Client;
+use super::terminal::Out;
+use super::time::{bytes, grouped};
+use super::{Failure, RootArgs};
+
+/// As shells say of what an interrupt ended.
+const INTERRUPTED: u8 = 130;
+
+#[derive(Debug, Args)]
+pub(super) struct ExportArgs {
+    #[command(flatten)]
+    pub root: RootArgs,
+    /// The file to write, at which nothing may be; stdout if absent
+    #[arg(value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    file: Option<PathBuf>,
+    /// How rows are written; otherwise as the file's name says, or JSON Lines
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// What a row says; whole records if absent, but in CSV
+    #[arg(long, value_enum)]
+    rows: Option<Rows>,
+    #[command(flatten)]
+    filter: FilterArgs,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Format {
+    Jsonl,
+    Json,
+    Csv,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Rows {
+    /// What the files say
+    Records,
+    /// What lists say
+    Summaries,
+}
+
+impl Format {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Jsonl => "jsonl",
+            Self::Json => "json",
+            Self::Csv => "csv",
+        }
+    }
+
+    fn of(path: &std::path::Path) -> Option<Self> {
+        match path.extension()?.to_str()? {
+            "jsonl" | "ndjson" => Some(Self::Jsonl),
+            "json" => Some(Self::Json),
+            "csv" => Some(Self::Csv),
+            _ => None,
+        }
+    }
+}
+
+pub(super) async fn run(args: &ExportArgs, client: &mut Client) -> Result<u8, Failure> {
+    let named = args.file.as_deref().and_then(Format::of);
+    let format = args.format.or(named).unwrap_or(Format::Jsonl);
+    let mut params = args.filter.params()?;
+    let filter = params.clone();
+    params.insert("format".into(), format.word().into());
+    if let Some(rows) = args.rows {
+        let rows = match rows {
+            Rows::Records => "records",
+            Rows::Summaries => "summaries",
+        };
+        params.insert("rows".into(), rows.into());
+    }
+    client.doing = "Exporting";
+    match &args.file {
+        Some(file) => to_file(file, params, client).await,
+        None => to_stdout(params, filter, client).await,
+    }
+}
+
+async fn to_file(
+    file: &std::path::Path,
+    mut params: Params,
+    client: &mut Client,
+) -> Result<u8, Failure> {
+    let path = std::path::absolute(file)?;
+    let Some(path) = path.to_str() else {
+        return Err(Failure::Usage("the file's path is no UTF-8".to_owned()));
+    };
+    params.insert("path".into(), path.into());
+    let params = Value::Object(params).to_string();
+    // a half-written file is taken back by whoever writes it
+    let interrupted = async {
+        let signal = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt());
+        match signal {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    let answer = client
+        .call_unless("executions/export", &params, interrupted)
+        .await;
+    let answer = match answer {
+        Err(failure) if failure.kind() == Some(crate::api::ErrorKind::Cancelled) => {
+            eprintln!("runlog: interrupted; nothing was written");
+            return Ok(INTERRUPTED);
+        }
+        answer => super::json::Json::read(&answer?),
+    };
+    let rows = grouped(&answer.at("rows").to_string());
+    let size = bytes(answer.at("bytes").count());
+    eprintln!("runlog: {rows} runs, {size}, in {path}");
+    Ok(0)
+}
+
+/// In pieces, so that neither side holds much.
+async fn to_stdout(mut params: Params, filter: Params, client: &mut Client) -> Result<u8, Failure> {
+    let out = Out::stdout();
+    let count = client.ask("executions/count", filter).await?;
+    let bar = client.bar(count.at("count").count());
+    let mut done = 0;
+    loop {
+        let piece = client.ask("executions/export", params.clone()).await?;
+        out.print(piece.at("text").word())?;
+        done += piece.at("rows").count();
+        bar.reached(done);
+        match piece.at("nextCursor").text() {
+            Some(cursor) => drop(params.insert("cursor".into(), cursor.into())),
+            None => return Ok(0),
+        }
+    }
+}

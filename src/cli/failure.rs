@@ -1,0 +1,128 @@
+//! Why a command did not do what it was asked, as its user is told.
+
+use std::io;
+use std::process::ExitCode;
+
+use super::USAGE;
+use super::json::Json;
+use super::terminal::{columns, visible};
+use crate::api::{Error, ErrorKind};
+
+/// How a command failed.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// An error of the daemon's, and the params it is about.
+    Refused {
+        /// What it says.
+        error: Error,
+        /// The params' text.
+        sent: String,
+    },
+    /// Something that the arguments say makes no sense.
+    Usage(String),
+    /// Anything else, in words.
+    Failed(String),
+    /// Reading or writing failed.
+    Io(io::Error),
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl Failure {
+    /// An error of the daemon's.
+    pub(super) fn refused(error: Error, sent: &str) -> Self {
+        Self::Refused {
+            error,
+            sent: sent.to_owned(),
+        }
+    }
+
+    /// What kind of error of the daemon's it is, if it is one.
+    pub(super) fn kind(&self) -> Option<ErrorKind> {
+        match self {
+            Self::Refused { error, .. } => Some(error.kind),
+            _ => None,
+        }
+    }
+
+    /// Tells it on stderr; the status to exit with.
+    pub(super) fn told(&self) -> ExitCode {
+        match self {
+            // who reads only the beginning has had enough
+            Self::Io(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+            Self::Io(error) => super::serve::failed(error),
+            Self::Failed(message) => super::serve::failed(message),
+            Self::Usage(message) => {
+                eprintln!("runlog: {message}");
+                ExitCode::from(USAGE)
+            }
+            Self::Refused { error, sent } => {
+                eprint!("{}", refusal(error, sent));
+                match error.kind {
+                    ErrorKind::InvalidParams | ErrorKind::MethodNotFound => ExitCode::from(USAGE),
+                    _ => ExitCode::FAILURE,
+                }
+            }
+        }
+    }
+}
+
+/// An error's lines: its message, where in a filter it is, which runs could be meant.
+fn refusal(error: &Error, sent: &str) -> String {
+    let mut lines = format!("runlog: {}\n", visible(&error.message));
+    let data = Json::read(&error.to_value().to_string());
+    let data = data.at("data");
+    let sent = Json::read(sent);
+    if let (Some(offset), Some(filter)) = (data.at("offset").number(), sent.at("where").text()) {
+        lines.push_str(&pointed(filter, offset));
+    }
+    for candidate in data.at("candidates").items() {
+        lines.push_str(&format!(
+            "  {}/{}\n",
+            visible(candidate.at("projectId").word()),
+            visible(candidate.at("executionId").word())
+        ));
+    }
+    let (told, total) = (
+        data.at("candidates").items().len(),
+        data.at("total").count(),
+    );
+    if told > 0 && total > told as u64 {
+        lines.push_str(&format!("  and {} more\n", total - told as u64));
+    }
+    lines
+}
+
+/// The text and a caret below its UTF-16 unit `offset`.
+fn pointed(text: &str, offset: f64) -> String {
+    let mut units = 0.0;
+    let before: String = text
+        .chars()
+        .take_while(|c| {
+            units += if c.len_utf16() == 2 { 2.0 } else { 1.0 };
+            units <= offset
+        })
+        .collect();
+    let blank = " ".repeat(columns(&visible(&before)));
+    format!("  {}\n  {blank}^\n", visible(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_caret_stands_below_what_is_wrong_however_wide_that_is_before_it() {
+        assert_eq!(pointed("a == 1", 3.0), "  a == 1\n     ^\n");
+        assert_eq!(
+            pointed("a = \"日\" x", 8.0),
+            "  a = \"日\" x\n           ^\n"
+        );
+        assert_eq!(pointed("a = 😀 x", 7.0), "  a = 😀 x\n         ^\n");
+        assert_eq!(pointed("a", 1.0), "  a\n   ^\n");
+    }
+}

@@ -1,0 +1,183 @@
+//! `runlog search`: runs by what they were given and what they said.
+
+use clap::Args;
+
+use super::Failure;
+use super::args::{Common, FilterArgs, LimitArgs};
+use super::client::Client;
+use super::json::Json;
+use super::list::relative;
+use super::terminal::{Out, Paint, columns, fitted, status_paint, visible};
+use super::time::{Clock, grouped};
+use crate::model::json::{elements, members};
+
+#[derive(Debug, Args)]
+#[command(mut_arg("json", |arg| arg.help("Print a hit a line as the protocol has it, of which \
+    FIELDS chooses members, as in summary,score")))]
+pub(super) struct SearchArgs {
+    #[command(flatten)]
+    pub common: Common,
+    /// Words, "phrases", prefix*, AND, OR, NOT or -, parentheses; words beside each other must all
+    /// be there
+    #[arg(value_name = "QUERY", required = true, num_args = 1..)]
+    query: Vec<String>,
+    #[command(flatten)]
+    filter: FilterArgs,
+    #[command(flatten)]
+    limit: LimitArgs,
+}
+
+pub(super) async fn run(args: &SearchArgs, client: &mut Client) -> Result<u8, Failure> {
+    let out = Out::stdout();
+    let clock = args.filter.zone.clock()?;
+    let mut params = args.filter.params()?;
+    params.insert("query".into(), args.query.join(" ").into());
+    params.insert("limit".into(), args.limit.limit.into());
+    client.doing = "Searching";
+    let mut text = client.text("executions/search", params.clone()).await?;
+    let complete = members(&text).any(|(name, value)| name == "complete" && value == "true");
+    if !complete {
+        // the text index is behind, and is waited for
+        params.insert("sync".into(), true.into());
+        text = client.text("executions/search", params).await?;
+    }
+    if args.common.json.wanted() {
+        let hits = members(&text).find(|(name, _)| name == "hits");
+        let rows = elements(hits.map_or("[]", |(_, hits)| hits));
+        let lines: String = rows.map(|row| args.common.json.row(row)).collect();
+        out.print(&lines)?;
+        return Ok(0);
+    }
+    out.print(&shown(&Json::read(&text), out, &clock))?;
+    Ok(0)
+}
+
+fn shown(result: &Json, out: Out, clock: &Clock) -> String {
+    let hits = result.at("hits").items();
+    let mut text = String::new();
+    for hit in hits {
+        match out.width() {
+            Some(width) => text.push_str(&person(hit, out, clock, width)),
+            None => text.push_str(&program(hit)),
+        }
+    }
+    if out.is_terminal() {
+        let total = result.at("total");
+        let told = match hits.len() {
+            0 => "nothing found".to_owned(),
+            shown if total.is_null() => format!("{shown} of more than 1,000 runs; -L shows more"),
+            shown if (shown as u64) < total.count() => {
+                format!(
+                    "{shown} of {} runs; -L shows more",
+                    grouped(&total.to_string())
+                )
+            }
+            _ => return text,
+        };
+        text.push_str(&out.paint(&told, Paint::Dim));
+        text.push('\n');
+    }
+    text
+}
+
+/// A run, and below it where it says so.
+fn person(hit: &Json, out: Out, clock: &Clock, width: usize) -> String {
+    let run = hit.at("summary");
+    let name = format!("{}/{}", run.at("projectId").word(), run.at("id").word());
+    let (name, status) = (fitted(&visible(&name), width), run.at("status").word());
+    let started = relative(clock, run.at("startedAt").word());
+    let mut text = out.paint(&name, Paint::Bold);
+    let mut taken = columns(&name);
+    let label = visible(run.at("label").word());
+    for (part, paint) in [
+        (visible(status), status_paint(status)),
+        (started, Paint::Dim),
+        (label, Paint::Plain),
+    ] {
+        let room = width.saturating_sub(taken + 2);
+        let part = fitted(&part, room);
+        if part.is_empty() || room < 4 {
+            continue;
+        }
+        taken += columns(&part) + 2;
+        text.push_str("  ");
+        text.push_str(&out.paint(&part, paint));
+    }
+    text.push('\n');
+    for found in hit.at("matches").items() {
+        let path = fitted(&visible(found.at("path").word()), width / 3);
+        let room = width.saturating_sub(columns(&path) + 4);
+        let line = format!(
+            "  {}  {}",
+            out.paint(&path, Paint::Dim),
+            marked(found, out, room)
+        );
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// A line for each place: project, id, status, path and snippet.
+fn program(hit: &Json) -> String {
+    let run = hit.at("summary");
+    let mut text = String::new();
+    let head = [
+        run.at("projectId").word(),
+        run.at("id").word(),
+        run.at("status").word(),
+    ]
+    .map(visible)
+    .join("\t");
+    let places = hit.at("matches").items();
+    if places.is_empty() {
+        text.push_str(&format!("{head}\t\t\n"));
+    }
+    for found in places {
+        let (path, snippet) = (found.at("path").word(), found.at("snippet").word());
+        text.push_str(&format!(
+            "{head}\t{}\t{}\n",
+            visible(path),
+            visible(snippet)
+        ));
+    }
+    text
+}
+
+/// A snippet with what was found in it painted.
+fn marked(found: &Json, out: Out, room: usize) -> String {
+    let snippet = found.at("snippet").word();
+    let ranges: Vec<(u64, u64)> = found
+        .at("ranges")
+        .items()
+        .iter()
+        .map(|range| (range.at("start").count(), range.at("end").count()))
+        .collect();
+    // runs of characters that are found, or are not
+    let mut parts: Vec<(bool, String)> = Vec::new();
+    let mut at = 0;
+    for c in snippet.chars() {
+        let inside = ranges
+            .iter()
+            .any(|(start, end)| (*start..*end).contains(&at));
+        at += c.len_utf16() as u64;
+        // a snippet stays on its line
+        let c = if c == '\n' { ' ' } else { c };
+        match parts.last_mut() {
+            Some((held, part)) if *held == inside => part.push(c),
+            _ => parts.push((inside, c.to_string())),
+        }
+    }
+    let mut text = String::new();
+    let mut left = room;
+    for (inside, part) in parts {
+        let shown = fitted(&visible(&part), left);
+        left = left.saturating_sub(columns(&shown));
+        let cut = shown.ends_with('…') && !part.ends_with('…');
+        text.push_str(&out.paint(&shown, if inside { Paint::Yellow } else { Paint::Plain }));
+        if cut {
+            break;
+        }
+    }
+    text
+}

@@ -1,0 +1,132 @@
+//! `runlog series`: runs by the hour, day, week or month, with bars where a person reads.
+
+use clap::{Args, ValueEnum};
+
+use super::Failure;
+use super::args::{Common, FilterArgs, answered};
+use super::client::Client;
+use super::json::Json;
+use super::list::{cost, counted, took};
+use super::stats::bar;
+use super::table::{Cell, Column, Table};
+use super::terminal::{Out, Paint};
+use super::time::{Clock, grouped};
+
+/// How wide a bar may be.
+const BAR: std::ops::RangeInclusive<usize> = 8..=24;
+
+#[derive(Debug, Args)]
+pub(super) struct SeriesArgs {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(flatten)]
+    filter: FilterArgs,
+    /// How long a bucket is
+    #[arg(long, value_enum, default_value_t = Bucket::Day)]
+    bucket: Bucket,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Bucket {
+    Hour,
+    Day,
+    Week,
+    Month,
+}
+
+impl Bucket {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Hour => "hour",
+            Self::Day => "day",
+            Self::Week => "week",
+            Self::Month => "month",
+        }
+    }
+
+    /// How its beginning is written.
+    fn format(self) -> &'static str {
+        match self {
+            Self::Hour => "%Y-%m-%d %H:%M",
+            Self::Day | Self::Week => "%a %Y-%m-%d",
+            Self::Month => "%Y-%m",
+        }
+    }
+}
+
+pub(super) async fn run(args: &SeriesArgs, client: &mut Client) -> Result<u8, Failure> {
+    let clock = args.filter.zone.clock()?;
+    let mut params = args.filter.params()?;
+    params.insert("bucket".into(), args.bucket.word().into());
+    let json = &args.common.json;
+    answered(
+        client,
+        "executions/series",
+        params,
+        json,
+        Some("buckets"),
+        |result, out| shown(result, out, &clock, args.bucket),
+    )
+    .await
+}
+
+fn shown(result: &Json, out: Out, clock: &Clock, bucket: Bucket) -> String {
+    let buckets = result.at("buckets").items();
+    let runs = |bucket: &Json| bucket.at("executions").number().unwrap_or(0.0);
+    let most = buckets.iter().map(runs).fold(1.0, f64::max);
+    let width = (out.width().unwrap_or(0) / 5).clamp(*BAR.start(), *BAR.end());
+    let mut table = Table::new([
+        Column::new(match bucket {
+            Bucket::Hour => "HOUR",
+            Bucket::Day => "DAY",
+            Bucket::Week => "WEEK",
+            Bucket::Month => "MONTH",
+        }),
+        Column::numbers("RUNS"),
+        Column::new(""),
+        Column::numbers("FAILED").leaving(1),
+        Column::numbers("COST").leaving(2),
+        Column::numbers("TOKENS").leaving(3),
+        Column::numbers("P50").leaving(4),
+        Column::numbers("P95").leaving(5),
+    ]);
+    for one in buckets {
+        let start = one.at("start").word();
+        let failed = one.at("failed");
+        table.row([
+            Cell::both(clock.formatted(start, bucket.format()), start),
+            counted(one.at("executions")),
+            Cell::both(
+                bar(runs(one) / most, width),
+                one.at("completed").to_string(),
+            )
+            .painted(Paint::Cyan),
+            counted(failed).painted(if failed.count() > 0 {
+                Paint::Red
+            } else {
+                Paint::Plain
+            }),
+            cost(one.at("totalCostUSD")),
+            counted(one.at("totalTokens")),
+            took(one.at("duration").at("p50")),
+            took(one.at("duration").at("p95")),
+        ]);
+    }
+    let mut text = table.text(out);
+    let undated = result.at("undated").at("executions");
+    if out.is_terminal() {
+        if table.is_empty() {
+            text.push_str(&out.paint("no runs", Paint::Dim));
+            text.push('\n');
+        }
+        if undated.count() > 0 {
+            let told = format!(
+                "and {} runs that do not say when they began",
+                grouped(&undated.to_string())
+            );
+            text.push_str(&out.paint(&told, Paint::Dim));
+            text.push('\n');
+        }
+    }
+    text
+}

@@ -1,0 +1,361 @@
+//! `runlog show`: one run, for a person.
+//!
+//! Long texts are folded on a terminal and the whole is paged there, as git does; in a pipe
+//! everything is whole.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::Failure;
+use super::args::{Common, Key, WhichArgs, ZoneArgs};
+use super::client::Client;
+use super::json::Json;
+use super::list::dollars;
+use super::table::{Cell, Column, Table};
+use super::terminal::{Out, Paint, status_paint, visible, visible_lines, wrapped};
+use super::time::{Clock, bytes, grouped, span};
+
+/// How many lines of a text are shown before it is folded.
+const FOLDED_LINES: usize = 12;
+/// How much of a record is asked for, unless all of it is wanted: more than a terminal shows.
+const ENOUGH_BYTES: u64 = 1 << 20;
+/// Members that are shown in places of their own.
+const KNOWN: [&str; 19] = [
+    "id",
+    "projectId",
+    "status",
+    "name",
+    "input",
+    "output",
+    "error",
+    "startedAt",
+    "completedAt",
+    "duration",
+    "tokenUsage",
+    "costUSD",
+    "retryCount",
+    "steps",
+    "model",
+    "sessionId",
+    "pinned",
+    "tags",
+    "note",
+];
+
+#[derive(Debug, Args)]
+#[command(mut_arg("run", |arg| arg.required(false).default_value("last").hide_default_value(true)))]
+pub(super) struct ShowArgs {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(flatten)]
+    which: WhichArgs,
+    #[command(flatten)]
+    zone: ZoneArgs,
+    /// Fold nothing, and show what the steps were given and gave
+    #[arg(long)]
+    full: bool,
+}
+
+pub(super) async fn run(args: &ShowArgs, client: &mut Client) -> Result<u8, Failure> {
+    let out = Out::stdout();
+    let clock = args.zone.clock()?;
+    let mut params = args.which.params();
+    let json = &args.common.json;
+    if json.wanted() {
+        let text = client.text("executions/get", params).await?;
+        let text = match json.fields().as_slice() {
+            [] => format!("{text}\n"),
+            // a run's own members, its version beside them
+            fields => {
+                let members = crate::model::json::members(&text);
+                let record = members.filter(|(name, _)| name == "execution").last();
+                let record = record.map_or("{}", |(_, value)| value);
+                format!("{}\n", super::json::picked(record, fields))
+            }
+        };
+        out.print(&text)?;
+        return Ok(0);
+    }
+    let named = params.clone();
+    if out.is_terminal() && !args.full {
+        params.insert("maxBytes".into(), ENOUGH_BYTES.into());
+    }
+    let record = client.ask("executions/get", params).await?;
+    let of = |name: &str| match record.at(name).text() {
+        Some(text) => text.to_owned(),
+        None => named
+            .get(name)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned(),
+    };
+    let key = Key {
+        project: of("projectId"),
+        execution: of("executionId"),
+    };
+    let summary = summary(client, &key).await?;
+    let page = Page {
+        out,
+        clock,
+        full: args.full || !out.is_terminal(),
+        text: String::new(),
+    };
+    paged(out, &page.of(&key, &record, &summary))?;
+    Ok(0)
+}
+
+/// The run as lists show it; nothing where they do not know it.
+async fn summary(client: &mut Client, key: &Key) -> Result<Json, Failure> {
+    let params = json!({
+        "projectId": key.project, "limit": 1, "where": format!("id = {}", json!(key.execution)),
+    });
+    let Value::Object(params) = params else {
+        return Ok(Json::Null);
+    };
+    let list = client.ask("executions/list", params).await?;
+    Ok(list
+        .at("executions")
+        .items()
+        .first()
+        .cloned()
+        .unwrap_or_default())
+}
+
+/// What is shown of a run.
+struct Page {
+    out: Out,
+    clock: Clock,
+    full: bool,
+    text: String,
+}
+
+impl Page {
+    fn of(mut self, key: &Key, answer: &Json, summary: &Json) -> String {
+        let record = answer.at("execution");
+        let status = summary.at("status").text().or(record.at("status").text());
+        let status = status.unwrap_or("unknown");
+        let head = visible(&key.to_string());
+        let head = self.out.paint(&head, Paint::Bold);
+        let painted = self.out.paint(&visible(status), status_paint(status));
+        self.push(&format!("{head}  {painted}\n"));
+        self.fact("name", &visible(record.at("name").word()));
+        for (name, member) in [("started", "startedAt"), ("ended", "completedAt")] {
+            if let Some(moment) = record.at(member).text() {
+                let shown = self.moment(moment);
+                self.fact(name, &shown);
+            }
+        }
+        if let Some(at) = summary.at("staleAt").text() {
+            let shown = self.moment(at);
+            self.fact("stale", &format!("from {shown}"));
+        }
+        if let Some(millis) = record.at("duration").number() {
+            self.fact("took", &span(millis));
+        }
+        if record.at("costUSD").number().is_some() {
+            self.fact("cost", &dollars(record.at("costUSD")));
+        }
+        let tokens = tokens(record.at("tokenUsage"));
+        self.fact("tokens", &tokens);
+        for (name, member) in [("model", "model"), ("session", "sessionId")] {
+            self.fact(name, &visible(record.at(member).word()));
+        }
+        if record.at("retryCount").count() > 0 {
+            self.fact("retries", &record.at("retryCount").to_string());
+        }
+        let size = match answer.at("sizeBytes") {
+            Json::Null => summary.at("sizeBytes"),
+            size => size,
+        };
+        self.fact("size", &bytes(size.count()));
+        self.fact("version", answer.at("version").word());
+        if summary.at("pinned").is_true() {
+            self.fact("pinned", "yes");
+        }
+        let tags: Vec<String> = summary
+            .at("tags")
+            .items()
+            .iter()
+            .map(|tag| visible(tag.word()))
+            .collect();
+        self.fact("tags", &tags.join(", "));
+        self.fact("note", &visible(summary.at("note").word()));
+        for name in ["error", "input", "output"] {
+            self.value(
+                name,
+                record.at(name),
+                if name == "error" {
+                    Paint::Red
+                } else {
+                    Paint::Bold
+                },
+            );
+        }
+        self.steps(record.at("steps"));
+        if let Json::Object(members) = record {
+            for (name, value) in members {
+                if !KNOWN.contains(&name.as_str()) {
+                    self.value(&visible(name), value, Paint::Bold);
+                }
+            }
+        }
+        if answer.at("truncated").is_true() {
+            let cut = answer.at("cut").items().len();
+            self.push(&format!(
+                "\n{cut} values are not shown whole; --full shows them\n"
+            ));
+        }
+        self.text
+    }
+
+    fn push(&mut self, text: &str) {
+        self.text.push_str(text);
+    }
+
+    fn moment(&self, moment: &str) -> String {
+        if self.out.is_terminal() {
+            visible(&self.clock.both(moment))
+        } else {
+            visible(moment)
+        }
+    }
+
+    /// A short line, unless there is nothing to say.
+    fn fact(&mut self, name: &str, value: &str) {
+        if !value.is_empty() {
+            let name = self.out.paint(&format!("{name:<8}"), Paint::Bold);
+            self.push(&format!("{name} {value}\n"));
+        }
+    }
+
+    /// A text below its name.
+    fn value(&mut self, name: &str, value: &Json, paint: Paint) {
+        if value.is_null() {
+            return;
+        }
+        let heading = self.out.paint(name, paint);
+        self.push(&format!("\n{heading}\n"));
+        let text = self.folded(&value.to_string(), "  ");
+        self.push(&text);
+    }
+
+    /// The lines of a text, not all of them if there are many.
+    fn folded(&self, text: &str, indent: &str) -> String {
+        let text = visible_lines(text.trim_end());
+        let lines = match self.out.width() {
+            Some(width) => wrapped(&text, width.saturating_sub(indent.len()).max(10)),
+            None => text.split('\n').map(str::to_owned).collect(),
+        };
+        let shown = match self.full || lines.len() <= FOLDED_LINES + 1 {
+            true => lines.len(),
+            false => FOLDED_LINES,
+        };
+        let mut folded = String::new();
+        for line in lines.iter().take(shown) {
+            folded.push_str(format!("{indent}{line}").trim_end());
+            folded.push('\n');
+        }
+        if shown < lines.len() {
+            let more = format!(
+                "{indent}… {} more lines; --full shows them",
+                lines.len() - shown
+            );
+            folded.push_str(&self.out.paint(&more, Paint::Dim));
+            folded.push('\n');
+        }
+        folded
+    }
+
+    fn steps(&mut self, steps: &Json) {
+        if steps.items().is_empty() {
+            return;
+        }
+        let heading = self.out.paint("steps", Paint::Bold);
+        self.push(&format!("\n{heading}\n"));
+        let mut table = Table::new([
+            Column::numbers("#"),
+            Column::new("NODE").cut_to(12),
+            Column::new("TYPE").leaving(3),
+            Column::new("STATUS").cut_to(9),
+            Column::numbers("TOOK").leaving(1),
+            Column::numbers("TOKENS").leaving(4),
+            Column::numbers("COST").leaving(2),
+            Column::new("ERROR").cut_to(12),
+        ]);
+        for (number, step) in steps.items().iter().enumerate() {
+            let names = [step.at("nodeId"), step.at("name"), step.at("id")];
+            let name = names
+                .iter()
+                .find_map(|name| name.text())
+                .unwrap_or_default();
+            let kinds = [step.at("nodeType"), step.at("type")];
+            let kind = kinds
+                .iter()
+                .find_map(|kind| kind.text())
+                .unwrap_or_default();
+            let status = step.at("status").word();
+            table.row([
+                Cell::new(number.to_string()),
+                Cell::new(name),
+                Cell::new(kind),
+                Cell::new(status).painted(status_paint(status)),
+                super::list::took(step.at("duration")),
+                super::list::counted(step.at("tokenUsage").at("total")),
+                super::list::cost(step.at("costUSD")),
+                Cell::new(step.at("error").word()).painted(Paint::Red),
+            ]);
+        }
+        let text = table.text(self.out);
+        self.push(&text);
+        if !self.full {
+            return;
+        }
+        for (number, step) in steps.items().iter().enumerate() {
+            for name in ["error", "input", "output"] {
+                self.value(&format!("step {number} {name}"), step.at(name), Paint::Bold);
+            }
+        }
+    }
+}
+
+fn tokens(usage: &Json) -> String {
+    let parts = [("input", "in"), ("output", "out"), ("total", "in all")];
+    let told: Vec<String> = parts
+        .iter()
+        .filter(|(member, _)| usage.at(member).number().is_some())
+        .map(|(member, name)| format!("{} {name}", grouped(&usage.at(member).to_string())))
+        .collect();
+    told.join(", ")
+}
+
+/// Prints it through the pager where a person reads more than one screen.
+fn paged(out: Out, text: &str) -> Result<(), Failure> {
+    let rows = rustix::termios::tcgetwinsize(std::io::stdout()).map_or(0, |size| size.ws_row);
+    let pager = std::env::var("PAGER").unwrap_or_else(|_| "less".to_owned());
+    let fits = text.lines().count() < usize::from(rows.max(1));
+    if !out.is_terminal() || fits || pager.trim().is_empty() || pager == "cat" {
+        return Ok(out.print(text)?);
+    }
+    let mut command = Command::new("sh");
+    command.args(["-c", &pager]).stdin(Stdio::piped());
+    if std::env::var_os("LESS").is_none() {
+        // colours, no clearing of what was there, and none at all for one screen
+        command.env("LESS", "FRX");
+    }
+    // the pager decides what an interrupt means
+    let _held = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt());
+    let Ok(mut pager) = command.spawn() else {
+        return Ok(out.print(text)?);
+    };
+    if let Some(mut pipe) = pager.stdin.take() {
+        // who leaves early has read enough
+        let _ = pipe.write_all(text.as_bytes());
+    }
+    if pager.wait()?.code() == Some(127) {
+        out.print(text)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,174 @@
+//! `runlog stats`: counts and sums.
+
+use clap::Args;
+
+use super::Failure;
+use super::args::{Common, FilterArgs, answered};
+use super::client::Client;
+use super::json::Json;
+use super::list::dollars;
+use super::terminal::{Out, Paint, status_paint};
+use super::time::{grouped, span};
+
+/// The statuses of which there is a count each.
+const COUNTED: [&str; 7] = [
+    "completed",
+    "failed",
+    "running",
+    "queued",
+    "paused",
+    "cancelled",
+    "other",
+];
+/// How wide a bar is at most.
+const BAR: usize = 30;
+
+#[derive(Debug, Args)]
+pub(super) struct StatsArgs {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(flatten)]
+    filter: FilterArgs,
+}
+
+pub(super) async fn run(args: &StatsArgs, client: &mut Client) -> Result<u8, Failure> {
+    let mut params = args.filter.params()?;
+    // distributions are told of what a filter selects; an empty one selects every run
+    if !args.common.json.wanted() && !params.contains_key("where") {
+        params.insert("where".into(), "".into());
+    }
+    let json = &args.common.json;
+    answered(client, "executions/stats", params, json, None, shown).await
+}
+
+/// A name and what it is, a line each.
+fn shown(result: &Json, out: Out) -> String {
+    let mut lines = Lines {
+        out,
+        text: String::new(),
+    };
+    let total = result.at("totalExecutions");
+    lines.line(
+        "runs",
+        &grouped(&total.to_string()),
+        &total.to_string(),
+        None,
+    );
+    let all = total.number().unwrap_or(0.0).max(1.0);
+    for name in COUNTED {
+        let count = result.at(name);
+        if count.count() > 0 || !out.is_terminal() {
+            let share = count.number().unwrap_or(0.0) / all;
+            let bar = bar(share, BAR);
+            let plain = count.to_string();
+            lines.line(
+                name,
+                &grouped(&plain),
+                &plain,
+                Some((bar, status_paint(name))),
+            );
+        }
+    }
+    let rate = result.at("successRate");
+    lines.line("success", &percent(rate), &plain(rate), None);
+    let sum = result.at("totalCostUSD");
+    lines.line("cost", &dollars(sum), &sum.to_string(), None);
+    for (name, member) in [
+        ("tokens", "totalTokens"),
+        ("tokens in", "inputTokens"),
+        ("tokens out", "outputTokens"),
+    ] {
+        let count = result.at(member).to_string();
+        lines.line(name, &grouped(&count), &count, None);
+    }
+    let mean = result.at("averageDuration");
+    let shown = mean.number().map(span).unwrap_or_default();
+    lines.line("mean time", &shown, &plain(mean), None);
+    lines.spread("time", result.at("duration"), |value| {
+        value.number().map(span).unwrap_or_default()
+    });
+    lines.spread("cost", result.at("cost"), dollars);
+    lines.text
+}
+
+/// A share for a person.
+pub(super) fn percent(share: &Json) -> String {
+    match share.number() {
+        Some(share) => format!("{:.1} %", share * 100.0),
+        None => String::new(),
+    }
+}
+
+fn plain(value: &Json) -> String {
+    match value {
+        Json::Null => String::new(),
+        value => value.to_string(),
+    }
+}
+
+/// A bar of eighths for a share of one.
+pub(super) fn bar(share: f64, width: usize) -> String {
+    const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
+    #[allow(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss
+    )]
+    // at most a few hundred
+    let eighths = (share.clamp(0.0, 1.0) * width as f64 * 8.0).round() as usize;
+    // what there is a little of is seen
+    let eighths = if share > 0.0 { eighths.max(1) } else { 0 };
+    let rest = EIGHTHS.get(eighths % 8).copied().unwrap_or_default();
+    format!("{}{rest}", "█".repeat(eighths / 8))
+}
+
+struct Lines {
+    out: Out,
+    text: String,
+}
+
+impl Lines {
+    /// A line with a number that a bar may stand behind.
+    fn line(&mut self, name: &str, shown: &str, plain: &str, bar: Option<(String, Paint)>) {
+        if !self.out.is_terminal() {
+            self.text.push_str(&format!("{name}\t{plain}\n"));
+            return;
+        }
+        if shown.is_empty() {
+            return;
+        }
+        let name = self.out.paint(&format!("{name:<12}"), Paint::Bold);
+        let line = match bar {
+            Some((bar, paint)) => {
+                let room = self.out.width().unwrap_or(0).saturating_sub(28);
+                let bar: String = bar.chars().take(room).collect();
+                format!("{name}{shown:>14}  {}", self.out.paint(&bar, paint))
+            }
+            None => format!("{name}{shown:>14}"),
+        };
+        self.text.push_str(line.trim_end());
+        self.text.push('\n');
+    }
+
+    /// How amounts are spread.
+    fn spread(&mut self, name: &str, spread: &Json, shown: impl Fn(&Json) -> String) {
+        if spread.at("count").count() == 0 {
+            return;
+        }
+        let most = spread.at("max").number().unwrap_or(0.0);
+        for place in ["min", "p50", "p90", "p95", "p99", "max"] {
+            let value = spread.at(place);
+            let share = match most {
+                0.0 => 0.0,
+                most => value.number().unwrap_or(0.0) / most,
+            };
+            let bar = Some((bar(share, BAR), Paint::Plain));
+            self.line(
+                &format!("{name} {place}"),
+                &shown(value),
+                &plain(value),
+                bar,
+            );
+        }
+    }
+}

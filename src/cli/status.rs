@@ -1,0 +1,100 @@
+//! `runlog status`: how whoever serves the root is.
+
+use clap::Args;
+
+use super::Failure;
+use super::args::{Common, Params};
+use super::client::Client;
+use super::json::Json;
+use super::terminal::{Out, Paint, visible};
+use super::time::{bytes, grouped, span};
+
+#[derive(Debug, Args)]
+pub(super) struct StatusArgs {
+    #[command(flatten)]
+    pub common: Common,
+}
+
+pub(super) async fn run(args: &StatusArgs, client: &mut Client) -> Result<u8, Failure> {
+    let out = Out::stdout();
+    let text = settled(client).await?;
+    let json = &args.common.json;
+    if json.wanted() {
+        out.print(&json.of(&text, None))?;
+    } else {
+        out.print(&shown(&Json::read(&text), out))?;
+    }
+    Ok(0)
+}
+
+/// The status of a daemon as it is, of this process once it has its index: it had only just begun.
+pub(super) async fn settled(client: &mut Client) -> Result<String, Failure> {
+    let text = client.text("server/status", Params::new()).await?;
+    let status = Json::read(&text);
+    let ready = status.at("indexing").at("state").word() == "ready";
+    if ready || status.at("pid").count() != u64::from(std::process::id()) {
+        return Ok(text);
+    }
+    client.ask("projects/list", Params::new()).await?;
+    client.text("server/status", Params::new()).await
+}
+
+fn shown(status: &Json, out: Out) -> String {
+    let own = status.at("pid").count() == u64::from(std::process::id());
+    let indexing = status.at("indexing");
+    let watcher = status.at("watcher");
+    let count = |value: &Json| grouped(&value.to_string());
+    let state = indexing.at("state").word();
+    let memory = status.at("memory").at("residentBytes");
+    let facts = [
+        ("root", visible(status.at("root").at("path").word())),
+        (
+            "served by",
+            match own {
+                true => "this command; no daemon runs".to_owned(),
+                false => format!(
+                    "daemon {}, up for {}",
+                    status.at("pid"),
+                    span(status.at("uptimeMs").number().unwrap_or(0.0))
+                ),
+            },
+        ),
+        ("version", status.at("version").word().to_owned()),
+        ("projects", count(status.at("projects"))),
+        ("runs", count(status.at("executions"))),
+        (
+            "index",
+            match state {
+                "ready" => state.to_owned(),
+                _ => format!(
+                    "{state}, {} of {}",
+                    count(indexing.at("done")),
+                    count(indexing.at("total"))
+                ),
+            },
+        ),
+        (
+            "changes",
+            match watcher.at("healthy").is_true() {
+                true => format!("by {}", watcher.at("backend").word()),
+                false => format!(
+                    "polled in {} projects: {}",
+                    watcher.at("unwatched"),
+                    visible(watcher.at("message").word())
+                ),
+            },
+        ),
+        ("problems", count(status.at("problems"))),
+        ("memory", bytes(memory.count())),
+    ];
+    let mut text = String::new();
+    for (name, value) in facts {
+        if out.is_terminal() {
+            let name = out.paint(&format!("{name:<10}"), Paint::Bold);
+            text.push_str(&format!("{name} {value}\n"));
+        } else {
+            text.push_str(&format!("{name}\t{value}\n"));
+        }
+    }
+    text
+}

@@ -1,0 +1,51 @@
+//! `runlog statusline`: one line for prompts and bars.
+
+use clap::Args;
+use serde_json::json;
+
+use super::args::{Params, ZoneArgs};
+use super::client::Client;
+use super::list::dollars;
+use super::terminal::{Out, Paint};
+use super::{Failure, RootArgs};
+
+#[derive(Debug, Args)]
+pub(super) struct StatuslineArgs {
+    #[command(flatten)]
+    pub root: RootArgs,
+    /// Only this project
+    #[arg(short, long, value_name = "PROJECT", add = super::complete::projects())]
+    project: Option<String>,
+    #[command(flatten)]
+    zone: ZoneArgs,
+}
+
+pub(super) async fn run(args: &StatuslineArgs, client: &mut Client) -> Result<u8, Failure> {
+    let out = Out::stdout();
+    let clock = args.zone.clock()?;
+    let stats = async |client: &mut Client, filter: &str| {
+        let mut params = Params::new();
+        if let Some(project) = &args.project {
+            params.insert("projectId".into(), project.as_str().into());
+        }
+        params.insert("where".into(), filter.into());
+        params.insert("timezone".into(), json!(clock.zone.name()));
+        client.ask("executions/stats", params).await
+    };
+    let today = stats(client, "startedAt >= today").await?;
+    // one that has been silent for long does not run
+    let now = stats(client, "status = running and not stale").await?;
+    let (running, failed) = (now.at("running"), today.at("failed"));
+    let paint = |text: String, count: u64, paint| match count {
+        0 => text,
+        _ => out.paint(&text, paint),
+    };
+    let line = [
+        format!("{} today", dollars(today.at("totalCostUSD"))),
+        paint(format!("{running} running"), running.count(), Paint::Cyan),
+        paint(format!("{failed} failed"), failed.count(), Paint::Red),
+    ]
+    .join(" · ");
+    out.print(&format!("{line}\n"))?;
+    Ok(0)
+}

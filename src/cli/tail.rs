@@ -1,0 +1,288 @@
+//! `runlog tail`: changes of runs, as they happen.
+//!
+//! A subscription, which goes on over the death of its daemon. Where the next one cannot say what
+//! happened since (`resync`), all runs are listed again and compared with what was known, so that
+//! nothing is left out and nothing told twice: for that the versions of all runs that match are
+//! kept.
+
+use std::collections::{BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::Failure;
+use super::args::{Common, FilterArgs, Key, Params};
+use super::client::Client;
+use super::json::Json;
+use super::terminal::{Out, Paint, columns, fitted, status_paint, visible};
+use super::time::{Clock, span};
+use crate::api::executions::subscribe::Subscribe;
+use crate::api::table::Method;
+use crate::model::json::{elements, members};
+
+/// How many runs are listed at once.
+const PAGE: u32 = 1000;
+/// What tells one state of a run from another.
+const STATE: [&str; 4] = ["version", "pinned", "tags", "note"];
+
+#[derive(Debug, Args)]
+#[command(mut_arg("json", |arg| arg.help("Print a change a line as the protocol has it, of which \
+    FIELDS chooses members, as in kind,summary")))]
+pub(super) struct TailArgs {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(flatten)]
+    filter: FilterArgs,
+    /// Begin with so many runs that are there already
+    #[arg(short = 'L', long, value_name = "COUNT", default_value_t = 0,
+        value_parser = clap::value_parser!(u32).range(0..=1000))]
+    limit: u32,
+}
+
+pub(super) async fn run(args: &TailArgs, client: &mut Client) -> Result<u8, Failure> {
+    let mut tail = Tail {
+        args,
+        out: Out::stdout(),
+        clock: args.filter.zone.clock()?,
+        params: args.filter.params()?,
+        known: HashMap::new(),
+    };
+    let subscription = Value::Object(tail.params.clone()).to_string();
+    client.call(Subscribe::NAME, &subscription).await?;
+    tail.begin(client).await?;
+    loop {
+        let change = client.change().await?;
+        tail.clock = args.filter.zone.clock()?;
+        tail.told(client, &change).await?;
+    }
+}
+
+/// A run that is there.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    state: u64,
+    /// Whether that state was printed.
+    printed: bool,
+}
+
+struct Tail<'a> {
+    args: &'a TailArgs,
+    out: Out,
+    clock: Clock,
+    params: Params,
+    known: HashMap<Key, Known>,
+}
+
+impl Tail<'_> {
+    /// Learns what there is, and prints the newest of it.
+    async fn begin(&mut self, client: &mut Client) -> Result<(), Failure> {
+        let runs = self.all(client, &["id", "projectId"]).await?;
+        for (key, state) in runs {
+            let printed = false;
+            self.known.insert(key, Known { state, printed });
+        }
+        if self.args.limit == 0 {
+            return Ok(());
+        }
+        let mut params = self.params.clone();
+        params.insert("limit".into(), self.args.limit.into());
+        let list = client.text("executions/list", params).await?;
+        let clock = members(&list).find(|(name, _)| name == "clock");
+        let clock = clock.map_or("null", |(_, clock)| clock);
+        let runs = members(&list).find(|(name, _)| name == "executions");
+        let runs: Vec<&str> = elements(runs.map_or("[]", |(_, runs)| runs)).collect();
+        for run in runs.into_iter().rev() {
+            self.saved(run, clock, false)?;
+        }
+        Ok(())
+    }
+
+    /// All runs that match, with their states.
+    async fn all(&self, client: &mut Client, names: &[&str]) -> Result<Vec<(Key, u64)>, Failure> {
+        let annotated = crate::api::table::entry("executions/annotate").is_some();
+        let states = if annotated { &STATE[..] } else { &STATE[..1] };
+        let fields: Vec<&str> = names.iter().chain(states).copied().collect();
+        let mut params = self.params.clone();
+        params.insert("limit".into(), PAGE.into());
+        params.insert("fields".into(), json!(fields));
+        let mut runs = Vec::new();
+        loop {
+            let page = client.ask("executions/list", params.clone()).await?;
+            for run in page.at("executions").items() {
+                runs.push((key(run), state(run)));
+            }
+            match page.at("nextCursor").text() {
+                Some(cursor) => drop(params.insert("cursor".into(), cursor.into())),
+                None => return Ok(runs),
+            }
+        }
+    }
+
+    /// Takes in a change.
+    async fn told(&mut self, client: &mut Client, text: &str) -> Result<(), Failure> {
+        let change = Json::read(text);
+        match change.at("kind").word() {
+            "saved" => {
+                let summary = change.at("summary");
+                let (key, state) = (key(summary), state(summary));
+                let held = self.known.insert(
+                    key,
+                    Known {
+                        state,
+                        printed: true,
+                    },
+                );
+                // a heartbeat, or what was printed when everything was compared
+                if held.is_none_or(|held| held.state != state || !held.printed) {
+                    self.print(text, &change)?;
+                }
+            }
+            "deleted" | "left" => {
+                let key = Key {
+                    project: change.at("projectId").word().to_owned(),
+                    execution: change.at("executionId").word().to_owned(),
+                };
+                if self.known.remove(&key).is_some() {
+                    self.print(text, &change)?;
+                }
+            }
+            "resync" => self.compare(client).await?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Lists everything again, and prints what is not as it was known.
+    async fn compare(&mut self, client: &mut Client) -> Result<(), Failure> {
+        let runs = self.all(client, &["id", "projectId"]).await?;
+        let mut gone: BTreeSet<Key> = self.known.keys().cloned().collect();
+        for (key, state) in runs.into_iter().rev() {
+            gone.remove(&key);
+            let held = self.known.get(&key).copied();
+            if held.is_some_and(|held| held.state == state) {
+                continue;
+            }
+            let mut params = self.params.clone();
+            params.insert("limit".into(), 1.into());
+            params.insert("projectId".into(), key.project.as_str().into());
+            params.remove("status");
+            params.insert(
+                "where".into(),
+                format!("id = {}", json!(key.execution)).into(),
+            );
+            let list = client.text("executions/list", params).await?;
+            let part = |name: &str| {
+                let found = members(&list).find(|(held, _)| held == name);
+                found.map_or("null", |(_, value)| value)
+            };
+            // gone by now: that is told next
+            if let Some(run) = elements(part("executions")).next() {
+                self.saved(run, part("clock"), held.is_none())?;
+            }
+        }
+        for key in gone {
+            self.known.remove(&key);
+            let text = json!({
+                "kind": "deleted", "projectId": key.project, "executionId": key.execution,
+            })
+            .to_string();
+            self.print(&text, &Json::read(&text))?;
+        }
+        Ok(())
+    }
+
+    /// Prints a listed run as if it had just been saved.
+    fn saved(&mut self, run: &str, clock: &str, created: bool) -> Result<(), Failure> {
+        let text =
+            format!(r#"{{"kind":"saved","clock":{clock},"created":{created},"summary":{run}}}"#);
+        let change = Json::read(&text);
+        let summary = change.at("summary");
+        let known = Known {
+            state: state(summary),
+            printed: true,
+        };
+        self.known.insert(key(summary), known);
+        self.print(&text, &change)
+    }
+
+    fn print(&self, text: &str, change: &Json) -> Result<(), Failure> {
+        if self.args.common.json.wanted() {
+            return Ok(self.out.print(&self.args.common.json.row(text))?);
+        }
+        Ok(self.out.print(&line(change, self.out, &self.clock))?)
+    }
+}
+
+fn key(run: &Json) -> Key {
+    Key {
+        project: run.at("projectId").word().to_owned(),
+        execution: run.at("id").word().to_owned(),
+    }
+}
+
+fn state(run: &Json) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for name in STATE {
+        run.at(name).to_string().hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+/// A change's line. In a pipe: kind, project, id, status, beginning, duration, cost, label.
+pub(super) fn line(change: &Json, out: Out, clock: &Clock) -> String {
+    let kind = change.at("kind").word();
+    let run = change.at("summary");
+    let name = |project: &str, id: &str| (change.at(project).word(), change.at(id).word());
+    let (project, id) = match kind {
+        "saved" => (run.at("projectId").word(), run.at("id").word()),
+        _ => name("projectId", "executionId"),
+    };
+    let Some(width) = out.width() else {
+        let plain = |value: &Json| match value {
+            Json::Null => String::new(),
+            value => visible(&value.to_string()),
+        };
+        let fields = ["status", "startedAt", "duration", "costUSD", "label"];
+        let fields = fields.map(|member| plain(run.at(member)));
+        return format!(
+            "{kind}\t{}\t{}\t{}\n",
+            visible(project),
+            visible(id),
+            fields.join("\t")
+        );
+    };
+    let status = match kind {
+        "saved" => run.at("status").word(),
+        kind => kind,
+    };
+    let took = run.at("duration").number().map(span).unwrap_or_default();
+    let cost = match run.at("costUSD").number() {
+        Some(_) => super::list::dollars(run.at("costUSD")),
+        None => String::new(),
+    };
+    let paint = match kind {
+        "saved" => status_paint(status),
+        _ => Paint::Dim,
+    };
+    let mut text = String::new();
+    let mut taken = 0;
+    for (part, paint) in [
+        (clock.time_of_day(), Paint::Dim),
+        (format!("{:<9}", visible(status)), paint),
+        (visible(&format!("{project}/{id}")), Paint::Bold),
+        (took, Paint::Plain),
+        (cost, Paint::Plain),
+        (visible(run.at("label").word()), Paint::Plain),
+    ] {
+        let gap = if taken == 0 { 0 } else { 2 };
+        let part = fitted(&part, width.saturating_sub(taken + gap));
+        if part.trim().is_empty() {
+            continue;
+        }
+        taken += columns(&part) + gap;
+        text.push_str(&" ".repeat(gap));
+        text.push_str(&out.paint(&part, paint));
+    }
+    format!("{}\n", text.trim_end())
+}

@@ -1,0 +1,219 @@
+//! Moments and spans as people read them.
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+
+use crate::model::Millis;
+
+/// From so long ago on a date says more than how long ago it was.
+const RELATIVE_MAX_DAYS: i64 = 30;
+
+/// Now, in the zone that a person reads in.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Clock {
+    /// Now.
+    pub now: Millis,
+    /// The zone of what is printed.
+    pub zone: Tz,
+}
+
+impl Clock {
+    /// Now, in the zone `named`, else in this machine's.
+    ///
+    /// # Errors
+    /// That there is no such zone.
+    pub(super) fn new(named: Option<&str>) -> Result<Self, String> {
+        let zone = match named {
+            Some(name) => name.parse().map_err(|_| {
+                format!("there is no time zone {name}; name one as in Europe/Berlin, or UTC")
+            })?,
+            None => local_zone(),
+        };
+        Ok(Self {
+            now: Millis::from_system(std::time::SystemTime::now()),
+            zone,
+        })
+    }
+
+    /// How long ago a moment of the wire is, or how soon it comes; its date where that is far.
+    pub(super) fn relative(&self, moment: &str) -> String {
+        let Some(at) = Millis::parse_rfc3339(moment) else {
+            return moment.to_owned();
+        };
+        let ago = self.now.0.saturating_sub(at.0);
+        if ago.abs() > RELATIVE_MAX_DAYS * 86_400_000 {
+            return self.formatted(moment, "%Y-%m-%d");
+        }
+        let seconds = ago.abs() / 1000;
+        let span = match seconds {
+            0..5 => return "now".to_owned(),
+            5..60 => format!("{seconds}s"),
+            60..3600 => format!("{}m", seconds / 60),
+            3600..86_400 => format!("{}h", seconds / 3600),
+            _ => format!("{}d", seconds / 86_400),
+        };
+        if ago < 0 {
+            format!("in {span}")
+        } else {
+            format!("{span} ago")
+        }
+    }
+
+    /// A moment of the wire in the zone, to the second.
+    pub(super) fn absolute(&self, moment: &str) -> String {
+        self.formatted(moment, "%Y-%m-%d %H:%M:%S %Z")
+    }
+
+    /// A moment of the wire, by a format of strftime's.
+    pub(super) fn formatted(&self, moment: &str, format: &str) -> String {
+        let date = Millis::parse_rfc3339(moment)
+            .and_then(|at| DateTime::<Utc>::from_timestamp_millis(at.0));
+        match date {
+            Some(date) => date.with_timezone(&self.zone).format(format).to_string(),
+            None => moment.to_owned(),
+        }
+    }
+
+    /// What a clock on the wall shows now.
+    pub(super) fn time_of_day(&self) -> String {
+        let now = String::from_utf8_lossy(&self.now.date()).into_owned();
+        self.formatted(&now, "%H:%M:%S")
+    }
+
+    /// When it is and how long ago that is.
+    pub(super) fn both(&self, moment: &str) -> String {
+        let (absolute, relative) = (self.absolute(moment), self.relative(moment));
+        if absolute.starts_with(&relative) {
+            absolute
+        } else {
+            format!("{absolute} ({relative})")
+        }
+    }
+}
+
+/// The zone that this machine is set to: what TZ names, else what /etc/localtime leads to.
+fn local_zone() -> Tz {
+    let named = std::env::var("TZ")
+        .ok()
+        .and_then(|name| name.trim_start_matches(':').parse().ok());
+    named
+        .or_else(|| {
+            let target = std::fs::read_link("/etc/localtime").ok()?;
+            let target = target.to_str()?;
+            target.split_once("zoneinfo/")?.1.parse().ok()
+        })
+        .unwrap_or(Tz::UTC)
+}
+
+/// How long something took, from milliseconds.
+pub(super) fn span(millis: f64) -> String {
+    if millis < 0.0 {
+        return format!("-{}", span(-millis));
+    }
+    let seconds = (millis / 1000.0).floor();
+    let parts = |large: f64, small: f64| (f64::floor(large / small), large % small);
+    if millis < 1000.0 {
+        return format!("{}ms", millis.round());
+    }
+    if seconds < 60.0 {
+        return format!("{:.1}s", (millis / 100.0).floor() / 10.0);
+    }
+    if seconds < 3600.0 {
+        let (minutes, seconds) = parts(seconds, 60.0);
+        return format!("{minutes}m{seconds:02}s");
+    }
+    if seconds < 86_400.0 {
+        let (hours, rest) = parts(seconds, 3600.0);
+        return format!("{hours}h{:02}m", f64::floor(rest / 60.0));
+    }
+    let (days, rest) = parts(seconds, 86_400.0);
+    format!("{days}d{:02}h", f64::floor(rest / 3600.0))
+}
+
+/// A count in groups of three digits.
+pub(super) fn grouped(count: &str) -> String {
+    let (sign, digits) = match count.strip_prefix('-') {
+        Some(digits) => ("-", digits),
+        None => ("", count),
+    };
+    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return count.to_owned();
+    }
+    let mut text = String::from(sign);
+    for (at, digit) in digits.char_indices() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A size.
+pub(super) fn bytes(count: u64) -> String {
+    #[allow(clippy::cast_precision_loss)] // one digit after the point is shown
+    let size = count as f64;
+    for (unit, name) in [(1e9, "GB"), (1e6, "MB"), (1e3, "kB")] {
+        if size >= unit {
+            return format!("{:.1} {name}", size / unit);
+        }
+    }
+    format!("{count} B")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_moments_are_told_by_how_long_ago_and_far_ones_by_their_date() {
+        let clock = Clock {
+            now: Millis::parse_rfc3339("2025-10-15T12:00:00Z").unwrap(),
+            zone: Tz::Europe__Berlin,
+        };
+        for (moment, told) in [
+            ("2025-10-15T11:59:58.000Z", "now"),
+            ("2025-10-15T11:59:15.000Z", "45s ago"),
+            ("2025-10-15T10:59:15.000Z", "1h ago"),
+            ("2025-10-15T12:10:00.000Z", "in 10m"),
+            ("2025-10-01T12:10:00.000Z", "13d ago"),
+            ("2025-08-31T22:10:00.000Z", "2025-09-01"),
+            ("?", "?"),
+        ] {
+            assert_eq!(clock.relative(moment), told);
+        }
+        assert_eq!(
+            clock.both("2025-10-15T11:00:00.000Z"),
+            "2025-10-15 13:00:00 CEST (1h ago)"
+        );
+        assert_eq!(
+            clock.both("2025-01-15T11:00:00.000Z"),
+            "2025-01-15 12:00:00 CET"
+        );
+    }
+
+    #[test]
+    fn spans_counts_and_sizes_are_short() {
+        let spans = [
+            0.0,
+            999.0,
+            12_480.0,
+            59_999.0,
+            61_000.0,
+            3_725_000.0,
+            90_000_000.0,
+        ];
+        assert_eq!(
+            spans.map(span),
+            ["0ms", "999ms", "12.4s", "59.9s", "1m01s", "1h02m", "1d01h"]
+        );
+        assert_eq!(
+            ["1", "1234", "-1234567"].map(grouped),
+            ["1", "1,234", "-1,234,567"]
+        );
+        assert_eq!(
+            [999, 1500, 2_500_000].map(bytes),
+            ["999 B", "1.5 kB", "2.5 MB"]
+        );
+    }
+}

@@ -1,0 +1,115 @@
+//! `runlog watch`: waits for the end of a run, and exits by how it ended.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::Failure;
+use super::args::{Common, Key, WhichArgs, ZoneArgs};
+use super::client::Client;
+use super::json::Json;
+use super::tail::line;
+use super::terminal::Out;
+use crate::api::executions::subscribe::Subscribe;
+use crate::api::table::Method;
+use crate::model::json::{elements, members};
+
+/// The run failed.
+pub(super) const FAILED: u8 = 3;
+/// Somebody cancelled it.
+pub(super) const CANCELLED: u8 = 4;
+/// It is gone, or ended in another way.
+pub(super) const OTHERWISE: u8 = 5;
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit status: 0 completed, 3 failed, 4 cancelled, 5 deleted or ended \
+    otherwise; 1 and 2 as everywhere."
+)]
+pub(super) struct WatchArgs {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(flatten)]
+    which: WhichArgs,
+    #[command(flatten)]
+    zone: ZoneArgs,
+}
+
+pub(super) async fn run(args: &WatchArgs, client: &mut Client) -> Result<u8, Failure> {
+    let out = Out::stdout();
+    let key = args.which.found(client).await?;
+    let print = |text: &str, change: &Json| match args.common.json.wanted() {
+        true => {
+            let summary = members(text).find(|(name, _)| name == "summary");
+            summary.map_or(Ok(()), |(_, run)| out.print(&args.common.json.row(run)))
+        }
+        false => args
+            .zone
+            .clock()
+            .map_or(Ok(()), |clock| out.print(&line(change, out, &clock))),
+    };
+    let params = json!({
+        "projectId": key.project, "where": format!("id = {}", json!(key.execution)),
+    });
+    client.call(Subscribe::NAME, &params.to_string()).await?;
+    let mut shown = String::new();
+    let mut look = true;
+    loop {
+        let text = match look {
+            true => listed(client, &key).await?,
+            false => client.change().await?,
+        };
+        look = false;
+        let change = Json::read(&text);
+        match change.at("kind").word() {
+            "saved" => {
+                let status = change.at("summary").at("status").word().to_owned();
+                let ended = ended(&status);
+                // each status once, for whoever looks on; a program wants the end
+                let news = ended.is_some() || (out.is_terminal() && !args.common.json.wanted());
+                if news && shown != status {
+                    print(&text, &change)?;
+                }
+                shown = status;
+                if let Some(code) = ended {
+                    return Ok(code);
+                }
+            }
+            "deleted" | "left" => {
+                eprintln!("runlog: {key} was deleted before it ended");
+                return Ok(OTHERWISE);
+            }
+            // what came meanwhile is not known
+            "resync" => look = true,
+            _ => {}
+        }
+    }
+}
+
+/// The run as it is, told as a change would be.
+async fn listed(client: &mut Client, key: &Key) -> Result<String, Failure> {
+    let params = json!({
+        "projectId": key.project, "limit": 1, "sync": true,
+        "where": format!("id = {}", json!(key.execution)),
+    });
+    let Value::Object(params) = params else {
+        return Ok(String::new());
+    };
+    let list = client.text("executions/list", params).await?;
+    let runs = members(&list).find(|(name, _)| name == "executions");
+    let run = elements(runs.map_or("[]", |(_, runs)| runs)).next();
+    Ok(match run {
+        Some(run) => format!(r#"{{"kind":"saved","summary":{run}}}"#),
+        None => r#"{"kind":"deleted"}"#.to_owned(),
+    })
+}
+
+/// The exit status of a run that has ended so; none of one that goes on.
+fn ended(status: &str) -> Option<u8> {
+    match status {
+        "queued" | "running" | "paused" => None,
+        "completed" => Some(0),
+        "failed" => Some(FAILED),
+        "cancelled" => Some(CANCELLED),
+        _ => Some(OTHERWISE),
+    }
+}

@@ -1,0 +1,173 @@
+//! Completions in the shells themselves, and the manual.
+
+use std::io::{Read, Write};
+use std::process::{Child, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use crate::stage::{Stage, terminal};
+use crate::support::PATIENCE;
+
+/// A shell that somebody types into.
+struct Shell {
+    child: Child,
+    master: std::fs::File,
+    screen: Arc<Mutex<vt100::Parser>>,
+}
+
+impl Shell {
+    fn start(stage: &Stage, words: &[&str]) -> Self {
+        let (master, line) = terminal(160, 40);
+        // a terminal of its own, as shells ask for
+        let mut command = stage.command("setsid");
+        command
+            .arg("--ctty")
+            .args(words)
+            .env("TERM", "xterm")
+            .env("INPUTRC", "/dev/null")
+            .env("PS1", "$ ")
+            .env("XDG_CONFIG_HOME", stage.root.beside("config"))
+            .env("XDG_DATA_HOME", stage.root.beside("data"));
+        for number in 0..3 {
+            let pipe = Stdio::from(line.try_clone().unwrap());
+            match number {
+                0 => command.stdin(pipe),
+                1 => command.stdout(pipe),
+                _ => command.stderr(pipe),
+            };
+        }
+        let needed = "bash, zsh and fish are needed (Debian: bash, zsh, fish)";
+        let child = command.spawn().expect(needed);
+        let screen = Arc::new(Mutex::new(vt100::Parser::new(40, 160, 0)));
+        let shown = Arc::clone(&screen);
+        let mut reader = master.try_clone().unwrap();
+        std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(count @ 1..) = reader.read(&mut bytes) {
+                shown.lock().unwrap().process(&bytes[..count]);
+            }
+        });
+        Self {
+            child,
+            master,
+            screen,
+        }
+    }
+
+    fn shows(&self) -> String {
+        self.screen.lock().unwrap().screen().contents()
+    }
+
+    fn types(&mut self, text: &str) {
+        self.master.write_all(text.as_bytes()).unwrap();
+    }
+
+    fn until(&self, shown: &str) {
+        let began = Instant::now();
+        while !self.shows().contains(shown) {
+            assert!(
+                began.elapsed() < PATIENCE,
+                "no {shown:?} in {}",
+                self.shows()
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// What is typed with a tab behind it becomes `completed`; then the line is dropped.
+    fn completes(&mut self, typed: &str, completed: &str) {
+        self.types(&format!("{typed}\t"));
+        self.until(completed);
+        // to the line's beginning, and away with the rest
+        self.types("\x01\x0b");
+        self.types("clear\r");
+        let began = Instant::now();
+        while self.shows().contains(completed) {
+            assert!(
+                began.elapsed() < PATIENCE,
+                "it is not cleared: {}",
+                self.shows()
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Shell {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn shells_complete_commands_projects_and_ids_of_runs() {
+    let shells: [(&[&str], &str); 3] = [
+        (
+            &["bash", "--norc", "--noprofile", "-i"],
+            "source <(runlog completions bash)",
+        ),
+        (
+            &["zsh", "-f", "-i"],
+            "autoload -U compinit && compinit -u -D && source <(runlog completions zsh)",
+        ),
+        (
+            &["fish", "--no-config", "-i"],
+            "runlog completions fish | source",
+        ),
+    ];
+    let stage = Stage::samples();
+    for (words, setup) in shells {
+        let mut shell = Shell::start(&stage, words);
+        // half of a word each, so that its echo is not taken for what it prints
+        shell.types(&format!("{setup}; echo rea''dy\r"));
+        shell.until("ready");
+        shell.types("clear\r");
+        shell.completes("runlog statusl", "runlog statusline");
+        shell.completes("runlog list --project web", "website");
+        shell.completes("runlog show exec-1760508", "exec-1760508120004-4k1zq0vbn");
+        shell.completes("runlog show docs/ex", "docs/exec-1759381229897-b7m3s9d0f");
+        shell.completes("runlog list --status cance", "cancelled");
+        shell.completes("runlog call executions/se", "executions/se");
+    }
+}
+
+#[test]
+fn the_manual_has_a_page_for_each_command() {
+    let stage = Stage::samples();
+    let page = stage.piped(&["man"]).printed();
+    for told in [
+        ".TH runlog 1",
+        "Exit status",
+        "NO_COLOR",
+        "runlog\\-list(1)",
+    ] {
+        assert!(page.contains(told), "{told}: {page}");
+    }
+    let page = stage.piped(&["man", "watch"]).printed();
+    assert!(
+        page.contains("runlog\\-watch") && page.contains("4 cancelled"),
+        "{page}"
+    );
+    let folder = stage.root.beside("man");
+    stage
+        .piped(&["man", "--out", folder.to_str().unwrap()])
+        .printed();
+    let help = stage.piped(&["--help"]).printed();
+    let commands = help
+        .split("Commands:\n")
+        .nth(1)
+        .unwrap()
+        .split("\n\n")
+        .next()
+        .unwrap();
+    for line in commands.lines() {
+        let name = line.split_whitespace().next().unwrap();
+        if name != "help" {
+            let path = folder.join(format!("runlog-{name}.1"));
+            assert!(path.exists(), "{}", path.display());
+        }
+    }
+    assert!(folder.join("runlog-trash-restore.1").exists());
+    assert_eq!(stage.piped(&["man", "nothing"]).status, 2);
+}

@@ -1,0 +1,245 @@
+//! What goes says so before, asks, and can be had back; and what is exported.
+
+use serde_json::{Value, json};
+
+use crate::stage::{Done, Stage, on_terminal};
+use crate::support::{Root, record};
+
+fn three() -> Stage {
+    let stage = Stage::over(Root::empty());
+    for (id, status) in [("a", "completed"), ("b", "failed"), ("c", "completed")] {
+        stage.root.engine("p", id, &record("p", id, status));
+    }
+    stage
+}
+
+fn ids(stage: &Stage) -> String {
+    let list = stage.piped(&["list"]).printed();
+    let ids: Vec<&str> = list
+        .lines()
+        .map(|line| line.split('\t').next().unwrap())
+        .collect();
+    ids.join(" ")
+}
+
+/// The command behind `undo:`.
+fn undo(done: &Done) -> String {
+    let text = format!("{}{}", done.out, done.err);
+    let line = text.lines().find_map(|line| line.split_once("undo: "));
+    line.unwrap_or_else(|| panic!("no undo: {text}"))
+        .1
+        .to_owned()
+}
+
+#[test]
+fn a_deletion_is_asked_for_and_its_undo_undoes_it() {
+    let stage = three();
+    let text = std::fs::read(stage.root.file("p", "b")).unwrap();
+    for args in [
+        &["delete", "b"][..],
+        &["delete", "-s", "failed"],
+        &["prune", "--max-count", "1"],
+    ] {
+        // nobody to ask: nothing goes
+        let refused = stage.piped(args);
+        assert_eq!(refused.status, 2, "{args:?}");
+        assert!(refused.err.contains("--yes"), "{}", refused.err);
+        assert_eq!(ids(&stage), "a b c");
+        // somebody says no, or only presses return
+        for typed in ["n\n", "\n", "\u{4}"] {
+            let done = on_terminal(&mut stage.runlog(args), 80, typed);
+            assert_eq!(done.status, 1, "{args:?}: {}", done.out);
+            assert!(done.out.contains("to the trash? [y/N]"), "{}", done.out);
+            assert_eq!(ids(&stage), "a b c");
+        }
+        let mut dry = args.to_vec();
+        dry.push("-n");
+        assert!(stage.piped(&dry).printed().contains("p/"));
+        assert_eq!(ids(&stage), "a b c");
+    }
+    let asked = on_terminal(&mut stage.runlog(&["delete", "b"]), 80, "y\n");
+    assert_eq!(asked.status, 0, "{}", asked.out);
+    assert!(
+        asked.out.contains("Move run p/b to the trash? [y/N]"),
+        "{}",
+        asked.out
+    );
+    assert_eq!(ids(&stage), "a c");
+    let done = stage.shell(&undo(&asked));
+    assert_eq!(
+        (done.status, done.out.as_str()),
+        (0, "p/b\n"),
+        "{}",
+        done.err
+    );
+    assert_eq!(ids(&stage), "a b c");
+    assert_eq!(std::fs::read(stage.root.file("p", "b")).unwrap(), text);
+
+    let done = stage.piped(&["delete", "--where", "status = completed", "--yes"]);
+    assert_eq!(ids(&stage), "b");
+    assert!(done.err.contains("runlog: 2 runs, "), "{}", done.err);
+    assert_eq!(stage.shell(&undo(&done)).printed(), "p/a\np/c\n");
+    assert_eq!(ids(&stage), "a b c");
+
+    let done = stage.piped(&["prune", "--max-count", "2", "--keep-failed", "--yes"]);
+    assert_eq!(done.status, 0, "{}", done.err);
+    assert_eq!(ids(&stage).len(), 3);
+    assert_eq!(stage.shell(&undo(&done)).status, 0);
+    assert_eq!(ids(&stage), "a b c");
+
+    // the beginning of an id, onto which there is no run by now
+    stage.piped(&["delete", "p/a", "p/c", "--yes"]).printed();
+    assert_eq!(stage.piped(&["trash", "list"]).printed().lines().count(), 2);
+    assert_eq!(stage.piped(&["trash", "restore", "a"]).printed(), "p/a\n");
+    assert_eq!(stage.piped(&["trash", "restore", "zzz"]).status, 1);
+    let refused = stage.piped(&["trash", "empty"]);
+    assert_eq!(refused.status, 2);
+    assert!(
+        refused.err.contains("Remove 1 deleted runs"),
+        "{}",
+        refused.err
+    );
+    assert_eq!(
+        stage
+            .piped(&["trash", "empty", "--older-than", "1d", "--yes"])
+            .status,
+        0
+    );
+    assert_eq!(stage.piped(&["trash", "list"]).printed().lines().count(), 1);
+    let emptied = stage.piped(&["trash", "empty", "--yes"]);
+    assert!(emptied.err.contains("1 removed"), "{}", emptied.err);
+    assert_eq!(stage.piped(&["trash", "list"]).printed(), "");
+
+    let gone = stage.piped(&["delete", "b", "--permanent", "--yes"]);
+    assert!(gone.err.contains("p/b is deleted"), "{}", gone.err);
+    assert!(!gone.err.contains("undo"));
+    assert_eq!(ids(&stage), "a");
+}
+
+#[test]
+fn an_empty_filter_and_a_policy_that_leaves_nothing_delete_nothing() {
+    let stage = three();
+    for args in [
+        &["delete", "--yes"][..],
+        &["delete", "-p", "p", "--yes"],
+        &["delete", "--where", " ", "--yes"],
+        &["call", "executions/deleteMatching", r#"{"where":""}"#],
+        &[
+            "call",
+            "executions/deleteMatching",
+            r#"{"where":" ","projectId":"p"}"#,
+        ],
+        &["delete", "a", "-s", "failed", "--yes"],
+        &["delete", "none", "--yes"],
+        &["prune", "--yes"],
+        &["prune", "--keep-failed", "--yes"],
+        &["prune", "--max-age", "soon", "--yes"],
+        &["prune", "--max-count", "0", "--yes"],
+    ] {
+        let done = stage.piped(args);
+        assert_ne!(done.status, 0, "{args:?}");
+        assert!(done.err.starts_with("runlog: "), "{args:?}: {}", done.err);
+        assert_eq!(ids(&stage), "a b c", "{args:?}");
+    }
+    let all = stage.piped(&["prune", "--max-count", "0", "--everything", "--yes"]);
+    assert_eq!(all.status, 0, "{}", all.err);
+    assert_eq!(ids(&stage), "");
+    assert_eq!(stage.shell(&undo(&all)).status, 0);
+    assert_eq!(ids(&stage), "a b c");
+    // what the file says
+    let policy = "[prune]\nrules = [{ maxCount = 2 }]\n";
+    std::fs::write(stage.root.beside("runlog.toml"), policy).unwrap();
+    assert_eq!(stage.piped(&["prune", "--yes"]).status, 0);
+    assert_eq!(ids(&stage).len(), 3);
+}
+
+#[test]
+fn exports_are_read_back_by_what_people_use_and_overwrite_nothing() {
+    let stage = three();
+    let file = stage.root.beside("runs.csv");
+    let path = file.to_str().unwrap();
+    let done = stage.piped(&["export", path]);
+    assert_eq!((done.status, done.out.as_str()), (0, ""));
+    assert!(done.err.contains("runlog: 3 runs, "), "{}", done.err);
+    let read = "import csv,sys; print(*(row['id'] for row in csv.DictReader(open(sys.argv[1]))))";
+    let rows = stage.shell(&format!("python3 -c \"{read}\" {path}"));
+    assert_eq!(rows.printed(), "a b c\n");
+    let before = std::fs::read(&file).unwrap();
+    let again = stage.piped(&["export", path]);
+    assert_eq!(again.status, 1);
+    assert!(again.err.contains("already"), "{}", again.err);
+    assert_eq!(std::fs::read(&file).unwrap(), before);
+    for (format, served) in [
+        ("jsonl", true),
+        ("json", true),
+        ("csv", false),
+        ("jsonl", false),
+    ] {
+        let daemon = served.then(|| stage.daemon());
+        let written = stage.root.beside(&format!("{format}-{served}"));
+        let flag = format!("--format={format}");
+        let to_file = stage.piped(&[
+            "export",
+            written.to_str().unwrap(),
+            &flag,
+            "-s",
+            "completed",
+        ]);
+        assert_eq!(to_file.status, 0, "{}", to_file.err);
+        let out = stage.piped(&["export", &flag, "-s", "completed"]).printed();
+        assert_eq!(out, std::fs::read_to_string(&written).unwrap(), "{format}");
+        if format == "jsonl" {
+            let ids: Vec<Value> = out
+                .lines()
+                .map(|line| serde_json::from_str::<Value>(line).unwrap()["id"].clone())
+                .collect();
+            assert_eq!(ids, [json!("a"), json!("c")]);
+        }
+        drop(daemon);
+    }
+}
+
+/// Where the daemon cannot annotate yet, that is said; where it can, all of it holds.
+#[test]
+fn pins_tags_and_notes_are_put_on_and_taken_off() {
+    let stage = three();
+    let pinned = stage.piped(&["pin", "a"]);
+    if runlog::api::table::entry("executions/annotate").is_none() {
+        assert_eq!(pinned.status, 2);
+        assert!(
+            pinned.err.contains("there is no such method"),
+            "{}",
+            pinned.err
+        );
+        return;
+    }
+    assert_eq!(pinned.status, 0, "{}", pinned.err);
+    let found = |filter: &str| {
+        let list = stage.piped(&["list", "--where", filter]).printed();
+        let ids = list
+            .lines()
+            .map(|line| line.split('\t').next().unwrap().to_owned());
+        ids.collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(found("pinned"), "a");
+    let tagged = stage.piped(&["tag", "p/b", "urgent", "later"]).printed();
+    assert_eq!(tagged, "later\nurgent\n");
+    assert_eq!(found("tag = urgent"), "b");
+    assert_eq!(
+        stage.piped(&["tag", "b", "--remove", "later"]).printed(),
+        "urgent\n"
+    );
+    assert_eq!(stage.piped(&["tag", "b"]).printed(), "urgent\n");
+    assert_eq!(
+        stage.piped(&["note", "c", "ask Bob"]).printed(),
+        "ask Bob\n"
+    );
+    assert_eq!(stage.piped(&["note", "c"]).printed(), "ask Bob\n");
+    assert_eq!(found("note ~ bob"), "c");
+    let shown = stage.piped(&["show", "b"]).printed();
+    assert!(shown.contains("tags     urgent\n"), "{shown}");
+    assert_eq!(stage.piped(&["note", "c", "--remove"]).printed(), "");
+    assert_eq!(found("note ~ bob"), "");
+    assert_eq!(stage.piped(&["pin", "a", "--remove"]).status, 0);
+    assert_eq!(found("pinned"), "");
+}

@@ -1,0 +1,267 @@
+//! `doctor`: each fault is put in, found, mended by the command that is printed, and found no more.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::json;
+
+use crate::stage::{Done, Stage, done};
+use crate::support::{Root, record};
+
+fn healthy(stage: &Stage) {
+    let done = stage.piped(&["doctor"]);
+    assert_eq!(
+        (done.status, done.out.as_str()),
+        (0, "✓ nothing is wrong\n"),
+        "{}",
+        done.err
+    );
+}
+
+/// The commands that are printed below findings.
+fn mends(done: &Done) -> Vec<String> {
+    let lines = done.out.lines().filter_map(|line| line.strip_prefix("  "));
+    lines.map(str::to_owned).collect()
+}
+
+/// Finds one thing that `says` so, runs the command, and finds nothing.
+fn mended(stage: &Stage, says: &str) {
+    let found = stage.piped(&["doctor"]);
+    assert_eq!(found.status, 1, "{says}: {}{}", found.out, found.err);
+    assert!(found.out.contains(says), "{says}: {}", found.out);
+    let mends = mends(&found);
+    assert_eq!(mends.len(), 1, "{says}: {}", found.out);
+    let run = stage.shell(&mends[0]);
+    assert_eq!(run.status, 0, "{}: {}", mends[0], run.err);
+    healthy(stage);
+}
+
+#[test]
+fn files_that_cannot_be_read_or_do_not_fit() {
+    let stage = Stage::samples();
+    healthy(&stage);
+    let file = |name: &str| stage.root.path().join("website/executions").join(name);
+    let faults: [(&str, &str, &str); 7] = [
+        ("broken.json", "{ \"id\": ", "broken.json"),
+        ("list.json", "[]", "list.json"),
+        ("mv me.json", "{", "mv me.json"),
+        ("it's.json", "{", "it's.json"),
+        ("it's\u{1b}[1m\\é\n.json", "{", "the name is not an id"),
+        (
+            "other.json",
+            r#"{ "id": "another", "status": "completed", "costUSD": 1.50 }"#,
+            "other.json",
+        ),
+        (
+            "cost.json",
+            r#"{ "id": "cost", "status": "completed", "costUSD": "much" }"#,
+            "cost.json",
+        ),
+    ];
+    for (name, text, says) in faults {
+        fs::write(file(name), text).unwrap();
+        mended(&stage, says);
+    }
+    // what was a run is one still
+    let other = fs::read_to_string(file("other.json")).unwrap();
+    assert!(other.contains("\"id\": \"other\""), "{other}");
+    let moved = json!({ "id": "moved", "projectId": "elsewhere", "status": "completed" });
+    fs::write(file("moved.json"), moved.to_string()).unwrap();
+    mended(&stage, "moved.json");
+    std::os::unix::fs::symlink("/etc/passwd", file("link.json")).unwrap();
+    mended(&stage, "link.json");
+    fs::write(file("old.json.tmp"), "{").unwrap();
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(8000);
+    fs::File::options()
+        .write(true)
+        .open(file("old.json.tmp"))
+        .unwrap()
+        .set_modified(long_ago)
+        .unwrap();
+    mended(&stage, "old.json.tmp");
+    // several at once, each with its own command
+    for name in ["one.json", "two.json"] {
+        fs::write(file(name), "{").unwrap();
+    }
+    let found = stage.piped(&["doctor"]);
+    for mend in mends(&found) {
+        assert_eq!(stage.shell(&mend).status, 0, "{mend}");
+    }
+    healthy(&stage);
+    assert_eq!(stage.piped(&["list"]).printed().lines().count(), 4 + 3);
+}
+
+#[test]
+fn folders_that_cannot_be_used() {
+    let stage = Stage::samples();
+    let closed = |path: &Path, mode: u32, says: &str| {
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        mended(&stage, says);
+    };
+    closed(&stage.root.path(), 0o500, "cannot be read and written");
+    closed(
+        &stage.root.path().join("website"),
+        0o100,
+        "website cannot be",
+    );
+    closed(
+        &stage.root.path().join("website/executions"),
+        0o500,
+        "executions cannot be",
+    );
+    let cache = stage.root.beside("cache");
+    closed(&cache.join("runlog"), 0o777, "has the wrong mode");
+    closed(&cache, 0o500, "has the wrong mode");
+    closed(
+        &stage.root.beside("run/runlog"),
+        0o755,
+        "is open to other users",
+    );
+    fs::remove_dir_all(cache.join("runlog")).unwrap();
+    fs::write(cache.join("runlog"), "").unwrap();
+    mended(&stage, "is no folder of yours");
+    fs::remove_dir_all(&cache).unwrap();
+    fs::write(&cache, "").unwrap();
+    mended(&stage, "is no folder of yours");
+}
+
+#[test]
+fn a_root_that_is_not_there_or_not_clear() {
+    let stage = Stage::samples();
+    fs::rename(stage.root.path(), stage.root.beside("away")).unwrap();
+    mended(&stage, "there is no root");
+    fs::remove_dir(stage.root.path()).unwrap();
+    fs::write(stage.root.beside("projects"), "").unwrap();
+    mended(&stage, "is no folder");
+    fs::remove_dir(stage.root.path()).unwrap();
+    for name in ["a", "b"] {
+        let folder = stage.root.beside(&format!("{name}/projects/p/executions"));
+        fs::create_dir_all(folder).unwrap();
+    }
+    mended(&stage, "several folders could be served");
+}
+
+#[test]
+fn a_config_and_a_policy_that_cannot_be_used() {
+    let stage = Stage::samples();
+    let config = stage.root.beside("runlog.toml");
+    for (text, says) in [
+        ("projects = ", "runlog.toml"),
+        (
+            "projects = \"/elsewhere\"",
+            "`projects` must name a folder below",
+        ),
+        ("project = \"projects\"", "unknown field `project`"),
+        ("[prune]\nkeepLst = 3", "unknown field `keepLst`"),
+        (
+            "[prune]\nrules = [{ maxAge = \"soon\" }]",
+            "expected a number and a unit",
+        ),
+        (
+            "[prune]\nrules = [{ projectId = \"docs\", maxCount = 0 }]",
+            "would leave no run at all",
+        ),
+    ] {
+        fs::write(&config, text).unwrap();
+        mended(&stage, says);
+        fs::remove_file(stage.root.beside("runlog.toml.aside")).unwrap();
+    }
+    fs::write(
+        &config,
+        "projects = \"projects\"\n[prune]\nkeepLast = 1\nrules = [{ maxAge = \"90d\" }]\n",
+    )
+    .unwrap();
+    healthy(&stage);
+}
+
+#[test]
+fn a_socket_that_nobody_or_somebody_else_listens_on() {
+    let stage = Stage::samples();
+    let socket = stage.piped(&["socket"]).printed();
+    let socket = Path::new(socket.trim_end());
+    // a daemon that was killed
+    let mut daemon = stage.daemon();
+    healthy(&stage);
+    daemon.0.kill().unwrap();
+    daemon.0.wait().unwrap();
+    assert!(socket.exists());
+    mended(&stage, "a daemon that is gone left its socket");
+    // one of another version, and what is no daemon
+    for (answer, says) in [
+        (
+            r#"{"jsonrpc":"2.0","id":1,"result":{"serverInfo":{"version":"0.0.1"}}}"#,
+            "is runlog 0.0.1",
+        ),
+        ("hello", "does not answer"),
+    ] {
+        let _ = fs::remove_file(socket);
+        let listener = UnixListener::bind(socket).unwrap();
+        let script = "import socket,sys,os\n\
+            s = socket.socket(fileno=0)\n\
+            while True:\n \
+                c, _ = s.accept()\n \
+                c.makefile('rb').readline()\n \
+                c.sendall(sys.argv[1].encode() + b'\\n')\n \
+                c.close()\n";
+        let mut other = Command::new("python3")
+            .args(["-c", script, answer])
+            .stdin(Stdio::from(std::os::fd::OwnedFd::from(listener)))
+            .spawn()
+            .unwrap();
+        let found = stage.piped(&["doctor"]);
+        assert_eq!(found.status, 1, "{}{}", found.out, found.err);
+        assert!(found.out.contains(says), "{}", found.out);
+        // the one that bound the socket is the one that its peers see
+        let mend = mends(&found).remove(0);
+        assert!(mend.starts_with("kill "), "{mend}");
+        let mend = mend.replace(&std::process::id().to_string(), &other.id().to_string());
+        assert_eq!(stage.shell(&mend).status, 0, "{mend}");
+        other.wait().unwrap();
+        mended(&stage, "a daemon that is gone left its socket");
+    }
+}
+
+/// The limits of a namespace, as a container has them.
+#[test]
+fn limits_of_the_system_that_are_too_low() {
+    let stage = Stage::over(Root::empty());
+    for number in 0..30 {
+        let project = format!("p{number}");
+        stage
+            .root
+            .engine(&project, "a", &record(&project, "a", "completed"));
+    }
+    let script = "echo 10 > /proc/sys/user/max_inotify_watches\n\
+        runlog doctor > found && exit 9\n\
+        cat found\n\
+        sh -c \"$(sed -n 's/^  //p' found)\"\n\
+        runlog doctor";
+    let mut command = stage.command("unshare");
+    command.args([
+        "--user",
+        "--map-root-user",
+        "--fork",
+        "--kill-child",
+        "--",
+        "sh",
+        "-c",
+        script,
+    ]);
+    let done = done(&mut command);
+    assert!(
+        done.out.contains("max_user_watches"),
+        "{}{}",
+        done.out,
+        done.err
+    );
+    assert!(
+        done.out.ends_with("✓ nothing is wrong\n"),
+        "{}{}",
+        done.out,
+        done.err
+    );
+    assert_eq!(done.status, 0);
+}

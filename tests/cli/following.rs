@@ -1,0 +1,267 @@
+//! `tail` and `watch`: what goes on while they wait.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+use crate::stage::{Done, Stage};
+use crate::support::{PATIENCE, Root, record};
+
+/// A command that goes on, and the lines that it prints.
+struct Going {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Going {
+    fn start(stage: &Stage, args: &[&str]) -> Self {
+        let mut child = stage
+            .runlog(args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let output = child.stdout.take().unwrap();
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { child, lines }
+    }
+
+    fn line(&self) -> String {
+        self.lines.recv_timeout(PATIENCE).expect("a line comes")
+    }
+
+    fn ends(mut self) -> Done {
+        let status = self.child.wait().unwrap();
+        Done {
+            status: status.code().unwrap_or(-1),
+            out: self.lines.iter().map(|line| line + "\n").collect(),
+            err: String::new(),
+        }
+    }
+}
+
+impl Drop for Going {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Saves runs until one is told: from then on everything is.
+fn begun(stage: &Stage, tail: &Going) {
+    let began = std::time::Instant::now();
+    for number in 0.. {
+        let id = format!("first-{number}");
+        stage.root.engine("p", &id, &record("p", &id, "completed"));
+        let wait = std::time::Duration::from_millis(50);
+        if let Ok(line) = tail.lines.recv_timeout(wait) {
+            assert!(line.contains("first-"), "{line}");
+            break;
+        }
+        assert!(began.elapsed() < PATIENCE, "nothing is told");
+    }
+    // whatever else was told of them
+    stage
+        .root
+        .engine("p", "begun", &record("p", "begun", "completed"));
+    while !tail.line().contains("begun") {}
+}
+
+#[test]
+fn tail_tells_changes_with_filters_for_people_and_for_programs() {
+    for served in [true, false] {
+        let stage = Stage::over(Root::empty());
+        stage.root.engine("p", "old", &record("p", "old", "failed"));
+        let _daemon = served.then(|| stage.daemon());
+        let all = Going::start(&stage, &["tail", "-L", "5"]);
+        assert_eq!(
+            all.line(),
+            "saved\tp\told\tfailed\t2025-10-15T05:02:46.569Z\t\t0.001\tdo it"
+        );
+        begun(&stage, &all);
+        let some = Going::start(
+            &stage,
+            &["tail", "-s", "failed", "-L", "1", "--json=kind,summary"],
+        );
+        let first: Value = serde_json::from_str(&some.line()).unwrap();
+        assert_eq!(first["summary"]["id"], "old");
+        // its subscription came before that line
+        let good = record("p", "good", "completed");
+        stage.root.engine("p", "good", &good);
+        assert!(all.line().starts_with("saved\tp\tgood\tcompleted"));
+        stage.root.engine("p", "bad", &record("p", "bad", "failed"));
+        assert!(all.line().starts_with("saved\tp\tbad\tfailed"));
+        std::fs::remove_file(stage.root.file("p", "good")).unwrap();
+        assert_eq!(all.line(), "deleted\tp\tgood\t\t\t\t\t");
+        let change: Value = serde_json::from_str(&some.line()).unwrap();
+        let (kind, id) = (&change["kind"], &change["summary"]["id"]);
+        assert_eq!((kind, id), (&json!("saved"), &json!("bad")));
+        assert_eq!(change.as_object().unwrap().len(), 2);
+        stage
+            .root
+            .engine("p", "bad", &record("p", "bad", "completed"));
+        let change: Value = serde_json::from_str(&some.line()).unwrap();
+        assert_eq!(change["kind"], "left");
+        // an interrupt ends it as any program
+        let pid = Pid::from_child(&some.child);
+        kill_process(pid, Signal::INT).unwrap();
+        assert_eq!(some.ends().status, -1);
+    }
+}
+
+/// Whoever has only what was printed knows what is there, however often the daemon is killed.
+#[test]
+fn tail_survives_the_death_of_its_daemon_without_a_gap() {
+    for restarted in [false, true] {
+        let stage = Stage::over(Root::empty());
+        for number in 0..50 {
+            let id = format!("old-{number}");
+            stage.root.engine("p", &id, &record("p", &id, "completed"));
+        }
+        let mut daemon = stage.daemon();
+        let tail = Going::start(&stage, &["tail", "--json"]);
+        begun(&stage, &tail);
+        let save = |from: usize, to: usize, status: &str| {
+            for number in from..to {
+                let id = format!("new-{number}");
+                stage.root.engine("p", &id, &record("p", &id, status));
+            }
+        };
+        save(0, 20, "running");
+        daemon.0.kill().unwrap();
+        daemon.0.wait().unwrap();
+        // while nobody listens, or the next one only begins to
+        save(10, 40, "completed");
+        std::fs::remove_file(stage.root.file("p", "old-7")).unwrap();
+        std::fs::remove_file(stage.root.file("p", "new-3")).unwrap();
+        let next = restarted.then(|| stage.daemon());
+        save(40, 60, "failed");
+        stage
+            .root
+            .engine("p", "last", &record("p", "last", "completed"));
+        let mut known = BTreeMap::new();
+        let mut told = Vec::new();
+        loop {
+            let change: Value = serde_json::from_str(&tail.line()).unwrap();
+            let kind = change["kind"].as_str().unwrap().to_owned();
+            let (id, state) = match kind.as_str() {
+                "saved" => (
+                    change["summary"]["id"].as_str().unwrap().to_owned(),
+                    Some(change["summary"]["status"].as_str().unwrap().to_owned()),
+                ),
+                "deleted" => (change["executionId"].as_str().unwrap().to_owned(), None),
+                other => panic!("{other}"),
+            };
+            told.push((id.clone(), state.clone()));
+            known.insert(id, state);
+            // the last is told last of what was saved, but a comparison may tell deletions after it
+            let there = |id: &str| known.contains_key(id);
+            if there("last")
+                && there("old-7")
+                && there("new-59")
+                && known.get("new-3").is_none_or(Option::is_none)
+            {
+                break;
+            }
+        }
+        for number in 0..60 {
+            let status = match number {
+                3 => None,
+                0..10 => Some("running"),
+                10..40 => Some("completed"),
+                _ => Some("failed"),
+            };
+            // one that came and went between two daemons need not be told
+            let held = known
+                .get(&format!("new-{number}"))
+                .and_then(Option::as_deref);
+            assert_eq!(held, status, "new-{number}");
+        }
+        assert_eq!(known["old-7"], None);
+        let before = told.len();
+        told.sort();
+        told.dedup();
+        assert_eq!(told.len(), before, "something was told twice");
+        // what did not change was not told
+        assert!(!known.contains_key("old-8"));
+        drop(next);
+    }
+}
+
+#[test]
+fn watch_waits_for_the_end_and_exits_by_it() {
+    for served in [false, true] {
+        let stage = Stage::over(Root::empty());
+        for (id, end) in [
+            ("good", "completed"),
+            ("bad", "failed"),
+            ("off", "cancelled"),
+        ] {
+            stage.root.engine("p", id, &record("p", id, "running"));
+            stage
+                .root
+                .engine("p", &format!("{id}-over"), &record("p", id, end));
+        }
+        stage
+            .root
+            .engine("p", "gone", &record("p", "gone", "queued"));
+        let _daemon = served.then(|| stage.daemon());
+        for (id, status) in [("good-over", 0), ("bad-over", 3), ("off-over", 4)] {
+            assert_eq!(stage.piped(&["watch", id]).status, status, "{id}");
+        }
+        assert_eq!(stage.piped(&["watch", "none"]).status, 1);
+        let waits =
+            |id: &str| Going::start(&stage, &["watch", &format!("p/{id}"), "--json=id,status"]);
+        let (good, bad, off, gone) = (waits("good"), waits("bad"), waits("off"), waits("gone"));
+        // a run that goes on is not the end
+        stage
+            .root
+            .engine("p", "good", &record("p", "good", "paused"));
+        for (id, end) in [
+            ("good", "completed"),
+            ("bad", "failed"),
+            ("off", "cancelled"),
+        ] {
+            stage.root.engine("p", id, &record("p", id, end));
+        }
+        let ended = good.ends();
+        assert_eq!(ended.out, "{\"id\":\"good\",\"status\":\"completed\"}\n");
+        assert_eq!(ended.status, 0);
+        assert_eq!(bad.ends().status, 3);
+        assert_eq!(off.ends().status, 4);
+        // it may not have looked yet: then it says that there is no such run
+        let mut gone = gone;
+        std::fs::remove_file(stage.root.file("p", "gone")).unwrap();
+        let status = gone.child.wait().unwrap().code();
+        assert!([Some(5), Some(1)].contains(&status), "{status:?}");
+    }
+}
+
+#[test]
+fn watch_goes_on_when_its_daemon_dies() {
+    let stage = Stage::over(Root::empty());
+    stage.root.engine("p", "a", &record("p", "a", "running"));
+    let mut daemon = stage.daemon();
+    let watch = Going::start(&stage, &["watch", "a"]);
+    daemon.0.kill().unwrap();
+    daemon.0.wait().unwrap();
+    stage.root.engine("p", "a", &record("p", "a", "failed"));
+    let ended = watch.ends();
+    assert_eq!(ended.status, 3);
+    assert!(
+        ended.out.starts_with("saved\tp\ta\tfailed"),
+        "{}",
+        ended.out
+    );
+}

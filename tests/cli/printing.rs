@@ -1,0 +1,517 @@
+//! What is printed, kept as snapshots (`RUNLOG_KEEP_OUTPUT=1` renews them), at several widths and in
+//! a pipe, from a daemon and without one.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::stage::{Stage, done, on_terminal};
+use crate::support::{self, PATIENCE, Root, record};
+
+const COMPLETED: &str = "exec-1760508120004-4k1zq0vbn";
+
+/// The commands that only read, and the arguments that they are shown with.
+const READING: [(&str, &[&str]); 21] = [
+    ("list", &["list"]),
+    (
+        "list-some",
+        &["list", "-p", "website", "-s", "failed,running", "-L", "1"],
+    ),
+    ("list-none", &["list", "--since", "today"]),
+    (
+        "list-where",
+        &[
+            "list",
+            "--where",
+            "costUSD > 0.01",
+            "--until",
+            "2025-10-15T06:30",
+            "-z",
+            "Europe/Berlin",
+        ],
+    ),
+    ("list-wrong", &["list", "--where", "costUSD >> 3"]),
+    ("show", &["show", "exec-17605081"]),
+    ("show-last", &["show"]),
+    ("show-full", &["show", COMPLETED, "-p", "website", "--full"]),
+    ("show-ambiguous", &["show", "exec-176"]),
+    ("show-none", &["show", "nothing"]),
+    ("stats", &["stats"]),
+    ("series", &["series", "--bucket", "week"]),
+    ("search", &["search", "page OR notes"]),
+    ("search-none", &["search", "zebra"]),
+    ("diff", &["diff", "exec-17605081", "website/last"]),
+    ("diff-same", &["diff", "last", "last"]),
+    ("errors", &["errors"]),
+    ("nodes", &["nodes"]),
+    ("problems", &["problems"]),
+    ("statusline", &["statusline"]),
+    ("trash", &["trash", "list"]),
+];
+
+/// Without what differs from day to day.
+fn settled(text: &str) -> String {
+    let lines = text.lines().map(|line| match line {
+        line if line.starts_with("stale ") => "stale    from then".to_owned(),
+        line => line.to_owned(),
+    });
+    lines.map(|line| line + "\n").collect()
+}
+
+/// Compares with what is kept, or keeps it.
+fn kept(name: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/cli/snapshots")
+        .join(format!("{name}.txt"));
+    if std::env::var_os("RUNLOG_KEEP_OUTPUT").is_some() {
+        std::fs::write(path, text).unwrap();
+        return;
+    }
+    let held = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(text, held, "{name}: RUNLOG_KEEP_OUTPUT=1 keeps it");
+}
+
+/// Everything that the reading commands print.
+fn printed(stage: &Stage) -> Vec<(&'static str, String)> {
+    READING
+        .iter()
+        .map(|(name, args)| {
+            let piped = stage.piped(args);
+            let mut text = format!("$ runlog {}\n", args.join(" "));
+            text.push_str(&format!(
+                "\n== piped, status {}\n{}",
+                piped.status, piped.out
+            ));
+            if !piped.err.is_empty() {
+                text.push_str(&format!("-- stderr\n{}", piped.err));
+            }
+            for columns in [60, 80, 120] {
+                let shown = stage.shown(columns, args);
+                assert_eq!(shown.status, piped.status, "{args:?}");
+                text.push_str(&format!("\n== {columns} columns\n{}", shown.out));
+                if shown.status != 0 {
+                    continue; // an error is told whole
+                }
+                for line in shown.out.lines() {
+                    let wide = unicode_width::UnicodeWidthStr::width(line);
+                    assert!(
+                        wide <= usize::from(columns),
+                        "{args:?} at {columns}: {line}"
+                    );
+                }
+            }
+            (*name, settled(&text))
+        })
+        .collect()
+}
+
+#[test]
+fn every_command_prints_what_it_printed_before_with_a_daemon_and_without() {
+    let stage = Stage::samples();
+    let without = printed(&stage);
+    let daemon = stage.daemon();
+    let with = printed(&stage);
+    for ((name, without), (_, with)) in without.iter().zip(&with) {
+        assert_eq!(without, with, "{name}: a daemon answers something else");
+        kept(name, without);
+    }
+    let status = stage.piped(&["status"]).printed();
+    assert!(
+        status.contains(&format!("daemon {}", daemon.0.id())),
+        "{status}"
+    );
+    drop(daemon);
+    let status = stage.piped(&["status"]).printed();
+    assert!(status.contains("this command; no daemon runs"), "{status}");
+    assert!(
+        status.contains("runs\t4\n") && status.contains("index\tready\n"),
+        "{status}"
+    );
+}
+
+/// Members that two requests may answer in two ways.
+fn steady(text: &str) -> Value {
+    let mut value: Value = serde_json::from_str(text).unwrap();
+    fn walk(value: &mut Value) {
+        match value {
+            Value::Object(members) => {
+                for name in [
+                    "clock",
+                    "nextCursor",
+                    "uptimeMs",
+                    "residentBytes",
+                    "pid",
+                    "compareTookMs",
+                    "stepDataBytes",
+                    "filesRead",
+                    "restored",
+                    "compares",
+                    "since",
+                ] {
+                    members.remove(name);
+                }
+                members.values_mut().for_each(walk);
+            }
+            Value::Array(items) => items.iter_mut().for_each(walk),
+            _ => {}
+        }
+    }
+    walk(&mut value);
+    value
+}
+
+#[test]
+fn json_is_the_result_that_call_gives() {
+    let stage = Stage::samples();
+    let key = json!({ "executionId": COMPLETED });
+    let calls = [
+        (
+            vec!["list", "-L", "2"],
+            "executions/list",
+            json!({ "limit": 2 }),
+        ),
+        (
+            vec![
+                "list",
+                "-L",
+                "3",
+                "-p",
+                "website",
+                "-s",
+                "failed",
+                "--since",
+                "2025-01-01",
+            ],
+            "executions/list",
+            json!({ "limit": 3, "projectId": "website", "status": "failed",
+                "where": "startedAt >= \"2025-01-01\"" }),
+        ),
+        (
+            vec!["list", "--json=id,status"],
+            "executions/list",
+            json!({ "limit": 30, "fields": ["id", "status"] }),
+        ),
+        (vec!["show", COMPLETED], "executions/get", key),
+        (vec!["stats"], "executions/stats", json!({})),
+        (
+            vec!["series"],
+            "executions/series",
+            json!({ "bucket": "day" }),
+        ),
+        (
+            vec!["series", "-z", "Asia/Tokyo"],
+            "executions/series",
+            json!({ "bucket": "day", "timezone": "Asia/Tokyo" }),
+        ),
+        (vec!["errors"], "errors/groups", json!({ "limit": 30 })),
+        (
+            vec!["nodes", "--order", "most-used"],
+            "nodes/stats",
+            json!({ "limit": 30, "orderBy": "mostUsed" }),
+        ),
+        (vec!["problems"], "server/problems", json!({ "limit": 30 })),
+        (vec!["status"], "server/status", json!({})),
+        (vec!["trash", "list"], "trash/list", json!({ "limit": 30 })),
+        (
+            vec!["diff", "exec-17605081", "last"],
+            "executions/diff",
+            json!({ "a": { "executionId": "exec-17605081" }, "b": { "executionId": "last" } }),
+        ),
+    ];
+    for served in [false, true] {
+        let daemon = served.then(|| stage.daemon());
+        for (args, method, params) in &calls {
+            let mut args = args.clone();
+            if !args.iter().any(|arg| arg.starts_with("--json")) {
+                args.push("--json");
+            }
+            let printed = stage.piped(&args).printed();
+            let params = params.to_string();
+            if *method == "server/status" && !served {
+                continue; // a process that has only just begun says so
+            }
+            let called = stage.piped(&["call", method, &params]).printed();
+            assert_eq!(steady(&printed), steady(&called), "{args:?}");
+        }
+        drop(daemon);
+    }
+    // a hit a line
+    let lines = stage.piped(&["search", "page", "--json"]).printed();
+    let called = stage.piped(&[
+        "call",
+        "executions/search",
+        r#"{"query":"page","sync":true}"#,
+    ]);
+    let called: Value = serde_json::from_str(&called.printed()).unwrap();
+    let lines: Vec<Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 1);
+    assert_eq!(&Value::from(lines), &called["hits"]);
+    // members in their own spelling, of rows and of a result
+    let chosen = stage.piped(&["nodes", "--json=nodeId,runs"]).printed();
+    let chosen: Value = serde_json::from_str(&chosen).unwrap();
+    assert_eq!(chosen["nodes"][0], json!({ "nodeId": "write", "runs": 1 }));
+    assert_eq!(chosen["total"], 3);
+    let chosen = stage
+        .piped(&["stats", "--json=failed,totalCostUSD"])
+        .printed();
+    assert_eq!(chosen, "{\"failed\":1,\"totalCostUSD\":0.0443}\n");
+    let unknown = stage.piped(&["list", "--json=idd"]);
+    assert_eq!(unknown.status, 2);
+    assert!(
+        unknown.err.contains("did you mean `id`?"),
+        "{}",
+        unknown.err
+    );
+}
+
+#[test]
+fn call_sends_any_method_and_says_what_is_wrong_with_it() {
+    let stage = Stage::samples();
+    let saved = json!({ "projectId": "new", "execution": { "id": "a", "costUSD": 1.10 } });
+    let saved = stage
+        .piped(&["call", "executions/save", &saved.to_string()])
+        .printed();
+    assert!(saved.contains("\"created\":true"), "{saved}");
+    assert!(stage.root.file("new", "a").exists());
+    let mut command = stage.runlog(&["call", "executions/count", "-"]);
+    let input = stage.root.beside("params");
+    std::fs::write(&input, r#"{"where":"project = new"}"#).unwrap();
+    command.stdin(std::fs::File::open(input).unwrap());
+    assert!(done(&mut command).printed().starts_with("{\"count\":1,"));
+    for (args, status, says) in [
+        (
+            vec!["call", "executions/lost"],
+            2,
+            "did you mean `executions/list`?",
+        ),
+        (vec!["call", "executions/list", "[]"], 2, "no object"),
+        (vec!["call", "executions/list", "{"], 2, "no JSON"),
+        (vec!["call", "executions/list", "{\"limt\":1}"], 2, "limit"),
+        (
+            vec!["call", "executions/get", "{\"executionId\":\"x\"}"],
+            1,
+            "x",
+        ),
+        (vec!["call", "executions/subscribe"], 2, "tail"),
+    ] {
+        let done = stage.piped(&args);
+        assert_eq!((done.status, done.out.as_str()), (status, ""), "{args:?}");
+        assert!(
+            done.err.starts_with("runlog: ") && done.err.contains(says),
+            "{}",
+            done.err
+        );
+    }
+}
+
+#[test]
+fn colours_are_for_terminals_and_go_with_no_color() {
+    let stage = Stage::samples();
+    let list = |change: &dyn Fn(&mut Command) -> &mut Command| {
+        let mut command = stage.runlog(&["list"]);
+        change(&mut command);
+        on_terminal(&mut command, 80, "").printed()
+    };
+    let painted = list(&|command| command);
+    assert!(painted.contains("\x1b[31mfailed\x1b[0m"), "{painted:?}");
+    for (name, value) in [("NO_COLOR", "1"), ("TERM", "dumb")] {
+        let plain = list(&|command| command.env(name, value));
+        assert!(!plain.contains('\x1b'), "{name}: {plain:?}");
+    }
+    assert!(!stage.piped(&["list"]).printed().contains('\x1b'));
+    // as wide as COLUMNS says, if it does
+    let narrow = list(&|command| command.env("COLUMNS", "60").env("NO_COLOR", "1"));
+    assert!(
+        narrow.lines().all(|line| line.chars().count() <= 60),
+        "{narrow}"
+    );
+}
+
+#[test]
+fn times_are_relative_for_people_and_absolute_for_programs() {
+    let stage = Stage::over(Root::empty());
+    let at = |ago_minutes: i64| {
+        let at = support::now_millis() - ago_minutes * 60_000;
+        String::from_utf8(runlog::model::Millis(at).date().to_vec()).unwrap()
+    };
+    for (id, ago) in [("a", 12), ("b", 150), ("c", 4 * 1440 + 30)] {
+        let mut run = record("p", id, "completed");
+        run["startedAt"] = at(ago).into();
+        stage.root.engine("p", id, &run);
+    }
+    let shown = stage.shown(80, &["list"]).printed();
+    for told in ["12m ago", "2h ago", "4d ago"] {
+        assert!(shown.contains(told), "{told}: {shown}");
+    }
+    let piped = stage.piped(&["list"]).printed();
+    assert!(!piped.contains("ago") && piped.contains("Z\t"), "{piped}");
+    for (since, count) in [
+        ("5m", 0),
+        ("1h", 1),
+        ("-1h", 1),
+        ("3h", 2),
+        ("1w", 3),
+        ("7d", 3),
+    ] {
+        let list = stage.piped(&["list", "--since", since]).printed();
+        assert_eq!(list.lines().count(), count, "--since {since}: {list}");
+        let list = stage.piped(&["list", "--until", since]).printed();
+        assert_eq!(list.lines().count(), 3 - count, "--until {since}: {list}");
+    }
+    let both = [
+        "list",
+        "--where",
+        "costUSD > 1 or id = b",
+        "--since",
+        "3h",
+        "--until",
+        "1h",
+    ];
+    assert_eq!(stage.piped(&both).printed().lines().count(), 1);
+}
+
+#[test]
+fn whoever_stops_reading_is_no_error() {
+    let stage = Stage::over(Root::empty());
+    for number in 0..400 {
+        let id = format!("run-{number:04}-{}", "x".repeat(200));
+        stage.root.engine("p", &id, &record("p", &id, "completed"));
+    }
+    for command in [
+        "list -L 1000",
+        "export",
+        "list -L 1000 --json",
+        "reference",
+        "man",
+    ] {
+        let line = format!("{{ runlog {command}; echo $? >status; }} | head -c 1 >/dev/null");
+        let done = stage.shell(&line);
+        assert_eq!(done.err, "", "{command}");
+        let status = std::fs::read_to_string(stage.root.beside("status")).unwrap();
+        assert_eq!(status, "0\n", "{command}");
+    }
+    let full = stage.shell("runlog list >/dev/full");
+    assert_eq!(full.status, 1);
+    assert!(
+        full.err.starts_with("runlog: No space left"),
+        "{}",
+        full.err
+    );
+}
+
+#[test]
+fn long_texts_are_folded_and_paged_on_a_terminal_only() {
+    let stage = Stage::over(Root::empty());
+    let mut run = record("p", "long", "failed");
+    let lines: Vec<String> = (0..300).map(|number| format!("line {number}")).collect();
+    run["output"] = lines.join("\n").into();
+    stage.root.engine("p", "long", &run);
+    let folded = stage.shown(80, &["show", "long"]).printed();
+    assert!(
+        folded.contains("line 11\n") && !folded.contains("line 12\n"),
+        "{folded}"
+    );
+    assert!(
+        folded.contains("… 288 more lines; --full shows them"),
+        "{folded}"
+    );
+    let whole = stage.piped(&["show", "long"]).printed();
+    assert!(whole.contains("line 299\n"), "{whole}");
+    let page = |pager: &str| {
+        let mut command = stage.runlog(&["show", "long", "--full"]);
+        command.env("PAGER", pager).env("NO_COLOR", "1");
+        on_terminal(&mut command, 80, "").printed()
+    };
+    assert!(page("cat").contains("line 299\n"));
+    let paged = page("sed 's/^/PAGED /'");
+    assert!(paged.contains("PAGED   line 299\n"), "{paged}");
+    assert!(page("no-such-pager").contains("line 299\n"));
+    assert_eq!(page("head -1").lines().count(), 1);
+}
+
+#[test]
+fn a_first_index_that_takes_long_shows_a_bar_and_leaves_nothing_of_it() {
+    let root = Root::empty();
+    let folder = root.path().join("large/executions");
+    std::fs::create_dir_all(&folder).unwrap();
+    let first = folder.join("run-0.json");
+    std::fs::write(&first, r#"{ "status": "completed" }"#).unwrap();
+    for number in 1..20_000 {
+        std::fs::hard_link(&first, folder.join(format!("run-{number}.json"))).unwrap();
+    }
+    let stage = Stage::over(root);
+    let (mut master, line) = crate::stage::terminal(100, 50);
+    let mut command = stage.runlog(&["list", "-L", "1"]);
+    command
+        .env("TERM", "xterm")
+        .stderr(std::process::Stdio::from(line));
+    command.stdout(std::process::Stdio::piped());
+    let child = command.spawn().unwrap();
+    command.stderr(std::process::Stdio::null());
+    let (shown, hear) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        use std::io::Read;
+        let mut bytes = [0; 4096];
+        let mut all = String::new();
+        while let Ok(count @ 1..) = master.read(&mut bytes) {
+            all.push_str(&String::from_utf8_lossy(&bytes[..count]));
+            if shown.send(all.clone()).is_err() {
+                return;
+            }
+        }
+    });
+    let pid = rustix::process::Pid::from_child(&child);
+    let began = Instant::now();
+    let mut seen = String::new();
+    // as a much slower machine would
+    while !seen.contains("Reading runs [") {
+        for signal in [rustix::process::Signal::STOP, rustix::process::Signal::CONT] {
+            let _ = rustix::process::kill_process(pid, signal);
+            let pause = if signal == rustix::process::Signal::STOP {
+                20
+            } else {
+                1
+            };
+            std::thread::sleep(Duration::from_millis(pause));
+        }
+        seen = hear.try_iter().last().unwrap_or(seen);
+        assert!(began.elapsed() < PATIENCE, "there is no bar: {seen:?}");
+    }
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 1);
+    let seen = hear.iter().last().unwrap_or(seen);
+    let mut screen = vt100::Parser::new(50, 100, 0);
+    screen.process(seen.as_bytes());
+    assert_eq!(screen.screen().contents(), "");
+}
+
+#[test]
+fn a_root_that_is_not_clear_or_not_there_is_told() {
+    let stage = Stage::over(Root::empty());
+    for folder in [
+        "repo/a/projects/p/executions",
+        "repo/b/projects/p/executions",
+    ] {
+        std::fs::create_dir_all(stage.root.beside(folder)).unwrap();
+    }
+    std::fs::create_dir_all(stage.root.beside("repo/.git")).unwrap();
+    let mut command = stage.runlog(&["list"]);
+    let several = done(command.current_dir(stage.root.beside("repo")));
+    assert_eq!((several.status, several.out.as_str()), (2, ""));
+    assert!(
+        several.err.contains("several folders could be served"),
+        "{}",
+        several.err
+    );
+    let mut command = stage.runlog(&["list"]);
+    std::fs::create_dir_all(stage.root.beside("none")).unwrap();
+    let none = done(command.current_dir(stage.root.beside("none")));
+    assert_eq!((none.status, none.out.as_str()), (0, ""));
+    assert!(none.err.contains("runlog: there is no"), "{}", none.err);
+}
