@@ -107,9 +107,8 @@ impl Client {
         screen: &Screen,
     ) -> Result<Self, String> {
         let (stream, own) = shared::for_command(folder, found, needs == Needs::Search)?;
-        let (reader, writer) = stream.into_split();
         Ok(Self {
-            link: Link::new(reader, writer),
+            link: Link::new(stream).map_err(|error| error.to_string())?,
             own,
             last: 0,
             told: VecDeque::new(),

@@ -316,7 +316,9 @@ impl Daemon {
 async fn serve_stdio(shared: Shared) -> Result<i32, String> {
     let input = Stdin::open().map_err(|error| error.to_string())?;
     let output = Stdout::open().map_err(|error| error.to_string())?;
-    let end = transport::serve(input, output, shared, Kind::Stdio).await;
+    // a task of its own, as all that it speaks with are: those are woken without asking the system
+    let served = tokio::spawn(transport::serve(input, output, shared, Kind::Stdio));
+    let end = served.await.map_err(|error| error.to_string())?;
     tracing::info!(?end, "the connection ended");
     Ok(match end {
         End::Exit {

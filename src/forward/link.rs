@@ -5,7 +5,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::StreamExt;
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::UnixStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::codec::FramedRead;
 
@@ -13,6 +13,7 @@ use crate::api::Error;
 use crate::api::executions::subscribe::NOTIFICATION;
 use crate::model::json::members;
 use crate::session::Incoming;
+use crate::transport::direct::{Reader, Writer, split};
 use crate::transport::{Decoder, FRAME_LIMIT_BYTES, Framing, Outgoing};
 
 /// What stands around the largest result that a daemon gives.
@@ -22,8 +23,8 @@ const READ_BYTES: usize = 64 << 10;
 
 /// The connection. What is sent is written while the next message is waited for.
 pub(crate) struct Link {
-    frames: FramedRead<OwnedReadHalf, Decoder>,
-    writer: OwnedWriteHalf,
+    frames: FramedRead<Reader, Decoder>,
+    writer: Writer,
     outgoing: Outgoing,
     /// The room of what is in `outgoing`.
     held: Vec<OwnedSemaphorePermit>,
@@ -46,15 +47,20 @@ pub(crate) enum Arrived {
 }
 
 impl Link {
-    pub(crate) fn new(reader: OwnedReadHalf, writer: OwnedWriteHalf) -> Self {
+    /// The connection over `stream`.
+    ///
+    /// # Errors
+    /// When the system gives no second descriptor.
+    pub(crate) fn new(stream: UnixStream) -> std::io::Result<Self> {
+        let (reader, writer) = split(stream)?;
         let decoder = Decoder::new(FRAME_LIMIT_BYTES + ENVELOPE_MAX_BYTES);
-        Self {
+        Ok(Self {
             frames: FramedRead::with_capacity(reader, decoder, READ_BYTES),
             writer,
             // records keep their line ends
             outgoing: Outgoing::new(Framing::Headers),
             held: Vec::new(),
-        }
+        })
     }
 
     /// Sends a request as soon as the daemon takes it.

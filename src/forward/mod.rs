@@ -278,8 +278,14 @@ impl Carrier {
                     return;
                 }
             };
-            let (reader, writer) = stream.into_split();
-            let over = self.over(Link::new(reader, writer)).await;
+            let link = match Link::new(stream) {
+                Ok(link) => link,
+                Err(error) => {
+                    tracing::error!(%error, "a connection cannot be used");
+                    return;
+                }
+            };
+            let over = self.over(link).await;
             self.greeting = None;
             self.renewals.clear();
             for subscription in self.subscriptions.values_mut() {

@@ -4,6 +4,7 @@
 //! here decides when to answer, when to wait, or when to give a client up.
 
 pub mod connection;
+pub(crate) mod direct;
 pub mod framing;
 pub mod outgoing;
 pub mod parent;

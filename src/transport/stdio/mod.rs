@@ -8,7 +8,6 @@
 //! Both directions are bounded, so a session that stops reading stops the client, and a client that
 //! stops reading stops the session. These files must not know what the bytes mean.
 
-mod direct;
 mod threads;
 
 use std::io::{self, IoSlice};
@@ -18,7 +17,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use direct::{Direct, is_unsupported};
+use super::direct::{Reader, Writer, is_unsupported};
 
 /// The process's standard input.
 ///
@@ -28,7 +27,7 @@ pub struct Stdin(In);
 
 #[derive(Debug)]
 enum In {
-    Direct(Direct),
+    Direct(Reader),
     Threads(threads::Stdin),
     /// While one becomes the other.
     Changing,
@@ -45,7 +44,7 @@ impl Stdin {
     }
 
     fn over(fd: OwnedFd) -> io::Result<Self> {
-        Ok(Self(match Direct::reading(fd)? {
+        Ok(Self(match Reader::over(fd)? {
             Ok(direct) => In::Direct(direct),
             Err(fd) => In::Threads(threads::Stdin::over(fd.into())?),
         }))
@@ -59,7 +58,7 @@ impl AsyncRead for Stdin {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if let In::Direct(direct) = &mut self.0 {
-            match ready!(direct.poll_read(cx, buf)) {
+            match ready!(Pin::new(direct).poll_read(cx, buf)) {
                 Err(error) if is_unsupported(&error) => {
                     if let In::Direct(direct) = std::mem::replace(&mut self.0, In::Changing) {
                         let file = direct.into_fd().into();
@@ -88,7 +87,7 @@ pub struct Stdout(Out);
 
 #[derive(Debug)]
 enum Out {
-    Direct(Direct),
+    Direct(Writer),
     Threads(threads::Stdout),
     /// It was shut down, or one becomes the other.
     Closed,
@@ -104,7 +103,7 @@ impl Stdout {
     }
 
     fn over(fd: OwnedFd) -> io::Result<Self> {
-        Ok(Self(match Direct::writing(fd)? {
+        Ok(Self(match Writer::over(fd)? {
             Ok(direct) => Out::Direct(direct),
             Err(fd) => Out::Threads(threads::Stdout::over(fd.into())?),
         }))
@@ -126,11 +125,12 @@ impl AsyncWrite for Stdout {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         if let Out::Direct(direct) = &mut self.0 {
-            match ready!(direct.poll_write(cx, bufs)) {
+            match ready!(Pin::new(direct).poll_write_vectored(cx, bufs)) {
                 Err(error) if is_unsupported(&error) => {
-                    if let Out::Direct(direct) = std::mem::replace(&mut self.0, Out::Closed) {
-                        let file = direct.into_fd().into();
-                        self.0 = Out::Threads(threads::Stdout::over(file)?);
+                    if let Out::Direct(direct) = std::mem::replace(&mut self.0, Out::Closed)
+                        && let Some(fd) = direct.into_fd()
+                    {
+                        self.0 = Out::Threads(threads::Stdout::over(fd.into())?);
                     }
                 }
                 done => return Poll::Ready(done),

@@ -1,0 +1,261 @@
+//! Pipes and sockets, read and written in place and never waited for.
+//!
+//! Each call says for itself that it must not block, so that the descriptor, which other processes
+//! may share, stays as it is. A system that knows no such call for pipes says so
+//! ([`is_unsupported`]) before anything is read or written.
+//!
+//! The system is asked to tell of room to write only while there is none: else every message that
+//! the other side takes would wake this one.
+
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use rustix::fs::FileType;
+use rustix::io::Errno;
+use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::UnixStream;
+
+#[derive(Debug, Clone, Copy)]
+enum Way {
+    Pipe,
+    Socket,
+}
+
+/// Whether the system has no call for this that does not block.
+pub(super) fn is_unsupported(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    matches!(errno, Some(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL))
+}
+
+/// What a descriptor is, if it is one of those that are read and written here.
+fn way(fd: &OwnedFd) -> io::Result<Option<Way>> {
+    let stat = rustix::fs::fstat(fd)?;
+    Ok(match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Fifo if cfg!(target_os = "linux") => Some(Way::Pipe),
+        FileType::Socket => Some(Way::Socket),
+        _ => None,
+    })
+}
+
+fn registered(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
+    // its successor is unsafe, and asks for what an OwnedFd keeps: that it stays open, and itself
+    #[allow(deprecated)]
+    AsyncFd::with_interest(fd, interest)
+}
+
+/// The two directions of a connected socket.
+///
+/// # Errors
+/// When the system gives no second descriptor. Must be called where tokio runs.
+pub(crate) fn split(stream: UnixStream) -> io::Result<(Reader, Writer)> {
+    let reader: OwnedFd = stream.into_std()?.into();
+    let writer = Writer {
+        state: State::Idle(reader.try_clone()?),
+        way: Way::Socket,
+    };
+    let fd = registered(reader, Interest::READABLE)?;
+    let way = Way::Socket;
+    Ok((Reader { fd, way }, writer))
+}
+
+/// What is read from.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    fd: AsyncFd<OwnedFd>,
+    way: Way,
+}
+
+impl Reader {
+    /// The descriptor; given back if it is neither pipe nor socket.
+    pub(super) fn over(fd: OwnedFd) -> io::Result<Result<Self, OwnedFd>> {
+        let Some(way) = way(&fd)? else {
+            return Ok(Err(fd));
+        };
+        registered(fd, Interest::READABLE).map(|fd| Ok(Self { fd, way }))
+    }
+
+    pub(super) fn into_fd(self) -> OwnedFd {
+        self.fd.into_inner()
+    }
+}
+
+impl AsyncRead for Reader {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            let mut guard = ready!(self.fd.poll_read_ready(cx))?;
+            let (way, room) = (self.way, buf.initialize_unfilled());
+            let all = room.len();
+            let Ok(read) = guard.try_io(|fd| retried(|| read(fd.as_fd(), way, room))) else {
+                continue;
+            };
+            if matches!(read, Ok(count) if 0 < count && count < all) {
+                // there is no more, and asking costs a call; an end that has come stays known
+                guard.clear_ready();
+            }
+            return Poll::Ready(read.map(|count| buf.advance(count)));
+        }
+    }
+}
+
+/// What is written to.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    state: State,
+    way: Way,
+}
+
+#[derive(Debug)]
+enum State {
+    /// There was room when it was last written to.
+    Idle(OwnedFd),
+    /// There was none.
+    Full(AsyncFd<OwnedFd>),
+    /// It was shut down.
+    Closed,
+}
+
+impl Writer {
+    /// The descriptor; given back if it is neither pipe nor socket.
+    pub(super) fn over(fd: OwnedFd) -> io::Result<Result<Self, OwnedFd>> {
+        let Some(way) = way(&fd)? else {
+            return Ok(Err(fd));
+        };
+        let state = State::Idle(fd);
+        Ok(Ok(Self { state, way }))
+    }
+
+    /// The descriptor, unless it was shut down.
+    pub(super) fn into_fd(self) -> Option<OwnedFd> {
+        match self.state {
+            State::Idle(fd) => Some(fd),
+            State::Full(fd) => Some(fd.into_inner()),
+            State::Closed => None,
+        }
+    }
+}
+
+impl AsyncWrite for Writer {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let way = self.way;
+        loop {
+            match &self.state {
+                State::Closed => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+                State::Idle(fd) => {
+                    let written = retried(|| write(fd.as_fd(), way, bufs));
+                    let full = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;
+                    if !written.as_ref().is_err_and(full) {
+                        return Poll::Ready(written);
+                    }
+                    if let State::Idle(fd) = std::mem::replace(&mut self.state, State::Closed) {
+                        self.state = State::Full(registered(fd, Interest::WRITABLE)?);
+                    }
+                }
+                State::Full(fd) => {
+                    let mut guard = ready!(fd.poll_write_ready(cx))?;
+                    let Ok(written) = guard.try_io(|fd| retried(|| write(fd.as_fd(), way, bufs)))
+                    else {
+                        continue;
+                    };
+                    if let State::Full(fd) = std::mem::replace(&mut self.state, State::Closed) {
+                        self.state = State::Idle(fd.into_inner());
+                    }
+                    return Poll::Ready(written);
+                }
+            }
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    /// What was taken, the system has.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let state = std::mem::replace(&mut self.state, State::Closed);
+        if let (Way::Socket, State::Idle(fd)) = (self.way, &state) {
+            // the other side need not wait for the reader's end; one that has gone is no error
+            let _ = rustix::net::shutdown(fd, rustix::net::Shutdown::Write);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+fn retried(mut call: impl FnMut() -> Result<usize, Errno>) -> io::Result<usize> {
+    loop {
+        match call() {
+            Err(Errno::INTR) => {}
+            done => return done.map_err(io::Error::from),
+        }
+    }
+}
+
+fn read(fd: BorrowedFd<'_>, way: Way, room: &mut [u8]) -> Result<usize, Errno> {
+    match way {
+        Way::Pipe => read_pipe(fd, room),
+        Way::Socket => {
+            let received = rustix::net::recv(fd, room, rustix::net::RecvFlags::DONTWAIT);
+            received.map(|(count, _)| count)
+        }
+    }
+}
+
+fn write(fd: BorrowedFd<'_>, way: Way, bufs: &[IoSlice<'_>]) -> Result<usize, Errno> {
+    match way {
+        Way::Pipe => write_pipe(fd, bufs),
+        Way::Socket => {
+            use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
+            let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+            sendmsg(fd, bufs, &mut SendAncillaryBuffer::default(), flags)
+        }
+    }
+}
+
+/// Where a descriptor without places is read and written.
+#[cfg(target_os = "linux")]
+const HERE: u64 = u64::MAX;
+
+#[cfg(target_os = "linux")]
+fn read_pipe(fd: BorrowedFd<'_>, room: &mut [u8]) -> Result<usize, Errno> {
+    use rustix::io::{ReadWriteFlags, preadv2};
+    let room = &mut [io::IoSliceMut::new(room)];
+    preadv2(fd, room, HERE, ReadWriteFlags::NOWAIT)
+}
+
+#[cfg(target_os = "linux")]
+fn write_pipe(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> Result<usize, Errno> {
+    use rustix::io::{ReadWriteFlags, pwritev2};
+    pwritev2(fd, bufs, HERE, ReadWriteFlags::NOWAIT)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn read_pipe(_: BorrowedFd<'_>, _: &mut [u8]) -> Result<usize, Errno> {
+    Err(Errno::OPNOTSUPP)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn write_pipe(_: BorrowedFd<'_>, _: &[IoSlice<'_>]) -> Result<usize, Errno> {
+    Err(Errno::OPNOTSUPP)
+}
