@@ -205,7 +205,7 @@ pub(super) async fn answered(
     let out = Out::stdout();
     let text = client.text(method, params).await?;
     if json.wanted() {
-        out.print(&json.of(&text, rows))?;
+        out.print_json(&json.of(&text, rows))?;
     } else {
         out.print(&shown(&json::Json::read(&text), out))?;
     }

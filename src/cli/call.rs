@@ -59,6 +59,6 @@ pub(super) async fn run(args: &CallArgs, client: &mut Client) -> Result<u8, Fail
         Err(error) => return Err(Failure::Usage(format!("the params are no JSON: {error}"))),
     }
     let text = client.call(&args.method, params).await?;
-    Out::stdout().print(&format!("{text}\n"))?;
+    Out::stdout().print_json(&format!("{text}\n"))?;
     Ok(0)
 }

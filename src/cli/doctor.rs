@@ -301,7 +301,7 @@ fn version(stream: &mut UnixStream) -> io::Result<String> {
 fn cache(root: &Path, findings: &mut Vec<Finding>) {
     let Some(base) = serve::cache_home() else {
         let what = "there is no folder for the index: neither XDG_CACHE_HOME nor HOME is set";
-        findings.push(Finding::new(what, "export HOME=~"));
+        findings.push(Finding::new(what, "export XDG_CACHE_HOME=\"$(mktemp -d)\""));
         return;
     };
     let ours = base.join("runlog");

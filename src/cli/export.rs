@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::args::{FilterArgs, Params};
 use super::client::Client;
-use super::terminal::Out;
+use super::terminal::{Out, visible_lines};
 use super::time::{bytes, grouped};
 use super::{Failure, RootArgs};
 
@@ -81,7 +81,7 @@ pub(super) async fn run(args: &ExportArgs, client: &mut Client) -> Result<u8, Fa
     client.doing = "Exporting";
     match &args.file {
         Some(file) => to_file(file, params, client).await,
-        None => to_stdout(params, filter, client).await,
+        None => to_stdout(format, params, filter, client).await,
     }
 }
 
@@ -121,14 +121,25 @@ async fn to_file(
 }
 
 /// In pieces, so that neither side holds much.
-async fn to_stdout(mut params: Params, filter: Params, client: &mut Client) -> Result<u8, Failure> {
+async fn to_stdout(
+    format: Format,
+    mut params: Params,
+    filter: Params,
+    client: &mut Client,
+) -> Result<u8, Failure> {
     let out = Out::stdout();
     let count = client.ask("executions/count", filter).await?;
     let bar = client.bar(count.at("count").count());
     let mut done = 0;
     loop {
         let piece = client.ask("executions/export", params.clone()).await?;
-        out.print(piece.at("text").word())?;
+        let text = piece.at("text").word();
+        match format {
+            // what a terminal shows is not read back
+            Format::Csv if out.is_terminal() => out.print(&visible_lines(text))?,
+            Format::Csv => out.print(text)?,
+            Format::Json | Format::Jsonl => out.print_json(text)?,
+        }
         done += piece.at("rows").count();
         bar.reached(done);
         match piece.at("nextCursor").text() {

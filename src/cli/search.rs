@@ -45,7 +45,7 @@ pub(super) async fn run(args: &SearchArgs, client: &mut Client) -> Result<u8, Fa
         let hits = members(&text).find(|(name, _)| name == "hits");
         let rows = elements(hits.map_or("[]", |(_, hits)| hits));
         let lines: String = rows.map(|row| args.common.json.row(row)).collect();
-        out.print(&lines)?;
+        out.print_json(&lines)?;
         return Ok(0);
     }
     out.print(&shown(&Json::read(&text), out, &clock))?;

@@ -76,7 +76,7 @@ pub(super) async fn run(args: &ShowArgs, client: &mut Client) -> Result<u8, Fail
                 format!("{}\n", super::json::picked(record, fields))
             }
         };
-        out.print(&text)?;
+        out.print_json(&text)?;
         return Ok(0);
     }
     let named = params.clone();

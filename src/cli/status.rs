@@ -20,7 +20,7 @@ pub(super) async fn run(args: &StatusArgs, client: &mut Client) -> Result<u8, Fa
     let text = settled(client).await?;
     let json = &args.common.json;
     if json.wanted() {
-        out.print(&json.of(&text, None))?;
+        out.print_json(&json.of(&text, None))?;
     } else {
         out.print(&shown(&Json::read(&text), out))?;
     }

@@ -208,7 +208,7 @@ impl Tail<'_> {
 
     fn print(&self, text: &str, change: &Json) -> Result<(), Failure> {
         if self.args.common.json.wanted() {
-            return Ok(self.out.print(&self.args.common.json.row(text))?);
+            return Ok(self.out.print_json(&self.args.common.json.row(text))?);
         }
         Ok(self.out.print(&line(change, self.out, &self.clock))?)
     }

@@ -92,6 +92,24 @@ impl Out {
         format!("\x1b[{code}m{text}\x1b[0m")
     }
 
+    /// Writes JSON, which on a terminal has as escapes what would act on it: it means the same.
+    pub(super) fn print_json(self, text: &str) -> io::Result<()> {
+        if !self.is_terminal() || !text.chars().any(acts_in_json) {
+            return self.print(text);
+        }
+        let mut escaped = String::with_capacity(text.len());
+        for c in text.chars() {
+            if acts_in_json(c) {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    escaped.push_str(&format!("\\u{unit:04x}"));
+                }
+            } else {
+                escaped.push(c);
+            }
+        }
+        self.print(&escaped)
+    }
+
     /// Writes it all at once.
     pub(super) fn print(self, text: &str) -> io::Result<()> {
         let mut out = io::stdout().lock();
@@ -121,6 +139,11 @@ fn acts(c: char) -> bool {
             // what nobody sees
             | '\u{200b}' | '\u{2060}'..='\u{2064}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
             | '\u{e0000}'..='\u{e007f}')
+}
+
+/// The same of what JSON may hold as it is: there it can only stand in a string.
+fn acts_in_json(c: char) -> bool {
+    acts(c) && !matches!(c, '\n' | '\r' | '\t')
 }
 
 /// The text with what would act on a terminal made visible; it stays on one line.

@@ -40,7 +40,9 @@ pub(super) async fn run(args: &WatchArgs, client: &mut Client) -> Result<u8, Fai
     let print = |text: &str, change: &Json| match args.common.json.wanted() {
         true => {
             let summary = members(text).find(|(name, _)| name == "summary");
-            summary.map_or(Ok(()), |(_, run)| out.print(&args.common.json.row(run)))
+            summary.map_or(Ok(()), |(_, run)| {
+                out.print_json(&args.common.json.row(run))
+            })
         }
         false => args
             .zone

@@ -243,3 +243,59 @@ fn pins_tags_and_notes_are_put_on_and_taken_off() {
     assert_eq!(stage.piped(&["pin", "a", "--remove"]).status, 0);
     assert_eq!(found("pinned"), "");
 }
+
+/// At whatever moment somebody interrupts it, there is the whole file or none.
+#[test]
+fn an_interrupted_export_leaves_a_whole_file_or_none() {
+    let stage = Stage::over(Root::empty());
+    for number in 0..2000 {
+        let id = format!("run-{number}");
+        stage.root.engine("p", &id, &record("p", &id, "completed"));
+    }
+    let _daemon = stage.daemon();
+    let folder = stage.root.beside("exports");
+    std::fs::create_dir(&folder).unwrap();
+    let mut interrupted = 0;
+    for millis in [0, 2, 5, 10, 20, 40, 80] {
+        let path = folder.join(format!("{millis}.jsonl"));
+        let mut command = stage.runlog(&["export"]);
+        let mut child = command
+            .arg(&path)
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(millis));
+        let pid = rustix::process::Pid::from_child(&child);
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::INT);
+        let status = child.wait().unwrap();
+        if status.success() {
+            let text = std::fs::read_to_string(&path).unwrap();
+            assert_eq!(text.lines().count(), 2000, "{millis}");
+        } else {
+            // before there was a handler the signal itself ended it
+            assert!([Some(130), None].contains(&status.code()), "{status:?}");
+            interrupted += 1;
+        }
+    }
+    assert!(interrupted > 0);
+    // taken back by the daemon, also where its client is gone
+    let began = std::time::Instant::now();
+    let is_whole = |path: std::path::PathBuf| {
+        let lines = std::fs::read_to_string(&path)
+            .unwrap_or_default()
+            .lines()
+            .count();
+        path.extension().is_some_and(|kind| kind == "jsonl") && lines == 2000
+    };
+    while !std::fs::read_dir(&folder)
+        .unwrap()
+        .flatten()
+        .all(|entry| is_whole(entry.path()))
+    {
+        assert!(
+            began.elapsed() < crate::support::PATIENCE,
+            "something half is left"
+        );
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}

@@ -265,3 +265,35 @@ fn limits_of_the_system_that_are_too_low() {
     );
     assert_eq!(done.status, 0);
 }
+
+/// What is wrong with the environment is mended in the shell that has it.
+#[test]
+fn an_environment_that_leaves_no_place() {
+    let stage = Stage::samples();
+    let deep = stage.root.beside(&"d".repeat(120));
+    fs::create_dir_all(&deep).unwrap();
+    for (set, says) in [
+        (
+            "unset XDG_CACHE_HOME HOME",
+            "there is no folder for the index",
+        ),
+        (
+            &*format!("export XDG_RUNTIME_DIR={}", deep.display()),
+            "the system allows",
+        ),
+    ] {
+        let script = format!(
+            "{set}; runlog doctor > found && exit 9; cat found; \
+             eval \"$(sed -n 's/^  //p' found)\"; runlog doctor"
+        );
+        let done = stage.shell(&script);
+        assert!(done.out.contains(says), "{}{}", done.out, done.err);
+        assert!(
+            done.out.ends_with("✓ nothing is wrong\n"),
+            "{}{}",
+            done.out,
+            done.err
+        );
+        assert_eq!(done.status, 0);
+    }
+}

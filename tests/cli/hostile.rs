@@ -74,6 +74,27 @@ fn nothing_of_a_record_reaches_the_terminal_as_it_is() {
         shown.contains(r"\u{1b}[2J") && shown.contains(r"\u{202e}gnp.exe"),
         "{shown}"
     );
+    // JSON on a terminal means the same, and acts on nothing
+    for args in [
+        &["show", "evil", "--json"][..],
+        &["call", "executions/get", r#"{"executionId":"evil"}"#],
+        &["list", "--json"],
+        &["search", "owned", "--json"],
+        &["export", "-s", "failed", "--format", "json"],
+        &["export"],
+    ] {
+        let mut command = stage.runlog(args);
+        let shown = on_terminal(&mut command, 80, "").printed();
+        let is_bad = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+        assert!(!shown.contains(is_bad), "{args:?}: {shown:?}");
+    }
+    let (shown, piped) = {
+        let args = ["show", "evil", "--json=status"];
+        let shown = on_terminal(&mut stage.runlog(&args), 80, "").printed();
+        (shown, stage.piped(&args).printed())
+    };
+    let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+    assert_eq!(read(&shown), read(&piped));
     // a program gets the record itself
     let json = stage.piped(&["show", "other", "--json"]).printed();
     assert!(json.contains(r#""error":"x\ud800""#), "{json}");
