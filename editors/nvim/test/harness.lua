@@ -144,11 +144,14 @@ function M.editor(options)
   }
   self.job = vim.fn.jobstart(command, { term = true, cwd = options.cwd, env = { TERM = 'xterm-256color' } })
   assert(self.job > 0, 'Neovim does not start')
-  M.until_('Neovim', function()
-    return uv.fs_stat(self.socket)
+  self.channel = M.until_('Neovim', function()
+    local ok, channel = pcall(vim.fn.sockconnect, 'pipe', self.socket, { rpc = true })
+    return ok and channel > 0 and channel
   end)
-  self.channel = vim.fn.sockconnect('pipe', self.socket, { rpc = true })
   editors[#editors + 1] = self
+  M.until_('its start', function()
+    return self:lua('return vim.v.vim_did_enter') == 1
+  end)
   return self
 end
 

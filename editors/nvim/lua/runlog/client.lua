@@ -31,6 +31,7 @@ local mutations = {
 ---@field folder string where to look from
 ---@field path string the folder of the projects
 ---@field given boolean whether it is to be named to the daemon
+---@field tried? string[] where one was looked for, if there is none
 
 ---@class runlog.Client
 ---@field root runlog.Root

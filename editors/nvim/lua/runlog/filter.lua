@@ -32,7 +32,7 @@ function M.edit(list)
     border = 'rounded',
     title = ' Filter: <Tab> completes, <CR> applies, <Esc> leaves ',
   })
-  local cancel
+  local cancels = {}
 
   local function close()
     vim.cmd.stopinsert()
@@ -65,15 +65,16 @@ function M.edit(list)
     })
   end
 
+  ---@param kind string of which only the last one counts
   ---@param offset integer?
   ---@param done fun(checked: table)
-  local function check(offset, done)
-    if cancel then
-      cancel()
+  local function check(kind, offset, done)
+    if cancels[kind] then
+      cancels[kind]()
     end
     local asked = text()
-    cancel = client:request('filter/check', { text = asked, offset = offset }, function(err, checked)
-      cancel = nil
+    cancels[kind] = client:request('filter/check', { text = asked, offset = offset }, function(err, checked)
+      cancels[kind] = nil
       if not vim.api.nvim_buf_is_valid(buf) or text() ~= asked then
         return
       elseif err then
@@ -92,7 +93,7 @@ function M.edit(list)
       vim.api.nvim_feedkeys(vim.keycode('<C-y>'), 'n', false)
       return
     end
-    check(nil, function(checked)
+    check('apply', nil, function(checked)
       if checked.ok then
         local where = vim.trim(text())
         close()
@@ -108,7 +109,7 @@ function M.edit(list)
       return
     end
     local line, column = text(), vim.fn.col('.') - 1
-    check(format.utf16_of_byte(line, column), function(checked)
+    check('complete', format.utf16_of_byte(line, column), function(checked)
       if vim.fn.mode() ~= 'i' or vim.fn.col('.') - 1 ~= column or #checked.completions == 0 then
         return
       end
@@ -136,10 +137,10 @@ function M.edit(list)
         show(nil)
         return
       end
-      check(nil, function(checked)
+      check('mistakes', nil, function(checked)
         -- what is not finished is no mistake yet
         local err = checked.error
-        show(err and format.byte_of_utf16(text(), err.offset) < #text() and err or nil)
+        show(err and format.byte_of_utf16(text(), err['end']) < #text() and err or nil)
       end)
     end,
   })

@@ -370,7 +370,7 @@ function List:empty(lines, items)
     say('i changes the filter, s the status, x drops both.', 'RunlogHint')
   elseif client.server and not client.server.root.exists then
     say('There is no folder of runs here. Looked for:')
-    for _, place in ipairs(client.server.root.tried or { client.root.path }) do
+    for _, place in ipairs(client.root.tried or { client.root.path }) do
       say('  ' .. place)
     end
     say('')

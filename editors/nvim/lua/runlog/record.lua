@@ -88,7 +88,10 @@ function M.more(client, run, record, pointer, bytes, done)
     params.range = { start = given, ['end'] = math.min(cut.length, given + math.max(1, math.floor(bytes / 8))) }
   elseif node.kind == 'array' then
     params.fields = {}
-    for i = given, math.min(cut.length, given + 100) - 1 do
+    -- so many as there should be room for; a piece without room has no value
+    local each = 2 * cut.bytes / cut.length + 200
+    local count = cut.alone and 1 or math.max(1, math.min(100, math.floor(bytes / each)))
+    for i = given, math.min(cut.length, given + count) - 1 do
       params.fields[#params.fields + 1] = ('%s/%d'):format(pointer, i)
     end
   else
@@ -112,15 +115,18 @@ function M.more(client, run, record, pointer, bytes, done)
       for i, field in ipairs(params.fields) do
         local piece = json.at(answer, 'fields', field)
         local value = json.at(piece, 'value')
-        local bare = json.at(piece, 'truncated', nil)
-        if not value or (i > 1 and bare and bare.text == 'true') then
+        local truncated = json.at(piece, 'truncated')
+        local short = truncated and truncated.text == 'true'
+        if not value or (i > 1 and short) then
+          cut.alone = true
           break -- no more room; it comes next
         end
+        cut.alone = false
         node[given + i] = value
         cut.given = given + i
         mark(record, json.at(piece, 'cut'))
         local range = json.at(piece, 'range')
-        if value.kind == 'string' and range and bare.text == 'true' then
+        if value.kind == 'string' and range and short then
           value.cut = {
             pointer = field,
             kind = 'string',

@@ -39,7 +39,7 @@ function M.find(folder, chosen, done)
     if not found then
       done({ { folder = folder, path = folder .. '/projects', given = false } }, trouble)
     elseif found.root and (found.exists or not chosen) then
-      done({ { folder = folder, path = found.root, given = found.exists } })
+      done({ { folder = folder, path = found.root, given = found.exists, tried = found.tried } })
     elseif found.root then
       done({ { folder = folder, path = folder, given = true } })
     else
