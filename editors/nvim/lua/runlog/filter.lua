@@ -33,6 +33,7 @@ function M.edit(list)
     title = ' Filter: <Tab> completes, <CR> applies, <Esc> leaves ',
   })
   local cancels = {}
+  local refused -- the text that was to be applied and cannot be
 
   local function close()
     vim.cmd.stopinsert()
@@ -99,6 +100,7 @@ function M.edit(list)
         close()
         list:set_where(where)
       else
+        refused = text()
         show(checked.error)
       end
     end)
@@ -138,6 +140,9 @@ function M.edit(list)
         return
       end
       check('mistakes', nil, function(checked)
+        if text() == refused then
+          return
+        end
         -- what is not finished is no mistake yet
         local err = checked.error
         show(err and format.byte_of_utf16(text(), err['end']) < #text() and err or nil)
