@@ -19,6 +19,7 @@ function M.delete(client, rows)
     return
   end
   local entries, left = {}, #rows
+  client.deleting = client.deleting + 1
   for _, row in ipairs(rows) do
     client:request('executions/delete', { projectId = row.projectId, executionId = row.id }, function(err, result)
       left = left - 1
@@ -30,9 +31,14 @@ function M.delete(client, rows)
       if left > 0 then
         return
       end
+      client.deleting = client.deleting - 1
       if #entries > 0 then
         table.insert(client.deleted, entries)
         vim.notify(('Deleted %s; u has it back.'):format(#rows == 1 and name(row) or #rows .. ' runs'))
+      end
+      if client.undo_wanted then
+        client.undo_wanted = false
+        M.undo(client)
       end
     end)
   end
@@ -40,6 +46,10 @@ end
 
 ---@param client runlog.Client
 function M.undo(client)
+  if client.deleting > 0 then
+    client.undo_wanted = true -- as soon as it is deleted
+    return
+  end
   local entries = table.remove(client.deleted)
   if not entries then
     vim.notify('Nothing was deleted here.')

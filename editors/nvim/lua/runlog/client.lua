@@ -39,6 +39,8 @@ local mutations = {
 ---@field trouble? string why it is missing or failed
 ---@field server? table what `initialize` answered
 ---@field deleted string[][] what can be undone, the latest last
+---@field deleting integer how many deletions are under way
+---@field undo_wanted? boolean whether they are to be undone
 local Client = {}
 Client.__index = Client
 
@@ -56,6 +58,7 @@ function M.of(root)
       root = root,
       state = 'idle',
       deleted = {},
+      deleting = 0,
       last_id = 0,
       pending = {},
       subscriptions = {},
