@@ -31,7 +31,7 @@
 (defconst runlog-list--refresh-every 0.5
   "Seconds between two questions for the list while changes come.")
 
-(defconst runlog-list--paint-every 0.1
+(defconst runlog-list--paint-every 0.2
   "Seconds between two writings of lines while changes come.")
 
 (defvar-local runlog-client nil

@@ -391,6 +391,7 @@ SUMMARY is what lists say of it, RECORD what was read, CUTS what was left out."
     (funcall field "Tags" (runlog-text-line (string-join (funcall get :tags) " ")))
     (funcall field "Note" (and (funcall get :note) (runlog-text-line (funcall get :note))))
     (funcall field "File" (runlog-text-bytes (funcall get :sizeBytes)))
+    (runlog-run--add "gap" "")
     (dolist (key '(:error :input :output))
       (let ((value (plist-get record key)))
         (when (runlog-run--said-p value)

@@ -224,6 +224,8 @@ function Editor:view()
 end
 
 function Editor:close()
+  pcall(vim.rpcnotify, self.channel, 'nvim_command', 'qall!')
+  vim.fn.jobwait({ self.job }, 1000)
   pcall(vim.fn.chanclose, self.channel)
   vim.fn.jobstop(self.job)
   vim.fn.jobwait({ self.job }, 5000)

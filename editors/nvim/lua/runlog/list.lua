@@ -9,7 +9,7 @@ local paint = require('runlog.paint')
 local M = {}
 
 -- how often a list is asked for again while changes come, and how often lines are written, in milliseconds
-local refresh_every, paint_every = 500, 100
+local refresh_every, paint_every = 500, 200
 -- how much longer than its answer takes
 local refresh_share = 5
 
@@ -19,6 +19,8 @@ local refresh_share = 5
 ---@field rows table[] summaries, in the daemon's order
 ---@field lines runlog.Line[] what is in the buffer
 ---@field items table[] what each line is about
+---@field asked integer how often the list was asked for
+---@field paints integer how often lines were written
 local List = {}
 List.__index = List
 
@@ -100,7 +102,7 @@ function List:load()
   self.loading = true
   self.again = false
   self.asked_at = vim.uv.now()
-  self.asked = (self.asked or 0) + 1
+  self.asked = self.asked + 1
   local question = self.question
   local rows, matches, seen = {}, {}, {}
   local before = self.total
@@ -416,7 +418,9 @@ function List:paint_now()
     lines[#lines + 1] = { key = '\nmore', text = text, hl = { { 0, #text, 'RunlogHint' } } }
     items[#items + 1] = { more = true }
   end
-  paint.paint(self.buf, self.lines, lines)
+  if paint.paint(self.buf, self.lines, lines) then
+    self.paints = self.paints + 1
+  end
   self.lines, self.items = lines, items
   self:draw_winbar()
   if self.stale_timer then
@@ -430,7 +434,6 @@ function List:paint_now()
       self:paint_now()
     end, math.floor(wait * 1000))
   end
-  self.paints = (self.paints or 0) + 1
 end
 
 function List:paint_soon()
@@ -653,6 +656,8 @@ function M.open(root)
     pages = 1,
     question = 1,
     took = 0,
+    asked = 0,
+    paints = 0,
     loaded = false,
   }, List)
   lists[buf] = list

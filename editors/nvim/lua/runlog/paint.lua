@@ -55,6 +55,7 @@ end
 ---@param buf integer
 ---@param old runlog.Line[] what is there
 ---@param new runlog.Line[]
+---@return boolean whether anything differed
 function M.paint(buf, old, new)
   local at = {}
   for i, line in ipairs(new) do
@@ -85,7 +86,7 @@ function M.paint(buf, old, new)
     end)
   end
   if not write(buf, old, new) then
-    return
+    return false
   end
   for win, view in pairs(views) do
     local following = view.topline == 1 and view.lnum == 1 and win ~= vim.api.nvim_get_current_win()
@@ -98,6 +99,7 @@ function M.paint(buf, old, new)
       vim.fn.winrestview(view)
     end)
   end
+  return true
 end
 
 return M

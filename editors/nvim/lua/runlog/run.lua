@@ -204,6 +204,7 @@ local function dress()
     foldmethod = 'expr',
     foldexpr = "v:lua.require'runlog.run'.fold()",
     foldtext = '',
+    fillchars = 'fold: ',
     foldenable = true,
     foldlevel = 1,
   }) do
