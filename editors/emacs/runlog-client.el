@@ -283,7 +283,9 @@ TOLD is called with each, whatever dies in between.  Return what
                  :on-shutdown (lambda (ended) (runlog-client--ended client ended))
                  :process
                  (lambda ()
-                   (let ((stderr (get-buffer-create (format "*%s stderr*" name))))
+                   (let ((stderr (get-buffer-create (format "*%s stderr*" name)))
+                         ;; what is told is to be shown now, not in a while
+                         (process-adaptive-read-buffering nil))
                      (prog1 (make-process :name name
                                           :command (cons program arguments)
                                           :connection-type 'pipe

@@ -318,20 +318,16 @@ ROWS, the last one first, SEEN and MATCHES are of the pages before."
    ("     Cost" 9 nil) ("Project" 16 nil) ("Run" 0 nil)]
   "The columns; the daemon sorts.")
 
-(defun runlog-list--columns (summary)
-  "Return the columns of SUMMARY."
+(defun runlog-list--columns (summary status chosen)
+  "Return the columns of SUMMARY, shown with STATUS and maybe as CHOSEN."
   (let* ((get (lambda (&rest keys) (apply #'runlog-client-get summary keys)))
-         (status (runlog-text-status summary))
          (label (runlog-text-line (or (funcall get :label) (funcall get :id))))
          (note (funcall get :note))
          (err (funcall get :error)))
     (vector
-     (runlog-text-face (concat (cond ((and runlog-list--chosen
-                                          (equal (runlog-list--key runlog-list--chosen)
-                                                 (runlog-list--key summary)))
-                                     ">")
-                                     ((eq (funcall get :pinned) t) "*")
-                                     (t " ")))
+     (runlog-text-face (cond (chosen ">")
+                             ((eq (funcall get :pinned) t) "*")
+                             (t " "))
                        'runlog-mark)
      (runlog-text-face (runlog-text-line status) (runlog-text-status-face status))
      (runlog-text-face (or (runlog-text-date (funcall get :startedAt) "%Y-%m-%d %H:%M") "")
@@ -358,15 +354,19 @@ ROWS, the last one first, SEEN and MATCHES are of the pages before."
 (defun runlog-list--row (summary)
   "Return the line of SUMMARY."
   (let* ((key (runlog-list--key summary))
-         (columns (runlog-list--columns summary))
+         (made-of (list summary
+                        (runlog-text-status summary)
+                        (and runlog-list--chosen
+                             (equal key (runlog-list--key runlog-list--chosen)))))
          (known (gethash key runlog-list--printed)))
-    (unless (equal (car known) columns)
-      (setq known
-            (cons columns
-                  (with-temp-buffer
-                    (setq tabulated-list-format runlog-list--format)
-                    (tabulated-list-print-entry key columns)
-                    (buffer-substring (point-min) (1- (point-max))))))
+    (unless (equal (car known) made-of)
+      (let ((columns (apply #'runlog-list--columns made-of)))
+        (setq known
+              (cons made-of
+                    (with-temp-buffer
+                      (setq tabulated-list-format runlog-list--format)
+                      (tabulated-list-print-entry key columns)
+                      (buffer-substring (point-min) (1- (point-max)))))))
       (puthash key known runlog-list--printed))
     (cons key (cdr known))))
 
@@ -864,6 +864,7 @@ While point is on a run, that stays where it is in the window, however
 many come above it; the mode line tells how many there are.
 
 \\{runlog-list-mode-map}"
+  (buffer-disable-undo)
   (setq tabulated-list-format runlog-list--format
         tabulated-list-padding 0)
   (tabulated-list-init-header)

@@ -586,6 +586,7 @@ SUMMARY is what lists say of it, RECORD what was read, CUTS what was left out."
   "A run, with an outline of its parts and its steps.
 
 \\{runlog-run-mode-map}"
+  (buffer-disable-undo)
   (setq-local revert-buffer-function #'runlog-run-revert
               outline-regexp "\\*+ "
               bidi-paragraph-direction 'left-to-right

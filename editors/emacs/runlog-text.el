@@ -194,22 +194,11 @@ that was below it."
   "Show LINES in this buffer.
 Only what differs is written, and every window stays on the line it was on, and
 scrolled to the line it was scrolled to."
-  (let* ((old (vconcat runlog-text--lines))
-         (new (vconcat lines))
-         (at (make-hash-table :test #'equal))
-         (first 0)
-         (old-last (length old))
-         (new-last (length new))
-         (inhibit-read-only t)
-         places)
-    (while (and (< first old-last) (< first new-last)
-                (equal (aref old first) (aref new first)))
-      (cl-incf first))
-    (while (and (> old-last first) (> new-last first)
-                (equal (aref old (1- old-last)) (aref new (1- new-last))))
-      (cl-decf old-last)
-      (cl-decf new-last))
-    (unless (and (= first old-last) (= first new-last))
+  (unless (equal lines runlog-text--lines)
+    (let ((old (vconcat runlog-text--lines))
+          (new (vconcat lines))
+          (at (make-hash-table :test #'equal :size (length lines)))
+          (places nil))
       (dotimes (i (length new))
         (puthash (car (aref new i)) i at))
       (dolist (window (cons nil (get-buffer-window-list nil nil t)))
@@ -220,14 +209,7 @@ scrolled to the line it was scrolled to."
                       (save-excursion (goto-char point) (current-column))
                       (1- (line-number-at-pos start)))
                 places)))
-      (save-excursion
-        (goto-char (point-min))
-        (forward-line first)
-        (let ((from (point)))
-          (forward-line (- old-last first))
-          (delete-region from (point)))
-        (cl-loop for i from first below new-last
-                 do (insert (cdr (aref new i)) "\n")))
+      (runlog-text--write old new)
       (setq runlog-text--lines lines)
       (pcase-dolist (`(,window ,line ,column ,start) places)
         (let* ((stays (or (zerop (length old))
@@ -247,8 +229,35 @@ scrolled to the line it was scrolled to."
                 (runlog-text--moved old at start))
               0)
              t)
-            (set-window-point window position)))))
-    (set-buffer-modified-p nil)))
+            (set-window-point window position))))
+      (set-buffer-modified-p nil))))
+
+(defun runlog-text--write (old new)
+  "Make the buffer's lines NEW where they were OLD, both vectors.
+Only what differs is written."
+  (let ((inhibit-read-only t)
+        (was (make-hash-table :test #'equal :size (length old)))
+        (i 0)
+        (j 0))
+    (mapc (lambda (line) (puthash (car line) t was)) old)
+    (save-excursion
+      (goto-char (point-min))
+      (while (or (< i (length old)) (< j (length new)))
+        (let ((before (and (< i (length old)) (aref old i)))
+              (after (and (< j (length new)) (aref new j))))
+          (cond
+           ((equal before after)
+            (forward-line)
+            (cl-incf i)
+            (cl-incf j))
+           ((and after (not (and before (gethash (car after) was))))
+            (insert (cdr after) "\n")
+            (cl-incf j))
+           (t
+            ;; gone, changed, or to come again further down
+            (delete-region (point) (line-beginning-position 2))
+            (remhash (car before) was)
+            (cl-incf i))))))))
 
 (defun runlog-text--position (line column)
   "Return the position of COLUMN in LINE, the first being 0."
