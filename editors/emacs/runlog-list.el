@@ -31,7 +31,7 @@
 (defconst runlog-list--refresh-every 0.5
   "Seconds between two questions for the list while changes come.")
 
-(defconst runlog-list--paint-every 0.2
+(defconst runlog-list--paint-every 0.15
   "Seconds between two writings of lines while changes come.")
 
 (defvar-local runlog-client nil
@@ -409,7 +409,10 @@ ROWS, the last one first, SEEN and MATCHES are of the pages before."
      (runlog-list--error
       `((,(plist-get runlog-list--error :message) . runlog-error)
         ("")
-        ("g tries again, / changes the filter, x shows all." . runlog-hint)))
+        (,(if runlog-list-search
+              "S changes the search, x shows all, g tries again."
+            "/ changes the filter, x shows all, g tries again.")
+         . runlog-hint)))
      ((not runlog-list--loaded) '(("Loading…" . runlog-hint)))
      (runlog-list-search
       `((,(format "Nothing has %s." runlog-list-search))
@@ -483,7 +486,7 @@ ROWS, the last one first, SEEN and MATCHES are of the pages before."
                                         'face face)))))
     (concat
      (propertize (string-replace "%" "%%" (abbreviate-file-name
-                                           (runlog-client-root runlog-client)))
+                                           (runlog-root-path runlog-client)))
                  'face 'mode-line-buffer-id)
      (and runlog-list--total
           (funcall say (format "%s %s" (runlog-text-count runlog-list--total)

@@ -93,5 +93,5 @@ t.run({
     print(('after 500 arrivals: cursor from line %d to %d, on the same run: %s; same first line: %s'):format(
       view.lnum, now.lnum, tostring(view.cursor == now.cursor), tostring(view.top == now.top)))
     t.equal({ now.cursor, now.top }, { view.cursor, view.top }, 'where the window is')
-  end },
+  end, within = 600000 },
 })

@@ -144,6 +144,7 @@ function M.editor(options)
   }
   self.job = vim.fn.jobstart(command, { term = true, cwd = options.cwd, env = { TERM = 'xterm-256color' } })
   assert(self.job > 0, 'Neovim does not start')
+  self.pid = vim.fn.jobpid(self.job)
   self.channel = M.until_('Neovim', function()
     local ok, channel = pcall(vim.fn.sockconnect, 'pipe', self.socket, { rpc = true })
     return ok and channel > 0 and channel
@@ -255,17 +256,25 @@ function M.run(checks)
     end
     if wanted then
       local start = uv.hrtime()
+      -- one that does not answer would hold up everything
+      local watchdog = assert(uv.new_timer())
+      watchdog:start(check.within or 60000, 0, function()
+        for _, editor in ipairs(editors) do
+          uv.kill(editor.pid, 'sigkill')
+        end
+      end)
       local ok, trouble = xpcall(check[2], function(err)
         return type(err) == 'string' and err or vim.inspect(err)
       end)
       if not ok then
         failed = failed + 1
         for _, editor in ipairs(editors) do
-          if pcall(editor.lua, editor, 'return 1') then
+          if vim.api.nvim_buf_is_valid(editor.buf) then
             trouble = trouble .. '\n--- its screen:\n' .. editor:screen():gsub('%s+$', '')
           end
         end
       end
+      watchdog:close()
       for _, editor in ipairs(editors) do
         editor:close()
       end

@@ -358,7 +358,8 @@ function List:empty(lines, items)
   elseif self.problem then
     say(self.problem, 'RunlogError')
     say('')
-    say(self.refused and 'i changes the filter, x drops it.' or 'r tries again.', 'RunlogHint')
+    local change = self.search and 'S changes the search' or 'i changes the filter'
+    say(self.refused and change .. ', x shows all.' or 'r tries again.', 'RunlogHint')
   elseif not self.loaded then
     say('Loading…', 'RunlogHint')
   elseif self.search then
@@ -690,6 +691,16 @@ function M.open(root)
       end
       list.client:release()
       vim.api.nvim_del_augroup_by_id(group)
+    end,
+  })
+  -- :edit empties it
+  vim.api.nvim_create_autocmd('BufReadCmd', {
+    group = group,
+    buffer = buf,
+    callback = function()
+      list.lines = {}
+      list:paint_now()
+      list:refresh()
     end,
   })
   vim.api.nvim_create_autocmd('BufWinEnter', {

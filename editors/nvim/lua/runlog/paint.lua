@@ -9,41 +9,76 @@ local namespace = vim.api.nvim_create_namespace('runlog')
 ---@field text string
 ---@field hl? { [1]: integer, [2]: integer, [3]: string }[] first byte, byte behind the last, group
 
+---@class runlog.Hunk
+---@field old_first integer
+---@field old_count integer
+---@field new_first integer
+---@field new_count integer
+
+---What is to be written for `old` to become `new`, each as few lines as their keys allow.
+---@param old runlog.Line[]
+---@param new runlog.Line[]
+---@return runlog.Hunk[]
+local function differences(old, new)
+  local was = {}
+  for _, line in ipairs(old) do
+    was[line.key] = true
+  end
+  local hunks = {}
+  local hunk
+  local i, j = 1, 1
+  while old[i] or new[j] do
+    local before, after = old[i], new[j]
+    if before and after and before.key == after.key and before.text == after.text then
+      hunk = nil
+      i, j = i + 1, j + 1
+    else
+      if not hunk then
+        hunk = { old_first = i, old_count = 0, new_first = j, new_count = 0 }
+        hunks[#hunks + 1] = hunk
+      end
+      if after and not (before and was[after.key]) then
+        hunk.new_count = hunk.new_count + 1
+        j = j + 1
+      else
+        -- gone, changed, or to come again further down
+        was[before.key] = nil
+        hunk.old_count = hunk.old_count + 1
+        i = i + 1
+      end
+    end
+  end
+  return hunks
+end
+
 ---@param buf integer
 ---@param old runlog.Line[]
 ---@param new runlog.Line[]
----@return boolean whether anything differed
-local function write(buf, old, new)
-  local function same(a, b)
-    return a.key == b.key and a.text == b.text
-  end
-  local first = 1
-  while first <= #old and first <= #new and same(old[first], new[first]) do
-    first = first + 1
-  end
-  local old_last, new_last = #old, #new
-  while old_last >= first and new_last >= first and same(old[old_last], new[new_last]) do
-    old_last = old_last - 1
-    new_last = new_last - 1
-  end
-  if old_last < first and new_last < first then
-    return false
-  end
-  local texts = {}
-  for i = first, new_last do
-    texts[#texts + 1] = new[i].text
-  end
+---@param hunks runlog.Hunk[]
+local function write(buf, old, new, hunks)
   vim.bo[buf].modifiable = true
-  vim.api.nvim_buf_clear_namespace(buf, namespace, first - 1, old_last)
-  vim.api.nvim_buf_set_lines(buf, first - 1, #old == 0 and -1 or old_last, false, texts)
-  vim.bo[buf].modifiable = false
-  vim.bo[buf].modified = false
-  for i = first, new_last do
-    for _, hl in ipairs(new[i].hl or {}) do
-      vim.api.nvim_buf_set_extmark(buf, namespace, i - 1, hl[1], { end_col = hl[2], hl_group = hl[3], strict = false })
+  for n = #hunks, 1, -1 do
+    local hunk = hunks[n]
+    local texts = {}
+    for i = hunk.new_first, hunk.new_first + hunk.new_count - 1 do
+      texts[#texts + 1] = new[i].text
+    end
+    local first, last = hunk.old_first - 1, hunk.old_first - 1 + hunk.old_count
+    vim.api.nvim_buf_clear_namespace(buf, namespace, first, last)
+    -- an empty buffer has a line all the same
+    vim.api.nvim_buf_set_lines(buf, first, #old == 0 and -1 or last, false, texts)
+    for i, _ in ipairs(texts) do
+      for _, hl in ipairs(new[hunk.new_first + i - 1].hl or {}) do
+        vim.api.nvim_buf_set_extmark(buf, namespace, first + i - 1, hl[1], {
+          end_col = hl[2],
+          hl_group = hl[3],
+          strict = false,
+        })
+      end
     end
   end
-  return true
+  vim.bo[buf].modifiable = false
+  vim.bo[buf].modified = false
 end
 
 ---@param line runlog.Line?
@@ -57,6 +92,10 @@ end
 ---@param new runlog.Line[]
 ---@return boolean whether anything differed
 function M.paint(buf, old, new)
+  local hunks = differences(old, new)
+  if #hunks == 0 then
+    return false
+  end
   local at = {}
   for i, line in ipairs(new) do
     at[line.key] = i
@@ -85,9 +124,7 @@ function M.paint(buf, old, new)
       views[win] = vim.fn.winsaveview()
     end)
   end
-  if not write(buf, old, new) then
-    return false
-  end
+  write(buf, old, new, hunks)
   for win, view in pairs(views) do
     local following = view.topline == 1 and view.lnum == 1 and win ~= vim.api.nvim_get_current_win()
     if #old > 0 and not following then

@@ -265,6 +265,14 @@ function M.open(client, project, id, command)
       client:release()
     end,
   })
+  -- :edit empties it
+  vim.api.nvim_create_autocmd('BufReadCmd', {
+    buffer = buf,
+    callback = function()
+      run.lines = {}
+      run:paint()
+    end,
+  })
   vim.api.nvim_create_autocmd('BufWinEnter', {
     buffer = buf,
     callback = function()

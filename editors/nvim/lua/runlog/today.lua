@@ -7,7 +7,7 @@ local M = {}
 
 local ask_every = 2000
 
-local client, text, cost, running, pending, asked_at
+local client, subscription, text, cost, running, pending, asked_at
 local started = false
 
 local function draw()
@@ -33,6 +33,9 @@ local function ask()
   vim.defer_fn(function()
     pending = false
     asked_at = vim.uv.now()
+    if not client then
+      return
+    end
     local zone = require('runlog.zone').name()
     client:request('executions/stats', { where = 'startedAt >= today', timezone = zone }, function(err, stats)
       if not err then
@@ -58,26 +61,46 @@ local function at_midnight()
   end, left * 1000)
 end
 
+local function stop()
+  if client then
+    subscription.close()
+    client:release()
+    client = nil
+  end
+  cost, running = nil, nil
+  draw()
+end
+
 local function start()
-  started = true
-  require('runlog.roots').find(vim.fn.getcwd(), false, function(roots, trouble)
+  local folder = vim.fn.getcwd()
+  require('runlog.roots').find(folder, false, function(roots, trouble)
     -- nothing is started where there are no runs, or where nobody knows which
-    if trouble or #roots ~= 1 or not roots[1].given then
+    if trouble or #roots ~= 1 or not roots[1].given or folder ~= vim.fn.getcwd() then
       return
     end
+    if client and client.root.path == roots[1].path then
+      return
+    end
+    stop()
     client = Client.of(roots[1])
     client:retain()
-    client:subscribe({}, ask)
+    subscription = client:subscribe({}, ask)
     ask()
-    at_midnight()
   end)
 end
 
 ---@return string
 function M.text()
   if not started then
-    vim.schedule(start)
     started = true
+    vim.schedule(function()
+      start()
+      at_midnight()
+      vim.api.nvim_create_autocmd('DirChanged', {
+        group = vim.api.nvim_create_augroup('runlog.today', {}),
+        callback = start,
+      })
+    end)
   end
   return text or ''
 end
