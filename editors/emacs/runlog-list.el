@@ -231,7 +231,7 @@ ROWS, the last one first, SEEN and MATCHES are of the pages before."
 (defun runlog-list--answered ()
   "The list is as the daemon has it."
   (setq runlog-list--loading nil
-        runlog-list--took (- (float-time) runlog-list--asked-at))
+        runlog-list--took (- (float-time) (or runlog-list--asked-at (float-time))))
   (runlog-list--paint)
   (when (or runlog-list--again
             (and (not runlog-list--error) (not runlog-list--complete)))

@@ -139,7 +139,7 @@ function M.editor(options)
   self.buf = vim.api.nvim_get_current_buf()
   local command = {
     vim.env.RUNLOG_NVIM, '--clean', '-n', '--listen', self.socket,
-    '--cmd', 'set rtp^=' .. vim.env.RUNLOG_PLUGIN .. ' noswapfile shortmess+=I',
+    '--cmd', 'set rtp^=' .. vim.env.RUNLOG_PLUGIN .. ' noswapfile shortmess+=I verbosefile=' .. self.socket .. '.messages',
     '--cmd', options.setup or ("lua require('runlog').setup({ command = %q })"):format(options.binary or M.binary),
   }
   self.job = vim.fn.jobstart(command, { term = true, cwd = options.cwd, env = { TERM = 'xterm-256color' } })
@@ -271,6 +271,11 @@ function M.run(checks)
         for _, editor in ipairs(editors) do
           if vim.api.nvim_buf_is_valid(editor.buf) then
             trouble = trouble .. '\n--- its screen:\n' .. editor:screen():gsub('%s+$', '')
+            local messages = io.open(editor.socket .. '.messages')
+            if messages then
+              trouble = trouble .. '\n--- its messages:\n' .. messages:read('*a')
+              messages:close()
+            end
           end
         end
       end

@@ -264,7 +264,13 @@ function Client:_start()
         vim.schedule(function()
           if self.process == process then
             for _, line in ipairs(messages) do
-              self:_receive(line)
+              -- a mistake with one is not to lose the others
+              local ok, trouble = xpcall(self._receive, debug.traceback, self, line)
+              if not ok then
+                vim.schedule(function()
+                  error(trouble, 0)
+                end)
+              end
             end
           end
         end)

@@ -101,7 +101,8 @@ function List:load()
   end
   self.loading = true
   self.again = false
-  self.asked_at = vim.uv.now()
+  local began = vim.uv.now()
+  self.asked_at = began
   self.asked = self.asked + 1
   local question = self.question
   local rows, matches, seen = {}, {}, {}
@@ -114,7 +115,7 @@ function List:load()
       self:refresh()
       return
     end
-    self.took = vim.uv.now() - self.asked_at
+    self.took = vim.uv.now() - began
     self.loading = false
     if err then
       self.problem = err.message
