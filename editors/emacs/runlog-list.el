@@ -14,6 +14,7 @@
 (require 'cl-lib)
 (require 'tabulated-list)
 (require 'compile)
+(require 'hl-line)
 (require 'runlog-client)
 (require 'runlog-text)
 
@@ -475,6 +476,8 @@ ROWS, the last one first, SEEN and MATCHES are of the pages before."
     (when (> (hash-table-count runlog-list--printed)
              (+ 1000 (* 2 (length runlog-list--rows))))
       (clrhash runlog-list--printed))
+    (when (bound-and-true-p hl-line-mode)
+      (hl-line-highlight)) ; it may have been on a row that was written anew
     (when stale
       (runlog-list--later 'stale (min 86400 (1+ stale)) #'runlog-list--paint))
     (force-mode-line-update)))

@@ -576,7 +576,7 @@ t.run({
       return #editor:runs() == 1
     end)
     forwarder = editor:lua("return require('runlog.list').current().client.process.handle:get_pid()")
-    editor:type(':qa!<CR>')
+    pcall(editor.type, editor, ':qa!<CR>') -- it may be gone before it answers
     t.until_('the forwarder to end', function()
       return not vim.uv.fs_stat('/proc/' .. forwarder)
     end)

@@ -125,7 +125,6 @@ function List:load()
       self.rows, self.matches = rows, matches
       self.total, self.more, self.complete = total, next_cursor ~= nil, complete
       self.loaded = true
-      self.patched = {}
       if not self.subscription then
         self:subscribe(clock)
       end
