@@ -32,6 +32,9 @@
 (defconst runlog-list--refresh-every 0.5
   "Seconds between two questions for the list while changes come.")
 
+(defconst runlog-list--refresh-most 2.0
+  "Seconds at most between them, however long an answer takes.")
+
 (defconst runlog-list--paint-every 0.15
   "Seconds between two writings of lines while changes come.")
 
@@ -120,7 +123,9 @@
      'refresh
      (if runlog-list--asked-at
          (max 0.05 (- (+ runlog-list--asked-at
-                         (max runlog-list--refresh-every (* 5 runlog-list--took)))
+                         ;; the first answer may have waited for the index
+                         (min runlog-list--refresh-most
+                              (max runlog-list--refresh-every (* 5 runlog-list--took))))
                       (float-time)))
        0)
      #'runlog-list--load)))

@@ -39,32 +39,47 @@ function M.check()
   end
   health.ok('The runs are in ' .. root.root)
 
-  local questions = table.concat({
+  local answers, said = {}, ''
+  local process = vim.system({ command, 'serve', '--shared', '--projects', root.root }, {
+    stdin = true,
+    stdout = function(_, chunk)
+      said = said .. (chunk or '')
+    end,
+  })
+  process:write(table.concat({
     '{"jsonrpc":"2.0","id":1,"method":"initialize"}',
-    '{"jsonrpc":"2.0","id":2,"method":"server/status"}',
+    '{"jsonrpc":"2.0","id":2,"method":"executions/stats","params":{"sync":true}}',
     '',
-  }, '\n')
-  local asked = vim.system(
-    { command, 'serve', '--shared', '--projects', root.root },
-    { text = true, stdin = questions }
-  ):wait(15000)
-  local answers = {}
-  for line in (asked.stdout or ''):gmatch('[^\n]+') do
-    local decoded, answer = pcall(vim.json.decode, line, { luanil = { object = true } })
-    if decoded and answer.id then
-      answers[answer.id] = answer.result
-    end
+  }, '\n'))
+  local function answered(id)
+    vim.wait(30000, function()
+      for line in said:gmatch('([^\n]+)\n') do
+        local decoded, answer = pcall(vim.json.decode, line, { luanil = { object = true } })
+        if decoded and answer.id then
+          answers[answer.id] = answer.result
+        end
+      end
+      return answers[id] ~= nil or process:is_closing()
+    end, 20)
+    return answers[id]
   end
-  if not answers[1] or not answers[2] then
-    health.error('The daemon does not answer: ' .. vim.trim(asked.stderr or ''))
+  -- once the runs are counted, what is told of them is no longer of the beginning
+  local stats = answered(1) and answered(2)
+  if stats then
+    process:write('{"jsonrpc":"2.0","id":3,"method":"server/status"}\n')
+  end
+  local status = stats and answered(3)
+  process:write(nil)
+  local ended = process:wait(5000)
+  if not status then
+    health.error('The daemon does not answer: ' .. vim.trim(ended.stderr or ''))
     return
   end
   if answers[1].shared and answers[1].shared.active then
     health.ok('One daemon is shared by all windows')
   else
-    health.warn('Every window has a daemon of its own: ' .. (answers[1].shared or {}).reason)
+    health.warn('Every window has a daemon of its own: ' .. ((answers[1].shared or {}).reason or 'this version does not share.'))
   end
-  local status = answers[2]
   health.info(('%d runs in %d projects, daemon %d'):format(status.executions, status.projects, status.pid))
   if status.watcher.healthy then
     health.ok('Changes are noticed at once')

@@ -9,9 +9,9 @@ local paint = require('runlog.paint')
 local M = {}
 
 -- how often a list is asked for again while changes come, and how often lines are written, in milliseconds
-local refresh_every, paint_every = 500, 200
--- how much longer than its answer takes
-local refresh_share = 5
+local refresh_every, paint_every = 500, 150
+-- how much longer than its answer takes, and how long at most: the first answer may have waited for the index
+local refresh_share, refresh_most = 5, 2000
 
 ---@class runlog.List
 ---@field buf integer
@@ -62,7 +62,7 @@ function List:refresh()
   end
   local wait = 0
   if self.asked_at then
-    local pause = math.max(refresh_every, refresh_share * self.took)
+    local pause = math.min(refresh_most, math.max(refresh_every, refresh_share * self.took))
     wait = math.max(50, self.asked_at + pause - vim.uv.now())
   end
   self.refresh_timer = vim.defer_fn(function()
