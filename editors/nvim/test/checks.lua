@@ -45,7 +45,7 @@ t.run({
     t.has(editor:text(), 'failed', 'the run')
     t.has(editor:text(), 'Error\n  It broke.', 'the run')
     t.has(editor:text(), 'Input\n  Task number 3', 'the run')
-    editor:type('<C-o>')
+    editor:type('q')
     t.until_('the list again', function()
       return #editor:runs() == 5
     end)

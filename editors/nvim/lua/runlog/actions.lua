@@ -128,13 +128,13 @@ function M.open_file(client, row)
   vim.cmd.edit(vim.fn.fnameescape(('%s/%s/executions/%s.json'):format(root, row.projectId, row.id)))
 end
 
----Closes the window, or if it is the last one what it shows.
+---Closes the window, or in the last one goes back to what it showed before.
 function M.close()
   if #vim.api.nvim_list_wins() > 1 then
     vim.cmd.close()
   else
     local alternate = vim.fn.bufnr('#')
-    if alternate > 0 and vim.bo[alternate].buflisted then
+    if alternate > 0 and (vim.bo[alternate].buflisted or vim.bo[alternate].filetype == 'runlog') then
       vim.cmd.buffer(alternate)
     else
       vim.cmd.enew()
