@@ -1,0 +1,118 @@
+;;; runlog-today.el --- Today's cost in the mode line  -*- lexical-binding: t; -*-
+
+;; Copyright (C) 2026 The runlog authors
+;; SPDX-License-Identifier: MIT OR Apache-2.0
+
+;;; Commentary:
+
+;; What today has cost and how many runs are going on, as the daemon has them.
+;; Asked for when something changed, every two seconds at most, and when the day
+;; turns.
+
+;;; Code:
+
+(require 'runlog-client)
+(require 'runlog-list)
+(require 'runlog-text)
+
+(declare-function runlog-roots "runlog")
+
+(defconst runlog-today--every 2.0
+  "Seconds between two questions.")
+
+(defvar runlog-today-string ""
+  "What the mode line shows.")
+(put 'runlog-today-string 'risky-local-variable t)
+
+(defvar runlog-today--client nil "The client that is asked.")
+(defvar runlog-today--subscription nil "The subscription to changes.")
+(defvar runlog-today--timer nil "When it is asked next.")
+(defvar runlog-today--midnight nil "When the day turns.")
+(defvar runlog-today--asked-at 0 "When it was asked last.")
+(defvar runlog-today--cost nil "What today has cost.")
+(defvar runlog-today--running nil "How many runs are going on.")
+
+(defun runlog-today--draw ()
+  "Say what is known."
+  (setq runlog-today-string
+        (concat
+         (and runlog-today--cost (format " %s today" (runlog-text-cost runlog-today--cost)))
+         (and runlog-today--running (> runlog-today--running 0)
+              (format " · %d running" runlog-today--running))))
+  (force-mode-line-update t))
+
+(defun runlog-today--soon ()
+  "Ask soon."
+  (unless runlog-today--timer
+    (setq runlog-today--timer
+          (run-at-time (max 0 (- (+ runlog-today--asked-at runlog-today--every) (float-time)))
+                       nil #'runlog-today--ask))))
+
+(defun runlog-today--ask ()
+  "Ask for what is shown."
+  (setq runlog-today--timer nil
+        runlog-today--asked-at (float-time))
+  (when runlog-today--client
+    (runlog-client-request
+     runlog-today--client 'executions/stats
+     `(:where "startedAt >= today" :timezone ,(runlog-zone))
+     (lambda (stats)
+       (setq runlog-today--cost (runlog-client-get stats :totalCostUSD))
+       (runlog-today--draw))
+     #'ignore)
+    (runlog-client-request
+     runlog-today--client 'executions/count
+     '(:where "status = running and not stale")
+     (lambda (counted)
+       (setq runlog-today--running (runlog-client-get counted :count))
+       (runlog-today--draw))
+     #'ignore)))
+
+(defun runlog-today--at-midnight ()
+  "Ask, and again when the day has turned."
+  (runlog-today--soon)
+  (let ((now (decode-time)))
+    (setq runlog-today--midnight
+          (run-at-time (- 86401 (* 3600 (decoded-time-hour now))
+                          (* 60 (decoded-time-minute now)) (decoded-time-second now))
+                       nil #'runlog-today--at-midnight))))
+
+(defun runlog-today--stop ()
+  "Ask no more."
+  (dolist (timer (list runlog-today--timer runlog-today--midnight))
+    (when timer
+      (cancel-timer timer)))
+  (when runlog-today--client
+    (runlog-client-unsubscribe runlog-today--client runlog-today--subscription)
+    (runlog-client-release runlog-today--client))
+  (setq runlog-today--timer nil
+        runlog-today--midnight nil
+        runlog-today--client nil
+        runlog-today--cost nil
+        runlog-today--running nil
+        runlog-today-string "")
+  (setq global-mode-string (delq 'runlog-today-string global-mode-string)))
+
+;;;###autoload
+(define-minor-mode runlog-today-mode
+  "Show today's cost and how many runs are going on in the mode line.
+The runs are those of the folder in which this is turned on; where
+there are none, or it is not clear which, nothing is started."
+  :global t
+  :group 'runlog
+  (runlog-today--stop)
+  (when runlog-today-mode
+    (require 'runlog)
+    (let ((roots (ignore-errors (runlog-roots default-directory nil))))
+      (when (and roots (not (cdr roots)) (runlog-client-given (car roots)))
+        (setq runlog-today--client (car roots))
+        (runlog-client-retain runlog-today--client)
+        (setq runlog-today--subscription
+              (runlog-client-subscribe runlog-today--client nil
+                                       (lambda (_) (runlog-today--soon))))
+        (runlog-today--at-midnight)))
+    (setq global-mode-string
+          (append (or global-mode-string '("")) '(runlog-today-string)))))
+
+(provide 'runlog-today)
+;;; runlog-today.el ends here

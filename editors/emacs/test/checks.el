@@ -1,0 +1,422 @@
+;;; checks.el --- What the package does, in a real Emacs  -*- lexical-binding: t; -*-
+
+;;; Commentary:
+
+;; Tests for ERT; test/run gives them a terminal, a daemon and a place.
+
+;;; Code:
+
+(load (expand-file-name "test/harness.el" (getenv "RUNLOG_PACKAGE")) nil t)
+
+(t-check t-01-list
+    "list: newest first, with status, time, cost and label; then a run is opened"
+  (let ((root (t-root 5)))
+    (t-list root)
+    (should (equal (t-runs) (t-listed root)))
+    (dolist (part '("completed" "2026-02-01 01:05" "1.5 s" "$0.01" "Task number 5"))
+      (t-has (t-line 1) part))
+    (t-has (t-line 3) "It broke.")
+    (t-has (t-mode-line) "5 runs")
+    (t-type "n n RET")
+    (should (derived-mode-p 'runlog-run-mode))
+    (t-until "the run" (string-search "Output of exec-0003" (t-text)))
+    (t-has (t-text) "failed")
+    (t-has (t-text) "* Error\n  It broke.")
+    (t-has (t-text) "* Input\n  Task number 3")
+    (t-type "q")
+    (should (derived-mode-p 'runlog-list-mode))
+    (t-has (t-line) "Task number 3")))
+
+(t-check t-02-run
+    "run: an outline of its steps, gone to by n and p, JSON in its own order"
+  (let ((root (t-root 1)))
+    (t-save root "website" "exec-steps" `(:startedAt ,(t-minute 99))
+            "\"steps\":[
+      {\"id\":\"a\",\"nodeId\":\"collect\",\"nodeType\":\"agent\",\"status\":\"completed\",\"duration\":14492,\"costUSD\":0.0100,
+       \"input\":{\"zebra\":1.5,\"apple\":[1,2,{}],\"none\":null,\"no\":false},\"output\":\"first\\nsecond\"},
+      {\"id\":\"b\",\"nodeId\":\"write\",\"status\":\"failed\",\"error\":\"no pen\",\"output\":[]}]")
+    (t-list root)
+    (t-type "RET")
+    (t-until "the steps" (string-search "Steps (2)" (t-text)))
+    (t-has (t-text) "      \"zebra\": 1.5,\n      \"apple\": [\n        1,\n        2,\n        {}\n      ],\n      \"none\": null,\n      \"no\": false")
+    (t-has (t-text) "    first\n    second")
+    (t-has (t-text) "14.4 s  $0.01")
+    (cl-flet ((hidden (part)
+                (save-excursion
+                  (goto-char (point-min))
+                  (search-forward part)
+                  (invisible-p (1- (point))))))
+      (should (hidden "zebra"))
+      (should-not (hidden "Output of"))
+      (t-type "n")
+      (t-has (t-line) "collect")
+      (t-type "RET")
+      (should-not (hidden "zebra"))
+      (t-type "n")
+      (t-has (t-line) "write")
+      (t-type "p TAB")
+      (should (hidden "zebra")))))
+
+(t-check t-03-pieces
+    "run: a large text comes piece by piece, whole in the end"
+  (let* ((root (t-root 1))
+         (runlog-piece 20000)
+         (lines (cl-loop for i from 1 to 3000 collect (format "line %04d ä😀" i))))
+    (t-save root "website" "exec-large"
+            `(:startedAt ,(t-minute 99) :output ,(string-join lines "\n")
+              :steps ,(vconcat (cl-loop for i from 1 to 150
+                                        collect `(:id ,(format "s%d" i)
+                                                  :nodeId ,(format "node-%d" i)
+                                                  :output ,(make-string 500 ?o))))))
+    (t-list root)
+    (t-type "RET")
+    (t-until "the run" (string-search "characters are shown; RET loads more" (t-text)))
+    (dolist (what '("characters are shown" "elements are shown"))
+      (while (progn (goto-char (point-min)) (search-forward what nil t))
+        (let ((before (buffer-size)))
+          (t-type "RET")
+          (t-until "more" (/= before (buffer-size))))))
+    (t-has (t-text) (concat "  " (string-join lines "\n  ")))
+    (t-has (t-text) "node-150")))
+
+(t-check t-04-live
+    "live: a run that the engine saves appears, changes and goes, and nothing moves"
+  (let ((root (t-root 60)) before)
+    (t-list root)
+    (t-until "60 runs" (= 60 (length (t-runs))))
+    (goto-char (point-min))
+    (forward-line 19)
+    (recenter 0)
+    (forward-line 5)
+    (setq before (t-view))
+    (t-save root "website" "exec-new"
+            `(:startedAt ,(t-minute 500) :status "running" :input "Fresh"))
+    (t-until "the new run" (string-search "Fresh" (t-line 1)))
+    (t-has (t-line 1) "running")
+    (should (equal before (t-view)))
+    (t-has (t-mode-line) "↑20")
+    (t-save root "website" "exec-new" `(:startedAt ,(t-minute 500) :input "Fresh"))
+    (t-until "its new status" (string-search "completed" (t-line 1)))
+    (delete-file (concat root "/website/executions/exec-new.json"))
+    (t-until "it to go" (not (string-search "Fresh" (t-text))))
+    (t-until-equal root)
+    (should (equal before (t-view)))
+    (should (= 25 (line-number-at-pos)))))
+
+(defvar t-seen nil "What was seen while something was typed.")
+
+(defun t-mistake ()
+  "Return what is said of the mistake in the minibuffer, and where point is."
+  (with-current-buffer (window-buffer (minibuffer-window))
+    (list (- (point) (minibuffer-prompt-end))
+          (and runlog-list--filter-overlays
+               (substring-no-properties
+                (overlay-get (cadr runlog-list--filter-overlays) 'after-string))))))
+
+(t-check t-05-filter
+    "filter: applied by the daemon, completed, and a wrong one shows where it is wrong"
+  (let ((root (t-root 9)))
+    (t-list root)
+    (t-type "/ s t a t TAB SPC = SPC f a i TAB RET")
+    (should (equal runlog-list-where "status = failed"))
+    (t-until "three runs" (= 3 (length (t-runs))))
+    (should (equal (t-runs) (t-listed root :where "status = failed")))
+    (t-has (t-mode-line) "filter status = failed")
+    ;; what comes and passes is shown, what does not is not
+    (t-save root "website" "exec-good" `(:startedAt ,(t-minute 98)))
+    (t-save root "website" "exec-bad" `(:startedAt ,(t-minute 99) :status "failed"))
+    (t-until "the fourth" (equal (car (t-runs)) "website/exec-bad"))
+    (t-save root "website" "exec-bad" `(:startedAt ,(t-minute 99)))
+    (t-until-equal root :where "status = failed")
+    (define-key runlog-list--filter-map [f5] (lambda () (interactive) (setq t-seen (t-mistake))))
+    (t-type "/ C-a C-k c o s t U S D SPC > SPC a n d RET <f5> C-a C-k RET")
+    (should (equal t-seen '(10 " [at 11: expected an amount such as 0.5, found `and`]")))
+    (t-until-equal root)
+    (t-type "/ s t a t s u SPC = SPC 1 RET <f5> C-a C-k RET")
+    (should (= 0 (car t-seen)))
+    (t-has (cadr t-seen) "did you mean status?")
+    (execute-kbd-macro (vconcat (kbd "/") "project = \"ä😀\" or bad" (kbd "RET <f5> C-a C-k RET")))
+    (should (>= (car t-seen) (length "project = \"ä😀\" or ")))))
+
+(t-check t-06-status
+    "status: one of them only"
+  (let ((root (t-root 9)))
+    (t-list root)
+    (t-type "s f a i l e d RET")
+    (t-until "three runs" (= 3 (length (t-runs))))
+    (t-has (t-mode-line) "status failed")))
+
+(t-check t-07-search
+    "search: hits with snippets, and a run that comes later"
+  (let ((root (t-root 9)))
+    (t-save root "website" "exec-hit"
+            `(:startedAt ,(t-minute 50) :output "All is well with the wombat today."))
+    (t-list root)
+    (t-type "S w o m b a t RET")
+    (t-until "the hit" (equal (t-runs) '("website/exec-hit")))
+    (t-has (t-text) "/output: All is well with the wombat today.")
+    (t-save root "website" "exec-hit-2"
+            `(:startedAt ,(t-minute 51) :status "failed" :error "No wombat\nwas seen."))
+    (t-until "the second hit" (= 2 (length (t-runs))))
+    (t-has (t-text) "/error: No wombat was seen.")
+    (t-type "S C-a C-k n o t h i n g n e s s RET")
+    (t-until "no hit" (string-search "Nothing has nothingness." (t-text)))
+    (t-type "x")
+    (t-until-equal root)))
+
+(t-check t-08-delete
+    "delete and undo: one run, several, and from the run itself"
+  (let* ((root (t-root 5))
+         (file (concat root "/website/executions/exec-0004.json"))
+         (stored (with-temp-buffer (insert-file-contents-literally file) (buffer-string))))
+    (t-list root)
+    (t-type "n d")
+    (t-until "it to go" (= 4 (length (t-runs))))
+    (should-not (file-exists-p file))
+    (t-type "u")
+    (t-until "it to be back" (= 5 (length (t-runs))))
+    (should (equal stored (with-temp-buffer (insert-file-contents-literally file)
+                                            (buffer-string))))
+    (transient-mark-mode)
+    (t-type "M-< C-SPC n n n d")
+    (t-until "three to go" (= 2 (length (t-runs))))
+    (t-type "u")
+    (t-until "three to be back" (= 5 (length (t-runs))))
+    (t-type "M-< RET")
+    (t-until "the run" (string-search "Output of" (t-text)))
+    (t-type "d")
+    (t-until "it to be gone" (string-search "deleted" (t-mode-line)))
+    (t-type "u")
+    (t-until "it to be back" (not (string-search "deleted" (t-mode-line))))
+    (t-type "q")
+    (t-until-equal root)))
+
+(t-check t-09-more
+    "load more: the rest comes on the last row, and point stays"
+  (let ((root (t-root 230)))
+    (t-list root)
+    (t-until "a page" (= 100 (length (t-runs))))
+    (t-has (t-text) "130 more")
+    (t-type "M-> p RET")
+    (t-until "the second page" (= 200 (length (t-runs))))
+    (should (= 101 (line-number-at-pos)))
+    (t-type "+")
+    (t-until "all" (= 230 (length (t-runs))))
+    (should (equal (t-runs) (t-listed root)))
+    (should (= 230 (count-lines (point-min) (point-max))))))
+
+(t-check t-10-annotate
+    "pin, tag and note: shown at once"
+  (let ((root (t-root 3)))
+    (t-list root)
+    (t-until "the daemon" (runlog-client-server runlog-client))
+    (should (runlog-client-can runlog-client "executions/annotate"))
+    (t-type "*")
+    (t-until "the pin" (string-prefix-p "*" (t-line 1)))
+    (t-type "t u r g e n t SPC l a t e r RET")
+    (t-until "the tags" (string-search "#later #urgent" (t-line 1)))
+    (t-type "N a s k SPC B o b RET")
+    (t-until "the note" (string-search "“ask Bob”" (t-line 1)))
+    (t-type "t C-a C-k RET")
+    (t-until "the tags to go" (not (string-search "#" (t-line 1))))
+    (t-type "*")
+    (t-until "the pin to go" (string-prefix-p " " (t-line 1)))))
+
+(t-check t-11-compare
+    "compare: two runs as a diff, with what the daemon says of both"
+  (let ((root (t-root 1)))
+    (t-save root "website" "exec-a"
+            `(:startedAt ,(t-minute 50) :output "same\nold" :costUSD 0.01))
+    (t-save root "website" "exec-b"
+            `(:startedAt ,(t-minute 51) :output "same\nnew" :costUSD 0.035))
+    (t-list root)
+    (t-type "n = p =")
+    (with-current-buffer (t-until "the diff" (get-buffer "*runlog diff*"))
+      (should (derived-mode-p 'diff-mode))
+      (t-has (t-text) "cost +$0.025")
+      (t-has (t-text) "--- website/exec-a\n+++ website/exec-b\n@@")
+      (t-has (t-text) "   same\n-  old\n+  new\n"))))
+
+(t-check t-12-daemon-killed
+    "daemon killed during 100 saves: the list equals executions/list, and one daemon is left"
+  (let ((root (t-root 20)))
+    (t-list root)
+    (cl-loop for i from 1 to 100 do
+             (when (= (% i 25) 10)
+               (dolist (pid (t-daemons root))
+                 (signal-process pid 'KILL)))
+             (t-save root "website" (if (zerop (% i 4))
+                                        (format "exec-%04d" (1+ (% i 20)))
+                                      (format "exec-live-%03d" i))
+                     `(:startedAt ,(t-minute (+ 100 i))
+                       :status ,(if (cl-evenp i) "failed" "completed")))
+             (when (zerop (% i 10))
+               (ignore-errors
+                 (delete-file (format "%s/website/executions/exec-live-%03d.json" root (- i 3)))))
+             (accept-process-output nil 0.005))
+    (t-until-equal root)
+    (t-save root "website" "exec-after" `(:startedAt ,(t-minute 900)))
+    (t-until "the next run" (equal (car (t-runs)) "website/exec-after"))
+    (t-until "one daemon" (= 1 (length (t-daemons root))))))
+
+(t-check t-13-forwarder-killed
+    "forwarder killed: another is started, and the list goes on"
+  (let ((root (t-root 20)))
+    (t-list root)
+    (dotimes (round 3)
+      (signal-process (t-forwarder) 'KILL)
+      (t-save root "website" (format "exec-lost-%d" round)
+              `(:startedAt ,(t-minute (+ 200 round))))
+      (delete-file (format "%s/website/executions/exec-%04d.json" root (1+ round)))
+      (t-until-equal root)
+      (t-until "the process" (runlog-client-connection runlog-client)))
+    ;; both at once
+    (dolist (pid (t-daemons root))
+      (signal-process pid 'KILL))
+    (signal-process (t-forwarder) 'KILL)
+    (t-save root "website" "exec-both" `(:startedAt ,(t-minute 300)))
+    (t-until-equal root)
+    (t-type "M-< d")
+    (t-until "a deletion to work" (not (equal (car (t-runs)) "website/exec-both")))
+    (t-until-equal root)
+    (t-until "one daemon" (= 1 (length (t-daemons root))))))
+
+(t-check t-14-missing
+    "daemon missing: the list says what to do, and goes on once it is there"
+  (let* ((root (t-root 3))
+         (runlog-command (expand-file-name "runlog" (t-folder "bin"))))
+    (t-open (file-name-directory root))
+    (t-until "the message" (string-search "There is no program" (t-text)))
+    (t-has (t-text) "M-x customize-option RET runlog-command")
+    (make-symbolic-link t-binary runlog-command)
+    (t-type "g")
+    (t-until-equal root)))
+
+(t-check t-15-no-root
+    "no root: the places tried; a run that is saved appears; another folder is chosen"
+  (let ((folder (t-folder "empty"))
+        (root (t-root 2)))
+    (t-open folder)
+    (t-until "the message" (string-search "There is no folder of runs here." (t-text)))
+    (t-has (t-text) (concat folder " and 3 levels below"))
+    (t-save (concat folder "/projects") "p" "exec-first")
+    (t-until "the first run" (equal (t-runs) '("p/exec-first")))
+    (execute-kbd-macro (vconcat (kbd "R C-a C-k") (file-name-directory root) (kbd "RET")))
+    (t-until-equal root)))
+
+(t-check t-16-two-roots
+    "two roots: it asks which, and both are there"
+  (let ((folder (t-folder "two")))
+    (t-save (concat folder "/a/projects") "p" "exec-a")
+    (t-save (concat folder "/b/projects") "p" "exec-b")
+    (switch-to-buffer (generate-new-buffer "*runlog elsewhere*"))
+    (setq default-directory (file-name-as-directory folder))
+    (execute-kbd-macro (vconcat (kbd "M-x") "runlog" (kbd "RET")
+                                folder "/b/projects" (kbd "RET")))
+    (t-until "the second root" (equal (t-runs) '("p/exec-b")))
+    (let ((second (current-buffer)))
+      (runlog (concat folder "/a/projects"))
+      (t-until "the first root" (equal (t-runs) '("p/exec-a")))
+      (should-not (eq second (current-buffer)))
+      (t-save (concat folder "/b/projects") "p" "exec-b2" `(:startedAt ,(t-minute 1)))
+      (with-current-buffer second
+        (t-until "the second root, live" (equal (t-runs) '("p/exec-b2" "p/exec-b")))))))
+
+(t-check t-17-hostile
+    "hostile record: shown as text, in the list and as a run"
+  (let ((root (t-root 1))
+        (long (make-string 100000 ?x)))
+    (t-save root "website" "exec-hostile" `(:startedAt ,(t-minute 99) :output ,long)
+            (concat "\"name\":\"\\u001b[31mred\\u0007 \\u202eevil\\u0000 <script>alert(1)</script> \\ud800 日本語 العربية\","
+                    "\"input\":\"<b>bold</b>\\r\\n\\u001b]0;title\\u0007%s%n\\ttab\\n\\udfff end\","
+                    "\"error\":\"\\u0085bad\\nsecond\",\"a\\u0000key\\ud83d\":1e400,\"big\":123456789012345678901234567890,"
+                    "\"steps\":[null,7,\"text\",{\"id\":5,\"nodeId\":{\"a\":1},\"status\":[],\"output\":\"\\ud83d\\ude00\\ud83d\"},"
+                    "{\"nodeId\":\"deep\",\"output\":[[[[[[[]]]]]]]}]"))
+    (t-list root)
+    (t-until "it" (= 2 (length (t-runs))))
+    (should (= 2 (count-lines (point-min) (point-max))))
+    (t-has (t-line 1) "␛[31mred␇ <202e>evil␀ <script>alert(1)</script>")
+    (t-has (t-line 1) "日本語 العربية")
+    (t-type "M-< RET")
+    (t-until "the run" (string-search "Other members" (t-text)))
+    (let ((text (t-text)))
+      (t-has text "  <b>bold</b>\n  ␛]0;title␇%s%n\ttab\n  � end")
+      (t-has text "* Error\n  <0085>bad\n  second")
+      (t-has text "1e400")
+      (t-has text "123456789012345678901234567890")
+      (t-has text "😀�")
+      (t-has text long)
+      (should-not (string-match-p "[\0-\10\13-\37\177]" text)))))
+
+(t-check t-18-problems
+    "corrupt file: counted, and listed as a problem with its file"
+  (let ((root (t-root 2)))
+    (t-write (concat root "/website/executions/broken.json") "{ not json")
+    (t-list root)
+    (t-until "the count" (string-search "1 problem (!)" (t-mode-line)))
+    (t-type "!")
+    (with-current-buffer (t-until "the problems" (get-buffer "*runlog problems*"))
+      (t-has (t-text) "website/executions/broken.json:1: corrupt: not valid JSON")
+      (let ((next-error-last-buffer (current-buffer)))
+        (next-error 1 t)))
+    (should (equal (buffer-file-name (window-buffer (selected-window)))
+                   (concat root "/website/executions/broken.json")))
+    (kill-buffer (get-file-buffer (concat root "/website/executions/broken.json")))))
+
+(t-check t-19-today
+    "mode line: today and what is running, from the daemon"
+  (let ((root (t-root 1))
+        (now (format-time-string "%Y-%m-%dT%H:%M:%S.000Z" nil t)))
+    (t-save root "website" "exec-today" `(:startedAt ,now :costUSD 0.1))
+    (t-save root "website" "exec-today-2" `(:startedAt ,now :costUSD 0.2 :status "running"))
+    (let ((default-directory (file-name-directory root)))
+      (runlog-today-mode))
+    (t-until "today" (equal runlog-today-string " $0.30 today · 1 running"))
+    (t-has (format-mode-line global-mode-string) "$0.30 today")
+    (t-save root "website" "exec-today-3" `(:startedAt ,now :costUSD 0.07))
+    (t-until "more" (equal runlog-today-string " $0.37 today · 1 running"))
+    (runlog-today-mode -1)
+    (should-not runlog-client--all)
+    (let ((default-directory (file-name-as-directory (t-folder "nothing"))))
+      (runlog-today-mode))
+    (should-not runlog-today--client)))
+
+(t-check t-20-stale
+    "stale: a run that is silent for too long is marked"
+  (let* ((root (t-root 1))
+         (file (t-save root "website" "exec-silent"
+                       `(:startedAt ,(t-minute 99) :status "running"))))
+    (set-file-times file (time-subtract nil 7200))
+    (t-list root)
+    (t-until "it" (string-search "stale" (t-line 1)))))
+
+(t-check t-21-leaving
+    "leaving: no process of ours is left but the shared daemon"
+  (let ((root (t-root 1)) process)
+    (t-list root)
+    (setq process (jsonrpc--process (runlog-client-connection runlog-client)))
+    (t-type "RET")
+    (t-until "the run" (string-search "Output of" (t-text)))
+    (kill-buffer)
+    (should (process-live-p process))
+    (kill-buffer (cl-find-if (lambda (buffer)
+                               (eq 'runlog-list-mode (buffer-local-value 'major-mode buffer)))
+                             (buffer-list)))
+    (t-until "it to end" (not (process-live-p process)))
+    (should-not runlog-client--all)
+    (should (= 1 (length (t-daemons root))))
+    (should-not (cl-find-if (lambda (buffer) (string-match-p "runlog.*\\(stderr\\|output\\|events\\)"
+                                                             (buffer-name buffer)))
+                            (buffer-list)))))
+
+(t-check t-22-commands
+    "every key of the modes has a command, and customize knows the options"
+  (dolist (map (list runlog-list-mode-map runlog-run-mode-map))
+    (map-keymap-internal (lambda (_ command)
+                           (should (or (keymapp command) (commandp command))))
+                         map))
+  (dolist (option '(runlog-command runlog-page runlog-piece))
+    (should (custom-variable-p option))
+    (should (assq option (get 'runlog 'custom-group)))))
+
+;;; checks.el ends here

@@ -1,0 +1,752 @@
+-- The list of a root's runs. What is shown is what the daemon last listed, with the changes it told since laid
+-- over; every change asks for the list again, twice a second at most, so the two never part for long. Nothing
+-- is filtered, sorted or summed up here.
+local Client = require('runlog.client')
+local config = require('runlog.config')
+local format = require('runlog.format')
+local paint = require('runlog.paint')
+
+local M = {}
+
+-- how often a list is asked for again while changes come, and how often lines are written, in milliseconds
+local refresh_every, paint_every = 500, 150
+-- how much longer than its answer takes, and how long at most: the first answer may have waited for the index
+local refresh_share, refresh_most = 5, 2000
+
+---@class runlog.List
+---@field buf integer
+---@field client runlog.Client
+---@field rows table[] summaries, in the daemon's order
+---@field lines runlog.Line[] what is in the buffer
+---@field items table[] what each line is about
+---@field asked integer how often the list was asked for
+---@field paints integer how often lines were written
+local List = {}
+List.__index = List
+
+---@type table<integer, runlog.List>
+local lists = {}
+
+local function key_of(summary)
+  return summary.projectId .. '/' .. summary.id
+end
+
+---@return runlog.List?
+function M.current()
+  return lists[vim.api.nvim_get_current_buf()]
+end
+
+-- ---------------------------------------------------------------------------------------------- what is asked
+
+---@return table params of what the list is about
+function List:about()
+  return { status = self.status, where = self.where, timezone = require('runlog.zone').name() }
+end
+
+---@return boolean whether the newest come first, so that a new run belongs on top
+function List:newest_first()
+  return self.search == nil
+end
+
+---Asks for the list soon.
+function List:refresh()
+  if self.closed then
+    return
+  end
+  if self.loading then
+    self.again = true
+    return
+  end
+  if self.refresh_timer then
+    return
+  end
+  local wait = 0
+  if self.asked_at then
+    local pause = math.min(refresh_most, math.max(refresh_every, refresh_share * self.took))
+    wait = math.max(50, self.asked_at + pause - vim.uv.now())
+  end
+  self.refresh_timer = vim.defer_fn(function()
+    self.refresh_timer = nil
+    self:load()
+  end, wait)
+end
+
+---How far down somebody looks, in rows.
+function List:needed()
+  local lowest = 0
+  for _, win in ipairs(vim.fn.win_findbuf(self.buf)) do
+    lowest = math.max(lowest, vim.fn.line('.', win), vim.fn.line('w$', win))
+  end
+  local item = self.items[math.min(lowest, #self.items)]
+  return item and item.index or 0
+end
+
+---The rows that a cursor or a window's first line is on.
+function List:anchors()
+  local keys = {}
+  for _, win in ipairs(vim.fn.win_findbuf(self.buf)) do
+    for _, lnum in ipairs({ vim.fn.line('.', win), vim.fn.line('w0', win) }) do
+      local item = self.items[lnum]
+      if item and item.row then
+        keys[key_of(item.row)] = true
+      end
+    end
+  end
+  return keys
+end
+
+function List:load()
+  if self.closed then
+    return
+  end
+  self.loading = true
+  self.again = false
+  local began = vim.uv.now()
+  self.asked_at = began
+  self.asked = self.asked + 1
+  local question = self.question
+  local rows, matches, seen = {}, {}, {}
+  local before = self.total
+  local wanted, clock
+
+  local function finish(err, total, next_cursor, complete)
+    if self.closed or question ~= self.question then
+      self.loading = false
+      self:refresh()
+      return
+    end
+    self.took = vim.uv.now() - began
+    self.loading = false
+    if err then
+      self.problem = err.message
+      self.refused = err.data and err.data.kind == 'invalid-params'
+    else
+      self.problem = nil
+      self.rows, self.matches = rows, matches
+      self.total, self.more, self.complete = total, next_cursor ~= nil, complete
+      self.loaded = true
+      if not self.subscription then
+        self:subscribe(clock)
+      end
+      self:count_problems()
+    end
+    self:paint_now()
+    if self.again or (not err and complete == false) then
+      self:refresh()
+    end
+  end
+
+  local function page(cursor)
+    local params = self:about()
+    params.cursor = cursor
+    local rest = wanted and wanted - #rows or math.max(self.pages * config.page, self:needed())
+    params.limit = math.min(1000, rest > 0 and rest or config.page)
+    local method = 'executions/list'
+    if self.search then
+      method = 'executions/search'
+      params.query = self.search
+    end
+    self.client:request(method, params, function(err, answer)
+      if self.closed or question ~= self.question then
+        return finish()
+      elseif err and cursor and err.code == -32602 then
+        return finish(nil, self.total, nil, false) -- the cursor was another daemon's: once more from the top
+      elseif err then
+        return finish(err)
+      end
+      clock = clock or answer.clock
+      for _, hit in ipairs(answer.executions or answer.hits) do
+        local row = hit.summary or hit
+        local key = key_of(row)
+        if not seen[key] then
+          seen[key] = true
+          rows[#rows + 1] = row
+          matches[key] = hit.matches
+        end
+      end
+      if not wanted then
+        -- what has come above pushes down what somebody looks at
+        local come = math.max(0, (answer.total or 0) - (before or answer.total or 0))
+        wanted = math.max(self.pages * config.page, self:needed() + come)
+      end
+      local lost = false
+      for key in pairs(self:anchors()) do
+        lost = lost or not (seen[key] or self.gone[key])
+      end
+      if answer.nextCursor and (#rows < wanted or (lost and #rows < wanted + 1000)) then
+        return page(answer.nextCursor)
+      end
+      finish(nil, answer.total, answer.nextCursor, answer.complete)
+    end)
+  end
+  page()
+end
+
+function List:subscribe(clock)
+  local params = self:about()
+  params.since = clock
+  self.subscription = self.client:subscribe(params, function(change)
+    self:told(change)
+  end)
+end
+
+---Asks about something else from now on.
+function List:ask()
+  self.question = self.question + 1
+  self.asked_at = nil
+  if self.subscription then
+    self.subscription.close()
+    self.subscription = nil
+  end
+  self.pages, self.total, self.loaded, self.rows, self.gone = 1, nil, false, {}, {}
+  if self.refresh_timer then
+    self.refresh_timer:stop()
+    self.refresh_timer = nil
+  end
+  self:paint_now()
+  self:refresh()
+end
+
+-- ------------------------------------------------------------------------------------------------ what is told
+
+function List:told(change)
+  if change.kind == 'current' then
+    return
+  elseif change.kind == 'saved' then
+    local key = key_of(change.summary)
+    self.gone[key] = nil
+    local index = self.places[key]
+    if index then
+      self.rows[index] = change.summary
+    elseif self.loaded and change.created and self:newest_first() then
+      local first = self.rows[1]
+      if not first or (change.summary.startedAt or '') >= (first.startedAt or '') then
+        table.insert(self.rows, 1, change.summary)
+        self:index()
+      end
+    end
+  elseif change.kind == 'deleted' or change.kind == 'left' then
+    local key = change.projectId .. '/' .. change.executionId
+    self.gone[key] = true
+    local index = self.places[key]
+    if index then
+      table.remove(self.rows, index)
+      self:index()
+    end
+  end
+  self:paint_soon()
+  self:refresh()
+end
+
+function List:count_problems()
+  if not self.client:can('server/status') then
+    return
+  end
+  self.client:request('server/status', {}, function(err, status)
+    if not err and not self.closed and self.problem_count ~= status.problems then
+      self.problem_count = status.problems
+      self:draw_winbar()
+    end
+  end)
+end
+
+-- ---------------------------------------------------------------------------------------------- what is shown
+
+function List:index()
+  self.places = {}
+  for i, row in ipairs(self.rows) do
+    self.places[key_of(row)] = i
+  end
+end
+
+---@return string status as it is shown
+function M.status(summary)
+  local stale = format.seconds(summary.staleAt)
+  if stale and stale <= os.time() then
+    return 'stale'
+  end
+  return summary.status or '?'
+end
+
+---@param summary table
+---@param projects integer width of the projects' column
+---@param chosen boolean
+---@return runlog.Line
+local function row_line(summary, projects, chosen)
+  local text, hl = '', {}
+  local function add(part, group)
+    local from = #text
+    text = text .. part
+    if group and part ~= '' then
+      hl[#hl + 1] = { from, #text, group }
+    end
+  end
+  local status = M.status(summary)
+  add(chosen and '>' or ' ', 'RunlogMark')
+  add(summary.pinned and '*' or ' ', 'RunlogMark')
+  add(format.pad(format.shorten(format.line(status), 10), 10), format.status_group(status))
+  add(' ' .. (format.date(summary.startedAt, '%Y-%m-%d %H:%M') or ('%16s'):format('')), 'RunlogTime')
+  add((' %10s'):format(format.duration(summary.duration) or ''), 'RunlogDuration')
+  add((' %9s  '):format(format.cost(summary.costUSD) or ''), 'RunlogCost')
+  if projects > 0 then
+    add(format.pad(format.shorten(format.line(summary.projectId), projects), projects) .. '  ', 'RunlogProject')
+  end
+  add(format.line(summary.label or summary.id))
+  for _, tag in ipairs(summary.tags or {}) do
+    add(' ')
+    add('#' .. format.line(tag), 'RunlogTag')
+  end
+  if summary.note then
+    add(' ')
+    add('“' .. format.shorten(format.line(summary.note), 60) .. '”', 'RunlogHint')
+  end
+  if summary.error then
+    add('  ')
+    add(format.shorten(format.line(summary.error), 80), 'RunlogError')
+  end
+  return { key = key_of(summary), text = text, hl = hl }
+end
+
+---@return runlog.Line[] of a run that was found, what was found in it
+local function match_lines(summary, matches)
+  local lines = {}
+  for i, match in ipairs(matches or {}) do
+    local head = ('              %s: '):format(format.line(match.path))
+    local text, hl = head, { { 0, #head, 'RunlogHint' } }
+    local at = 0
+    local function add(to, group)
+      local part = match.snippet:sub(at + 1, to):gsub('[\r\n\t]', ' ')
+      part = format.visible(part)
+      if group then
+        hl[#hl + 1] = { #text, #text + #part, group }
+      end
+      text = text .. part
+      at = to
+    end
+    for _, range in ipairs(match.ranges) do
+      add(format.byte_of_utf16(match.snippet, range.start))
+      add(format.byte_of_utf16(match.snippet, range['end']), 'RunlogMatch')
+    end
+    add(#match.snippet)
+    lines[#lines + 1] = { key = key_of(summary) .. '\n' .. i, text = text, hl = hl }
+  end
+  return lines
+end
+
+---@param text string
+---@param group? string
+local function message(lines, items, text, group)
+  for _, line in ipairs(vim.split(text, '\n')) do
+    line = format.visible(line)
+    lines[#lines + 1] = { key = '\n' .. #lines, text = line, hl = group and { { 0, #line, group } } or nil }
+    items[#items + 1] = {}
+  end
+end
+
+function List:empty(lines, items)
+  local function say(text, group)
+    message(lines, items, text, group)
+  end
+  local client = self.client
+  if client.state == 'missing' or client.state == 'failed' then
+    say(client.trouble, 'RunlogError')
+    say('')
+    if client.state == 'missing' then
+      say("Install runlog, or name it: require('runlog').setup({ command = '/path/to/runlog' })")
+    end
+    say('r tries again, R chooses another folder; :checkhealth runlog tells more.', 'RunlogHint')
+  elseif self.problem then
+    say(self.problem, 'RunlogError')
+    say('')
+    local change = self.search and 'S changes the search' or 'i changes the filter'
+    say(self.refused and change .. ', x shows all.' or 'r tries again.', 'RunlogHint')
+  elseif not self.loaded then
+    say('Loading…', 'RunlogHint')
+  elseif self.search then
+    say(('Nothing has %s.'):format(self.search))
+    if self.complete == false then
+      say('The text index is still being built; the list follows it.', 'RunlogHint')
+    end
+    say('S searches for something else, x shows all runs.', 'RunlogHint')
+  elseif self.where or self.status then
+    say('No run passes the filter.')
+    say('i changes the filter, s the status, x drops both.', 'RunlogHint')
+  elseif client.server and not client.server.root.exists then
+    say('There is no folder of runs here. Looked for:')
+    for _, place in ipairs(client.root.tried or { client.root.path }) do
+      say('  ' .. place)
+    end
+    say('')
+    say(('Runs that are saved to %s appear by themselves; R chooses another folder.'):format(client.root.path),
+      'RunlogHint')
+  else
+    say('No runs yet. The first one that is saved appears here by itself.')
+    say('R chooses another folder.', 'RunlogHint')
+  end
+end
+
+function List:paint_now()
+  if self.closed then
+    return
+  end
+  self.painted_at = vim.uv.now()
+  self:index()
+  local lines, items = {}, {}
+  local projects, several = 0, false
+  for _, row in ipairs(self.rows) do
+    several = several or row.projectId ~= self.rows[1].projectId
+    projects = math.max(projects, math.min(20, vim.fn.strdisplaywidth(format.line(row.projectId))))
+  end
+  local turns_stale
+  for i, row in ipairs(self.rows) do
+    local key = key_of(row)
+    lines[#lines + 1] = row_line(row, several and projects or 0, self.chosen == key)
+    items[#items + 1] = { row = row, index = i }
+    for _, line in ipairs(match_lines(row, self.matches[key])) do
+      lines[#lines + 1] = line
+      items[#items + 1] = { row = row, index = i }
+    end
+    local stale = format.seconds(row.staleAt)
+    if stale and stale > os.time() then
+      turns_stale = math.min(turns_stale or stale, stale)
+    end
+  end
+  if #lines == 0 then
+    self:empty(lines, items)
+  elseif self.more then
+    local rest = self.total and ('%s more'):format(format.count(math.max(0, self.total - #self.rows))) or 'More'
+    local text = ('  %s; <CR> or + loads them'):format(rest)
+    lines[#lines + 1] = { key = '\nmore', text = text, hl = { { 0, #text, 'RunlogHint' } } }
+    items[#items + 1] = { more = true }
+  end
+  if paint.paint(self.buf, self.lines, lines) then
+    self.paints = self.paints + 1
+  end
+  self.lines, self.items = lines, items
+  self:draw_winbar()
+  if self.stale_timer then
+    self.stale_timer:stop()
+    self.stale_timer = nil
+  end
+  if turns_stale then
+    -- at most a day, which is far from what a timer can hold
+    local wait = math.min(86400, turns_stale - os.time() + 1)
+    self.stale_timer = vim.defer_fn(function()
+      self:paint_now()
+    end, math.floor(wait * 1000))
+  end
+end
+
+function List:paint_soon()
+  if self.paint_timer then
+    return
+  end
+  local wait = math.max(0, (self.painted_at or 0) + paint_every - vim.uv.now())
+  self.paint_timer = vim.defer_fn(function()
+    self.paint_timer = nil
+    self:paint_now()
+  end, wait)
+end
+
+function List:draw_winbar()
+  local function plain(text)
+    return (format.line(text):gsub('%%', '%%%%'))
+  end
+  local parts = { '%#RunlogHeading#' .. plain(vim.fn.fnamemodify(self.client.root.path, ':~')) .. '%*' }
+  local function add(text, group)
+    parts[#parts + 1] = group and ('%%#%s#%s%%*'):format(group, text) or text
+  end
+  if self.total then
+    add(format.count(self.total) .. (self.total == 1 and ' run' or ' runs'))
+  end
+  if self.status then
+    add('status ' .. plain(self.status), 'RunlogField')
+  end
+  if self.where then
+    add('filter ' .. plain(self.where), 'RunlogField')
+  end
+  if self.search then
+    add('search ' .. plain(self.search), 'RunlogField')
+  end
+  if self.problem and #self.rows > 0 then
+    add(plain(self.problem), 'RunlogError')
+  elseif self.client.state == 'waiting' then
+    add('reconnecting…', 'RunlogPaused')
+  elseif (self.client.state == 'missing' or self.client.state == 'failed') and #self.rows > 0 then
+    add('not live; r tries again', 'RunlogError')
+  elseif self.complete == false then
+    add('still reading…', 'RunlogPaused')
+  end
+  if (self.problem_count or 0) > 0 then
+    add(('%s %s (P)'):format(format.count(self.problem_count), self.problem_count == 1 and 'problem' or 'problems'),
+      'RunlogPaused')
+  end
+  local left = table.concat(parts, '  ')
+  for _, win in ipairs(vim.fn.win_findbuf(self.buf)) do
+    local above = vim.fn.line('w0', win) - 1
+    local right = above > 0 and ('↑ %d above  '):format(above) or ''
+    vim.api.nvim_set_option_value('winbar', ' ' .. left .. '%=' .. right .. '%#RunlogHint#g? help ', {
+      scope = 'local',
+      win = win,
+    })
+  end
+end
+
+-- ---------------------------------------------------------------------------------------------- what one does
+
+---@return table? summary of the run under the cursor
+function List:row()
+  local item = self.items[vim.fn.line('.')]
+  return item and item.row
+end
+
+---@param first integer
+---@param last integer
+---@return table[] summaries of the runs on these lines
+function List:rows_between(first, last)
+  local rows, seen = {}, {}
+  for lnum = first, last do
+    local item = self.items[lnum]
+    if item and item.row and not seen[item.index] then
+      seen[item.index] = true
+      rows[#rows + 1] = item.row
+    end
+  end
+  return rows
+end
+
+function List:load_more()
+  if self.more then
+    self.pages = math.ceil(#self.rows / config.page) + 1
+    self.asked_at = nil
+    self:refresh()
+  end
+end
+
+---@param command? string
+function List:open_run(command)
+  local item = self.items[vim.fn.line('.')]
+  if item and item.more then
+    self:load_more()
+  elseif item and item.row then
+    require('runlog.run').open(self.client, item.row.projectId, item.row.id, command)
+  end
+end
+
+function List:retry()
+  if self.client.state == 'missing' or self.client.state == 'failed' then
+    require('runlog').open(self.client.root.folder)
+    self.client:retry()
+  end
+  self.problem = nil
+  self.asked_at = nil
+  self:refresh()
+end
+
+function List:set_where(where)
+  self.where = where ~= '' and where or nil
+  self:ask()
+end
+
+function List:choose_status()
+  local names = { 'all', 'queued', 'running', 'paused', 'completed', 'failed', 'cancelled' }
+  vim.ui.select(names, { prompt = 'Status' }, function(status)
+    if status then
+      self.status = status ~= 'all' and status or nil
+      self:ask()
+    end
+  end)
+end
+
+function List:ask_search()
+  vim.ui.input({ prompt = 'Search: ', default = self.search }, function(query)
+    if query then
+      self.search = vim.trim(query) ~= '' and query or nil
+      self:ask()
+    end
+  end)
+end
+
+function List:drop_filters()
+  self.where, self.status, self.search = nil, nil, nil
+  self:ask()
+end
+
+function List:compare()
+  local row = self:row()
+  if not row then
+    return
+  end
+  local key = key_of(row)
+  if not self.chosen then
+    self.chosen, self.chosen_row = key, row
+    vim.notify('c on another run compares it with this one; c here again takes it back.')
+  elseif self.chosen == key then
+    self.chosen = nil
+  else
+    local other = self.chosen_row
+    self.chosen = nil
+    require('runlog.compare').open(self.client, other, row)
+  end
+  self:paint_now()
+end
+
+-- ------------------------------------------------------------------------------------------------- the buffer
+
+local keys = {
+  { 'n', '<CR>', 'open the run, or load more', function(list) list:open_run() end },
+  { 'n', 'o', 'open the run in a split', function(list) list:open_run('split') end },
+  { 'n', 'gf', "open the run's file", function(list)
+    local row = list:row()
+    if row then
+      require('runlog.actions').open_file(list.client, row)
+    end
+  end },
+  { 'n', 'i', 'filter', function(list) require('runlog.filter').edit(list) end },
+  { 'n', 's', 'only one status', function(list) list:choose_status() end },
+  { 'n', 'S', 'search the contents', function(list) list:ask_search() end },
+  { 'n', 'x', 'show all again', function(list) list:drop_filters() end },
+  { 'n', '+', 'load more', function(list) list:load_more() end },
+  { 'n', 'c', 'compare: choose a run, then another', function(list) list:compare() end },
+  { 'n', 'dd', 'delete the run', function(list)
+    require('runlog.actions').delete(list.client, { list:row() })
+  end },
+  { 'x', 'd', 'delete the selected runs', function(list)
+    local first, last = vim.fn.line('v'), vim.fn.line('.')
+    vim.api.nvim_feedkeys(vim.keycode('<Esc>'), 'nx', false)
+    require('runlog.actions').delete(list.client, list:rows_between(math.min(first, last), math.max(first, last)))
+  end },
+  { 'n', 'u', 'undo the last deletion', function(list) require('runlog.actions').undo(list.client) end },
+  { 'n', 'p', 'pin or unpin', function(list) require('runlog.actions').pin(list.client, list:row()) end },
+  { 'n', 'A', 'tags', function(list) require('runlog.actions').tags(list.client, list:row()) end },
+  { 'n', 'a', 'note', function(list) require('runlog.actions').note(list.client, list:row()) end },
+  { 'n', 'P', 'list files with problems', function(list) require('runlog.problems').open(list.client) end },
+  { 'n', 'r', 'ask again', function(list) list:retry() end },
+  { 'n', 'R', 'choose another folder', function() require('runlog').choose() end },
+  { 'n', 'q', 'close', function() require('runlog.actions').close() end },
+  { 'n', 'g?', 'this help', function() require('runlog.help').show('runlog-list', M.keys) end },
+}
+M.keys = keys
+
+---The list of a root, in the current window.
+---@param root runlog.Root
+---@return runlog.List
+function M.open(root)
+  local name = 'runlog://' .. root.path
+  local buf = vim.fn.bufnr('^' .. vim.fn.fnameescape(name) .. '$')
+  if buf > 0 and lists[buf] then
+    vim.api.nvim_win_set_buf(0, buf)
+    return lists[buf]
+  end
+  buf = vim.api.nvim_create_buf(false, true)
+  pcall(vim.api.nvim_buf_set_name, buf, name)
+  vim.bo[buf].buftype = 'nofile'
+  vim.bo[buf].bufhidden = 'hide'
+  vim.bo[buf].swapfile = false
+  vim.bo[buf].undolevels = -1
+  vim.bo[buf].modifiable = false
+  local list = setmetatable({
+    buf = buf,
+    client = Client.of(root),
+    rows = {},
+    lines = {},
+    items = {},
+    matches = {},
+    places = {},
+    gone = {},
+    pages = 1,
+    question = 1,
+    took = 0,
+    asked = 0,
+    paints = 0,
+    loaded = false,
+  }, List)
+  lists[buf] = list
+  for _, key in ipairs(keys) do
+    vim.keymap.set(key[1], key[2], function()
+      key[4](list)
+    end, { buffer = buf, nowait = key[2] ~= 'dd', desc = 'runlog: ' .. key[3] })
+  end
+  local unwatch = list.client:watch(function()
+    if list.client.state == 'ready' then
+      list:refresh()
+    end
+    list:paint_now()
+  end)
+  local group = vim.api.nvim_create_augroup('runlog.list.' .. buf, {})
+  vim.api.nvim_create_autocmd('BufWipeout', {
+    group = group,
+    buffer = buf,
+    callback = function()
+      list.closed = true
+      lists[buf] = nil
+      unwatch()
+      if list.subscription then
+        list.subscription.close()
+      end
+      for _, timer in ipairs({ 'refresh_timer', 'paint_timer', 'stale_timer' }) do
+        if list[timer] then
+          list[timer]:stop()
+        end
+      end
+      list.client:release()
+      vim.api.nvim_del_augroup_by_id(group)
+    end,
+  })
+  -- :edit empties it
+  vim.api.nvim_create_autocmd('BufReadCmd', {
+    group = group,
+    buffer = buf,
+    callback = function()
+      list.lines = {}
+      list:paint_now()
+      list:refresh()
+    end,
+  })
+  vim.api.nvim_create_autocmd('BufWinEnter', {
+    group = group,
+    buffer = buf,
+    callback = function()
+      M.dress()
+      list:draw_winbar()
+      list:count_problems()
+    end,
+  })
+  vim.api.nvim_create_autocmd('WinScrolled', {
+    group = group,
+    callback = function()
+      if vim.api.nvim_buf_is_valid(buf) then
+        list:draw_winbar()
+      end
+    end,
+  })
+  vim.api.nvim_win_set_buf(0, buf)
+  vim.bo[buf].filetype = 'runlog'
+  list:paint_now()
+  list.client:retain()
+  list:refresh()
+  return list
+end
+
+---How a window looks that shows lists and runs.
+function M.dress()
+  for option, value in pairs({
+    wrap = false,
+    number = false,
+    relativenumber = false,
+    signcolumn = 'no',
+    foldcolumn = '0',
+    list = false,
+    spell = false,
+    cursorline = true,
+  }) do
+    vim.api.nvim_set_option_value(option, value, { scope = 'local', win = 0 })
+  end
+end
+
+---@return runlog.List?
+function M.of(buf)
+  return lists[buf]
+end
+
+return M

@@ -1,0 +1,291 @@
+-- One run as a document, with a fold for each part and each step; large texts are read piece by piece. It follows
+-- the run: what is saved meanwhile is shown.
+local config = require('runlog.config')
+local format = require('runlog.format')
+local list_view = require('runlog.list')
+local paint = require('runlog.paint')
+local record = require('runlog.record')
+
+local M = {}
+
+-- how often a run that is being recorded is read again, in milliseconds
+local reload_every = 500
+
+---@class runlog.Run
+local Run = {}
+Run.__index = Run
+
+---@type table<integer, runlog.Run>
+local runs = {}
+
+function Run:paint()
+  if self.closed then
+    return
+  end
+  local status = self.summary and list_view.status(self.summary) or ''
+  local lines
+  if self.problem then
+    lines = {
+      { key = '\nproblem', text = format.line(self.problem), level = 0, hl = {} },
+      { key = '\nhint', text = 'r tries again, q closes.', level = 0 },
+    }
+    lines[1].hl = { { 0, #lines[1].text, 'RunlogError' } }
+  elseif not self.summary then
+    lines = { { key = '\nloading', text = 'Loading…', level = 0 } }
+  else
+    lines = record.lines(self.summary, self.record, status)
+  end
+  local old = self.lines
+  self.lines = lines
+  paint.paint(self.buf, old, lines)
+  self:draw_winbar()
+end
+
+function Run:draw_winbar()
+  local text = format.line(('%s/%s'):format(self.run.projectId, self.run.executionId)):gsub('%%', '%%%%')
+  if self.gone then
+    text = text .. '  %#RunlogError#deleted%*  u has it back'
+  elseif self.client.state ~= 'ready' then
+    text = text .. '  %#RunlogPaused#not live%*'
+  end
+  for _, win in ipairs(vim.fn.win_findbuf(self.buf)) do
+    vim.api.nvim_set_option_value('winbar', ' ' .. text .. '%=%#RunlogHint#g? help ', { scope = 'local', win = win })
+  end
+end
+
+---Reads summary and record.
+function Run:load()
+  if self.closed then
+    return
+  end
+  local params = {
+    projectId = self.run.projectId,
+    where = 'id = ' .. require('runlog.json').quote(self.run.executionId),
+    limit = 1,
+  }
+  self.client:request('executions/list', params, function(err, answer)
+    if self.closed then
+      return
+    elseif err then
+      self.problem = err.message
+      return self:paint()
+    end
+    if not self.subscription then
+      self.subscription = self.client:subscribe({
+        projectId = self.run.projectId,
+        where = params.where,
+        since = answer.clock,
+      }, function(change)
+        self:told(change)
+      end)
+    end
+    local summary = answer.executions[1]
+    if summary then
+      self.summary, self.gone = summary, false
+    elseif self.record then
+      self.gone = true
+      return self:paint()
+    end
+    self:read()
+  end)
+end
+
+function Run:read()
+  record.get(self.client, self.run, config.piece, function(err, read, version)
+    if self.closed then
+      return
+    end
+    if err then
+      self.problem = err.message
+    else
+      self.problem, self.record, self.version = nil, read, version
+      self.summary = self.summary or { id = self.run.executionId, projectId = self.run.projectId }
+    end
+    self:paint()
+  end)
+end
+
+function Run:told(change)
+  if change.kind == 'saved' then
+    local changed = change.summary.version ~= self.version
+    self.summary, self.gone = change.summary, false
+    if changed and not self.reload_timer then
+      self.reload_timer = vim.defer_fn(function()
+        self.reload_timer = nil
+        self:read()
+      end, reload_every)
+    end
+    self:paint()
+  elseif change.kind == 'deleted' or change.kind == 'left' then
+    self.gone = true
+    self:draw_winbar()
+  elseif change.kind == 'resync' then
+    self:load()
+  end
+end
+
+---Loads what was left out, or opens and closes a fold.
+function Run:enter()
+  local line = self.lines[vim.fn.line('.')]
+  if line and line.cut then
+    record.more(self.client, self.run, self.record, line.cut, config.piece, function(err, version)
+      if err then
+        vim.notify('runlog: ' .. err.message, vim.log.levels.ERROR)
+      elseif version and version ~= self.version then
+        self:read() -- it was saved meanwhile, and the pieces would not fit
+      else
+        self:paint()
+      end
+    end)
+  elseif line and line.level > 0 then
+    vim.cmd('silent! normal! za')
+  end
+end
+
+---@param by integer
+function Run:go_step(by)
+  local lnum = vim.fn.line('.') + by
+  while self.lines[lnum] do
+    if self.lines[lnum].step then
+      vim.cmd.normal({ lnum .. 'G', bang = true })
+      return
+    end
+    lnum = lnum + by
+  end
+end
+
+local function with_summary(action)
+  return function(run)
+    if run.summary then
+      require('runlog.actions')[action](run.client, run.summary)
+    end
+  end
+end
+
+local keys = {
+  { 'n', '<CR>', 'load what was left out, or toggle the fold', function(run) run:enter() end },
+  { 'n', ']]', 'next step', function(run) run:go_step(1) end },
+  { 'n', '[[', 'previous step', function(run) run:go_step(-1) end },
+  { 'n', 'gf', 'open its file', with_summary('open_file') },
+  { 'n', 'dd', 'delete it', function(run)
+    if run.summary then
+      require('runlog.actions').delete(run.client, { run.summary })
+    end
+  end },
+  { 'n', 'u', 'undo the last deletion', function(run) require('runlog.actions').undo(run.client) end },
+  { 'n', 'p', 'pin or unpin', with_summary('pin') },
+  { 'n', 'A', 'tags', with_summary('tags') },
+  { 'n', 'a', 'note', with_summary('note') },
+  { 'n', 'r', 'read it again', function(run)
+    run.client:retry()
+    run:load()
+  end },
+  { 'n', 'q', 'close', function() require('runlog.actions').close() end },
+  { 'n', 'g?', 'this help', function() require('runlog.help').show('runlog-run', M.keys) end },
+}
+M.keys = keys
+
+---For 'foldexpr'.
+function M.fold()
+  local run = runs[vim.api.nvim_get_current_buf()]
+  local line = run and run.lines[vim.v.lnum]
+  if not line then
+    return 0
+  end
+  return line.starts and '>' .. line.level or line.level
+end
+
+local function dress()
+  list_view.dress()
+  for option, value in pairs({
+    wrap = true,
+    linebreak = true,
+    breakindent = true,
+    foldmethod = 'expr',
+    foldexpr = "v:lua.require'runlog.run'.fold()",
+    foldtext = '',
+    fillchars = 'fold: ',
+    foldenable = true,
+    foldlevel = 1,
+  }) do
+    vim.api.nvim_set_option_value(option, value, { scope = 'local', win = 0 })
+  end
+end
+
+---@param client runlog.Client
+---@param project string
+---@param id string
+---@param command? string 'split'
+function M.open(client, project, id, command)
+  if command then
+    vim.cmd(command)
+  end
+  local name = ('runlog://%s/%s/%s'):format(client.root.path, project, id)
+  for buf, run in pairs(runs) do
+    if run.name == name then
+      vim.api.nvim_win_set_buf(0, buf)
+      return run
+    end
+  end
+  local buf = vim.api.nvim_create_buf(false, true)
+  pcall(vim.api.nvim_buf_set_name, buf, name)
+  vim.bo[buf].buftype = 'nofile'
+  vim.bo[buf].bufhidden = 'wipe'
+  vim.bo[buf].swapfile = false
+  vim.bo[buf].undolevels = -1
+  vim.bo[buf].modifiable = false
+  local run = setmetatable({
+    buf = buf,
+    name = name,
+    client = client,
+    run = { projectId = project, executionId = id },
+    lines = {},
+  }, Run)
+  runs[buf] = run
+  for _, key in ipairs(keys) do
+    vim.keymap.set(key[1], key[2], function()
+      key[4](run)
+    end, { buffer = buf, nowait = #key[2] == 1, desc = 'runlog: ' .. key[3] })
+  end
+  local unwatch = client:watch(function()
+    run:draw_winbar()
+  end)
+  vim.api.nvim_create_autocmd('BufWipeout', {
+    buffer = buf,
+    callback = function()
+      run.closed = true
+      runs[buf] = nil
+      unwatch()
+      if run.subscription then
+        run.subscription.close()
+      end
+      if run.reload_timer then
+        run.reload_timer:stop()
+      end
+      client:release()
+    end,
+  })
+  -- :edit empties it
+  vim.api.nvim_create_autocmd('BufReadCmd', {
+    buffer = buf,
+    callback = function()
+      run.lines = {}
+      run:paint()
+    end,
+  })
+  vim.api.nvim_create_autocmd('BufWinEnter', {
+    buffer = buf,
+    callback = function()
+      dress()
+      run:draw_winbar()
+    end,
+  })
+  client:retain()
+  vim.api.nvim_win_set_buf(0, buf)
+  vim.bo[buf].filetype = 'runlog-run'
+  run:paint()
+  run:load()
+  return run
+end
+
+return M

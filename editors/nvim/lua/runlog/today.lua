@@ -1,0 +1,108 @@
+-- What a statusline shows: today's cost and how many runs are going on, as the daemon has them. Asked for when
+-- something changed, every two seconds at most, and when the day turns.
+local Client = require('runlog.client')
+local format = require('runlog.format')
+
+local M = {}
+
+local ask_every = 2000
+
+local client, subscription, text, cost, running, pending, asked_at
+local started = false
+
+local function draw()
+  local parts = {}
+  if cost then
+    parts[#parts + 1] = format.cost(cost) .. ' today'
+  end
+  if running and running > 0 then
+    parts[#parts + 1] = ('%d running'):format(running)
+  end
+  local new = table.concat(parts, ' · ')
+  if new ~= text then
+    text = new
+    vim.cmd.redrawstatus({ bang = true })
+  end
+end
+
+local function ask()
+  if pending then
+    return
+  end
+  pending = true
+  vim.defer_fn(function()
+    pending = false
+    asked_at = vim.uv.now()
+    if not client then
+      return
+    end
+    local zone = require('runlog.zone').name()
+    client:request('executions/stats', { where = 'startedAt >= today', timezone = zone }, function(err, stats)
+      if not err then
+        cost = stats.totalCostUSD
+        draw()
+      end
+    end)
+    client:request('executions/count', { where = 'status = running and not stale' }, function(err, counted)
+      if not err then
+        running = counted.count
+        draw()
+      end
+    end)
+  end, asked_at and math.max(0, asked_at + ask_every - vim.uv.now()) or 0)
+end
+
+local function at_midnight()
+  local now = os.date('*t') --[[@as osdate]]
+  local left = 86400 - (now.hour * 3600 + now.min * 60 + now.sec) + 1
+  vim.defer_fn(function()
+    ask()
+    at_midnight()
+  end, left * 1000)
+end
+
+local function stop()
+  if client then
+    subscription.close()
+    client:release()
+    client = nil
+  end
+  cost, running = nil, nil
+  draw()
+end
+
+local function start()
+  local folder = vim.fn.getcwd()
+  require('runlog.roots').find(folder, false, function(roots, trouble)
+    -- nothing is started where there are no runs, or where nobody knows which
+    if trouble or #roots ~= 1 or not roots[1].given or folder ~= vim.fn.getcwd() then
+      return
+    end
+    if client and client.root.path == roots[1].path then
+      return
+    end
+    stop()
+    client = Client.of(roots[1])
+    client:retain()
+    subscription = client:subscribe({}, ask)
+    ask()
+  end)
+end
+
+---@return string
+function M.text()
+  if not started then
+    started = true
+    vim.schedule(function()
+      start()
+      at_midnight()
+      vim.api.nvim_create_autocmd('DirChanged', {
+        group = vim.api.nvim_create_augroup('runlog.today', {}),
+        callback = start,
+      })
+    end)
+  end
+  return text or ''
+end
+
+return M

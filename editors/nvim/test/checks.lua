@@ -1,0 +1,584 @@
+vim.opt.rtp:append(vim.env.RUNLOG_PLUGIN)
+local t = dofile(vim.env.RUNLOG_PLUGIN .. '/test/harness.lua')
+
+local function check(name, fn)
+  return { name, fn }
+end
+
+---What `executions/list` says, as the list shows it.
+local function listed(root, params)
+  local names = {}
+  for _, row in ipairs(t.ask(root, 'executions/list', vim.tbl_extend('force', { limit = 1000, sync = true }, params or {})).executions) do
+    names[#names + 1] = row.projectId .. '/' .. row.id
+  end
+  return names
+end
+
+---Waits until the list shows just what the daemon lists.
+local function wait_equal(editor, root, params)
+  local wanted = listed(root, params)
+  local ok = pcall(t.until_, '', function()
+    return vim.deep_equal(editor:runs(), wanted)
+  end, 15)
+  if not ok then
+    t.equal(editor:runs(), wanted, 'the list')
+  end
+end
+
+local function shared_daemons(root)
+  return t.processes('--socket --detached --projects ' .. root)
+end
+
+t.run({
+  check('list: newest first, with status, time, cost and label; then a run is opened', function()
+    local root = t.root(5)
+    local editor = t.list(root)
+    t.equal(editor:runs(), listed(root), 'the list')
+    local first = editor:lines()[1]
+    for _, part in ipairs({ 'completed', '2026-02-01 01:05', '1.5 s', '$0.01', 'Task number 5' }) do
+      t.has(first, part, 'the first row')
+    end
+    t.has(editor:lines()[3], 'It broke.', 'a failed row')
+    editor:wait_screen('5 runs')
+    editor:type('2j<CR>')
+    editor:wait_text('Output of exec-0003')
+    t.has(editor:text(), 'failed', 'the run')
+    t.has(editor:text(), 'Error\n  It broke.', 'the run')
+    t.has(editor:text(), 'Input\n  Task number 3', 'the run')
+    editor:type('q')
+    t.until_('the list again', function()
+      return #editor:runs() == 5
+    end)
+    t.has(editor:view().cursor, 'Task number 3', 'the cursor line')
+  end),
+
+  check('run: folds by step, steps gone to by ]] and [[, JSON in its own order and spelling', function()
+    local root = t.root(1)
+    t.save(root, 'website', 'exec-steps', { startedAt = t.minute(99) }, [=["steps":[
+      {"id":"a","nodeId":"collect","nodeType":"agent","status":"completed","duration":14492,"costUSD":0.0100,
+       "input":{"zebra":1.50,"apple":[1,2,{}],"none":null},"output":"first\nsecond"},
+      {"id":"b","nodeId":"write","status":"failed","error":"no pen","output":[]}]]=])
+    local editor = t.list(root)
+    editor:type('gg<CR>')
+    editor:wait_text('Steps (2)')
+    local text = editor:text()
+    t.has(text, '          "zebra": 1.50,\n          "apple": [\n            1,\n            2,\n            {}\n          ],\n          "none": null', 'the step')
+    t.has(text, '        first\n        second', 'the step')
+    t.has(text, '14.4 s  $0.01', 'the step')
+    local function closed(part)
+      return editor:lua([[
+        for i, line in ipairs(vim.api.nvim_buf_get_lines(0, 0, -1, false)) do
+          if line:find(..., 1, true) then return vim.fn.foldclosed(i) ~= -1 end
+        end]], part)
+    end
+    t.equal(closed('collect'), true, 'the step is folded')
+    t.equal(closed('Output of'), false, 'the output is folded')
+    editor:type('gg]]')
+    t.until_('the first step', function()
+      return editor:view().cursor:find('collect', 1, true)
+    end)
+    editor:type('<CR>')
+    t.until_('its fold to open', function()
+      return not closed('collect')
+    end)
+    editor:type(']]')
+    t.until_('the second step', function()
+      return editor:view().cursor:find('write', 1, true)
+    end)
+  end),
+
+  check('run: a large text comes piece by piece, whole in the end', function()
+    local root = t.root(1)
+    local text = {}
+    for i = 1, 3000 do
+      text[i] = ('line %04d ä😀'):format(i)
+    end
+    local steps = {}
+    for i = 1, 150 do
+      steps[i] = { id = 's' .. i, nodeId = 'node-' .. i, output = ('o'):rep(500) }
+    end
+    t.save(root, 'website', 'exec-large', { startedAt = t.minute(99), output = table.concat(text, '\n'), steps = steps })
+    local editor = t.list(root, {
+      setup = ("lua require('runlog').setup({ command = %q, piece = 20000 })"):format(t.binary),
+    })
+    editor:type('gg<CR>')
+    editor:wait_text('characters are shown; <CR> loads more')
+    editor:type('zR')
+    local function load_all(what)
+      t.until_('all of it', function()
+        local left = editor:lua([[
+          for i, line in ipairs(vim.api.nvim_buf_get_lines(0, 0, -1, false)) do
+            if line:find(..., 1, true) then
+              vim.api.nvim_win_set_cursor(0, { i, 0 })
+              return true
+            end
+          end]], what) == true
+        if left then
+          local before = #editor:lines()
+          editor:type('<CR>')
+          t.until_('more lines', function()
+            return #editor:lines() ~= before
+          end)
+        end
+        return not left
+      end, 30)
+    end
+    load_all('characters are shown')
+    t.has(editor:text(), '  ' .. table.concat(text, '\n  '), 'the output')
+    load_all('elements are shown')
+    t.has(editor:text(), 'node-150', 'the last step')
+  end),
+
+  check('live: a run that the engine saves appears, changes and goes, and nothing moves', function()
+    local root = t.root(60)
+    local editor = t.list(root)
+    t.until_('60 runs', function()
+      return #editor:runs() == 60
+    end)
+    editor:type('20Gzt5j')
+    local before = t.until_('the cursor', function()
+      local view = editor:view()
+      return view.lnum == 25 and view
+    end)
+    t.save(root, 'website', 'exec-new', { startedAt = t.minute(500), status = 'running', input = 'Fresh' })
+    editor:wait_text('Fresh')
+    t.has(editor:lines()[1], 'running', 'the first row')
+    local after = editor:view()
+    t.equal({ after.cursor, after.top }, { before.cursor, before.top }, 'where the window is')
+    editor:wait_screen('20 above')
+    t.save(root, 'website', 'exec-new', { startedAt = t.minute(500), input = 'Fresh' })
+    t.until_('its new status', function()
+      return editor:lines()[1]:find('completed', 1, true)
+    end)
+    assert(vim.uv.fs_unlink(root .. '/website/executions/exec-new.json'))
+    t.until_('it to go', function()
+      return not editor:text():find('Fresh', 1, true)
+    end)
+    wait_equal(editor, root)
+    after = editor:view()
+    t.equal({ after.cursor, after.top, after.lnum }, { before.cursor, before.top, 25 }, 'where the window is')
+  end),
+
+  check('filter: applied by the daemon, completed, and a wrong one shows where it is wrong', function()
+    local root = t.root(9)
+    local editor = t.list(root)
+    editor:type('istat<Tab>')
+    t.until_('the completion', function()
+      return editor:lua('return vim.api.nvim_get_current_line()') == 'status'
+    end)
+    editor:type(' = failed<CR>')
+    t.until_('three runs', function()
+      return #editor:runs() == 3
+    end)
+    t.equal(editor:runs(), listed(root, { where = 'status = failed' }), 'the list')
+    editor:wait_screen('filter status = failed')
+    -- what comes and passes is shown, what does not is not
+    t.save(root, 'website', 'exec-good', { startedAt = t.minute(98) })
+    t.save(root, 'website', 'exec-bad', { startedAt = t.minute(99), status = 'failed' })
+    t.until_('the fourth', function()
+      return editor:runs()[1] == 'website/exec-bad'
+    end)
+    t.save(root, 'website', 'exec-bad', { startedAt = t.minute(99), status = 'completed' })
+    wait_equal(editor, root, { where = 'status = failed' })
+    editor:type('i<C-u>costUSD > and<CR>')
+    editor:wait_screen('          ^ expected an amount such as 0.5, found `and`')
+    editor:type('<Esc>')
+    t.until_('the list', function()
+      return #editor:runs() == 3
+    end)
+    editor:type('i<C-u>statsu = failed<CR>')
+    editor:wait_screen('did you mean status?')
+    editor:type('<C-u>project = "ä😀" or bad<CR>')
+    editor:wait_screen('^ expected a')
+    local mark = editor:lua([[
+      return vim.api.nvim_buf_get_extmarks(0, vim.api.nvim_create_namespace('runlog.filter'), 0, -1, {})[1][3]
+    ]])
+    assert(mark >= #'project = "ä😀" or ', 'the error is marked at ' .. mark)
+    editor:type('<Esc>x')
+    wait_equal(editor, root)
+  end),
+
+  check('status: one of them only', function()
+    local root = t.root(9)
+    local editor = t.list(root)
+    editor:type('s')
+    editor:wait_screen('6: failed')
+    editor:type('6<CR>')
+    t.until_('three runs', function()
+      return #editor:runs() == 3
+    end)
+    editor:wait_screen('status failed')
+  end),
+
+  check('search: hits with snippets, and a run that comes later', function()
+    local root = t.root(9)
+    t.save(root, 'website', 'exec-hit', { startedAt = t.minute(50), output = 'All is well with the wombat today.' })
+    local editor = t.list(root)
+    editor:type('Swombat<CR>')
+    t.until_('the hit', function()
+      return vim.deep_equal(editor:runs(), { 'website/exec-hit' })
+    end)
+    t.has(editor:text(), '/output: All is well with the wombat today.', 'the snippet')
+    t.save(root, 'website', 'exec-hit-2', { startedAt = t.minute(51), error = 'No wombat\nwas seen.', status = 'failed' })
+    t.until_('the second hit', function()
+      return #editor:runs() == 2
+    end)
+    editor:wait_text('/error: No wombat was seen.')
+    editor:type('S<C-u>nothingness<CR>')
+    editor:wait_text('Nothing has nothingness.')
+    editor:type('x')
+    wait_equal(editor, root)
+  end),
+
+  check('delete and undo: one run, several, and from the run itself', function()
+    local root = t.root(5)
+    local editor = t.list(root)
+    local file = root .. '/website/executions/exec-0004.json'
+    local stored = io.open(file):read('*a')
+    editor:type('2Gdd')
+    t.until_('it to go', function()
+      return #editor:runs() == 4
+    end)
+    t.equal(vim.uv.fs_stat(file), nil, 'its file')
+    editor:type('u')
+    t.until_('it to be back', function()
+      return #editor:runs() == 5
+    end)
+    t.equal(io.open(file):read('*a'), stored, 'the file')
+    editor:type('ggVjjd')
+    t.until_('three to go', function()
+      return #editor:runs() == 2
+    end)
+    editor:type('u')
+    t.until_('three to be back', function()
+      return #editor:runs() == 5
+    end)
+    editor:type('gg<CR>')
+    editor:wait_text('Output of')
+    editor:type('dd')
+    editor:wait_screen('deleted')
+    editor:type('u')
+    t.until_('it to be back', function()
+      return vim.uv.fs_stat(root .. '/website/executions/exec-0005.json')
+    end)
+    editor:type('<C-o>')
+    wait_equal(editor, root)
+  end),
+
+  check('load more: the rest comes on the last row, and the cursor stays', function()
+    local root = t.root(230)
+    local editor = t.list(root)
+    t.until_('a page', function()
+      return #editor:runs() == 100
+    end)
+    editor:wait_text('130 more')
+    editor:type('G<CR>')
+    t.until_('the second page', function()
+      return #editor:runs() == 200
+    end)
+    t.equal(editor:view().lnum, 101, 'the cursor')
+    editor:type('+')
+    t.until_('all', function()
+      return #editor:runs() == 230
+    end)
+    t.equal(editor:runs(), listed(root), 'the list')
+    t.equal(#editor:lines(), 230, 'lines')
+  end),
+
+  check('pin, tag and note: shown at once', function()
+    local root = t.root(3)
+    local editor = t.list(root)
+    t.until_('the daemon', function()
+      return editor:lua("return require('runlog.list').current().client.server ~= nil")
+    end)
+    local can = editor:lua("return require('runlog.list').current().client:can('executions/annotate')")
+    assert(can, 'the daemon has no executions/annotate')
+    editor:type('ggp')
+    t.until_('the pin', function()
+      return editor:lines()[1]:sub(2, 2) == '*'
+    end)
+    editor:type('Aurgent later<CR>')
+    editor:wait_text('#later #urgent')
+    editor:type('aask Bob<CR>')
+    editor:wait_text('“ask Bob”')
+    editor:type('A<C-u><CR>')
+    t.until_('the tags to go', function()
+      return not editor:text():find('#', 1, true)
+    end)
+    editor:type('p')
+    t.until_('the pin to go', function()
+      return editor:lines()[1]:sub(2, 2) == ' '
+    end)
+  end),
+
+  check('compare: two runs in the native diff, with what the daemon says of both', function()
+    local root = t.root(1)
+    t.save(root, 'website', 'exec-a', { startedAt = t.minute(50), output = 'same\nold', costUSD = 0.01 })
+    t.save(root, 'website', 'exec-b', { startedAt = t.minute(51), output = 'same\nnew', costUSD = 0.035 })
+    local editor = t.list(root)
+    editor:type('2Gcggc')
+    t.until_('the comparison', function()
+      return editor:lua([[
+        local n = 0
+        for _, win in ipairs(vim.api.nvim_tabpage_list_wins(0)) do n = n + (vim.wo[win].diff and 1 or 0) end
+        return n == 2]])
+    end)
+    editor:wait_screen('cost +$0.025')
+    t.equal(editor:lua([[
+      local found = {}
+      for i = 1, vim.fn.line('$') do
+        if vim.fn.diff_hlID(i, 3) ~= 0 then found[#found + 1] = vim.fn.getline(i) end
+      end
+      return vim.tbl_contains(found, '  new') and not vim.tbl_contains(found, '  same')]]), true, 'the diff')
+  end),
+
+  check('daemon killed during 100 saves: the list equals executions/list, and one daemon is left', function()
+    local root = t.root(20)
+    local editor = t.list(root)
+    for i = 1, 100 do
+      if i % 25 == 10 then
+        for _, pid in ipairs(shared_daemons(root)) do
+          vim.uv.kill(pid, 'sigkill')
+        end
+      end
+      local id = i % 4 == 0 and ('exec-%04d'):format(i % 20 + 1) or ('exec-live-%03d'):format(i)
+      t.save(root, 'website', id, { startedAt = t.minute(100 + i), status = i % 2 == 0 and 'failed' or 'completed' })
+      if i % 10 == 0 then
+        vim.uv.fs_unlink(('%s/website/executions/exec-live-%03d.json'):format(root, i - 3))
+      end
+      vim.wait(5)
+    end
+    wait_equal(editor, root)
+    t.save(root, 'website', 'exec-after', { startedAt = t.minute(900) })
+    t.until_('the next run', function()
+      return editor:runs()[1] == 'website/exec-after'
+    end)
+    t.until_('one daemon', function()
+      return #shared_daemons(root) == 1
+    end)
+  end),
+
+  check('forwarder killed: another is started, and the list goes on', function()
+    local root = t.root(20)
+    local editor = t.list(root)
+    for round = 1, 3 do
+      local forwarder = editor:lua("return require('runlog.list').current().client.process.handle:get_pid()")
+      vim.uv.kill(forwarder, 'sigkill')
+      t.save(root, 'website', 'exec-lost-' .. round, { startedAt = t.minute(200 + round) })
+      vim.uv.fs_unlink(('%s/website/executions/exec-%04d.json'):format(root, round))
+      wait_equal(editor, root)
+    end
+    -- both at once
+    local forwarder = editor:lua("return require('runlog.list').current().client.process.handle:get_pid()")
+    for _, pid in ipairs(shared_daemons(root)) do
+      vim.uv.kill(pid, 'sigkill')
+    end
+    vim.uv.kill(forwarder, 'sigkill')
+    t.save(root, 'website', 'exec-both', { startedAt = t.minute(300) })
+    wait_equal(editor, root)
+    editor:type('ggdd')
+    t.until_('a deletion to work', function()
+      return #listed(root) == #editor:runs() and editor:runs()[1] ~= 'website/exec-both'
+    end)
+    t.until_('one daemon', function()
+      return #shared_daemons(root) == 1
+    end)
+  end),
+
+  check('daemon missing: the list says what to do, and goes on once it is there', function()
+    local root = t.root(3)
+    local folder = t.folder('bin')
+    local editor = t.editor({ cwd = vim.fs.dirname(root), binary = folder .. '/runlog' })
+    editor:type(':Runlog<CR>')
+    editor:wait_text('is not on PATH')
+    t.has(editor:text(), "require('runlog').setup({ command =", 'the message')
+    assert(vim.uv.fs_symlink(t.binary, folder .. '/runlog'))
+    editor:type('r')
+    wait_equal(editor, root)
+  end),
+
+  check('no root: the places tried; a run that is saved appears; another folder is chosen', function()
+    local folder = t.folder('empty')
+    local root = t.root(2)
+    local editor = t.editor({ cwd = folder })
+    editor:type(':Runlog<CR>')
+    editor:wait_text('There is no folder of runs here. Looked for:')
+    t.has(editor:text(), folder .. ' and 3 levels below', 'the list')
+    t.save(folder .. '/projects', 'p', 'exec-first', {})
+    t.until_('the first run', function()
+      return vim.deep_equal(editor:runs(), { 'p/exec-first' })
+    end)
+    editor:type('R<C-u>' .. vim.fs.dirname(root) .. '<CR>')
+    t.until_('the other list', function()
+      return vim.deep_equal(editor:runs(), listed(root))
+    end)
+  end),
+
+  check('two roots: it asks which, and both are there', function()
+    local folder = t.folder('two')
+    t.save(folder .. '/a/projects', 'p', 'exec-a', {})
+    t.save(folder .. '/b/projects', 'p', 'exec-b', {})
+    local editor = t.editor({ cwd = folder })
+    editor:type(':Runlog<CR>')
+    editor:wait_screen('Which runs?')
+    editor:wait_screen('2: b/projects')
+    editor:type('2<CR>')
+    t.until_('the second root', function()
+      return vim.deep_equal(editor:runs(), { 'p/exec-b' })
+    end)
+    editor:type(':split<CR>:Runlog a/projects<CR>')
+    t.until_('the first root', function()
+      return vim.deep_equal(editor:runs(), { 'p/exec-a' })
+    end)
+    t.save(folder .. '/b/projects', 'p', 'exec-b2', { startedAt = t.minute(1) })
+    editor:type('<C-w>w')
+    t.until_('the second root, live', function()
+      return vim.deep_equal(editor:runs(), listed(folder .. '/b/projects')) and #editor:runs() == 2
+    end)
+  end),
+
+  check('hostile record: shown as text, in the list and as a run', function()
+    local root = t.root(1)
+    local long = ('x'):rep(100000)
+    t.save(root, 'website', 'exec-hostile', { startedAt = t.minute(99), input = vim.NIL, output = long }, [=["name":"\u001b[31mred\u0007 \u202eevil\u0000 <script>alert(1)</script> \ud800 日本語 العربية","input":"<b>bold</b>\r\n\u001b]0;title\u0007%s%n\ttab\n\udfff end","error":"\u0085bad\nsecond","a\u0000key\ud83d":1e400,"z":-0.10,"steps":[null,7,"text",{"id":5,"nodeId":{"a":1},"status":[],"output":"\ud83d\ude00\ud83d"},{"nodeId":"deep","output":[[[[[[[]]]]]]]}]]=])
+    local editor = t.list(root)
+    t.until_('it', function()
+      return #editor:runs() == 2
+    end)
+    t.equal(#editor:lines(), 2, 'lines')
+    local first = editor:lines()[1]
+    t.has(first, '␛[31mred␇ <202e>evil␀ <script>alert(1)</script>', 'the row')
+    t.has(first, '日本語 العربية', 'the row')
+    editor:type('gg<CR>')
+    editor:wait_text('Other members')
+    local text = editor:text()
+    t.has(text, '  <b>bold</b>\n  ␛]0;title␇%s%n\ttab\n  � end', 'the input')
+    t.has(text, 'Error\n  <0085>bad\n  second', 'the error')
+    t.has(text, '"z": -0.10', 'a number')
+    t.has(text, '1e400', 'a large number')
+    t.has(text, '😀�', 'a step')
+    t.has(text, long, 'the output')
+    assert(not text:find('[%z\1-\8\11-\31\127]'), 'there are control characters')
+    t.equal(editor:lua('return vim.v.errmsg'), '', 'the last error')
+  end),
+
+  check('corrupt file: counted, and listed as a problem with its file', function()
+    local root = t.root(2)
+    t.write(root .. '/website/executions/broken.json', '{ not json')
+    local editor = t.list(root)
+    editor:wait_screen('1 problem (P)')
+    editor:type('P')
+    local items = t.until_('the quickfix list', function()
+      local items = editor:lua([[
+        local found = {}
+        for _, item in ipairs(vim.fn.getqflist()) do
+          found[#found + 1] = { vim.api.nvim_buf_get_name(item.bufnr), item.type, item.text }
+        end
+        return found]])
+      return #items > 0 and items
+    end)
+    t.equal(#items, 1, 'problems')
+    t.equal(items[1][1], root .. '/website/executions/broken.json', 'the file')
+    t.equal(items[1][2], 'E', 'its type')
+    t.has(items[1][3], 'corrupt: not valid JSON', 'the problem')
+    editor:type('<CR>')
+    editor:wait_text('{ not json')
+  end),
+
+  check('statusline: today and what is running, from the daemon, without waiting', function()
+    local root = t.root(1)
+    local now = os.date('!%Y-%m-%dT%H:%M:%S.000Z')
+    t.save(root, 'website', 'exec-today', { startedAt = now, costUSD = 0.1 })
+    t.save(root, 'website', 'exec-today-2', { startedAt = now, costUSD = 0.2, status = 'running' })
+    local editor = t.editor({ cwd = vim.fs.dirname(root) })
+    editor:command([[set laststatus=2 statusline=%{v:lua.require'runlog'.statusline()}]])
+    editor:wait_screen('$0.30 today · 1 running')
+    t.save(root, 'website', 'exec-today-3', { startedAt = now, costUSD = 0.07 })
+    editor:wait_screen('$0.37 today · 1 running')
+    local took = editor:lua([[
+      local from = vim.uv.hrtime()
+      for _ = 1, 1000 do require('runlog').statusline() end
+      return (vim.uv.hrtime() - from) / 1e6]])
+    assert(took < 100, ('a thousand times took %d ms'):format(took))
+  end),
+
+  check('statusline: starts nothing where there are no runs', function()
+    local editor = t.editor({ cwd = t.folder('nothing') })
+    editor:command([[set laststatus=2 statusline=%{v:lua.require'runlog'.statusline()}here]])
+    editor:wait_screen('here')
+    vim.wait(300) -- for what must not happen
+    t.equal(editor:lua("return #require('runlog.client').all()"), 0, 'clients')
+  end),
+
+  check('stale: a run that is silent for too long is marked', function()
+    local root = t.root(1)
+    local file = t.save(root, 'website', 'exec-silent', { startedAt = t.minute(99), status = 'running' })
+    assert(vim.uv.fs_utime(file, os.time() - 7200, os.time() - 7200))
+    local editor = t.list(root)
+    editor:wait_text('stale')
+  end),
+
+  check('checkhealth: all is well here, and says why not elsewhere', function()
+    local root = t.root(2)
+    local editor = t.editor({ cwd = vim.fs.dirname(root) })
+    editor:type(':checkhealth runlog<CR>')
+    editor:wait_text('One daemon is shared by all windows', 20)
+    editor:wait_text('2 runs in 1 projects')
+    assert(not editor:text():find('ERROR', 1, true), editor:text())
+    editor:close()
+    editor = t.editor({ cwd = vim.fs.dirname(root), binary = '/nowhere/runlog' })
+    editor:type(':checkhealth runlog<CR>')
+    editor:wait_text('is not on PATH')
+  end),
+
+  check('help: tags are built without complaint, every key is in it, and g? shows the keys', function()
+    local root = t.root(1)
+    local doc = t.folder('doc')
+    vim.fn.writefile(vim.fn.readfile(vim.env.RUNLOG_PLUGIN .. '/doc/runlog.txt'), doc .. '/runlog.txt')
+    vim.cmd.helptags(doc)
+    local tags = table.concat(vim.fn.readfile(doc .. '/tags'), '\n')
+    for _, tag in ipairs({ 'runlog', ':Runlog', 'runlog-list', 'runlog-run', 'runlog-filter', 'runlog-setup', 'runlog-statusline', 'runlog-highlights' }) do
+      t.has('\n' .. tags, '\n' .. tag .. '\t', 'the tags')
+    end
+    local help = table.concat(vim.fn.readfile(doc .. '/runlog.txt'), '\n')
+    for _, view in ipairs({ 'list', 'run' }) do
+      for _, key in ipairs(require('runlog.' .. view).keys) do
+        t.has(help, '\n' .. key[2], 'the help')
+      end
+    end
+    for name in pairs(require('runlog.config')) do
+      if name ~= 'set' then
+        t.has(help, '\n' .. name, 'the help')
+      end
+    end
+    for group in io.open(vim.env.RUNLOG_PLUGIN .. '/plugin/runlog.lua'):read('*a'):gmatch('(Runlog%a+) =') do
+      t.has(help, '\n' .. group, 'the help')
+    end
+    local editor = t.list(root)
+    editor:type('g?')
+    editor:wait_screen('undo the last deletion')
+    editor:type('q')
+    t.until_('the list', function()
+      return #editor:runs() == 1
+    end)
+  end),
+
+  check('leaving: no process of ours is left but the shared daemon', function()
+    local root = t.root(1)
+    local editor = t.list(root)
+    local forwarder = editor:lua("return require('runlog.list').current().client.process.handle:get_pid()")
+    editor:type(':enew<CR>:bwipeout 1<CR>:lua for _, b in ipairs(vim.api.nvim_list_bufs()) do if vim.bo[b].filetype == "runlog" then vim.cmd.bwipeout(b) end end<CR>')
+    t.until_('the forwarder to end', function()
+      return not vim.uv.fs_stat('/proc/' .. forwarder .. '/fd') or #vim.fn.readdir('/proc/' .. forwarder .. '/fd') == 0
+    end)
+    editor:type(':Runlog<CR>')
+    t.until_('the list', function()
+      return #editor:runs() == 1
+    end)
+    forwarder = editor:lua("return require('runlog.list').current().client.process.handle:get_pid()")
+    pcall(editor.type, editor, ':qa!<CR>') -- it may be gone before it answers
+    t.until_('the forwarder to end', function()
+      return not vim.uv.fs_stat('/proc/' .. forwarder)
+    end)
+  end),
+})
