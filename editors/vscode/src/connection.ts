@@ -62,7 +62,8 @@ export class Connection implements vscode.Disposable {
     for (;;) {
       const rpc = await this.#ready(until);
       try {
-        return await rpc.sendRequest<Result<M>>(method, params, token);
+        // an absent token would be taken for a second parameter
+        return await (token ? rpc.sendRequest<Result<M>>(method, params, token) : rpc.sendRequest<Result<M>>(method, params));
       } catch (error) {
         // a refusal is an answer; what the library makes up itself is the end of the connection
         if (error instanceof ResponseError && !(error.code >= -32099 && error.code <= -32096)) throw refusal(error);

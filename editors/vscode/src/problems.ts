@@ -56,7 +56,7 @@ async function all(connection: Connection): Promise<Problem[]> {
 }
 
 function diagnostic({ kind, message }: Problem): vscode.Diagnostic {
-  const severity = kind === 'corrupt' || kind === 'not-an-object' || kind === 'unreadable'
+  const severity = kind === 'corrupt' || kind === 'not-an-object' || kind === 'unreadable' || kind === 'corrupt-annotation'
     ? vscode.DiagnosticSeverity.Error : vscode.DiagnosticSeverity.Warning;
   const made = new vscode.Diagnostic(new vscode.Range(0, 0, 0, 0), message, severity);
   made.source = 'runlog';

@@ -1,5 +1,13 @@
 // Types of the runlog protocol, version 1. Printed by `runlog types`; do not edit.
 
+/** What a list says of the run now. */
+export type AnnotateResult = {
+  /** The state that has it. */
+  clock: Clock;
+  /** The run, with what is noted on it. */
+  summary: Summary;
+};
+
 /** A span of the calendar. */
 export type Bucket = "hour" | "day" | "week" | "month";
 
@@ -344,6 +352,8 @@ export type FailedRun = {
 
 /** What is there or not. */
 export type Features = {
+  /** Whether runs can be pinned, tagged and noted on. */
+  annotations: boolean;
   /** Whether `executions/search` can search. */
   search: boolean;
   /** Whether deletions can be undone. */
@@ -556,7 +566,7 @@ export type Problem = {
 };
 
 /** What is wrong with a file or folder. */
-export type ProblemKind = "corrupt" | "not-an-object" | "not-regular" | "invalid-name" | "unreadable" | "id-mismatch" | "project-mismatch" | "invalid-cost" | "abandoned-temporary";
+export type ProblemKind = "corrupt" | "not-an-object" | "not-regular" | "invalid-name" | "unreadable" | "id-mismatch" | "project-mismatch" | "invalid-cost" | "abandoned-temporary" | "corrupt-annotation";
 
 /** One page of findings. */
 export type ProblemsResult = {
@@ -611,6 +621,8 @@ export type PrunePolicy = {
   keepFailed?: boolean;
   /** So many of the newest runs of each project stay in any case. */
   keepLast?: number;
+  /** Whether pinned runs stay in any case; they do unless this is false. */
+  keepPinned?: boolean;
   /** What goes. */
   rules?: Array<PruneRule>;
   /** How long deleted runs can be had back; for ever if absent. */
@@ -1080,10 +1092,10 @@ export type Summary = {
   label?: string | null;
   /** The model that the record names. */
   model?: string | null;
-  /** What somebody noted. */
+  /** What somebody noted on the run. */
   note?: string | null;
-  /** Whether the run is to be kept at hand. */
-  pinned?: boolean | null;
+  /** Present and true where somebody pinned the run. */
+  pinned?: true;
   /** The project's folder. */
   projectId: ProjectId;
   /** How often the run was tried again. */
@@ -1098,8 +1110,8 @@ export type Summary = {
   status?: string | null;
   /** How many steps the record holds. */
   stepCount: number;
-  /** The tags, sorted. */
-  tags?: Array<string> | null;
+  /** The tags that people gave the run, in the order of their bytes; absent where there are none. */
+  tags?: Array<string>;
   /** Tokens used; members that the record lacks are absent. */
   tokenUsage: Tokens;
   /** The file's modification time as last seen. */
@@ -1552,18 +1564,25 @@ export interface Methods {
     };
     result: UpdateResult;
   };
-  /** Annotates. */
+  /** Pins a run, tags it, notes something on it. */
   "executions/annotate": {
     params: {
+      /** The file's stem. */
       executionId: ExecutionId;
+      /** The project's folder. */
       projectId: ProjectId;
-      pinned?: boolean | null;
-      tags?: Array<string> | null;
+      /** Tags that it gets. */
       addTags?: Array<string> | null;
-      removeTags?: Array<string> | null;
+      /** The note, 2,000 characters at most; an empty one removes it. */
       note?: string | null;
+      /** Whether it is pinned. */
+      pinned?: boolean | null;
+      /** Tags that it loses; one that it does not have is no error. */
+      removeTags?: Array<string> | null;
+      /** All its tags, instead of those that it has; 32 at most, of 64 characters at most. */
+      tags?: Array<string> | null;
     };
-    result: { summary: Summary; clock: Clock };
+    result: AnnotateResult;
   };
   /** Deletes one run. */
   "executions/delete": {

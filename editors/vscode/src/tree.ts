@@ -141,13 +141,15 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
 
   async #projectsOf(connection: Connection): Promise<Node[]> {
     const projects = this.filter.active ? await this.#matching(connection) : await this.#all(connection);
-    return projects.map((row, place) => {
+    return await Promise.all(projects.map(async (row, place) => {
       const key = `${connection.root}/${row.id}`;
       const known = this.#projects.get(key);
       const node: ProjectNode = known?.node.connection === connection ? known.node : { kind: 'project', connection, id: row.id };
       this.#projects.set(key, { node, row, open: known?.open ?? place < EXPANDED });
+      const window = this.#window(node);
+      window.waiting = window.anchor === undefined ? 0 : await this.#waiting(node, window.anchor);
       return node;
-    });
+    }));
   }
 
   async #all(connection: Connection): Promise<Project[]> {
@@ -187,7 +189,6 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
       runs.push(...part.runs);
       total += part.total;
     }
-    window.waiting = window.anchor === undefined ? 0 : await this.#waiting(project, window.anchor);
     window.order = runs.map(({ id }) => id);
     if (runs[0]) window.first = runs[0];
     const nodes: Node[] = runs.map((run) => ({ kind: 'run', connection: project.connection, run, project }));

@@ -68,12 +68,12 @@ export function record(number, more = {}) {
   };
 }
 
-/** The daemons that serve sockets of these tests: their process ids. */
+/** The daemons that serve a root of these tests, or any of theirs: their process ids. */
 export function daemons(root) {
   return readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map(Number).filter((pid) => {
     try {
       const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
-      return command.some((part) => part.startsWith('--socket')) && command.includes(root);
+      return command.some((part) => part.startsWith('--socket')) && command.some((part) => (root ? part === root : part.startsWith(`${top}/`)));
     } catch {
       return false;
     }

@@ -96,6 +96,7 @@ export class Browser {
     const context = await this.browser.newContext({ viewport: size, timezoneId: 'America/New_York', permissions: ['clipboard-read', 'clipboard-write'] });
     const page = await context.newPage();
     const window = new Window(page, context);
+    this.last = window;
     page.on('console', (message) => window.console.push(message.text()));
     const kind = target.endsWith('.code-workspace') ? 'workspace' : 'folder';
     await page.goto(`http://127.0.0.1:${code.port}/?${kind}=${target}`);

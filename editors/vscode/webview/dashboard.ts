@@ -77,7 +77,7 @@ function money(value: number): string {
 }
 
 function percent(value: number): string {
-  return `${(100 * value).toFixed(1)} %`;
+  return `${Number((100 * value).toFixed(1))} %`;
 }
 
 function tiles({ data: { stats } }: Data): HTMLElement {
@@ -91,7 +91,7 @@ function tiles({ data: { stats } }: Data): HTMLElement {
   return h('section', { class: 'tiles', 'aria-label': 'In this range' },
     tile('Runs', count(stats.totalExecutions)), tile('Failed', count(stats.failed), '', ['failed']), tile('Cost', money(stats.totalCostUSD), 'costUSD > 0'),
     tile('Success rate', stats.successRate == null ? undefined : percent(stats.successRate), '', ['completed', 'failed']),
-    tile('Duration, half of them below', ...at('p50')), tile('95 of 100 below', ...at('p95')), tile('99 of 100 below', ...at('p99')));
+    tile('Median duration', ...at('p50')), tile('95th percentile', ...at('p95')), tile('99th percentile', ...at('p99')));
 }
 
 function daily(buckets: SeriesBucket[], { data: { bucket }, timezone }: Data): ChartSpec[] {
@@ -129,7 +129,7 @@ function daily(buckets: SeriesBucket[], { data: { bucket }, timezone }: Data): C
     },
     {
       title: 'Duration', rows, labels, kind: 'bars', format: (value) => span(value) ?? '',
-      series: [percentile('p50', 'half of them below', FIRST), percentile('p95', '95 of 100 below', SECOND)],
+      series: [percentile('p50', 'median', FIRST), percentile('p95', '95th percentile', SECOND)],
       show: (row, column) => {
         const value = buckets[row]?.duration[column === 0 ? 'p50' : 'p95'];
         show(`${within(row)} and duration >= ${value}ms`);
