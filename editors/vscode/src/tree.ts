@@ -20,7 +20,7 @@ const PAGE_MAX = 1000;
 /** So many projects are open at first. */
 const EXPANDED = 3;
 /** Who has selected a run so far down reads there: what arrives above waits, so that the rows do not move. */
-const READING_FROM_ROW = 20;
+const READING_FROM_ROW = 10;
 
 export interface RunNode { kind: 'run'; connection: Connection; run: Summary; project: ProjectNode }
 export interface ProjectNode { kind: 'project'; connection: Connection; id: string }

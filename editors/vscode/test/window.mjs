@@ -129,7 +129,7 @@ export class Window {
 
   /** The rows that are painted: what each says, in order. */
   async rows() {
-    return await this.page.$$eval('.sidebar .tree-explorer-viewlet-tree-view .monaco-list-row', (rows) => rows
+    return await this.page.$$eval('.sidebar .tree-explorer-viewlet-tree-view .monaco-list-rows .monaco-list-row', (rows) => rows
       .sort((a, b) => Number(a.dataset.index) - Number(b.dataset.index))
       .map((row) => ({
         label: row.querySelector('.label-name')?.textContent ?? '', description: row.querySelector('.label-description')?.textContent ?? '',
@@ -138,7 +138,7 @@ export class Window {
   }
 
   row(label) {
-    return this.page.locator('.sidebar .tree-explorer-viewlet-tree-view .monaco-list-row').filter({ has: this.page.locator('.label-name', { hasText: new RegExp(`^${label.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}$`) }) }).first();
+    return this.page.locator('.sidebar .tree-explorer-viewlet-tree-view .monaco-list-rows .monaco-list-row').filter({ has: this.page.locator('.label-name', { hasText: new RegExp(`^${label.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}$`) }) }).first();
   }
 
   async waitForRow(label, within) {
