@@ -40,12 +40,13 @@ export class Actions {
     this.#register('delete', (runs) => this.#delete(runs));
     this.#register('pin', (runs) => this.#annotate(runs, { pinned: true }));
     this.#register('unpin', (runs) => this.#annotate(runs, { pinned: false }));
-    this.#register('compare', ([a, b]) => {
+    this.#register('compare', () => {
+      const [a, b] = tree.view.selection.flatMap(runOf);
       if (a && b) return documents.compare(a, b);
       return vscode.window.showInformationMessage('Select two runs in the view to compare them.');
     });
     context.subscriptions.push(
-      vscode.commands.registerCommand('runlog.undoDelete', () => this.#undo()),
+      vscode.commands.registerCommand('runlog.undoDelete', (run?: Run) => this.#undo(run)),
       vscode.commands.registerCommand('runlog.previousRun', () => panel.step('newer')),
       vscode.commands.registerCommand('runlog.nextRun', () => panel.step('older')),
     );
@@ -99,7 +100,14 @@ export class Actions {
     if (answer === 'Undo') await this.#restore(deleted);
   }
 
-  async #undo(): Promise<void> {
+  /** Restores a run, or what this window deleted last. */
+  async #undo(run: Run | undefined): Promise<void> {
+    if (run) {
+      const { connection, projectId, executionId } = run;
+      await connection.request('executions/restore', { projectId, executionId })
+        .catch((error: unknown) => vscode.window.showErrorMessage(`Runlog: ${message(error)}`));
+      return;
+    }
     if (this.#deleted.length === 0) return void vscode.window.showInformationMessage('Nothing was deleted in this window.');
     await this.#restore(this.#deleted);
   }

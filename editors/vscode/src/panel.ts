@@ -82,7 +82,7 @@ export class RunPanel implements vscode.WebviewPanelSerializer<RunKey> {
       this.#ready = true;
       await this.#update();
     } else if (said.type === 'command') {
-      if (RUN_COMMANDS.includes(said.name)) await vscode.commands.executeCommand(`runlog.${said.name}`);
+      if (RUN_COMMANDS.includes(said.name)) await vscode.commands.executeCommand(`runlog.${said.name}`, this.#run);
     } else if (said.type === 'copy') {
       await this.#copy(said.pointer);
     } else if (said.type === 'steps') {

@@ -92,10 +92,11 @@ export class Browser {
   }
 
   /** A window on a folder or a workspace file. */
-  async open(code, target, size = { width: 1400, height: 1000 }) {
-    const context = await this.browser.newContext({ viewport: size, timezoneId: 'America/New_York', permissions: ['clipboard-read', 'clipboard-write'] });
-    const page = await context.newPage();
-    const window = new Window(page, context);
+  async open(code, target) {
+    // one for all: what one window has fetched the next need not
+    this.context ??= await this.browser.newContext({ viewport: { width: 1400, height: 1000 }, timezoneId: 'America/New_York', permissions: ['clipboard-read', 'clipboard-write'] });
+    const page = await this.context.newPage();
+    const window = new Window(page);
     this.last = window;
     page.on('console', (message) => window.console.push(message.text()));
     const kind = target.endsWith('.code-workspace') ? 'workspace' : 'folder';
@@ -112,13 +113,12 @@ export class Browser {
 
 export class Window {
   console = [];
-  constructor(page, context) {
+  constructor(page) {
     this.page = page;
-    this.context = context;
   }
 
   async close() {
-    await this.context.close();
+    await this.page.close();
   }
 
   async showView() {
