@@ -8,6 +8,9 @@ import type { Told } from './protocol';
 /** The context key `runlog.state`, which chooses what an empty view says. */
 export type SessionState = 'untrusted' | 'noFolder' | 'daemonMissing' | 'starting' | 'noRoot' | 'error' | 'ready';
 
+/** A workflow that makes its folders has soon saved its run. */
+const LOOK_AGAIN_MS = 500;
+
 export class Session implements vscode.Disposable {
   state: SessionState = 'starting';
   connections: Connection[] = [];
@@ -53,6 +56,7 @@ export class Session implements vscode.Disposable {
     const { folders, tried } = await findRoots(found.program);
     if (turn !== this.#opening) return;
     this.#connect(found.program, folders);
+    this.#watcher?.dispose();
     if (folders.length === 0) this.#watch();
     this.#become(folders.length === 0 ? 'noRoot' : this.#stateOfConnections(), tried);
   }
@@ -97,13 +101,11 @@ export class Session implements vscode.Disposable {
 
   /** Looks again as soon as a workflow saves its first run. */
   #watch(): void {
-    this.#watcher?.dispose();
-    const watcher = vscode.workspace.createFileSystemWatcher('**/executions/*.json', false, true, true);
-    this.#watcher = watcher;
-    watcher.onDidCreate(() => {
-      watcher.dispose();
-      void this.open();
-    });
+    // of folders that are made and filled at once, only their own making may be told
+    const watcher = vscode.workspace.createFileSystemWatcher('**/{projects,executions,executions/*.json}', false, true, true);
+    let timer: NodeJS.Timeout | undefined;
+    watcher.onDidCreate(() => (timer ??= setTimeout(() => void this.open(), LOOK_AGAIN_MS)));
+    this.#watcher = { dispose: () => (clearTimeout(timer), watcher.dispose()) };
   }
 
   #become(state: SessionState, notes: string[]): void {

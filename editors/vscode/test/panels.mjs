@@ -7,7 +7,7 @@ import { check, equal, ok } from './tap.mjs';
 import { until } from './window.mjs';
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-const THEMES = { light: 'Default Light Modern', dark: 'Default Dark Modern', 'high-contrast': 'Default High Contrast' };
+const THEMES = { light: 'Light Modern', dark: 'Dark Modern', 'high-contrast': 'Default High Contrast' };
 const timezone = 'America/New_York';
 
 const HOSTILE = '<img src=x onerror="window.pwned=1"><script>window.pwned=1</script><a href="javascript:window.pwned=1">x</a>';
@@ -58,13 +58,13 @@ export function panels(code, browser) {
     return found.map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map(({ html, failureSummary }) => `${html.slice(0, 160)} ${failureSummary?.slice(0, 220)}`).join(' | ')}`);
   };
 
-  check('panel: header, error in front, timeline, input and output', async () => {
+  check('header, error in front, timeline, input and output', async () => {
     for (let number = 1; number < 40; number++) {
       place.save('website', record(number * 700, { steps: [{ id: 's1', nodeId: number % 3 ? 'write' : 'publish', status: number % 5 === 3 ? 'failed' : 'completed', duration: 900, costUSD: 0.01 * number }], costUSD: 0.01 * number }));
     }
     place.save('website', rich());
     place.save('hostile', record(1, { name: HOSTILE, input: HOSTILE, output: `**bold** ${HOSTILE}\n\n[click](javascript:alert(1)) ![i](http://127.0.0.1:9/x.png)\n\n- list`, status: 'failed', error: HOSTILE, id: 'hostile', steps: [{ id: HOSTILE, nodeId: HOSTILE, status: HOSTILE, output: HOSTILE, input: { [HOSTILE]: HOSTILE } }] }));
-    window = await browser.open(code, place.folder);
+    window = await browser.open('panel', code, place.folder);
     await window.showView();
     await window.waitForRow('Publish the release notes');
     await openRun('Publish the release notes');
@@ -84,7 +84,7 @@ export function panels(code, browser) {
     await until('it is copied', async () => (await window.page.evaluate(() => navigator.clipboard.readText())).startsWith('# Task'));
   });
 
-  check('panel: previous and next run, and the file', async () => {
+  check('previous and next run, and the file', async () => {
     const { executions } = await place.ask('executions/list', { projectId: 'website', limit: 3 });
     await panel.click('[data-command=nextRun]');
     await until('the older run', async () => (await panel.textContent('h1')) === executions[1].label);
@@ -95,7 +95,7 @@ export function panels(code, browser) {
     await until('the file', async () => (await window.text('.tabs-container .tab')).includes('exec-rich.json'));
   });
 
-  check('panel: tag and note are shown; a change of the run is shown', async () => {
+  check('tag and note are shown; a change of the run is shown', async () => {
     await openRun('Publish the release notes');
     await panel.click('[data-command=tag]');
     await window.type('urgent, web');
@@ -110,9 +110,10 @@ export function panels(code, browser) {
     place.save('website', rich({ output: 'Another output' }));
     await until('the new output', async () => (await panel.textContent('[data-pointer="/output"]')).includes('Another output'));
     place.save('website', rich());
+    await window.settled();
   });
 
-  check('panel: run again gets the ids as arguments, without a shell', async () => {
+  check('run again gets the ids as arguments, without a shell', async () => {
     const said = join(top, 'again.json');
     code.machine({ 'runlog.runAgainCommand': [process.execPath, '-e', 'require("fs").writeFileSync(process.argv[1], JSON.stringify(process.argv.slice(2)))', said, '$(id)'] });
     await until('the button', async () => {
@@ -126,7 +127,7 @@ export function panels(code, browser) {
     code.machine({});
   });
 
-  check('panel: a large run is shown piece by piece', async () => {
+  check('a large run is shown piece by piece', async () => {
     const large = 'line of a large output\n'.repeat(60_000);
     const steps = Array.from({ length: 3000 }, (_, place) => ({ id: `s${place}`, nodeId: `node-${place}`, status: 'completed', duration: 5, output: 'x'.repeat(2000) }));
     place.save('website', record(0, { id: 'large', name: 'Large run', output: large, steps }));
@@ -145,6 +146,7 @@ export function panels(code, browser) {
     await panel.click('.step >> nth=399');
     await until('its output', async () => (await panel.textContent('#step-399')).includes('xxx'));
     place.remove('website', 'large');
+    await window.settled();
   });
 
   check('no record can script the panel: HTML shows as text', async () => {
@@ -163,7 +165,7 @@ export function panels(code, browser) {
   });
 
   check('document: read-only, folding and outline by steps', async () => {
-    await window.page.locator('.monaco-list-rows .monaco-list-row.selected').press('Home');
+    await window.top();
     await openRun('Publish the release notes');
     await panel.click('[data-command=openDocument]');
     const lines = () => window.page.$$eval('.editor-instance .view-lines .view-line', (rows) => rows.map((row) => row.textContent.replaceAll('\u00a0', ' ')));
@@ -183,6 +185,7 @@ export function panels(code, browser) {
 
   check('compare two runs in the diff editor', async () => {
     place.save('website', rich({ id: 'exec-second', name: 'Publish again', output: 'It went well', error: undefined, status: 'completed', startedAt: new Date(Date.now() - 80_000).toISOString() }));
+    await window.top();
     await window.waitForRow('Publish again');
     await window.row('Publish the release notes').click();
     await window.row('Publish again').click({ modifiers: ['Control'] });
@@ -191,6 +194,7 @@ export function panels(code, browser) {
     await until('what differs', async () => (await window.text('.monaco-diff-editor .editor.modified .view-lines')).replaceAll('\u00a0', ' ').includes('It went well'));
     ok((await window.text('.tabs-container .tab')).includes('↔'), 'the tab names both');
     place.remove('website', 'exec-second');
+    await window.settled();
   });
 
   let dashboard;

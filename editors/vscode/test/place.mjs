@@ -43,9 +43,12 @@ export class Place {
   /** Asks the root's daemon, as any other client. */
   async ask(method, params = {}) {
     const child = spawn(RUNLOG, ['serve', '--shared', '--projects', this.root], { env: environment, stdio: ['pipe', 'pipe', 'ignore'] });
-    child.stdin.end(`${JSON.stringify({ jsonrpc: '2.0', id: 1, method, params })}\n`);
+    child.stdin.write(`${JSON.stringify({ jsonrpc: '2.0', id: 1, method, params })}\n`);
     let text = '';
-    for await (const chunk of child.stdout) text += chunk;
+    for await (const chunk of child.stdout) {
+      text += chunk;
+      if (text.endsWith('\n')) child.stdin.end();
+    }
     const { result, error } = JSON.parse(text);
     if (error) throw new Error(error.message);
     return result;

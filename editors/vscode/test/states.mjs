@@ -21,7 +21,7 @@ export function states(code, careful, browser) {
   check('the daemon is killed during 100 saves: the view equals the list, one daemon is left', async () => {
     const place = new Place('killed');
     place.save('website', record(0));
-    const window = await browser.open(code, place.folder);
+    const window = await browser.open('states', code, place.folder);
     await window.showView();
     await window.waitForRow('Task number 0');
     const killed = new Set();
@@ -58,7 +58,7 @@ export function states(code, careful, browser) {
     place.settings({ 'runlog.path': trap, 'runlog.runAgainCommand': [trap] });
     place.save('website', record(0));
     code.machine({ 'runlog.path': '/nowhere/runlog' });
-    const window = await browser.open(code, place.folder);
+    const window = await browser.open('states', code, place.folder);
     await window.showView();
     await until('what is wrong', async () => (await welcome(window)).includes('was not found'));
     ok((await window.text('.sidebar .welcome-view .monaco-button')).includes('Set Its Path'), 'and what to do');
@@ -75,7 +75,7 @@ export function states(code, careful, browser) {
     const root = JSON.stringify({ root: place.root, exists: true, tried: [], candidates: [] });
     writeFileSync(broken, `#!/bin/sh\n[ "$1" = root ] && { echo '${root}'; exit; }\necho 'this will not do' >&2\nexit 7\n`, { mode: 0o755 });
     code.machine({ 'runlog.path': broken });
-    const window = await browser.open(code, place.folder);
+    const window = await browser.open('states', code, place.folder);
     await window.showView();
     await until('what is wrong', async () => (await welcome(window)).includes('cannot be started'));
     ok((await window.text('.sidebar .welcome-view .monaco-button')).includes('Show the Log'), 'and what to do');
@@ -88,20 +88,16 @@ export function states(code, careful, browser) {
     const place = new Place('empty');
     const elsewhere = new Place('elsewhere', join(top, 'other'));
     elsewhere.save('apart', record(0, { input: 'Somewhere else' }));
-    const window = await browser.open(code, place.folder);
+    const window = await browser.open('states', code, place.folder);
     await window.showView();
     await window.waitForRow('No runs were found');
     ok((await labels(window)).some((label) => label.startsWith(place.root) || label.startsWith(`${place.folder} and`)), `the places: ${await labels(window)}`);
     equal(daemons(place.root), [], 'daemons');
     await window.row('Choose folder…').click();
-    await window.type(elsewhere.root);
-    await window.page.keyboard.press('Enter');
-    await until('the folder is chosen', async () => {
-      if ((await labels(window)).includes('Somewhere else')) return true;
-      await window.page.keyboard.press('Enter');
-      await new Promise((resolve) => setTimeout(resolve, 500));
-      return false;
-    });
+    await window.type(`${elsewhere.root}/`);
+    await until('the folder is looked into', async () => (await window.quickItems()).some((item) => item.startsWith('apart')));
+    await window.page.locator('.quick-input-widget .monaco-button', { hasText: 'Show Its Runs' }).click();
+    await window.waitForRow('Somewhere else');
     rmSync(join(place.folder, '.vscode'), { recursive: true });
     await window.waitForRow('No runs were found');
     place.save('website', record(0, { input: 'The first one' }));
@@ -112,7 +108,7 @@ export function states(code, careful, browser) {
   check('an empty root says that runs appear by themselves, and they do', async () => {
     const place = new Place('quiet');
     mkdirSync(join(place.root, 'website/executions'), { recursive: true });
-    const window = await browser.open(code, place.folder);
+    const window = await browser.open('states', code, place.folder);
     await window.showView();
     await until('what to expect', async () => (await welcome(window)).includes('No runs yet'));
     place.save('website', record(0));
@@ -133,7 +129,7 @@ export function states(code, careful, browser) {
     second.save('docs', record(0, { input: 'Of the second', costUSD: 0.5 }));
     const file = join(top, 'two/both.code-workspace');
     writeFileSync(file, JSON.stringify({ folders: [{ path: 'alpha' }, { path: 'beta' }] }));
-    const window = await browser.open(code, file);
+    const window = await browser.open('states', code, file);
     await window.showView();
     await window.waitForRow('Of the first');
     await window.waitForRow('Of the second');
@@ -149,8 +145,7 @@ export function states(code, careful, browser) {
   check('an untrusted workspace starts nothing until it is trusted', async () => {
     const place = new Place('untrusted');
     place.save('website', record(0));
-    await careful.start();
-    const window = await browser.open(careful, place.folder);
+    const window = await browser.open('states', careful, place.folder);
     await window.showView();
     await until('why', async () => (await welcome(window)).includes('do not trust'));
     equal([daemons(place.root), await bridgesOf(place.root)], [[], []], 'processes');
@@ -158,7 +153,6 @@ export function states(code, careful, browser) {
     await window.page.locator('.workspace-trust-editor .monaco-button', { hasText: /^Trust$/ }).first().click();
     await window.waitForRow('Task number 0');
     await window.close();
-    careful.stop();
   });
 }
 

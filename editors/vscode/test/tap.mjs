@@ -1,9 +1,16 @@
-// Checks one after the other, told as TAP.
-const checks = [];
+// Checks, told as TAP: those of a group one after the other, the groups beside each other.
+const groups = new Map();
+let group = '';
+
+/** The checks that follow are of this group. */
+export function inGroup(name) {
+  group = name;
+  groups.set(name, []);
+}
 
 /** A check; `body` throws where it fails. */
 export function check(name, body) {
-  checks.push({ name, body });
+  groups.get(group).push({ name: `${group}: ${name}`, body });
 }
 
 export function equal(actual, expected, what = 'value') {
@@ -17,20 +24,27 @@ export function ok(condition, what) {
 
 /** Runs what the patterns name, or everything; how many failed. */
 export async function runAll(patterns, failed) {
-  const chosen = checks.filter(({ name }) => patterns.length === 0 || patterns.some((pattern) => name.includes(pattern)));
+  let told = 0;
   let failures = 0;
-  console.log(`1..${chosen.length}`);
-  for (const [place, { name, body }] of chosen.entries()) {
+  const run = async ({ name, body }) => {
     const began = Date.now();
+    let error;
     try {
       await body();
-      console.log(`ok ${place + 1} - ${name} # ${Date.now() - began} ms`);
-    } catch (error) {
-      failures++;
-      console.log(`not ok ${place + 1} - ${name} # ${Date.now() - began} ms`);
-      console.log(String(error.stack ?? error).replace(/^/gm, '# '));
-      await failed(place + 1).catch(() => undefined);
+    } catch (caught) {
+      error = caught;
     }
-  }
+    const number = ++told;
+    console.log(`${error ? 'not ok' : 'ok'} ${number} - ${name} # ${Date.now() - began} ms`);
+    if (!error) return;
+    failures++;
+    console.log(String(error.stack ?? error).replace(/^/gm, '# '));
+    await failed(number, name.split(':')[0]).catch(() => undefined);
+  };
+  const chosen = [...groups.values()].map((checks) => checks.filter(({ name }) => patterns.length === 0 || patterns.some((pattern) => name.includes(pattern))));
+  await Promise.all(chosen.map(async (checks) => {
+    for (const one of checks) await run(one);
+  }));
+  console.log(`1..${told}`);
   return failures;
 }

@@ -15,7 +15,7 @@ export function view(code, browser) {
     place.save('docs', record(300, { id: 'quiet', input: 'Went silent', status: 'running', completedAt: undefined, duration: undefined }));
     const { utimesSync } = await import('node:fs');
     utimesSync(place.path('docs', 'quiet'), new Date(Date.now() - 7_200_000), new Date(Date.now() - 7_200_000));
-    window = await browser.open(code, place.folder);
+    window = await browser.open('view', code, place.folder);
     await window.showView();
     const row = await window.waitForRow('Task number 0');
     ok(/codicon-pass/.test(row.icon), `icon ${row.icon}`);

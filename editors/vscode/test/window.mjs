@@ -10,7 +10,7 @@ const CODE = join(process.env.RUNLOG_EDITORS_CACHE, 'code-server/bin/code-server
 const QUIET = {
   'workbench.startupEditor': 'none', 'telemetry.telemetryLevel': 'off', 'update.mode': 'none', 'extensions.autoCheckUpdates': false,
   'chat.disableAIFeatures': true, 'workbench.secondarySideBar.defaultVisibility': 'hidden', 'files.simpleDialog.enable': true,
-  'workbench.tips.enabled': false, 'security.workspace.trust.startupPrompt': 'never', 'workbench.enableExperiments': false,
+  'workbench.tips.enabled': false, 'window.autoDetectColorScheme': false, 'window.autoDetectHighContrast': false, 'workbench.colorTheme': 'Light Modern', 'security.workspace.trust.startupPrompt': 'never', 'workbench.enableExperiments': false,
 };
 
 /** Waits until `look` gives something true, and gives that. */
@@ -84,6 +84,9 @@ export class Code {
 }
 
 export class Browser {
+  /** The last window of each group. */
+  last = {};
+
   async start() {
     this.browser = await chromium.launch({
       executablePath: '/usr/bin/chromium',
@@ -92,12 +95,12 @@ export class Browser {
   }
 
   /** A window on a folder or a workspace file. */
-  async open(code, target) {
+  async open(group, code, target) {
     // one for all: what one window has fetched the next need not
     this.context ??= await this.browser.newContext({ viewport: { width: 1400, height: 1000 }, timezoneId: 'America/New_York', permissions: ['clipboard-read', 'clipboard-write'] });
     const page = await this.context.newPage();
     const window = new Window(page);
-    this.last = window;
+    this.last[group] = window;
     page.on('console', (message) => window.console.push(message.text()));
     const kind = target.endsWith('.code-workspace') ? 'workspace' : 'folder';
     await page.goto(`http://127.0.0.1:${code.port}/?${kind}=${target}`);
@@ -135,6 +138,22 @@ export class Window {
         label: row.querySelector('.label-name')?.textContent ?? '', description: row.querySelector('.label-description')?.textContent ?? '',
         icon: row.querySelector('.custom-view-tree-node-item-icon')?.className ?? '', selected: row.classList.contains('selected'), index: Number(row.dataset.index), id: row.id,
       })));
+  }
+
+  /** Waits until the rows have been the same for longer than a refresh takes: a click would hit another one. */
+  async settled() {
+    let [last, since] = ['', Date.now()];
+    await until('rows that stay', async () => {
+      const now = JSON.stringify(await this.rows());
+      if (now !== last) [last, since] = [now, Date.now()];
+      return Date.now() - since > 1200;
+    });
+  }
+
+  /** Puts the keyboard into the list and goes to its beginning. */
+  async top() {
+    await this.page.locator('.sidebar .tree-explorer-viewlet-tree-view .monaco-list').first().focus();
+    await this.page.keyboard.press('Home');
   }
 
   row(label) {
