@@ -2,7 +2,7 @@
 import * as vscode from 'vscode';
 import { render, type Section } from './render';
 import { message } from './format';
-import { recordOf, SCHEME, summaryOf, uriOf, type Run } from './run';
+import { recordOf, SCHEME, SUFFIX, summaryOf, uriOf, type Run } from './run';
 import type { Session } from './session';
 
 /** What is shown of one record; the panel has the rest. */
@@ -26,7 +26,6 @@ export class Documents implements vscode.TextDocumentContentProvider, vscode.Fol
       vscode.workspace.registerTextDocumentContentProvider(SCHEME, this),
       vscode.languages.registerFoldingRangeProvider(selector, this),
       vscode.languages.registerDocumentSymbolProvider(selector, this, { label: 'Runlog' }),
-      vscode.workspace.onDidOpenTextDocument(named),
       vscode.workspace.onDidCloseTextDocument(({ uri }) => this.#sections.delete(uri.toString())),
       session.onChanged(() => this.#refreshAll()),
       session.onTold(({ connection, told }) => {
@@ -35,7 +34,6 @@ export class Documents implements vscode.TextDocumentContentProvider, vscode.Fol
         if (told.kind === 'deleted') this.#refresh(uriOf({ connection, ...told }));
       }),
     );
-    vscode.workspace.textDocuments.forEach(named);
   }
 
   async open(run: Run): Promise<void> {
@@ -52,8 +50,8 @@ export class Documents implements vscode.TextDocumentContentProvider, vscode.Fol
   /** Which run a document shows. */
   runOf(uri: vscode.Uri): Run | undefined {
     const connection = this.session.at(uri.query);
-    const [, projectId, executionId] = uri.path.split('/');
-    return connection && projectId && executionId ? { connection, projectId, executionId } : undefined;
+    const [, projectId, name] = uri.path.split('/');
+    return connection && projectId && name ? { connection, projectId, executionId: name.slice(0, -SUFFIX.length) } : undefined;
   }
 
   async provideTextDocumentContent(uri: vscode.Uri): Promise<string> {
@@ -102,11 +100,5 @@ export class Documents implements vscode.TextDocumentContentProvider, vscode.Fol
 
   #refreshAll(): void {
     for (const { uri } of vscode.workspace.textDocuments) if (uri.scheme === SCHEME) this.#refresh(uri);
-  }
-}
-
-function named(document: vscode.TextDocument): void {
-  if (document.uri.scheme === SCHEME && document.languageId !== 'runlog') {
-    void vscode.languages.setTextDocumentLanguage(document, 'runlog');
   }
 }

@@ -18,14 +18,14 @@ export function ago(date: string | null | undefined, now = Date.now()): string |
   return found ? RELATIVE.format(-Math.trunc(passed / found[0]), found[1]) : 'just now';
 }
 
-/** A span as `850 ms`, `36.7 s`, `2 m 05 s` or `3 h 20 m`. */
+/** A span as `850ms`, `36.7s`, `2m 05s` or `3h 20m`. */
 export function span(millis: number | null | undefined): string | undefined {
   if (millis == null) return undefined;
-  if (millis < 1000) return `${Math.round(millis)} ms`;
-  if (millis < 60_000) return `${(millis / 1000).toFixed(1)} s`;
+  if (millis < 1000) return `${Math.round(millis)}ms`;
+  if (millis < 59_950) return `${(millis / 1000).toFixed(1)}s`;
   const pad = (value: number): string => String(Math.floor(value)).padStart(2, '0');
-  if (millis < 3_600_000) return `${Math.floor(millis / 60_000)} m ${pad((millis % 60_000) / 1000)} s`;
-  return `${Math.floor(millis / 3_600_000)} h ${pad((millis % 3_600_000) / 60_000)} m`;
+  if (millis < 3_600_000) return `${Math.floor(millis / 60_000)}m ${pad((millis % 60_000) / 1000)}s`;
+  return `${Math.floor(millis / 3_600_000)}h ${pad((millis % 3_600_000) / 60_000)}m`;
 }
 
 /** Dollars with as many places as there are, two at least. */

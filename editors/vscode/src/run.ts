@@ -7,6 +7,8 @@ import type { ExecutionRecord, GetResult, Summary } from './protocol';
 
 /** The scheme of runs as documents. */
 export const SCHEME = 'runlog';
+/** By which their language is known. */
+export const SUFFIX = '.runlog';
 
 export interface Run {
   connection: Connection;
@@ -22,7 +24,7 @@ export function fileOf({ connection, projectId, executionId }: Run): vscode.Uri 
 }
 
 export function uriOf({ connection, projectId, executionId }: Run): vscode.Uri {
-  return vscode.Uri.from({ scheme: SCHEME, path: `/${projectId}/${executionId}`, query: connection.root });
+  return vscode.Uri.from({ scheme: SCHEME, path: `/${projectId}/${executionId}${SUFFIX}`, query: connection.root });
 }
 
 export function sameRun(a: Run, b: Run): boolean {

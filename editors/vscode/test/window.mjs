@@ -150,10 +150,10 @@ export class Window {
     });
   }
 
-  /** Puts the keyboard into the list and goes to its beginning. */
-  async top() {
+  /** Puts the keyboard into the list and presses a key there. */
+  async press(key) {
     await this.page.locator('.sidebar .tree-explorer-viewlet-tree-view .monaco-list').first().focus();
-    await this.page.keyboard.press('Home');
+    await this.page.keyboard.press(key);
   }
 
   row(label) {
@@ -164,13 +164,18 @@ export class Window {
     return await until(`the row ${label}`, async () => (await this.rows()).find((row) => row.label === label), within);
   }
 
-  async command(title, ...keys) {
+  async command(title) {
     await this.page.keyboard.press('F1');
     await this.page.waitForSelector('.quick-input-widget:not([style*="display: none"]) input');
     await this.page.keyboard.insertText(title);
-    await until(`the command ${title}`, async () => (await this.page.locator('.quick-input-list .monaco-list-row.focused').textContent().catch(() => ''))?.includes(title.replace(/^>/, '')));
-    await this.page.keyboard.press('Enter');
-    for (const key of keys) await this.page.keyboard.press(key);
+    const row = await until(`the command ${title}`, async () => {
+      for (const row of await this.page.$$('.quick-input-list .monaco-list-row')) {
+        const label = await row.$eval('.label-name', (name) => name.textContent);
+        if (label.replace(/…$/, '') === title) return row;
+      }
+      return undefined;
+    });
+    await row.click();
   }
 
   /** Types into the open quick input in place of what is there. */

@@ -112,7 +112,7 @@ function config({ labels, series, kind, format, show, max }: ChartSpec): ChartCo
       labels: horizontal ? labels.map(short) : labels,
       datasets: series.map(({ name, colour, values: data }) => ({
         label: name, data, backgroundColor: HATCHED.has(name) ? hatch(colour) : colour, borderColor: colour, borderWidth: kind === 'line' ? 2 : 0,
-        pointRadius: 3, spanGaps: true, maxBarThickness: 28, minBarLength: kind === 'stacked' ? 0 : 2,
+        pointRadius: 3, spanGaps: true, clip: 8, maxBarThickness: horizontal ? 18 : 28, minBarLength: kind === 'stacked' ? 0 : 2,
       })),
     },
     options: {

@@ -17,6 +17,8 @@ const STATUSES = ['completed', 'failed', 'running', 'queued', 'paused', 'cancell
 
 type Data = Extract<ToDashboard, { type: 'data' }>;
 let drawn = '';
+/** What was asked for last: an answer may still be on its way. */
+let wanted: Asked | undefined;
 
 addEventListener('message', ({ data }: MessageEvent<ToDashboard>) => {
   if (data.type === 'error') {
@@ -24,6 +26,7 @@ addEventListener('message', ({ data }: MessageEvent<ToDashboard>) => {
     main.replaceChildren(h('p', { role: 'alert' }, data.text));
     return;
   }
+  wanted = data.asked;
   vscode.setState(data.asked);
   // a picture that would be the same keeps its focus and its open tables
   const { clock: _, ...series } = data.data.series;
@@ -61,7 +64,11 @@ function draw(data: Data): void {
 
 function controls({ asked, roots, projects, timezone }: Data): HTMLElement {
   const pick = (id: string, label: string, options: Array<[value: string, text: string]>, value: string, change: (value: string) => Partial<Asked>): HTMLElement => {
-    const select = h('select', { id, change: () => say({ type: 'ask', asked: { ...asked, ...change(select.value) } }) },
+    const ask = (): void => {
+      wanted = { ...(wanted ?? asked), ...change(select.value) };
+      say({ type: 'ask', asked: wanted });
+    };
+    const select = h('select', { id, change: ask },
       ...options.map(([key, text]) => h('option', { value: key, selected: key === value }, text)));
     return h('label', {}, label, select);
   };
@@ -166,7 +173,7 @@ function errorGroups(groups: ErrorGroup[]): HTMLElement {
     bar.style.width = `${(100 * group.count) / most}%`;
     const text = `${count(group.count)} ${group.count === 1 ? 'run' : 'runs'}`;
     return h('li', {},
-      h('button', { class: 'group', 'data-count': group.count, 'aria-label': `${text}: ${group.pattern}. Show the runs`, click: () => show(`errorGroup = ${JSON.stringify(group.fingerprint)}`) },
+      h('button', { class: 'group', 'data-count': group.count, title: group.pattern, click: () => show(`errorGroup = ${JSON.stringify(group.fingerprint)}`) },
         h('span', { class: 'track' }, bar), h('span', { class: 'number' }, text), h('code', {}, group.pattern)),
       h('span', { class: 'quiet' }, `${group.new ? 'new, ' : ''}last ${ago(group.lastSeenAt)} `,
         h('button', { class: 'link', click: () => say({ type: 'open', ...group.example }) }, 'latest run')));
