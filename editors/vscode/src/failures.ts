@@ -9,6 +9,7 @@ import type { Session } from './session';
 const TOGETHER_MS = 2_000;
 /** So many ids fit into a filter. */
 const FILTERED_MAX = 200;
+const SEEN_MAX = 10_000;
 
 export class Failures implements vscode.Disposable {
   readonly #since = Date.now();
@@ -25,6 +26,7 @@ export class Failures implements vscode.Disposable {
       const key = `${connection.root}/${summary.projectId}/${summary.id}`;
       // what is only written again, or annotated, failed before this window was there
       if (Date.parse(summary.completedAt ?? summary.updatedAt) < this.#since || this.#seen.has(key)) return;
+      if (this.#seen.size >= SEEN_MAX) this.#seen.clear();
       this.#seen.add(key);
       this.#failed.push({ run: { connection, projectId: summary.projectId, executionId: summary.id }, summary });
       this.#timer ??= setTimeout(() => void this.#tell(), TOGETHER_MS);

@@ -188,9 +188,10 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
       const part = await this.#list(project, also, window.rows - runs.length);
       runs.push(...part.runs);
       total += part.total;
+      // pinned ones come first and may be old: of the others the first is the newest
+      if (part.runs[0]) window.first = part.runs[0];
     }
     window.order = runs.map(({ id }) => id);
-    if (runs[0]) window.first = runs[0];
     const nodes: Node[] = runs.map((run) => ({ kind: 'run', connection: project.connection, run, project }));
     if (runs.length < total) nodes.push({ kind: 'more', project, shown: runs.length, total });
     return nodes;

@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { Place, record, top } from './place.mjs';
+import { story } from './story.mjs';
 import { check, equal, ok } from './tap.mjs';
 import { until } from './window.mjs';
 
@@ -11,6 +12,11 @@ const THEMES = { light: 'Light Modern', dark: 'Dark Modern', 'high-contrast': 'D
 const timezone = 'America/New_York';
 
 const HOSTILE = '<img src=x onerror="window.pwned=1"><script>window.pwned=1</script><a href="javascript:window.pwned=1">x</a>';
+
+/** The last so many days of the tests' zone, as a filter. */
+function since(days) {
+  return `startedAt >= ${new Date(Date.now() - (days - 1) * 86_400_000).toLocaleDateString('sv', { timeZone: timezone })}`;
+}
 
 /** A failed run with steps of all kinds. */
 function rich(more = {}) {
@@ -41,6 +47,12 @@ export function panels(code, browser) {
   let window;
   let panel;
 
+  /** The first runs that the view shows of a project. */
+  const runsOf = async (project, count) => {
+    const labels = (await window.rows()).map(({ label }) => label);
+    const from = labels.indexOf(project) + 1;
+    return labels.slice(from, from + count);
+  };
   const openRun = async (label) => {
     await window.row(label).click();
     panel = await window.panel('header h1');
@@ -62,11 +74,8 @@ export function panels(code, browser) {
   };
 
   check('header, error in front, timeline, input and output', async () => {
-    for (let number = 1; number < 40; number++) {
-      place.save('website', record(number * 700, { steps: [{ id: 's1', nodeId: number % 3 ? 'write' : 'publish', status: number % 5 === 3 ? 'failed' : 'completed', duration: 900, costUSD: 0.01 * number }], costUSD: 0.01 * number }));
-    }
+    story(place);
     place.save('website', rich());
-    place.save('hostile', record(-5, { name: HOSTILE, input: HOSTILE, output: `**bold** ${HOSTILE}\n\n[click](javascript:alert(1)) ![i](http://127.0.0.1:9/x.png)\n\n- list`, status: 'failed', error: HOSTILE, id: 'hostile', steps: [{ id: HOSTILE, nodeId: HOSTILE, status: HOSTILE, output: HOSTILE, input: { [HOSTILE]: HOSTILE } }] }));
     window = await browser.open('panel', code, place.folder);
     await window.showView();
     await window.waitForRow('Publish the release notes');
@@ -153,6 +162,7 @@ export function panels(code, browser) {
   });
 
   check('no record can script the panel: HTML shows as text', async () => {
+    place.save('hostile', record(-5, { name: HOSTILE, input: HOSTILE, output: `**bold** ${HOSTILE}\n\n[click](javascript:alert(1)) ![i](http://127.0.0.1:9/x.png)\n\n- list`, status: 'failed', error: HOSTILE, id: 'hostile', steps: [{ id: HOSTILE, nodeId: HOSTILE, status: HOSTILE, output: HOSTILE, input: { [HOSTILE]: HOSTILE } }] }));
     await window.press('Home');
     await until('the row', async () => (await window.rows()).some(({ label }) => label.includes('onerror')));
     await window.page.locator('.monaco-list-rows .monaco-list-row', { hasText: 'onerror' }).first().click();
@@ -163,6 +173,8 @@ export function panels(code, browser) {
     equal(await panel.$$eval('img, main script, a[href^="javascript"]', (found) => found.length), 0, 'images, scripts, javascript links');
     ok((await panel.textContent('[data-pointer="/output"]')).includes('<script>'), 'it is there as text');
     const policy = await panel.getAttribute('meta[http-equiv="Content-Security-Policy"]', 'content');
+    place.remove('hostile', 'hostile');
+    await until('it has gone', async () => !(await window.rows()).some(({ label }) => label.includes('onerror')));
     ok(policy.startsWith("default-src 'none'") && !policy.includes('unsafe'), policy);
   });
 
@@ -209,9 +221,7 @@ export function panels(code, browser) {
 
   check('dashboard: its numbers are the protocol\'s', async () => {
     await openDashboard();
-    const since = new Date();
-    since.setDate(since.getDate() - 29);
-    const where = `startedAt >= ${since.toLocaleDateString('sv', { timeZone: timezone })}`;
+    const where = since(30);
     const series = await place.ask('executions/series', { where, timezone, bucket: 'day', by: 'status' });
     const headings = await dashboard.$$eval('figure[data-chart="Runs a day"] thead th', (cells) => cells.slice(1).map((cell) => cell.textContent));
     const from = (member) => series.buckets.map(({ groups }) => headings.map((status) => groups.find(({ key }) => key === status)?.[member] ?? 0));
@@ -236,15 +246,16 @@ export function panels(code, browser) {
     await until('the filter', async () => (await window.text('.pane-header .description, .sidebar .title-description, .pane-header')).includes('nodeId ='));
     const [node] = await dashboard.$$eval('figure[data-chart="Most failing nodes"] tbody th', (cells) => cells.map((cell) => cell.textContent));
     const runs = await place.ask('executions/list', { projectId: 'website', where: `nodeId = ${JSON.stringify(node)}`, status: ['failed'] });
-    await until('the runs', async () => JSON.stringify((await window.rows()).map(({ label }) => label).filter((label) => label !== 'website' && label !== 'hostile').slice(0, 5)) === JSON.stringify(runs.executions.slice(0, 5).map(({ label }) => label)));
+    await until('the runs', async () => JSON.stringify(await runsOf('website', 5)) === JSON.stringify(runs.executions.slice(0, 5).map(({ label }) => label)));
     await window.command('Runlog: Clear Filter');
     await dashboard.selectOption('#range', '7d');
     await until('a week', async () => (await tableOf('Runs a day')).length === 7);
-    await dashboard.selectOption('#project', 'hostile');
-    await until('one project', async () => (await dashboard.textContent('[data-tile=Runs]')) === '1');
+    await dashboard.selectOption('#project', 'docs');
+    const { total } = await place.ask('executions/list', { projectId: 'docs', where: since(7), timezone });
+    await until('one project', async () => (await dashboard.textContent('[data-tile=Runs]')) === String(total));
     await dashboard.selectOption('#project', '');
     await dashboard.selectOption('#range', '30d');
-    await until('all of it', async () => (await tableOf('Runs a day')).length === 30 && (await dashboard.textContent('[data-tile=Runs]')) !== '1');
+    await until('all of it', async () => (await tableOf('Runs a day')).length === 30 && (await dashboard.textContent('[data-tile=Runs]')) === String((await place.ask('executions/list', { where: since(30), timezone, limit: 1 })).total));
     const canvas = dashboard.locator('figure[data-chart="Runs a day"] canvas');
     const box = await canvas.boundingBox();
     // the lowest part of today's bar, at the right
@@ -257,13 +268,24 @@ export function panels(code, browser) {
     await window.command('Runlog: Clear Filter');
   });
 
+  check('after a reload of the window the dashboard is there again', async () => {
+    await window.page.reload();
+    dashboard = await window.panel('.controls');
+    await dashboard.waitForSelector('figure canvas');
+    await window.waitForRow('Publish the release notes');
+    await window.settled();
+  });
+
   check('axe-core finds nothing serious, in a light, a dark and a high-contrast theme; pictures', async () => {
     const pictures = process.env.RUNLOG_PICTURES;
     if (pictures) mkdirSync(pictures, { recursive: true });
     const findings = [];
+    if (pictures) await window.widen(110);
     for (const name of Object.keys(THEMES)) {
       await theme(name);
       await openDashboard();
+      await dashboard.selectOption('#range', '30d');
+      await until('a month', async () => (await tableOf('Runs a day')).length === 30);
       await dashboard.$$eval('details', (tables) => tables.forEach((table) => { table.open = true; }));
       findings.push(...(await axe(dashboard)).map((text) => `dashboard, ${name}: ${text}`));
       await dashboard.$$eval('details', (tables) => tables.forEach((table) => { table.open = false; }));
@@ -274,6 +296,7 @@ export function panels(code, browser) {
       if (pictures) await picture(window, join(pictures, `run-${name}.png`));
     }
     equal(findings, [], 'serious findings');
+    equal(window.console.filter((text) => text.includes('Content Security Policy') && text.includes('runlog')), [], 'what the policy had to stop');
     await window.close();
   });
 }

@@ -165,17 +165,29 @@ export class Window {
   }
 
   async command(title) {
-    await this.page.keyboard.press('F1');
-    await this.page.waitForSelector('.quick-input-widget:not([style*="display: none"]) input');
-    await this.page.keyboard.insertText(title);
-    const row = await until(`the command ${title}`, async () => {
-      for (const row of await this.page.$$('.quick-input-list .monaco-list-row')) {
-        const label = await row.$eval('.label-name', (name) => name.textContent);
-        if (label.replace(/…$/, '') === title) return row;
-      }
-      return undefined;
+    await until(`the command ${title}`, async () => {
+      await this.page.keyboard.press('F1');
+      const input = this.page.locator('.quick-input-widget .quick-input-box input').first();
+      await input.fill(`>${title}`, { timeout: 2000 });
+      const row = await until('its row', async () => {
+        for (const row of await this.page.$$('.quick-input-list .monaco-list-row')) {
+          const label = await row.$eval('.label-name', (name) => name.textContent);
+          if (label.replace(/…$/, '') === title) return row;
+        }
+        return undefined;
+      }, 3000);
+      await row.click({ timeout: 2000 });
+      return true;
     });
-    await row.click();
+  }
+
+  /** Gives the view more room, as who reads in it does. */
+  async widen(by) {
+    const { x, y, width, height } = await this.page.locator('.part.sidebar').boundingBox();
+    await this.page.mouse.move(x + width + 2, y + height / 2);
+    await this.page.mouse.down();
+    await this.page.mouse.move(x + width + 2 + by, y + height / 2, { steps: 4 });
+    await this.page.mouse.up();
   }
 
   /** Types into the open quick input in place of what is there. */
