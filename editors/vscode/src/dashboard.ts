@@ -45,8 +45,9 @@ export class Dashboard implements vscode.WebviewPanelSerializer<Asked> {
   }
 
   async deserializeWebviewPanel(panel: vscode.WebviewPanel, asked: Asked | undefined): Promise<void> {
-    if (asked) this.#asked = asked;
     await this.session.opened;
+    if (this.#panel) return panel.dispose();
+    if (asked) this.#asked = asked;
     this.#adopt(panel);
   }
 
@@ -57,7 +58,7 @@ export class Dashboard implements vscode.WebviewPanelSerializer<Asked> {
     panel.webview.options = options(this.context);
     panel.webview.onDidReceiveMessage((said: FromDashboard) => this.#heard(said));
     panel.onDidChangeViewState(() => !panel.visible && (this.#ready = false));
-    panel.onDidDispose(() => (this.#panel = undefined));
+    panel.onDidDispose(() => this.#panel === panel && (this.#panel = undefined));
     panel.webview.html = page(panel.webview, this.context, 'dashboard', 'Runlog Dashboard');
   }
 

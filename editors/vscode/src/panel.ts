@@ -61,7 +61,8 @@ export class RunPanel implements vscode.WebviewPanelSerializer<RunKey> {
     // the window before this one showed it: first it must be known what is served
     await this.session.opened;
     const connection = key && this.session.at(key.root);
-    if (!connection) return panel.dispose();
+    // another run may be shown by now
+    if (!connection || this.#panel) return panel.dispose();
     this.#run = { connection, projectId: key.projectId, executionId: key.executionId };
     this.#adopt(panel);
   }
@@ -72,8 +73,9 @@ export class RunPanel implements vscode.WebviewPanelSerializer<RunKey> {
     panel.iconPath = vscode.Uri.joinPath(this.context.extensionUri, 'images', 'activity.svg');
     panel.webview.options = options(this.context);
     panel.webview.onDidReceiveMessage((said: FromRun) => this.#heard(said));
+    // a hidden page is let go, and says again when it is ready
     panel.onDidChangeViewState(() => !panel.visible && (this.#ready = false));
-    panel.onDidDispose(() => (this.#panel = undefined));
+    panel.onDidDispose(() => this.#panel === panel && (this.#panel = undefined));
     panel.webview.html = page(panel.webview, this.context, 'run', 'Run');
   }
 
