@@ -14,6 +14,8 @@ import type { Session } from './session';
 import { statusIcon } from './status';
 
 const REFRESH_EVERY_MS = 500;
+/** Changes that come together are shown together. */
+const TOGETHER_MS = 60;
 /** Relative times and staleness move without a change. */
 const REPAINT_EVERY_MS = 30_000;
 const PAGE_MAX = 1000;
@@ -45,8 +47,6 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
   readonly view: vscode.TreeView<Node>;
   readonly #changed = new vscode.EventEmitter<Node | undefined>();
   readonly onDidChangeTreeData = this.#changed.event;
-  /** How often the view was asked for again. */
-  refreshes = 0;
 
   readonly #windows = new Map<string, Window>();
   /** The projects' rows, which must stay the same objects. */
@@ -74,16 +74,15 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
     );
   }
 
-  /** Asks for the view again: at once, if the last time is long enough ago. */
+  /** Asks for the view again: soon, if the last time is long enough ago. */
   refresh(): void {
     this.#dirty = true;
     if (this.#timer || !this.view.visible) return;
-    const wait = Math.max(0, this.#last + REFRESH_EVERY_MS - Date.now());
+    const wait = Math.max(TOGETHER_MS, this.#last + REFRESH_EVERY_MS - Date.now());
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       this.#last = Date.now();
       this.#dirty = false;
-      this.refreshes++;
       this.#changed.fire(undefined);
     }, wait);
   }
@@ -110,7 +109,8 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
       return node.kind === 'project' ? await this.#runsOf(node) : [];
     } catch (error) {
       const command = { command: 'runlog.reload', title: 'Try again' };
-      return [{ kind: 'note', id: 'error', label: 'The runs cannot be listed', detail: message(error), icon: 'error', command }];
+      const where = node && 'connection' in node ? `${node.connection.root}/${node.kind === 'project' ? node.id : ''}` : '';
+      return [{ kind: 'note', id: `error:${where}`, label: 'The runs cannot be listed', detail: message(error), icon: 'error', command }];
     }
   }
 
@@ -169,7 +169,7 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
   /** Says how far the first reading has come, and looks again while it goes on. */
   async #progress(connection: Connection, complete: boolean): Promise<void> {
     if (complete) {
-      if (this.view.message !== undefined) this.view.message = '';
+      if (this.view.message) this.view.message = '';
       return;
     }
     const { indexing: { done, total } } = await connection.request('server/status', {});
@@ -186,7 +186,9 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
     let total = 0;
     for (const also of parts) {
       const part = await this.#list(project, also, window.rows - runs.length);
-      runs.push(...part.runs);
+      // between two questions a run may have moved: rows are told apart by their ids
+      const known = new Set(runs.map(({ id }) => id));
+      runs.push(...part.runs.filter(({ id }) => !known.has(id)));
       total += part.total;
       // pinned ones come first and may be old: of the others the first is the newest
       if (part.runs[0]) window.first = part.runs[0];
@@ -208,7 +210,8 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
         projectId, ...this.filter.selection(also), limit, allowPartial: true, ...(cursor === undefined ? {} : { cursor }),
       });
       total = page.total;
-      runs.push(...page.executions.slice(0, rows - runs.length));
+      const known = new Set(runs.map(({ id }) => id));
+      runs.push(...page.executions.filter(({ id }) => !known.has(id)).slice(0, rows - runs.length));
       cursor = page.nextCursor ?? undefined;
     } while (cursor !== undefined && runs.length < rows);
     return { runs, total };

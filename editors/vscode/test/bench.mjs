@@ -55,8 +55,9 @@ try {
   const took = Object.entries(painted).map(([label, when]) => when - renamed.get(label)).sort((a, b) => a - b);
   const at = (share) => took[Math.ceil(share * took.length) - 1];
   console.log(`rename to painted row, of ${took.length} rows of ${SAVES} saves: median ${at(0.5)} ms, 95th percentile ${at(0.95)} ms, largest ${at(1)} ms`);
-  const moments = new Set(Object.values(painted));
-  console.log(`${moments.size} paintings with new rows in ${(SAVES * EVERY_MS) / 1000} s: ${(moments.size / ((SAVES * EVERY_MS) / 1000)).toFixed(2)} a second`);
+  // what one refresh brings may be painted in two frames
+  const moments = Object.values(painted).sort((a, b) => a - b).filter((when, place, all) => place === 0 || when - all[place - 1] > 100);
+  console.log(`${moments.length} refreshes with new rows in ${(SAVES * EVERY_MS) / 1000} s: ${(moments.length / ((SAVES * EVERY_MS) / 1000)).toFixed(2)} a second`);
 
   const list = window.page.locator('.sidebar .tree-explorer-viewlet-tree-view .monaco-list').first();
   await list.hover();
