@@ -44,6 +44,10 @@ export class RunPanel implements vscode.WebviewPanelSerializer<RunKey> {
   show(run: Run): void {
     this.#run = run;
     if (!this.#panel) {
+      // the window before this one may have left a tab that was not looked at yet
+      const left = vscode.window.tabGroups.all.flatMap(({ tabs }) => tabs)
+        .filter(({ input }) => input instanceof vscode.TabInputWebview && input.viewType.endsWith('runlog.run'));
+      void vscode.window.tabGroups.close(left);
       this.#adopt(vscode.window.createWebviewPanel('runlog.run', 'Run', { viewColumn: vscode.ViewColumn.Active }, options(this.context)));
     } else if (!this.#panel.visible) {
       this.#panel.reveal();

@@ -14,7 +14,7 @@ const QUIET = {
 };
 
 /** Waits until `look` gives something true, and gives that. */
-export async function until(what, look, within = 20_000) {
+export async function until(what, look, within = 40_000) {
   const end = Date.now() + within;
   let last;
   for (;;) {
@@ -175,10 +175,10 @@ export class Window {
           if (label.replace(/…$/, '') === title) return row;
         }
         return undefined;
-      }, 3000);
+      }, 8000);
       await row.click({ timeout: 2000 });
       return true;
-    });
+    }, 60_000);
   }
 
   /** Gives the view more room, as who reads in it does. */
