@@ -94,7 +94,7 @@ export type CountResult = {
   clock: Clock;
   /** False only with `allowPartial`, while runs may be missing. */
   complete: boolean;
-  /** How many runs match. */
+  /** How many runs match; where a run is in several groups, less than they have together. */
   count: number;
   /** The groups, the largest first, the same ones by their keys; with `groupBy`. */
   groups?: Array<Group> | null;
@@ -403,7 +403,7 @@ export type Group = {
 };
 
 /** A property that runs are grouped by. */
-export type GroupBy = "status" | "project" | "model" | "hour" | "day" | "week" | "month";
+export type GroupBy = "status" | "project" | "model" | "hour" | "day" | "week" | "month" | "node" | "errorGroup";
 
 /** How far the index is. */
 export type Indexing = "scanning" | "verifying" | "ready";
@@ -1635,7 +1635,7 @@ export interface Methods {
       everything?: boolean | null;
       /** Whether runs are deleted for good instead of being moved to the trash. */
       permanent?: boolean | null;
-      /** What may stay; if absent, what `[prune]` says, in the same words, in the nearest `runlog.toml` above the projects that has it. */
+      /** What may stay; if absent, what `[prune]` says, in the same words, in the nearest `runlog.toml` above the projects that has it, or in the user's own. */
       policy?: PrunePolicy | null;
       /** Everything done to the files before the request is taken into account. */
       sync?: boolean | null;
