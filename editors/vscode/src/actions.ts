@@ -1,0 +1,172 @@
+/** What can be done with runs, from the view, the panel, a document or the command palette. */
+import { spawn } from 'node:child_process';
+import * as path from 'node:path';
+import * as vscode from 'vscode';
+import type { Documents } from './document';
+import { message } from './format';
+import { copyValue, type RunPanel } from './panel';
+import { fileOf, summaryOf, type Run } from './run';
+import type { Session } from './session';
+import type { Node, Tree } from './tree';
+
+type Deletion = { run: Run; entry: string };
+type Annotation = { pinned?: boolean; tags?: string[]; note?: string };
+
+export class Actions {
+  #compared: Run | undefined;
+  /** What was deleted last, for `undoDelete`. */
+  #deleted: Deletion[] = [];
+
+  constructor(
+    private readonly session: Session, private readonly tree: Tree, private readonly panel: RunPanel,
+    private readonly documents: Documents, private readonly context: vscode.ExtensionContext,
+  ) {
+    const one = (name: string, act: (run: Run) => unknown): void => this.#register(name, ([first]) => first && act(first));
+    one('open', (run) => panel.show(run));
+    one('openDocument', (run) => documents.open(run));
+    one('openFile', (run) => vscode.commands.executeCommand('vscode.open', fileOf(run)));
+    one('reveal', (run) => this.#reveal(run));
+    one('copyOutput', (run) => copyValue(run, '/output'));
+    one('tag', (run) => this.#tag(run));
+    one('note', (run) => this.#note(run));
+    one('runAgain', (run) => this.#runAgain(run));
+    one('selectForCompare', (run) => {
+      this.#compared = run;
+      void vscode.commands.executeCommand('setContext', 'runlog.compareSelected', true);
+    });
+    one('compareWithSelected', (run) => this.#compared && documents.compare(this.#compared, run));
+    this.#register('copyId', (runs) => vscode.env.clipboard.writeText(runs.map(({ executionId }) => executionId).join('\n')));
+    this.#register('copyPath', (runs) => vscode.env.clipboard.writeText(runs.map((run) => fileOf(run).fsPath).join('\n')));
+    this.#register('delete', (runs) => this.#delete(runs));
+    this.#register('pin', (runs) => this.#annotate(runs, { pinned: true }));
+    this.#register('unpin', (runs) => this.#annotate(runs, { pinned: false }));
+    this.#register('compare', () => {
+      const [a, b] = tree.view.selection.flatMap(runOf);
+      if (a && b) return documents.compare(a, b);
+      return vscode.window.showInformationMessage('Select two runs in the view to compare them.');
+    });
+    context.subscriptions.push(
+      vscode.commands.registerCommand('runlog.undoDelete', (run?: Run) => this.#undo(run)),
+      vscode.commands.registerCommand('runlog.previousRun', () => panel.step('newer')),
+      vscode.commands.registerCommand('runlog.nextRun', () => panel.step('older')),
+    );
+  }
+
+  #register(name: string, act: (runs: Run[]) => unknown): void {
+    this.context.subscriptions.push(vscode.commands.registerCommand(`runlog.${name}`, async (...args: unknown[]) => {
+      const runs = this.#meant(args);
+      if (runs.length === 0) return void vscode.window.showInformationMessage('Select a run in the view first.');
+      try {
+        await act(runs);
+      } catch (error) {
+        void vscode.window.showErrorMessage(`Runlog: ${message(error)}`);
+      }
+    }));
+  }
+
+  /** The rows a command was called on, else the panel's or the document's run, else what is selected. */
+  #meant([clicked, selected]: unknown[]): Run[] {
+    if (Array.isArray(selected)) return (selected as Node[]).flatMap(runOf);
+    if (clicked instanceof vscode.Uri) {
+      const run = clicked.scheme === 'runlog' ? this.documents.runOf(clicked) : undefined;
+      if (run) return [run];
+    } else if (clicked && typeof clicked === 'object') {
+      if ('kind' in clicked) return runOf(clicked as Node);
+      if ('executionId' in clicked) return [clicked as Run];
+    }
+    if (this.panel.active) return [this.panel.active];
+    const document = vscode.window.activeTextEditor?.document;
+    const run = document?.uri.scheme === 'runlog' ? this.documents.runOf(document.uri) : undefined;
+    return run ? [run] : this.tree.view.selection.flatMap(runOf);
+  }
+
+  async #reveal(run: Run): Promise<void> {
+    // a window in a browser has no file manager
+    const local = vscode.env.uiKind === vscode.UIKind.Desktop && vscode.env.remoteName === undefined;
+    await vscode.commands.executeCommand(local ? 'revealFileInOS' : 'revealInExplorer', fileOf(run));
+  }
+
+  async #delete(runs: Run[]): Promise<void> {
+    const deleted: Deletion[] = [];
+    for (const run of runs) {
+      const { connection, projectId, executionId } = run;
+      const { entry } = await connection.request('executions/delete', { projectId, executionId });
+      if (entry != null) deleted.push({ run, entry });
+    }
+    if (deleted.length === 0) return;
+    this.#deleted = deleted;
+    const what = deleted.length === 1 ? `run ${deleted[0]?.run.executionId}` : `${deleted.length} runs`;
+    const answer = await vscode.window.showInformationMessage(`Deleted ${what}.`, 'Undo');
+    if (answer === 'Undo') await this.#restore(deleted);
+  }
+
+  /** Restores a run, or what this window deleted last. */
+  async #undo(run: Run | undefined): Promise<void> {
+    if (run) {
+      const { connection, projectId, executionId } = run;
+      await connection.request('executions/restore', { projectId, executionId })
+        .catch((error: unknown) => vscode.window.showErrorMessage(`Runlog: ${message(error)}`));
+      return;
+    }
+    if (this.#deleted.length === 0) return void vscode.window.showInformationMessage('Nothing was deleted in this window.');
+    await this.#restore(this.#deleted);
+  }
+
+  async #restore(deleted: Deletion[]): Promise<void> {
+    if (this.#deleted === deleted) this.#deleted = [];
+    try {
+      for (const connection of new Set(deleted.map(({ run }) => run.connection))) {
+        // the window may have met another daemon in the meantime
+        const there = this.session.at(connection.root) ?? connection;
+        await there.request('executions/restore', { entries: deleted.flatMap(({ run, entry }) => (run.connection === connection ? entry : [])) });
+      }
+    } catch (error) {
+      void vscode.window.showErrorMessage(`Runlog: ${message(error)}`);
+    }
+  }
+
+  async #annotate(runs: Run[], annotation: Annotation): Promise<void> {
+    for (const { connection, projectId, executionId } of runs) {
+      await connection.request('executions/annotate', { projectId, executionId, ...annotation });
+    }
+  }
+
+  async #tag(run: Run): Promise<void> {
+    const tags = (await summaryOf(run))?.tags ?? [];
+    const value = await vscode.window.showInputBox({ title: 'Tags', prompt: 'Separated by commas', value: tags.join(', ') });
+    if (value === undefined) return;
+    await this.#annotate([run], { tags: value.split(',').map((tag) => tag.trim()).filter((tag) => tag !== '') });
+  }
+
+  async #note(run: Run): Promise<void> {
+    const note = (await summaryOf(run))?.note ?? '';
+    const value = await vscode.window.showInputBox({ title: 'Note', prompt: 'Empty removes it', value: note });
+    if (value !== undefined) await this.#annotate([run], { note: value });
+  }
+
+  /** Starts the configured program, without a shell, with the ids as its last arguments. */
+  async #runAgain({ connection, projectId, executionId }: Run): Promise<void> {
+    const [program, ...args] = vscode.workspace.getConfiguration('runlog').get<string[]>('runAgainCommand', []);
+    if (!program) {
+      const answer = await vscode.window.showInformationMessage('Say in the settings which program runs a workflow again.', 'Open Settings');
+      if (answer) await vscode.commands.executeCommand('workbench.action.openSettings', 'runlog.runAgainCommand');
+      return;
+    }
+    const { log } = this.session;
+    const child = spawn(program, [...args, projectId, executionId], { cwd: path.dirname(connection.root), stdio: ['ignore', 'pipe', 'pipe'], shell: false });
+    const say = (text: Buffer): void => log.info(text.toString().trimEnd());
+    child.stdout.on('data', say);
+    child.stderr.on('data', say);
+    const outcome = await new Promise<string | undefined>((resolve) => {
+      child.once('error', (error) => resolve(error.message));
+      child.once('close', (status, signal) => resolve(status === 0 ? undefined : `it ended with ${signal ?? `status ${status}`}`));
+    });
+    if (outcome === undefined) return void vscode.window.setStatusBarMessage(`Ran ${executionId} again`, 5000);
+    const answer = await vscode.window.showErrorMessage(`${path.basename(program)} could not run it again: ${outcome}.`, 'Show Log');
+    if (answer) log.show();
+  }
+}
+
+function runOf(node: Node): Run[] {
+  return node.kind === 'run' ? [{ connection: node.connection, projectId: node.run.projectId, executionId: node.run.id }] : [];
+}

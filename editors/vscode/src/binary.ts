@@ -1,0 +1,37 @@
+/** Which program `runlog` is started: the configured one, the bundled one, or the one on the PATH. */
+import { accessSync, constants, statSync } from 'node:fs';
+import * as path from 'node:path';
+import * as vscode from 'vscode';
+
+/** The program, or why there is none. */
+export type Found = { program: string } | { missing: string };
+
+export function findProgram(context: vscode.ExtensionContext): Found {
+  // machine-scoped: a workspace cannot name a program
+  const configured = vscode.workspace.getConfiguration('runlog').get<string>('path', '').trim();
+  if (configured !== '') {
+    // somebody meant this one: falling back to another would hide a mistake
+    return executable(configured)
+      ? { program: configured }
+      : { missing: `The setting runlog.path names ${configured}, which is no program.` };
+  }
+  const candidates = [context.asAbsolutePath('bin/runlog')];
+  if (context.extensionMode === vscode.ExtensionMode.Development) {
+    candidates.unshift(...['debug', 'release'].map((kind) => context.asAbsolutePath(`../../target/${kind}/runlog`)));
+  }
+  for (const folder of (process.env['PATH'] ?? '').split(path.delimiter)) {
+    // a relative entry would mean the workspace
+    if (path.isAbsolute(folder)) candidates.push(path.join(folder, 'runlog'));
+  }
+  const program = candidates.find(executable);
+  return program ? { program } : { missing: 'No program runlog: neither in this extension nor on the PATH.' };
+}
+
+function executable(file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK);
+    return path.isAbsolute(file) && statSync(file).isFile();
+  } catch {
+    return false;
+  }
+}

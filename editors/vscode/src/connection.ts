@@ -1,0 +1,206 @@
+/**
+ * One root's daemon: `runlog serve --shared`, started again whenever it ends. Reads wait for it and are asked
+ * again; the subscription goes on after the last clock it told.
+ */
+import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
+import * as vscode from 'vscode';
+import {
+  createMessageConnection, ResponseError, StreamMessageReader, StreamMessageWriter, type MessageConnection,
+} from 'vscode-jsonrpc/node';
+import type { ChangedParams, Methods, Told } from './protocol';
+
+const FIRST_DELAY_MS = 100;
+const LONGEST_DELAY_MS = 10_000;
+/** A daemon that has lived so long is no crash loop. */
+const SOUND_AFTER_MS = 5_000;
+/** After so many failures in a row the person is told, while it goes on trying. */
+const FAILURES_TOLD = 3;
+/** How long a request waits for a daemon. */
+const PATIENCE_MS = 30_000;
+/** How long a daemon has to end once its input has. */
+const END_WITHIN_MS = 2_000;
+
+/** What may not be asked twice: whether it went through is not known. */
+const CHANGES: ReadonlySet<string> = new Set([
+  'executions/delete', 'executions/restore', 'executions/annotate', 'executions/save', 'executions/update',
+]);
+
+export type Params<M extends keyof Methods> = Methods[M]['params'];
+export type Result<M extends keyof Methods> = Methods[M]['result'];
+export type State = 'starting' | 'ready' | 'lost' | 'failing';
+
+/** The connection to the daemon ended before an answer. */
+export class Lost extends Error {}
+
+export class Connection implements vscode.Disposable {
+  state: State = 'starting';
+  /** What the last process said on its way out. */
+  reason = '';
+  /** The names of the daemon's methods. */
+  methods: ReadonlySet<string> = new Set();
+
+  readonly #told = new vscode.EventEmitter<Told>();
+  readonly #stateChanged = new vscode.EventEmitter<State>();
+  readonly onTold = this.#told.event;
+  readonly onState = this.#stateChanged.event;
+
+  #child: ChildProcessWithoutNullStreams | undefined;
+  #rpc: MessageConnection | undefined;
+  #clock: string | undefined;
+  #failures = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #closed = false;
+  #waiting: Array<() => void> = [];
+
+  constructor(readonly program: string, readonly root: string, private readonly log: vscode.LogOutputChannel) {
+    this.#start();
+  }
+
+  /** Asks; waits for the daemon where it is not there. */
+  async request<M extends keyof Methods>(method: M, params: Params<M>, token?: vscode.CancellationToken): Promise<Result<M>> {
+    const until = Date.now() + PATIENCE_MS;
+    for (;;) {
+      const rpc = await this.#ready(until);
+      try {
+        // an absent token would be taken for a second parameter
+        return await (token ? rpc.sendRequest<Result<M>>(method, params, token) : rpc.sendRequest<Result<M>>(method, params));
+      } catch (error) {
+        // a refusal is an answer; what the library makes up itself is the end of the connection
+        if (error instanceof ResponseError && !(error.code >= -32099 && error.code <= -32096)) throw refusal(error);
+        if (this.#closed || CHANGES.has(method)) {
+          throw new Lost('The daemon ended before it answered. Look whether the change was made before you try again.');
+        }
+        this.#drop(rpc);
+      }
+    }
+  }
+
+  /** Whether the daemon has this method. */
+  can(method: string): boolean {
+    return this.methods.has(method);
+  }
+
+  /** Tries at once. */
+  retry(): void {
+    if (this.state === 'ready' || this.#closed) return;
+    this.#failures = 0;
+    this.#start();
+  }
+
+  dispose(): void {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    this.#rpc?.dispose();
+    this.#wake();
+    const child = this.#child;
+    if (child) {
+      child.stdin.end();
+      const timer = setTimeout(() => child.kill('SIGKILL'), END_WITHIN_MS);
+      child.once('exit', () => clearTimeout(timer));
+    }
+    this.#told.dispose();
+    this.#stateChanged.dispose();
+  }
+
+  async #ready(until: number): Promise<MessageConnection> {
+    while (!this.#rpc || this.state !== 'ready') {
+      const left = until - Date.now();
+      if (this.#closed) throw new Lost('The window has let go of this daemon.');
+      if (left <= 0 || this.state === 'failing') throw new Lost(this.reason || 'The daemon does not answer.');
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, left);
+        this.#waiting.push(() => (clearTimeout(timer), resolve()));
+      });
+    }
+    return this.#rpc;
+  }
+
+  #wake(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve();
+  }
+
+  #become(state: State): void {
+    if (this.state !== state && !this.#closed) {
+      this.state = state;
+      this.log.info(`${this.root}: ${state}`);
+      this.#stateChanged.fire(state);
+    }
+    if (state !== 'starting') this.#wake();
+  }
+
+  #start(): void {
+    clearTimeout(this.#timer);
+    const began = Date.now();
+    let said = '';
+    const child = spawn(this.program, ['serve', '--shared', '--projects', this.root], { stdio: 'pipe', cwd: '/' });
+    this.#child = child;
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      said = (said + text).slice(-2000);
+      this.log.info(text.trimEnd());
+    });
+    child.stdin.on('error', () => undefined);
+    const ended = (why: string): void => {
+      if (this.#child !== child) return;
+      this.#child = undefined;
+      this.#rpc?.dispose();
+      this.#rpc = undefined;
+      if (this.#closed) return;
+      this.reason = said.trim() || why;
+      this.#failures = Date.now() - began > SOUND_AFTER_MS ? 1 : this.#failures + 1;
+      this.#become(this.#failures >= FAILURES_TOLD ? 'failing' : 'lost');
+      const delay = Math.min(FIRST_DELAY_MS * 2 ** (this.#failures - 1), LONGEST_DELAY_MS);
+      this.log.warn(`${this.root}: ${why}; trying again in ${delay} ms`);
+      this.#timer = setTimeout(() => this.#start(), delay);
+    };
+    child.once('error', (error) => ended(error.message));
+    child.once('exit', (status, signal) => ended(`${this.program} ended with ${signal ?? `status ${status}`}`));
+    const rpc = createMessageConnection(new StreamMessageReader(child.stdout), new StreamMessageWriter(child.stdin));
+    rpc.onClose(() => this.#drop(rpc));
+    rpc.onError(() => this.#drop(rpc));
+    rpc.onNotification('executions/changed', ({ result }: ChangedParams) => {
+      this.#clock = result.clock;
+      this.#told.fire(result);
+    });
+    rpc.listen();
+    this.#greet(rpc).then(() => {
+      if (this.#child !== child) return;
+      this.#rpc = rpc;
+      this.#become('ready');
+    }, (error: Error) => {
+      said ||= error.message;
+      child.kill();
+    });
+  }
+
+  async #greet(rpc: MessageConnection): Promise<void> {
+    const hello = await rpc.sendRequest<Result<'initialize'>>('initialize', {
+      processId: process.pid, protocolVersion: 1, clientInfo: { name: 'runlog-vscode', version: vscode.version },
+    });
+    if (hello.protocolVersion !== 1) {
+      throw new Error(`${this.program} speaks version ${hello.protocolVersion} of the protocol; update this extension.`);
+    }
+    this.methods = new Set(hello.capabilities.methods);
+    if (hello.shared?.active === false) this.log.warn(`${this.root}: not shared: ${hello.shared.reason ?? ''}`);
+    await rpc.sendRequest('executions/subscribe', this.#clock === undefined ? {} : { since: this.#clock });
+  }
+
+  /** Ends a process whose connection is of no more use; its end starts the next one. */
+  #drop(rpc: MessageConnection): void {
+    if (this.#rpc !== rpc) return;
+    this.#rpc = undefined;
+    this.#become('lost');
+    rpc.dispose();
+    this.#child?.kill();
+  }
+}
+
+/** A refusal in the daemon's own words. */
+export class Refused extends Error {
+  constructor(readonly code: number, message: string, readonly data: Record<string, unknown>) {
+    super(message);
+  }
+}
+
+function refusal(error: ResponseError<unknown>): Refused {
+  return new Refused(error.code, error.message, (error.data ?? {}) as Record<string, unknown>);
+}

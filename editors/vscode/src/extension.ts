@@ -1,0 +1,61 @@
+/** Where everything begins: what there is in a window, and what the view's own commands do. */
+import * as vscode from 'vscode';
+import { Actions } from './actions';
+import { Dashboard } from './dashboard';
+import { Documents } from './document';
+import { Failures } from './failures';
+import { Filter } from './filter';
+import { RunPanel } from './panel';
+import { Problems } from './problems';
+import { search } from './search';
+import { Session } from './session';
+import { StatusBar } from './statusbar';
+import { Tree, type Node, type ProjectNode } from './tree';
+
+export function activate(context: vscode.ExtensionContext): void {
+  const log = vscode.window.createOutputChannel('Runlog', { log: true });
+  context.subscriptions.push(log);
+  const session = new Session(context, log);
+  const filter = new Filter(session);
+  const tree = new Tree(session, filter, context);
+  const documents = new Documents(session, context);
+  const panel = new RunPanel(session, filter, context);
+  const dashboard = new Dashboard(session, filter, context, (run) => panel.show(run));
+  new Actions(session, tree, panel, documents, context);
+  new Failures(session, filter, context, (run) => panel.show(run));
+  new StatusBar(session, context);
+  new Problems(session, context);
+
+  const commands: Record<string, (argument?: unknown) => unknown> = {
+    reload: () => session.open(),
+    filter: () => filter.edit(),
+    filterActive: () => filter.edit(),
+    filterStatus: () => filter.pickStatus(),
+    clearFilter: () => filter.set('', []),
+    search: () => search(session, (run) => panel.show(run)),
+    dashboard: (node) => dashboard.show(...projectOf(node as Node | undefined)),
+    loadMore: (node) => tree.loadMore(node as ProjectNode),
+    showArrivals: (node) => tree.showArrivals(node as ProjectNode),
+    showLog: () => log.show(),
+    setPath: () => vscode.commands.executeCommand('workbench.action.openSettings', 'runlog.path'),
+    chooseFolder,
+  };
+  for (const [name, act] of Object.entries(commands)) {
+    context.subscriptions.push(vscode.commands.registerCommand(`runlog.${name}`, act));
+  }
+  void session.open();
+}
+
+function projectOf(node: Node | undefined): Parameters<Dashboard['show']> {
+  return node?.kind === 'project' ? [node.connection, node.id] : [];
+}
+
+/** Lets the person say where the runs are, for this workspace. */
+async function chooseFolder(): Promise<void> {
+  const [folder] = await vscode.window.showOpenDialog({
+    canSelectFiles: false, canSelectFolders: true, openLabel: 'Show Its Runs', title: 'The folder that holds a folder for each project',
+  }) ?? [];
+  if (!folder) return;
+  const target = vscode.workspace.workspaceFolders ? vscode.ConfigurationTarget.Workspace : vscode.ConfigurationTarget.Global;
+  await vscode.workspace.getConfiguration('runlog').update('projects', [folder.fsPath], target);
+}

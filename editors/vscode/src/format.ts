@@ -1,0 +1,64 @@
+/** How times, spans and amounts are written; for the extension and for its panels. */
+
+/** Whether a queued or running run has been silent for too long: the daemon tells from when on. */
+export function isStale(run: { staleAt?: string | null }): boolean {
+  return run.staleAt != null && Date.parse(run.staleAt) <= Date.now();
+}
+
+const UNITS: Array<[millis: number, unit: Intl.RelativeTimeFormatUnit]> = [
+  [365 * 86_400_000, 'year'], [30 * 86_400_000, 'month'], [86_400_000, 'day'], [3_600_000, 'hour'], [60_000, 'minute'],
+];
+const RELATIVE = new Intl.RelativeTimeFormat('en', { numeric: 'always', style: 'narrow' });
+
+/** How long ago, as `5m ago`. */
+export function ago(date: string | null | undefined, now = Date.now()): string | undefined {
+  if (date == null) return undefined;
+  const passed = now - Date.parse(date);
+  const found = UNITS.find(([millis]) => Math.abs(passed) >= millis);
+  return found ? RELATIVE.format(-Math.trunc(passed / found[0]), found[1]) : 'just now';
+}
+
+/** A span as `850ms`, `36.7s`, `2m 05s` or `3h 20m`. */
+export function span(millis: number | null | undefined): string | undefined {
+  if (millis == null) return undefined;
+  if (millis < 1000) return `${Math.round(millis)}ms`;
+  if (millis < 59_950) return `${(millis / 1000).toFixed(1)}s`;
+  const pad = (value: number): string => String(Math.floor(value)).padStart(2, '0');
+  if (millis < 3_600_000) return `${Math.floor(millis / 60_000)}m ${pad((millis % 60_000) / 1000)}s`;
+  return `${Math.floor(millis / 3_600_000)}h ${pad((millis % 3_600_000) / 60_000)}m`;
+}
+
+/** Dollars with as many places as there are, two at least. */
+export function dollars(amount: number | null | undefined): string | undefined {
+  if (amount == null) return undefined;
+  return `$${amount.toLocaleString('en', { minimumFractionDigits: 2, maximumFractionDigits: 9 })}`;
+}
+
+export function count(number: number): string {
+  return number.toLocaleString('en');
+}
+
+export function bytes(size: number): string {
+  if (size < 1000) return `${size} B`;
+  const [amount, unit] = size < 1e6 ? [size / 1e3, 'kB'] : [size / 1e6, 'MB'];
+  return `${amount.toFixed(1)} ${unit}`;
+}
+
+/** The date in the person's own zone. */
+export function localDate(date: string | null | undefined): string | undefined {
+  return date == null ? undefined : new Date(date).toLocaleString();
+}
+
+/** The IANA name of the person's time zone. */
+export function timezone(): string {
+  return Intl.DateTimeFormat().resolvedOptions().timeZone;
+}
+
+/** What there is of them, as one line. */
+export function line(...parts: Array<string | false | null | undefined>): string {
+  return parts.filter(Boolean).join(' · ');
+}
+
+export function message(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

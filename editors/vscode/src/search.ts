@@ -1,0 +1,85 @@
+/** Search over what runs were given and what they said, with the places where it was found. */
+import * as vscode from 'vscode';
+import { ago, line, message } from './format';
+import type { Match, SearchHit } from './protocol';
+import type { Run } from './run';
+import type { Session } from './session';
+import { statusIcon } from './status';
+
+const TYPING_MS = 150;
+const HITS = 50;
+
+interface Item extends vscode.QuickPickItem { run?: Run }
+
+export function search(session: Session, open: (run: Run) => void): void {
+  const box = vscode.window.createQuickPick<Item>();
+  box.title = 'Search in runs';
+  box.placeholder = 'Words, "phrases", begin*, OR, NOT; in input, output, errors and steps';
+  let timer: NodeJS.Timeout | undefined;
+  let cancel: vscode.CancellationTokenSource | undefined;
+
+  const ask = async (query: string): Promise<void> => {
+    cancel?.cancel();
+    cancel = new vscode.CancellationTokenSource();
+    const { token } = cancel;
+    box.busy = true;
+    try {
+      const found = await Promise.all(session.connections.map(async (connection) => {
+        const { hits, complete } = await connection.request('executions/search', { query, limit: HITS }, token);
+        const items = hits.map((hit): Item => item(hit, { connection, projectId: hit.summary.projectId, executionId: hit.summary.id }));
+        return complete ? items : [...items, hint('Not all runs are in the text index yet')];
+      }));
+      if (token.isCancellationRequested) return;
+      const items = found.flat();
+      box.items = items.length > 0 ? items : [hint('Nothing was found')];
+    } catch (error) {
+      if (token.isCancellationRequested) return;
+      box.items = [hint(message(error))];
+    }
+    box.busy = false;
+  };
+  box.onDidChangeValue((value) => {
+    clearTimeout(timer);
+    if (value.trim() === '') box.items = [];
+    else timer = setTimeout(() => void ask(value), TYPING_MS);
+  });
+  box.onDidAccept(() => {
+    const run = box.activeItems[0]?.run;
+    if (!run) return;
+    box.hide();
+    open(run);
+  });
+  box.onDidHide(() => {
+    clearTimeout(timer);
+    cancel?.cancel();
+    box.dispose();
+  });
+  box.show();
+}
+
+function item({ summary, matches }: SearchHit, run: Run): Item {
+  const [first] = matches;
+  return {
+    label: summary.label ?? summary.id,
+    description: line(summary.projectId, ago(summary.startedAt)),
+    detail: first ? `${first.path}: ${marked(first)}` : '',
+    iconPath: statusIcon(summary.status, false),
+    alwaysShow: true,
+    run,
+  };
+}
+
+/** The snippet on one line, with what was found between marks. */
+function marked({ snippet, ranges }: Match): string {
+  let text = '';
+  let at = 0;
+  for (const { start, end } of ranges) {
+    text += `${snippet.slice(at, start)}«${snippet.slice(start, end)}»`;
+    at = end;
+  }
+  return (text + snippet.slice(at)).replace(/\s+/g, ' ');
+}
+
+function hint(label: string): Item {
+  return { label, alwaysShow: true, iconPath: new vscode.ThemeIcon('info') };
+}

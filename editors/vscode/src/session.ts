@@ -1,0 +1,122 @@
+/** What a window is connected to: a connection for each root, and in which state all of it is. */
+import * as vscode from 'vscode';
+import { findProgram } from './binary';
+import { Connection } from './connection';
+import { findRoots } from './roots';
+import type { Told } from './protocol';
+
+/** The context key `runlog.state`, which chooses what an empty view says. */
+export type SessionState = 'untrusted' | 'noFolder' | 'daemonMissing' | 'starting' | 'noRoot' | 'error' | 'ready';
+
+/** A workflow that makes its folders has soon saved its run. */
+const LOOK_AGAIN_MS = 500;
+
+export class Session implements vscode.Disposable {
+  state: SessionState = 'starting';
+  connections: Connection[] = [];
+  /** Where a root was looked for, where there is none; why there is no daemon, where it is missing. */
+  notes: string[] = [];
+
+  readonly #changed = new vscode.EventEmitter<void>();
+  readonly #told = new vscode.EventEmitter<{ connection: Connection; told: Told }>();
+  /** The state, or the connections, are others. */
+  readonly onChanged = this.#changed.event;
+  readonly onTold = this.#told.event;
+
+  /** Ends when it is known what is served. */
+  readonly opened: Promise<void>;
+  #open: () => void = () => undefined;
+  #opening = 0;
+  #watcher: vscode.Disposable | undefined;
+
+  constructor(private readonly context: vscode.ExtensionContext, readonly log: vscode.LogOutputChannel) {
+    this.opened = new Promise((resolve) => (this.#open = resolve));
+    context.subscriptions.push(
+      this,
+      vscode.workspace.onDidGrantWorkspaceTrust(() => this.open()),
+      vscode.workspace.onDidChangeWorkspaceFolders(() => this.open()),
+      vscode.workspace.onDidChangeConfiguration((event) => {
+        if (event.affectsConfiguration('runlog.path') || event.affectsConfiguration('runlog.projects')) void this.open();
+      }),
+    );
+  }
+
+  /** Looks for the program and the roots, and connects. */
+  async open(): Promise<void> {
+    const turn = ++this.#opening;
+    if (!vscode.workspace.isTrusted) return this.#become('untrusted', []);
+    const configured = vscode.workspace.getConfiguration('runlog').get<string[]>('projects', []);
+    if (!vscode.workspace.workspaceFolders?.length && configured.length === 0) return this.#become('noFolder', []);
+    const found = findProgram(this.context);
+    if ('missing' in found) {
+      this.log.error(found.missing);
+      return this.#become('daemonMissing', [found.missing]);
+    }
+    if (this.connections.length === 0) this.#become('starting', []);
+    const { folders, tried } = await findRoots(found.program);
+    if (turn !== this.#opening) return;
+    this.#connect(found.program, folders);
+    this.#watcher?.dispose();
+    if (folders.length === 0) this.#watch();
+    this.#become(folders.length === 0 ? 'noRoot' : this.#stateOfConnections(), tried);
+  }
+
+  /** The connection to the root, where there is one. */
+  at(root: string): Connection | undefined {
+    return this.connections.find((connection) => connection.root === root);
+  }
+
+  can(method: string): boolean {
+    return this.connections.some((connection) => connection.can(method));
+  }
+
+  dispose(): void {
+    this.#watcher?.dispose();
+    for (const connection of this.connections) connection.dispose();
+    this.connections = [];
+  }
+
+  #connect(program: string, folders: string[]): void {
+    const kept = this.connections.filter(({ root, program: old }) => folders.includes(root) && old === program);
+    for (const connection of this.connections) if (!kept.includes(connection)) connection.dispose();
+    this.connections = folders.map((folder) => kept.find(({ root }) => root === folder) ?? this.#meet(program, folder));
+    for (const connection of kept) connection.retry();
+  }
+
+  #meet(program: string, folder: string): Connection {
+    const connection = new Connection(program, folder, this.log);
+    connection.onTold((told) => this.#told.fire({ connection, told }));
+    connection.onState(() => {
+      void vscode.commands.executeCommand('setContext', 'runlog.annotations', this.can('executions/annotate'));
+      this.#become(this.#stateOfConnections(), this.notes);
+    });
+    return connection;
+  }
+
+  #stateOfConnections(): SessionState {
+    const states = this.connections.map(({ state }) => state);
+    if (states.includes('ready') || states.includes('lost')) return 'ready';
+    return states.includes('starting') ? 'starting' : 'error';
+  }
+
+  /** Looks again as soon as a workflow saves its first run. */
+  #watch(): void {
+    // of folders that are made and filled at once, only their own making may be told
+    const watcher = vscode.workspace.createFileSystemWatcher('**/{projects,executions,executions/*.json}', false, true, true);
+    let timer: NodeJS.Timeout | undefined;
+    watcher.onDidCreate(() => (timer ??= setTimeout(() => void this.open(), LOOK_AGAIN_MS)));
+    this.#watcher = { dispose: () => (clearTimeout(timer), watcher.dispose()) };
+  }
+
+  #become(state: SessionState, notes: string[]): void {
+    if (state === 'untrusted' || state === 'noFolder' || state === 'daemonMissing') {
+      for (const connection of this.connections) connection.dispose();
+      this.connections = [];
+    }
+    if (state !== 'starting' || this.connections.length > 0) this.#open();
+    this.state = state;
+    this.notes = notes;
+    void vscode.commands.executeCommand('setContext', 'runlog.state', state);
+    this.#changed.fire();
+  }
+}

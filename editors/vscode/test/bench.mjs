@@ -1,0 +1,80 @@
+// What the view does with 100,000 runs and 50 saves a second: from the engine's rename to the painted row, how often it asks
+// for its rows, and whether what somebody reads stays in its place.
+import { daemons, Place, record, top } from './place.mjs';
+import { Browser, Code, until } from './window.mjs';
+import { rmSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const RUNS = Number(process.env.RUNLOG_RUNS ?? 100_000);
+const SAVES = 500;
+const EVERY_MS = 20;
+
+const place = new Place('large');
+const code = new Code('code', true);
+const browser = new Browser();
+const sleep = (millis) => new Promise((resolve) => setTimeout(resolve, millis));
+
+/** Notes in the page when each row was first painted; `Bench 17` is a row of ours. */
+function watch() {
+  globalThis.painted = {};
+  const look = () => {
+    for (const name of document.querySelectorAll('.monaco-list-rows .label-name')) {
+      if (name.textContent.startsWith('Bench ')) globalThis.painted[name.textContent] ??= Date.now();
+    }
+    requestAnimationFrame(look);
+  };
+  look();
+}
+
+/** Saves at a steady pace; when each was renamed. */
+async function saves(name) {
+  const renamed = new Map();
+  const began = Date.now();
+  for (let number = 0; number < SAVES; number++) {
+    await sleep(Math.max(0, began + number * EVERY_MS - Date.now()));
+    const label = `${name} ${number}`;
+    place.save('website', record(0, { id: `${name.toLowerCase()}-${number}`, input: label, startedAt: new Date().toISOString() }));
+    renamed.set(label, Date.now());
+  }
+  return renamed;
+}
+
+try {
+  for (let number = 0; number < RUNS; number++) place.save('website', record(number + 10));
+  Code.install(fileURLToPath(new URL('../runlog.vsix', import.meta.url)));
+  await Promise.all([code.start(), browser.start()]);
+  const window = await browser.open('bench', code, place.folder);
+  await window.showView();
+  await window.waitForRow('Task number 11', 120_000);
+  await until('all are listed', async () => (await place.ask('executions/list', { limit: 1 })).total === RUNS, 120_000);
+
+  await window.page.evaluate(watch);
+  const renamed = await saves('Bench');
+  await sleep(2000);
+  const painted = await window.page.evaluate(() => globalThis.painted);
+  const took = Object.entries(painted).map(([label, when]) => when - renamed.get(label)).sort((a, b) => a - b);
+  const at = (share) => took[Math.ceil(share * took.length) - 1];
+  console.log(`rename to painted row, of ${took.length} rows of ${SAVES} saves: median ${at(0.5)} ms, 95th percentile ${at(0.95)} ms, largest ${at(1)} ms`);
+  // what one refresh brings may be painted in two frames
+  const moments = Object.values(painted).sort((a, b) => a - b).filter((when, place, all) => place === 0 || when - all[place - 1] > 100);
+  console.log(`${moments.length} refreshes with new rows in ${(SAVES * EVERY_MS) / 1000} s: ${(moments.length / ((SAVES * EVERY_MS) / 1000)).toFixed(2)} a second`);
+
+  const list = window.page.locator('.sidebar .tree-explorer-viewlet-tree-view .monaco-list').first();
+  await list.hover();
+  await window.page.mouse.wheel(0, 4000);
+  await sleep(1000);
+  const middle = (await window.rows())[20];
+  await window.page.locator(`.monaco-list-rows .monaco-list-row[data-index="${middle.index}"]`).click();
+  await sleep(1000);
+  const seen = async () => (await window.rows()).map(({ label, selected }) => [label, selected]);
+  const before = JSON.stringify((await seen()).slice(0, 20));
+  await saves('Later');
+  await sleep(2000);
+  console.log(`selection and first visible rows after ${SAVES} arrivals: ${JSON.stringify((await seen()).slice(0, 20)) === before ? 'unchanged' : 'changed'}`);
+} finally {
+  await browser.stop();
+  code.stop();
+  for (const pid of daemons()) process.kill(pid);
+  rmSync(top, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
+}
+process.exit(0);

@@ -1,0 +1,84 @@
+// Folders of runs in a temporary place, files written as the engine writes them, and the daemon's own answers.
+import { spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+export const RUNLOG = realpathSync(process.env.RUNLOG_BIN);
+export const top = realpathSync(mkdtempSync(join(tmpdir(), 'runlog-vscode-')));
+
+/** Daemons of these tests are met by nobody else. */
+export const environment = { ...process.env, XDG_RUNTIME_DIR: join(top, 'run'), XDG_CACHE_HOME: join(top, 'cache'), HOME: join(top, 'home'), TZ: 'America/New_York' };
+for (const name of ['run', 'cache', 'home']) mkdirSync(join(top, name), { mode: 0o700 });
+
+let made = 0;
+
+/** A workspace folder with a root in it. */
+export class Place {
+  constructor(name = `w${++made}`, parent = top) {
+    this.folder = join(parent, name);
+    this.root = join(this.folder, 'projects');
+    mkdirSync(this.folder, { recursive: true });
+    // nobody else's runs are found from here
+    mkdirSync(join(this.folder, '.git'), { recursive: true });
+  }
+
+  settings(settings) {
+    mkdirSync(join(this.folder, '.vscode'), { recursive: true });
+    writeFileSync(join(this.folder, '.vscode/settings.json'), JSON.stringify(settings));
+  }
+
+  path(project, id) {
+    return join(this.root, project, 'executions', `${id}.json`);
+  }
+
+  /** As the engine does: beside it, then renamed. */
+  save(project, record) {
+    const path = this.path(project, record.id);
+    mkdirSync(join(path, '..'), { recursive: true });
+    writeFileSync(`${path}.tmp`, JSON.stringify({ projectId: project, ...record }, null, 2));
+    renameSync(`${path}.tmp`, path);
+  }
+
+  /** Asks the root's daemon, as any other client. */
+  async ask(method, params = {}) {
+    const child = spawn(RUNLOG, ['serve', '--shared', '--projects', this.root], { env: environment, stdio: ['pipe', 'pipe', 'ignore'] });
+    child.stdin.write(`${JSON.stringify({ jsonrpc: '2.0', id: 1, method, params })}\n`);
+    let text = '';
+    for await (const chunk of child.stdout) {
+      text += chunk;
+      if (text.endsWith('\n')) child.stdin.end();
+    }
+    const { result, error } = JSON.parse(text);
+    if (error) throw new Error(error.message);
+    return result;
+  }
+
+  remove(project, id) {
+    rmSync(this.path(project, id));
+  }
+}
+
+/** A record, a minute older than the one before. */
+export function record(number, more = {}) {
+  const started = Date.now() - number * 60_000;
+  const duration = 1000 * (1 + (number % 7));
+  return {
+    id: `exec-${String(number).padStart(4, '0')}`, status: number % 5 === 3 ? 'failed' : 'completed', input: `Task number ${number}`,
+    startedAt: new Date(started).toISOString(), completedAt: new Date(started + duration).toISOString(), duration,
+    tokenUsage: { input: 100, output: 50, total: 150 }, costUSD: 0.01, steps: [], retryCount: 0,
+    ...(number % 5 === 3 ? { error: `Timeout after ${number} s` } : { output: `Done ${number}` }), ...more,
+  };
+}
+
+/** The daemons that serve a root of these tests, or any of theirs: their process ids. */
+export function daemons(root) {
+  return readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map(Number).filter((pid) => {
+    try {
+      const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+      return command.some((part) => part.startsWith('--socket')) && command.some((part) => (root ? part === root : part.startsWith(`${top}/`)));
+    } catch {
+      return false;
+    }
+  });
+}

@@ -1,0 +1,175 @@
+// What the view says where there is nothing to list, and how it lives through the daemon's end.
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { daemons, Place, record, top } from './place.mjs';
+import { check, equal, ok } from './tap.mjs';
+import { until } from './window.mjs';
+
+export function states(code, careful, browser) {
+  const welcome = (window) => window.text('.sidebar .welcome-view-content, .sidebar .pane-body .welcome-view');
+  const labels = async (window) => (await window.rows()).map(({ label }) => label);
+  /** The runs of the first project as the view shows them, and as the daemon lists them. */
+  const same = async (window, place, project, count) => {
+    const { executions } = await place.ask('executions/list', { projectId: project, limit: 1000, sync: true });
+    equal(executions.length, count, 'listed runs');
+    const rows = (await window.rows()).filter(({ index }) => index >= 1 && index <= Math.min(count, 35));
+    const listed = executions.slice(0, rows.length);
+    return rows.length > 10 && JSON.stringify(rows.map(({ label }) => label)) === JSON.stringify(listed.map(({ label }) => label))
+      && rows.every(({ icon }, place) => /codicon-error/.test(icon) === (listed[place].status === 'failed'));
+  };
+
+  check('the daemon is killed during 100 saves: the view equals the list, one daemon is left', async () => {
+    const place = new Place('killed');
+    place.save('website', record(0));
+    const window = await browser.open('states', code, place.folder);
+    await window.showView();
+    await window.waitForRow('Task number 0');
+    const killed = new Set();
+    for (let number = 1; number <= 100; number++) {
+      place.save('website', record(number % 10 === 0 ? -number : number));
+      if (number % 25 === 0) {
+        await until('a daemon', () => daemons(place.root).length > 0);
+        for (const pid of daemons(place.root)) {
+          killed.add(pid);
+          process.kill(pid, 'SIGKILL');
+        }
+      }
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    ok(killed.size >= 4, `${killed.size} were killed`);
+    await until('the view equals the list', () => same(window, place, 'website', 101));
+    place.save('website', record(-200, { input: 'After it all' }));
+    await window.waitForRow('After it all');
+    equal(daemons(place.root).length, 1, 'daemons');
+    // and the process that this window talks to
+    const bridges = await bridgesOf(place.root);
+    ok(bridges.length > 0, 'the window has a process');
+    for (const pid of bridges) process.kill(pid, 'SIGKILL');
+    place.save('website', record(-300, { input: 'After that, too' }));
+    await window.waitForRow('After that, too');
+    equal(daemons(place.root).length, 1, 'daemons');
+    await window.close();
+  });
+
+  check('no daemon: the view says so and goes on when there is one; a workspace cannot name a program', async () => {
+    const place = new Place('missing');
+    const trap = join(top, 'trap');
+    writeFileSync(trap, `#!/bin/sh\ntouch ${trap}.sprung\n`, { mode: 0o755 });
+    place.settings({ 'runlog.path': trap, 'runlog.runAgainCommand': [trap] });
+    place.save('website', record(0));
+    code.machine({ 'runlog.path': '/nowhere/runlog' });
+    const window = await browser.open('states', code, place.folder);
+    await window.showView();
+    await until('what is wrong', async () => (await welcome(window)).includes('was not found'));
+    ok((await window.text('.sidebar .welcome-view .monaco-button')).includes('Set Its Path'), 'and what to do');
+    code.machine({});
+    await window.waitForRow('Task number 0');
+    ok(!existsSync(`${trap}.sprung`), 'the program that the workspace names was not run');
+    await window.close();
+  });
+
+  check('a program that is no daemon: the view says so, and the log why', async () => {
+    const place = new Place('broken');
+    place.save('website', record(0));
+    const broken = join(top, 'broken-runlog');
+    const root = JSON.stringify({ root: place.root, exists: true, tried: [], candidates: [] });
+    writeFileSync(broken, `#!/bin/sh\n[ "$1" = root ] && { echo '${root}'; exit; }\necho 'this will not do' >&2\nexit 7\n`, { mode: 0o755 });
+    code.machine({ 'runlog.path': broken });
+    const window = await browser.open('states', code, place.folder);
+    await window.showView();
+    await until('what is wrong', async () => (await welcome(window)).includes('cannot be started'));
+    ok((await window.text('.sidebar .welcome-view .monaco-button')).includes('Show the Log'), 'and what to do');
+    code.machine({});
+    await window.waitForRow('Task number 0');
+    await window.close();
+  });
+
+  check('no root: the places tried and "Choose folder", then the first run', async () => {
+    const place = new Place('empty');
+    const elsewhere = new Place('elsewhere', join(top, 'other'));
+    elsewhere.save('apart', record(0, { input: 'Somewhere else' }));
+    const window = await browser.open('states', code, place.folder);
+    await window.showView();
+    await window.waitForRow('No runs were found');
+    ok((await labels(window)).some((label) => label.startsWith(place.root) || label.startsWith(`${place.folder} and`)), `the places: ${await labels(window)}`);
+    equal(daemons(place.root), [], 'daemons');
+    await window.row('Choose folder…').click();
+    await window.type(`${elsewhere.root}/`);
+    await until('the folder is looked into', async () => (await window.quickItems()).some((item) => item.startsWith('apart')));
+    await window.page.locator('.quick-input-widget .monaco-button', { hasText: 'Show Its Runs' }).click();
+    await window.waitForRow('Somewhere else');
+    rmSync(join(place.folder, '.vscode'), { recursive: true });
+    await window.waitForRow('No runs were found');
+    place.save('website', record(0, { input: 'The first one' }));
+    await window.waitForRow('The first one');
+    await window.close();
+  });
+
+  check('an empty root says that runs appear by themselves, and they do', async () => {
+    const place = new Place('quiet');
+    mkdirSync(join(place.root, 'website/executions'), { recursive: true });
+    const window = await browser.open('states', code, place.folder);
+    await window.showView();
+    await until('what to expect', async () => (await welcome(window)).includes('No runs yet'));
+    place.save('website', record(0));
+    await window.waitForRow('Task number 0');
+    await window.command('Runlog: Filter Runs');
+    await window.type('status = paused');
+    await until('it is right', async () => (await window.quickItems())[0]?.startsWith('Show runs with'));
+    await window.page.keyboard.press('Enter');
+    await until('that nothing passes', async () => (await welcome(window)).includes('No run passes the filter'));
+    await window.page.locator('.sidebar .welcome-view .monaco-button', { hasText: 'Clear Filter' }).click();
+    await window.waitForRow('Task number 0');
+    await window.close();
+  });
+
+  check('two roots: a node and a connection each', async () => {
+    const [first, second] = [new Place('alpha', join(top, 'two')), new Place('beta', join(top, 'two'))];
+    first.save('website', record(0, { input: 'Of the first' }));
+    second.save('docs', record(0, { input: 'Of the second', costUSD: 0.5 }));
+    const file = join(top, 'two/both.code-workspace');
+    writeFileSync(file, JSON.stringify({ folders: [{ path: 'alpha' }, { path: 'beta' }] }));
+    const window = await browser.open('states', code, file);
+    await window.showView();
+    await until('the folders of the workspace', async () => {
+      if (await window.waitForRow('Of the first', 10_000).catch(() => undefined)) return true;
+      // a busy VS Code may take a workspace that it could not read in time for an empty one, until the file changes
+      writeFileSync(file, JSON.stringify({ folders: [{ path: 'alpha' }, { path: 'beta' }], settings: { 'editor.rulers': [Date.now() % 100] } }));
+      return false;
+    });
+    await window.waitForRow('Of the second');
+    const rows = await labels(window);
+    equal(rows, ['alpha', 'website', 'Of the first', 'beta', 'docs', 'Of the second'], 'rows');
+    second.save('docs', record(0, { id: 'later', input: 'Live in the second' }));
+    await window.waitForRow('Live in the second');
+    await until('each cost by itself', async () => /alpha \$0\.01.*beta \$0\.51/s.test(await window.text('.statusbar-item[id*="runlog.today"]')));
+    equal([daemons(first.root).length, daemons(second.root).length], [1, 1], 'daemons');
+    await window.close();
+  });
+
+  check('an untrusted workspace starts nothing until it is trusted', async () => {
+    const place = new Place('untrusted');
+    place.save('website', record(0));
+    const window = await browser.open('states', careful, place.folder);
+    await window.showView();
+    await until('why', async () => (await welcome(window)).includes('do not trust'));
+    equal([daemons(place.root), await bridgesOf(place.root)], [[], []], 'processes');
+    await window.page.locator('.sidebar .welcome-view .monaco-button', { hasText: 'Manage Workspace Trust' }).click();
+    await window.page.locator('.workspace-trust-editor .monaco-button', { hasText: /^Trust$/ }).first().click();
+    await window.waitForRow('Task number 0');
+    await window.close();
+  });
+}
+
+/** The processes by which windows and others share the daemon of a root. */
+async function bridgesOf(root) {
+  const { readdirSync, readFileSync } = await import('node:fs');
+  return readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map(Number).filter((pid) => {
+    try {
+      const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+      return command.includes('--shared') && command.includes(root);
+    } catch {
+      return false;
+    }
+  });
+}

@@ -1,0 +1,199 @@
+// The view: list, live changes, filter, search, deleting, problems, status bar.
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { Place, record } from './place.mjs';
+import { check, equal, ok } from './tap.mjs';
+import { until } from './window.mjs';
+
+export function view(code, browser) {
+  const place = new Place('shop');
+  let window;
+  const labels = async () => (await window.rows()).map(({ label }) => label);
+
+  check('list: projects and runs, newest first, with status, time, duration and cost', async () => {
+    for (let number = 0; number < 120; number++) place.save('website', record(number));
+    for (let number = 0; number < 3; number++) place.save('docs', record(number + 200, { input: `Page ${number}` }));
+    place.save('docs', record(300, { id: 'quiet', input: 'Went silent', status: 'running', completedAt: undefined, duration: undefined }));
+    const { utimesSync } = await import('node:fs');
+    utimesSync(place.path('docs', 'quiet'), new Date(Date.now() - 7_200_000), new Date(Date.now() - 7_200_000));
+    window = await browser.open('view', code, place.folder);
+    await window.showView();
+    const row = await window.waitForRow('Task number 0');
+    ok(/codicon-pass/.test(row.icon), `icon ${row.icon}`);
+    ok(/1\.0s · \$0\.01/.test(row.description), `description ${row.description}`);
+    ok(/codicon-error/.test((await window.waitForRow('Task number 3')).icon), 'a failed run has another icon');
+    const { executions } = await place.ask('executions/list', { projectId: 'website' });
+    equal((await labels()).slice(1, 31), executions.slice(0, 30).map(({ label }) => label), 'rows');
+    equal((await labels())[0], 'website', 'first row');
+    const color = await window.row('Task number 3').locator('.custom-view-tree-node-item-icon').evaluate((icon) => getComputedStyle(icon).color);
+    const other = await window.row('Task number 4').locator('.custom-view-tree-node-item-icon').evaluate((icon) => getComputedStyle(icon).color);
+    ok(color !== other, 'statuses have colours of their own');
+  });
+
+  check('live: a run appears after the engine\'s rename, the selection stays', async () => {
+    await window.row('Task number 5').click();
+    const arrived = record(0, { id: 'arrived', input: 'Arrived just now' });
+    const began = Date.now();
+    place.save('website', arrived);
+    await window.waitForRow('Arrived just now', 5000);
+    console.log(`# painted after ${Date.now() - began} ms`);
+    equal((await labels())[1], 'Arrived just now', 'first run');
+    equal((await window.rows()).filter(({ selected }) => selected).map(({ label }) => label), ['Task number 5'], 'selected');
+    place.save('website', { ...arrived, status: 'failed', error: 'No' });
+    await until('the new status', async () => /codicon-error/.test((await window.waitForRow('Arrived just now')).icon), 5000);
+    place.remove('website', 'arrived');
+    await until('the row has gone', async () => !(await labels()).includes('Arrived just now'), 5000);
+  });
+
+  check('rows stay where they are while somebody reads further down', async () => {
+    const list = window.page.locator('.sidebar .tree-explorer-viewlet-tree-view .monaco-list');
+    await list.hover();
+    await window.page.mouse.wheel(0, 4000);
+    await until('the list is scrolled', async () => (await labels())[0] !== 'website' && (await labels())[5] !== undefined);
+    await window.row('Task number 33').click();
+    const before = await labels();
+    for (let number = 0; number < 30; number++) place.save('website', record(0, { id: `above-${number}`, input: `Above ${number}` }));
+    await until('all are known', async () => (await place.ask('executions/list', { projectId: 'website', limit: 1 })).total === 150);
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    equal((await labels()).slice(0, 10), before.slice(0, 10), 'first visible rows');
+    equal((await window.rows()).filter(({ selected }) => selected).map(({ label }) => label), ['Task number 33'], 'selected');
+    await list.hover();
+    await window.page.mouse.wheel(0, -50000);
+    await until('the project says how many wait', async () => (await window.rows())[0]?.description.includes('30 new'));
+    await window.row('website').hover();
+    await window.row('website').locator('[aria-label^="Show New Runs"]').click();
+    await until('they are shown', async () => (await labels()).some((label) => label.startsWith('Above')));
+    for (let number = 0; number < 30; number++) place.remove('website', `above-${number}`);
+    await until('they have gone', async () => !(await labels()).some((label) => label.startsWith('Above')));
+  });
+
+  check('load more: the last row brings the next page', async () => {
+    await window.row('Task number 0').click();
+    await window.press('End');
+    await until('the end', async () => (await labels()).includes('Went silent'));
+    const silent = await window.waitForRow('Went silent');
+    ok(/codicon-warning/.test(silent.icon) && silent.description.startsWith('stale'), 'a silent run is marked as stale');
+    const more = await window.waitForRow('Load more…');
+    equal(more.description, '50 of 120', 'what the row says');
+    await window.row('Load more…').click();
+    await window.waitForRow('Task number 52');
+    await window.press('Home');
+  });
+
+  check('filter: completions, the place of an error, and the runs that pass', async () => {
+    await window.command('Runlog: Filter Runs');
+    await until('fields are offered', async () => (await window.quickItems()).some((item) => item.includes('costUSD')));
+    await window.type('status = failed and costUDS > 1');
+    const item = await until('the error', async () => (await window.quickItems()).find((text) => text.includes('At 21')));
+    ok(item.includes('costUSD') && item.includes('▸costUDS◂'), item);
+    await window.page.keyboard.press('Enter');
+    ok((await window.quickItems()).length > 0, 'a wrong filter does not close the box');
+    await window.type('stat');
+    await until('a completion', async () => (await window.quickItems()).some((text) => text.startsWith('status')));
+    await window.page.locator('.quick-input-list .monaco-list-row', { hasText: /^status/ }).first().click();
+    await until('it is written', async () => (await window.page.inputValue('.quick-input-widget input[type=text]')) === 'status ');
+    await window.type('status = failed and duration >= 5s');
+    await until('it is right', async () => (await window.quickItems())[0]?.startsWith('Show runs with'));
+    await window.page.keyboard.press('Enter');
+    const { executions } = await place.ask('executions/list', { projectId: 'website', where: 'status = failed and duration >= 5s' });
+    const matching = executions.map(({ label }) => label);
+    await until('only those', async () => JSON.stringify((await labels()).slice(0, 1 + matching.length)) === JSON.stringify(['website', ...matching]));
+    equal((await window.rows())[0].description, String(matching.length), 'the project counts those that pass');
+    place.save('website', record(0, { id: 'passes-not', input: 'Does not pass' }));
+    place.save('website', record(0, { id: 'passes', input: 'Passes', status: 'failed', duration: 6000 }));
+    await window.waitForRow('Passes');
+    ok(!(await labels()).includes('Does not pass'), 'what does not pass is not shown');
+    place.remove('website', 'passes');
+    place.remove('website', 'passes-not');
+    await window.command('Runlog: Clear Filter');
+    await window.waitForRow('Task number 0');
+  });
+
+  check('filter by status', async () => {
+    await window.command('Runlog: Filter by Status');
+    await window.page.locator('.quick-input-list .monaco-list-row', { hasText: 'failed' }).first().click();
+    await window.page.keyboard.press('Enter');
+    await until('failed ones only', async () => (await window.rows()).slice(1, 10).every(({ icon }) => /codicon-error/.test(icon)));
+    await window.command('Runlog: Clear Filter');
+    await window.waitForRow('Task number 0');
+  });
+
+  check('search: over contents, with snippets, opens the run', async () => {
+    place.save('docs', record(400, { id: 'needle', input: 'Something else', output: `${'much text '.repeat(50)}the haystack hides a zebrafish ${'and more '.repeat(50)}` }));
+    await until('it is indexed', async () => (await place.ask('executions/search', { query: 'zebrafish', sync: true })).hits.length === 1);
+    await window.command('Runlog: Search in Runs');
+    await window.type('zebraf*');
+    const item = await until('the hit', async () => (await window.quickItems()).find((text) => text.includes('Something else')));
+    ok(item.includes('/output') && item.includes('«zebrafish»'), item);
+    await window.page.keyboard.press('Enter');
+    const panel = await window.panel('h1');
+    await until('it is open', async () => (await panel.textContent('h1')) === 'Something else');
+  });
+
+  check('delete and undo', async () => {
+    await window.row('Task number 2').click();
+    await window.page.keyboard.press('Escape');
+    await window.row('Task number 2').hover();
+    await window.row('Task number 2').locator('[aria-label^="Delete"]').click();
+    await until('the row has gone', async () => !(await labels()).includes('Task number 2'));
+    ok((await place.ask('executions/list', { projectId: 'website', where: 'id = exec-0002', sync: true })).total === 0, 'it is deleted');
+    const toast = await window.notification('Deleted run exec-0002');
+    await toast.locator('.monaco-button', { hasText: 'Undo' }).click();
+    await window.waitForRow('Task number 2');
+  });
+
+  check('pin, and pinned first', async () => {
+    place.settings({ 'runlog.pinnedFirst': true });
+    await window.row('Task number 9').hover();
+    await window.row('Task number 9').locator('[aria-label^="Pin"]').click();
+    await until('it is first', async () => (await labels())[1] === 'Task number 9');
+    equal((await labels())[2], 'Task number 0', 'then the others');
+    await window.row('Task number 9').hover();
+    await window.row('Task number 9').locator('[aria-label^="Unpin"]').click();
+    await until('it is back', async () => (await labels())[1] === 'Task number 0');
+    place.settings({});
+  });
+
+  check('corrupt files are diagnostics on those files', async () => {
+    mkdirSync(`${place.root}/docs/executions`, { recursive: true });
+    writeFileSync(place.path('docs', 'broken'), '{"id": "broken", ');
+    await until('the daemon has it', async () => (await place.ask('server/problems')).problems.length === 1);
+    await window.command('Problems: Focus on Problems View');
+    await until('it is shown', async () => (await window.text('.markers-panel')).includes('broken.json'), 10_000);
+    place.remove('docs', 'broken');
+    await until('it has gone', async () => !(await window.text('.markers-panel')).includes('broken.json'), 10_000);
+    await window.command('View: Toggle Panel Visibility');
+  });
+
+  check('status bar: today\'s cost and what runs; the budget warns once', async () => {
+    const bar = () => window.text('.statusbar-item[id="runlog.runlog.today"], .statusbar-item[id*="runlog.today"]');
+    place.save('website', record(0, { id: 'running', input: 'Going on', status: 'running', completedAt: undefined, duration: undefined, costUSD: 1.5 }));
+    const timezone = 'America/New_York';
+    await until('what stats tell', async () => {
+      const { totalCostUSD } = await place.ask('executions/stats', { where: 'startedAt >= today', timezone });
+      return (await bar()).includes(`$${totalCostUSD.toFixed(2)}`) && (await bar()).includes('1 running');
+    });
+    place.settings({ 'runlog.budgetUSD': 1 });
+    const toast = await window.notification('more than the budget of $1.00');
+    await toast.hover();
+    await toast.locator('.codicon-notifications-clear').click();
+    await until('it is closed', async () => (await window.page.locator('.notification-list-item', { hasText: 'more than the budget' }).count()) === 0);
+    place.save('website', record(0, { id: 'more', input: 'More cost', costUSD: 2 }));
+    await until('more was spent', async () => (await bar()).includes('$4') || (await bar()).includes('$3') || (await bar()).includes('$5'));
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    equal(await window.page.locator('.notification-list-item', { hasText: 'more than the budget' }).count(), 0, 'warnings');
+    place.settings({});
+  });
+
+  check('failed runs are told together, to who wants it', async () => {
+    place.settings({ 'runlog.notifyOnFailure': true });
+    await new Promise((resolve) => setTimeout(resolve, 700));
+    const now = new Date(Date.now() + 1000).toISOString();
+    for (let number = 0; number < 4; number++) place.save('website', record(0, { id: `bad-${number}`, input: `Bad ${number}`, status: 'failed', error: 'Broke', completedAt: now }));
+    const toast = await window.notification('4 runs failed');
+    await toast.locator('.monaco-button', { hasText: 'Show' }).click();
+    await until('just those', async () => JSON.stringify((await labels()).filter((label) => label.startsWith('Bad')).sort()) === JSON.stringify(['Bad 0', 'Bad 1', 'Bad 2', 'Bad 3']) && !(await labels()).includes('Task number 3'));
+    await window.command('Runlog: Clear Filter');
+    place.settings({});
+    await window.close();
+  });
+}
