@@ -822,3 +822,23 @@ fn runs_are_named_and_compared_through_the_shared_daemon() {
         .collect();
     assert_eq!(pointers, ["/id", "/startedAt"]);
 }
+
+#[test]
+fn where_no_root_is_the_places_tried_are_told() {
+    let desk = Desk::new();
+    let here = desk.root.beside("nothing");
+    fs::create_dir(&here).unwrap();
+    let mut command = runlog();
+    command
+        .args(["serve", "--shared", "--idle-exit", "1s"])
+        .current_dir(&here)
+        .env("XDG_RUNTIME_DIR", desk.runtime())
+        .env("XDG_CACHE_HOME", desk.root.beside("cache"))
+        .stderr(Stdio::null());
+    let (_window, mut client) = Daemon::spawn(&mut command);
+    let told = client.call("initialize", &json!({}));
+    assert_eq!(told["shared"]["active"], true);
+    assert_eq!(told["root"]["exists"], false);
+    let tried = told["root"]["tried"].as_array().unwrap();
+    assert!(!tried.is_empty(), "{told}");
+}

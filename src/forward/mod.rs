@@ -70,6 +70,9 @@ pub trait Reach: Send + 'static {
     /// What the system says; `Unsupported` by whoever starts none.
     fn start(&mut self) -> std::io::Result<()>;
 
+    /// Where the root was looked for, which only this process knows.
+    fn tried(&self) -> Vec<String>;
+
     /// A connection to this process itself, which serves from now on.
     ///
     /// # Errors
@@ -125,7 +128,7 @@ impl Forward {
     #[must_use]
     pub fn start(reach: impl Reach) -> Arc<Self> {
         let (commands, receiver) = mpsc::unbounded_channel();
-        tokio::spawn(Carrier::new(receiver).carry(reach));
+        tokio::spawn(Carrier::new(receiver, reach.tried()).carry(reach));
         Arc::new(Self {
             commands,
             last: Arc::default(),
@@ -243,6 +246,8 @@ struct Carrier {
     last_subscription: u64,
     /// Subscriptions that are being renewed, by the number of the request for it.
     renewals: BTreeMap<u64, u64>,
+    /// Where the root was looked for.
+    tried: Vec<String>,
     /// What the present daemon says to `initialize`.
     greeting: Option<Bytes>,
     /// Why this process serves by itself, if it does.
@@ -254,7 +259,7 @@ struct Carrier {
 }
 
 impl Carrier {
-    fn new(commands: mpsc::UnboundedReceiver<Command>) -> Self {
+    fn new(commands: mpsc::UnboundedReceiver<Command>, tried: Vec<String>) -> Self {
         Self {
             commands,
             outbox: None,
@@ -263,6 +268,7 @@ impl Carrier {
             last_subscription: 0,
             renewals: BTreeMap::new(),
             greeting: None,
+            tried,
             alone: None,
             silent: 0,
             own: u64::MAX,
@@ -463,6 +469,15 @@ impl Carrier {
             "\"shared\"",
             serde_json::to_string(&shared).unwrap_or_default(),
         );
+        // a daemon that others share is told its root, and looked nowhere
+        if let Some(root) = object.get("root").map(str::to_owned) {
+            let mut root = Object::of(&root);
+            if root.get("exists") == Some("false") {
+                let tried = serde_json::to_string(&self.tried).unwrap_or_default();
+                root.put("\"tried\"", tried);
+                object.put("\"root\"", root.text());
+            }
+        }
         object.text().into()
     }
 

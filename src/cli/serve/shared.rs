@@ -111,6 +111,10 @@ struct Nearby {
 }
 
 impl Reach for Nearby {
+    fn tried(&self) -> Vec<String> {
+        self.found.tried.clone()
+    }
+
     async fn connect(&mut self) -> std::io::Result<UnixStream> {
         self.socket
             .prepare_folder()
