@@ -11,7 +11,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use super::{Ground, in_time, listing, make_fifo, project, run, test_process};
-use crate::model::Millis;
+use crate::model::{Annotation, Millis};
 use crate::store::{Batch, EntryId, NoTrash, Removed, RestoreError, Store, WriteError};
 
 fn trash_of(ground: &Ground) -> PathBuf {
@@ -342,7 +342,14 @@ fn after_a_kill_each_run_is_in_exactly_one_place() {
     let folder = ground.executions();
     for number in 0..RUNS {
         fs::write(folder.join(format!("r{number}.json")), format!("{number}")).unwrap();
+        let note = Annotation {
+            note: Some(number.to_string()),
+            ..Annotation::default()
+        };
+        let key = run(&format!("r{number}"));
+        ground.store.annotate(&key, &note).unwrap();
     }
+    let own = trash_of(&ground).parent().unwrap().to_owned();
     let mut in_trash = 0;
     for kill in 0..KILLS {
         let mut child = test_process("trash::child")
@@ -362,10 +369,18 @@ fn after_a_kill_each_run_is_in_exactly_one_place() {
         child.wait().unwrap();
         // every place in which a run may be
         let mut places: Vec<(String, String)> = Vec::new();
+        // the runs whose notes went with them into a folder
+        let mut gone_along: Vec<String> = Vec::new();
         let mut look = |folder: &Path| {
-            for name in listing(folder) {
-                let text = fs::read_to_string(folder.join(&name)).unwrap();
-                places.push((name, text));
+            let names = listing(folder);
+            for name in &names {
+                if let Some(run) = name.strip_suffix(".note") {
+                    assert!(names.contains(&format!("{run}.json")), "{run} is not there");
+                    gone_along.push(run.to_owned());
+                    continue;
+                }
+                let text = fs::read_to_string(folder.join(name)).unwrap();
+                places.push((name.clone(), text));
             }
         };
         look(&folder);
@@ -381,6 +396,14 @@ fn after_a_kill_each_run_is_in_exactly_one_place() {
             .collect();
         want.sort();
         assert_eq!(places, want);
+        // each note is where its run will look for it, or where a restoring finds it
+        let stayed = listing(&own).into_iter();
+        let stayed = stayed.filter_map(|name| name.strip_suffix(".json").map(str::to_owned));
+        let mut noted: Vec<String> = stayed.chain(gone_along).collect();
+        noted.sort();
+        let mut runs: Vec<String> = (0..RUNS).map(|number| format!("r{number}")).collect();
+        runs.sort();
+        assert_eq!(noted, runs, "each note in one place");
         assert_eq!(
             entries(&ground.store).len(),
             RUNS - here,
