@@ -1635,7 +1635,7 @@ export interface Methods {
       everything?: boolean | null;
       /** Whether runs are deleted for good instead of being moved to the trash. */
       permanent?: boolean | null;
-      /** What may stay; if absent, what `[prune]` says, in the same words, in the nearest `runlog.toml` above the projects that has it. */
+      /** What may stay; if absent, what `[prune]` says, in the same words, in the nearest `runlog.toml` above the projects that has it, or in the user's own. */
       policy?: PrunePolicy | null;
       /** Everything done to the files before the request is taken into account. */
       sync?: boolean | null;

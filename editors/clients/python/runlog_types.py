@@ -1920,7 +1920,7 @@ class ExecutionsPruneParams(TypedDict, total=False):
     # Whether runs are deleted for good instead of being moved to the trash.
     permanent: Optional[bool]
     # What may stay; if absent, what `[prune]` says, in the same words, in the nearest
-    # `runlog.toml` above the projects that has it.
+    # `runlog.toml` above the projects that has it, or in the user's own.
     policy: Optional[PrunePolicy]
     # Everything done to the files before the request is taken into account.
     sync: Optional[bool]
