@@ -18,6 +18,7 @@ const REFRESH_EVERY_MS = 500;
 const TOGETHER_MS = 60;
 /** Relative times and staleness move without a change. */
 const REPAINT_EVERY_MS = 30_000;
+const RESELECT_AFTER_MS = 300;
 const PAGE_MAX = 1000;
 /** So many projects are open at first. */
 const EXPANDED = 3;
@@ -84,6 +85,8 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
       this.#last = Date.now();
       this.#dirty = false;
       this.#changed.fire(undefined);
+      // a selection made meanwhile may have been told before its rows were known
+      setTimeout(() => this.#selected(this.view.selection), RESELECT_AFTER_MS);
     }, wait);
   }
 
