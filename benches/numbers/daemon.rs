@@ -129,6 +129,22 @@ impl Daemon {
         Ok((daemon, began.elapsed()))
     }
 
+    /// The same once the text index is whole too, which else is built beside what is measured.
+    pub fn start_settled(root: &Path) -> Result<Self, Failure> {
+        let (mut daemon, _) = Self::start_whole(root)?;
+        daemon.settle()?;
+        Ok(daemon)
+    }
+
+    /// Waits until the text index is whole: when a word that no run says is known to be in none.
+    pub fn settle(&mut self) -> Result<(), Failure> {
+        let nothing = json!({ "query": "nosuchword", "limit": 1 });
+        while self.client.call("executions/search", &nothing)?["complete"] != true {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        Ok(())
+    }
+
     /// Ends it as a service manager would, so that it keeps its index.
     pub fn end(mut self) -> Result<(), Failure> {
         if let Ok(pid) = i32::try_from(self.child.id())

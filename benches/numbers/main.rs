@@ -182,7 +182,7 @@ fn starts(plan: &Plan, root: &Path, files: &[PathBuf]) -> Result<(), Failure> {
 }
 
 fn requests(plan: &Plan, root: &Path) -> Result<(), Failure> {
-    let mut daemon = Daemon::start_whole(root)?.0;
+    let mut daemon = Daemon::start_settled(root)?;
     let echo = Echo::start(&plan.folder)?;
     let newest = daemon
         .client
@@ -403,7 +403,7 @@ fn live_changes(plan: &Plan) -> Result<(), Failure> {
     let root = plan.folder.join("live");
     let folder = root.join("live/executions");
     fs::create_dir_all(&folder)?;
-    let daemon = Daemon::start_whole(&root)?.0;
+    let daemon = Daemon::start_settled(&root)?;
     let rounds = plan.pick(20, 1000);
     let pause = Duration::from_millis(1);
     let (mut times, mut floors) = (Vec::new(), Vec::new());
@@ -428,7 +428,7 @@ fn live_changes(plan: &Plan) -> Result<(), Failure> {
 fn saves(plan: &Plan) -> Result<(), Failure> {
     let root = plan.folder.join("saves");
     fs::create_dir_all(&root)?;
-    let mut daemon = Daemon::start_whole(&root)?.0;
+    let mut daemon = Daemon::start_settled(&root)?;
     let bare = plan.folder.join("bare");
     fs::create_dir_all(&bare)?;
     let (mut times, mut floors) = (Vec::new(), Vec::new());
@@ -462,7 +462,7 @@ fn bulk(plan: &Plan) -> Result<(), Failure> {
     let root = plan.folder.join("bulk");
     let count = plan.pick(500, 100_000);
     records::lay_out(&root, count, 0.1)?;
-    let mut daemon = Daemon::start_whole(&root)?.0;
+    let mut daemon = Daemon::start_settled(&root)?;
     let (project, aside) = (root.join(records::PROJECTS[0]), root.join(".aside"));
     let half = daemon.client.call(
         "executions/stats",
@@ -497,7 +497,7 @@ fn bursts(plan: &Plan) -> Result<(), Failure> {
     let root = plan.folder.join("bursts");
     fs::create_dir_all(root.join("live/executions"))?;
     let lasting = Duration::from_secs(plan.seconds);
-    let mut daemon = Daemon::start_whole(&root)?.0;
+    let mut daemon = Daemon::start_settled(&root)?;
     let mut floors = floors::bare_watch(
         &root.join("live/executions"),
         plan.pick(20, 500),

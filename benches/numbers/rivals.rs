@@ -65,7 +65,7 @@ for _ in range(200):
 
 /// Prints a row for each rival, over the `count` runs below `root`.
 pub fn compare(root: &Path, folder: &Path, count: usize, rounds: usize) -> Result<(), Failure> {
-    let mut daemon = Daemon::start_whole(root)?.0;
+    let mut daemon = Daemon::start_settled(root)?;
     let list = json!({ "limit": 50 });
     let ours = table::median(&mut daemon.client.time("executions/list", &list, rounds)?.0);
     let failed = json!({ "limit": 50, "status": "failed" });

@@ -29,17 +29,7 @@ pub fn show(root: &Path, bytes: u64, rounds: usize) -> Result<(), Failure> {
     let id = newest["executions"][0]["id"].as_str().unwrap_or_default();
     let rare = id.rsplit('-').next().unwrap_or_default().to_owned();
     let number = number();
-    // whole when a word that no run says is known to be in none
-    loop {
-        let state = daemon.client.call(
-            "executions/search",
-            &json!({ "query": "nosuchword", "limit": 1 }),
-        )?;
-        if state["complete"] == true {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    daemon.settle()?;
     let (took, worked) = (began.elapsed(), daemon.cpu()?.saturating_sub(cpu));
     let peak = daemon.peak_bytes()?.saturating_sub(resident);
     let megabytes = bytes as f64 / 1e6;
