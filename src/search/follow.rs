@@ -8,6 +8,7 @@
 //! nothing wakes it.
 
 use std::collections::{HashMap, HashSet};
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
@@ -17,9 +18,10 @@ use tokio::sync::watch;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::engine::{self, EngineError, Entry, View, Writer};
+use super::front::Front;
 use super::{Shared, Trouble};
 use crate::history::{History, HistoryError, Indexing};
-use crate::index::{Changed, Cursor, Filter, From, Key};
+use crate::index::{Change, Changed, Clock, Cursor, Filter, From, Key};
 use crate::model::{RunKey, Summary, Version};
 use crate::store::{Cache, ReadError};
 
@@ -52,6 +54,8 @@ pub(super) struct Follower {
     urged: watch::Receiver<u64>,
     /// How much of that has been answered.
     answered: u64,
+    /// Looks into the history for this thread, which stands back.
+    front: Front,
 }
 
 /// Why following came to an end.
@@ -83,6 +87,7 @@ impl Follower {
                 .build()?,
             ticks: history.ticks(),
             urged: shared.urge.subscribe(),
+            front: Front::start()?,
             answered: 0,
             shared,
         })
@@ -154,6 +159,26 @@ impl Follower {
             .is_ok()
     }
 
+    /// The next changes after `cursor`; `None` if some were missed. Also the state that they lead to.
+    fn changes(
+        &self,
+        history: &Arc<History>,
+        cursor: &mut Cursor,
+    ) -> Result<(Option<Vec<Change>>, Clock), End> {
+        let history = Arc::clone(history);
+        let mut from = std::mem::replace(cursor, Cursor::after(0));
+        let (found, from) = self
+            .front
+            .ask(move || {
+                let all = Filter::default().into();
+                let found = history.changes_after(&mut from, &all, CHANGES.0, CHANGES.1);
+                (found, from)
+            })
+            .map_err(EngineError::from)?;
+        *cursor = from;
+        Ok(found)
+    }
+
     fn history(&self) -> Result<Arc<History>, End> {
         self.history.upgrade().ok_or(End::Over)
     }
@@ -219,8 +244,7 @@ impl Follower {
                 return Err(End::Again);
             }
             let history = self.history()?;
-            let (changes, now) =
-                history.changes_after(&mut cursor, &Filter::default().into(), CHANGES.0, CHANGES.1);
+            let (changes, now) = self.changes(&history, &mut cursor)?;
             let Some(changes) = changes else {
                 return Err(End::Again);
             };
@@ -235,7 +259,10 @@ impl Follower {
             }
             let behind = cursor.tick() < now.tick;
             if !behind && let Some(runs) = &mut comparison {
-                match runs.next(&history) {
+                match runs
+                    .next(&history, &self.front)
+                    .map_err(EngineError::from)?
+                {
                     Some(summaries) => {
                         for summary in summaries {
                             pace.found += 1;
@@ -279,7 +306,10 @@ impl Follower {
             missing.insert(gone, None);
         })?;
         let mut too_many = false;
-        while let Some(summaries) = comparison.next(&history) {
+        while let Some(summaries) = comparison
+            .next(&history, &self.front)
+            .map_err(EngineError::from)?
+        {
             if missing.len() > MISSING_MAX {
                 too_many = true;
                 break;
@@ -294,8 +324,7 @@ impl Follower {
         let looked = Instant::now();
         loop {
             let history = self.history()?;
-            let (changes, now) =
-                history.changes_after(&mut cursor, &Filter::default().into(), CHANGES.0, CHANGES.1);
+            let (changes, now) = self.changes(&history, &mut cursor)?;
             drop(history);
             for change in changes.ok_or(End::Again)? {
                 match change.what {
@@ -419,20 +448,24 @@ impl Comparison {
     }
 
     /// The next runs, newest first, that are not as they should be; `None` after the last.
-    fn next(&mut self, history: &History) -> Option<Vec<Summary>> {
+    ///
+    /// # Errors
+    /// Those of [`Front::ask`].
+    fn next(&mut self, history: &Arc<History>, front: &Front) -> io::Result<Option<Vec<Summary>>> {
         if self.over {
-            return None;
+            return Ok(None);
         }
         let from = match self.after.take() {
             Some(key) => From::After(key),
             None => From::Offset(0),
         };
-        let page = history.page(&Filter::default(), &from, COMPARED);
+        let asked = Arc::clone(history);
+        let page = front.ask(move || asked.page(&Filter::default(), &from, COMPARED))?;
         self.over = page.at.next.is_none();
         self.after = page.at.next;
         let mut runs = page.executions;
         runs.retain(|summary| !self.fresh.contains(&hash(&key_of(summary))));
-        Some(runs)
+        Ok(Some(runs))
     }
 }
 

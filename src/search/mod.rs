@@ -25,6 +25,8 @@ mod folder;
 #[cfg(feature = "search")]
 mod follow;
 #[cfg(feature = "search")]
+mod front;
+#[cfg(feature = "search")]
 mod scan;
 #[cfg(test)]
 #[cfg(feature = "search")]
