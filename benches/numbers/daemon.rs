@@ -133,7 +133,14 @@ impl Daemon {
     pub fn start_settled(root: &Path) -> Result<Self, Failure> {
         let (mut daemon, _) = Self::start_whole(root)?;
         daemon.settle()?;
-        Ok(daemon)
+        // its parts are still being merged then
+        loop {
+            let before = daemon.cpu()?;
+            std::thread::sleep(Duration::from_millis(500));
+            if daemon.cpu()?.saturating_sub(before) < Duration::from_millis(20) {
+                return Ok(daemon);
+            }
+        }
     }
 
     /// Waits until the text index is whole: when a word that no run says is known to be in none.
