@@ -261,13 +261,9 @@ impl Daemon {
         let mut ending = self.shared.ending.clone();
         let mut sessions = tokio::task::JoinSet::new();
         let serve = |stream: UnixStream, sessions: &mut tokio::task::JoinSet<End>| {
+            let (reader, writer) = stream.into_split();
             let shared = self.shared.clone();
-            match transport::direct::split(stream) {
-                Ok((reader, writer)) => {
-                    sessions.spawn(transport::serve(reader, writer, shared, Kind::Socket));
-                }
-                Err(error) => tracing::warn!(%error, "a client cannot be served"),
-            }
+            sessions.spawn(transport::serve(reader, writer, shared, Kind::Socket));
         };
         // whether it is for want of clients that the daemon ends
         let idle = loop {
