@@ -111,7 +111,7 @@ enum Command {
     List(list::ListArgs),
     /// Show one run
     Show(show::ShowArgs),
-    /// Count and sum runs
+    /// Count and sum runs; with a filter, also how their durations and costs are spread
     Stats(stats::StatsArgs),
     /// Sum up runs by the hour, day, week or month
     Series(series::SeriesArgs),

@@ -32,11 +32,7 @@ pub(super) struct StatsArgs {
 }
 
 pub(super) async fn run(args: &StatsArgs, client: &mut Client) -> Result<u8, Failure> {
-    let mut params = args.filter.params()?;
-    // distributions are told of what a filter selects; an empty one selects every run
-    if !args.common.json.wanted() && !params.contains_key("where") {
-        params.insert("where".into(), "".into());
-    }
+    let params = args.filter.params()?;
     let json = &args.common.json;
     answered(client, "executions/stats", params, json, None, shown).await
 }
@@ -84,10 +80,13 @@ fn shown(result: &Json, out: Out) -> String {
     let mean = result.at("averageDuration");
     let shown = mean.number().map(span).unwrap_or_default();
     lines.line("mean time", &shown, &plain(mean), None);
-    lines.spread("time", result.at("duration"), |value| {
-        value.number().map(span).unwrap_or_default()
-    });
-    lines.spread("cost", result.at("cost"), dollars);
+    // with a filter every run is looked at anyway
+    if !matches!(result.at("duration"), Json::Null) {
+        lines.spread("time", result.at("duration"), |value| {
+            value.number().map(span).unwrap_or_default()
+        });
+        lines.spread("cost", result.at("cost"), dollars);
+    }
     lines.text
 }
 

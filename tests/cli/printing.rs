@@ -39,6 +39,10 @@ const READING: [(&str, &[&str]); 21] = [
     ("show-ambiguous", &["show", "exec-176"]),
     ("show-none", &["show", "nothing"]),
     ("stats", &["stats"]),
+    (
+        "stats-where",
+        &["stats", "--where", "startedAt >= 2025-01-01"],
+    ),
     ("series", &["series", "--bucket", "week"]),
     ("search", &["search", "page OR notes"]),
     ("search-none", &["search", "zebra"]),
