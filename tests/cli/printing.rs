@@ -13,7 +13,7 @@ use crate::support::{self, PATIENCE, Root, record};
 const COMPLETED: &str = "exec-1760508120004-4k1zq0vbn";
 
 /// The commands that only read, and the arguments that they are shown with.
-const READING: [(&str, &[&str]); 21] = [
+const READING: [(&str, &[&str]); 22] = [
     ("list", &["list"]),
     (
         "list-some",
