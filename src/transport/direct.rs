@@ -194,11 +194,7 @@ impl AsyncWrite for Writer {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let state = std::mem::replace(&mut self.state, State::Closed);
-        if let (Way::Socket, State::Idle(fd)) = (self.way, &state) {
-            // the other side need not wait for the reader's end; one that has gone is no error
-            let _ = rustix::net::shutdown(fd, rustix::net::Shutdown::Write);
-        }
+        self.state = State::Closed;
         Poll::Ready(Ok(()))
     }
 }

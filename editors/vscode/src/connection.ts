@@ -7,7 +7,7 @@ import * as vscode from 'vscode';
 import {
   createMessageConnection, ResponseError, StreamMessageReader, StreamMessageWriter, type MessageConnection,
 } from 'vscode-jsonrpc/node';
-import type { ChangedParams, Methods, Told } from './protocol';
+import type { ChangedParams, Methods, Told } from '../../clients/node/types';
 
 const FIRST_DELAY_MS = 100;
 const LONGEST_DELAY_MS = 10_000;

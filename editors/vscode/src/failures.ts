@@ -2,7 +2,7 @@
 import * as vscode from 'vscode';
 import type { Filter } from './filter';
 import { count } from './format';
-import type { Summary } from './protocol';
+import type { Summary } from '../../clients/node/types';
 import type { Run } from './run';
 import type { Session } from './session';
 

@@ -2,7 +2,7 @@
 import * as vscode from 'vscode';
 import type { Params } from './connection';
 import { line, message, timezone } from './format';
-import type { CheckResult } from './protocol';
+import type { CheckResult } from '../../clients/node/types';
 import type { Session } from './session';
 import { STATUSES, statusIcon } from './status';
 

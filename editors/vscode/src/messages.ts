@@ -1,7 +1,7 @@
 /** What the extension and the scripts of its panels say to each other. */
 import type {
   Cut, ErrorGroup, ExecutionRecord, NodeStats, Piece, SeriesResult, StatsResult, Summary,
-} from './protocol';
+} from '../../clients/node/types';
 
 /** To the run's panel. */
 export type ToRun =

@@ -2,7 +2,7 @@
 import * as vscode from 'vscode';
 import * as path from 'node:path';
 import type { Connection } from './connection';
-import type { Problem } from './protocol';
+import type { Problem } from '../../clients/node/types';
 import type { Session } from './session';
 
 /** The daemon tells no change of them: it is asked, while somebody looks. */

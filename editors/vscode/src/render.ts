@@ -1,6 +1,6 @@
 /** A run as text, with the lines at which its sections begin and end. */
 import { bytes, count, dollars, line, span } from './format';
-import type { Cut, ExecutionRecord } from './protocol';
+import type { Cut, ExecutionRecord } from '../../clients/node/types';
 
 export interface Section {
   name: string;

@@ -3,7 +3,7 @@ import * as path from 'node:path';
 import * as vscode from 'vscode';
 import type { Connection } from './connection';
 import type { Filter } from './filter';
-import type { ExecutionRecord, GetResult, Summary } from './protocol';
+import type { ExecutionRecord, GetResult, Summary } from '../../clients/node/types';
 
 /** The scheme of runs as documents. */
 export const SCHEME = 'runlog';

@@ -1,7 +1,7 @@
 /** Search over what runs were given and what they said, with the places where it was found. */
 import * as vscode from 'vscode';
 import { ago, line, message } from './format';
-import type { Match, SearchHit } from './protocol';
+import type { Match, SearchHit } from '../../clients/node/types';
 import type { Run } from './run';
 import type { Session } from './session';
 import { statusIcon } from './status';

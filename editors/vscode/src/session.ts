@@ -3,7 +3,7 @@ import * as vscode from 'vscode';
 import { findProgram } from './binary';
 import { Connection } from './connection';
 import { findRoots } from './roots';
-import type { Told } from './protocol';
+import type { Told } from '../../clients/node/types';
 
 /** The context key `runlog.state`, which chooses what an empty view says. */
 export type SessionState = 'untrusted' | 'noFolder' | 'daemonMissing' | 'starting' | 'noRoot' | 'error' | 'ready';

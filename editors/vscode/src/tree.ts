@@ -8,7 +8,7 @@ import * as vscode from 'vscode';
 import type { Connection } from './connection';
 import type { Filter } from './filter';
 import { ago, count, dollars, isStale, line, message, span } from './format';
-import type { Project, Summary } from './protocol';
+import type { Project, Summary } from '../../clients/node/types';
 import { nameOf } from './roots';
 import type { Session } from './session';
 import { statusIcon } from './status';

@@ -1,10 +1,9 @@
 // Everything that starts and ends with the tests: VS Code, the browser, the daemons, the temporary folder.
-import { execFileSync } from 'node:child_process';
-import { readFileSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { daemons, RUNLOG, top } from './place.mjs';
-import { check, equal, inGroup, runAll } from './tap.mjs';
+import { daemons, top } from './place.mjs';
+import { inGroup, runAll } from './tap.mjs';
 import { Browser, Code } from './window.mjs';
 import { states } from './states.mjs';
 import { view } from './view.mjs';
@@ -28,10 +27,6 @@ async function end() {
 }
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => end().then(() => process.exit(1)));
 
-inGroup('types');
-check('the types are those that the daemon prints', () => {
-  equal(readFileSync(join(here, 'src/protocol.ts'), 'utf8') === execFileSync(RUNLOG, ['types'], { encoding: 'utf8' }), true, 'src/protocol.ts as `runlog types` prints it');
-});
 try {
   Code.install(join(here, 'runlog.vsix'));
   await Promise.all([code.start(), changing.start(), careful.start(), browser.start()]);

@@ -1,7 +1,7 @@
 /** The page with the charts: what each shows, and which runs are behind each bar. */
 import { ago, count, dollars, span } from '../src/format';
 import type { Asked, FromDashboard, Range, ToDashboard } from '../src/messages';
-import type { Distribution, ErrorGroup, NodeStats, SeriesBucket } from '../src/protocol';
+import type { Distribution, ErrorGroup, NodeStats, SeriesBucket } from '../../clients/node/types';
 import { clearCharts, COLOURS, figure, FIRST, repaint, SECOND, type ChartSpec } from './charts';
 import { byId, h } from './dom';
 

@@ -1,7 +1,7 @@
 /** The page of one run: header, error in front, timeline, input and output. */
 import { ago, bytes, count, dollars, isStale, localDate, span } from '../src/format';
 import type { FromRun, RunCommand, ToRun } from '../src/messages';
-import type { Piece } from '../src/protocol';
+import type { Piece } from '../../clients/node/types';
 import { announce, badge, byId, h } from './dom';
 import { forgetOpened, timeline, type StepAsker } from './timeline';
 import { valueSection } from './value';

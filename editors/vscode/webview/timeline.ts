@@ -1,7 +1,7 @@
 /** The steps of a run as a waterfall: when each began, how long it took, what went in and out. */
 import { count, dollars, line, span } from '../src/format';
 import { STEPS_PAGE } from '../src/messages';
-import type { Cut, ExecutionRecord, Piece } from '../src/protocol';
+import type { Cut, ExecutionRecord, Piece } from '../../clients/node/types';
 import { badge, h } from './dom';
 import { valueSection, type Asker } from './value';
 

@@ -2,7 +2,7 @@
 import DOMPurify from 'dompurify';
 import MarkdownIt from 'markdown-it';
 import { bytes, count } from '../src/format';
-import type { Cut, Piece } from '../src/protocol';
+import type { Cut, Piece } from '../../clients/node/types';
 import { h } from './dom';
 
 type Mode = 'Text' | 'JSON' | 'Markdown';

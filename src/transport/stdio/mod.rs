@@ -89,8 +89,8 @@ pub struct Stdout(Out);
 enum Out {
     Direct(Writer),
     Threads(threads::Stdout),
-    /// It was shut down, or one becomes the other.
-    Closed,
+    /// While one becomes the other.
+    Changing,
 }
 
 impl Stdout {
@@ -127,7 +127,7 @@ impl AsyncWrite for Stdout {
         if let Out::Direct(direct) = &mut self.0 {
             match ready!(Pin::new(direct).poll_write_vectored(cx, bufs)) {
                 Err(error) if is_unsupported(&error) => {
-                    if let Out::Direct(direct) = std::mem::replace(&mut self.0, Out::Closed)
+                    if let Out::Direct(direct) = std::mem::replace(&mut self.0, Out::Changing)
                         && let Some(fd) = direct.into_fd()
                     {
                         self.0 = Out::Threads(threads::Stdout::over(fd.into())?);
@@ -138,7 +138,7 @@ impl AsyncWrite for Stdout {
         }
         match &mut self.0 {
             Out::Threads(stdout) => Pin::new(stdout).poll_write_vectored(cx, bufs),
-            Out::Direct(_) | Out::Closed => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+            Out::Direct(_) | Out::Changing => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
         }
     }
 
@@ -149,18 +149,16 @@ impl AsyncWrite for Stdout {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.0 {
             Out::Threads(stdout) => Pin::new(stdout).poll_flush(cx),
-            // what was taken, the system has
-            Out::Direct(_) | Out::Closed => Poll::Ready(Ok(())),
+            Out::Direct(writer) => Pin::new(writer).poll_flush(cx),
+            Out::Changing => Poll::Ready(Ok(())),
         }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.0 {
             Out::Threads(stdout) => Pin::new(stdout).poll_shutdown(cx),
-            Out::Direct(_) | Out::Closed => {
-                self.0 = Out::Closed;
-                Poll::Ready(Ok(()))
-            }
+            Out::Direct(writer) => Pin::new(writer).poll_shutdown(cx),
+            Out::Changing => Poll::Ready(Ok(())),
         }
     }
 }
