@@ -53,6 +53,8 @@
 //!   (`history::trash::tests`).
 //! - Every command is a client of the protocol: what it prints is the same from a daemon and without
 //!   one, and nothing of a record acts on its reader's terminal (`tests/cli/`).
+//! - What is noted on a run lies beside its file, never in it, follows it into the trash and back, and
+//!   is told like any other change (`history::trash::tests`, `store::tests::trash`).
 //! - Bad data is a finding in `server/problems`, never a failure (`store::tests::reading`).
 //! - No input allocates what it claims, and every queue is bounded in bytes (`transport::framing`).
 
