@@ -16,7 +16,7 @@ use rayon::prelude::*;
 use super::{History, Moment, RACY_FOR};
 use crate::index::{Clock, Index, ProblemKind, Report, Seen};
 use crate::model::{ExecutionId, Facts, Finding, Millis, ProjectId, RunKey, Stamp};
-use crate::store::{Folder, Problem, ProblemKind as FolderProblemKind, ReadError, Swept};
+use crate::store::{Folder, Problem, ProblemKind as FolderProblemKind, ReadError, Swept, Walk};
 use crate::watch::{Mark, Taken};
 
 /// How long a file may be missing or unreadable before that is believed.
@@ -236,7 +236,8 @@ impl History {
             watcher.follow(project);
         }
         self.look_at_annotations(project, now);
-        let differing = self.differing(project, now);
+        drop(self.first.lock().take_ahead(project));
+        let differing = self.differing(project, None, now);
         self.costs.lock().note(project, began.elapsed());
         let mut looks = differing.into_iter().map(|(key, listed)| Look {
             key,
@@ -266,11 +267,16 @@ impl History {
     }
 
     /// The runs of a project whose files are not as the index has them, each with whether its
-    /// folder has it as a regular file.
-    pub(super) fn differing(&self, project: &ProjectId, now: Moment) -> Vec<(RunKey, bool)> {
+    /// folder has it as a regular file. `ahead` is a walk that was made before, with the stamps.
+    pub(super) fn differing(
+        &self,
+        project: &ProjectId,
+        ahead: Option<Walk>,
+        now: Moment,
+    ) -> Vec<(RunKey, bool)> {
         // of a project that nothing is known of, every run is read
         let stamps = self.index(|index| index.files_of(project)) > 0;
-        let walk = match self.store.walk(project, now.wall, stamps) {
+        let walk = match ahead.map_or_else(|| self.store.walk(project, now.wall, stamps), Ok) {
             Ok(walk) => walk,
             Err(error) => {
                 tracing::warn!(%error, "a project cannot be read");
@@ -281,11 +287,14 @@ impl History {
         if !walk.temporaries.is_empty() && self.first.lock().awaits(project) {
             note_unswept(&self.store.sweep_temporaries(project, &walk.temporaries));
         }
-        let (mut differing, mut known) = (Vec::with_capacity(walk.runs.len()), 0);
+        let (mut differing, mut known) = (Vec::new(), 0);
         if stamps {
             // in parts: whoever waits to change the index makes all who come after him wait
-            for part in walk.runs.chunks(COMPARED) {
-                let (found, held) = self.index(|index| index.differing(project, part));
+            let parts = walk.runs.par_chunks(COMPARED);
+            let compared: Vec<_> = parts
+                .map(|part| self.index(|index| index.differing(project, part)))
+                .collect();
+            for (found, held) in compared {
                 differing.extend(found.into_iter().map(|key| (key, true)));
                 known += held;
             }
@@ -294,6 +303,7 @@ impl History {
                 project: project.clone(),
                 execution: execution.clone(),
             };
+            differing.reserve_exact(walk.runs.len());
             differing.extend(
                 walk.runs
                     .iter()

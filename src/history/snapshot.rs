@@ -4,6 +4,7 @@
 //! files like anything else that is known, so a wrong one costs time and never truth. It is
 //! written aside, at intervals while there is something new, and at a clean end.
 
+use std::fs::File;
 use std::io::{BufReader, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
@@ -60,21 +61,22 @@ impl Snapshots {
 }
 
 impl History {
-    /// Goes on from the last snapshot, if there is one that fits.
-    pub(super) fn restore(&self) {
+    /// The last snapshot, if there is one.
+    pub(super) fn open_snapshot(&self) -> Option<File> {
+        let snapshots = self.snapshots.as_ref()?;
+        snapshots.cache.open(INDEX).unwrap_or_else(|error| {
+            snapshots.state.lock().warned = true;
+            tracing::warn!(%error, "the cache cannot be used; every start reads all files");
+            None
+        })
+    }
+
+    /// Goes on from a snapshot, if it fits.
+    pub(super) fn restore(&self, snapshot: File) {
         let Some(snapshots) = &self.snapshots else {
             return;
         };
-        let file = match snapshots.cache.open(INDEX) {
-            Ok(Some(file)) => file,
-            Ok(None) => return,
-            Err(error) => {
-                snapshots.state.lock().warned = true;
-                tracing::warn!(%error, "the cache cannot be used; every start reads all files");
-                return;
-            }
-        };
-        let from = BufReader::with_capacity(64 << 10, file);
+        let from = BufReader::with_capacity(64 << 10, snapshot);
         let owner = self.store.root().as_os_str().as_bytes();
         let (instance, liveness) = (self.clock().instance, self.options.liveness());
         match restore(from, owner, instance, liveness) {

@@ -7,7 +7,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
@@ -17,6 +17,7 @@ use serde::Serialize;
 use super::look::{BATCH, note_unswept};
 use super::{History, HistoryError, Moment, READY_WITHIN};
 use crate::model::{ProjectId, RunKey};
+use crate::store::Walk;
 use crate::watch::{Mark, Unwatched};
 
 /// How far the index is.
@@ -61,6 +62,8 @@ pub(super) struct First {
     reading: HashMap<ProjectId, (usize, usize)>,
     /// How many there were.
     projects: usize,
+    /// What was walked while the snapshot was read, of projects not looked at since.
+    ahead: HashMap<ProjectId, Walk>,
 }
 
 impl First {
@@ -103,6 +106,11 @@ impl First {
         self.queue.remove(at)
     }
 
+    /// The walk of a project that was made ahead, which is of no use after another look at it.
+    pub(super) fn take_ahead(&mut self, project: &ProjectId) -> Option<Walk> {
+        self.ahead.remove(project)
+    }
+
     /// Whether the project is still to be looked at.
     pub(super) fn awaits(&self, project: &ProjectId) -> bool {
         self.unfinished.contains(project)
@@ -126,6 +134,9 @@ struct Listed {
 /// How many runs are handed out before they are read: more than the threads read while a large
 /// project is listed, but what somebody waits for comes after them.
 const AHEAD: usize = 2 * BATCH;
+
+/// How many runs are walked, at least, before the snapshot that they are compared with is read.
+const WALKED_AHEAD: usize = 1 << 17;
 
 /// Bounds how many runs are handed out.
 #[derive(Default)]
@@ -218,10 +229,9 @@ impl History {
         self.looked.send_modify(|count| *count += 1);
     }
 
-    /// Goes on from the last snapshot, sweeps the root of what an earlier daemon left, sets the watches and
-    /// finds the projects.
+    /// Sweeps the root of what an earlier daemon left, sets the watches, finds the projects and
+    /// goes on from the last snapshot.
     pub fn begin(&self, now: Moment) {
-        self.restore();
         match self.store.sweep_cookies() {
             Ok(swept) => note_unswept(&swept),
             Err(error) => tracing::warn!(%error, "abandoned files were not looked for"),
@@ -230,7 +240,7 @@ impl History {
         if let Some(watcher) = &watcher {
             watcher.follow_root();
         }
-        let projects = match self.store.projects() {
+        let mut projects = match self.store.projects() {
             Ok(found) => found.projects,
             Err(error) => {
                 tracing::warn!(%error, "the root cannot be read");
@@ -240,21 +250,51 @@ impl History {
         if let Some(watcher) = watcher {
             watcher.follow_all(&projects);
         }
+        let ahead = self.restore_and_walk(&projects, now);
         // projects that a snapshot knew and that are gone are looked at as well
         let known = self.index(|index| index.project_ids());
         let there: HashSet<ProjectId> = projects.iter().cloned().collect();
-        let mut projects = projects;
         projects.extend(known.into_iter().filter(|id| !there.contains(id)));
         {
             let mut first = self.first.lock();
             first.unfinished = projects.iter().cloned().collect();
             first.projects = projects.len();
             first.queue = projects.into();
+            first.ahead = ahead;
             first.begun = true;
         }
         // finds the folder-level problems, and what came since
         self.mark(Mark::Root, now.instant);
         self.progress.send_modify(|_| {});
+    }
+
+    /// Goes on from the last snapshot, if there is one. Reading it keeps one thread busy: the
+    /// others walk some of the projects that it will be compared with, which are returned.
+    fn restore_and_walk(&self, projects: &[ProjectId], now: Moment) -> HashMap<ProjectId, Walk> {
+        let Some(snapshot) = self.open_snapshot() else {
+            return HashMap::new();
+        };
+        let restored = AtomicBool::new(false);
+        let restore = || {
+            self.restore(snapshot);
+            restored.store(true, Ordering::Release);
+        };
+        let walk = || {
+            let (mut ahead, mut walked) = (HashMap::new(), 0);
+            for project in projects {
+                if walked >= WALKED_AHEAD || restored.load(Ordering::Acquire) {
+                    break;
+                }
+                // what cannot be read is walked again, and told then
+                let Ok(walk) = self.store.walk(project, now.wall, true) else {
+                    continue;
+                };
+                walked += walk.runs.len();
+                ahead.insert(project.clone(), walk);
+            }
+            ahead
+        };
+        rayon::join(restore, walk).1
     }
 
     /// Reads what the first index still lacks: this thread lists, the others read what it has
@@ -321,7 +361,8 @@ impl History {
         let began = Instant::now();
         // before the runs, which so come with what is noted on them
         self.look_at_annotations(&project, Moment::now());
-        let differing = self.differing(&project, Moment::now());
+        let ahead = self.first.lock().take_ahead(&project);
+        let differing = self.differing(&project, ahead, Moment::now());
         self.costs.lock().note(&project, began.elapsed());
         let found = differing.len();
         self.first

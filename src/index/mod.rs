@@ -276,15 +276,17 @@ impl Index {
     }
 
     fn find_of(&self, project: &ProjectId, execution: &ExecutionId) -> Option<u32> {
-        self.find_id(project.as_str(), execution.as_str())
+        let project = self.project_numbers.get(project)?;
+        self.find_in(*project, execution.as_str())
     }
 
-    fn find_id(&self, project: &str, id: &str) -> Option<u32> {
+    /// The row of a run of the project numbered `project`.
+    fn find_in(&self, project: u32, id: &str) -> Option<u32> {
         self.by_key
-            .find(self.hash(project, id), |&number| {
+            .find(self.hash(self.name(project), id), |&number| {
                 self.rows
                     .get(number)
-                    .is_some_and(|row| row.id() == id && self.name(row.project()) == project)
+                    .is_some_and(|row| row.project() == project && row.id() == id)
             })
             .copied()
     }
@@ -311,10 +313,15 @@ impl Index {
     }
 
     fn stamp_of(&self, project: &ProjectId, execution: &ExecutionId) -> Option<(Stamp, bool)> {
-        if let Some(row) = self.row_of(project, execution) {
+        self.stamp_in(*self.project_numbers.get(project)?, execution)
+    }
+
+    fn stamp_in(&self, project: u32, execution: &ExecutionId) -> Option<(Stamp, bool)> {
+        let number = self.find_in(project, execution.as_str());
+        if let Some(row) = number.and_then(|number| self.rows.get(number)) {
             return Some((row.stamp(), row.is_racy()));
         }
-        let unlisted = &self.project_of(project)?.unlisted;
+        let unlisted = &self.project(project)?.unlisted;
         unlisted.get(execution).map(|stamp| (*stamp, false))
     }
 
@@ -327,8 +334,9 @@ impl Index {
         runs: &[(ExecutionId, Stamp)],
     ) -> (Vec<RunKey>, usize) {
         let (mut differing, mut known) = (Vec::new(), 0);
+        let number = self.project_numbers.get(project);
         for (execution, stamp) in runs {
-            let held = self.stamp_of(project, execution);
+            let held = number.and_then(|number| self.stamp_in(*number, execution));
             known += usize::from(held.is_some());
             if held != Some((*stamp, false)) {
                 differing.push(RunKey {
@@ -569,11 +577,17 @@ impl Index {
         number
     }
 
+    /// Makes room for so many runs, in an index that has none.
+    fn expect_runs(&mut self, runs: u64) {
+        let runs = usize::try_from(runs).unwrap_or_default();
+        self.by_key.reserve(runs, |_| 0);
+    }
+
     /// Takes in a row of a snapshot. A run that moved while the snapshot was written may come
     /// twice; the later one counts.
     fn put_restored(&mut self, project: &ProjectId, mut draft: Draft<'_>, beat: Option<i64>) {
         draft.fixed.project = self.intern(project);
-        let number = match self.find_id(project.as_str(), draft.id()) {
+        let number = match self.find_in(draft.fixed.project, draft.id()) {
             Some(number) => {
                 let tick = self.rows.get(number).map_or(0, Row::tick);
                 if tick < draft.fixed.tick {

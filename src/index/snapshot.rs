@@ -23,7 +23,7 @@ use super::{Index, Instance, Liveness};
 use crate::model::{Annotation, ExecutionId, Millis, ProjectId, RunKey, Stamp};
 
 /// Raised with every change of the format or of what is extracted from records.
-const FORMAT: u32 = 5;
+const FORMAT: u32 = 6;
 const MAGIC: &[u8; 8] = b"runlogix";
 /// How many rows or tombstones are encoded at a time; bounds how long the index is held.
 const SLICE: usize = if cfg!(test) { 2 } else { 1024 };
@@ -31,6 +31,8 @@ const SLICE: usize = if cfg!(test) { 2 } else { 1024 };
 const ROWS_BYTES: usize = 1 << 20;
 /// A slice never comes near this.
 const BLOCK_MAX_BYTES: usize = 4 << 20;
+/// Room is made at once for at most so many runs, whatever a snapshot claims.
+const RUNS_EXPECTED: u64 = 1 << 20;
 /// Problems and unlisted files are cut into blocks of about this size.
 const PIECE_BYTES: usize = 256 << 10;
 
@@ -124,6 +126,7 @@ impl Saving {
         let clock = index.clock();
         put_u64(out, clock.instance.0);
         put_u64(out, clock.tick);
+        put_u64(out, index.runs() as u64);
         let lineage: Vec<_> = index.lineage.pairs().collect();
         put_u64(out, lineage.len() as u64);
         for (instance, tick) in lineage {
@@ -436,6 +439,8 @@ impl Restoring {
         }
         let mut pair = || Some((Instance(rest.u64()?), rest.u64()?));
         let parent = pair().ok_or_else(damaged)?;
+        let runs = rest.u64().ok_or_else(damaged)?;
+        self.index.expect_runs(runs.min(RUNS_EXPECTED));
         let count = rest.u64().ok_or_else(damaged)?;
         let mut pairs = Vec::new();
         for _ in 0..count {
