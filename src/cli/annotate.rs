@@ -3,16 +3,16 @@
 use clap::Args;
 use serde_json::json;
 
-use super::args::{Key, Params, WhichArgs};
+use super::Failure;
+use super::args::{Common, Key, Params, WhichArgs};
 use super::client::Client;
 use super::json::Json;
-use super::terminal::{Out, visible, visible_lines};
-use super::{Failure, RootArgs};
+use super::terminal::{visible, visible_lines};
 
 #[derive(Debug, Args)]
 pub(super) struct PinArgs {
     #[command(flatten)]
-    pub root: RootArgs,
+    pub common: Common,
     #[command(flatten)]
     which: WhichArgs,
     /// Unpin it
@@ -23,7 +23,7 @@ pub(super) struct PinArgs {
 #[derive(Debug, Args)]
 pub(super) struct TagArgs {
     #[command(flatten)]
-    pub root: RootArgs,
+    pub common: Common,
     #[command(flatten)]
     which: WhichArgs,
     /// Tags to put on it; without any, those that it has are printed
@@ -37,7 +37,7 @@ pub(super) struct TagArgs {
 #[derive(Debug, Args)]
 pub(super) struct NoteArgs {
     #[command(flatten)]
-    pub root: RootArgs,
+    pub common: Common,
     #[command(flatten)]
     which: WhichArgs,
     /// What to note, in place of what is noted; without it, that is printed
@@ -51,7 +51,8 @@ pub(super) struct NoteArgs {
 pub(super) async fn pin(args: &PinArgs, client: &mut Client) -> Result<u8, Failure> {
     let mut said = Params::new();
     said.insert("pinned".into(), json!(!args.remove));
-    let (key, _) = annotated(client, &args.which, said).await?;
+    let (key, answer) = annotated(client, &args.which, said).await?;
+    args.common.json.print(&answer, None, |_| String::new())?;
     let what = if args.remove { "unpinned" } else { "pinned" };
     eprintln!("runlog: {} is {what}", visible(&key.to_string()));
     Ok(0)
@@ -64,12 +65,13 @@ pub(super) async fn tag(args: &TagArgs, client: &mut Client) -> Result<u8, Failu
             said.insert(name.into(), json!(tags));
         }
     }
-    let (_, summary) = annotated(client, &args.which, said).await?;
-    let tags = summary.at("tags").items().iter();
-    let lines: String = tags
-        .map(|tag| format!("{}\n", visible(tag.word())))
-        .collect();
-    Out::stdout().print(&lines)?;
+    let (_, answer) = annotated(client, &args.which, said).await?;
+    args.common.json.print(&answer, None, |_| {
+        let answer = Json::read(&answer);
+        let tags = answer.at("summary").at("tags").items().iter();
+        tags.map(|tag| format!("{}\n", visible(tag.word())))
+            .collect()
+    })?;
     Ok(0)
 }
 
@@ -78,22 +80,24 @@ pub(super) async fn note(args: &NoteArgs, client: &mut Client) -> Result<u8, Fai
     if let Some(text) = args.text.as_deref().or(args.remove.then_some("")) {
         said.insert("note".into(), text.into());
     }
-    let (_, summary) = annotated(client, &args.which, said).await?;
-    if let Some(note) = summary.at("note").text() {
-        Out::stdout().print(&format!("{}\n", visible_lines(note)))?;
-    }
+    let (_, answer) = annotated(client, &args.which, said).await?;
+    args.common.json.print(&answer, None, |_| {
+        let answer = Json::read(&answer);
+        let note = answer.at("summary").at("note").text();
+        note.map_or_else(String::new, |note| format!("{}\n", visible_lines(note)))
+    })?;
     Ok(0)
 }
 
-/// Says it of the run that is meant; the run as it then is.
+/// Says it of the run that is meant; the answer.
 async fn annotated(
     client: &mut Client,
     which: &WhichArgs,
     said: Params,
-) -> Result<(Key, Json), Failure> {
+) -> Result<(Key, String), Failure> {
     let key = which.found(client).await?;
     let mut params = key.params();
     params.extend(said);
-    let answer = client.ask("executions/annotate", params).await?;
-    Ok((key, answer.at("summary").clone()))
+    let answer = client.text("executions/annotate", params).await?;
+    Ok((key, answer))
 }

@@ -182,6 +182,21 @@ impl JsonArgs {
         }
     }
 
+    /// Prints the result if a program reads it, else what `shown` makes of it.
+    pub(super) fn print(
+        &self,
+        result: &str,
+        rows: Option<&str>,
+        shown: impl FnOnce(Out) -> String,
+    ) -> Result<(), Failure> {
+        let out = Out::stdout();
+        match self.wanted() {
+            true => out.print_json(&self.of(result, rows))?,
+            false => out.print(&shown(out))?,
+        }
+        Ok(())
+    }
+
     /// A row of a stream as it is to be printed: a line of its own.
     pub(super) fn row(&self, row: &str) -> String {
         let fields = self.fields();
@@ -202,13 +217,8 @@ pub(super) async fn answered(
     rows: Option<&str>,
     shown: impl FnOnce(&json::Json, Out) -> String,
 ) -> Result<u8, Failure> {
-    let out = Out::stdout();
     let text = client.text(method, params).await?;
-    if json.wanted() {
-        out.print_json(&json.of(&text, rows))?;
-    } else {
-        out.print(&shown(&json::Json::read(&text), out))?;
-    }
+    json.print(&text, rows, |out| shown(&json::Json::read(&text), out))?;
     Ok(0)
 }
 

@@ -3,13 +3,13 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::args::{FilterArgs, Params, quoted};
+use super::Failure;
+use super::args::{Common, FilterArgs, JsonArgs, Params, quoted};
 use super::ask::SureArgs;
 use super::client::Client;
 use super::json::Json;
 use super::terminal::{Out, visible};
 use super::time::{bytes, grouped};
-use super::{Failure, RootArgs};
 
 /// How many of those that go are named.
 const NAMED: usize = 10;
@@ -17,7 +17,7 @@ const NAMED: usize = 10;
 #[derive(Debug, Args)]
 pub(super) struct DeleteArgs {
     #[command(flatten)]
-    pub root: RootArgs,
+    pub common: Common,
     /// The runs: ids, beginnings of ids, or `last`; otherwise those that the filter selects
     #[arg(value_name = "RUN", add = super::complete::runs())]
     runs: Vec<String>,
@@ -57,7 +57,7 @@ pub(super) async fn delete(args: &DeleteArgs, client: &mut Client) -> Result<u8,
         client,
         "executions/deleteMatching",
         params,
-        &args.how,
+        (&args.how, &args.common.json),
         "match",
     )
     .await
@@ -102,7 +102,9 @@ async fn each(args: &DeleteArgs, client: &mut Client) -> Result<u8, Failure> {
     for key in keys {
         let mut params = key.params();
         params.insert("permanent".into(), args.how.permanent.into());
-        let answer = client.ask("executions/delete", params).await?;
+        let answer = client.text("executions/delete", params).await?;
+        args.common.json.print(&answer, None, |_| String::new())?;
+        let answer = Json::read(&answer);
         let key = visible(&key.to_string());
         match answer.at("entry").text() {
             _ if !answer.at("deleted").is_true() => eprintln!("runlog: {key} was gone already"),
@@ -124,7 +126,7 @@ async fn each(args: &DeleteArgs, client: &mut Client) -> Result<u8, Failure> {
 )]
 pub(super) struct PruneArgs {
     #[command(flatten)]
-    pub root: RootArgs,
+    pub common: Common,
     /// Runs older than this go, as in 90d
     #[arg(long, value_name = "SPAN")]
     max_age: Option<String>,
@@ -191,7 +193,7 @@ pub(super) async fn prune(args: &PruneArgs, client: &mut Client) -> Result<u8, F
         client,
         "executions/prune",
         params,
-        &args.how,
+        (&args.how, &args.common.json),
         "go by the policy",
     )
     .await
@@ -202,22 +204,23 @@ async fn going(
     client: &mut Client,
     method: &str,
     mut params: Params,
-    how: &HowArgs,
+    (how, json): (&HowArgs, &JsonArgs),
     why: &str,
 ) -> Result<u8, Failure> {
     client.doing = "Choosing runs";
     let mut looked = params.clone();
     looked.insert("dryRun".into(), true.into());
-    let plan = client.ask(method, looked).await?;
+    let planned = client.text(method, looked).await?;
+    let plan = Json::read(&planned);
     let (count, emptied) = (plan.at("count").count(), plan.at("emptied").count());
-    let out = Out::stdout();
     let runs = named(&plan);
     if how.dry_run {
-        out.print(&runs)?;
+        json.print(&planned, Some("executions"), |_| runs)?;
         eprintln!("runlog: {} would go; nothing was done", sum(&plan));
         return Ok(0);
     }
     if count == 0 && emptied == 0 {
+        json.print(&planned, Some("executions"), |_| String::new())?;
         eprintln!("runlog: no runs {why}");
         return Ok(0);
     }
@@ -252,7 +255,9 @@ async fn going(
     }
     client.doing = "Deleting";
     params.insert("permanent".into(), how.permanent.into());
-    let done = client.ask(method, params).await?;
+    let done = client.text(method, params).await?;
+    json.print(&done, Some("executions"), |_| String::new())?;
+    let done = Json::read(&done);
     eprintln!("runlog: {} gone", sum(&done));
     let skipped = done.at("skippedCount").count();
     for run in done.at("skipped").items() {

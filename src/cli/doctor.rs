@@ -389,11 +389,12 @@ async fn asked_of(
     params.insert("limit".into(), 1000.into());
     loop {
         let page = client.ask("server/problems", params.clone()).await?;
+        let problems = page.at("problems").items().iter();
         findings.extend(
-            page.at("problems")
-                .items()
-                .iter()
-                .map(|problem| of_file(root, problem)),
+            problems
+                .map(|problem| (problem, file_of(root, problem)))
+                .filter(|(_, file)| !is_closed(root, file))
+                .map(|(problem, file)| of_file(&file, problem)),
         );
         match page.at("nextCursor").text() {
             Some(cursor) => drop(params.insert("cursor".into(), cursor.into())),
@@ -444,9 +445,34 @@ fn raise(message: &str) -> Option<String> {
     })
 }
 
+/// Gives a file or folder to whoever runs this, if it is somebody else's, and lets its owner read it.
+fn readable(file: &Path) -> String {
+    let uid = rustix::process::geteuid().as_raw();
+    let path = word(file);
+    let chmod = format!("chmod u+rwX {path}");
+    match file.symlink_metadata() {
+        Ok(found) if found.uid() != uid => format!("sudo chown {uid} {path} && {chmod}"),
+        _ => chmod,
+    }
+}
+
+/// What a problem is about.
+fn file_of(root: &Path, problem: &Json) -> PathBuf {
+    match problem.at("path").word() {
+        "." => root.to_owned(),
+        path => root.join(path),
+    }
+}
+
+/// Whether the file is, or lies in, a folder of which it has been told already that it is closed.
+fn is_closed(root: &Path, file: &Path) -> bool {
+    let below = |folder: &&Path| folder.starts_with(root);
+    let mut folders = file.ancestors().take_while(below);
+    folders.any(|folder| folder.is_dir() && denied(folder).is_some())
+}
+
 /// A file that cannot be read or does not fit.
-fn of_file(root: &Path, problem: &Json) -> Finding {
-    let file = root.join(problem.at("path").word());
+fn of_file(file: &Path, problem: &Json) -> Finding {
     let what = format!(
         "{}: {}",
         problem.at("path").word(),
@@ -454,7 +480,7 @@ fn of_file(root: &Path, problem: &Json) -> Finding {
     );
     // members are changed by whoever keeps the spelling of the others
     let edited = |change: &str| {
-        let path = word(&file);
+        let path = word(file);
         let new = quoted(&format!("{}.new", file.display()));
         format!("jq {} {path} > {new} && mv {new} {path}", quoted(change))
     };
@@ -468,15 +494,15 @@ fn of_file(root: &Path, problem: &Json) -> Finding {
         .and_then(Path::file_name);
     let project = json!(project.unwrap_or_default().to_string_lossy());
     let mend = match problem.at("kind").word() {
-        "id-mismatch" => edited(&format!(".id = {}", name(Some(&file)))),
+        "id-mismatch" => edited(&format!(".id = {}", name(Some(file)))),
         "project-mismatch" => edited(&format!(".projectId = {project}")),
         "invalid-cost" => edited(
             "del(.costUSD) | if .steps then .steps |= map(if type == \"object\" \
             and (.costUSD | type) != \"number\" then del(.costUSD) else . end) else . end",
         ),
-        "unreadable" => format!("chmod u+rwX {}", word(&file)),
-        "abandoned-temporary" => format!("rm -f {}", word(&file)),
-        _ => aside(&file),
+        "unreadable" => readable(file),
+        "abandoned-temporary" => format!("rm -f {}", word(file)),
+        _ => aside(file),
     };
     Finding::new(what, mend)
 }

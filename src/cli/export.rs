@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
-use super::args::{FilterArgs, Params};
+use super::Failure;
+use super::args::{Common, FilterArgs, JsonArgs, Params};
 use super::client::Client;
 use super::terminal::{Out, visible_lines};
 use super::time::{bytes, grouped};
-use super::{Failure, RootArgs};
 
 /// As shells say of what an interrupt ended.
 const INTERRUPTED: u8 = 130;
@@ -17,7 +17,7 @@ const INTERRUPTED: u8 = 130;
 #[derive(Debug, Args)]
 pub(super) struct ExportArgs {
     #[command(flatten)]
-    pub root: RootArgs,
+    pub common: Common,
     /// The file to write, at which nothing may be; stdout if absent
     #[arg(value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     file: Option<PathBuf>,
@@ -80,7 +80,12 @@ pub(super) async fn run(args: &ExportArgs, client: &mut Client) -> Result<u8, Fa
     }
     client.doing = "Exporting";
     match &args.file {
-        Some(file) => to_file(file, params, client).await,
+        Some(file) => to_file(file, params, &args.common.json, client).await,
+        None if args.common.json.wanted() => Err(Failure::Usage(
+            "--json tells of a FILE that was written; without one, the rows are the output: \
+             say --format json or jsonl"
+                .to_owned(),
+        )),
         None => to_stdout(format, params, filter, client).await,
     }
 }
@@ -88,6 +93,7 @@ pub(super) async fn run(args: &ExportArgs, client: &mut Client) -> Result<u8, Fa
 async fn to_file(
     file: &std::path::Path,
     mut params: Params,
+    json: &JsonArgs,
     client: &mut Client,
 ) -> Result<u8, Failure> {
     let path = std::path::absolute(file)?;
@@ -112,8 +118,10 @@ async fn to_file(
             eprintln!("runlog: interrupted; nothing was written");
             return Ok(INTERRUPTED);
         }
-        answer => super::json::Json::read(&answer?),
+        answer => answer?,
     };
+    json.print(&answer, None, |_| String::new())?;
+    let answer = super::json::Json::read(&answer);
     let rows = grouped(&answer.at("rows").to_string());
     let size = bytes(answer.at("bytes").count());
     eprintln!("runlog: {rows} runs, {size}, in {path}");

@@ -251,7 +251,7 @@ pub fn main() -> ExitCode {
             });
         }
         Command::Statusline(args) => {
-            return ask(&args.root, &screen, async |client| {
+            return ask(&args.common.root, &screen, async |client| {
                 statusline::run(&args, client).await
             });
         }
@@ -266,17 +266,17 @@ pub fn main() -> ExitCode {
             });
         }
         Command::Export(args) => {
-            return ask(&args.root, &screen, async |client| {
+            return ask(&args.common.root, &screen, async |client| {
                 export::run(&args, client).await
             });
         }
         Command::Delete(args) => {
-            return ask(&args.root, &screen, async |client| {
+            return ask(&args.common.root, &screen, async |client| {
                 delete::delete(&args, client).await
             });
         }
         Command::Prune(args) => {
-            return ask(&args.root, &screen, async |client| {
+            return ask(&args.common.root, &screen, async |client| {
                 delete::prune(&args, client).await
             });
         }
@@ -286,17 +286,17 @@ pub fn main() -> ExitCode {
             });
         }
         Command::Pin(args) => {
-            return ask(&args.root, &screen, async |client| {
+            return ask(&args.common.root, &screen, async |client| {
                 annotate::pin(&args, client).await
             });
         }
         Command::Tag(args) => {
-            return ask(&args.root, &screen, async |client| {
+            return ask(&args.common.root, &screen, async |client| {
                 annotate::tag(&args, client).await
             });
         }
         Command::Note(args) => {
-            return ask(&args.root, &screen, async |client| {
+            return ask(&args.common.root, &screen, async |client| {
                 annotate::note(&args, client).await
             });
         }

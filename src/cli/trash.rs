@@ -8,7 +8,7 @@ use super::ask::SureArgs;
 use super::client::Client;
 use super::json::Json;
 use super::table::{Cell, Column, Table};
-use super::terminal::{Out, status_paint, visible};
+use super::terminal::{status_paint, visible};
 use super::time::{bytes, grouped};
 use super::{Failure, RootArgs};
 
@@ -45,6 +45,8 @@ struct ListArgs {
 
 #[derive(Debug, Args)]
 struct RestoreArgs {
+    #[command(flatten)]
+    json: JsonArgs,
     /// What `trash list` calls ENTRY, or a run's id or the beginning of it, of which the latest
     /// deletion is meant
     #[arg(
@@ -60,6 +62,8 @@ struct RestoreArgs {
 
 #[derive(Debug, Args)]
 struct EmptyArgs {
+    #[command(flatten)]
+    json: JsonArgs,
     /// Only this project
     #[arg(short, long, value_name = "PROJECT", add = super::complete::projects())]
     project: Option<String>,
@@ -153,7 +157,8 @@ async fn restore(args: &RestoreArgs, client: &mut Client) -> Result<u8, Failure>
             params.insert("entries".into(), json!(named));
         }
     }
-    let answer = client.ask("executions/restore", params).await?;
+    let result = client.text("executions/restore", params).await?;
+    let answer = Json::read(&result);
     let name = |run: &Json| {
         visible(&format!(
             "{}/{}",
@@ -162,11 +167,10 @@ async fn restore(args: &RestoreArgs, client: &mut Client) -> Result<u8, Failure>
         ))
     };
     let restored = answer.at("restored").items();
-    let lines: String = restored
-        .iter()
-        .map(|run| format!("{}\n", name(run)))
-        .collect();
-    Out::stdout().print(&lines)?;
+    args.json.print(&result, Some("restored"), |_| {
+        let lines = restored.iter().map(|run| format!("{}\n", name(run)));
+        lines.collect()
+    })?;
     for run in answer.at("skipped").items() {
         eprintln!(
             "runlog: {} stays in the trash: there is such a run by now",
@@ -245,7 +249,9 @@ async fn empty(args: &EmptyArgs, client: &mut Client) -> Result<u8, Failure> {
     if let Some(before) = before {
         params.insert("before".into(), before.into());
     }
-    let answer = client.ask("trash/empty", params).await?;
+    let result = client.text("trash/empty", params).await?;
+    args.json.print(&result, None, |_| String::new())?;
+    let answer = Json::read(&result);
     eprintln!(
         "runlog: {} removed, {} freed",
         grouped(&answer.at("emptied").to_string()),

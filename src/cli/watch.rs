@@ -76,7 +76,8 @@ pub(super) async fn run(args: &WatchArgs, client: &mut Client) -> Result<u8, Fai
                     return Ok(code);
                 }
             }
-            "deleted" | "left" => {
+            // others that do not pass are told as well, in case that they did
+            "deleted" if is_of(&change, &key) => {
                 eprintln!("runlog: {key} was deleted before it ended");
                 return Ok(OTHERWISE);
             }
@@ -101,8 +102,17 @@ async fn listed(client: &mut Client, key: &Key) -> Result<String, Failure> {
     let run = elements(runs.map_or("[]", |(_, runs)| runs)).next();
     Ok(match run {
         Some(run) => format!(r#"{{"kind":"saved","summary":{run}}}"#),
-        None => r#"{"kind":"deleted"}"#.to_owned(),
+        None => {
+            let mut deleted = key.params();
+            deleted.insert("kind".into(), "deleted".into());
+            Value::Object(deleted).to_string()
+        }
     })
+}
+
+/// Whether a change that is no save is one of this run.
+fn is_of(change: &Json, key: &Key) -> bool {
+    change.at("projectId").word() == key.project && change.at("executionId").word() == key.execution
 }
 
 /// The exit status of a run that has ended so; none of one that goes on.

@@ -297,3 +297,82 @@ fn an_environment_that_leaves_no_place() {
         assert_eq!(done.status, 0);
     }
 }
+
+/// What only root can mend is mended by `sudo`, which here is root's own shell.
+#[test]
+fn what_belongs_to_somebody_else() {
+    use std::os::unix::fs::chown;
+    use std::os::unix::process::CommandExt;
+    assert!(
+        rustix::process::geteuid().is_root(),
+        "only root can give a folder to somebody else; run this as root, as CI does"
+    );
+    let nobody = 65534;
+    let stage = Stage::samples();
+    let binary = stage.root.beside("bin/runlog");
+    let sudo = stage.root.beside("bin/sudo");
+    fs::create_dir(stage.root.beside("bin")).unwrap();
+    fs::copy(env!("CARGO_BIN_EXE_runlog"), &binary).unwrap();
+    fs::write(&sudo, "#!/bin/sh\nexec \"$@\"\n").unwrap();
+    fs::set_permissions(&sudo, Permissions::from_mode(0o755)).unwrap();
+    let all = stage.root.beside("");
+    let given = format!("chown -R {nobody} {}", all.display());
+    assert_eq!(stage.shell(&given).status, 0);
+    let doctor = || {
+        let mut command = stage.command(binary.to_str().unwrap());
+        done(command.arg("doctor").uid(nobody).gid(nobody))
+    };
+    let well = || {
+        let found = doctor();
+        assert_eq!(found.out, "✓ nothing is wrong\n", "{}", found.err);
+    };
+    well();
+    let file = stage.root.path().join("website/executions/late.json");
+    fs::write(&file, r#"{ "id": "late", "status": "completed" }"#).unwrap();
+    let runtime = stage.root.beside("run/runlog");
+    fs::create_dir_all(&runtime).unwrap();
+    for (path, says) in [
+        (stage.root.path(), "belongs to user 0 and is closed to you"),
+        (stage.root.path().join("website"), "belongs to user 0"),
+        (file, "website/executions/late.json"),
+        (runtime, "belongs to user 0"),
+    ] {
+        chown(&path, Some(0), Some(0)).unwrap();
+        let mode = if path.is_dir() { 0o700 } else { 0o600 };
+        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        let found = doctor();
+        assert!(
+            found.out.contains(says),
+            "{path:?}: {}{}",
+            found.out,
+            found.err
+        );
+        let mends = mends(&found);
+        let [mend] = mends.as_slice() else {
+            panic!("{path:?}: {}", found.out);
+        };
+        assert!(mend.starts_with("sudo "), "{mend}");
+        let bin = stage.root.beside("bin");
+        let run = stage.shell(&format!("PATH={}:$PATH; {mend}", bin.display()));
+        assert_eq!(run.status, 0, "{mend}: {}", run.err);
+        well();
+    }
+}
+
+/// A disk that nothing can be written to, and a cache that is found elsewhere.
+#[test]
+fn a_cache_that_cannot_be_written() {
+    let stage = Stage::samples();
+    let script = "mount -t tmpfs -o ro,mode=700 none \"$XDG_CACHE_HOME\" || exit 8\n\
+        runlog doctor > found && exit 9\n\
+        cat found\n\
+        eval \"$(sed -n 's/^  //p' found)\"\n\
+        runlog doctor";
+    let mut command = stage.command("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", script]);
+    let done = done(&mut command);
+    let said = format!("{}{}", done.out, done.err);
+    assert!(said.contains("the index cannot be kept in"), "{said}");
+    assert!(done.out.ends_with("✓ nothing is wrong\n"), "{said}");
+    assert_eq!(done.status, 0);
+}
