@@ -17,6 +17,11 @@ pub trait Subject {
     /// The error, as far as it is at hand.
     fn error(&self) -> ErrorText<'_>;
 
+    /// A byte of the error, so that it is near when it is looked into.
+    fn error_near(&self) -> u8 {
+        0
+    }
+
     /// Which errors its own is like; none if it has none.
     fn error_group(&self) -> Option<Fingerprint>;
 

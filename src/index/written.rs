@@ -5,11 +5,14 @@
 //! row's number and used while the row has the tick and the times that it was written from, so
 //! nobody has to say when a row changes. Texts of a bounded number and size are kept.
 
+use std::sync::Arc;
+
 use parking_lot::Mutex;
 
 use super::Index;
 use super::query::Key;
 use super::row::{Row, key_of};
+use crate::filter::Number;
 use crate::model::{Fingerprint, Millis, ProjectId, RunKey, SummaryRef, Version};
 
 /// How many texts are kept; a power of two.
@@ -63,6 +66,11 @@ impl<'a> Listed<'a> {
         self.row
     }
 
+    /// A number that runs are filtered and sorted by.
+    pub(super) fn value(&self, which: Number) -> Option<i64> {
+        self.row.number(which, self.index.liveness.stale_after)
+    }
+
     /// The project.
     #[must_use]
     pub fn project(&self) -> &'a ProjectId {
@@ -93,14 +101,13 @@ impl<'a> Listed<'a> {
         self.index.rows.kept(self.number).fingerprint
     }
 
-    /// Gives each node that it has steps of to `each`, once.
-    pub fn each_node(&self, mut each: impl FnMut(&'a str)) {
+    /// Gives the node of each of its steps to `each`: its name, and a number that no other node has
+    /// for as long as any step is of it.
+    pub fn each_node(&self, mut each: impl FnMut(u32, &'a Arc<str>)) {
         let nodes = self.index.rows.nodes();
-        let mut seen: Vec<u32> = Vec::new();
-        for (node, _) in self.index.rows.kept(self.number).steps() {
-            if !seen.contains(&node) {
-                seen.push(node);
-                nodes.name(node).into_iter().for_each(|name| each(name));
+        for (number, _) in self.index.rows.kept(self.number).steps() {
+            if let Some(name) = nodes.name(number) {
+                each(number, name);
             }
         }
     }

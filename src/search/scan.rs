@@ -7,7 +7,7 @@
 //! whether the answers are whole.
 
 use tantivy::fieldnorm::FieldNormReader;
-use tantivy::postings::{Postings, SegmentPostings, TermInfo};
+use tantivy::postings::{BlockSegmentPostings, Postings, SegmentPostings, TermInfo};
 use tantivy::query::Bm25Weight;
 use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::{DocId, DocSet, InvertedIndexReader, Searcher, SegmentReader, TERMINATED, Term};
@@ -342,10 +342,10 @@ impl<'p> Scan<'p> {
         })
     }
 
-    /// The first document from `from` on that may match: none before it does. Like all here, never
-    /// to be asked for less than before.
-    pub(super) fn candidate(&mut self, from: DocId) -> DocId {
-        match self.node.candidate(from) {
+    /// The first document from `from` on that may match and fit as well as `worth`: none before it
+    /// does. Like all here, never to be asked for less than before.
+    pub(super) fn candidate(&mut self, from: DocId, worth: f32) -> DocId {
+        match self.node.worthy(from, worth) {
             doc if doc < self.max_doc => doc,
             _ => TERMINATED,
         }
@@ -386,7 +386,9 @@ impl<'p> Node<'p> {
                     None => Wants::Presence,
                 };
                 let mut together = Together::of(planner, words, wants)?;
-                together.weigher = weigher.clone().map(|weigher| (weigher, norms.clone()));
+                if let (Some(weigher), Some((_, rarest))) = (weigher, words.first()) {
+                    together.fitting = Some(Fitting::of(planner, rarest, weigher, norms)?);
+                }
                 Self::Phrase(Box::new(together))
             }
             Plan::Gathered(documents) => Self::Gathered(documents),
@@ -430,6 +432,39 @@ impl<'p> Node<'p> {
                 DocId::try_from(at * 64).map_or(TERMINATED, |doc| doc + word.trailing_zeros())
             }
             Self::Nothing => TERMINATED,
+        }
+    }
+
+    /// The first candidate from `from` on that may fit as well as `worth`, as far as is easily told.
+    fn worthy(&mut self, from: DocId, worth: f32) -> DocId {
+        let mut doc = from;
+        loop {
+            let worthy = match self {
+                Self::Phrase(together) => together.worthy(doc, worth),
+                Self::All(parts) => {
+                    let others: f32 = parts.iter().skip(1).map(Self::most).sum();
+                    // sums are rounded
+                    let worth = worth - others - worth.abs() * 1e-5;
+                    let lead = parts.first_mut();
+                    lead.map_or(TERMINATED, |lead| lead.worthy(doc, worth))
+                }
+                _ => doc,
+            };
+            let next = self.candidate(worthy);
+            if next == worthy || next == TERMINATED {
+                return next;
+            }
+            doc = next;
+        }
+    }
+
+    /// How well no document can fit better.
+    fn most(&self) -> f32 {
+        match self {
+            Self::All(parts) | Self::Any(parts) => parts.iter().map(Self::most).sum(),
+            Self::Not(_) | Self::Nothing => 0.0,
+            Self::Phrase(together) => together.fitting.as_ref().map_or(0.0, Fitting::most),
+            Self::Words(_) | Self::Gathered(_) => 1.0,
         }
     }
 
@@ -487,11 +522,74 @@ enum Wants {
     Places,
 }
 
+/// How well a phrase fits, and how well at most by its rarest word alone: that is known of a block of
+/// documents at once, before any other word is looked at.
+struct Fitting {
+    weigher: Weigher,
+    norms: FieldNormReader,
+    rarest: BlockSegmentPostings,
+    /// Of the documents of one block, in their order.
+    block: Vec<(DocId, f32)>,
+    /// How many of them have been passed.
+    passed: usize,
+}
+
+impl Fitting {
+    fn of(
+        planner: &Planner<'_>,
+        rarest: &TermInfo,
+        weigher: &Weigher,
+        norms: &FieldNormReader,
+    ) -> tantivy::Result<Self> {
+        let record = IndexRecordOption::WithFreqs;
+        let index = planner.index;
+        Ok(Self {
+            weigher: weigher.clone(),
+            norms: norms.clone(),
+            rarest: index.read_block_postings_from_terminfo(rarest, record)?,
+            block: Vec::new(),
+            passed: 0,
+        })
+    }
+
+    fn score(&self, doc: DocId, times: u32) -> f32 {
+        self.weigher.0.score(self.norms.fieldnorm_id(doc), times)
+    }
+
+    fn most(&self) -> f32 {
+        self.weigher.0.max_score()
+    }
+
+    /// The first document from `from` on in the block that may fit as well as `worth`.
+    fn in_block(&mut self, from: DocId, worth: f32) -> Option<DocId> {
+        let rest = self.block.get(self.passed..).unwrap_or_default();
+        let ahead = rest
+            .iter()
+            .position(|(doc, most)| *doc >= from && *most >= worth);
+        self.passed += ahead.unwrap_or(rest.len());
+        rest.get(ahead?).map(|(doc, _)| *doc)
+    }
+
+    /// Goes on to the block that has the first document from `from` on; false if there is none.
+    fn go_to(&mut self, from: DocId) -> bool {
+        let begin = self.rarest.seek(from);
+        let docs = self.rarest.docs().iter().zip(self.rarest.freqs());
+        self.block.clear();
+        for (&doc, &times) in docs.skip(begin) {
+            let most = self.weigher.0.score(self.norms.fieldnorm_id(doc), times);
+            self.block.push((doc, most));
+        }
+        self.passed = 0;
+        !self.block.is_empty()
+    }
+}
+
 /// Words side by side.
 struct Together {
     /// The rarest first, each with its place behind the first of the phrase.
     words: Vec<(u32, SegmentPostings)>,
-    weigher: Option<(Weigher, FieldNormReader)>,
+    /// Where it is to be said how well documents fit.
+    fitting: Option<Fitting>,
     wants: Wants,
     /// Where the phrase begins in the document that was asked for last.
     starts: Vec<u32>,
@@ -515,7 +613,7 @@ impl Together {
             .map(|(offset, info)| Ok((*offset, planner.postings(info, record)?)));
         Ok(Self {
             words: words.collect::<tantivy::Result<_>>()?,
-            weigher: None,
+            fitting: None,
             wants,
             starts: Vec::new(),
             others: Vec::new(),
@@ -550,6 +648,29 @@ impl Together {
                 if !self.budget.lasts() {
                     return TERMINATED;
                 }
+            }
+        }
+    }
+
+    /// The first document from `from` on whose rarest word lets it fit as well as `worth`.
+    fn worthy(&mut self, from: DocId, worth: f32) -> DocId {
+        let Some(fitting) = &mut self.fitting else {
+            return from;
+        };
+        loop {
+            if let Some(doc) = fitting.in_block(from, worth) {
+                return doc;
+            }
+            let after = fitting.block.last().map_or(from, |(last, _)| last + 1);
+            self.steps += 1;
+            if self.steps == STEPS {
+                self.steps = 0;
+                if !self.budget.lasts() {
+                    return TERMINATED;
+                }
+            }
+            if !fitting.go_to(after.max(from)) {
+                return TERMINATED;
             }
         }
     }
@@ -608,10 +729,9 @@ impl Together {
 
     /// Of a document that has all words.
     fn score(&self, doc: DocId) -> f32 {
-        let Some((Weigher(weight), norms)) = &self.weigher else {
-            return 0.0;
-        };
         let times = self.words.iter().map(|(_, postings)| postings.term_freq());
-        weight.score(norms.fieldnorm_id(doc), times.min().unwrap_or(0))
+        let times = times.min().unwrap_or(0);
+        let fitting = self.fitting.as_ref();
+        fitting.map_or(0.0, |fitting| fitting.score(doc, times))
     }
 }
