@@ -22,16 +22,36 @@ pub fn ask(plan: &Plan, root: &Path, files: &[PathBuf]) -> Result<(), Failure> {
     let by_node = json!({ "groupBy": ["node"] });
     let berlin = json!({ "bucket": "day", "timezone": "Europe/Berlin" });
     for (name, method, params, at_most) in [
-        ("list of 50 by cost and error", "executions/list", costly.clone(), Some(5)),
-        ("list of 50 by cost", "executions/list", json!({ "sort": "-costUSD" }), Some(5)),
+        (
+            "list of 50 by cost and error",
+            "executions/list",
+            costly.clone(),
+            Some(5),
+        ),
+        (
+            "list of 50 by cost",
+            "executions/list",
+            json!({ "sort": "-costUSD" }),
+            Some(5),
+        ),
         (
             "list of none by a text in every label",
             "executions/list",
             json!({ "where": "label ~ 'nothing says this'" }),
             None,
         ),
-        ("stats by cost and error, percentiles", "executions/stats", costly, None),
-        ("a series by day", "executions/series", json!({ "bucket": "day" }), Some(20)),
+        (
+            "stats by cost and error, percentiles",
+            "executions/stats",
+            costly,
+            None,
+        ),
+        (
+            "a series by day",
+            "executions/series",
+            json!({ "bucket": "day" }),
+            Some(20),
+        ),
         ("… as in Berlin", "executions/series", berlin, Some(20)),
         (
             "… by project",
@@ -39,10 +59,25 @@ pub fn ask(plan: &Plan, root: &Path, files: &[PathBuf]) -> Result<(), Failure> {
             json!({ "bucket": "day", "by": "project" }),
             Some(20),
         ),
-        ("count by day", "executions/count", json!({ "groupBy": ["day"] }), None),
+        (
+            "count by day",
+            "executions/count",
+            json!({ "groupBy": ["day"] }),
+            None,
+        ),
         ("count by node", "executions/count", by_node, None),
-        ("the slowest nodes of all runs", "nodes/stats", json!({}), None),
-        ("the errors of all runs, grouped", "errors/groups", json!({}), None),
+        (
+            "the slowest nodes of all runs",
+            "nodes/stats",
+            json!({}),
+            None,
+        ),
+        (
+            "the errors of all runs, grouped",
+            "errors/groups",
+            json!({}),
+            None,
+        ),
     ] {
         let rounds = plan.rounds.min(200);
         let (mut times, bytes) = daemon.client.time(method, &params, rounds)?;
@@ -56,12 +91,7 @@ pub fn ask(plan: &Plan, root: &Path, files: &[PathBuf]) -> Result<(), Failure> {
 }
 
 /// All records into one file, beside `cat`.
-fn export(
-    plan: &Plan,
-    daemon: &mut Daemon,
-    root: &Path,
-    files: &[PathBuf],
-) -> Result<(), Failure> {
+fn export(plan: &Plan, daemon: &mut Daemon, root: &Path, files: &[PathBuf]) -> Result<(), Failure> {
     let target = root.with_extension("jsonl");
     let (mut times, mut floors) = (Vec::new(), Vec::new());
     for _ in 0..plan.pick(1, 3) {
@@ -80,7 +110,12 @@ fn export(
         fs::remove_file(&target)?;
     }
     let floor = table::median(&mut floors);
-    table::row("export of all / cat into a file, synced", &mut times, floor, Some(1.5));
+    table::row(
+        "export of all / cat into a file, synced",
+        &mut times,
+        floor,
+        Some(1.5),
+    );
     Ok(())
 }
 
@@ -95,7 +130,11 @@ fn large(plan: &Plan) -> Result<(), Failure> {
         // the same but for what is drawn after the first steps
         let mut random = Random::of(1);
         let text = records::record(&mut random, "large", id, 1_735_689_600_000, 1_000_000);
-        let words = if id == "one" { "nobody wants" } else { "everybody wants" };
+        let words = if id == "one" {
+            "nobody wants"
+        } else {
+            "everybody wants"
+        };
         fs::write(&path, text.replace("nobody wants", words))?;
         paths.push(path);
     }
@@ -110,7 +149,10 @@ fn large(plan: &Plan) -> Result<(), Failure> {
     let mut floors = Vec::new();
     for _ in 0..rounds {
         let began = Instant::now();
-        let texts: Vec<String> = paths.iter().map(fs::read_to_string).collect::<Result<_, _>>()?;
+        let texts: Vec<String> = paths
+            .iter()
+            .map(fs::read_to_string)
+            .collect::<Result<_, _>>()?;
         let values: Vec<Value> = texts
             .iter()
             .map(|text| serde_json::from_str(text))
@@ -119,7 +161,12 @@ fn large(plan: &Plan) -> Result<(), Failure> {
         floors.push(began.elapsed());
     }
     let floor = table::median(&mut floors);
-    table::row("diff of two runs of 1 MB / both parsed by serde_json", &mut times, floor, None);
+    table::row(
+        "diff of two runs of 1 MB / both parsed by serde_json",
+        &mut times,
+        floor,
+        None,
+    );
     let units = bytes as u64 / 2;
     let rounds = plan.pick(3, 20);
     for (name, field, start) in [
@@ -153,7 +200,10 @@ fn large(plan: &Plan) -> Result<(), Failure> {
 fn write_huge(path: &Path, bytes: usize) -> io::Result<()> {
     let mut out = io::BufWriter::new(File::create(path)?);
     let line = "the agent reads every open issue; nobody wants to merge what is broken ";
-    write!(out, "{{\"status\":\"completed\",\"steps\":[{{\"nodeId\":\"n\",\"output\":\"")?;
+    write!(
+        out,
+        "{{\"status\":\"completed\",\"steps\":[{{\"nodeId\":\"n\",\"output\":\""
+    )?;
     for _ in 0..bytes / 2 / line.len() {
         out.write_all(line.as_bytes())?;
     }

@@ -17,7 +17,7 @@ pub trait Subject {
     /// The error, as far as it is at hand.
     fn error(&self) -> ErrorText<'_>;
 
-    /// A byte of the error, so that it is near when it is looked into.
+    /// Something of the error, so that it is near when it is looked into.
     fn error_near(&self) -> u8 {
         0
     }

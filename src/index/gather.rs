@@ -25,10 +25,14 @@ pub trait Gather {
 pub struct Gathered<'a> {
     pub(super) run: Listed<'a>,
     pub(super) row: Row<'a>,
-    pub(super) kept: Kept<'a>,
 }
 
-impl Gathered<'_> {
+impl<'a> Gathered<'a> {
+    /// What is kept of its steps and its error.
+    pub(super) fn kept(&self) -> Kept<'a> {
+        self.run.kept()
+    }
+
     /// When it was seen: its start, else when its file was last written.
     pub(super) fn seen_at(&self) -> Millis {
         let written = self.row.mtime_ns().div_euclid(1_000_000);

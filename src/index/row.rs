@@ -498,16 +498,18 @@ impl<'a> Row<'a> {
         (error, fixed.flags & ERROR_CUT != 0)
     }
 
-    /// A byte of the error, so that it is near when it is looked into; 0 if there is none.
+    /// Something of the error, so that both its ends are near when it is looked into.
     #[inline]
     pub(super) fn error_near(self) -> u8 {
         let fixed = self.fixed;
         if fixed.error_len == 0 {
             return 0;
         }
-        let from = usize::from(fixed.id_len) + usize::from(fixed.other_len);
-        let at = fixed.text_at as usize + from + usize::from(fixed.label_len);
-        self.page.texts.as_bytes().get(at).copied().unwrap_or(0)
+        let before = usize::from(fixed.id_len) + usize::from(fixed.other_len);
+        let from = fixed.text_at as usize + before + usize::from(fixed.label_len);
+        let texts = self.page.texts.as_bytes();
+        let byte = |at: usize| texts.get(at).copied().unwrap_or(0);
+        byte(from) ^ byte(from + usize::from(fixed.error_len))
     }
 
     /// The model that the record names.

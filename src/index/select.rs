@@ -12,8 +12,8 @@ use chrono_tz::Tz;
 use super::changes::{Cursor, Entry};
 use super::gather::{Gather, Gathered};
 use super::query::{Changed, Filter, From, Key, PageAt};
-use super::row::{Place, Row, Rows, STATUS_OTHER, STATUS_UNKNOWN, key_of, status_code};
-use super::{Index, Listed, Liveness};
+use super::row::{Place, Row, STATUS_OTHER, STATUS_UNKNOWN, key_of, status_code};
+use super::{Index, Listed};
 use crate::filter::{
     Bound, ErrorText, Number, StatusText, Subject, Text, Verdict, Where, WithError,
 };
@@ -111,12 +111,16 @@ impl Undecided {
 
 /// A row, to be asked by a filter.
 struct Asked<'a> {
-    rows: &'a Rows,
+    index: &'a Index,
     number: u32,
     row: Row<'a>,
-    project: &'a ProjectId,
-    annotation: Option<&'a Annotation>,
-    liveness: Liveness,
+}
+
+impl Asked<'_> {
+    fn annotation(&self) -> Option<&Annotation> {
+        let project = self.index.project(self.row.project())?;
+        self.index.annotation_of(self.row, &project.id)
+    }
 }
 
 impl Subject for Asked<'_> {
@@ -129,16 +133,16 @@ impl Subject for Asked<'_> {
     }
 
     fn number(&self, which: Number) -> Option<i64> {
-        self.row.number(which, self.liveness.stale_after)
+        self.row.number(which, self.index.liveness.stale_after)
     }
 
     fn text(&self, which: Text) -> Option<&str> {
         match which {
             Text::Id => Some(self.row.id()),
-            Text::Project => Some(self.project.as_str()),
+            Text::Project => Some(self.index.name(self.row.project())),
             Text::Label => self.row.label(),
             Text::Model => self.row.model(),
-            Text::Note => self.annotation?.note.as_deref(),
+            Text::Note => self.annotation()?.note.as_deref(),
         }
     }
 
@@ -159,22 +163,23 @@ impl Subject for Asked<'_> {
     }
 
     fn error_group(&self) -> Option<Fingerprint> {
-        self.rows.kept(self.number).fingerprint
+        self.index.rows.kept(self.number).fingerprint
     }
 
     fn any_tag(&self, test: impl FnMut(&str) -> bool) -> bool {
-        let tags = self.annotation.map_or(&[][..], |of| &of.tags);
+        let tags = self.annotation().map_or(&[][..], |of| &of.tags);
         tags.iter().map(String::as_str).any(test)
     }
 
     fn pinned(&self) -> bool {
-        self.annotation.is_some_and(|annotation| annotation.pinned)
+        self.annotation()
+            .is_some_and(|annotation| annotation.pinned)
     }
 
     fn any_node(&self, mut test: impl FnMut(&str) -> bool) -> bool {
-        let nodes = self.rows.nodes();
+        let nodes = self.index.rows.nodes();
         let mut before = None;
-        self.rows.kept(self.number).steps().any(|(node, _)| {
+        self.index.rows.kept(self.number).steps().any(|(node, _)| {
             // a loop at one node is asked once
             before.replace(node) != Some(node) && nodes.name(node).is_some_and(|name| test(name))
         })
@@ -184,14 +189,17 @@ impl Subject for Asked<'_> {
 impl Filter {
     /// Whether a row is one of those that the plain filter means.
     pub(super) fn takes(&self, row: Row<'_>, project: &ProjectId) -> bool {
-        self.project.as_ref().is_none_or(|id| id == project)
-            && self.statuses.as_ref().is_none_or(|statuses| {
-                statuses.iter().any(|status| {
-                    status_code(status) == row.status()
-                        && (row.status() != STATUS_OTHER
-                            || row.status_text() == Some(Status::as_str(status)))
-                })
+        self.project.as_ref().is_none_or(|id| id == project) && self.takes_status(row)
+    }
+
+    fn takes_status(&self, row: Row<'_>) -> bool {
+        self.statuses.as_ref().is_none_or(|statuses| {
+            statuses.iter().any(|status| {
+                status_code(status) == row.status()
+                    && (row.status() != STATUS_OTHER
+                        || row.status_text() == Some(Status::as_str(status)))
             })
+        })
     }
 }
 
@@ -295,7 +303,6 @@ impl Index {
         let run = run.flatten().map(|run| Gathered {
             run,
             row: run.row(),
-            kept: self.rows.kept(number),
         });
         gather.put(number, run);
     }
@@ -305,23 +312,21 @@ impl Index {
         let gathered = selection.gathered;
         let again = numbers.clone().filter(|number| *number < gathered);
         selection.again.extend(again);
-        let subject = |number: u32| {
+        let plain = &selection.query.plain;
+        let project = plain.project.as_ref();
+        let project = project.map(|id| self.project_numbers.get(id).copied());
+        let meant = numbers.clone().filter_map(|number| {
             let row = self.rows.get(number)?;
-            let project = &self.project(row.project())?.id;
-            let plain = &selection.query.plain;
-            Some((row, project)).filter(|(row, project)| plain.takes(*row, project))
-        };
-        let meant = numbers.clone().filter(|number| subject(*number).is_some());
-        let mut left: Vec<(u32, bool)> = meant.map(|number| (number, false)).collect();
-        selection.query.bound.sift(&mut left, |number| {
-            let row = self.rows.get(number)?;
-            let project = &self.project(row.project())?.id;
-            Some(self.asked(number, row, project))
+            let of_project = project.is_none_or(|wanted| wanted == Some(row.project()));
+            let meant = of_project && plain.takes_status(row);
+            meant.then(|| (self.asked(number, row), false))
         });
+        let mut left: Vec<(Asked<'_>, bool)> = meant.collect();
+        selection.query.bound.sift(&mut left);
         numbers.for_each(|number| selection.mark(number, false));
-        for (number, open) in left {
-            let passes = !open || self.is_decided(selection, number);
-            selection.mark(number, passes);
+        for (asked, open) in left {
+            let passes = !open || self.is_decided(selection, asked.number);
+            selection.mark(asked.number, passes);
         }
     }
 
@@ -381,7 +386,7 @@ impl Index {
         if !query.plain.takes(row, project) {
             return Some(Verdict::Fails);
         }
-        let subject = self.asked(number, row, project);
+        let subject = self.asked(number, row);
         Some(match error {
             None => query.bound.matches(&subject),
             Some(error) => query.bound.matches(&WithError {
@@ -391,30 +396,23 @@ impl Index {
         })
     }
 
-    fn asked<'a>(&'a self, number: u32, row: Row<'a>, project: &'a ProjectId) -> Asked<'a> {
+    fn asked<'a>(&'a self, number: u32, row: Row<'a>) -> Asked<'a> {
         Asked {
-            rows: &self.rows,
+            index: self,
             number,
             row,
-            project,
-            annotation: self.annotation_of(row, project),
-            liveness: self.liveness,
         }
     }
 
     /// Takes in the whole error of a row that was open, if it still is what it was.
     pub fn decide(&self, selection: &mut Selection, open: &Open, error: Option<&str>) {
         let (number, _, version) = open;
-        let row = self
-            .rows
-            .get(*number)
-            .filter(|row| row.version() == *version);
-        let Some((row, project)) = row.and_then(|row| Some((row, self.project(row.project())?)))
-        else {
+        let row = self.rows.get(*number);
+        let Some(row) = row.filter(|row| row.version() == *version) else {
             // it changed, and is asked again as such
             return;
         };
-        let subject = self.asked(*number, row, &project.id);
+        let subject = self.asked(*number, row);
         let whole = WithError {
             subject: &subject,
             error,
@@ -435,7 +433,7 @@ impl Index {
             return None;
         }
         let verdict = if query.plain.takes(row, project) {
-            query.bound.matches(&self.asked(number, row, project))
+            query.bound.matches(&self.asked(number, row))
         } else {
             Verdict::Fails
         };
@@ -474,7 +472,7 @@ impl Index {
             return None;
         }
         let whole = WithError {
-            subject: &self.asked(run.number(), run.row(), run.project()),
+            subject: &self.asked(run.number(), run.row()),
             error,
         };
         Some(match query.bound.matches(&whole) {
@@ -516,9 +514,15 @@ impl Index {
             return at;
         }
         let numbers = scope.all.from(rank);
-        let mut numbers = numbers.filter(|number| selection.passes(*number)).skip(offset);
+        let mut numbers = numbers
+            .filter(|number| selection.passes(*number))
+            .skip(offset);
         let mut last = None;
-        for run in numbers.by_ref().take(limit).filter_map(|number| self.listed(number)) {
+        for run in numbers
+            .by_ref()
+            .take(limit)
+            .filter_map(|number| self.listed(number))
+        {
             last = Some(run);
             each(run);
         }

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use super::Index;
 use super::query::Key;
 use super::row::{Row, key_of};
+use super::steps::Kept;
 use crate::filter::Number;
 use crate::model::{Fingerprint, Millis, ProjectId, RunKey, SummaryRef, Version};
 
@@ -66,6 +67,11 @@ impl<'a> Listed<'a> {
         self.row
     }
 
+    /// What is kept of its steps and its error.
+    pub(super) fn kept(&self) -> Kept<'a> {
+        self.index.rows.kept(self.number)
+    }
+
     /// A number that runs are filtered and sorted by.
     pub(super) fn value(&self, which: Number) -> Option<i64> {
         self.row.number(which, self.index.liveness.stale_after)
@@ -98,14 +104,14 @@ impl<'a> Listed<'a> {
     /// Which errors its error is like.
     #[must_use]
     pub fn error_group(&self) -> Option<Fingerprint> {
-        self.index.rows.kept(self.number).fingerprint
+        self.kept().fingerprint
     }
 
     /// Gives the node of each of its steps to `each`: its name, and a number that no other node has
     /// for as long as any step is of it.
     pub fn each_node(&self, mut each: impl FnMut(u32, &'a Arc<str>)) {
         let nodes = self.index.rows.nodes();
-        for (number, _) in self.index.rows.kept(self.number).steps() {
+        for (number, _) in self.kept().steps() {
             if let Some(name) = nodes.name(number) {
                 each(number, name);
             }

@@ -164,7 +164,10 @@ impl<'q> Matcher<'q> {
                     before => !before.is_some_and(u8::is_ascii_alphanumeric),
                 }
             });
-            let first = phrase.tokens.first().and_then(|first| first.text.bytes().next());
+            let first = phrase
+                .tokens
+                .first()
+                .and_then(|first| first.text.bytes().next());
             let odd = words_beyond_ascii(text, first.unwrap_or_default());
             // one that the finder has found, too, is ASCII as far as it looked
             let odd = odd.into_iter().filter(|begin| {

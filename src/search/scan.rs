@@ -386,8 +386,8 @@ impl<'p> Node<'p> {
                     None => Wants::Presence,
                 };
                 let mut together = Together::of(planner, words, wants)?;
-                if let (Some(weigher), Some((_, rarest))) = (weigher, words.first()) {
-                    together.fitting = Some(Fitting::of(planner, rarest, weigher, norms)?);
+                if let Some(weigher) = weigher {
+                    together.fitting = Some(Fitting::of(planner, words, weigher, norms)?);
                 }
                 Self::Phrase(Box::new(together))
             }
@@ -441,13 +441,7 @@ impl<'p> Node<'p> {
         loop {
             let worthy = match self {
                 Self::Phrase(together) => together.worthy(doc, worth),
-                Self::All(parts) => {
-                    let others: f32 = parts.iter().skip(1).map(Self::most).sum();
-                    // sums are rounded
-                    let worth = worth - others - worth.abs() * 1e-5;
-                    let lead = parts.first_mut();
-                    lead.map_or(TERMINATED, |lead| lead.worthy(doc, worth))
-                }
+                Self::All(parts) => worthy_of_all(parts, doc, worth),
                 _ => doc,
             };
             let next = self.candidate(worthy);
@@ -455,6 +449,18 @@ impl<'p> Node<'p> {
                 return next;
             }
             doc = next;
+        }
+    }
+
+    /// How well `doc` may fit at most; `None` if it does not match. Never to be asked for less than
+    /// before.
+    fn fits(&mut self, doc: DocId) -> Option<f32> {
+        match self {
+            Self::Phrase(together) => match &mut together.fitting {
+                Some(fitting) => fitting.at(doc),
+                None => Some(0.0),
+            },
+            _ => Some(self.most()),
         }
     }
 
@@ -511,6 +517,32 @@ impl<'p> Node<'p> {
     }
 }
 
+/// The first document from `from` on that may fit all of `parts`, the rarest first, as well as `worth`.
+fn worthy_of_all(parts: &mut [Node<'_>], from: DocId, worth: f32) -> DocId {
+    let Some((lead, others)) = parts.split_first_mut() else {
+        return from;
+    };
+    // sums are rounded
+    let worth = worth - worth.abs() * 1e-5;
+    let most: f32 = others.iter().map(Node::most).sum();
+    let mut doc = from;
+    loop {
+        doc = lead.worthy(doc, worth - most);
+        if doc == TERMINATED {
+            return doc;
+        }
+        let sum = others
+            .iter_mut()
+            .try_fold(lead.fits(doc).unwrap_or(0.0), |sum, other| {
+                Some(sum + other.fits(doc)?)
+            });
+        if sum.is_some_and(|sum| sum >= worth) {
+            return doc;
+        }
+        doc += 1;
+    }
+}
+
 /// What is to be known of a document with a phrase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wants {
@@ -522,33 +554,60 @@ enum Wants {
     Places,
 }
 
-/// How well a phrase fits, and how well at most by its rarest word alone: that is known of a block of
-/// documents at once, before any other word is looked at.
+/// How well documents fit that have all words of a phrase, wherever they are. Goes through the words'
+/// documents block by block, which takes a tenth of what going from one to the next does.
 struct Fitting {
     weigher: Weigher,
     norms: FieldNormReader,
-    rarest: BlockSegmentPostings,
-    /// Of the documents of one block, in their order.
-    block: Vec<(DocId, f32)>,
-    /// How many of them have been passed.
-    passed: usize,
+    /// The rarest first.
+    words: Vec<Blocks>,
+}
+
+/// The documents of a word, and how often it is in each.
+struct Blocks {
+    postings: BlockSegmentPostings,
+    /// Where the walk is in the block.
+    at: usize,
+}
+
+impl Blocks {
+    /// The first document from `from` on, and how often it has the word.
+    #[inline]
+    fn next(&mut self, from: DocId) -> Option<(DocId, u32)> {
+        loop {
+            let docs = self.postings.docs();
+            while let Some(&doc) = docs.get(self.at) {
+                if doc >= from {
+                    let times = self.postings.freqs().get(self.at);
+                    return Some((doc, times.copied().unwrap_or(1)));
+                }
+                self.at += 1;
+            }
+            self.at = self.postings.seek(from);
+            if self.at >= self.postings.docs().len() {
+                return None;
+            }
+        }
+    }
 }
 
 impl Fitting {
     fn of(
         planner: &Planner<'_>,
-        rarest: &TermInfo,
+        words: &[(u32, TermInfo)],
         weigher: &Weigher,
         norms: &FieldNormReader,
     ) -> tantivy::Result<Self> {
         let record = IndexRecordOption::WithFreqs;
         let index = planner.index;
+        let blocks = words.iter().map(|(_, info)| {
+            let postings = index.read_block_postings_from_terminfo(info, record)?;
+            Ok(Blocks { postings, at: 0 })
+        });
         Ok(Self {
             weigher: weigher.clone(),
             norms: norms.clone(),
-            rarest: index.read_block_postings_from_terminfo(rarest, record)?,
-            block: Vec::new(),
-            passed: 0,
+            words: blocks.collect::<tantivy::Result<_>>()?,
         })
     }
 
@@ -560,27 +619,34 @@ impl Fitting {
         self.weigher.0.max_score()
     }
 
-    /// The first document from `from` on in the block that may fit as well as `worth`.
-    fn in_block(&mut self, from: DocId, worth: f32) -> Option<DocId> {
-        let rest = self.block.get(self.passed..).unwrap_or_default();
-        let ahead = rest
-            .iter()
-            .position(|(doc, most)| *doc >= from && *most >= worth);
-        self.passed += ahead.unwrap_or(rest.len());
-        rest.get(ahead?).map(|(doc, _)| *doc)
+    /// How well `doc` fits, if it has all words.
+    fn at(&mut self, doc: DocId) -> Option<f32> {
+        let mut least = u32::MAX;
+        for word in &mut self.words {
+            let (_, times) = word.next(doc).filter(|(next, _)| *next == doc)?;
+            least = least.min(times);
+        }
+        Some(self.score(doc, least))
     }
 
-    /// Goes on to the block that has the first document from `from` on; false if there is none.
-    fn go_to(&mut self, from: DocId) -> bool {
-        let begin = self.rarest.seek(from);
-        let docs = self.rarest.docs().iter().zip(self.rarest.freqs());
-        self.block.clear();
-        for (&doc, &times) in docs.skip(begin) {
-            let most = self.weigher.0.score(self.norms.fieldnorm_id(doc), times);
-            self.block.push((doc, most));
+    /// The next of the rarest word's documents from `from` on, if it has all words and fits as well as
+    /// `worth`; else where to go on. `None` at the end.
+    fn step(&mut self, from: DocId, worth: f32) -> Option<Result<DocId, DocId>> {
+        let (rarest, others) = self.words.split_first_mut()?;
+        let (doc, mut least) = rarest.next(from)?;
+        let norm = self.norms.fieldnorm_id(doc);
+        if self.weigher.0.score(norm, least) < worth {
+            return Some(Err(doc + 1));
         }
-        self.passed = 0;
-        !self.block.is_empty()
+        for word in others {
+            let (next, times) = word.next(doc)?;
+            if next > doc {
+                return Some(Err(next));
+            }
+            least = least.min(times);
+        }
+        let fits = self.weigher.0.score(norm, least) >= worth;
+        Some(if fits { Ok(doc) } else { Err(doc + 1) })
     }
 }
 
@@ -652,25 +718,24 @@ impl Together {
         }
     }
 
-    /// The first document from `from` on whose rarest word lets it fit as well as `worth`.
+    /// The first document from `from` on that has all words and fits as well as `worth`.
     fn worthy(&mut self, from: DocId, worth: f32) -> DocId {
         let Some(fitting) = &mut self.fitting else {
             return from;
         };
+        let mut doc = from;
         loop {
-            if let Some(doc) = fitting.in_block(from, worth) {
-                return doc;
+            match fitting.step(doc, worth) {
+                None => return TERMINATED,
+                Some(Ok(doc)) => return doc,
+                Some(Err(next)) => doc = next,
             }
-            let after = fitting.block.last().map_or(from, |(last, _)| last + 1);
             self.steps += 1;
             if self.steps == STEPS {
                 self.steps = 0;
                 if !self.budget.lasts() {
                     return TERMINATED;
                 }
-            }
-            if !fitting.go_to(after.max(from)) {
-                return TERMINATED;
             }
         }
     }

@@ -265,7 +265,10 @@ pub(super) fn words_beyond_ascii(text: &str, first: u8) -> Vec<usize> {
         at = here + character.len_utf8();
         // most words are ASCII up to here, and begin with another letter
         let before = bytes.get(..here).unwrap_or_default();
-        let letters = before.iter().rev().take_while(|byte| byte.is_ascii_alphanumeric());
+        let letters = before
+            .iter()
+            .rev()
+            .take_while(|byte| byte.is_ascii_alphanumeric());
         let begin = here - letters.count();
         let alone = begin.checked_sub(1).and_then(|before| bytes.get(before));
         let alone = alone.is_none_or(u8::is_ascii);

@@ -206,7 +206,9 @@ impl Look {
 
     /// The parts by their numbers.
     fn into_parts(self) -> Vec<Part> {
-        let Self { mut parts, spans, .. } = self;
+        let Self {
+            mut parts, spans, ..
+        } = self;
         let starts = (0..).map_while(|number| spans.span(number));
         parts.extend(starts.map(|(start, _)| Part::Start(start.0)));
         parts
@@ -226,7 +228,10 @@ impl Look {
         }
         let slot = self.nodes.get_mut(at)?;
         // another one may have got the number meanwhile
-        if slot.as_ref().is_none_or(|node| !Arc::ptr_eq(&node.name, name)) {
+        if slot
+            .as_ref()
+            .is_none_or(|node| !Arc::ptr_eq(&node.name, name))
+        {
             let parts = &mut self.parts;
             let part = self.texts.entry_ref(&**name);
             *slot = Some(Node {

@@ -330,7 +330,9 @@ impl Method for SeriesOf {
             }
             let mut durations = Durations::of(&found, &taken.values);
             // a span may have been met without a run that began in it
-            let met = (0..).zip(&found).filter(|(_, adding)| adding.totals.runs() > 0);
+            let met = (0..)
+                .zip(&found)
+                .filter(|(_, adding)| adding.totals.runs() > 0);
             let starts = met.filter_map(|(number, _)| Some(looking.spans.span(number)?.0));
             let (first, last) = (starts.clone().min(), starts.max());
             let mut buckets = Vec::new();

@@ -170,8 +170,7 @@ impl Method for Stats {
             let (totals, clock) = context.history.totals(project);
             return Ok(Sums::of(&totals, Clock(clock), complete));
         }
-        let amounts =
-            |_: &mut (), run: &Listed<'_>, all: &mut Vec<_>| all.push(Amounts::of(run));
+        let amounts = |_: &mut (), run: &Listed<'_>, all: &mut Vec<_>| all.push(Amounts::of(run));
         let sum = move |all: Taken<(), Amounts>| {
             let mut totals = Totals::default();
             all.values.iter().for_each(|amounts| totals.take(amounts));
