@@ -17,9 +17,9 @@ pub trait Subject {
     /// The error, as far as it is at hand.
     fn error(&self) -> ErrorText<'_>;
 
-    /// Something of the error, so that it is near when it is looked into.
-    fn error_near(&self) -> u8 {
-        0
+    /// The bytes of the error that are at hand, not looked at; none if that would not be quicker.
+    fn error_bytes(&self) -> &[u8] {
+        &[]
     }
 
     /// Which errors its own is like; none if it has none.

@@ -108,7 +108,8 @@ impl Packed {
 
 /// How many bytes the packed numbers have that `bytes` begins with.
 pub(super) fn len_of(bytes: &[u8]) -> usize {
-    HEAD + length_of(word(bytes, 0, HEAD))
+    // half a byte is left over
+    HEAD + length_of(word(bytes, 0, HEAD) & ((1 << (4 * COUNT)) - 1))
 }
 
 /// The numbers that `bytes` begins with, of a run that began at `started` and whose file was

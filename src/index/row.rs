@@ -498,18 +498,15 @@ impl<'a> Row<'a> {
         (error, fixed.flags & ERROR_CUT != 0)
     }
 
-    /// Something of the error, so that both its ends are near when it is looked into.
+    /// The bytes of the error, or of its beginning, not looked at.
     #[inline]
-    pub(super) fn error_near(self) -> u8 {
+    pub(super) fn error_bytes(self) -> &'a [u8] {
         let fixed = self.fixed;
-        if fixed.error_len == 0 {
-            return 0;
-        }
         let before = usize::from(fixed.id_len) + usize::from(fixed.other_len);
         let from = fixed.text_at as usize + before + usize::from(fixed.label_len);
         let texts = self.page.texts.as_bytes();
-        let byte = |at: usize| texts.get(at).copied().unwrap_or(0);
-        byte(from) ^ byte(from + usize::from(fixed.error_len))
+        let error = texts.get(from..from + usize::from(fixed.error_len));
+        error.unwrap_or_default()
     }
 
     /// The model that the record names.

@@ -109,6 +109,9 @@ impl Undecided {
     }
 }
 
+/// How many rows are asked together: so many are near while they are asked one thing after the other.
+const TOGETHER: usize = 512;
+
 /// A row, to be asked by a filter.
 struct Asked<'a> {
     index: &'a Index,
@@ -154,8 +157,8 @@ impl Subject for Asked<'_> {
         }
     }
 
-    fn error_near(&self) -> u8 {
-        self.row.error_near()
+    fn error_bytes(&self) -> &[u8] {
+        self.row.error_bytes()
     }
 
     fn version(&self) -> Version {
@@ -312,21 +315,26 @@ impl Index {
         let gathered = selection.gathered;
         let again = numbers.clone().filter(|number| *number < gathered);
         selection.again.extend(again);
-        let plain = &selection.query.plain;
-        let project = plain.project.as_ref();
+        let project = selection.query.plain.project.as_ref();
         let project = project.map(|id| self.project_numbers.get(id).copied());
-        let meant = numbers.clone().filter_map(|number| {
-            let row = self.rows.get(number)?;
-            let of_project = project.is_none_or(|wanted| wanted == Some(row.project()));
-            let meant = of_project && plain.takes_status(row);
-            meant.then(|| (self.asked(number, row), false))
-        });
-        let mut left: Vec<(Asked<'_>, bool)> = meant.collect();
-        selection.query.bound.sift(&mut left);
-        numbers.for_each(|number| selection.mark(number, false));
-        for (asked, open) in left {
-            let passes = !open || self.is_decided(selection, asked.number);
-            selection.mark(asked.number, passes);
+        let mut numbers = numbers.peekable();
+        let mut left: Vec<(Asked<'_>, bool)> = Vec::new();
+        while numbers.peek().is_some() {
+            let plain = &selection.query.plain;
+            let some = numbers.clone().take(TOGETHER);
+            left.extend(some.clone().filter_map(|number| {
+                let row = self.rows.get(number)?;
+                let of_project = project.is_none_or(|wanted| wanted == Some(row.project()));
+                let meant = of_project && plain.takes_status(row);
+                meant.then(|| (self.asked(number, row), false))
+            }));
+            selection.query.bound.sift(&mut left);
+            some.for_each(|number| selection.mark(number, false));
+            for (asked, open) in left.drain(..) {
+                let passes = !open || self.is_decided(selection, asked.number);
+                selection.mark(asked.number, passes);
+            }
+            numbers.nth(TOGETHER - 1);
         }
     }
 
