@@ -133,7 +133,11 @@ struct Known {
 
 impl Places {
     /// The version of the record whose file has `stamp`, and where what `asked` names lies in it.
-    fn of(&self, stamp: &Stamp, asked: &PieceQuery) -> Option<(Version, Vec<Option<Found>>)> {
+    pub(super) fn of(
+        &self,
+        stamp: &Stamp,
+        asked: &PieceQuery,
+    ) -> Option<(Version, Vec<Option<Found>>)> {
         let Self(known) = self;
         let known = known.lock();
         let held = known.iter().find(|known| known.stamp == *stamp)?;
@@ -243,5 +247,36 @@ impl<'f, P: Fn(u64, u64) -> Span<'f>> Source for Reader<P> {
         let mut part = (self.part)(found.start, found.end);
         part.read_to_end(&mut bytes).map_err(JsonError::Io)?;
         Ok(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn little_is_remembered() {
+        let places = Places::default();
+        for number in 0..100 {
+            let stamp = Stamp {
+                size: LARGE_BYTES + number % 20,
+                ..Stamp::default()
+            };
+            for at in 0..5 {
+                let pointer = format!("/{}", "p".repeat(30_000 + at));
+                let query = PieceQuery {
+                    fields: vec![(pointer.clone(), Pointer::parse(&pointer).unwrap())],
+                    range: None,
+                    bytes_max: 4096,
+                };
+                places.keep(stamp, Version::default(), &query, &[None]);
+            }
+        }
+        let Places(known) = places;
+        let known = known.into_inner();
+        assert_eq!(known.len(), RECORDS_MAX);
+        for known in known {
+            assert!(known.places.keys().map(String::len).sum::<usize>() <= POINTERS_MAX);
+        }
     }
 }
