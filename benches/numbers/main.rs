@@ -321,7 +321,7 @@ fn memory(plan: &Plan, root: &Path, runs: usize) -> Result<(), Failure> {
     let before = settled(&empty)?;
     drop(empty);
     // whoever holds its lock builds the text index, and here nobody does
-    Daemon::start_whole(root)?.0.end()?;
+    Daemon::start_settled(root)?.end()?;
     let _lock = only_lock(&root.with_extension("cache"))?;
     let (mut daemon, _) = Daemon::start_whole(root)?;
     let texts = texts_bytes(&mut daemon.client)?;

@@ -441,7 +441,10 @@ impl<'p> Node<'p> {
         loop {
             let worthy = match self {
                 Self::Phrase(together) => together.worthy(doc, worth),
-                Self::All(parts) => worthy_of_all(parts, doc, worth),
+                // what leads comes to an end by itself
+                Self::All(parts) if matches!(parts.first(), Some(Self::Phrase(_))) => {
+                    worthy_of_all(parts, doc, worth)
+                }
                 _ => doc,
             };
             let next = self.candidate(worthy);
