@@ -49,7 +49,7 @@ pub fn show(folder: &Path, quick: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-const ROWS: usize = 9;
+const ROWS: usize = 12;
 
 fn measure(root: &Path, size: usize, rounds: usize) -> Result<[(String, String); ROWS], Failure> {
     let files = records::lay_out(root, size, SCALE)?;
@@ -59,14 +59,20 @@ fn measure(root: &Path, size: usize, rounds: usize) -> Result<[(String, String);
     daemon.end()?;
     let stating = floors::stat_all(&files)?;
     let (mut daemon, again) = Daemon::start_whole(root)?;
-    let mut ask = |method: &str, params| -> Result<Duration, Failure> {
+    let mut ask = |method: &str, params, rounds| -> Result<Duration, Failure> {
         Ok(table::median(
             &mut daemon.client.time(method, &params, rounds)?.0,
         ))
     };
-    let list = ask("executions/list", json!({}))?;
-    let middle = ask("executions/list", json!({ "offset": size / 2 }))?;
-    let stats = ask("executions/stats", json!({}))?;
+    let list = ask("executions/list", json!({}), rounds)?;
+    let middle = ask("executions/list", json!({ "offset": size / 2 }), rounds)?;
+    let stats = ask("executions/stats", json!({}), rounds)?;
+    // these look at every run
+    let few = rounds.min(50);
+    let costly = json!({ "where": "costUSD > 0.05 and not error ~ timeout" });
+    let filtered = ask("executions/list", costly, few)?;
+    let sorted = ask("executions/list", json!({ "sort": "-costUSD" }), few)?;
+    let series = ask("executions/series", json!({ "bucket": "day" }), few)?;
     let folder = root.join(records::PROJECTS[1]).join("executions");
     let pause = Duration::from_millis(1);
     let heard = table::median(&mut live::notifications(
@@ -91,6 +97,9 @@ fn measure(root: &Path, size: usize, rounds: usize) -> Result<[(String, String);
         row("list of 50", format!("{list:.1?}")),
         row("list of 50 at the middle", format!("{middle:.1?}")),
         row("stats", format!("{stats:.1?}")),
+        row("list of 50 by cost and error", format!("{filtered:.1?}")),
+        row("list of 50 sorted by cost", format!("{sorted:.1?}")),
+        row("a series by day", format!("{series:.1?}")),
         row("engine's rename to notification", format!("{heard:.1?}")),
         row("resident memory, MB", format!("{:.0}", memory as f64 / 1e6)),
     ])

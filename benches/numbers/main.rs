@@ -16,6 +16,7 @@ mod daemon;
 mod floors;
 mod growth;
 mod live;
+mod questions;
 mod random;
 mod records;
 mod rivals;
@@ -83,7 +84,7 @@ fn main() -> Result<(), Failure> {
     let threads = std::thread::available_parallelism()?.get();
     // what a run that was ended early left
     for name in [
-        "live", "saves", "bare", "bulk", "bursts", "growth", "rivals", "empty",
+        "live", "saves", "bare", "bulk", "bursts", "growth", "rivals", "empty", "large",
     ] {
         let _ = fs::remove_dir_all(plan.folder.join(name));
         let _ = fs::remove_dir_all(plan.folder.join(name).with_extension("cache"));
@@ -115,6 +116,9 @@ fn main() -> Result<(), Failure> {
     }
     if plan.wants("requests") {
         requests(&plan, &root)?;
+    }
+    if plan.wants("questions") {
+        questions::ask(&plan, &root, &files)?;
     }
     if plan.wants("search") {
         search::show(&root, bytes, plan.rounds)?;
@@ -239,37 +243,6 @@ fn requests(plan: &Plan, root: &Path) -> Result<(), Failure> {
             at_most,
         );
     }
-    // looks at every run, so that fewer rounds tell as much
-    let costly = json!({ "where": "costUSD > 0.05 and not error ~ timeout" });
-    let nowhere = json!({ "where": "label ~ 'nothing says this'" });
-    for (name, method, params) in [
-        ("list of 50 by cost and error", "executions/list", &costly),
-        (
-            "list of none by a text in every label",
-            "executions/list",
-            &nowhere,
-        ),
-        (
-            "stats by cost and error, percentiles",
-            "executions/stats",
-            &costly,
-        ),
-        ("the slowest nodes of all runs", "nodes/stats", &json!({})),
-        (
-            "the errors of all runs, grouped",
-            "errors/groups",
-            &json!({}),
-        ),
-    ] {
-        let (mut times, bytes) = daemon.client.time(method, params, plan.rounds.min(200))?;
-        let floor = table::median(&mut echo.time(bytes, plan.rounds.min(200))?);
-        table::row(
-            &format!("{name} / echo of as many bytes"),
-            &mut times,
-            floor,
-            None,
-        );
-    }
     forwarded(
         plan,
         root,
@@ -347,7 +320,9 @@ fn memory(plan: &Plan, root: &Path, runs: usize) -> Result<(), Failure> {
     empty.client.call("executions/list", &json!({}))?;
     let before = settled(&empty)?;
     drop(empty);
-    let _ = fs::remove_dir_all(root.with_extension("cache"));
+    // whoever holds its lock builds the text index, and here nobody does
+    Daemon::start_settled(root)?.end()?;
+    let _lock = only_lock(&root.with_extension("cache"))?;
     let (mut daemon, _) = Daemon::start_whole(root)?;
     let texts = texts_bytes(&mut daemon.client)?;
     let status = daemon.client.call("server/status", &json!({}))?;
@@ -356,10 +331,11 @@ fn memory(plan: &Plan, root: &Path, runs: usize) -> Result<(), Failure> {
     daemon.end()?;
     let daemon = Daemon::start_whole(root)?.0;
     let restored = settled(&daemon)?.saturating_sub(before) / runs as u64;
+    daemon.end()?;
     let text = texts / runs as u64;
     let allowed = format!("{}", 250 + text + steps);
     table::fact(
-        "memory a run after a first index, bytes",
+        "memory a run after a first index, without text index, bytes",
         &held.to_string(),
         &allowed,
     );
@@ -380,6 +356,29 @@ fn memory(plan: &Plan, root: &Path, runs: usize) -> Result<(), Failure> {
     );
     table::fact("the empty daemon, bytes", &before.to_string(), "");
     Ok(())
+}
+
+/// The lock of the text index below `cache`, held; everything else there is gone.
+fn only_lock(cache: &Path) -> Result<fs::File, Failure> {
+    for entry in fs::read_dir(cache.join("runlog"))? {
+        let folder = entry?.path();
+        let lock = folder.join("search.lock");
+        if !lock.is_file() {
+            continue;
+        }
+        for other in fs::read_dir(&folder)? {
+            let other = other?.path();
+            match other.is_dir() {
+                true => fs::remove_dir_all(&other)?,
+                false if other != lock => fs::remove_file(&other)?,
+                false => {}
+            }
+        }
+        let lock = fs::File::options().write(true).open(lock)?;
+        lock.lock()?;
+        return Ok(lock);
+    }
+    Err("there is no text index".into())
 }
 
 /// How many bytes of labels and errors the index holds.

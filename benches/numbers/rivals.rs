@@ -1,5 +1,6 @@
 //! What a user would do instead: read all files in Node as CloutAgent does, keep a row a run in
-//! SQLite, or ask jq or ripgrep. Each gives the fifty newest runs, or those that failed.
+//! SQLite, or ask jq or ripgrep. Each gives the fifty newest runs, those that failed, those that a
+//! filter passes, or what runs cost day by day.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -36,12 +37,15 @@ async function list(root) {
 })().catch(error => { console.error(error.code || error.message); process.exit(1); });
 ";
 
-/// One indexed row a run; prints the milliseconds that filling it took, then those of each query.
+/// One indexed row a run; prints the milliseconds that filling it took, then the median of each query.
 const SQLITE: &str = r#"
 import json, os, sqlite3, sys, time
 root = sys.argv[1]
 began = time.perf_counter()
-db = sqlite3.connect(os.path.join(sys.argv[2], "rival.sqlite"))
+path = os.path.join(sys.argv[2], "rival.sqlite")
+if os.path.exists(path):
+    os.remove(path)
+db = sqlite3.connect(path)
 db.execute("create table runs (id text, project text, status text, started text, completed text,"
            " duration real, input int, output int, cost real, error text)")
 for project in os.listdir(root):
@@ -54,25 +58,45 @@ for project in os.listdir(root):
             run["id"], run["projectId"], run["status"], run.get("startedAt"), run.get("completedAt"),
             run.get("duration"), tokens.get("input"), tokens.get("output"), run.get("costUSD"), run.get("error")))
 db.execute("create index newest on runs (started)")
+db.execute("create index dearest on runs (cost)")
 db.commit()
 print((time.perf_counter() - began) * 1000)
-for _ in range(200):
-    began = time.perf_counter()
-    rows = db.execute("select * from runs order by started desc limit 50").fetchall()
-    text = json.dumps(rows)
-    print((time.perf_counter() - began) * 1000)
+costly = " from runs where cost > 0.05 and (error is null or error not like '%timeout%')"
+day = "select substr(started, 1, 10) as day, {} count(*), sum(status = 'failed'), sum(cost)," \
+      " sum(input), sum(output), avg(duration), min(duration), max(duration) from runs group by {}"
+for queries in (
+    ["select * from runs order by started desc limit 50"],
+    ["select *" + costly + " order by started desc limit 50", "select count(*)" + costly],
+    ["select * from runs order by cost desc limit 50"],
+    [day.format("", "day")],
+    [day.format("project,", "day, project")],
+):
+    times = []
+    for _ in range(51):
+        began = time.perf_counter()
+        text = json.dumps([db.execute(query).fetchall() for query in queries])
+        times.append(time.perf_counter() - began)
+    print(sorted(times)[25] * 1000)
 "#;
 
 /// Prints a row for each rival, over the `count` runs below `root`.
 pub fn compare(root: &Path, folder: &Path, count: usize, rounds: usize) -> Result<(), Failure> {
     let mut daemon = Daemon::start_settled(root)?;
-    let list = json!({ "limit": 50 });
-    let ours = table::median(&mut daemon.client.time("executions/list", &list, rounds)?.0);
-    let failed = json!({ "limit": 50, "status": "failed" });
-    let ours_failed = table::median(&mut daemon.client.time("executions/list", &failed, rounds)?.0);
-    println!(
-        "\n| the fifty newest of {count} runs, or the failed ones | rival | runlog | times as fast |"
-    );
+    let mut ask = |method: &str, params: serde_json::Value| -> Result<Duration, Failure> {
+        let rounds = rounds.min(200);
+        Ok(table::median(
+            &mut daemon.client.time(method, &params, rounds)?.0,
+        ))
+    };
+    let costly = "costUSD > 0.05 and not error ~ timeout";
+    let ours = ask("executions/list", json!({}))?;
+    let ours_failed = ask("executions/list", json!({ "status": "failed" }))?;
+    let ours_costly = ask("executions/list", json!({ "where": costly }))?;
+    let ours_dearest = ask("executions/list", json!({ "sort": "-costUSD" }))?;
+    let ours_daily = ask("executions/series", json!({ "bucket": "day" }))?;
+    let by_project = json!({ "bucket": "day", "by": "project" });
+    let ours_by_project = ask("executions/series", by_project)?;
+    println!("\n| of {count} runs | rival | runlog | times as fast |");
     println!("|---|---:|---:|---:|");
     let show = |name: &str, rival: Result<Duration, String>, ours: Duration| match rival {
         Ok(took) => println!(
@@ -83,7 +107,7 @@ pub fn compare(root: &Path, folder: &Path, count: usize, rounds: usize) -> Resul
     };
     let node = printed(Command::new("node").args(["-e", NODE]).arg(root));
     show(
-        "Node: read all, sort, cut",
+        "Node, reading all: the fifty newest",
         node.map(|mut times| table::median(&mut times)),
         ours,
     );
@@ -93,22 +117,46 @@ pub fn compare(root: &Path, folder: &Path, count: usize, rounds: usize) -> Resul
             .arg(root)
             .arg(folder),
     );
-    let sqlite = sqlite.and_then(|times| match times.split_first() {
-        Some((filling, queries)) => Ok((*filling, table::median(&mut queries.to_vec()))),
-        None => Err("it printed nothing".to_owned()),
-    });
+    let sqlite = |at: usize| match &sqlite {
+        Ok(times) => times
+            .get(at)
+            .copied()
+            .ok_or("it printed too little".to_owned()),
+        Err(why) => Err(why.clone()),
+    };
+    for (at, name, ours) in [
+        (1, "SQLite from Python, once filled: the fifty newest", ours),
+        (0, "… and to fill it, an indexed row a run", ours),
+        (2, "… fifty by cost and error, and how many", ours_costly),
+        (3, "… the fifty that cost most", ours_dearest),
+        (4, "… group by day", ours_daily),
+        (5, "… group by day and project", ours_by_project),
+    ] {
+        show(name, sqlite(at), ours);
+    }
+    let each =
+        |program: &str| format!("find . -name '*.json' -print0 | xargs -0 jq -c '{program}'");
+    let jq = each("{id,projectId,status,startedAt,costUSD}")
+        + " | jq -cs 'sort_by(.startedAt) | reverse | .[0:50]'";
     show(
-        "SQLite from Python: an indexed row a run, once filled",
-        sqlite.clone().map(|times| times.1),
+        "jq over the files: the fifty newest",
+        shell(root, "jq", &jq),
         ours,
     );
-    show("… and to fill it", sqlite.map(|times| times.0), ours);
-    let jq = "find . -name '*.json' -print0 | xargs -0 jq -c '{id,projectId,status,startedAt,costUSD}' \
-              | jq -cs 'sort_by(.startedAt) | reverse | .[0:50]'";
-    show("jq over the files", shell(root, "jq", jq), ours);
+    let jq = each(
+        "select(.costUSD > 0.05 and ((.error // \"\") | test(\"timeout\"; \"i\") | not)) | {id,startedAt}",
+    ) + " | jq -cs 'sort_by(.startedAt) | reverse | .[0:50]'";
+    show(
+        "… fifty by cost and error",
+        shell(root, "jq", &jq),
+        ours_costly,
+    );
+    let jq = each("{day: .startedAt[0:10], costUSD, duration}")
+        + " | jq -cs 'group_by(.day) | map({day: .[0].day, runs: length, cost: (map(.costUSD) | add)})'";
+    show("… by day", shell(root, "jq", &jq), ours_daily);
     let rg = "rg --files-with-matches --glob '*.json' '^  \"status\": \"failed\"'";
     show(
-        "ripgrep for the failed ones",
+        "ripgrep: the failed ones",
         shell(root, "rg", rg),
         ours_failed,
     );

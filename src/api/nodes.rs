@@ -167,13 +167,13 @@ impl Method for Stats {
 }
 
 impl Node {
-    fn of(sums: NodeSums) -> Self {
+    fn of(mut sums: NodeSums) -> Self {
         Self {
             node_id: sums.node.to_string(),
             runs: sums.runs,
             steps: sums.steps,
             failures: sums.failures,
-            duration: Distribution::of(sums.durations, |took| Some(Milliseconds(took))),
+            duration: Distribution::of(&mut sums.durations, |took| Some(Milliseconds(took))),
             input_tokens: sums.input_tokens,
             output_tokens: sums.output_tokens,
             total_tokens: sums.total_tokens,

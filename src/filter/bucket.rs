@@ -6,11 +6,13 @@
 
 use chrono::{Datelike, Days, Months, NaiveDate, Offset, TimeZone};
 use chrono_tz::Tz;
+use hashbrown::HashMap;
 
 use super::date::{day_start, local, naive};
 use crate::model::Millis;
 
 const HOUR: i64 = 3_600_000;
+const DAY: i64 = 24 * HOUR;
 
 /// How long a span is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -65,6 +67,80 @@ impl Unit {
             Self::Month => first.checked_add_months(Months::new(1)),
         };
         next.unwrap_or(first)
+    }
+}
+
+/// The spans that moments lie in, each with a number. What the calendar says of a day is asked once,
+/// however many moments of it are looked up.
+#[derive(Debug)]
+pub struct Spans {
+    unit: Unit,
+    zone: Tz,
+    /// By number.
+    spans: Vec<(Millis, Millis)>,
+    /// By their starts.
+    numbers: HashMap<i64, u32>,
+    /// The spans that touch a day of UTC: where in `within`, and how many.
+    days: HashMap<i64, (usize, usize)>,
+    /// Spans in the order of their starts, which stand before their numbers; day by day.
+    within: Vec<(i64, u32)>,
+}
+
+impl Spans {
+    /// Of this length, in this zone.
+    #[must_use]
+    pub fn of(unit: Unit, zone: Tz) -> Self {
+        Self {
+            unit,
+            zone,
+            spans: Vec::new(),
+            numbers: HashMap::new(),
+            days: HashMap::new(),
+            within: Vec::new(),
+        }
+    }
+
+    /// The number of the span that `at` lies in. Numbers count up from 0 as spans are met.
+    pub fn number(&mut self, at: Millis) -> u32 {
+        let day = at.0.div_euclid(DAY);
+        let (from, count) = match self.days.get(&day) {
+            Some(held) => *held,
+            None => self.meet(day),
+        };
+        let spans = self.within.get(from..from + count).unwrap_or_default();
+        let behind = spans.partition_point(|(start, _)| *start <= at.0);
+        let span = behind.checked_sub(1).and_then(|last| spans.get(last));
+        span.map_or(0, |(_, number)| *number)
+    }
+
+    fn meet(&mut self, day: i64) -> (usize, usize) {
+        let from = self.within.len();
+        let (mut at, end) = (day * DAY, (day + 1) * DAY);
+        while at < end {
+            let span = self.unit.around(Millis(at), self.zone);
+            let fresh = u32::try_from(self.spans.len()).unwrap_or(u32::MAX);
+            let number = *self.numbers.entry(span.0.0).or_insert(fresh);
+            if number == fresh {
+                self.spans.push(span);
+            }
+            self.within.push((span.0.0, number));
+            at = span.1.0;
+        }
+        let met = (from, self.within.len() - from);
+        self.days.insert(day, met);
+        met
+    }
+
+    /// The first moment of a span, and the first after it.
+    #[must_use]
+    pub fn span(&self, number: u32) -> Option<(Millis, Millis)> {
+        self.spans.get(number as usize).copied()
+    }
+
+    /// How many spans have been met.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.spans.len()
     }
 }
 
@@ -162,6 +238,32 @@ mod tests {
             }
             prop_assert_eq!(unit.around(end, zone).0, end);
             prop_assert_eq!(unit.around(Millis(start.0 - 1), zone).1, start);
+        }
+
+        /// Those of a year and of both its changes of clocks, in any order.
+        #[test]
+        fn a_moment_has_the_number_of_its_span(
+            year in 0_i64..60,
+            moments in prop::collection::vec(0_i64..366 * DAY, 1..60),
+            near in prop::collection::vec((0_i64..366, -3_i64..4), 0..20),
+            zone in prop::sample::select(&chrono_tz::TZ_VARIANTS[..]),
+            unit in prop::sample::select(&[Unit::Hour, Unit::Day, Unit::Week, Unit::Month][..]),
+        ) {
+            let mut spans = Spans::of(unit, zone);
+            let begin = year * 366 * DAY;
+            // beside where local days and hours begin
+            let near = near.into_iter().map(|(day, off)| {
+                unit.around(Millis(begin + day * DAY), zone).0.0 - begin + off
+            });
+            let mut numbers = std::collections::BTreeMap::new();
+            for moment in moments.into_iter().chain(near) {
+                let at = Millis(begin + moment);
+                let number = spans.number(at);
+                let expected = unit.around(at, zone);
+                prop_assert_eq!(spans.span(number), Some(expected));
+                prop_assert_eq!(*numbers.entry(expected.0.0).or_insert(number), number);
+            }
+            prop_assert!(numbers.len() <= spans.count());
         }
     }
 }

@@ -36,7 +36,7 @@ use std::sync::Arc;
 use chrono_tz::Tz;
 
 pub use bound::{Bound, Hints, Verdict};
-pub use bucket::Unit;
+pub use bucket::{Spans, Unit};
 pub use check::{Check, Completion, CompletionKind, check};
 pub use date::moment;
 pub use field::{Field, Kind, Named, Number, Text, known};

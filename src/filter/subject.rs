@@ -17,6 +17,11 @@ pub trait Subject {
     /// The error, as far as it is at hand.
     fn error(&self) -> ErrorText<'_>;
 
+    /// The bytes of the error that are at hand, not looked at; none if that would not be quicker.
+    fn error_bytes(&self) -> &[u8] {
+        &[]
+    }
+
     /// Which errors its own is like; none if it has none.
     fn error_group(&self) -> Option<Fingerprint>;
 

@@ -193,8 +193,8 @@ impl History {
     /// # Errors
     /// Those of [`History::select`].
     pub fn choose(&self, query: &Query, stop: &Stop) -> Result<(Vec<Chosen>, Clock), HistoryError> {
-        let (chosen, clock) = self.take(query, stop, Chosen::of)?;
-        let mut chosen: Vec<Chosen> = chosen.into_iter().flatten().collect();
+        let take = |run: &Listed<'_>, chosen: &mut Vec<_>| chosen.extend(Chosen::of(run));
+        let (mut chosen, _, clock) = self.take(query, stop, take)?;
         chosen.sort_unstable_by(|a, b| a.place().cmp(&b.place()));
         Ok((chosen, clock))
     }

@@ -106,8 +106,8 @@ impl History {
     /// # Errors
     /// Those of [`History::select`].
     pub fn rows(&self, query: &Query, stop: &Stop) -> Result<(Vec<Row>, Clock), HistoryError> {
-        let (rows, clock) = self.take(query, stop, Row::of)?;
-        let mut rows: Vec<Row> = rows.into_iter().flatten().collect();
+        let take = |run: &Listed<'_>, rows: &mut Vec<_>| rows.extend(Row::of(run));
+        let (mut rows, _, clock) = self.take(query, stop, take)?;
         rows.sort_unstable_by(|a, b| a.place().cmp(&b.place()));
         Ok((rows, clock))
     }

@@ -49,7 +49,7 @@ use crate::index::{
     ProblemKind, ProjectInfo, Query, Totals,
 };
 use crate::model::{Millis, ProjectId, RunKey, Summary, Version};
-pub use crate::store::{Asked, Batch, EntryId, Pieces, Record, RestoreError};
+pub use crate::store::{Batch, EntryId, PieceQuery, Pieces, Record, RestoreError};
 use crate::store::{Cache, Expect, Store, rewrite};
 use crate::watch::{Dirty, Health, Hint, Mark, NotifyWatcher, Reason, Unwatched, Watcher};
 use costs::Costs;
@@ -429,7 +429,12 @@ impl History {
     /// # Errors
     /// [`HistoryError::NotFound`] and [`HistoryError::Read`]; [`HistoryError::Ending`] when it was
     /// taken back.
-    pub fn pieces(&self, key: &RunKey, asked: &Asked, stop: &Stop) -> Result<Pieces, HistoryError> {
+    pub fn pieces(
+        &self,
+        key: &RunKey,
+        asked: &PieceQuery,
+        stop: &Stop,
+    ) -> Result<Pieces, HistoryError> {
         let pieces = self.store.pieces(key, asked, &|| self.going(stop).is_ok());
         self.going(stop)?;
         pieces?.ok_or_else(|| HistoryError::NotFound(key.clone()))

@@ -156,8 +156,8 @@ impl History {
     /// Those of [`History::select`].
     pub fn plan(&self, policy: &Policy, now: Millis, stop: &Stop) -> Result<Plan, HistoryError> {
         let everything = Filter::default().into();
-        let (runs, clock) = self.take(&everything, stop, |run| Candidate::of(run, now))?;
-        let mut runs: Vec<Candidate> = runs.into_iter().flatten().collect();
+        let take = |run: &Listed<'_>, runs: &mut Vec<_>| runs.extend(Candidate::of(run, now));
+        let (mut runs, _, clock) = self.take(&everything, stop, take)?;
         // what is as old goes in list order
         runs.sort_unstable_by(|a, b| {
             let place = || a.chosen.place().cmp(&b.chosen.place());

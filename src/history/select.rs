@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use super::{History, HistoryError, RECORD_LIMIT_BYTES};
 use crate::filter::Verdict;
 use crate::index::{
-    Changed, Clock, ErrorGroup, ErrorGroups, From, Gather, Index, Key, Listed, NodeSteps, NodeSums,
-    Query, Selection, Taken, Undecided,
+    Changed, Clock, ErrorGroup, ErrorGroups, First, From, Gather, Index, Key, Listed, NodeSteps,
+    NodeSums, PageAt, Query, Selection, Sort, SortedFrom, SortedKey, Taken, Undecided,
 };
 use crate::model::json::{decode_string, members};
 use crate::model::{Millis, RunKey, Summary};
@@ -79,8 +79,9 @@ impl History {
         }
     }
 
-    /// What `take` makes of each run that passes, in no order, and the state that it is true at. What
-    /// it makes is held until all is there; `take` itself must not block. Blocks.
+    /// The values that `take` makes of each run that passes, in no order; how many runs do; and the
+    /// state that this is true at. The values are held until all are there; `take` itself must not
+    /// block. Blocks.
     ///
     /// # Errors
     /// As [`History::select`].
@@ -88,13 +89,38 @@ impl History {
         &self,
         query: &Query,
         stop: &Stop,
-        take: impl FnMut(&Listed<'_>) -> T,
-    ) -> Result<(Vec<T>, Clock), HistoryError> {
+        take: impl FnMut(&Listed<'_>, &mut Vec<T>),
+    ) -> Result<(Vec<T>, usize, Clock), HistoryError> {
         let going = self.in_time(stop);
         let mut selection = self.index(|index| index.select(query.clone()));
         let mut taken = Taken::by(take);
-        let clock = self.gather(&mut selection, &mut taken, &going, Index::clock)?;
-        Ok((taken.into_values(), clock))
+        let clock = |index: &Index, _: &_, _: &mut _| index.clock();
+        let clock = self.gather(&mut selection, &mut taken, &going, clock)?;
+        let (values, runs) = taken.into_values();
+        Ok((values, runs, clock))
+    }
+
+    /// One page of the runs that pass, by `sort`, each given to `each`, which must not block; and
+    /// the place to go on from. Blocks.
+    ///
+    /// # Errors
+    /// As [`History::select`].
+    pub fn sorted(
+        &self,
+        query: &Query,
+        stop: &Stop,
+        sort: Sort,
+        from: &SortedFrom,
+        limit: usize,
+        each: impl FnMut(Listed<'_>),
+    ) -> Result<(PageAt, Option<SortedKey>), HistoryError> {
+        let going = self.in_time(stop);
+        let mut selection = self.index(|index| index.select(query.clone()));
+        let mut first = First::of(sort, from.clone(), limit);
+        let visit = |index: &Index, selection: &Selection, first: &mut First| {
+            index.visit_sorted(selection, first, each)
+        };
+        self.gather(&mut selection, &mut first, &going, visit)
     }
 
     /// What the steps of the runs that pass sum up to, node by node; how many of the runs have more
@@ -110,7 +136,7 @@ impl History {
         let going = self.in_time(stop);
         let mut selection = self.index(|index| index.select(query.clone()));
         let mut steps = NodeSteps::default();
-        let state = |index: &Index| (index.node_names(), index.clock());
+        let state = |index: &Index, _: &_, _: &mut _| (index.node_names(), index.clock());
         let (names, clock) = self.gather(&mut selection, &mut steps, &going, state)?;
         let (sums, truncated) = steps.sums(&names, going)?;
         Ok((sums, truncated, clock))
@@ -131,7 +157,8 @@ impl History {
         let mut selection = self.index(|index| index.select(query.clone()));
         let mut errors = ErrorGroups::default();
         loop {
-            let clock = self.gather(&mut selection, &mut errors, &going, Index::clock)?;
+            let clock = |index: &Index, _: &_, _: &mut _| index.clock();
+            let clock = self.gather(&mut selection, &mut errors, &going, clock)?;
             let groups = errors.groups();
             going()?;
             let with_example = |index: &Index, group: &ErrorGroup| {
@@ -148,8 +175,8 @@ impl History {
         }
     }
 
-    /// Whether a query that begins now may go on.
-    fn in_time<'a>(&'a self, stop: &'a Stop) -> impl Fn() -> Result<(), HistoryError> + 'a {
+    /// Whether a query that begins now may go on; to be asked again and again.
+    pub fn in_time<'a>(&'a self, stop: &'a Stop) -> impl Fn() -> Result<(), HistoryError> + 'a {
         let began = Instant::now();
         move || {
             self.going(stop)?;
@@ -178,12 +205,12 @@ impl History {
     }
 
     /// Brings `gather` to the index's state, of which `state` tells something; it must not block.
-    fn gather<T>(
+    fn gather<G: Gather, T>(
         &self,
         selection: &mut Selection,
-        gather: &mut impl Gather,
+        gather: &mut G,
         going: &impl Fn() -> Result<(), HistoryError>,
-        state: impl FnOnce(&Index) -> T,
+        state: impl FnOnce(&Index, &Selection, &mut G) -> T,
     ) -> Result<T, HistoryError> {
         let going_within = |gather: &dyn Gather| {
             if gather.is_too_much() {
@@ -199,7 +226,7 @@ impl History {
             let index = self.index.read();
             if index.selected(selection, CHANGES).is_some() {
                 index.gather_changed(selection, gather);
-                let state = state(&index);
+                let state = state(&index, selection, gather);
                 drop(index);
                 return going_within(gather).map(|()| state);
             }

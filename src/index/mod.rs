@@ -22,6 +22,7 @@ mod query;
 mod row;
 mod select;
 mod snapshot;
+mod sorted;
 mod steps;
 mod totals;
 mod written;
@@ -41,8 +42,9 @@ pub use nodes::{NodeSteps, NodeSums};
 pub use problems::{Problem, ProblemKind, Problems};
 pub use query::{Change, Changed, Filter, From, Key, Page, PageAt, ProjectInfo};
 pub use row::{Place, Rows, Seen};
-pub use select::{Query, Selection, Sort, SortedFrom, SortedKey, Undecided};
+pub use select::{Query, Selection, Undecided};
 pub use snapshot::{Saving, SnapshotError, restore};
+pub use sorted::{First, Sort, SortedFrom, SortedKey};
 pub use totals::{Amounts, Totals};
 pub use written::Listed;
 

@@ -85,7 +85,7 @@ impl NodeSums {
 
 impl Gather for NodeSteps {
     fn put(&mut self, number: u32, run: Option<Gathered<'_>>) {
-        let kept = run.map(|run| run.kept).unwrap_or_default();
+        let kept = run.map(|run| run.kept()).unwrap_or_default();
         let number = number as usize;
         let nothing = kept.packed.is_empty() && !kept.truncated;
         if number >= self.spans.len() {

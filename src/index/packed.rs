@@ -108,13 +108,8 @@ impl Packed {
 
 /// How many bytes the packed numbers have that `bytes` begins with.
 pub(super) fn len_of(bytes: &[u8]) -> usize {
-    let mut lengths = word(bytes, 0, HEAD);
-    let mut len = HEAD;
-    for _ in 0..COUNT {
-        len += (lengths & 15).saturating_sub(1) as usize;
-        lengths >>= 4;
-    }
-    len
+    // half a byte is left over
+    HEAD + length_of(word(bytes, 0, HEAD) & ((1 << (4 * COUNT)) - 1))
 }
 
 /// The numbers that `bytes` begins with, of a run that began at `started` and whose file was
@@ -183,14 +178,28 @@ pub(super) enum Which {
 /// it of every run.
 #[inline]
 pub(super) fn one(bytes: &[u8], which: Which) -> Option<u64> {
-    let mut lengths = word(bytes, 0, HEAD);
-    let mut at = HEAD;
-    for _ in 0..which as usize {
-        at += (lengths & 15).saturating_sub(1) as usize;
-        lengths >>= 4;
-    }
-    let len = (lengths as usize & 15).checked_sub(1)?;
-    Some(word(bytes, at, len))
+    let lengths = word(bytes, 0, HEAD);
+    let before = 4 * which as u32;
+    let len = (lengths >> before & 15).checked_sub(1)?;
+    let at = HEAD + length_of(lengths & ((1 << before) - 1));
+    #[allow(clippy::cast_possible_truncation)] // four bits
+    Some(word(bytes, at, len as usize))
+}
+
+/// How many bytes the numbers have whose codes are `lengths`; of all at once, since a filter asks
+/// for the place of one of every run.
+#[inline]
+fn length_of(lengths: u64) -> usize {
+    const ONES: u64 = 0x1111_1111_1111_1111;
+    const BYTES: u64 = 0x0f0f_0f0f_0f0f_0f0f;
+    // one less of each that is known
+    let known = (lengths | lengths >> 1 | lengths >> 2 | lengths >> 3) & ONES;
+    let lengths = lengths - known;
+    let pairs = (lengths & BYTES) + (lengths >> 4 & BYTES);
+    // 13 of at most 8
+    #[allow(clippy::cast_possible_truncation)]
+    let sum = (pairs.wrapping_mul(0x0101_0101_0101_0101) >> 56) as usize;
+    sum
 }
 
 /// The same of those that may be below zero.

@@ -445,15 +445,16 @@ impl<'a> Row<'a> {
         self.page.numbers.get(at..).unwrap_or_default()
     }
 
-    /// One number that a filter may ask for, but those that liveness decides; without the others,
-    /// because it asks every row.
+    /// One number that a filter may ask for, of runs that are stale after `stale_after`; without the
+    /// others, because it asks every row.
     #[inline]
-    pub(super) fn number(self, which: Number) -> Option<i64> {
+    pub(super) fn number(self, which: Number, stale_after: Duration) -> Option<i64> {
         let bytes = self.packed();
         match which {
             Number::StartedAt => self.started().map(|at| at.0),
             Number::CompletedAt => completed(bytes, self.started()),
-            Number::UpdatedAt | Number::StaleAt => Some(self.updated_at().0),
+            Number::UpdatedAt => Some(self.updated_at().0),
+            Number::StaleAt => self.stale_at(stale_after).map(|at| at.0),
             Number::Duration => duration(bytes),
             Number::Cost => signed(bytes, Which::Cost),
             Number::SizeBytes => i64::try_from(one(bytes, Which::Size).unwrap_or(0)).ok(),
@@ -495,6 +496,17 @@ impl<'a> Row<'a> {
         let from = usize::from(fixed.id_len) + usize::from(fixed.other_len);
         let error = self.text(from + usize::from(fixed.label_len), fixed.error_len.into());
         (error, fixed.flags & ERROR_CUT != 0)
+    }
+
+    /// The bytes of the error, or of its beginning, not looked at.
+    #[inline]
+    pub(super) fn error_bytes(self) -> &'a [u8] {
+        let fixed = self.fixed;
+        let before = usize::from(fixed.id_len) + usize::from(fixed.other_len);
+        let from = fixed.text_at as usize + before + usize::from(fixed.label_len);
+        let texts = self.page.texts.as_bytes();
+        let error = texts.get(from..from + usize::from(fixed.error_len));
+        error.unwrap_or_default()
     }
 
     /// The model that the record names.

@@ -11,10 +11,9 @@ use chrono_tz::Tz;
 
 use super::changes::{Cursor, Entry};
 use super::gather::{Gather, Gathered};
-use super::order::Places;
 use super::query::{Changed, Filter, From, Key, PageAt};
-use super::row::{Place, Row, Rows, STATUS_OTHER, STATUS_UNKNOWN, key_of, status_code};
-use super::{Index, Listed, Liveness};
+use super::row::{Place, Row, STATUS_OTHER, STATUS_UNKNOWN, key_of, status_code};
+use super::{Index, Listed};
 use crate::filter::{
     Bound, ErrorText, Number, StatusText, Subject, Text, Verdict, Where, WithError,
 };
@@ -35,25 +34,6 @@ impl std::convert::From<Filter> for Query {
         let bound = Where::default().at(Millis(0), Tz::UTC);
         Self { plain, bound }
     }
-}
-
-/// An order of a list beside the usual one: by a number, where there is none last; the same ones
-/// in the usual order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Sort {
-    /// By which number.
-    pub by: Number,
-    /// The largest first.
-    pub descending: bool,
-}
-
-/// The place of a run in a sorted list, to go on from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SortedKey {
-    /// Its number.
-    pub number: Option<i64>,
-    /// Its place among those that have the same.
-    pub key: Key,
 }
 
 /// How far a query has come.
@@ -78,15 +58,6 @@ pub struct Selection {
     gone: bool,
 }
 
-/// Where a page of a sorted list begins.
-#[derive(Debug, Clone)]
-pub enum SortedFrom {
-    /// So many runs are skipped.
-    Offset(usize),
-    /// After the place of a run, which may have gone.
-    After(SortedKey),
-}
-
 /// A run whose whole error is to be read.
 pub type Open = (u32, RunKey, Version);
 
@@ -107,6 +78,13 @@ impl Selection {
     fn passes(&self, number: u32) -> bool {
         let word = self.marks.get(number as usize / 64);
         word.is_some_and(|word| word >> (number % 64) & 1 == 1)
+    }
+
+    /// How many runs pass, when all have been looked at.
+    #[must_use]
+    pub fn total(&self) -> usize {
+        let ones = self.marks.iter().map(|word| word.count_ones() as usize);
+        ones.sum()
     }
 
     /// The rows whose errors are to be read now; each is to be given to [`Index::decide`].
@@ -131,14 +109,21 @@ impl Undecided {
     }
 }
 
+/// How many rows are asked together: so many are near while they are asked one thing after the other.
+const TOGETHER: usize = 512;
+
 /// A row, to be asked by a filter.
 struct Asked<'a> {
-    rows: &'a Rows,
+    index: &'a Index,
     number: u32,
     row: Row<'a>,
-    project: &'a ProjectId,
-    annotation: Option<&'a Annotation>,
-    liveness: Liveness,
+}
+
+impl Asked<'_> {
+    fn annotation(&self) -> Option<&Annotation> {
+        let project = self.index.project(self.row.project())?;
+        self.index.annotation_of(self.row, &project.id)
+    }
 }
 
 impl Subject for Asked<'_> {
@@ -151,19 +136,16 @@ impl Subject for Asked<'_> {
     }
 
     fn number(&self, which: Number) -> Option<i64> {
-        match which {
-            Number::StaleAt => self.row.stale_at(self.liveness.stale_after).map(|at| at.0),
-            other => self.row.number(other),
-        }
+        self.row.number(which, self.index.liveness.stale_after)
     }
 
     fn text(&self, which: Text) -> Option<&str> {
         match which {
             Text::Id => Some(self.row.id()),
-            Text::Project => Some(self.project.as_str()),
+            Text::Project => Some(self.index.name(self.row.project())),
             Text::Label => self.row.label(),
             Text::Model => self.row.model(),
-            Text::Note => self.annotation?.note.as_deref(),
+            Text::Note => self.annotation()?.note.as_deref(),
         }
     }
 
@@ -175,27 +157,32 @@ impl Subject for Asked<'_> {
         }
     }
 
+    fn error_bytes(&self) -> &[u8] {
+        self.row.error_bytes()
+    }
+
     fn version(&self) -> Version {
         self.row.version()
     }
 
     fn error_group(&self) -> Option<Fingerprint> {
-        self.rows.kept(self.number).fingerprint
+        self.index.rows.kept(self.number).fingerprint
     }
 
     fn any_tag(&self, test: impl FnMut(&str) -> bool) -> bool {
-        let tags = self.annotation.map_or(&[][..], |of| &of.tags);
+        let tags = self.annotation().map_or(&[][..], |of| &of.tags);
         tags.iter().map(String::as_str).any(test)
     }
 
     fn pinned(&self) -> bool {
-        self.annotation.is_some_and(|annotation| annotation.pinned)
+        self.annotation()
+            .is_some_and(|annotation| annotation.pinned)
     }
 
     fn any_node(&self, mut test: impl FnMut(&str) -> bool) -> bool {
-        let nodes = self.rows.nodes();
+        let nodes = self.index.rows.nodes();
         let mut before = None;
-        self.rows.kept(self.number).steps().any(|(node, _)| {
+        self.index.rows.kept(self.number).steps().any(|(node, _)| {
             // a loop at one node is asked once
             before.replace(node) != Some(node) && nodes.name(node).is_some_and(|name| test(name))
         })
@@ -205,14 +192,17 @@ impl Subject for Asked<'_> {
 impl Filter {
     /// Whether a row is one of those that the plain filter means.
     pub(super) fn takes(&self, row: Row<'_>, project: &ProjectId) -> bool {
-        self.project.as_ref().is_none_or(|id| id == project)
-            && self.statuses.as_ref().is_none_or(|statuses| {
-                statuses.iter().any(|status| {
-                    status_code(status) == row.status()
-                        && (row.status() != STATUS_OTHER
-                            || row.status_text() == Some(Status::as_str(status)))
-                })
+        self.project.as_ref().is_none_or(|id| id == project) && self.takes_status(row)
+    }
+
+    fn takes_status(&self, row: Row<'_>) -> bool {
+        self.statuses.as_ref().is_none_or(|statuses| {
+            statuses.iter().any(|status| {
+                status_code(status) == row.status()
+                    && (row.status() != STATUS_OTHER
+                        || row.status_text() == Some(Status::as_str(status)))
             })
+        })
     }
 }
 
@@ -237,9 +227,8 @@ impl Index {
     pub fn select_some(&self, selection: &mut Selection, rows: u32) -> bool {
         let end = u32::try_from(self.rows.numbers()).unwrap_or(u32::MAX);
         let upto = selection.next.saturating_add(rows).min(end);
-        for number in selection.next..upto {
-            self.ask(selection, number);
-        }
+        let rows = selection.next..upto;
+        self.ask(selection, rows);
         selection.next = upto;
         upto < end
     }
@@ -254,12 +243,21 @@ impl Index {
         }
         let mut left = visit;
         let mut changes = std::mem::replace(&mut selection.changes, Cursor::after(0));
+        let (mut changed, mut gone) = (Vec::new(), false);
         while let Some((_, entry)) = changes.next(&self.changes, &self.rows, &mut left) {
             match entry {
-                Entry::Row(number) => self.ask(selection, number),
-                Entry::Gone(_) => selection.gone = true,
+                Entry::Row(number) => changed.push(number),
+                Entry::Gone(_) => gone = true,
             }
         }
+        if gone {
+            // a change tells whose row went, not which it was
+            selection.gone = true;
+            for &number in self.rows.vacant() {
+                selection.mark(number, false);
+            }
+        }
+        self.ask(selection, changed.into_iter());
         selection.changes = changes;
         let done = selection.changes.tick() == self.clock().tick;
         (done && selection.open.is_empty()).then_some(())
@@ -289,7 +287,6 @@ impl Index {
             self.gather(selection, number, gather);
         }
         if std::mem::take(&mut selection.gone) {
-            // a change tells whose row went, not which it was
             for &number in self.rows.vacant() {
                 gather.put(number, None);
             }
@@ -297,43 +294,62 @@ impl Index {
         self.gather_some(selection, u32::MAX, gather);
     }
 
+    /// Gives all rows to `gather`, whether it has had them or not.
+    pub(super) fn gather_all(&self, selection: &Selection, gather: &mut impl Gather) {
+        for number in 0..u32::try_from(self.rows.numbers()).unwrap_or(u32::MAX) {
+            self.gather(selection, number, gather);
+        }
+    }
+
     fn gather(&self, selection: &Selection, number: u32, gather: &mut impl Gather) {
         let run = selection.passes(number).then(|| self.listed(number));
         let run = run.flatten().map(|run| Gathered {
             run,
             row: run.row(),
-            kept: self.rows.kept(number),
         });
         gather.put(number, run);
     }
 
-    fn ask(&self, selection: &mut Selection, number: u32) {
-        if number < selection.gathered {
-            selection.again.push(number);
-        }
-        let Some(row) = self.rows.get(number) else {
-            selection.mark(number, false);
-            return;
-        };
-        let Some(project) = self.project(row.project()).map(|project| &project.id) else {
-            return;
-        };
-        let passes = match self.verdict(&selection.query, number, None) {
-            Some(Verdict::Passes) => true,
-            Some(Verdict::Fails) | None => false,
-            Some(Verdict::NeedsError) => {
-                let version = row.version();
-                match selection.decided.get(&(number, version)) {
-                    Some(passes) => *passes,
-                    None => {
-                        let key = key_of(row, project);
-                        selection.open.extend(key.map(|key| (number, key, version)));
-                        false
-                    }
-                }
+    /// Looks at some rows.
+    fn ask(&self, selection: &mut Selection, numbers: impl Iterator<Item = u32> + Clone) {
+        let gathered = selection.gathered;
+        let again = numbers.clone().filter(|number| *number < gathered);
+        selection.again.extend(again);
+        let project = selection.query.plain.project.as_ref();
+        let project = project.map(|id| self.project_numbers.get(id).copied());
+        let mut numbers = numbers.peekable();
+        let mut left: Vec<(Asked<'_>, bool)> = Vec::new();
+        while numbers.peek().is_some() {
+            let plain = &selection.query.plain;
+            let some = numbers.clone().take(TOGETHER);
+            left.extend(some.clone().filter_map(|number| {
+                let row = self.rows.get(number)?;
+                let of_project = project.is_none_or(|wanted| wanted == Some(row.project()));
+                let meant = of_project && plain.takes_status(row);
+                meant.then(|| (self.asked(number, row), false))
+            }));
+            selection.query.bound.sift(&mut left);
+            some.for_each(|number| selection.mark(number, false));
+            for (asked, open) in left.drain(..) {
+                let passes = !open || self.is_decided(selection, asked.number);
+                selection.mark(asked.number, passes);
             }
+            numbers.nth(TOGETHER - 1);
+        }
+    }
+
+    /// Whether a row passes that its whole error decides; if that is not known, it is to be read.
+    fn is_decided(&self, selection: &mut Selection, number: u32) -> bool {
+        let Some(run) = self.listed(number) else {
+            return false;
         };
-        selection.mark(number, passes);
+        let version = run.row().version();
+        if let Some(passes) = selection.decided.get(&(number, version)) {
+            return *passes;
+        }
+        let key = run.run_key();
+        selection.open.extend(key.map(|key| (number, key, version)));
+        false
     }
 
     /// Whether one run passes; `None` if it is not there. Of a row that its whole error decides,
@@ -378,7 +394,7 @@ impl Index {
         if !query.plain.takes(row, project) {
             return Some(Verdict::Fails);
         }
-        let subject = self.asked(number, row, project);
+        let subject = self.asked(number, row);
         Some(match error {
             None => query.bound.matches(&subject),
             Some(error) => query.bound.matches(&WithError {
@@ -388,30 +404,23 @@ impl Index {
         })
     }
 
-    fn asked<'a>(&'a self, number: u32, row: Row<'a>, project: &'a ProjectId) -> Asked<'a> {
+    fn asked<'a>(&'a self, number: u32, row: Row<'a>) -> Asked<'a> {
         Asked {
-            rows: &self.rows,
+            index: self,
             number,
             row,
-            project,
-            annotation: self.annotation_of(row, project),
-            liveness: self.liveness,
         }
     }
 
     /// Takes in the whole error of a row that was open, if it still is what it was.
     pub fn decide(&self, selection: &mut Selection, open: &Open, error: Option<&str>) {
         let (number, _, version) = open;
-        let row = self
-            .rows
-            .get(*number)
-            .filter(|row| row.version() == *version);
-        let Some((row, project)) = row.and_then(|row| Some((row, self.project(row.project())?)))
-        else {
+        let row = self.rows.get(*number);
+        let Some(row) = row.filter(|row| row.version() == *version) else {
             // it changed, and is asked again as such
             return;
         };
-        let subject = self.asked(*number, row, &project.id);
+        let subject = self.asked(*number, row);
         let whole = WithError {
             subject: &subject,
             error,
@@ -432,7 +441,7 @@ impl Index {
             return None;
         }
         let verdict = if query.plain.takes(row, project) {
-            query.bound.matches(&self.asked(number, row, project))
+            query.bound.matches(&self.asked(number, row))
         } else {
             Verdict::Fails
         };
@@ -471,7 +480,7 @@ impl Index {
             return None;
         }
         let whole = WithError {
-            subject: &self.asked(run.number(), run.row(), run.project()),
+            subject: &self.asked(run.number(), run.row()),
             error,
         };
         Some(match query.bound.matches(&whole) {
@@ -480,84 +489,8 @@ impl Index {
         })
     }
 
-    /// One page of a finished selection by another order, each run given to `each`. Costs a look
-    /// at every run that passes, and the sorting of the page.
-    pub fn visit_sorted(
-        &self,
-        selection: &Selection,
-        sort: Sort,
-        from: &SortedFrom,
-        limit: usize,
-        mut each: impl FnMut(Listed<'_>),
-    ) -> (PageAt, Option<SortedKey>) {
-        let mut at = PageAt {
-            total: 0,
-            next: None,
-            clock: self.clock(),
-        };
-        let Some(scope) = self.scope(selection.query.plain.project.as_ref()) else {
-            return (at, None);
-        };
-        let places = self.places();
-        // what is sorted by: where there is no number last, the others either way
-        let rank = |number: Option<i64>| match number {
-            None => (true, 0),
-            Some(number) if sort.descending => (false, -i128::from(number)),
-            Some(number) => (false, i128::from(number)),
-        };
-        let (after, skip) = match from {
-            SortedFrom::Offset(offset) => (None, *offset),
-            SortedFrom::After(key) => {
-                let place = Place {
-                    started_at: key.key.started_at,
-                    id: &key.key.id,
-                    project: &key.key.project,
-                };
-                (Some((rank(key.number), place)), 0)
-            }
-        };
-        let mut found = Vec::new();
-        for number in scope.all.from(0).filter(|row| selection.passes(*row)) {
-            let Some(run) = self.listed(number) else {
-                continue;
-            };
-            at.total += 1;
-            let rank = rank(
-                self.asked(run.number(), run.row(), run.project())
-                    .number(sort.by),
-            );
-            let later = after.is_none_or(|(after, place)| {
-                rank > after || rank == after && places.place(number) > place
-            });
-            if later {
-                found.push((rank, u32::try_from(at.total).unwrap_or(u32::MAX), number));
-            }
-        }
-        // the second tells the same ones apart: they come in list order
-        let end = skip.saturating_add(limit);
-        let more = found.len() > end;
-        if more && end > 0 {
-            found.select_nth_unstable(end - 1);
-            found.truncate(end);
-        }
-        found.sort_unstable();
-        let mut last = None;
-        for &(_, _, number) in found.iter().skip(skip).take(limit) {
-            if let Some(run) = self.listed(number) {
-                last = Some(run);
-                each(run);
-            }
-        }
-        let next = last.filter(|_| more).map(|run| SortedKey {
-            number: self
-                .asked(run.number(), run.row(), run.project())
-                .number(sort.by),
-            key: run.key(),
-        });
-        (at, next)
-    }
-
-    /// One page of a finished selection, each run given to `each`.
+    /// One page of a finished selection, each run given to `each`. Costs a look at the mark of each
+    /// run up to the page's end.
     pub fn visit_selected(
         &self,
         selection: &Selection,
@@ -566,14 +499,13 @@ impl Index {
         mut each: impl FnMut(Listed<'_>),
     ) -> PageAt {
         let mut at = PageAt {
-            total: 0,
+            total: selection.total(),
             next: None,
             clock: self.clock(),
         };
         let Some(scope) = self.scope(selection.query.plain.project.as_ref()) else {
             return at;
         };
-        let places = self.places();
         // of all runs, and of those that pass
         let (rank, offset) = match from {
             From::Offset(offset) => (0, *offset),
@@ -583,32 +515,30 @@ impl Index {
                     id: &key.id,
                     project: &key.project,
                 };
-                (scope.all.rank(&place, true, &places), 0)
+                (scope.all.rank(&place, true, &self.places()), 0)
             }
         };
-        let (mut skipped, mut taken, mut more) = (0, 0, false);
-        let mut last = None;
-        for (position, number) in scope.all.from(0).enumerate() {
-            if !selection.passes(number) {
-                continue;
-            }
-            at.total += 1;
-            if position < rank {
-                continue;
-            }
-            if skipped < offset {
-                skipped += 1;
-            } else if taken < limit {
-                taken += 1;
-                if let Some(run) = self.listed(number) {
-                    last = Some(run);
-                    each(run);
-                }
-            } else {
-                more = true;
-            }
+        if offset >= at.total {
+            return at;
         }
-        at.next = last.filter(|_| more).map(|last| last.key());
+        let numbers = scope.all.from(rank);
+        let mut numbers = numbers
+            .filter(|number| selection.passes(*number))
+            .skip(offset);
+        let mut last = None;
+        for run in numbers
+            .by_ref()
+            .take(limit)
+            .filter_map(|number| self.listed(number))
+        {
+            last = Some(run);
+            each(run);
+        }
+        if let Some(last) = last
+            && numbers.next().is_some()
+        {
+            at.next = Some(last.key());
+        }
         at
     }
 }

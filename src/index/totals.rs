@@ -7,19 +7,22 @@ use super::Listed;
 use super::row::{Row, STATUS_OTHER, STATUS_UNKNOWN};
 use crate::model::{CostSum, Money};
 
-/// What one run adds to sums.
+/// What one run adds to sums. Small: a question holds those of every run.
 #[derive(Debug, Clone, Copy)]
 pub struct Amounts {
     input_tokens: i64,
     output_tokens: i64,
-    /// Where a run has no total, its input and output.
-    tokens: i128,
-    /// What it cost, in nano-dollars.
-    pub cost: Option<i64>,
-    /// How long it took, in millionths of a millisecond.
-    pub duration: Option<i64>,
+    total_tokens: i64,
+    cost: i64,
+    duration: i64,
     status: u8,
+    /// Which of the three before the status there are.
+    known: u8,
 }
+
+const TOTAL: u8 = 1;
+const COST: u8 = 2;
+const DURATION: u8 = 4;
 
 impl Amounts {
     /// Those of a run.
@@ -31,16 +34,45 @@ impl Amounts {
     fn of_row(row: Row<'_>) -> Self {
         let numbers = row.numbers();
         let tokens = numbers.tokens;
-        let (input, output) = (tokens.input.unwrap_or(0), tokens.output.unwrap_or(0));
-        let sum = i128::from(input) + i128::from(output);
+        let duration = numbers.duration.map(|took| took.0);
+        let mut known = 0;
+        let mut value = |which: u8, value: Option<i64>| {
+            if value.is_some() {
+                known |= which;
+            }
+            value.unwrap_or(0)
+        };
         Self {
-            input_tokens: input,
-            output_tokens: output,
-            tokens: tokens.total.map_or(sum, i128::from),
-            cost: numbers.cost,
-            duration: numbers.duration.map(|took| took.0),
+            input_tokens: tokens.input.unwrap_or(0),
+            output_tokens: tokens.output.unwrap_or(0),
+            total_tokens: value(TOTAL, tokens.total),
+            cost: value(COST, numbers.cost),
+            duration: value(DURATION, duration),
             status: row.status(),
+            known,
         }
+    }
+
+    fn known(&self, which: u8, value: i64) -> Option<i64> {
+        (self.known & which != 0).then_some(value)
+    }
+
+    /// What it cost, in nano-dollars.
+    #[must_use]
+    pub fn cost(&self) -> Option<i64> {
+        self.known(COST, self.cost)
+    }
+
+    /// How long it took, in millionths of a millisecond.
+    #[must_use]
+    pub fn duration(&self) -> Option<i64> {
+        self.known(DURATION, self.duration)
+    }
+
+    /// Its tokens; where it has no total, its input and output.
+    fn tokens(&self) -> i128 {
+        let total = self.known(TOTAL, self.total_tokens).map(i128::from);
+        total.unwrap_or(i128::from(self.input_tokens) + i128::from(self.output_tokens))
     }
 }
 
@@ -76,7 +108,7 @@ impl Totals {
         if let Some(count) = self.counts.get_mut(usize::from(amounts.status)) {
             step(count);
         }
-        if let Some(cost) = amounts.cost.and_then(Money::from_nanos) {
+        if let Some(cost) = amounts.cost().and_then(Money::from_nanos) {
             if sign > 0 {
                 self.cost.add(cost);
             } else {
@@ -86,8 +118,8 @@ impl Totals {
         let sign = i128::from(sign);
         self.input_tokens += sign * i128::from(amounts.input_tokens);
         self.output_tokens += sign * i128::from(amounts.output_tokens);
-        self.tokens += sign * amounts.tokens;
-        if let Some(took) = amounts.duration {
+        self.tokens += sign * amounts.tokens();
+        if let Some(took) = amounts.duration() {
             self.durations += sign * i128::from(took);
             step(&mut self.timed);
         }

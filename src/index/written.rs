@@ -5,11 +5,15 @@
 //! row's number and used while the row has the tick and the times that it was written from, so
 //! nobody has to say when a row changes. Texts of a bounded number and size are kept.
 
+use std::sync::Arc;
+
 use parking_lot::Mutex;
 
 use super::Index;
 use super::query::Key;
 use super::row::{Row, key_of};
+use super::steps::Kept;
+use crate::filter::Number;
 use crate::model::{Fingerprint, Millis, ProjectId, RunKey, SummaryRef, Version};
 
 /// How many texts are kept; a power of two.
@@ -63,6 +67,16 @@ impl<'a> Listed<'a> {
         self.row
     }
 
+    /// What is kept of its steps and its error.
+    pub(super) fn kept(&self) -> Kept<'a> {
+        self.index.rows.kept(self.number)
+    }
+
+    /// A number that runs are filtered and sorted by.
+    pub(super) fn value(&self, which: Number) -> Option<i64> {
+        self.row.number(which, self.index.liveness.stale_after)
+    }
+
     /// The project.
     #[must_use]
     pub fn project(&self) -> &'a ProjectId {
@@ -90,17 +104,16 @@ impl<'a> Listed<'a> {
     /// Which errors its error is like.
     #[must_use]
     pub fn error_group(&self) -> Option<Fingerprint> {
-        self.index.rows.kept(self.number).fingerprint
+        self.kept().fingerprint
     }
 
-    /// Gives each node that it has steps of to `each`, once.
-    pub fn each_node(&self, mut each: impl FnMut(&'a str)) {
+    /// Gives the node of each of its steps to `each`: its name, and a number that no other node has
+    /// for as long as any step is of it.
+    pub fn each_node(&self, mut each: impl FnMut(u32, &'a Arc<str>)) {
         let nodes = self.index.rows.nodes();
-        let mut seen: Vec<u32> = Vec::new();
-        for (node, _) in self.index.rows.kept(self.number).steps() {
-            if !seen.contains(&node) {
-                seen.push(node);
-                nodes.name(node).into_iter().for_each(|name| each(name));
+        for (number, _) in self.kept().steps() {
+            if let Some(name) = nodes.name(number) {
+                each(number, name);
             }
         }
     }

@@ -183,15 +183,11 @@ pub struct Amounts {
     pub total_tokens: Option<Delta<i128, i128>>,
 }
 
-/// It was taken back.
-#[derive(Debug)]
-pub struct Stopped;
-
-/// What tells `b` from `a`, both being checked records. It ends early where `going` says no.
+/// What tells `b` from `a`, both being checked records. Asks `going` now and then whether to go on.
 ///
 /// # Errors
-/// [`Stopped`].
-pub fn diff(a: &str, b: &str, going: &dyn Fn() -> bool) -> Result<Diff, Stopped> {
+/// What `going` says.
+pub fn diff<E>(a: &str, b: &str, going: &dyn Fn() -> Result<(), E>) -> Result<Diff, E> {
     let (a, b) = (a.trim(), b.trim());
     let (in_a, in_b) = (Members::of(a), Members::of(b));
     let arrays = steps_of(&in_a).zip(steps_of(&in_b));
@@ -290,10 +286,12 @@ fn kind_of(value: &str) -> Option<Kind> {
 }
 
 /// Whether two values mean the same.
-fn same(a: &str, b: &str, going: &dyn Fn() -> bool) -> Result<bool, Stopped> {
+fn same<E>(a: &str, b: &str, going: &dyn Fn() -> Result<(), E>) -> Result<bool, E> {
     if a == b {
         return Ok(true);
     }
+    // each level of nesting is gone through anew
+    going()?;
     let (Some(kind), Some(other)) = (kind_of(a), kind_of(b)) else {
         return Ok(false);
     };
@@ -312,9 +310,6 @@ fn same(a: &str, b: &str, going: &dyn Fn() -> bool) -> Result<bool, Stopped> {
                     (Some(a), Some(b)) if same(a, b, going)? => {}
                     _ => return Ok(false),
                 }
-                if !going() {
-                    return Err(Stopped);
-                }
             }
         }
         Kind::Object => {
@@ -327,9 +322,6 @@ fn same(a: &str, b: &str, going: &dyn Fn() -> bool) -> Result<bool, Stopped> {
                 match in_b.get(&**name) {
                     Some(other) if same(value, other, going)? => {}
                     _ => return Ok(false),
-                }
-                if !going() {
-                    return Err(Stopped);
                 }
             }
             Ok(true)
@@ -604,12 +596,12 @@ fn longest_rise(numbers: &[usize]) -> Vec<bool> {
 }
 
 /// What is told, while there is room.
-struct Telling<'g> {
-    going: &'g dyn Fn() -> bool,
+struct Telling<'g, E> {
+    going: &'g dyn Fn() -> Result<(), E>,
     room: u64,
 }
 
-impl Telling<'_> {
+impl<E> Telling<'_, E> {
     /// Whether there is room for something of `bytes` bytes, which it takes then.
     fn take(&mut self, bytes: u64) -> bool {
         let left = self.room.checked_sub(bytes);
@@ -623,7 +615,7 @@ impl Telling<'_> {
         a: &Members<'_>,
         b: &Members<'_>,
         except: Option<&[u8]>,
-    ) -> Result<(Vec<Change>, usize), Stopped> {
+    ) -> Result<(Vec<Change>, usize), E> {
         let (in_a, in_b) = (a.places(), b.places());
         let (mut changes, mut more) = (Vec::new(), 0);
         let of_a = a
@@ -635,9 +627,7 @@ impl Telling<'_> {
             .iter()
             .filter(|(name, _)| !in_a.contains_key(&**name));
         for (name, a, b) in of_a.chain(of_b.map(|(name, b)| (name, None, Some(*b)))) {
-            if !(self.going)() {
-                return Err(Stopped);
-            }
+            (self.going)()?;
             if except == Some(&**name) {
                 continue;
             }
@@ -683,11 +673,9 @@ impl Telling<'_> {
         self.take(bytes).then_some(Change { pointer, a, b })
     }
 
-    fn steps(&mut self, a: &[&str], b: &[&str], diff: &mut Diff) -> Result<(), Stopped> {
+    fn steps(&mut self, a: &[&str], b: &[&str], diff: &mut Diff) -> Result<(), E> {
         for pair in align(a, b) {
-            if !(self.going)() {
-                return Err(Stopped);
-            }
+            (self.going)()?;
             let in_a = pair.a.and_then(|at| a.get(at).copied());
             let in_b = pair.b.and_then(|at| b.get(at).copied());
             let counts = &mut diff.step_counts;
@@ -753,7 +741,7 @@ mod tests {
     use serde_json::{Map, Value, json};
 
     fn compared(a: &str, b: &str) -> Diff {
-        diff(a, b, &|| true).unwrap()
+        diff(a, b, &|| Ok::<_, ()>(())).unwrap()
     }
 
     fn told(a: &str, b: &str) -> Value {
@@ -895,7 +883,15 @@ mod tests {
         let many = vec!["1"; STEPS_ALIGNED_MAX + 1].join(",");
         let found = compared(&format!(r#"{{"steps":[{many}]}}"#), r#"{"steps":[]}"#);
         assert_eq!((found.changed.len(), found.steps.len()), (1, 0));
-        assert!(diff("{\"a\":1}", "{}", &|| false).is_err());
+        assert!(diff("{\"a\":1}", "{}", &|| Err(())).is_err());
+        // each level is gone through again, and asked for before
+        let deep = |end: u8| format!(r#"{{"a":{}{end}{}}}"#, "[".repeat(99), "]".repeat(99));
+        let asked = std::cell::Cell::new(0);
+        let going = || {
+            asked.set(asked.get() + 1);
+            if asked.get() < 50 { Ok(()) } else { Err(()) }
+        };
+        assert!(diff(&deep(1), &deep(2), &going).is_err());
     }
 
     /// Records whose steps are called by a few names, in any order.

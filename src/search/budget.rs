@@ -43,6 +43,11 @@ impl Budget {
         !self.ended.load(Ordering::Relaxed)
     }
 
+    /// Whether it may not go on, for those who help the search's own thread.
+    pub(super) fn is_over(&self) -> bool {
+        self.ended.load(Ordering::Relaxed) || Instant::now() >= self.deadline
+    }
+
     /// Ends the search when this is dropped.
     pub(super) fn guard(&self) -> Guard {
         Guard(Arc::clone(&self.ended))

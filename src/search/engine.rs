@@ -667,7 +667,7 @@ impl LookedFor<'_> {
             let alive = segment.alive_bitset();
             let mut next = 0;
             loop {
-                let doc = scan.candidate(next);
+                let doc = scan.candidate(next, worth());
                 if doc == TERMINATED {
                     break;
                 }

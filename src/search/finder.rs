@@ -4,15 +4,27 @@
 //! takes: newest first, the history's own order is gone along, some runs at a time, each asked whether
 //! it is among those that the text index means; by relevance, the best are kept.
 
-use std::cmp::Ordering;
+use std::cmp;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
 
 use super::budget::Budget;
 use super::engine::{Fault, LookedFor, View, rank, start};
-use super::matching::Matcher;
+use super::matching::{Match, Matcher};
 use super::{COUNTED_MAX, Hit, Place, Sort, Wanted};
 use crate::history::History;
 use crate::index::{From, Key};
-use crate::model::RunKey;
+use crate::model::{RunKey, Summary};
+
+/// A thread that helps takes as long to come as so few records.
+const ALONE: usize = 8;
+/// More threads than these do not help.
+const HELPED: usize = 4;
+
+/// What a hit shows.
+type Shown = (Summary, Vec<Match>);
 
 /// How many runs are asked at once, at least.
 const ROWS_MIN: usize = 64;
@@ -107,42 +119,82 @@ struct Finder<'w> {
 }
 
 impl Finder<'_> {
-    /// Puts a run on the page if it is a hit as it is now; false when the page is full.
-    fn take(&mut self, place: Place) -> Result<bool, Fault> {
-        if self.hits.len() == self.wanted.limit {
-            self.more = true;
-            return Ok(false);
-        }
-        if !self.budget.lasts() {
-            return Err(Fault::Spent);
-        }
-        let record = || {
-            let record = self.history.get_cached(&place.key);
-            record.or_else(|| self.history.get(&place.key).ok())
-        };
-        if let Some(summary) = self.history.passing(&self.wanted.filter, &place.key)
-            && let Some(record) = record()
-            && let Some(matches) = self.matcher.matches(record.text())
-        {
-            self.hits.push(Hit {
-                summary,
-                matches,
-                score: place.score,
-            });
-            self.last = Some(place);
-        }
-        Ok(true)
-    }
-
-    fn take_all(&mut self, places: impl IntoIterator<Item = Place>) -> Result<bool, Fault> {
-        let after = self.wanted.after.as_ref();
-        for place in places {
-            let seen = after.is_some_and(|after| place.order(after).is_le());
-            if !seen && !self.take(place)? {
-                return Ok(false);
+    /// Puts those on the page that are hits as they are now, in this order; false when it is full.
+    fn take(&mut self, places: impl IntoIterator<Item = Place>) -> Result<bool, Fault> {
+        let mut places = places.into_iter();
+        loop {
+            let room = self.wanted.limit - self.hits.len();
+            if room == 0 {
+                self.more |= places.next().is_some();
+                return Ok(!self.more);
+            }
+            let some: Vec<Place> = places.by_ref().take(room).collect();
+            if some.is_empty() {
+                return Ok(true);
+            }
+            if !self.budget.lasts() {
+                return Err(Fault::Spent);
+            }
+            let found = self.look(&some);
+            if self.budget.is_over() {
+                return Err(Fault::Spent);
+            }
+            for (place, found) in some.into_iter().zip(found) {
+                let Some((summary, matches)) = found else {
+                    continue;
+                };
+                self.hits.push(Hit {
+                    summary,
+                    matches,
+                    score: place.score,
+                });
+                self.last = Some(place);
             }
         }
-        Ok(true)
+    }
+
+    /// What each of these runs shows, if it is a hit as it is now. Reading their records is most of what
+    /// a search costs, so others help.
+    fn look(&self, places: &[Place]) -> Vec<Option<Shown>> {
+        static THREADS: LazyLock<usize> =
+            LazyLock::new(|| std::thread::available_parallelism().map_or(1, usize::from));
+        let found = Mutex::new(vec![None; places.len()]);
+        let next = AtomicUsize::new(0);
+        let work = || {
+            while let at = next.fetch_add(1, Ordering::Relaxed)
+                && let Some(place) = places.get(at)
+                && !self.budget.is_over()
+            {
+                let shown = self.look_at(place);
+                if let Some(slot) = found.lock().get_mut(at) {
+                    *slot = shown;
+                }
+            }
+        };
+        let threads = (places.len() / ALONE).clamp(1, HELPED.min(*THREADS));
+        std::thread::scope(|scope| {
+            for _ in 1..threads {
+                let name = std::thread::Builder::new().name("search".to_owned());
+                // where there is no thread to be had, this one does it all
+                let _ = name.spawn_scoped(scope, work);
+            }
+            work();
+        });
+        found.into_inner()
+    }
+
+    fn look_at(&self, place: &Place) -> Option<Shown> {
+        let summary = self.history.passing(&self.wanted.filter, &place.key)?;
+        let record = self.history.get_cached(&place.key);
+        let record = record.or_else(|| self.history.get(&place.key).ok())?;
+        Some((summary, self.matcher.matches(record.text())?))
+    }
+
+    /// The same for those that are not on a page before.
+    fn take_all(&mut self, places: impl IntoIterator<Item = Place>) -> Result<bool, Fault> {
+        let after = self.wanted.after.as_ref();
+        let seen = |place: &Place| after.is_some_and(|after| place.order(after).is_le());
+        self.take(places.into_iter().filter(|place| !seen(place)))
     }
 
     /// Takes those of `runs` that pass, in their order; how many there are.
@@ -177,15 +229,17 @@ impl Finder<'_> {
             rows = rows.min(self.bounds.rows);
             let (runs, next) = self.history.walk(filter, &from, rows);
             let found = looked_for.of(runs.iter().map(|(key, _)| key))?;
-            for ((key, started), found) in runs.into_iter().zip(found) {
-                let place = Place {
-                    score: 0.0,
-                    started,
-                    key,
-                };
-                if found.is_some() && !self.take(place)? {
-                    return Ok(());
-                }
+            let found = runs
+                .into_iter()
+                .zip(found)
+                .filter(|(_, found)| found.is_some());
+            let places = found.map(|((key, started), _)| Place {
+                score: 0.0,
+                started,
+                key,
+            });
+            if !self.take(places)? {
+                return Ok(());
             }
             let Some(next) = next else { return Ok(()) };
             from = From::After(next);
@@ -216,8 +270,9 @@ impl Finder<'_> {
         let mut most = self.wanted.limit.saturating_mul(2);
         loop {
             let found = looked_for.best(from, below, most)?;
+            let mut places = Vec::new();
             for alike in found.chunk_by(|one, other| one.order(other).is_eq()) {
-                let mut places = Vec::with_capacity(alike.len());
+                let before = places.len();
                 for candidate in alike {
                     if !self.budget.lasts() {
                         return Err(Fault::Spent);
@@ -228,10 +283,16 @@ impl Finder<'_> {
                         key,
                     }));
                 }
-                places.sort_unstable_by(Place::order);
-                if !self.take_all(places)? {
+                if let Some(alike) = places.get_mut(before..) {
+                    alike.sort_unstable_by(Place::order);
+                }
+                let enough = self.wanted.limit - self.hits.len();
+                if places.len() > enough && !self.take_all(std::mem::take(&mut places))? {
                     return Ok(());
                 }
+            }
+            if !self.take_all(places)? {
+                return Ok(());
             }
             match found.last() {
                 Some(last) if found.len() > most => below = Some((last.score, last.started)),
@@ -244,7 +305,7 @@ impl Finder<'_> {
 
 impl Place {
     /// What comes first is less.
-    fn order(&self, other: &Self) -> Ordering {
+    fn order(&self, other: &Self) -> cmp::Ordering {
         let this = (self.score, start(self.started));
         let by = |one: &str, other: &str| one.as_bytes().cmp(other.as_bytes());
         rank((other.score, start(other.started)), this)

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::query::{Phrase, Query};
 use super::texts::texts;
-use super::token::{Tokens, words_beyond_ascii};
+use super::token::{Tokens, is_within_word, words_beyond_ascii};
 
 /// How many texts of a run are shown.
 pub const MATCHES_MAX: usize = 3;
@@ -141,7 +141,6 @@ impl<'q> Matcher<'q> {
     /// begins as its first word does, or at a word that is not all ASCII, but may be that word without
     /// its accents.
     fn search(&self, text: &str, has: &mut [bool], buffer: &mut String) -> Vec<Range<usize>> {
-        let odd = words_beyond_ascii(text);
         buffer.clear();
         buffer.push_str(text);
         buffer.make_ascii_lowercase();
@@ -160,17 +159,20 @@ impl<'q> Matcher<'q> {
             // two that begin words do not overlap
             let begins = finder.find_iter(lower).filter(|begin| {
                 let before = begin.checked_sub(1).and_then(|before| lower.get(before));
-                let at = odd.partition_point(|odd| odd.end <= *begin);
-                !before.is_some_and(u8::is_ascii_alphanumeric)
-                    && odd.get(at).is_none_or(|odd| *begin < odd.start)
+                match before {
+                    Some(before) if !before.is_ascii() => !is_within_word(text, *begin),
+                    before => !before.is_some_and(u8::is_ascii_alphanumeric),
+                }
             });
-            let first = phrase.tokens.first().map_or("", |first| &first.text);
-            let odd = odd.iter().map(|odd| odd.start).filter(|begin| {
-                // an ASCII letter stays what it is
-                let letter = lower.get(*begin);
-                letter.is_none_or(|letter| {
-                    !letter.is_ascii() || first.as_bytes().first() == Some(letter)
-                })
+            let first = phrase
+                .tokens
+                .first()
+                .and_then(|first| first.text.bytes().next());
+            let odd = words_beyond_ascii(text, first.unwrap_or_default());
+            // one that the finder has found, too, is ASCII as far as it looked
+            let odd = odd.into_iter().filter(|begin| {
+                let rest = lower.get(*begin..).unwrap_or_default();
+                !rest.starts_with(finder.needle())
             });
             for begin in begins.chain(odd) {
                 let rest = text.get(begin..).unwrap_or_default();

@@ -7,7 +7,7 @@
 //! whether the answers are whole.
 
 use tantivy::fieldnorm::FieldNormReader;
-use tantivy::postings::{Postings, SegmentPostings, TermInfo};
+use tantivy::postings::{BlockSegmentPostings, Postings, SegmentPostings, TermInfo};
 use tantivy::query::Bm25Weight;
 use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::{DocId, DocSet, InvertedIndexReader, Searcher, SegmentReader, TERMINATED, Term};
@@ -342,10 +342,10 @@ impl<'p> Scan<'p> {
         })
     }
 
-    /// The first document from `from` on that may match: none before it does. Like all here, never
-    /// to be asked for less than before.
-    pub(super) fn candidate(&mut self, from: DocId) -> DocId {
-        match self.node.candidate(from) {
+    /// The first document from `from` on that may match and fit as well as `worth`: none before it
+    /// does. Like all here, never to be asked for less than before.
+    pub(super) fn candidate(&mut self, from: DocId, worth: f32) -> DocId {
+        match self.node.worthy(from, worth) {
             doc if doc < self.max_doc => doc,
             _ => TERMINATED,
         }
@@ -386,7 +386,9 @@ impl<'p> Node<'p> {
                     None => Wants::Presence,
                 };
                 let mut together = Together::of(planner, words, wants)?;
-                together.weigher = weigher.clone().map(|weigher| (weigher, norms.clone()));
+                if let Some(weigher) = weigher {
+                    together.fitting = Some(Fitting::of(planner, words, weigher, norms)?);
+                }
                 Self::Phrase(Box::new(together))
             }
             Plan::Gathered(documents) => Self::Gathered(documents),
@@ -433,6 +435,48 @@ impl<'p> Node<'p> {
         }
     }
 
+    /// The first candidate from `from` on that may fit as well as `worth`, as far as is easily told.
+    fn worthy(&mut self, from: DocId, worth: f32) -> DocId {
+        let mut doc = from;
+        loop {
+            let worthy = match self {
+                Self::Phrase(together) => together.worthy(doc, worth),
+                // what leads comes to an end by itself
+                Self::All(parts) if matches!(parts.first(), Some(Self::Phrase(_))) => {
+                    worthy_of_all(parts, doc, worth)
+                }
+                _ => doc,
+            };
+            let next = self.candidate(worthy);
+            if next == worthy || next == TERMINATED {
+                return next;
+            }
+            doc = next;
+        }
+    }
+
+    /// How well `doc` may fit at most; `None` if it does not match. Never to be asked for less than
+    /// before.
+    fn fits(&mut self, doc: DocId) -> Option<f32> {
+        match self {
+            Self::Phrase(together) => match &mut together.fitting {
+                Some(fitting) => fitting.at(doc),
+                None => Some(0.0),
+            },
+            _ => Some(self.most()),
+        }
+    }
+
+    /// How well no document can fit better.
+    fn most(&self) -> f32 {
+        match self {
+            Self::All(parts) | Self::Any(parts) => parts.iter().map(Self::most).sum(),
+            Self::Not(_) | Self::Nothing => 0.0,
+            Self::Phrase(together) => together.fitting.as_ref().map_or(0.0, Fitting::most),
+            Self::Words(_) | Self::Gathered(_) => 1.0,
+        }
+    }
+
     fn has(&mut self, doc: DocId) -> bool {
         match self {
             Self::All(parts) => parts.iter_mut().all(|part| part.has(doc)),
@@ -476,6 +520,32 @@ impl<'p> Node<'p> {
     }
 }
 
+/// The first document from `from` on that may fit all of `parts`, the rarest first, as well as `worth`.
+fn worthy_of_all(parts: &mut [Node<'_>], from: DocId, worth: f32) -> DocId {
+    let Some((lead, others)) = parts.split_first_mut() else {
+        return from;
+    };
+    // sums are rounded
+    let worth = worth - worth.abs() * 1e-5;
+    let most: f32 = others.iter().map(Node::most).sum();
+    let mut doc = from;
+    loop {
+        doc = lead.worthy(doc, worth - most);
+        if doc == TERMINATED {
+            return doc;
+        }
+        let sum = others
+            .iter_mut()
+            .try_fold(lead.fits(doc).unwrap_or(0.0), |sum, other| {
+                Some(sum + other.fits(doc)?)
+            });
+        if sum.is_some_and(|sum| sum >= worth) {
+            return doc;
+        }
+        doc += 1;
+    }
+}
+
 /// What is to be known of a document with a phrase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wants {
@@ -487,11 +557,108 @@ enum Wants {
     Places,
 }
 
+/// How well documents fit that have all words of a phrase, wherever they are. Goes through the words'
+/// documents block by block, which takes a tenth of what going from one to the next does.
+struct Fitting {
+    weigher: Weigher,
+    norms: FieldNormReader,
+    /// The rarest first.
+    words: Vec<Blocks>,
+}
+
+/// The documents of a word, and how often it is in each.
+struct Blocks {
+    postings: BlockSegmentPostings,
+    /// Where the walk is in the block.
+    at: usize,
+}
+
+impl Blocks {
+    /// The first document from `from` on, and how often it has the word.
+    #[inline]
+    fn next(&mut self, from: DocId) -> Option<(DocId, u32)> {
+        loop {
+            let docs = self.postings.docs();
+            while let Some(&doc) = docs.get(self.at) {
+                if doc >= from {
+                    let times = self.postings.freqs().get(self.at);
+                    return Some((doc, times.copied().unwrap_or(1)));
+                }
+                self.at += 1;
+            }
+            self.at = self.postings.seek(from);
+            if self.at >= self.postings.docs().len() {
+                return None;
+            }
+        }
+    }
+}
+
+impl Fitting {
+    fn of(
+        planner: &Planner<'_>,
+        words: &[(u32, TermInfo)],
+        weigher: &Weigher,
+        norms: &FieldNormReader,
+    ) -> tantivy::Result<Self> {
+        let record = IndexRecordOption::WithFreqs;
+        let index = planner.index;
+        let blocks = words.iter().map(|(_, info)| {
+            let postings = index.read_block_postings_from_terminfo(info, record)?;
+            Ok(Blocks { postings, at: 0 })
+        });
+        Ok(Self {
+            weigher: weigher.clone(),
+            norms: norms.clone(),
+            words: blocks.collect::<tantivy::Result<_>>()?,
+        })
+    }
+
+    fn score(&self, doc: DocId, times: u32) -> f32 {
+        self.weigher.0.score(self.norms.fieldnorm_id(doc), times)
+    }
+
+    fn most(&self) -> f32 {
+        self.weigher.0.max_score()
+    }
+
+    /// How well `doc` fits, if it has all words.
+    fn at(&mut self, doc: DocId) -> Option<f32> {
+        let mut least = u32::MAX;
+        for word in &mut self.words {
+            let (_, times) = word.next(doc).filter(|(next, _)| *next == doc)?;
+            least = least.min(times);
+        }
+        Some(self.score(doc, least))
+    }
+
+    /// The next of the rarest word's documents from `from` on, if it has all words and fits as well as
+    /// `worth`; else where to go on. `None` at the end.
+    fn step(&mut self, from: DocId, worth: f32) -> Option<Result<DocId, DocId>> {
+        let (rarest, others) = self.words.split_first_mut()?;
+        let (doc, mut least) = rarest.next(from)?;
+        let norm = self.norms.fieldnorm_id(doc);
+        if self.weigher.0.score(norm, least) < worth {
+            return Some(Err(doc + 1));
+        }
+        for word in others {
+            let (next, times) = word.next(doc)?;
+            if next > doc {
+                return Some(Err(next));
+            }
+            least = least.min(times);
+        }
+        let fits = self.weigher.0.score(norm, least) >= worth;
+        Some(if fits { Ok(doc) } else { Err(doc + 1) })
+    }
+}
+
 /// Words side by side.
 struct Together {
     /// The rarest first, each with its place behind the first of the phrase.
     words: Vec<(u32, SegmentPostings)>,
-    weigher: Option<(Weigher, FieldNormReader)>,
+    /// Where it is to be said how well documents fit.
+    fitting: Option<Fitting>,
     wants: Wants,
     /// Where the phrase begins in the document that was asked for last.
     starts: Vec<u32>,
@@ -515,7 +682,7 @@ impl Together {
             .map(|(offset, info)| Ok((*offset, planner.postings(info, record)?)));
         Ok(Self {
             words: words.collect::<tantivy::Result<_>>()?,
-            weigher: None,
+            fitting: None,
             wants,
             starts: Vec::new(),
             others: Vec::new(),
@@ -544,6 +711,28 @@ impl Together {
                 return next;
             }
             doc = next;
+            self.steps += 1;
+            if self.steps == STEPS {
+                self.steps = 0;
+                if !self.budget.lasts() {
+                    return TERMINATED;
+                }
+            }
+        }
+    }
+
+    /// The first document from `from` on that has all words and fits as well as `worth`.
+    fn worthy(&mut self, from: DocId, worth: f32) -> DocId {
+        let Some(fitting) = &mut self.fitting else {
+            return from;
+        };
+        let mut doc = from;
+        loop {
+            match fitting.step(doc, worth) {
+                None => return TERMINATED,
+                Some(Ok(doc)) => return doc,
+                Some(Err(next)) => doc = next,
+            }
             self.steps += 1;
             if self.steps == STEPS {
                 self.steps = 0;
@@ -608,10 +797,9 @@ impl Together {
 
     /// Of a document that has all words.
     fn score(&self, doc: DocId) -> f32 {
-        let Some((Weigher(weight), norms)) = &self.weigher else {
-            return 0.0;
-        };
         let times = self.words.iter().map(|(_, postings)| postings.term_freq());
-        weight.score(norms.fieldnorm_id(doc), times.min().unwrap_or(0))
+        let times = times.min().unwrap_or(0);
+        let fitting = self.fitting.as_ref();
+        fitting.map_or(0.0, |fitting| fitting.score(doc, times))
     }
 }

@@ -75,6 +75,8 @@ impl Class {
         }
         if is_plain_dense(character) {
             Self::Dense
+        } else if is_plain_sign(character) {
+            Self::Between
         } else if LATIN.contains(&character) && !matches!(character, '×' | '÷') {
             Self::Word
         } else if continues(character) {
@@ -126,6 +128,11 @@ fn is_plain_dense(character: char) -> bool {
         '\u{4e00}'..='\u{9fff}' | '\u{3041}'..='\u{3096}' | '\u{30a1}'..='\u{30fa}'
         | '\u{ac00}'..='\u{d7a3}'
     )
+}
+
+/// The most frequent signs between words: dashes, quotes, bullets, arrows.
+fn is_plain_sign(character: char) -> bool {
+    matches!(character, '\u{2010}'..='\u{2027}' | '\u{2190}'..='\u{245f}')
 }
 
 /// Latin letters that are not ASCII, and two signs between them.
@@ -224,18 +231,54 @@ fn word_end(text: &str, at: usize) -> usize {
         .map_or(text.len(), |(length, _)| at + length)
 }
 
-/// The words of `text` that are not all ASCII: every other one is a run of letters and digits.
-pub(super) fn words_beyond_ascii(text: &str) -> Vec<Range<usize>> {
+/// Where the first byte from `at` on is that is not ASCII.
+fn beyond_ascii(text: &[u8], mut at: usize) -> Option<usize> {
+    const HIGH: u128 = u128::from_le_bytes([0x80; 16]);
+    while let Some(bytes) = text.get(at..).and_then(<[u8]>::first_chunk) {
+        match u128::from_le_bytes(*bytes) & HIGH {
+            0 => at += bytes.len(),
+            high => return Some(at + high.trailing_zeros() as usize / 8),
+        }
+    }
+    let rest = text.get(at..)?.iter();
+    Some(at + rest.take_while(|byte| byte.is_ascii()).count()).filter(|at| *at < text.len())
+}
+
+/// Whether a word goes on at `at` that has begun before: whether the last character before it that is
+/// no mark is a letter or a digit.
+pub(super) fn is_within_word(text: &str, at: usize) -> bool {
+    let mut before = text.get(..at).unwrap_or_default().chars().rev();
+    let last = before.find(|character| Class::of(*character) != Class::Mark);
+    last.is_some_and(|character| Class::of(character) == Class::Word)
+}
+
+/// Where words of `text` begin that are not all ASCII, and whose first letter is `first`, in either
+/// case, or not ASCII. Every other word is a run of letters and digits.
+pub(super) fn words_beyond_ascii(text: &str, first: u8) -> Vec<usize> {
+    let bytes = text.as_bytes();
     let mut found = Vec::new();
     let mut at = 0;
-    while let Some(rest) = text.as_bytes().get(at..)
-        && let Some(ahead) = rest.iter().position(|byte| !byte.is_ascii())
-    {
-        let here = at + ahead;
+    while let Some(here) = beyond_ascii(bytes, at) {
         let Some(character) = text.get(here..).and_then(|rest| rest.chars().next()) else {
             break;
         };
         at = here + character.len_utf8();
+        // most words are ASCII up to here, and begin with another letter
+        let before = bytes.get(..here).unwrap_or_default();
+        let letters = before
+            .iter()
+            .rev()
+            .take_while(|byte| byte.is_ascii_alphanumeric());
+        let begin = here - letters.count();
+        let alone = begin.checked_sub(1).and_then(|before| bytes.get(before));
+        let alone = alone.is_none_or(u8::is_ascii);
+        let is_first = |at: usize| {
+            let letter = bytes.get(at);
+            letter.is_some_and(|letter| !letter.is_ascii() || letter.eq_ignore_ascii_case(&first))
+        };
+        if begin < here && alone && !is_first(begin) {
+            continue;
+        }
         let mut begin = match Class::of(character) {
             Class::Word => Some(here),
             Class::Mark => None,
@@ -248,10 +291,8 @@ pub(super) fn words_beyond_ascii(text: &str) -> Vec<Range<usize>> {
                 Class::Between | Class::Dense => break,
             }
         }
-        let Some(begin) = begin else { continue };
-        let end = word_end(text, begin);
-        at = at.max(end);
-        found.push(begin..end);
+        // the others of the word find the same beginning
+        found.extend(begin.filter(|begin| is_first(*begin) && found.last() != Some(begin)));
     }
     found
 }
@@ -435,6 +476,15 @@ impl<'t> Tokens<'t> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What is told apart at once is what the long way says.
+    #[test]
+    fn frequent_characters_are_what_they_are() {
+        for character in ('\u{80}'..='\u{ffff}').filter(|one| is_plain_sign(*one)) {
+            let odd = continues(character) || is_dense(character) || character.is_alphanumeric();
+            assert!(!odd, "{character:?}");
+        }
+    }
 
     fn texts(source: &str) -> Vec<String> {
         let mut tokens = Tokens::of(source);

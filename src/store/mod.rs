@@ -37,7 +37,7 @@ pub use delete::{DeletedAll, Removal, Removed};
 pub use error::{NoTrash, ReadError, RestoreError, StoreError, WriteError};
 pub use layout::Folder;
 pub use own::{Cookie, Swept};
-pub use pieces::{Asked, Pieces};
+pub use pieces::{PieceQuery, Pieces};
 pub use read::{NESTING_MAX, Record, Scanned};
 pub use rewrite::RewriteError;
 pub use stamp::version_of;
@@ -51,6 +51,8 @@ pub struct Store {
     path: PathBuf,
     /// What stood at `path` when it was last looked at.
     held: Mutex<Option<Arc<layout::Root>>>,
+    /// Where pieces lie that were asked for lately.
+    places: pieces::Places,
 }
 
 impl Store {
@@ -60,6 +62,7 @@ impl Store {
         Self {
             path: root,
             held: Mutex::new(None),
+            places: pieces::Places::default(),
         }
     }
 

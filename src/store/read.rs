@@ -67,7 +67,7 @@ pub(super) struct Reading<T> {
     pub(super) value: T,
     pub(super) stamp: Stamp,
     pub(super) settled: bool,
-    begun: SystemTime,
+    pub(super) begun: SystemTime,
 }
 
 /// How a file is opened.

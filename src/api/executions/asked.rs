@@ -178,22 +178,41 @@ pub(super) async fn select<T: Send + 'static, U: Send + 'static>(
     .await
 }
 
-/// What `finish` makes of what `take` makes of each run that `query` selects, and of the state that
-/// it is true at; otherwise as [`select`], but the index is never held for long.
+/// What is taken from runs, and the state of the index that it is true at.
+pub(super) struct Taken<S, T> {
+    /// What `take` kept from run to run.
+    pub(super) state: S,
+    /// What it made of the runs, in no order.
+    pub(super) values: Vec<T>,
+    /// How many runs these are.
+    pub(super) runs: usize,
+    /// The state that all this is true at.
+    pub(super) clock: IndexClock,
+}
+
+/// What `finish` makes of the values that `take` makes of each run that `query` selects, which may
+/// keep a state from run to run; otherwise as [`select`], but the index is never held for long.
 ///
 /// # Errors
 /// 422 query-too-expensive.
-pub(super) async fn take<T: Send + 'static, U: Send + 'static>(
+pub(super) async fn take<S: Send + 'static, T: Send + 'static, U: Send + 'static>(
     context: &Context,
     query: Query,
-    take: impl FnMut(&Listed<'_>) -> T + Send + 'static,
-    finish: impl FnOnce(Vec<T>, IndexClock) -> U + Send + 'static,
+    mut state: S,
+    take: impl Fn(&mut S, &Listed<'_>, &mut Vec<T>) + Send + 'static,
+    finish: impl FnOnce(Taken<S, T>) -> U + Send + 'static,
 ) -> Result<U, Error> {
     let wanted = Wanted::default();
     let stop = wanted.stop();
     blocking(context, move |history| {
-        let (taken, clock) = history.take(&query, &stop, take)?;
-        Ok(finish(taken, clock))
+        let take = |run: &Listed<'_>, values: &mut Vec<T>| take(&mut state, run, values);
+        let (values, runs, clock) = history.take(&query, &stop, take)?;
+        Ok(finish(Taken {
+            state,
+            values,
+            runs,
+            clock,
+        }))
     })
     .await
 }

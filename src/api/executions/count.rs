@@ -1,21 +1,20 @@
 //! `executions/count`: how many runs there are, and of which kinds.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use hashbrown::HashMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::asked::{Asked, now, select, take};
+use super::asked::{Asked, Taken, now, select, take};
 use super::{Statuses, prepare};
 use crate::api::params::Limit;
 use crate::api::table::{Effect, Example, Method};
 use crate::api::{Clock, Context, Error, ErrorKind, samples};
-use crate::filter::Unit;
+use crate::filter::{Spans, Unit};
 use crate::index::{From, Index, Listed, Selection};
-use crate::model::{Millis, ProjectId};
+use crate::model::{Fingerprint, Millis, ProjectId};
 
 /// By how many properties runs are grouped at most.
 const GROUP_BY_MAX: usize = 2;
@@ -109,118 +108,146 @@ enum Part {
     Start(i64),
 }
 
-/// Finds the spans that runs began in; those that follow each other are mostly of the same.
-#[derive(Debug)]
-pub(super) struct Spans {
-    unit: Unit,
-    zone: chrono_tz::Tz,
-    last: (Millis, Millis),
-}
-
-impl Spans {
-    pub(super) fn of(unit: Unit, zone: chrono_tz::Tz) -> Self {
-        let last = (Millis(0), Millis(0));
-        Self { unit, zone, last }
-    }
-
-    /// The first moment of the span that `at` lies in.
-    pub(super) fn start(&mut self, at: Millis) -> Millis {
-        if at < self.last.0 || at >= self.last.1 {
-            self.last = self.unit.around(at, self.zone);
-        }
-        self.last.0
-    }
-}
-
-/// How a run's part of a key is found.
-enum Look {
-    Status,
-    Project,
-    Model,
-    Span(Spans),
-    Node,
-    ErrorGroup,
-}
-
-/// The parts of keys, each once: there are few, and a number stands for it.
-#[derive(Debug, Default)]
-struct Parts {
-    numbers: HashMap<Part, u32>,
+/// How a run's part of a key is found, and the parts that were: each once, a number stands for it.
+struct Look {
+    by: GroupBy,
+    spans: Spans,
+    /// But of spans; the first is that of runs which have none.
     parts: Vec<Part>,
+    texts: HashMap<Box<str>, u32>,
+    error_groups: HashMap<Fingerprint, u32>,
+    /// By the index's numbers.
+    nodes: Vec<Option<Node>>,
+    /// How many runs have been looked at.
+    runs: u64,
 }
 
-impl Parts {
-    fn number(&mut self, part: Part) -> u32 {
-        *self.numbers.entry(part).or_insert_with_key(|part| {
-            self.parts.push(part.clone());
-            u32::try_from(self.parts.len() - 1).unwrap_or(u32::MAX)
-        })
-    }
+/// How a run's keys are found.
+struct Looking {
+    looks: Vec<Look>,
+    /// The parts of one run, by look.
+    found: [Vec<u32>; GROUP_BY_MAX],
 }
 
-/// A group's key, by the numbers of its parts; of one part twice the same.
-type Key = [u32; GROUP_BY_MAX];
-
-/// The groups that a run is in: nearly always one.
-#[derive(Debug)]
-struct Keys {
-    first: Option<Key>,
-    others: Vec<Key>,
-}
-
-impl Keys {
-    fn of(first: &[u32], second: &[u32]) -> Self {
-        let mut all = first
-            .iter()
-            .flat_map(|&first| second.iter().map(move |&second| [first, second]));
-        Self {
-            first: all.next(),
-            others: all.collect(),
+impl Looking {
+    /// Appends the keys of a run.
+    fn take(&mut self, run: &Listed<'_>, keys: &mut Vec<Key>) {
+        for (look, found) in self.looks.iter_mut().zip(&mut self.found) {
+            look.look(run, found);
+        }
+        let [first, second] = &self.found;
+        // where there is one look, the second part is always the same
+        let second = if second.is_empty() { &[0] } else { &second[..] };
+        for &first in first {
+            keys.extend(second.iter().map(|&second| [first, second]));
         }
     }
 }
+
+/// A node that a step is of.
+#[derive(Clone)]
+struct Node {
+    /// Held, so that no other name comes to lie where it is.
+    name: Arc<str>,
+    part: u32,
+    /// The last run that was met with it.
+    met: u64,
+}
+
+/// A group's key, by the numbers of its parts.
+type Key = [u32; GROUP_BY_MAX];
 
 impl Look {
     fn of(by: GroupBy, asked: &Asked) -> Self {
         let unit = match by {
-            GroupBy::Status => return Self::Status,
-            GroupBy::Project => return Self::Project,
-            GroupBy::Model => return Self::Model,
-            GroupBy::Node => return Self::Node,
-            GroupBy::ErrorGroup => return Self::ErrorGroup,
             GroupBy::Hour => Unit::Hour,
-            GroupBy::Day => Unit::Day,
             GroupBy::Week => Unit::Week,
             GroupBy::Month => Unit::Month,
+            // of the others none is asked for
+            _ => Unit::Day,
         };
-        Self::Span(Spans::of(unit, asked.zone()))
+        Self {
+            by,
+            spans: Spans::of(unit, asked.zone()),
+            parts: vec![Part::None],
+            texts: HashMap::new(),
+            error_groups: HashMap::new(),
+            nodes: Vec::new(),
+            runs: 0,
+        }
     }
 
     /// The numbers of the run's parts: one, but of nodes as many as it has.
-    fn parts(&mut self, run: &Listed<'_>, parts: &mut Parts, found: &mut Vec<u32>) {
+    fn look(&mut self, run: &Listed<'_>, found: &mut Vec<u32>) {
         found.clear();
-        let text = |text: Option<&str>| text.map_or(Part::None, |text| Part::Text(text.into()));
-        let part = match self {
-            Self::Status => text(run.status()),
-            Self::Project => text(Some(run.project().as_str())),
-            Self::Model => text(run.model()),
-            Self::Span(spans) => run
-                .started_at()
-                .map_or(Part::None, |at| Part::Start(spans.start(at).0)),
-            Self::ErrorGroup => {
-                let group = run.error_group().map(|group| group.to_string());
-                text(group.as_deref())
+        let part = match self.by {
+            GroupBy::Status => run.status().map(|text| self.text(text)),
+            GroupBy::Project => Some(self.text(run.project().as_str())),
+            GroupBy::Model => run.model().map(|text| self.text(text)),
+            GroupBy::Hour | GroupBy::Day | GroupBy::Week | GroupBy::Month => {
+                // behind the first of the parts, in their order
+                run.started_at().map(|at| self.spans.number(at) + 1)
             }
-            Self::Node => {
-                run.each_node(|node| found.push(parts.number(Part::Text(node.into()))));
-                if !found.is_empty() {
-                    return;
-                }
-                Part::None
+            GroupBy::ErrorGroup => run.error_group().map(|group| {
+                let parts = &mut self.parts;
+                let number = self.error_groups.entry(group);
+                *number.or_insert_with(|| put(parts, Part::Text(group.to_string().into())))
+            }),
+            GroupBy::Node => {
+                self.runs += 1;
+                run.each_node(|number, name| found.extend(self.node(number, name)));
+                found.first().copied()
             }
         };
-        found.push(parts.number(part));
+        if found.is_empty() {
+            found.push(part.unwrap_or(0));
+        }
     }
+
+    /// The parts by their numbers.
+    fn into_parts(self) -> Vec<Part> {
+        let Self {
+            mut parts, spans, ..
+        } = self;
+        let starts = (0..).map_while(|number| spans.span(number));
+        parts.extend(starts.map(|(start, _)| Part::Start(start.0)));
+        parts
+    }
+
+    fn text(&mut self, text: &str) -> u32 {
+        let parts = &mut self.parts;
+        let number = self.texts.entry_ref(text);
+        *number.or_insert_with(|| put(parts, Part::Text(text.into())))
+    }
+
+    /// The part of a node, the first time that the run is met with it.
+    fn node(&mut self, number: u32, name: &Arc<str>) -> Option<u32> {
+        let at = number as usize;
+        if at >= self.nodes.len() {
+            self.nodes.resize(at + 1, None);
+        }
+        let slot = self.nodes.get_mut(at)?;
+        // another one may have got the number meanwhile
+        if slot
+            .as_ref()
+            .is_none_or(|node| !Arc::ptr_eq(&node.name, name))
+        {
+            let parts = &mut self.parts;
+            let part = self.texts.entry_ref(&**name);
+            *slot = Some(Node {
+                name: Arc::clone(name),
+                part: *part.or_insert_with(|| put(parts, Part::Text((&**name).into()))),
+                met: 0,
+            });
+        }
+        let node = slot.as_mut()?;
+        (std::mem::replace(&mut node.met, self.runs) != self.runs).then_some(node.part)
+    }
+}
+
+fn put(parts: &mut Vec<Part>, part: Part) -> u32 {
+    parts.push(part);
+    u32::try_from(parts.len() - 1).unwrap_or(u32::MAX)
 }
 
 /// The method.
@@ -269,61 +296,44 @@ impl Method for Count {
                 complete,
             });
         }
-        let by_two = params.group_by.len() == GROUP_BY_MAX;
-        let mut looks: Vec<Look> = params
+        let looks: Vec<Look> = params
             .group_by
             .iter()
             .map(|by| Look::of(*by, &asked))
             .collect();
-        let parts = Arc::new(Mutex::new(Parts::default()));
-        let finding = Arc::clone(&parts);
-        let (mut first, mut second) = (Vec::new(), Vec::new());
-        let keys = move |run: &Listed<'_>| {
-            let mut parts = finding.lock();
-            let mut looks = looks.iter_mut();
-            if let Some(look) = looks.next() {
-                look.parts(run, &mut parts, &mut first);
-            }
-            match looks.next() {
-                Some(look) => {
-                    look.parts(run, &mut parts, &mut second);
-                    Keys::of(&first, &second)
-                }
-                None => Keys::of(&first, &[0]),
-            }
+        let looking = Looking {
+            looks,
+            found: Default::default(),
         };
         let limit = params.limit.0;
-        let count = move |runs: Vec<Keys>, clock| {
+        let count = move |taken: Taken<Looking, Key>| {
             let mut groups: HashMap<Key, u64> = HashMap::new();
-            for run in &runs {
-                for key in run.first.iter().chain(&run.others) {
-                    *groups.entry(*key).or_default() += 1;
-                }
+            for key in &taken.values {
+                *groups.entry(*key).or_default() += 1;
             }
-            let parts = parts.lock();
-            let part = |number: u32| parts.parts.get(number as usize).unwrap_or(&Part::None);
+            let looks = taken.state.looks.into_iter();
+            let parts: Vec<Vec<Part>> = looks.map(Look::into_parts).collect();
+            let spelt = |key: Key| {
+                let parts = parts.iter().zip(key);
+                parts.map(|(parts, number)| parts.get(number as usize).unwrap_or(&Part::None))
+            };
             let mut groups: Vec<(Key, u64)> = groups.into_iter().collect();
             groups.sort_unstable_by(|(a, more), (b, less)| {
-                let place = || a.map(part).cmp(&b.map(part));
-                less.cmp(more).then_with(place)
+                less.cmp(more).then_with(|| spelt(*a).cmp(spelt(*b)))
             });
-            let spelt = |(key, count): (Key, u64)| Group {
-                key: key
-                    .iter()
-                    .take(if by_two { 2 } else { 1 })
-                    .map(|number| part(*number).spelt())
-                    .collect(),
-                count,
-            };
+            let first = groups.iter().take(limit).map(|(key, count)| Group {
+                key: spelt(*key).map(Part::spelt).collect(),
+                count: *count,
+            });
             Counted {
-                count: runs.len() as u64,
+                count: taken.runs as u64,
+                groups: Some(first.collect()),
                 total_groups: Some(groups.len()),
-                groups: Some(groups.into_iter().take(limit).map(spelt).collect()),
-                clock: Clock(clock),
+                clock: Clock(taken.clock),
                 complete,
             }
         };
-        take(&context, asked.every(now), keys, count).await
+        take(&context, asked.every(now), looking, Looking::take, count).await
     }
 
     fn examples() -> Vec<Example> {

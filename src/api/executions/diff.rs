@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{Named, blocking, read_named};
 use crate::api::table::{Effect, Example, Method};
 use crate::api::{Context, Error, ErrorKind, samples};
-use crate::history::{HistoryError, Record, Wanted};
+use crate::history::{Record, Wanted};
 use crate::model::diff::{Diff, diff};
 use crate::model::{ExecutionId, ProjectId, RunKey, Version};
 
@@ -73,13 +73,15 @@ impl Method for Compare {
         difference, numbers are compared digit by digit. Steps are aligned by `nodeId`, else \
         `name`, else `id`, and by how often that came before. Of a value 1,024 bytes are told, \
         with its size; of changes and steps as many as the result says, the rest counted. Costs a \
-        reading of both records; one over the limit that `initialize` tells is refused.";
+        reading of both records; one over the limit that `initialize` tells is refused, and so are \
+        two whose comparison takes over 2 s.";
     const EFFECT: Effect = Effect::Read;
     const ERRORS: &'static [ErrorKind] = &[
         ErrorKind::ExecutionNotFound,
         ErrorKind::Ambiguous,
         ErrorKind::TooLarge,
         ErrorKind::CorruptExecution,
+        ErrorKind::QueryTooExpensive,
         ErrorKind::Storage,
     ];
     type Params = Params;
@@ -91,8 +93,8 @@ impl Method for Compare {
         let wanted = Wanted::default();
         let stop = wanted.stop();
         blocking(&context, move |history| {
-            let going = || history.going(&stop).is_ok();
-            let diff = diff(a.text(), b.text(), &going).map_err(|_| HistoryError::Ending)?;
+            let going = history.in_time(&stop);
+            let diff = diff(a.text(), b.text(), &going)?;
             Ok(Told {
                 a: Compared::of(a_key, a.version),
                 b: Compared::of(b_key, b.version),

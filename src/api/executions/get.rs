@@ -13,7 +13,7 @@ use super::{Named, read_named};
 use crate::api::params::RecordText;
 use crate::api::table::{Answer, Effect, Example, Method};
 use crate::api::{Context, Error, ErrorKind, samples};
-use crate::history::{Asked, RECORD_LIMIT_BYTES, Record};
+use crate::history::{PieceQuery, RECORD_LIMIT_BYTES, Record};
 use crate::model::excerpt::{Cut, Units};
 use crate::model::piece::Piece;
 use crate::model::pointer::Pointer;
@@ -187,8 +187,8 @@ impl Method for Get {
         `candidates`, and how many there are in `total`. A beginning costs a look at every run. \
         A record over the limit that `initialize` tells is refused with its size, before it is \
         read, unless `fields` or `maxBytes` are given: then any record can be read piece by \
-        piece, each time for a reading of its file and memory for what is asked. Where there is \
-        not room for all, `fields` that are small are whole and the others share alike. An array \
+        piece, each time for memory for what is asked and, where a member is asked for the first \
+        time, a reading of its file. Where there is not room for all, `fields` that are small are whole and the others share alike. An array \
         or object is cut by one measure: no text, number or name in it is longer, no array or \
         object has more parts and none is nested deeper; it doubles, and goes a level deeper, as \
         long as there is room. Every cut \
@@ -287,7 +287,7 @@ impl Method for Get {
 
 impl Params {
     /// Which pieces are asked for; none where it is the whole record.
-    fn asked(&self) -> Result<Option<Asked>, Error> {
+    fn asked(&self) -> Result<Option<PieceQuery>, Error> {
         let fields = match &self.fields {
             None if self.range.is_some() => {
                 return Err(Error::params(
@@ -325,7 +325,7 @@ impl Params {
             Ok(pointer) => Ok((field, pointer)),
             Err(error) => Err(Error::params(format!("`fields`: a JSON pointer {error}"))),
         };
-        Ok(Some(Asked {
+        Ok(Some(PieceQuery {
             fields: fields.into_iter().map(parsed).collect::<Result<_, _>>()?,
             range: self.range,
             bytes_max: self.max_bytes.0.unwrap_or(RECORD_LIMIT_BYTES),

@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::asked::{Asked, now, select};
-use super::{Statuses, prepare};
+use super::{Statuses, blocking, prepare};
 use crate::api::params::Limit;
 use crate::api::table::{Answer, Effect, Example, Method};
 use crate::api::{Clock, Context, Error, ErrorKind, samples};
 use crate::filter::{Field, Number, known};
+use crate::history::Wanted;
 use crate::index::{From, Index, Key, Listed, Selection, Sort, SortedFrom, SortedKey};
 use crate::model::json::spelt_members;
 use crate::model::{Millis, ProjectId, Summary, nearest};
@@ -243,13 +244,14 @@ impl Method for List {
         let mut runs = Written::with_room_for(limit, fields);
         if let Some(sort) = sort {
             let from = after.map_or(SortedFrom::Offset(offset), SortedFrom::After);
-            let visit = move |index: &Index, selection: &Selection| {
+            let (query, wanted) = (asked.every(now), Wanted::default());
+            let stop = wanted.stop();
+            let sorted = blocking(&context, move |history| {
                 let each = |run: Listed<'_>| runs.push(run);
-                let (page, next) = index.visit_sorted(selection, sort, &from, limit, each);
-                (runs, page, next)
-            };
-            let (runs, page, next) =
-                select(&context, asked.every(now), visit, |found| found).await?;
+                let (page, next) = history.sorted(&query, &stop, sort, &from, limit, each)?;
+                Ok((runs, page, next))
+            });
+            let (runs, page, next) = sorted.await?;
             return Ok(Page {
                 executions: runs,
                 total: page.total,

@@ -1,20 +1,19 @@
 //! `executions/series`: sums of the hours, days, weeks or months that runs began in.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+use hashbrown::{Equivalent, HashMap};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::asked::{Asked, now, take};
-use super::count::Spans;
+use super::asked::{Asked, Taken, now, take};
 use super::stats::Distribution;
 use super::{Statuses, prepare};
 use crate::api::table::{Effect, Example, Method};
 use crate::api::{Clock, Context, Error, ErrorKind, samples};
-use crate::filter::Unit;
+use crate::filter::{Spans, Unit};
 use crate::index::{Amounts, Listed, Totals};
 use crate::model::{CostSum, Millis, Milliseconds, ProjectId};
 
@@ -76,7 +75,7 @@ pub enum By {
 }
 
 /// The sums of some runs.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "SeriesSums")]
 pub struct Sums {
@@ -129,11 +128,11 @@ pub struct Span {
 }
 
 /// The runs of a bucket that have something in common.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[schemars(rename = "SeriesGroup")]
 pub struct Group {
     /// What they have; null where they have none.
-    pub key: Option<String>,
+    pub key: Option<Box<str>>,
     /// Their sums.
     #[serde(flatten)]
     pub sums: Sums,
@@ -154,16 +153,108 @@ pub struct Series {
     pub complete: bool,
 }
 
-/// What is added up for a bucket.
-#[derive(Debug, Default)]
-struct Adding {
-    totals: Totals,
-    durations: Vec<i64>,
-    groups: BTreeMap<Option<Arc<str>>, Totals>,
+/// What is kept while runs are looked at.
+struct Looking {
+    spans: Spans,
+    by: Option<By>,
+    /// Each key once: there are few.
+    keys: Vec<Option<Box<str>>>,
+    numbers: HashMap<Option<Box<str>>, u32>,
 }
 
-/// What is taken from a run: when it began, what it adds, and to which group.
-type Part = (Option<Millis>, Amounts, Option<Arc<str>>);
+/// What is taken from a run.
+struct Part {
+    /// The number of the span that it began in.
+    span: Option<u32>,
+    /// The number of the key that it is told by; 0 where it is by none.
+    key: u32,
+    amounts: Amounts,
+}
+
+impl Looking {
+    fn take(&mut self, run: &Listed<'_>) -> Part {
+        let key = match self.by {
+            None => 0,
+            Some(By::Status) => self.key(run.status()),
+            Some(By::Project) => self.key(Some(run.project().as_str())),
+        };
+        Part {
+            span: run.started_at().map(|at| self.spans.number(at)),
+            key,
+            amounts: Amounts::of(run),
+        }
+    }
+
+    fn key(&mut self, key: Option<&str>) -> u32 {
+        if let Some(number) = self.numbers.get(&Key(key)) {
+            return *number;
+        }
+        let number = u32::try_from(self.keys.len()).unwrap_or(u32::MAX);
+        let key: Option<Box<str>> = key.map(Into::into);
+        self.keys.push(key.clone());
+        self.numbers.insert(key, number);
+        number
+    }
+}
+
+/// A key to be looked up without a copy.
+#[derive(Hash)]
+struct Key<'a>(Option<&'a str>);
+
+impl Equivalent<Option<Box<str>>> for Key<'_> {
+    fn equivalent(&self, key: &Option<Box<str>>) -> bool {
+        self.0 == key.as_deref()
+    }
+}
+
+/// What is added up for a bucket.
+#[derive(Debug, Default, Clone)]
+struct Adding {
+    totals: Totals,
+    /// How many of the runs say how long they took.
+    timed: usize,
+    groups: Vec<Group>,
+}
+
+/// How long runs took, those of a span side by side: put there, not sorted.
+struct Durations {
+    all: Vec<i64>,
+    /// Behind the last of each span.
+    ends: Vec<usize>,
+}
+
+impl Durations {
+    /// Those of `parts`, of which `found` says how many there are of each span.
+    fn of(found: &[Adding], parts: &[Part]) -> Self {
+        let mut begin = 0;
+        let begins = found.iter().map(|adding| {
+            let here = begin;
+            begin += adding.timed;
+            here
+        });
+        // where the next one goes, and so the end when all are there
+        let mut ends: Vec<usize> = begins.collect();
+        let mut all = vec![0; begin];
+        for part in parts {
+            let end = part.span.and_then(|span| ends.get_mut(span as usize));
+            if let (Some(took), Some(end)) = (part.amounts.duration(), end)
+                && let Some(slot) = all.get_mut(*end)
+            {
+                *slot = took;
+                *end += 1;
+            }
+        }
+        Self { all, ends }
+    }
+
+    fn of_span(&mut self, span: u32) -> &mut [i64] {
+        let span = span as usize;
+        let begin = span.checked_sub(1).and_then(|before| self.ends.get(before));
+        let begin = begin.copied().unwrap_or(0);
+        let end = self.ends.get(span).copied().unwrap_or(begin);
+        self.all.get_mut(begin..end).unwrap_or_default()
+    }
+}
 
 /// The method.
 pub struct SeriesOf;
@@ -196,56 +287,54 @@ impl Method for SeriesOf {
             Bucket::Month => Unit::Month,
         };
         let began = asked.began(now);
-        // each key once: there are few
-        let mut keys: HashSet<Arc<str>> = HashSet::new();
-        let part = move |run: &Listed<'_>| {
-            let key: Option<&str> = match by {
-                None => None,
-                Some(By::Status) => run.status(),
-                Some(By::Project) => Some(run.project().as_str()),
-            };
-            let key = key.map(|key| match keys.get(key) {
-                Some(held) => Arc::clone(held),
-                None => {
-                    let key = Arc::<str>::from(key);
-                    keys.insert(Arc::clone(&key));
-                    key
-                }
-            });
-            (run.started_at(), Amounts::of(run), key)
+        let looking = Looking {
+            spans: Spans::of(unit, zone),
+            by,
+            keys: Vec::new(),
+            numbers: HashMap::new(),
         };
-        let finish = move |mut runs: Vec<Part>, clock| {
-            // so those of a bucket follow each other
-            runs.sort_unstable_by_key(|(started_at, ..)| *started_at);
-            let mut spans = Spans::of(unit, zone);
-            let mut found: HashMap<Option<Millis>, Adding> = HashMap::new();
-            let (mut last, mut adding) = (None, Adding::default());
-            for (started_at, amounts, key) in runs {
-                let start = started_at.map(|at| spans.start(at));
-                if start != last {
-                    merge(&mut found, last, std::mem::take(&mut adding));
-                    last = start;
-                }
-                adding.totals.take(&amounts);
-                adding.durations.extend(amounts.duration);
+        let part = |looking: &mut Looking, run: &Listed<'_>, parts: &mut Vec<Part>| {
+            parts.push(looking.take(run));
+        };
+        let finish = move |taken: Taken<Looking, Part>| {
+            let mut looking = taken.state;
+            let mut found = vec![Adding::default(); looking.spans.count()];
+            let mut undated = Totals::default();
+            let mut groups: HashMap<(u32, u32), Totals> = HashMap::new();
+            for Part { span, key, amounts } in &taken.values {
+                let adding = span.and_then(|span| found.get_mut(span as usize));
+                let (Some(span), Some(adding)) = (*span, adding) else {
+                    undated.take(amounts);
+                    continue;
+                };
+                adding.totals.take(amounts);
+                adding.timed += usize::from(amounts.duration().is_some());
                 if by.is_some() {
-                    adding.groups.entry(key).or_default().take(&amounts);
+                    groups.entry((span, *key)).or_default().take(amounts);
                 }
             }
-            merge(&mut found, last, adding);
-            let told = by.is_some();
-            let undated = found.remove(&None).unwrap_or_default();
-            let undated = Sums::of(&undated.totals);
-            let groups: usize = found.values().map(|adding| adding.groups.len()).sum();
-            if groups > GROUPS_MAX {
+            if groups.len() > GROUPS_MAX {
                 let message = format!(
                     "the answer would have more than {GROUPS_MAX} groups; ask for fewer buckets, \
                      or without `by`"
                 );
                 return Err(Error::new(ErrorKind::QueryTooExpensive, message));
             }
-            let first = found.keys().flatten().min().copied();
-            let last = found.keys().flatten().max().copied();
+            for ((span, key), totals) in groups {
+                if let Some(adding) = found.get_mut(span as usize) {
+                    adding.groups.push(Group {
+                        key: looking.keys.get(key as usize).cloned().flatten(),
+                        sums: Sums::of(&totals),
+                    });
+                }
+            }
+            let mut durations = Durations::of(&found, &taken.values);
+            // a span may have been met without a run that began in it
+            let met = (0..)
+                .zip(&found)
+                .filter(|(_, adding)| adding.totals.runs() > 0);
+            let starts = met.filter_map(|(number, _)| Some(looking.spans.span(number)?.0));
+            let (first, last) = (starts.clone().min(), starts.max());
             let mut buckets = Vec::new();
             if let Some((from, to)) = reach(began, first, last, now) {
                 let mut at = from;
@@ -253,20 +342,32 @@ impl Method for SeriesOf {
                     if buckets.len() == BUCKETS_MAX {
                         return Err(too_many());
                     }
-                    let (start, end) = unit.around(at, zone);
-                    let adding = found.remove(&Some(start)).unwrap_or_default();
-                    buckets.push(Span::of(start, end, adding, told));
+                    let number = looking.spans.number(at);
+                    let Some((start, end)) = looking.spans.span(number) else {
+                        break;
+                    };
+                    let adding = found.get_mut(number as usize).map(std::mem::take);
+                    let mut adding = adding.unwrap_or_default();
+                    adding.groups.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+                    let took = durations.of_span(number);
+                    buckets.push(Span {
+                        start,
+                        end,
+                        sums: Sums::of(&adding.totals),
+                        duration: Distribution::of(took, |took| Some(Milliseconds(took))),
+                        groups: by.map(|_| adding.groups),
+                    });
                     at = end;
                 }
             }
             Ok(Series {
                 buckets,
-                undated,
-                clock: Clock(clock),
+                undated: Sums::of(&undated),
+                clock: Clock(taken.clock),
                 complete,
             })
         };
-        take(&context, asked.every(now), part, finish).await?
+        take(&context, asked.every(now), looking, part, finish).await?
     }
 
     fn examples() -> Vec<Example> {
@@ -278,13 +379,6 @@ impl Method for SeriesOf {
             }),
             result: samples::days(),
         }]
-    }
-}
-
-/// Adds a piece to the bucket that it belongs to, which is nearly always new.
-fn merge(found: &mut HashMap<Option<Millis>, Adding>, start: Option<Millis>, piece: Adding) {
-    if piece.totals.runs() > 0 {
-        found.insert(start, piece);
     }
 }
 
@@ -317,22 +411,6 @@ fn too_many() -> Error {
          shorter time by `where`"
     );
     Error::new(ErrorKind::QueryTooExpensive, message)
-}
-
-impl Span {
-    fn of(start: Millis, end: Millis, adding: Adding, told: bool) -> Self {
-        let groups = adding.groups.into_iter().map(|(key, totals)| Group {
-            key: key.as_deref().map(str::to_owned),
-            sums: Sums::of(&totals),
-        });
-        Self {
-            start,
-            end,
-            sums: Sums::of(&adding.totals),
-            duration: Distribution::of(adding.durations, |took| Some(Milliseconds(took))),
-            groups: told.then(|| groups.collect()),
-        }
-    }
 }
 
 impl Sums {

@@ -6,11 +6,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::asked::{Asked, now, take};
+use super::asked::{Asked, Taken, now, take};
 use super::{Statuses, prepare};
 use crate::api::table::{Effect, Example, Method};
 use crate::api::{Clock, Context, Error, ErrorKind, samples};
-use crate::index::{Amounts, Totals};
+use crate::index::{Amounts, Listed, Totals};
 use crate::model::{CostSum, Milliseconds, Money, ProjectId};
 
 /// Over which runs.
@@ -105,24 +105,39 @@ pub struct Distribution<T> {
 }
 
 impl<T> Distribution<T> {
-    /// How `amounts` are spread, each told as `unit` makes it. Costs sorting them.
-    pub(in crate::api) fn of(mut amounts: Vec<i64>, unit: impl Fn(i64) -> Option<T>) -> Self {
-        amounts.sort_unstable();
+    /// How `amounts` are spread, each told as `unit` makes it. Costs putting them in their order, as
+    /// far as that is needed: some looks at each.
+    pub(in crate::api) fn of(amounts: &mut [i64], unit: impl Fn(i64) -> Option<T>) -> Self {
         let count = amounts.len();
-        let at = |place: usize| amounts.get(place).copied().and_then(&unit);
-        let rank = |percent: usize| at((percent * count).div_ceil(100).saturating_sub(1));
         let sum: i128 = amounts.iter().copied().map(i128::from).sum();
         let halves = 2 * i128::try_from(count).unwrap_or(1);
         let mean = (count > 0).then(|| (2 * sum + halves / 2).div_euclid(halves));
+        let min = amounts.iter().min().copied();
+        // what is in its place parts the smaller from the larger, where the next ones are
+        let (mut rest, mut before) = (amounts, 0);
+        let mut at = |place: usize| {
+            let (_, found, _) = match place.checked_sub(before) {
+                Some(place) if place < rest.len() => rest.select_nth_unstable(place),
+                _ => return None,
+            };
+            let found = *found;
+            rest = std::mem::take(&mut rest).split_at_mut(place - before).1;
+            before = place;
+            Some(found)
+        };
+        let mut rank = |percent: usize| at((percent * count).div_ceil(100).saturating_sub(1));
+        let [p50, p90, p95, p99] = [50, 90, 95, 99].map(&mut rank);
+        let max = rest.iter().max().copied();
+        let told = |amount: Option<i64>| amount.and_then(&unit);
         Self {
             count,
-            min: at(0),
-            max: at(count.saturating_sub(1)),
+            min: told(min),
+            max: told(max),
             mean: mean.and_then(|mean| unit(i64::try_from(mean).ok()?)),
-            p50: rank(50),
-            p90: rank(90),
-            p95: rank(95),
-            p99: rank(99),
+            p50: told(p50),
+            p90: told(p90),
+            p95: told(p95),
+            p99: told(p99),
         }
     }
 }
@@ -155,20 +170,21 @@ impl Method for Stats {
             let (totals, clock) = context.history.totals(project);
             return Ok(Sums::of(&totals, Clock(clock), complete));
         }
-        let sum = move |all: Vec<Amounts>, clock| {
+        let amounts = |_: &mut (), run: &Listed<'_>, all: &mut Vec<_>| all.push(Amounts::of(run));
+        let sum = move |all: Taken<(), Amounts>| {
             let mut totals = Totals::default();
-            all.iter().for_each(|amounts| totals.take(amounts));
-            let durations = all.iter().filter_map(|amounts| amounts.duration);
-            let costs = all.iter().filter_map(|amounts| amounts.cost);
+            all.values.iter().for_each(|amounts| totals.take(amounts));
+            let mut durations: Vec<i64> = all.values.iter().filter_map(Amounts::duration).collect();
+            let mut costs: Vec<i64> = all.values.iter().filter_map(Amounts::cost).collect();
             let milliseconds = |took| Some(Milliseconds(took));
             Sums {
                 success_rate_of: Some(totals.completed() + totals.failed()),
-                duration: Some(Distribution::of(durations.collect(), milliseconds)),
-                cost: Some(Distribution::of(costs.collect(), Money::from_nanos)),
-                ..Sums::of(&totals, Clock(clock), complete)
+                duration: Some(Distribution::of(&mut durations, milliseconds)),
+                cost: Some(Distribution::of(&mut costs, Money::from_nanos)),
+                ..Sums::of(&totals, Clock(all.clock), complete)
             }
         };
-        take(&context, asked.every(now()), Amounts::of, sum).await
+        take(&context, asked.every(now()), (), amounts, sum).await
     }
 
     fn examples() -> Vec<Example> {
@@ -220,25 +236,25 @@ mod tests {
 
     #[test]
     fn nothing_is_spread_over_nothing() {
-        let none = Distribution::of(Vec::new(), Some);
+        let none = Distribution::of(&mut [], Some);
         assert_eq!(
             (none.count, none.min, none.mean, none.p99),
             (0, None, None, None)
         );
-        let one = Distribution::of(vec![7], Some);
+        let one = Distribution::of(&mut [7], Some);
         assert_eq!(
             (one.min, one.max, one.mean, one.p50, one.p99),
             (Some(7), Some(7), Some(7), Some(7), Some(7))
         );
-        assert_eq!(Distribution::of(vec![1, 2], Some).mean, Some(2));
-        assert_eq!(Distribution::of(vec![-1, -2], Some).mean, Some(-1));
+        assert_eq!(Distribution::of(&mut [1, 2], Some).mean, Some(2));
+        assert_eq!(Distribution::of(&mut [-1, -2], Some).mean, Some(-1));
     }
 
     proptest! {
         /// By the definition: the smallest that at least so many do not exceed.
         #[test]
         fn percentiles_are_nearest_ranks(amounts in proptest::collection::vec(-50i64..50, 1..300)) {
-            let spread = Distribution::of(amounts.clone(), Some);
+            let spread = Distribution::of(&mut amounts.clone(), Some);
             for (percent, found) in
                 [(50, spread.p50), (90, spread.p90), (95, spread.p95), (99, spread.p99)]
             {
@@ -249,6 +265,8 @@ mod tests {
                 let expected = amounts.iter().copied().filter(|amount| enough(*amount)).min();
                 prop_assert_eq!(found, expected);
             }
+            prop_assert_eq!(spread.min, amounts.iter().min().copied());
+            prop_assert_eq!(spread.max, amounts.iter().max().copied());
         }
     }
 }

@@ -3,6 +3,7 @@
 mod faults;
 mod kill;
 mod model;
+mod pieces;
 mod reading;
 mod removing;
 mod trash;
