@@ -158,6 +158,10 @@ pub fn burst(
             .map_err(|error| error.to_string())?;
     }
     let took = began.elapsed();
+    // runs that were saved close together may be told in another order, so all are taken in first
+    daemon
+        .client
+        .call("executions/list", &json!({ "sync": true, "limit": 1 }))?;
     // the last word of everybody: a run that ends it
     // another one each time, because a save that changes nothing is not told
     engine_saves(&folder, "the-end", total + by as usize)?;
