@@ -66,6 +66,35 @@ export function view(code, browser) {
     await until('they have gone', async () => !(await labels()).some((label) => label.startsWith('Above')));
   });
 
+  check('rows stay where they are for who has only scrolled, and what has waited comes at the top', async () => {
+    await window.settled();
+    await window.row('Task number 0').click();
+    const list = window.page.locator('.sidebar .tree-explorer-viewlet-tree-view .monaco-list');
+    await list.hover();
+    await window.page.mouse.wheel(0, 4000);
+    await until('the list is scrolled', async () => !(await labels()).includes('Task number 0'));
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    const before = await labels();
+    for (let number = 0; number < 30; number++) place.save('website', record(0, { id: `above-${number}`, input: `Above ${number}` }));
+    // one further down goes on being shown as it is, and a project that gets the newest run stays where it is
+    place.save('docs', record(0, { id: 'newest', input: 'The newest' }));
+    await until('all are known', async () => (await place.ask('executions/list', { limit: 1 })).total === 155);
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    equal((await labels()).slice(0, 20), before.slice(0, 20), 'visible rows');
+    const shown = before[10];
+    place.save('website', record(Number(shown.split(' ').at(-1)), { input: `${shown}, changed` }));
+    await window.waitForRow(`${shown}, changed`);
+    equal((await labels()).slice(0, 10), before.slice(0, 10), 'rows above');
+    await list.hover();
+    await window.page.mouse.wheel(0, -50000);
+    await until('they are shown', async () => (await labels()).some((label) => label.startsWith('Above')));
+    equal((await labels())[0], 'docs', 'the project with the newest run');
+    for (let number = 0; number < 30; number++) place.remove('website', `above-${number}`);
+    place.remove('docs', 'newest');
+    place.save('website', record(Number(shown.split(' ').at(-1))));
+    await until('they have gone', async () => (await labels())[0] === 'website' && !(await labels()).some((label) => label.startsWith('Above')));
+  });
+
   check('load more: the last row brings the next page', async () => {
     await window.row('Task number 0').click();
     await window.press('End');
