@@ -161,6 +161,30 @@ export function panels(code, browser) {
     await window.settled();
   });
 
+  check('numbers are shown, and copied, as they are spelt', async () => {
+    const output = '{"one":1.0,"huge":1e400,"long":12345678901234567890,"zero":-0,"small":0.10}';
+    const { output: _, ...rest } = record(-4, { id: 'spelt', name: 'Spelt numbers', duration: 2000 });
+    const text = JSON.stringify({ projectId: 'website', ...rest }).replace('"duration":2000', `"duration":2.0e3,"output":${output}`)
+      .replace('"steps":[]', `"steps":[{"nodeId":"n","status":"completed","duration":1.5e3,"costUSD":0.10,"output":"[1.50]"},1.0]`);
+    writeFileSync(place.path('website', 'spelt'), text);
+    await window.press('Home');
+    await window.waitForRow('Spelt numbers');
+    await openRun('Spelt numbers');
+    equal((await panel.textContent('[data-pointer="/output"] pre')).replace(/\s/g, ''), output, 'the output');
+    await panel.click('.step');
+    ok((await panel.textContent('.step')).includes('1.5s'), 'the duration of the step');
+    ok((await panel.textContent('#step-0')).includes('$0.10') && (await panel.textContent('#step-0 pre')).includes('1.50'), 'its cost and its output, a text that is JSON');
+    await panel.click('[data-pointer="/output"] .copy');
+    await until('it is copied', async () => (await window.page.evaluate(() => navigator.clipboard.readText())).replace(/\s/g, '') === output);
+    await panel.click('[data-command=openDocument]');
+    await until('the document', async () => {
+      const shown = (await window.text('.editor-instance .view-lines')).replaceAll('\u00a0', ' ');
+      return ['"one": 1.0', '"huge": 1e400', '"long": 12345678901234567890', '"zero": -0', 'duration: 2.0s'].every((part) => shown.includes(part));
+    });
+    place.remove('website', 'spelt');
+    await window.settled();
+  });
+
   check('no record can script the panel: HTML shows as text', async () => {
     place.save('hostile', record(-5, { name: HOSTILE, input: HOSTILE, output: `**bold** ${HOSTILE}\n\n[click](javascript:alert(1)) ![i](http://127.0.0.1:9/x.png)\n\n- list`, status: 'failed', error: HOSTILE, id: 'hostile', steps: [{ id: HOSTILE, nodeId: HOSTILE, status: HOSTILE, output: HOSTILE, input: { [HOSTILE]: HOSTILE } }] }));
     await window.press('Home');
@@ -271,7 +295,7 @@ export function panels(code, browser) {
   check('after a reload of the window its panel is there again', async () => {
     await window.page.reload();
     // which one was in front VS Code notes from time to time only
-    await window.panel('.controls ~ .grid canvas, .toolbar ~ .timeline');
+    await window.panel('.controls ~ .grid canvas, header ~ .timeline');
     await window.waitForRow('Publish the release notes');
     await window.settled();
   });

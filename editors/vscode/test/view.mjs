@@ -187,9 +187,9 @@ export function view(code, browser) {
     writeFileSync(place.path('docs', 'broken'), '{"id": "broken", ');
     await until('the daemon has it', async () => (await place.ask('server/problems')).problems.length === 1);
     await window.command('Problems: Focus on Problems View');
-    await until('it is shown', async () => (await window.text('.markers-panel')).includes('broken.json'), 10_000);
+    await until('it is shown', async () => (await window.text('.markers-panel')).includes('broken.json'), 5_000);
     place.remove('docs', 'broken');
-    await until('it has gone', async () => !(await window.text('.markers-panel')).includes('broken.json'), 10_000);
+    await until('it has gone', async () => !(await window.text('.markers-panel')).includes('broken.json'), 5_000);
     await window.command('View: Toggle Panel Visibility');
   });
 
