@@ -8,12 +8,13 @@
 import * as vscode from 'vscode';
 import type { Connection } from './connection';
 import type { Filter } from './filter';
-import { ago, count, dollars, isStale, line, message, span } from './format';
+import { count, message } from './format';
 import type { Project, Summary, Told } from '../../clients/node/types';
 import { Painted } from './painted';
-import { nameOf } from './roots';
+import {
+  idOf, keyOf, moreItem, noRoot, noteItem, projectItem, rootItem, runItem, tooltip, type Node, type ProjectNode, type ProjectRow, type RunNode,
+} from './rows';
 import type { Session } from './session';
-import { statusIcon } from './status';
 
 const ASK_EVERY_MS = 500;
 /** VS Code puts off what comes within 200 ms of the painting before. */
@@ -28,15 +29,6 @@ const PAGE_MAX = 1000;
 const EXPANDED = 3;
 /** Who has selected a run so far down reads there, as does who has scrolled. */
 const READING_FROM_ROW = 10;
-
-export interface RunNode { kind: 'run'; connection: Connection; run: Summary; project: ProjectNode }
-export interface ProjectNode { kind: 'project'; connection: Connection; id: string }
-export type Node =
-  | RunNode
-  | ProjectNode
-  | { kind: 'root'; connection: Connection }
-  | { kind: 'more'; project: ProjectNode; shown: number; total: number }
-  | { kind: 'note'; id: string; label: string; detail?: string; icon: string; command?: vscode.Command };
 
 /** What is shown of a project. */
 interface Window {
@@ -62,7 +54,7 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
 
   readonly #windows = new Map<string, Window>();
   /** The projects' rows, which must stay the same objects. */
-  readonly #projects = new Map<string, { node: ProjectNode; row: Pick<Project, 'executions'> & Partial<Project>; open: boolean }>();
+  readonly #projects = new Map<string, ProjectRow & { node: ProjectNode }>();
   /** The projects of each root, in the order shown. */
   readonly #shown = new Map<Connection, { nodes: ProjectNode[]; stale: boolean }>();
   readonly #painted: Painted;
@@ -159,9 +151,9 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
     if (this.#stale && Date.now() - this.#askedAt >= ASK_EVERY_MS) {
       this.#askedAt = Date.now();
       this.#stale = false;
-      for (const shown of this.#shown.values()) shown.stale = true;
-      // of what is read the daemon tells enough
-      if (!this.#reading || this.filter.active) for (const window of this.#windows.values()) window.stale = true;
+      const asked = this.#renew();
+      // while changes follow each other, what was told need not wait for it
+      if (this.#askedAt - this.#paintedAt > ASK_EVERY_MS) await asked;
     }
     // what cannot be listed is told where it would be
     const look = await this.#look().catch(() => undefined);
@@ -177,6 +169,20 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
       setTimeout(() => this.#selected(this.view.selection), RESELECT_AFTER_MS);
     }
     this.#soon();
+  }
+
+  /** Asks for all that is shown, which goes on being shown meanwhile. */
+  async #renew(): Promise<void> {
+    const asked: Array<Promise<unknown>> = [...this.#shown.keys()].map((connection) => this.#projectsOf(connection, true));
+    // of what is read the daemon tells enough
+    if (!this.#reading || this.filter.active) {
+      for (const [key, window] of this.#windows) {
+        const node = this.#projects.get(key)?.node;
+        if (node && this.#tops.has(node)) asked.push(this.#asking(node, window));
+        else window.stale = true;
+      }
+    }
+    await Promise.all(asked).then(() => this.#paintSoon(), () => this.refresh());
   }
 
   /** All that is seen, as one text; asks for what is not known. */
@@ -257,14 +263,14 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
 
   /** The text beside a row is laid out only for who looks at it. */
   resolveTreeItem(item: vscode.TreeItem, node: Node): vscode.TreeItem {
-    if (node.kind === 'run') item.tooltip = tooltip(node.run, isStale(node.run));
+    if (node.kind === 'run') item.tooltip = tooltip(node.run);
     return item;
   }
 
   #item(node: Node): vscode.TreeItem {
     switch (node.kind) {
       case 'root': return rootItem(node.connection);
-      case 'project': return this.#projectItem(node);
+      case 'project': return projectItem(node, this.#projects.get(keyOf(node)) ?? { row: { executions: 0 }, open: false }, this.#window(node).waiting);
       case 'run': return runItem(node);
       case 'more': return moreItem(node);
       case 'note': return noteItem(node);
@@ -280,9 +286,9 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
     return await this.#projectsOf(only);
   }
 
-  async #projectsOf(connection: Connection): Promise<ProjectNode[]> {
+  async #projectsOf(connection: Connection, again = false): Promise<ProjectNode[]> {
     const shown = this.#shown.get(connection);
-    if (shown?.stale === false) return shown.nodes;
+    if (shown?.stale === false && !again) return shown.nodes;
     const projects = this.filter.active ? await this.#matching(connection) : await this.#all(connection);
     let nodes = await Promise.all(projects.map(async (row, place) => {
       const key = `${connection.root}/${row.id}`;
@@ -336,8 +342,12 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
   /** What is shown of a project, asked for if that is to be. */
   async #fresh(project: ProjectNode): Promise<Window> {
     const window = this.#window(project);
-    while (window.stale) await (window.asking ??= this.#ask(project, window).finally(() => (window.asking = window.told = undefined)));
+    while (window.stale) await this.#asking(project, window);
     return window;
+  }
+
+  #asking(project: ProjectNode, window: Window): Promise<void> {
+    return (window.asking ??= this.#ask(project, window).finally(() => (window.asking = window.told = undefined)));
   }
 
   async #ask(project: ProjectNode, window: Window): Promise<void> {
@@ -401,20 +411,6 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
     this.#deep = deep;
     this.#paintSoon();
   }
-
-  #projectItem(node: ProjectNode): vscode.TreeItem {
-    const key = keyOf(node);
-    const { row, open } = this.#projects.get(key) ?? { row: { executions: 0 }, open: false };
-    const { waiting } = this.#window(node);
-    const item = new vscode.TreeItem(node.id, open ? vscode.TreeItemCollapsibleState.Expanded : vscode.TreeItemCollapsibleState.Collapsed);
-    item.contextValue = waiting > 0 ? 'project held' : 'project';
-    item.iconPath = new vscode.ThemeIcon('folder');
-    const failed = row.failed ? `${count(row.failed)} failed` : '';
-    const running = row.running ? `${count(row.running)} running` : '';
-    item.description = line(waiting > 0 && `${count(waiting)} new ↑`, count(row.executions), running, failed, dollars(row.totalCostUSD));
-    item.tooltip = line(`${count(row.executions)} runs`, running, failed, dollars(row.totalCostUSD));
-    return item;
-  }
 }
 
 function join(...parts: string[]): string {
@@ -434,87 +430,10 @@ function lay(runs: Summary[], told: Told, rows: number): void {
   }
 }
 
-/** What tells a row from all others, however often it is painted. */
-function idOf(node: Node): string {
-  switch (node.kind) {
-    case 'root': return `root:${node.connection.root}`;
-    case 'project': return `project:${keyOf(node)}`;
-    case 'run': return `run:${node.connection.root}/${node.run.projectId}/${node.run.id}`;
-    case 'more': return `more:${keyOf(node.project)}`;
-    case 'note': return `note:${node.id}`;
-  }
-}
-
-function keyOf({ connection, id }: ProjectNode): string {
-  return `${connection.root}/${id}`;
-}
-
 function pinnedFirst(connection: Connection | undefined): boolean {
   return vscode.workspace.getConfiguration('runlog').get('pinnedFirst', false) && connection?.can('executions/annotate') === true;
 }
 
 function pageSize(): number {
   return vscode.workspace.getConfiguration('runlog').get('pageSize', 50);
-}
-
-function noRoot(tried: string[]): Node[] {
-  return [
-    { kind: 'note', id: 'none', label: 'No runs were found', detail: 'Looked in:', icon: 'info' },
-    ...tried.map((place): Node => ({ kind: 'note', id: `tried:${place}`, label: place, icon: 'circle-small' })),
-    { kind: 'note', id: 'choose', label: 'Choose folder…', icon: 'folder-opened', command: { command: 'runlog.chooseFolder', title: 'Choose folder' } },
-  ];
-}
-
-function rootItem(connection: Connection): vscode.TreeItem {
-  const { root, state } = connection;
-  const item = new vscode.TreeItem(nameOf(connection), vscode.TreeItemCollapsibleState.Expanded);
-  item.contextValue = 'root';
-  item.iconPath = new vscode.ThemeIcon('root-folder');
-  item.description = state === 'ready' ? root : line(root, 'connecting…');
-  item.tooltip = root;
-  return item;
-}
-
-function runItem({ connection, run }: RunNode): vscode.TreeItem {
-  const stale = isStale(run);
-  const item = new vscode.TreeItem(run.label ?? run.id, vscode.TreeItemCollapsibleState.None);
-  item.contextValue = run.pinned ? 'run pinned' : 'run';
-  item.iconPath = statusIcon(run.status, stale);
-  item.description = line(
-    run.pinned && '📌', stale && 'stale', ago(run.startedAt ?? run.updatedAt), span(run.duration), dollars(run.costUSD),
-    run.tags?.map((tag) => `#${tag}`).join(' '),
-  );
-  item.accessibilityInformation = { label: line(run.label ?? run.id, run.status ?? 'no status', item.description) };
-  const opened = { connection, projectId: run.projectId, executionId: run.id };
-  item.command = { command: 'runlog.open', title: 'Open run', arguments: [opened] };
-  return item;
-}
-
-/** Text of records is appended as text: nothing in it is a link or an image. */
-function tooltip(run: Summary, stale: boolean): vscode.MarkdownString {
-  const text = new vscode.MarkdownString().appendText(run.label ?? run.id);
-  const rows = [
-    line(run.status, stale && 'stale', run.model), line(run.startedAt && new Date(run.startedAt).toLocaleString(), span(run.duration)),
-    line(dollars(run.costUSD), run.tokenUsage.total != null && `${count(run.tokenUsage.total)} tokens`, `${count(run.stepCount)} steps`),
-    run.error, run.note, run.id,
-  ];
-  for (const row of rows) if (row) text.appendMarkdown('\n\n').appendText(row);
-  return text;
-}
-
-function moreItem({ project, shown, total }: Extract<Node, { kind: 'more' }>): vscode.TreeItem {
-  const item = new vscode.TreeItem('Load more…', vscode.TreeItemCollapsibleState.None);
-  item.description = `${count(shown)} of ${count(total)}`;
-  item.iconPath = new vscode.ThemeIcon('ellipsis');
-  item.contextValue = 'more';
-  item.command = { command: 'runlog.loadMore', title: 'Load more', arguments: [project] };
-  return item;
-}
-
-function noteItem({ label, detail, icon, command }: Extract<Node, { kind: 'note' }>): vscode.TreeItem {
-  const item = new vscode.TreeItem(label, vscode.TreeItemCollapsibleState.None);
-  if (detail) item.description = item.tooltip = detail;
-  if (command) item.command = command;
-  item.iconPath = new vscode.ThemeIcon(icon);
-  return item;
 }
