@@ -308,7 +308,9 @@ export function panels(code, browser) {
     for (const name of Object.keys(THEMES)) {
       await theme(name);
       await openDashboard();
+      await dashboard.selectOption('#project', '');
       await dashboard.selectOption('#range', '30d');
+      await until('all of a month', async () => (await dashboard.textContent('[data-tile=Runs]')) === String((await place.ask('executions/list', { where: since(30), timezone, limit: 1 })).total));
       await until('a month', async () => (await tableOf('Runs a day')).length === 30);
       await dashboard.$$eval('details', (tables) => tables.forEach((table) => { table.open = true; }));
       findings.push(...(await axe(dashboard)).map((text) => `dashboard, ${name}: ${text}`));
@@ -327,6 +329,8 @@ export function panels(code, browser) {
 
 async function picture(window, path) {
   await window.page.mouse.move(700, 990);
+  // what the mouse was over goes on being explained for a moment
+  await until('no hover', async () => (await window.page.locator('.monaco-hover:visible, .workbench-hover:visible').count()) === 0);
   await window.page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
   writeFileSync(path, await window.page.screenshot());
 }
