@@ -48,7 +48,8 @@ export class Painted implements vscode.FileDecorationProvider {
   /** Whether `top`, the first run of this painting, is out of sight. */
   scrolled(top: string | undefined): boolean {
     // what was not painted tells nothing
-    if (this.seen) this.#scrolled = this.scrolling || (top !== undefined && !this.#rows.has(top));
+    if (top === undefined) this.#scrolled = false;
+    else if (this.seen) this.#scrolled = this.scrolling || !this.#rows.has(top);
     return this.#scrolled;
   }
 

@@ -81,7 +81,10 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
     context.subscriptions.push(
       this, this.view,
       { dispose: () => clearInterval(repaint) },
-      session.onChanged(() => this.refresh()),
+      session.onChanged(() => {
+        for (const connection of this.#shown.keys()) if (!session.connections.includes(connection)) this.#shown.delete(connection);
+        this.refresh();
+      }),
       session.onTold(({ connection, told }) => this.#hear(connection, told)),
       filter.onChanged(() => {
         this.#windows.clear();
@@ -89,7 +92,8 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
         this.view.description = filter.text;
         this.refresh();
       }),
-      this.#painted.onLooked(() => (this.#painted.scrolling || this.#reads() !== this.#reading) && this.#paintSoon()),
+      // who scrolls down is asked about with the next arrival, who comes up again at once
+      this.#painted.onLooked(() => (this.#painted.scrolling ? this.#reading : this.#reads() !== this.#reading) && this.#paintSoon()),
       this.view.onDidChangeVisibility(() => this.#soon()),
       this.view.onDidChangeSelection(({ selection }) => this.#selected(selection)),
       vscode.workspace.onDidChangeConfiguration((event) => event.affectsConfiguration('runlog') && this.refresh()),
@@ -173,21 +177,26 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
 
   /** Asks for all that is shown, which goes on being shown meanwhile. */
   async #renew(): Promise<void> {
-    const asked: Array<Promise<unknown>> = [...this.#shown.keys()].map((connection) => this.#projectsOf(connection, true));
+    const asked: Array<Promise<unknown>> = this.#ready().map((connection) => this.#projectsOf(connection, true));
     // of what is read the daemon tells enough
     if (!this.#reading || this.filter.active) {
       for (const [key, window] of this.#windows) {
         const node = this.#projects.get(key)?.node;
-        if (node && this.#tops.has(node)) asked.push(this.#asking(node, window));
+        if (node?.connection.state === 'ready' && this.#tops.has(node)) asked.push(this.#asking(node, window));
         else window.stale = true;
       }
     }
     await Promise.all(asked).then(() => this.#paintSoon(), () => this.refresh());
   }
 
+  /** For a daemon that is not there nobody waits here: what it has said is shown. */
+  #ready(): Connection[] {
+    return [...this.#shown.keys()].filter(({ state }) => state === 'ready');
+  }
+
   /** All that is seen, as one text; asks for what is not known. */
   async #look(): Promise<string> {
-    const projects = (await Promise.all([...this.#shown.keys()].map((connection) => this.#projectsOf(connection)))).flat();
+    const projects = (await Promise.all(this.#ready().map((connection) => this.#projectsOf(connection)))).flat();
     const open = projects.filter((project) => this.#tops.has(project));
     await Promise.all(open.map((project) => this.#fresh(project)));
     const rows = projects.map((project) => [idOf(project), this.#projects.get(keyOf(project))?.row, this.#window(project).waiting]);

@@ -54,6 +54,7 @@ export function panels(code, browser) {
     return labels.slice(from, from + count);
   };
   const openRun = async (label) => {
+    await window.settled();
     await window.row(label).click();
     panel = await window.panel('header h1');
     await until(`${label} is open`, async () => (panel = await window.panel('header h1')) && (await panel.textContent('h1')) === label);
