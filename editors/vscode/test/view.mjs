@@ -50,6 +50,8 @@ export function view(code, browser) {
     await window.page.mouse.wheel(0, 4000);
     await until('the list is scrolled', async () => (await labels())[0] !== 'website' && (await labels())[5] !== undefined);
     await window.row('Task number 33').click();
+    // that somebody reads there is known only when it was painted
+    await window.settled();
     const before = await labels();
     for (let number = 0; number < 30; number++) place.save('website', record(0, { id: `above-${number}`, input: `Above ${number}` }));
     await until('all are known', async () => (await place.ask('executions/list', { projectId: 'website', limit: 1 })).total === 150);
