@@ -13,7 +13,9 @@
 ;; Of jsonrpc.el this uses what is public.  Its filter drops an answer that the
 ;; JSON parser does not take (a lone surrogate, 1e400), and then nobody is ever
 ;; told; ours reads such answers nevertheless.  A JSON null is `:null' here, so
-;; that it is told from an empty object, which is nil.
+;; that it is told from an empty object, which is nil.  A number of a record
+;; that Emacs would write otherwise (1.0e3, 1e400) is a symbol, named as the
+;; record spells it.
 
 ;;; Code:
 
@@ -89,10 +91,15 @@
         client)))
 
 (defun runlog-client-get (object &rest keys)
-  "Return what is at KEYS in OBJECT, nested plists; nil for null."
+  "Return what is at KEYS in OBJECT, nested plists; nil for null.
+Numbers are numbers, however they are spelt; one too large for that is nil."
   (dolist (key keys)
     (setq object (and (consp object) (plist-get object key))))
-  (unless (eq object :null) object))
+  (cond
+   ((memq object '(nil :null)) nil)
+   ((or (not (symbolp object)) (intern-soft object)) object)
+   (t (let ((number (string-to-number (symbol-name object))))
+        (and (< (abs number) 1.0e+INF) number)))))
 
 (defun runlog-client-retain (client)
   "Somebody needs CLIENT from now on, until `runlog-client-release'."
@@ -429,10 +436,15 @@ TOLD is called with each, whatever dies in between.  Return what
 
 (defun runlog-client--receive (process body)
   "Pass on the message BODY, bytes that came from PROCESS."
-  (let ((text (decode-coding-string body 'utf-8 t)))
-    (when-let ((message (or (ignore-error json-parse-error (runlog-client--parse text))
+  (let* ((text (decode-coding-string body 'utf-8 t))
+         ;; only what records say is shown with its numbers as they are spelt
+         (mark (and (string-match-p "\\`.\\{0,200\\}\"\\(?:execution\\|fields\\)\":" text)
+                    (runlog-client--mark text))))
+    (when-let ((message (or (and (not mark)
+                                 (ignore-error json-parse-error (runlog-client--parse text)))
                             (condition-case oops
-                                (runlog-client--parse (runlog-client--tame text))
+                                (runlog-client--unmark
+                                 (runlog-client--parse (runlog-client--tame text mark)) mark)
                               (error
                                (message "runlog: an answer cannot be read: %s"
                                         (error-message-string oops))
@@ -445,10 +457,39 @@ TOLD is called with each, whatever dies in between.  Return what
   "Parse TEXT, a JSON object."
   (json-parse-string text :object-type 'plist :null-object :null :false-object :json-false))
 
-(defun runlog-client--tame (text)
+(defun runlog-client--mark (text)
+  "Return a character that TEXT, JSON, does not have, as a string."
+  (let ((case-fold-search t))
+    (cl-loop for code from #xe000 to #xf8ff
+             unless (or (string-search (string code) text)
+                        (string-match-p (format "\\\\u%04x" code) text))
+             return (string code))))
+
+(defun runlog-client--spelt-p (number)
+  "Whether NUMBER, a text, is written as it is spelt once it was read."
+  (or (string-match-p "\\`\\(?:0\\|-?[1-9][0-9]\\{0,14\\}\\)\\'" number)
+      (equal number (ignore-errors
+                      (format "%s" (aref (json-parse-string (format "[%s]" number)) 0))))))
+
+(defun runlog-client--unmark (value mark)
+  "Return VALUE, with texts that begin with MARK as symbols of that name."
+  (cond
+   ((and mark (stringp value) (string-prefix-p mark value))
+    (make-symbol (substring value (length mark))))
+   ((vectorp value)
+    (dotimes (i (length value))
+      (aset value i (runlog-client--unmark (aref value i) mark)))
+    value)
+   ((consp value)
+    (cl-loop for rest on (cdr value) by #'cddr
+             do (setcar rest (runlog-client--unmark (car rest) mark)))
+    value)
+   (t value)))
+
+(defun runlog-client--tame (text mark)
   "Return TEXT, JSON, without what the parser does not take.
 Escapes of lone surrogates become that of U+FFFD, those of NUL that of its
-picture, and numbers too large for it texts."
+picture, and numbers that would be written otherwise texts behind MARK."
   (let ((case-fold-search t))
     (with-temp-buffer
       (insert text)
@@ -456,8 +497,8 @@ picture, and numbers too large for it texts."
       (while (re-search-forward "\"\\|-?[0-9][-+.0-9e]*" nil t)
         (if (not (eq (char-before) ?\"))
             (let ((number (match-string 0)))
-              (unless (ignore-errors (json-parse-string (format "[%s]" number)))
-                (replace-match (format "\"%s\"" number) t t)))
+              (unless (runlog-client--spelt-p number)
+                (replace-match (format "\"%s%s\"" (or mark "") number) t t)))
           (while (and (re-search-forward "[\"\\]" nil t) (eq (char-before) ?\\))
             (cond
              ((looking-at "ud[89ab][0-9a-f][0-9a-f]\\\\ud[c-f][0-9a-f][0-9a-f]")

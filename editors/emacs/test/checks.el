@@ -342,11 +342,25 @@
     (let ((text (t-text)))
       (t-has text "  <b>bold</b>\n  ␛]0;title␇%s%n\ttab\n  � end")
       (t-has text "* Error\n  <0085>bad\n  second")
-      (t-has text "1e400")
+      (t-has text ": 1e400")
       (t-has text "123456789012345678901234567890")
       (t-has text "😀�")
       (t-has text long)
       (should-not (string-match-p "[\0-\10\13-\37\177]" text)))))
+
+(t-check t-17-spelling
+    "numbers: shown as the record spells them, read as numbers"
+  (let ((root (t-root 1)))
+    (t-save root "website" "exec-spelt" `(:startedAt ,(t-minute 99))
+            (concat "\"output\":{\"one\":1.0,\"ten\":0.10,\"huge\":1e400,\"zero\":-0,\"text\":\"1.0\"},"
+                    "\"steps\":[{\"id\":\"s\",\"nodeId\":\"n\",\"duration\":1.5e3,\"costUSD\":0.10,\"output\":[2.50]}]"))
+    (t-list root)
+    (t-until "it" (= 2 (length (t-runs))))
+    (t-type "M-< RET")
+    (t-until "the run" (string-search "* Steps" (t-text)))
+    (dolist (part '("\"one\": 1.0," "\"ten\": 0.10," "\"huge\": 1e400," "\"zero\": -0," "\"text\": \"1.0\""
+                    "1.5 s  $0.10" "2.50"))
+      (t-has (t-text) part))))
 
 (t-check t-18-problems
     "corrupt file: counted, and listed as a problem with its file"

@@ -5,9 +5,10 @@ import * as vscode from 'vscode';
 import type { Documents } from './document';
 import { message } from './format';
 import { copyValue, type RunPanel } from './panel';
+import type { Node } from './rows';
 import { fileOf, summaryOf, type Run } from './run';
 import type { Session } from './session';
-import type { Node, Tree } from './tree';
+import type { Tree } from './tree';
 
 type Deletion = { run: Run; entry: string };
 type Annotation = { pinned?: boolean; tags?: string[]; note?: string };

@@ -5,8 +5,9 @@
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import * as vscode from 'vscode';
 import {
-  createMessageConnection, ResponseError, StreamMessageReader, StreamMessageWriter, type MessageConnection,
+  createMessageConnection, ResponseError, StreamMessageReader, StreamMessageWriter, type Message, type MessageConnection,
 } from 'vscode-jsonrpc/node';
+import { parse } from './json';
 import type { ChangedParams, Methods, Told } from '../../clients/node/types';
 
 const FIRST_DELAY_MS = 100;
@@ -24,6 +25,18 @@ const END_WITHIN_MS = 2_000;
 const CHANGES: ReadonlySet<string> = new Set([
   'executions/delete', 'executions/restore', 'executions/annotate', 'executions/save', 'executions/update',
 ]);
+
+/** An answer that holds parts of a record. */
+const RECORDED = /^.{0,200}"(?:execution|fields)":/s;
+
+/** Only what records say is shown with its numbers as they are spelt, and that costs more. */
+const decoder = {
+  name: 'application/json',
+  decode: async (bytes: Uint8Array): Promise<Message> => {
+    const text = new TextDecoder().decode(bytes);
+    return (RECORDED.test(text) ? parse(text) : JSON.parse(text)) as Message;
+  },
+};
 
 export type Params<M extends keyof Methods> = Methods[M]['params'];
 export type Result<M extends keyof Methods> = Methods[M]['result'];
@@ -154,7 +167,7 @@ export class Connection implements vscode.Disposable {
     };
     child.once('error', (error) => ended(error.message));
     child.once('exit', (status, signal) => ended(`${this.program} ended with ${signal ?? `status ${status}`}`));
-    const rpc = createMessageConnection(new StreamMessageReader(child.stdout), new StreamMessageWriter(child.stdin));
+    const rpc = createMessageConnection(new StreamMessageReader(child.stdout, { contentTypeDecoder: decoder }), new StreamMessageWriter(child.stdin));
     rpc.onClose(() => this.#drop(rpc));
     rpc.onError(() => this.#drop(rpc));
     rpc.onNotification('executions/changed', ({ result }: ChangedParams) => {

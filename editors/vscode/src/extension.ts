@@ -7,10 +7,11 @@ import { Failures } from './failures';
 import { Filter } from './filter';
 import { RunPanel } from './panel';
 import { Problems } from './problems';
+import type { Node, ProjectNode } from './rows';
 import { search } from './search';
 import { Session } from './session';
 import { StatusBar } from './statusbar';
-import { Tree, type Node, type ProjectNode } from './tree';
+import { Tree } from './tree';
 
 export function activate(context: vscode.ExtensionContext): void {
   const log = vscode.window.createOutputChannel('Runlog', { log: true });

@@ -99,7 +99,8 @@ export class RunPanel implements vscode.WebviewPanelSerializer<RunKey> {
   }
 
   #say(what: ToRun): void {
-    void this.#panel?.webview.postMessage(what);
+    // as text, in which numbers keep their spelling
+    void this.#panel?.webview.postMessage(JSON.stringify(what));
   }
 
   #soon(): void {

@@ -5,19 +5,22 @@ import type { Connection } from './connection';
 import type { Problem } from '../../clients/node/types';
 import type { Session } from './session';
 
-/** The daemon tells no change of them: it is asked, while somebody looks. */
-const ASK_EVERY_MS = 3_000;
+/** The daemon tells no change of them: it is asked while somebody looks, and after changes of runs. */
+const ASK_EVERY_MS = 1_000;
 const PAGE = 1000;
 /** More of them would only hide each other. */
 const SHOWN = 2000;
 
 export class Problems implements vscode.Disposable {
   readonly #diagnostics = vscode.languages.createDiagnosticCollection('runlog');
-  readonly #timer = setInterval(() => vscode.window.state.focused && void this.#ask(), ASK_EVERY_MS);
+  readonly #timer = setInterval(() => (this.#changed || vscode.window.state.focused) && void this.#ask(), ASK_EVERY_MS);
+  readonly #found = new Map<Connection, Problem[]>();
+  #shown = '';
+  #changed = true;
   #asking = false;
 
   constructor(private readonly session: Session, context: vscode.ExtensionContext) {
-    context.subscriptions.push(this, session.onChanged(() => void this.#ask()));
+    context.subscriptions.push(this, session.onChanged(() => void this.#ask()), session.onTold(() => (this.#changed = true)));
   }
 
   dispose(): void {
@@ -28,14 +31,18 @@ export class Problems implements vscode.Disposable {
   async #ask(): Promise<void> {
     if (this.#asking) return;
     this.#asking = true;
+    this.#changed = false;
     try {
-      const found: Array<[vscode.Uri, vscode.Diagnostic[]]> = [];
-      for (const connection of this.session.connections) {
-        if (connection.state !== 'ready') return;
-        for (const problem of await all(connection)) found.push([vscode.Uri.file(path.join(connection.root, problem.path)), [diagnostic(problem)]]);
-      }
+      const { connections } = this.session;
+      for (const connection of this.#found.keys()) if (!connections.includes(connection)) this.#found.delete(connection);
+      // of a root whose daemon is just not there, what was found last goes on being shown
+      for (const connection of connections) if (connection.state === 'ready') this.#found.set(connection, await all(connection));
+      const found = [...this.#found].flatMap(([{ root }, problems]) => problems.map((problem) => ({ file: path.join(root, problem.path), problem })));
+      const shown = JSON.stringify(found);
+      if (shown === this.#shown) return;
+      this.#shown = shown;
       this.#diagnostics.clear();
-      this.#diagnostics.set(found);
+      this.#diagnostics.set(found.map(({ file, problem }) => [vscode.Uri.file(file), [diagnostic(problem)]]));
     } catch (error) {
       this.session.log.debug(String(error));
     } finally {

@@ -1,5 +1,6 @@
 /** A run as text, with the lines at which its sections begin and end. */
 import { bytes, count, dollars, line, span } from './format';
+import { isNumber, numberOf } from './json';
 import type { Cut, ExecutionRecord } from '../../clients/node/types';
 
 export interface Section {
@@ -40,7 +41,7 @@ class Renderer {
   }
 
   record(record: ExecutionRecord, title: string): Rendered {
-    const sections = [this.#section(title, 'run', String(record.status ?? ''), 0, () => {
+    const sections = [this.#section(title, 'run', text(record.status) ?? '', 0, () => {
       this.#members(record, HEADER, 1, '');
       return [];
     })];
@@ -62,12 +63,12 @@ class Renderer {
 
   #step(step: unknown, place: number): Section {
     const pointer = `/steps/${place}`;
-    if (typeof step !== 'object' || step === null || Array.isArray(step)) {
+    if (typeof step !== 'object' || step === null || Array.isArray(step) || isNumber(step)) {
       return this.#section(`Step ${place + 1}`, 'step', '', 0, () => (this.#value(step, 1, pointer), []));
     }
     const members = step as Record<string, unknown>;
     const called = [members['nodeId'], members['name'], members['id']].find((name) => typeof name === 'string');
-    const detail = line(text(members['nodeType'] ?? members['type']), text(members['status']), typeof members['duration'] === 'number' && span(members['duration']));
+    const detail = line(text(members['nodeType'] ?? members['type']), text(members['status']), span(numberOf(members['duration'])));
     return this.#section(`Step ${place + 1}: ${single(called ?? '?')}`, 'step', detail, 0, () => {
       this.#members(members, STEP_HEADER, 1, pointer);
       const children = TEXTS.filter((name) => members[name] != null).map((name) => (
@@ -120,9 +121,8 @@ class Renderer {
 }
 
 function shown(name: string, value: unknown): string {
-  if (name === 'duration' && typeof value === 'number') return `${span(value)}`;
-  if (name === 'costUSD' && typeof value === 'number') return `${dollars(value)}`;
-  return text(value) ?? JSON.stringify(value);
+  const spelt = name === 'duration' ? span(numberOf(value)) : name === 'costUSD' ? dollars(numberOf(value)) : text(value);
+  return spelt ?? JSON.stringify(value);
 }
 
 function text(value: unknown): string | undefined {

@@ -3,7 +3,7 @@ import * as path from 'node:path';
 import * as vscode from 'vscode';
 import type { Connection } from './connection';
 import type { Filter } from './filter';
-import type { ExecutionRecord, GetResult, Summary } from '../../clients/node/types';
+import type { GetResult, Summary } from '../../clients/node/types';
 
 /** The scheme of runs as documents. */
 export const SCHEME = 'runlog';
@@ -15,9 +15,6 @@ export interface Run {
   projectId: string;
   executionId: string;
 }
-
-/** A step as recorders write it; any member may be missing or of another type. */
-export type RecordedStep = Record<string, unknown>;
 
 export function fileOf({ connection, projectId, executionId }: Run): vscode.Uri {
   return vscode.Uri.file(path.join(connection.root, projectId, 'executions', `${executionId}.json`));
@@ -41,12 +38,6 @@ export async function summaryOf({ connection, projectId, executionId }: Run): Pr
 /** The record, cut where it is larger than `maxBytes`. */
 export async function recordOf({ connection, projectId, executionId }: Run, maxBytes: number): Promise<GetResult> {
   return await connection.request('executions/get', { projectId, executionId, maxBytes });
-}
-
-export function stepsOf(record: ExecutionRecord): RecordedStep[] {
-  const steps: unknown = record.steps;
-  const isStep = (step: unknown): step is RecordedStep => typeof step === 'object' && step !== null;
-  return Array.isArray(steps) ? steps.map((step) => (isStep(step) ? step : {})) : [];
 }
 
 /** How many runs of one moment are looked at for the neighbours of one of them. */

@@ -1,46 +1,49 @@
 /**
  * The view: roots (if several), their projects, and the runs of each, in the daemon's order.
  *
- * Nothing is kept that the daemon could answer: a change only says that the view is to be asked for again, at
- * most twice a second. Rows have stable ids, so that selection and scroll stay.
+ * What is shown is what the daemon last listed, with the changes it told since laid over. Every change asks for the
+ * lists again, at most twice a second, so the two never part for long. Rows have stable ids, so that the selection
+ * stays; while somebody reads further down no row comes or moves.
  */
 import * as vscode from 'vscode';
 import type { Connection } from './connection';
 import type { Filter } from './filter';
-import { ago, count, dollars, isStale, line, message, span } from './format';
-import type { Project, Summary } from '../../clients/node/types';
-import { nameOf } from './roots';
+import { count, message } from './format';
+import type { Project, Summary, Told } from '../../clients/node/types';
+import { Painted } from './painted';
+import {
+  idOf, keyOf, moreItem, noRoot, noteItem, projectItem, rootItem, runItem, tooltip, type Node, type ProjectNode, type ProjectRow, type RunNode,
+} from './rows';
 import type { Session } from './session';
-import { statusIcon } from './status';
 
-const REFRESH_EVERY_MS = 500;
+const ASK_EVERY_MS = 500;
+/** VS Code puts off what comes within 200 ms of the painting before. */
+const [PAINT_EVERY_MS, PAINT_MOST_MS] = [205, 500];
 /** Changes that come together are shown together. */
-const TOGETHER_MS = 60;
+const TOGETHER_MS = 30;
 /** Relative times and staleness move without a change. */
 const REPAINT_EVERY_MS = 30_000;
 const RESELECT_AFTER_MS = 300;
 const PAGE_MAX = 1000;
 /** So many projects are open at first. */
 const EXPANDED = 3;
-/** Who has selected a run so far down reads there: what arrives above waits, so that the rows do not move. */
+/** Who has selected a run so far down reads there, as does who has scrolled. */
 const READING_FROM_ROW = 10;
-
-export interface RunNode { kind: 'run'; connection: Connection; run: Summary; project: ProjectNode }
-export interface ProjectNode { kind: 'project'; connection: Connection; id: string }
-export type Node =
-  | RunNode
-  | ProjectNode
-  | { kind: 'root'; connection: Connection }
-  | { kind: 'more'; project: ProjectNode; shown: number; total: number }
-  | { kind: 'note'; id: string; label: string; detail?: string; icon: string; command?: vscode.Command };
 
 /** What is shown of a project. */
 interface Window {
   rows: number;
+  runs: Summary[];
+  /** Those of them that the last painting showed. */
+  seen: Summary[];
+  total: number;
+  /** Whether the list is to be asked for. */
+  stale: boolean;
+  asking?: Promise<void> | undefined;
+  /** What was told while it is asked for, which the answer may lack. */
+  told?: Told[] | undefined;
   /** The beginning of the newest run that is shown, while later ones wait. */
   anchor?: string;
-  first?: Summary;
-  order: string[];
   waiting: number;
 }
 
@@ -51,54 +54,191 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
 
   readonly #windows = new Map<string, Window>();
   /** The projects' rows, which must stay the same objects. */
-  readonly #projects = new Map<string, { node: ProjectNode; row: Pick<Project, 'executions'> & Partial<Project>; open: boolean }>();
+  readonly #projects = new Map<string, ProjectRow & { node: ProjectNode }>();
+  /** The projects of each root, in the order shown. */
+  readonly #shown = new Map<Connection, { nodes: ProjectNode[]; stale: boolean }>();
+  readonly #painted: Painted;
   #timer: NodeJS.Timeout | undefined;
-  #last = 0;
+  #due = 0;
+  #painting = false;
+  /** What was painted last, if that is not to be painted again. */
+  #shownLook: string | undefined;
+  #paintedAt = 0;
+  #askedAt = 0;
+  /** Whether something is to be shown, and whether it is to be asked for. */
   #dirty = false;
+  #stale = false;
+  /** The first run of each project that is open, as painted last. */
+  #tops = new Map<ProjectNode, string>();
+  #deep = false;
+  /** Whether somebody reads further down: what arrives waits, so that the rows do not move. */
+  #reading = false;
 
   constructor(private readonly session: Session, private readonly filter: Filter, context: vscode.ExtensionContext) {
+    this.#painted = new Painted(context);
     this.view = vscode.window.createTreeView('runlog.runs', { treeDataProvider: this, showCollapseAll: true, canSelectMany: true });
-    const repaint = setInterval(() => this.refresh(), REPAINT_EVERY_MS);
+    const repaint = setInterval(() => this.#again(), REPAINT_EVERY_MS);
     context.subscriptions.push(
       this, this.view,
       { dispose: () => clearInterval(repaint) },
-      session.onChanged(() => this.refresh()),
-      session.onTold(({ told }) => told.kind !== 'current' && this.refresh()),
+      session.onChanged(() => {
+        for (const connection of this.#shown.keys()) if (!session.connections.includes(connection)) this.#shown.delete(connection);
+        this.refresh();
+      }),
+      session.onTold(({ connection, told }) => this.#hear(connection, told)),
       filter.onChanged(() => {
         this.#windows.clear();
+        this.#shown.clear();
         this.view.description = filter.text;
         this.refresh();
       }),
-      this.view.onDidChangeVisibility(({ visible }) => visible && this.#dirty && this.refresh()),
+      // who scrolls down is asked about with the next arrival, who comes up again at once
+      this.#painted.onLooked(() => (this.#painted.scrolling ? this.#reading : this.#reads() !== this.#reading) && this.#paintSoon()),
+      this.view.onDidChangeVisibility(() => this.#soon()),
       this.view.onDidChangeSelection(({ selection }) => this.#selected(selection)),
       vscode.workspace.onDidChangeConfiguration((event) => event.affectsConfiguration('runlog') && this.refresh()),
     );
   }
 
-  /** Asks for the view again: soon, if the last time is long enough ago. */
+  /** Asks for all that is shown, soon. */
   refresh(): void {
+    for (const one of [...this.#windows.values(), ...this.#shown.values()]) one.stale = true;
+    this.#again();
+  }
+
+  #again(): void {
+    this.#shownLook = undefined;
+    this.#paintSoon();
+  }
+
+  #hear(connection: Connection, told: Told): void {
+    if (told.kind === 'current') return;
+    if (told.kind === 'resync') return this.refresh();
+    const { projectId } = told.kind === 'saved' ? told.summary : told;
+    const window = this.#windows.get(`${connection.root}/${projectId}`);
+    // which runs pass a filter, and where pinned ones stand, only the daemon knows
+    if (window && !this.filter.active && !pinnedFirst(connection)) {
+      window.told?.push(told);
+      lay(window.runs, told, this.#reading ? 0 : window.rows);
+      lay(window.seen, told, 0);
+      this.#dirty = true;
+    }
+    this.#askSoon();
+  }
+
+  #askSoon(): void {
+    this.#stale = true;
+    this.#soon();
+  }
+
+  #paintSoon(): void {
     this.#dirty = true;
-    if (this.#timer || !this.view.visible) return;
-    const wait = Math.max(TOGETHER_MS, this.#last + REFRESH_EVERY_MS - Date.now());
-    this.#timer = setTimeout(() => {
-      this.#timer = undefined;
-      this.#last = Date.now();
-      this.#dirty = false;
+    this.#soon();
+  }
+
+  #soon(): void {
+    if (this.#painting || !this.view.visible || !(this.#dirty || this.#stale)) return;
+    const due = Math.max(this.#paintedAt + PAINT_EVERY_MS, this.#dirty ? 0 : this.#askedAt + ASK_EVERY_MS, Date.now() + TOGETHER_MS);
+    if (this.#timer && this.#due <= due) return;
+    clearTimeout(this.#timer);
+    this.#due = due;
+    this.#timer = setTimeout(() => void this.#paint(), due - Date.now());
+  }
+
+  async #paint(): Promise<void> {
+    this.#timer = undefined;
+    // a large tree, or a busy machine, takes longer for the painting before
+    if (!this.#painted.seen && Date.now() - this.#paintedAt < PAINT_MOST_MS) return this.#soon();
+    this.#painting = true;
+    this.#dirty = false;
+    this.#read(this.#reads());
+    if (this.#stale && Date.now() - this.#askedAt >= ASK_EVERY_MS) {
+      this.#askedAt = Date.now();
+      this.#stale = false;
+      const asked = this.#renew();
+      // while changes follow each other, what was told need not wait for it
+      if (this.#askedAt - this.#paintedAt > ASK_EVERY_MS) await asked;
+    }
+    // what cannot be listed is told where it would be
+    const look = await this.#look().catch(() => undefined);
+    this.#painting = false;
+    // what looks the same is left alone: whoever presses a button in it goes on pressing it
+    if (look === undefined || look !== this.#shownLook || this.#painted.scrolling) {
+      this.#shownLook = look;
+      this.#paintedAt = Date.now();
+      this.#painted.next();
+      this.#tops.clear();
       this.#changed.fire(undefined);
       // a selection made meanwhile may have been told before its rows were known
       setTimeout(() => this.#selected(this.view.selection), RESELECT_AFTER_MS);
-    }, wait);
+    }
+    this.#soon();
+  }
+
+  /** Asks for all that is shown, which goes on being shown meanwhile. */
+  async #renew(): Promise<void> {
+    const asked: Array<Promise<unknown>> = this.#ready().map((connection) => this.#projectsOf(connection, true));
+    // of what is read the daemon tells enough
+    if (!this.#reading || this.filter.active) {
+      for (const [key, window] of this.#windows) {
+        const node = this.#projects.get(key)?.node;
+        if (node?.connection.state === 'ready' && this.#tops.has(node)) asked.push(this.#asking(node, window));
+        else window.stale = true;
+      }
+    }
+    await Promise.all(asked).then(() => this.#paintSoon(), () => this.refresh());
+  }
+
+  /** For a daemon that is not there nobody waits here: what it has said is shown. */
+  #ready(): Connection[] {
+    return [...this.#shown.keys()].filter(({ state }) => state === 'ready');
+  }
+
+  /** All that is seen, as one text; asks for what is not known. */
+  async #look(): Promise<string> {
+    const projects = (await Promise.all(this.#ready().map((connection) => this.#projectsOf(connection)))).flat();
+    const open = projects.filter((project) => this.#tops.has(project));
+    await Promise.all(open.map((project) => this.#fresh(project)));
+    const rows = projects.map((project) => [idOf(project), this.#projects.get(keyOf(project))?.row, this.#window(project).waiting]);
+    const windows = open.map((project) => [this.#window(project).runs, this.#window(project).total]);
+    return JSON.stringify([this.session.connections.map(({ root, state }) => [root, state]), rows, windows]);
+  }
+
+  /** Whether somebody has scrolled, or selected something further down. */
+  #reads(): boolean {
+    const first = [...this.#shown.values()].flatMap(({ nodes }) => nodes).find((node) => this.#tops.has(node));
+    return this.#painted.scrolled(first && this.#tops.get(first)) || this.#deep;
+  }
+
+  /** Holds what arrives while somebody reads further down, and lets it in afterwards. */
+  #read(reading: boolean): void {
+    const began = reading && !this.#reading;
+    if (this.#reading && !reading) this.#stale = true;
+    this.#reading = reading;
+    for (const [key, window] of this.#windows) {
+      if (began && !window.stale) window.runs = [...window.seen];
+      const pinned = pinnedFirst(this.#projects.get(key)?.node.connection);
+      // pinned ones may be old: of the others the first is the newest
+      const first = window.stale ? undefined : window.runs.find((run) => !(pinned && run.pinned))?.startedAt;
+      if (!reading) delete window.anchor;
+      else if (first != null) window.anchor ??= first;
+    }
   }
 
   loadMore(project: ProjectNode): void {
-    this.#window(project).rows += pageSize();
-    this.refresh();
+    const window = this.#window(project);
+    window.rows += pageSize();
+    window.stale = true;
+    this.#paintSoon();
   }
 
   /** Lets in what waits above. */
   showArrivals(project: ProjectNode): void {
-    delete this.#window(project).anchor;
-    this.refresh();
+    const window = this.#window(project);
+    delete window.anchor;
+    window.stale = true;
+    this.#stale = true;
+    this.#paintSoon();
   }
 
   dispose(): void {
@@ -107,7 +247,7 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
 
   async getChildren(node?: Node): Promise<Node[]> {
     try {
-      if (node === undefined) return await this.#top();
+      if (node === undefined) return await this.#roots();
       if (node.kind === 'root') return await this.#projectsOf(node.connection);
       return node.kind === 'project' ? await this.#runsOf(node) : [];
     } catch (error) {
@@ -124,16 +264,29 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
   }
 
   getTreeItem(node: Node): vscode.TreeItem {
+    const item = this.#item(node);
+    item.id = idOf(node);
+    if (node.kind === 'run') item.resourceUri = this.#painted.uri(item.id);
+    return item;
+  }
+
+  /** The text beside a row is laid out only for who looks at it. */
+  resolveTreeItem(item: vscode.TreeItem, node: Node): vscode.TreeItem {
+    if (node.kind === 'run') item.tooltip = tooltip(node.run);
+    return item;
+  }
+
+  #item(node: Node): vscode.TreeItem {
     switch (node.kind) {
       case 'root': return rootItem(node.connection);
-      case 'project': return this.#projectItem(node);
+      case 'project': return projectItem(node, this.#projects.get(keyOf(node)) ?? { row: { executions: 0 }, open: false }, this.#window(node).waiting);
       case 'run': return runItem(node);
       case 'more': return moreItem(node);
       case 'note': return noteItem(node);
     }
   }
 
-  async #top(): Promise<Node[]> {
+  async #roots(): Promise<Node[]> {
     const { state, connections, notes } = this.session;
     if (state === 'noRoot') return noRoot(notes);
     const [only, ...others] = connections;
@@ -142,9 +295,11 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
     return await this.#projectsOf(only);
   }
 
-  async #projectsOf(connection: Connection): Promise<Node[]> {
+  async #projectsOf(connection: Connection, again = false): Promise<ProjectNode[]> {
+    const shown = this.#shown.get(connection);
+    if (shown?.stale === false && !again) return shown.nodes;
     const projects = this.filter.active ? await this.#matching(connection) : await this.#all(connection);
-    return await Promise.all(projects.map(async (row, place) => {
+    let nodes = await Promise.all(projects.map(async (row, place) => {
       const key = `${connection.root}/${row.id}`;
       const known = this.#projects.get(key);
       const node: ProjectNode = known?.node.connection === connection ? known.node : { kind: 'project', connection, id: row.id };
@@ -153,6 +308,9 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
       window.waiting = window.anchor === undefined ? 0 : await this.#waiting(node, window.anchor);
       return node;
     }));
+    if (shown && this.#reading) nodes = shown.nodes.filter((node) => nodes.includes(node));
+    this.#shown.set(connection, { nodes, stale: false });
+    return nodes;
   }
 
   async #all(connection: Connection): Promise<Project[]> {
@@ -177,29 +335,51 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
     }
     const { indexing: { done, total } } = await connection.request('server/status', {});
     this.view.message = `Reading runs: ${count(done)} of ${count(total)}…`;
-    this.refresh();
+    this.#askSoon();
   }
 
   async #runsOf(project: ProjectNode): Promise<Node[]> {
-    const window = this.#window(project);
-    const anchored = window.anchor === undefined ? '' : `not startedAt > ${window.anchor}`;
-    const pinnedFirst = vscode.workspace.getConfiguration('runlog').get('pinnedFirst', false) && project.connection.can('executions/annotate');
-    const parts = pinnedFirst ? ['pinned', join('not pinned', anchored)] : [anchored];
-    const runs: Summary[] = [];
-    let total = 0;
-    for (const also of parts) {
-      const part = await this.#list(project, also, window.rows - runs.length);
-      // between two questions a run may have moved: rows are told apart by their ids
-      const known = new Set(runs.map(({ id }) => id));
-      runs.push(...part.runs.filter(({ id }) => !known.has(id)));
-      total += part.total;
-      // pinned ones come first and may be old: of the others the first is the newest
-      if (part.runs[0]) window.first = part.runs[0];
-    }
-    window.order = runs.map(({ id }) => id);
+    const window = await this.#fresh(project);
+    const { runs, total } = window;
+    window.seen = [...runs];
     const nodes: Node[] = runs.map((run) => ({ kind: 'run', connection: project.connection, run, project }));
+    if (nodes[0]) this.#tops.set(project, idOf(nodes[0]));
     if (runs.length < total) nodes.push({ kind: 'more', project, shown: runs.length, total });
     return nodes;
+  }
+
+  /** What is shown of a project, asked for if that is to be. */
+  async #fresh(project: ProjectNode): Promise<Window> {
+    const window = this.#window(project);
+    while (window.stale) await this.#asking(project, window);
+    return window;
+  }
+
+  #asking(project: ProjectNode, window: Window): Promise<void> {
+    return (window.asking ??= this.#ask(project, window).finally(() => (window.asking = window.told = undefined)));
+  }
+
+  async #ask(project: ProjectNode, window: Window): Promise<void> {
+    const told: Told[] = window.told = [];
+    window.stale = false;
+    const anchored = window.anchor === undefined ? '' : `not startedAt > ${window.anchor}`;
+    const parts = pinnedFirst(project.connection) ? ['pinned', join('not pinned', anchored)] : [anchored];
+    const runs: Summary[] = [];
+    let total = 0;
+    try {
+      for (const also of parts) {
+        const part = await this.#list(project, also, window.rows - runs.length);
+        // between two questions a run may have moved: rows are told apart by their ids
+        const known = new Set(runs.map(({ id }) => id));
+        runs.push(...part.runs.filter(({ id }) => !known.has(id)));
+        total += part.total;
+      }
+    } catch (error) {
+      window.stale = true;
+      throw error;
+    }
+    Object.assign(window, { runs, total });
+    for (const one of told) lay(runs, one, this.#reading ? 0 : window.rows);
   }
 
   async #list(project: ProjectNode, also: string, rows: number): Promise<{ runs: Summary[]; total: number }> {
@@ -225,40 +405,20 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
   }
 
   #window(project: ProjectNode): Window {
-    const key = `${project.connection.root}/${project.id}`;
+    const key = keyOf(project);
     let window = this.#windows.get(key);
-    if (!window) this.#windows.set(key, window = { rows: pageSize(), order: [], waiting: 0 });
+    if (!window) this.#windows.set(key, window = { rows: pageSize(), runs: [], seen: [], total: 0, stale: true, waiting: 0 });
     return window;
   }
 
-  /** Holds what arrives while somebody reads further down, and lets it in afterwards. */
   #selected(selection: readonly Node[]): void {
     void vscode.commands.executeCommand('setContext', 'runlog.hasSelection', selection.some(({ kind }) => kind === 'run'));
-    const reading = selection.find((node): node is RunNode => node.kind === 'run');
-    for (const [key, window] of this.#windows) {
-      const here = reading && `${reading.connection.root}/${reading.project.id}` === key;
-      const deep = here && window.order.indexOf(reading.run.id) >= READING_FROM_ROW;
-      if (deep && window.anchor === undefined && window.first?.startedAt != null) window.anchor = window.first.startedAt;
-      else if (!deep && window.anchor !== undefined) {
-        delete window.anchor;
-        this.refresh();
-      }
-    }
-  }
-
-  #projectItem(node: ProjectNode): vscode.TreeItem {
-    const key = `${node.connection.root}/${node.id}`;
-    const { row, open } = this.#projects.get(key) ?? { row: { executions: 0 }, open: false };
-    const { waiting } = this.#window(node);
-    const item = new vscode.TreeItem(node.id, open ? vscode.TreeItemCollapsibleState.Expanded : vscode.TreeItemCollapsibleState.Collapsed);
-    item.id = `project:${key}`;
-    item.contextValue = waiting > 0 ? 'project held' : 'project';
-    item.iconPath = new vscode.ThemeIcon('folder');
-    const failed = row.failed ? `${count(row.failed)} failed` : '';
-    const running = row.running ? `${count(row.running)} running` : '';
-    item.description = line(waiting > 0 && `${count(waiting)} new ↑`, count(row.executions), running, failed, dollars(row.totalCostUSD));
-    item.tooltip = line(`${count(row.executions)} runs`, running, failed, dollars(row.totalCostUSD));
-    return item;
+    const selected = selection.find((node): node is RunNode => node.kind === 'run');
+    const place = selected ? this.#window(selected.project).runs.findIndex(({ id }) => id === selected.run.id) : -1;
+    const deep = place >= READING_FROM_ROW;
+    if (deep === this.#deep) return;
+    this.#deep = deep;
+    this.#paintSoon();
   }
 }
 
@@ -266,73 +426,23 @@ function join(...parts: string[]): string {
   return parts.filter((part) => part !== '').join(' and ');
 }
 
+/** Lays a change over what is shown; among so many rows, if any, a new run comes on top where it is the newest. */
+function lay(runs: Summary[], told: Told, rows: number): void {
+  const id = told.kind === 'saved' ? told.summary.id : 'executionId' in told ? told.executionId : '';
+  const place = runs.findIndex((run) => run.id === id);
+  if (told.kind !== 'saved') {
+    if (place >= 0) runs.splice(place, 1);
+  } else if (place >= 0) runs[place] = told.summary;
+  else if (rows > 0 && (told.summary.startedAt ?? '') >= (runs[0]?.startedAt ?? '')) {
+    runs.unshift(told.summary);
+    runs.length = Math.min(runs.length, rows);
+  }
+}
+
+function pinnedFirst(connection: Connection | undefined): boolean {
+  return vscode.workspace.getConfiguration('runlog').get('pinnedFirst', false) && connection?.can('executions/annotate') === true;
+}
+
 function pageSize(): number {
   return vscode.workspace.getConfiguration('runlog').get('pageSize', 50);
-}
-
-function noRoot(tried: string[]): Node[] {
-  return [
-    { kind: 'note', id: 'none', label: 'No runs were found', detail: 'Looked in:', icon: 'info' },
-    ...tried.map((place): Node => ({ kind: 'note', id: `tried:${place}`, label: place, icon: 'circle-small' })),
-    { kind: 'note', id: 'choose', label: 'Choose folder…', icon: 'folder-opened', command: { command: 'runlog.chooseFolder', title: 'Choose folder' } },
-  ];
-}
-
-function rootItem(connection: Connection): vscode.TreeItem {
-  const { root, state } = connection;
-  const item = new vscode.TreeItem(nameOf(connection), vscode.TreeItemCollapsibleState.Expanded);
-  item.id = `root:${root}`;
-  item.contextValue = 'root';
-  item.iconPath = new vscode.ThemeIcon('root-folder');
-  item.description = state === 'ready' ? root : line(root, 'connecting…');
-  item.tooltip = root;
-  return item;
-}
-
-function runItem({ connection, run }: RunNode): vscode.TreeItem {
-  const stale = isStale(run);
-  const item = new vscode.TreeItem(run.label ?? run.id, vscode.TreeItemCollapsibleState.None);
-  item.id = `run:${connection.root}/${run.projectId}/${run.id}`;
-  item.contextValue = run.pinned ? 'run pinned' : 'run';
-  item.iconPath = statusIcon(run.status, stale);
-  item.description = line(
-    run.pinned && '📌', stale && 'stale', ago(run.startedAt ?? run.updatedAt), span(run.duration), dollars(run.costUSD),
-    run.tags?.map((tag) => `#${tag}`).join(' '),
-  );
-  item.tooltip = tooltip(run, stale);
-  item.accessibilityInformation = { label: line(run.label ?? run.id, run.status ?? 'no status', item.description) };
-  const opened = { connection, projectId: run.projectId, executionId: run.id };
-  item.command = { command: 'runlog.open', title: 'Open run', arguments: [opened] };
-  return item;
-}
-
-/** Text of records is appended as text: nothing in it is a link or an image. */
-function tooltip(run: Summary, stale: boolean): vscode.MarkdownString {
-  const text = new vscode.MarkdownString().appendText(run.label ?? run.id);
-  const rows = [
-    line(run.status, stale && 'stale', run.model), line(run.startedAt && new Date(run.startedAt).toLocaleString(), span(run.duration)),
-    line(dollars(run.costUSD), run.tokenUsage.total != null && `${count(run.tokenUsage.total)} tokens`, `${count(run.stepCount)} steps`),
-    run.error, run.note, run.id,
-  ];
-  for (const row of rows) if (row) text.appendMarkdown('\n\n').appendText(row);
-  return text;
-}
-
-function moreItem({ project, shown, total }: Extract<Node, { kind: 'more' }>): vscode.TreeItem {
-  const item = new vscode.TreeItem('Load more…', vscode.TreeItemCollapsibleState.None);
-  item.id = `more:${project.connection.root}/${project.id}`;
-  item.description = `${count(shown)} of ${count(total)}`;
-  item.iconPath = new vscode.ThemeIcon('ellipsis');
-  item.contextValue = 'more';
-  item.command = { command: 'runlog.loadMore', title: 'Load more', arguments: [project] };
-  return item;
-}
-
-function noteItem({ id, label, detail, icon, command }: Extract<Node, { kind: 'note' }>): vscode.TreeItem {
-  const item = new vscode.TreeItem(label, vscode.TreeItemCollapsibleState.None);
-  item.id = `note:${id}`;
-  if (detail) item.description = item.tooltip = detail;
-  if (command) item.command = command;
-  item.iconPath = new vscode.ThemeIcon(icon);
-  return item;
 }

@@ -1,8 +1,9 @@
 // What the view does with 100,000 runs and 50 saves a second: from the engine's rename to the painted row, how often it asks
-// for its rows, and whether what somebody reads stays in its place.
-import { daemons, Place, record, top } from './place.mjs';
+// for its rows, and whether what somebody reads stays in its place, selected or only scrolled to.
+import { daemons, Place, record, RUNLOG, top } from './place.mjs';
 import { Browser, Code, until } from './window.mjs';
-import { rmSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const RUNS = Number(process.env.RUNLOG_RUNS ?? 100_000);
@@ -13,6 +14,12 @@ const place = new Place('large');
 const code = new Code('code', true);
 const browser = new Browser();
 const sleep = (millis) => new Promise((resolve) => setTimeout(resolve, millis));
+
+// a program that is the daemon and notes what it is asked
+const asked = join(top, 'asked');
+const noting = join(top, 'noting-runlog');
+writeFileSync(noting, `#!/bin/sh\n[ "$1" = serve ] || exec '${RUNLOG}' "$@"\ntee -a '${asked}' | '${RUNLOG}' "$@"\n`, { mode: 0o755 });
+const lists = () => readFileSync(asked, 'utf8').split('"method":"executions/list"').length - 1;
 
 /** Notes in the page when each row was first painted; `Bench 17` is a row of ours. */
 function watch() {
@@ -43,34 +50,51 @@ try {
   for (let number = 0; number < RUNS; number++) place.save('website', record(number + 10));
   Code.install(fileURLToPath(new URL('../runlog.vsix', import.meta.url)));
   await Promise.all([code.start(), browser.start()]);
+  code.machine({ 'runlog.path': noting });
   const window = await browser.open('bench', code, place.folder);
   await window.showView();
   await window.waitForRow('Task number 11', 120_000);
   await until('all are listed', async () => (await place.ask('executions/list', { limit: 1 })).total === RUNS, 120_000);
+  // on two cores the first text index would be measured as well
+  await until('the text index is there', async () => (await place.ask('executions/search', { query: 'Task', limit: 1 })).complete, 400_000);
 
   await window.page.evaluate(watch);
+  const before = lists();
   const renamed = await saves('Bench');
+  const listed = lists() - before;
   await sleep(2000);
   const painted = await window.page.evaluate(() => globalThis.painted);
   const took = Object.entries(painted).map(([label, when]) => when - renamed.get(label)).sort((a, b) => a - b);
   const at = (share) => took[Math.ceil(share * took.length) - 1];
+  const seconds = (SAVES * EVERY_MS) / 1000;
   console.log(`rename to painted row, of ${took.length} rows of ${SAVES} saves: median ${at(0.5)} ms, 95th percentile ${at(0.95)} ms, largest ${at(1)} ms`);
-  // what one refresh brings may be painted in two frames
+  console.log(`refreshes, that is lists asked for: ${listed} in ${seconds} s, ${(listed / seconds).toFixed(2)} a second`);
+  // what is painted together may be seen in two frames
   const moments = Object.values(painted).sort((a, b) => a - b).filter((when, place, all) => place === 0 || when - all[place - 1] > 100);
-  console.log(`${moments.length} refreshes with new rows in ${(SAVES * EVERY_MS) / 1000} s: ${(moments.length / ((SAVES * EVERY_MS) / 1000)).toFixed(2)} a second`);
+  console.log(`paintings with new rows, which the daemon's changes were laid over: ${(moments.length / seconds).toFixed(2)} a second`);
 
   const list = window.page.locator('.sidebar .tree-explorer-viewlet-tree-view .monaco-list').first();
-  await list.hover();
-  await window.page.mouse.wheel(0, 4000);
-  await sleep(1000);
+  const seen = async () => JSON.stringify((await window.rows()).slice(0, 20).map(({ label, selected }) => [label, selected]));
+  const scroll = async (by) => {
+    await list.hover();
+    await window.page.mouse.wheel(0, by);
+    await sleep(1500);
+  };
+  const stays = async (what, name) => {
+    const first = await seen();
+    await saves(name);
+    await sleep(2000);
+    console.log(`${what} and first visible rows after ${SAVES} arrivals: ${(await seen()) === first ? 'unchanged' : 'changed'}`);
+  };
+  await scroll(400);
+  await stays('nothing selected', 'Scrolled');
+  await scroll(-50_000);
+  await until('what has waited comes by itself', async () => (await window.rows())[1]?.label === `Scrolled ${SAVES - 1}`);
+  await scroll(400);
   const middle = (await window.rows())[20];
   await window.page.locator(`.monaco-list-rows .monaco-list-row[data-index="${middle.index}"]`).click();
   await sleep(1000);
-  const seen = async () => (await window.rows()).map(({ label, selected }) => [label, selected]);
-  const before = JSON.stringify((await seen()).slice(0, 20));
-  await saves('Later');
-  await sleep(2000);
-  console.log(`selection and first visible rows after ${SAVES} arrivals: ${JSON.stringify((await seen()).slice(0, 20)) === before ? 'unchanged' : 'changed'}`);
+  await stays('selection', 'Later');
 } finally {
   await browser.stop();
   code.stop();

@@ -54,6 +54,7 @@ export function panels(code, browser) {
     return labels.slice(from, from + count);
   };
   const openRun = async (label) => {
+    await window.settled();
     await window.row(label).click();
     panel = await window.panel('header h1');
     await until(`${label} is open`, async () => (panel = await window.panel('header h1')) && (await panel.textContent('h1')) === label);
@@ -158,6 +159,30 @@ export function panels(code, browser) {
     await panel.click('.step >> nth=399');
     await until('its output', async () => (await panel.textContent('#step-399')).includes('xxx'));
     place.remove('website', 'large');
+    await window.settled();
+  });
+
+  check('numbers are shown, and copied, as they are spelt', async () => {
+    const output = '{"one":1.0,"huge":1e400,"long":12345678901234567890,"zero":-0,"small":0.10}';
+    const { output: _, ...rest } = record(-4, { id: 'spelt', name: 'Spelt numbers', duration: 2000 });
+    const text = JSON.stringify({ projectId: 'website', ...rest }).replace('"duration":2000', `"duration":2.0e3,"output":${output}`)
+      .replace('"steps":[]', `"steps":[{"nodeId":"n","status":"completed","duration":1.5e3,"costUSD":0.10,"output":"[1.50]"},1.0]`);
+    writeFileSync(place.path('website', 'spelt'), text);
+    await window.press('Home');
+    await window.waitForRow('Spelt numbers');
+    await openRun('Spelt numbers');
+    equal((await panel.textContent('[data-pointer="/output"] pre')).replace(/\s/g, ''), output, 'the output');
+    await panel.click('.step');
+    ok((await panel.textContent('.step')).includes('1.5s'), 'the duration of the step');
+    ok((await panel.textContent('#step-0')).includes('$0.10') && (await panel.textContent('#step-0 pre')).includes('1.50'), 'its cost and its output, a text that is JSON');
+    await panel.click('[data-pointer="/output"] .copy');
+    await until('it is copied', async () => (await window.page.evaluate(() => navigator.clipboard.readText())).replace(/\s/g, '') === output);
+    await panel.click('[data-command=openDocument]');
+    await until('the document', async () => {
+      const shown = (await window.text('.editor-instance .view-lines')).replaceAll('\u00a0', ' ');
+      return ['"one": 1.0', '"huge": 1e400', '"long": 12345678901234567890', '"zero": -0', 'duration: 2.0s'].every((part) => shown.includes(part));
+    });
+    place.remove('website', 'spelt');
     await window.settled();
   });
 
@@ -271,7 +296,7 @@ export function panels(code, browser) {
   check('after a reload of the window its panel is there again', async () => {
     await window.page.reload();
     // which one was in front VS Code notes from time to time only
-    await window.panel('.controls ~ .grid canvas, .toolbar ~ .timeline');
+    await window.panel('.controls ~ .grid canvas, header ~ .timeline');
     await window.waitForRow('Publish the release notes');
     await window.settled();
   });
@@ -284,7 +309,9 @@ export function panels(code, browser) {
     for (const name of Object.keys(THEMES)) {
       await theme(name);
       await openDashboard();
+      await dashboard.selectOption('#project', '');
       await dashboard.selectOption('#range', '30d');
+      await until('all of a month', async () => (await dashboard.textContent('[data-tile=Runs]')) === String((await place.ask('executions/list', { where: since(30), timezone, limit: 1 })).total));
       await until('a month', async () => (await tableOf('Runs a day')).length === 30);
       await dashboard.$$eval('details', (tables) => tables.forEach((table) => { table.open = true; }));
       findings.push(...(await axe(dashboard)).map((text) => `dashboard, ${name}: ${text}`));
@@ -303,6 +330,8 @@ export function panels(code, browser) {
 
 async function picture(window, path) {
   await window.page.mouse.move(700, 990);
+  // what the mouse was over goes on being explained for a moment
+  await until('no hover', async () => (await window.page.locator('.monaco-hover:visible, .workbench-hover:visible').count()) === 0);
   await window.page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
   writeFileSync(path, await window.page.screenshot());
 }

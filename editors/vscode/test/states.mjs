@@ -94,6 +94,8 @@ export function states(code, careful, browser) {
     ok((await labels(window)).some((label) => label.startsWith(place.root) || label.startsWith(`${place.folder} and`)), `the places: ${await labels(window)}`);
     equal(daemons(place.root), [], 'daemons');
     await window.row('Choose folder…').click();
+    // the dialog writes its own path first
+    await until('the dialog', async () => (await window.quickItems()).some((item) => item.startsWith('.git')));
     await window.type(`${elsewhere.root}/`);
     await until('the folder is looked into', async () => (await window.quickItems()).some((item) => item.startsWith('apart')));
     await window.page.locator('.quick-input-widget .monaco-button', { hasText: 'Show Its Runs' }).click();

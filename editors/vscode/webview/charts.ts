@@ -32,6 +32,8 @@ export interface ChartSpec {
   /** The runs behind a bar. */
   show: (row: number, series: number) => void;
   max?: number;
+  /** Distances of round values, where they are not decimal. */
+  steps?: number[];
 }
 
 interface Drawn { chart: Chart; spec: ChartSpec; selected: [row: number, series: number] }
@@ -97,14 +99,16 @@ function hatch(colour: string): CanvasPattern | string {
   return pen.createPattern(tile, 'repeat') ?? colour;
 }
 
-function config({ labels, series, kind, format, show, max }: ChartSpec): ChartConfiguration {
+function config({ labels, series, kind, format, show, max, steps }: ChartSpec): ChartConfiguration {
+  const most = Math.max(...series.flatMap(({ values }) => values.map((value) => value ?? 0)));
+  const stepSize = steps?.find((step) => most / step <= 5);
   const text = theme('--vscode-foreground');
   const grid = theme('--vscode-editorWidget-border') || theme('--vscode-contrastBorder') || 'rgba(128, 128, 128, 0.3)';
   const horizontal = kind === 'horizontal';
   const names = { stacked: kind === 'stacked', grid: { display: false }, border: { color: grid }, ticks: { color: text, maxRotation: 0, autoSkip: !horizontal, autoSkipPadding: 12 } };
   const values = {
     stacked: kind === 'stacked', beginAtZero: true, grid: { color: grid }, border: { display: false },
-    ticks: { color: text, maxTicksLimit: 5, callback: (value: number | string) => format(Number(value)) }, ...(max === undefined ? {} : { max }),
+    ticks: { color: text, maxTicksLimit: 6, ...(stepSize ? { stepSize } : {}), callback: (value: number | string) => format(Number(value)) }, ...(max === undefined ? {} : { max }),
   };
   return {
     type: kind === 'line' ? 'line' : 'bar',

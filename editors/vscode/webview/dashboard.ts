@@ -13,6 +13,8 @@ const show = (where: string, status: string[] = []): void => say({ type: 'show',
 const RANGES: Record<Range, string> = {
   '24h': 'Last 24 hours', '7d': 'Last 7 days', '30d': 'Last 30 days', '90d': 'Last 90 days', '365d': 'Last year', all: 'All time',
 };
+/** Milliseconds that people count durations by: up to a day. */
+const ROUND_SPANS = [10, 20, 50, 100, 200, 500, ...[1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 43_200, 86_400].map((seconds) => 1000 * seconds)];
 const STATUSES = ['completed', 'failed', 'running', 'queued', 'paused', 'cancelled'];
 
 type Data = Extract<ToDashboard, { type: 'data' }>;
@@ -135,7 +137,7 @@ function daily(buckets: SeriesBucket[], { data: { bucket }, timezone }: Data): C
       show: (row) => show(within(row), ['completed', 'failed']),
     },
     {
-      title: 'Duration', rows, labels, kind: 'bars', format: (value) => span(value) ?? '',
+      title: 'Duration', rows, labels, kind: 'bars', format: (value) => span(value) ?? '', steps: ROUND_SPANS,
       series: [percentile('p50', 'median', FIRST), percentile('p95', '95th percentile', SECOND)],
       show: (row, column) => {
         const value = buckets[row]?.duration[column === 0 ? 'p50' : 'p95'];

@@ -2,6 +2,7 @@
 import { ago, bytes, count, dollars, isStale, localDate, span } from '../src/format';
 import type { FromRun, RunCommand, ToRun } from '../src/messages';
 import type { Piece } from '../../clients/node/types';
+import { parse } from '../src/json';
 import { announce, badge, byId, h } from './dom';
 import { forgetOpened, timeline, type StepAsker } from './timeline';
 import { valueSection } from './value';
@@ -29,7 +30,8 @@ const asker: StepAsker = {
   copy: (pointer) => say({ type: 'copy', pointer }),
 };
 
-addEventListener('message', ({ data }: MessageEvent<ToRun>) => {
+addEventListener('message', ({ data: text }: MessageEvent<string>) => {
+  const data = parse(text) as ToRun;
   switch (data.type) {
     case 'run': return draw(data);
     case 'gone': return gone(data);

@@ -1,5 +1,6 @@
 /** The steps of a run as a waterfall: when each began, how long it took, what went in and out. */
 import { count, dollars, line, span } from '../src/format';
+import { membersOf, numberOf } from '../src/json';
 import { STEPS_PAGE } from '../src/messages';
 import type { Cut, ExecutionRecord, Piece } from '../../clients/node/types';
 import { badge, h } from './dom';
@@ -31,7 +32,7 @@ export function timeline(record: ExecutionRecord, cut: readonly Cut[], asker: St
   const list = h('ol', { class: 'steps' });
   const foot = h('p', { class: 'foot' });
   const section = h('section', { class: 'timeline' }, h('h2', {}, `Timeline (${count(total)} ${total === 1 ? 'step' : 'steps'})`));
-  const scale = scaleOf(record, given.map(stepOf));
+  const scale = scaleOf(record, given.map(membersOf));
   section.append(axis(scale), list, foot);
 
   const show = async (from: number): Promise<void> => {
@@ -39,7 +40,7 @@ export function timeline(record: ExecutionRecord, cut: readonly Cut[], asker: St
     const rows: Shown[] = [];
     const wanting: number[] = [];
     for (let place = from; place < to; place++) {
-      rows.push({ place, step: stepOf(given[place]), cut: byStep.get(place) ?? [] });
+      rows.push({ place, step: membersOf(given[place]), cut: byStep.get(place) ?? [] });
       const whole = byStep.get(place)?.find(({ pointer }) => pointer === `/steps/${place}`);
       if (place >= given.length || whole) wanting.push(place);
     }
@@ -47,7 +48,7 @@ export function timeline(record: ExecutionRecord, cut: readonly Cut[], asker: St
       for (const { place, piece } of await asker.steps(wanting)) {
         const row = rows[place - from];
         if (!row) continue;
-        row.step = stepOf(piece.value);
+        row.step = membersOf(piece.value);
         row.cut = piece.cut ?? [];
       }
     }
@@ -58,10 +59,6 @@ export function timeline(record: ExecutionRecord, cut: readonly Cut[], asker: St
   return section;
 }
 
-function stepOf(step: unknown): Step {
-  return typeof step === 'object' && step !== null && !Array.isArray(step) ? step as Step : {};
-}
-
 interface Scale { start: number; length: number }
 
 function moment(value: unknown): number | undefined {
@@ -70,7 +67,8 @@ function moment(value: unknown): number | undefined {
 }
 
 function lengthOf(step: Step): number | undefined {
-  if (typeof step['duration'] === 'number') return step['duration'];
+  const duration = numberOf(step['duration']);
+  if (duration !== undefined) return duration;
   const [start, end] = [moment(step['startedAt']), moment(step['completedAt'])];
   return start !== undefined && end !== undefined ? end - start : undefined;
 }
@@ -128,10 +126,12 @@ function stepRow({ place, step, cut }: Shown, scale: Scale, asker: StepAsker): H
 
 function stepBody(place: number, step: Step, cut: Cut[], asker: StepAsker): HTMLElement[] {
   const parts: HTMLElement[] = [];
-  const usage = stepOf(step['tokenUsage']);
-  const cost = typeof step['costUSD'] === 'number' ? dollars(step['costUSD']) : '';
-  const tokens = (['input', 'output'] as const).map((name) => (typeof usage[name] === 'number' ? `${count(usage[name])} tokens ${name === 'input' ? 'in' : 'out'}` : ''));
-  const facts = line(typeof step['model'] === 'string' && step['model'], cost, ...tokens);
+  const usage = membersOf(step['tokenUsage']);
+  const tokens = ([['input', 'in'], ['output', 'out']] as const).map(([name, text]) => {
+    const number = numberOf(usage[name]);
+    return number !== undefined && `${count(number)} tokens ${text}`;
+  });
+  const facts = line(typeof step['model'] === 'string' && step['model'], dollars(numberOf(step['costUSD'])), ...tokens);
   if (facts !== '') parts.push(h('p', { class: 'quiet' }, facts));
   for (const [name, title] of [['error', 'Error'], ['input', 'Input'], ['output', 'Output']] as const) {
     if (step[name] == null) continue;

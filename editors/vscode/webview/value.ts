@@ -2,6 +2,7 @@
 import DOMPurify from 'dompurify';
 import MarkdownIt from 'markdown-it';
 import { bytes, count } from '../src/format';
+import { parse } from '../src/json';
 import type { Cut, Piece } from '../../clients/node/types';
 import { h } from './dom';
 
@@ -87,7 +88,7 @@ function best(value: unknown): Mode {
 function parsed(value: unknown): unknown {
   if (typeof value !== 'string' || value.length > COLOURED_UNITS || !/^\s*[[{]/.test(value)) return undefined;
   try {
-    return JSON.parse(value);
+    return parse(value);
   } catch {
     return undefined;
   }

@@ -1,0 +1,109 @@
+/** The rows of the view: what each is, by what it is known, and what it says. */
+import * as vscode from 'vscode';
+import type { Connection } from './connection';
+import { ago, count, dollars, isStale, line, span } from './format';
+import type { Project, Summary } from '../../clients/node/types';
+import { nameOf } from './roots';
+import { statusIcon } from './status';
+
+export interface RunNode { kind: 'run'; connection: Connection; run: Summary; project: ProjectNode }
+export interface ProjectNode { kind: 'project'; connection: Connection; id: string }
+export type Node =
+  | RunNode
+  | ProjectNode
+  | { kind: 'root'; connection: Connection }
+  | { kind: 'more'; project: ProjectNode; shown: number; total: number }
+  | { kind: 'note'; id: string; label: string; detail?: string; icon: string; command?: vscode.Command };
+
+/** What tells a row from all others, however often it is painted. */
+export function idOf(node: Node): string {
+  switch (node.kind) {
+    case 'root': return `root:${node.connection.root}`;
+    case 'project': return `project:${keyOf(node)}`;
+    case 'run': return `run:${node.connection.root}/${node.run.projectId}/${node.run.id}`;
+    case 'more': return `more:${keyOf(node.project)}`;
+    case 'note': return `note:${node.id}`;
+  }
+}
+
+export function keyOf({ connection, id }: ProjectNode): string {
+  return `${connection.root}/${id}`;
+}
+
+/** What is said where there is no root. */
+export function noRoot(tried: string[]): Node[] {
+  return [
+    { kind: 'note', id: 'none', label: 'No runs were found', detail: 'Looked in:', icon: 'info' },
+    ...tried.map((place): Node => ({ kind: 'note', id: `tried:${place}`, label: place, icon: 'circle-small' })),
+    { kind: 'note', id: 'choose', label: 'Choose folder…', icon: 'folder-opened', command: { command: 'runlog.chooseFolder', title: 'Choose folder' } },
+  ];
+}
+
+/** What is known of a project, of which so many runs wait. */
+export interface ProjectRow { row: Pick<Project, 'executions'> & Partial<Project>; open: boolean }
+
+export function projectItem({ id }: ProjectNode, { row, open }: ProjectRow, waiting: number): vscode.TreeItem {
+  const item = new vscode.TreeItem(id, open ? vscode.TreeItemCollapsibleState.Expanded : vscode.TreeItemCollapsibleState.Collapsed);
+  item.contextValue = waiting > 0 ? 'project held' : 'project';
+  item.iconPath = new vscode.ThemeIcon('folder');
+  const failed = row.failed ? `${count(row.failed)} failed` : '';
+  const running = row.running ? `${count(row.running)} running` : '';
+  item.description = line(waiting > 0 && `${count(waiting)} new ↑`, count(row.executions), running, failed, dollars(row.totalCostUSD));
+  item.tooltip = line(`${count(row.executions)} runs`, running, failed, dollars(row.totalCostUSD));
+  return item;
+}
+
+export function rootItem(connection: Connection): vscode.TreeItem {
+  const { root, state } = connection;
+  const item = new vscode.TreeItem(nameOf(connection), vscode.TreeItemCollapsibleState.Expanded);
+  item.contextValue = 'root';
+  item.iconPath = new vscode.ThemeIcon('root-folder');
+  item.description = state === 'ready' ? root : line(root, 'connecting…');
+  item.tooltip = root;
+  return item;
+}
+
+export function runItem({ connection, run }: RunNode): vscode.TreeItem {
+  const stale = isStale(run);
+  const item = new vscode.TreeItem(run.label ?? run.id, vscode.TreeItemCollapsibleState.None);
+  item.contextValue = run.pinned ? 'run pinned' : 'run';
+  item.iconPath = statusIcon(run.status, stale);
+  item.description = line(
+    run.pinned && '★', stale && 'stale', ago(run.startedAt ?? run.updatedAt), span(run.duration), dollars(run.costUSD),
+    run.tags?.map((tag) => `#${tag}`).join(' '),
+  );
+  item.accessibilityInformation = { label: line(run.label ?? run.id, run.status ?? 'no status', item.description) };
+  const opened = { connection, projectId: run.projectId, executionId: run.id };
+  item.command = { command: 'runlog.open', title: 'Open run', arguments: [opened] };
+  return item;
+}
+
+/** Text of records is appended as text: nothing in it is a link or an image. */
+export function tooltip(run: Summary): vscode.MarkdownString {
+  const stale = isStale(run);
+  const text = new vscode.MarkdownString().appendText(run.label ?? run.id);
+  const rows = [
+    line(run.status, stale && 'stale', run.model), line(run.startedAt && new Date(run.startedAt).toLocaleString(), span(run.duration)),
+    line(dollars(run.costUSD), run.tokenUsage.total != null && `${count(run.tokenUsage.total)} tokens`, `${count(run.stepCount)} steps`),
+    run.error, run.note, run.id,
+  ];
+  for (const row of rows) if (row) text.appendMarkdown('\n\n').appendText(row);
+  return text;
+}
+
+export function moreItem({ project, shown, total }: Extract<Node, { kind: 'more' }>): vscode.TreeItem {
+  const item = new vscode.TreeItem('Load more…', vscode.TreeItemCollapsibleState.None);
+  item.description = `${count(shown)} of ${count(total)}`;
+  item.iconPath = new vscode.ThemeIcon('ellipsis');
+  item.contextValue = 'more';
+  item.command = { command: 'runlog.loadMore', title: 'Load more', arguments: [project] };
+  return item;
+}
+
+export function noteItem({ label, detail, icon, command }: Extract<Node, { kind: 'note' }>): vscode.TreeItem {
+  const item = new vscode.TreeItem(label, vscode.TreeItemCollapsibleState.None);
+  if (detail) item.description = item.tooltip = detail;
+  if (command) item.command = command;
+  item.iconPath = new vscode.ThemeIcon(icon);
+  return item;
+}
