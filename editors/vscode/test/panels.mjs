@@ -15,7 +15,10 @@ const HOSTILE = '<img src=x onerror="window.pwned=1"><script>window.pwned=1</scr
 
 /** The last so many days of the tests' zone, as a filter. */
 function since(days) {
-  return `startedAt >= ${new Date(Date.now() - (days - 1) * 86_400_000).toLocaleDateString('sv', { timeZone: timezone })}`;
+  // by the calendar: not every day has 24 hours
+  const day = new Date(`${new Date().toLocaleDateString('sv', { timeZone: timezone })}T12:00Z`);
+  day.setUTCDate(day.getUTCDate() - days + 1);
+  return `startedAt >= ${day.toISOString().slice(0, 10)}`;
 }
 
 /** A failed run with steps of all kinds. */
