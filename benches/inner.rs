@@ -261,7 +261,7 @@ impl Subject for Run {
         Version::default()
     }
 
-    fn any_node(&self, _: impl FnMut(&str) -> bool) -> bool {
+    fn any_node(&self, _: bool, _: impl FnMut(&str) -> bool) -> bool {
         false
     }
 }

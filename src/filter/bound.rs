@@ -91,7 +91,8 @@ enum Check {
     Text(Text, Strings),
     Version(Strings),
     ErrorGroup(Strings),
-    Node(Strings),
+    /// Of the nodes of failed steps alone, or of all.
+    Node(bool, Strings),
     Tag(Strings),
     Pinned,
     Error(Strings),
@@ -147,7 +148,7 @@ impl Node {
                 Check::Text(_, strings) => 3 + strings.cost(),
                 Check::Version(strings) | Check::ErrorGroup(strings) => 4 + strings.cost(),
                 Check::Tag(_) => 8,
-                Check::Node(_) => 9,
+                Check::Node(..) => 9,
                 Check::Error(_) => 10,
             },
         }
@@ -203,7 +204,8 @@ impl Check {
             Field::Error => Self::Error(Strings::of(test)),
             Field::Version => Self::Version(Strings::of(test)),
             Field::ErrorGroup => Self::ErrorGroup(Strings::of(test)),
-            Field::Node => Self::Node(Strings::of(test)),
+            Field::Node => Self::Node(false, Strings::of(test)),
+            Field::FailedNode => Self::Node(true, Strings::of(test)),
             Field::Tag => Self::Tag(Strings::of(test)),
             Field::Text(text) => Self::Text(text, Strings::of(test)),
             Field::Number(number) => Self::of_number(number, test, dates),
@@ -283,7 +285,7 @@ impl Check {
                 let digits = group.digits();
                 std::str::from_utf8(&digits).is_ok_and(|text| strings.hold(text))
             }),
-            Self::Node(strings) => subject.any_node(|node| strings.hold(node)),
+            Self::Node(failed, strings) => subject.any_node(*failed, |node| strings.hold(node)),
             Self::Tag(strings) => subject.any_tag(|tag| strings.hold(tag)),
             Self::Pinned => subject.pinned(),
             Self::Error(strings) => match subject.error() {

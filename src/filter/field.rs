@@ -18,6 +18,8 @@ pub enum Field {
     Version,
     /// The nodes of the steps; true of a run if it is of any of them.
     Node,
+    /// The nodes of the steps that failed, in the same way.
+    FailedNode,
     /// The tags; true of a run if it is of any of them.
     Tag,
     /// Any other text.
@@ -133,7 +135,7 @@ const fn aliased(
 static STATUSES: [Status; 6] = Status::KNOWN;
 
 /// All of them, those of annotations last.
-static FIELDS: [Named; 25] = [
+static FIELDS: [Named; 26] = [
     named(
         Field::Status,
         "status",
@@ -194,6 +196,11 @@ static FIELDS: [Named; 25] = [
         Field::Node,
         "nodeId",
         "text: the node of any step of the run",
+    ),
+    named(
+        Field::FailedNode,
+        "failedNode",
+        "text: the node of any failed step of the run",
     ),
     named(
         Field::Number(Number::Retries),
@@ -265,6 +272,7 @@ impl Field {
             | Self::ErrorGroup
             | Self::Version
             | Self::Node
+            | Self::FailedNode
             | Self::Tag
             | Self::Text(_) => Kind::Text,
         }

@@ -28,8 +28,8 @@ pub trait Subject {
     /// The hash of the stored bytes.
     fn version(&self) -> Version;
 
-    /// Whether `test` is true of the node of any step.
-    fn any_node(&self, test: impl FnMut(&str) -> bool) -> bool;
+    /// Whether `test` is true of the node of any step, or of any that `failed`.
+    fn any_node(&self, failed: bool, test: impl FnMut(&str) -> bool) -> bool;
 
     /// Whether `test` is true of any tag; a subject without annotations has none.
     fn any_tag(&self, _test: impl FnMut(&str) -> bool) -> bool {
@@ -98,8 +98,8 @@ impl<S: Subject> Subject for WithError<'_, S> {
         self.subject.version()
     }
 
-    fn any_node(&self, test: impl FnMut(&str) -> bool) -> bool {
-        self.subject.any_node(test)
+    fn any_node(&self, failed: bool, test: impl FnMut(&str) -> bool) -> bool {
+        self.subject.any_node(failed, test)
     }
 
     fn any_tag(&self, test: impl FnMut(&str) -> bool) -> bool {

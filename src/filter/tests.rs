@@ -564,6 +564,7 @@ struct Run {
     numbers: [Option<i64>; 12],
     error: Option<String>,
     nodes: Vec<String>,
+    failed: Vec<String>,
     tags: Vec<String>,
     pinned: bool,
     version: Version,
@@ -608,8 +609,9 @@ impl Subject for Run {
         self.version
     }
 
-    fn any_node(&self, test: impl FnMut(&str) -> bool) -> bool {
-        self.nodes.iter().map(String::as_str).any(test)
+    fn any_node(&self, failed: bool, test: impl FnMut(&str) -> bool) -> bool {
+        let nodes = if failed { &self.failed } else { &self.nodes };
+        nodes.iter().map(String::as_str).any(test)
     }
 
     fn any_tag(&self, test: impl FnMut(&str) -> bool) -> bool {
@@ -624,7 +626,8 @@ impl Subject for Run {
 impl Run {
     fn json(&self) -> Json {
         let mut json = json!({
-            "status": self.status, "error": self.error, "nodeId": self.nodes, "tag": self.tags,
+            "status": self.status, "error": self.error, "nodeId": self.nodes,
+            "failedNode": self.failed, "tag": self.tags,
             "pinned": self.pinned, "version": self.version.to_string(),
             "errorGroup": self.error_group().map(|group| group.to_string()),
         });
@@ -879,7 +882,7 @@ fn runs(now: i64) -> BoxedStrategy<Run> {
         texts_of,
         (dates, numbers),
         maybe(texts()),
-        (many.clone(), many, any::<bool>()),
+        (many.clone(), many.clone(), many, any::<bool>()),
         any::<u8>(),
     )
         .prop_map(
@@ -895,13 +898,14 @@ fn runs(now: i64) -> BoxedStrategy<Run> {
                 let mut all = [None; 12];
                 all[..4].copy_from_slice(&dates);
                 all[4..].copy_from_slice(&numbers);
-                let (nodes, tags, pinned) = of_many;
+                let (nodes, failed, tags, pinned) = of_many;
                 Run {
                     status,
                     texts,
                     numbers: all,
                     error,
                     nodes,
+                    failed,
                     tags,
                     pinned,
                     version: Version([version; 16]),
@@ -1202,6 +1206,7 @@ fn days_are_whole() {
             numbers,
             error: None,
             nodes: Vec::new(),
+            failed: Vec::new(),
             tags: Vec::new(),
             pinned: false,
             version: Version::default(),

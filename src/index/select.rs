@@ -17,7 +17,9 @@ use super::{Index, Listed};
 use crate::filter::{
     Bound, ErrorText, Number, StatusText, Subject, Text, Verdict, Where, WithError,
 };
-use crate::model::{Annotation, Fingerprint, Millis, ProjectId, RunKey, Status, Summary, Version};
+use crate::model::{
+    Annotation, Fingerprint, Millis, ProjectId, RunKey, Status, Step, Summary, Version,
+};
 
 /// What is asked for: the filter beside the plain one, at its moment.
 #[derive(Debug, Clone)]
@@ -179,10 +181,14 @@ impl Subject for Asked<'_> {
             .is_some_and(|annotation| annotation.pinned)
     }
 
-    fn any_node(&self, mut test: impl FnMut(&str) -> bool) -> bool {
+    fn any_node(&self, failed: bool, mut test: impl FnMut(&str) -> bool) -> bool {
         let nodes = self.index.rows.nodes();
         let mut before = None;
-        self.index.rows.kept(self.number).steps().any(|(node, _)| {
+        let kept = self.index.rows.kept(self.number);
+        let mut steps = kept
+            .steps()
+            .filter(|(_, step)| !failed || Step::has_failed(step));
+        steps.any(|(node, _)| {
             // a loop at one node is asked once
             before.replace(node) != Some(node) && nodes.name(node).is_some_and(|name| test(name))
         })

@@ -627,11 +627,16 @@ fn a_clock_from_elsewhere_or_from_before_the_tombstones_is_not_honoured() {
 /// Filters as they are written, and what they mean.
 type Meant = (&'static str, fn(&Facts) -> bool);
 
-const MEANT: [Meant; 8] = [
+const MEANT: [Meant; 9] = [
     ("nodeId in (a, f) and not nodeId ~ E", |facts| {
         let nodes = || steps::tests::named(&facts.steps).into_iter();
         nodes().any(|(node, _)| matches!(&*node, "a" | "f"))
             && !nodes().any(|(node, _)| node.contains('e'))
+    }),
+    ("failedNode = a or not failedNode ~ d", |facts| {
+        let steps = steps::tests::named(&facts.steps);
+        let failed = || steps.iter().filter(|(_, step)| step.failed);
+        failed().any(|(node, _)| node == "a") || !failed().any(|(node, _)| node.contains('d'))
     }),
     ("errorGroup != 0000000000000001", |facts| {
         facts.fingerprint != Some(Fingerprint(1))

@@ -253,6 +253,11 @@ impl Step {
         Some(step)
     }
 
+    /// Whether the step failed that these bytes are.
+    pub fn has_failed(packed: &[u8]) -> bool {
+        packed.first().is_some_and(|head| head & FAILED != 0)
+    }
+
     /// The same, as the bytes that it is.
     pub fn take_packed<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
         let begin = *bytes;

@@ -271,9 +271,9 @@ export function panels(code, browser) {
     const chart = dashboard.locator('figure[data-chart="Most failing nodes"] .chart');
     await chart.focus();
     for (const key of ['ArrowDown', 'Enter']) await dashboard.locator('figure[data-chart="Most failing nodes"] .chart').press(key);
-    await until('the filter', async () => (await window.text('.pane-header .description, .sidebar .title-description, .pane-header')).includes('nodeId ='));
+    await until('the filter', async () => (await window.text('.pane-header .description, .sidebar .title-description, .pane-header')).includes('failedNode ='));
     const [node] = await dashboard.$$eval('figure[data-chart="Most failing nodes"] tbody th', (cells) => cells.map((cell) => cell.textContent));
-    const runs = await place.ask('executions/list', { projectId: 'website', where: `nodeId = ${JSON.stringify(node)}`, status: ['failed'] });
+    const runs = await place.ask('executions/list', { projectId: 'website', where: `failedNode = ${JSON.stringify(node)}` });
     await until('the runs', async () => JSON.stringify(await runsOf('website', 5)) === JSON.stringify(runs.executions.slice(0, 5).map(({ label }) => label)));
     await window.command('Runlog: Clear Filter');
     await dashboard.selectOption('#range', '7d');

@@ -54,8 +54,8 @@ function draw(data: Data): void {
     const charts = series.buckets.length > 0 ? daily(series.buckets, data) : [];
     parts.push(h('div', { class: 'grid' },
       ...charts.map(figure),
-      ...nodes('Most expensive nodes', expensive.filter(({ costUSD }) => costUSD), ({ costUSD }) => costUSD ?? 0, money, COLOURS['running'] ?? FIRST ?? '', []),
-      ...nodes('Most failing nodes', failing.filter(({ failures }) => failures > 0), ({ failures }) => failures, count, COLOURS['failed'] ?? '', ['failed'])));
+      ...nodes('Most expensive nodes', expensive.filter(({ costUSD }) => costUSD), ({ costUSD }) => costUSD ?? 0, money, COLOURS['running'] ?? FIRST ?? '', false),
+      ...nodes('Most failing nodes', failing.filter(({ failures }) => failures > 0), ({ failures }) => failures, count, COLOURS['failed'] ?? '', true)));
     if (errors.length > 0) parts.push(errorGroups(errors));
   }
   main.replaceChildren(...parts);
@@ -157,14 +157,14 @@ function labeller(bucket: Data['data']['bucket'], timeZone: string): (date: Date
 }
 
 function nodes(
-  title: string, found: NodeStats[], value: (node: NodeStats) => number, format: (value: number) => string, colour: string, status: string[],
+  title: string, found: NodeStats[], value: (node: NodeStats) => number, format: (value: number) => string, colour: string, failed: boolean,
 ): HTMLElement[] {
   if (found.length === 0) return [];
-  const name = status.length > 0 ? 'failed steps' : 'cost';
+  const name = failed ? 'failed steps' : 'cost';
   return [figure({
     title, rows: 'Node', labels: found.map(({ nodeId }) => nodeId), kind: 'horizontal', format,
     series: [{ name, colour, values: found.map(value) }],
-    show: (row) => show(`nodeId = ${JSON.stringify(found[row]?.nodeId)}`, status),
+    show: (row) => show(`${failed ? 'failedNode' : 'nodeId'} = ${JSON.stringify(found[row]?.nodeId)}`),
   })];
 }
 
