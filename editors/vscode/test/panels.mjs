@@ -234,7 +234,7 @@ export function panels(code, browser) {
     await window.command('Runlog: Compare Selected');
     await until('both sides', async () => (await window.page.locator('.monaco-diff-editor .editor.original .view-line').count()) > 5);
     await until('what differs', async () => (await window.text('.monaco-diff-editor .editor.modified .view-lines')).replaceAll('\u00a0', ' ').includes('It went well'));
-    ok((await window.text('.tabs-container .tab')).includes('↔'), 'the tab names both');
+    await until('the tab names both', async () => (await window.text('.tabs-container .tab')).includes('↔'));
     place.remove('website', 'exec-second');
     await window.settled();
   });

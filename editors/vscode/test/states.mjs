@@ -61,7 +61,7 @@ export function states(code, careful, browser) {
     const window = await browser.open('states', code, place.folder);
     await window.showView();
     await until('what is wrong', async () => (await welcome(window)).includes('was not found'));
-    ok((await window.text('.sidebar .welcome-view .monaco-button')).includes('Set Its Path'), 'and what to do');
+    await until('and what to do', async () => (await window.text('.sidebar .welcome-view .monaco-button')).includes('Set Its Path'));
     code.machine({});
     await window.waitForRow('Task number 0');
     ok(!existsSync(`${trap}.sprung`), 'the program that the workspace names was not run');
@@ -78,7 +78,7 @@ export function states(code, careful, browser) {
     const window = await browser.open('states', code, place.folder);
     await window.showView();
     await until('what is wrong', async () => (await welcome(window)).includes('cannot be started'));
-    ok((await window.text('.sidebar .welcome-view .monaco-button')).includes('Show the Log'), 'and what to do');
+    await until('and what to do', async () => (await window.text('.sidebar .welcome-view .monaco-button')).includes('Show the Log'));
     code.machine({});
     await window.waitForRow('Task number 0');
     await window.close();
