@@ -63,7 +63,7 @@ pub(super) struct First {
     /// How many there were.
     projects: usize,
     /// What was walked while the snapshot was read, of projects not looked at since.
-    ahead: HashMap<ProjectId, Walk>,
+    pub(super) ahead: HashMap<ProjectId, Walk>,
 }
 
 impl First {

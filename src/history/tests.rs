@@ -508,6 +508,13 @@ fn lives(seed: u64) {
                 client.follow(&history);
             }
         }
+        // after the folders were walked, and before they are compared
+        for _ in 0..random.below(3) {
+            act(&mut random, &root, &history);
+            if random.one_in(2) {
+                while history.pass(Moment::now()) {}
+            }
+        }
         while history.first_step() {}
         lives.push(history);
         for _ in 0..random.below(12) {
@@ -621,6 +628,34 @@ fn a_start_with_nothing_changed_opens_no_record_and_honours_the_clock() {
         instance: Instance(7),
         tick: 1
     }));
+}
+
+/// What was walked while the snapshot was read says nothing any more once somebody looked again.
+#[test]
+fn a_walk_made_ahead_is_not_believed_after_a_later_look() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().canonicalize().unwrap().join("projects");
+    let cache = folder.path().join("cache");
+    crate::api::samples::lay_out(&root).unwrap();
+    let docs = ProjectId::parse("docs").unwrap();
+    let link = root.join("docs/executions/link.json");
+    symlink("/", &link).unwrap();
+    let first = with_cache(&root, &cache);
+    first.begin(Moment::now());
+    while first.first_step() {}
+    first.write_snapshot(None);
+    let next = with_cache(&root, &cache);
+    next.begin(Moment::now());
+    // as it is where the walk was quicker than the snapshot
+    let walk = next.store.walk(&docs, SystemTime::now(), true).unwrap();
+    assert_eq!(walk.problems.len(), 1);
+    next.first.lock().ahead.insert(docs.clone(), walk);
+    fs::remove_file(link).unwrap();
+    next.mark(Mark::Project(docs), Instant::now());
+    while next.pass(Moment::now()) {}
+    while next.first_step() {}
+    assert!(next.was_restored());
+    assert_eq!(scan_of(&next), fresh_scan(&root));
 }
 
 /// Times can be set, and a clock can be set back: nobody waits until such a file is old.

@@ -248,6 +248,33 @@ fn watch_waits_for_the_end_and_exits_by_it() {
     }
 }
 
+/// Runs that do not pass a subscription's filter are told as having left it.
+#[test]
+fn watch_heeds_no_other_run() {
+    let stage = Stage::over(Root::empty());
+    for id in ["own", "other"] {
+        stage.root.engine("p", id, &record("p", id, "running"));
+    }
+    let _daemon = stage.daemon();
+    let watch = Going::start(&stage, &["watch", "p/own"]);
+    let sessions = || -> Value {
+        let status = stage.piped(&["call", "server/status"]).printed();
+        serde_json::from_str::<Value>(&status).unwrap()["sessions"].clone()
+    };
+    // its own beside that of who asks
+    while sessions() != 2 {}
+    for number in 0..30 {
+        let mut other = record("p", "other", "running");
+        other["output"] = json!(number);
+        stage.root.engine("p", "other", &other);
+        stage.piped(&["list"]).printed();
+    }
+    stage
+        .root
+        .engine("p", "own", &record("p", "own", "completed"));
+    assert_eq!(watch.ends().status, 0);
+}
+
 #[test]
 fn watch_goes_on_when_its_daemon_dies() {
     let stage = Stage::over(Root::empty());
