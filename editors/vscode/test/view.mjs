@@ -73,16 +73,31 @@ export function view(code, browser) {
     await window.settled();
     await window.row('Task number 0').click();
     const list = window.page.locator('.sidebar .tree-explorer-viewlet-tree-view .monaco-list');
-    await list.hover();
-    await window.page.mouse.wheel(0, 4000);
-    await until('the list is scrolled', async () => !(await labels()).includes('Task number 0'));
-    await new Promise((resolve) => setTimeout(resolve, 1000));
+    const total = async () => (await place.ask('executions/list', { limit: 1 })).total;
+    let saved = 0;
+    const arrive = async (count) => {
+      const all = (await total()) + count;
+      for (; count > 0; count--, saved++) place.save('website', record(0, { id: `above-${saved}`, input: `Above ${saved}` }));
+      await until('all are known', async () => (await total()) === all);
+      await window.settled();
+    };
+    // what comes before the view knows of the reader may move the rows, once
+    await until('the view knows that somebody reads', async () => {
+      await list.hover();
+      await window.page.mouse.wheel(0, 4000);
+      await until('the list is scrolled', async () => !(await labels()).includes('Task number 0'));
+      await window.settled();
+      const there = await labels();
+      await arrive(1);
+      return there.join() === (await labels()).join();
+    });
     const before = await labels();
-    for (let number = 0; number < 30; number++) place.save('website', record(0, { id: `above-${number}`, input: `Above ${number}` }));
+    await arrive(30 - saved);
     // one further down goes on being shown as it is, and a project that gets the newest run stays where it is
+    const all = await total();
     place.save('docs', record(0, { id: 'newest', input: 'The newest' }));
-    await until('all are known', async () => (await place.ask('executions/list', { limit: 1 })).total === 155);
-    await new Promise((resolve) => setTimeout(resolve, 1500));
+    await until('it is known', async () => (await total()) === all + 1);
+    await window.settled();
     equal((await labels()).slice(0, 20), before.slice(0, 20), 'visible rows');
     const shown = before[10];
     place.save('website', record(Number(shown.split(' ').at(-1)), { input: `${shown}, changed` }));
