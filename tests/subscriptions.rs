@@ -217,7 +217,11 @@ fn a_client_that_comes_back_goes_on_where_it_was() {
 fn a_clock_that_cannot_be_honoured_is_never_a_silent_hole() {
     let root = Root::empty();
     let clock = {
-        let (_daemon, mut client) = Daemon::stdio(&root.path());
+        // what it keeps for the next start is lost
+        let mut first = runlog();
+        first.args(["serve", "--projects"]).arg(root.path());
+        first.env("XDG_CACHE_HOME", root.beside("lost"));
+        let (_daemon, mut client) = Daemon::spawn(&mut first);
         save(&mut client, "a", "completed")["clock"].clone()
     };
     let (_daemon, mut client) = Daemon::stdio(&root.path());
