@@ -58,7 +58,7 @@ export function panels(code, browser) {
   };
   const openRun = async (label) => {
     await window.settled();
-    await window.row(label).click();
+    await window.select(label);
     panel = await window.panel('header h1');
     await until(`${label} is open`, async () => (panel = await window.panel('header h1')) && (await panel.textContent('h1')) === label);
   };
@@ -133,7 +133,7 @@ export function panels(code, browser) {
     const said = join(top, 'again.json');
     code.machine({ 'runlog.runAgainCommand': [process.execPath, '-e', 'require("fs").writeFileSync(process.argv[1], JSON.stringify(process.argv.slice(2)))', said, '$(id)'] });
     await until('the button', async () => {
-      await window.row('Publish the release notes').click();
+      await window.select('Publish the release notes');
       panel = await window.panel('header h1');
       return await panel.$('[data-command=runAgain]');
     });
@@ -229,7 +229,7 @@ export function panels(code, browser) {
     place.save('website', rich({ id: 'exec-second', name: 'Publish again', output: 'It went well', error: undefined, status: 'completed', startedAt: new Date(Date.now() - 80_000).toISOString() }));
     await window.press('Home');
     await window.waitForRow('Publish again');
-    await window.row('Publish the release notes').click();
+    await window.select('Publish the release notes');
     await window.row('Publish again').click({ modifiers: ['Control'] });
     await window.command('Runlog: Compare Selected');
     await until('both sides', async () => (await window.page.locator('.monaco-diff-editor .editor.original .view-line').count()) > 5);

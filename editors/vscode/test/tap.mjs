@@ -1,4 +1,4 @@
-// Checks, told as TAP: those of a group one after the other, the groups beside each other.
+// Checks, told as TAP, one after the other: beside each other the windows would wait for the processor.
 const groups = new Map();
 let group = '';
 
@@ -42,9 +42,7 @@ export async function runAll(patterns, failed) {
     await failed(number, name.split(':')[0]).catch(() => undefined);
   };
   const chosen = [...groups.values()].map((checks) => checks.filter(({ name }) => patterns.length === 0 || patterns.some((pattern) => name.includes(pattern))));
-  await Promise.all(chosen.map(async (checks) => {
-    for (const one of checks) await run(one);
-  }));
+  for (const checks of chosen) for (const one of checks) await run(one);
   console.log(`1..${told}`);
   return failures;
 }

@@ -30,7 +30,7 @@ export function view(code, browser) {
   });
 
   check('live: a run appears after the engine\'s rename, the selection stays', async () => {
-    await window.row('Task number 5').click();
+    await window.select('Task number 5');
     const arrived = record(0, { id: 'arrived', input: 'Arrived just now' });
     const began = Date.now();
     place.save('website', arrived);
@@ -49,7 +49,7 @@ export function view(code, browser) {
     await list.hover();
     await window.page.mouse.wheel(0, 4000);
     await until('the list is scrolled', async () => (await labels())[0] !== 'website' && (await labels())[5] !== undefined);
-    await window.row('Task number 33').click();
+    await window.select('Task number 33');
     // that somebody reads there is known only when it was painted
     await window.settled();
     const before = await labels();
@@ -61,17 +61,14 @@ export function view(code, browser) {
     await list.hover();
     await window.page.mouse.wheel(0, -50000);
     await until('the project says how many wait', async () => (await window.rows())[0]?.description.includes('30 new'));
-    await window.row('website').hover();
-    // at the top they come by themselves as well, and the button goes
-    await window.row('website').locator('[aria-label^="Show New Runs"]').click({ timeout: 3000 }).catch(() => undefined);
-    await until('they are shown', async () => (await labels()).some((label) => label.startsWith('Above')));
+    await window.pressButton('website', 'Show New Runs', 'they are shown', async () => (await labels()).some((label) => label.startsWith('Above')));
     for (let number = 0; number < 30; number++) place.remove('website', `above-${number}`);
     await until('they have gone', async () => !(await labels()).some((label) => label.startsWith('Above')));
   });
 
   check('rows stay where they are for who has only scrolled, and what has waited comes at the top', async () => {
     await window.settled();
-    await window.row('Task number 0').click();
+    await window.select('Task number 0');
     const list = window.page.locator('.sidebar .tree-explorer-viewlet-tree-view .monaco-list');
     const total = async () => (await place.ask('executions/list', { limit: 1 })).total;
     let saved = 0;
@@ -114,15 +111,17 @@ export function view(code, browser) {
   });
 
   check('load more: the last row brings the next page', async () => {
-    await window.row('Task number 0').click();
+    await window.select('Task number 0');
     await window.press('End');
     await until('the end', async () => (await labels()).includes('Went silent'));
     const silent = await window.waitForRow('Went silent');
     ok(/codicon-warning/.test(silent.icon) && silent.description.startsWith('stale'), 'a silent run is marked as stale');
     const more = await window.waitForRow('Load more…');
     equal(more.description, '50 of 120', 'what the row says');
-    await window.row('Load more…').click();
-    await window.waitForRow('Task number 52');
+    await until('the next page', async () => {
+      await window.row('Load more…').click({ timeout: 10_000 });
+      return await window.waitForRow('Task number 52', 3000);
+    });
     await window.press('Home');
   });
 
@@ -177,11 +176,9 @@ export function view(code, browser) {
   });
 
   check('delete and undo', async () => {
-    await window.row('Task number 2').click();
+    await window.select('Task number 2');
     await window.page.keyboard.press('Escape');
-    await window.row('Task number 2').hover();
-    await window.row('Task number 2').locator('[aria-label^="Delete"]').click();
-    await until('the row has gone', async () => !(await labels()).includes('Task number 2'));
+    await window.pressButton('Task number 2', 'Delete', 'the row has gone', async () => !(await labels()).includes('Task number 2'));
     ok((await place.ask('executions/list', { projectId: 'website', where: 'id = exec-0002', sync: true })).total === 0, 'it is deleted');
     const toast = await window.notification('Deleted run exec-0002');
     await toast.locator('.monaco-button', { hasText: 'Undo' }).click();
@@ -190,16 +187,10 @@ export function view(code, browser) {
 
   check('pin, and pinned first', async () => {
     place.settings({ 'runlog.pinnedFirst': true });
-    // a click is lost on a row that is painted again while the button is down
     await window.settled();
-    await window.row('Task number 9').hover();
-    await window.row('Task number 9').locator('[aria-label^="Pin"]').click();
-    await until('it is first', async () => (await labels())[1] === 'Task number 9');
+    await window.pressButton('Task number 9', 'Pin', 'it is first', async () => (await labels())[1] === 'Task number 9');
     equal((await labels())[2], 'Task number 0', 'then the others');
-    await window.settled();
-    await window.row('Task number 9').hover();
-    await window.row('Task number 9').locator('[aria-label^="Unpin"]').click();
-    await until('it is back', async () => (await labels())[1] === 'Task number 0');
+    await window.pressButton('Task number 9', 'Unpin', 'it is back', async () => (await labels())[1] === 'Task number 0');
     place.settings({});
   });
 

@@ -13,6 +13,9 @@ const QUIET = {
   'workbench.tips.enabled': false, 'window.autoDetectColorScheme': false, 'window.autoDetectHighContrast': false, 'workbench.colorTheme': 'Light Modern', 'security.workspace.trust.startupPrompt': 'never', 'workbench.enableExperiments': false,
 };
 
+/** What a movement of the mouse may take; once in a while VS Code never answers one, and the next goes through. */
+const SLOW_MS = 8_000;
+
 /** Waits until `look` gives something true, and gives that. */
 export async function until(what, look, within = 40_000) {
   const end = Date.now() + within;
@@ -127,7 +130,8 @@ export class Window {
   async showView() {
     const icon = this.page.locator('.activitybar .action-item:has([aria-label^="Runlog"])');
     if (!(await icon.getAttribute('class')).includes('checked')) await icon.click();
-    await this.page.waitForSelector('.pane-body[id="runlog.runs"], .tree-explorer-viewlet-tree-view, .welcome-view', { timeout: 20_000 });
+    // the tree, or what is said in its place
+    await this.page.locator('.sidebar').locator('.tree-explorer-viewlet-tree-view, .welcome-view').filter({ visible: true }).first().waitFor({ timeout: 20_000 });
   }
 
   /** The rows that are painted: what each says, in order. */
@@ -158,6 +162,24 @@ export class Window {
 
   row(label) {
     return this.page.locator('.sidebar .tree-explorer-viewlet-tree-view .monaco-list-rows .monaco-list-row').filter({ has: this.page.locator('.label-name', { hasText: new RegExp(`^${label.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}$`) }) }).first();
+  }
+
+  /** Selects a row: a click is lost on one that is painted again meanwhile. */
+  async select(label) {
+    await until(`${label} is selected`, async () => {
+      await this.row(label).click({ timeout: SLOW_MS });
+      return await until('it', async () => (await this.rows()).some((row) => row.selected && row.label === label), 2000);
+    });
+  }
+
+  /** Presses a row's button until that has done something, for the same reason. */
+  async pressButton(label, button, what, done) {
+    await until(what, async () => {
+      if (await done()) return true;
+      await this.row(label).hover({ timeout: SLOW_MS });
+      await this.row(label).locator(`[aria-label^="${button}"]`).click({ timeout: SLOW_MS });
+      return await until(what, done, 3000);
+    }, 60_000);
   }
 
   async waitForRow(label, within) {
