@@ -11,6 +11,12 @@ const SHORT: Duration = Duration::from_millis(10);
 /// How far.
 const NICENESS: i32 = 5;
 
+/// Lets this thread stand back.
+pub(super) fn stand_back() {
+    // a system that refuses lets it be as important as the rest
+    let _ = rustix::process::setpriority_process(None, NICENESS);
+}
+
 /// What is left to one search: time, and somebody who still wants to know.
 #[derive(Debug, Clone)]
 pub(super) struct Budget {
@@ -37,10 +43,17 @@ impl Budget {
             self.ended.store(true, Ordering::Relaxed);
         }
         if now >= self.long_from && !self.is_long.swap(true, Ordering::Relaxed) {
-            // a system that refuses lets it be as important as the rest
-            let _ = rustix::process::setpriority_process(None, NICENESS);
+            stand_back();
         }
         !self.ended.load(Ordering::Relaxed)
+    }
+
+    /// The same for one who helps, and stands back already.
+    pub(super) fn of_helper(&self) -> Self {
+        Self {
+            is_long: Arc::new(AtomicBool::new(true)),
+            ..self.clone()
+        }
     }
 
     /// Whether it may not go on, for those who help the search's own thread.

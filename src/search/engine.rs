@@ -8,9 +8,12 @@
 use std::cmp::Ordering;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU32, AtomicUsize};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
@@ -23,12 +26,13 @@ use tantivy::schema::{
 use tantivy::store::Compressor;
 use tantivy::tokenizer::{TextAnalyzer, TokenStream, Tokenizer, TokenizerManager};
 use tantivy::{
-    DocAddress, DocSet, Index, IndexReader, IndexSettings, IndexWriter, InvertedIndexReader,
+    DocAddress, DocId, DocSet, Index, IndexReader, IndexSettings, IndexWriter, InvertedIndexReader,
     ReloadPolicy, Searcher, SegmentReader, TERMINATED, TantivyDocument, TantivyError, Term,
 };
 
 use super::budget::Budget;
 use super::folder::IndexFolder;
+use super::help::with_help;
 use super::query::Query;
 use super::scan::{self, Plan, Planner, Scan};
 use super::texts::texts;
@@ -53,6 +57,8 @@ const STALLED_AFTER: Duration = Duration::from_secs(1);
 const NO_START: i64 = i64::MIN;
 /// How many candidates are told apart by the clock's leave.
 const STEPS: usize = 1024;
+/// How many documents one thread looks through at once; in tests so few that several do.
+const PIECE: DocId = if cfg!(test) { 4 } else { 1 << 14 };
 
 /// Why there is no text index.
 #[derive(Debug, thiserror::Error)]
@@ -629,6 +635,62 @@ struct Part {
     starts: Arc<dyn ColumnValues<i64>>,
 }
 
+/// Some documents of a segment, which one thread looks through.
+struct Piece<'l> {
+    ord: u32,
+    segment: &'l SegmentReader,
+    part: &'l Part,
+    docs: Range<DocId>,
+}
+
+/// The candidates that fit best, on the way.
+struct Best {
+    most: usize,
+    found: Vec<Candidate>,
+    /// The last of the best when they were told apart.
+    last: Option<Candidate>,
+    /// So many are told apart anew.
+    room: usize,
+}
+
+impl Best {
+    fn of(most: usize) -> Self {
+        Self {
+            most,
+            found: Vec::new(),
+            last: None,
+            room: most.saturating_add(most / 4 + 8),
+        }
+    }
+
+    /// Adds one; the last of the best, when they are told apart anew.
+    fn add(&mut self, candidate: Candidate) -> Option<Candidate> {
+        if self.last.is_some_and(|last| candidate.order(&last).is_gt()) {
+            return None;
+        }
+        self.found.push(candidate);
+        // often: the sooner it is known what is worth a look, the less is looked at
+        (self.found.len() >= self.room && self.cut()).then_some(self.last)?
+    }
+
+    /// Keeps the best, and all that fit as well as the last of them; false where there are no others.
+    fn cut(&mut self) -> bool {
+        if self.found.len() <= self.most {
+            return false;
+        }
+        let (_, last, _) = self
+            .found
+            .select_nth_unstable_by(self.most, Candidate::order);
+        let last = *last;
+        self.found
+            .retain(|candidate| candidate.order(&last).is_le());
+        self.last = Some(last);
+        // what fits alike stays, however much it is
+        self.room = self.found.len() + self.found.len() / 4 + 8;
+        true
+    }
+}
+
 /// A query in the state of the index that it began in.
 pub(super) struct LookedFor<'b> {
     fields: Fields,
@@ -646,57 +708,83 @@ impl LookedFor<'_> {
             .map(|((ord, segment), part)| (ord, segment, part))
     }
 
-    fn scan<'p>(&self, segment: &SegmentReader, part: &'p Part) -> Result<Scan<'p>, Fault> {
-        let planner = planner(&part.words, self.fields, segment, self.budget);
-        Ok(Scan::of(&part.plan, &planner, segment)?)
-    }
-
-    /// Gives every document that matches to `each`, until that returns false. A document that cannot
-    /// fit as well as `worth` says, which is asked again for each, may be passed over.
+    /// Gives every document of a piece that matches to `each`, until that returns false, which then is
+    /// told. A document that cannot fit as well as `worth` says, which is asked again for each, may be
+    /// passed over.
     ///
     /// # Errors
     /// [`Fault::Spent`] when that takes too long.
     fn each(
         &self,
-        mut worth: impl FnMut() -> f32,
+        piece: &Piece<'_>,
+        budget: &Budget,
+        worth: impl Fn() -> f32,
         mut each: impl FnMut(Candidate) -> bool,
-    ) -> Result<(), Fault> {
+    ) -> Result<bool, Fault> {
+        let Piece { segment, part, .. } = piece;
+        let mut scan = self.scan(segment, part, budget)?;
+        let alive = segment.alive_bitset();
+        let mut next = piece.docs.start;
         let mut steps = 0;
-        for (ord, segment, part) in self.segments() {
-            let mut scan = self.scan(segment, part)?;
-            let alive = segment.alive_bitset();
-            let mut next = 0;
-            loop {
-                let doc = scan.candidate(next, worth());
-                if doc == TERMINATED {
-                    break;
-                }
-                next = doc + 1;
-                steps += 1;
-                if steps % STEPS == 0 && !self.budget.lasts() {
-                    return Err(Fault::Spent);
-                }
-                if alive.is_some_and(|alive| alive.is_deleted(doc))
-                    || (self.scored && scan.score_at_most(doc) < worth())
-                    || !scan.has(doc)
-                {
-                    continue;
-                }
-                let candidate = Candidate {
-                    score: if self.scored { scan.score(doc) } else { 0.0 },
-                    started: part.starts.get_val(doc),
-                    at: DocAddress::new(ord, doc),
-                };
-                if !each(candidate) {
-                    return Ok(());
-                }
+        loop {
+            let doc = scan.candidate(next, worth());
+            if doc >= piece.docs.end {
+                break;
+            }
+            next = doc + 1;
+            steps += 1;
+            if steps % STEPS == 0 && !budget.lasts() {
+                return Err(Fault::Spent);
+            }
+            if alive.is_some_and(|alive| alive.is_deleted(doc))
+                || (self.scored && scan.score_at_most(doc) < worth())
+                || !scan.has(doc)
+            {
+                continue;
+            }
+            let candidate = Candidate {
+                score: if self.scored { scan.score(doc) } else { 0.0 },
+                started: part.starts.get_val(doc),
+                at: DocAddress::new(piece.ord, doc),
+            };
+            if !each(candidate) {
+                return Ok(false);
             }
         }
         // a walk may have come to an end before its time
-        match self.budget.lasts() {
-            true => Ok(()),
+        match budget.lasts() {
+            true => Ok(true),
             false => Err(Fault::Spent),
         }
+    }
+
+    fn scan<'p>(
+        &self,
+        segment: &SegmentReader,
+        part: &'p Part,
+        budget: &Budget,
+    ) -> Result<Scan<'p>, Fault> {
+        let planner = planner(&part.words, self.fields, segment, budget);
+        Ok(Scan::of(&part.plan, &planner, segment)?)
+    }
+
+    /// All documents, in pieces.
+    fn pieces(&self) -> Vec<Piece<'_>> {
+        let mut pieces = Vec::new();
+        for (ord, segment, part) in self.segments() {
+            let mut from = 0;
+            while from < segment.max_doc() {
+                let to = from.saturating_add(PIECE).min(segment.max_doc());
+                pieces.push(Piece {
+                    ord,
+                    segment,
+                    part,
+                    docs: from..to,
+                });
+                from = to;
+            }
+        }
+        pieces
     }
 
     /// All that match, in no order; `None` if there are more than `most`.
@@ -705,14 +793,16 @@ impl LookedFor<'_> {
     /// [`Fault`].
     pub(super) fn few(&self, most: usize) -> Result<Option<Vec<Candidate>>, Fault> {
         let mut found = Vec::new();
-        self.each(
-            || f32::MIN,
-            |candidate| {
+        for piece in self.pieces() {
+            let add = |candidate| {
                 found.push(candidate);
                 found.len() <= most
-            },
-        )?;
-        Ok((found.len() <= most).then_some(found))
+            };
+            if !self.each(&piece, self.budget, || f32::MIN, add)? {
+                return Ok(None);
+            }
+        }
+        Ok(Some(found))
     }
 
     /// The `most` that fit best of those up to `from` and below `below`, in their order, with all
@@ -726,40 +816,41 @@ impl LookedFor<'_> {
         below: Option<(f32, i64)>,
         most: usize,
     ) -> Result<Vec<Candidate>, Fault> {
-        let floor = std::cell::Cell::new(None::<Candidate>);
-        let mut found: Vec<Candidate> = Vec::new();
-        let mut room = most.saturating_mul(4);
-        let cut = |found: &mut Vec<Candidate>| {
-            if most < found.len() {
-                let (_, last, _) = found.select_nth_unstable_by(most, Candidate::order);
-                let last = *last;
-                found.retain(|candidate| candidate.order(&last).is_le());
-                floor.set(Some(last));
-            }
-        };
-        self.each(
-            || floor.get().map_or(f32::MIN, |last| last.score),
-            |candidate| {
+        let pieces = self.pieces();
+        let next = AtomicUsize::new(0);
+        // the bits of numbers that are not negative have their order
+        let floor = AtomicU32::new(0);
+        let best = Mutex::new(Best::of(most));
+        let failed = Mutex::new(None);
+        with_help(pieces.len(), self.budget, |budget| {
+            let Some(piece) = pieces.get(next.fetch_add(1, Relaxed)) else {
+                return false;
+            };
+            let worth = || f32::from_bits(floor.load(Relaxed));
+            let looked = self.each(piece, budget, worth, |candidate| {
                 let this = (candidate.score, candidate.started);
                 if from.is_none_or(|from| rank(this, from).is_le())
                     && below.is_none_or(|below| rank(this, below).is_lt())
-                    && floor
-                        .get()
-                        .is_none_or(|last| candidate.order(&last).is_le())
+                    && let Some(last) = best.lock().add(candidate)
                 {
-                    found.push(candidate);
-                    if found.len() > room {
-                        cut(&mut found);
-                        // what fits alike stays, however much it is
-                        room = room.max(found.len().saturating_mul(2));
-                    }
+                    floor.fetch_max(last.score.max(0.0).to_bits(), Relaxed);
                 }
                 true
-            },
-        )?;
-        cut(&mut found);
-        found.sort_unstable_by(Candidate::order);
-        Ok(found)
+            });
+            let fault = looked.err();
+            let goes_on = fault.is_none();
+            if let Some(fault) = fault {
+                *failed.lock() = Some(fault);
+            }
+            goes_on
+        });
+        if let Some(fault) = failed.into_inner() {
+            return Err(fault);
+        }
+        let mut best = best.into_inner();
+        best.cut();
+        best.found.sort_unstable_by(Candidate::order);
+        Ok(best.found)
     }
 
     /// Which run a document is.
@@ -794,7 +885,7 @@ impl LookedFor<'_> {
             if at.peek().is_none_or(|(at, _)| at.segment_ord != ord) {
                 continue;
             }
-            let mut scan = self.scan(segment, part)?;
+            let mut scan = self.scan(segment, part, self.budget)?;
             while let Some((at, number)) = at.next_if(|(at, _)| at.segment_ord == ord) {
                 if scan.has(at.doc_id)
                     && let Some(score) = scores.get_mut(number)

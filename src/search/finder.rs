@@ -5,23 +5,21 @@
 //! it is among those that the text index means; by relevance, the best are kept.
 
 use std::cmp;
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
 use super::budget::Budget;
 use super::engine::{Fault, LookedFor, View, rank, start};
+use super::help::with_help;
 use super::matching::{Match, Matcher};
 use super::{COUNTED_MAX, Hit, Place, Sort, Wanted};
 use crate::history::History;
 use crate::index::{From, Key};
 use crate::model::{RunKey, Summary};
 
-/// A thread that helps takes as long to come as so few records.
-const ALONE: usize = 8;
-/// More threads than these do not help.
-const HELPED: usize = 4;
+/// To wake a thread that helps takes as long as so few records.
+const ALONE: usize = 4;
 
 /// What a hit shows.
 type Shown = (Summary, Vec<Match>);
@@ -156,29 +154,18 @@ impl Finder<'_> {
     /// What each of these runs shows, if it is a hit as it is now. Reading their records is most of what
     /// a search costs, so others help.
     fn look(&self, places: &[Place]) -> Vec<Option<Shown>> {
-        static THREADS: LazyLock<usize> =
-            LazyLock::new(|| std::thread::available_parallelism().map_or(1, usize::from));
         let found = Mutex::new(vec![None; places.len()]);
         let next = AtomicUsize::new(0);
-        let work = || {
-            while let at = next.fetch_add(1, Ordering::Relaxed)
-                && let Some(place) = places.get(at)
-                && !self.budget.is_over()
-            {
-                let shown = self.look_at(place);
-                if let Some(slot) = found.lock().get_mut(at) {
-                    *slot = shown;
-                }
+        with_help(places.len() / ALONE, self.budget, |budget| {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(place) = places.get(at).filter(|_| !budget.is_over()) else {
+                return false;
+            };
+            let shown = self.look_at(place);
+            if let Some(slot) = found.lock().get_mut(at) {
+                *slot = shown;
             }
-        };
-        let threads = (places.len() / ALONE).clamp(1, HELPED.min(*THREADS));
-        std::thread::scope(|scope| {
-            for _ in 1..threads {
-                let name = std::thread::Builder::new().name("search".to_owned());
-                // where there is no thread to be had, this one does it all
-                let _ = name.spawn_scoped(scope, work);
-            }
-            work();
+            true
         });
         found.into_inner()
     }
@@ -267,7 +254,8 @@ impl Finder<'_> {
         let from = self.wanted.after.as_ref();
         let from = from.map(|place| (place.score, start(place.started)));
         let mut below = None;
-        let mut most = self.wanted.limit.saturating_mul(2);
+        // some may be no hits any more
+        let mut most = self.wanted.limit.saturating_add(self.wanted.limit / 4 + 1);
         loop {
             let found = looked_for.best(from, below, most)?;
             let mut places = Vec::new();

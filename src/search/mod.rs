@@ -27,6 +27,8 @@ mod follow;
 #[cfg(feature = "search")]
 mod front;
 #[cfg(feature = "search")]
+mod help;
+#[cfg(feature = "search")]
 mod scan;
 #[cfg(test)]
 #[cfg(feature = "search")]
