@@ -487,6 +487,26 @@ fn bulk(plan: &Plan) -> Result<(), Failure> {
             "",
         );
     }
+    let mut pruner = daemon::Client::connect(&daemon.socket)?;
+    let mut pruned = 0;
+    let (longest, took) = live::longest_wait(&mut daemon, || {
+        let rule = json!({ "projectId": records::PROJECTS[0], "maxCount": 1 });
+        let params = json!({ "policy": { "rules": [rule] } });
+        pruned = pruner.call("executions/prune", &params)?["count"]
+            .as_u64()
+            .unwrap_or_default();
+        Ok(())
+    })?;
+    table::fact(
+        &format!("{pruned} of {count} runs pruned: longest wait for a list"),
+        &format!("{longest:.1?}"),
+        "10 ms",
+    );
+    table::fact(
+        "… and until they are in the trash",
+        &format!("{took:.1?}"),
+        "",
+    );
     drop(daemon);
     fs::remove_dir_all(root)?;
     Ok(())
