@@ -121,7 +121,7 @@ fn main() -> Result<(), Failure> {
         questions::ask(&plan, &root, &files)?;
     }
     if plan.wants("search") {
-        search::show(&root, bytes, plan.rounds)?;
+        search::show(&root, &plan.folder, bytes, plan.rounds)?;
     }
     if plan.wants("memory") {
         memory(&plan, &root, files.len())?;

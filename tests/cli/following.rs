@@ -113,9 +113,9 @@ fn tail_tells_changes_with_filters_for_people_and_for_programs() {
             .engine("p", "bad", &record("p", "bad", "completed"));
         let change: Value = serde_json::from_str(&some.line()).unwrap();
         assert_eq!(change["kind"], "left");
-        // an interrupt ends it as any program
+        // a signal ends it as any program; an interrupt may be ignored by all that a script starts
         let pid = Pid::from_child(&some.child);
-        kill_process(pid, Signal::INT).unwrap();
+        kill_process(pid, Signal::TERM).unwrap();
         assert_eq!(some.ends().status, -1);
     }
 }
