@@ -212,10 +212,13 @@ impl Finder<'_> {
             None => From::Offset(0),
         };
         let mut rows = self.wanted.limit.saturating_mul(2).max(ROWS_MIN);
+        let (mut seen, mut had) = (0_usize, 0_usize);
         loop {
             rows = rows.min(self.bounds.rows);
             let (runs, next) = self.history.walk(filter, &from, rows);
             let found = looked_for.of(runs.iter().map(|(key, _)| key))?;
+            seen += runs.len();
+            had += found.iter().flatten().count();
             let found = runs
                 .into_iter()
                 .zip(found)
@@ -230,7 +233,11 @@ impl Finder<'_> {
             }
             let Some(next) = next else { return Ok(()) };
             from = From::After(next);
-            rows = rows.saturating_mul(4);
+            // half as many again as have the rest, if there are as many among them as so far
+            let rest = self.wanted.limit + 1 - self.hits.len();
+            let likely = (seen + seen / 2).saturating_mul(rest).checked_div(had);
+            let more = rows.saturating_mul(4);
+            rows = likely.map_or(more, |likely| likely.max(ROWS_MIN).min(more));
         }
     }
 
