@@ -565,7 +565,7 @@ impl View {
         let mut parts = Vec::with_capacity(searcher.segment_readers().len());
         for segment in searcher.segment_readers() {
             let words = segment.inverted_index(self.fields.text)?;
-            let plan = planner(&words, self.fields, segment, budget)
+            let plan = planner(&words, self.fields, segment.max_doc(), budget)
                 .plan(query, &mut weighers.iter().cloned())?;
             parts.push(Part {
                 plan,
@@ -589,13 +589,13 @@ impl View {
 fn planner<'s>(
     words: &'s InvertedIndexReader,
     fields: Fields,
-    segment: &SegmentReader,
+    max_doc: DocId,
     budget: &'s Budget,
 ) -> Planner<'s> {
     Planner {
         index: words,
         field: fields.text,
-        max_doc: segment.max_doc(),
+        max_doc,
         budget,
     }
 }
@@ -722,13 +722,13 @@ impl LookedFor<'_> {
         mut each: impl FnMut(Candidate) -> bool,
     ) -> Result<bool, Fault> {
         let Piece { segment, part, .. } = piece;
-        let mut scan = self.scan(segment, part, budget)?;
+        let mut scan = self.scan(segment, part, piece.docs.end, budget)?;
         let alive = segment.alive_bitset();
         let mut next = piece.docs.start;
         let mut steps = 0;
         loop {
             let doc = scan.candidate(next, worth());
-            if doc >= piece.docs.end {
+            if doc == TERMINATED {
                 break;
             }
             next = doc + 1;
@@ -758,13 +758,15 @@ impl LookedFor<'_> {
         }
     }
 
+    /// A walk through the documents before `end`.
     fn scan<'p>(
         &self,
         segment: &SegmentReader,
         part: &'p Part,
+        end: DocId,
         budget: &Budget,
     ) -> Result<Scan<'p>, Fault> {
-        let planner = planner(&part.words, self.fields, segment, budget);
+        let planner = planner(&part.words, self.fields, end, budget);
         Ok(Scan::of(&part.plan, &planner, segment)?)
     }
 
@@ -885,7 +887,7 @@ impl LookedFor<'_> {
             if at.peek().is_none_or(|(at, _)| at.segment_ord != ord) {
                 continue;
             }
-            let mut scan = self.scan(segment, part, self.budget)?;
+            let mut scan = self.scan(segment, part, segment.max_doc(), self.budget)?;
             while let Some((at, number)) = at.next_if(|(at, _)| at.segment_ord == ord) {
                 if scan.has(at.doc_id)
                     && let Some(score) = scores.get_mut(number)

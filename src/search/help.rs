@@ -1,56 +1,135 @@
 //! Threads that help a search with what takes long.
 //!
 //! They wait for work, as one that is started for it may stay on its parent's processor, behind it, for
-//! milliseconds while another one idles. All searches share them, in turns.
+//! milliseconds while another one idles. Whoever finds one free has it for a turn; nobody waits for one.
 
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use rayon::{ScopeFifo, ThreadPool, ThreadPoolBuilder};
+use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::budget::{Budget, stand_back};
 
 /// More threads than these do not help.
 const THREADS_MAX: usize = 4;
-/// After so long other searches have their turn.
+/// After so long another search may have the helper.
 const TURN: Duration = Duration::from_millis(2);
 
-static HELPERS: LazyLock<Option<ThreadPool>> = LazyLock::new(|| {
+struct Helpers {
+    pool: ThreadPool,
+    free: AtomicUsize,
+}
+
+static HELPERS: LazyLock<Option<Helpers>> = LazyLock::new(|| {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let helpers = threads.min(THREADS_MAX) - 1;
+    let count = threads.min(THREADS_MAX) - 1;
+    if count == 0 {
+        return None;
+    }
     let pool = ThreadPoolBuilder::new()
-        .num_threads(helpers)
+        .num_threads(count)
         .thread_name(|_| "search".to_owned())
         .start_handler(|_| stand_back());
     // where there are no threads to be had, each search does it all
-    (helpers > 0).then(|| pool.build().ok()).flatten()
+    Some(Helpers {
+        pool: pool.build().ok()?,
+        free: AtomicUsize::new(count),
+    })
 });
+
+/// One of the helpers, free again when this is dropped.
+struct Taken<'h>(&'h Helpers);
+
+impl Helpers {
+    fn take(&self) -> Option<Taken<'_>> {
+        let less = |free: usize| free.checked_sub(1);
+        let taken = self.free.fetch_update(Relaxed, Relaxed, less);
+        taken.ok().map(|_| Taken(self))
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.0.free.fetch_add(1, Relaxed);
+    }
+}
 
 /// Takes steps until one says by `false` that none is left, on up to `threads` threads beside each
 /// other, of which this is one.
 pub(super) fn with_help(threads: usize, budget: &Budget, step: impl Fn(&Budget) -> bool + Sync) {
-    let Some(pool) = HELPERS.as_ref().filter(|_| threads > 1) else {
+    let Some(helpers) = HELPERS.as_ref().filter(|_| threads > 1) else {
         while step(budget) {}
         return;
     };
-    let of_helper = budget.of_helper();
-    pool.in_place_scope_fifo(|scope| {
-        for _ in 0..pool.current_num_threads().min(threads - 1) {
-            scope.spawn_fifo(|scope| turn(scope, &of_helper, &step));
+    let (of_helper, helping) = (&budget.of_helper(), &AtomicUsize::new(0));
+    let step = &step;
+    helpers.pool.in_place_scope(|scope| {
+        loop {
+            while helping.load(Relaxed) < threads - 1
+                && let Some(taken) = helpers.take()
+            {
+                helping.fetch_add(1, Relaxed);
+                scope.spawn(move |_| {
+                    let _taken = taken;
+                    let until = Instant::now() + TURN;
+                    while step(of_helper) && Instant::now() < until {}
+                    helping.fetch_sub(1, Relaxed);
+                });
+            }
+            if !step(budget) {
+                return;
+            }
         }
-        while step(budget) {}
     });
 }
 
-fn turn<'s>(
-    scope: &ScopeFifo<'s>,
-    budget: &'s Budget,
-    step: &'s (impl Fn(&Budget) -> bool + Sync),
-) {
-    let until = Instant::now() + TURN;
-    while step(budget) {
-        if Instant::now() >= until {
-            return scope.spawn_fifo(move |scope| turn(scope, budget, step));
-        }
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    fn budget() -> Budget {
+        Budget::until(Instant::now() + Duration::from_secs(60))
+    }
+
+    #[test]
+    fn each_step_is_taken_once_by_however_many_searches() {
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    let (next, taken) = (AtomicUsize::new(0), Mutex::new(vec![0; 1000]));
+                    with_help(THREADS_MAX, &budget(), |_| {
+                        let at = next.fetch_add(1, Relaxed);
+                        let mut taken = taken.lock().unwrap();
+                        taken.get_mut(at).map(|taken| *taken += 1).is_some()
+                    });
+                    assert_eq!(taken.into_inner().unwrap(), vec![1; 1000]);
+                });
+            }
+        });
+    }
+
+    #[test]
+    fn no_search_waits_for_a_helper_that_another_has() {
+        let (entered, has_entered) = channel();
+        let (leave, may_leave) = channel();
+        let may_leave = Mutex::new(may_leave);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                with_help(THREADS_MAX, &budget(), move |_| {
+                    let _ = entered.send(());
+                    // until all is done, here and in each helper
+                    may_leave.lock().unwrap().recv().is_ok()
+                });
+            });
+            has_entered.recv().unwrap();
+            let next = AtomicUsize::new(0);
+            with_help(THREADS_MAX, &budget(), |_| next.fetch_add(1, Relaxed) < 100);
+            assert!(next.into_inner() > 100);
+            drop(leave);
+        });
     }
 }

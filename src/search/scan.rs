@@ -88,6 +88,7 @@ fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
 pub(super) struct Planner<'s> {
     pub(super) index: &'s InvertedIndexReader,
     pub(super) field: Field,
+    /// Documents from here on are left out.
     pub(super) max_doc: DocId,
     pub(super) budget: &'s Budget,
 }
@@ -667,6 +668,8 @@ struct Together {
     /// Whether that has it.
     found: bool,
     steps: u32,
+    /// What lies from here on is not looked at.
+    end: DocId,
     budget: Budget,
 }
 
@@ -689,6 +692,7 @@ impl Together {
             asked: TERMINATED,
             found: false,
             steps: 0,
+            end: planner.max_doc,
             budget: planner.budget.clone(),
         })
     }
@@ -707,7 +711,10 @@ impl Together {
                     break;
                 }
             }
-            if next == doc || next == TERMINATED {
+            if next >= self.end {
+                return TERMINATED;
+            }
+            if next == doc {
                 return next;
             }
             doc = next;
@@ -730,6 +737,7 @@ impl Together {
         loop {
             match fitting.step(doc, worth) {
                 None => return TERMINATED,
+                Some(Ok(doc) | Err(doc)) if doc >= self.end => return TERMINATED,
                 Some(Ok(doc)) => return doc,
                 Some(Err(next)) => doc = next,
             }
