@@ -100,7 +100,8 @@ mod tests {
         std::thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
-                    let (next, taken) = (AtomicUsize::new(0), Mutex::new(vec![0; 1000]));
+                    let next = AtomicUsize::new(0);
+                    let taken: Mutex<Vec<u32>> = Mutex::new(vec![0; 1000]);
                     with_help(THREADS_MAX, &budget(), |_| {
                         let at = next.fetch_add(1, Relaxed);
                         let mut taken = taken.lock().unwrap();
@@ -115,7 +116,7 @@ mod tests {
     #[test]
     fn no_search_waits_for_a_helper_that_another_has() {
         let (entered, has_entered) = channel();
-        let (leave, may_leave) = channel();
+        let (leave, may_leave) = channel::<()>();
         let may_leave = Mutex::new(may_leave);
         std::thread::scope(|scope| {
             scope.spawn(|| {
