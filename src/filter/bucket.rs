@@ -72,7 +72,7 @@ impl Unit {
 
 /// The spans that moments lie in, each with a number. What the calendar says of a day is asked once,
 /// however many moments of it are looked up.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Spans {
     unit: Unit,
     zone: Tz,

@@ -1,23 +1,26 @@
 //! Queries that look at every run: in parts, with an end.
 //!
-//! Nothing else waits for them: each part holds the index for well under a millisecond, and they
-//! run on threads that may be busy. Whoever asks may take it back.
+//! Nothing else waits for them: each part holds the index for some 0.1 ms, and they run on threads
+//! that may be busy, and on the helpers that are free. Whoever asks may take it back.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use super::{History, HistoryError, RECORD_LIMIT_BYTES};
+use parking_lot::Mutex;
+
+use super::{History, HistoryError, RECORD_LIMIT_BYTES, with_help};
 use crate::filter::Verdict;
 use crate::index::{
-    Changed, Clock, ErrorGroup, ErrorGroups, First, From, Gather, Index, Key, Listed, NodeSteps,
-    NodeSums, PageAt, Query, Selection, Sort, SortedFrom, SortedKey, Taken, Undecided,
+    Changed, Clock, ErrorGroup, ErrorGroups, First, From, GATHERED_BYTES_MAX, Gather, Index, Key,
+    Listed, NodeSteps, NodeSums, PageAt, Query, Selection, Sort, SortedFrom, SortedKey, Taken,
+    Undecided,
 };
 use crate::model::json::{decode_string, members};
 use crate::model::{Millis, RunKey, Summary};
 
 /// How many rows are looked at under one lock.
-const PART: u32 = 4096;
+const PART: u32 = if cfg!(test) { 2 } else { 1024 };
 /// How many changes are looked at again under the lock that the answer is given under.
 const CHANGES: usize = 4096;
 /// How long a query may take.
@@ -25,6 +28,10 @@ const QUERY_WITHIN: Duration = Duration::from_secs(2);
 
 /// Groups of errors, each with the summary of its example.
 pub type Examples = Vec<(ErrorGroup, Summary)>;
+
+/// Values with the states that they were made with, how many runs they are of, and the state of the
+/// index that this is true at.
+pub type Chunks<S, T> = (Vec<(S, Vec<T>)>, usize, Clock);
 
 /// Takes a query back when it is dropped.
 #[derive(Debug, Default)]
@@ -67,16 +74,10 @@ impl History {
         answer: impl FnOnce(&Index, &Selection) -> T,
     ) -> Result<T, HistoryError> {
         let going = self.in_time(stop);
-        let mut selection = self.index(|index| index.select(query.clone()));
-        loop {
-            self.look(&mut selection, &going)?;
-            let index = self.index.read();
-            if index.selected(&mut selection, CHANGES).is_some() {
-                return Ok(answer(&index, &selection));
-            }
-            drop(index);
-            going()?;
-        }
+        let mut selection = self.look_at_all(query, &mut (), &going)?;
+        self.gather(&mut selection, &mut (), &going, |index, selection, ()| {
+            answer(index, selection)
+        })
     }
 
     /// The values that `take` makes of each run that passes, in no order; how many runs do; and the
@@ -85,19 +86,40 @@ impl History {
     ///
     /// # Errors
     /// As [`History::select`].
-    pub fn take<T>(
+    pub fn take<T: Send + Sync>(
         &self,
         query: &Query,
         stop: &Stop,
-        take: impl FnMut(&Listed<'_>, &mut Vec<T>),
+        take: impl Fn(&Listed<'_>, &mut Vec<T>) + Clone + Send + Sync,
     ) -> Result<(Vec<T>, usize, Clock), HistoryError> {
+        let take = |(): &mut (), run: &Listed<'_>, values: &mut Vec<T>| take(run, values);
+        let (chunks, runs, clock) = self.take_with((), query, stop, take)?;
+        let mut values = Vec::new();
+        for ((), mut chunk) in chunks {
+            values.append(&mut chunk);
+        }
+        Ok((values, runs, clock))
+    }
+
+    /// The same in chunks, each with the state that `take` made its values with, which began as
+    /// `state`. Blocks.
+    ///
+    /// # Errors
+    /// As [`History::select`].
+    pub fn take_with<S: Clone + Send + Sync, T: Send + Sync>(
+        &self,
+        state: S,
+        query: &Query,
+        stop: &Stop,
+        take: impl Fn(&mut S, &Listed<'_>, &mut Vec<T>) + Clone + Send + Sync,
+    ) -> Result<Chunks<S, T>, HistoryError> {
         let going = self.in_time(stop);
-        let mut selection = self.index(|index| index.select(query.clone()));
-        let mut taken = Taken::by(take);
+        let mut taken = Taken::by(state, take);
+        let mut selection = self.look_at_all(query, &mut taken, &going)?;
         let clock = |index: &Index, _: &_, _: &mut _| index.clock();
         let clock = self.gather(&mut selection, &mut taken, &going, clock)?;
-        let (values, runs) = taken.into_values();
-        Ok((values, runs, clock))
+        let (chunks, runs) = taken.into_chunks();
+        Ok((chunks, runs, clock))
     }
 
     /// One page of the runs that pass, by `sort`, each given to `each`, which must not block; and
@@ -115,8 +137,8 @@ impl History {
         each: impl FnMut(Listed<'_>),
     ) -> Result<(PageAt, Option<SortedKey>), HistoryError> {
         let going = self.in_time(stop);
-        let mut selection = self.index(|index| index.select(query.clone()));
         let mut first = First::of(sort, from.clone(), limit);
+        let mut selection = self.look_at_all(query, &mut first, &going)?;
         let visit = |index: &Index, selection: &Selection, first: &mut First| {
             index.visit_sorted(selection, first, each)
         };
@@ -134,8 +156,8 @@ impl History {
         stop: &Stop,
     ) -> Result<(Vec<NodeSums>, u64, Clock), HistoryError> {
         let going = self.in_time(stop);
-        let mut selection = self.index(|index| index.select(query.clone()));
         let mut steps = NodeSteps::default();
+        let mut selection = self.look_at_all(query, &mut steps, &going)?;
         let state = |index: &Index, _: &_, _: &mut _| (index.node_names(), index.clock());
         let (names, clock) = self.gather(&mut selection, &mut steps, &going, state)?;
         let (sums, truncated) = steps.sums(&names, going)?;
@@ -154,8 +176,8 @@ impl History {
         stop: &Stop,
     ) -> Result<(Examples, usize, Clock), HistoryError> {
         let going = self.in_time(stop);
-        let mut selection = self.index(|index| index.select(query.clone()));
         let mut errors = ErrorGroups::default();
+        let mut selection = self.look_at_all(query, &mut errors, &going)?;
         loop {
             let clock = |index: &Index, _: &_, _: &mut _| index.clock();
             let clock = self.gather(&mut selection, &mut errors, &going, clock)?;
@@ -187,6 +209,51 @@ impl History {
         }
     }
 
+    /// Looks at all rows and gives those that pass to `gather`: on this thread and on helpers.
+    fn look_at_all<G: Gather + Send + Sync>(
+        &self,
+        query: &Query,
+        gather: &mut G,
+        going: &(impl Fn() -> Result<(), HistoryError> + Sync),
+    ) -> Result<Selection, HistoryError> {
+        let select = |index: &Index| (index.select(query.clone()), index.rows());
+        let (mut selection, rows) = self.index(select);
+        let (next, bytes) = (AtomicU32::new(0), AtomicUsize::new(0));
+        // those that no thread works with
+        let parts = Mutex::new(Vec::new());
+        let failed = Mutex::new(None);
+        let threads = rows.div_ceil(PART) as usize;
+        with_help(threads, |_| {
+            if next.load(Ordering::Relaxed) >= rows {
+                return false;
+            }
+            let part = parts.lock().pop();
+            let (mut part, mut of_part) =
+                part.unwrap_or_else(|| (selection.beside(), gather.beside()));
+            // taken when the part is there, so that each is given its rows in ascending order
+            let from = next.fetch_add(PART, Ordering::Relaxed).min(rows);
+            let upto = from.saturating_add(PART).min(rows);
+            let before = of_part.bytes();
+            self.index(|index| index.select_part(&mut part, from..upto, &mut of_part));
+            let more = of_part.bytes() - before;
+            let bytes = bytes.fetch_add(more, Ordering::Relaxed) + more;
+            parts.lock().push((part, of_part));
+            let fault = going_within(bytes, going).err();
+            let goes_on = fault.is_none();
+            if let Some(fault) = fault {
+                *failed.lock() = Some(fault);
+            }
+            goes_on
+        });
+        if let Some(fault) = failed.into_inner() {
+            return Err(fault);
+        }
+        let (parts, of_parts): (Vec<_>, Vec<_>) = parts.into_inner().into_iter().unzip();
+        selection.join(rows, parts);
+        gather.join(of_parts);
+        Ok(selection)
+    }
+
     /// Looks at the rows that are still to be looked at.
     fn look(
         &self,
@@ -212,26 +279,20 @@ impl History {
         going: &impl Fn() -> Result<(), HistoryError>,
         state: impl FnOnce(&Index, &Selection, &mut G) -> T,
     ) -> Result<T, HistoryError> {
-        let going_within = |gather: &dyn Gather| {
-            if gather.is_too_much() {
-                return Err(HistoryError::TooExpensive);
-            }
-            going()
-        };
         loop {
             self.look(selection, going)?;
             while self.index(|index| index.gather_some(selection, PART, gather)) {
-                going_within(gather)?;
+                going_within(gather.bytes(), going)?;
             }
             let index = self.index.read();
             if index.selected(selection, CHANGES).is_some() {
                 index.gather_changed(selection, gather);
                 let state = state(&index, selection, gather);
                 drop(index);
-                return going_within(gather).map(|()| state);
+                return going_within(gather.bytes(), going).map(|()| state);
             }
             drop(index);
-            going_within(gather)?;
+            going_within(gather.bytes(), going)?;
         }
     }
 
@@ -287,4 +348,15 @@ impl History {
             .starts_with('"')
             .then(|| decode_string(error).into_owned())
     }
+}
+
+/// Whether a query that holds so many bytes may go on.
+fn going_within(
+    bytes: usize,
+    going: impl Fn() -> Result<(), HistoryError>,
+) -> Result<(), HistoryError> {
+    if bytes > GATHERED_BYTES_MAX {
+        return Err(HistoryError::TooExpensive);
+    }
+    going()
 }

@@ -40,6 +40,14 @@ pub struct ErrorGroup {
 }
 
 impl Gather for ErrorGroups {
+    fn beside(&self) -> Self {
+        Self::default()
+    }
+
+    fn join(&mut self, parts: Vec<Self>) {
+        self.0.extend(parts.into_iter().flat_map(|part| part.0));
+    }
+
     fn put(&mut self, number: u32, run: Option<Gathered<'_>>) {
         let seen = run.and_then(|run| {
             Some(Seen {
@@ -57,11 +65,6 @@ impl Gather for ErrorGroups {
                 self.0.remove(&number);
             }
         }
-    }
-
-    /// It holds a few bytes a run, less than the index does.
-    fn is_too_much(&self) -> bool {
-        false
     }
 }
 

@@ -37,7 +37,7 @@ pub use changes::{Changes, Cursor, RING};
 pub use clock::{Clock, Instance};
 pub use errors::{ErrorGroup, ErrorGroups};
 pub use find::{Beginning, CANDIDATES, Candidates};
-pub use gather::{Gather, Gathered, Taken};
+pub use gather::{GATHERED_BYTES_MAX, Gather, Gathered, Taken};
 pub use nodes::{NodeSteps, NodeSums};
 pub use problems::{Problem, ProblemKind, Problems};
 pub use query::{Change, Changed, Filter, From, Key, Page, PageAt, ProjectInfo};

@@ -3,12 +3,10 @@
 use std::sync::Arc;
 
 use super::Index;
-use super::gather::{Gather, Gathered};
+use super::gather::{GATHERED_BYTES_MAX, Gather, Gathered};
 use super::steps::Kept;
 use crate::model::{CostSum, Step};
 
-/// How many bytes of steps one question may hold: some ten million steps.
-const BYTES_MAX: usize = if cfg!(test) { 1 << 20 } else { 128 << 20 };
 /// How many runs are summed up between two looks at the time.
 const PART: usize = 1024;
 
@@ -18,7 +16,6 @@ pub struct NodeSteps {
     /// Where those of each row are.
     spans: Vec<Span>,
     bytes: Vec<u8>,
-    too_much: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -84,6 +81,30 @@ impl NodeSums {
 }
 
 impl Gather for NodeSteps {
+    fn beside(&self) -> Self {
+        Self::default()
+    }
+
+    fn join(&mut self, parts: Vec<Self>) {
+        for part in parts {
+            let Ok(before) = u32::try_from(self.bytes.len()) else {
+                return;
+            };
+            self.bytes.extend(part.bytes);
+            if self.spans.len() < part.spans.len() {
+                self.spans.resize(part.spans.len(), Span::default());
+            }
+            for (span, of_part) in self.spans.iter_mut().zip(part.spans) {
+                if of_part.length > 0 || of_part.truncated {
+                    *span = Span {
+                        at: of_part.at + before,
+                        ..of_part
+                    };
+                }
+            }
+        }
+    }
+
     fn put(&mut self, number: u32, run: Option<Gathered<'_>>) {
         let kept = run.map(|run| run.kept()).unwrap_or_default();
         let number = number as usize;
@@ -94,8 +115,8 @@ impl Gather for NodeSteps {
             }
             self.spans.resize(number + 1, Span::default());
         }
-        if self.bytes.len() + kept.packed.len() > BYTES_MAX {
-            self.too_much = true;
+        if self.bytes.len() > GATHERED_BYTES_MAX {
+            // which the caller sees as well
             return;
         }
         let (Ok(at), Ok(length)) = (
@@ -114,8 +135,8 @@ impl Gather for NodeSteps {
         self.bytes.extend_from_slice(kept.packed);
     }
 
-    fn is_too_much(&self) -> bool {
-        self.too_much
+    fn bytes(&self) -> usize {
+        self.bytes.len()
     }
 }
 

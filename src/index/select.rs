@@ -6,6 +6,7 @@
 //! and the rest decides, the caller reads it.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use chrono_tz::Tz;
 
@@ -80,6 +81,36 @@ impl Selection {
     fn passes(&self, number: u32) -> bool {
         let word = self.marks.get(number as usize / 64);
         word.is_some_and(|word| word >> (number % 64) & 1 == 1)
+    }
+
+    /// One for the same query that has looked at nothing, for rows that nobody else looks at.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        Self {
+            query: self.query.clone(),
+            marks: Vec::new(),
+            next: 0,
+            changes: Cursor::after(self.changes.tick()),
+            open: Vec::new(),
+            decided: HashMap::new(),
+            gathered: 0,
+            again: Vec::new(),
+            gone: false,
+        }
+    }
+
+    /// Takes in what `parts` have looked at, which together are the first `rows` rows.
+    pub fn join(&mut self, rows: u32, parts: Vec<Self>) {
+        for part in parts {
+            if self.marks.len() < part.marks.len() {
+                self.marks.resize(part.marks.len(), 0);
+            }
+            for (mark, of_part) in self.marks.iter_mut().zip(part.marks) {
+                *mark |= of_part;
+            }
+            self.open.extend(part.open);
+        }
+        (self.next, self.gathered) = (rows, rows);
     }
 
     /// How many runs pass, when all have been looked at.
@@ -229,9 +260,23 @@ impl Index {
         }
     }
 
+    /// How many rows there are to look at.
+    #[must_use]
+    pub fn rows(&self) -> u32 {
+        u32::try_from(self.rows.numbers()).unwrap_or(u32::MAX)
+    }
+
+    /// Looks at some rows for the part of a selection, and gives those that pass to `gather`.
+    pub fn select_part(&self, part: &mut Selection, rows: Range<u32>, gather: &mut impl Gather) {
+        self.ask(part, rows.clone());
+        for number in rows {
+            self.gather(part, number, gather);
+        }
+    }
+
     /// Looks at so many rows more; false when all have been looked at.
     pub fn select_some(&self, selection: &mut Selection, rows: u32) -> bool {
-        let end = u32::try_from(self.rows.numbers()).unwrap_or(u32::MAX);
+        let end = self.rows();
         let upto = selection.next.saturating_add(rows).min(end);
         let rows = selection.next..upto;
         self.ask(selection, rows);
@@ -277,7 +322,7 @@ impl Index {
         rows: u32,
         gather: &mut impl Gather,
     ) -> bool {
-        let end = u32::try_from(self.rows.numbers()).unwrap_or(u32::MAX);
+        let end = self.rows();
         let upto = selection.gathered.saturating_add(rows).min(end);
         for number in selection.gathered..upto {
             self.gather(selection, number, gather);
@@ -302,7 +347,7 @@ impl Index {
 
     /// Gives all rows to `gather`, whether it has had them or not.
     pub(super) fn gather_all(&self, selection: &Selection, gather: &mut impl Gather) {
-        for number in 0..u32::try_from(self.rows.numbers()).unwrap_or(u32::MAX) {
+        for number in 0..self.rows() {
             self.gather(selection, number, gather);
         }
     }

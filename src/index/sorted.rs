@@ -164,6 +164,24 @@ impl First {
 }
 
 impl Gather for First {
+    fn beside(&self) -> Self {
+        Self::of(self.sort, self.from.clone(), self.limit)
+    }
+
+    fn join(&mut self, parts: Vec<Self>) {
+        for part in parts {
+            self.found.extend(part.found);
+            self.next = self.next.max(part.next);
+            let edges = [self.edge, part.edge].into_iter().flatten();
+            self.edge = edges.min();
+        }
+        // what was left out of one is left out of all
+        if let Some(edge) = self.edge {
+            self.found.retain(|entry| entry.rank <= edge);
+        }
+        self.room = self.room.max(self.found.len().saturating_mul(2));
+    }
+
     fn put(&mut self, number: u32, run: Option<Gathered<'_>>) {
         let entry = run.and_then(|run| self.entry(&run.run));
         if number < self.next {
@@ -175,11 +193,6 @@ impl Gather for First {
         if self.found.len() > self.room {
             self.cut();
         }
-    }
-
-    /// It holds what the page needs.
-    fn is_too_much(&self) -> bool {
-        false
     }
 }
 

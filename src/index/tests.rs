@@ -699,11 +699,12 @@ fn whole_error(facts: &Facts) -> Option<String> {
 type Part = (RunKey, Version, Amounts);
 
 /// Two values where the version is odd, none where it is a multiple of four.
-fn parts_of(run: &Listed<'_>, parts: &mut Vec<Part>) {
+fn parts_of(count: &mut usize, run: &Listed<'_>, parts: &mut Vec<Part>) {
     let key = run.run_key().unwrap();
     let version = run.summary().version;
     for _ in 0..count_of(version) {
         parts.push((key.clone(), version, Amounts::of(run)));
+        *count += 1;
     }
 }
 
@@ -716,12 +717,14 @@ fn count_of(version: Version) -> usize {
     }
 }
 
+type Take<S, T> = fn(&mut S, &Listed<'_>, &mut Vec<T>);
+
 /// All of what is gathered.
 struct All {
     nodes: NodeSteps,
     errors: ErrorGroups,
-    parts: Taken<Part, fn(&Listed<'_>, &mut Vec<Part>)>,
-    amounts: Taken<Amounts, fn(&Listed<'_>, &mut Vec<Amounts>)>,
+    parts: Taken<usize, Part, Take<usize, Part>>,
+    amounts: Taken<(), Amounts, Take<(), Amounts>>,
     first: First,
 }
 
@@ -730,24 +733,40 @@ impl All {
         Self {
             nodes: NodeSteps::default(),
             errors: ErrorGroups::default(),
-            parts: Taken::by(parts_of),
-            amounts: Taken::by(|run, all| all.push(Amounts::of(run))),
+            parts: Taken::by(0, parts_of),
+            amounts: Taken::by((), |(), run, all| all.push(Amounts::of(run))),
             first: First::of(sort, from, limit),
         }
     }
 }
 
 impl Gather for All {
+    fn beside(&self) -> Self {
+        Self {
+            nodes: self.nodes.beside(),
+            errors: self.errors.beside(),
+            parts: self.parts.beside(),
+            amounts: self.amounts.beside(),
+            first: self.first.beside(),
+        }
+    }
+
+    fn join(&mut self, parts: Vec<Self>) {
+        for part in parts {
+            self.nodes.join(vec![part.nodes]);
+            self.errors.join(vec![part.errors]);
+            self.parts.join(vec![part.parts]);
+            self.amounts.join(vec![part.amounts]);
+            self.first.join(vec![part.first]);
+        }
+    }
+
     fn put(&mut self, number: u32, run: Option<Gathered<'_>>) {
         self.nodes.put(number, run);
         self.errors.put(number, run);
         self.parts.put(number, run);
         self.amounts.put(number, run);
         self.first.put(number, run);
-    }
-
-    fn is_too_much(&self) -> bool {
-        self.nodes.is_too_much()
     }
 }
 
@@ -832,6 +851,47 @@ fn groups_of(index: &Index, runs: &[(RunKey, Seen)]) -> Vec<(Fingerprint, u64, i
     groups
 }
 
+/// The rows that were there at first, which some look at beside each other.
+struct Beside {
+    rows: u32,
+    next: u32,
+    parts: std::collections::VecDeque<(Selection, All)>,
+}
+
+impl Beside {
+    fn of(index: &Index, selection: &Selection, all: &All, count: usize) -> Self {
+        let parts = (0..count).map(|_| (selection.beside(), all.beside()));
+        Self {
+            rows: index.rows(),
+            next: 0,
+            parts: parts.collect(),
+        }
+    }
+
+    /// Looks at some more; the next one does so next time.
+    fn look(&mut self, index: &Index, rows: u32) {
+        let from = self.next.min(self.rows);
+        self.next = from.saturating_add(rows).min(self.rows);
+        if let Some((part, all)) = self.parts.front_mut() {
+            index.select_part(part, from..self.next, all);
+        }
+        self.parts.rotate_left(1.min(self.parts.len()));
+    }
+
+    /// Looks at the rest.
+    fn join(&mut self, index: &Index, rows: u32, selection: &mut Selection, all: &mut All) {
+        if self.parts.is_empty() {
+            return;
+        }
+        while self.next < self.rows {
+            self.look(index, rows);
+        }
+        let (parts, alls): (Vec<_>, Vec<_>) = self.parts.drain(..).unzip();
+        selection.join(self.rows, parts);
+        all.join(alls);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 120, ..ProptestConfig::default() })]
 
@@ -841,6 +901,7 @@ proptest! {
         steps in steps(), which in 0usize..MEANT.len(), plain in 0usize..6,
         part in 1u32..9, visit in 1usize..9, ring in 3usize..40, limit in 1usize..6,
         by in prop::sample::select(&SORTED[..]), descending: bool, skip in 0usize..4,
+        threads in 0usize..4,
     ) {
         let mut index = Index::forgetful(Instance(1), LIVENESS, ring, 2);
         let mut model = Model::default();
@@ -854,6 +915,7 @@ proptest! {
         let (by, number_of) = by;
         let sort = Sort { by, descending };
         let mut all = All::of(sort, SortedFrom::Offset(skip), limit);
+        let mut beside = Beside::of(&index, &selection, &all, threads);
         for step in steps {
             let mut reports = Vec::new();
             let mut save = |model: &mut Model, p, x, content| reports.push(report(model, p, x, content));
@@ -866,6 +928,7 @@ proptest! {
                 Step::Touch(..) => {}
                 Step::Poll(_) => {
                     // it comes to its end, and another one begins
+                    beside.join(&index, part, &mut selection, &mut all);
                     loop {
                         while index.select_some(&mut selection, part) {}
                         for open in selection.take_open() {
@@ -909,15 +972,23 @@ proptest! {
                         .collect();
                     prop_assert_eq!(groups, groups_of(&index, &runs));
                     let All { parts, amounts, mut first, .. } = all;
-                    let (mut parts, count) = parts.into_values();
+                    let (chunks, count) = parts.into_chunks();
                     prop_assert_eq!(count, runs.len());
+                    let mut parts = Vec::new();
+                    for (taken, some) in chunks {
+                        // some may have been taken again
+                        prop_assert!(taken >= some.len());
+                        parts.extend(some);
+                    }
                     parts.sort_by(|(a, ..), (b, ..)| a.cmp(b));
                     let mut alone = Index::new(Instance(2), LIVENESS);
                     alone.apply(runs.iter().map(|(key, seen)| {
                         Report::Seen(key.clone(), Box::new(seen.clone()))
                     }).collect());
                     let mut totals = Totals::default();
-                    amounts.into_values().0.iter().for_each(|amounts| totals.take(amounts));
+                    let (chunks, _) = amounts.into_chunks();
+                    let amounts = chunks.iter().flat_map(|((), amounts)| amounts);
+                    amounts.for_each(|amounts| totals.take(amounts));
                     prop_assert_eq!(totals, alone.totals(None), "{}", text);
                     let mut versions: Vec<_> = runs
                         .iter()
@@ -1014,11 +1085,17 @@ proptest! {
                         prop_assert_eq!(page, wanted);
                     }
                     selection = index.select(query.clone());
+                    beside = Beside::of(&index, &selection, &all, threads);
                 }
             }
             index.apply(reports);
-            index.select_some(&mut selection, part);
-            index.gather_some(&mut selection, part, &mut all);
+            if beside.next < beside.rows {
+                beside.look(&index, part);
+            } else {
+                beside.join(&index, part, &mut selection, &mut all);
+                index.select_some(&mut selection, part);
+                index.gather_some(&mut selection, part, &mut all);
+            }
         }
     }
 }

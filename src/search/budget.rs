@@ -4,19 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::history::stand_back;
+
 /// A search that takes longer is ended.
 pub const SEARCH_WITHIN: Duration = Duration::from_secs(2);
 /// One that takes longer stands back behind lists, saves and the watcher.
 const SHORT: Duration = Duration::from_millis(10);
-/// How far.
-const NICENESS: i32 = 5;
-
-/// Lets this thread stand back.
-pub(super) fn stand_back() {
-    // a system that refuses lets it be as important as the rest
-    let _ = rustix::process::setpriority_process(None, NICENESS);
-}
-
 /// What is left to one search: time, and somebody who still wants to know.
 #[derive(Debug, Clone)]
 pub(super) struct Budget {

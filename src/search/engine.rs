@@ -32,11 +32,11 @@ use tantivy::{
 
 use super::budget::Budget;
 use super::folder::IndexFolder;
-use super::help::with_help;
 use super::query::Query;
 use super::scan::{self, Plan, Planner, Scan};
 use super::texts::texts;
 use super::token::Tokens;
+use crate::history::with_help;
 use crate::model::{ExecutionId, Millis, ProjectId, RunKey, Version};
 use crate::store::{Cache, CacheError};
 
@@ -824,7 +824,9 @@ impl LookedFor<'_> {
         let floor = AtomicU32::new(0);
         let best = Mutex::new(Best::of(most));
         let failed = Mutex::new(None);
-        with_help(pieces.len(), self.budget, |budget| {
+        let of_helper = self.budget.of_helper();
+        with_help(pieces.len(), |helps| {
+            let budget = if helps { &of_helper } else { self.budget };
             let Some(piece) = pieces.get(next.fetch_add(1, Relaxed)) else {
                 return false;
             };

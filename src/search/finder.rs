@@ -11,10 +11,9 @@ use parking_lot::Mutex;
 
 use super::budget::Budget;
 use super::engine::{Fault, LookedFor, View, rank, start};
-use super::help::with_help;
 use super::matching::{Match, Matcher};
 use super::{COUNTED_MAX, Hit, Place, Sort, Wanted};
-use crate::history::History;
+use crate::history::{History, with_help};
 use crate::index::{From, Key};
 use crate::model::{RunKey, Summary};
 
@@ -156,7 +155,9 @@ impl Finder<'_> {
     fn look(&self, places: &[Place]) -> Vec<Option<Shown>> {
         let found = Mutex::new(vec![None; places.len()]);
         let next = AtomicUsize::new(0);
-        with_help(places.len() / ALONE, self.budget, |budget| {
+        let of_helper = self.budget.of_helper();
+        with_help(places.len() / ALONE, |helps| {
+            let budget = if helps { &of_helper } else { self.budget };
             let at = next.fetch_add(1, Ordering::Relaxed);
             let Some(place) = places.get(at).filter(|_| !budget.is_over()) else {
                 return false;

@@ -27,7 +27,6 @@ mod follow;
 #[cfg(feature = "search")]
 mod front;
 #[cfg(feature = "search")]
-mod help;
 #[cfg(feature = "search")]
 mod scan;
 #[cfg(test)]

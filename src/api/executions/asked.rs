@@ -180,10 +180,8 @@ pub(super) async fn select<T: Send + 'static, U: Send + 'static>(
 
 /// What is taken from runs, and the state of the index that it is true at.
 pub(super) struct Taken<S, T> {
-    /// What `take` kept from run to run.
-    pub(super) state: S,
-    /// What it made of the runs, in no order.
-    pub(super) values: Vec<T>,
+    /// The values of the runs, in no order, each chunk with what `take` kept from run to run of it.
+    pub(super) chunks: Vec<(S, Vec<T>)>,
     /// How many runs these are.
     pub(super) runs: usize,
     /// The state that all this is true at.
@@ -195,21 +193,24 @@ pub(super) struct Taken<S, T> {
 ///
 /// # Errors
 /// 422 query-too-expensive.
-pub(super) async fn take<S: Send + 'static, T: Send + 'static, U: Send + 'static>(
+pub(super) async fn take<S, T, U>(
     context: &Context,
     query: Query,
-    mut state: S,
-    take: impl Fn(&mut S, &Listed<'_>, &mut Vec<T>) + Send + 'static,
+    state: S,
+    take: impl Fn(&mut S, &Listed<'_>, &mut Vec<T>) + Clone + Send + Sync + 'static,
     finish: impl FnOnce(Taken<S, T>) -> U + Send + 'static,
-) -> Result<U, Error> {
+) -> Result<U, Error>
+where
+    S: Clone + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+    U: Send + 'static,
+{
     let wanted = Wanted::default();
     let stop = wanted.stop();
     blocking(context, move |history| {
-        let take = |run: &Listed<'_>, values: &mut Vec<T>| take(&mut state, run, values);
-        let (values, runs, clock) = history.take(&query, &stop, take)?;
+        let (chunks, runs, clock) = history.take_with(state, &query, &stop, take)?;
         Ok(finish(Taken {
-            state,
-            values,
+            chunks,
             runs,
             clock,
         }))

@@ -109,6 +109,7 @@ enum Part {
 }
 
 /// How a run's part of a key is found, and the parts that were: each once, a number stands for it.
+#[derive(Clone)]
 struct Look {
     by: GroupBy,
     spans: Spans,
@@ -123,6 +124,7 @@ struct Look {
 }
 
 /// How a run's keys are found.
+#[derive(Clone)]
 struct Looking {
     looks: Vec<Look>,
     /// The parts of one run, by look.
@@ -245,6 +247,28 @@ impl Look {
     }
 }
 
+/// The parts that were found on any thread, each once.
+#[derive(Default)]
+struct Parts {
+    parts: Vec<Part>,
+    numbers: HashMap<Part, u32>,
+}
+
+impl Parts {
+    /// The numbers of those that were found on one.
+    fn numbers(&mut self, found: Vec<Part>) -> Vec<u32> {
+        let number = |part: Part| match self.numbers.get(&part) {
+            Some(number) => *number,
+            None => {
+                let number = put(&mut self.parts, part.clone());
+                self.numbers.insert(part, number);
+                number
+            }
+        };
+        found.into_iter().map(number).collect()
+    }
+}
+
 fn put(parts: &mut Vec<Part>, part: Part) -> u32 {
     parts.push(part);
     u32::try_from(parts.len() - 1).unwrap_or(u32::MAX)
@@ -305,14 +329,28 @@ impl Method for Count {
             looks,
             found: Default::default(),
         };
-        let limit = params.limit.0;
+        let (limit, by) = (params.limit.0, params.group_by.len());
         let count = move |taken: Taken<Looking, Key>| {
             let mut groups: HashMap<Key, u64> = HashMap::new();
-            for key in &taken.values {
-                *groups.entry(*key).or_default() += 1;
+            let mut all: [Parts; GROUP_BY_MAX] = Default::default();
+            for (looking, keys) in taken.chunks {
+                let mut counts: HashMap<Key, u64> = HashMap::new();
+                for key in keys {
+                    *counts.entry(key).or_default() += 1;
+                }
+                let looks = looking.looks.into_iter().zip(&mut all);
+                let numbers: Vec<Vec<u32>> = looks
+                    .map(|(look, all)| all.numbers(look.into_parts()))
+                    .collect();
+                for (mut key, count) in counts {
+                    for (part, numbers) in key.iter_mut().zip(&numbers) {
+                        *part = numbers.get(*part as usize).copied().unwrap_or(0);
+                    }
+                    *groups.entry(key).or_default() += count;
+                }
             }
-            let looks = taken.state.looks.into_iter();
-            let parts: Vec<Vec<Part>> = looks.map(Look::into_parts).collect();
+            let parts = all.map(|all| all.parts);
+            let parts = parts.get(..by).unwrap_or_default();
             let spelt = |key: Key| {
                 let parts = parts.iter().zip(key);
                 parts.map(|(parts, number)| parts.get(number as usize).unwrap_or(&Part::None))

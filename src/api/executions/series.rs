@@ -154,6 +154,7 @@ pub struct Series {
 }
 
 /// What is kept while runs are looked at.
+#[derive(Clone)]
 struct Looking {
     spans: Spans,
     by: Option<By>,
@@ -182,6 +183,18 @@ impl Looking {
             span: run.started_at().map(|at| self.spans.number(at)),
             key,
             amounts: Amounts::of(run),
+        }
+    }
+
+    /// Gives `parts`, which another one took, this one's numbers.
+    fn adopt(&mut self, other: &Self, parts: &mut [Part]) {
+        let spans = (0..).map_while(|number| other.spans.span(number));
+        let spans: Vec<u32> = spans.map(|(start, _)| self.spans.number(start)).collect();
+        let keys = other.keys.iter().map(|key| self.key(key.as_deref()));
+        let keys: Vec<u32> = keys.collect();
+        for part in parts {
+            part.span = part.span.and_then(|span| spans.get(span as usize).copied());
+            part.key = keys.get(part.key as usize).copied().unwrap_or(0);
         }
     }
 
@@ -225,7 +238,7 @@ struct Durations {
 
 impl Durations {
     /// Those of `parts`, of which `found` says how many there are of each span.
-    fn of(found: &[Adding], parts: &[Part]) -> Self {
+    fn of<'a>(found: &[Adding], parts: impl Iterator<Item = &'a Part>) -> Self {
         let mut begin = 0;
         let begins = found.iter().map(|adding| {
             let here = begin;
@@ -293,15 +306,20 @@ impl Method for SeriesOf {
             keys: Vec::new(),
             numbers: HashMap::new(),
         };
+        let mut all = looking.clone();
         let part = |looking: &mut Looking, run: &Listed<'_>, parts: &mut Vec<Part>| {
             parts.push(looking.take(run));
         };
         let finish = move |taken: Taken<Looking, Part>| {
-            let mut looking = taken.state;
-            let mut found = vec![Adding::default(); looking.spans.count()];
+            let mut chunks = taken.chunks;
+            for (looking, parts) in &mut chunks {
+                all.adopt(looking, parts);
+            }
+            let parts = || chunks.iter().flat_map(|(_, parts)| parts);
+            let mut found = vec![Adding::default(); all.spans.count()];
             let mut undated = Totals::default();
             let mut groups: HashMap<(u32, u32), Totals> = HashMap::new();
-            for Part { span, key, amounts } in &taken.values {
+            for Part { span, key, amounts } in parts() {
                 let adding = span.and_then(|span| found.get_mut(span as usize));
                 let (Some(span), Some(adding)) = (*span, adding) else {
                     undated.take(amounts);
@@ -323,17 +341,17 @@ impl Method for SeriesOf {
             for ((span, key), totals) in groups {
                 if let Some(adding) = found.get_mut(span as usize) {
                     adding.groups.push(Group {
-                        key: looking.keys.get(key as usize).cloned().flatten(),
+                        key: all.keys.get(key as usize).cloned().flatten(),
                         sums: Sums::of(&totals),
                     });
                 }
             }
-            let mut durations = Durations::of(&found, &taken.values);
+            let mut durations = Durations::of(&found, parts());
             // a span may have been met without a run that began in it
             let met = (0..)
                 .zip(&found)
                 .filter(|(_, adding)| adding.totals.runs() > 0);
-            let starts = met.filter_map(|(number, _)| Some(looking.spans.span(number)?.0));
+            let starts = met.filter_map(|(number, _)| Some(all.spans.span(number)?.0));
             let (first, last) = (starts.clone().min(), starts.max());
             let mut buckets = Vec::new();
             if let Some((from, to)) = reach(began, first, last, now) {
@@ -342,8 +360,8 @@ impl Method for SeriesOf {
                     if buckets.len() == BUCKETS_MAX {
                         return Err(too_many());
                     }
-                    let number = looking.spans.number(at);
-                    let Some((start, end)) = looking.spans.span(number) else {
+                    let number = all.spans.number(at);
+                    let Some((start, end)) = all.spans.span(number) else {
                         break;
                     };
                     let adding = found.get_mut(number as usize).map(std::mem::take);

@@ -172,10 +172,11 @@ impl Method for Stats {
         }
         let amounts = |_: &mut (), run: &Listed<'_>, all: &mut Vec<_>| all.push(Amounts::of(run));
         let sum = move |all: Taken<(), Amounts>| {
+            let amounts = || all.chunks.iter().flat_map(|((), amounts)| amounts);
             let mut totals = Totals::default();
-            all.values.iter().for_each(|amounts| totals.take(amounts));
-            let mut durations: Vec<i64> = all.values.iter().filter_map(Amounts::duration).collect();
-            let mut costs: Vec<i64> = all.values.iter().filter_map(Amounts::cost).collect();
+            amounts().for_each(|amounts| totals.take(amounts));
+            let mut durations: Vec<i64> = amounts().filter_map(Amounts::duration).collect();
+            let mut costs: Vec<i64> = amounts().filter_map(Amounts::cost).collect();
             let milliseconds = |took| Some(Milliseconds(took));
             Sums {
                 success_rate_of: Some(totals.completed() + totals.failed()),

@@ -1,4 +1,4 @@
-//! Threads that help a search with what takes long.
+//! Threads that help with what takes long: questions to every run, and searches.
 //!
 //! They wait for work, as one that is started for it may stay on its parent's processor, behind it, for
 //! milliseconds while another one idles. Whoever finds one free has it for a turn; nobody waits for one.
@@ -9,12 +9,18 @@ use std::time::{Duration, Instant};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use super::budget::{Budget, stand_back};
-
 /// More threads than these do not help.
 const THREADS_MAX: usize = 4;
-/// After so long another search may have the helper.
+/// After so long another one may have the helper.
 const TURN: Duration = Duration::from_millis(2);
+/// How far those stand back who work long.
+const NICENESS: i32 = 5;
+
+/// Lets this thread stand back behind lists, saves and the watcher.
+pub fn stand_back() {
+    // a system that refuses lets it be as important as the rest
+    let _ = rustix::process::setpriority_process(None, NICENESS);
+}
 
 struct Helpers {
     pool: ThreadPool,
@@ -29,9 +35,9 @@ static HELPERS: LazyLock<Option<Helpers>> = LazyLock::new(|| {
     }
     let pool = ThreadPoolBuilder::new()
         .num_threads(count)
-        .thread_name(|_| "search".to_owned())
+        .thread_name(|_| "helper".to_owned())
         .start_handler(|_| stand_back());
-    // where there are no threads to be had, each search does it all
+    // where there are no threads to be had, everybody does it all
     Some(Helpers {
         pool: pool.build().ok()?,
         free: AtomicUsize::new(count),
@@ -56,14 +62,13 @@ impl Drop for Taken<'_> {
 }
 
 /// Takes steps until one says by `false` that none is left, on up to `threads` threads beside each
-/// other, of which this is one.
-pub(super) fn with_help(threads: usize, budget: &Budget, step: impl Fn(&Budget) -> bool + Sync) {
+/// other, of which this is one; each is told whether it is a helper's.
+pub fn with_help(threads: usize, step: impl Fn(bool) -> bool + Sync) {
     let Some(helpers) = HELPERS.as_ref().filter(|_| threads > 1) else {
-        while step(budget) {}
+        while step(false) {}
         return;
     };
-    let (of_helper, helping) = (&budget.of_helper(), &AtomicUsize::new(0));
-    let step = &step;
+    let (step, helping) = (&step, &AtomicUsize::new(0));
     helpers.pool.in_place_scope(|scope| {
         loop {
             while helping.load(Relaxed) < threads - 1
@@ -73,11 +78,11 @@ pub(super) fn with_help(threads: usize, budget: &Budget, step: impl Fn(&Budget) 
                 scope.spawn(move |_| {
                     let _taken = taken;
                     let until = Instant::now() + TURN;
-                    while step(of_helper) && Instant::now() < until {}
+                    while step(true) && Instant::now() < until {}
                     helping.fetch_sub(1, Relaxed);
                 });
             }
-            if !step(budget) {
+            if !step(false) {
                 return;
             }
         }
@@ -91,18 +96,14 @@ mod tests {
 
     use super::*;
 
-    fn budget() -> Budget {
-        Budget::until(Instant::now() + Duration::from_secs(60))
-    }
-
     #[test]
-    fn each_step_is_taken_once_by_however_many_searches() {
+    fn each_step_is_taken_once_by_however_many_ask() {
         std::thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
                     let next = AtomicUsize::new(0);
                     let taken: Mutex<Vec<u32>> = Mutex::new(vec![0; 1000]);
-                    with_help(THREADS_MAX, &budget(), |_| {
+                    with_help(THREADS_MAX, |_| {
                         let at = next.fetch_add(1, Relaxed);
                         let mut taken = taken.lock().unwrap();
                         taken.get_mut(at).map(|taken| *taken += 1).is_some()
@@ -114,13 +115,13 @@ mod tests {
     }
 
     #[test]
-    fn no_search_waits_for_a_helper_that_another_has() {
+    fn nobody_waits_for_a_helper_that_another_has() {
         let (entered, has_entered) = channel();
         let (leave, may_leave) = channel::<()>();
         let may_leave = Mutex::new(may_leave);
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                with_help(THREADS_MAX, &budget(), move |_| {
+                with_help(THREADS_MAX, move |_| {
                     let _ = entered.send(());
                     // until all is done, here and in each helper
                     may_leave.lock().unwrap().recv().is_ok()
@@ -128,7 +129,7 @@ mod tests {
             });
             has_entered.recv().unwrap();
             let next = AtomicUsize::new(0);
-            with_help(THREADS_MAX, &budget(), |_| next.fetch_add(1, Relaxed) < 100);
+            with_help(THREADS_MAX, |_| next.fetch_add(1, Relaxed) < 100);
             assert!(next.into_inner() > 100);
             drop(leave);
         });
