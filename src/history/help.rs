@@ -11,6 +11,8 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 /// More threads than these do not help.
 const THREADS_MAX: usize = 4;
+/// What takes no longer than this is done before anybody has woken up.
+const ALONE: Duration = Duration::from_micros(if cfg!(test) { 0 } else { 50 });
 /// After so long another one may have the helper.
 const TURN: Duration = Duration::from_millis(2);
 /// How far those stand back who work long.
@@ -61,25 +63,27 @@ impl Drop for Taken<'_> {
     }
 }
 
-/// Takes steps until one says by `false` that none is left, on up to `threads` threads beside each
-/// other, of which this is one; each is told whether it is a helper's.
-pub fn with_help(threads: usize, step: impl Fn(bool) -> bool + Sync) {
-    let Some(helpers) = HELPERS.as_ref().filter(|_| threads > 1) else {
-        while step(false) {}
-        return;
-    };
-    let (step, helping) = (&step, &AtomicUsize::new(0));
+/// Takes steps until one says by `false` that none is left: alone at first, then with the helpers
+/// that are free; each is told whether it is a helper's.
+pub fn with_help(step: impl Fn(bool) -> bool + Sync) {
+    let alone_until = Instant::now() + ALONE;
+    while step(false) {
+        if Instant::now() >= alone_until
+            && let Some(helpers) = HELPERS.as_ref()
+        {
+            return go_on(helpers, &step);
+        }
+    }
+}
+
+fn go_on(helpers: &Helpers, step: &(impl Fn(bool) -> bool + Sync)) {
     helpers.pool.in_place_scope(|scope| {
         loop {
-            while helping.load(Relaxed) < threads - 1
-                && let Some(taken) = helpers.take()
-            {
-                helping.fetch_add(1, Relaxed);
+            while let Some(taken) = helpers.take() {
                 scope.spawn(move |_| {
                     let _taken = taken;
                     let until = Instant::now() + TURN;
                     while step(true) && Instant::now() < until {}
-                    helping.fetch_sub(1, Relaxed);
                 });
             }
             if !step(false) {
@@ -103,7 +107,7 @@ mod tests {
                 scope.spawn(|| {
                     let next = AtomicUsize::new(0);
                     let taken: Mutex<Vec<u32>> = Mutex::new(vec![0; 1000]);
-                    with_help(THREADS_MAX, |_| {
+                    with_help(|_| {
                         let at = next.fetch_add(1, Relaxed);
                         let mut taken = taken.lock().unwrap();
                         taken.get_mut(at).map(|taken| *taken += 1).is_some()
@@ -121,7 +125,7 @@ mod tests {
         let may_leave = Mutex::new(may_leave);
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                with_help(THREADS_MAX, move |_| {
+                with_help(move |_| {
                     let _ = entered.send(());
                     // until all is done, here and in each helper
                     may_leave.lock().unwrap().recv().is_ok()
@@ -129,7 +133,7 @@ mod tests {
             });
             has_entered.recv().unwrap();
             let next = AtomicUsize::new(0);
-            with_help(THREADS_MAX, |_| next.fetch_add(1, Relaxed) < 100);
+            with_help(|_| next.fetch_add(1, Relaxed) < 100);
             assert!(next.into_inner() > 100);
             drop(leave);
         });

@@ -222,8 +222,7 @@ impl History {
         // those that no thread works with
         let parts = Mutex::new(Vec::new());
         let failed = Mutex::new(None);
-        let threads = rows.div_ceil(PART) as usize;
-        with_help(threads, |_| {
+        with_help(|_| {
             if next.load(Ordering::Relaxed) >= rows {
                 return false;
             }

@@ -789,22 +789,49 @@ impl LookedFor<'_> {
         pieces
     }
 
+    /// Gives every document of all pieces that matches to `each`, on this thread and on helpers, until
+    /// that returns false; otherwise as [`LookedFor::each`].
+    ///
+    /// # Errors
+    /// [`Fault::Spent`] when that takes too long.
+    fn each_of_all(
+        &self,
+        worth: impl Fn() -> f32 + Sync,
+        each: impl Fn(Candidate) -> bool + Sync,
+    ) -> Result<(), Fault> {
+        let pieces = self.pieces();
+        let next = AtomicUsize::new(0);
+        let failed = Mutex::new(None);
+        let of_helper = self.budget.of_helper();
+        with_help(|helps| {
+            let budget = if helps { &of_helper } else { self.budget };
+            let Some(piece) = pieces.get(next.fetch_add(1, Relaxed)) else {
+                return false;
+            };
+            match self.each(piece, budget, &worth, &each) {
+                Ok(goes_on) => goes_on,
+                Err(fault) => {
+                    *failed.lock() = Some(fault);
+                    false
+                }
+            }
+        });
+        failed.into_inner().map_or(Ok(()), Err)
+    }
+
     /// All that match, in no order; `None` if there are more than `most`.
     ///
     /// # Errors
     /// [`Fault`].
     pub(super) fn few(&self, most: usize) -> Result<Option<Vec<Candidate>>, Fault> {
-        let mut found = Vec::new();
-        for piece in self.pieces() {
-            let add = |candidate| {
-                found.push(candidate);
-                found.len() <= most
-            };
-            if !self.each(&piece, self.budget, || f32::MIN, add)? {
-                return Ok(None);
-            }
-        }
-        Ok(Some(found))
+        let found = Mutex::new(Vec::new());
+        let add = |candidate| {
+            let mut found = found.lock();
+            found.push(candidate);
+            found.len() <= most
+        };
+        self.each_of_all(|| f32::MIN, add)?;
+        Ok(Some(found.into_inner()).filter(|found| found.len() <= most))
     }
 
     /// The `most` that fit best of those up to `from` and below `below`, in their order, with all
@@ -818,39 +845,20 @@ impl LookedFor<'_> {
         below: Option<(f32, i64)>,
         most: usize,
     ) -> Result<Vec<Candidate>, Fault> {
-        let pieces = self.pieces();
-        let next = AtomicUsize::new(0);
         // the bits of numbers that are not negative have their order
         let floor = AtomicU32::new(0);
         let best = Mutex::new(Best::of(most));
-        let failed = Mutex::new(None);
-        let of_helper = self.budget.of_helper();
-        with_help(pieces.len(), |helps| {
-            let budget = if helps { &of_helper } else { self.budget };
-            let Some(piece) = pieces.get(next.fetch_add(1, Relaxed)) else {
-                return false;
-            };
-            let worth = || f32::from_bits(floor.load(Relaxed));
-            let looked = self.each(piece, budget, worth, |candidate| {
-                let this = (candidate.score, candidate.started);
-                if from.is_none_or(|from| rank(this, from).is_le())
-                    && below.is_none_or(|below| rank(this, below).is_lt())
-                    && let Some(last) = best.lock().add(candidate)
-                {
-                    floor.fetch_max(last.score.max(0.0).to_bits(), Relaxed);
-                }
-                true
-            });
-            let fault = looked.err();
-            let goes_on = fault.is_none();
-            if let Some(fault) = fault {
-                *failed.lock() = Some(fault);
+        let worth = || f32::from_bits(floor.load(Relaxed));
+        self.each_of_all(worth, |candidate| {
+            let this = (candidate.score, candidate.started);
+            if from.is_none_or(|from| rank(this, from).is_le())
+                && below.is_none_or(|below| rank(this, below).is_lt())
+                && let Some(last) = best.lock().add(candidate)
+            {
+                floor.fetch_max(last.score.max(0.0).to_bits(), Relaxed);
             }
-            goes_on
-        });
-        if let Some(fault) = failed.into_inner() {
-            return Err(fault);
-        }
+            true
+        })?;
         let mut best = best.into_inner();
         best.cut();
         best.found.sort_unstable_by(Candidate::order);

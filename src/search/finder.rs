@@ -17,9 +17,6 @@ use crate::history::{History, with_help};
 use crate::index::{From, Key};
 use crate::model::{RunKey, Summary};
 
-/// To wake a thread that helps takes as long as so few records.
-const ALONE: usize = 4;
-
 /// What a hit shows.
 type Shown = (Summary, Vec<Match>);
 
@@ -156,7 +153,7 @@ impl Finder<'_> {
         let found = Mutex::new(vec![None; places.len()]);
         let next = AtomicUsize::new(0);
         let of_helper = self.budget.of_helper();
-        with_help(places.len() / ALONE, |helps| {
+        with_help(|helps| {
             let budget = if helps { &of_helper } else { self.budget };
             let at = next.fetch_add(1, Ordering::Relaxed);
             let Some(place) = places.get(at).filter(|_| !budget.is_over()) else {

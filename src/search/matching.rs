@@ -405,6 +405,18 @@ mod tests {
         }
     }
 
+    /// At a cost of its length alone: at its square, this would not come to an end.
+    #[test]
+    fn a_long_word_beyond_ascii_is_looked_through_once() {
+        for part in ["é", "é\u{301}", "\u{301}", "aé", "東", "é-"] {
+            let record = format!(r#"{{"input": "{} needle"}}"#, part.repeat(1_000_000));
+            for query in ["needle", "e", "\"a needle\"", "nothing"] {
+                let expected = query == "needle" || (query == "e" && part == "é-");
+                assert_eq!(found(query, &record).is_some(), expected, "{part} {query}");
+            }
+        }
+    }
+
     #[test]
     fn pairs_of_a_script_without_spaces_are_one_place() {
         let record = r#"{"input": "私は東京都に住む"}"#;

@@ -38,14 +38,43 @@ pub fn texts(record: &str, mut each: impl FnMut(&str, &str) -> bool) {
 /// The values of some members of an object.
 fn pick<'v, const N: usize>(object: &'v str, names: [&str; N]) -> [Option<&'v str>; N] {
     let mut values = [None; N];
-    if object.trim_ascii_start().starts_with('{') {
-        for (name, value) in json::members(object) {
-            if let Some(at) = names.iter().position(|known| *known == name) {
-                values[at] = Some(value);
-            }
-        }
+    let mut walk = Walk::new(Slice::new(object), RECORD_NESTING_MAX);
+    if matches!(walk.kind(), Ok(Kind::Object)) {
+        // of a record that is no JSON, what comes before that shows
+        let _ = pick_here(object, &mut walk, names, &mut values);
     }
     values
+}
+
+/// The same of an object in `text` that begins here.
+fn pick_here<'v, const N: usize>(
+    text: &'v str,
+    walk: &mut Walk<Slice<'v>>,
+    names: [&str; N],
+    values: &mut [Option<&'v str>; N],
+) -> Result<(), json::JsonError> {
+    let (mut first, mut name) = (true, Text::default());
+    walk.enter()?;
+    while walk.more(&mut first, &mut name)? {
+        let at = names.iter().position(|known| *known == name.0);
+        name.0.clear();
+        walk.kind()?;
+        let begin = walk.offset();
+        walk.skip()?;
+        let value = spelling(text, begin, walk.offset());
+        if let Some(slot) = at.and_then(|at| values.get_mut(at)) {
+            *slot = Some(value);
+        }
+    }
+    Ok(())
+}
+
+/// What stands between two offsets.
+fn spelling(text: &str, begin: u64, end: u64) -> &str {
+    let begin = usize::try_from(begin).ok();
+    let range = begin.zip(usize::try_from(end).ok());
+    let spelt = range.and_then(|(begin, end)| text.get(begin..end));
+    spelt.unwrap_or_default()
 }
 
 /// A decoded string.
@@ -81,20 +110,36 @@ impl<E: FnMut(&str, &str) -> bool> Walker<'_, E> {
         if !steps.starts_with('[') {
             return self.value(steps);
         }
+        let mut walk = Walk::new(Slice::new(steps), RECORD_NESTING_MAX);
+        self.each_step(steps, &mut walk).unwrap_or(true)
+    }
+
+    fn each_step<'s>(
+        &mut self,
+        steps: &'s str,
+        walk: &mut Walk<Slice<'s>>,
+    ) -> Result<bool, json::JsonError> {
         let before = self.path.len();
-        for (at, step) in json::elements(steps).enumerate() {
-            let members = pick(step, OF_STEP);
+        let (mut first, mut at) = (true, 0_usize);
+        walk.enter()?;
+        while walk.more(&mut first, &mut Text::default())? {
+            let mut members = [None; OF_STEP.len()];
+            match walk.kind()? {
+                Kind::Object => pick_here(steps, walk, OF_STEP, &mut members)?,
+                _ => walk.skip()?,
+            }
             for (name, value) in OF_STEP.into_iter().zip(members) {
                 let Some(value) = value else { continue };
                 let _ = write!(self.path, "/{at}/{name}");
                 let goes_on = self.value(value);
                 self.path.truncate(before);
                 if !goes_on {
-                    return false;
+                    return Ok(false);
                 }
             }
+            at += 1;
         }
-        true
+        Ok(true)
     }
 
     fn value(&mut self, value: &str) -> bool {
@@ -113,11 +158,8 @@ impl<E: FnMut(&str, &str) -> bool> Walker<'_, E> {
             Kind::Number => {
                 let begin = walk.offset();
                 walk.number(&mut Nothing)?;
-                let spelt = usize::try_from(begin)
-                    .ok()
-                    .zip(usize::try_from(walk.offset()).ok())
-                    .and_then(|(begin, end)| value.get(begin..end));
-                Ok((self.each)(&self.path, spelt.unwrap_or_default()))
+                let spelt = spelling(value, begin, walk.offset());
+                Ok((self.each)(&self.path, spelt))
             }
             Kind::Object => {
                 let before = self.path.len();

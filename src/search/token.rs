@@ -256,43 +256,38 @@ pub(super) fn is_within_word(text: &str, at: usize) -> bool {
 /// case, or not ASCII. Every other word is a run of letters and digits.
 pub(super) fn words_beyond_ascii(text: &str, first: u8) -> Vec<usize> {
     let bytes = text.as_bytes();
+    let is_first = |at: usize| {
+        let letter = bytes.get(at);
+        letter.is_some_and(|letter| !letter.is_ascii() || letter.eq_ignore_ascii_case(&first))
+    };
     let mut found = Vec::new();
-    let mut at = 0;
+    // where the word began that goes on at `at`, if one does
+    let (mut at, mut word) = (0, None);
     while let Some(here) = beyond_ascii(bytes, at) {
         let Some(character) = text.get(here..).and_then(|rest| rest.chars().next()) else {
             break;
         };
+        let before = at;
         at = here + character.len_utf8();
-        // most words are ASCII up to here, and begin with another letter
-        let before = bytes.get(..here).unwrap_or_default();
-        let letters = before
-            .iter()
-            .rev()
-            .take_while(|byte| byte.is_ascii_alphanumeric());
-        let begin = here - letters.count();
-        let alone = begin.checked_sub(1).and_then(|before| bytes.get(before));
-        let alone = alone.is_none_or(u8::is_ascii);
-        let is_first = |at: usize| {
-            let letter = bytes.get(at);
-            letter.is_some_and(|letter| !letter.is_ascii() || letter.eq_ignore_ascii_case(&first))
-        };
-        if begin < here && alone && !is_first(begin) {
+        let class = Class::of(character);
+        if matches!(class, Class::Between | Class::Dense) {
+            word = None;
             continue;
         }
-        let mut begin = match Class::of(character) {
-            Class::Word => Some(here),
-            Class::Mark => None,
-            Class::Between | Class::Dense => continue,
-        };
-        for (before, character) in text.get(..here).unwrap_or_default().char_indices().rev() {
-            match Class::of(character) {
-                Class::Word => begin = Some(before),
-                Class::Mark => {}
-                Class::Between | Class::Dense => break,
-            }
+        let between = bytes.get(before..here).unwrap_or_default();
+        let letters = between.iter().rev();
+        let begin = here
+            - letters
+                .take_while(|byte| byte.is_ascii_alphanumeric())
+                .count();
+        if begin > before {
+            word = None;
+        }
+        if word.is_none() && (begin < here || class == Class::Word) {
+            word = Some(begin);
         }
         // the others of the word find the same beginning
-        found.extend(begin.filter(|begin| is_first(*begin) && found.last() != Some(begin)));
+        found.extend(word.filter(|begin| is_first(*begin) && found.last() != Some(begin)));
     }
     found
 }
