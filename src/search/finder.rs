@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::Mutex;
 
 use super::budget::Budget;
-use super::engine::{Fault, LookedFor, View, rank, start};
+use super::engine::{View, start};
+use super::look::{Fault, LookedFor, rank};
 use super::matching::{Match, Matcher};
 use super::{COUNTED_MAX, Hit, Place, Sort, Wanted};
 use crate::history::{History, with_help};
@@ -214,7 +215,7 @@ impl Finder<'_> {
         loop {
             rows = rows.min(self.bounds.rows);
             let (runs, next) = self.history.walk(filter, &from, rows);
-            let found = looked_for.of(runs.iter().map(|(key, _)| key))?;
+            let found = looked_for.among(runs.iter().map(|(key, _)| key))?;
             seen += runs.len();
             had += found.iter().flatten().count();
             let found = runs
@@ -248,7 +249,7 @@ impl Finder<'_> {
             return Ok(None);
         }
         let (runs, _) = self.history.walk(filter, &From::Offset(0), runs);
-        let found = looked_for.of(runs.iter().map(|(key, _)| key))?;
+        let found = looked_for.among(runs.iter().map(|(key, _)| key))?;
         let runs = runs.into_iter().zip(found);
         let found = runs.filter_map(|((key, _), score)| Some((key, score?)));
         Ok(Some(found.collect()))

@@ -27,6 +27,7 @@ mod follow;
 #[cfg(feature = "search")]
 mod front;
 #[cfg(feature = "search")]
+mod look;
 #[cfg(feature = "search")]
 mod scan;
 #[cfg(test)]
@@ -181,9 +182,10 @@ mod on {
     use tokio::sync::{Semaphore, oneshot, watch};
 
     use super::budget::{Budget, SEARCH_WITHIN};
-    use super::engine::{Fault, View};
+    use super::engine::View;
     use super::finder::{BOUNDS, search};
     use super::follow::Follower;
+    use super::look::Fault;
     use super::{
         Arc, Clock, Coverage, Found, History, HistoryError, PathBuf, SearchError, Trouble, Wanted,
     };

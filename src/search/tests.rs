@@ -7,8 +7,9 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::budget::Budget;
-use super::engine::{self, Entry, Fault, Opened, Writer};
+use super::engine::{self, Entry, Opened, Writer};
 use super::finder::{BOUNDS, Bounds, Page, search};
+use super::look::Fault;
 use super::matching::Matcher;
 use super::query::{Phrase, Query};
 use super::texts::texts;
