@@ -26,8 +26,13 @@ use crate::model::{Millis, RunKey};
 
 /// How many candidates are told apart by the clock's leave.
 const STEPS: usize = 1024;
-/// How many documents one thread looks through at once; in tests so few that several do.
-const PIECE: DocId = if cfg!(test) { 4 } else { 1 << 14 };
+/// How many documents one thread looks through at once, at first and at most; in tests so few that
+/// several do.
+const PIECES: (DocId, DocId) = if cfg!(test) {
+    (1, 4)
+} else {
+    (1 << 7, 1 << 14)
+};
 
 /// Why there is no outcome.
 #[derive(Debug, thiserror::Error)]
@@ -243,13 +248,16 @@ impl<'b> LookedFor<'b> {
         Ok(Scan::of(&part.plan, &planner, segment)?)
     }
 
-    /// All documents, in pieces.
+    /// All documents, in pieces: small ones first, so that it is soon known whether many match, and
+    /// what is worth a look.
     fn pieces(&self) -> Vec<Piece<'_>> {
         let mut pieces = Vec::new();
+        let (mut size, most) = PIECES;
         for (ord, segment, part) in self.segments() {
             let mut from = 0;
             while from < segment.max_doc() {
-                let to = from.saturating_add(PIECE).min(segment.max_doc());
+                let to = from.saturating_add(size).min(segment.max_doc());
+                size = most.min(size * 2);
                 pieces.push(Piece {
                     ord,
                     segment,

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::query::{Phrase, Query};
 use super::texts::texts;
-use super::token::{Tokens, is_within_word, words_beyond_ascii};
+use super::token::{Beyond, Tokens, is_within_word};
 
 /// How many texts of a run are shown.
 pub const MATCHES_MAX: usize = 3;
@@ -61,7 +61,7 @@ pub struct Matcher<'q> {
     /// No token is longer than these, unless a prefix may go on.
     longest: usize,
     /// By phrase: its first word; `None` if not all of the phrase is ASCII.
-    ascii: Vec<Option<Finder<'q>>>,
+    ascii: Vec<Option<(Finder<'q>, Beyond)>>,
     /// All of them are.
     all_ascii: bool,
 }
@@ -91,9 +91,10 @@ impl<'q> Matcher<'q> {
         let ascii = phrases.iter().map(|phrase| {
             let first = phrase.tokens.first()?;
             let all = phrase.tokens.iter().all(|wanted| wanted.text.is_ascii());
-            all.then(|| Finder::new(&first.text))
+            let prefix = phrase.prefix && phrase.tokens.len() == 1;
+            all.then(|| (Finder::new(&first.text), Beyond::of(&first.text, prefix)))
         });
-        let ascii: Vec<Option<Finder<'_>>> = ascii.collect();
+        let ascii: Vec<Option<_>> = ascii.collect();
         Self {
             all_ascii: ascii.iter().all(Option::is_some),
             ascii,
@@ -155,7 +156,9 @@ impl<'q> Matcher<'q> {
             .zip(&self.shown)
         {
             // no ASCII text has a phrase that is not
-            let Some(finder) = finder else { continue };
+            let Some((finder, beyond)) = finder else {
+                continue;
+            };
             // two that begin words do not overlap
             let begins = finder.find_iter(lower).filter(|begin| {
                 let before = begin.checked_sub(1).and_then(|before| lower.get(before));
@@ -164,11 +167,7 @@ impl<'q> Matcher<'q> {
                     before => !before.is_some_and(u8::is_ascii_alphanumeric),
                 }
             });
-            let first = phrase
-                .tokens
-                .first()
-                .and_then(|first| first.text.bytes().next());
-            let odd = words_beyond_ascii(text, first.unwrap_or_default());
+            let odd = beyond.words(text);
             // one that the finder has found, too, is ASCII as far as it looked
             let odd = odd.into_iter().filter(|begin| {
                 let rest = lower.get(*begin..).unwrap_or_default();

@@ -252,44 +252,91 @@ pub(super) fn is_within_word(text: &str, at: usize) -> bool {
     last.is_some_and(|character| Class::of(character) == Class::Word)
 }
 
-/// Where words of `text` begin that are not all ASCII, and whose first letter is `first`, in either
-/// case, or not ASCII. Every other word is a run of letters and digits.
-pub(super) fn words_beyond_ascii(text: &str, first: u8) -> Vec<usize> {
-    let bytes = text.as_bytes();
-    let is_first = |at: usize| {
-        let letter = bytes.get(at);
-        letter.is_some_and(|letter| !letter.is_ascii() || letter.eq_ignore_ascii_case(&first))
-    };
-    let mut found = Vec::new();
-    // where the word began that goes on at `at`, if one does
-    let (mut at, mut word) = (0, None);
-    while let Some(here) = beyond_ascii(bytes, at) {
-        let Some(character) = text.get(here..).and_then(|rest| rest.chars().next()) else {
-            break;
-        };
-        let before = at;
-        at = here + character.len_utf8();
-        let class = Class::of(character);
-        if matches!(class, Class::Between | Class::Dense) {
-            word = None;
-            continue;
+/// What a word may be made of that is not all ASCII, but is a certain one without its accents.
+#[derive(Debug)]
+pub(super) struct Beyond {
+    first: u8,
+    /// ASCII letters and digits that no such word has.
+    foreign: [bool; 256],
+}
+
+impl Beyond {
+    /// Of words that are `word`, which is ASCII and folded, or, as a `prefix`, begin with it.
+    pub(super) fn of(word: &str, prefix: bool) -> Self {
+        let bytes = word.as_bytes();
+        // of long ones, what is cut off may have any
+        let any = prefix || bytes.len() > WORD_BYTES_MAX - char::MAX_LEN_UTF8;
+        let mut foreign = [false; 256];
+        for (byte, foreign) in (0..=u8::MAX).zip(&mut foreign) {
+            let alphanumeric = byte.is_ascii_alphanumeric();
+            *foreign = !any && alphanumeric && !bytes.contains(&byte.to_ascii_lowercase());
         }
-        let between = bytes.get(before..here).unwrap_or_default();
-        let letters = between.iter().rev();
-        let begin = here
-            - letters
-                .take_while(|byte| byte.is_ascii_alphanumeric())
-                .count();
-        if begin > before {
-            word = None;
+        Self {
+            first: bytes.first().copied().unwrap_or_default(),
+            foreign,
         }
-        if word.is_none() && (begin < here || class == Class::Word) {
-            word = Some(begin);
-        }
-        // the others of the word find the same beginning
-        found.extend(word.filter(|begin| is_first(*begin) && found.last() != Some(begin)));
     }
-    found
+
+    fn is_first(&self, letter: Option<&u8>) -> bool {
+        letter.is_some_and(|letter| !letter.is_ascii() || letter.eq_ignore_ascii_case(&self.first))
+    }
+
+    /// Where words of `text` begin that may be such. Every other word is a run of letters and digits.
+    pub(super) fn words(&self, text: &str) -> Vec<usize> {
+        let bytes = text.as_bytes();
+        let mut found = Vec::new();
+        // where the word began that goes on at `at`, if one does
+        let (mut at, mut word) = (0, None);
+        while let Some(here) = beyond_ascii(bytes, at) {
+            let before = at;
+            at = char_end(bytes, here);
+            let last = here.checked_sub(1);
+            let last = last.filter(|last| {
+                let letter = bytes.get(*last).copied().unwrap_or_default();
+                self.foreign[usize::from(letter)]
+            });
+            let goes_on = bytes
+                .get(at)
+                .is_some_and(|next| !next.is_ascii() || next.is_ascii_alphanumeric());
+            if last.is_some() && !goes_on {
+                continue;
+            }
+            let character = text.get(here..).and_then(|rest| rest.chars().next());
+            let class = character.map_or(Class::Between, Class::of);
+            if matches!(class, Class::Between | Class::Dense) {
+                word = None;
+                continue;
+            }
+            if last.is_some() {
+                // a word that is none of those looked for, whatever follows
+                word = last;
+                continue;
+            }
+            let between = bytes.get(before..here).unwrap_or_default();
+            let letters = between.iter().rev();
+            let begin = here
+                - letters
+                    .take_while(|byte| byte.is_ascii_alphanumeric())
+                    .count();
+            if begin > before {
+                word = None;
+            }
+            if word.is_none() && (begin < here || class == Class::Word) {
+                word = Some(begin);
+            }
+            // the others of the word find the same beginning
+            let begins = word.filter(|begin| self.is_first(bytes.get(*begin)));
+            found.extend(begins.filter(|begin| found.last() != Some(begin)));
+        }
+        found
+    }
+}
+
+/// Behind the character that begins at `at`.
+fn char_end(text: &[u8], at: usize) -> usize {
+    let rest = text.get(at + 1..).unwrap_or_default();
+    let more = rest.iter().take_while(|byte| **byte & 0xc0 == 0x80);
+    at + 1 + more.count()
 }
 
 impl<'t> Tokens<'t> {
