@@ -316,17 +316,21 @@ impl History {
             .iter()
             .any(|found| found.kind == FolderProblemKind::Unreadable);
         if !unreadable && known < self.index(|index| index.files_of(project)) {
-            let is_there = |id: &ExecutionId| walk.runs.binary_search_by(|(run, _)| run.cmp(id));
+            let there: HashSet<&ExecutionId> = walk.runs.iter().map(|(run, _)| run).collect();
             let (listed, unlisted) =
                 self.index(|index| (index.runs_of(project), index.unlisted_of(project)));
             let gone = listed.into_iter().chain(unlisted);
-            differing.extend(gone.filter(|id| is_there(id).is_err()).map(|execution| {
+            differing.extend(gone.filter(|id| !there.contains(id)).map(|execution| {
                 let project = project.clone();
                 (RunKey { project, execution }, false)
             }));
         }
+        // as they are listed, nearly: so they are read, and taken in, at least cost
+        differing.par_sort_unstable_by(|(a, _), (b, _)| a.execution.cmp(&b.execution));
         self.note_folder_problems(Some(project), &walk.problems, now);
         self.index.write().note_project(project, walk.exists);
+        // whoever has time frees what many runs were called
+        rayon::spawn(move || drop(walk));
         differing
     }
 
