@@ -308,6 +308,12 @@ impl History {
         self.index(|index| index.summary_of(key))
     }
 
+    /// What a run's file held when it was last read, if the run is listed.
+    pub fn version(&self, key: &RunKey) -> Option<Version> {
+        let held = self.index(|index| index.held(key));
+        held.map(|(_, version, _)| version)
+    }
+
     /// Sums over a project or everything, and the state they are true at.
     pub fn totals(&self, project: Option<&ProjectId>) -> (Totals, Clock) {
         self.index(|index| (index.totals(project), index.clock()))
