@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 
+use super::pace::Pace;
 use super::{History, Moment, RACY_FOR};
 use crate::index::{Clock, Index, ProblemKind, Report, Seen};
 use crate::model::{ExecutionId, Facts, Finding, Millis, ProjectId, RunKey, Stamp};
@@ -373,9 +374,16 @@ impl History {
                 let folder = folders.get(&look.key.project).and_then(Option::as_ref);
                 folder.filter(|_| look.listed)
             };
+            let mut pace = Pace::new();
             let sights: Vec<Sight> = mine
                 .iter()
-                .map(|look| self.see(&look.key, folder(look)))
+                .map(|look| {
+                    // nobody lists before the first index is there
+                    if look.taken.is_some() {
+                        pace.keep();
+                    }
+                    self.see(&look.key, folder(look))
+                })
                 .collect();
             drop(folders);
             let clock = self.take_in(mine, sights, now);
@@ -387,7 +395,12 @@ impl History {
     /// Looks at runs whose locks the caller holds, and believes what their files show; the state
     /// that has it is still to be told.
     pub(super) fn look_at_held(&self, runs: Vec<RunKey>, now: Moment) -> Clock {
-        let sights = runs.iter().map(|key| self.see(key, None)).collect();
+        let mut pace = Pace::new();
+        let see = |key| {
+            pace.keep();
+            self.see(key, None)
+        };
+        let sights = runs.iter().map(see).collect();
         let look = |key| Look {
             key,
             taken: None,

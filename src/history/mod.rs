@@ -16,6 +16,7 @@ mod export;
 mod find;
 mod locks;
 mod look;
+mod pace;
 mod prune;
 mod recording;
 mod select;
