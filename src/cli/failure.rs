@@ -136,24 +136,13 @@ mod tests {
 
     #[test]
     fn of_a_long_text_what_is_around_the_caret_is_shown() {
+        let digits = "0123456789012345678901234567";
         let long = format!("{} ? {}", "a".repeat(5000), "b".repeat(5000));
         for (text, offset, want) in [
-            (
-                "0123456789012345678901234567",
-                2.0,
-                "  012345678901234567…\n    ^\n",
-            ),
-            (
-                "0123456789012345678901234567",
-                27.0,
-                "  …2345678901234567\n                   ^\n",
-            ),
-            (
-                "0123456789012345678901234567",
-                28.0,
-                "  …2345678901234567\n                    ^\n",
-            ),
-            (&*long, 5001.0, "  …aaaaaaaa ? bbbbb…\n             ^\n"),
+            (digits, 2.0, "  01234567890123456…\n    ^\n"),
+            (digits, 27.0, "  …12345678901234567\n                   ^\n"),
+            (digits, 28.0, "  …2345678901234567\n                   ^\n"),
+            (&*long, 5001.0, "  …aaaaaaa ? bbbbbb…\n           ^\n"),
         ] {
             assert_eq!(pointed(text, offset, 20), want);
         }
