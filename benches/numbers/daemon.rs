@@ -100,7 +100,10 @@ pub struct Daemon {
 impl Daemon {
     /// Starts it and waits until it accepts connections, not until its index is there.
     pub fn start(root: &Path) -> Result<Self, Failure> {
-        let socket = root.with_extension("sock");
+        Self::start_at(root, &root.with_extension("sock"))
+    }
+
+    fn start_at(root: &Path, socket: &Path) -> Result<Self, Failure> {
         let mut child = Command::new(env!("CARGO_BIN_EXE_runlog"))
             .arg("serve")
             .arg("--projects")
@@ -113,11 +116,11 @@ impl Daemon {
         let output = child.stdout.take().ok_or("no stdout")?;
         let mut ready = String::new();
         BufReader::new(output).read_line(&mut ready)?;
-        let client = Client::connect(&socket)?;
+        let client = Client::connect(socket)?;
         Ok(Self {
             child,
             client,
-            socket,
+            socket: socket.to_owned(),
         })
     }
 
@@ -131,7 +134,13 @@ impl Daemon {
 
     /// The same once the text index is whole too, which else is built beside what is measured.
     pub fn start_settled(root: &Path) -> Result<Self, Failure> {
-        let (mut daemon, _) = Self::start_whole(root)?;
+        Self::start_settled_at(root, &root.with_extension("sock"))
+    }
+
+    /// The same with its socket at `socket`.
+    pub fn start_settled_at(root: &Path, socket: &Path) -> Result<Self, Failure> {
+        let mut daemon = Self::start_at(root, socket)?;
+        daemon.client.call("executions/stats", &json!({}))?;
         daemon.settle()?;
         // its parts are still being merged then
         loop {

@@ -42,9 +42,11 @@ pub fn read_all(files: &[PathBuf]) -> Result<Duration, Failure> {
     })
 }
 
-/// Asks for the size and times of every file, beneath its open folder.
+/// Asks for the size and times of every file, beneath its open folder, folder by folder.
 pub fn stat_all(files: &[PathBuf]) -> Result<Duration, Failure> {
-    of_all(files, |part| {
+    let mut files = files.to_vec();
+    files.sort_by(|a, b| a.parent().cmp(&b.parent()));
+    of_all(&files, |part| {
         let mut open: Option<(&Path, fs::File)> = None;
         for file in part {
             let (Some(folder), Some(name)) = (file.parent(), file.file_name()) else {

@@ -21,6 +21,7 @@ mod random;
 mod records;
 mod rivals;
 mod search;
+mod shell;
 mod table;
 
 use std::fs;
@@ -122,6 +123,10 @@ fn main() -> Result<(), Failure> {
     }
     if plan.wants("search") {
         search::show(&root, &plan.folder, bytes, plan.rounds)?;
+    }
+    if plan.wants("shell") {
+        let rounds = plan.pick(1, 21);
+        shell::show(&root, &plan.folder, &files, rounds)?;
     }
     if plan.wants("memory") {
         memory(&plan, &root, files.len())?;

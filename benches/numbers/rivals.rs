@@ -99,10 +99,12 @@ pub fn compare(root: &Path, folder: &Path, count: usize, rounds: usize) -> Resul
     println!("\n| of {count} runs | rival | runlog | times as fast |");
     println!("|---|---:|---:|---:|");
     let show = |name: &str, rival: Result<Duration, String>, ours: Duration| match rival {
-        Ok(took) => println!(
-            "| {name} | {took:.1?} | {ours:.1?} | {:.0} |",
-            table::ratio(took, ours)
-        ),
+        Ok(took) => {
+            let ratio = table::ratio(took, ours);
+            // where little is between them, or the rival wins
+            let places = usize::from(ratio < 10.0);
+            println!("| {name} | {took:.1?} | {ours:.1?} | {ratio:.places$} |");
+        }
         Err(why) => println!("| {name} | {why} | {ours:.1?} | |"),
     };
     let node = printed(Command::new("node").args(["-e", NODE]).arg(root));

@@ -5,8 +5,11 @@ use std::process::ExitCode;
 
 use super::USAGE;
 use super::json::Json;
-use super::terminal::{columns, visible};
+use super::terminal::{columns, fitted, fitted_end, visible, width_of};
 use crate::api::{Error, ErrorKind};
+
+/// What stands before a text that a message is about.
+const INDENT: &str = "  ";
 
 /// How a command failed.
 #[derive(Debug)]
@@ -78,7 +81,7 @@ fn refusal(error: &Error, sent: &str) -> String {
     let data = data.at("data");
     let sent = Json::read(sent);
     if let (Some(offset), Some(filter)) = (data.at("offset").number(), sent.at("where").text()) {
-        lines.push_str(&pointed(filter, offset));
+        lines.push_str(&pointed(filter, offset, width_of(io::stderr())));
     }
     for candidate in data.at("candidates").items() {
         lines.push_str(&format!(
@@ -97,18 +100,23 @@ fn refusal(error: &Error, sent: &str) -> String {
     lines
 }
 
-/// The text and a caret below its UTF-16 unit `offset`.
-fn pointed(text: &str, offset: f64) -> String {
+/// The text and a caret below its UTF-16 unit `offset`; of a text wider than `width` columns what is
+/// around that.
+fn pointed(text: &str, offset: f64, width: usize) -> String {
     let mut units = 0.0;
-    let before: String = text
-        .chars()
-        .take_while(|c| {
-            units += if c.len_utf16() == 2 { 2.0 } else { 1.0 };
-            units <= offset
-        })
-        .collect();
-    let blank = " ".repeat(columns(&visible(&before)));
-    format!("  {}\n  {blank}^\n", visible(text))
+    let is_before = |c: &char| {
+        units += if c.len_utf16() == 2 { 2.0 } else { 1.0 };
+        units <= offset
+    };
+    let length = text.chars().take_while(is_before).map(char::len_utf8).sum();
+    let (before, after) = text.split_at(length);
+    let (before, after) = (visible(before), visible(after));
+    let room = width.saturating_sub(INDENT.len());
+    // the one has what the other does not need; the caret has room also where nothing is above it
+    let after = fitted(&after, room.saturating_sub(columns(&before).min(room / 2)));
+    let before = fitted_end(&before, room.saturating_sub(columns(&after).max(1)));
+    let blank = " ".repeat(columns(&before));
+    format!("{INDENT}{before}{after}\n{INDENT}{blank}^\n")
 }
 
 #[cfg(test)]
@@ -117,12 +125,26 @@ mod tests {
 
     #[test]
     fn the_caret_stands_below_what_is_wrong_however_wide_that_is_before_it() {
-        assert_eq!(pointed("a == 1", 3.0), "  a == 1\n     ^\n");
+        assert_eq!(pointed("a == 1", 3.0, 80), "  a == 1\n     ^\n");
         assert_eq!(
-            pointed("a = \"日\" x", 8.0),
+            pointed("a = \"日\" x", 8.0, 80),
             "  a = \"日\" x\n           ^\n"
         );
-        assert_eq!(pointed("a = 😀 x", 7.0), "  a = 😀 x\n         ^\n");
-        assert_eq!(pointed("a", 1.0), "  a\n   ^\n");
+        assert_eq!(pointed("a = 😀 x", 7.0, 80), "  a = 😀 x\n         ^\n");
+        assert_eq!(pointed("a", 1.0, 80), "  a\n   ^\n");
+    }
+
+    #[test]
+    fn of_a_long_text_what_is_around_the_caret_is_shown() {
+        let digits = "0123456789012345678901234567";
+        let long = format!("{} ? {}", "a".repeat(5000), "b".repeat(5000));
+        for (text, offset, want) in [
+            (digits, 2.0, "  01234567890123456…\n    ^\n"),
+            (digits, 27.0, "  …12345678901234567\n                   ^\n"),
+            (digits, 28.0, "  …2345678901234567\n                   ^\n"),
+            (&*long, 5001.0, "  …aaaaaaa ? bbbbbb…\n           ^\n"),
+        ] {
+            assert_eq!(pointed(text, offset, 20), want);
+        }
     }
 }

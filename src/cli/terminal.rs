@@ -6,6 +6,7 @@
 //! anywhere else they are whole, one row a line, for programs.
 
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
@@ -51,18 +52,10 @@ impl Out {
                 colour: false,
             };
         }
-        let named = std::env::var("COLUMNS").ok();
-        let width = named
-            .and_then(|columns| columns.parse().ok())
-            .filter(|columns| *columns > 0)
-            .or_else(|| {
-                let size = rustix::termios::tcgetwinsize(&stdout).ok()?;
-                Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
-            });
         let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
         let dumb = set("TERM").is_some_and(|term| term == "dumb");
         Self {
-            width: Some(width.unwrap_or(COLUMNS).max(COLUMNS_MIN)),
+            width: Some(width_of(stdout)),
             colour: set("NO_COLOR").is_none() && !dumb,
         }
     }
@@ -116,6 +109,19 @@ impl Out {
         out.write_all(text.as_bytes())?;
         out.flush()
     }
+}
+
+/// How wide `terminal` is, also where it is none: messages are fitted all the same.
+pub(super) fn width_of(terminal: impl AsFd) -> usize {
+    let named = std::env::var("COLUMNS").ok();
+    let width = named
+        .and_then(|columns| columns.parse().ok())
+        .filter(|columns| *columns > 0)
+        .or_else(|| {
+            let size = rustix::termios::tcgetwinsize(terminal).ok()?;
+            Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+        });
+    width.unwrap_or(COLUMNS).max(COLUMNS_MIN)
 }
 
 /// How a status is painted.
@@ -207,6 +213,30 @@ pub(super) fn fitted(text: &str, width: usize) -> String {
     cut
 }
 
+/// The end of a text that has room in so many columns, its beginning marked where it is cut.
+pub(super) fn fitted_end(text: &str, width: usize) -> String {
+    if columns(text) <= width {
+        return text.to_owned();
+    }
+    let room = width.saturating_sub(1);
+    let mut taken = 0;
+    let mut from = text.len();
+    for (at, c) in text.char_indices().rev() {
+        taken += room_of(c);
+        if taken > room {
+            break;
+        }
+        from = at;
+    }
+    // what belongs to a character that was cut off belongs to none
+    let end = text.get(from..).unwrap_or_default();
+    let end = end.trim_start_matches(|c| c == '\u{fe0f}' || room_of(c) == 0);
+    match width {
+        0 => String::new(),
+        _ => format!("…{end}"),
+    }
+}
+
 /// Lines of at most `width` columns, broken at blanks where there are any.
 pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
@@ -263,6 +293,10 @@ mod tests {
         assert_eq!(fitted("日本語", 4), "日…");
         assert_eq!(fitted("abc", 2), "a…");
         assert_eq!(fitted("abc", 0), "");
+        assert_eq!(fitted_end("日本語", 6), "日本語");
+        assert_eq!(fitted_end("日本語", 5), "…本語");
+        assert_eq!(fitted_end("日本語", 4), "…語");
+        assert_eq!(fitted_end("abc", 0), "");
         assert_eq!(wrapped("one two three", 7), ["one two", "three"]);
         assert_eq!(wrapped("abcdefgh", 3), ["abc", "def", "gh"]);
     }
@@ -273,6 +307,7 @@ mod tests {
             let shown = visible(&text);
             prop_assert!(!shown.chars().any(acts));
             prop_assert!(columns(&fitted(&shown, width)) <= width);
+            prop_assert!(columns(&fitted_end(&shown, width)) <= width);
             for line in wrapped(&shown, width.max(2)) {
                 prop_assert!(columns(&line) <= width.max(2), "{:?}", line);
             }

@@ -6,6 +6,7 @@
 
 use std::time::Instant;
 
+use super::pace::Pace;
 use super::select::Stop;
 use super::{History, HistoryError, Moment, RACY_FOR};
 use crate::index::{Clock, Listed, Place, Query, Report};
@@ -276,7 +277,9 @@ impl History {
                     .collect()
             });
             let (mut gone, mut doubtful) = (Vec::new(), Vec::new());
+            let mut pace = Pace::new();
             for (one, (held, now_pinned)) in mine.into_iter().zip(held) {
+                pace.keep();
                 let removed = match held {
                     _ if outcome.is_err() => Err(Spared::Refused),
                     None => Err(Spared::Gone),

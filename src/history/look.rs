@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 
+use super::pace::Pace;
 use super::{History, Moment, RACY_FOR};
 use crate::index::{Clock, Index, ProblemKind, Report, Seen};
 use crate::model::{ExecutionId, Facts, Finding, Millis, ProjectId, RunKey, Stamp};
@@ -316,17 +317,21 @@ impl History {
             .iter()
             .any(|found| found.kind == FolderProblemKind::Unreadable);
         if !unreadable && known < self.index(|index| index.files_of(project)) {
-            let is_there = |id: &ExecutionId| walk.runs.binary_search_by(|(run, _)| run.cmp(id));
+            let there: HashSet<&ExecutionId> = walk.runs.iter().map(|(run, _)| run).collect();
             let (listed, unlisted) =
                 self.index(|index| (index.runs_of(project), index.unlisted_of(project)));
             let gone = listed.into_iter().chain(unlisted);
-            differing.extend(gone.filter(|id| is_there(id).is_err()).map(|execution| {
+            differing.extend(gone.filter(|id| !there.contains(id)).map(|execution| {
                 let project = project.clone();
                 (RunKey { project, execution }, false)
             }));
         }
+        // as they are listed, nearly: so they are read, and taken in, at least cost
+        differing.par_sort_unstable_by(|(a, _), (b, _)| a.execution.cmp(&b.execution));
         self.note_folder_problems(Some(project), &walk.problems, now);
         self.index.write().note_project(project, walk.exists);
+        // whoever has time frees what many runs were called
+        rayon::spawn(move || drop(walk));
         differing
     }
 
@@ -369,9 +374,16 @@ impl History {
                 let folder = folders.get(&look.key.project).and_then(Option::as_ref);
                 folder.filter(|_| look.listed)
             };
+            let mut pace = Pace::new();
             let sights: Vec<Sight> = mine
                 .iter()
-                .map(|look| self.see(&look.key, folder(look)))
+                .map(|look| {
+                    // nobody lists before the first index is there
+                    if look.taken.is_some() {
+                        pace.keep();
+                    }
+                    self.see(&look.key, folder(look))
+                })
                 .collect();
             drop(folders);
             let clock = self.take_in(mine, sights, now);
@@ -383,7 +395,12 @@ impl History {
     /// Looks at runs whose locks the caller holds, and believes what their files show; the state
     /// that has it is still to be told.
     pub(super) fn look_at_held(&self, runs: Vec<RunKey>, now: Moment) -> Clock {
-        let sights = runs.iter().map(|key| self.see(key, None)).collect();
+        let mut pace = Pace::new();
+        let see = |key| {
+            pace.keep();
+            self.see(key, None)
+        };
+        let sights = runs.iter().map(see).collect();
         let look = |key| Look {
             key,
             taken: None,

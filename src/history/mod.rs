@@ -17,6 +17,7 @@ mod find;
 mod help;
 mod locks;
 mod look;
+mod pace;
 mod prune;
 mod recording;
 mod select;
@@ -310,6 +311,12 @@ impl History {
     /// One run, if it is listed.
     pub fn summary(&self, key: &RunKey) -> Option<Summary> {
         self.index(|index| index.summary_of(key))
+    }
+
+    /// What a run's file held when it was last read, if the run is listed.
+    pub fn version(&self, key: &RunKey) -> Option<Version> {
+        let held = self.index(|index| index.held(key));
+        held.map(|(_, version, _)| version)
     }
 
     /// Sums over a project or everything, and the state they are true at.

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::pace::Pace;
 use super::{History, Indexing};
 use crate::index::{Clock, Index, Instance, Saving, restore};
 use crate::store::Cache;
@@ -192,11 +193,14 @@ impl History {
         let mut saving = Saving::of(self.store.root().as_os_str().as_bytes());
         let written = snapshots.cache.replace(INDEX, |file| {
             let mut slice = Vec::new();
+            let mut pace = Pace::new();
             while self.index(|index| saving.next(index, &mut slice)) {
                 file.write_all(&slice)?;
                 slice.clear();
-                if deadline.is_some_and(|deadline| Instant::now() > deadline) {
-                    return Ok(false);
+                match deadline {
+                    Some(deadline) if Instant::now() > deadline => return Ok(false),
+                    Some(_) => {}
+                    None => pace.keep(),
                 }
             }
             Ok(true)

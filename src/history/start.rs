@@ -236,8 +236,7 @@ impl History {
             Ok(swept) => note_unswept(&swept),
             Err(error) => tracing::warn!(%error, "abandoned files were not looked for"),
         }
-        let watcher = self.watcher();
-        if let Some(watcher) = &watcher {
+        if let Some(watcher) = self.watcher() {
             watcher.follow_root();
         }
         let mut projects = match self.store.projects() {
@@ -247,9 +246,6 @@ impl History {
                 Vec::new()
             }
         };
-        if let Some(watcher) = watcher {
-            watcher.follow_all(&projects);
-        }
         let ahead = self.restore_and_walk(&projects, now);
         // projects that a snapshot knew and that are gone are looked at as well
         let known = self.index(|index| index.project_ids());
@@ -268,10 +264,18 @@ impl History {
         self.progress.send_modify(|_| {});
     }
 
-    /// Goes on from the last snapshot, if there is one. Reading it keeps one thread busy: the
-    /// others walk some of the projects that it will be compared with, which are returned.
+    /// Watches the projects and goes on from the last snapshot, if there is one. Reading it keeps
+    /// one thread busy: the others walk some of the projects that it will be compared with, which
+    /// are returned.
     fn restore_and_walk(&self, projects: &[ProjectId], now: Moment) -> HashMap<ProjectId, Walk> {
+        // watched first, then read
+        let follow = || {
+            if let Some(watcher) = self.watcher() {
+                watcher.follow_all(projects);
+            }
+        };
         let Some(snapshot) = self.open_snapshot() else {
+            follow();
             return HashMap::new();
         };
         let restored = AtomicBool::new(false);
@@ -280,6 +284,7 @@ impl History {
             restored.store(true, Ordering::Release);
         };
         let walk = || {
+            follow();
             let (mut ahead, mut walked) = (HashMap::new(), 0);
             for project in projects {
                 if walked >= WALKED_AHEAD || restored.load(Ordering::Acquire) {

@@ -6,6 +6,7 @@
 use std::collections::BinaryHeap;
 use std::time::Instant;
 
+use super::pace::Pace;
 use super::select::Stop;
 use super::{History, HistoryError, Moment};
 use crate::index::{Clock, Index, Instance, Report, Seen};
@@ -304,7 +305,9 @@ impl History {
             let mut back: Vec<RunKey> = Vec::new();
             let other = |id| (id, None);
             let mine = mine.into_iter().map(|(id, key)| (id, Some(key)));
+            let mut pace = Pace::new();
             for (id, key) in mine.chain(others.into_iter().map(other)) {
+                pace.keep();
                 let done = restoring.restore(id);
                 if done.is_ok() {
                     match key {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
 use super::snapshot::Rest;
-use crate::model::steps::{Node, STEPS_BYTES_MAX, put_number, take_number};
+use crate::model::steps::{Node, STEPS_BYTES_MAX, number_bytes, put_number, take_number};
 use crate::model::{Facts, Fingerprint, Step, Steps};
 
 /// The nodes that steps name.
@@ -215,9 +215,7 @@ impl<'a> Draft<'a> {
             nodes.get(number as usize)?;
             let mut rest = packed;
             Step::take(&mut rest)?;
-            let mut least = Vec::new();
-            put_number(number.into(), &mut least);
-            whole += least.len() + packed.len();
+            whole += number_bytes(number.into()) + packed.len();
         }
         // nothing is left over, and nothing was spelt in another way
         (whole == length && length <= STEPS_BYTES_MAX).then_some(draft)

@@ -83,6 +83,12 @@ impl<'a> Listed<'a> {
         self.project
     }
 
+    /// The execution's id.
+    #[must_use]
+    pub fn id(&self) -> &'a str {
+        self.row.id()
+    }
+
     /// The status as spelt in the record, if it has one.
     #[must_use]
     pub fn status(&self) -> Option<&'a str> {

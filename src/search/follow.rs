@@ -8,21 +8,22 @@
 //! nothing wakes it.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::BuildHasher;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use hashbrown::DefaultHashBuilder;
 use tokio::sync::watch;
-use xxhash_rust::xxh3::xxh3_64;
 
 use super::engine::{self, EngineError, Entry, View, Writer};
 use super::front::Front;
 use super::{Shared, Trouble};
 use crate::history::{History, HistoryError, Indexing};
-use crate::index::{Change, Changed, Clock, Cursor, Filter, From, Key};
-use crate::model::{RunKey, Summary, Version};
+use crate::index::{Change, Changed, Clock, Cursor, Filter, From, Key, Listed};
+use crate::model::{ProjectId, RunKey, Summary, Version};
 use crate::store::{Cache, ReadError};
 
 /// Between two commits that somebody may wait for.
@@ -33,8 +34,9 @@ const COMMIT_SHARE: u32 = 4;
 const BUILD_COMMIT_EVERY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// How many changes, and how many ticks, are looked at under one lock.
 const CHANGES: (usize, usize) = (256, 4096);
-/// How many runs are compared between two looks for changes.
-const COMPARED: usize = 64;
+/// How many runs are compared between two looks for changes: few while some have to be put into
+/// the index, which takes its time, and more and more while there are none.
+const COMPARED: (usize, usize) = (64, 1024);
 /// How often another daemon's index is looked into while something is missing there.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How many runs are remembered that are missing there.
@@ -270,8 +272,9 @@ impl Follower {
                         }
                     }
                     None => {
+                        // the end is soon seen, and where nothing is to be committed at once
+                        pace.changed += usize::from(runs.gone || pace.is_behind());
                         comparison = None;
-                        pace.changed += 1;
                     }
                 }
             }
@@ -376,10 +379,6 @@ fn key_of(summary: &Summary) -> RunKey {
     }
 }
 
-fn hash(key: &RunKey) -> u64 {
-    xxh3_64(format!("{}/{}", key.project, key.execution).as_bytes())
-}
-
 /// Puts a run into the index as its file is now.
 fn put(
     history: &History,
@@ -416,33 +415,61 @@ fn put(
 
 /// A walk through the history for what the text index does not hold.
 struct Comparison {
-    /// Runs that it holds as they are.
-    fresh: HashSet<u64>,
+    fresh: Arc<Fresh>,
     /// It held something.
     held: bool,
+    /// It held runs that it should not hold any more.
+    gone: bool,
     after: Option<Key>,
+    /// How many runs are compared next.
+    limit: usize,
     over: bool,
+}
+
+/// Runs that the text index holds as they are.
+#[derive(Default)]
+struct Fresh {
+    runs: HashSet<u64>,
+    hasher: DefaultHashBuilder,
+}
+
+impl Fresh {
+    fn hash(&self, project: &ProjectId, id: &str) -> u64 {
+        self.hasher.hash_one((project.as_str(), id))
+    }
+
+    fn insert(&mut self, key: &RunKey) {
+        let hash = self.hash(&key.project, key.execution.as_str());
+        self.runs.insert(hash);
+    }
+
+    fn has(&self, run: &Listed<'_>) -> bool {
+        self.runs.contains(&self.hash(run.project(), run.id()))
+    }
 }
 
 impl Comparison {
     /// What `view` holds; runs that it should not hold any more go to `gone`.
     fn of(view: &View, history: &History, mut gone: impl FnMut(RunKey)) -> tantivy::Result<Self> {
-        let mut fresh = HashSet::new();
-        let mut held = false;
+        let mut fresh = Fresh::default();
+        let (mut held, mut any_gone) = (false, false);
         view.each_run(|key, version| {
             held = true;
-            match history.summary(&key) {
-                Some(summary) if Some(summary.version) == version => {
-                    fresh.insert(hash(&key));
-                }
+            match history.version(&key) {
+                Some(now) if Some(now) == version => fresh.insert(&key),
                 Some(_) => {}
-                None => gone(key),
+                None => {
+                    any_gone = true;
+                    gone(key);
+                }
             }
         })?;
         Ok(Self {
-            fresh,
+            fresh: Arc::new(fresh),
             held,
+            gone: any_gone,
             after: None,
+            limit: COMPARED.0,
             over: false,
         })
     }
@@ -459,12 +486,22 @@ impl Comparison {
             Some(key) => From::After(key),
             None => From::Offset(0),
         };
-        let asked = Arc::clone(history);
-        let page = front.ask(move || asked.page(&Filter::default(), &from, COMPARED))?;
-        self.over = page.at.next.is_none();
-        self.after = page.at.next;
-        let mut runs = page.executions;
-        runs.retain(|summary| !self.fresh.contains(&hash(&key_of(summary))));
+        let (asked, fresh, limit) = (Arc::clone(history), Arc::clone(&self.fresh), self.limit);
+        let (runs, next) = front.ask(move || {
+            let mut runs = Vec::new();
+            let at = asked.visit(&Filter::default(), &from, limit, |run| {
+                if !fresh.has(&run) {
+                    runs.extend(run.summary().to_owned());
+                }
+            });
+            (runs, at.next)
+        })?;
+        self.over = next.is_none();
+        self.after = next;
+        self.limit = match runs.is_empty() {
+            true => (limit * 2).min(COMPARED.1),
+            false => COMPARED.0,
+        };
         Ok(Some(runs))
     }
 }

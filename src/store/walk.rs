@@ -8,7 +8,8 @@ use std::io;
 use std::os::fd::AsFd;
 use std::time::SystemTime;
 
-use rayon::prelude::*;
+use hashbrown::HashMap;
+use parking_lot::Mutex;
 use rustix::fs::{Dir, FileType};
 use rustix::io::Errno;
 
@@ -23,8 +24,8 @@ use crate::model::{ExecutionId, ProjectId, Stamp};
 
 /// What the engine's temporary files end with.
 const ENGINE_TEMPORARY: &[u8] = b".json.tmp";
-/// From how many files on their stamps are asked for by several threads.
-const MANY: usize = 2048;
+/// For how many files a thread asks for the stamps while others are listed.
+const PART: usize = 1024;
 /// From this age on nobody is expected to rename one of them any more.
 const ABANDONED_AFTER_NS: i64 = 60 * 60 * 1_000_000_000;
 
@@ -44,7 +45,7 @@ pub struct Walk {
     pub exists: bool,
     /// Whether it holds a folder `executions`.
     pub has_executions: bool,
-    /// Every regular file whose name is an id and `.json`, each once, in the order of the ids.
+    /// Every regular file whose name is an id and `.json`, each once, in no order.
     pub runs: Vec<(ExecutionId, Stamp)>,
     /// Temporary files of ours, whether anybody uses them or not.
     pub temporaries: Vec<CString>,
@@ -189,6 +190,51 @@ impl Walk {
         now: SystemTime,
         stamps: bool,
     ) -> Result<(), Errno> {
+        // asking for the stamps is most of the work: other threads do it while this one lists
+        let asked = Mutex::new(Vec::new());
+        let ask = |number: usize, part: Vec<ExecutionId>| {
+            let stamps = ask(&folder, part);
+            asked.lock().push((number, stamps));
+        };
+        let listed = rayon::in_place_scope(|scope| {
+            let ask = &ask;
+            let mut parts = 0;
+            let mut give = |part| {
+                parts += 1;
+                let number = parts;
+                scope.spawn(move |_| ask(number, part));
+            };
+            let last = self.names(&folder, project, now, stamps, &mut give)?;
+            ask(usize::MAX, last);
+            Ok(())
+        });
+        listed?;
+        let mut asked = asked.into_inner();
+        asked.sort_unstable_by_key(|(number, _)| *number);
+        for (_, part) in asked {
+            for (id, stamp) in part? {
+                match stamp {
+                    Some(stamp) => self.runs.push((id, stamp)),
+                    None => {
+                        let path = path_of(project, &file_name(&id));
+                        self.problems.push(problem(path, ProblemKind::NotRegular));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Lists the folder, gives the runs whose stamps are to be asked for to `give` in parts, and
+    /// returns the last of them.
+    fn names(
+        &mut self,
+        folder: impl AsFd,
+        project: &ProjectId,
+        now: SystemTime,
+        stamps: bool,
+        give: &mut impl FnMut(Vec<ExecutionId>),
+    ) -> Result<Vec<ExecutionId>, Errno> {
         let abandoned_before = since_epoch_ns(now).saturating_sub(ABANDONED_AFTER_NS);
         let mut unseen: Vec<ExecutionId> = Vec::new();
         for entry in Dir::read_from(&folder)? {
@@ -225,50 +271,46 @@ impl Walk {
                 (Some(id), FileType::RegularFile) if !stamps => {
                     self.runs.push((id, Stamp::default()));
                 }
-                (Some(id), _) => unseen.push(id),
-            }
-        }
-        // asking for the stamps is most of the work: the threads share it
-        let ask = |id: ExecutionId| -> Result<Option<(ExecutionId, Option<Stamp>)>, Errno> {
-            let stat = lstat(&folder, file_name(&id))?;
-            Ok(stat.map(|stat| {
-                let regular = file_type(&stat) == FileType::RegularFile;
-                (id, regular.then(|| stamp_of(&stat)))
-            }))
-        };
-        let asked: Result<Vec<_>, Errno> = if unseen.len() < MANY {
-            unseen.into_iter().map(ask).collect()
-        } else {
-            unseen
-                .into_par_iter()
-                .with_min_len(MANY / 4)
-                .map(ask)
-                .collect()
-        };
-        for (id, stamp) in asked?.into_iter().flatten() {
-            match stamp {
-                Some(stamp) => self.runs.push((id, stamp)),
-                None => {
-                    let path = path_of(project, &file_name(&id));
-                    self.problems.push(problem(path, ProblemKind::NotRegular));
+                (Some(id), _) => {
+                    unseen.push(id);
+                    if unseen.len() == PART {
+                        give(std::mem::replace(&mut unseen, Vec::with_capacity(PART)));
+                    }
                 }
             }
         }
-        Ok(())
+        Ok(unseen)
     }
 }
 
-/// The runs in order. A file that is replaced while its folder is listed may come twice: the later
-/// stamp is the truer.
-fn each_once(mut runs: Vec<(ExecutionId, Stamp)>) -> Vec<(ExecutionId, Stamp)> {
-    runs.par_sort_by(|(a, _), (b, _)| a.cmp(b));
-    runs.dedup_by(|later, earlier| {
-        let same = later.0 == earlier.0;
-        if same {
-            earlier.1 = later.1;
+/// The stamp of each run that is there, if it is a regular file.
+fn ask(
+    folder: impl AsFd,
+    runs: Vec<ExecutionId>,
+) -> Result<Vec<(ExecutionId, Option<Stamp>)>, Errno> {
+    let mut asked = Vec::with_capacity(runs.len());
+    for id in runs {
+        if let Some(stat) = lstat(&folder, file_name(&id))? {
+            let regular = file_type(&stat) == FileType::RegularFile;
+            asked.push((id, regular.then(|| stamp_of(&stat))));
         }
-        same
-    });
+    }
+    Ok(asked)
+}
+
+/// A file that is replaced while its folder is listed may come twice: the later stamp is the truer.
+fn each_once(mut runs: Vec<(ExecutionId, Stamp)>) -> Vec<(ExecutionId, Stamp)> {
+    let mut earlier: Vec<usize> = {
+        let mut last: HashMap<&ExecutionId, usize> = HashMap::with_capacity(runs.len());
+        let listed = runs.iter().enumerate();
+        listed
+            .filter_map(|(at, (id, _))| last.insert(id, at))
+            .collect()
+    };
+    earlier.sort_unstable();
+    for at in earlier.into_iter().rev() {
+        runs.swap_remove(at);
+    }
     runs
 }
 
@@ -296,7 +338,15 @@ mod tests {
             };
             (ExecutionId::parse(id).unwrap(), stamp)
         };
-        let runs = each_once(vec![run("b", 1), run("a", 2), run("b", 3), run("a", 4)]);
-        assert_eq!(runs, [run("a", 4), run("b", 3)]);
+        let mut runs = each_once(vec![
+            run("b", 1),
+            run("a", 2),
+            run("b", 3),
+            run("c", 4),
+            run("b", 5),
+            run("a", 6),
+        ]);
+        runs.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        assert_eq!(runs, [run("a", 6), run("b", 5), run("c", 4)]);
     }
 }

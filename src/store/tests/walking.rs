@@ -1,5 +1,6 @@
 //! Listing, and what is left out of the lists.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
@@ -8,6 +9,7 @@ use std::os::unix::net::UnixListener;
 use std::time::{Duration, SystemTime};
 
 use super::{Ground, disturbed, in_time, make_fifo, project, run};
+use crate::model::ExecutionId;
 use crate::store::{Problem, ProblemKind, Store};
 
 fn found(problems: &[Problem]) -> Vec<(&str, ProblemKind)> {
@@ -93,7 +95,8 @@ fn runs_are_regular_files_whose_names_are_ids() {
     make_fifo(&folder.join("pipe.json"));
     let _socket = UnixListener::bind(folder.join("socket.json")).unwrap();
     let store = Store::new(ground.root());
-    let walk = in_time(move || store.walk(&project("p"), SystemTime::now(), true).unwrap());
+    let mut walk = in_time(move || store.walk(&project("p"), SystemTime::now(), true).unwrap());
+    walk.runs.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
     let ids: Vec<&str> = walk.runs.iter().map(|(id, _)| id.as_str()).collect();
     assert_eq!(ids, ["a", "b"]);
     assert_eq!(Some(walk.runs[0].1), ground.store.stamp(&run("a")).unwrap());
@@ -108,6 +111,29 @@ fn runs_are_regular_files_whose_names_are_ids() {
             ("p/executions/\u{fffd}.json", ProblemKind::InvalidName),
         ]
     );
+}
+
+#[test]
+fn of_many_runs_each_is_there_with_its_own_stamp() {
+    let ground = Ground::new();
+    let folder = ground.executions();
+    let mut ids = HashSet::new();
+    for n in 0..2500 {
+        let id = format!("run-{n}");
+        fs::write(folder.join(format!("{id}.json")), "x".repeat(n % 7)).unwrap();
+        ids.insert(id);
+        if n % 100 == 0 {
+            symlink("run-0.json", folder.join(format!("link-{n}.json"))).unwrap();
+        }
+    }
+    let walk = ground.store.walk(&project("p"), SystemTime::now(), true);
+    let walk = walk.unwrap();
+    assert_eq!(walk.problems.len(), 25);
+    assert_eq!(walk.runs.len(), ids.len());
+    for (id, stamp) in walk.runs {
+        assert!(ids.remove(id.as_str()), "{id} twice");
+        assert_eq!(Some(stamp), ground.store.stamp(&run(id.as_str())).unwrap());
+    }
 }
 
 #[test]
@@ -241,7 +267,8 @@ fn a_large_folder_is_listed_whole_while_it_changes() {
                 .unwrap();
             let lasting = walk.runs.iter().filter(|(id, _)| id.as_str() != "passing");
             assert_eq!(lasting.count(), 500);
-            assert!(walk.runs.is_sorted_by(|(a, _), (b, _)| a < b));
+            let ids: HashSet<&ExecutionId> = walk.runs.iter().map(|(id, _)| id).collect();
+            assert_eq!(ids.len(), walk.runs.len());
         }
     });
 }
