@@ -10,7 +10,7 @@ import type { Connection } from './connection';
 import type { Filter } from './filter';
 import { count, message } from './format';
 import type { Project, Summary, Told } from '../../clients/node/types';
-import { Painted } from './painted';
+import { MARKED_EVERY, Painted } from './painted';
 import {
   idOf, keyOf, moreItem, noRoot, noteItem, projectItem, rootItem, runItem, tooltip, type Node, type ProjectNode, type ProjectRow, type RunNode,
 } from './rows';
@@ -273,7 +273,7 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
   getTreeItem(node: Node): vscode.TreeItem {
     const item = this.#item(node);
     item.id = idOf(node);
-    if (node.kind === 'run') item.resourceUri = this.#painted.uri(item.id);
+    if (node.kind === 'run' && node.marked) item.resourceUri = this.#painted.uri(item.id);
     return item;
   }
 
@@ -349,7 +349,7 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
     const window = await this.#fresh(project);
     const { runs, total } = window;
     window.seen = [...runs];
-    const nodes: Node[] = runs.map((run) => ({ kind: 'run', connection: project.connection, run, project }));
+    const nodes: Node[] = runs.map((run, place) => ({ kind: 'run', connection: project.connection, run, project, marked: place % MARKED_EVERY === 0 }));
     if (nodes[0]) this.#tops.set(project, idOf(nodes[0]));
     if (runs.length < total) nodes.push({ kind: 'more', project, shown: runs.length, total });
     return nodes;
