@@ -1,8 +1,13 @@
 /**
  * Whether somebody has scrolled down in the view. The API of trees does not tell, but the decoration of a row is only
- * asked for when the row is painted; so runs have URIs, of their own for each painting, and no decorations.
+ * asked for when the row is painted; so runs have URIs, of their own for each painting, and no decorations. As VS Code
+ * asks everybody who decorates, only some runs have one: the first of each project, by which a reader further down is
+ * known, and so many more that one is always in sight and one comes into sight with any turn of a wheel.
  */
 import * as vscode from 'vscode';
+
+/** The smallest view shows five rows. */
+export const MARKED_EVERY = 4;
 
 const SCHEME = 'runlog-row';
 /** What is painted so long after the rest of a painting is painted because somebody scrolls. */

@@ -6,7 +6,14 @@ import type { Project, Summary } from '../../clients/node/types';
 import { nameOf } from './roots';
 import { statusIcon } from './status';
 
-export interface RunNode { kind: 'run'; connection: Connection; run: Summary; project: ProjectNode }
+export interface RunNode {
+  kind: 'run';
+  connection: Connection;
+  run: Summary;
+  project: ProjectNode;
+  /** Whether it is told when this row is painted. */
+  marked: boolean;
+}
 export interface ProjectNode { kind: 'project'; connection: Connection; id: string }
 export type Node =
   | RunNode

@@ -10,15 +10,17 @@ import type { Connection } from './connection';
 import type { Filter } from './filter';
 import { count, message } from './format';
 import type { Project, Summary, Told } from '../../clients/node/types';
-import { Painted } from './painted';
+import { MARKED_EVERY, Painted } from './painted';
 import {
   idOf, keyOf, moreItem, noRoot, noteItem, projectItem, rootItem, runItem, tooltip, type Node, type ProjectNode, type ProjectRow, type RunNode,
 } from './rows';
 import type { Session } from './session';
 
 const ASK_EVERY_MS = 500;
-/** VS Code puts off what comes within 200 ms of the painting before. */
-const [PAINT_EVERY_MS, PAINT_MOST_MS] = [205, 500];
+/** VS Code puts off what comes within so long of the painting before, and then by as much again. */
+const REST_MS = 200;
+/** So long a painting that is not seen is waited for. */
+const PAINT_MOST_MS = 500;
 /** Changes that come together are shown together. */
 const TOGETHER_MS = 30;
 /** Relative times and staleness move without a change. */
@@ -61,6 +63,8 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
   #timer: NodeJS.Timeout | undefined;
   #due = 0;
   #painting = false;
+  /** Until VS Code takes another painting at once. */
+  #rest: NodeJS.Timeout | undefined;
   /** What was painted last, if that is not to be painted again. */
   #shownLook: string | undefined;
   #paintedAt = 0;
@@ -136,9 +140,9 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
     this.#soon();
   }
 
-  #soon(): void {
-    if (this.#painting || !this.view.visible || !(this.#dirty || this.#stale)) return;
-    const due = Math.max(this.#paintedAt + PAINT_EVERY_MS, this.#dirty ? 0 : this.#askedAt + ASK_EVERY_MS, Date.now() + TOGETHER_MS);
+  #soon(within = TOGETHER_MS): void {
+    if (this.#painting || this.#rest || !this.view.visible || !(this.#dirty || this.#stale)) return;
+    const due = Math.max(this.#dirty ? 0 : this.#askedAt + ASK_EVERY_MS, Date.now() + within);
     if (this.#timer && this.#due <= due) return;
     clearTimeout(this.#timer);
     this.#due = due;
@@ -169,6 +173,8 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
       this.#painted.next();
       this.#tops.clear();
       this.#changed.fire(undefined);
+      // timers of one length end in their order: VS Code's, which it has set just now, before this one
+      this.#rest = setTimeout(() => (this.#rest = undefined, this.#soon(0)), REST_MS);
       // a selection made meanwhile may have been told before its rows were known
       setTimeout(() => this.#selected(this.view.selection), RESELECT_AFTER_MS);
     }
@@ -243,6 +249,7 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
 
   dispose(): void {
     clearTimeout(this.#timer);
+    clearTimeout(this.#rest);
   }
 
   async getChildren(node?: Node): Promise<Node[]> {
@@ -266,7 +273,7 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
   getTreeItem(node: Node): vscode.TreeItem {
     const item = this.#item(node);
     item.id = idOf(node);
-    if (node.kind === 'run') item.resourceUri = this.#painted.uri(item.id);
+    if (node.kind === 'run' && node.marked) item.resourceUri = this.#painted.uri(item.id);
     return item;
   }
 
@@ -342,7 +349,7 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
     const window = await this.#fresh(project);
     const { runs, total } = window;
     window.seen = [...runs];
-    const nodes: Node[] = runs.map((run) => ({ kind: 'run', connection: project.connection, run, project }));
+    const nodes: Node[] = runs.map((run, place) => ({ kind: 'run', connection: project.connection, run, project, marked: place % MARKED_EVERY === 0 }));
     if (nodes[0]) this.#tops.set(project, idOf(nodes[0]));
     if (runs.length < total) nodes.push({ kind: 'more', project, shown: runs.length, total });
     return nodes;
