@@ -5,6 +5,7 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
@@ -388,6 +389,53 @@ fn two_daemons_share_one_index_and_the_second_goes_on_alone() {
     fs::remove_file(place.root.file("p", "mine")).unwrap();
     assert_eq!(ids(&search(&mut other, "haystack")), ["later"]);
     assert_eq!(search(&mut other, "do")["total"], 12);
+}
+
+/// The text index goes on from the clock of its last commit, which may be that of a daemon that was
+/// killed before its snapshot, or of one that wrote nothing of its own.
+#[test]
+fn what_changed_between_any_two_daemons_is_found() {
+    let place = Place::new(10);
+    let file = |id: &str| place.root.file("p", id);
+    let mut said: BTreeMap<String, String> = BTreeMap::new();
+    for round in 0..16 {
+        let say = |said: &mut BTreeMap<String, String>, id: String, word: &str| {
+            let word = format!("{word}{round}{id}");
+            place.root.engine("p", &id, &saying(&id, &word));
+            said.insert(id, word);
+        };
+        let (mut daemon, mut client) = place.start();
+        for (id, word) in &said {
+            assert_eq!(ids(&search(&mut client, word)), [id], "round {round}");
+        }
+        let all = search(&mut client, "do");
+        assert_eq!(all["total"], 10 + said.len(), "round {round}");
+        // now and then one that sees nothing change
+        if round % 4 != 3 {
+            say(&mut said, format!("run{round}"), "live");
+            say(&mut said, "often".to_owned(), "live");
+            assert_eq!(search(&mut client, "do")["total"], 10 + said.len());
+        }
+        drop(client);
+        if round % 3 == 1 {
+            daemon.signal(Signal::KILL);
+            daemon.ends();
+        } else {
+            place.end(daemon);
+        }
+        // nobody looks
+        if round % 2 == 0 {
+            say(&mut said, format!("late{round}"), "offline");
+            say(&mut said, format!("run{}", round / 2), "offline");
+            if let Some((gone, _)) = said.pop_first() {
+                fs::remove_file(file(&gone)).unwrap();
+            }
+        }
+        if round == 9 {
+            // the text index knows a clock that nobody else does any more
+            fs::remove_file(place.file()).unwrap();
+        }
+    }
 }
 
 #[test]

@@ -366,6 +366,11 @@ impl History {
         self.index(|index| index.honours(clock))
     }
 
+    /// As [`Index::lasting_clock`].
+    pub fn lasting_clock(&self, tick: u64) -> Clock {
+        self.index(|index| index.lasting_clock(tick))
+    }
+
     /// The next changes for a reader; `None` if it has missed some and must start over. Also
     /// gives the index's state then.
     pub fn changes_after(

@@ -224,6 +224,16 @@ impl Index {
         }
     }
 
+    /// The state at `tick` by the name that is known longest: that of the snapshot which this goes on
+    /// from, if nothing has changed since.
+    #[must_use]
+    pub fn lasting_clock(&self, tick: u64) -> Clock {
+        let parent = self.lineage.parent();
+        let parent = parent.filter(|parent| tick <= parent.tick);
+        let instance = parent.map_or(self.instance, |parent| parent.instance);
+        Clock { instance, tick }
+    }
+
     /// How many runs there are.
     #[must_use]
     pub fn runs(&self) -> usize {

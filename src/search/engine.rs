@@ -31,6 +31,7 @@ use super::look::{Fault, LookedFor};
 use super::query::Query;
 use super::texts::texts;
 use super::token::Tokens;
+use crate::index::Clock;
 use crate::model::{ExecutionId, Millis, ProjectId, RunKey, Version};
 use crate::store::{Cache, CacheError};
 
@@ -319,8 +320,9 @@ pub(super) fn open(cache: &Cache, suspect: bool) -> Result<Opened, EngineError> 
             make_index(&folder, &waiting)?
         }
     };
-    let generation = match index.load_metas()?.payload {
-        Some(generation) => generation,
+    let payload = index.load_metas()?.payload;
+    let generation = match payload.as_deref().map(parse_payload) {
+        Some((generation, _)) => generation.to_owned(),
         None => format!("{:016x}", crate::index::Instance::random().0),
     };
     let options = IndexWriterOptions::builder()
@@ -443,12 +445,22 @@ impl Writer {
         self.writer.delete_term(term);
     }
 
-    /// Makes what was put and removed the state that is searched.
-    pub(super) fn commit(&mut self) -> tantivy::Result<()> {
+    /// Makes what was put and removed the state that is searched; `clock` says that this is the
+    /// history's there.
+    pub(super) fn commit(&mut self, clock: Option<Clock>) -> tantivy::Result<()> {
         let mut commit = self.writer.prepare_commit()?;
-        commit.set_payload(&self.generation);
+        let clock = clock.map(|clock| format!(" {clock}"));
+        commit.set_payload(&(self.generation.clone() + &clock.unwrap_or_default()));
         commit.commit()?;
         Ok(())
+    }
+}
+
+/// Which index it is, and the clock of the state that it is of.
+fn parse_payload(payload: &str) -> (&str, Option<Clock>) {
+    match payload.split_once(' ') {
+        Some((generation, clock)) => (generation, Clock::parse(clock)),
+        None => (payload, None),
     }
 }
 
@@ -477,7 +489,14 @@ impl View {
 
     /// Which index it is, drawn when it was made; `None` before its first commit.
     pub(super) fn generation(&self) -> tantivy::Result<Option<String>> {
-        Ok(self.reader.searcher().index().load_metas()?.payload)
+        let payload = self.reader.searcher().index().load_metas()?.payload;
+        Ok(payload.map(|payload| parse_payload(&payload).0.to_owned()))
+    }
+
+    /// The history's state that all of it is of, if it was whole at its last commit.
+    pub(super) fn clock(&self) -> tantivy::Result<Option<Clock>> {
+        let payload = self.reader.searcher().index().load_metas()?.payload;
+        Ok(payload.and_then(|payload| parse_payload(&payload).1))
     }
 
     /// How many runs are in the index.

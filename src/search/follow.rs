@@ -1,8 +1,8 @@
 //! The thread that keeps the text index as the history is.
 //!
-//! It waits until the history is ready, compares every run's version with what the text index holds,
-//! and from then on reads the changes after its own tick, as a subscription does. What is new is put
-//! there and committed, at most four times a second, and each state is published with the tick that it
+//! It waits until the history is ready and reads the changes after the clock of its last commit, as a
+//! subscription does; where that is not honoured, it compares every run's version with what the text
+//! index holds first. What is new is put there and committed, at most four times a second, and each state is published with the tick that it
 //! is true at. A daemon that does not hold the index's lock only looks whether what changed has been
 //! put there by the one that does, and takes its place when that has ended. While nothing changes
 //! nothing wakes it.
@@ -185,6 +185,10 @@ impl Follower {
         self.history.upgrade().ok_or(End::Over)
     }
 
+    fn lasting_clock(&self, tick: u64) -> Result<Clock, End> {
+        Ok(self.history()?.lasting_clock(tick))
+    }
+
     /// Waits for a change, for somebody who waits, or until `due`.
     fn wait(&mut self, due: Option<Instant>) -> Result<(), End> {
         let Self {
@@ -237,10 +241,19 @@ impl Follower {
     /// Puts into the index what is not there.
     fn write(&mut self, view: &View, mut writer: Writer) -> Result<End, End> {
         let history = self.history()?;
-        let mut cursor = Cursor::after(history.clock().tick);
-        let mut comparison = Some(Comparison::of(view, &history, |gone| writer.remove(&gone))?);
-        drop(history);
         let mut pace = Pace::new();
+        let known = view.clock()?.filter(|clock| history.honours(*clock));
+        let (mut cursor, mut comparison) = match known {
+            Some(clock) => (Cursor::after(clock.tick), None),
+            None => {
+                let cursor = Cursor::after(history.clock().tick);
+                let remove = |gone| writer.remove(&gone);
+                (cursor, Some(Comparison::of(view, &history, remove)?))
+            }
+        };
+        drop(history);
+        // whether a run is missing that a later start may find
+        let mut lacks = false;
         loop {
             if self.shared.suspect.load(Ordering::Relaxed) {
                 return Err(End::Again);
@@ -254,7 +267,9 @@ impl Follower {
                 pace.changed += 1;
                 match change.what {
                     Changed::Deleted(key) | Changed::Left(key) => writer.remove(&key),
-                    Changed::Saved { summary, .. } => put(&history, &writer, &summary, true)?,
+                    Changed::Saved { summary, .. } => {
+                        lacks |= !put(&history, &writer, &summary, true)?;
+                    }
                     // nothing is asked that an error would decide
                     Changed::Undecided(_) => {}
                 }
@@ -268,12 +283,12 @@ impl Follower {
                     Some(summaries) => {
                         for summary in summaries {
                             pace.found += 1;
-                            put(&history, &writer, &summary, runs.held)?;
+                            lacks |= !put(&history, &writer, &summary, runs.held)?;
                         }
                     }
                     None => {
-                        // the end is soon seen, and where nothing is to be committed at once
-                        pace.changed += usize::from(runs.gone || pace.is_behind());
+                        // the end is soon seen, and the next start need not compare
+                        pace.changed += 1;
                         comparison = None;
                     }
                 }
@@ -282,8 +297,12 @@ impl Follower {
             let urged = *self.urged.borrow_and_update();
             let waited_for = urged != self.answered;
             if pace.is_due(waited_for && !behind) {
+                let whole = comparison.is_none() && !lacks;
+                let clock = whole
+                    .then(|| self.lasting_clock(cursor.tick()))
+                    .transpose()?;
                 pace.commit(|| {
-                    writer.commit()?;
+                    writer.commit(clock)?;
                     view.reload()
                 })?;
                 self.publish(view, cursor.tick(), comparison.is_none());
@@ -379,19 +398,19 @@ fn key_of(summary: &Summary) -> RunKey {
     }
 }
 
-/// Puts a run into the index as its file is now.
+/// Puts a run into the index as its file is now; false if that is not known.
 fn put(
     history: &History,
     writer: &Writer,
     summary: &Summary,
     replaces: bool,
-) -> tantivy::Result<()> {
+) -> tantivy::Result<bool> {
     let key = key_of(summary);
     let record = match history.get(&key) {
         Ok(record) => Some(record),
         Err(HistoryError::NotFound(_)) => {
             writer.remove(&key);
-            return Ok(());
+            return Ok(true);
         }
         // known, but without a word: so it need not be tried again at the next start
         Err(HistoryError::Read(ReadError::TooLarge { .. } | ReadError::TooDeep { .. })) => None,
@@ -399,10 +418,10 @@ fn put(
         Err(error) => {
             tracing::debug!(%error, "a run is left out of the text index");
             writer.remove(&key);
-            return Ok(());
+            return Ok(false);
         }
     };
-    writer.put(&Entry {
+    let entry = Entry {
         key: &key,
         version: record
             .as_ref()
@@ -410,7 +429,8 @@ fn put(
         started: summary.started_at,
         record: record.as_ref().map(|record| record.text()),
         replaces,
-    })
+    };
+    writer.put(&entry).map(|()| true)
 }
 
 /// A walk through the history for what the text index does not hold.
@@ -418,8 +438,6 @@ struct Comparison {
     fresh: Arc<Fresh>,
     /// It held something.
     held: bool,
-    /// It held runs that it should not hold any more.
-    gone: bool,
     after: Option<Key>,
     /// How many runs are compared next.
     limit: usize,
@@ -452,22 +470,18 @@ impl Comparison {
     /// What `view` holds; runs that it should not hold any more go to `gone`.
     fn of(view: &View, history: &History, mut gone: impl FnMut(RunKey)) -> tantivy::Result<Self> {
         let mut fresh = Fresh::default();
-        let (mut held, mut any_gone) = (false, false);
+        let mut held = false;
         view.each_run(|key, version| {
             held = true;
             match history.version(&key) {
                 Some(now) if Some(now) == version => fresh.insert(&key),
                 Some(_) => {}
-                None => {
-                    any_gone = true;
-                    gone(key);
-                }
+                None => gone(key),
             }
         })?;
         Ok(Self {
             fresh: Arc::new(fresh),
             held,
-            gone: any_gone,
             after: None,
             limit: COMPARED.0,
             over: false,

@@ -73,7 +73,7 @@ impl Folder {
     }
 
     fn commit(&mut self) {
-        self.writer().commit().unwrap();
+        self.writer().commit(None).unwrap();
         self.opened.as_ref().unwrap().view.reload().unwrap();
     }
 
