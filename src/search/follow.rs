@@ -99,9 +99,6 @@ impl Follower {
     pub(super) fn run(mut self) {
         // a system that refuses lets it be as important as the rest
         let _ = rustix::process::setpriority_process(None, NICENESS);
-        if !self.wait_until_ready() {
-            return;
-        }
         let mut retry_after = RETRY_AFTER.0;
         let mut said = None;
         loop {
@@ -218,6 +215,10 @@ impl Follower {
             Ok(opened) => opened,
             Err(error) => return End::Failed(error),
         };
+        // the history comes to be known meanwhile
+        if !self.wait_until_ready() {
+            return End::Over;
+        }
         *self.shared.view.write() = Some(Arc::clone(&opened.view));
         self.shared.state.send_modify(|state| state.trouble = None);
         let followed = match opened.writer {
