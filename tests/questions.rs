@@ -215,6 +215,20 @@ fn buckets_sum_up_to_the_totals_and_none_is_left_out() {
         &json!({ "where": "startedAt between 2020-01-01 and 2020-01-31" }),
     );
     assert_eq!(empty["buckets"].as_array().unwrap().len(), 31);
+    // in whatever year, and where several days are named
+    for (text, months) in [
+        ("startedAt between 1899-11-01 and 1900-02-01", 4),
+        ("startedAt between 9999-11-01 and 9999-12-31", 2),
+        ("startedAt in (2031-03-01, 2031-01-15)", 3),
+    ] {
+        let ask = json!({ "bucket": "month", "where": text });
+        let series = client.call("executions/series", &ask);
+        assert_eq!(
+            series["buckets"].as_array().unwrap().len(),
+            months,
+            "{text}"
+        );
+    }
     let error = client.refused(
         "executions/series",
         &json!({ "where": "startedAt between 1950-01-01 and 2020-01-31", "bucket": "hour" }),

@@ -54,7 +54,7 @@ pub(super) async fn pin(args: &PinArgs, client: &mut Client) -> Result<u8, Failu
     let (key, answer) = annotated(client, &args.which, said).await?;
     args.common.json.print(&answer, None, |_| String::new())?;
     let what = if args.remove { "unpinned" } else { "pinned" };
-    eprintln!("runlog: {} is {what}", visible(&key.to_string()));
+    tell!("runlog: {} is {what}", visible(&key.to_string()));
     Ok(0)
 }
 

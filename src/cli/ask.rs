@@ -31,7 +31,7 @@ impl SureArgs {
         io::stdin().lock().read_line(&mut answer)?;
         let agreed = matches!(answer.trim().to_lowercase().as_str(), "y" | "yes");
         if !agreed {
-            eprintln!("runlog: nothing was done");
+            tell!("runlog: nothing was done");
         }
         Ok(agreed)
     }

@@ -91,7 +91,7 @@ impl Client {
     fn open(root: &RootArgs, needs: Needs, screen: &Screen) -> Result<Self, ExitCode> {
         let (folder, found) = serve::find(root.projects.as_deref())?;
         if !found.exists {
-            eprintln!(
+            tell!(
                 "runlog: there is no {}; `runlog root --json` tells where it was looked for",
                 folder.display()
             );

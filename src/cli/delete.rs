@@ -88,7 +88,7 @@ async fn each(args: &DeleteArgs, client: &mut Client) -> Result<u8, Failure> {
     let what = match keys.as_slice() {
         [only] => format!("run {}", visible(&only.to_string())),
         _ => {
-            eprint!("{names}");
+            super::tell_all(&names);
             format!("these {} runs", keys.len())
         }
     };
@@ -107,12 +107,12 @@ async fn each(args: &DeleteArgs, client: &mut Client) -> Result<u8, Failure> {
         let answer = Json::read(&answer);
         let key = visible(&key.to_string());
         match answer.at("entry").text() {
-            _ if !answer.at("deleted").is_true() => eprintln!("runlog: {key} was gone already"),
-            Some(entry) => eprintln!(
+            _ if !answer.at("deleted").is_true() => tell!("runlog: {key} was gone already"),
+            Some(entry) => tell!(
                 "runlog: {key} is in the trash; undo: runlog trash restore {}",
                 quoted(&visible(entry))
             ),
-            None => eprintln!("runlog: {key} is deleted"),
+            None => tell!("runlog: {key} is deleted"),
         }
     }
     Ok(0)
@@ -216,12 +216,12 @@ async fn going(
     let runs = named(&plan);
     if how.dry_run {
         json.print(&planned, Some("executions"), |_| runs)?;
-        eprintln!("runlog: {} would go; nothing was done", sum(&plan));
+        tell!("runlog: {} would go; nothing was done", sum(&plan));
         return Ok(0);
     }
     if count == 0 && emptied == 0 {
         json.print(&planned, Some("executions"), |_| String::new())?;
-        eprintln!("runlog: no runs {why}");
+        tell!("runlog: no runs {why}");
         return Ok(0);
     }
     let may_all = params.get("everything") == Some(&Value::Bool(true));
@@ -231,9 +231,9 @@ async fn going(
         return Err(Failure::Failed(message.to_owned()));
     }
     let shown: Vec<&str> = runs.lines().take(NAMED).collect();
-    eprintln!("{}", shown.join("\n"));
+    tell!("{}", shown.join("\n"));
     if count > shown.len() as u64 {
-        eprintln!(
+        tell!(
             "and {} more",
             grouped(&(count - shown.len() as u64).to_string())
         );
@@ -258,7 +258,7 @@ async fn going(
     let done = client.text(method, params).await?;
     json.print(&done, Some("executions"), |_| String::new())?;
     let done = Json::read(&done);
-    eprintln!("runlog: {} gone", sum(&done));
+    tell!("runlog: {} gone", sum(&done));
     let skipped = done.at("skippedCount").count();
     for run in done.at("skipped").items() {
         let reason = visible(run.at("reason").word());
@@ -267,13 +267,13 @@ async fn going(
             run.at("projectId").word(),
             run.at("executionId").word()
         );
-        eprintln!("runlog: {} stays: {reason}", visible(&key));
+        tell!("runlog: {} stays: {reason}", visible(&key));
     }
     if skipped > done.at("skipped").items().len() as u64 {
-        eprintln!("runlog: {} stay in all", grouped(&skipped.to_string()));
+        tell!("runlog: {} stay in all", grouped(&skipped.to_string()));
     }
     if let Some(batch) = done.at("batch").text() {
-        eprintln!(
+        tell!(
             "runlog: undo: runlog trash restore --batch {}",
             quoted(batch)
         );

@@ -115,7 +115,7 @@ async fn to_file(
         .await;
     let answer = match answer {
         Err(failure) if failure.kind() == Some(crate::api::ErrorKind::Cancelled) => {
-            eprintln!("runlog: interrupted; nothing was written");
+            tell!("runlog: interrupted; nothing was written");
             return Ok(INTERRUPTED);
         }
         answer => answer?,
@@ -124,7 +124,7 @@ async fn to_file(
     let answer = super::json::Json::read(&answer);
     let rows = grouped(&answer.at("rows").to_string());
     let size = bytes(answer.at("bytes").count());
-    eprintln!("runlog: {rows} runs, {size}, in {path}");
+    tell!("runlog: {rows} runs, {size}, in {path}");
     Ok(0)
 }
 

@@ -60,11 +60,11 @@ impl Failure {
             Self::Io(error) => super::serve::failed(error),
             Self::Failed(message) => super::serve::failed(message),
             Self::Usage(message) => {
-                eprintln!("runlog: {message}");
+                tell!("runlog: {message}");
                 ExitCode::from(USAGE)
             }
             Self::Refused { error, sent } => {
-                eprint!("{}", refusal(error, sent));
+                super::tell_all(&refusal(error, sent));
                 match error.kind {
                     ErrorKind::InvalidParams | ErrorKind::MethodNotFound => ExitCode::from(USAGE),
                     _ => ExitCode::FAILURE,

@@ -3,6 +3,20 @@
 //! Terminal, arguments and environment are read here and nowhere below. Each command is a file;
 //! `serve` is the daemon itself.
 
+/// Writes a line to stderr; that nobody reads it is no reason to end.
+macro_rules! tell {
+    ($($part:tt)*) => {
+        $crate::cli::tell_all(&(format!($($part)*) + "\n"))
+    };
+}
+
+/// Writes a line to stdout; who reads only the beginning has had enough.
+macro_rules! give {
+    ($($part:tt)*) => {{
+        let _ = $crate::cli::print(&(format!($($part)*) + "\n"));
+    }};
+}
+
 mod annotate;
 mod args;
 mod ask;
@@ -320,7 +334,7 @@ pub fn main() -> ExitCode {
         // who reads only the beginning has had enough
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("runlog: {error}");
+            tell!("runlog: {error}");
             ExitCode::FAILURE
         }
     }
@@ -341,6 +355,12 @@ fn done(done: Result<u8, Failure>) -> ExitCode {
         Ok(status) => ExitCode::from(status),
         Err(failure) => failure.told(),
     }
+}
+
+/// Writes `text` to stderr, if anybody reads it.
+fn tell_all(text: &str) {
+    use std::io::Write;
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
 fn print(text: &str) -> std::io::Result<()> {

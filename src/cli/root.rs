@@ -214,24 +214,24 @@ pub(super) fn print(given: Option<&Path>, json: bool) -> ExitCode {
     let found = match place.and_then(|place| find(&place)) {
         Ok(found) => found,
         Err(error) => {
-            eprintln!("runlog: {error}");
+            tell!("runlog: {error}");
             return USAGE.into();
         }
     };
     if json {
         let text = serde_json::to_string_pretty(&found).unwrap_or_default();
-        println!("{text}");
+        give!("{text}");
         return ExitCode::SUCCESS;
     }
     let Some(root) = &found.root else {
-        eprintln!("runlog: {}", ambiguous(&found.candidates));
+        tell!("runlog: {}", ambiguous(&found.candidates));
         return USAGE.into();
     };
-    println!("{}", root.display());
+    give!("{}", root.display());
     if !found.exists {
-        eprintln!("runlog: it is not there yet; looked for:");
+        tell!("runlog: it is not there yet; looked for:");
         for place in &found.tried {
-            eprintln!("  {place}");
+            tell!("  {place}");
         }
     }
     ExitCode::SUCCESS

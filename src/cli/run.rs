@@ -94,7 +94,7 @@ async fn recorded(history: Arc<History>, args: &RunArgs) -> u8 {
     let (key, _) = match begun {
         Ok(begun) => begun,
         Err(error) => {
-            eprintln!("runlog: the run cannot be recorded, and was not begun: {error}");
+            tell!("runlog: the run cannot be recorded, and was not begun: {error}");
             return 1;
         }
     };
@@ -102,11 +102,12 @@ async fn recorded(history: Arc<History>, args: &RunArgs) -> u8 {
     let (status, end) = recorder.through(&program, args).await;
     let word = end["status"].as_str().unwrap_or_default().to_owned();
     match recorder.set(&end).await {
-        Ok(took) => eprintln!(
+        Ok(took) => tell!(
             "runlog: {word} after {took}, recorded as {}/{}",
-            recorder.key.project, recorder.key.execution
+            recorder.key.project,
+            recorder.key.execution
         ),
-        Err(error) => eprintln!("runlog: {word}, but that could not be recorded: {error}"),
+        Err(error) => tell!("runlog: {word}, but that could not be recorded: {error}"),
     }
     status
 }
@@ -130,7 +131,7 @@ impl Recorder {
         let mut child = match spawned {
             Ok(child) => child,
             Err(error) => {
-                eprintln!("runlog: {}: {error}", program.display());
+                tell!("runlog: {}: {error}", program.display());
                 let status = match error.kind() {
                     std::io::ErrorKind::NotFound => NOT_FOUND,
                     _ => CANNOT_RUN,

@@ -112,7 +112,7 @@ pub(super) fn run(args: &ServeArgs, screen: &Screen) -> ExitCode {
         status
     });
     let status = status.unwrap_or_else(|error| {
-        eprintln!("runlog: {error}");
+        tell!("runlog: {error}");
         1
     });
     // a handler that still waits for the disk does not hold up the end
@@ -133,14 +133,14 @@ fn tell_missing(screen: &Screen, folder: &Path, found: &Found) {
 }
 
 pub(super) fn failed(error: &dyn std::fmt::Display) -> ExitCode {
-    eprintln!("runlog: {error}");
+    tell!("runlog: {error}");
     ExitCode::FAILURE
 }
 
 /// The root that is meant, and how it was found; the status to exit with where that is not clear.
 pub(super) fn find(given: Option<&Path>) -> Result<(PathBuf, Found), ExitCode> {
     let refuse = |reason: String| {
-        eprintln!("runlog: {reason}");
+        tell!("runlog: {reason}");
         ExitCode::from(USAGE)
     };
     let place = Place::of_process(given).map_err(|error| failed(&error))?;
@@ -388,7 +388,7 @@ pub(super) fn socket_of(given: Option<&Path>) -> Result<(PathBuf, SocketPath), E
 pub(super) fn print_socket(given: Option<&Path>) -> ExitCode {
     match socket_of(given) {
         Ok((_, path)) => {
-            println!("{}", path.as_path().display());
+            give!("{}", path.as_path().display());
             ExitCode::SUCCESS
         }
         Err(status) => status,

@@ -172,14 +172,14 @@ async fn restore(args: &RestoreArgs, client: &mut Client) -> Result<u8, Failure>
         lines.collect()
     })?;
     for run in answer.at("skipped").items() {
-        eprintln!(
+        tell!(
             "runlog: {} stays in the trash: there is such a run by now",
             name(run)
         );
     }
     let count = answer.at("count").count();
     if count > restored.len() as u64 {
-        eprintln!(
+        tell!(
             "runlog: {} runs are back in all",
             grouped(&count.to_string())
         );
@@ -231,7 +231,7 @@ async fn empty(args: &EmptyArgs, client: &mut Client) -> Result<u8, Failure> {
     };
     let going: Vec<&Json> = found.iter().filter(goes).collect();
     if going.is_empty() {
-        eprintln!("runlog: nothing of that is in the trash");
+        tell!("runlog: nothing of that is in the trash");
         return Ok(0);
     }
     let size: u64 = going
@@ -252,7 +252,7 @@ async fn empty(args: &EmptyArgs, client: &mut Client) -> Result<u8, Failure> {
     let result = client.text("trash/empty", params).await?;
     args.json.print(&result, None, |_| String::new())?;
     let answer = Json::read(&result);
-    eprintln!(
+    tell!(
         "runlog: {} removed, {} freed",
         grouped(&answer.at("emptied").to_string()),
         bytes(answer.at("freedBytes").count())

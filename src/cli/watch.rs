@@ -78,7 +78,7 @@ pub(super) async fn run(args: &WatchArgs, client: &mut Client) -> Result<u8, Fai
             }
             // others that do not pass are told as well, in case that they did
             "deleted" if is_of(&change, &key) => {
-                eprintln!("runlog: {key} was deleted before it ended");
+                tell!("runlog: {key} was deleted before it ended");
                 return Ok(OTHERWISE);
             }
             // what came meanwhile is not known

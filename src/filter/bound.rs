@@ -476,13 +476,28 @@ impl Bound {
                 let own = texts.filter_map(|text| ProjectId::parse(text).ok());
                 narrow(&mut hints.projects, own.collect());
             }
-            Check::Within(Number::StartedAt, bounds) => hints.started(*bounds),
-            Check::During(Number::StartedAt, range) if range.len() == 1 => {
-                hints.started(*self.spans.get(range.start)?);
+            Check::Within(Number::StartedAt, _) | Check::During(Number::StartedAt, _) => {
+                hints.started(self.started(check)?);
+                // of several spans, what lies between them is none
+                if matches!(check, Check::During(_, range) if range.len() > 1) {
+                    return None;
+                }
             }
             _ => return None,
         }
         Some(())
+    }
+
+    /// The range that all starts lie in which `check` allows, if it is about them.
+    fn started(&self, check: &Check) -> Option<Bounds> {
+        match check {
+            Check::Within(Number::StartedAt, bounds) => Some(*bounds),
+            Check::During(Number::StartedAt, range) => {
+                let spans = self.spans.get(range.clone())?.iter().copied();
+                spans.reduce(|one, other| (one.0.min(other.0), one.1.max(other.1)))
+            }
+            _ => None,
+        }
     }
 }
 

@@ -32,6 +32,41 @@ fn undo(done: &Done) -> String {
 }
 
 #[test]
+fn what_is_told_to_nobody_ends_nothing() {
+    let stage = three();
+    // of what reads the end of this pipe there is nothing any more
+    let nobody = || std::process::Stdio::from(std::io::pipe().unwrap().1);
+    for (args, status) in [
+        (&["pin", "a"][..], 0),
+        (&["delete", "b", "--yes"], 0),
+        (&["prune", "--max-count", "1", "-n"], 0),
+        (&["prune", "--max-count", "1", "--yes"], 0),
+        (&["show", "nosuch"], 1),
+        (&["list", "--where", "bad="], 2),
+        (&["root"], 0),
+    ] {
+        let ended = stage.runlog(args).stderr(nobody()).status().unwrap();
+        assert_eq!(ended.code(), Some(status), "{args:?}");
+        let full = std::fs::File::options().write(true).open("/dev/full");
+        let ended = stage.runlog(args).stderr(full.unwrap()).status().unwrap();
+        assert!(
+            ended.code().is_some_and(|code| code <= 2),
+            "{args:?}: {ended}"
+        );
+        let ended = stage
+            .runlog(args)
+            .stdout(nobody())
+            .stderr(nobody())
+            .status();
+        assert!(
+            ended.unwrap().code().is_some_and(|code| code <= 2),
+            "{args:?}"
+        );
+    }
+    assert_eq!(ids(&stage).split(' ').count(), 1);
+}
+
+#[test]
 fn a_deletion_is_asked_for_and_its_undo_undoes_it() {
     let stage = three();
     let text = std::fs::read(stage.root.file("p", "b")).unwrap();

@@ -400,20 +400,17 @@ impl Method for SeriesOf {
     }
 }
 
-/// From where to where buckets reach: as the filter says, or to the runs that are there. Not
-/// before the year 1900 nor after 2200, unless a run began then.
+/// From where to where buckets reach: as the filter says, or to the runs that are there.
 fn reach(
     asked: Option<RangeInclusive<Millis>>,
     first: Option<Millis>,
     last: Option<Millis>,
     now: Millis,
 ) -> Option<(Millis, Millis)> {
-    const WRITTEN: RangeInclusive<i64> = -2_208_988_800_000..=7_258_118_400_000;
     let asked_from = asked.as_ref().map(|range| *range.start());
     let asked_to = asked.as_ref().map(|range| *range.end());
-    let known = |at: &Millis| WRITTEN.contains(&at.0);
-    let from = asked_from.filter(known);
-    let to = asked_to.filter(known);
+    let from = asked_from.filter(|from| from.0 != i64::MIN);
+    let to = asked_to.filter(|to| to.0 != i64::MAX);
     let begin = from.or(first)?;
     let end = to.or(if from.is_some() {
         last.max(Some(now.max(begin)))
