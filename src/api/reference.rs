@@ -42,10 +42,9 @@ pub fn page() -> String {
         print_members(&mut out, schema);
         for choice in schema["oneOf"].as_array().into_iter().flatten() {
             if let Some(text) = choice["description"].as_str() {
-                let kind = choice["properties"]["kind"]["const"]
-                    .as_str()
-                    .unwrap_or_default();
-                let _ = writeln!(out, "\n`{kind}`: {}\n", one_line(text));
+                let kind = &choice["properties"]["kind"];
+                let kind = if kind.is_null() { choice } else { kind };
+                let _ = writeln!(out, "\n{}: {}\n", type_of(kind), one_line(text));
             }
             print_members(&mut out, choice);
         }
@@ -139,11 +138,15 @@ fn one_line(text: &str) -> String {
 }
 
 fn type_of(schema: &Value) -> String {
+    let spelt = |value: &Value| match value.as_str() {
+        Some(text) => format!("`{text}`"),
+        None => format!("`{value}`"),
+    };
     if let Some(path) = schema["$ref"].as_str() {
         return path.rsplit('/').next().unwrap_or_default().to_owned();
     }
     if let Some(value) = schema.get("const") {
-        return format!("`{value}`");
+        return spelt(value);
     }
     for choice in ["anyOf", "oneOf", "allOf"] {
         if let Some(choices) = schema[choice].as_array() {
@@ -151,11 +154,7 @@ fn type_of(schema: &Value) -> String {
         }
     }
     if let Some(values) = schema["enum"].as_array() {
-        return values
-            .iter()
-            .map(|value| format!("`{value}`"))
-            .collect::<Vec<_>>()
-            .join(" or ");
+        return values.iter().map(spelt).collect::<Vec<_>>().join(" or ");
     }
     match &schema["type"] {
         Value::String(name) if name == "array" => format!("array of {}", type_of(&schema["items"])),
@@ -179,4 +178,14 @@ fn range_of(schema: &Value) -> String {
         let _ = write!(text, ", {value} if absent");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_choice_is_named() {
+        let page = super::page();
+        assert!(page.contains("`month`: From the first day"));
+        assert!(!page.contains("``:"), "{page}");
+    }
 }

@@ -115,7 +115,7 @@ enum Language {
 struct RootArgs {
     /// The folder that holds one folder a project; otherwise RUNLOG_PROJECTS, runlog.toml, or the
     /// folder `projects` found from here
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", global = true)]
     projects: Option<PathBuf>,
 }
 

@@ -32,6 +32,22 @@ fn undo(done: &Done) -> String {
 }
 
 #[test]
+fn the_root_is_given_before_or_behind_what_the_trash_is_asked() {
+    let stage = three();
+    stage.piped(&["delete", "b", "--yes"]).printed();
+    let root = stage.root.path();
+    let given = ["--projects", root.to_str().unwrap()];
+    let behind = stage
+        .piped(&["trash", "list", given[0], given[1]])
+        .printed();
+    let before = stage
+        .piped(&["trash", given[0], given[1], "list"])
+        .printed();
+    assert_eq!(behind, before);
+    assert_eq!(behind.lines().count(), 1);
+}
+
+#[test]
 fn what_is_told_to_nobody_ends_nothing() {
     let stage = three();
     // of what reads the end of this pipe there is nothing any more
