@@ -12,9 +12,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode};
 use rustix::io::Errno;
 
-use super::layout::{
-    Obstacle, Opened, SUFFIX, file_name, lstat, names, open_file, rename_new, sync_folder,
-};
+use super::layout::{Obstacle, Opened, SUFFIX, file_name, names, open_file, sync_folder};
 use super::own::{Temporary, own_path};
 use super::{Store, StoreError, WriteError};
 use crate::model::{Annotation, ExecutionId, ProjectId, RunKey};
@@ -199,24 +197,21 @@ impl Sidecars {
         }
     }
 
-    /// Puts the sidecar of a run's file back from a folder of the trash, before the run. What has
-    /// been noted there meanwhile stays, and what comes is dropped.
-    pub(super) fn bring_back(&mut self, name: &str, from: impl AsFd) -> Result<(), Errno> {
+    /// Puts the sidecar of a run's file back from a folder of the trash, before the run, of which
+    /// there must be none: what lies there meanwhile belongs to no run, and is replaced; where
+    /// nothing comes it stays. Whether one came.
+    pub(super) fn bring_back(&mut self, name: &str, from: impl AsFd) -> Result<bool, Errno> {
         let (Some(own), Some(trashed)) = (&self.own, trashed_name(name)) else {
-            return Ok(());
+            return Ok(false);
         };
-        if lstat(&from, trashed.as_str())?.is_none() {
-            return Ok(());
-        }
-        match rename_new(&from, trashed.as_str(), own, name) {
-            Ok(()) => self.moved = true,
-            Err(Errno::EXIST) => {
-                rustix::fs::unlinkat(&from, trashed.as_str(), AtFlags::empty())?;
+        match rustix::fs::renameat(&from, trashed.as_str(), own, name) {
+            Ok(()) => {
+                self.moved = true;
+                Ok(true)
             }
-            Err(Errno::NOENT) => {}
-            Err(errno) => return Err(errno),
+            Err(Errno::NOENT) => Ok(false),
+            Err(errno) => Err(errno),
         }
-        Ok(())
     }
 }
 

@@ -504,6 +504,7 @@ impl Restoring<'_> {
     pub fn restore(&mut self, id: &EntryId) -> Result<(), RestoreError> {
         let name = id.name.as_c_str();
         let failed = |errno| RestoreError::Write(WriteError::io(id.path(), errno));
+        let mut came = false;
         for _ in 0..2 {
             if entry_of(&self.from, name).map_err(failed)?.is_none() {
                 return Err(RestoreError::NoEntry);
@@ -514,11 +515,17 @@ impl Restoring<'_> {
             // before the run: a crash between them leaves it where the run will look for it
             if let Ok(name) = name.to_str() {
                 let back = self.sidecars.bring_back(name, &self.from);
-                back.map_err(failed)?;
+                came |= back.map_err(failed)?;
             }
             match rename_new(&self.from, name, &self.to, name) {
                 Ok(()) => return Ok(()),
-                Err(Errno::EXIST) => return Err(RestoreError::Occupied),
+                Err(Errno::EXIST) => {
+                    // somebody made one just now, to whom it does not belong
+                    if let (true, Ok(name)) = (came, name.to_str()) {
+                        self.sidecars.follow(name, &self.from);
+                    }
+                    return Err(RestoreError::Occupied);
+                }
                 // it was emptied, or the executions folder was removed
                 Err(Errno::NOENT) => self.to = self.store.folder_to_restore_to(&id.project)?,
                 Err(errno) => return Err(failed(errno)),

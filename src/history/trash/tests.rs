@@ -127,8 +127,8 @@ impl Ground {
         }
         let text = self.model.trash.remove(id).unwrap();
         if let Some(note) = self.model.trashed_notes.remove(id) {
-            // what was noted meanwhile stays
-            self.model.notes.entry(name.clone()).or_insert(note);
+            // what was left there belongs to no run
+            self.model.notes.insert(name.clone(), note);
         }
         self.model.runs.insert(name, text);
         true

@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 
 use super::{Ground, in_time, listing, make_fifo, project, run, test_process};
 use crate::model::{Annotation, Millis};
-use crate::store::{Batch, EntryId, NoTrash, Removed, RestoreError, Store, WriteError};
+use crate::store::{
+    Batch, EntryId, NoTrash, Removed, RestoreError, Sidecar, Store, WriteError,
+};
 
 fn trash_of(ground: &Ground) -> PathBuf {
     ground.root().join("p/.runlog/trash")
@@ -301,6 +303,56 @@ fn deleting_and_emptying_at_once_loses_nothing() {
     assert_eq!(emptied + entries(&ground.store).len() as u64, 300);
 }
 
+fn note(text: &str) -> Annotation {
+    Annotation {
+        note: Some(text.to_owned()),
+        ..Annotation::default()
+    }
+}
+
+#[test]
+fn what_is_restored_brings_its_own_note_whatever_was_left_there() {
+    let ground = Ground::new();
+    let (store, key) = (&ground.store, run("x"));
+    let path = ground.executions().join("x.json");
+    let noted = |key| match store.annotation(key).unwrap() {
+        Sidecar::Is(annotation) => annotation.note,
+        Sidecar::Corrupt => panic!("it is one of ours"),
+    };
+    let first = Annotation {
+        pinned: true,
+        ..note("first")
+    };
+    fs::write(&path, "1").unwrap();
+    store.annotate(&key, &first).unwrap();
+    let batch = Batch::new(Millis(5));
+    assert!(store.delete(&key, Some(batch)).unwrap());
+    assert_eq!(noted(&key), None);
+
+    // while somebody else's run is there, both are kept
+    fs::write(&path, "2").unwrap();
+    store.annotate(&key, &note("second")).unwrap();
+    let id = EntryId::of_run(&key, batch);
+    assert!(matches!(
+        restore(store, &id),
+        Err(RestoreError::Occupied)
+    ));
+    assert_eq!(noted(&key).as_deref(), Some("second"));
+    fs::remove_file(&path).unwrap();
+    restore(store, &id).unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), "1");
+    assert_eq!(store.annotation(&key).unwrap(), Sidecar::Is(first));
+    assert_eq!(listing(&trash_of(&ground)), [""; 0]);
+
+    // an entry that has none takes nothing away
+    store.annotate(&key, &Annotation::default()).unwrap();
+    let batch = Batch::new(Millis(6));
+    assert!(store.delete(&key, Some(batch)).unwrap());
+    store.annotate(&key, &note("left")).unwrap();
+    restore(store, &EntryId::of_run(&key, batch)).unwrap();
+    assert_eq!(noted(&key).as_deref(), Some("left"));
+}
+
 const KILLS: usize = 25;
 const RUNS: usize = 40;
 
@@ -329,6 +381,12 @@ fn child() {
             }
             _ => {
                 for id in entries(&store) {
+                    // what was noted on a run that somebody's `rm` removed since
+                    let key = id.key().unwrap();
+                    let none = Sidecar::Is(Annotation::default());
+                    if store.annotation(&key).unwrap() == none {
+                        store.annotate(&key, &note("left behind")).unwrap();
+                    }
                     restore(&store, &id).unwrap();
                 }
             }
@@ -342,11 +400,8 @@ fn after_a_kill_each_run_is_in_exactly_one_place() {
     let folder = ground.executions();
     for number in 0..RUNS {
         fs::write(folder.join(format!("r{number}.json")), format!("{number}")).unwrap();
-        let note = Annotation {
-            note: Some(number.to_string()),
-            ..Annotation::default()
-        };
         let key = run(&format!("r{number}"));
+        let note = note(&number.to_string());
         ground.store.annotate(&key, &note).unwrap();
     }
     let own = trash_of(&ground).parent().unwrap().to_owned();
@@ -367,6 +422,11 @@ fn after_a_kill_each_run_is_in_exactly_one_place() {
         }
         child.kill().unwrap();
         child.wait().unwrap();
+        // not what was noted on another run of that name
+        let is_own = |run: &str, path: &Path| {
+            let noted = Annotation::read(&fs::read(path).unwrap()).unwrap();
+            noted.note.as_deref() == run.strip_prefix('r')
+        };
         // every place in which a run may be
         let mut places: Vec<(String, String)> = Vec::new();
         // the runs whose notes went with them into a folder
@@ -376,6 +436,7 @@ fn after_a_kill_each_run_is_in_exactly_one_place() {
             for name in &names {
                 if let Some(run) = name.strip_suffix(".note") {
                     assert!(names.contains(&format!("{run}.json")), "{run} is not there");
+                    assert!(is_own(run, &folder.join(name)), "{run}");
                     gone_along.push(run.to_owned());
                     continue;
                 }
@@ -399,6 +460,7 @@ fn after_a_kill_each_run_is_in_exactly_one_place() {
         // each note is where its run will look for it, or where a restoring finds it
         let stayed = listing(&own).into_iter();
         let stayed = stayed.filter_map(|name| name.strip_suffix(".json").map(str::to_owned));
+        let stayed = stayed.filter(|run| is_own(run, &own.join(format!("{run}.json"))));
         let mut noted: Vec<String> = stayed.chain(gone_along).collect();
         noted.sort();
         let mut runs: Vec<String> = (0..RUNS).map(|number| format!("r{number}")).collect();
