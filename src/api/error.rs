@@ -336,6 +336,11 @@ impl From<HistoryError> for Error {
                         ErrorKind::AlreadyExists,
                         "there is such an execution by now; delete it first, or keep it",
                     ),
+                    RestoreError::Twice => Self::new(
+                        ErrorKind::AlreadyExists,
+                        "two of the entries are of one execution, which can be only one of them; \
+                         name that one",
+                    ),
                     RestoreError::Write(WriteError::Io { source, .. }) => {
                         storage(&source, "restoring it").with("outcome", "unknown")
                     }

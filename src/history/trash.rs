@@ -167,15 +167,23 @@ impl History {
     }
 
     /// Puts entries back where they were, the same files; all of them, or, where one of them is not
-    /// there or has its name taken, none. Blocks.
+    /// there or has its name taken, or two are of one file, none. Blocks.
     ///
     /// # Errors
     /// [`HistoryError::NotRestored`], which tells what was restored before something came between;
     /// [`HistoryError::Trash`].
     pub fn restore_entries(&self, entries: &[EntryId]) -> Result<Restored, HistoryError> {
+        let mut by_file: Vec<&EntryId> = entries.iter().collect();
+        by_file.sort_unstable_by(|a, b| a.cmp_file(b));
+        let twice = by_file.windows(2).find_map(|pair| match pair {
+            [first, second] if first.cmp_file(second).is_eq() => Some(*second),
+            _ => None,
+        });
         for id in entries {
             let why = if !self.store.is_trashed(id)? {
                 RestoreError::NoEntry
+            } else if twice.is_some_and(|twice| std::ptr::eq(twice, id)) {
+                RestoreError::Twice
             } else if self.store.is_occupied(id)? {
                 RestoreError::Occupied
             } else {

@@ -147,6 +147,9 @@ pub enum RestoreError {
     /// Something has its name by now.
     #[error("there is such a file")]
     Occupied,
+    /// Another one that is to be restored with it is of the same file.
+    #[error("another entry is of the same file")]
+    Twice,
     /// The system refused. Where it was the last step (making the rename durable) that failed, it
     /// may be back already.
     #[error(transparent)]

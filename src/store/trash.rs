@@ -160,6 +160,12 @@ impl EntryId {
         name.strip_suffix(SUFFIX).unwrap_or(&name).to_owned()
     }
 
+    /// By the file that was deleted; of equal ones only one can be that file again.
+    #[must_use]
+    pub fn cmp_file(&self, other: &Self) -> std::cmp::Ordering {
+        (&self.project, &self.name).cmp(&(&other.project, &other.name))
+    }
+
     fn path(&self) -> String {
         let name = self.name.to_string_lossy();
         format!("{}/{name}", batch_path(&self.project, self.batch))

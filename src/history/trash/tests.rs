@@ -189,7 +189,7 @@ impl Ground {
                     (false, Err(HistoryError::NotRestored { why, .. })) => match why {
                         RestoreError::NoEntry => assert!(!there),
                         RestoreError::Occupied => assert!(there),
-                        RestoreError::Write(error) => panic!("{error}"),
+                        RestoreError::Twice | RestoreError::Write(_) => panic!("{why}"),
                     },
                     (must, done) => panic!("{must} {done:?}"),
                 }
@@ -514,20 +514,28 @@ fn of_several_entries_all_are_restored_or_none() {
     };
     assert_eq!((entry, restored.len()), (entries[1].clone(), 0));
     assert!(matches!(why, RestoreError::Occupied));
-    // the same run twice
-    let twice = [entries[0].clone(), entries[2].clone(), entries[0].clone()];
-    let refused = ground.history.restore_entries(&twice);
-    let Err(HistoryError::NotRestored { restored, .. }) = refused else {
-        panic!("{refused:?}");
-    };
-    assert_eq!(restored, [entries[0].clone(), entries[2].clone()]);
-    for id in ["x", "y", "z"] {
-        ground.model.runs.insert(format!("a/{id}"), "{}".to_owned());
+    // two deletions of one run, and one of them twice
+    let later = ground.history.delete(&keys[1], false).unwrap();
+    let later = later.entry.unwrap();
+    for other in [&later, &entries[1]] {
+        let twice = [&entries[0], &entries[1], &entries[2], other].map(Clone::clone);
+        let refused = ground.history.restore_entries(&twice);
+        let Err(HistoryError::NotRestored {
+            entry,
+            why: RestoreError::Twice,
+            restored,
+        }) = refused
+        else {
+            panic!("{refused:?}");
+        };
+        assert!(entry.cmp_file(other).is_eq());
+        assert_eq!(restored, []);
     }
-    ground
-        .model
-        .trash
-        .insert(entries[1].clone(), "{}".to_owned());
+    ground.model.trash = entries
+        .into_iter()
+        .chain([later])
+        .map(|id| (id, "{}".to_owned()))
+        .collect();
     ground.agrees();
 }
 
