@@ -11,7 +11,9 @@ use super::progress::Screen;
 /// The variable with the filter.
 const VARIABLE: &str = "RUNLOG_LOG";
 /// What a daemon logs where nobody says otherwise.
-pub(super) const OF_DAEMON: &str = "warn";
+///
+/// What was pruned by itself among it: the line has the batch that undoes it.
+pub(super) const OF_DAEMON: &str = "warn,runlog::cli::pruning=info";
 /// And a command, whose user is not to mend what is mended by itself.
 pub(super) const OF_COMMAND: &str = "warn,runlog::search=error";
 
