@@ -498,7 +498,8 @@ fn a_policy_is_rehearsed_carried_out_and_refused() {
         fs::write(&file, wrong).unwrap();
         let error = client.refused("executions/prune", &json!({}));
         let message = error["message"].as_str().unwrap();
-        assert!(message.starts_with("runlog.toml: "), "{message}");
+        let which = "the runlog.toml above the projects, ../runlog.toml from there: ";
+        assert!(message.starts_with(which), "{message}");
     }
     let text = "projects = 'projects'\n[prune]\nkeepLast = 2\nrules = [\n  { projectId = 'p', maxCount = 10 },\n  { status = ['failed'], maxAge = '1d' },\n]\n";
     fs::write(&file, text).unwrap();
@@ -599,7 +600,8 @@ fn pruning_by_itself_is_switched_on_by_the_user_alone_and_for_one_root() {
         command
             .args(["serve", "--projects"])
             .arg(root.path())
-            .env("XDG_CONFIG_HOME", root.beside("config"));
+            .env("XDG_CONFIG_HOME", root.beside("config"))
+            .stderr(fs::File::create(root.beside("log")).unwrap());
         Daemon::spawn(&mut command)
     };
     let policy = "[prune]\nkeepLast = 2\nrules = [{ projectId = 'p', maxCount = 10 }]\n";
@@ -636,6 +638,25 @@ fn pruning_by_itself_is_switched_on_by_the_user_alone_and_for_one_root() {
     // what went can be had back
     let trash = client.call("trash/list", &json!({}));
     assert!(trash["total"].as_u64().unwrap() >= 10);
+    // by what is logged where nobody says how much is to be
+    let entry = trash["entries"][0]["entry"].as_str().unwrap();
+    let batch = entry.split('/').nth(1).unwrap();
+    let is_told = || {
+        let log = fs::read_to_string(root.beside("log")).unwrap();
+        let mut lines = log.lines();
+        lines.any(|line| line.contains("executions/restore") && line.contains(batch))
+    };
+    while !is_told() {
+        assert!(std::time::Instant::now() < deadline, "nothing was logged");
+    }
+    // the user's file is told from the one beside the projects
+    let user = other.beside("config/runlog/runlog.toml");
+    fs::write(&user, "prunes = 1").unwrap();
+    let error = bystander.refused("executions/prune", &json!({ "dryRun": true }));
+    let message = error["message"].as_str().unwrap();
+    let which = "the user's runlog.toml: unknown field `prunes`";
+    assert!(message.starts_with(which), "{message}");
+    fs::write(&user, &every).unwrap();
     // a file beside the projects cannot switch it on
     fs::write(other.beside("runlog.toml"), every).unwrap();
     let error = bystander.refused("executions/prune", &json!({ "dryRun": true }));

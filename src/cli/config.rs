@@ -74,14 +74,21 @@ pub(super) fn of_user() -> Option<PathBuf> {
 /// The policy for `root`.
 ///
 /// # Errors
-/// What is wrong with a file, in words for its owner that hold no path.
+/// What is wrong with a file, and which it is, in words for its owner that hold no absolute path.
 pub(super) fn policy(root: &Path) -> Result<Option<PrunePolicy>, String> {
-    for (_, found) in above(root.ancestors().skip(1)) {
-        if let Some(policy) = found?.prune {
+    for (file, found) in above(root.ancestors().skip(1)) {
+        let found = found.map_err(|wrong| {
+            let folders = root.ancestors().skip(1);
+            let up = folders.take_while(|folder| Some(*folder) != file.parent());
+            let up = "../".repeat(up.count() + 1);
+            format!("the runlog.toml above the projects, {up}{FILE} from there: {wrong}")
+        })?;
+        if let Some(policy) = found.prune {
             return Ok(Some(policy));
         }
     }
-    Ok(user()?.prune)
+    let user = user().map_err(|wrong| format!("the user's {FILE}: {wrong}"))?;
+    Ok(user.prune)
 }
 
 /// The file that this policy is in.

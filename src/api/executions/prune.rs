@@ -185,7 +185,7 @@ async fn configured(context: &Arc<Context>) -> Result<PrunePolicy, Error> {
         Ok(None) => Err(Error::params(
             "expected `policy`, or [prune] in a runlog.toml above the projects or the user's own",
         )),
-        Err(wrong) => Err(Error::params(format!("runlog.toml: {wrong}"))),
+        Err(wrong) => Err(Error::params(wrong)),
     }
 }
 
