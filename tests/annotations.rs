@@ -125,6 +125,57 @@ fn what_cannot_be_noted_says_why() {
     assert_eq!(fs::read_dir(root.beside("elsewhere")).unwrap().count(), 0);
 }
 
+/// Whatever is wrong with what is ours is not said of the run's file, which is well.
+#[test]
+fn what_is_wrong_with_the_folder_of_ours_is_said_of_it() {
+    let root = Root::empty();
+    fill(&root);
+    let daemon = Daemon::socket(&root);
+    let mut client = daemon.connect();
+    let own = root.path().join("p/.runlog");
+    let elsewhere = root.beside("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    let mut refused = |method: &str, what: Value| {
+        let mut params = what;
+        params["projectId"] = json!("p");
+        params["executionId"] = json!("a");
+        let error = client.refused(method, &params);
+        let told = error.to_string();
+        assert!(!told.contains(&*root.path().to_string_lossy()), "{told}");
+        assert!(!told.contains("a secret"), "{told}");
+        assert!(!told.contains("execution's path"), "{told}");
+        assert!(!told.contains("execution's file"), "{told}");
+        error["message"].as_str().unwrap().to_owned()
+    };
+    let note = || json!({ "note": "a secret" });
+    let folder = "in the place of the project's .runlog folder";
+    let hinder: [&dyn Fn(); 2] = [
+        &|| std::os::unix::fs::symlink(&elsewhere, &own).unwrap(),
+        &|| fs::write(&own, "").unwrap(),
+    ];
+    for hinder in hinder {
+        hinder();
+        for (method, params) in [
+            ("executions/annotate", note()),
+            ("executions/delete", json!({})),
+        ] {
+            let message = refused(method, params);
+            assert!(message.contains(folder), "{method}: {message}");
+        }
+        fs::remove_file(&own).unwrap();
+    }
+    fs::create_dir_all(own.join("a.json/x")).unwrap();
+    let message = refused("executions/annotate", note());
+    assert!(message.contains("the execution's annotation"), "{message}");
+    fs::remove_dir_all(&own).unwrap();
+    fs::create_dir(&own).unwrap();
+    fs::write(own.join("trash"), "").unwrap();
+    let message = refused("executions/delete", json!({}));
+    let trash = "in the place of the project's trash, .runlog/trash";
+    assert!(message.contains(trash), "{message}");
+    assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0);
+}
+
 /// The files that hold no annotation and should.
 fn corrupt(client: &mut Client) -> Vec<String> {
     let problems = client.call("server/problems", &json!({}));

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::filter::FilterError;
 use crate::history::HistoryError;
 use crate::model::update::UpdateError;
-use crate::store::{NoTrash, ReadError, RestoreError, StoreError, WriteError};
+use crate::store::{NoTrash, ReadError, RestoreError, StoreError, WriteError, own_part};
 
 /// What kind of error it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -310,8 +310,9 @@ impl From<HistoryError> for Error {
             }
             HistoryError::Read(error) => error.into(),
             HistoryError::Write(error) => error.into(),
-            HistoryError::Trash(StoreError::Io { source, .. }) => {
-                storage(&source, "reading the trash")
+            HistoryError::Trash(StoreError::Io { path, source }) => {
+                let what = own_part(&path).unwrap_or("the project's folder");
+                storage(&source, &format!("reading {what},"))
             }
             HistoryError::NotTrashed(key) => Self::new(
                 ErrorKind::EntryNotFound,
@@ -341,8 +342,10 @@ impl From<HistoryError> for Error {
                         "two of the entries are of one execution, which can be only one of them; \
                          name that one",
                     ),
-                    RestoreError::Write(WriteError::Io { source, .. }) => {
-                        storage(&source, "restoring it").with("outcome", "unknown")
+                    RestoreError::Write(WriteError::Io { path, source }) => {
+                        let from = own_part(&path).map(|part| format!(" from {part},"));
+                        let doing = format!("restoring it{}", from.unwrap_or_default());
+                        storage(&source, &doing).with("outcome", "unknown")
                     }
                     RestoreError::Write(error) => error.into(),
                 };
@@ -485,11 +488,18 @@ impl From<WriteError> for Error {
                 ErrorKind::StorageFull,
                 "the disk is full; nothing was changed. Make room and try again",
             ),
-            WriteError::NotRegular { .. } => Self::new(
-                ErrorKind::CorruptExecution,
-                "the execution's path is not a regular file; remove what is there",
-            ),
-            WriteError::NoTrash { reason, .. } => {
+            WriteError::NotRegular { path } => {
+                let message = match own_part(&path) {
+                    Some(part) => format!(
+                        "a link, or something else that does not belong there, is in the place of \
+                         {part}; move it away and try again"
+                    ),
+                    None => "the execution's path is not a regular file; remove what is there"
+                        .to_owned(),
+                };
+                Self::new(ErrorKind::CorruptExecution, message)
+            }
+            WriteError::NoTrash { path, reason } => {
                 let (kind, why) = match reason {
                     NoTrash::OtherFileSystem => (
                         ErrorKind::Storage,
@@ -497,11 +507,11 @@ impl From<WriteError> for Error {
                          that nothing can be moved to the trash"
                             .to_owned(),
                     ),
-                    NoTrash::InTheWay => (
-                        ErrorKind::Storage,
-                        "something else is in the place of the project's trash, .runlog/trash"
-                            .to_owned(),
-                    ),
+                    NoTrash::InTheWay => {
+                        let place = own_part(&path).unwrap_or("the project's folder");
+                        let why = format!("something else is in the place of {place}");
+                        (ErrorKind::Storage, why)
+                    }
                     NoTrash::Full => (
                         ErrorKind::StorageFull,
                         "there is no room for the trash's folder".to_owned(),
@@ -517,8 +527,10 @@ impl From<WriteError> for Error {
                 Self::new(kind, format!("{why}; {what}"))
             }
             // it may have been the last step that failed
-            WriteError::Io { source, .. } => {
-                storage(&source, "writing the execution's file").with("outcome", "unknown")
+            WriteError::Io { path, source } => {
+                let what = own_part(&path).map(|part| format!("changing {part},"));
+                let what = what.unwrap_or_else(|| "writing the execution's file".to_owned());
+                storage(&source, &what).with("outcome", "unknown")
             }
         }
     }

@@ -235,6 +235,21 @@ pub(super) fn own_path(project: &ProjectId) -> String {
     format!("{project}/{OWN}")
 }
 
+/// What of ours in a project's folder lies at `path` below the root, in words for people; `None` if
+/// nothing of ours does.
+#[must_use]
+pub fn own_part(path: &str) -> Option<&'static str> {
+    let mut parts = path.split('/').skip(1);
+    if parts.next() != Some(OWN) {
+        return None;
+    }
+    Some(match parts.next() {
+        None => "the project's .runlog folder, which holds its trash and what is noted on its runs",
+        Some(super::trash::TRASH) => "the project's trash, .runlog/trash",
+        Some(_) => "the execution's annotation, its file in the project's .runlog folder",
+    })
+}
+
 impl Store {
     /// The folder of ours in a project's.
     pub(super) fn open_own(&self, project: &ProjectId) -> Result<OwnedFd, Obstacle> {

@@ -25,7 +25,7 @@ use super::{RestoreError, Scanned, Store, StoreError, WriteError};
 use crate::model::{ExecutionId, Millis, ProjectId, RunKey};
 
 /// The folder in the one that is ours.
-const TRASH: &str = "trash";
+pub(super) const TRASH: &str = "trash";
 /// A batch of this age that has nothing in it yet will have nothing.
 const UNUSED_AFTER_MS: i64 = 60 * 60 * 1000;
 
