@@ -176,6 +176,46 @@ fn what_is_wrong_with_the_folder_of_ours_is_said_of_it() {
     assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0);
 }
 
+/// A run of which it cannot be told whether it is pinned is kept like one that is, and what is left
+/// of the file is nobody's to overwrite.
+#[test]
+fn a_damaged_annotation_keeps_its_run_and_is_kept() {
+    let root = Root::empty();
+    fill(&root);
+    let daemon = Daemon::socket(&root);
+    let mut client = daemon.connect();
+    annotate(&mut client, "b", json!({ "pinned": true }));
+    let own = root.path().join("p/.runlog");
+    let damaged = "{ \"pinned\": tr";
+    fs::write(own.join("b.json"), damaged).unwrap();
+    assert_eq!(ids(&mut client, "pinned"), [""; 0]);
+    let refused = client.refused(
+        "executions/annotate",
+        &json!({ "projectId": "p", "executionId": "b", "note": "new" }),
+    );
+    assert_eq!(refused["code"], 422);
+    assert_eq!(fs::read_to_string(own.join("b.json")).unwrap(), damaged);
+
+    let policy = |keep: bool| {
+        let rules = json!([{ "maxCount": 0 }]);
+        json!({ "rules": rules, "keepPinned": keep, "keepLast": 0 })
+    };
+    for dry_run in [true, false] {
+        let params = json!({ "policy": policy(true), "dryRun": dry_run, "everything": true });
+        let done = client.call("executions/prune", &params);
+        assert_eq!((&done["count"], &done["everything"]), (&json!(2), &json!(false)));
+        let skipped = json!([
+            { "projectId": "p", "executionId": "b", "reason": "maybe-pinned" }
+        ]);
+        assert_eq!((&done["skipped"], &done["skippedCount"]), (&skipped, &json!(1)));
+    }
+    assert_eq!(ids(&mut client, "not pinned"), ["b"]);
+    // where pinned runs go, so does this one
+    let params = json!({ "policy": policy(false), "everything": true });
+    let done = client.call("executions/prune", &params);
+    assert_eq!((&done["count"], &done["skippedCount"]), (&json!(1), &json!(0)));
+}
+
 /// The files that hold no annotation and should.
 fn corrupt(client: &mut Client) -> Vec<String> {
     let problems = client.call("server/problems", &json!({}));

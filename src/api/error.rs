@@ -361,6 +361,11 @@ impl From<HistoryError> for Error {
             .with("currentVersion", current.map(|version| version.to_string())),
             HistoryError::Update(error) => error.into(),
             HistoryError::Annotation(error) => Self::params(error.to_string()),
+            HistoryError::CorruptAnnotation(_) => Self::new(
+                ErrorKind::CorruptExecution,
+                "the execution's annotation, its file in the project's .runlog folder, cannot be \
+                 read and is left alone; restore that file, or move it away and try again",
+            ),
             HistoryError::Version { current } => {
                 let message = "the execution is not what ifVersion says; read it and decide again";
                 Self::new(ErrorKind::VersionConflict, message)

@@ -11,13 +11,38 @@ use crate::index::{Clock, ProblemKind, Report};
 use crate::model::{Annotation, AnnotationChange, ProjectId, RunKey, Summary};
 use crate::store::{Sidecar, annotated_at, annotation_path};
 
+/// What may be wrong with the file of what is noted on a run.
+const OF_SIDECARS: [ProblemKind; 2] = [ProblemKind::CorruptAnnotation, ProblemKind::Unreadable];
+
+/// The runs of which it is not known whether they are pinned.
+#[derive(Debug, Default)]
+pub(super) struct Doubts {
+    runs: HashSet<RunKey>,
+}
+
+impl Doubts {
+    /// Whether the run may be pinned, for all that is known.
+    pub(super) fn has(&self, key: &RunKey) -> bool {
+        self.runs.contains(key)
+    }
+}
+
 impl History {
+    /// The runs on which something is noted that cannot be read.
+    pub(super) fn doubts(&self) -> Doubts {
+        let paths = self.index(|index| index.problems.paths("", &OF_SIDECARS));
+        Doubts {
+            runs: paths.iter().filter_map(|path| annotated_at(path)).collect(),
+        }
+    }
+
     /// Changes what is noted on a run, durably; what a list says of the run then, and the state
     /// that has it. Blocks.
     ///
     /// # Errors
     /// [`HistoryError::NotFound`] where there is no such file, [`HistoryError::Annotation`],
-    /// [`HistoryError::Read`] where the file is no record, [`HistoryError::Write`].
+    /// [`HistoryError::CorruptAnnotation`], [`HistoryError::Read`] where the file is no record,
+    /// [`HistoryError::Write`].
     pub fn annotate(
         &self,
         key: &RunKey,
@@ -33,8 +58,8 @@ impl History {
         }
         let held = match self.store.annotation(key)? {
             Sidecar::Is(annotation) => annotation,
-            // nothing of it can be kept
-            Sidecar::Corrupt => Annotation::default(),
+            // whoever damaged it may still have use for what is left
+            Sidecar::Corrupt => return Err(HistoryError::CorruptAnnotation(key.clone())),
         };
         let annotation = held.changed(change)?;
         let written = self.store.annotate(key, &annotation);
@@ -69,9 +94,7 @@ impl History {
         };
         let (known, bad) = self.index(|index| {
             let below = format!("{project}/");
-            let bad = index
-                .problems
-                .paths(&below, &[ProblemKind::CorruptAnnotation]);
+            let bad = index.problems.paths(&below, &OF_SIDECARS);
             (index.annotated_of(project), bad)
         });
         let there: HashSet<&RunKey> = found.iter().collect();
@@ -105,7 +128,11 @@ impl History {
             Ok(Sidecar::Corrupt) => (Annotation::default(), &[ProblemKind::CorruptAnnotation][..]),
             Err(error) => {
                 tracing::warn!(%error, "what is noted on a run cannot be read");
-                return self.clock();
+                // what was known of it is still as true as it was
+                let mut index = self.index.write();
+                let path = annotation_path(key);
+                index.note_problems(&path, &[ProblemKind::Unreadable], now.millis());
+                return index.clock();
             }
         };
         let mut index = self.index.write();

@@ -165,6 +165,8 @@ pub enum Spared {
     Changed,
     /// The file system refused.
     Refused,
+    /// Whether it is pinned cannot be read.
+    MaybePinned,
 }
 
 /// What deleting many did.

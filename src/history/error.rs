@@ -71,6 +71,9 @@ pub enum HistoryError {
     /// What was to be noted on the run cannot be.
     #[error(transparent)]
     Annotation(#[from] AnnotationError),
+    /// What is noted on the run cannot be read, and would be lost by noting something else.
+    #[error("the file of what is noted on execution {} of project {} holds something else", .0.execution, .0.project)]
+    CorruptAnnotation(RunKey),
     /// Somebody else writes the run again and again.
     #[error("somebody else writes this execution again and again")]
     Busy,

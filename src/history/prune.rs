@@ -6,10 +6,11 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
+use super::annotations::Doubts;
 use super::select::Stop;
 use super::{Chosen, History, HistoryError};
 use crate::index::{Clock, Filter, Listed};
-use crate::model::{Millis, ProjectId, Status};
+use crate::model::{Millis, ProjectId, RunKey, Status};
 
 /// Which runs a rule is about, and how many of them may stay. The newest stay; what other rules or
 /// the policy keep counts all the same.
@@ -48,6 +49,8 @@ pub struct Policy {
 pub struct Plan {
     /// The runs, newest first.
     pub chosen: Vec<Chosen>,
+    /// Those that stay only because it cannot be read whether they are pinned, newest first.
+    pub maybe_pinned: Vec<RunKey>,
     /// Whether that leaves no run in the projects that the rules are about.
     pub everything: bool,
     /// The state at which it was decided.
@@ -63,13 +66,16 @@ struct Candidate {
     status: Option<Status>,
     stale: bool,
     pinned: bool,
+    maybe_pinned: bool,
 }
 
 impl Candidate {
-    fn of(run: &Listed<'_>, now: Millis) -> Option<Self> {
+    fn of(run: &Listed<'_>, now: Millis, doubts: &Doubts) -> Option<Self> {
         let summary = run.summary();
+        let chosen = Chosen::of(run)?;
         Some(Self {
-            chosen: Chosen::of(run)?,
+            maybe_pinned: doubts.has(chosen.key()),
+            chosen,
             at: summary
                 .completed_at
                 .or(summary.started_at)
@@ -109,7 +115,8 @@ impl Rule {
 }
 
 impl Policy {
-    /// For each of `runs`, whether it goes; `order` has their numbers, the newest first.
+    /// For each of `runs`, whether it goes; `order` has their numbers, the newest first. Of those
+    /// that may be pinned it is believed that they are not.
     fn judge(&self, runs: &[Candidate], order: &[usize], now: Millis) -> Vec<bool> {
         let mut goes = vec![false; runs.len()];
         let ordered = || order.iter().filter_map(|&at| Some((at, runs.get(at)?)));
@@ -156,7 +163,9 @@ impl History {
     /// Those of [`History::select`].
     pub fn plan(&self, policy: &Policy, now: Millis, stop: &Stop) -> Result<Plan, HistoryError> {
         let everything = Filter::default().into();
-        let take = |run: &Listed<'_>, runs: &mut Vec<_>| runs.extend(Candidate::of(run, now));
+        let doubts = self.doubts();
+        let take =
+            |run: &Listed<'_>, runs: &mut Vec<_>| runs.extend(Candidate::of(run, now, &doubts));
         let (mut runs, _, clock) = self.take(&everything, stop, take)?;
         // what is as old goes in list order
         runs.sort_unstable_by(|a, b| {
@@ -164,7 +173,14 @@ impl History {
             b.at.cmp(&a.at).then_with(place)
         });
         let order: Vec<usize> = (0..runs.len()).collect();
-        let goes = policy.judge(&runs, &order, now);
+        let mut goes = policy.judge(&runs, &order, now);
+        let mut maybe_pinned = Vec::new();
+        for (run, goes) in runs.iter().zip(&mut goes) {
+            if *goes && policy.keep_pinned && run.maybe_pinned {
+                *goes = false;
+                maybe_pinned.push(run.chosen.key().clone());
+            }
+        }
         let about = |run: &Candidate| policy.rules.iter().any(|rule| rule.is_about(run.project()));
         let stays = |at: &usize| !goes.get(*at).is_some_and(|goes| *goes);
         let mut left = order.iter().filter(|at| stays(at));
@@ -176,6 +192,7 @@ impl History {
         Ok(Plan {
             everything: !chosen.is_empty() && !some_left,
             chosen,
+            maybe_pinned,
             clock,
         })
     }
@@ -184,7 +201,7 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ExecutionId, RunKey};
+    use crate::model::ExecutionId;
 
     const DAY: Duration = Duration::from_secs(86_400);
     const NOW: Millis = Millis(1_000 * 86_400_000);
@@ -206,6 +223,7 @@ mod tests {
                 status: Some(Status::from_text(words[1].trim_end_matches('!'))),
                 stale: words[1].ends_with('!'),
                 pinned: words.len() > 4,
+                maybe_pinned: false,
             }
         };
         spelt.iter().map(run).collect()

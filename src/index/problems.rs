@@ -77,8 +77,8 @@ impl ProblemKind {
                  runlog never touches it"
             }
             Self::CorruptAnnotation => {
-                "not a pin, tags and a note; the run counts as without. Restore or delete the file, \
-                 or annotate the run anew"
+                "not a pin, tags and a note; the run counts as without, but is not pruned where \
+                 pinned runs are kept. Restore the file or move it away"
             }
         }
     }

@@ -621,7 +621,7 @@ export type PrunePolicy = {
   keepFailed?: boolean;
   /** So many of the newest runs of each project stay in any case. */
   keepLast?: number;
-  /** Whether pinned runs stay in any case; they do unless this is false. */
+  /** Whether pinned runs stay in any case; they do unless this is false. So do those of which it cannot be read whether they are. */
   keepPinned?: boolean;
   /** What goes. */
   rules?: Array<PruneRule>;
@@ -903,7 +903,7 @@ export type SkippedRun = {
   executionId: ExecutionId;
   /** The project's folder. */
   projectId: ProjectId;
-  /** `changed`: saved or touched after it was chosen; `gone`: deleted by somebody else; `refused` by the file system. */
+  /** `changed`: saved or touched after it was chosen; `gone`: deleted by somebody else; `refused` by the file system; `maybe-pinned`: what is noted on it cannot be read, and the policy keeps pinned runs. */
   reason: string;
 };
 

@@ -767,7 +767,8 @@ class PrunePolicy(TypedDict, total=False):
     keepFailed: bool
     # So many of the newest runs of each project stay in any case.
     keepLast: int
-    # Whether pinned runs stay in any case; they do unless this is false.
+    # Whether pinned runs stay in any case; they do unless this is false. So do those of which
+    # it cannot be read whether they are.
     keepPinned: bool
     # What goes.
     rules: List[PruneRule]
@@ -1099,7 +1100,8 @@ class SkippedRun(TypedDict):
     # The project's folder.
     projectId: ProjectId
     # `changed`: saved or touched after it was chosen; `gone`: deleted by somebody else;
-    # `refused` by the file system.
+    # `refused` by the file system; `maybe-pinned`: what is noted on it cannot be read, and the
+    # policy keeps pinned runs.
     reason: str
 
 

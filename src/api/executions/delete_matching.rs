@@ -68,7 +68,8 @@ pub struct SkippedRun {
     /// The file's stem.
     pub execution_id: ExecutionId,
     /// `changed`: saved or touched after it was chosen; `gone`: deleted by somebody else;
-    /// `refused` by the file system.
+    /// `refused` by the file system; `maybe-pinned`: what is noted on it cannot be read, and the
+    /// policy keeps pinned runs.
     pub reason: &'static str,
 }
 
@@ -110,21 +111,30 @@ impl Gone {
     }
 
     fn did(done: &DeletedMany) -> Self {
-        let word = |why| match why {
-            Spared::Gone => "gone",
-            Spared::Changed => "changed",
-            Spared::Refused => "refused",
-        };
-        let skipped = |(key, why): &(RunKey, Spared)| SkippedRun {
-            project_id: key.project.clone(),
-            execution_id: key.execution.clone(),
-            reason: word(*why),
-        };
-        Self {
+        let mut did = Self {
             batch: done.batch.map(|batch| batch.to_string()),
-            skipped: done.spared.iter().take(NAMED_MAX).map(skipped).collect(),
-            skipped_count: done.spared.len(),
             ..Self::would(&done.deleted, done.clock)
+        };
+        did.skip(done.spared.iter().map(|(key, why)| (key, *why)));
+        did
+    }
+
+    /// The same, with some that were to go and do not.
+    pub(super) fn skip<'k>(&mut self, some: impl Iterator<Item = (&'k RunKey, Spared)>) {
+        for (key, why) in some {
+            self.skipped_count += 1;
+            if self.skipped.len() < NAMED_MAX {
+                self.skipped.push(SkippedRun {
+                    project_id: key.project.clone(),
+                    execution_id: key.execution.clone(),
+                    reason: match why {
+                        Spared::Gone => "gone",
+                        Spared::Changed => "changed",
+                        Spared::Refused => "refused",
+                        Spared::MaybePinned => "maybe-pinned",
+                    },
+                });
+            }
         }
     }
 }

@@ -13,7 +13,7 @@ use super::{Statuses, blocking, prepare};
 use crate::api::progress::here;
 use crate::api::table::{Effect, Example, Method};
 use crate::api::{Context, Error, ErrorKind, samples};
-use crate::history::{self, ToEmpty, Wanted};
+use crate::history::{self, Spared, ToEmpty, Wanted};
 use crate::model::{Millis, ProjectId, read_span};
 
 /// A span of time on the wire: `90s`, `30m`, `12h`, `30d`.
@@ -86,7 +86,8 @@ pub struct PrunePolicy {
     /// Whether failed runs stay in any case.
     #[serde(default)]
     pub keep_failed: bool,
-    /// Whether pinned runs stay in any case; they do unless this is false.
+    /// Whether pinned runs stay in any case; they do unless this is false. So do those of which it
+    /// cannot be read whether they are.
     #[serde(default = "yes")]
     pub keep_pinned: bool,
     /// How long deleted runs can be had back; for ever if absent.
@@ -234,11 +235,13 @@ impl Method for Prune {
             if everything && !may_all && !dry_run {
                 return Ok(Err(plan.chosen.len()));
             }
-            let gone = if dry_run {
+            let mut gone = if dry_run {
                 Gone::would(&plan.chosen, plan.clock)
             } else {
                 carry_out(history, plan.chosen, permanent, &teller)?
             };
+            let kept = plan.maybe_pinned.iter();
+            gone.skip(kept.map(|key| (key, Spared::MaybePinned)));
             let mut pruned = Pruned {
                 gone,
                 everything,
