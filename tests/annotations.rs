@@ -131,7 +131,8 @@ fn what_is_wrong_with_the_folder_of_ours_is_said_of_it() {
     let root = Root::empty();
     fill(&root);
     let daemon = Daemon::socket(&root);
-    let mut client = daemon.connect();
+    let (mut client, mut reader) = (daemon.connect(), daemon.connect());
+    reader.call("executions/list", &json!({ "sync": true }));
     let own = root.path().join("p/.runlog");
     let elsewhere = root.beside("elsewhere");
     fs::create_dir(&elsewhere).unwrap();
@@ -155,6 +156,17 @@ fn what_is_wrong_with_the_folder_of_ours_is_said_of_it() {
     ];
     for hinder in hinder {
         hinder();
+        let sync = json!({ "sync": true });
+        let problems = reader.call("server/problems", &sync)["problems"].clone();
+        assert_eq!(problems[0]["path"], "p/.runlog", "{problems}");
+        assert_eq!(problems[0]["kind"], "not-regular");
+        // nobody knows what is pinned
+        let rehearsal = json!({ "policy": { "rules": [{ "maxCount": 0 }] }, "dryRun": true });
+        let would = reader.call("executions/prune", &rehearsal);
+        assert_eq!(
+            (&would["count"], &would["skippedCount"]),
+            (&json!(0), &json!(3))
+        );
         for (method, params) in [
             ("executions/annotate", note()),
             ("executions/delete", json!({})),
@@ -163,6 +175,8 @@ fn what_is_wrong_with_the_folder_of_ours_is_said_of_it() {
             assert!(message.contains(folder), "{method}: {message}");
         }
         fs::remove_file(&own).unwrap();
+        let problems = reader.call("server/problems", &sync)["problems"].clone();
+        assert_eq!(problems, json!([]));
     }
     fs::create_dir_all(own.join("a.json/x")).unwrap();
     let message = refused("executions/annotate", note());
@@ -203,17 +217,26 @@ fn a_damaged_annotation_keeps_its_run_and_is_kept() {
     for dry_run in [true, false] {
         let params = json!({ "policy": policy(true), "dryRun": dry_run, "everything": true });
         let done = client.call("executions/prune", &params);
-        assert_eq!((&done["count"], &done["everything"]), (&json!(2), &json!(false)));
+        assert_eq!(
+            (&done["count"], &done["everything"]),
+            (&json!(2), &json!(false))
+        );
         let skipped = json!([
             { "projectId": "p", "executionId": "b", "reason": "maybe-pinned" }
         ]);
-        assert_eq!((&done["skipped"], &done["skippedCount"]), (&skipped, &json!(1)));
+        assert_eq!(
+            (&done["skipped"], &done["skippedCount"]),
+            (&skipped, &json!(1))
+        );
     }
     assert_eq!(ids(&mut client, "not pinned"), ["b"]);
     // where pinned runs go, so does this one
     let params = json!({ "policy": policy(false), "everything": true });
     let done = client.call("executions/prune", &params);
-    assert_eq!((&done["count"], &done["skippedCount"]), (&json!(1), &json!(0)));
+    assert_eq!(
+        (&done["count"], &done["skippedCount"]),
+        (&json!(1), &json!(0))
+    );
 }
 
 /// The files that hold no annotation and should.

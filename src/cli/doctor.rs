@@ -168,22 +168,76 @@ fn configs(folder: &Path, findings: &mut Vec<Finding>) -> Result<(), Failure> {
 fn permissions(root: &Path, findings: &mut Vec<Finding>) {
     let mut folders = vec![root.to_owned()];
     let projects = std::fs::read_dir(root).into_iter().flatten().flatten();
-    let is_folder = |path: &Path| path.symlink_metadata().is_ok_and(|found| found.is_dir());
     for project in projects.map(|entry| entry.path()) {
         let executions = project.join("executions");
         let reachable = denied(&project).is_none();
         if is_folder(&project) && (!reachable || is_folder(&executions)) {
-            folders.push(project);
             if reachable {
+                let own = project.join(".runlog");
+                let trash = own.join("trash");
+                let ours = [own, trash].into_iter().filter(|path| is_folder(path));
+                folders.push(project);
                 folders.push(executions);
+                folders.extend(ours);
+            } else {
+                folders.push(project);
             }
         }
     }
+    let mut read_only: Vec<String> = Vec::new();
     for folder in folders {
         if let Some(finding) = denied(&folder) {
             findings.push(finding);
+        } else if let Some(finding) = unwritable(&folder)
+            // once for each file system
+            && !read_only.contains(&finding.mend)
+        {
+            read_only.push(finding.mend.clone());
+            findings.push(finding);
         }
     }
+}
+
+/// Whether it is one itself, and no link to one.
+fn is_folder(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|found| found.is_dir())
+}
+
+/// That a folder is on a file system that is mounted read-only, if it is.
+fn unwritable(folder: &Path) -> Option<Finding> {
+    let refused = rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).err()?;
+    if refused != rustix::io::Errno::ROFS {
+        return None;
+    }
+    let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    // number, parent, device, its root, where, how, fields that may be missing, -, kind, what, how
+    let mounts = table.lines().filter_map(|line| {
+        let fields: Vec<&str> = line.split(' ').collect();
+        let place = fields.get(4)?.replace("\\040", " ");
+        let read_only = |options: &str| options.split(',').any(|option| option == "ro");
+        let of_mount_alone = read_only(fields.get(5)?) && !read_only(fields.last()?);
+        Some((PathBuf::from(place), of_mount_alone))
+    });
+    // of several at one place the last is on top
+    let found = mounts
+        .filter(|(place, _)| folder.starts_with(place))
+        .max_by_key(|(place, _)| place.as_os_str().len());
+    let (place, of_mount_alone) = found.unwrap_or_else(|| (folder.to_owned(), false));
+    let sudo = match rustix::process::geteuid().is_root() {
+        true => "",
+        false => "sudo ",
+    };
+    let how = match of_mount_alone {
+        true => "remount,bind,rw",
+        false => "remount,rw",
+    };
+    Some(Finding::new(
+        format!(
+            "{} is on a file system that is mounted read-only",
+            folder.display()
+        ),
+        format!("{sudo}mount -o {how} {}", word(&place)),
+    ))
 }
 
 /// Why a folder cannot be read, entered and written to, if it cannot.

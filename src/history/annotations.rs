@@ -6,10 +6,11 @@
 
 use std::collections::HashSet;
 
+use super::look::folder_kind;
 use super::{History, HistoryError, Moment};
 use crate::index::{Clock, ProblemKind, Report};
 use crate::model::{Annotation, AnnotationChange, ProjectId, RunKey, Summary};
-use crate::store::{Sidecar, annotated_at, annotation_path};
+use crate::store::{Sidecar, annotated_at, annotation_path, own_folders};
 
 /// What may be wrong with the file of what is noted on a run.
 const OF_SIDECARS: [ProblemKind; 2] = [ProblemKind::CorruptAnnotation, ProblemKind::Unreadable];
@@ -18,21 +19,48 @@ const OF_SIDECARS: [ProblemKind; 2] = [ProblemKind::CorruptAnnotation, ProblemKi
 #[derive(Debug, Default)]
 pub(super) struct Doubts {
     runs: HashSet<RunKey>,
+    /// All of theirs.
+    projects: HashSet<ProjectId>,
 }
 
 impl Doubts {
     /// Whether the run may be pinned, for all that is known.
     pub(super) fn has(&self, key: &RunKey) -> bool {
-        self.runs.contains(key)
+        self.projects.contains(&key.project) || self.runs.contains(key)
     }
 }
 
 impl History {
     /// The runs on which something is noted that cannot be read.
     pub(super) fn doubts(&self) -> Doubts {
-        let paths = self.index(|index| index.problems.paths("", &OF_SIDECARS));
+        let kinds = [&OF_SIDECARS[..], &[ProblemKind::NotRegular]].concat();
+        let paths = self.index(|index| index.problems.paths("", &kinds));
+        let project = |path: &String| {
+            let project = ProjectId::parse(path.split('/').next()?).ok()?;
+            (*path == own_folders(&project)[0]).then_some(project)
+        };
         Doubts {
             runs: paths.iter().filter_map(|path| annotated_at(path)).collect(),
+            projects: paths.iter().filter_map(project).collect(),
+        }
+    }
+
+    /// Makes the findings about the folders of ours in a project's equal to what is wrong there.
+    fn look_at_own_folders(&self, project: &ProjectId, now: Moment) {
+        const KINDS: [ProblemKind; 2] = [ProblemKind::NotRegular, ProblemKind::Unreadable];
+        let faults = self.store.own_faults(project);
+        for path in own_folders(project) {
+            let of_path = faults.iter().filter(|fault| fault.path == path);
+            let kinds: Vec<_> = of_path.map(|fault| folder_kind(fault.kind)).collect();
+            let is_known = self.index(|index| {
+                let has = |kind: &ProblemKind| index.problems.has(&path, *kind);
+                KINDS.iter().all(|kind| has(kind) == kinds.contains(kind))
+            });
+            if !is_known {
+                self.index
+                    .write()
+                    .note_problems(&path, &kinds, now.millis());
+            }
         }
     }
 
@@ -84,6 +112,7 @@ impl History {
 
     /// Looks at what is noted on the runs of a project, as far as it is not what is known.
     pub(super) fn look_at_annotations(&self, project: &ProjectId, now: Moment) {
+        self.look_at_own_folders(project, now);
         let found = match self.store.annotated(project) {
             Ok(found) => found,
             Err(error) => {

@@ -17,7 +17,9 @@ use super::pace::Pace;
 use super::{History, Moment, RACY_FOR};
 use crate::index::{Clock, Index, ProblemKind, Report, Seen};
 use crate::model::{ExecutionId, Facts, Finding, Millis, ProjectId, RunKey, Stamp};
-use crate::store::{Folder, Problem, ProblemKind as FolderProblemKind, ReadError, Swept, Walk};
+use crate::store::{
+    Folder, Problem, ProblemKind as FolderProblemKind, ReadError, Swept, Walk, own_part,
+};
 use crate::watch::{Mark, Taken};
 
 /// How long a file may be missing or unreadable before that is believed.
@@ -183,7 +185,11 @@ impl History {
             None => vec![".".to_owned()],
         };
         let mut gone = self.index(|index| index.problems.paths(&below, &OF_ENTRIES));
-        gone.retain(|path| project.is_some() || !path.contains('/'));
+        gone.retain(|path| match project {
+            // what is ours is looked at by itself
+            Some(_) => own_part(path).is_none(),
+            None => !path.contains('/'),
+        });
         gone.extend(folders);
         let mut index = self.index.write();
         for path in gone
@@ -525,7 +531,7 @@ fn kind_of(error: &ReadError) -> ProblemKind {
 }
 
 /// The walk's word for what it found, in the words of `server/problems`.
-fn folder_kind(kind: FolderProblemKind) -> ProblemKind {
+pub(super) fn folder_kind(kind: FolderProblemKind) -> ProblemKind {
     match kind {
         FolderProblemKind::InvalidName => ProblemKind::InvalidName,
         FolderProblemKind::NotRegular => ProblemKind::NotRegular,

@@ -36,7 +36,7 @@ pub use cache::{Cache, CacheError, root_hash};
 pub use delete::{DeletedAll, Removal, Removed};
 pub use error::{NoTrash, ReadError, RestoreError, StoreError, WriteError};
 pub use layout::Folder;
-pub use own::{Cookie, Swept, own_part};
+pub use own::{Cookie, Swept, own_folders, own_part};
 pub use pieces::{PieceQuery, Pieces};
 pub use read::{NESTING_MAX, Record, Scanned};
 pub use rewrite::RewriteError;

@@ -22,7 +22,7 @@ use super::layout::{
     permissions, sync_folder,
 };
 use super::stamp::{same_file, stamp_of};
-use super::{Store, StoreError};
+use super::{Problem, ProblemKind, Store, StoreError};
 use crate::model::{ProjectId, Stamp};
 
 const TEMPORARY: Pattern = Pattern(".runlog-", ".tmp");
@@ -250,7 +250,31 @@ pub fn own_part(path: &str) -> Option<&'static str> {
     })
 }
 
+/// The folders of ours in a project's, below the root.
+#[must_use]
+pub fn own_folders(project: &ProjectId) -> [String; 2] {
+    let own = own_path(project);
+    let trash = format!("{own}/{}", super::trash::TRASH);
+    [own, trash]
+}
+
 impl Store {
+    /// What is wrong with the folders of ours in a project's, as far as they are there. What is
+    /// wrong with the project's own folder is told by [`Store::walk`].
+    pub fn own_faults(&self, project: &ProjectId) -> Vec<Problem> {
+        let opened = self.open_own(project).and_then(|own| {
+            let path = || format!("{}/{}", own_path(project), super::trash::TRASH);
+            open_folder(own, super::trash::TRASH, path)
+        });
+        let (path, kind) = match opened {
+            Ok(_) | Err(Obstacle::Missing) => return Vec::new(),
+            Err(Obstacle::Link(path) | Obstacle::NoFolder(path)) => (path, ProblemKind::NotRegular),
+            Err(Obstacle::System(path, _)) => (path, ProblemKind::Unreadable),
+        };
+        let ours = own_folders(project).contains(&path);
+        Vec::from_iter(ours.then_some(Problem { path, kind }))
+    }
+
     /// The folder of ours in a project's.
     pub(super) fn open_own(&self, project: &ProjectId) -> Result<OwnedFd, Obstacle> {
         let root = self.require_root()?;

@@ -128,6 +128,72 @@ fn folders_that_cannot_be_used() {
     mended(&stage, "is no folder of yours");
 }
 
+/// What holds the trash and what is noted on runs.
+#[test]
+fn a_folder_of_ours_that_is_none_or_cannot_be_used() {
+    let stage = Stage::samples();
+    let own = stage.root.path().join("website/.runlog");
+    let trash = own.join("trash");
+    let elsewhere = stage.root.beside("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    let link = |path: &Path| std::os::unix::fs::symlink(&elsewhere, path).unwrap();
+    let file = |path: &Path| fs::write(path, "").unwrap();
+    for (put, path, says) in [
+        (&link as &dyn Fn(&Path), &own, "website/.runlog: a link"),
+        (&file, &own, "website/.runlog: a link"),
+        (&link, &trash, "website/.runlog/trash: a link"),
+        (&file, &trash, "website/.runlog/trash: a link"),
+    ] {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let _ = fs::remove_dir(path);
+        put(path);
+        mended(&stage, says);
+        // and the daemon's own account is the same
+        assert_eq!(stage.piped(&["problems"]).status, 0);
+        let aside = format!("{}.aside", path.display());
+        fs::remove_file(aside).unwrap();
+    }
+    fs::create_dir_all(&trash).unwrap();
+    for (path, says) in [
+        (&own, "website/.runlog cannot be"),
+        (&trash, "website/.runlog/trash cannot be"),
+    ] {
+        for mode in [0o500, 0o300] {
+            fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+            mended(&stage, says);
+        }
+    }
+}
+
+/// Mounted so that nothing can be noted or moved there, as a whole or only where it lies.
+#[test]
+fn a_folder_of_ours_that_is_mounted_read_only() {
+    let stage = Stage::samples();
+    let own = stage.root.path().join("website/.runlog");
+    fs::create_dir_all(own.join("trash")).unwrap();
+    let own = own.display();
+    for mount in [
+        format!("mount -t tmpfs -o ro,mode=700 none '{own}'"),
+        format!("mount --bind '{own}' '{own}' && mount -o remount,bind,ro '{own}'"),
+    ] {
+        let script = format!(
+            "{{ {mount}; }} || exit 8\n\
+            runlog doctor > found && exit 9\n\
+            cat found\n\
+            sh -c \"$(sed -n 's/^  //p' found)\"\n\
+            runlog doctor"
+        );
+        let mut command = stage.command("unshare");
+        command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &script]);
+        let done = done(&mut command);
+        let said = format!("{}{}", done.out, done.err);
+        let says = "is on a file system that is mounted read-only";
+        assert_eq!(said.matches(says).count(), 1, "{said}");
+        assert!(done.out.ends_with("✓ nothing is wrong\n"), "{said}");
+        assert_eq!(done.status, 0);
+    }
+}
+
 #[test]
 fn a_root_that_is_not_there_or_not_clear() {
     let stage = Stage::samples();

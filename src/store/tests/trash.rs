@@ -12,9 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::{Ground, in_time, listing, make_fifo, project, run, test_process};
 use crate::model::{Annotation, Millis};
-use crate::store::{
-    Batch, EntryId, NoTrash, Removed, RestoreError, Sidecar, Store, WriteError,
-};
+use crate::store::{Batch, EntryId, NoTrash, Removed, RestoreError, Sidecar, Store, WriteError};
 
 fn trash_of(ground: &Ground) -> PathBuf {
     ground.root().join("p/.runlog/trash")
@@ -333,10 +331,7 @@ fn what_is_restored_brings_its_own_note_whatever_was_left_there() {
     fs::write(&path, "2").unwrap();
     store.annotate(&key, &note("second")).unwrap();
     let id = EntryId::of_run(&key, batch);
-    assert!(matches!(
-        restore(store, &id),
-        Err(RestoreError::Occupied)
-    ));
+    assert!(matches!(restore(store, &id), Err(RestoreError::Occupied)));
     assert_eq!(noted(&key).as_deref(), Some("second"));
     fs::remove_file(&path).unwrap();
     restore(store, &id).unwrap();
