@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import * as path from 'node:path';
 import * as vscode from 'vscode';
 import type { Documents } from './document';
-import { message } from './format';
+import { line, message } from './format';
 import { copyValue, type RunPanel } from './panel';
 import type { Node } from './rows';
 import { fileOf, summaryOf, type Run } from './run';
@@ -17,6 +17,8 @@ export class Actions {
   #compared: Run | undefined;
   /** What was deleted last, for `undoDelete`. */
   #deleted: Deletion[] = [];
+  /** Whether the person was last in the view, not at a panel or a document: who has the focus VS Code does not tell. */
+  #inView = false;
 
   constructor(
     private readonly session: Session, private readonly tree: Tree, private readonly panel: RunPanel,
@@ -46,7 +48,10 @@ export class Actions {
       if (a && b) return documents.compare(a, b);
       return vscode.window.showInformationMessage('Select two runs in the view to compare them.');
     });
+    const used = (view: boolean) => (): void => void (this.#inView = view);
     context.subscriptions.push(
+      tree.view.onDidChangeSelection(used(true)), panel.onUsed(used(false)),
+      vscode.window.onDidChangeActiveTextEditor(used(false)), vscode.window.onDidChangeTextEditorSelection(used(false)),
       vscode.commands.registerCommand('runlog.undoDelete', (run?: Run) => this.#undo(run)),
       vscode.commands.registerCommand('runlog.previousRun', () => panel.step('newer')),
       vscode.commands.registerCommand('runlog.nextRun', () => panel.step('older')),
@@ -55,7 +60,7 @@ export class Actions {
 
   #register(name: string, act: (runs: Run[]) => unknown): void {
     this.context.subscriptions.push(vscode.commands.registerCommand(`runlog.${name}`, async (...args: unknown[]) => {
-      const runs = this.#meant(args);
+      const runs = await this.#meant(args);
       if (runs.length === 0) return void vscode.window.showInformationMessage('Select a run in the view first.');
       try {
         await act(runs);
@@ -65,20 +70,22 @@ export class Actions {
     }));
   }
 
-  /** The rows a command was called on, else the panel's or the document's run, else what is selected. */
-  #meant([clicked, selected]: unknown[]): Run[] {
+  /** The rows a command was called on, else what is selected, shown by the panel or by a document: where the person was last. */
+  async #meant([clicked, selected]: unknown[]): Promise<Run[]> {
     if (Array.isArray(selected)) return (selected as Node[]).flatMap(runOf);
-    if (clicked instanceof vscode.Uri) {
-      const run = clicked.scheme === 'runlog' ? this.documents.runOf(clicked) : undefined;
-      if (run) return [run];
-    } else if (clicked && typeof clicked === 'object') {
+    if (clicked && typeof clicked === 'object') {
       if ('kind' in clicked) return runOf(clicked as Node);
       if ('executionId' in clicked) return [clicked as Run];
     }
-    if (this.panel.active) return [this.panel.active];
-    const document = vscode.window.activeTextEditor?.document;
-    const run = document?.uri.scheme === 'runlog' ? this.documents.runOf(document.uri) : undefined;
-    return run ? [run] : this.tree.view.selection.flatMap(runOf);
+    const { view } = this.tree;
+    // a key in the view says so
+    const key = clicked === 'view';
+    if (key && view.selection.length === 0) await vscode.commands.executeCommand('list.toggleSelection');
+    const chosen = view.selection.flatMap(runOf);
+    if (key || (this.#inView && !(clicked instanceof vscode.Uri) && chosen.length > 0)) return chosen;
+    const uri = clicked instanceof vscode.Uri ? clicked : vscode.window.activeTextEditor?.document.uri;
+    const run = (uri?.scheme === 'runlog' ? this.documents.runOf(uri) : undefined) ?? this.panel.active;
+    return run ? [run] : chosen;
   }
 
   async #reveal(run: Run): Promise<void> {
@@ -89,6 +96,7 @@ export class Actions {
 
   async #delete(runs: Run[]): Promise<void> {
     const deleted: Deletion[] = [];
+    const label = runs.length === 1 && runs[0] ? (await summaryOf(runs[0]))?.label : undefined;
     for (const run of runs) {
       const { connection, projectId, executionId } = run;
       const { entry } = await connection.request('executions/delete', { projectId, executionId });
@@ -96,7 +104,7 @@ export class Actions {
     }
     if (deleted.length === 0) return;
     this.#deleted = deleted;
-    const what = deleted.length === 1 ? `run ${deleted[0]?.run.executionId}` : `${deleted.length} runs`;
+    const what = deleted.length === 1 ? `run ${line(label, deleted[0]?.run.executionId)}` : `${deleted.length} runs`;
     const answer = await vscode.window.showInformationMessage(`Deleted ${what}.`, 'Undo');
     if (answer === 'Undo') await this.#restore(deleted);
   }

@@ -180,9 +180,44 @@ export function view(code, browser) {
     await window.page.keyboard.press('Escape');
     await window.pressButton('Task number 2', 'Delete', 'the row has gone', async () => !(await labels()).includes('Task number 2'));
     ok((await place.ask('executions/list', { projectId: 'website', where: 'id = exec-0002', sync: true })).total === 0, 'it is deleted');
-    const toast = await window.notification('Deleted run exec-0002');
+    const toast = await window.notification('Deleted run Task number 2 · exec-0002.');
     await toast.locator('.monaco-button', { hasText: 'Undo' }).click();
     await window.waitForRow('Task number 2');
+  });
+
+  check('keys and the palette mean what is selected in the view, or what the panel shows: where the person was last', async () => {
+    const copied = async (label, id) => {
+      await window.command('Runlog: Copy Id');
+      await until(`the id of ${label}`, async () => (await window.page.evaluate(() => navigator.clipboard.readText())) === id, 5000);
+    };
+    const selected = async () => (await window.rows()).filter((row) => row.selected).map(({ label }) => label);
+    await window.select('Task number 1');
+    const panel = await window.panel('header h1');
+    await until('it is open', async () => (await panel.textContent('h1')) === 'Task number 1');
+    await copied('the panel', 'exec-0001');
+    await window.settled();
+    // without opening them, in place of the one that is open
+    for (const number of [5, 6, 1]) await window.row(`Task number ${number}`).click({ modifiers: ['Control'] });
+    await until('others are selected', async () => JSON.stringify(await selected()) === JSON.stringify(['Task number 5', 'Task number 6']));
+    await copied('the selected', 'exec-0005\nexec-0006');
+    await panel.click('h1');
+    await copied('the panel', 'exec-0001');
+    await window.press('Delete');
+    let toast = await window.notification('Deleted');
+    ok((await toast.textContent()).includes('Deleted 2 runs.'), await toast.textContent());
+    await until('the selected ones have gone', async () => !(await labels()).some((label) => ['Task number 5', 'Task number 6'].includes(label)));
+    await toast.locator('.monaco-button', { hasText: 'Undo' }).click();
+    await window.waitForRow('Task number 5');
+    await window.settled();
+    equal(await selected(), [], 'selected');
+    // nothing is selected: the row with the focus
+    await window.press('Home');
+    await window.page.keyboard.press('ArrowDown');
+    await window.page.keyboard.press('Delete');
+    toast = await window.notification('Deleted run Task number 0 · exec-0000.');
+    await toast.locator('.monaco-button', { hasText: 'Undo' }).click();
+    await window.waitForRow('Task number 0');
+    equal(await panel.textContent('h1'), 'Task number 1', 'the run in the panel');
   });
 
   check('pin, and pinned first', async () => {
