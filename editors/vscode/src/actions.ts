@@ -8,6 +8,7 @@ import { copyValue, type RunPanel } from './panel';
 import type { Node } from './rows';
 import { fileOf, summaryOf, type Run } from './run';
 import type { Session } from './session';
+import { plain, tell } from './tell';
 import type { Tree } from './tree';
 
 type Deletion = { run: Run; entry: string };
@@ -46,7 +47,7 @@ export class Actions {
     this.#register('compare', () => {
       const [a, b] = tree.view.selection.flatMap(runOf);
       if (a && b) return documents.compare(a, b);
-      return vscode.window.showInformationMessage('Select two runs in the view to compare them.');
+      return tell('Information', 'Select two runs in the view to compare them.');
     });
     const used = (view: boolean) => (): void => void (this.#inView = view);
     context.subscriptions.push(
@@ -61,11 +62,11 @@ export class Actions {
   #register(name: string, act: (runs: Run[]) => unknown): void {
     this.context.subscriptions.push(vscode.commands.registerCommand(`runlog.${name}`, async (...args: unknown[]) => {
       const runs = await this.#meant(args);
-      if (runs.length === 0) return void vscode.window.showInformationMessage('Select a run in the view first.');
+      if (runs.length === 0) return void tell('Information', 'Select a run in the view first.');
       try {
         await act(runs);
       } catch (error) {
-        void vscode.window.showErrorMessage(`Runlog: ${message(error)}`);
+        void tell('Error', `Runlog: ${message(error)}`);
       }
     }));
   }
@@ -105,7 +106,7 @@ export class Actions {
     if (deleted.length === 0) return;
     this.#deleted = deleted;
     const what = deleted.length === 1 ? `run ${line(label, deleted[0]?.run.executionId)}` : `${deleted.length} runs`;
-    const answer = await vscode.window.showInformationMessage(`Deleted ${what}.`, 'Undo');
+    const answer = await tell('Information', `Deleted ${what}.`, 'Undo');
     if (answer === 'Undo') await this.#restore(deleted);
   }
 
@@ -114,10 +115,10 @@ export class Actions {
     if (run) {
       const { connection, projectId, executionId } = run;
       await connection.request('executions/restore', { projectId, executionId })
-        .catch((error: unknown) => vscode.window.showErrorMessage(`Runlog: ${message(error)}`));
+        .catch((error: unknown) => tell('Error', `Runlog: ${message(error)}`));
       return;
     }
-    if (this.#deleted.length === 0) return void vscode.window.showInformationMessage('Nothing was deleted in this window.');
+    if (this.#deleted.length === 0) return void tell('Information', 'Nothing was deleted in this window.');
     await this.#restore(this.#deleted);
   }
 
@@ -130,7 +131,7 @@ export class Actions {
         await there.request('executions/restore', { entries: deleted.flatMap(({ run, entry }) => (run.connection === connection ? entry : [])) });
       }
     } catch (error) {
-      void vscode.window.showErrorMessage(`Runlog: ${message(error)}`);
+      void tell('Error', `Runlog: ${message(error)}`);
     }
   }
 
@@ -157,7 +158,7 @@ export class Actions {
   async #runAgain({ connection, projectId, executionId }: Run): Promise<void> {
     const [program, ...args] = vscode.workspace.getConfiguration('runlog').get<string[]>('runAgainCommand', []);
     if (!program) {
-      const answer = await vscode.window.showInformationMessage('Say in the settings which program runs a workflow again.', 'Open Settings');
+      const answer = await tell('Information', 'Say in the settings which program runs a workflow again.', 'Open Settings');
       if (answer) await vscode.commands.executeCommand('workbench.action.openSettings', 'runlog.runAgainCommand');
       return;
     }
@@ -170,8 +171,8 @@ export class Actions {
       child.once('error', (error) => resolve(error.message));
       child.once('close', (status, signal) => resolve(status === 0 ? undefined : `it ended with ${signal ?? `status ${status}`}`));
     });
-    if (outcome === undefined) return void vscode.window.setStatusBarMessage(`Ran ${executionId} again`, 5000);
-    const answer = await vscode.window.showErrorMessage(`${path.basename(program)} could not run it again: ${outcome}.`, 'Show Log');
+    if (outcome === undefined) return void vscode.window.setStatusBarMessage(plain(`Ran ${executionId} again`), 5000);
+    const answer = await tell('Error', `${path.basename(program)} could not run it again: ${outcome}.`, 'Show Log');
     if (answer) log.show();
   }
 }

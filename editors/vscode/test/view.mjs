@@ -260,6 +260,30 @@ export function view(code, browser) {
     place.settings({});
   });
 
+  check('no record can make a link in a notification', async () => {
+    place.settings({ 'runlog.notifyOnFailure': true });
+    const input = 'Look [here](command:x) and [there](http://127.0.0.1:9)';
+    // the settings are read some time after they were written
+    await until('it is told', async () => {
+      place.save('website', record(0, { id: 'linking', input, status: 'failed', error: 'No [help](command:x)', completedAt: new Date().toISOString() }));
+      return await window.notification('Run failed in website', 4000);
+    });
+    const shown = async (what) => {
+      const toast = await window.notification(what);
+      const said = (await toast.locator('.notification-list-item-message').textContent()).replaceAll('\u2060', '');
+      ok(said.includes(input), said);
+      equal(await toast.locator('.notification-list-item-message a').count(), 0, 'links');
+      await toast.hover();
+      await toast.locator('.codicon-notifications-clear').click();
+      return said;
+    };
+    ok((await shown('Run failed in website')).endsWith('No [help](command:x)'), 'the error');
+    await window.waitForRow(input);
+    await window.pressButton(input, 'Delete', 'it has gone', async () => !(await labels()).includes(input));
+    await shown('Deleted run');
+    place.settings({});
+  });
+
   check('failed runs are told together, to who wants it', async () => {
     place.settings({ 'runlog.notifyOnFailure': true });
     await new Promise((resolve) => setTimeout(resolve, 700));
