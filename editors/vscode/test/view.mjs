@@ -220,6 +220,18 @@ export function view(code, browser) {
     equal(await panel.textContent('h1'), 'Task number 1', 'the run in the panel');
   });
 
+  check('a key pressed while typing in the view deletes nothing', async () => {
+    const { total } = await place.ask('executions/list', { limit: 1 });
+    await window.select('Task number 1');
+    await window.press('F3');
+    const find = window.page.locator('.sidebar .monaco-tree-type-filter input');
+    await find.fill('Task number');
+    await find.press('Delete');
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    await find.press('Escape');
+    equal((await place.ask('executions/list', { limit: 1, sync: true })).total, total, 'runs');
+  });
+
   check('pin, and pinned first', async () => {
     place.settings({ 'runlog.pinnedFirst': true });
     await window.settled();
