@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import * as path from 'node:path';
 import * as vscode from 'vscode';
 import type { Documents } from './document';
-import { line, message } from './format';
+import { count, line, message } from './format';
 import { copyValue, type RunPanel } from './panel';
 import type { Node } from './rows';
 import { fileOf, summaryOf, type Run } from './run';
@@ -97,16 +97,23 @@ export class Actions {
 
   async #delete(runs: Run[]): Promise<void> {
     const deleted: Deletion[] = [];
+    const refused: string[] = [];
     const label = runs.length === 1 && runs[0] ? (await summaryOf(runs[0]))?.label : undefined;
     for (const run of runs) {
       const { connection, projectId, executionId } = run;
-      const { entry } = await connection.request('executions/delete', { projectId, executionId });
-      if (entry != null) deleted.push({ run, entry });
+      try {
+        const { entry } = await connection.request('executions/delete', { projectId, executionId });
+        if (entry != null) deleted.push({ run, entry });
+      } catch (error) {
+        if (runs.length === 1) throw error;
+        refused.push(`${executionId}: ${message(error)}`);
+      }
     }
-    if (deleted.length === 0) return;
-    this.#deleted = deleted;
+    if (deleted.length > 0) this.#deleted = deleted;
+    else if (refused.length === 0) return;
     const what = deleted.length === 1 ? `run ${line(label, deleted[0]?.run.executionId)}` : `${deleted.length} runs`;
-    const answer = await tell('Information', `Deleted ${what}.`, 'Undo');
+    const not = refused.length > 0 ? ` Not deleted: ${count(refused.length)}, the first ${refused[0]}` : '';
+    const answer = await tell(not ? 'Warning' : 'Information', `Deleted ${what}.${not}`, ...(deleted.length > 0 ? ['Undo'] : []));
     if (answer === 'Undo') await this.#restore(deleted);
   }
 
@@ -123,13 +130,13 @@ export class Actions {
   }
 
   async #restore(deleted: Deletion[]): Promise<void> {
-    if (this.#deleted === deleted) this.#deleted = [];
     try {
       for (const connection of new Set(deleted.map(({ run }) => run.connection))) {
         // the window may have met another daemon in the meantime
         const there = this.session.at(connection.root) ?? connection;
         await there.request('executions/restore', { entries: deleted.flatMap(({ run, entry }) => (run.connection === connection ? entry : [])) });
       }
+      if (this.#deleted === deleted) this.#deleted = [];
     } catch (error) {
       void tell('Error', `Runlog: ${message(error)}`);
     }

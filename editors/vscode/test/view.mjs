@@ -220,6 +220,27 @@ export function view(code, browser) {
     equal(await panel.textContent('h1'), 'Task number 1', 'the run in the panel');
   });
 
+  check('of several runs one cannot be deleted: it is said, and the others come back with undo', async () => {
+    const project = '[locked](command:x)';
+    place.save(project, record(0, { id: 'kept', input: 'Kept' }));
+    // where the trash would be
+    writeFileSync(`${place.root}/${project}/.runlog`, '');
+    await window.waitForRow('Kept');
+    await window.settled();
+    await window.select('Task number 4');
+    await window.row('Kept').click({ modifiers: ['Control'] });
+    await until('both are selected', async () => (await window.rows()).filter(({ selected }) => selected).length === 2);
+    await window.press('Delete');
+    const toast = await window.notification('Not deleted: 1, the first kept: ');
+    ok((await toast.textContent()).includes('Deleted run exec-0004.'), await toast.textContent());
+    equal(await toast.locator('.notification-list-item-message a').count(), 0, 'links');
+    await until('the one has gone', async () => !(await labels()).includes('Task number 4') && (await labels()).includes('Kept'));
+    await toast.locator('.monaco-button', { hasText: 'Undo' }).click();
+    await window.waitForRow('Task number 4');
+    place.remove(project, 'kept');
+    await until('all is as it was', async () => (await labels())[0] === 'website');
+  });
+
   check('a key pressed while typing in the view deletes nothing', async () => {
     const { total } = await place.ask('executions/list', { limit: 1 });
     await window.select('Task number 1');
