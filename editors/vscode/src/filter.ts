@@ -1,6 +1,6 @@
 /** Which runs the view shows, and the boxes in which that is said. */
 import * as vscode from 'vscode';
-import type { Params } from './connection';
+import type { Connection, Params } from './connection';
 import { line, message, timezone } from './format';
 import type { CheckResult } from '../../clients/node/types';
 import type { Session } from './session';
@@ -96,6 +96,11 @@ export class Filter {
     box.show();
     void check();
   }
+}
+
+/** Whether the view has the pinned runs before the others. */
+export function pinnedFirst(connection: Connection | undefined): boolean {
+  return vscode.workspace.getConfiguration('runlog').get('pinnedFirst', false) && connection?.can('executions/annotate') === true;
 }
 
 interface Suggestion extends vscode.QuickPickItem {

@@ -30,6 +30,8 @@ export class RunPanel implements vscode.WebviewPanelSerializer<RunKey> {
         const named = told.kind === 'saved' ? { projectId: told.summary.projectId, executionId: told.summary.id } : told;
         if (!('projectId' in named) || sameRun(this.#run, { connection, ...named })) this.#soon();
       }),
+      filter.onChanged(() => this.#soon()),
+      vscode.workspace.onDidChangeConfiguration((event) => event.affectsConfiguration('runlog.pinnedFirst') && this.#soon()),
       // connections are others after a change of the settings
       session.onChanged(() => {
         const run = this.#run;
