@@ -92,7 +92,7 @@ export function states(code, careful, browser) {
     await window.showView();
     await window.waitForRow('No runs were found');
     ok((await labels(window)).some((label) => label.startsWith(place.root) || label.startsWith(`${place.folder} and`)), `the places: ${await labels(window)}`);
-    equal(daemons(place.root), [], 'daemons');
+    equal([daemons(place.root), await bridgesOf(place.root)], [[], []], 'processes');
     await window.row('Choose folder…').click();
     // the dialog writes its own path first
     await until('the dialog', async () => (await window.quickItems()).some((item) => item.startsWith('.git')));
@@ -149,10 +149,22 @@ export function states(code, careful, browser) {
     await window.close();
   });
 
+  check('without the view ever opened: a root that only the settings name has its cost in the status bar', async () => {
+    const place = new Place('unopened');
+    const deeper = new Place('flows', join(place.folder, 'some/where'));
+    deeper.save('website', record(0));
+    place.settings({ 'runlog.projects': [deeper.root] });
+    const window = await browser.open('states', code, place.folder);
+    await until('the cost', async () => (await window.text('.statusbar-item[id*="runlog.today"]')).includes('$0.01'));
+    await window.close();
+  });
+
   check('an untrusted workspace starts nothing until it is trusted', async () => {
     const place = new Place('untrusted');
     place.save('website', record(0));
     const window = await browser.open('states', careful, place.folder);
+    await new Promise((resolve) => setTimeout(resolve, 3000));
+    equal([daemons(place.root), await bridgesOf(place.root)], [[], []], 'processes before anybody looks');
     await window.showView();
     await until('why', async () => (await welcome(window)).includes('do not trust'));
     equal([daemons(place.root), await bridgesOf(place.root)], [[], []], 'processes');
