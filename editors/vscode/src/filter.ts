@@ -5,6 +5,7 @@ import { line, message, timezone } from './format';
 import type { CheckResult } from '../../clients/node/types';
 import type { Session } from './session';
 import { STATUSES, statusIcon } from './status';
+import { plain } from './tell';
 
 /** The members that `executions/list` and all like it take. */
 export type Selection = Pick<Params<'executions/list'>, 'status' | 'where' | 'timezone'>;
@@ -111,7 +112,7 @@ function suggestions(text: string, { ok, error, completions }: CheckResult): Sug
   const items: Suggestion[] = [];
   if (ok) {
     const label = text.trim() === '' ? 'Show all runs' : `Show runs with ${text.trim()}`;
-    items.push({ label, iconPath: new vscode.ThemeIcon('filter'), alwaysShow: true });
+    items.push({ label: plain(label), iconPath: new vscode.ThemeIcon('filter'), alwaysShow: true });
   } else if (error) {
     const nearest = error.nearest ? ` Did you mean ${error.nearest}?` : '';
     const found = error.found === '' ? 'the end' : error.found;
@@ -121,11 +122,11 @@ function suggestions(text: string, { ok, error, completions }: CheckResult): Sug
     items.push(problem(what, unfinished ? '' : `${text.slice(0, error.offset)}▸${text.slice(error.offset, error.end)}◂${text.slice(error.end)}`));
   }
   for (const { text: label, detail, from, to } of completions) {
-    items.push({ label, description: detail ?? '', alwaysShow: true, insert: { from, to, text: label } });
+    items.push({ label: plain(label), description: plain(detail ?? ''), alwaysShow: true, insert: { from, to, text: label } });
   }
   return items;
 }
 
 function problem(label: string, detail: string): Suggestion {
-  return { label, detail, iconPath: new vscode.ThemeIcon(detail === '' ? 'info' : 'error'), alwaysShow: true };
+  return { label: plain(label), detail: plain(detail), iconPath: new vscode.ThemeIcon(detail === '' ? 'info' : 'error'), alwaysShow: true };
 }

@@ -175,6 +175,26 @@ export function view(code, browser) {
     await until('it is open', async () => (await panel.textContent('h1')) === 'Something else');
   });
 
+  check('no text of a record shows as an icon, in the view, the search and the filter', async () => {
+    place.save('website', record(0, { id: 'iconic', input: 'Empty the $(trash) now', output: 'the $(trash) hides a quetzal', tags: ['x'] }));
+    await until('it is indexed', async () => (await place.ask('executions/search', { query: 'quetzal', sync: true })).hits.length === 1);
+    const trash = () => window.page.locator('.quick-input-list .codicon-trash, .sidebar .label-name .codicon, .sidebar .label-description .codicon').count();
+    await window.waitForRow('Empty the $(trash) now');
+    await window.command('Runlog: Search in Runs');
+    await window.type('quetzal');
+    await until('the hit', async () => (await window.text('.quick-input-list')).replaceAll('\u2060', '').includes('the $(trash) hides a «quetzal»'));
+    ok((await window.text('.quick-input-list')).replaceAll('\u2060', '').includes('Empty the $(trash) now'), 'the label');
+    equal(await trash(), 0, 'icons');
+    await window.page.keyboard.press('Escape');
+    await window.command('Runlog: Filter Runs');
+    await window.type('label ~ "$(trash)"');
+    await until('it is right', async () => (await window.text('.quick-input-list')).replaceAll('\u2060', '').includes('Show runs with label ~ "$(trash)"'));
+    equal(await trash(), 0, 'icons');
+    await window.page.keyboard.press('Escape');
+    place.remove('website', 'iconic');
+    await until('it has gone', async () => !(await labels()).includes('Empty the $(trash) now'));
+  });
+
   check('delete and undo', async () => {
     await window.select('Task number 2');
     await window.page.keyboard.press('Escape');
