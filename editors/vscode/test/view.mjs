@@ -19,7 +19,8 @@ export function view(code, browser) {
     await window.showView();
     const row = await window.waitForRow('Task number 0');
     ok(/codicon-pass/.test(row.icon), `icon ${row.icon}`);
-    ok(/1\.0s · \$0\.01/.test(row.description), `description ${row.description}`);
+    ok(/^\$0\.01 · .+ · 1s$/.test(row.description), `description ${row.description}`);
+    ok(/^Task number 0 · completed · .+ · 1\.0s · \$0\.01/.test(await window.row('Task number 0').getAttribute('aria-label')), 'what is read out has all of it');
     ok(/codicon-error/.test((await window.waitForRow('Task number 3')).icon), 'a failed run has another icon');
     const { executions } = await place.ask('executions/list', { projectId: 'website' });
     equal((await labels()).slice(1, 31), executions.slice(0, 30).map(({ label }) => label), 'rows');
@@ -27,6 +28,23 @@ export function view(code, browser) {
     const color = await window.row('Task number 3').locator('.custom-view-tree-node-item-icon').evaluate((icon) => getComputedStyle(icon).color);
     const other = await window.row('Task number 4').locator('.custom-view-tree-node-item-icon').evaluate((icon) => getComputedStyle(icon).color);
     ok(color !== other, 'statuses have colours of their own');
+  });
+
+  check('the cost is in sight in a view of the usual width', async () => {
+    const input = 'Translate the landing page';
+    place.save('website', record(0, { id: 'costly', input, costUSD: 0.0731459, duration: 185_000 }));
+    const { description } = await window.waitForRow(input);
+    ok(/^\$0\.073 · .+ · 3m$/.test(description), description);
+    const [end, edge] = await window.row(input).evaluate((row) => {
+      const range = document.createRange();
+      const [text] = row.querySelector('.label-description').childNodes;
+      range.setStart(text.nodeType === 3 ? text : text.firstChild, 0);
+      range.setEnd(text.nodeType === 3 ? text : text.firstChild, '$0.073'.length);
+      return [range.getBoundingClientRect().right, row.closest('.monaco-list').getBoundingClientRect().right];
+    });
+    ok(end < edge, `the cost ends at ${end}, the view at ${edge}`);
+    place.remove('website', 'costly');
+    await until('it has gone', async () => !(await labels()).includes(input));
   });
 
   check('live: a run appears after the engine\'s rename, the selection stays', async () => {
