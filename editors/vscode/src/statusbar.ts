@@ -50,7 +50,7 @@ export class StatusBar implements vscode.Disposable {
       ]);
       const over = budget !== null && today.totalCostUSD > budget;
       if (over) void this.#warn(connection, today.totalCostUSD, budget);
-      const text = line(dollars(today.totalCostUSD), live.count > 0 && `${count(live.count)} running`);
+      const text = line(`${dollars(today.totalCostUSD)} today`, live.count > 0 && `${count(live.count)} running`);
       return { over, text: several ? `${nameOf(connection)} ${text}` : text, cost: today.totalCostUSD, runs: today.totalExecutions, live: live.count, connection };
     }));
     this.#item.text = `$(pulse) ${plain(parts.map(({ text }) => text).join('  '))}`;

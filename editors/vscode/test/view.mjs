@@ -317,7 +317,7 @@ export function view(code, browser) {
     const timezone = 'America/New_York';
     await until('what stats tell', async () => {
       const { totalCostUSD } = await place.ask('executions/stats', { where: 'startedAt >= today', timezone });
-      return (await bar()).includes(`$${totalCostUSD.toFixed(2)}`) && (await bar()).includes('1 running');
+      return (await bar()).includes(`$${totalCostUSD.toFixed(2)} today`) && (await bar()).includes('1 running');
     });
     place.settings({ 'runlog.budgetUSD': 1 });
     const toast = await window.notification('more than the budget of $1.00');
