@@ -1,13 +1,14 @@
 // What the view says where there is nothing to list, and how it lives through the daemon's end.
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readlinkSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { daemons, Place, record, top } from './place.mjs';
+import { daemons, Place, record, RUNLOG, top } from './place.mjs';
 import { check, equal, ok } from './tap.mjs';
 import { until } from './window.mjs';
 
 export function states(code, careful, browser) {
   const welcome = (window) => window.text('.sidebar .welcome-view-content, .sidebar .pane-body .welcome-view');
   const labels = async (window) => (await window.rows()).map(({ label }) => label);
+  const installed = () => join(top, 'extensions', readdirSync(join(top, 'extensions')).find((name) => name.startsWith('runlog.')));
   /** The runs of the first project as the view shows them, and as the daemon lists them. */
   const same = async (window, place, project, count) => {
     const { executions } = await place.ask('executions/list', { projectId: project, limit: 1000, sync: true });
@@ -66,6 +67,27 @@ export function states(code, careful, browser) {
     await window.waitForRow('Task number 0');
     ok(!existsSync(`${trap}.sprung`), 'the program that the workspace names was not run');
     await window.close();
+  });
+
+  check('no daemon in the settings or in the package: the one on the PATH', async () => {
+    const place = new Place('onpath');
+    place.save('website', record(0));
+    const bundled = join(installed(), 'bin/runlog');
+    renameSync(bundled, `${bundled}.away`);
+    try {
+      const window = await browser.open('states', code, place.folder);
+      await window.showView();
+      await window.waitForRow('Task number 0');
+      const [pid] = await bridgesOf(place.root);
+      equal(readlinkSync(`/proc/${pid}/exe`), RUNLOG, 'the program');
+      await window.close();
+    } finally {
+      renameSync(`${bundled}.away`, bundled);
+    }
+  });
+
+  check('the package has the licences', () => {
+    for (const name of ['LICENSE-APACHE', 'LICENSE-MIT']) ok(existsSync(join(installed(), name)), name);
   });
 
   check('a program that is no daemon: the view says so, and the log why', async () => {

@@ -331,6 +331,14 @@ export function view(code, browser) {
     place.settings({});
   });
 
+  check('failed runs are not told to who has not asked for it', async () => {
+    place.save('website', record(0, { id: 'untold', input: 'Not told', status: 'failed', error: 'Broke', completedAt: new Date().toISOString() }));
+    await window.waitForRow('Not told');
+    await new Promise((resolve) => setTimeout(resolve, 3500));
+    equal(await window.page.locator('.notification-list-item', { hasText: 'failed' }).count(), 0, 'notifications');
+    place.remove('website', 'untold');
+  });
+
   check('no record can make a link in a notification', async () => {
     place.settings({ 'runlog.notifyOnFailure': true });
     const input = 'Look [here](command:x) and [there](http://127.0.0.1:9)';
