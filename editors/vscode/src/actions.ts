@@ -3,11 +3,12 @@ import { spawn } from 'node:child_process';
 import * as path from 'node:path';
 import * as vscode from 'vscode';
 import type { Documents } from './document';
-import { message } from './format';
+import { count, line, message } from './format';
 import { copyValue, type RunPanel } from './panel';
 import type { Node } from './rows';
 import { fileOf, summaryOf, type Run } from './run';
 import type { Session } from './session';
+import { plain, tell } from './tell';
 import type { Tree } from './tree';
 
 type Deletion = { run: Run; entry: string };
@@ -17,6 +18,8 @@ export class Actions {
   #compared: Run | undefined;
   /** What was deleted last, for `undoDelete`. */
   #deleted: Deletion[] = [];
+  /** Whether the person was last in the view, not at a panel or a document: who has the focus VS Code does not tell. */
+  #inView = false;
 
   constructor(
     private readonly session: Session, private readonly tree: Tree, private readonly panel: RunPanel,
@@ -44,9 +47,12 @@ export class Actions {
     this.#register('compare', () => {
       const [a, b] = tree.view.selection.flatMap(runOf);
       if (a && b) return documents.compare(a, b);
-      return vscode.window.showInformationMessage('Select two runs in the view to compare them.');
+      return tell('Information', 'Select two runs in the view to compare them.');
     });
+    const used = (view: boolean) => (): void => void (this.#inView = view);
     context.subscriptions.push(
+      tree.view.onDidChangeSelection(used(true)), panel.onUsed(used(false)),
+      vscode.window.onDidChangeActiveTextEditor(used(false)), vscode.window.onDidChangeTextEditorSelection(used(false)),
       vscode.commands.registerCommand('runlog.undoDelete', (run?: Run) => this.#undo(run)),
       vscode.commands.registerCommand('runlog.previousRun', () => panel.step('newer')),
       vscode.commands.registerCommand('runlog.nextRun', () => panel.step('older')),
@@ -55,30 +61,32 @@ export class Actions {
 
   #register(name: string, act: (runs: Run[]) => unknown): void {
     this.context.subscriptions.push(vscode.commands.registerCommand(`runlog.${name}`, async (...args: unknown[]) => {
-      const runs = this.#meant(args);
-      if (runs.length === 0) return void vscode.window.showInformationMessage('Select a run in the view first.');
+      const runs = await this.#meant(args);
+      if (runs.length === 0) return void tell('Information', 'Select a run in the view first.');
       try {
         await act(runs);
       } catch (error) {
-        void vscode.window.showErrorMessage(`Runlog: ${message(error)}`);
+        void tell('Error', `Runlog: ${message(error)}`);
       }
     }));
   }
 
-  /** The rows a command was called on, else the panel's or the document's run, else what is selected. */
-  #meant([clicked, selected]: unknown[]): Run[] {
+  /** The rows a command was called on, else what is selected, shown by the panel or by a document: where the person was last. */
+  async #meant([clicked, selected]: unknown[]): Promise<Run[]> {
     if (Array.isArray(selected)) return (selected as Node[]).flatMap(runOf);
-    if (clicked instanceof vscode.Uri) {
-      const run = clicked.scheme === 'runlog' ? this.documents.runOf(clicked) : undefined;
-      if (run) return [run];
-    } else if (clicked && typeof clicked === 'object') {
+    if (clicked && typeof clicked === 'object') {
       if ('kind' in clicked) return runOf(clicked as Node);
       if ('executionId' in clicked) return [clicked as Run];
     }
-    if (this.panel.active) return [this.panel.active];
-    const document = vscode.window.activeTextEditor?.document;
-    const run = document?.uri.scheme === 'runlog' ? this.documents.runOf(document.uri) : undefined;
-    return run ? [run] : this.tree.view.selection.flatMap(runOf);
+    const { view } = this.tree;
+    // a key in the view says so
+    const key = clicked === 'view';
+    if (key && view.selection.length === 0) await vscode.commands.executeCommand('list.toggleSelection');
+    const chosen = view.selection.flatMap(runOf);
+    if (key || (this.#inView && !(clicked instanceof vscode.Uri) && chosen.length > 0)) return chosen;
+    const uri = clicked instanceof vscode.Uri ? clicked : vscode.window.activeTextEditor?.document.uri;
+    const run = (uri?.scheme === 'runlog' ? this.documents.runOf(uri) : undefined) ?? this.panel.active;
+    return run ? [run] : chosen;
   }
 
   async #reveal(run: Run): Promise<void> {
@@ -89,15 +97,23 @@ export class Actions {
 
   async #delete(runs: Run[]): Promise<void> {
     const deleted: Deletion[] = [];
+    const refused: string[] = [];
+    const label = runs.length === 1 && runs[0] ? (await summaryOf(runs[0]))?.label : undefined;
     for (const run of runs) {
       const { connection, projectId, executionId } = run;
-      const { entry } = await connection.request('executions/delete', { projectId, executionId });
-      if (entry != null) deleted.push({ run, entry });
+      try {
+        const { entry } = await connection.request('executions/delete', { projectId, executionId });
+        if (entry != null) deleted.push({ run, entry });
+      } catch (error) {
+        if (runs.length === 1) throw error;
+        refused.push(`${executionId}: ${message(error)}`);
+      }
     }
-    if (deleted.length === 0) return;
-    this.#deleted = deleted;
-    const what = deleted.length === 1 ? `run ${deleted[0]?.run.executionId}` : `${deleted.length} runs`;
-    const answer = await vscode.window.showInformationMessage(`Deleted ${what}.`, 'Undo');
+    if (deleted.length > 0) this.#deleted = deleted;
+    else if (refused.length === 0) return;
+    const what = deleted.length === 1 ? `run ${line(label, deleted[0]?.run.executionId)}` : `${deleted.length} runs`;
+    const not = refused.length > 0 ? ` Not deleted: ${count(refused.length)}, the first ${refused[0]}` : '';
+    const answer = await tell(not ? 'Warning' : 'Information', `Deleted ${what}.${not}`, ...(deleted.length > 0 ? ['Undo'] : []));
     if (answer === 'Undo') await this.#restore(deleted);
   }
 
@@ -106,23 +122,23 @@ export class Actions {
     if (run) {
       const { connection, projectId, executionId } = run;
       await connection.request('executions/restore', { projectId, executionId })
-        .catch((error: unknown) => vscode.window.showErrorMessage(`Runlog: ${message(error)}`));
+        .catch((error: unknown) => tell('Error', `Runlog: ${message(error)}`));
       return;
     }
-    if (this.#deleted.length === 0) return void vscode.window.showInformationMessage('Nothing was deleted in this window.');
+    if (this.#deleted.length === 0) return void tell('Information', 'Nothing was deleted in this window.');
     await this.#restore(this.#deleted);
   }
 
   async #restore(deleted: Deletion[]): Promise<void> {
-    if (this.#deleted === deleted) this.#deleted = [];
     try {
       for (const connection of new Set(deleted.map(({ run }) => run.connection))) {
         // the window may have met another daemon in the meantime
         const there = this.session.at(connection.root) ?? connection;
         await there.request('executions/restore', { entries: deleted.flatMap(({ run, entry }) => (run.connection === connection ? entry : [])) });
       }
+      if (this.#deleted === deleted) this.#deleted = [];
     } catch (error) {
-      void vscode.window.showErrorMessage(`Runlog: ${message(error)}`);
+      void tell('Error', `Runlog: ${message(error)}`);
     }
   }
 
@@ -149,7 +165,7 @@ export class Actions {
   async #runAgain({ connection, projectId, executionId }: Run): Promise<void> {
     const [program, ...args] = vscode.workspace.getConfiguration('runlog').get<string[]>('runAgainCommand', []);
     if (!program) {
-      const answer = await vscode.window.showInformationMessage('Say in the settings which program runs a workflow again.', 'Open Settings');
+      const answer = await tell('Information', 'Say in the settings which program runs a workflow again.', 'Open Settings');
       if (answer) await vscode.commands.executeCommand('workbench.action.openSettings', 'runlog.runAgainCommand');
       return;
     }
@@ -162,8 +178,8 @@ export class Actions {
       child.once('error', (error) => resolve(error.message));
       child.once('close', (status, signal) => resolve(status === 0 ? undefined : `it ended with ${signal ?? `status ${status}`}`));
     });
-    if (outcome === undefined) return void vscode.window.setStatusBarMessage(`Ran ${executionId} again`, 5000);
-    const answer = await vscode.window.showErrorMessage(`${path.basename(program)} could not run it again: ${outcome}.`, 'Show Log');
+    if (outcome === undefined) return void vscode.window.setStatusBarMessage(plain(`Ran ${executionId} again`), 5000);
+    const answer = await tell('Error', `${path.basename(program)} could not run it again: ${outcome}.`, 'Show Log');
     if (answer) log.show();
   }
 }

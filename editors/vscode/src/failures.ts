@@ -5,6 +5,7 @@ import { count } from './format';
 import type { Summary } from '../../clients/node/types';
 import type { Run } from './run';
 import type { Session } from './session';
+import { tell } from './tell';
 
 const TOGETHER_MS = 2_000;
 /** So many ids fit into a filter. */
@@ -47,7 +48,7 @@ export class Failures implements vscode.Disposable {
     const text = failed.length === 1
       ? `Run failed in ${projectId}: ${label ?? id}${error ? `: ${error.split('\n', 1)[0]}` : ''}`
       : `${count(failed.length)} runs failed, the first in ${projectId}: ${label ?? id}`;
-    if (await vscode.window.showErrorMessage(text, 'Show') === undefined) return;
+    if (await tell('Error', text, 'Show') === undefined) return;
     if (failed.length === 1) return this.open(first.run);
     const ids = failed.map(({ summary }) => JSON.stringify(summary.id)).slice(0, FILTERED_MAX);
     this.filter.set(`id in (${ids.join(', ')})`, []);

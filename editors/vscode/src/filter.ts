@@ -1,10 +1,11 @@
 /** Which runs the view shows, and the boxes in which that is said. */
 import * as vscode from 'vscode';
-import type { Params } from './connection';
+import type { Connection, Params } from './connection';
 import { line, message, timezone } from './format';
 import type { CheckResult } from '../../clients/node/types';
 import type { Session } from './session';
 import { STATUSES, statusIcon } from './status';
+import { plain } from './tell';
 
 /** The members that `executions/list` and all like it take. */
 export type Selection = Pick<Params<'executions/list'>, 'status' | 'where' | 'timezone'>;
@@ -98,6 +99,11 @@ export class Filter {
   }
 }
 
+/** Whether the view has the pinned runs before the others. */
+export function pinnedFirst(connection: Connection | undefined): boolean {
+  return vscode.workspace.getConfiguration('runlog').get('pinnedFirst', false) && connection?.can('executions/annotate') === true;
+}
+
 interface Suggestion extends vscode.QuickPickItem {
   insert?: { from: number; to: number; text: string };
 }
@@ -106,7 +112,7 @@ function suggestions(text: string, { ok, error, completions }: CheckResult): Sug
   const items: Suggestion[] = [];
   if (ok) {
     const label = text.trim() === '' ? 'Show all runs' : `Show runs with ${text.trim()}`;
-    items.push({ label, iconPath: new vscode.ThemeIcon('filter'), alwaysShow: true });
+    items.push({ label: plain(label), iconPath: new vscode.ThemeIcon('filter'), alwaysShow: true });
   } else if (error) {
     const nearest = error.nearest ? ` Did you mean ${error.nearest}?` : '';
     const found = error.found === '' ? 'the end' : error.found;
@@ -116,11 +122,11 @@ function suggestions(text: string, { ok, error, completions }: CheckResult): Sug
     items.push(problem(what, unfinished ? '' : `${text.slice(0, error.offset)}▸${text.slice(error.offset, error.end)}◂${text.slice(error.end)}`));
   }
   for (const { text: label, detail, from, to } of completions) {
-    items.push({ label, description: detail ?? '', alwaysShow: true, insert: { from, to, text: label } });
+    items.push({ label: plain(label), description: plain(detail ?? ''), alwaysShow: true, insert: { from, to, text: label } });
   }
   return items;
 }
 
 function problem(label: string, detail: string): Suggestion {
-  return { label, detail, iconPath: new vscode.ThemeIcon(detail === '' ? 'info' : 'error'), alwaysShow: true };
+  return { label: plain(label), detail: plain(detail), iconPath: new vscode.ThemeIcon(detail === '' ? 'info' : 'error'), alwaysShow: true };
 }

@@ -28,10 +28,22 @@ export function span(millis: number | null | undefined): string | undefined {
   return `${Math.floor(millis / 3_600_000)}h ${pad((millis % 3_600_000) / 60_000)}m`;
 }
 
+/** A span as short as can be: `3s`, `3m` or `3h`. */
+export function brief(millis: number | null | undefined): string | undefined {
+  if (millis == null || millis < 1000) return span(millis);
+  const [size, unit] = millis < 59_500 ? [1000, 's'] : millis < 3_570_000 ? [60_000, 'm'] : [3_600_000, 'h'];
+  return `${Math.round(millis / Number(size))}${unit}`;
+}
+
 /** Dollars with as many places as there are, two at least. */
 export function dollars(amount: number | null | undefined): string | undefined {
   if (amount == null) return undefined;
   return `$${amount.toLocaleString('en', { minimumFractionDigits: 2, maximumFractionDigits: 9 })}`;
+}
+
+/** Dollars with two places that tell something. */
+export function price(amount: number | null | undefined): string | undefined {
+  return amount == null ? undefined : dollars(Number(amount < 1 ? amount.toPrecision(2) : amount.toFixed(2)));
 }
 
 export function count(number: number): string {

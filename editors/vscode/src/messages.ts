@@ -13,6 +13,7 @@ export type ToRun =
 /** From the run's panel. */
 export type FromRun =
   | { type: 'ready' }
+  | { type: 'focus' }
   | { type: 'command'; name: RunCommand }
   | { type: 'copy'; pointer: string }
   | { type: 'piece'; pointer: string; start: number; bytes: number }

@@ -18,6 +18,9 @@ export class RunPanel implements vscode.WebviewPanelSerializer<RunKey> {
   #timer: NodeJS.Timeout | undefined;
   #ready = false;
   #turn = 0;
+  readonly #used = new vscode.EventEmitter<void>();
+  /** The person does something in the panel. */
+  readonly onUsed = this.#used.event;
 
   constructor(private readonly session: Session, private readonly filter: Filter, private readonly context: vscode.ExtensionContext) {
     context.subscriptions.push(
@@ -27,6 +30,8 @@ export class RunPanel implements vscode.WebviewPanelSerializer<RunKey> {
         const named = told.kind === 'saved' ? { projectId: told.summary.projectId, executionId: told.summary.id } : told;
         if (!('projectId' in named) || sameRun(this.#run, { connection, ...named })) this.#soon();
       }),
+      filter.onChanged(() => this.#soon()),
+      vscode.workspace.onDidChangeConfiguration((event) => event.affectsConfiguration('runlog.pinnedFirst') && this.#soon()),
       // connections are others after a change of the settings
       session.onChanged(() => {
         const run = this.#run;
@@ -57,6 +62,7 @@ export class RunPanel implements vscode.WebviewPanelSerializer<RunKey> {
 
   /** Goes to the newer or the older run, as the view has them. */
   step(way: 'newer' | 'older'): void {
+    this.#used.fire();
     const next = this.#around[way];
     if (next) this.show(next);
   }
@@ -86,8 +92,11 @@ export class RunPanel implements vscode.WebviewPanelSerializer<RunKey> {
   async #heard(said: FromRun): Promise<void> {
     if (said.type === 'ready') {
       this.#ready = true;
-      await this.#update();
-    } else if (said.type === 'command') {
+      return await this.#update();
+    }
+    this.#used.fire();
+    if (said.type === 'focus') return;
+    if (said.type === 'command') {
       if (RUN_COMMANDS.includes(said.name)) await vscode.commands.executeCommand(`runlog.${said.name}`, this.#run);
     } else if (said.type === 'copy') {
       await this.#copy(said.pointer);

@@ -1,7 +1,7 @@
 /** The rows of the view: what each is, by what it is known, and what it says. */
 import * as vscode from 'vscode';
 import type { Connection } from './connection';
-import { ago, count, dollars, isStale, line, span } from './format';
+import { ago, brief, count, dollars, isStale, line, price, span } from './format';
 import type { Project, Summary } from '../../clients/node/types';
 import { nameOf } from './roots';
 import { statusIcon } from './status';
@@ -55,7 +55,7 @@ export function projectItem({ id }: ProjectNode, { row, open }: ProjectRow, wait
   item.iconPath = new vscode.ThemeIcon('folder');
   const failed = row.failed ? `${count(row.failed)} failed` : '';
   const running = row.running ? `${count(row.running)} running` : '';
-  item.description = line(waiting > 0 && `${count(waiting)} new ↑`, count(row.executions), running, failed, dollars(row.totalCostUSD));
+  item.description = line(waiting > 0 && `${count(waiting)} new ↑`, count(row.executions), running, failed, price(row.totalCostUSD));
   item.tooltip = line(`${count(row.executions)} runs`, running, failed, dollars(row.totalCostUSD));
   return item;
 }
@@ -75,11 +75,13 @@ export function runItem({ connection, run }: RunNode): vscode.TreeItem {
   const item = new vscode.TreeItem(run.label ?? run.id, vscode.TreeItemCollapsibleState.None);
   item.contextValue = run.pinned ? 'run pinned' : 'run';
   item.iconPath = statusIcon(run.status, stale);
-  item.description = line(
-    run.pinned && '★', stale && 'stale', ago(run.startedAt ?? run.updatedAt), span(run.duration), dollars(run.costUSD),
-    run.tags?.map((tag) => `#${tag}`).join(' '),
-  );
-  item.accessibilityInformation = { label: line(run.label ?? run.id, run.status ?? 'no status', item.description) };
+  const when = ago(run.startedAt ?? run.updatedAt);
+  const tags = run.tags?.map((tag) => `#${tag}`).join(' ');
+  // a narrow view cuts off its end
+  item.description = line(run.pinned && '★', stale && 'stale', price(run.costUSD), when, brief(run.duration), tags);
+  item.accessibilityInformation = {
+    label: line(run.label ?? run.id, run.status ?? 'no status', run.pinned && 'pinned', stale && 'stale', when, span(run.duration), dollars(run.costUSD), tags),
+  };
   const opened = { connection, projectId: run.projectId, executionId: run.id };
   item.command = { command: 'runlog.open', title: 'Open run', arguments: [opened] };
   return item;

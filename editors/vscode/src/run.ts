@@ -2,7 +2,7 @@
 import * as path from 'node:path';
 import * as vscode from 'vscode';
 import type { Connection } from './connection';
-import type { Filter } from './filter';
+import { pinnedFirst, type Filter } from './filter';
 import type { GetResult, Summary } from '../../clients/node/types';
 
 /** The scheme of runs as documents. */
@@ -46,17 +46,21 @@ const SAME_MOMENT = 100;
 /** The runs before and after this one, as the view has them: the newer one and the older one. */
 export async function neighbours(run: Run, summary: Summary, filter: Filter): Promise<{ newer?: Run; older?: Run }> {
   const { connection, projectId } = run;
-  const ahead = summary.startedAt == null ? 'startedAt is not null' : `startedAt > ${summary.startedAt}`;
-  const { count } = await connection.request('executions/count', { projectId, ...filter.selection(ahead) });
-  const offset = Math.max(count - 1, 0);
-  const page = await connection.request('executions/list', { projectId, ...filter.selection(), offset, limit: SAME_MOMENT + 2 });
-  const place = page.executions.findIndex(({ id }) => id === run.executionId);
-  const at = (index: number): Run | undefined => {
-    const found = page.executions[index];
-    return found && { connection, projectId, executionId: found.id };
+  const apart = pinnedFirst(connection);
+  const part = apart ? `${summary.pinned ? '' : 'not '}pinned` : '';
+  const count = async (where: string): Promise<number> => (await connection.request('executions/count', { projectId, ...filter.selection(where) })).count;
+  const list = async (where: string, offset: number, limit: number): Promise<Run[]> => {
+    const { executions } = await connection.request('executions/list', { projectId, ...filter.selection(where), offset, limit });
+    return executions.map(({ id }) => ({ connection, projectId, executionId: id }));
   };
+  const ahead = await count(`${part && `${part} and `}${summary.startedAt == null ? 'startedAt is not null' : `startedAt > ${summary.startedAt}`}`);
+  const offset = Math.max(ahead - 1, 0);
+  const page = await list(part, offset, SAME_MOMENT + 2);
+  const place = page.findIndex(({ executionId }) => executionId === run.executionId);
   // a run that the filter leaves out stands where it would be
-  const newer = at(place >= 0 ? place - 1 : count - offset - 1);
-  const older = at(place >= 0 ? place + 1 : count - offset);
+  let newer = page[place >= 0 ? place - 1 : ahead - offset - 1];
+  let older = page[place >= 0 ? place + 1 : ahead - offset];
+  if (apart && summary.pinned) [older] = older ? [older] : await list('not pinned', 0, 1);
+  else if (apart && !newer) [newer] = await list('pinned', Math.max(await count('pinned') - 1, 0), 1);
   return { ...(newer ? { newer } : {}), ...(older ? { older } : {}) };
 }

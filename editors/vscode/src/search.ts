@@ -5,6 +5,7 @@ import type { Match, SearchHit } from '../../clients/node/types';
 import type { Run } from './run';
 import type { Session } from './session';
 import { statusIcon } from './status';
+import { plain } from './tell';
 
 const TYPING_MS = 150;
 const HITS = 50;
@@ -60,9 +61,9 @@ export function search(session: Session, open: (run: Run) => void): void {
 function item({ summary, matches }: SearchHit, run: Run): Item {
   const [first] = matches;
   return {
-    label: summary.label ?? summary.id,
-    description: line(summary.projectId, ago(summary.startedAt)),
-    detail: first ? `${first.path}: ${marked(first)}` : '',
+    label: plain(summary.label ?? summary.id),
+    description: plain(line(summary.projectId, ago(summary.startedAt))),
+    detail: first ? plain(`${first.path}: ${marked(first)}`) : '',
     iconPath: statusIcon(summary.status, false),
     alwaysShow: true,
     run,
@@ -81,5 +82,5 @@ function marked({ snippet, ranges }: Match): string {
 }
 
 function hint(label: string): Item {
-  return { label, alwaysShow: true, iconPath: new vscode.ThemeIcon('info') };
+  return { label: plain(label), alwaysShow: true, iconPath: new vscode.ThemeIcon('info') };
 }

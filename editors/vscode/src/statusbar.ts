@@ -4,6 +4,7 @@ import type { Connection } from './connection';
 import { count, dollars, line, timezone } from './format';
 import { nameOf } from './roots';
 import type { Session } from './session';
+import { plain, tell } from './tell';
 
 const REFRESH_EVERY_MS = 1_000;
 /** A day ends without a change. */
@@ -49,10 +50,10 @@ export class StatusBar implements vscode.Disposable {
       ]);
       const over = budget !== null && today.totalCostUSD > budget;
       if (over) void this.#warn(connection, today.totalCostUSD, budget);
-      const text = line(dollars(today.totalCostUSD), live.count > 0 && `${count(live.count)} running`);
+      const text = line(`${dollars(today.totalCostUSD)} today`, live.count > 0 && `${count(live.count)} running`);
       return { over, text: several ? `${nameOf(connection)} ${text}` : text, cost: today.totalCostUSD, runs: today.totalExecutions, live: live.count, connection };
     }));
-    this.#item.text = `$(pulse) ${parts.map(({ text }) => text).join('  ')}`;
+    this.#item.text = `$(pulse) ${plain(parts.map(({ text }) => text).join('  '))}`;
     const rows = parts.map(({ cost, runs, live, connection }) => (
       `${several ? `${nameOf(connection)}: ` : ''}${count(runs)} runs today cost ${dollars(cost)}${budget === null ? '' : ` of ${dollars(budget)}`}; ${count(live)} running`));
     this.#item.tooltip = rows.join('\n');
@@ -67,7 +68,7 @@ export class StatusBar implements vscode.Disposable {
     const today = new Date().toLocaleDateString('sv');
     if (this.context.globalState.get(key) === today) return;
     await this.context.globalState.update(key, today);
-    const answer = await vscode.window.showWarningMessage(
+    const answer = await tell('Warning',
       `Today's runs have cost ${dollars(cost)}, more than the budget of ${dollars(budget)}.`, 'Open Dashboard');
     if (answer) await vscode.commands.executeCommand('runlog.dashboard');
   }

@@ -7,7 +7,7 @@
  */
 import * as vscode from 'vscode';
 import type { Connection } from './connection';
-import type { Filter } from './filter';
+import { pinnedFirst, type Filter } from './filter';
 import { count, message } from './format';
 import type { Project, Summary, Told } from '../../clients/node/types';
 import { MARKED_EVERY, Painted } from './painted';
@@ -444,10 +444,6 @@ function lay(runs: Summary[], told: Told, rows: number): void {
     runs.unshift(told.summary);
     runs.length = Math.min(runs.length, rows);
   }
-}
-
-function pinnedFirst(connection: Connection | undefined): boolean {
-  return vscode.workspace.getConfiguration('runlog').get('pinnedFirst', false) && connection?.can('executions/annotate') === true;
 }
 
 function pageSize(): number {

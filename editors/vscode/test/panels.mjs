@@ -111,6 +111,26 @@ export function panels(code, browser) {
     await until('the file', async () => (await window.text('.tabs-container .tab')).includes('exec-rich.json'));
   });
 
+  check('previous and next run where pinned ones are first', async () => {
+    const { executions } = await place.ask('executions/list', { projectId: 'website', limit: 6 });
+    const { id, label } = executions[5];
+    await openRun(executions[0].label);
+    equal(await panel.isDisabled('[data-command=previousRun]'), true, 'no run before the newest');
+    place.settings({ 'runlog.pinnedFirst': true });
+    await place.ask('executions/annotate', { projectId: 'website', executionId: id, pinned: true });
+    await until('the pinned one is before it', async () => !(await panel.isDisabled('[data-command=previousRun]')));
+    await until('it is first', async () => (await window.rows())[1]?.label === label);
+    await panel.click('[data-command=previousRun]');
+    await until('the pinned run', async () => (await panel.textContent('h1')) === label && (await panel.isDisabled('[data-command=previousRun]')));
+    await panel.click('[data-command=nextRun]');
+    await until('the newest', async () => (await panel.textContent('h1')) === executions[0].label);
+    await panel.click('[data-command=nextRun]');
+    await until('the next', async () => (await panel.textContent('h1')) === executions[1].label);
+    place.settings({});
+    await place.ask('executions/annotate', { projectId: 'website', executionId: id, pinned: false });
+    await until('it is where it was', async () => (await window.rows())[1]?.label === executions[0].label);
+  });
+
   check('tag and note are shown; a change of the run is shown', async () => {
     await openRun('Publish the release notes');
     await panel.click('[data-command=tag]');

@@ -1,6 +1,6 @@
 // Folders of runs in a temporary place, files written as the engine writes them, and the daemon's own answers.
 import { spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -8,8 +8,11 @@ export const RUNLOG = realpathSync(process.env.RUNLOG_BIN);
 export const top = realpathSync(mkdtempSync(join(tmpdir(), 'runlog-vscode-')));
 
 /** Daemons of these tests are met by nobody else. */
-export const environment = { ...process.env, XDG_RUNTIME_DIR: join(top, 'run'), XDG_CACHE_HOME: join(top, 'cache'), HOME: join(top, 'home'), TZ: 'America/New_York' };
-for (const name of ['run', 'cache', 'home']) mkdirSync(join(top, name), { mode: 0o700 });
+export const environment = { ...process.env, XDG_RUNTIME_DIR: join(top, 'run'), XDG_CACHE_HOME: join(top, 'cache'), HOME: join(top, 'home'), TZ: 'America/New_York', PATH: `${join(top, 'path')}:${process.env.PATH}` };
+for (const name of ['run', 'cache', 'home', 'path']) mkdirSync(join(top, name), { mode: 0o700 });
+symlinkSync(RUNLOG, join(top, 'path/runlog'));
+// VS Code asks the person's shell for the PATH
+for (const name of ['.profile', '.bashrc']) writeFileSync(join(top, 'home', name), `PATH=${join(top, 'path')}:$PATH\n`);
 
 let made = 0;
 

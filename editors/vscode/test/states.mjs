@@ -1,13 +1,14 @@
 // What the view says where there is nothing to list, and how it lives through the daemon's end.
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readlinkSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { daemons, Place, record, top } from './place.mjs';
+import { daemons, Place, record, RUNLOG, top } from './place.mjs';
 import { check, equal, ok } from './tap.mjs';
 import { until } from './window.mjs';
 
 export function states(code, careful, browser) {
   const welcome = (window) => window.text('.sidebar .welcome-view-content, .sidebar .pane-body .welcome-view');
   const labels = async (window) => (await window.rows()).map(({ label }) => label);
+  const installed = () => join(top, 'extensions', readdirSync(join(top, 'extensions')).find((name) => name.startsWith('runlog.')));
   /** The runs of the first project as the view shows them, and as the daemon lists them. */
   const same = async (window, place, project, count) => {
     const { executions } = await place.ask('executions/list', { projectId: project, limit: 1000, sync: true });
@@ -68,6 +69,27 @@ export function states(code, careful, browser) {
     await window.close();
   });
 
+  check('no daemon in the settings or in the package: the one on the PATH', async () => {
+    const place = new Place('onpath');
+    place.save('website', record(0));
+    const bundled = join(installed(), 'bin/runlog');
+    renameSync(bundled, `${bundled}.away`);
+    try {
+      const window = await browser.open('states', code, place.folder);
+      await window.showView();
+      await window.waitForRow('Task number 0');
+      const [pid] = await bridgesOf(place.root);
+      equal(readlinkSync(`/proc/${pid}/exe`), RUNLOG, 'the program');
+      await window.close();
+    } finally {
+      renameSync(`${bundled}.away`, bundled);
+    }
+  });
+
+  check('the package has the licences', () => {
+    for (const name of ['LICENSE-APACHE', 'LICENSE-MIT']) ok(existsSync(join(installed(), name)), name);
+  });
+
   check('a program that is no daemon: the view says so, and the log why', async () => {
     const place = new Place('broken');
     place.save('website', record(0));
@@ -92,7 +114,7 @@ export function states(code, careful, browser) {
     await window.showView();
     await window.waitForRow('No runs were found');
     ok((await labels(window)).some((label) => label.startsWith(place.root) || label.startsWith(`${place.folder} and`)), `the places: ${await labels(window)}`);
-    equal(daemons(place.root), [], 'daemons');
+    equal([daemons(place.root), await bridgesOf(place.root)], [[], []], 'processes');
     await window.row('Choose folder…').click();
     // the dialog writes its own path first
     await until('the dialog', async () => (await window.quickItems()).some((item) => item.startsWith('.git')));
@@ -149,10 +171,22 @@ export function states(code, careful, browser) {
     await window.close();
   });
 
+  check('without the view ever opened: a root that only the settings name has its cost in the status bar', async () => {
+    const place = new Place('unopened');
+    const deeper = new Place('flows', join(place.folder, 'some/where'));
+    deeper.save('website', record(0));
+    place.settings({ 'runlog.projects': [deeper.root] });
+    const window = await browser.open('states', code, place.folder);
+    await until('the cost', async () => (await window.text('.statusbar-item[id*="runlog.today"]')).includes('$0.01'));
+    await window.close();
+  });
+
   check('an untrusted workspace starts nothing until it is trusted', async () => {
     const place = new Place('untrusted');
     place.save('website', record(0));
     const window = await browser.open('states', careful, place.folder);
+    await new Promise((resolve) => setTimeout(resolve, 3000));
+    equal([daemons(place.root), await bridgesOf(place.root)], [[], []], 'processes before anybody looks');
     await window.showView();
     await until('why', async () => (await welcome(window)).includes('do not trust'));
     equal([daemons(place.root), await bridgesOf(place.root)], [[], []], 'processes');

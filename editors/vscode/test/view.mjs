@@ -19,7 +19,8 @@ export function view(code, browser) {
     await window.showView();
     const row = await window.waitForRow('Task number 0');
     ok(/codicon-pass/.test(row.icon), `icon ${row.icon}`);
-    ok(/1\.0s · \$0\.01/.test(row.description), `description ${row.description}`);
+    ok(/^\$0\.01 · .+ · 1s$/.test(row.description), `description ${row.description}`);
+    ok(/^Task number 0 · completed · .+ · 1\.0s · \$0\.01/.test(await window.row('Task number 0').getAttribute('aria-label')), 'what is read out has all of it');
     ok(/codicon-error/.test((await window.waitForRow('Task number 3')).icon), 'a failed run has another icon');
     const { executions } = await place.ask('executions/list', { projectId: 'website' });
     equal((await labels()).slice(1, 31), executions.slice(0, 30).map(({ label }) => label), 'rows');
@@ -27,6 +28,23 @@ export function view(code, browser) {
     const color = await window.row('Task number 3').locator('.custom-view-tree-node-item-icon').evaluate((icon) => getComputedStyle(icon).color);
     const other = await window.row('Task number 4').locator('.custom-view-tree-node-item-icon').evaluate((icon) => getComputedStyle(icon).color);
     ok(color !== other, 'statuses have colours of their own');
+  });
+
+  check('the cost is in sight in a view of the usual width', async () => {
+    const input = 'Translate the landing page';
+    place.save('website', record(0, { id: 'costly', input, costUSD: 0.0731459, duration: 185_000 }));
+    const { description } = await window.waitForRow(input);
+    ok(/^\$0\.073 · .+ · 3m$/.test(description), description);
+    const [end, edge] = await window.row(input).evaluate((row) => {
+      const range = document.createRange();
+      const [text] = row.querySelector('.label-description').childNodes;
+      range.setStart(text.nodeType === 3 ? text : text.firstChild, 0);
+      range.setEnd(text.nodeType === 3 ? text : text.firstChild, '$0.073'.length);
+      return [range.getBoundingClientRect().right, row.closest('.monaco-list').getBoundingClientRect().right];
+    });
+    ok(end < edge, `the cost ends at ${end}, the view at ${edge}`);
+    place.remove('website', 'costly');
+    await until('it has gone', async () => !(await labels()).includes(input));
   });
 
   check('live: a run appears after the engine\'s rename, the selection stays', async () => {
@@ -175,14 +193,102 @@ export function view(code, browser) {
     await until('it is open', async () => (await panel.textContent('h1')) === 'Something else');
   });
 
+  check('no text of a record shows as an icon, in the view, the search and the filter', async () => {
+    place.save('website', record(0, { id: 'iconic', input: 'Empty the $(trash) now', output: 'the $(trash) hides a quetzal', tags: ['x'] }));
+    await until('it is indexed', async () => (await place.ask('executions/search', { query: 'quetzal', sync: true })).hits.length === 1);
+    const trash = () => window.page.locator('.quick-input-list .codicon-trash, .sidebar .label-name .codicon, .sidebar .label-description .codicon').count();
+    await window.waitForRow('Empty the $(trash) now');
+    await window.command('Runlog: Search in Runs');
+    await window.type('quetzal');
+    await until('the hit', async () => (await window.text('.quick-input-list')).replaceAll('\u2060', '').includes('the $(trash) hides a «quetzal»'));
+    ok((await window.text('.quick-input-list')).replaceAll('\u2060', '').includes('Empty the $(trash) now'), 'the label');
+    equal(await trash(), 0, 'icons');
+    await window.page.keyboard.press('Escape');
+    await window.command('Runlog: Filter Runs');
+    await window.type('label ~ "$(trash)"');
+    await until('it is right', async () => (await window.text('.quick-input-list')).replaceAll('\u2060', '').includes('Show runs with label ~ "$(trash)"'));
+    equal(await trash(), 0, 'icons');
+    await window.page.keyboard.press('Escape');
+    place.remove('website', 'iconic');
+    await until('it has gone', async () => !(await labels()).includes('Empty the $(trash) now'));
+  });
+
   check('delete and undo', async () => {
     await window.select('Task number 2');
     await window.page.keyboard.press('Escape');
     await window.pressButton('Task number 2', 'Delete', 'the row has gone', async () => !(await labels()).includes('Task number 2'));
     ok((await place.ask('executions/list', { projectId: 'website', where: 'id = exec-0002', sync: true })).total === 0, 'it is deleted');
-    const toast = await window.notification('Deleted run exec-0002');
+    const toast = await window.notification('Deleted run Task number 2 · exec-0002.');
     await toast.locator('.monaco-button', { hasText: 'Undo' }).click();
     await window.waitForRow('Task number 2');
+  });
+
+  check('keys and the palette mean what is selected in the view, or what the panel shows: where the person was last', async () => {
+    const copied = async (label, id) => {
+      await window.command('Runlog: Copy Id');
+      await until(`the id of ${label}`, async () => (await window.page.evaluate(() => navigator.clipboard.readText())) === id, 5000);
+    };
+    const selected = async () => (await window.rows()).filter((row) => row.selected).map(({ label }) => label);
+    await window.select('Task number 1');
+    const panel = await window.panel('header h1');
+    await until('it is open', async () => (await panel.textContent('h1')) === 'Task number 1');
+    await copied('the panel', 'exec-0001');
+    await window.settled();
+    // without opening them, in place of the one that is open
+    for (const number of [5, 6, 1]) await window.row(`Task number ${number}`).click({ modifiers: ['Control'] });
+    await until('others are selected', async () => JSON.stringify(await selected()) === JSON.stringify(['Task number 5', 'Task number 6']));
+    await copied('the selected', 'exec-0005\nexec-0006');
+    await panel.click('h1');
+    await copied('the panel', 'exec-0001');
+    await window.press('Delete');
+    let toast = await window.notification('Deleted');
+    ok((await toast.textContent()).includes('Deleted 2 runs.'), await toast.textContent());
+    await until('the selected ones have gone', async () => !(await labels()).some((label) => ['Task number 5', 'Task number 6'].includes(label)));
+    await toast.locator('.monaco-button', { hasText: 'Undo' }).click();
+    await window.waitForRow('Task number 5');
+    await window.settled();
+    equal(await selected(), [], 'selected');
+    // nothing is selected: the row with the focus
+    await window.press('Home');
+    await window.page.keyboard.press('ArrowDown');
+    await window.page.keyboard.press('Delete');
+    toast = await window.notification('Deleted run Task number 0 · exec-0000.');
+    await toast.locator('.monaco-button', { hasText: 'Undo' }).click();
+    await window.waitForRow('Task number 0');
+    equal(await panel.textContent('h1'), 'Task number 1', 'the run in the panel');
+  });
+
+  check('of several runs one cannot be deleted: it is said, and the others come back with undo', async () => {
+    const project = '[locked](command:x)';
+    place.save(project, record(0, { id: 'kept', input: 'Kept' }));
+    // where the trash would be
+    writeFileSync(`${place.root}/${project}/.runlog`, '');
+    await window.waitForRow('Kept');
+    await window.settled();
+    await window.select('Task number 4');
+    await window.row('Kept').click({ modifiers: ['Control'] });
+    await until('both are selected', async () => (await window.rows()).filter(({ selected }) => selected).length === 2);
+    await window.press('Delete');
+    const toast = await window.notification('Not deleted: 1, the first kept: ');
+    ok((await toast.textContent()).includes('Deleted run exec-0004.'), await toast.textContent());
+    equal(await toast.locator('.notification-list-item-message a').count(), 0, 'links');
+    await until('the one has gone', async () => !(await labels()).includes('Task number 4') && (await labels()).includes('Kept'));
+    await toast.locator('.monaco-button', { hasText: 'Undo' }).click();
+    await window.waitForRow('Task number 4');
+    place.remove(project, 'kept');
+    await until('all is as it was', async () => (await labels())[0] === 'website');
+  });
+
+  check('a key pressed while typing in the view deletes nothing', async () => {
+    const { total } = await place.ask('executions/list', { limit: 1 });
+    await window.select('Task number 1');
+    await window.press('F3');
+    const find = window.page.locator('.sidebar .monaco-tree-type-filter input');
+    await find.fill('Task number');
+    await find.press('Delete');
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    await find.press('Escape');
+    equal((await place.ask('executions/list', { limit: 1, sync: true })).total, total, 'runs');
   });
 
   check('pin, and pinned first', async () => {
@@ -211,7 +317,7 @@ export function view(code, browser) {
     const timezone = 'America/New_York';
     await until('what stats tell', async () => {
       const { totalCostUSD } = await place.ask('executions/stats', { where: 'startedAt >= today', timezone });
-      return (await bar()).includes(`$${totalCostUSD.toFixed(2)}`) && (await bar()).includes('1 running');
+      return (await bar()).includes(`$${totalCostUSD.toFixed(2)} today`) && (await bar()).includes('1 running');
     });
     place.settings({ 'runlog.budgetUSD': 1 });
     const toast = await window.notification('more than the budget of $1.00');
@@ -222,6 +328,38 @@ export function view(code, browser) {
     await until('more was spent', async () => (await bar()).includes('$4') || (await bar()).includes('$3') || (await bar()).includes('$5'));
     await new Promise((resolve) => setTimeout(resolve, 1500));
     equal(await window.page.locator('.notification-list-item', { hasText: 'more than the budget' }).count(), 0, 'warnings');
+    place.settings({});
+  });
+
+  check('failed runs are not told to who has not asked for it', async () => {
+    place.save('website', record(0, { id: 'untold', input: 'Not told', status: 'failed', error: 'Broke', completedAt: new Date().toISOString() }));
+    await window.waitForRow('Not told');
+    await new Promise((resolve) => setTimeout(resolve, 3500));
+    equal(await window.page.locator('.notification-list-item', { hasText: 'failed' }).count(), 0, 'notifications');
+    place.remove('website', 'untold');
+  });
+
+  check('no record can make a link in a notification', async () => {
+    place.settings({ 'runlog.notifyOnFailure': true });
+    const input = 'Look [here](command:x) and [there](http://127.0.0.1:9)';
+    // the settings are read some time after they were written
+    await until('it is told', async () => {
+      place.save('website', record(0, { id: 'linking', input, status: 'failed', error: 'No [help](command:x)', completedAt: new Date().toISOString() }));
+      return await window.notification('Run failed in website', 4000);
+    });
+    const shown = async (what) => {
+      const toast = await window.notification(what);
+      const said = (await toast.locator('.notification-list-item-message').textContent()).replaceAll('\u2060', '');
+      ok(said.includes(input), said);
+      equal(await toast.locator('.notification-list-item-message a').count(), 0, 'links');
+      await toast.hover();
+      await toast.locator('.codicon-notifications-clear').click();
+      return said;
+    };
+    ok((await shown('Run failed in website')).endsWith('No [help](command:x)'), 'the error');
+    await window.waitForRow(input);
+    await window.pressButton(input, 'Delete', 'it has gone', async () => !(await labels()).includes(input));
+    await shown('Deleted run');
     place.settings({});
   });
 

@@ -45,6 +45,7 @@ addEventListener('message', ({ data: text }: MessageEvent<string>) => {
     }
   }
 });
+addEventListener('focus', () => say({ type: 'focus' }));
 addEventListener('keydown', (event) => {
   if (!event.altKey || (event.target as HTMLElement).closest('input')) return;
   if (event.key === 'ArrowLeft') say({ type: 'command', name: 'previousRun' });

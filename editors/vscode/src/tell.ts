@@ -1,0 +1,11 @@
+/** Notifications. VS Code makes links of what looks like one in them, such that start commands too. */
+import * as vscode from 'vscode';
+
+/** Text of records, or that has such in it, as it is: a joiner that is not seen keeps links and icons from being made of it. */
+export function plain(text: string): string {
+  return text.replace(/[\]$](?=\()/g, '$&\u2060');
+}
+
+export function tell(kind: 'Information' | 'Warning' | 'Error', text: string, ...buttons: string[]): Thenable<string | undefined> {
+  return vscode.window[`show${kind}Message`](plain(text), ...buttons);
+}
