@@ -10,13 +10,6 @@ macro_rules! tell {
     };
 }
 
-/// Writes a line to stdout; who reads only the beginning has had enough.
-macro_rules! give {
-    ($($part:tt)*) => {{
-        let _ = $crate::cli::print(&(format!($($part)*) + "\n"));
-    }};
-}
-
 mod annotate;
 mod args;
 mod ask;
@@ -354,6 +347,14 @@ fn done(done: Result<u8, Failure>) -> ExitCode {
     match done {
         Ok(status) => ExitCode::from(status),
         Err(failure) => failure.told(),
+    }
+}
+
+/// Writes a line to stdout; the status to exit with.
+fn give(line: &str) -> ExitCode {
+    match print(&format!("{line}\n")) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => Failure::Io(error).told(),
     }
 }
 

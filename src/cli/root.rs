@@ -220,21 +220,20 @@ pub(super) fn print(given: Option<&Path>, json: bool) -> ExitCode {
     };
     if json {
         let text = serde_json::to_string_pretty(&found).unwrap_or_default();
-        give!("{text}");
-        return ExitCode::SUCCESS;
+        return super::give(&text);
     }
     let Some(root) = &found.root else {
         tell!("runlog: {}", ambiguous(&found.candidates));
         return USAGE.into();
     };
-    give!("{}", root.display());
+    let given = super::give(&root.display().to_string());
     if !found.exists {
         tell!("runlog: it is not there yet; looked for:");
         for place in &found.tried {
             tell!("  {place}");
         }
     }
-    ExitCode::SUCCESS
+    given
 }
 
 #[cfg(test)]

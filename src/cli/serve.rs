@@ -387,10 +387,7 @@ pub(super) fn socket_of(given: Option<&Path>) -> Result<(PathBuf, SocketPath), E
 /// `runlog socket`.
 pub(super) fn print_socket(given: Option<&Path>) -> ExitCode {
     match socket_of(given) {
-        Ok((_, path)) => {
-            give!("{}", path.as_path().display());
-            ExitCode::SUCCESS
-        }
+        Ok((_, path)) => super::give(&path.as_path().display().to_string()),
         Err(status) => status,
     }
 }

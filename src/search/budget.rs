@@ -10,6 +10,7 @@ use crate::history::stand_back;
 pub const SEARCH_WITHIN: Duration = Duration::from_secs(2);
 /// One that takes longer stands back behind lists, saves and the watcher.
 const SHORT: Duration = Duration::from_millis(10);
+
 /// What is left to one search: time, and somebody who still wants to know.
 #[derive(Debug, Clone)]
 pub(super) struct Budget {

@@ -89,8 +89,8 @@ impl Method for Restore {
     const SUMMARY: &'static str = "Puts deleted runs back, byte for byte.";
     const DESCRIPTION: &'static str = "The files are the ones that were deleted, and durably back \
         before the answer. Of `entries` all are put back, or, where one of them is not in the \
-        trash (404) or there is such a run by now (409), none; what was restored before something \
-        came between is told by `data.restored`. Nothing is overwritten.";
+        trash (404), there is such a run by now or two are of one run (409), none; what was \
+        restored before something came between is told by `data.restored`. Nothing is overwritten.";
     const EFFECT: Effect = Effect::ChangeMany;
     const ERRORS: &'static [ErrorKind] = &[
         ErrorKind::EntryNotFound,
