@@ -12,7 +12,7 @@ use chrono_tz::Tz;
 use super::date::Date;
 use super::field::{Field, Number, Text};
 use super::needle::Needle;
-use super::subject::{ErrorText, StatusText, Subject};
+use super::subject::{ErrorTests, ErrorText, StatusText, Subject};
 use super::value::Value;
 use super::{Expr, Operator, Test};
 use crate::model::{Millis, ProjectId, Status};
@@ -58,6 +58,8 @@ const NOTHING: Bounds = (i64::MAX, i64::MIN);
 pub struct Plan {
     root: Option<Node>,
     dates: Vec<Dated>,
+    /// How many tests of errors there are.
+    errors: usize,
 }
 
 /// Which values a comparison with dates allows.
@@ -95,7 +97,8 @@ enum Check {
     Node(bool, Strings),
     Tag(Strings),
     Pinned,
-    Error(Strings),
+    /// Its number among the tests of errors.
+    Error(usize, Strings),
 }
 
 /// Which texts.
@@ -110,18 +113,22 @@ enum Strings {
 
 impl Plan {
     pub fn of(expr: Option<&Expr>) -> Self {
-        let mut dates = Vec::new();
-        let root = expr.map(|expr| Node::of(expr, false, &mut dates));
-        Self { root, dates }
+        let (mut dates, mut errors) = (Vec::new(), 0);
+        let root = expr.map(|expr| Node::of(expr, false, &mut dates, &mut errors));
+        Self {
+            root,
+            dates,
+            errors,
+        }
     }
 }
 
 impl Node {
-    fn of(expr: &Expr, negated: bool, dates: &mut Vec<Dated>) -> Self {
+    fn of(expr: &Expr, negated: bool, dates: &mut Vec<Dated>, errors: &mut usize) -> Self {
         let mut many = |members: &[Expr]| {
             let nodes = members
                 .iter()
-                .map(|member| Self::of(member, negated, dates));
+                .map(|member| Self::of(member, negated, dates, errors));
             let mut nodes: Vec<Self> = nodes.collect();
             // stable, so that equals stay as they were written
             nodes.sort_by_key(Self::cost);
@@ -130,8 +137,10 @@ impl Node {
         match (expr, negated) {
             (Expr::All(members), false) | (Expr::Any(members), true) => Self::All(many(members)),
             (Expr::Any(members), false) | (Expr::All(members), true) => Self::Any(many(members)),
-            (Expr::Not(inner), _) => Self::of(inner, !negated, dates),
-            (Expr::Test(field, test), _) => Self::Check(Check::of(*field, test, dates), negated),
+            (Expr::Not(inner), _) => Self::of(inner, !negated, dates, errors),
+            (Expr::Test(field, test), _) => {
+                Self::Check(Check::of(*field, test, dates, errors), negated)
+            }
         }
     }
 
@@ -149,8 +158,25 @@ impl Node {
                 Check::Version(strings) | Check::ErrorGroup(strings) => 4 + strings.cost(),
                 Check::Tag(_) => 8,
                 Check::Node(..) => 9,
-                Check::Error(_) => 10,
+                Check::Error(..) => 10,
             },
+        }
+    }
+
+    /// Asks its tests of errors of a whole one, each in its place among `tests`.
+    fn ask_error(&self, error: &str, tests: &mut [bool]) {
+        match self {
+            Self::Check(Check::Error(at, strings), _) => {
+                if let Some(test) = tests.get_mut(*at) {
+                    *test = strings.hold(error);
+                }
+            }
+            Self::Check(..) => {}
+            Self::All(members) | Self::Any(members) => {
+                members
+                    .iter()
+                    .for_each(|member| member.ask_error(error, tests));
+            }
         }
     }
 
@@ -191,7 +217,7 @@ fn decided(
 }
 
 impl Check {
-    fn of(field: Field, test: &Test, dates: &mut Vec<Dated>) -> Self {
+    fn of(field: Field, test: &Test, dates: &mut Vec<Dated>, errors: &mut usize) -> Self {
         match field {
             Field::Status => {
                 let strings = Strings::of(test);
@@ -201,7 +227,10 @@ impl Check {
                     .fold(0, |bits, (at, _)| bits | 1 << at);
                 Self::Status(bits, strings)
             }
-            Field::Error => Self::Error(Strings::of(test)),
+            Field::Error => {
+                *errors += 1;
+                Self::Error(*errors - 1, Strings::of(test))
+            }
             Field::Version => Self::Version(Strings::of(test)),
             Field::ErrorGroup => Self::ErrorGroup(Strings::of(test)),
             Field::Node => Self::Node(false, Strings::of(test)),
@@ -288,7 +317,8 @@ impl Check {
             Self::Node(failed, strings) => subject.any_node(*failed, |node| strings.hold(node)),
             Self::Tag(strings) => subject.any_tag(|tag| strings.hold(tag)),
             Self::Pinned => subject.pinned(),
-            Self::Error(strings) => match subject.error() {
+            Self::Error(at, strings) => match subject.error() {
+                ErrorText::Asked(tests) => tests.0.get(*at) == Some(&true),
                 ErrorText::None => false,
                 ErrorText::Whole(text) => strings.hold(text),
                 ErrorText::Cut(beginning) => return strings.hold_of_longer(beginning),
@@ -405,6 +435,16 @@ impl Bound {
         }
     }
 
+    /// What the tests of errors say of a run's whole one. Costs its length for each of them.
+    #[must_use]
+    pub fn of_error(&self, error: Option<&str>) -> ErrorTests {
+        let mut tests = vec![false; self.plan.errors];
+        if let (Some(root), Some(error)) = (&self.plan.root, error) {
+            root.ask_error(error, &mut tests);
+        }
+        ErrorTests(tests)
+    }
+
     /// Leaves in `many` what passes, and what is undecided, each with whether it is. Quicker than one
     /// by one: each test is asked of all that are left before the next, so that what it does and
     /// where it looks can be foreseen.
@@ -415,7 +455,7 @@ impl Bound {
             Some(one) => std::slice::from_ref(one),
         };
         for test in tests {
-            if let Node::Check(Check::Error(_), _) = test {
+            if let Node::Check(Check::Error(..), _) = test {
                 // these lie far apart: so memory is waited for once, not for one after the other
                 let errors = many.iter().map(|(one, _)| one.error_bytes());
                 let errors: Vec<&[u8]> = errors.filter(|error| !error.is_empty()).collect();

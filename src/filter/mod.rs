@@ -41,7 +41,7 @@ pub use check::{Check, Completion, CompletionKind, check};
 pub use date::moment;
 pub use field::{Field, Kind, Named, Number, Text, known};
 pub use parse::FilterError;
-pub use subject::{ErrorText, StatusText, Subject, WithError};
+pub use subject::{ErrorTests, ErrorText, StatusText, Subject, WithError};
 
 use crate::model::Millis;
 use bound::Plan;

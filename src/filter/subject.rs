@@ -62,15 +62,22 @@ pub enum ErrorText<'a> {
     Whole(&'a str),
     /// Its beginning; it is longer.
     Cut(&'a str),
+    /// All of it, which has been asked already.
+    Asked(&'a ErrorTests),
 }
+
+/// What a filter's tests of errors say of one: what takes long of asking it, and needs nothing else
+/// of the run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErrorTests(pub(super) Vec<bool>);
 
 /// A subject together with its whole error, for those that were undecided without.
 #[derive(Debug, Clone, Copy)]
 pub struct WithError<'a, S> {
     /// The run.
     pub subject: &'a S,
-    /// Its whole error, if it has one.
-    pub error: Option<&'a str>,
+    /// What the filter's tests of errors say of all of its own.
+    pub error: &'a ErrorTests,
 }
 
 impl<S: Subject> Subject for WithError<'_, S> {
@@ -87,7 +94,7 @@ impl<S: Subject> Subject for WithError<'_, S> {
     }
 
     fn error(&self) -> ErrorText<'_> {
-        self.error.map_or(ErrorText::None, ErrorText::Whole)
+        ErrorText::Asked(self.error)
     }
 
     fn error_group(&self) -> Option<Fingerprint> {

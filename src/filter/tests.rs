@@ -1026,7 +1026,8 @@ proptest! {
         for run in runs {
             let expected = naive.holds(&expr, &run.json());
             let verdict = if expected { Verdict::Passes } else { Verdict::Fails };
-            let whole = WithError { subject: &run, error: run.error.as_deref() };
+            let error = bound.of_error(run.error.as_deref());
+            let whole = WithError { subject: &run, error: &error };
             prop_assert_eq!(bound.matches(&whole), verdict, "{} of {}", expr, run.json());
             let cut = bound.matches(&run);
             prop_assert!(cut == verdict || cut == Verdict::NeedsError, "{} of {}", expr, run.json());

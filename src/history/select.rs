@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::{History, HistoryError, RECORD_LIMIT_BYTES, with_help};
-use crate::filter::Verdict;
+use crate::filter::{ErrorTests, Verdict};
 use crate::index::{
     Changed, Clock, ErrorGroup, ErrorGroups, First, From, GATHERED_BYTES_MAX, Gather, Index, Key,
     Listed, NodeSteps, NodeSums, PageAt, Query, Selection, Sort, SortedFrom, SortedKey, Taken,
@@ -264,7 +264,9 @@ impl History {
         }
         for open in selection.take_open() {
             let error = self.whole_error(&open.1);
-            self.index(|index| index.decide(selection, &open, error.as_deref()));
+            // it may be long, and asked a lot: not while others wait for the index
+            let error = selection.of_error(error.as_deref());
+            self.index(|index| index.decide(selection, &open, &error));
             going()?;
         }
         Ok(())
@@ -299,12 +301,13 @@ impl History {
     /// later one tells it. Blocks.
     pub fn decide_change(&self, undecided: Undecided, query: &Query) -> Option<Changed> {
         let error = self.whole_error(undecided.key());
-        self.index(|index| index.decide_change(undecided, query, error.as_deref()))
+        let error = query.bound.of_error(error.as_deref());
+        self.index(|index| index.decide_change(undecided, query, &error))
     }
 
     /// One run, if it passes; its whole error is read where that decides.
     pub fn passing(&self, query: &Query, key: &RunKey) -> Option<Summary> {
-        let passes = |error: Option<Option<&str>>| {
+        let passes = |error: Option<&ErrorTests>| {
             self.index(|index| {
                 let verdict = index.passes(query, key, error)?;
                 Some((verdict, index.summary_of(key)?))
@@ -315,7 +318,8 @@ impl History {
             (Verdict::Fails, _) => None,
             (Verdict::NeedsError, _) => {
                 let error = self.whole_error(key);
-                let (verdict, summary) = passes(Some(error.as_deref()))?;
+                let error = query.bound.of_error(error.as_deref());
+                let (verdict, summary) = passes(Some(&error))?;
                 (verdict == Verdict::Passes).then_some(summary)
             }
         }

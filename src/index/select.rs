@@ -16,7 +16,7 @@ use super::query::{Changed, Filter, From, Key, PageAt};
 use super::row::{Place, Row, STATUS_OTHER, STATUS_UNKNOWN, key_of, status_code};
 use super::{Index, Listed};
 use crate::filter::{
-    Bound, ErrorText, Number, StatusText, Subject, Text, Verdict, Where, WithError,
+    Bound, ErrorTests, ErrorText, Number, StatusText, Subject, Text, Verdict, Where, WithError,
 };
 use crate::model::{
     Annotation, Fingerprint, Millis, ProjectId, RunKey, Status, Step, Summary, Version,
@@ -118,6 +118,12 @@ impl Selection {
     pub fn total(&self) -> usize {
         let ones = self.marks.iter().map(|word| word.count_ones() as usize);
         ones.sum()
+    }
+
+    /// What the query's tests of errors say of a whole one, to be asked while no lock is held.
+    #[must_use]
+    pub fn of_error(&self, error: Option<&str>) -> ErrorTests {
+        self.query.bound.of_error(error)
     }
 
     /// The rows whose errors are to be read now; each is to be given to [`Index::decide`].
@@ -404,13 +410,13 @@ impl Index {
     }
 
     /// Whether one run passes; `None` if it is not there. Of a row that its whole error decides,
-    /// `error` gives that, if it is known.
+    /// `error` says what the tests of errors say of that, if it is known.
     #[must_use]
     pub fn passes(
         &self,
         query: &Query,
         key: &RunKey,
-        error: Option<Option<&str>>,
+        error: Option<&ErrorTests>,
     ) -> Option<Verdict> {
         self.verdict(query, self.find(key)?, error)
     }
@@ -439,7 +445,7 @@ impl Index {
     }
 
     /// What a row is to a query, looked at alone.
-    fn verdict(&self, query: &Query, number: u32, error: Option<Option<&str>>) -> Option<Verdict> {
+    fn verdict(&self, query: &Query, number: u32, error: Option<&ErrorTests>) -> Option<Verdict> {
         let row = self.rows.get(number)?;
         let project = &self.project(row.project())?.id;
         if !query.plain.takes(row, project) {
@@ -463,8 +469,9 @@ impl Index {
         }
     }
 
-    /// Takes in the whole error of a row that was open, if it still is what it was.
-    pub fn decide(&self, selection: &mut Selection, open: &Open, error: Option<&str>) {
+    /// Takes in what the tests of errors say of all of the error of a row that was open, if that still
+    /// is what it was.
+    pub fn decide(&self, selection: &mut Selection, open: &Open, error: &ErrorTests) {
         let (number, _, version) = open;
         let row = self.rows.get(*number);
         let Some(row) = row.filter(|row| row.version() == *version) else {
@@ -512,14 +519,14 @@ impl Index {
         })
     }
 
-    /// The same of a change that was undecided, with the whole error; `None` if the run is not as it
-    /// was, and the change that made it so is told by itself.
+    /// The same of a change that was undecided, with what the tests of errors say of the whole one;
+    /// `None` if the run is not as it was, and the change that made it so is told by itself.
     #[must_use]
     pub fn decide_change(
         &self,
         undecided: Undecided,
         query: &Query,
-        error: Option<&str>,
+        error: &ErrorTests,
     ) -> Option<Changed> {
         let Undecided {
             open: (number, key, version),

@@ -933,7 +933,7 @@ proptest! {
                         while index.select_some(&mut selection, part) {}
                         for open in selection.take_open() {
                             let error = model.runs.get(&open.1).and_then(|(seen, _)| whole_error(&seen.facts));
-                            index.decide(&mut selection, &open, error.as_deref());
+                            index.decide(&mut selection, &open, &query.bound.of_error(error.as_deref()));
                         }
                         if index.selected(&mut selection, visit).is_some() {
                             break;
@@ -1059,7 +1059,7 @@ proptest! {
                                 Changed::Undecided(one) => {
                                     let run = model.runs.get(one.key());
                                     let error = run.and_then(|(seen, _)| whole_error(&seen.facts));
-                                    index.decide_change(one, &query, error.as_deref())
+                                    index.decide_change(one, &query, &query.bound.of_error(error.as_deref()))
                                 }
                                 other => Some(other),
                             };
