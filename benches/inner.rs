@@ -15,7 +15,9 @@ use std::time::Duration;
 use chrono_tz::Tz;
 use criterion::{BatchSize, Criterion, Throughput};
 use runlog::filter::{ErrorText, Number, StatusText, Subject, Text, Verdict, Where};
-use runlog::index::{Filter, From, Index, Instance, Liveness, Report, Saving, Seen, restore};
+use runlog::index::{
+    Filter, From, Index, Instance, Liveness, Report, Saving, Seen, Snapshot, SnapshotError,
+};
 use runlog::model::extract::extract;
 use runlog::model::{
     ExecutionId, Facts, Fingerprint, Millis, Money, ProjectId, RunKey, Stamp, Status, Version,
@@ -181,7 +183,9 @@ fn changes(criterion: &mut Criterion, sizes: &[usize]) {
         let kept = snapshot(&index);
         group.bench_function("restore a snapshot", |bencher| {
             bencher.iter(|| {
-                restore(&kept[..], b"here", Instance(2), LIVENESS).map(|index| index.runs())
+                let snapshot = Snapshot::open(&kept[..], b"here")?;
+                let index = snapshot.restore(Instance(2), LIVENESS, |_| {})?;
+                Ok::<_, SnapshotError>(index.runs())
             });
         });
         group.finish();

@@ -30,7 +30,7 @@ impl CallArgs {
         if self.method == Search::NAME {
             Needs::Search
         } else {
-            Needs::Index
+            Needs::Changes
         }
     }
 }

@@ -53,9 +53,11 @@ impl Bar {
 /// What a command needs beside the index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Needs {
-    /// Nothing.
+    /// Nothing: it asks once, and need not be told what comes later.
     Index,
-    /// The text index.
+    /// The events that tell what changes.
+    Changes,
+    /// Those, and the text index.
     Search,
 }
 
@@ -106,7 +108,7 @@ impl Client {
         needs: Needs,
         screen: &Screen,
     ) -> Result<Self, String> {
-        let (stream, own) = shared::for_command(folder, found, needs == Needs::Search)?;
+        let (stream, own) = shared::for_command(folder, found, needs)?;
         Ok(Self {
             link: Link::new(stream).map_err(|error| error.to_string())?,
             own,

@@ -415,7 +415,7 @@ fn asked(
     let runtime = serve::runtime().map_err(|_| Failure::Failed("no runtime".to_owned()))?;
     let done = runtime.block_on(async {
         let mut client =
-            Client::over(root, &found, Needs::Index, screen).map_err(Failure::Failed)?;
+            Client::over(root, &found, Needs::Changes, screen).map_err(Failure::Failed)?;
         let done = asked_of(&mut client, root, findings).await;
         client.end();
         done

@@ -223,12 +223,12 @@ pub fn main() -> ExitCode {
             });
         }
         Command::Tail(args) => {
-            return ask(&args.common.root, &screen, async |client| {
+            return client::run(&args.common.root, Needs::Changes, &screen, async |client| {
                 tail::run(&args, client).await
             });
         }
         Command::Watch(args) => {
-            return ask(&args.common.root, &screen, async |client| {
+            return client::run(&args.common.root, Needs::Changes, &screen, async |client| {
                 watch::run(&args, client).await
             });
         }
@@ -248,7 +248,7 @@ pub fn main() -> ExitCode {
             });
         }
         Command::Status(args) => {
-            return ask(&args.common.root, &screen, async |client| {
+            return client::run(&args.common.root, Needs::Changes, &screen, async |client| {
                 status::run(&args, client).await
             });
         }
@@ -333,7 +333,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Runs a command that needs the index.
+/// Runs a command that needs the index once.
 fn ask(
     root: &RootArgs,
     screen: &progress::Screen,

@@ -14,12 +14,11 @@ use std::time::{Duration, Instant};
 use rayon::prelude::*;
 
 use super::pace::Pace;
+use super::start::Ahead;
 use super::{History, Moment, RACY_FOR};
 use crate::index::{Clock, Index, ProblemKind, Report, Seen};
 use crate::model::{ExecutionId, Facts, Finding, Millis, ProjectId, RunKey, Stamp};
-use crate::store::{
-    Folder, Problem, ProblemKind as FolderProblemKind, ReadError, Swept, Walk, own_part,
-};
+use crate::store::{Folder, Problem, ProblemKind as FolderProblemKind, ReadError, Swept, own_part};
 use crate::watch::{Mark, Taken};
 
 /// How long a file may be missing or unreadable before that is believed.
@@ -48,6 +47,20 @@ struct Look<'a> {
     believe: bool,
     /// Whether its folder was listed just now and has it as a regular file, if it has it.
     listed: bool,
+}
+
+/// What tells later, without listing a project's folder, that it has the same names.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Names {
+    stamp: Stamp,
+    files: usize,
+}
+
+impl Names {
+    /// Notes it, after all these files were taken in.
+    pub(super) fn note(self, project: &ProjectId, index: &mut Index) {
+        index.note_complete(project, self.stamp, self.files);
+    }
 }
 
 /// What a file showed.
@@ -244,8 +257,9 @@ impl History {
         }
         self.look_at_annotations(project, now);
         drop(self.first.lock().take_ahead(project));
-        let differing = self.differing(project, None, now);
+        let (differing, names) = self.differing(project, None, now);
         self.costs.lock().note(project, began.elapsed());
+        let certain = believe || differing.is_empty();
         let mut looks = differing.into_iter().map(|(key, listed)| Look {
             key,
             taken,
@@ -253,6 +267,9 @@ impl History {
             listed,
         });
         while self.settle_some(&mut looks, now) > 0 {}
+        if certain && let Some(names) = names {
+            names.note(project, &mut self.index.write());
+        }
     }
 
     /// Looks at runs and believes what their files show; [`History::part`] says at how many.
@@ -274,20 +291,26 @@ impl History {
     }
 
     /// The runs of a project whose files are not as the index has them, each with whether its
-    /// folder has it as a regular file. `ahead` is a walk that was made before, with the stamps.
+    /// folder has it as a regular file, and the names to note when they are all taken in. `ahead`
+    /// is what was found of it before.
     pub(super) fn differing(
         &self,
         project: &ProjectId,
-        ahead: Option<Walk>,
+        ahead: Option<Ahead>,
         now: Moment,
-    ) -> Vec<(RunKey, bool)> {
+    ) -> (Vec<(RunKey, bool)>, Option<Names>) {
+        let ahead = match ahead {
+            Some(Ahead::Compared(differing)) => return (differing, None),
+            Some(Ahead::Walked(walk)) => Some(walk),
+            None => None,
+        };
         // of a project that nothing is known of, every run is read
         let stamps = self.index(|index| index.files_of(project)) > 0;
         let walk = match ahead.map_or_else(|| self.store.walk(project, now.wall, stamps), Ok) {
             Ok(walk) => walk,
             Err(error) => {
                 tracing::warn!(%error, "a project cannot be read");
-                return Vec::new();
+                return (Vec::new(), None);
             }
         };
         // what an earlier daemon left when it died
@@ -336,9 +359,13 @@ impl History {
         differing.par_sort_unstable_by(|(a, _), (b, _)| a.execution.cmp(&b.execution));
         self.note_folder_problems(Some(project), &walk.problems, now);
         self.index.write().note_project(project, walk.exists);
+        let names = walk.listed.map(|stamp| Names {
+            stamp,
+            files: walk.runs.len(),
+        });
         // whoever has time frees what many runs were called
         rayon::spawn(move || drop(walk));
-        differing
+        (differing, names)
     }
 
     /// How many runs a thread should read and take in at a time.

@@ -5,7 +5,7 @@
 //! written aside, at intervals while there is something new, and at a clean end.
 
 use std::fs::File;
-use std::io::{BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 
 use super::pace::Pace;
 use super::{History, Indexing};
-use crate::index::{Clock, Index, Instance, Saving, restore};
+use crate::index::{Block, Clock, Index, Instance, Saving, Snapshot, SnapshotError};
 use crate::store::Cache;
 
 /// The file with the index.
@@ -63,24 +63,31 @@ impl Snapshots {
 
 impl History {
     /// The last snapshot, if there is one.
-    pub(super) fn open_snapshot(&self) -> Option<File> {
+    pub(super) fn open_snapshot(&self) -> Option<Snapshot<File>> {
         let snapshots = self.snapshots.as_ref()?;
-        snapshots.cache.open(INDEX).unwrap_or_else(|error| {
+        let file = snapshots.cache.open(INDEX).unwrap_or_else(|error| {
             snapshots.state.lock().warned = true;
             tracing::warn!(%error, "the cache cannot be used; every start reads all files");
             None
-        })
+        });
+        let owner = self.store.root().as_os_str().as_bytes();
+        let opened = Snapshot::open(file?, owner);
+        opened.inspect_err(Self::drop_snapshot).ok()
     }
 
-    /// Goes on from a snapshot, if it fits.
-    pub(super) fn restore(&self, snapshot: File) {
+    /// Says why a snapshot is of no use.
+    fn drop_snapshot(error: &SnapshotError) {
+        tracing::warn!(%error, "the snapshot is dropped and the index built anew");
+    }
+
+    /// Goes on from a snapshot, if it fits. Its runs are given to `each` block by block, before
+    /// they are known; see [`Snapshot::restore`].
+    pub(super) fn restore(&self, snapshot: Snapshot<File>, each: impl FnMut(Block)) {
         let Some(snapshots) = &self.snapshots else {
             return;
         };
-        let from = BufReader::with_capacity(64 << 10, snapshot);
-        let owner = self.store.root().as_os_str().as_bytes();
         let (instance, liveness) = (self.clock().instance, self.options.liveness());
-        match restore(from, owner, instance, liveness) {
+        match snapshot.restore(instance, liveness, each) {
             Ok(mut index) => {
                 self.join_siblings(&snapshots.cache, &mut index);
                 let tick = index.clock().tick;
@@ -96,9 +103,7 @@ impl History {
                 self.tell(tick);
                 tracing::debug!(runs, "the index goes on from its snapshot");
             }
-            Err(error) => {
-                tracing::warn!(%error, "the snapshot is dropped and the index built anew");
-            }
+            Err(error) => Self::drop_snapshot(&error),
         }
     }
 

@@ -6,18 +6,19 @@
 //! come.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::look::{BATCH, note_unswept};
+use super::look::{BATCH, Names, note_unswept};
 use super::{History, HistoryError, Moment, READY_WITHIN};
-use crate::model::{ProjectId, RunKey};
-use crate::store::Walk;
+use crate::index::Block;
+use crate::model::{ExecutionId, ProjectId, RunKey, Stamp};
+use crate::store::{Folder, Walk};
 use crate::watch::{Mark, Unwatched};
 
 /// How far the index is.
@@ -60,10 +61,12 @@ pub(super) struct First {
     unfinished: HashSet<ProjectId>,
     /// Of those that are listed: how many of their files are read, and of how many.
     reading: HashMap<ProjectId, (usize, usize)>,
+    /// Of those: what to note when all are read.
+    names: HashMap<ProjectId, Names>,
     /// How many there were.
     projects: usize,
-    /// What was walked while the snapshot was read, of projects not looked at since.
-    pub(super) ahead: HashMap<ProjectId, Walk>,
+    /// What was found while the snapshot was read, of projects not looked at since.
+    pub(super) ahead: HashMap<ProjectId, Ahead>,
 }
 
 impl First {
@@ -106,8 +109,8 @@ impl First {
         self.queue.remove(at)
     }
 
-    /// The walk of a project that was made ahead, which is of no use after another look at it.
-    pub(super) fn take_ahead(&mut self, project: &ProjectId) -> Option<Walk> {
+    /// What was found of a project ahead, which is of no use after another look at it.
+    pub(super) fn take_ahead(&mut self, project: &ProjectId) -> Option<Ahead> {
         self.ahead.remove(project)
     }
 
@@ -125,6 +128,78 @@ impl First {
     }
 }
 
+/// What was found of a project while the snapshot was read.
+#[derive(Debug)]
+pub(super) enum Ahead {
+    /// Its folder was listed.
+    Walked(Walk),
+    /// Its folder has the names that it had, and these runs are not as the snapshot has them; each
+    /// with whether it is there as a regular file.
+    Compared(Vec<(RunKey, bool)>),
+}
+
+/// A project whose folder has the names that it had: its runs are compared as the snapshot tells
+/// them, and nothing is listed or looked up.
+struct Compared {
+    folder: Folder,
+    differing: Mutex<Vec<(RunKey, bool)>>,
+}
+
+impl Compared {
+    /// Adds a run to `differing` unless its file is as it was when its stamp was `before`.
+    fn compare(&self, id: &str, before: Option<Stamp>, differing: &mut Vec<(RunKey, bool)>) {
+        let now = self.folder.regular(id);
+        if (now.is_none() || now != before)
+            && let Ok(execution) = ExecutionId::parse(id)
+        {
+            let project = self.folder.project().clone();
+            differing.push((RunKey { project, execution }, now.is_some()));
+        }
+    }
+
+    /// All runs that differ, with those of `unlisted`, which are no records.
+    fn end(self, unlisted: &[(ExecutionId, Stamp)]) -> Vec<(RunKey, bool)> {
+        let mut differing = std::mem::take(&mut *self.differing.lock());
+        for (id, before) in unlisted {
+            self.compare(id.as_str(), Some(*before), &mut differing);
+        }
+        differing
+    }
+}
+
+/// What `cell` is given by a job of this pool; does that job itself if nobody has begun it.
+fn until<T>(cell: &OnceLock<T>) -> &T {
+    loop {
+        if let Some(value) = cell.get() {
+            return value;
+        }
+        if rayon::yield_now() != Some(rayon::Yield::Executed) {
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// Compares the runs of a block with their files, of those projects that are in `all`.
+fn compare(block: &Block, all: &HashMap<ProjectId, Compared>) {
+    // whoever takes it in finds what is wrong with it
+    let Some((projects, runs)) = block.read() else {
+        return;
+    };
+    let of = |project| (all.get(project), Vec::new());
+    let mut here: Vec<_> = projects.iter().map(of).collect();
+    for run in runs {
+        if let Some((Some(compared), differing)) = here.get_mut(run.project) {
+            let before = (!run.racy).then_some(run.stamp);
+            compared.compare(run.id, before, differing);
+        }
+    }
+    for (compared, differing) in here {
+        if let Some(compared) = compared {
+            compared.differing.lock().extend(differing);
+        }
+    }
+}
+
 /// What of a project is still to be read.
 struct Listed {
     project: ProjectId,
@@ -134,6 +209,12 @@ struct Listed {
 /// How many runs are handed out before they are read: more than the threads read while a large
 /// project is listed, but what somebody waits for comes after them.
 const AHEAD: usize = 2 * BATCH;
+
+/// How many blocks of a snapshot wait to be compared with the files while more of it is read.
+const BLOCKS_AHEAD: usize = 8;
+
+/// How many blocks are kept while the projects are not watched yet.
+const BLOCKS_HELD: usize = 64;
 
 /// How many runs are walked, at least, before the snapshot that they are compared with is read.
 const WALKED_AHEAD: usize = 1 << 17;
@@ -246,7 +327,7 @@ impl History {
                 Vec::new()
             }
         };
-        let ahead = self.restore_and_walk(&projects, now);
+        let ahead = self.restore_and_compare(&projects, now);
         // projects that a snapshot knew and that are gone are looked at as well
         let known = self.index(|index| index.project_ids());
         let there: HashSet<ProjectId> = projects.iter().cloned().collect();
@@ -265,9 +346,12 @@ impl History {
     }
 
     /// Watches the projects and goes on from the last snapshot, if there is one. Reading it keeps
-    /// one thread busy: the others walk some of the projects that it will be compared with, which
-    /// are returned.
-    fn restore_and_walk(&self, projects: &[ProjectId], now: Moment) -> HashMap<ProjectId, Walk> {
+    /// one thread busy: the others compare what they can, which is returned.
+    fn restore_and_compare(
+        &self,
+        projects: &[ProjectId],
+        now: Moment,
+    ) -> HashMap<ProjectId, Ahead> {
         // watched first, then read
         let follow = || {
             if let Some(watcher) = self.watcher() {
@@ -278,28 +362,96 @@ impl History {
             follow();
             return HashMap::new();
         };
-        let restored = AtomicBool::new(false);
-        let restore = || {
-            self.restore(snapshot);
-            restored.store(true, Ordering::Release);
-        };
-        let walk = || {
-            follow();
-            let (mut ahead, mut walked) = (HashMap::new(), 0);
-            for project in projects {
-                if walked >= WALKED_AHEAD || restored.load(Ordering::Acquire) {
-                    break;
+        let complete = snapshot.complete().to_vec();
+        let (compared, restored) = (OnceLock::new(), AtomicBool::new(false));
+        let (walked, waiting) = (Mutex::new(HashMap::new()), AtomicUsize::new(0));
+        rayon::scope(|scope| {
+            let (compared, restored) = (&compared, &restored);
+            let (walked, waiting) = (&walked, &waiting);
+            scope.spawn(move |_| {
+                follow();
+                let compared = compared.get_or_init(|| self.unchanged(projects, complete));
+                let others = projects.iter().filter(|id| !compared.contains_key(*id));
+                *walked.lock() = self.walk_ahead(others, now, restored);
+            });
+            let give = |block: Block| {
+                let compared = until(compared);
+                if waiting.load(Ordering::Acquire) >= BLOCKS_AHEAD {
+                    return compare(&block, compared);
                 }
-                // what cannot be read is walked again, and told then
-                let Ok(walk) = self.store.walk(project, now.wall, true) else {
-                    continue;
-                };
-                walked += walk.runs.len();
-                ahead.insert(project.clone(), walk);
+                waiting.fetch_add(1, Ordering::AcqRel);
+                scope.spawn(move |_| {
+                    compare(&block, compared);
+                    waiting.fetch_sub(1, Ordering::AcqRel);
+                });
+            };
+            let mut held = Vec::new();
+            self.restore(snapshot, |block| {
+                held.push(block);
+                if compared.get().is_some() || held.len() == BLOCKS_HELD {
+                    held.drain(..).for_each(give);
+                }
+            });
+            restored.store(true, Ordering::Release);
+            held.drain(..).for_each(give);
+        });
+        let mut ahead: HashMap<ProjectId, Ahead> = walked
+            .into_inner()
+            .into_iter()
+            .map(|(project, walk)| (project, Ahead::Walked(walk)))
+            .collect();
+        // what the index says only where the snapshot had every run of them
+        let complete: HashSet<ProjectId> = self.index(|index| {
+            index
+                .complete()
+                .map(|(project, _)| project.clone())
+                .collect()
+        });
+        for (project, compared) in compared.into_inner().unwrap_or_default() {
+            if complete.contains(&project) {
+                let unlisted = self.index(|index| index.unlisted_with_stamps(&project));
+                ahead.insert(project, Ahead::Compared(compared.end(&unlisted)));
             }
-            ahead
-        };
-        rayon::join(restore, walk).1
+        }
+        ahead
+    }
+
+    /// Those of `complete` that are among `projects` and whose folders have the names that they had.
+    fn unchanged(
+        &self,
+        projects: &[ProjectId],
+        mut complete: Vec<(ProjectId, Stamp)>,
+    ) -> HashMap<ProjectId, Compared> {
+        let there: HashSet<&ProjectId> = projects.iter().collect();
+        complete.retain(|(project, _)| there.contains(project));
+        let unchanged = complete.into_iter().filter_map(|(project, stamp)| {
+            let folder = self.store.folder_as_listed(&project, &stamp)?;
+            let differing = Mutex::default();
+            Some((project, Compared { folder, differing }))
+        });
+        unchanged.collect()
+    }
+
+    /// Walks some of `projects`, until the snapshot that they will be compared with is there.
+    fn walk_ahead<'a>(
+        &self,
+        projects: impl Iterator<Item = &'a ProjectId>,
+        now: Moment,
+        restored: &AtomicBool,
+    ) -> HashMap<ProjectId, Walk> {
+        let (mut ahead, mut walked) = (HashMap::new(), 0);
+        for project in projects {
+            if walked >= WALKED_AHEAD || restored.load(Ordering::Acquire) {
+                break;
+            }
+            // what cannot be read is walked again, and told then
+            let Ok(walk) = self.store.walk(project, now.wall, true) else {
+                continue;
+            };
+            walked += walk.runs.len();
+            ahead.insert(project.clone(), walk);
+        }
+        ahead
     }
 
     /// Reads what the first index still lacks: this thread lists, the others read what it has
@@ -367,13 +519,16 @@ impl History {
         // before the runs, which so come with what is noted on them
         self.look_at_annotations(&project, Moment::now());
         let ahead = self.first.lock().take_ahead(&project);
-        let differing = self.differing(&project, ahead, Moment::now());
+        let (differing, names) = self.differing(&project, ahead, Moment::now());
         self.costs.lock().note(&project, began.elapsed());
         let found = differing.len();
-        self.first
-            .lock()
-            .reading
-            .insert(project.clone(), (0, found));
+        {
+            let mut first = self.first.lock();
+            first.reading.insert(project.clone(), (0, found));
+            first
+                .names
+                .extend(names.map(|names| (project.clone(), names)));
+        }
         self.progress
             .send_modify(|progress| progress.total += found);
         self.first_read(&project, 0);
@@ -388,6 +543,9 @@ impl History {
         // held until all is told: who sees that a project is whole sees the progress as well
         let mut first = self.first.lock();
         let whole = first.read(project, count);
+        if whole && let Some(names) = first.names.remove(project) {
+            names.note(project, &mut self.index.write());
+        }
         let percentage = first.percentage();
         self.progress.send_if_modified(|progress| {
             let batches = progress.done / BATCH;

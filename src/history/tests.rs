@@ -7,8 +7,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::sync::atomic::AtomicUsize;
+use std::time::UNIX_EPOCH;
 
 use super::*;
 use crate::index::{Changed, Cursor, Saving};
@@ -457,6 +458,30 @@ fn write_while(history: &History, mut between: impl FnMut()) {
     assert!(kept.unwrap());
 }
 
+/// Returns when every folder below `root` is as old as it must be for its stamp to prove anything.
+fn until_old(root: &Path) {
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = fs::read_dir(&folder) else {
+            continue;
+        };
+        for entry in entries.flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                folders.push(entry.path());
+            }
+        }
+        let Ok(found) = fs::metadata(&folder) else {
+            continue;
+        };
+        let changed = UNIX_EPOCH + Duration::new(found.ctime() as u64, found.ctime_nsec() as u32);
+        let old = changed.max(found.modified().unwrap()) + Duration::from_millis(20);
+        // a folder of the future is never old
+        while SystemTime::now() < old && old < SystemTime::now() + Duration::from_secs(1) {
+            std::thread::yield_now();
+        }
+    }
+}
+
 fn lives(seed: u64) {
     let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
     let folder = tempfile::tempdir().unwrap();
@@ -499,6 +524,9 @@ fn lives(seed: u64) {
                 }
             }
             _ => {}
+        }
+        if random.one_in(3) {
+            until_old(&root);
         }
         let history = with_cache(&root, &cache);
         history.begin(Moment::now());
@@ -649,12 +677,126 @@ fn a_walk_made_ahead_is_not_believed_after_a_later_look() {
     // as it is where the walk was quicker than the snapshot
     let walk = next.store.walk(&docs, SystemTime::now(), true).unwrap();
     assert_eq!(walk.problems.len(), 1);
+    let walk = super::start::Ahead::Walked(walk);
     next.first.lock().ahead.insert(docs.clone(), walk);
     fs::remove_file(link).unwrap();
     next.mark(Mark::Project(docs), Instant::now());
     while next.pass(Moment::now()) {}
     while next.first_step() {}
     assert!(next.was_restored());
+    assert_eq!(scan_of(&next), fresh_scan(&root));
+}
+
+/// A project whose folder has the names that it had is not listed when a daemon starts: whatever
+/// happened to its files is found all the same.
+#[test]
+fn what_changed_in_a_folder_is_found_whether_its_names_changed_or_not() {
+    let changes: [fn(&Path); 9] = [
+        |_| {},
+        |executions| fs::write(executions.join("new.json"), "{\"status\":\"failed\"}").unwrap(),
+        |executions| fs::remove_file(executions.join("a.json")).unwrap(),
+        // in its place, with the same size and time
+        |executions| {
+            let file = executions.join("a.json");
+            let before = fs::metadata(&file).unwrap().modified().unwrap();
+            fs::write(&file, "{\"status\":\"paused\",\"x\":2}").unwrap();
+            let file = fs::File::options().write(true).open(file).unwrap();
+            file.set_modified(before).unwrap();
+        },
+        |executions| {
+            let fresh = executions.join("fresh");
+            fs::write(&fresh, "{\"status\":\"queued\"}").unwrap();
+            fs::rename(fresh, executions.join("b.json")).unwrap();
+        },
+        // what was no record is one
+        |executions| fs::write(executions.join("bad.json"), "{}").unwrap(),
+        |executions| fs::remove_file(executions.join("bad.json")).unwrap(),
+        |executions| {
+            fs::remove_file(executions.join("b.json")).unwrap();
+            fs::create_dir(executions.join("b.json")).unwrap();
+        },
+        |executions| {
+            let aside = executions.with_file_name("aside");
+            fs::rename(executions, &aside).unwrap();
+            fs::create_dir(executions).unwrap();
+            fs::copy(aside.join("a.json"), executions.join("a.json")).unwrap();
+        },
+    ];
+    for (number, change) in changes.into_iter().enumerate() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap().join("projects");
+        let cache = folder.path().join("cache");
+        let executions = root.join("p/executions");
+        fs::create_dir_all(&executions).unwrap();
+        for (name, text) in [
+            ("a", "{\"status\":\"failed\",\"x\":1}"),
+            ("b", "{}"),
+            ("bad", "{"),
+        ] {
+            fs::write(executions.join(format!("{name}.json")), text).unwrap();
+        }
+        until_old(&root);
+        let live = || {
+            let history = with_cache(&root, &cache);
+            history.begin(Moment::now());
+            while history.first_step() {}
+            history
+        };
+        let first = live();
+        let project = ProjectId::parse("p").unwrap();
+        assert_eq!(first.index(|index| index.complete().count()), 1);
+        first.write_snapshot(None);
+        change(&executions);
+        let next = live();
+        assert!(next.was_restored());
+        assert_eq!(scan_of(&next), fresh_scan(&root), "change {number}");
+        assert_eq!(next.files_read() > 0, number > 0, "change {number}");
+        // and what was moved away, seen so, and moved back
+        let away = root.join("away");
+        fs::rename(root.join("p"), &away).unwrap();
+        next.mark(Mark::Project(project), Instant::now());
+        settle(&next);
+        next.write_snapshot(None);
+        fs::rename(&away, root.join("p")).unwrap();
+        let last = live();
+        assert!(last.was_restored());
+        assert_eq!(scan_of(&last), fresh_scan(&root), "change {number}");
+    }
+}
+
+/// A run that is given another place among the others while the snapshot is written may be missing
+/// from it, although its folder's names did not change.
+#[test]
+fn a_run_that_a_snapshot_missed_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().canonicalize().unwrap().join("projects");
+    let cache = folder.path().join("cache");
+    let executions = root.join("p/executions");
+    fs::create_dir_all(&executions).unwrap();
+    let write = |run: u32, hour: u32| {
+        let text = format!("{{\"startedAt\":\"2026-01-01T{hour:02}:00:00Z\"}}");
+        fs::write(executions.join(format!("run-{run}.json")), text).unwrap();
+    };
+    (0..8).for_each(|run| write(run, 10 + run));
+    until_old(&root);
+    let first = with_cache(&root, &cache);
+    first.begin(Moment::now());
+    while first.first_step() {}
+    let mut slices = 0;
+    write_while(&first, || {
+        slices += 1;
+        if slices == 3 {
+            write(7, 1);
+            let (project, execution) = (ProjectId::parse("p"), ExecutionId::parse("run-7"));
+            let (project, execution) = (project.unwrap(), execution.unwrap());
+            first.mark(Mark::Run(RunKey { project, execution }), Instant::now());
+            settle(&first);
+        }
+    });
+    let next = with_cache(&root, &cache);
+    next.begin(Moment::now());
+    assert_eq!(next.totals(None).0.runs(), 7, "the snapshot missed it");
+    while next.first_step() {}
     assert_eq!(scan_of(&next), fresh_scan(&root));
 }
 

@@ -43,7 +43,7 @@ pub use problems::{Problem, ProblemKind, Problems};
 pub use query::{Change, Changed, Filter, From, Key, Page, PageAt, ProjectInfo};
 pub use row::{Place, Rows, Seen};
 pub use select::{Query, Selection, Undecided};
-pub use snapshot::{Saving, SnapshotError, restore};
+pub use snapshot::{Block, Saving, Snapshot, SnapshotError};
 pub use sorted::{First, Sort, SortedFrom, SortedKey};
 pub use totals::{Amounts, Totals};
 pub use written::Listed;
@@ -75,8 +75,18 @@ struct Project {
     scope: Scope,
     /// Whether the folder is there; a project without runs is known only while it is.
     on_disk: bool,
+    /// The folder's stamp when all that it names was known here: as long as it is the same, there
+    /// are no other names.
+    complete: Option<Stamp>,
     /// Files that are no records, as they were when that was found.
     unlisted: HashMap<ExecutionId, Stamp>,
+}
+
+impl Project {
+    /// How many of its files are known, listed or not.
+    fn files(&self) -> usize {
+        self.scope.all.len() + self.unlisted.len()
+    }
 }
 
 /// What happened to one run, as the files tell.
@@ -294,13 +304,16 @@ impl Index {
 
     /// The row of a run of the project numbered `project`.
     fn find_in(&self, project: u32, id: &str) -> Option<u32> {
-        self.by_key
-            .find(self.hash(self.name(project), id), |&number| {
-                self.rows
-                    .get(number)
-                    .is_some_and(|row| row.project() == project && row.id() == id)
-            })
-            .copied()
+        self.find_by(self.hash(self.name(project), id), project, id)
+    }
+
+    /// The same, of a run whose key has this `hash`.
+    fn find_by(&self, hash: u64, project: u32, id: &str) -> Option<u32> {
+        let same = |&number: &u32| {
+            let row = self.rows.get(number);
+            row.is_some_and(|row| row.project() == project && row.id() == id)
+        };
+        self.by_key.find(hash, same).copied()
     }
 
     fn row(&self, key: &RunKey) -> Option<Row<'_>> {
@@ -363,9 +376,7 @@ impl Index {
     /// How many files of a project are known, listed or not.
     #[must_use]
     pub fn files_of(&self, project: &ProjectId) -> usize {
-        self.project_of(project).map_or(0, |project| {
-            project.scope.all.len() + project.unlisted.len()
-        })
+        self.project_of(project).map_or(0, Project::files)
     }
 
     /// The stamp of a listed run's file when it was last read, its version then, and whether that
@@ -389,6 +400,14 @@ impl Index {
         self.project_of(project)
             .map(|project| project.unlisted.keys().cloned().collect())
             .unwrap_or_default()
+    }
+
+    /// The files of a project that are no records, as they were when that was found.
+    #[must_use]
+    pub fn unlisted_with_stamps(&self, project: &ProjectId) -> Vec<(ExecutionId, Stamp)> {
+        let unlisted = self.project_of(project).map(|project| &project.unlisted);
+        let unlisted = unlisted.into_iter().flatten();
+        unlisted.map(|(id, stamp)| (id.clone(), *stamp)).collect()
     }
 
     /// Every run of a project, in list order.
@@ -429,6 +448,33 @@ impl Index {
         }
     }
 
+    /// Notes that the `files` that a project's folder named when its stamp was `stamp` are those
+    /// that are known here, unless there are more or fewer. A folder that was moved away and back
+    /// has the stamp that it had.
+    pub fn note_complete(&mut self, id: &ProjectId, stamp: Stamp, files: usize) {
+        if let Some(&number) = self.project_numbers.get(id)
+            && let Some(Some(project)) = self.projects.get_mut(number as usize)
+            && project.files() == files
+            && project.complete.replace(stamp) != Some(stamp)
+        {
+            self.revision += 1;
+        }
+    }
+
+    fn forget_complete(&mut self, id: &ProjectId) {
+        if let Some(&number) = self.project_numbers.get(id)
+            && let Some(Some(project)) = self.projects.get_mut(number as usize)
+        {
+            project.complete = None;
+        }
+    }
+
+    /// The projects all of whose names are known, as long as their folders' stamps are these.
+    pub fn complete(&self) -> impl Iterator<Item = (&ProjectId, Stamp)> {
+        let projects = self.projects.iter().flatten();
+        projects.filter_map(|project| Some((&project.id, project.complete?)))
+    }
+
     fn intern(&mut self, id: &ProjectId) -> u32 {
         if let Some(&number) = self.project_numbers.get(id) {
             return number;
@@ -437,6 +483,7 @@ impl Index {
             id: id.clone(),
             scope: Scope::default(),
             on_disk: false,
+            complete: None,
             unlisted: HashMap::new(),
         };
         let number = if let Some(number) = self.vacant_projects.pop() {
@@ -488,6 +535,7 @@ impl Index {
                 Report::Gone(key) => {
                     self.note_unlisted(&key, None);
                     emptied.extend(self.project_numbers.get(&key.project));
+                    self.forget_complete(&key.project);
                     if let Some(number) = self.find(&key) {
                         self.leave(number, Moves::ALL, &mut gone);
                         dead.push((number, key));
@@ -570,6 +618,11 @@ impl Index {
     /// Gives a row a number and makes it known by its key; it is in no order yet.
     fn insert(&mut self, draft: Draft<'_>) -> u32 {
         let hash = self.hash(self.name(draft.fixed.project), draft.id());
+        self.insert_by(hash, draft)
+    }
+
+    /// The same, of a run whose key has this `hash`.
+    fn insert_by(&mut self, hash: u64, draft: Draft<'_>) -> u32 {
         let number = self.rows.insert(draft);
         let Self {
             by_key,
@@ -597,9 +650,10 @@ impl Index {
 
     /// Takes in a row of a snapshot. A run that moved while the snapshot was written may come
     /// twice; the later one counts.
-    fn put_restored(&mut self, project: &ProjectId, mut draft: Draft<'_>, beat: Option<i64>) {
-        draft.fixed.project = self.intern(project);
-        let number = match self.find_in(draft.fixed.project, draft.id()) {
+    fn put_restored(&mut self, project: u32, mut draft: Draft<'_>, beat: Option<i64>) {
+        draft.fixed.project = project;
+        let hash = self.hash(self.name(project), draft.id());
+        let number = match self.find_by(hash, project, draft.id()) {
             Some(number) => {
                 let tick = self.rows.get(number).map_or(0, Row::tick);
                 if tick < draft.fixed.tick {
@@ -607,7 +661,7 @@ impl Index {
                 }
                 number
             }
-            None => self.insert(draft),
+            None => self.insert_by(hash, draft),
         };
         if let Some(beat) = beat {
             self.beats.insert(number, beat);
@@ -664,8 +718,9 @@ impl Index {
             };
             let project = projects.get_mut(row.project() as usize);
             let project = project.and_then(Option::as_mut).map(|one| &mut one.scope);
+            let amounts = Amounts::of_row(row);
             for scope in [Some(&mut *everything), project].into_iter().flatten() {
-                scope.totals.add(row);
+                scope.totals.take(&amounts);
                 scope.all.push(number);
                 match row.status_text() {
                     Some(text) if row.status() == STATUS_OTHER => {

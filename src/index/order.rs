@@ -34,11 +34,13 @@ impl Chunk {
         self.end - self.numbers.len()
     }
 
-    /// Makes room for `more` rows, and for some to come; a `Vec` would double itself.
+    /// Makes room for `more` rows, and for some to come: a `Vec` would double itself, which is too
+    /// much for the many orders that are small.
     fn reserve(&mut self, more: usize) {
         let (len, capacity) = (self.numbers.len(), self.numbers.capacity());
         if capacity - len < more {
-            let spare = (len / 8).min(CHUNK.saturating_sub(len));
+            let spare = if len < CHUNK / 8 { len / 8 } else { len };
+            let spare = spare.min(CHUNK.saturating_sub(len));
             self.numbers.reserve_exact(more.max(spare));
         }
     }

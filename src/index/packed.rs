@@ -15,6 +15,8 @@ const HEAD: usize = COUNT.div_ceil(2);
 const MAX: usize = HEAD + COUNT * 8;
 /// A duration is counted in millionths of a millisecond, and nearly always of whole ones.
 const MILLIONTHS: i64 = 1_000_000;
+/// The lowest bit of each length.
+const ONES: u64 = 0x1111_1111_1111_1111;
 
 /// What is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,22 +90,17 @@ impl Packed {
             self.len += 1;
         }
     }
+}
 
-    /// Takes what [`Packed::bytes`] gave from the front of a snapshot.
-    pub(super) fn read(from: &mut Rest<'_>) -> Option<Self> {
-        let head = from.array::<HEAD>()?;
-        let mut bytes = [0; MAX];
-        bytes.get_mut(..HEAD)?.copy_from_slice(&head);
-        let lengths = (0..COUNT).map(|at| head.get(at / 2).map(|pair| pair >> (at % 2 * 4) & 15));
-        let mut len = HEAD;
-        for code in lengths {
-            let code = code.filter(|code| *code <= 9)?;
-            len += usize::from(code.saturating_sub(1));
-        }
-        let taken = from.take(len - HEAD)?;
-        bytes.get_mut(HEAD..len)?.copy_from_slice(taken);
-        Some(Self { bytes, len })
+/// Takes what [`Packed::bytes`] gave from the front of a snapshot.
+pub(super) fn take<'a>(from: &mut Rest<'a>) -> Option<&'a [u8]> {
+    let codes = word(from.0, 0, HEAD) & ((1 << (4 * COUNT)) - 1);
+    // a code is one more than a length, at most 9: one above 8 has none of the two bits below
+    let above = codes >> 3 & (codes >> 2 | codes >> 1) & ONES;
+    if above != 0 {
+        return None;
     }
+    from.take(HEAD + length_of(codes))
 }
 
 /// How many bytes the packed numbers have that `bytes` begins with.
@@ -190,7 +187,6 @@ pub(super) fn one(bytes: &[u8], which: Which) -> Option<u64> {
 /// for the place of one of every run.
 #[inline]
 fn length_of(lengths: u64) -> usize {
-    const ONES: u64 = 0x1111_1111_1111_1111;
     const BYTES: u64 = 0x0f0f_0f0f_0f0f_0f0f;
     // one less of each that is known
     let known = (lengths | lengths >> 1 | lengths >> 2 | lengths >> 3) & ONES;
@@ -330,16 +326,19 @@ mod tests {
             prop_assert_eq!(one(&bytes, Which::Steps), Some(numbers.steps.into()));
             prop_assert_eq!(one(&bytes, Which::Size), Some(numbers.stamp.size));
             let mut rest = Rest(&bytes);
-            let read = Packed::read(&mut rest).map(|read| read.bytes().to_vec());
-            prop_assert_eq!(read, Some(packed.bytes().to_vec()));
+            prop_assert_eq!(take(&mut rest), Some(packed.bytes()));
             prop_assert_eq!(rest.take(after.len()), Some(&after[..]));
         }
 
         #[test]
         fn what_is_no_packed_number_is_not_read(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            if let Some(packed) = Packed::read(&mut Rest(&bytes)) {
-                prop_assert!(bytes.starts_with(packed.bytes()));
-                prop_assert_eq!(len_of(&bytes), packed.bytes().len());
+            let lengths = (0..COUNT).map(|at| bytes.get(at / 2).map(|two| two >> (at % 2 * 4) & 15));
+            let sound = lengths.clone().all(|code| code.is_some_and(|code| code <= 9));
+            let all = HEAD + lengths.flatten().map(|code| usize::from(code).saturating_sub(1)).sum::<usize>();
+            let taken = take(&mut Rest(&bytes));
+            prop_assert_eq!(taken, bytes.get(..all).filter(|_| sound));
+            if let Some(taken) = taken {
+                prop_assert_eq!(len_of(&bytes), taken.len());
             }
         }
     }

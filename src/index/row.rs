@@ -7,7 +7,7 @@
 //! of it is made anew. What is kept of its steps lies apart ([`steps`](super::steps)).
 
 use super::packed::{
-    Numbers, Packed, Which, completed, duration, len_of, one, signed, total, unpack,
+    self, Numbers, Packed, Which, completed, duration, len_of, one, signed, total, unpack,
 };
 use super::snapshot::Rest;
 use super::steps::{self, Apart, Kept, Nodes};
@@ -146,11 +146,27 @@ impl Fixed {
     }
 }
 
+/// Packed numbers, made or read.
+#[derive(Debug, Clone, Copy)]
+enum Packing<'a> {
+    Made(Packed),
+    Read(&'a [u8]),
+}
+
+impl Packing<'_> {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Made(packed) => packed.bytes(),
+            Self::Read(bytes) => bytes,
+        }
+    }
+}
+
 /// A run before it has a place among the rows.
 #[derive(Debug)]
 pub(super) struct Draft<'a> {
     pub(super) fixed: Fixed,
-    numbers: Packed,
+    numbers: Packing<'a>,
     /// id, other status, label, error, model.
     texts: [&'a str; 5],
     apart: steps::Draft<'a>,
@@ -214,7 +230,7 @@ impl<'a> Draft<'a> {
                 status: facts.status.as_ref().map_or(STATUS_UNKNOWN, status_code),
                 flags,
             },
-            numbers: Packed::of(&numbers, facts.started_at),
+            numbers: Packing::Made(Packed::of(&numbers, facts.started_at)),
             texts: [id, other, label, error, model],
             apart: steps::Draft::of(facts),
         }
@@ -250,7 +266,7 @@ impl<'a> Draft<'a> {
             // annotations come after the rows, and say whose they are
             flags: flags & !ANNOTATED,
         };
-        let numbers = Packed::read(from)?;
+        let numbers = Packing::Read(packed::take(from)?);
         let mut text = std::str::from_utf8(from.take(fixed.text_len())?).ok()?;
         let mut next = |len: usize| {
             let (part, rest) = text.split_at_checked(len)?;
@@ -271,7 +287,7 @@ impl<'a> Draft<'a> {
             apart: steps::Draft::read(from, nodes)?,
         };
         let sound = status <= STATUS_OTHER && model <= MODEL_MAX && !draft.fixed.is_vacant();
-        let sound = sound && ExecutionId::parse(draft.id()).is_ok();
+        let sound = sound && ExecutionId::is_valid(draft.id());
         sound.then_some((draft, beat.get()))
     }
 
@@ -280,6 +296,20 @@ impl<'a> Draft<'a> {
         let [id, ..] = self.texts;
         id
     }
+}
+
+/// The id, the stamp and whether that proves nothing of the row that [`Row::write`] wrote to
+/// `from`, and nothing else of it.
+pub(super) fn stamp_of<'a>(from: &mut Rest<'a>) -> Option<(&'a str, Stamp, bool)> {
+    from.take(8 + 16)?;
+    let started = Maybe(from.i64()?).get().map(Millis);
+    let mtime_ns = from.i64()?;
+    from.take(8 + 2 + 2)?;
+    let [id_len, _, _, _, flags] = from.array()?;
+    let numbers = packed::take(from)?;
+    let id = std::str::from_utf8(from.take(id_len.into())?).ok()?;
+    let stamp = unpack(numbers, started, mtime_ns).stamp;
+    Some((id, stamp, flags & RACY != 0))
 }
 
 /// The most bytes that a model's name has which is kept.
@@ -691,15 +721,15 @@ impl Page {
             text_at,
             ..draft.fixed.clone()
         };
-        self.replace_numbers(at, &draft.numbers, fixed);
+        self.replace_numbers(at, draft.numbers.bytes(), fixed);
     }
 
     /// Puts `fixed` with `numbers` in the place of the row at `at`; its texts are in place.
-    fn replace_numbers(&mut self, at: usize, numbers: &Packed, mut fixed: Fixed) {
+    fn replace_numbers(&mut self, at: usize, bytes: &[u8], mut fixed: Fixed) {
         let Some(held) = self.rows.get(at) else {
             return;
         };
-        let (begin, bytes) = (held.numbers_at as usize, numbers.bytes());
+        let begin = held.numbers_at as usize;
         let len = if held.is_vacant() {
             0
         } else {
@@ -913,7 +943,7 @@ impl Rows {
         fixed.mtime_ns = stamp.mtime_ns;
         fixed.flag(RACY, racy);
         if let Some((page, at)) = self.page_mut(number) {
-            page.replace_numbers(at, &packed, fixed);
+            page.replace_numbers(at, packed.bytes(), fixed);
         }
     }
 

@@ -12,18 +12,19 @@
 
 use std::collections::HashMap;
 use std::io::{self, Read};
+use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::clock::Lineage;
 use super::problems::ProblemKind;
-use super::row::{Draft, Place};
+use super::row::{self, Draft, Place};
 use super::steps::Local;
 use super::{Index, Instance, Liveness};
 use crate::model::{Annotation, ExecutionId, Millis, ProjectId, RunKey, Stamp};
 
 /// Raised with every change of the format or of what is extracted from records.
-const FORMAT: u32 = 7;
+const FORMAT: u32 = 8;
 const MAGIC: &[u8; 8] = b"runlogix";
 /// How many rows or tombstones are encoded at a time; bounds how long the index is held.
 const SLICE: usize = if cfg!(test) { 2 } else { 1024 };
@@ -35,6 +36,8 @@ const BLOCK_MAX_BYTES: usize = 4 << 20;
 const RUNS_EXPECTED: u64 = 1 << 20;
 /// Problems and unlisted files are cut into blocks of about this size.
 const PIECE_BYTES: usize = 256 << 10;
+/// How many projects' folders may be told of; more would be more than a process holds open.
+const COMPLETE_MAX: usize = 128;
 
 const HEAD: u8 = 1;
 const ROWS: u8 = 2;
@@ -133,6 +136,13 @@ impl Saving {
             put_u64(out, instance.0);
             put_u64(out, tick);
         }
+        // few projects with many runs each are worth it, and many would be too much
+        let complete: Vec<_> = index.complete().take(COMPLETE_MAX).collect();
+        put_u64(out, complete.len() as u64);
+        for (project, stamp) in complete {
+            put_text(out, project.as_str());
+            put_stamp(out, &stamp);
+        }
     }
 }
 
@@ -158,10 +168,15 @@ fn rows(index: &Index, after: Option<&Resume>, out: &mut Vec<u8>) -> Option<Resu
             names.push(index.name(row.project()));
             u32::try_from(names.len() - 1).unwrap_or(u32::MAX)
         });
+        let begin = encoded.len();
+        encoded.extend_from_slice(&[0; 4]);
         encoded.extend_from_slice(&local.to_le_bytes());
         row.write(index.beats.get(&number).copied(), &mut encoded);
         let mut local = |node| nodes.of(node, index.rows.nodes());
         index.rows.kept(number).write(&mut local, &mut encoded);
+        let (head, row_bytes) = encoded[begin..].split_at_mut(4);
+        let length = u32::try_from(row_bytes.len()).unwrap_or(u32::MAX);
+        head.copy_from_slice(&length.to_le_bytes());
         last = Some(row);
         count += 1;
         if encoded.len() + nodes.bytes > ROWS_BYTES {
@@ -378,56 +393,24 @@ impl<'a> Rest<'a> {
     }
 }
 
-/// Reads a snapshot into a new index that goes on from it, as `instance`.
-///
-/// # Errors
-/// [`SnapshotError`]; then nothing of it is of use.
-pub fn restore(
-    mut from: impl Read,
-    owner: &[u8],
-    instance: Instance,
-    liveness: Liveness,
-) -> Result<Index, SnapshotError> {
-    let mut restoring = Restoring {
-        index: Index::new(instance, liveness),
-        gone: Vec::new(),
-        headed: false,
-    };
-    let mut body = Vec::new();
-    loop {
-        let mut head = [0; 12];
-        from.read_exact(&mut head)?;
-        let (length, checksum) = head.split_at(4);
-        let length = length.try_into().map_or(0, u32::from_le_bytes) as usize;
-        let checksum = checksum.try_into().map_or(0, u64::from_le_bytes);
-        if length == 0 || length > BLOCK_MAX_BYTES {
-            return Err(SnapshotError::Damaged);
-        }
-        body.resize(length, 0);
-        from.read_exact(&mut body)?;
-        if xxh3_64(&body) != checksum {
-            return Err(SnapshotError::Damaged);
-        }
-        let (kind, rest) = (body[0], Rest(&body[1..]));
-        if !restoring.headed {
-            restoring.head(kind, rest, owner)?;
-        } else if restoring.block(kind, rest).ok_or(SnapshotError::Damaged)? {
-            let mut index = restoring.index;
-            index.settle_restored();
-            return Ok(index);
-        }
-    }
+/// A snapshot that is read, up to its head.
+pub struct Snapshot<R> {
+    from: R,
+    parent: (Instance, u64),
+    runs: u64,
+    lineage: Vec<(Instance, u64)>,
+    complete: Vec<(ProjectId, Stamp)>,
 }
 
-struct Restoring {
-    index: Index,
-    gone: Vec<(u64, RunKey)>,
-    headed: bool,
-}
-
-impl Restoring {
-    fn head(&mut self, kind: u8, mut rest: Rest<'_>, owner: &[u8]) -> Result<(), SnapshotError> {
+impl<R: Read> Snapshot<R> {
+    /// Begins to read the snapshot of `owner`.
+    ///
+    /// # Errors
+    /// [`SnapshotError`].
+    pub fn open(mut from: R, owner: &[u8]) -> Result<Self, SnapshotError> {
         let damaged = || SnapshotError::Damaged;
+        let body = next_block(&mut from)?;
+        let (kind, mut rest) = (body[0], Rest(&body[1..]));
         if kind != HEAD || rest.take(MAGIC.len()) != Some(MAGIC) {
             return Err(damaged());
         }
@@ -437,24 +420,172 @@ impl Restoring {
         if rest.bytes().ok_or_else(damaged)? != owner {
             return Err(SnapshotError::Foreign);
         }
-        let mut pair = || Some((Instance(rest.u64()?), rest.u64()?));
-        let parent = pair().ok_or_else(damaged)?;
-        let runs = rest.u64().ok_or_else(damaged)?;
-        self.index.expect_runs(runs.min(RUNS_EXPECTED));
-        let count = rest.u64().ok_or_else(damaged)?;
-        let mut pairs = Vec::new();
-        for _ in 0..count {
-            let (instance, tick) = (rest.u64(), rest.u64());
-            let (Some(instance), Some(tick)) = (instance, tick) else {
-                return Err(damaged());
-            };
-            pairs.push((Instance(instance), tick));
-        }
-        self.index.lineage = Lineage::of(pairs, parent);
-        self.headed = true;
-        Ok(())
+        let mut read = || {
+            let parent = (Instance(rest.u64()?), rest.u64()?);
+            let runs = rest.u64()?;
+            let (mut lineage, mut complete) = (Vec::new(), Vec::new());
+            for _ in 0..rest.u64()? {
+                lineage.push((Instance(rest.u64()?), rest.u64()?));
+            }
+            for _ in 0..rest.u64()? {
+                complete.push((rest.project()?, rest.stamp()?));
+            }
+            Some((parent, runs, lineage, complete))
+        };
+        let (parent, runs, lineage, complete) = read().ok_or_else(damaged)?;
+        Ok(Self {
+            from,
+            parent,
+            runs,
+            lineage,
+            complete,
+        })
     }
 
+    /// The projects of which it has every run, and everything that is none, that their folders had
+    /// when their stamps were these.
+    #[must_use]
+    pub fn complete(&self) -> &[(ProjectId, Stamp)] {
+        &self.complete
+    }
+
+    /// Reads the rest into a new index that goes on from it, as `instance`. The runs are given to
+    /// `each`, block by block, before they are taken in; some may be given twice, or be gone in the
+    /// end. Where changes came while it was written, the index says that no project is
+    /// [`complete`](Index::complete): not all of their runs may have been given.
+    ///
+    /// # Errors
+    /// [`SnapshotError`]; then nothing of it is of use.
+    pub fn restore(
+        mut self,
+        instance: Instance,
+        liveness: Liveness,
+        mut each: impl FnMut(Block),
+    ) -> Result<Index, SnapshotError> {
+        let mut index = Index::new(instance, liveness);
+        index.expect_runs(self.runs.min(RUNS_EXPECTED));
+        index.lineage = Lineage::of(self.lineage, self.parent);
+        let gone = Vec::new();
+        let mut restoring = Restoring { index, gone };
+        loop {
+            let body = Arc::new(next_block(&mut self.from)?);
+            if body[0] == ROWS {
+                each(Block(Arc::clone(&body)));
+            }
+            let last = restoring.block(body[0], Rest(&body[1..]));
+            if last.ok_or(SnapshotError::Damaged)? {
+                let mut index = restoring.index;
+                index.settle_restored();
+                if index.changes.now() == self.parent.1 {
+                    for (project, stamp) in self.complete {
+                        let files = index.files_of(&project);
+                        index.note_complete(&project, stamp, files);
+                    }
+                }
+                return Ok(index);
+            }
+        }
+    }
+}
+
+/// The next block: its kind, and what it says.
+fn next_block(from: &mut impl Read) -> Result<Vec<u8>, SnapshotError> {
+    let mut head = [0; 12];
+    from.read_exact(&mut head)?;
+    let (length, checksum) = head.split_at(4);
+    let length = length.try_into().map_or(0, u32::from_le_bytes) as usize;
+    let checksum = checksum.try_into().map_or(0, u64::from_le_bytes);
+    if length == 0 || length > BLOCK_MAX_BYTES {
+        return Err(SnapshotError::Damaged);
+    }
+    let mut body = Vec::with_capacity(length);
+    from.by_ref().take(length as u64).read_to_end(&mut body)?;
+    if body.len() != length || xxh3_64(&body) != checksum {
+        return Err(SnapshotError::Damaged);
+    }
+    Ok(body)
+}
+
+/// Some runs of a snapshot, as it holds them.
+#[derive(Debug)]
+pub struct Block(Arc<Vec<u8>>);
+
+impl Block {
+    /// The projects of its runs, and the runs; ends early at what makes the snapshot void.
+    pub fn read(&self) -> Option<(Vec<ProjectId>, impl Iterator<Item = Held<'_>>)> {
+        let mut rows = Rows::of(Rest(self.0.get(1..)?))?;
+        let projects = std::mem::take(&mut rows.projects);
+        let runs = std::iter::from_fn(move || {
+            let mut row = rows.next()??;
+            let project = row.u32()? as usize;
+            let (id, stamp, racy) = row::stamp_of(&mut row)?;
+            Some(Held {
+                project,
+                id,
+                stamp,
+                racy,
+            })
+        });
+        Some((projects, runs))
+    }
+}
+
+/// A run as a block of a snapshot has it.
+#[derive(Debug)]
+pub struct Held<'a> {
+    /// Which of the block's projects it belongs to.
+    pub project: usize,
+    /// The execution's id.
+    pub id: &'a str,
+    /// The stamp of its file when it was read.
+    pub stamp: Stamp,
+    /// Whether that proves nothing.
+    pub racy: bool,
+}
+
+/// The rows of a block, one after the other.
+struct Rows<'a> {
+    projects: Vec<ProjectId>,
+    nodes: Vec<&'a str>,
+    left: u64,
+    rest: Rest<'a>,
+}
+
+impl<'a> Rows<'a> {
+    fn of(mut rest: Rest<'a>) -> Option<Self> {
+        let (mut projects, mut nodes) = (Vec::new(), Vec::new());
+        for _ in 0..rest.u64()? {
+            projects.push(rest.project()?);
+        }
+        for _ in 0..rest.u64()? {
+            nodes.push(rest.text()?);
+        }
+        let left = rest.u64()?;
+        Some(Self {
+            projects,
+            nodes,
+            left,
+            rest,
+        })
+    }
+
+    /// The next one, if there is one left; `None` where there should be one.
+    fn next(&mut self) -> Option<Option<Rest<'a>>> {
+        let Some(left) = self.left.checked_sub(1) else {
+            return Some(None);
+        };
+        self.left = left;
+        let length = self.rest.u32()? as usize;
+        Some(Some(Rest(self.rest.take(length)?)))
+    }
+}
+
+struct Restoring {
+    index: Index,
+    gone: Vec<(u64, RunKey)>,
+}
+
+impl Restoring {
     /// Takes in one block; whether it was the last.
     fn block(&mut self, kind: u8, mut rest: Rest<'_>) -> Option<bool> {
         if kind == END {
@@ -464,19 +595,16 @@ impl Restoring {
             return Some(true);
         }
         if kind == ROWS {
-            let names = rest.u64()?;
-            let mut projects = Vec::new();
-            for _ in 0..names {
-                projects.push(rest.project()?);
-            }
-            let mut nodes = Vec::new();
-            for _ in 0..rest.u64()? {
-                nodes.push(rest.text()?);
-            }
-            let nodes = self.index.rows.nodes_mut().hold(&nodes);
-            for _ in 0..rest.u64()? {
-                let project = projects.get(rest.u32()? as usize)?;
-                let (draft, beat) = Draft::read(&mut rest, &nodes)?;
+            let mut rows = Rows::of(rest)?;
+            let nodes = self.index.rows.nodes_mut().hold(&rows.nodes);
+            let numbers: Vec<u32> = rows
+                .projects
+                .iter()
+                .map(|id| self.index.intern(id))
+                .collect();
+            while let Some(mut row) = rows.next()? {
+                let project = *numbers.get(row.u32()? as usize)?;
+                let (draft, beat) = Draft::read(&mut row, &nodes)?;
                 self.index.put_restored(project, draft, beat);
             }
             self.index.rows.nodes_mut().let_go(&nodes);

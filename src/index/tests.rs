@@ -555,8 +555,23 @@ proptest! {
         // what is kept for the next start is all of it
         let (mut saving, mut kept) = (Saving::of(b"here"), Vec::new());
         while saving.next(&index, &mut kept) {}
-        let restored = restore(&kept[..], b"here", Instance(2), LIVENESS).unwrap();
+        let mut given = BTreeMap::new();
+        let snapshot = Snapshot::open(&kept[..], b"here").unwrap();
+        let restored = snapshot.restore(Instance(2), LIVENESS, |block| {
+            let (projects, runs) = block.read().unwrap();
+            for run in runs {
+                let project = projects.get(run.project).unwrap().clone();
+                let execution = ExecutionId::parse(run.id).unwrap();
+                given.insert(RunKey { project, execution }, (run.stamp, run.racy));
+            }
+        });
+        let restored = restored.unwrap();
         compare(&restored, &model);
+        // and every run was given, as it is known
+        prop_assert_eq!(given.len(), model.runs.len());
+        for (key, held) in given {
+            prop_assert_eq!(restored.stamp(&key), Some(held));
+        }
         // nothing is left behind in a project that has gone
         let all: Vec<Report> = model.runs.keys().cloned().map(Report::Gone).collect();
         index.apply(all);

@@ -31,7 +31,7 @@ impl Amounts {
         Self::of_row(run.row())
     }
 
-    fn of_row(row: Row<'_>) -> Self {
+    pub(super) fn of_row(row: Row<'_>) -> Self {
         let numbers = row.numbers();
         let tokens = numbers.tokens;
         let duration = numbers.duration.map(|took| took.0);

@@ -62,6 +62,12 @@ macro_rules! id_type {
         pub struct $name(Arc<str>);
 
         impl $name {
+            /// Whether `text` would be one.
+            #[must_use]
+            pub fn is_valid(text: &str) -> bool {
+                check(text, $limit).is_ok()
+            }
+
             /// Checks `text` against section 6 of the protocol.
             ///
             /// # Errors

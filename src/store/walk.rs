@@ -14,13 +14,13 @@ use rustix::fs::{Dir, FileType};
 use rustix::io::Errno;
 
 use super::layout::{
-    EXECUTIONS, Obstacle, SUFFIX, executions_path, file_name, file_type, lstat, open_folder,
-    path_of,
+    EXECUTIONS, Folder, Obstacle, SUFFIX, executions_path, file_name, file_type, lstat,
+    open_folder, path_of,
 };
 use super::own::is_temporary;
-use super::stamp::{since_epoch_ns, stamp_of};
+use super::stamp::{is_racy, since_epoch_ns, stamp_of};
 use super::{Store, StoreError};
-use crate::model::{ExecutionId, ProjectId, Stamp};
+use crate::model::{EXECUTION_ID_MAX, ExecutionId, ProjectId, Stamp};
 
 /// What the engine's temporary files end with.
 const ENGINE_TEMPORARY: &[u8] = b".json.tmp";
@@ -51,6 +51,11 @@ pub struct Walk {
     pub temporaries: Vec<CString>,
     /// What might have been a run but is none.
     pub problems: Vec<Problem>,
+    /// Whether there is any temporary file, ours or the engine's.
+    has_temporaries: bool,
+    /// The folder's stamp from before it was listed: as long as it is the same, the folder has the
+    /// same names. `None` where that is not so.
+    pub listed: Option<Stamp>,
 }
 
 /// Something in the tree that is left out.
@@ -177,8 +182,37 @@ impl Store {
         walk.exists = true;
         let folder = open_folder(&above, EXECUTIONS, || executions_path(project))?;
         walk.has_executions = true;
-        walk.list(&folder, project, now, stamps)
-            .map_err(|errno| Obstacle::System(executions_path(project), errno))
+        let failed = |errno| Obstacle::System(executions_path(project), errno);
+        let before = stamp_of(&rustix::fs::fstat(&folder).map_err(failed)?);
+        let lasting = root.local && !is_racy(&before, now);
+        walk.list(&folder, project, now, stamps).map_err(failed)?;
+        // temporary files mean something else when they are old
+        walk.listed = (lasting && !walk.has_temporaries).then_some(before);
+        Ok(())
+    }
+
+    /// The project's folder of runs, if it has the names that it had when its stamp was `listed`
+    /// (see [`Walk::listed`]).
+    #[must_use]
+    pub fn folder_as_listed(&self, project: &ProjectId, listed: &Stamp) -> Option<Folder> {
+        let folder = self.open_executions(project).ok()?;
+        let now = rustix::fs::fstat(&folder).ok()?;
+        (stamp_of(&now) == *listed).then_some(folder)
+    }
+}
+
+impl Folder {
+    /// The stamp of a run's file, if that is there and a regular one.
+    #[must_use]
+    pub fn regular(&self, execution: &str) -> Option<Stamp> {
+        let mut name = [0; EXECUTION_ID_MAX + SUFFIX.len()];
+        let (id, rest) = name.split_at_mut_checked(execution.len())?;
+        id.copy_from_slice(execution.as_bytes());
+        rest.get_mut(..SUFFIX.len())?
+            .copy_from_slice(SUFFIX.as_bytes());
+        let name = name.get(..execution.len() + SUFFIX.len())?;
+        let stat = lstat(self, name).ok().flatten()?;
+        (file_type(&stat) == FileType::RegularFile).then(|| stamp_of(&stat))
     }
 }
 
@@ -244,12 +278,14 @@ impl Walk {
             let is_run = bytes.ends_with(SUFFIX.as_bytes());
             if is_temporary(bytes) {
                 self.temporaries.push(name.to_owned());
+                self.has_temporaries = true;
             }
             if bytes.starts_with(b".") || !(is_run || bytes.ends_with(ENGINE_TEMPORARY)) {
                 continue;
             }
             let path = || path_of(project, &name.to_string_lossy());
             if !is_run {
+                self.has_temporaries = true;
                 if let Some(stat) = lstat(&folder, name)?
                     && file_type(&stat) == FileType::RegularFile
                     && stamp_of(&stat).mtime_ns < abandoned_before

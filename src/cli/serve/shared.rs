@@ -17,6 +17,7 @@ use rustix::fs::{Mode, OFlags};
 use tokio::net::UnixStream;
 
 use super::{Daemon, IDLE_EXIT, ServeArgs, cache_home, serve_stdio, socket_path};
+use crate::cli::client::Needs;
 use crate::cli::root::Found;
 use crate::forward::{Forward, Reach};
 use crate::history::{History, Options};
@@ -61,15 +62,17 @@ fn idle(reach: &Nearby) -> Result<Daemon, String> {
 /// This process's own daemon, once it serves by itself.
 pub(in crate::cli) type Own = Arc<Mutex<Option<Daemon>>>;
 
-/// A connection to the root's daemon if one is there, else to this process itself, which then
-/// needs `search` if it is to search.
+/// A connection to the root's daemon if one is there, else to this process itself, which then has
+/// what the command `needs`.
 pub(in crate::cli) fn for_command(
     folder: &Path,
     found: &Found,
-    search: bool,
+    needs: Needs,
 ) -> Result<(UnixStream, Own), String> {
     let own = Own::default();
     let options = Options {
+        // to watch a folder takes longer, the more files it has
+        poll: needs == Needs::Index,
         cache: cache_home(),
         ..Options::default()
     };
@@ -78,7 +81,7 @@ pub(in crate::cli) fn for_command(
         folder: folder.to_owned(),
         found: found.clone(),
         options,
-        search,
+        search: needs == Needs::Search,
         startable: None,
         own: Arc::clone(&own),
     };
