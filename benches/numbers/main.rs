@@ -16,6 +16,7 @@ mod daemon;
 mod floors;
 mod growth;
 mod live;
+mod one_core;
 mod questions;
 mod random;
 mod records;
@@ -191,6 +192,7 @@ fn starts(plan: &Plan, root: &Path, files: &[PathBuf]) -> Result<(), Failure> {
 }
 
 fn requests(plan: &Plan, root: &Path) -> Result<(), Failure> {
+    let _one = one_core::take()?;
     let mut daemon = Daemon::start_settled(root)?;
     let echo = Echo::start(&plan.folder)?;
     let newest = daemon

@@ -14,6 +14,9 @@ use super::row::{Place, Rows};
 /// The most rows in a chunk. Two neighbours have more than half of this together.
 pub(super) const CHUNK: usize = if cfg!(test) { 4 } else { 1024 };
 
+/// An order with no more rows than this has little room to spare.
+const SMALL: usize = 128;
+
 /// Row numbers, oldest first. The caller's `place_of` must give every row in here the place it
 /// had when it came in.
 #[derive(Debug, Default)]
@@ -39,7 +42,7 @@ impl Chunk {
     fn reserve(&mut self, more: usize) {
         let (len, capacity) = (self.numbers.len(), self.numbers.capacity());
         if capacity - len < more {
-            let spare = if len < CHUNK / 8 { len / 8 } else { len };
+            let spare = (len / 8).max(len.saturating_sub(SMALL));
             let spare = spare.min(CHUNK.saturating_sub(len));
             self.numbers.reserve_exact(more.max(spare));
         }
