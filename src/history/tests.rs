@@ -754,9 +754,11 @@ fn what_changed_in_a_folder_is_found_whether_its_names_changed_or_not() {
         // and what was moved away, seen so, and moved back
         let away = root.join("away");
         fs::rename(root.join("p"), &away).unwrap();
+        fs::create_dir(root.join("p")).unwrap();
         next.mark(Mark::Project(project), Instant::now());
         settle(&next);
         next.write_snapshot(None);
+        fs::remove_dir(root.join("p")).unwrap();
         fs::rename(&away, root.join("p")).unwrap();
         let last = live();
         assert!(last.was_restored());
