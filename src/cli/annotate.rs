@@ -9,6 +9,8 @@ use super::client::Client;
 use super::json::Json;
 use super::terminal::{visible, visible_lines};
 
+const ANNOTATE: &str = "executions/annotate";
+
 #[derive(Debug, Args)]
 pub(super) struct PinArgs {
     #[command(flatten)]
@@ -49,6 +51,7 @@ pub(super) struct NoteArgs {
 }
 
 pub(super) async fn pin(args: &PinArgs, client: &mut Client) -> Result<u8, Failure> {
+    args.common.json.check(ANNOTATE, None)?;
     let mut said = Params::new();
     said.insert("pinned".into(), json!(!args.remove));
     let (key, answer) = annotated(client, &args.which, said).await?;
@@ -59,6 +62,7 @@ pub(super) async fn pin(args: &PinArgs, client: &mut Client) -> Result<u8, Failu
 }
 
 pub(super) async fn tag(args: &TagArgs, client: &mut Client) -> Result<u8, Failure> {
+    args.common.json.check(ANNOTATE, None)?;
     let mut said = Params::new();
     for (name, tags) in [("addTags", &args.tags), ("removeTags", &args.remove)] {
         if !tags.is_empty() {
@@ -76,6 +80,7 @@ pub(super) async fn tag(args: &TagArgs, client: &mut Client) -> Result<u8, Failu
 }
 
 pub(super) async fn note(args: &NoteArgs, client: &mut Client) -> Result<u8, Failure> {
+    args.common.json.check(ANNOTATE, None)?;
     let mut said = Params::new();
     if let Some(text) = args.text.as_deref().or(args.remove.then_some("")) {
         said.insert("note".into(), text.into());
@@ -98,6 +103,6 @@ async fn annotated(
     let key = which.found(client).await?;
     let mut params = key.params();
     params.extend(said);
-    let answer = client.text("executions/annotate", params).await?;
+    let answer = client.text(ANNOTATE, params).await?;
     Ok((key, answer))
 }

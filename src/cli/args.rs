@@ -8,8 +8,9 @@ use serde_json::{Map, Value, json};
 use super::terminal::{Out, visible};
 use super::time::Clock;
 use super::{Failure, RootArgs, json};
+use crate::api;
 use crate::cli::client::Client;
-use crate::model::read_span;
+use crate::model::{nearest, read_span};
 
 /// Which runs.
 #[derive(Debug, Clone, Args)]
@@ -172,6 +173,34 @@ impl JsonArgs {
         fields.filter(|field| !field.is_empty()).cloned().collect()
     }
 
+    /// Refuses what no answer of `method` has, or no element of its array `rows`.
+    pub(super) fn check(&self, method: &str, rows: Option<&str>) -> Result<(), Failure> {
+        if self.fields().is_empty() {
+            return Ok(());
+        }
+        self.check_among(&api::members::of_answer(method, rows))
+    }
+
+    /// Refuses what is not known.
+    pub(super) fn check_among(&self, known: &[impl AsRef<str>]) -> Result<(), Failure> {
+        let known = || known.iter().map(AsRef::as_ref);
+        let fields = self.fields();
+        let Some(unknown) = fields
+            .iter()
+            .find(|field| !known().any(|name| name == *field))
+        else {
+            return Ok(());
+        };
+        let hint = match nearest(unknown, known()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("there are {}", known().collect::<Vec<_>>().join(", ")),
+        };
+        Err(Failure::Usage(format!(
+            "--json: nothing is called `{}`; {hint}",
+            visible(unknown)
+        )))
+    }
+
     /// The result as it is to be printed.
     pub(super) fn of(&self, result: &str, rows: Option<&str>) -> String {
         let fields = self.fields();
@@ -217,6 +246,7 @@ pub(super) async fn answered(
     rows: Option<&str>,
     shown: impl FnOnce(&json::Json, Out) -> String,
 ) -> Result<u8, Failure> {
+    json.check(method, rows)?;
     let text = client.text(method, params).await?;
     json.print(&text, rows, |out| shown(&json::Json::read(&text), out))?;
     Ok(0)
@@ -277,6 +307,11 @@ impl WhichArgs {
 
     /// Which run it is, of which the daemon decides.
     pub(super) async fn found(&self, client: &mut Client) -> Result<Key, Failure> {
+        Ok(self.found_with_size(client).await?.0)
+    }
+
+    /// The same, and how many bytes it has.
+    pub(super) async fn found_with_size(&self, client: &mut Client) -> Result<(Key, u64), Failure> {
         let mut params = self.params();
         params.insert("fields".into(), json!(["/id"]));
         let named = params.clone();
@@ -290,9 +325,10 @@ impl WhichArgs {
                 .unwrap_or_default()
                 .to_owned(),
         };
-        Ok(Key {
+        let key = Key {
             project: of("projectId"),
             execution: of("executionId"),
-        })
+        };
+        Ok((key, answer.at("sizeBytes").count()))
     }
 }

@@ -161,6 +161,17 @@ fn configs(folder: &Path, findings: &mut Vec<Finding>) -> Result<(), Failure> {
         let told = format!("{}: {}", file.display(), what.trim_end());
         findings.push(Finding::new(told, aside(&file)));
     }
+    for config::Idle { file, lines, why } in config::idle_roots() {
+        let mend = match lines {
+            Some((first, last)) => {
+                let each = quoted(&format!("{first},{last}s/^/# /"));
+                format!("sed -i.before {each} {}", word(&file))
+            }
+            None => aside(&file),
+        };
+        let told = format!("{}: [[root]] does nothing: {why}", file.display());
+        findings.push(Finding::new(told, mend));
+    }
     Ok(())
 }
 
@@ -554,7 +565,7 @@ fn of_file(file: &Path, problem: &Json) -> Finding {
             "del(.costUSD) | if .steps then .steps |= map(if type == \"object\" \
             and (.costUSD | type) != \"number\" then del(.costUSD) else . end) else . end",
         ),
-        "unreadable" => readable(file),
+        "unreadable" | "unwritable" => readable(file),
         "abandoned-temporary" => format!("rm -f {}", word(file)),
         _ => aside(file),
     };

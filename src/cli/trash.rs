@@ -52,11 +52,12 @@ struct RestoreArgs {
     #[arg(
         value_name = "ENTRY",
         required_unless_present = "batch",
-        conflicts_with = "batch"
+        conflicts_with = "batch",
+        add = super::complete::trashed()
     )]
     entries: Vec<String>,
     /// All that one command deleted
-    #[arg(long, value_name = "BATCH")]
+    #[arg(long, value_name = "BATCH", add = super::complete::batches())]
     batch: Option<String>,
 }
 
@@ -142,6 +143,7 @@ async fn entries(client: &mut Client, project: Option<&str>) -> Result<Vec<Json>
 }
 
 async fn restore(args: &RestoreArgs, client: &mut Client) -> Result<u8, Failure> {
+    args.json.check("executions/restore", Some("restored"))?;
     client.doing = "Restoring";
     let mut params = Params::new();
     match &args.batch {
@@ -217,6 +219,7 @@ async fn latest(run: &str, client: &mut Client) -> Result<String, Failure> {
 }
 
 async fn empty(args: &EmptyArgs, client: &mut Client) -> Result<u8, Failure> {
+    args.json.check("trash/empty", None)?;
     let mut params = of_project(args.project.as_deref());
     let found = entries(client, args.project.as_deref()).await?;
     let before = args.older_than.and_then(|span| {

@@ -268,20 +268,50 @@ fn what_acts_tells_programs_what_it_did() {
     let restored = told(&["trash", "restore", entry.as_str().unwrap(), "--json"]);
     assert_eq!(restored["restored"][0]["executionId"], "b");
     let filter = ["delete", "--where", "status = completed", "--json", "--yes"];
-    let mut planned = filter.to_vec();
-    planned.push("-n");
-    assert_eq!(told(&planned)["count"], 2);
-    assert_eq!(ids(&stage), "a b c");
-    let rows = told(&[&filter[..3], &["--json=executionId", "-n"]].concat());
+    // a rehearsal is a run a line
+    let bytes = |id: &str| stage.root.file("p", id).metadata().unwrap().len();
+    let row = |id: &str| {
+        format!(
+            "{{\"executionId\":\"{id}\",\"projectId\":\"p\",\"sizeBytes\":{}}}\n",
+            bytes(id)
+        )
+    };
+    let two = format!("{}{}", row("a"), row("c"));
+    let sorted = |text: String| -> String {
+        let lines = text.lines().map(|line| {
+            let row: std::collections::BTreeMap<String, Value> =
+                serde_json::from_str(line).unwrap();
+            serde_json::to_string(&row).unwrap() + "\n"
+        });
+        lines.collect()
+    };
+    for rehearsed in [
+        &[&filter[..], &["-n"]].concat()[..],
+        &["delete", "a", "c", "-n", "--json"],
+        &["prune", "--max-count", "1", "--keep-failed", "--json", "-n"],
+    ] {
+        let done = stage.piped(rehearsed);
+        let rows = match rehearsed[0] {
+            // the youngest stays
+            "prune" => two.lines().last().unwrap().to_owned() + "\n",
+            _ => two.clone(),
+        };
+        assert_eq!((done.status, sorted(done.out)), (0, rows), "{rehearsed:?}");
+        assert!(
+            done.err.contains("would go; nothing was done"),
+            "{}",
+            done.err
+        );
+        assert_eq!(ids(&stage), "a b c");
+    }
+    let chosen = stage.piped(&[&filter[..3], &["--json=executionId", "-n"]].concat());
     assert_eq!(
-        rows["executions"],
-        json!([{ "executionId": "a" }, { "executionId": "c" }])
+        chosen.printed(),
+        "{\"executionId\":\"a\"}\n{\"executionId\":\"c\"}\n"
     );
     assert!(told(&filter)["batch"].is_string());
-    assert_eq!(
-        told(&["prune", "--max-count", "1", "--json", "-n"])["count"],
-        0
-    );
+    let none = stage.piped(&["prune", "--max-count", "1", "--json", "-n"]);
+    assert_eq!(none.printed(), "");
     assert_eq!(told(&["trash", "empty", "--yes", "--json"])["emptied"], 2);
 
     let file = stage.root.beside("runs.jsonl");
@@ -296,6 +326,36 @@ fn what_acts_tells_programs_what_it_did() {
     let params = r#"{"where":"status = running and not stale","timezone":"UTC"}"#;
     assert_eq!(line["now"], told(&["call", "executions/stats", params]));
     assert!(line["today"]["failed"].is_u64());
+}
+
+/// However many would go, a rehearsal names all of them, and what then goes is just that.
+#[test]
+fn a_rehearsal_names_everything_that_would_go() {
+    let root = Root::empty();
+    let folder = root.path().join("p/executions");
+    std::fs::create_dir_all(&folder).unwrap();
+    for number in 0..10_500 {
+        let file = folder.join(format!("run-{number}.json"));
+        std::fs::write(file, r#"{ "status": "completed" }"#).unwrap();
+    }
+    let stage = Stage::over(root);
+    let _daemon = stage.daemon();
+    let would = stage.piped(&["prune", "--max-count", "100", "-n"]);
+    assert!(would.err.contains("10,400 runs, "), "{}", would.err);
+    let lines = stage
+        .piped(&["delete", "-s", "completed", "-n", "--json=executionId"])
+        .printed();
+    assert_eq!(lines.lines().count(), 10_500);
+    let mut named: Vec<String> = would.printed().lines().map(str::to_owned).collect();
+    assert_eq!(named.len(), 10_400);
+    let gone = stage.piped(&["prune", "--max-count", "100", "--yes"]);
+    assert!(gone.err.contains("10,400 runs, "), "{}", gone.err);
+    let left = std::fs::read_dir(&folder).unwrap().flatten();
+    let left = left.map(|entry| entry.file_name().into_string().unwrap());
+    named.extend(left.map(|name| format!("p/{}", name.trim_end_matches(".json"))));
+    named.sort();
+    named.dedup();
+    assert_eq!(named.len(), 10_500);
 }
 
 #[test]
@@ -362,6 +422,7 @@ fn an_interrupted_export_leaves_a_whole_file_or_none() {
         } else {
             // before there was a handler the signal itself ended it
             assert!([Some(130), None].contains(&status.code()), "{status:?}");
+            assert!(status.code().is_none() || !path.exists(), "{millis}");
             interrupted += 1;
         }
     }
