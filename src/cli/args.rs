@@ -305,6 +305,16 @@ impl WhichArgs {
         which(&self.run, self.project.as_deref())
     }
 
+    /// The run as it is written, if its project is.
+    pub(super) fn named(&self) -> Option<Key> {
+        let params = self.params();
+        let of = |name: &str| params.get(name).and_then(Value::as_str).map(str::to_owned);
+        Some(Key {
+            project: of("projectId")?,
+            execution: of("executionId")?,
+        })
+    }
+
     /// Which run it is, of which the daemon decides.
     pub(super) async fn found(&self, client: &mut Client) -> Result<Key, Failure> {
         Ok(self.found_with_size(client).await?.0)

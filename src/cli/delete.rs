@@ -10,6 +10,7 @@ use super::client::Client;
 use super::json::Json;
 use super::terminal::{Out, fitted, visible};
 use super::time::{bytes, grouped};
+use crate::api::ErrorKind;
 use crate::model::json::{elements, members};
 
 /// How many of those that go are named before it is asked whether they may.
@@ -82,12 +83,27 @@ async fn each(args: &DeleteArgs, client: &mut Client) -> Result<u8, Failure> {
             run: run.clone(),
             project: args.filter.project.clone(),
         };
-        let (key, of_run) = which.found_with_size(client).await?;
+        let (key, of_run) = match which.found_with_size(client).await {
+            Err(failure) if failure.kind() == Some(ErrorKind::CorruptExecution) => {
+                // what is no record can only be meant by its whole name
+                let Some(key) = which.named() else {
+                    return Err(Failure::Failed(format!(
+                        "{} is no record that can be read; say PROJECT/ID to delete it",
+                        visible(run)
+                    )));
+                };
+                (key, None)
+            }
+            found => found.map(|(key, size)| (key, Some(size)))?,
+        };
         if !keys.contains(&key) {
-            let mut row = key.params();
-            row.insert("sizeBytes".into(), of_run.into());
-            rows.push_str(&json.row(&Value::Object(row).to_string()));
-            size += of_run;
+            let (project, execution) = (json!(key.project), json!(key.execution));
+            let of_size =
+                of_run.map_or(String::new(), |of_run| format!(r#","sizeBytes":{of_run}"#));
+            rows.push_str(&json.row(&format!(
+                r#"{{"projectId":{project},"executionId":{execution}{of_size}}}"#
+            )));
+            size += of_run.unwrap_or_default();
             keys.push(key);
         }
     }
@@ -334,9 +350,11 @@ fn would_go(what: &str) {
 
 /// What is removed from the trash.
 fn trashed(plan: &Json) -> String {
-    let emptied = grouped(&plan.at("emptied").to_string());
-    let size = bytes(plan.at("freedBytes").count());
-    format!("{emptied} deleted runs, {size},")
+    let emptied = plan.at("emptied").count();
+    format!(
+        "{} of the trash,",
+        runs(emptied, plan.at("freedBytes").count())
+    )
 }
 
 /// How many, and how large.

@@ -68,8 +68,10 @@ pub(super) fn run(args: &DoctorArgs, screen: &Screen) -> Result<u8, Failure> {
     }
     let mut text = String::new();
     for Finding { what, mend } in &findings {
+        let what = out.remark(&format!("✗ {}", visible(what)), Paint::Plain);
         let sign = out.paint("✗", Paint::Red);
-        text.push_str(&format!("{sign} {}\n  {mend}\n", visible(what)));
+        // the command is whole, to be copied
+        text.push_str(&format!("{}  {mend}\n", what.replacen('✗', &sign, 1)));
     }
     if findings.is_empty() {
         let sign = out.paint("✓", Paint::Green);

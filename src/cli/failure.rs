@@ -8,6 +8,11 @@ use super::json::Json;
 use super::terminal::{columns, fitted, fitted_end, visible, width_of};
 use crate::api::{Error, ErrorKind};
 
+/// What params are called on the command line, where a message names one that would help.
+const FLAGS: [(&str, &str); 2] = [
+    ("pass permanent: true", "say --permanent"),
+    ("pass everything: true", "say --everything"),
+];
 /// What stands before a text that a message is about.
 const INDENT: &str = "  ";
 
@@ -76,7 +81,11 @@ impl Failure {
 
 /// An error's lines: its message, where in a filter it is, which runs could be meant.
 fn refusal(error: &Error, sent: &str) -> String {
-    let mut lines = format!("runlog: {}\n", visible(&error.message));
+    let mut message = error.message.clone();
+    for (param, flag) in FLAGS {
+        message = message.replace(param, flag);
+    }
+    let mut lines = format!("runlog: {}\n", visible(&message));
     let data = Json::read(&error.to_value().to_string());
     let data = data.at("data");
     let sent = Json::read(sent);

@@ -143,6 +143,13 @@ fn a_deletion_is_asked_for_and_its_undo_undoes_it() {
     assert_eq!(stage.piped(&["trash", "list"]).printed().lines().count(), 2);
     assert_eq!(stage.piped(&["trash", "restore", "a"]).printed(), "p/a\n");
     assert_eq!(stage.piped(&["trash", "restore", "zzz"]).status, 1);
+    let named = ["export", "/nowhere/file.csv"];
+    let refused = stage.piped(&named);
+    assert!(
+        refused.status == 1 && refused.err.contains("is not there"),
+        "{}",
+        refused.err
+    );
     let refused = stage.piped(&["trash", "empty"]);
     assert_eq!(refused.status, 2);
     assert!(
@@ -272,19 +279,11 @@ fn what_acts_tells_programs_what_it_did() {
     let bytes = |id: &str| stage.root.file("p", id).metadata().unwrap().len();
     let row = |id: &str| {
         format!(
-            "{{\"executionId\":\"{id}\",\"projectId\":\"p\",\"sizeBytes\":{}}}\n",
+            "{{\"projectId\":\"p\",\"executionId\":\"{id}\",\"sizeBytes\":{}}}\n",
             bytes(id)
         )
     };
     let two = format!("{}{}", row("a"), row("c"));
-    let sorted = |text: String| -> String {
-        let lines = text.lines().map(|line| {
-            let row: std::collections::BTreeMap<String, Value> =
-                serde_json::from_str(line).unwrap();
-            serde_json::to_string(&row).unwrap() + "\n"
-        });
-        lines.collect()
-    };
     for rehearsed in [
         &[&filter[..], &["-n"]].concat()[..],
         &["delete", "a", "c", "-n", "--json"],
@@ -296,7 +295,7 @@ fn what_acts_tells_programs_what_it_did() {
             "prune" => two.lines().last().unwrap().to_owned() + "\n",
             _ => two.clone(),
         };
-        assert_eq!((done.status, sorted(done.out)), (0, rows), "{rehearsed:?}");
+        assert_eq!((done.status, done.out), (0, rows), "{rehearsed:?}");
         assert!(
             done.err.contains("would go; nothing was done"),
             "{}",
@@ -326,6 +325,27 @@ fn what_acts_tells_programs_what_it_did() {
     let params = r#"{"where":"status = running and not stale","timezone":"UTC"}"#;
     assert_eq!(line["now"], told(&["call", "executions/stats", params]));
     assert!(line["today"]["failed"].is_u64());
+}
+
+/// What holds no record is deleted by its name, and can be had back.
+#[test]
+fn a_file_that_is_no_record_can_be_deleted() {
+    let stage = three();
+    let file = stage.root.file("p", "broken");
+    std::fs::write(&file, "{").unwrap();
+    let unclear = stage.piped(&["delete", "broken", "--yes"]);
+    assert_eq!(unclear.status, 1);
+    assert!(unclear.err.contains("PROJECT/ID"), "{}", unclear.err);
+    assert_eq!(
+        stage.piped(&["delete", "p/broken", "-n"]).printed(),
+        "p/broken\n"
+    );
+    let done = stage.piped(&["delete", "p/broken", "--yes"]);
+    assert_eq!(done.status, 0, "{}", done.err);
+    assert!(!file.exists());
+    assert_eq!(stage.shell(&undo(&done)).status, 0);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "{");
+    assert_eq!(ids(&stage), "a b c");
 }
 
 /// However many would go, a rehearsal names all of them, and what then goes is just that.
