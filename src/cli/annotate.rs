@@ -7,7 +7,7 @@ use super::Failure;
 use super::args::{Common, Key, Params, WhichArgs};
 use super::client::Client;
 use super::json::Json;
-use super::terminal::{visible, visible_lines};
+use super::terminal::{Paint, visible, visible_lines};
 
 const ANNOTATE: &str = "executions/annotate";
 
@@ -86,10 +86,12 @@ pub(super) async fn note(args: &NoteArgs, client: &mut Client) -> Result<u8, Fai
         said.insert("note".into(), text.into());
     }
     let (_, answer) = annotated(client, &args.which, said).await?;
-    args.common.json.print(&answer, None, |_| {
+    args.common.json.print(&answer, None, |out| {
         let answer = Json::read(&answer);
         let note = answer.at("summary").at("note").text();
-        note.map_or_else(String::new, |note| format!("{}\n", visible_lines(note)))
+        note.map_or_else(String::new, |note| {
+            out.remark(&visible_lines(note), Paint::Plain)
+        })
     })?;
     Ok(0)
 }

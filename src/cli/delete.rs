@@ -285,8 +285,10 @@ async fn going(
     let done = Json::read(&done);
     tell!("runlog: {} gone", sum(&done));
     let skipped = done.at("skippedCount").count();
+    let mut refused = false;
     for run in done.at("skipped").items() {
         let reason = visible(run.at("reason").word());
+        refused |= reason == "refused";
         let key = key_of(run).to_string();
         tell!("runlog: {} stays: {reason}", visible(&key));
     }
@@ -296,7 +298,8 @@ async fn going(
     if let Some(batch) = done.at("batch").text() {
         super::tell_undo(&format!("runlog trash restore --batch {}", quoted(batch)));
     }
-    Ok(0)
+    // others were changed or deleted by somebody, which is no failure
+    Ok(u8::from(refused))
 }
 
 /// Prints all that would go, a run a line, and tells how much that is.

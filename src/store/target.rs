@@ -191,7 +191,7 @@ fn unnamed(folder: impl AsFd) -> Result<Option<File>, Errno> {
             Ok(nameable.then_some(file))
         }
         // old kernels see an attempt to write a folder
-        Err(Errno::NOTSUP | Errno::ISDIR | Errno::INVAL) => Ok(None),
+        Err(Errno::NOTSUP | Errno::NOSYS | Errno::ISDIR | Errno::INVAL) => Ok(None),
         Err(errno) => Err(errno),
     }
 }

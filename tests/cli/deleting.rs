@@ -108,6 +108,12 @@ fn a_deletion_is_asked_for_and_its_undo_undoes_it() {
         assert!(stage.piped(&dry).printed().contains("p/"));
         assert_eq!(ids(&stage), "a b c");
     }
+    let narrow = on_terminal(&mut stage.runlog(&["delete", "b"]), 24, "n\n");
+    assert!(
+        narrow.out.contains("Move run p/b to the\ntrash? [y/N] "),
+        "{}",
+        narrow.out
+    );
     let asked = on_terminal(&mut stage.runlog(&["delete", "b"]), 80, "y\n");
     assert_eq!(asked.status, 0, "{}", asked.out);
     assert!(
@@ -345,6 +351,27 @@ fn a_file_that_is_no_record_can_be_deleted() {
     assert!(!file.exists());
     assert_eq!(stage.shell(&undo(&done)).status, 0);
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "{");
+    assert_eq!(ids(&stage), "a b c");
+}
+
+/// What the file system keeps is told, and is a failure.
+#[test]
+fn what_cannot_be_moved_is_told_and_stays() {
+    let stage = three();
+    let file = stage.root.file("p", "c");
+    let script = format!(
+        "mount --bind '{0}' '{0}' && runlog prune --max-count 0 --everything --yes",
+        file.display()
+    );
+    let mut command = stage.command("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &script]);
+    let done = crate::stage::done(&mut command);
+    assert_eq!(done.status, 1, "{}", done.err);
+    for told in ["runlog: 2 runs, ", "runlog: p/c stays: refused\n", "undo: "] {
+        assert!(done.err.contains(told), "{told}: {}", done.err);
+    }
+    assert_eq!(ids(&stage), "c");
+    assert_eq!(stage.shell(&undo(&done)).status, 0);
     assert_eq!(ids(&stage), "a b c");
 }
 

@@ -450,7 +450,18 @@ fn what_belongs_to_somebody_else() {
     fs::write(&file, r#"{ "id": "late", "status": "completed" }"#).unwrap();
     let runtime = stage.root.beside("run/runlog");
     fs::create_dir_all(&runtime).unwrap();
+    let own = stage.root.path().join("website/.runlog");
+    fs::create_dir(&own).unwrap();
+    fs::set_permissions(&own, Permissions::from_mode(0o755)).unwrap();
+    // whoever serves it says so as well
+    let mut command = stage.command(binary.to_str().unwrap());
+    let problems = done(command.arg("problems").uid(nobody).gid(nobody)).printed();
+    assert!(
+        problems.starts_with("website/.runlog\tunwritable\t"),
+        "{problems}"
+    );
     for (path, says) in [
+        (own, "website/.runlog belongs to user 0"),
         (stage.root.path(), "belongs to user 0 and is closed to you"),
         (stage.root.path().join("website"), "belongs to user 0"),
         (file, "website/executions/late.json"),
