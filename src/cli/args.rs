@@ -36,7 +36,7 @@ pub(super) struct FilterArgs {
 }
 
 /// In which zone.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(super) struct ZoneArgs {
     /// The time zone of dates, as in Europe/Berlin; otherwise this machine's
     #[arg(short = 'z', long, value_name = "ZONE")]
@@ -47,13 +47,19 @@ pub(super) struct ZoneArgs {
 #[derive(Debug, Clone, Copy, Args)]
 pub(super) struct LimitArgs {
     /// At most so many
-    #[arg(short = 'L', long, value_name = "COUNT", default_value_t = 30,
+    #[arg(short = 'L', long, value_name = "COUNT", default_value_t = Self::default().limit,
         value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub limit: u32,
 }
 
+impl Default for LimitArgs {
+    fn default() -> Self {
+        Self { limit: 30 }
+    }
+}
+
 /// For programs.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(super) struct JsonArgs {
     /// Print the protocol's result, of which FIELDS chooses members, as in id,status: of each row
     /// where there are rows, else of the result

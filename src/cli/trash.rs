@@ -16,8 +16,9 @@ use super::{Failure, RootArgs};
 pub(super) struct TrashArgs {
     #[command(flatten)]
     pub root: RootArgs,
+    // without one, what was deleted is listed
     #[command(subcommand)]
-    what: Trash,
+    what: Option<Trash>,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -30,7 +31,7 @@ enum Trash {
     Empty(EmptyArgs),
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 struct ListArgs {
     #[command(flatten)]
     json: JsonArgs,
@@ -77,9 +78,10 @@ struct EmptyArgs {
 
 pub(super) async fn run(args: &TrashArgs, client: &mut Client) -> Result<u8, Failure> {
     match &args.what {
-        Trash::List(args) => list(args, client).await,
-        Trash::Restore(args) => restore(args, client).await,
-        Trash::Empty(args) => empty(args, client).await,
+        None => list(&ListArgs::default(), client).await,
+        Some(Trash::List(args)) => list(args, client).await,
+        Some(Trash::Restore(args)) => restore(args, client).await,
+        Some(Trash::Empty(args)) => empty(args, client).await,
     }
 }
 

@@ -126,6 +126,10 @@ impl<F: AsFd + Clone> Temporary<F> {
         &mut self.0.file
     }
 
+    pub(super) fn name(&self) -> &str {
+        &self.0.name
+    }
+
     /// Sets the permissions, which creation made less by the umask.
     pub(super) fn set_permissions(&self, mode: Mode) -> Result<(), Errno> {
         // Not where they are right: there are file systems that refuse to set any.

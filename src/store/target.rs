@@ -29,6 +29,7 @@ pub struct Target {
     folder: Arc<OwnedFd>,
     name: OsString,
     file: Unfinished,
+    claimed: Claimed,
 }
 
 #[derive(Debug)]
@@ -50,12 +51,13 @@ pub struct Claimed(Arc<Mutex<Claims>>);
 #[derive(Debug, Default)]
 struct Claims {
     given_up: bool,
-    placed: Option<Placed>,
+    /// What there is of the file.
+    named: Option<Named>,
 }
 
-/// A file that was written, and is removed again unless somebody keeps it.
+/// A name of the file, removed again unless somebody keeps it.
 #[derive(Debug)]
-struct Placed {
+struct Named {
     folder: Arc<OwnedFd>,
     name: OsString,
     stamp: Stamp,
@@ -63,25 +65,49 @@ struct Placed {
 }
 
 impl Target {
-    /// A file that will be `path`.
+    /// A file that will be `path` if it is still wanted then.
     ///
     /// # Errors
     /// What the system says; `AlreadyExists` where there is something.
-    pub fn create(path: &Path) -> io::Result<Self> {
+    pub fn create(path: &Path, claimed: &Claimed) -> io::Result<Self> {
         let (folder, name) = open_above(path)?;
         #[cfg(target_os = "linux")]
         if let Some(file) = unnamed(&folder)? {
-            let file = Unfinished::Unnamed(file);
-            return Ok(Self { folder, name, file });
+            let (file, claimed) = (Unfinished::Unnamed(file), claimed.clone());
+            return Ok(Self {
+                folder,
+                name,
+                file,
+                claimed,
+            });
         }
-        Ok(Self::create_named(folder, name)?)
+        Ok(Self::create_named(folder, name, claimed)?)
     }
 
-    fn create_named(folder: Arc<OwnedFd>, name: OsString) -> Result<Self, Errno> {
+    fn create_named(
+        folder: Arc<OwnedFd>,
+        name: OsString,
+        claimed: &Claimed,
+    ) -> Result<Self, Errno> {
         // what cannot be swept is no reason not to write
         let _ = sweep(&folder);
-        let file = Unfinished::Named(Temporary::create(Arc::clone(&folder), MODE)?);
-        Ok(Self { folder, name, file })
+        let claimed = claimed.clone();
+        let mut claims = claimed.0.lock();
+        if claims.given_up {
+            return Err(Errno::CANCELED);
+        }
+        let mut file = Temporary::create(Arc::clone(&folder), MODE)?;
+        let stamp = stamp_of(&rustix::fs::fstat(file.file())?);
+        let called = file.name().into();
+        claims.named = Some(Named::new(&folder, called, stamp));
+        drop(claims);
+        let file = Unfinished::Named(file);
+        Ok(Self {
+            folder,
+            name,
+            file,
+            claimed,
+        })
     }
 
     /// Where to write.
@@ -98,19 +124,20 @@ impl Target {
     ///
     /// # Errors
     /// What the system says; `AlreadyExists` where there is something.
-    pub fn finish(mut self, claimed: &Claimed) -> io::Result<()> {
+    pub fn finish(mut self) -> io::Result<()> {
         self.file().sync_all()?;
+        let stamp = stamp_of(&rustix::fs::fstat(self.file())?);
+        let Self {
+            folder,
+            name,
+            file,
+            claimed,
+        } = self;
         // whoever gives up waits for this, and then removes what became of it
         let mut claims = claimed.0.lock();
-        if !claims.given_up {
-            claims.placed = Some(self.place()?);
+        if claims.given_up {
+            return Ok(());
         }
-        Ok(())
-    }
-
-    fn place(mut self) -> io::Result<Placed> {
-        let stamp = stamp_of(&rustix::fs::fstat(self.file())?);
-        let Self { folder, name, file } = self;
         match file {
             #[cfg(target_os = "linux")]
             Unfinished::Unnamed(file) => {
@@ -119,15 +146,19 @@ impl Target {
             }
             Unfinished::Named(mut file) => file.rename_new(&name)?,
         }
-        let kept = false;
-        let placed = Placed {
-            folder,
+        claims.named = Some(Named::new(&folder, name, stamp));
+        Ok(sync_folder(&folder)?)
+    }
+}
+
+impl Named {
+    fn new(folder: &Arc<OwnedFd>, name: OsString, stamp: Stamp) -> Self {
+        Self {
+            folder: Arc::clone(folder),
             name,
             stamp,
-            kept,
-        };
-        sync_folder(&placed.folder)?;
-        Ok(placed)
+            kept: false,
+        }
     }
 }
 
@@ -140,8 +171,8 @@ impl Claim {
 
     /// Lets the file stay.
     pub fn keep(self) {
-        if let Some(placed) = &mut self.0.0.lock().placed {
-            placed.kept = true;
+        if let Some(named) = &mut self.0.0.lock().named {
+            named.kept = true;
         }
     }
 }
@@ -150,11 +181,11 @@ impl Drop for Claim {
     fn drop(&mut self) {
         let mut claims = self.0.0.lock();
         claims.given_up = true;
-        claims.placed = None;
+        claims.named = None;
     }
 }
 
-impl Drop for Placed {
+impl Drop for Named {
     fn drop(&mut self) {
         let is_ours = || {
             let there = lstat(&self.folder, &self.name).ok().flatten();
@@ -220,11 +251,12 @@ mod tests {
         names
     }
 
-    /// Both kinds.
-    fn targets(path: &Path) -> [Target; 2] {
+    /// Of both kinds.
+    fn targets(path: &Path, claim: &Claim) -> [Target; 2] {
         let (folder, name) = open_above(path).unwrap();
-        let named = Target::create_named(folder, name).unwrap();
-        [Target::create(path).unwrap(), named]
+        let claimed = claim.claimed();
+        let named = Target::create_named(folder, name, &claimed).unwrap();
+        [Target::create(path, &claimed).unwrap(), named]
     }
 
     #[test]
@@ -232,33 +264,38 @@ mod tests {
         for kind in 0..2 {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("all.csv");
-            let take = || targets(&path).into_iter().nth(kind).unwrap();
-            let mut target = take();
+            let take = |claim: &Claim| targets(&path, claim).into_iter().nth(kind).unwrap();
+            let claim = Claim::default();
+            let mut target = take(&claim);
             target.file().write_all(b"whole").unwrap();
             assert!(!path.exists());
-            let claim = Claim::default();
-            target.finish(&claim.claimed()).unwrap();
+            target.finish().unwrap();
             assert_eq!(fs::read(&path).unwrap(), b"whole");
-            // taken back
+            // taken back when it is there, and while it is written
             drop(claim);
             assert_eq!(all(folder.path()), Vec::<String>::new());
-            // nobody has waited for it
-            let gone = Claim::default().claimed();
-            take().finish(&gone).unwrap();
+            let claim = Claim::default();
+            let mut target = take(&claim);
+            target.file().write_all(b"half").unwrap();
+            drop(claim);
             assert_eq!(all(folder.path()), Vec::<String>::new());
-            // given up
-            take().file().write_all(b"half").unwrap();
+            target.finish().unwrap();
+            assert_eq!(all(folder.path()), Vec::<String>::new());
+            // given up by its writer
+            let claim = Claim::default();
+            drop(take(&claim));
             assert_eq!(all(folder.path()), Vec::<String>::new());
             // somebody else was faster
-            let target = take();
+            let target = take(&claim);
             fs::write(&path, "theirs").unwrap();
-            let claim = Claim::default();
-            let refused = target.finish(&claim.claimed()).unwrap_err();
+            let refused = target.finish().unwrap_err();
             assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
+            drop(claim);
             assert_eq!(all(folder.path()), ["all.csv"]);
             fs::remove_file(&path).unwrap();
             // what took its place is not removed with it
-            take().finish(&claim.claimed()).unwrap();
+            let claim = Claim::default();
+            take(&claim).finish().unwrap();
             fs::write(folder.path().join("new"), "theirs").unwrap();
             fs::rename(folder.path().join("new"), &path).unwrap();
             drop(claim);
@@ -266,7 +303,7 @@ mod tests {
             fs::remove_file(&path).unwrap();
             // kept
             let claim = Claim::default();
-            take().finish(&claim.claimed()).unwrap();
+            take(&claim).finish().unwrap();
             claim.keep();
             assert_eq!(all(folder.path()), ["all.csv"]);
         }
@@ -276,22 +313,23 @@ mod tests {
     fn who_dies_leaves_nothing_or_what_the_next_one_sweeps() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("all.csv");
-        let [unnamed, named] = targets(&path);
-        // as a kill does: locks go, files stay
+        let claim = Claim::default();
+        let [unnamed, named] = targets(&path, &claim);
         assert_eq!(all(folder.path()).len(), 1, "only one of them has a name");
         drop(unnamed);
+        // as a kill does: locks go, files stay
         let left = folder.path().join(&all(folder.path())[0]);
         let kept = folder.path().join("kept");
         fs::hard_link(&left, &kept).unwrap();
-        drop(named);
+        drop((named, claim));
         fs::rename(&kept, &left).unwrap();
         // the living stay
-        let [_unnamed, living] = targets(&path);
+        let (one, other) = (Claim::default(), Claim::default());
+        let [_, living] = targets(&path, &one);
         assert!(!left.exists());
-        let [_, _other] = targets(&path);
+        let [_, _other] = targets(&path, &other);
         assert_eq!(all(folder.path()).len(), 2);
-        let claim = Claim::default();
-        assert!(living.finish(&claim.claimed()).is_ok());
+        living.finish().unwrap();
         assert!(path.exists());
     }
 }

@@ -45,6 +45,8 @@ fn the_root_is_given_before_or_behind_what_the_trash_is_asked() {
         .printed();
     assert_eq!(behind, before);
     assert_eq!(behind.lines().count(), 1);
+    // which is what is asked where nothing is said
+    assert_eq!(stage.piped(&["trash"]).printed(), behind);
 }
 
 #[test]

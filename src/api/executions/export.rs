@@ -211,7 +211,7 @@ async fn to_file(
     let claimed = claim.claimed();
     let exported = blocking(context, move |history| {
         // refused before anything is read
-        let mut target = Target::create(&path).map_err(HistoryError::Export)?;
+        let mut target = Target::create(&path, &claimed).map_err(HistoryError::Export)?;
         let (rows, clock) = history.rows(&query, &stop)?;
         let total = rows.len() as u64;
         let mut out = BufWriter::with_capacity(1 << 18, target.file());
@@ -232,7 +232,7 @@ async fn to_file(
             .metadata()
             .map_err(HistoryError::Export)?
             .len();
-        target.finish(&claimed).map_err(HistoryError::Export)?;
+        target.finish().map_err(HistoryError::Export)?;
         Ok(Exported {
             rows: rows.len(),
             bytes,
