@@ -55,6 +55,8 @@
 //!   one, and nothing of a record acts on its reader's terminal (`tests/cli/`).
 //! - What is noted on a run lies beside its file, never in it, follows it into the trash and back, and
 //!   is told like any other change (`history::trash::tests`, `store::tests::trash`).
+//! - A file that is exported is whole or not there, and gone once its export is taken back
+//!   (`store::target`, `tests/export.rs`).
 //! - Bad data is a finding in `server/problems`, never a failure (`store::tests::reading`).
 //! - No input allocates what it claims, and every queue is bounded in bytes (`transport::framing`).
 

@@ -178,6 +178,40 @@ fn a_spreadsheet_finds_cells_and_no_formula() {
     );
     assert_eq!(text, fs::read_to_string(&path).unwrap());
     assert!(pieces > 1);
+    // what is noted on a run, in columns of its own and as JSON has it
+    let id = rows.keys().next().unwrap();
+    let tags = json!(["=cmd|x", "a;b, \"c\"", "später"]);
+    let noted = json!({
+        "projectId": "p", "executionId": id, "pinned": true, "tags": tags, "note": "=1+1\nask Bob"
+    });
+    client.call("executions/annotate", &noted);
+    let csv = root.beside("noted.csv");
+    let lines = root.beside("noted.jsonl");
+    for (format, path) in [("csv", &csv), ("jsonl", &lines)] {
+        let rows = "summaries";
+        client.call(
+            "executions/export",
+            &json!({ "format": format, "rows": rows, "path": path }),
+        );
+    }
+    let all_rows = by_id(&python(read, &csv));
+    let text = fs::read_to_string(&lines).unwrap();
+    for line in text.lines() {
+        let summary: Value = serde_json::from_str(line).unwrap();
+        let row = &all_rows[summary["id"].as_str().unwrap()];
+        let of_row: Value = match row["tags"].as_str().unwrap() {
+            "" => Value::Null,
+            tags => serde_json::from_str(tags).unwrap(),
+        };
+        assert_eq!(summary["tags"], of_row);
+        assert_eq!(summary["pinned"] == true, row["pinned"] == "true");
+        if summary["id"] == *id {
+            assert_eq!(of_row, tags);
+            assert_eq!(row["note"], "'=1+1\nask Bob");
+        } else {
+            assert_eq!((&row["pinned"], &row["note"]), (&json!(""), &json!("")));
+        }
+    }
     // SQLite takes it as well
     let counted = python(
         "import csv,json,sqlite3,sys\n\
@@ -257,6 +291,135 @@ fn a_full_disk_leaves_nothing_behind() {
     );
     assert_eq!(error["data"]["kind"], "storage-full", "{error}");
     assert_eq!(fs::read_dir(mounts.path(&target)).unwrap().count(), 0);
+}
+
+/// An export that is under way: some of its rows are written. The request's id.
+fn under_way(client: &mut Client, path: &Path) -> u64 {
+    let params = json!({ "format": "jsonl", "path": path, "workDoneToken": "t" });
+    let id = client.request("executions/export", &params);
+    loop {
+        let message = client.next().unwrap();
+        assert_eq!(message["method"], "$/progress", "{message}");
+        if message["params"]["value"]["kind"] == "report" {
+            return id;
+        }
+    }
+}
+
+/// So many runs that an export of them takes a while.
+fn many() -> Place {
+    let place = Place::new(0);
+    let folder = place.root.path().join("p/executions");
+    fs::create_dir_all(&folder).unwrap();
+    let first = folder.join("run-0.json");
+    fs::write(&first, r#"{ "status": "completed" }"#).unwrap();
+    for number in 1..20_000 {
+        fs::hard_link(&first, folder.join(format!("run-{number}.json"))).unwrap();
+    }
+    place
+}
+
+/// Takes exports into `folder` back until that came in time thrice; `has` looks whether so many files
+/// are there then.
+fn cancelled(client: &mut Client, folder: &Path, has: impl Fn(usize)) {
+    client.careless();
+    client.call("executions/stats", &json!({}));
+    let (mut cancelled, mut whole) = (0, 0);
+    while cancelled < 3 {
+        let id = under_way(client, &folder.join(format!("{whole}.jsonl")));
+        client.send(&format!(
+            r#"{{"jsonrpc":"2.0","method":"$/cancelRequest","params":{{"id":{id}}}}}"#
+        ));
+        let answer = client.answer(id);
+        match answer["error"]["code"].as_i64() {
+            Some(-32800) => cancelled += 1,
+            // it was faster
+            None => whole += 1,
+            Some(_) => panic!("{answer}"),
+        }
+        has(whole);
+        assert!(whole < 20, "nothing can be cancelled");
+    }
+}
+
+/// Whoever takes an export back, or dies in the middle of it, finds nothing of it.
+#[test]
+fn what_is_cancelled_or_killed_leaves_nothing_behind() {
+    let place = many();
+    let target = place.root.beside("target");
+    fs::create_dir(&target).unwrap();
+    let left = || fs::read_dir(&target).unwrap().count();
+    let (mut daemon, mut client) = place.start();
+    cancelled(&mut client, &target, |whole| assert_eq!(left(), whole));
+    let path = target.join("killed.jsonl");
+    let before = left();
+    under_way(&mut client, &path);
+    daemon.signal(rustix::process::Signal::KILL);
+    daemon.ends();
+    match fs::read_to_string(&path) {
+        Ok(text) => assert_eq!((left(), text.lines().count()), (before + 1, 20_000)),
+        Err(_) => assert_eq!(left(), before),
+    }
+}
+
+/// Another file system, for as long as this lives.
+struct Bound<'m>(&'m Mounts, &'m Path);
+
+impl Drop for Bound<'_> {
+    fn drop(&mut self) {
+        self.0.run("umount \"$1\"", self.1);
+    }
+}
+
+/// Where a file cannot be without a name, the next export sweeps what a kill left.
+#[test]
+fn on_other_file_systems_what_was_left_is_swept() {
+    let place = many();
+    let target = place.root.beside("target");
+    let mount = "mkdir \"$1.under\"; bindfs \"$1.under\" \"$1\"";
+    let mounts = Mounts::new(mount, &target);
+    let _bound = Bound(&mounts, &target);
+    let there = mounts.path(&target);
+    let left = || fs::read_dir(&there).unwrap().count();
+    let start = || Daemon::spawn(&mut mounts.inside(&place.command()));
+    let (mut daemon, mut client) = start();
+    cancelled(&mut client, &target, |whole| {
+        let began = std::time::Instant::now();
+        // FUSE keeps what is removed under another name until it is closed
+        while left() != whole {
+            assert!(began.elapsed() < support::PATIENCE, "something is left");
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+    });
+    let before = left();
+    // a kill in the middle leaves a file
+    under_way(&mut client, &target.join("killed.jsonl"));
+    daemon.signal(rustix::process::Signal::KILL);
+    daemon.ends();
+    let whole = usize::from(there.join("killed.jsonl").exists());
+    assert!(left() <= before + 1);
+    let (_daemon, mut client) = start();
+    let params = json!({ "format": "jsonl", "path": target.join("next.jsonl") });
+    assert_eq!(client.call("executions/export", &params)["rows"], 20_000);
+    assert_eq!(left(), before + whole + 1);
+}
+
+#[test]
+fn a_file_that_is_written_is_as_open_as_others_of_its_owner() {
+    use std::os::unix::fs::MetadataExt;
+    let root = Root::empty();
+    lay_out(&root);
+    let daemon = Daemon::socket(&root);
+    let mut client = daemon.connect();
+    let path = root.beside("all.csv");
+    client.call(
+        "executions/export",
+        &json!({ "format": "csv", "path": path }),
+    );
+    let usual = root.beside("usual");
+    fs::write(&usual, "").unwrap();
+    let mode = |path: &Path| path.metadata().unwrap().mode();
+    assert_eq!(mode(&path), mode(&usual));
 }
 
 #[test]

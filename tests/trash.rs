@@ -535,6 +535,83 @@ fn a_policy_is_rehearsed_carried_out_and_refused() {
     assert_eq!(client.call("trash/list", &json!({}))["total"], 13);
 }
 
+/// Names come in pages, and count and bytes are those of all.
+#[test]
+fn what_would_go_is_told_page_by_page() {
+    let root = Root::empty();
+    lay_out(&root);
+    let (_daemon, mut client) = Daemon::stdio(&root.path());
+    client.call("executions/list", &json!({ "sync": true }));
+    let rules = json!([{ "perProject": true, "maxCount": 1 }]);
+    for (method, asked) in [
+        (
+            "executions/deleteMatching",
+            json!({ "where": "startedAt < today" }),
+        ),
+        ("executions/prune", json!({ "policy": { "rules": rules } })),
+    ] {
+        let mut rehearsed = asked.clone();
+        rehearsed["dryRun"] = true.into();
+        let whole = client.call(method, &rehearsed);
+        let named = whole["executions"].as_array().unwrap().clone();
+        assert_eq!(whole["count"], named.len());
+        assert!(whole["nextCursor"].is_null());
+        let bytes: u64 = named
+            .iter()
+            .map(|run| run["sizeBytes"].as_u64().unwrap())
+            .sum();
+        assert_eq!(whole["bytes"], bytes);
+        for size in [1, 3, named.len(), 10_000] {
+            let (mut pages, mut cursor) = (Vec::new(), Value::Null);
+            loop {
+                rehearsed["limit"] = size.into();
+                rehearsed["cursor"] = cursor;
+                let page = client.call(method, &rehearsed);
+                for member in ["count", "bytes", "clock"] {
+                    assert_eq!(page[member], whole[member]);
+                }
+                let part = page["executions"].as_array().unwrap();
+                assert!(!part.is_empty() && part.len() <= size);
+                pages.extend_from_slice(part);
+                cursor = page["nextCursor"].clone();
+                if cursor.is_null() {
+                    break;
+                }
+            }
+            assert_eq!(pages, named, "{method} by {size}");
+        }
+        // a run that goes between two pages takes none with it
+        rehearsed["limit"] = 2.into();
+        rehearsed["cursor"] = Value::Null;
+        let first = client.call(method, &rehearsed);
+        let last = first["executions"][1].clone();
+        let gone = json!({ "projectId": last["projectId"], "executionId": last["executionId"] });
+        let entry = client.call("executions/delete", &gone)["entry"].clone();
+        rehearsed["cursor"] = first["nextCursor"].clone();
+        let next = client.call(method, &rehearsed);
+        assert_eq!(next["executions"][0], named[2]);
+        client.call("executions/restore", &json!({ "entries": [entry] }));
+        // of another question, and where it is not only told
+        for (member, value) in [
+            ("where", json!("startedAt < yesterday")),
+            ("policy", json!({ "rules": [{ "maxCount": 2 }] })),
+            ("dryRun", json!(false)),
+            ("cursor", json!("x")),
+            ("limit", json!(0)),
+            ("limit", json!(10_001)),
+        ] {
+            if member == "where" && method != "executions/deleteMatching"
+                || member == "policy" && method != "executions/prune"
+            {
+                continue;
+            }
+            let mut wrong = rehearsed.clone();
+            wrong[member] = value;
+            assert_eq!(client.refused(method, &wrong)["code"], -32602, "{wrong}");
+        }
+    }
+}
+
 /// Where a trash cannot be, or has no room: nothing is deleted, the error says how it could be,
 /// and for good it can.
 #[test]

@@ -387,6 +387,11 @@ impl From<HistoryError> for Error {
                         "`path`: something is there already; it was left alone, name another"
                             .into(),
                     ),
+                    std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => (
+                        ErrorKind::Storage,
+                        "`path`: the folder that it names is not there; make it, or name another"
+                            .into(),
+                    ),
                     std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => (
                         ErrorKind::StorageFull,
                         "there is no room for the export; nothing was left behind".into(),

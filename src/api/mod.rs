@@ -9,6 +9,7 @@ pub mod error_groups;
 pub mod executions;
 pub mod filter;
 pub mod lifecycle;
+pub mod members;
 pub mod nodes;
 pub mod openrpc;
 pub mod params;

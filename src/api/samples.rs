@@ -416,7 +416,8 @@ pub(super) fn days() -> Value {
 
 pub(super) fn exported() -> Value {
     let text = "projectId,id,status,label,model,startedAt,completedAt,duration,costUSD,inputTokens,\
-                outputTokens,totalTokens,stepCount,retryCount,sizeBytes,updatedAt,error\r\n";
+                outputTokens,totalTokens,stepCount,retryCount,sizeBytes,updatedAt,error,pinned,\
+                tags,note\r\n";
     json!({
         "rows": 0, "bytes": text.len(), "text": text, "nextCursor": null,
         "clock": CLOCK, "complete": true

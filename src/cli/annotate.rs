@@ -7,7 +7,9 @@ use super::Failure;
 use super::args::{Common, Key, Params, WhichArgs};
 use super::client::Client;
 use super::json::Json;
-use super::terminal::{visible, visible_lines};
+use super::terminal::{Paint, visible, visible_lines};
+
+const ANNOTATE: &str = "executions/annotate";
 
 #[derive(Debug, Args)]
 pub(super) struct PinArgs {
@@ -49,6 +51,7 @@ pub(super) struct NoteArgs {
 }
 
 pub(super) async fn pin(args: &PinArgs, client: &mut Client) -> Result<u8, Failure> {
+    args.common.json.check(ANNOTATE, None)?;
     let mut said = Params::new();
     said.insert("pinned".into(), json!(!args.remove));
     let (key, answer) = annotated(client, &args.which, said).await?;
@@ -59,6 +62,7 @@ pub(super) async fn pin(args: &PinArgs, client: &mut Client) -> Result<u8, Failu
 }
 
 pub(super) async fn tag(args: &TagArgs, client: &mut Client) -> Result<u8, Failure> {
+    args.common.json.check(ANNOTATE, None)?;
     let mut said = Params::new();
     for (name, tags) in [("addTags", &args.tags), ("removeTags", &args.remove)] {
         if !tags.is_empty() {
@@ -76,15 +80,18 @@ pub(super) async fn tag(args: &TagArgs, client: &mut Client) -> Result<u8, Failu
 }
 
 pub(super) async fn note(args: &NoteArgs, client: &mut Client) -> Result<u8, Failure> {
+    args.common.json.check(ANNOTATE, None)?;
     let mut said = Params::new();
     if let Some(text) = args.text.as_deref().or(args.remove.then_some("")) {
         said.insert("note".into(), text.into());
     }
     let (_, answer) = annotated(client, &args.which, said).await?;
-    args.common.json.print(&answer, None, |_| {
+    args.common.json.print(&answer, None, |out| {
         let answer = Json::read(&answer);
         let note = answer.at("summary").at("note").text();
-        note.map_or_else(String::new, |note| format!("{}\n", visible_lines(note)))
+        note.map_or_else(String::new, |note| {
+            out.remark(&visible_lines(note), Paint::Plain)
+        })
     })?;
     Ok(0)
 }
@@ -98,6 +105,6 @@ async fn annotated(
     let key = which.found(client).await?;
     let mut params = key.params();
     params.extend(said);
-    let answer = client.text("executions/annotate", params).await?;
+    let answer = client.text(ANNOTATE, params).await?;
     Ok((key, answer))
 }

@@ -8,8 +8,9 @@ use serde_json::{Map, Value, json};
 use super::terminal::{Out, visible};
 use super::time::Clock;
 use super::{Failure, RootArgs, json};
+use crate::api;
 use crate::cli::client::Client;
-use crate::model::read_span;
+use crate::model::{nearest, read_span};
 
 /// Which runs.
 #[derive(Debug, Clone, Args)]
@@ -35,7 +36,7 @@ pub(super) struct FilterArgs {
 }
 
 /// In which zone.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(super) struct ZoneArgs {
     /// The time zone of dates, as in Europe/Berlin; otherwise this machine's
     #[arg(short = 'z', long, value_name = "ZONE")]
@@ -46,13 +47,19 @@ pub(super) struct ZoneArgs {
 #[derive(Debug, Clone, Copy, Args)]
 pub(super) struct LimitArgs {
     /// At most so many
-    #[arg(short = 'L', long, value_name = "COUNT", default_value_t = 30,
+    #[arg(short = 'L', long, value_name = "COUNT", default_value_t = Self::default().limit,
         value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub limit: u32,
 }
 
+impl Default for LimitArgs {
+    fn default() -> Self {
+        Self { limit: 30 }
+    }
+}
+
 /// For programs.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(super) struct JsonArgs {
     /// Print the protocol's result, of which FIELDS chooses members, as in id,status: of each row
     /// where there are rows, else of the result
@@ -172,6 +179,34 @@ impl JsonArgs {
         fields.filter(|field| !field.is_empty()).cloned().collect()
     }
 
+    /// Refuses what no answer of `method` has, or no element of its array `rows`.
+    pub(super) fn check(&self, method: &str, rows: Option<&str>) -> Result<(), Failure> {
+        if self.fields().is_empty() {
+            return Ok(());
+        }
+        self.check_among(&api::members::of_answer(method, rows))
+    }
+
+    /// Refuses what is not known.
+    pub(super) fn check_among(&self, known: &[impl AsRef<str>]) -> Result<(), Failure> {
+        let known = || known.iter().map(AsRef::as_ref);
+        let fields = self.fields();
+        let Some(unknown) = fields
+            .iter()
+            .find(|field| !known().any(|name| name == *field))
+        else {
+            return Ok(());
+        };
+        let hint = match nearest(unknown, known()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("there are {}", known().collect::<Vec<_>>().join(", ")),
+        };
+        Err(Failure::Usage(format!(
+            "--json: nothing is called `{}`; {hint}",
+            visible(unknown)
+        )))
+    }
+
     /// The result as it is to be printed.
     pub(super) fn of(&self, result: &str, rows: Option<&str>) -> String {
         let fields = self.fields();
@@ -217,6 +252,7 @@ pub(super) async fn answered(
     rows: Option<&str>,
     shown: impl FnOnce(&json::Json, Out) -> String,
 ) -> Result<u8, Failure> {
+    json.check(method, rows)?;
     let text = client.text(method, params).await?;
     json.print(&text, rows, |out| shown(&json::Json::read(&text), out))?;
     Ok(0)
@@ -275,8 +311,23 @@ impl WhichArgs {
         which(&self.run, self.project.as_deref())
     }
 
+    /// The run as it is written, if its project is.
+    pub(super) fn named(&self) -> Option<Key> {
+        let params = self.params();
+        let of = |name: &str| params.get(name).and_then(Value::as_str).map(str::to_owned);
+        Some(Key {
+            project: of("projectId")?,
+            execution: of("executionId")?,
+        })
+    }
+
     /// Which run it is, of which the daemon decides.
     pub(super) async fn found(&self, client: &mut Client) -> Result<Key, Failure> {
+        Ok(self.found_with_size(client).await?.0)
+    }
+
+    /// The same, and how many bytes it has.
+    pub(super) async fn found_with_size(&self, client: &mut Client) -> Result<(Key, u64), Failure> {
         let mut params = self.params();
         params.insert("fields".into(), json!(["/id"]));
         let named = params.clone();
@@ -290,9 +341,10 @@ impl WhichArgs {
                 .unwrap_or_default()
                 .to_owned(),
         };
-        Ok(Key {
+        let key = Key {
             project: of("projectId"),
             execution: of("executionId"),
-        })
+        };
+        Ok((key, answer.at("sizeBytes").count()))
     }
 }

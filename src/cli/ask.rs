@@ -5,6 +5,7 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use clap::Args;
 
 use super::Failure;
+use super::terminal::{width_of, wrapped};
 
 /// How sure somebody is.
 #[derive(Debug, Clone, Copy, Args)]
@@ -25,7 +26,10 @@ impl SureArgs {
             return Err(Failure::Usage(message));
         }
         let mut err = io::stderr().lock();
-        write!(err, "{what}? [y/N] ")?;
+        let question = format!("{what}? [y/N]");
+        // with room for what is typed
+        let room = width_of(&err).saturating_sub(2);
+        write!(err, "{} ", wrapped(&question, room).join("\n"))?;
         err.flush()?;
         let mut answer = String::new();
         io::stdin().lock().read_line(&mut answer)?;

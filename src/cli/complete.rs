@@ -88,6 +88,80 @@ pub(super) fn runs() -> ArgValueCompleter {
     })
 }
 
+/// What lies in the trash, the latest deletion first: the runs that it was, or entries where their
+/// own spelling is begun.
+pub(super) fn trashed() -> ArgValueCompleter {
+    ArgValueCompleter::new(|begun: &OsStr| {
+        let Some(begun) = begun.to_str() else {
+            return Vec::new();
+        };
+        let project = begun.split_once('/').map(|(project, _)| project);
+        let answer = of_trash(project);
+        let candidates = |name: &dyn Fn(&Json) -> String| {
+            let mut names: Vec<String> = Vec::new();
+            let mut found = Vec::new();
+            for entry in answer.at("entries").items() {
+                let name = name(entry);
+                // of a run's deletions the latest is meant
+                if !name.starts_with(begun) || names.contains(&name) {
+                    continue;
+                }
+                let (deleted, run) = (entry.at("deletedAt").word(), entry.at("summary"));
+                let what = format!("deleted {deleted} {}", run.at("label").word());
+                let candidate = CompletionCandidate::new(name.clone())
+                    .help(Some(visible(&what).into()))
+                    .display_order(Some(names.len()));
+                names.push(name);
+                found.push(candidate);
+            }
+            found
+        };
+        let id = |entry: &Json| entry.at("executionId").word().to_owned();
+        let runs = match project {
+            None => candidates(&id),
+            Some(project) => candidates(&|entry| format!("{project}/{}", id(entry))),
+        };
+        match runs.as_slice() {
+            [] => candidates(&|entry| entry.at("entry").word().to_owned()),
+            _ => runs,
+        }
+    })
+}
+
+/// What commands deleted together and can be had back.
+pub(super) fn batches() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        let answer = of_trash(None);
+        let mut found: Vec<(&str, usize, &str)> = Vec::new();
+        for entry in answer.at("entries").items() {
+            let batch = entry.at("batch").word();
+            match found.iter_mut().find(|(held, ..)| *held == batch) {
+                Some((_, count, _)) => *count += 1,
+                None => found.push((batch, 1, entry.at("deletedAt").word())),
+            }
+        }
+        let candidates = found.iter().enumerate();
+        candidates
+            .map(|(number, (batch, count, deleted))| {
+                let what = format!("{count} runs deleted {deleted}");
+                CompletionCandidate::new(*batch)
+                    .help(Some(what.into()))
+                    .display_order(Some(number))
+            })
+            .collect()
+    })
+}
+
+/// The latest deletions.
+fn of_trash(project: Option<&str>) -> Json {
+    let mut params = Params::new();
+    params.insert("limit".into(), 1000.into());
+    if let Some(project) = project {
+        params.insert("projectId".into(), project.into());
+    }
+    asked("trash/list", params)
+}
+
 /// The root that the words so far name.
 fn given() -> Option<PathBuf> {
     let mut words = std::env::args_os().skip_while(|word| word != "--");

@@ -59,15 +59,22 @@ pub(super) struct ManArgs {
     out: Option<PathBuf>,
 }
 
+/// A command and those below it, none of which is clap's own `help`.
+fn without_help(command: clap::Command) -> clap::Command {
+    command
+        .disable_help_subcommand(true)
+        .mut_subcommands(without_help)
+}
+
 /// Prints a page, or writes all of them.
 pub(super) fn man(args: &ManArgs) -> Result<u8, Failure> {
-    let mut command = Cli::command().flatten_help(false);
-    command.build();
+    let mut command = without_help(Cli::command());
     if let Some(folder) = &args.out {
         std::fs::create_dir_all(folder)?;
         clap_mangen::generate_to(command, folder)?;
         return Ok(0);
     }
+    command.build();
     let mut page = command;
     let mut name = "runlog".to_owned();
     for word in &args.command {

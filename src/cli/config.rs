@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
+use toml::Spanned;
 
 use crate::api::PrunePolicy;
 use crate::model::read_span;
@@ -37,7 +38,7 @@ struct OfUser {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Root {
-    path: PathBuf,
+    path: Spanned<PathBuf>,
     #[serde(default, deserialize_with = "span")]
     prune_every: Option<Duration>,
 }
@@ -130,12 +131,87 @@ fn above<'a>(
 /// # Errors
 /// What is wrong with the user's file.
 pub(super) fn prune_every(root: &Path) -> Result<Option<Duration>, String> {
-    let is_it = |named: &Root| {
-        let named = named.path.canonicalize();
-        named.is_ok_and(|named| named == root)
-    };
+    let is_it = |named: &Root| named.folder().is_ok_and(|named| named == root);
     let mut roots = user()?.root.into_iter();
     Ok(roots.find(is_it).and_then(|root| root.prune_every))
+}
+
+/// A root that the user's own file names to no effect.
+#[derive(Debug)]
+pub(super) struct Idle {
+    /// The file.
+    pub file: PathBuf,
+    /// The lines that say so, if they can be told; they count from 1.
+    pub lines: Option<(usize, usize)>,
+    /// Why nothing comes of it.
+    pub why: String,
+}
+
+/// The roots that the user's own file names to no effect.
+pub(super) fn idle_roots() -> Vec<Idle> {
+    let (Some(file), Ok(OfUser { root: roots, .. })) = (of_user(), user()) else {
+        return Vec::new();
+    };
+    let text = std::fs::read_to_string(&file).unwrap_or_default();
+    let mut seen = Vec::new();
+    let mut idle = Vec::new();
+    for root in roots {
+        let shown = root.path.get_ref().display();
+        let why = match root.folder() {
+            Err(why) => Some(format!("{shown} {why}")),
+            Ok(folder) if seen.contains(&folder) => Some(format!("{shown} is named before")),
+            Ok(folder) => {
+                let without = matches!(policy(&folder), Ok(None));
+                seen.push(folder);
+                match root.prune_every {
+                    None => Some(format!("{shown} has no pruneEvery")),
+                    Some(_) if without => Some(format!("there is no [prune] for {shown}")),
+                    Some(_) => None,
+                }
+            }
+        };
+        idle.extend(why.map(|why| Idle {
+            file: file.clone(),
+            lines: table_around(&text, root.path.span().start),
+            why,
+        }));
+    }
+    idle
+}
+
+impl Root {
+    /// The folder that it names, as roots are named in this process.
+    fn folder(&self) -> Result<PathBuf, String> {
+        let named = self.path.get_ref();
+        if !named.is_absolute() {
+            return Err("does not begin with /".to_owned());
+        }
+        let folder = named
+            .canonicalize()
+            .map_err(|error| format!("cannot be found: {}", error.kind()))?;
+        match folder.is_dir() {
+            true => Ok(folder),
+            false => Err("is no folder".to_owned()),
+        }
+    }
+}
+
+/// The lines of the table, under a header of its own, in which the byte `at` is.
+fn table_around(text: &str, at: usize) -> Option<(usize, usize)> {
+    let line = text.get(..at)?.matches('\n').count();
+    let is_header = |line: &str| line.trim_start().starts_with('[');
+    let lines: Vec<&str> = text.lines().collect();
+    let first = (0..=line).rev().find(|&at| is_header(lines[at]))?;
+    // what is written in one line, or deeper, is left to its owner
+    let header: String = lines[first].split_whitespace().collect();
+    if !header.starts_with("[[root]]") {
+        return None;
+    }
+    let after = lines
+        .iter()
+        .skip(line + 1)
+        .take_while(|line| !is_header(line));
+    Some((first + 1, line + 1 + after.count()))
 }
 
 fn user() -> Result<OfUser, String> {

@@ -4,15 +4,21 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::Failure;
-use super::args::{Common, FilterArgs, JsonArgs, Params, quoted};
+use super::args::{Common, FilterArgs, JsonArgs, Key, Params, quoted};
 use super::ask::SureArgs;
 use super::client::Client;
 use super::json::Json;
-use super::terminal::{Out, visible};
+use super::terminal::{Out, fitted, visible};
 use super::time::{bytes, grouped};
+use crate::api::ErrorKind;
+use crate::model::json::{elements, members};
 
-/// How many of those that go are named.
+/// How many of those that go are named before it is asked whether they may.
 const NAMED: usize = 10;
+/// And how many are asked for at once where only they are.
+const PAGE: u64 = 10_000;
+/// Where an answer names them.
+const ROWS: &str = "executions";
 
 #[derive(Debug, Args)]
 pub(super) struct DeleteArgs {
@@ -29,7 +35,7 @@ pub(super) struct DeleteArgs {
 
 #[derive(Debug, Args)]
 struct HowArgs {
-    /// Only tell what would go
+    /// Only tell what would go: a run a line, as JSON with --json
     #[arg(short = 'n', long)]
     dry_run: bool,
     /// For good, not to the trash
@@ -65,24 +71,50 @@ pub(super) async fn delete(args: &DeleteArgs, client: &mut Client) -> Result<u8,
 
 /// Deletes runs that are named.
 async fn each(args: &DeleteArgs, client: &mut Client) -> Result<u8, Failure> {
-    let mut keys = Vec::new();
+    let json = &args.common.json;
+    match args.how.dry_run {
+        true => json.check("executions/deleteMatching", Some(ROWS))?,
+        false => json.check("executions/delete", None)?,
+    }
+    let mut keys: Vec<Key> = Vec::new();
+    let (mut rows, mut size) = (String::new(), 0);
     for run in &args.runs {
         let which = super::args::WhichArgs {
             run: run.clone(),
             project: args.filter.project.clone(),
         };
-        let key = which.found(client).await?;
+        let (key, of_run) = match which.found_with_size(client).await {
+            Err(failure) if failure.kind() == Some(ErrorKind::CorruptExecution) => {
+                // what is no record can only be meant by its whole name
+                let Some(key) = which.named() else {
+                    return Err(Failure::Failed(format!(
+                        "{} is no record that can be read; say PROJECT/ID to delete it",
+                        visible(run)
+                    )));
+                };
+                (key, None)
+            }
+            found => found.map(|(key, size)| (key, Some(size)))?,
+        };
         if !keys.contains(&key) {
+            let (project, execution) = (json!(key.project), json!(key.execution));
+            let of_size =
+                of_run.map_or(String::new(), |of_run| format!(r#","sizeBytes":{of_run}"#));
+            rows.push_str(&json.row(&format!(
+                r#"{{"projectId":{project},"executionId":{execution}{of_size}}}"#
+            )));
+            size += of_run.unwrap_or_default();
             keys.push(key);
         }
     }
     let out = Out::stdout();
-    let names: String = keys
-        .iter()
-        .map(|key| format!("{}\n", visible(&key.to_string())))
-        .collect();
+    let names: String = keys.iter().map(|key| name(key, out)).collect();
     if args.how.dry_run {
-        out.print(&names)?;
+        match json.wanted() {
+            true => out.print_json(&rows)?,
+            false => out.print(&names)?,
+        }
+        would_go(&runs(keys.len() as u64, size));
         return Ok(0);
     }
     let what = match keys.as_slice() {
@@ -103,15 +135,15 @@ async fn each(args: &DeleteArgs, client: &mut Client) -> Result<u8, Failure> {
         let mut params = key.params();
         params.insert("permanent".into(), args.how.permanent.into());
         let answer = client.text("executions/delete", params).await?;
-        args.common.json.print(&answer, None, |_| String::new())?;
+        json.print(&answer, None, |_| String::new())?;
         let answer = Json::read(&answer);
         let key = visible(&key.to_string());
         match answer.at("entry").text() {
             _ if !answer.at("deleted").is_true() => tell!("runlog: {key} was gone already"),
-            Some(entry) => tell!(
-                "runlog: {key} is in the trash; undo: runlog trash restore {}",
-                quoted(&visible(entry))
-            ),
+            Some(entry) => {
+                tell!("runlog: {key} is in the trash");
+                super::tell_undo(&format!("runlog trash restore {}", quoted(entry)));
+            }
             None => tell!("runlog: {key} is deleted"),
         }
     }
@@ -120,8 +152,8 @@ async fn each(args: &DeleteArgs, client: &mut Client) -> Result<u8, Failure> {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Without a limit on the command line, what [prune] in runlog.toml says. \
-    Queued, running and paused runs go only where --status names them, queued and running ones \
+    after_help = "Without a limit on the command line, what [prune] in runlog.toml says. A run's \
+    age counts from when it ended, else began, else was written last. Queued, running and paused runs go only where --status names them, queued and running ones \
     only if they are stale."
 )]
 pub(super) struct PruneArgs {
@@ -142,7 +174,7 @@ pub(super) struct PruneArgs {
     /// Only runs with this status, or one of these, go
     #[arg(short, long, value_name = "STATUS", value_delimiter = ',', add = super::complete::statuses())]
     status: Vec<String>,
-    /// So many of the newest runs of each project stay
+    /// So many of the youngest runs of each project stay
     #[arg(long, value_name = "COUNT")]
     keep_last: Option<u64>,
     /// Failed runs stay
@@ -207,20 +239,18 @@ async fn going(
     (how, json): (&HowArgs, &JsonArgs),
     why: &str,
 ) -> Result<u8, Failure> {
+    json.check(method, Some(ROWS))?;
     client.doing = "Choosing runs";
     let mut looked = params.clone();
     looked.insert("dryRun".into(), true.into());
+    if how.dry_run {
+        return rehearsed(client, method, looked, json).await;
+    }
     let planned = client.text(method, looked).await?;
     let plan = Json::read(&planned);
     let (count, emptied) = (plan.at("count").count(), plan.at("emptied").count());
-    let runs = named(&plan);
-    if how.dry_run {
-        json.print(&planned, Some("executions"), |_| runs)?;
-        tell!("runlog: {} would go; nothing was done", sum(&plan));
-        return Ok(0);
-    }
     if count == 0 && emptied == 0 {
-        json.print(&planned, Some("executions"), |_| String::new())?;
+        json.print(&planned, Some(ROWS), |_| String::new())?;
         tell!("runlog: no runs {why}");
         return Ok(0);
     }
@@ -230,13 +260,12 @@ async fn going(
             say --everything";
         return Err(Failure::Failed(message.to_owned()));
     }
-    let shown: Vec<&str> = runs.lines().take(NAMED).collect();
-    tell!("{}", shown.join("\n"));
-    if count > shown.len() as u64 {
-        tell!(
-            "and {} more",
-            grouped(&(count - shown.len() as u64).to_string())
-        );
+    let shown = plan.at(ROWS).items().iter().take(NAMED);
+    let names: Vec<String> = shown.map(|run| visible(&key_of(run).to_string())).collect();
+    tell!("{}", names.join("\n"));
+    if count > names.len() as u64 {
+        let more = count - names.len() as u64;
+        tell!("and {} more", grouped(&more.to_string()));
     }
     let what = match how.permanent {
         true => format!("Delete {} for good, which cannot be undone", sum(&plan)),
@@ -244,11 +273,7 @@ async fn going(
     };
     let what = match emptied {
         0 => what,
-        _ => format!(
-            "{what}, and remove {} deleted runs, {}, for good",
-            grouped(&emptied.to_string()),
-            bytes(plan.at("freedBytes").count())
-        ),
+        _ => format!("{what}, and remove {} for good", trashed(&plan)),
     };
     if !how.sure.agreed(&what)? {
         return Ok(1);
@@ -256,49 +281,108 @@ async fn going(
     client.doing = "Deleting";
     params.insert("permanent".into(), how.permanent.into());
     let done = client.text(method, params).await?;
-    json.print(&done, Some("executions"), |_| String::new())?;
+    json.print(&done, Some(ROWS), |_| String::new())?;
     let done = Json::read(&done);
     tell!("runlog: {} gone", sum(&done));
     let skipped = done.at("skippedCount").count();
+    let mut refused = false;
     for run in done.at("skipped").items() {
         let reason = visible(run.at("reason").word());
-        let key = format!(
-            "{}/{}",
-            run.at("projectId").word(),
-            run.at("executionId").word()
-        );
+        refused |= reason == "refused";
+        let key = key_of(run).to_string();
         tell!("runlog: {} stays: {reason}", visible(&key));
     }
     if skipped > done.at("skipped").items().len() as u64 {
         tell!("runlog: {} stay in all", grouped(&skipped.to_string()));
     }
     if let Some(batch) = done.at("batch").text() {
-        tell!(
-            "runlog: undo: runlog trash restore --batch {}",
-            quoted(batch)
-        );
+        super::tell_undo(&format!("runlog trash restore --batch {}", quoted(batch)));
     }
-    Ok(0)
+    // others were changed or deleted by somebody, which is no failure
+    Ok(u8::from(refused))
+}
+
+/// Prints all that would go, a run a line, and tells how much that is.
+async fn rehearsed(
+    client: &mut Client,
+    method: &str,
+    mut params: Params,
+    json: &JsonArgs,
+) -> Result<u8, Failure> {
+    let out = Out::stdout();
+    params.insert("limit".into(), PAGE.into());
+    let mut clock = None;
+    loop {
+        let text = client.text(method, params.clone()).await?;
+        let plan = Json::read(&text);
+        if json.wanted() {
+            let rows = members(&text).find(|(name, _)| name == ROWS);
+            let rows = elements(rows.map_or("[]", |(_, rows)| rows));
+            let lines: String = rows.map(|row| json.row(row)).collect();
+            out.print_json(&lines)?;
+        } else {
+            let rows = plan.at(ROWS).items().iter();
+            let names: String = rows.map(|run| name(&key_of(run), out)).collect();
+            out.print(&names)?;
+        }
+        let changed = clock.is_some_and(|clock| clock != *plan.at("clock"));
+        match plan.at("nextCursor").text() {
+            Some(cursor) => drop(params.insert("cursor".into(), cursor.into())),
+            None => {
+                would_go(&sum(&plan));
+                let emptied = plan.at("emptied").count();
+                if emptied > 0 {
+                    tell!("runlog: {} would be removed for good", trashed(&plan));
+                }
+                if plan.at("everything").is_true() {
+                    tell!("runlog: that leaves no run at all, which needs --everything");
+                }
+                if changed {
+                    tell!("runlog: runs came or went while they were told; say it again");
+                }
+                return Ok(0);
+            }
+        }
+        clock = Some(plan.at("clock").clone());
+    }
+}
+
+fn would_go(what: &str) {
+    tell!("runlog: {what} would go; nothing was done");
+}
+
+/// What is removed from the trash.
+fn trashed(plan: &Json) -> String {
+    let emptied = plan.at("emptied").count();
+    format!(
+        "{} of the trash,",
+        runs(emptied, plan.at("freedBytes").count())
+    )
 }
 
 /// How many, and how large.
 fn sum(answer: &Json) -> String {
-    let count = answer.at("count").count();
-    let runs = if count == 1 { "run" } else { "runs" };
-    let count = grouped(&count.to_string());
-    format!("{count} {runs}, {}", bytes(answer.at("bytes").count()))
+    runs(answer.at("count").count(), answer.at("bytes").count())
 }
 
-/// Those that are told, a line each.
-fn named(answer: &Json) -> String {
-    let runs = answer.at("executions").items().iter();
-    runs.map(|run| {
-        let key = format!(
-            "{}/{}",
-            run.at("projectId").word(),
-            run.at("executionId").word()
-        );
-        format!("{}\n", visible(&key))
-    })
-    .collect()
+fn runs(count: u64, size: u64) -> String {
+    let runs = if count == 1 { "run" } else { "runs" };
+    let count = grouped(&count.to_string());
+    format!("{count} {runs}, {}", bytes(size))
+}
+
+fn key_of(run: &Json) -> Key {
+    Key {
+        project: run.at("projectId").word().to_owned(),
+        execution: run.at("executionId").word().to_owned(),
+    }
+}
+
+/// A run's line.
+fn name(key: &Key, out: Out) -> String {
+    let name = visible(&key.to_string());
+    match out.width() {
+        Some(width) => format!("{}\n", fitted(&name, width)),
+        None => format!("{name}\n"),
+    }
 }

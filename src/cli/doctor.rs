@@ -68,8 +68,10 @@ pub(super) fn run(args: &DoctorArgs, screen: &Screen) -> Result<u8, Failure> {
     }
     let mut text = String::new();
     for Finding { what, mend } in &findings {
+        let what = out.remark(&format!("✗ {}", visible(what)), Paint::Plain);
         let sign = out.paint("✗", Paint::Red);
-        text.push_str(&format!("{sign} {}\n  {mend}\n", visible(what)));
+        // the command is whole, to be copied
+        text.push_str(&format!("{}  {mend}\n", what.replacen('✗', &sign, 1)));
     }
     if findings.is_empty() {
         let sign = out.paint("✓", Paint::Green);
@@ -160,6 +162,17 @@ fn configs(folder: &Path, findings: &mut Vec<Finding>) -> Result<(), Failure> {
     for (file, what) in config::faults(&here, folder) {
         let told = format!("{}: {}", file.display(), what.trim_end());
         findings.push(Finding::new(told, aside(&file)));
+    }
+    for config::Idle { file, lines, why } in config::idle_roots() {
+        let mend = match lines {
+            Some((first, last)) => {
+                let each = quoted(&format!("{first},{last}s/^/# /"));
+                format!("sed -i.before {each} {}", word(&file))
+            }
+            None => aside(&file),
+        };
+        let told = format!("{}: [[root]] does nothing: {why}", file.display());
+        findings.push(Finding::new(told, mend));
     }
     Ok(())
 }
@@ -554,7 +567,7 @@ fn of_file(file: &Path, problem: &Json) -> Finding {
             "del(.costUSD) | if .steps then .steps |= map(if type == \"object\" \
             and (.costUSD | type) != \"number\" then del(.costUSD) else . end) else . end",
         ),
-        "unreadable" => readable(file),
+        "unreadable" | "unwritable" => readable(file),
         "abandoned-temporary" => format!("rm -f {}", word(file)),
         _ => aside(file),
     };

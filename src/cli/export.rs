@@ -80,7 +80,10 @@ pub(super) async fn run(args: &ExportArgs, client: &mut Client) -> Result<u8, Fa
     }
     client.doing = "Exporting";
     match &args.file {
-        Some(file) => to_file(file, params, &args.common.json, client).await,
+        Some(file) => {
+            args.common.json.check("executions/export", None)?;
+            to_file(file, params, &args.common.json, client).await
+        }
         None if args.common.json.wanted() => Err(Failure::Usage(
             "--json tells of a FILE that was written; without one, the rows are the output: \
              say --format json or jsonl"

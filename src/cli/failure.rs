@@ -8,6 +8,11 @@ use super::json::Json;
 use super::terminal::{columns, fitted, fitted_end, visible, width_of};
 use crate::api::{Error, ErrorKind};
 
+/// What params are called on the command line, where a message names one that would help.
+const FLAGS: [(&str, &str); 2] = [
+    ("pass permanent: true", "say --permanent"),
+    ("pass everything: true", "say --everything"),
+];
 /// What stands before a text that a message is about.
 const INDENT: &str = "  ";
 
@@ -64,7 +69,8 @@ impl Failure {
                 ExitCode::from(USAGE)
             }
             Self::Refused { error, sent } => {
-                super::tell_all(&refusal(error, sent));
+                tell!("runlog: {}", visible(&in_flags(&error.message)));
+                super::tell_all(&details(error, sent));
                 match error.kind {
                     ErrorKind::InvalidParams | ErrorKind::MethodNotFound => ExitCode::from(USAGE),
                     _ => ExitCode::FAILURE,
@@ -74,9 +80,18 @@ impl Failure {
     }
 }
 
-/// An error's lines: its message, where in a filter it is, which runs could be meant.
-fn refusal(error: &Error, sent: &str) -> String {
-    let mut lines = format!("runlog: {}\n", visible(&error.message));
+/// A message with flags in the place of params.
+fn in_flags(message: &str) -> String {
+    let mut message = message.to_owned();
+    for (param, flag) in FLAGS {
+        message = message.replace(param, flag);
+    }
+    message
+}
+
+/// The lines below an error's message: where in a filter it is, which runs could be meant.
+fn details(error: &Error, sent: &str) -> String {
+    let mut lines = String::new();
     let data = Json::read(&error.to_value().to_string());
     let data = data.at("data");
     let sent = Json::read(sent);

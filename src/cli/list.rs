@@ -27,7 +27,7 @@ pub(super) async fn run(args: &ListArgs, client: &mut Client) -> Result<u8, Fail
     let json = &args.common.json;
     let fields = json.fields();
     if !fields.is_empty() {
-        // the daemon knows which there are
+        // no more than is printed
         params.insert("fields".into(), fields.into());
     }
     let rows = Some("executions");
@@ -49,17 +49,16 @@ fn listed(result: &Json, out: Out, clock: &Clock, projects: bool) -> String {
     let total = result.at("total").count();
     if out.is_terminal() {
         let told = match runs.len() {
-            0 => "no runs\n".to_owned(),
+            0 => "no runs".to_owned(),
             shown if (shown as u64) < total => {
                 format!(
-                    "{shown} of {} runs; -L shows more\n",
+                    "{shown} of {} runs; -L shows more",
                     grouped(&total.to_string())
                 )
             }
             _ => return text,
         };
-        text.push_str(&out.paint(told.trim_end(), Paint::Dim));
-        text.push('\n');
+        text.push_str(&out.remark(&told, Paint::Dim));
     }
     text
 }

@@ -3,10 +3,11 @@
 //! Terminal, arguments and environment are read here and nowhere below. Each command is a file;
 //! `serve` is the daemon itself.
 
-/// Writes a line to stderr; that nobody reads it is no reason to end.
+/// Writes a line to stderr, or more where the terminal is narrow; that nobody reads it is no reason
+/// to end.
 macro_rules! tell {
     ($($part:tt)*) => {
-        $crate::cli::tell_all(&(format!($($part)*) + "\n"))
+        $crate::cli::tell_fitted(&format!($($part)*))
     };
 }
 
@@ -356,6 +357,22 @@ fn give(line: &str) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => Failure::Io(error).told(),
     }
+}
+
+/// Writes lines to stderr that are broken where a terminal ends.
+fn tell_fitted(text: &str) {
+    use std::io::IsTerminal;
+    let stderr = std::io::stderr();
+    let text = match stderr.is_terminal() {
+        true => terminal::wrapped(text, terminal::width_of(stderr)).join("\n"),
+        false => text.to_owned(),
+    };
+    tell_all(&(text + "\n"));
+}
+
+/// Tells the command that takes back what was done: whole, to be copied.
+fn tell_undo(command: &str) {
+    tell_all(&format!("runlog: undo: {command}\n"));
 }
 
 /// Writes `text` to stderr, if anybody reads it.

@@ -91,7 +91,7 @@ pub(super) async fn run(args: &NodesArgs, client: &mut Client) -> Result<u8, Fai
             if out.is_terminal() && truncated.count() > 0 {
                 let count = grouped(&truncated.to_string());
                 let told = format!("{count} runs have more steps than are counted");
-                text.push_str(&format!("{}\n", out.paint(&told, Paint::Dim)));
+                text.push_str(&out.remark(&told, Paint::Dim));
             }
             text
         },

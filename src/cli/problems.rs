@@ -57,10 +57,7 @@ pub(super) async fn run(args: &ProblemsArgs, client: &mut Client) -> Result<u8, 
                 text.push_str("no problems\n");
             }
             if out.is_terminal() && !result.at("nextCursor").is_null() {
-                text.push_str(&format!(
-                    "{}\n",
-                    out.paint("there are more; -L shows them", Paint::Dim)
-                ));
+                text.push_str(&out.remark("there are more; -L shows them", Paint::Dim));
             }
             text
         },

@@ -29,6 +29,7 @@ pub(super) struct SearchArgs {
 
 pub(super) async fn run(args: &SearchArgs, client: &mut Client) -> Result<u8, Failure> {
     let out = Out::stdout();
+    args.common.json.check("executions/search", Some("hits"))?;
     let clock = args.filter.zone.clock()?;
     let mut params = args.filter.params()?;
     params.insert("query".into(), args.query.join(" ").into());
@@ -74,8 +75,7 @@ fn shown(result: &Json, out: Out, clock: &Clock) -> String {
             }
             _ => return text,
         };
-        text.push_str(&out.paint(&told, Paint::Dim));
-        text.push('\n');
+        text.push_str(&out.remark(&told, Paint::Dim));
     }
     text
 }

@@ -116,16 +116,14 @@ fn shown(result: &Json, out: Out, clock: &Clock, bucket: Bucket) -> String {
     let undated = result.at("undated").at("executions");
     if out.is_terminal() {
         if table.is_empty() {
-            text.push_str(&out.paint("no runs", Paint::Dim));
-            text.push('\n');
+            text.push_str(&out.remark("no runs", Paint::Dim));
         }
         if undated.count() > 0 {
             let told = format!(
                 "and {} runs that do not say when they began",
                 grouped(&undated.to_string())
             );
-            text.push_str(&out.paint(&told, Paint::Dim));
-            text.push('\n');
+            text.push_str(&out.remark(&told, Paint::Dim));
         }
     }
     text

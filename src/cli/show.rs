@@ -15,7 +15,7 @@ use super::client::Client;
 use super::json::Json;
 use super::list::dollars;
 use super::table::{Cell, Column, Table};
-use super::terminal::{Out, Paint, status_paint, visible, visible_lines, wrapped};
+use super::terminal::{Out, Paint, columns, status_paint, visible, visible_lines, wrapped};
 use super::time::{Clock, bytes, grouped, span};
 
 /// How many lines of a text are shown before it is folded.
@@ -23,7 +23,7 @@ const FOLDED_LINES: usize = 12;
 /// How much of a record is asked for, unless all of it is wanted: more than a terminal shows.
 const ENOUGH_BYTES: u64 = 1 << 20;
 /// Members that are shown in places of their own.
-const KNOWN: [&str; 19] = [
+const KNOWN: [&str; 16] = [
     "id",
     "projectId",
     "status",
@@ -40,9 +40,6 @@ const KNOWN: [&str; 19] = [
     "steps",
     "model",
     "sessionId",
-    "pinned",
-    "tags",
-    "note",
 ];
 
 #[derive(Debug, Args)]
@@ -73,6 +70,10 @@ pub(super) async fn run(args: &ShowArgs, client: &mut Client) -> Result<u8, Fail
                 let members = crate::model::json::members(&text);
                 let record = members.filter(|(name, _)| name == "execution").last();
                 let record = record.map_or("{}", |(_, value)| value);
+                // a record may have members that nobody knows
+                let names = crate::model::json::members(record).map(|(name, _)| name);
+                let known: Vec<_> = names.chain(KNOWN.map(Into::into)).collect();
+                json.check_among(&known)?;
                 format!("{}\n", super::json::picked(record, fields))
             }
         };
@@ -138,9 +139,18 @@ impl Page {
         let status = summary.at("status").text().or(record.at("status").text());
         let status = status.unwrap_or("unknown");
         let head = visible(&key.to_string());
-        let head = self.out.paint(&head, Paint::Bold);
-        let painted = self.out.paint(&visible(status), status_paint(status));
-        self.push(&format!("{head}  {painted}\n"));
+        let shown = visible(status);
+        let wide = columns(&head) + 2 + columns(&shown);
+        let paint = status_paint(status);
+        if self.out.width().is_some_and(|width| wide > width) {
+            let head = self.out.remark(&head, Paint::Bold);
+            let status = self.out.remark(&shown, paint);
+            self.push(&format!("{head}{status}"));
+        } else {
+            let head = self.out.paint(&head, Paint::Bold);
+            let status = self.out.paint(&shown, paint);
+            self.push(&format!("{head}  {status}\n"));
+        }
         self.fact("name", &visible(record.at("name").word()));
         for (name, member) in [("started", "startedAt"), ("ended", "completedAt")] {
             if let Some(moment) = record.at(member).text() {
@@ -204,9 +214,9 @@ impl Page {
         }
         if answer.at("truncated").is_true() {
             let cut = answer.at("cut").items().len();
-            self.push(&format!(
-                "\n{cut} values are not shown whole; --full shows them\n"
-            ));
+            let told = format!("{cut} values are not shown whole; --full shows them");
+            let told = self.out.remark(&told, Paint::Dim);
+            self.push(&format!("\n{told}"));
         }
         self.text
     }
@@ -226,8 +236,8 @@ impl Page {
     /// A short line, unless there is nothing to say.
     fn fact(&mut self, name: &str, value: &str) {
         if !value.is_empty() {
-            let name = self.out.paint(&format!("{name:<8}"), Paint::Bold);
-            self.push(&format!("{name} {value}\n"));
+            let fact = self.out.fact(name, 8, value);
+            self.push(&fact);
         }
     }
 
@@ -236,8 +246,8 @@ impl Page {
         if value.is_null() {
             return;
         }
-        let heading = self.out.paint(name, paint);
-        self.push(&format!("\n{heading}\n"));
+        let heading = self.out.remark(name, paint);
+        self.push(&format!("\n{heading}"));
         let text = self.folded(&value.to_string(), "  ");
         self.push(&text);
     }
@@ -263,8 +273,7 @@ impl Page {
                 "{indent}… {} more lines; --full shows them",
                 lines.len() - shown
             );
-            folded.push_str(&self.out.paint(&more, Paint::Dim));
-            folded.push('\n');
+            folded.push_str(&self.out.remark(&more, Paint::Dim));
         }
         folded
     }

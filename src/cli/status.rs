@@ -6,7 +6,7 @@ use super::Failure;
 use super::args::{Common, Params};
 use super::client::Client;
 use super::json::Json;
-use super::terminal::{Out, Paint, visible};
+use super::terminal::{Out, visible};
 use super::time::{bytes, grouped, span};
 
 #[derive(Debug, Args)]
@@ -17,6 +17,7 @@ pub(super) struct StatusArgs {
 
 pub(super) async fn run(args: &StatusArgs, client: &mut Client) -> Result<u8, Failure> {
     let out = Out::stdout();
+    args.common.json.check("server/status", None)?;
     let text = settled(client).await?;
     let json = &args.common.json;
     if json.wanted() {
@@ -90,8 +91,7 @@ fn shown(status: &Json, out: Out) -> String {
     let mut text = String::new();
     for (name, value) in facts {
         if out.is_terminal() {
-            let name = out.paint(&format!("{name:<10}"), Paint::Bold);
-            text.push_str(&format!("{name} {value}\n"));
+            text.push_str(&out.fact(name, 10, &value));
         } else {
             text.push_str(&format!("{name}\t{value}\n"));
         }

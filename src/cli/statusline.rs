@@ -26,6 +26,7 @@ pub(super) struct StatuslineArgs {
 }
 
 pub(super) async fn run(args: &StatuslineArgs, client: &mut Client) -> Result<u8, Failure> {
+    args.common.json.check_among(&["today", "now"])?;
     let clock = args.zone.clock()?;
     let stats = async |client: &mut Client, filter: &str| {
         let mut params = Params::new();

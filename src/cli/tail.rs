@@ -41,6 +41,9 @@ pub(super) struct TailArgs {
 }
 
 pub(super) async fn run(args: &TailArgs, client: &mut Client) -> Result<u8, Failure> {
+    args.common
+        .json
+        .check("executions/changes", Some("changes"))?;
     let mut tail = Tail {
         args,
         out: Out::stdout(),

@@ -85,6 +85,34 @@ impl Out {
         format!("\x1b[{code}m{text}\x1b[0m")
     }
 
+    /// A remark of one line, or of more where the terminal is narrow.
+    pub(super) fn remark(self, text: &str, paint: Paint) -> String {
+        let lines = match self.width {
+            Some(width) => wrapped(text, width),
+            None => vec![text.to_owned()],
+        };
+        let lines = lines.iter().map(|line| self.paint(line, paint) + "\n");
+        lines.collect()
+    }
+
+    /// A name and what it is, which goes on below itself where the terminal is narrow.
+    pub(super) fn fact(self, name: &str, room: usize, value: &str) -> String {
+        let lines = match self.width {
+            Some(width) => wrapped(value, width.saturating_sub(room + 1).max(8)),
+            None => vec![value.to_owned()],
+        };
+        let blank = " ".repeat(room);
+        let mut text = String::new();
+        for (number, line) in lines.iter().enumerate() {
+            let name = match number {
+                0 => self.paint(&format!("{name:<room$}"), Paint::Bold),
+                _ => blank.clone(),
+            };
+            text.push_str(&format!("{name} {line}\n"));
+        }
+        text
+    }
+
     /// Writes JSON, which on a terminal has as escapes what would act on it: it means the same.
     pub(super) fn print_json(self, text: &str) -> io::Result<()> {
         if !self.is_terminal() || !text.chars().any(acts_in_json) {

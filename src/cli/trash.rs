@@ -16,8 +16,9 @@ use super::{Failure, RootArgs};
 pub(super) struct TrashArgs {
     #[command(flatten)]
     pub root: RootArgs,
+    // without one, what was deleted is listed
     #[command(subcommand)]
-    what: Trash,
+    what: Option<Trash>,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -30,7 +31,7 @@ enum Trash {
     Empty(EmptyArgs),
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 struct ListArgs {
     #[command(flatten)]
     json: JsonArgs,
@@ -52,11 +53,12 @@ struct RestoreArgs {
     #[arg(
         value_name = "ENTRY",
         required_unless_present = "batch",
-        conflicts_with = "batch"
+        conflicts_with = "batch",
+        add = super::complete::trashed()
     )]
     entries: Vec<String>,
     /// All that one command deleted
-    #[arg(long, value_name = "BATCH")]
+    #[arg(long, value_name = "BATCH", add = super::complete::batches())]
     batch: Option<String>,
 }
 
@@ -76,9 +78,10 @@ struct EmptyArgs {
 
 pub(super) async fn run(args: &TrashArgs, client: &mut Client) -> Result<u8, Failure> {
     match &args.what {
-        Trash::List(args) => list(args, client).await,
-        Trash::Restore(args) => restore(args, client).await,
-        Trash::Empty(args) => empty(args, client).await,
+        None => list(&ListArgs::default(), client).await,
+        Some(Trash::List(args)) => list(args, client).await,
+        Some(Trash::Restore(args)) => restore(args, client).await,
+        Some(Trash::Empty(args)) => empty(args, client).await,
     }
 }
 
@@ -142,6 +145,7 @@ async fn entries(client: &mut Client, project: Option<&str>) -> Result<Vec<Json>
 }
 
 async fn restore(args: &RestoreArgs, client: &mut Client) -> Result<u8, Failure> {
+    args.json.check("executions/restore", Some("restored"))?;
     client.doing = "Restoring";
     let mut params = Params::new();
     match &args.batch {
@@ -217,6 +221,7 @@ async fn latest(run: &str, client: &mut Client) -> Result<String, Failure> {
 }
 
 async fn empty(args: &EmptyArgs, client: &mut Client) -> Result<u8, Failure> {
+    args.json.check("trash/empty", None)?;
     let mut params = of_project(args.project.as_deref());
     let found = entries(client, args.project.as_deref()).await?;
     let before = args.older_than.and_then(|span| {

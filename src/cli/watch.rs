@@ -36,6 +36,9 @@ pub(super) struct WatchArgs {
 
 pub(super) async fn run(args: &WatchArgs, client: &mut Client) -> Result<u8, Failure> {
     let out = Out::stdout();
+    args.common
+        .json
+        .check("executions/list", Some("executions"))?;
     let key = args.which.found(client).await?;
     let print = |text: &str, change: &Json| match args.common.json.wanted() {
         true => {

@@ -47,7 +47,11 @@ impl History {
 
     /// Makes the findings about the folders of ours in a project's equal to what is wrong there.
     fn look_at_own_folders(&self, project: &ProjectId, now: Moment) {
-        const KINDS: [ProblemKind; 2] = [ProblemKind::NotRegular, ProblemKind::Unreadable];
+        const KINDS: [ProblemKind; 3] = [
+            ProblemKind::NotRegular,
+            ProblemKind::Unreadable,
+            ProblemKind::Unwritable,
+        ];
         let faults = self.store.own_faults(project);
         for path in own_folders(project) {
             let of_path = faults.iter().filter(|fault| fault.path == path);

@@ -104,6 +104,7 @@ pub struct Chosen {
     started_at: Option<Millis>,
     version: Version,
     updated_at: Millis,
+    aged_from: Millis,
     size_bytes: u64,
     pinned: bool,
 }
@@ -116,11 +117,13 @@ impl Chosen {
         let (version, updated_at) = (summary.version, summary.updated_at);
         let size_bytes = summary.size_bytes;
         let pinned = summary.annotation.is_some_and(|noted| noted.pinned);
+        let aged_from = summary.completed_at.or(summary.started_at);
         run.run_key().map(|key| Self {
             key,
             started_at: run.started_at(),
             version,
             updated_at,
+            aged_from: aged_from.unwrap_or(updated_at),
             size_bytes,
             pinned,
         })
@@ -128,19 +131,28 @@ impl Chosen {
 
     /// One of which only this matters.
     #[cfg(test)]
-    pub(super) fn for_tests(key: RunKey, size_bytes: u64) -> Self {
+    pub(super) fn for_tests(key: RunKey, aged_from: Millis, size_bytes: u64) -> Self {
         Self {
             key,
             started_at: None,
             version: Version::default(),
             updated_at: Millis(0),
+            aged_from,
             size_bytes,
             pinned: false,
         }
     }
 
-    pub(super) fn place(&self) -> Place<'_> {
+    /// Where it stands in lists.
+    #[must_use]
+    pub fn place(&self) -> Place<'_> {
         Place::of(self.started_at, &self.key)
+    }
+
+    /// What its age counts from: when it ended, else began, else was written last.
+    #[must_use]
+    pub fn aged_from(&self) -> Millis {
+        self.aged_from
     }
 
     /// Which it is.

@@ -5,7 +5,7 @@
 //! is told by what is known of it. Records are read by several threads, some megabytes at a time,
 //! and each stands on a line of its own.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::ops::ControlFlow;
 
 use super::{History, HistoryError};
@@ -79,7 +79,7 @@ impl Row {
 }
 
 /// The columns of a CSV file.
-const COLUMNS: [&str; 17] = [
+const COLUMNS: [&str; 20] = [
     "projectId",
     "id",
     "status",
@@ -97,6 +97,9 @@ const COLUMNS: [&str; 17] = [
     "sizeBytes",
     "updatedAt",
     "error",
+    "pinned",
+    "tags",
+    "note",
 ];
 
 impl History {
@@ -306,6 +309,13 @@ fn csv_line(key: &RunKey, summary: Option<&Summary>, out: &mut Vec<u8>) {
             summary.size_bytes.to_string(),
             date(Some(summary.updated_at)),
             text(summary.error.as_ref()),
+            spelt(summary.pinned.then_some(true)),
+            // a tag may hold any sign that could stand between two
+            match summary.tags.as_slice() {
+                [] => String::new(),
+                tags => serde_json::to_string(tags).unwrap_or_default(),
+            },
+            text(summary.note.as_ref()),
         ]);
     }
     cells.resize(COLUMNS.len(), String::new());
@@ -314,47 +324,6 @@ fn csv_line(key: &RunKey, summary: Option<&Summary>, out: &mut Vec<u8>) {
         .from_writer(out);
     let written = line.write_record(&cells).and_then(|()| Ok(line.flush()?));
     debug_assert!(written.is_ok(), "it is written to memory");
-}
-
-/// A file that is there whole or not at all.
-#[derive(Debug)]
-pub struct Target(tempfile::NamedTempFile);
-
-impl Target {
-    /// A file that will be `path`.
-    ///
-    /// # Errors
-    /// What the system says; `AlreadyExists` where there is something.
-    pub fn create(path: &std::path::Path) -> io::Result<Self> {
-        if path.symlink_metadata().is_ok() {
-            return Err(io::ErrorKind::AlreadyExists.into());
-        }
-        let folder = path.parent().ok_or(io::ErrorKind::NotFound)?;
-        let made = tempfile::Builder::new()
-            .prefix(".runlog-export-")
-            .tempfile_in(folder)?;
-        Ok(Self(made))
-    }
-
-    /// Where to write.
-    pub fn file(&mut self) -> &mut std::fs::File {
-        self.0.as_file_mut()
-    }
-
-    /// Becomes `path`, durably, unless something is there by now.
-    ///
-    /// # Errors
-    /// What the system says.
-    pub fn finish(self, path: &std::path::Path) -> io::Result<()> {
-        self.0.as_file().sync_all()?;
-        self.0
-            .persist_noclobber(path)
-            .map_err(|failed| failed.error)?;
-        if let Some(folder) = path.parent() {
-            std::fs::File::open(folder)?.sync_all()?;
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

@@ -563,6 +563,7 @@ pub(super) fn folder_kind(kind: FolderProblemKind) -> ProblemKind {
         FolderProblemKind::InvalidName => ProblemKind::InvalidName,
         FolderProblemKind::NotRegular => ProblemKind::NotRegular,
         FolderProblemKind::Unreadable => ProblemKind::Unreadable,
+        FolderProblemKind::Unwritable => ProblemKind::Unwritable,
         FolderProblemKind::AbandonedTemporary => ProblemKind::AbandonedTemporary,
     }
 }

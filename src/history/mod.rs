@@ -40,7 +40,7 @@ use tokio::sync::{oneshot, watch};
 pub use costs::{Comparing, Polling};
 pub use delete::{Chosen, Deleted, DeletedAll, DeletedMany, Spared};
 pub use error::HistoryError;
-pub use export::{Format, Row as ExportRow, Rows, Target, Written as RowsWritten};
+pub use export::{Format, Row as ExportRow, Rows, Written as RowsWritten};
 #[cfg(feature = "search")]
 pub(crate) use help::stand_back;
 pub(crate) use help::with_help;

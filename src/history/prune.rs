@@ -12,7 +12,7 @@ use super::{Chosen, History, HistoryError};
 use crate::index::{Clock, Filter, Listed};
 use crate::model::{Millis, ProjectId, RunKey, Status};
 
-/// Which runs a rule is about, and how many of them may stay. The newest stay; what other rules or
+/// Which runs a rule is about, and how many of them may stay. The youngest stay; what other rules or
 /// the policy keep counts all the same.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rule {
@@ -36,7 +36,7 @@ pub struct Rule {
 pub struct Policy {
     /// What goes.
     pub rules: Vec<Rule>,
-    /// The newest runs of each project, of whatever status, that stay in any case.
+    /// The youngest runs of each project, of whatever status, that stay in any case.
     pub keep_last: u64,
     /// Whether failed runs stay in any case.
     pub keep_failed: bool,
@@ -47,7 +47,7 @@ pub struct Policy {
 /// What a policy lets go.
 #[derive(Debug)]
 pub struct Plan {
-    /// The runs, newest first.
+    /// The runs, the youngest first; of those as old as each other in list order.
     pub chosen: Vec<Chosen>,
     /// Those that stay only because it cannot be read whether they are pinned, newest first.
     pub maybe_pinned: Vec<RunKey>,
@@ -61,8 +61,6 @@ pub struct Plan {
 #[derive(Debug, Clone)]
 struct Candidate {
     chosen: Chosen,
-    /// When it ended, else began, else was written last.
-    at: Millis,
     status: Option<Status>,
     stale: bool,
     pinned: bool,
@@ -76,10 +74,6 @@ impl Candidate {
         Some(Self {
             maybe_pinned: doubts.has(chosen.key()),
             chosen,
-            at: summary
-                .completed_at
-                .or(summary.started_at)
-                .unwrap_or(summary.updated_at),
             status: summary.status.map(Status::from_text),
             stale: summary.stale_at.is_some_and(|at| at <= now),
             pinned: summary.annotation.is_some_and(|noted| noted.pinned),
@@ -115,7 +109,7 @@ impl Rule {
 }
 
 impl Policy {
-    /// For each of `runs`, whether it goes; `order` has their numbers, the newest first. Of those
+    /// For each of `runs`, whether it goes; `order` has their numbers, the youngest first. Of those
     /// that may be pinned it is believed that they are not.
     fn judge(&self, runs: &[Candidate], order: &[usize], now: Millis) -> Vec<bool> {
         let mut goes = vec![false; runs.len()];
@@ -131,7 +125,7 @@ impl Policy {
                 let (count, bytes) = sums.entry(group).or_default();
                 *count += 1;
                 *bytes = bytes.saturating_add(run.chosen.size_bytes());
-                let age_ms = now.0.saturating_sub(run.at.0);
+                let age_ms = now.0.saturating_sub(run.chosen.aged_from().0);
                 let over = max_age_ms.is_some_and(|max| age_ms > max)
                     || rule.max_count.is_some_and(|max| *count > max)
                     || rule.max_bytes.is_some_and(|max| *bytes > max);
@@ -169,8 +163,9 @@ impl History {
         let (mut runs, _, clock) = self.take(&everything, stop, take)?;
         // what is as old goes in list order
         runs.sort_unstable_by(|a, b| {
-            let place = || a.chosen.place().cmp(&b.chosen.place());
-            b.at.cmp(&a.at).then_with(place)
+            let (a, b) = (&a.chosen, &b.chosen);
+            let place = || a.place().cmp(&b.place());
+            b.aged_from().cmp(&a.aged_from()).then_with(place)
         });
         let order: Vec<usize> = (0..runs.len()).collect();
         let mut goes = policy.judge(&runs, &order, now);
@@ -218,8 +213,11 @@ mod tests {
             };
             let days: i64 = words[2].parse().unwrap();
             Candidate {
-                chosen: Chosen::for_tests(key, words[3].parse().unwrap()),
-                at: Millis(NOW.0 - days * 86_400_000 - 1),
+                chosen: Chosen::for_tests(
+                    key,
+                    Millis(NOW.0 - days * 86_400_000 - 1),
+                    words[3].parse().unwrap(),
+                ),
                 status: Some(Status::from_text(words[1].trim_end_matches('!'))),
                 stale: words[1].ends_with('!'),
                 pinned: words.len() > 4,
@@ -233,7 +231,7 @@ mod tests {
     fn going(policy: &Policy, spelt: &[&str]) -> String {
         let runs = runs(spelt);
         let mut order: Vec<usize> = (0..runs.len()).collect();
-        order.sort_by_key(|&at| std::cmp::Reverse(runs[at].at));
+        order.sort_by_key(|&at| std::cmp::Reverse(runs[at].chosen.aged_from()));
         let goes = policy.judge(&runs, &order, NOW);
         let ids = runs.iter().zip(goes).filter(|(_, goes)| *goes);
         let ids: Vec<&str> = ids

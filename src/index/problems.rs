@@ -34,11 +34,13 @@ pub enum ProblemKind {
     AbandonedTemporary,
     /// The file that holds a run's pin, tags and note does not hold them.
     CorruptAnnotation,
+    /// The project's folder for annotations and the trash may not be written to.
+    Unwritable,
 }
 
 impl ProblemKind {
     /// Every kind.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Corrupt,
         Self::NotAnObject,
         Self::NotRegular,
@@ -49,6 +51,7 @@ impl ProblemKind {
         Self::InvalidCost,
         Self::AbandonedTemporary,
         Self::CorruptAnnotation,
+        Self::Unwritable,
     ];
 
     /// What it means and what to do.
@@ -79,6 +82,10 @@ impl ProblemKind {
             Self::CorruptAnnotation => {
                 "not a pin, tags and a note; the run counts as without, but is not pruned where \
                  pinned runs are kept. Restore the file or move it away"
+            }
+            Self::Unwritable => {
+                "may not be written to, so that nothing can be noted on runs, deleted into the \
+                 trash or restored; check its permissions"
             }
         }
     }

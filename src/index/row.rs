@@ -9,6 +9,7 @@
 use super::packed::{
     self, Numbers, Packed, Which, completed, duration, len_of, one, signed, total, unpack,
 };
+use super::query::Key;
 use super::snapshot::Rest;
 use super::steps::{self, Apart, Kept, Nodes};
 use crate::filter::Number;
@@ -602,6 +603,18 @@ impl<'a> Place<'a> {
             started_at,
             id: key.execution.as_str(),
             project: key.project.as_str(),
+        }
+    }
+}
+
+impl Place<'_> {
+    /// The same, for longer than whose place it is.
+    #[must_use]
+    pub fn to_key(&self) -> Key {
+        Key {
+            started_at: self.started_at,
+            id: self.id.to_owned(),
+            project: self.project.to_owned(),
         }
     }
 }

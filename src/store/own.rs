@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
+use rustix::path::Arg;
 
 use super::layout::{
     self, Obstacle, Opened, Root, executions_path, lstat, make_folder, names, open_folder,
@@ -105,13 +106,14 @@ impl<F: AsFd> Drop for Locked<F> {
 }
 
 /// A file being written that is to become another; removed unless it did.
-pub(super) struct Temporary<'f>(Locked<rustix::fd::BorrowedFd<'f>>);
+#[derive(Debug)]
+pub(super) struct Temporary<F: AsFd>(Locked<F>);
 
-impl<'f> Temporary<'f> {
+impl<F: AsFd + Clone> Temporary<F> {
     /// An empty file in `folder`, with `mode` less the umask.
-    pub(super) fn create(folder: &'f impl AsFd, mode: Mode) -> Result<Self, Errno> {
+    pub(super) fn create(folder: F, mode: Mode) -> Result<Self, Errno> {
         for _ in 0..NAMES_TRIED {
-            match Locked::create(folder.as_fd(), TEMPORARY.draw(), mode) {
+            match Locked::create(folder.clone(), TEMPORARY.draw(), mode) {
                 Ok(Some(file)) => return Ok(Self(file)),
                 Ok(None) | Err(Errno::EXIST) => {}
                 Err(errno) => return Err(errno),
@@ -122,6 +124,10 @@ impl<'f> Temporary<'f> {
 
     pub(super) fn file(&mut self) -> &mut File {
         &mut self.0.file
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.0.name
     }
 
     /// Sets the permissions, which creation made less by the umask.
@@ -147,7 +153,7 @@ impl<'f> Temporary<'f> {
 
     /// Becomes `name` if nothing has that name, in one step where the file system can do that;
     /// [`Errno::EXIST`] otherwise.
-    pub(super) fn rename_new(&mut self, name: &str) -> Result<(), Errno> {
+    pub(super) fn rename_new(&mut self, name: impl Arg + Copy) -> Result<(), Errno> {
         let folder = &self.0.folder;
         layout::rename_new(folder, &self.0.name, folder, name)?;
         self.0.renamed = true;
@@ -262,17 +268,26 @@ impl Store {
     /// What is wrong with the folders of ours in a project's, as far as they are there. What is
     /// wrong with the project's own folder is told by [`Store::walk`].
     pub fn own_faults(&self, project: &ProjectId) -> Vec<Problem> {
-        let opened = self.open_own(project).and_then(|own| {
-            let path = || format!("{}/{}", own_path(project), super::trash::TRASH);
-            open_folder(own, super::trash::TRASH, path)
-        });
-        let (path, kind) = match opened {
-            Ok(_) | Err(Obstacle::Missing) => return Vec::new(),
-            Err(Obstacle::Link(path) | Obstacle::NoFolder(path)) => (path, ProblemKind::NotRegular),
-            Err(Obstacle::System(path, _)) => (path, ProblemKind::Unreadable),
+        let [of_own, of_trash] = own_folders(project);
+        let own = self.open_own(project);
+        let trash = match &own {
+            Ok(own) => open_folder(own, super::trash::TRASH, || of_trash.clone()),
+            Err(_) => Err(Obstacle::Missing),
         };
-        let ours = own_folders(project).contains(&path);
-        Vec::from_iter(ours.then_some(Problem { path, kind }))
+        let mut faults = Vec::new();
+        for (path, opened) in [(of_own, own), (of_trash, trash)] {
+            let kind = match opened {
+                Ok(folder) if is_closed(&folder) => ProblemKind::Unwritable,
+                Ok(_) | Err(Obstacle::Missing) => continue,
+                Err(Obstacle::Link(at) | Obstacle::NoFolder(at)) if at == path => {
+                    ProblemKind::NotRegular
+                }
+                Err(Obstacle::System(at, _)) if at == path => ProblemKind::Unreadable,
+                Err(_) => continue,
+            };
+            faults.push(Problem { path, kind });
+        }
+        faults
     }
 
     /// The folder of ours in a project's.
@@ -295,12 +310,18 @@ impl Store {
     }
 }
 
+/// Whether permissions keep this process from writing into a folder, on a file system that can be
+/// written to.
+fn is_closed(folder: impl AsFd) -> bool {
+    use rustix::fs::{Access, accessat};
+    let wanted = Access::WRITE_OK | Access::EXEC_OK;
+    accessat(folder, c".", wanted, AtFlags::empty()) == Err(Errno::ACCESS)
+}
+
 /// Lets git ignore `folder` and what is in it.
 fn ignore(folder: impl AsFd) -> Result<(), Errno> {
     // whoever died doing this
-    for name in names(&folder, |name| TEMPORARY.matches(name))? {
-        remove_abandoned(&folder, &name)?;
-    }
+    sweep(&folder)?;
     let mut file = Temporary::create(&folder, Mode::from_raw_mode(0o666))?;
     let written = file.file().write_all(b"*\n");
     let written = written.and_then(|()| file.file().sync_all());
@@ -309,6 +330,14 @@ fn ignore(folder: impl AsFd) -> Result<(), Errno> {
         Ok(()) | Err(Errno::EXIST) => sync_folder(&folder),
         Err(errno) => Err(errno),
     }
+}
+
+/// Removes the temporary files of ours in `folder` whose makers died.
+pub(super) fn sweep(folder: impl AsFd) -> Result<(), Errno> {
+    for name in names(&folder, |name| TEMPORARY.matches(name))? {
+        remove_abandoned(&folder, &name)?;
+    }
+    Ok(())
 }
 
 /// Whether a file of this name is a temporary one of ours.

@@ -76,6 +76,8 @@ pub enum ProblemKind {
     NotRegular,
     /// A folder that may not be read.
     Unreadable,
+    /// A folder of ours that may not be written to.
+    Unwritable,
     /// A temporary file that the engine left behind.
     AbandonedTemporary,
 }

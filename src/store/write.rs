@@ -155,7 +155,7 @@ impl Folder {
     /// tells whether that was nothing.
     fn place(
         &self,
-        temporary: &mut Temporary<'_>,
+        temporary: &mut Temporary<&Folder>,
         name: &str,
         expect: &Expect,
     ) -> Result<bool, Failure> {

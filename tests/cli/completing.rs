@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 use crate::stage::{Stage, terminal};
 use crate::support::PATIENCE;
 
+/// A sample that is deleted.
+const GONE: &str = "exec-1759381229897-b7m3s9d0f";
+
 /// A shell that somebody types into.
 struct Shell {
     child: Child,
@@ -117,6 +120,13 @@ fn shells_complete_commands_projects_and_ids_of_runs() {
         ),
     ];
     let stage = Stage::samples();
+    let deleted = stage.piped(&[
+        "delete",
+        "--where",
+        "id = 'exec-1759381229897-b7m3s9d0f'",
+        "--yes",
+    ]);
+    assert_eq!(deleted.status, 0, "{}", deleted.err);
     for (words, setup) in shells {
         let mut shell = Shell::start(&stage, words);
         // half of a word each, so that its echo is not taken for what it prints
@@ -126,9 +136,20 @@ fn shells_complete_commands_projects_and_ids_of_runs() {
         shell.completes("runlog statusl", "runlog statusline");
         shell.completes("runlog list --project web", "website");
         shell.completes("runlog show exec-1760508", "exec-1760508120004-4k1zq0vbn");
-        shell.completes("runlog show docs/ex", "docs/exec-1759381229897-b7m3s9d0f");
+        shell.completes(
+            "runlog show website/exec-1760504",
+            "website/exec-1760504566569-y49gl3ayg",
+        );
         shell.completes("runlog list --status cance", "cancelled");
         shell.completes("runlog call executions/se", "executions/se");
+        shell.completes("runlog trash restore exec-17593", GONE);
+        shell.completes("runlog trash restore docs/", &format!("docs/{GONE}"));
+        let batch = deleted.err.split("--batch ").nth(1).unwrap().trim();
+        shell.completes(
+            &format!("runlog trash restore docs/{}", &batch[..8]),
+            &format!("docs/{batch}/{GONE}"),
+        );
+        shell.completes("runlog trash restore --batch ", batch);
     }
 }
 
@@ -169,5 +190,11 @@ fn the_manual_has_a_page_for_each_command() {
         }
     }
     assert!(folder.join("runlog-trash-restore.1").exists());
+    // what clap adds by itself is no command of ours
+    let pages = std::fs::read_dir(&folder).unwrap().flatten();
+    let names = pages.map(|page| page.file_name().into_string().unwrap());
+    let of_help: Vec<String> = names.filter(|name| name.contains("help")).collect();
+    assert!(of_help.is_empty(), "{of_help:?}");
+    assert_eq!(stage.piped(&["man", "help"]).status, 2);
     assert_eq!(stage.piped(&["man", "nothing"]).status, 2);
 }

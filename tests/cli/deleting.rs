@@ -45,6 +45,8 @@ fn the_root_is_given_before_or_behind_what_the_trash_is_asked() {
         .printed();
     assert_eq!(behind, before);
     assert_eq!(behind.lines().count(), 1);
+    // which is what is asked where nothing is said
+    assert_eq!(stage.piped(&["trash"]).printed(), behind);
 }
 
 #[test]
@@ -108,6 +110,12 @@ fn a_deletion_is_asked_for_and_its_undo_undoes_it() {
         assert!(stage.piped(&dry).printed().contains("p/"));
         assert_eq!(ids(&stage), "a b c");
     }
+    let narrow = on_terminal(&mut stage.runlog(&["delete", "b"]), 24, "n\n");
+    assert!(
+        narrow.out.contains("Move run p/b to the\ntrash? [y/N] "),
+        "{}",
+        narrow.out
+    );
     let asked = on_terminal(&mut stage.runlog(&["delete", "b"]), 80, "y\n");
     assert_eq!(asked.status, 0, "{}", asked.out);
     assert!(
@@ -143,6 +151,13 @@ fn a_deletion_is_asked_for_and_its_undo_undoes_it() {
     assert_eq!(stage.piped(&["trash", "list"]).printed().lines().count(), 2);
     assert_eq!(stage.piped(&["trash", "restore", "a"]).printed(), "p/a\n");
     assert_eq!(stage.piped(&["trash", "restore", "zzz"]).status, 1);
+    let named = ["export", "/nowhere/file.csv"];
+    let refused = stage.piped(&named);
+    assert!(
+        refused.status == 1 && refused.err.contains("is not there"),
+        "{}",
+        refused.err
+    );
     let refused = stage.piped(&["trash", "empty"]);
     assert_eq!(refused.status, 2);
     assert!(
@@ -268,20 +283,42 @@ fn what_acts_tells_programs_what_it_did() {
     let restored = told(&["trash", "restore", entry.as_str().unwrap(), "--json"]);
     assert_eq!(restored["restored"][0]["executionId"], "b");
     let filter = ["delete", "--where", "status = completed", "--json", "--yes"];
-    let mut planned = filter.to_vec();
-    planned.push("-n");
-    assert_eq!(told(&planned)["count"], 2);
-    assert_eq!(ids(&stage), "a b c");
-    let rows = told(&[&filter[..3], &["--json=executionId", "-n"]].concat());
+    // a rehearsal is a run a line
+    let bytes = |id: &str| stage.root.file("p", id).metadata().unwrap().len();
+    let row = |id: &str| {
+        format!(
+            "{{\"projectId\":\"p\",\"executionId\":\"{id}\",\"sizeBytes\":{}}}\n",
+            bytes(id)
+        )
+    };
+    let two = format!("{}{}", row("a"), row("c"));
+    for rehearsed in [
+        &[&filter[..], &["-n"]].concat()[..],
+        &["delete", "a", "c", "-n", "--json"],
+        &["prune", "--max-count", "1", "--keep-failed", "--json", "-n"],
+    ] {
+        let done = stage.piped(rehearsed);
+        let rows = match rehearsed[0] {
+            // the youngest stays
+            "prune" => two.lines().last().unwrap().to_owned() + "\n",
+            _ => two.clone(),
+        };
+        assert_eq!((done.status, done.out), (0, rows), "{rehearsed:?}");
+        assert!(
+            done.err.contains("would go; nothing was done"),
+            "{}",
+            done.err
+        );
+        assert_eq!(ids(&stage), "a b c");
+    }
+    let chosen = stage.piped(&[&filter[..3], &["--json=executionId", "-n"]].concat());
     assert_eq!(
-        rows["executions"],
-        json!([{ "executionId": "a" }, { "executionId": "c" }])
+        chosen.printed(),
+        "{\"executionId\":\"a\"}\n{\"executionId\":\"c\"}\n"
     );
     assert!(told(&filter)["batch"].is_string());
-    assert_eq!(
-        told(&["prune", "--max-count", "1", "--json", "-n"])["count"],
-        0
-    );
+    let none = stage.piped(&["prune", "--max-count", "1", "--json", "-n"]);
+    assert_eq!(none.printed(), "");
     assert_eq!(told(&["trash", "empty", "--yes", "--json"])["emptied"], 2);
 
     let file = stage.root.beside("runs.jsonl");
@@ -296,6 +333,78 @@ fn what_acts_tells_programs_what_it_did() {
     let params = r#"{"where":"status = running and not stale","timezone":"UTC"}"#;
     assert_eq!(line["now"], told(&["call", "executions/stats", params]));
     assert!(line["today"]["failed"].is_u64());
+}
+
+/// What holds no record is deleted by its name, and can be had back.
+#[test]
+fn a_file_that_is_no_record_can_be_deleted() {
+    let stage = three();
+    let file = stage.root.file("p", "broken");
+    std::fs::write(&file, "{").unwrap();
+    let unclear = stage.piped(&["delete", "broken", "--yes"]);
+    assert_eq!(unclear.status, 1);
+    assert!(unclear.err.contains("PROJECT/ID"), "{}", unclear.err);
+    assert_eq!(
+        stage.piped(&["delete", "p/broken", "-n"]).printed(),
+        "p/broken\n"
+    );
+    let done = stage.piped(&["delete", "p/broken", "--yes"]);
+    assert_eq!(done.status, 0, "{}", done.err);
+    assert!(!file.exists());
+    assert_eq!(stage.shell(&undo(&done)).status, 0);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "{");
+    assert_eq!(ids(&stage), "a b c");
+}
+
+/// What the file system keeps is told, and is a failure.
+#[test]
+fn what_cannot_be_moved_is_told_and_stays() {
+    let stage = three();
+    let file = stage.root.file("p", "c");
+    let script = format!(
+        "mount --bind '{0}' '{0}' && runlog prune --max-count 0 --everything --yes",
+        file.display()
+    );
+    let mut command = stage.command("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &script]);
+    let done = crate::stage::done(&mut command);
+    assert_eq!(done.status, 1, "{}", done.err);
+    for told in ["runlog: 2 runs, ", "runlog: p/c stays: refused\n", "undo: "] {
+        assert!(done.err.contains(told), "{told}: {}", done.err);
+    }
+    assert_eq!(ids(&stage), "c");
+    assert_eq!(stage.shell(&undo(&done)).status, 0);
+    assert_eq!(ids(&stage), "a b c");
+}
+
+/// However many would go, a rehearsal names all of them, and what then goes is just that.
+#[test]
+fn a_rehearsal_names_everything_that_would_go() {
+    let root = Root::empty();
+    let folder = root.path().join("p/executions");
+    std::fs::create_dir_all(&folder).unwrap();
+    for number in 0..10_500 {
+        let file = folder.join(format!("run-{number}.json"));
+        std::fs::write(file, r#"{ "status": "completed" }"#).unwrap();
+    }
+    let stage = Stage::over(root);
+    let _daemon = stage.daemon();
+    let would = stage.piped(&["prune", "--max-count", "100", "-n"]);
+    assert!(would.err.contains("10,400 runs, "), "{}", would.err);
+    let lines = stage
+        .piped(&["delete", "-s", "completed", "-n", "--json=executionId"])
+        .printed();
+    assert_eq!(lines.lines().count(), 10_500);
+    let mut named: Vec<String> = would.printed().lines().map(str::to_owned).collect();
+    assert_eq!(named.len(), 10_400);
+    let gone = stage.piped(&["prune", "--max-count", "100", "--yes"]);
+    assert!(gone.err.contains("10,400 runs, "), "{}", gone.err);
+    let left = std::fs::read_dir(&folder).unwrap().flatten();
+    let left = left.map(|entry| entry.file_name().into_string().unwrap());
+    named.extend(left.map(|name| format!("p/{}", name.trim_end_matches(".json"))));
+    named.sort();
+    named.dedup();
+    assert_eq!(named.len(), 10_500);
 }
 
 #[test]
@@ -362,6 +471,7 @@ fn an_interrupted_export_leaves_a_whole_file_or_none() {
         } else {
             // before there was a handler the signal itself ended it
             assert!([Some(130), None].contains(&status.code()), "{status:?}");
+            assert!(status.code().is_none() || !path.exists(), "{millis}");
             interrupted += 1;
         }
     }

@@ -243,6 +243,59 @@ fn a_config_and_a_policy_that_cannot_be_used() {
     healthy(&stage);
 }
 
+/// What the user's own file says to no effect: that alone is taken out of it.
+#[test]
+fn a_root_in_the_users_file_that_nothing_comes_of() {
+    let stage = Stage::samples();
+    let config = stage.root.beside(".config/runlog/runlog.toml");
+    fs::create_dir_all(config.parent().unwrap()).unwrap();
+    let root = stage.root.path();
+    let root = root.display();
+    let policy = "[prune]\nrules = [{ maxAge = \"90d\" }]\n";
+    let every = "pruneEvery = \"1d\"\n";
+    let good = format!("[[root]]\npath = \"{root}\"\n{every}");
+    let text = |before: &str, path: &str, rest: &str| {
+        format!("{before}[[root]]\n# mine\n{rest}path = \"{path}\"\n\n{good}")
+    };
+    let file = stage.root.beside("file");
+    fs::write(&file, "").unwrap();
+    for (text, says) in [
+        (
+            text(policy, "/not/there", every),
+            "/not/there cannot be found: entity not found",
+        ),
+        (
+            text(policy, "~/projects", every),
+            "~/projects does not begin with /",
+        ),
+        (
+            text(policy, file.to_str().unwrap(), every),
+            "file is no folder",
+        ),
+        (text(policy, "/", ""), "/ has no pruneEvery"),
+        (format!("{policy}{good}{good}"), "is named before"),
+        // in one line it is left to its owner
+        (
+            format!("root = [{{ path = \"/not/there\" }}]\n{policy}"),
+            "cannot be found",
+        ),
+    ] {
+        fs::write(&config, &text).unwrap();
+        mended(&stage, says);
+        if text.contains("[[root]]") {
+            let left = fs::read_to_string(&config).unwrap();
+            let kept: String = text.lines().map(|line| format!("{line}\n")).collect();
+            assert_eq!(left.replace("# ", ""), kept.replace("# ", ""));
+            assert!(left.contains(&good), "{left}");
+        }
+    }
+    // no policy that could be checked
+    fs::write(&config, &good).unwrap();
+    mended(&stage, "there is no [prune] for");
+    fs::write(&config, format!("{policy}{good}")).unwrap();
+    healthy(&stage);
+}
+
 #[test]
 fn a_socket_that_nobody_or_somebody_else_listens_on() {
     let stage = Stage::samples();
@@ -397,7 +450,18 @@ fn what_belongs_to_somebody_else() {
     fs::write(&file, r#"{ "id": "late", "status": "completed" }"#).unwrap();
     let runtime = stage.root.beside("run/runlog");
     fs::create_dir_all(&runtime).unwrap();
+    let own = stage.root.path().join("website/.runlog");
+    fs::create_dir(&own).unwrap();
+    fs::set_permissions(&own, Permissions::from_mode(0o755)).unwrap();
+    // whoever serves it says so as well
+    let mut command = stage.command(binary.to_str().unwrap());
+    let problems = done(command.arg("problems").uid(nobody).gid(nobody)).printed();
+    assert!(
+        problems.starts_with("website/.runlog\tunwritable\t"),
+        "{problems}"
+    );
     for (path, says) in [
+        (own, "website/.runlog belongs to user 0"),
         (stage.root.path(), "belongs to user 0 and is closed to you"),
         (stage.root.path().join("website"), "belongs to user 0"),
         (file, "website/executions/late.json"),

@@ -91,13 +91,10 @@ fn printed(stage: &Stage) -> Vec<(&'static str, String)> {
             if !piped.err.is_empty() {
                 text.push_str(&format!("-- stderr\n{}", piped.err));
             }
-            for columns in [60, 80, 120] {
+            for columns in [40, 60, 80, 120] {
                 let shown = stage.shown(columns, args);
                 assert_eq!(shown.status, piped.status, "{args:?}");
                 text.push_str(&format!("\n== {columns} columns\n{}", shown.out));
-                if shown.status != 0 {
-                    continue; // an error is told whole
-                }
                 for line in shown.out.lines() {
                     let wide = unicode_width::UnicodeWidthStr::width(line);
                     assert!(
@@ -264,13 +261,108 @@ fn json_is_the_result_that_call_gives() {
         .piped(&["stats", "--json=failed,totalCostUSD"])
         .printed();
     assert_eq!(chosen, "{\"failed\":1,\"totalCostUSD\":0.0443}\n");
-    let unknown = stage.piped(&["list", "--json=idd"]);
-    assert_eq!(unknown.status, 2);
+}
+
+/// A name that no answer has is told before anything is done.
+#[test]
+fn members_that_there_are_not_are_refused_by_every_command() {
+    let stage = Stage::samples();
+    let file = stage.root.beside("new.json");
+    let before = stage
+        .piped(&["list", "--json=id,version,pinned,tags"])
+        .printed();
+    for (line, near) in [
+        ("list --json=idd", "id"),
+        ("show --json=statsu", "status"),
+        ("stats --json=totalCost", "totalCostUSD"),
+        ("series --json=starts", "start"),
+        ("search page --json=scor", "score"),
+        ("tail --json=kinds", "kind"),
+        ("watch exec-17605081 --json=statu", "status"),
+        ("diff last last --json=equals", "equal"),
+        ("errors --json=counts", "count"),
+        ("nodes --json=node", "nodeId"),
+        ("status --json=uptime", "uptimeMs"),
+        ("problems --json=paths", "path"),
+        ("statusline --json=todays", "today"),
+        ("trash list --json=entri", "entry"),
+        ("trash restore x --json=project", "projectId"),
+        ("trash empty --yes --json=freedByte", "freedBytes"),
+        ("delete -s failed --yes --json=executionID", "executionId"),
+        ("delete exec-17605081 --yes --json=entri", "entry"),
+        ("delete exec-17605081 -n --json=sizes", "sizeBytes"),
+        ("prune --max-count 1 --yes --json=executionI", "executionId"),
+        ("pin exec-17605081 --json=sumary", "summary"),
+        ("tag exec-17605081 new --json=sumary", "summary"),
+        ("note exec-17605081 new --json=sumary", "summary"),
+        ("export FILE --json=row", "rows"),
+    ] {
+        let words = line.split(' ').map(|word| match word {
+            "FILE" => file.to_str().unwrap(),
+            word => word,
+        });
+        let done = stage.piped(&words.collect::<Vec<_>>());
+        let hint = format!("did you mean `{near}`?");
+        assert_eq!((done.status, done.out.as_str()), (2, ""), "{line}");
+        assert!(done.err.contains(&hint), "{line}: {}", done.err);
+    }
+    let far = stage.piped(&["stats", "--json=elephants"]);
     assert!(
-        unknown.err.contains("did you mean `id`?"),
+        far.err.contains("there are averageDuration, "),
         "{}",
-        unknown.err
+        far.err
     );
+    let after = stage
+        .piped(&["list", "--json=id,version,pinned,tags"])
+        .printed();
+    assert_eq!(steady(&before), steady(&after));
+    assert!(!file.exists());
+}
+
+/// What acts fits a narrow terminal as well, but for the command that undoes it.
+#[test]
+fn what_acts_tells_it_within_the_width() {
+    let stage = Stage::samples();
+    for columns in [40, 80] {
+        for line in [
+            "delete -s failed -n",
+            "prune --max-count 1 -n",
+            "prune --max-count 0 -n",
+            "prune --max-count 1 --yes",
+            "delete exec-1760504 --yes",
+            "trash list",
+            "trash restore exec-1760504",
+            "delete exec-1760504 --yes",
+            "trash empty --yes",
+            "pin exec-1760508",
+            "tag exec-1760508 urgent",
+            "show exec-1760508",
+            "list",
+            "status",
+            "watch exec-1760508",
+            "note exec-1760508 --remove",
+            "pin exec-1760508 --remove",
+            "tag exec-1760508 --remove urgent",
+        ] {
+            let words: Vec<&str> = line.split(' ').collect();
+            let shown = stage.shown(columns, &words);
+            assert_eq!(shown.status, 0, "{line}: {}", shown.out);
+            for told in shown.out.lines().filter(|told| !told.contains("undo: ")) {
+                let wide = unicode_width::UnicodeWidthStr::width(told);
+                assert!(wide <= usize::from(columns), "{line} at {columns}: {told}");
+            }
+            if let Some((_, undo)) = shown.out.split_once("undo: ")
+                && line.starts_with("prune")
+            {
+                assert_eq!(stage.shell(undo).status, 0);
+            }
+        }
+        stage.root.engine(
+            "website",
+            "exec-1760504566569-y49gl3ayg",
+            &record("website", "exec-1760504566569-y49gl3ayg", "failed"),
+        );
+    }
 }
 
 #[test]

@@ -136,9 +136,11 @@ export type DeleteMatchingResult = {
   clock: Clock;
   /** How many runs. */
   count: number;
-  /** The first 100 of them. */
+  /** The first of them, `limit` at most. */
   executions: Array<RunName>;
-  /** What was to go and did not, the first 100. */
+  /** With `dryRun`: pass it as `cursor` for those that are not named; null at the end. */
+  nextCursor?: string | null;
+  /** What was to go and did not, `limit` at most. */
   skipped: Array<SkippedRun>;
   /** How many did not. */
   skippedCount: number;
@@ -566,7 +568,7 @@ export type Problem = {
 };
 
 /** What is wrong with a file or folder. */
-export type ProblemKind = "corrupt" | "not-an-object" | "not-regular" | "invalid-name" | "unreadable" | "id-mismatch" | "project-mismatch" | "invalid-cost" | "abandoned-temporary" | "corrupt-annotation";
+export type ProblemKind = "corrupt" | "not-an-object" | "not-regular" | "invalid-name" | "unreadable" | "id-mismatch" | "project-mismatch" | "invalid-cost" | "abandoned-temporary" | "corrupt-annotation" | "unwritable";
 
 /** One page of findings. */
 export type ProblemsResult = {
@@ -619,7 +621,7 @@ export type ProjectsResult = {
 export type PrunePolicy = {
   /** Whether failed runs stay in any case. */
   keepFailed?: boolean;
-  /** So many of the newest runs of each project stay in any case. */
+  /** So many of the youngest runs of each project stay in any case, of whatever status. As for the rules, age counts from `completedAt`, else `startedAt`, else `updatedAt`. */
   keepLast?: number;
   /** Whether pinned runs stay in any case; they do unless this is false. So do those of which it cannot be read whether they are. */
   keepPinned?: boolean;
@@ -643,11 +645,13 @@ export type PruneResult = {
   emptied: number;
   /** Whether no run is left in the projects that the rules are about. */
   everything: boolean;
-  /** The first 100 of them. */
+  /** The first of them, `limit` at most. */
   executions: Array<RunName>;
   /** How many bytes they had. */
   freedBytes: number;
-  /** What was to go and did not, the first 100. */
+  /** With `dryRun`: pass it as `cursor` for those that are not named; null at the end. */
+  nextCursor?: string | null;
+  /** What was to go and did not, `limit` at most. */
   skipped: Array<SkippedRun>;
   /** How many did not. */
   skippedCount: number;
@@ -715,6 +719,8 @@ export type RunName = {
   executionId: ExecutionId;
   /** The project's folder. */
   projectId: ProjectId;
+  /** The file's size. */
+  sizeBytes: number;
 };
 
 /** What is stored now. */
@@ -1609,8 +1615,12 @@ export interface Methods {
   /** Deletes the runs that pass a filter. */
   "executions/deleteMatching": {
     params: {
+      /** With `dryRun`: `nextCursor` of the answer before, for the runs that it did not name; the other params must be the same. */
+      cursor?: string | null;
       /** Only tell what would go. */
       dryRun?: boolean | null;
+      /** How many runs are named, of those that go and of those that do not: 100 if absent, 10,000 at most. */
+      limit?: number | null;
       /** Whether they are deleted for good instead of being moved to the trash. */
       permanent?: boolean | null;
       /** Only this project; all if absent. */
@@ -1629,10 +1639,14 @@ export interface Methods {
   /** Deletes the runs that a policy lets go. */
   "executions/prune": {
     params: {
+      /** With `dryRun`: `nextCursor` of the answer before, for the runs that it did not name; the other params must be the same. */
+      cursor?: string | null;
       /** Only tell what would go. */
       dryRun?: boolean | null;
       /** Whether the policy may leave no run at all in the projects that its rules are about. */
       everything?: boolean | null;
+      /** How many runs are named, of those that go and of those that do not: 100 if absent, 10,000 at most. */
+      limit?: number | null;
       /** Whether runs are deleted for good instead of being moved to the trash. */
       permanent?: boolean | null;
       /** What may stay; if absent, what `[prune]` says, in the same words, in the nearest `runlog.toml` above the projects that has it, or in the user's own. */

@@ -171,9 +171,9 @@ class _DeleteMatchingResult(TypedDict):
     clock: Clock
     # How many runs.
     count: int
-    # The first 100 of them.
+    # The first of them, `limit` at most.
     executions: List[RunName]
-    # What was to go and did not, the first 100.
+    # What was to go and did not, `limit` at most.
     skipped: List[SkippedRun]
     # How many did not.
     skippedCount: int
@@ -184,6 +184,8 @@ class DeleteMatchingResult(_DeleteMatchingResult, total=False):
 
     # What they are in the trash, for executions/restore; absent if they are not there.
     batch: Optional[str]
+    # With `dryRun`: pass it as `cursor` for those that are not named; null at the end.
+    nextCursor: Optional[str]
 
 
 class _DeleteResult(TypedDict):
@@ -698,7 +700,7 @@ class Problem(TypedDict):
 
 
 # What is wrong with a file or folder.
-ProblemKind = Union[Literal["corrupt"], Literal["not-an-object"], Literal["not-regular"], Literal["invalid-name"], Literal["unreadable"], Literal["id-mismatch"], Literal["project-mismatch"], Literal["invalid-cost"], Literal["abandoned-temporary"], Literal["corrupt-annotation"]]
+ProblemKind = Union[Literal["corrupt"], Literal["not-an-object"], Literal["not-regular"], Literal["invalid-name"], Literal["unreadable"], Literal["id-mismatch"], Literal["project-mismatch"], Literal["invalid-cost"], Literal["abandoned-temporary"], Literal["corrupt-annotation"], Literal["unwritable"]]
 
 
 class _ProblemsResult(TypedDict):
@@ -765,7 +767,8 @@ class PrunePolicy(TypedDict, total=False):
 
     # Whether failed runs stay in any case.
     keepFailed: bool
-    # So many of the newest runs of each project stay in any case.
+    # So many of the youngest runs of each project stay in any case, of whatever status. As for
+    # the rules, age counts from `completedAt`, else `startedAt`, else `updatedAt`.
     keepLast: int
     # Whether pinned runs stay in any case; they do unless this is false. So do those of which
     # it cannot be read whether they are.
@@ -787,11 +790,11 @@ class _PruneResult(TypedDict):
     emptied: int
     # Whether no run is left in the projects that the rules are about.
     everything: bool
-    # The first 100 of them.
+    # The first of them, `limit` at most.
     executions: List[RunName]
     # How many bytes they had.
     freedBytes: int
-    # What was to go and did not, the first 100.
+    # What was to go and did not, `limit` at most.
     skipped: List[SkippedRun]
     # How many did not.
     skippedCount: int
@@ -802,6 +805,8 @@ class PruneResult(_PruneResult, total=False):
 
     # What they are in the trash, for executions/restore; absent if they are not there.
     batch: Optional[str]
+    # With `dryRun`: pass it as `cursor` for those that are not named; null at the end.
+    nextCursor: Optional[str]
 
 
 class PruneRule(TypedDict, total=False):
@@ -877,6 +882,8 @@ class RunName(TypedDict):
     executionId: ExecutionId
     # The project's folder.
     projectId: ProjectId
+    # The file's size.
+    sizeBytes: int
 
 
 class SaveResult(TypedDict):
@@ -1896,8 +1903,14 @@ class ExecutionsDeleteAllParams(_ExecutionsDeleteAllParams, total=False):
 class ExecutionsDeleteMatchingParams(TypedDict, total=False):
     """What `executions/deleteMatching` takes."""
 
+    # With `dryRun`: `nextCursor` of the answer before, for the runs that it did not name; the
+    # other params must be the same.
+    cursor: Optional[str]
     # Only tell what would go.
     dryRun: Optional[bool]
+    # How many runs are named, of those that go and of those that do not: 100 if absent, 10,000
+    # at most.
+    limit: Optional[int]
     # Whether they are deleted for good instead of being moved to the trash.
     permanent: Optional[bool]
     # Only this project; all if absent.
@@ -1915,10 +1928,16 @@ class ExecutionsDeleteMatchingParams(TypedDict, total=False):
 class ExecutionsPruneParams(TypedDict, total=False):
     """What `executions/prune` takes."""
 
+    # With `dryRun`: `nextCursor` of the answer before, for the runs that it did not name; the
+    # other params must be the same.
+    cursor: Optional[str]
     # Only tell what would go.
     dryRun: Optional[bool]
     # Whether the policy may leave no run at all in the projects that its rules are about.
     everything: Optional[bool]
+    # How many runs are named, of those that go and of those that do not: 100 if absent, 10,000
+    # at most.
+    limit: Optional[int]
     # Whether runs are deleted for good instead of being moved to the trash.
     permanent: Optional[bool]
     # What may stay; if absent, what `[prune]` says, in the same words, in the nearest

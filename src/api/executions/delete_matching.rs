@@ -1,22 +1,28 @@
 //! `executions/deleteMatching`: the runs that pass a filter are deleted.
 
+use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
 
 use super::asked::{Asked, now};
+use super::list::{read_cursor, write_place};
 use super::{Statuses, blocking, prepare};
 use crate::api::progress::{Steps, Teller, here};
 use crate::api::table::{Effect, Example, Method};
 use crate::api::{Clock, Context, Error, ErrorKind, samples};
 use crate::history::{Chosen, DeletedMany, History, HistoryError, Spared, Wanted};
-use crate::index;
+use crate::index::{self, Place, SortedKey};
 use crate::model::{ExecutionId, ProjectId, RunKey};
 
-/// How many runs an answer names.
-pub(super) const NAMED_MAX: usize = 100;
+/// How many runs an answer names if nobody says.
+const NAMED: usize = 100;
+/// And at most: many pages are one answer's worth, whatever the ids.
+const NAMED_MAX: usize = 10_000;
 
 /// Which runs, and how.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -34,10 +40,108 @@ pub struct Params {
     pub timezone: Option<String>,
     /// Only tell what would go.
     pub dry_run: Option<bool>,
+    /// How many runs are named, of those that go and of those that do not: 100 if absent, 10,000 at
+    /// most.
+    pub limit: Option<NamedLimit>,
+    /// With `dryRun`: `nextCursor` of the answer before, for the runs that it did not name; the other
+    /// params must be the same.
+    pub cursor: Option<String>,
     /// Whether they are deleted for good instead of being moved to the trash.
     pub permanent: Option<bool>,
     /// Everything done to the files before the request is taken into account.
     pub sync: Option<bool>,
+}
+
+/// How many runs are named.
+#[derive(Debug, Clone, Copy)]
+pub struct NamedLimit(usize);
+
+impl Default for NamedLimit {
+    fn default() -> Self {
+        Self(NAMED)
+    }
+}
+
+impl<'de> Deserialize<'de> for NamedLimit {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match usize::deserialize(deserializer) {
+            Ok(limit @ 1..=NAMED_MAX) => Ok(Self(limit)),
+            _ => Err(D::Error::custom(format!(
+                "must be a whole number from 1 to {NAMED_MAX}"
+            ))),
+        }
+    }
+}
+
+impl JsonSchema for NamedLimit {
+    fn schema_name() -> Cow<'static, str> {
+        "NamedLimit".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "integer", "minimum": 1, "maximum": NAMED_MAX, "default": NAMED
+        })
+    }
+}
+
+/// Which of the runs an answer names.
+#[derive(Debug)]
+pub(super) struct Naming {
+    pub(super) limit: NamedLimit,
+    /// After this one.
+    pub(super) after: Option<SortedKey>,
+    /// What its cursor begins with.
+    pub(super) mark: String,
+    /// Whether the youngest go first, else they are in list order.
+    pub(super) by_age: bool,
+}
+
+impl Naming {
+    /// Refuses a cursor where runs go: those that it stands behind have not been chosen for that.
+    pub(super) fn may_go_on(cursor: Option<&String>, dry_run: bool) -> Result<(), Error> {
+        match cursor {
+            Some(_) if !dry_run => Err(Error::params("`cursor`: expected only with `dryRun`")),
+            _ => Ok(()),
+        }
+    }
+
+    fn is_named(&self, one: &Chosen) -> bool {
+        let Some(SortedKey { number, key }) = &self.after else {
+            return true;
+        };
+        let after = Place {
+            started_at: key.started_at,
+            id: &key.id,
+            project: &key.project,
+        };
+        let age = Reverse(self.number(one)).cmp(&Reverse(*number));
+        age.then_with(|| one.place().cmp(&after)).is_gt()
+    }
+
+    fn number(&self, one: &Chosen) -> Option<i64> {
+        self.by_age.then(|| one.aged_from().0)
+    }
+
+    /// The runs to name, and the cursor for those after them.
+    fn of(&self, chosen: &[Chosen]) -> (Vec<RunName>, Option<String>) {
+        let rest = chosen.get(chosen.partition_point(|one| !self.is_named(one))..);
+        let rest = rest.unwrap_or_default();
+        let named = rest.get(..self.limit.0).unwrap_or(rest);
+        let last = named.last().filter(|_| named.len() < rest.len());
+        let cursor = last.map(|last| {
+            let key = SortedKey {
+                number: self.number(last),
+                key: last.place().to_key(),
+            };
+            format!("{}/{}", self.mark, write_place(&key, self.by_age))
+        });
+        (named.iter().map(RunName::of).collect(), cursor)
+    }
 }
 
 /// A run.
@@ -48,13 +152,16 @@ pub struct RunName {
     pub project_id: ProjectId,
     /// The file's stem.
     pub execution_id: ExecutionId,
+    /// The file's size.
+    pub size_bytes: u64,
 }
 
 impl RunName {
-    fn of(key: &RunKey) -> Self {
+    fn of(one: &Chosen) -> Self {
         Self {
-            project_id: key.project.clone(),
-            execution_id: key.execution.clone(),
+            project_id: one.key().project.clone(),
+            execution_id: one.key().execution.clone(),
+            size_bytes: one.size_bytes(),
         }
     }
 }
@@ -82,12 +189,14 @@ pub struct Gone {
     pub count: usize,
     /// How many bytes their files have.
     pub bytes: u64,
-    /// The first 100 of them.
+    /// The first of them, `limit` at most.
     pub executions: Vec<RunName>,
+    /// With `dryRun`: pass it as `cursor` for those that are not named; null at the end.
+    pub next_cursor: Option<String>,
     /// What they are in the trash, for executions/restore; absent if they are not there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch: Option<String>,
-    /// What was to go and did not, the first 100.
+    /// What was to go and did not, `limit` at most.
     pub skipped: Vec<SkippedRun>,
     /// How many did not.
     pub skipped_count: usize,
@@ -97,12 +206,13 @@ pub struct Gone {
 
 impl Gone {
     /// What would go.
-    pub(super) fn would(chosen: &[Chosen], clock: index::Clock) -> Self {
-        let some = chosen.iter().take(NAMED_MAX);
+    pub(super) fn would(chosen: &[Chosen], clock: index::Clock, naming: &Naming) -> Self {
+        let (executions, next_cursor) = naming.of(chosen);
         Self {
             count: chosen.len(),
             bytes: chosen.iter().map(Chosen::size_bytes).sum(),
-            executions: some.map(|one| RunName::of(one.key())).collect(),
+            executions,
+            next_cursor,
             batch: None,
             skipped: Vec::new(),
             skipped_count: 0,
@@ -110,20 +220,27 @@ impl Gone {
         }
     }
 
-    fn did(done: &DeletedMany) -> Self {
+    fn did(done: &DeletedMany, naming: &Naming) -> Self {
         let mut did = Self {
             batch: done.batch.map(|batch| batch.to_string()),
-            ..Self::would(&done.deleted, done.clock)
+            // there is no second page of what is gone
+            next_cursor: None,
+            ..Self::would(&done.deleted, done.clock, naming)
         };
-        did.skip(done.spared.iter().map(|(key, why)| (key, *why)));
+        let spared = done.spared.iter().map(|(key, why)| (key, *why));
+        did.skip(spared, naming.limit);
         did
     }
 
     /// The same, with some that were to go and do not.
-    pub(super) fn skip<'k>(&mut self, some: impl Iterator<Item = (&'k RunKey, Spared)>) {
+    pub(super) fn skip<'k>(
+        &mut self,
+        some: impl Iterator<Item = (&'k RunKey, Spared)>,
+        limit: NamedLimit,
+    ) {
         for (key, why) in some {
             self.skipped_count += 1;
-            if self.skipped.len() < NAMED_MAX {
+            if self.skipped.len() < limit.0 {
                 self.skipped.push(SkippedRun {
                     project_id: key.project.clone(),
                     execution_id: key.execution.clone(),
@@ -147,6 +264,7 @@ pub(super) fn carry_out(
     history: &History,
     chosen: Vec<Chosen>,
     permanent: bool,
+    naming: &Naming,
     teller: &Teller,
 ) -> Result<Gone, HistoryError> {
     let total = chosen.len() as u64;
@@ -155,7 +273,7 @@ pub(super) fn carry_out(
         teller.tell(Steps { done, total });
     };
     let done = history.delete_chosen(chosen, permanent, tell)?;
-    Ok(Gone::did(&done))
+    Ok(Gone::did(&done, naming))
 }
 
 /// The method.
@@ -165,7 +283,8 @@ impl Method for DeleteMatching {
     const NAME: &'static str = "executions/deleteMatching";
     const SUMMARY: &'static str = "Deletes the runs that pass a filter.";
     const DESCRIPTION: &'static str = "They are chosen at one clock, by the same params as in \
-        executions/list, of which `status` or `where` must be given. Each is compared once more \
+        executions/list, of which `status` or `where` must be given; with `dryRun`, `count` and \
+        `bytes` are those of all of them, which are named page by page. Each is compared once more \
         before it goes; what was saved, touched or deleted meanwhile is skipped and told. The files \
         go to the trash, together as one batch, from where executions/restore puts them back, \
         unless `permanent` says otherwise. Subscribers are told of each.";
@@ -193,9 +312,22 @@ impl Method for DeleteMatching {
             params.filter.as_deref(),
             params.timezone.as_deref(),
         )?;
-        prepare(&context, asked.plain.project.as_ref(), params.sync, None).await?;
-        let query = asked.every(now());
         let dry_run = params.dry_run == Some(true);
+        Naming::may_go_on(params.cursor.as_ref(), dry_run)?;
+        let (mut now, mut after) = (now(), None);
+        if let Some(cursor) = &params.cursor {
+            let key;
+            (key, now) = read_cursor(cursor, &asked, None, now)?;
+            after = Some(key);
+        }
+        let naming = Naming {
+            limit: params.limit.unwrap_or_default(),
+            after,
+            mark: asked.mark(now),
+            by_age: false,
+        };
+        prepare(&context, asked.plain.project.as_ref(), params.sync, None).await?;
+        let query = asked.every(now);
         let permanent = params.permanent == Some(true);
         let teller = here();
         let wanted = Wanted::default();
@@ -203,31 +335,33 @@ impl Method for DeleteMatching {
         blocking(&context, move |history| {
             let (chosen, clock) = history.choose(&query, &stop)?;
             if dry_run {
-                return Ok(Gone::would(&chosen, clock));
+                return Ok(Gone::would(&chosen, clock, &naming));
             }
-            carry_out(history, chosen, permanent, &teller)
+            carry_out(history, chosen, permanent, &naming, &teller)
         })
         .await
     }
 
     fn examples() -> Vec<Example> {
-        let failed = json!({ "projectId": "website", "executionId": samples::FAILED_ID });
         let bytes = samples::RUNS[0].2.trim_end().len();
+        let failed = json!({
+            "projectId": "website", "executionId": samples::FAILED_ID, "sizeBytes": bytes
+        });
         vec![
             Example {
                 name: "what would go",
                 params: json!({ "where": "status = 'failed' and costUSD = 0", "dryRun": true }),
                 result: json!({
-                    "count": 1, "bytes": bytes, "executions": [failed], "skipped": [],
-                    "skippedCount": 0, "clock": samples::CLOCK
+                    "count": 1, "bytes": bytes, "executions": [failed], "nextCursor": null,
+                    "skipped": [], "skippedCount": 0, "clock": samples::CLOCK
                 }),
             },
             Example {
                 name: "a project's failed runs",
                 params: json!({ "projectId": "website", "status": "failed" }),
                 result: json!({
-                    "count": 1, "bytes": bytes, "executions": [failed], "batch": samples::BATCH,
-                    "skipped": [], "skippedCount": 0, "clock": samples::CLOCK
+                    "count": 1, "bytes": bytes, "executions": [failed], "nextCursor": null,
+                    "batch": samples::BATCH, "skipped": [], "skippedCount": 0, "clock": samples::CLOCK
                 }),
             },
         ]

@@ -15,11 +15,10 @@ use super::{Statuses, blocking, prepare};
 use crate::api::progress::{Steps, here};
 use crate::api::table::{Effect, Example, Method};
 use crate::api::{Clock, Context, Error, ErrorKind, samples};
-use crate::history::{
-    self, ExportRow, HistoryError, RECORD_LIMIT_BYTES, RowsWritten, Target, Wanted,
-};
+use crate::history::{self, ExportRow, HistoryError, RECORD_LIMIT_BYTES, RowsWritten, Wanted};
 use crate::index::{From, Index, Selection, SortedKey};
 use crate::model::ProjectId;
+use crate::store::{Claim, Target};
 
 /// How large a piece is if nobody says.
 const PIECE_BYTES: u64 = 1 << 20;
@@ -70,7 +69,7 @@ pub enum Format {
     /// One JSON array.
     Json,
     /// RFC 4180 with a header; a cell that a spreadsheet would take for a formula begins with an
-    /// apostrophe.
+    /// apostrophe. `pinned` is `true` or empty, `tags` is a JSON array or empty.
     Csv,
 }
 
@@ -207,9 +206,12 @@ async fn to_file(
     let teller = here();
     let wanted = Wanted::default();
     let stop = wanted.stop();
-    blocking(context, move |history| {
+    // who is told that it was cancelled finds no file
+    let claim = Claim::default();
+    let claimed = claim.claimed();
+    let exported = blocking(context, move |history| {
         // refused before anything is read
-        let mut target = Target::create(&path).map_err(HistoryError::Export)?;
+        let mut target = Target::create(&path, &claimed).map_err(HistoryError::Export)?;
         let (rows, clock) = history.rows(&query, &stop)?;
         let total = rows.len() as u64;
         let mut out = BufWriter::with_capacity(1 << 18, target.file());
@@ -230,7 +232,7 @@ async fn to_file(
             .metadata()
             .map_err(HistoryError::Export)?
             .len();
-        target.finish(&path).map_err(HistoryError::Export)?;
+        target.finish().map_err(HistoryError::Export)?;
         Ok(Exported {
             rows: rows.len(),
             bytes,
@@ -240,7 +242,9 @@ async fn to_file(
             complete,
         })
     })
-    .await
+    .await?;
+    claim.keep();
+    Ok(exported)
 }
 
 async fn a_piece(

@@ -335,17 +335,40 @@ pub(super) fn write_cursor(
     sort: Option<Sort>,
     now: Millis,
 ) -> String {
+    let place = write_place(key, sort.is_some());
+    format!("{}{}/{place}", asked.mark(now), mark(sort))
+}
+
+/// A place as cursors spell it, `numbered` in a list that is sorted by a number.
+pub(super) fn write_place(key: &SortedKey, numbered: bool) -> String {
     let spelt = |number: Option<i64>| number.map_or("-".to_owned(), |number| number.to_string());
-    let number = sort.map_or(String::new(), |_| format!("/{}", spelt(key.number)));
+    let number = match numbered {
+        true => format!("{}/", spelt(key.number)),
+        false => String::new(),
+    };
     let started = spelt(key.key.started_at.map(|at| at.0));
     // ids hold no slash
-    format!(
-        "{}{}{number}/{started}/{}/{}",
-        asked.mark(now),
-        mark(sort),
-        key.key.project,
-        key.key.id
-    )
+    format!("{number}{started}/{}/{}", key.key.project, key.key.id)
+}
+
+pub(super) fn read_place(text: &str, numbered: bool) -> Option<SortedKey> {
+    let mut parts = text.split('/');
+    let number = |digits: &str| match digits {
+        "-" => Some(None),
+        digits => digits.parse().map(Some).ok(),
+    };
+    let sorted = match numbered {
+        true => number(parts.next()?)?,
+        false => None,
+    };
+    let (started, project, id) = (number(parts.next()?)?, parts.next()?, parts.next()?);
+    let key = Key {
+        started_at: started.map(Millis),
+        id: id.to_owned(),
+        project: project.to_owned(),
+    };
+    let number = sorted;
+    Some(SortedKey { number, key })
 }
 
 pub(super) fn read_cursor(
@@ -357,27 +380,9 @@ pub(super) fn read_cursor(
     let refused = || {
         Error::params("`cursor` belongs to another query or another version; list again without it")
     };
-    let mut parts = text.split('/');
-    let mut next = || parts.next().ok_or_else(refused);
-    let number = |digits: &str| match digits {
-        "-" => Ok(None),
-        digits => digits.parse().map(Some).map_err(|_| refused()),
-    };
-    let query = next()?.strip_suffix(&mark(sort)).ok_or_else(refused)?;
+    let (query, place) = text.split_once('/').ok_or_else(refused)?;
+    let query = query.strip_suffix(&mark(sort)).ok_or_else(refused)?;
     let moment = asked.moment(query, now).ok_or_else(refused)?;
-    let sorted = match sort {
-        Some(_) => number(next()?)?,
-        None => None,
-    };
-    let (started, project, id) = (number(next()?)?, next()?, next()?);
-    let key = Key {
-        started_at: started.map(Millis),
-        id: id.to_owned(),
-        project: project.to_owned(),
-    };
-    let key = SortedKey {
-        number: sorted,
-        key,
-    };
+    let key = read_place(place, sort.is_some()).ok_or_else(refused)?;
     Ok((key, moment))
 }

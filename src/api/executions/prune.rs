@@ -8,7 +8,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
 
 use super::asked::now;
-use super::delete_matching::{Gone, carry_out};
+use super::delete_matching::{Gone, NamedLimit, Naming, carry_out};
+use super::list::read_place;
 use super::{Statuses, blocking, prepare};
 use crate::api::progress::here;
 use crate::api::table::{Effect, Example, Method};
@@ -80,7 +81,8 @@ pub struct PrunePolicy {
     /// What goes.
     #[serde(default)]
     pub rules: Vec<PruneRule>,
-    /// So many of the newest runs of each project stay in any case.
+    /// So many of the youngest runs of each project stay in any case, of whatever status. As for
+    /// the rules, age counts from `completedAt`, else `startedAt`, else `updatedAt`.
     #[serde(default)]
     pub keep_last: u64,
     /// Whether failed runs stay in any case.
@@ -139,6 +141,12 @@ pub struct Params {
     pub policy: Option<PrunePolicy>,
     /// Only tell what would go.
     pub dry_run: Option<bool>,
+    /// How many runs are named, of those that go and of those that do not: 100 if absent, 10,000 at
+    /// most.
+    pub limit: Option<NamedLimit>,
+    /// With `dryRun`: `nextCursor` of the answer before, for the runs that it did not name; the other
+    /// params must be the same.
+    pub cursor: Option<String>,
     /// Whether runs are deleted for good instead of being moved to the trash.
     pub permanent: Option<bool>,
     /// Whether the policy may leave no run at all in the projects that its rules are about.
@@ -154,6 +162,8 @@ impl Params {
         Self {
             policy: None,
             dry_run: None,
+            limit: None,
+            cursor: None,
             permanent: None,
             everything: None,
             sync: None,
@@ -177,6 +187,38 @@ pub struct Pruned {
     pub freed_bytes: u64,
 }
 
+/// Which of the runs an answer names, and the moment that ages count to: that of the first page.
+fn naming(
+    policy: &history::Policy,
+    limit: Option<NamedLimit>,
+    cursor: Option<&str>,
+) -> Result<(Naming, Millis), Error> {
+    let by_age = true;
+    let hash = xxhash_rust::xxh3::xxh3_64(format!("{policy:?}").as_bytes());
+    let (mut now, mut after) = (now(), None);
+    if let Some(cursor) = cursor {
+        let read = || {
+            let (mark, place) = cursor.split_once('/')?;
+            let (of, moment) = mark.split_once('@')?;
+            let is_same = of == format!("{hash:016x}");
+            let moment = moment.parse().ok().filter(|_| is_same)?;
+            Some((Millis(moment), read_place(place, by_age)?))
+        };
+        let key;
+        (now, key) = read().ok_or_else(|| {
+            Error::params("`cursor` belongs to another policy; ask again without it")
+        })?;
+        after = Some(key);
+    }
+    let naming = Naming {
+        limit: limit.unwrap_or_default(),
+        after,
+        mark: format!("{hash:016x}@{}", now.0),
+        by_age,
+    };
+    Ok((naming, now))
+}
+
 /// The policy of the user's file.
 async fn configured(context: &Arc<Context>) -> Result<PrunePolicy, Error> {
     let of_root = context.policy;
@@ -196,7 +238,9 @@ pub struct Prune;
 impl Method for Prune {
     const NAME: &'static str = "executions/prune";
     const SUMMARY: &'static str = "Deletes the runs that a policy lets go.";
-    const DESCRIPTION: &'static str = "They are chosen at one clock, the newest staying. Queued, \
+    const DESCRIPTION: &'static str = "They are chosen at one clock, the youngest \
+        staying; with `dryRun`, `count` and `bytes` are those of all of them, which are named page \
+        by page. Queued, \
         running and paused runs go only where a rule names their status, queued and running ones \
         only if they are stale. Each is compared once more before it goes; what was saved, touched, \
         pinned or deleted meanwhile is skipped and told. The files go to the trash, together as one batch, \
@@ -223,9 +267,10 @@ impl Method for Prune {
         let dry_run = params.dry_run == Some(true);
         let permanent = params.permanent == Some(true);
         let may_all = params.everything == Some(true);
+        Naming::may_go_on(params.cursor.as_ref(), dry_run)?;
+        let (naming, now) = naming(&policy, params.limit, params.cursor.as_deref())?;
         prepare(&context, None, params.sync, None).await?;
         let trash = asked.trash.map(|trash| trash.max_age.0);
-        let now = now();
         let teller = here();
         let wanted = Wanted::default();
         let stop = wanted.stop();
@@ -236,12 +281,12 @@ impl Method for Prune {
                 return Ok(Err(plan.chosen.len()));
             }
             let mut gone = if dry_run {
-                Gone::would(&plan.chosen, plan.clock)
+                Gone::would(&plan.chosen, plan.clock, &naming)
             } else {
-                carry_out(history, plan.chosen, permanent, &teller)?
+                carry_out(history, plan.chosen, permanent, &naming, &teller)?
             };
             let kept = plan.maybe_pinned.iter();
-            gone.skip(kept.map(|key| (key, Spared::MaybePinned)));
+            gone.skip(kept.map(|key| (key, Spared::MaybePinned)), naming.limit);
             let mut pruned = Pruned {
                 gone,
                 everything,
@@ -272,8 +317,9 @@ impl Method for Prune {
     }
 
     fn examples() -> Vec<Example> {
-        let gone = |id: &str| json!({ "projectId": "website", "executionId": id });
         let bytes = samples::RUNS[0].2.trim_end().len();
+        let gone =
+            |id: &str| json!({ "projectId": "website", "executionId": id, "sizeBytes": bytes });
         vec![
             Example {
                 name: "what would go if each project kept one run that has ended",
@@ -282,7 +328,7 @@ impl Method for Prune {
                 }),
                 result: json!({
                     "count": 1, "bytes": bytes, "executions": [gone(samples::FAILED_ID)],
-                    "skipped": [], "skippedCount": 0, "clock": samples::CLOCK,
+                    "nextCursor": null, "skipped": [], "skippedCount": 0, "clock": samples::CLOCK,
                     "everything": false, "emptied": 0, "freedBytes": 0
                 }),
             },
@@ -294,7 +340,7 @@ impl Method for Prune {
                 } }),
                 result: json!({
                     "count": 1, "bytes": bytes, "executions": [gone(samples::FAILED_ID)],
-                    "batch": samples::BATCH, "skipped": [], "skippedCount": 0,
+                    "nextCursor": null, "batch": samples::BATCH, "skipped": [], "skippedCount": 0,
                     "clock": samples::CLOCK, "everything": false, "emptied": 1,
                     "freedBytes": samples::NEW.trim_end().len()
                 }),

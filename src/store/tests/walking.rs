@@ -227,6 +227,43 @@ fn a_folder_that_may_not_be_read_is_a_problem() {
     }
 }
 
+#[test]
+fn folders_of_ours_that_may_not_be_written_to_are_problems() {
+    let ground = Ground::new();
+    ground.executions();
+    fs::set_permissions(ground.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let trash = ground.root().join("p/.runlog/trash");
+    fs::create_dir_all(&trash).unwrap();
+    let found = |own: u32, of_trash: u32| {
+        fs::set_permissions(&trash, fs::Permissions::from_mode(of_trash)).unwrap();
+        let above = trash.parent().unwrap();
+        fs::set_permissions(above, fs::Permissions::from_mode(own)).unwrap();
+        let faults = |store: Store| (store.own_faults(&project("p")), Vec::new());
+        let [faults, _] = as_nobody(ground.root(), faults);
+        let told = faults.into_iter().map(|fault| (fault.path, fault.kind));
+        told.collect::<Vec<_>>()
+    };
+    let (own, of_trash) = ("p/.runlog".to_owned(), "p/.runlog/trash".to_owned());
+    assert_eq!(found(0o777, 0o777), []);
+    assert_eq!(
+        found(0o555, 0o777),
+        [(own.clone(), ProblemKind::Unwritable)]
+    );
+    assert_eq!(
+        found(0o777, 0o555),
+        [(of_trash.clone(), ProblemKind::Unwritable)]
+    );
+    assert_eq!(
+        found(0o555, 0o555),
+        [
+            (own.clone(), ProblemKind::Unwritable),
+            (of_trash, ProblemKind::Unwritable)
+        ]
+    );
+    assert_eq!(found(0o700, 0o777), [(own, ProblemKind::Unreadable)]);
+    assert_eq!(found(0o777, 0o777), []);
+}
+
 /// What `work` gives to somebody for whom permissions count, which they do not for a superuser.
 fn as_nobody(
     root: std::path::PathBuf,
