@@ -102,12 +102,26 @@ fn unknown(name: &str, known: &[String]) -> Error {
 fn describe(member: Option<&str>, said: &str) -> String {
     let said = said.rfind(" at line ").map_or(said, |end| &said[..end]);
     let what = match said.rfind(", expected ") {
-        Some(at) => format!("expected {}", &said[at + ", expected ".len()..]),
+        Some(at) => format!("expected {}", in_words(&said[at + ", expected ".len()..])),
         None => said.replace("missing field", "missing parameter"),
     };
     match member {
         Some(member) => format!("`{member}`: {what}"),
         None => what,
+    }
+}
+
+/// A type as serde calls it, for people who write JSON.
+fn in_words(expected: &str) -> &str {
+    match expected {
+        "u8" | "u16" | "u32" | "u64" | "u128" | "usize" => "a whole number of 0 or more",
+        "i8" | "i16" | "i32" | "i64" | "i128" | "isize" => "a whole number",
+        "f32" | "f64" => "a number",
+        "a sequence" => "an array",
+        "a map" => "an object",
+        other if other.starts_with("struct ") => "an object",
+        other if other.starts_with("tuple ") => "an array",
+        other => other,
     }
 }
 

@@ -23,7 +23,7 @@ use super::{Index, Instance, Liveness};
 use crate::model::{Annotation, ExecutionId, Millis, ProjectId, RunKey, Stamp};
 
 /// Raised with every change of the format or of what is extracted from records.
-const FORMAT: u32 = 7;
+const FORMAT: u32 = 8;
 const MAGIC: &[u8; 8] = b"runlogix";
 /// How many rows or tombstones are encoded at a time; bounds how long the index is held.
 const SLICE: usize = if cfg!(test) { 2 } else { 1024 };

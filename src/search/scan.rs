@@ -307,6 +307,25 @@ impl Plan {
             Self::Nothing => 0,
         }
     }
+
+    /// How many documents match, at least, deleted ones too.
+    pub(super) fn documents_at_least(&self, max_doc: DocId) -> u32 {
+        let of = |part: &Self| part.documents_at_least(max_doc);
+        match self {
+            // as few as can be that the others have left out
+            Self::All(parts) => parts.iter().fold(max_doc, |least, part| {
+                least.saturating_sub(max_doc.saturating_sub(of(part)))
+            }),
+            Self::Any(parts) | Self::Words(parts) => parts.iter().map(of).max().unwrap_or(0),
+            Self::Not(part) => max_doc.saturating_sub(part.documents(max_doc)),
+            Self::Phrase(words, _) => match &words[..] {
+                [(_, info)] => info.doc_freq,
+                _ => 0,
+            },
+            Self::Gathered(_) => self.documents(max_doc),
+            Self::Nothing => 0,
+        }
+    }
 }
 
 /// A walk through the documents of one segment.
