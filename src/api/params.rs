@@ -321,6 +321,22 @@ mod tests {
     }
 
     #[test]
+    fn types_are_told_in_the_words_of_json() {
+        fn told<T: DeserializeOwned + std::fmt::Debug>(raw: &str) -> String {
+            let known = ["a".to_owned()];
+            let read = parse::<HashMap<String, T>>(Some(raw), &known, false);
+            read.unwrap_err().message
+        }
+        let whole = "`a`: expected a whole number of 0 or more";
+        assert_eq!(told::<usize>(r#"{"a":-1}"#), whole);
+        assert_eq!(told::<u64>(r#"{"a":1.5}"#), whole);
+        assert_eq!(told::<i64>(r#"{"a":"x"}"#), "`a`: expected a whole number");
+        assert_eq!(told::<f64>(r#"{"a":"x"}"#), "`a`: expected a number");
+        assert_eq!(told::<Vec<bool>>(r#"{"a":1}"#), "`a`: expected an array");
+        assert_eq!(told::<Sample>(r#"{"a":1}"#), "`a`: expected an object");
+    }
+
+    #[test]
     fn nothing_can_be_said_in_three_ways() {
         for raw in [None, Some("null"), Some("[]"), Some(" [ ] "), Some("{}")] {
             assert!(

@@ -286,9 +286,9 @@ mod tests {
             ]
         }"#;
         let pairs = [
+            ("/error", "Eé"),
             ("/id", "exec-1"),
             ("/input", "last"),
-            ("/error", "Eé"),
             ("/steps/0/nodeId", "n1"),
             ("/steps/0/output/result/0", "a"),
             ("/steps/0/output/result/1", "4711"),
@@ -297,6 +297,34 @@ mod tests {
         ];
         let expected = pairs.map(|(path, text)| (path.to_owned(), text.to_owned()));
         assert_eq!(all(record), expected);
+    }
+
+    #[test]
+    fn of_repeated_members_the_last_counts_wherever_they_are() {
+        let step = r#"{"steps": [{"input": "a", "output": "b"}, {"output": ["c", {"d": "e"}], "input": "f", "output": 7}]}"#;
+        let pairs = [
+            ("/steps/0/input", "a"),
+            ("/steps/0/output", "b"),
+            ("/steps/1/input", "f"),
+            ("/steps/1/output", "7"),
+        ];
+        assert_eq!(
+            all(step),
+            pairs.map(|(path, text)| (path.to_owned(), text.to_owned()))
+        );
+        let steps = r#"{"steps": [{"input": "a"}], "id": "b", "steps": null, "status": {"id": 1}}"#;
+        assert_eq!(all(steps), [("/id".to_owned(), "b".to_owned())]);
+        // also where no more is wanted than what comes before
+        let input = r#"{"input": {"a": ["b", {"c": "d"}], "e": 1}, "error": "f", "input": "g"}"#;
+        for count in 1..3 {
+            let found = first(input, count);
+            assert_eq!(found, all(input)[..count], "{count}");
+        }
+        let once = r#"{"input": {"a": ["b", {"c": "d"}], "e": 1}, "error": "f"}"#;
+        for count in 1..5 {
+            let found = first(once, count);
+            assert_eq!(found, all(once)[..count.min(4)], "{count}");
+        }
     }
 
     #[test]
