@@ -436,7 +436,7 @@ fn said(asked: Option<&RangeInclusive<Millis>>) -> (Option<Millis>, Option<Milli
 }
 
 /// The same where [`reach`] goes too far: one run with a wrong date must not keep all others from being
-/// seen. `starts` are those of the spans that runs began in. `None` where the filter says both.
+/// seen. `starts` are those of the spans that runs began in. `None` where the filter says from when on and until when.
 fn nearer(
     spans: &mut Spans,
     asked: Option<&RangeInclusive<Millis>>,
@@ -448,7 +448,7 @@ fn nearer(
         return to.is_none().then(|| (from, now.max(from)));
     }
     let begun = starts.iter().filter(|start| **start <= now).max();
-    let to = to.or(begun.or(starts.iter().max()).copied())?;
+    let to = begun.or(starts.iter().max()).copied()?;
     let mut first = to;
     for _ in 0..BUCKETS_MAX {
         let number = spans.number(first);
