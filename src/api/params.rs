@@ -103,6 +103,8 @@ fn describe(member: Option<&str>, said: &str) -> String {
     let said = said.rfind(" at line ").map_or(said, |end| &said[..end]);
     let what = match said.rfind(", expected ") {
         Some(at) => format!("expected {}", in_words(&said[at + ", expected ".len()..])),
+        // of a number where one of some words is meant
+        None if said == "expected value" => "expected a string".to_owned(),
         None => said.replace("missing field", "missing parameter"),
     };
     match member {
@@ -334,6 +336,12 @@ mod tests {
         assert_eq!(told::<f64>(r#"{"a":"x"}"#), "`a`: expected a number");
         assert_eq!(told::<Vec<bool>>(r#"{"a":1}"#), "`a`: expected an array");
         assert_eq!(told::<Sample>(r#"{"a":1}"#), "`a`: expected an object");
+        #[derive(Debug, Deserialize)]
+        enum Word {
+            One,
+        }
+        assert_eq!(told::<Word>(r#"{"a":1}"#), "`a`: expected a string");
+        assert_eq!(told::<Word>(r#"{"a":"x"}"#), "`a`: expected `One`");
     }
 
     #[test]
