@@ -236,6 +236,57 @@ fn buckets_sum_up_to_the_totals_and_none_is_left_out() {
     assert_eq!(error["data"]["kind"], "query-too-expensive");
 }
 
+#[test]
+fn one_run_with_a_wrong_date_leaves_the_series_readable() {
+    let root = Root::empty();
+    lay_out(&root, 50);
+    for (id, started) in [
+        ("long-ago", "0001-01-01T00:00:00Z"),
+        ("far-off", "9998-12-31T00:00:00Z"),
+    ] {
+        let record = json!({ "id": id, "projectId": "odd", "status": "completed",
+            "startedAt": started, "costUSD": 2 });
+        root.engine("odd", id, &record);
+    }
+    let daemon = Daemon::socket(&root);
+    let mut client = daemon.connect();
+    let totals = client.call("executions/stats", &json!({}));
+    for (params, outside) in [
+        (json!({}), 2),
+        (json!({ "bucket": "hour", "by": "project" }), 2),
+        (json!({ "where": "startedAt > 2000-01-01" }), 1),
+        (
+            json!({ "where": "startedAt < 2099-01-01", "timezone": "Asia/Tokyo" }),
+            1,
+        ),
+        (json!({ "where": "startedAt < 2000-01-01" }), 0),
+    ] {
+        let series = client.call("executions/series", &params);
+        let buckets = series["buckets"].as_array().unwrap();
+        let runs = |one: &Value| one["executions"].as_u64().unwrap_or(0);
+        assert_eq!(runs(&series["outside"]), outside, "{params}");
+        let all = || {
+            buckets
+                .iter()
+                .chain([&series["undated"], &series["outside"]])
+        };
+        assert!(!buckets.is_empty());
+        if params.get("where").is_none() {
+            let sum: u64 = all().map(runs).sum();
+            assert_eq!(sum, totals["totalExecutions"].as_u64().unwrap());
+            let cost: i64 = all().map(|one| nanos(&one["totalCostUSD"])).sum();
+            assert_eq!(cost, nanos(&totals["totalCostUSD"]));
+            assert!(runs(&buckets[0]) > 0 && runs(&buckets[buckets.len() - 1]) > 0);
+        }
+    }
+    // months reach from the first to nearly the last
+    let error = client.refused(
+        "executions/series",
+        &json!({ "where": "startedAt >= 0001-01-01" }),
+    );
+    assert_eq!(error["data"]["kind"], "query-too-expensive");
+}
+
 /// Every page by cursor.
 fn pages(client: &mut Client, params: &Value) -> Vec<Value> {
     let (mut all, mut cursor) = (Vec::new(), Value::Null);

@@ -102,12 +102,28 @@ fn unknown(name: &str, known: &[String]) -> Error {
 fn describe(member: Option<&str>, said: &str) -> String {
     let said = said.rfind(" at line ").map_or(said, |end| &said[..end]);
     let what = match said.rfind(", expected ") {
-        Some(at) => format!("expected {}", &said[at + ", expected ".len()..]),
+        Some(at) => format!("expected {}", in_words(&said[at + ", expected ".len()..])),
+        // of a number where one of some words is meant
+        None if said == "expected value" => "expected a string".to_owned(),
         None => said.replace("missing field", "missing parameter"),
     };
     match member {
         Some(member) => format!("`{member}`: {what}"),
         None => what,
+    }
+}
+
+/// A type as serde calls it, for people who write JSON.
+fn in_words(expected: &str) -> &str {
+    match expected {
+        "u8" | "u16" | "u32" | "u64" | "u128" | "usize" => "a whole number of 0 or more",
+        "i8" | "i16" | "i32" | "i64" | "i128" | "isize" => "a whole number",
+        "f32" | "f64" => "a number",
+        "a sequence" => "an array",
+        "a map" => "an object",
+        other if other.starts_with("struct ") => "an object",
+        other if other.starts_with("tuple ") => "an array",
+        other => other,
     }
 }
 
@@ -304,6 +320,28 @@ mod tests {
         ] {
             assert_eq!(sample(raw).unwrap_err(), message, "{raw}");
         }
+    }
+
+    #[test]
+    fn types_are_told_in_the_words_of_json() {
+        fn told<T: DeserializeOwned + std::fmt::Debug>(raw: &str) -> String {
+            let known = ["a".to_owned()];
+            let read = parse::<HashMap<String, T>>(Some(raw), &known, false);
+            read.unwrap_err().message
+        }
+        let whole = "`a`: expected a whole number of 0 or more";
+        assert_eq!(told::<usize>(r#"{"a":-1}"#), whole);
+        assert_eq!(told::<u64>(r#"{"a":1.5}"#), whole);
+        assert_eq!(told::<i64>(r#"{"a":"x"}"#), "`a`: expected a whole number");
+        assert_eq!(told::<f64>(r#"{"a":"x"}"#), "`a`: expected a number");
+        assert_eq!(told::<Vec<bool>>(r#"{"a":1}"#), "`a`: expected an array");
+        assert_eq!(told::<Sample>(r#"{"a":1}"#), "`a`: expected an object");
+        #[derive(Debug, Deserialize)]
+        enum Word {
+            One,
+        }
+        assert_eq!(told::<Word>(r#"{"a":1}"#), "`a`: expected a string");
+        assert_eq!(told::<Word>(r#"{"a":"x"}"#), "`a`: expected `One`");
     }
 
     #[test]

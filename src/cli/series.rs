@@ -125,6 +125,15 @@ fn shown(result: &Json, out: Out, clock: &Clock, bucket: Bucket) -> String {
             );
             text.push_str(&out.remark(&told, Paint::Dim));
         }
+        let outside = result.at("outside").at("executions");
+        if outside.count() > 0 {
+            let told = format!(
+                "and {} runs that began long before or after these",
+                grouped(&outside.to_string())
+            );
+            text.push_str(&out.paint(&told, Paint::Dim));
+            text.push('\n');
+        }
     }
     text
 }

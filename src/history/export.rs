@@ -187,9 +187,9 @@ impl History {
                 out.extend_from_slice(b",\n");
             }
             let record = match written.rows {
-                Rows::Records if row.size_bytes <= written.record_max_bytes => self
-                    .get_cached(&row.key)
-                    .or_else(|| self.get(&row.key).ok()),
+                Rows::Records if row.size_bytes <= written.record_max_bytes => {
+                    self.get_known(&row.key).ok()
+                }
                 Rows::Records | Rows::Summaries => None,
             };
             match record {

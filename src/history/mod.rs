@@ -427,17 +427,26 @@ impl History {
             .ok_or_else(|| HistoryError::NotFound(key.clone()))
     }
 
-    /// The same for a run whose file is as the index knows it, if that takes no longer than a look
-    /// into memory; `None` says nothing. Does not block.
-    pub fn get_cached(&self, key: &RunKey) -> Option<Record> {
+    /// The same for a run whose file is as the index knows it and no larger than `limit_bytes`, if that
+    /// takes no longer than a look into memory; `None` says nothing. Does not block.
+    pub fn get_cached(&self, key: &RunKey, limit_bytes: u64) -> Option<Record> {
         let (known, version) = self.index(|index| index.proven(key))?;
-        let (json, stamp) = self.store.read_cached(key)?;
+        let (json, stamp) = self.store.read_cached(key, limit_bytes)?;
         // the same stamp: the same bytes, which were a record when they were hashed
         (stamp == known).then_some(Record {
             json,
             stamp,
             version,
         })
+    }
+
+    /// The same, and not checked anew where the file is as the index knows it. Blocks.
+    ///
+    /// # Errors
+    /// Those of [`History::get`].
+    pub fn get_known(&self, key: &RunKey) -> Result<Record, HistoryError> {
+        self.get_cached(key, RECORD_LIMIT_BYTES)
+            .map_or_else(|| self.get(key), Ok)
     }
 
     /// Pieces of one record as its file holds it, whatever its size. Blocks.

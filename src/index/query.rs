@@ -4,6 +4,7 @@
 //! costs nothing, wherever it lies.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use super::changes::{Cursor, Entry};
 use super::order::{Order, merge, split};
@@ -11,6 +12,9 @@ use super::row::{Place, status_code};
 use super::select::{Query, Undecided};
 use super::{Clock, Index, Listed, Scope, Totals};
 use crate::model::{CostSum, Millis, ProjectId, RunKey, Status, Summary, SummaryRef};
+
+/// After so long no more changes are looked at: meanwhile nobody can make one.
+const CHANGES_WITHIN: Duration = Duration::from_millis(1);
 
 /// Which runs a list or a subscription is about.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -274,7 +278,10 @@ impl Index {
         mut visit: usize,
     ) -> Vec<Change> {
         let mut found = Vec::new();
+        // some filters take their time with each run
+        let until = Instant::now() + CHANGES_WITHIN;
         while found.len() < limit
+            && (found.is_empty() || Instant::now() < until)
             && let Some((tick, entry)) = cursor.next(&self.changes, &self.rows, &mut visit)
         {
             if let Some(what) = self.changed(entry, query) {

@@ -130,6 +130,19 @@ impl Totals {
         self.fold(amounts, 1);
     }
 
+    /// Takes in the sums of other runs.
+    pub fn join(&mut self, other: &Self) {
+        for (count, more) in self.counts.iter_mut().zip(&other.counts) {
+            *count += more;
+        }
+        self.cost.join(other.cost);
+        self.input_tokens += other.input_tokens;
+        self.output_tokens += other.output_tokens;
+        self.tokens += other.tokens;
+        self.durations += other.durations;
+        self.timed += other.timed;
+    }
+
     /// Runs with status number `code`.
     pub(super) fn count(&self, code: u8) -> u64 {
         self.counts.get(usize::from(code)).copied().unwrap_or(0)

@@ -274,7 +274,13 @@ fn id(word: &str) -> Option<&str> {
         }
         from += part.len() + 1;
     }
-    None
+    // a name before it tells that it is one, however short
+    let (name, last) = word.rsplit_once('_')?;
+    let named = name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.bytes().all(|b| b.is_ascii_alphabetic() || b == b'_');
+    let numbered = last.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        && last.bytes().any(|byte| byte.is_ascii_digit());
+    (named && numbered).then(|| word.get(..=name.len()))?
 }
 
 /// Writes `word` with every number in it as a word of its own.
@@ -395,6 +401,21 @@ mod tests {
                 "session sess-<id> ended",
             ),
             (
+                &[
+                    "request req_9zz refused",
+                    "request req_abc123XYZ refused",
+                    "request req_7 refused",
+                ],
+                "request req_<id> refused",
+            ),
+            (
+                &[
+                    "charge sk_live_a1 failed",
+                    "charge sk_live_4eC39HqLyjW failed",
+                ],
+                "charge sk_live_<id> failed",
+            ),
+            (
                 &["Model \"gpt-4\" doesn't exist", "Model `x` doesn't exist"],
                 "Model <text> doesn't exist",
             ),
@@ -414,6 +435,7 @@ mod tests {
             "can't open it; it's 'unclosed",
             "überfällig: 処理に失敗しました",
             "a: b, c. d",
+            "invalid_request_error in get_user",
         ] {
             assert_eq!(pattern(error), error);
         }

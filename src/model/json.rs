@@ -492,6 +492,27 @@ impl<I: Input> Walk<I> {
         }
     }
 
+    /// How many levels are open.
+    pub fn depth(&self) -> usize {
+        self.levels.depth
+    }
+
+    /// Goes past the rest of what was entered since so many levels were open, which is between two
+    /// values.
+    ///
+    /// # Errors
+    /// When it is not sound.
+    pub fn leave(&mut self, depth: usize) -> Result<(), JsonError> {
+        let mut expected = Expected::Rest;
+        while self.levels.depth > depth {
+            expected = self.skip_in_window(depth, expected);
+            if self.levels.depth > depth {
+                expected = self.skip_part(expected)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Goes past as much as the window holds whole, without a look at anything else; most of a
     /// record is passed here. What is not sound is left where it is.
     fn skip_in_window(&mut self, outside: usize, mut expected: Expected) -> Expected {
@@ -646,23 +667,23 @@ impl<I: Input> Walk<I> {
                 let passed = string_rest(self.input.window(), 0);
                 self.input.advance(passed);
             }
-            let byte = self.must_peek()?;
-            match byte {
-                b'"' => {
+            let window = self.input.window();
+            let plain = plain_prefix(window);
+            let next = window.get(plain).copied();
+            if sink.wants()
+                && let Some(text) = self.input.text(plain).filter(|text| !text.is_empty())
+            {
+                sink.text(text);
+            }
+            self.input.advance(plain);
+            match next {
+                Some(b'"') => {
                     self.input.advance(1);
                     return Ok(());
                 }
-                b'\\' => self.escape(sink)?,
-                0..=0x1f => return self.unexpected(),
-                _ => {
-                    let plain = plain_prefix(self.input.window());
-                    if sink.wants()
-                        && let Some(text) = self.input.text(plain)
-                    {
-                        sink.text(text);
-                    }
-                    self.input.advance(plain);
-                }
+                Some(b'\\') => self.escape(sink)?,
+                Some(_) => return self.unexpected(),
+                None => drop(self.must_peek()?),
             }
         }
     }
@@ -678,19 +699,19 @@ impl<I: Input> Walk<I> {
 
     /// An escape of one letter, its backslash being passed.
     fn simple_escape(&mut self, sink: &mut impl TextSink) -> Result<(), JsonError> {
-        let text = match self.must_peek()? {
-            b'"' => "\"",
-            b'\\' => "\\",
-            b'/' => "/",
-            b'b' => "\u{8}",
-            b'f' => "\u{c}",
-            b'n' => "\n",
-            b'r' => "\r",
-            b't' => "\t",
+        // each by itself: a text of one letter is a byte that is put down
+        match self.must_peek()? {
+            b'"' => sink.text("\""),
+            b'\\' => sink.text("\\"),
+            b'/' => sink.text("/"),
+            b'b' => sink.text("\u{8}"),
+            b'f' => sink.text("\u{c}"),
+            b'n' => sink.text("\n"),
+            b'r' => sink.text("\r"),
+            b't' => sink.text("\t"),
             _ => return self.unexpected(),
-        };
+        }
         self.input.advance(1);
-        sink.text(text);
         Ok(())
     }
 

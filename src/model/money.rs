@@ -62,6 +62,11 @@ impl CostSum {
         self.0 += i128::from(amount.0);
     }
 
+    /// Adds another sum.
+    pub fn join(&mut self, other: Self) {
+        self.0 += other.0;
+    }
+
     /// Takes an amount out again.
     pub fn sub(&mut self, amount: Money) {
         self.0 -= i128::from(amount.0);

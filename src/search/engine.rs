@@ -29,7 +29,7 @@ use super::budget::Budget;
 use super::folder::IndexFolder;
 use super::look::{Fault, LookedFor};
 use super::query::Query;
-use super::texts::texts;
+use super::texts::{Sink, texts};
 use super::token::Tokens;
 use crate::index::Clock;
 use crate::model::{ExecutionId, Millis, ProjectId, RunKey, Version};
@@ -41,7 +41,7 @@ const FOLDER: &str = "search";
 const LOCK: &str = "search.lock";
 /// Named in the index: another number, another way to read a record or its words, and the index is
 /// built anew.
-const ANALYZER: &str = "runlog-1";
+const ANALYZER: &str = "runlog-2";
 /// How much memory words take before they are written.
 const WRITER_BYTES: usize = 32 << 20;
 /// How much text waits to be cut into words.
@@ -412,6 +412,29 @@ pub(super) struct Entry<'r> {
     pub(super) replaces: bool,
 }
 
+/// A document on the way.
+struct Filled {
+    /// Without texts.
+    bare: TantivyDocument,
+    document: TantivyDocument,
+    field: Field,
+    /// How much text there is in it.
+    bytes: usize,
+}
+
+impl Sink for Filled {
+    fn text(&mut self, _: &str, text: &str) -> bool {
+        self.document.add_text(self.field, text);
+        self.bytes += text.len();
+        true
+    }
+
+    fn again(&mut self) {
+        self.document.clone_from(&self.bare);
+        self.bytes = 0;
+    }
+}
+
 impl Writer {
     /// Puts a run in the place of what is known of it. Waits while much is on the way.
     pub(super) fn put(&self, entry: &Entry<'_>) -> tantivy::Result<()> {
@@ -421,21 +444,22 @@ impl Writer {
             self.writer
                 .delete_term(Term::from_field_text(fields.key, &name));
         }
-        let mut document = TantivyDocument::new();
-        document.add_text(fields.key, name);
-        document.add_bytes(fields.version, &entry.version.0);
-        document.add_i64(fields.started, entry.started.map_or(NO_START, |at| at.0));
-        let mut bytes = 0;
+        let mut bare = TantivyDocument::new();
+        bare.add_text(fields.key, name);
+        bare.add_bytes(fields.version, &entry.version.0);
+        bare.add_i64(fields.started, entry.started.map_or(NO_START, |at| at.0));
+        let mut filled = Filled {
+            document: bare.clone(),
+            bare,
+            field: fields.text,
+            bytes: 0,
+        };
         if let Some(record) = entry.record {
-            texts(record, |_, text| {
-                document.add_text(fields.text, text);
-                bytes += text.len();
-                true
-            });
+            texts(record, &mut filled);
         }
         self.waiting.wait();
-        self.waiting.add(bytes);
-        self.writer.add_document(document)?;
+        self.waiting.add(filled.bytes);
+        self.writer.add_document(filled.document)?;
         Ok(())
     }
 
@@ -453,6 +477,14 @@ impl Writer {
         commit.set_payload(&(self.generation.clone() + &clock.unwrap_or_default()));
         commit.commit()?;
         Ok(())
+    }
+
+    /// Why writing failed, if its thread ended early: that is told only when the next commit looks for it.
+    pub(super) fn cause(&mut self, error: TantivyError) -> TantivyError {
+        match &error {
+            TantivyError::ErrorInThread(_) => self.writer.prepare_commit().err().unwrap_or(error),
+            _ => error,
+        }
     }
 }
 

@@ -171,8 +171,7 @@ impl Finder<'_> {
 
     fn look_at(&self, place: &Place) -> Option<Shown> {
         let summary = self.history.passing(&self.wanted.filter, &place.key)?;
-        let record = self.history.get_cached(&place.key);
-        let record = record.or_else(|| self.history.get(&place.key).ok())?;
+        let record = self.history.get_known(&place.key).ok()?;
         Some((summary, self.matcher.matches(record.text())?))
     }
 

@@ -113,13 +113,15 @@ impl Follower {
                 Ok(End::Failed(EngineError::Elsewhere)) => {
                     (Some(Trouble::Elsewhere), EngineError::Elsewhere.to_string())
                 }
-                Ok(End::Failed(error)) => {
-                    let trouble = match error.is_full() {
-                        true => Trouble::Full,
-                        false => Trouble::Failed,
-                    };
-                    (Some(trouble), error.to_string())
+                Ok(End::Failed(error)) if error.is_full() => {
+                    (Some(Trouble::Full), error.to_string())
                 }
+                // it was whole, and now cannot be used: it is built anew at once
+                Ok(End::Failed(error)) if self.shared.state.borrow().whole => {
+                    tracing::warn!(%error, "the text index is opened again");
+                    (None, String::new())
+                }
+                Ok(End::Failed(error)) => (Some(Trouble::Failed), error.to_string()),
                 Err(_) => {
                     self.shared.suspect.store(true, Ordering::Relaxed);
                     (Some(Trouble::Failed), "a defect".to_owned())
@@ -222,7 +224,15 @@ impl Follower {
         *self.shared.view.write() = Some(Arc::clone(&opened.view));
         self.shared.state.send_modify(|state| state.trouble = None);
         let followed = match opened.writer {
-            Some(writer) => self.write(&opened.view, writer),
+            Some(mut writer) => {
+                let end = self.write(&opened.view, &mut writer);
+                end.map_err(|end| match end {
+                    End::Failed(EngineError::Index(error)) => {
+                        End::Failed(writer.cause(error).into())
+                    }
+                    other => other,
+                })
+            }
             None => self.look_on(&opened.view),
         };
         match followed {
@@ -240,7 +250,7 @@ impl Follower {
     }
 
     /// Puts into the index what is not there.
-    fn write(&mut self, view: &View, mut writer: Writer) -> Result<End, End> {
+    fn write(&mut self, view: &View, writer: &mut Writer) -> Result<End, End> {
         let history = self.history()?;
         let mut pace = Pace::new();
         let known = view.clock()?.filter(|clock| history.honours(*clock));
@@ -269,7 +279,7 @@ impl Follower {
                 match change.what {
                     Changed::Deleted(key) | Changed::Left(key) => writer.remove(&key),
                     Changed::Saved { summary, .. } => {
-                        lacks |= !put(&history, &writer, &summary, true)?;
+                        lacks |= !put(&history, writer, &summary, true)?;
                     }
                     // nothing is asked that an error would decide
                     Changed::Undecided(_) => {}
@@ -284,7 +294,7 @@ impl Follower {
                     Some(summaries) => {
                         for summary in summaries {
                             pace.found += 1;
-                            lacks |= !put(&history, &writer, &summary, runs.held)?;
+                            lacks |= !put(&history, writer, &summary, runs.held)?;
                         }
                     }
                     None => {
@@ -407,7 +417,7 @@ fn put(
     replaces: bool,
 ) -> tantivy::Result<bool> {
     let key = key_of(summary);
-    let record = match history.get(&key) {
+    let record = match history.get_known(&key) {
         Ok(record) => Some(record),
         Err(HistoryError::NotFound(_)) => {
             writer.remove(&key);

@@ -305,6 +305,14 @@ impl<'b> LookedFor<'b> {
     /// # Errors
     /// [`Fault`].
     pub(super) fn few(&self, most: usize) -> Result<Option<Vec<Candidate>>, Fault> {
+        // often known without a look at any
+        let at_least = |(_, segment, part): (u32, &SegmentReader, &Part)| {
+            let documents = part.plan.documents_at_least(segment.max_doc());
+            documents.saturating_sub(segment.num_deleted_docs()) as usize
+        };
+        if self.segments().map(at_least).sum::<usize>() > most {
+            return Ok(None);
+        }
         let found = Mutex::new(Vec::new());
         let add = |candidate| {
             let mut found = found.lock();

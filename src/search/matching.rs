@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::query::{Phrase, Query};
-use super::texts::texts;
+use super::texts::{Sink, texts};
 use super::token::{Beyond, Tokens, is_within_word};
 
 /// How many texts of a run are shown.
@@ -69,6 +69,39 @@ pub struct Matcher<'q> {
 /// Where the tokens of a phrase were met in one text: position and bytes, by token.
 type Met = Vec<Vec<(u32, Range<usize>)>>;
 
+/// A look through one record.
+struct Look<'m> {
+    matcher: &'m Matcher<'m>,
+    /// By phrase: whether it was found.
+    has: Vec<bool>,
+    matches: Vec<Match>,
+    met: Vec<Met>,
+    buffer: String,
+}
+
+impl Sink for Look<'_> {
+    fn text(&mut self, path: &str, text: &str) -> bool {
+        let matcher = self.matcher;
+        let ranges = if matcher.all_ascii || text.is_ascii() {
+            matcher.search(text, &mut self.has, &mut self.buffer)
+        } else if matcher.meet(text, &mut self.met, &mut self.buffer) {
+            matcher.found(&mut self.met, &mut self.has)
+        } else {
+            Vec::new()
+        };
+        if !ranges.is_empty() && self.matches.len() < MATCHES_MAX {
+            self.matches.push(shown(path, text, ranges));
+        }
+        // what follows makes no difference
+        !(matcher.monotonic && self.matches.len() == MATCHES_MAX && matcher.query.holds(&self.has))
+    }
+
+    fn again(&mut self) {
+        self.has.fill(false);
+        self.matches.clear();
+    }
+}
+
 impl<'q> Matcher<'q> {
     /// For `query`.
     #[must_use]
@@ -112,29 +145,16 @@ impl<'q> Matcher<'q> {
     /// record is not what is looked for.
     #[must_use]
     pub fn matches(&self, record: &str) -> Option<Vec<Match>> {
-        let mut has = vec![false; self.phrases.len()];
-        let mut matches = Vec::new();
-        let mut met: Vec<Met> = self
-            .phrases
-            .iter()
-            .map(|phrase| vec![Vec::new(); phrase.tokens.len()])
-            .collect();
-        let mut buffer = String::new();
-        texts(record, |path, text| {
-            let ranges = if self.all_ascii || text.is_ascii() {
-                self.search(text, &mut has, &mut buffer)
-            } else if self.meet(text, &mut met, &mut buffer) {
-                self.found(&mut met, &mut has)
-            } else {
-                Vec::new()
-            };
-            if !ranges.is_empty() && matches.len() < MATCHES_MAX {
-                matches.push(shown(path, text, ranges));
-            }
-            // what follows makes no difference
-            !(self.monotonic && matches.len() == MATCHES_MAX && self.query.holds(&has))
-        });
-        self.query.holds(&has).then_some(matches)
+        let met = |phrase: &&Phrase| vec![Vec::new(); phrase.tokens.len()];
+        let mut look = Look {
+            matcher: self,
+            has: vec![false; self.phrases.len()],
+            matches: Vec::new(),
+            met: self.phrases.iter().map(met).collect(),
+            buffer: String::new(),
+        };
+        texts(record, &mut look);
+        self.query.holds(&look.has).then_some(look.matches)
     }
 
     /// What [`Matcher::meet`] and [`Matcher::found`] find, where the text or all that is looked for is

@@ -307,6 +307,25 @@ impl Plan {
             Self::Nothing => 0,
         }
     }
+
+    /// How many documents match, at least, deleted ones too.
+    pub(super) fn documents_at_least(&self, max_doc: DocId) -> u32 {
+        let of = |part: &Self| part.documents_at_least(max_doc);
+        match self {
+            // as few as can be that the others have left out
+            Self::All(parts) => parts.iter().fold(max_doc, |least, part| {
+                least.saturating_sub(max_doc.saturating_sub(of(part)))
+            }),
+            Self::Any(parts) | Self::Words(parts) => parts.iter().map(of).max().unwrap_or(0),
+            Self::Not(part) => max_doc.saturating_sub(part.documents(max_doc)),
+            Self::Phrase(words, _) => match &words[..] {
+                [(_, info)] => info.doc_freq,
+                _ => 0,
+            },
+            Self::Gathered(_) => self.documents(max_doc),
+            Self::Nothing => 0,
+        }
+    }
 }
 
 /// A walk through the documents of one segment.
@@ -441,7 +460,7 @@ impl<'p> Node<'p> {
         let mut doc = from;
         loop {
             let worthy = match self {
-                Self::Phrase(together) => together.worthy(doc, worth),
+                Self::Phrase(together) => together.worthy(doc, worth).0,
                 // what leads comes to an end by itself
                 Self::All(parts) if matches!(parts.first(), Some(Self::Phrase(_))) => {
                     worthy_of_all(parts, doc, worth)
@@ -523,7 +542,7 @@ impl<'p> Node<'p> {
 
 /// The first document from `from` on that may fit all of `parts`, the rarest first, as well as `worth`.
 fn worthy_of_all(parts: &mut [Node<'_>], from: DocId, worth: f32) -> DocId {
-    let Some((lead, others)) = parts.split_first_mut() else {
+    let Some((Node::Phrase(lead), others)) = parts.split_first_mut() else {
         return from;
     };
     // sums are rounded
@@ -531,15 +550,14 @@ fn worthy_of_all(parts: &mut [Node<'_>], from: DocId, worth: f32) -> DocId {
     let most: f32 = others.iter().map(Node::most).sum();
     let mut doc = from;
     loop {
-        doc = lead.worthy(doc, worth - most);
+        let fits;
+        (doc, fits) = lead.worthy(doc, worth - most);
         if doc == TERMINATED {
             return doc;
         }
         let sum = others
             .iter_mut()
-            .try_fold(lead.fits(doc).unwrap_or(0.0), |sum, other| {
-                Some(sum + other.fits(doc)?)
-            });
+            .try_fold(fits, |sum, other| Some(sum + other.fits(doc)?));
         if sum.is_some_and(|sum| sum >= worth) {
             return doc;
         }
@@ -633,14 +651,18 @@ impl Fitting {
         Some(self.score(doc, least))
     }
 
-    /// The next of the rarest word's documents from `from` on, if it has all words and fits as well as
-    /// `worth`; else where to go on. `None` at the end.
-    fn step(&mut self, from: DocId, worth: f32) -> Option<Result<DocId, DocId>> {
+    /// The next of the rarest word's documents from `from` on and how well it fits, if it has all words
+    /// and fits as well as `worth`; else where to go on. `None` at the end.
+    fn step(&mut self, from: DocId, worth: f32) -> Option<Result<(DocId, f32), DocId>> {
         let (rarest, others) = self.words.split_first_mut()?;
         let (doc, mut least) = rarest.next(from)?;
         let norm = self.norms.fieldnorm_id(doc);
-        if self.weigher.0.score(norm, least) < worth {
+        let mut fits = self.weigher.0.score(norm, least);
+        if fits < worth {
             return Some(Err(doc + 1));
+        }
+        if others.is_empty() {
+            return Some(Ok((doc, fits)));
         }
         for word in others {
             let (next, times) = word.next(doc)?;
@@ -649,8 +671,12 @@ impl Fitting {
             }
             least = least.min(times);
         }
-        let fits = self.weigher.0.score(norm, least) >= worth;
-        Some(if fits { Ok(doc) } else { Err(doc + 1) })
+        fits = self.weigher.0.score(norm, least);
+        Some(if fits >= worth {
+            Ok((doc, fits))
+        } else {
+            Err(doc + 1)
+        })
     }
 }
 
@@ -728,24 +754,26 @@ impl Together {
         }
     }
 
-    /// The first document from `from` on that has all words and fits as well as `worth`.
-    fn worthy(&mut self, from: DocId, worth: f32) -> DocId {
+    /// The first document from `from` on that has all words and fits as well as `worth`, and how well it
+    /// does, if the words stand side by side.
+    fn worthy(&mut self, from: DocId, worth: f32) -> (DocId, f32) {
+        const END: (DocId, f32) = (TERMINATED, 0.0);
         let Some(fitting) = &mut self.fitting else {
-            return from;
+            return (from, 0.0);
         };
         let mut doc = from;
         loop {
             match fitting.step(doc, worth) {
-                None => return TERMINATED,
-                Some(Ok(doc) | Err(doc)) if doc >= self.end => return TERMINATED,
-                Some(Ok(doc)) => return doc,
+                None => return END,
+                Some(Ok((doc, _)) | Err(doc)) if doc >= self.end => return END,
+                Some(Ok(found)) => return found,
                 Some(Err(next)) => doc = next,
             }
             self.steps += 1;
             if self.steps == STEPS {
                 self.steps = 0;
                 if !self.budget.lasts() {
-                    return TERMINATED;
+                    return END;
                 }
             }
         }

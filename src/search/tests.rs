@@ -12,7 +12,7 @@ use super::finder::{BOUNDS, Bounds, Page, search};
 use super::look::Fault;
 use super::matching::Matcher;
 use super::query::{Phrase, Query};
-use super::texts::texts;
+use super::texts::{Sink, texts};
 use super::token::Tokens;
 use super::{Sort, Wanted};
 use crate::api::samples;
@@ -164,18 +164,32 @@ fn by_hand(query: &Query, record: &str) -> bool {
         Query::Any(parts) => parts.iter().any(|part| by_hand(part, record)),
         Query::Not(part) => !by_hand(part, record),
         Query::Phrase(phrase) => {
-            let mut found = false;
-            texts(record, |_, text| {
-                let mut words = Vec::new();
-                let mut tokens = Tokens::of(text);
-                while tokens.step().is_some() {
-                    words.push(tokens.text().to_owned());
-                }
-                found |= (0..words.len()).any(|at| stands(phrase, &words[at..]));
-                true
-            });
+            let mut found = Words(Vec::new());
+            texts(record, &mut found);
             found
+                .0
+                .iter()
+                .any(|words| (0..words.len()).any(|at| stands(phrase, &words[at..])))
         }
+    }
+}
+
+/// The words of each text.
+struct Words(Vec<Vec<String>>);
+
+impl Sink for Words {
+    fn text(&mut self, _: &str, text: &str) -> bool {
+        let mut words = Vec::new();
+        let mut tokens = Tokens::of(text);
+        while tokens.step().is_some() {
+            words.push(tokens.text().to_owned());
+        }
+        self.0.push(words);
+        true
+    }
+
+    fn again(&mut self) {
+        self.0.clear();
     }
 }
 
@@ -445,13 +459,9 @@ fn the_samples_are_found_by_every_word_of_theirs() {
     let history = place.history();
     let mut words = BTreeSet::new();
     for run in &runs {
-        texts(&run.record, |_, text| {
-            let mut tokens = Tokens::of(text);
-            while tokens.step().is_some() {
-                words.insert(tokens.text().to_owned());
-            }
-            true
-        });
+        let mut found = Words(Vec::new());
+        texts(&run.record, &mut found);
+        words.extend(found.0.into_iter().flatten());
     }
     assert!(words.len() > 50);
     for word in words {

@@ -12,61 +12,48 @@ use crate::model::json::{self, Kind, NumberSink, RECORD_NESTING_MAX, Slice, Text
 const OF_RUN: [&str; 6] = ["id", "name", "input", "output", "error", "steps"];
 const OF_STEP: [&str; 5] = ["nodeId", "name", "input", "output", "error"];
 
-/// Gives each text of `record`, which is one JSON object, to `each`, with its JSON pointer; ends when
-/// that returns false.
-pub fn texts(record: &str, mut each: impl FnMut(&str, &str) -> bool) {
+/// Takes the texts of a record.
+pub trait Sink {
+    /// A text and its JSON pointer; false if no more is wanted.
+    fn text(&mut self, path: &str, text: &str) -> bool;
+    /// Some member is repeated, and not the last one has been told: all of it is told again.
+    fn again(&mut self);
+}
+
+/// Gives each text of `record`, which is one JSON object, to `sink`, in the record's order.
+pub fn texts(record: &str, sink: &mut impl Sink) {
     let mut walker = Walker {
+        record,
         path: String::new(),
         text: Text::default(),
-        each: &mut each,
+        repeats: false,
+        sink,
     };
-    let members = pick(record, OF_RUN);
-    for (name, value) in OF_RUN.into_iter().zip(members) {
-        let Some(value) = value else { continue };
-        walker.path.clear();
-        let _ = write!(walker.path, "/{name}");
-        let goes_on = match name {
-            "steps" => walker.steps(value),
-            _ => walker.value(value),
-        };
-        if !goes_on {
-            return;
-        }
+    if matches!(walker.run(), Ok(End::Repeated)) {
+        walker.sink.again();
+        walker.repeats = true;
+        let _ = walker.run();
     }
 }
 
-/// The values of some members of an object.
-fn pick<'v, const N: usize>(object: &'v str, names: [&str; N]) -> [Option<&'v str>; N] {
-    let mut values = [None; N];
-    let mut walk = Walk::new(Slice::new(object), RECORD_NESTING_MAX);
-    if matches!(walk.kind(), Ok(Kind::Object)) {
-        // of a record that is no JSON, what comes before that shows
-        let _ = pick_here(object, &mut walk, names, &mut values);
-    }
-    values
-}
-
-/// The same of an object in `text` that begins here.
-fn pick_here<'v, const N: usize>(
-    text: &'v str,
-    walk: &mut Walk<Slice<'v>>,
+/// Where in an object each of some members stands that counts: the last one.
+fn last_places<const N: usize>(
+    object: &str,
     names: [&str; N],
-    values: &mut [Option<&'v str>; N],
-) -> Result<(), json::JsonError> {
+) -> Result<[Option<u64>; N], json::JsonError> {
+    let mut places = [None; N];
+    let mut walk = Walk::new(Slice::new(object), RECORD_NESTING_MAX);
     let (mut first, mut name) = (true, Text::default());
     walk.enter()?;
     while walk.more(&mut first, &mut name)? {
         let at = names.iter().position(|known| *known == name.0);
         name.0.clear();
-        walk.kind()?;
-        let begin = walk.offset();
-        walk.skip()?;
-        let value = spelling(text, begin, walk.offset());
-        if let Some(slot) = at.and_then(|at| values.get_mut(at)) {
-            *slot = Some(value);
+        if let Some(place) = at.and_then(|at| places.get_mut(at)) {
+            *place = Some(walk.offset());
         }
+        walk.skip()?;
     }
-    Ok(())
+    Ok(places)
 }
 
 /// What stands between two offsets.
@@ -99,70 +86,125 @@ impl NumberSink for Nothing {
     fn exponent(&mut self, _: u8, _: bool) {}
 }
 
-struct Walker<'e, E> {
-    path: String,
-    text: Text,
-    each: &'e mut E,
+/// How a walk came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Whole,
+    /// No more is wanted.
+    Enough,
+    /// A member came twice, and this was not expected.
+    Repeated,
 }
 
-impl<E: FnMut(&str, &str) -> bool> Walker<'_, E> {
-    fn steps(&mut self, steps: &str) -> bool {
-        if !steps.starts_with('[') {
-            return self.value(steps);
+struct Walker<'r, 's, S> {
+    record: &'r str,
+    path: String,
+    text: Text,
+    /// It is known that members are repeated.
+    repeats: bool,
+    sink: &'s mut S,
+}
+
+impl<S: Sink> Walker<'_, '_, S> {
+    fn run(&mut self) -> Result<End, json::JsonError> {
+        self.path.clear();
+        let mut walk = Walk::new(Slice::new(self.record), RECORD_NESTING_MAX);
+        match walk.kind()? {
+            Kind::Object => self.members(&mut walk, OF_RUN),
+            _ => Ok(End::Whole),
         }
-        let mut walk = Walk::new(Slice::new(steps), RECORD_NESTING_MAX);
-        self.each_step(steps, &mut walk).unwrap_or(true)
     }
 
-    fn each_step<'s>(
+    /// The texts of some members of the object that begins here. What is not wanted is passed all the
+    /// same, as far as it may repeat one of them.
+    fn members<const N: usize>(
         &mut self,
-        steps: &'s str,
-        walk: &mut Walk<Slice<'s>>,
-    ) -> Result<bool, json::JsonError> {
+        walk: &mut Walk<Slice<'_>>,
+        names: [&str; N],
+    ) -> Result<End, json::JsonError> {
+        let from = walk.offset();
+        let last = match self.repeats {
+            true => last_places(spelling(self.record, from, self.record.len() as u64), names)?,
+            false => [None; N],
+        };
+        let before = self.path.len();
+        let mut seen = [false; N];
+        let (mut first, mut name) = (true, Text::default());
+        let mut end = End::Whole;
+        walk.enter()?;
+        let depth = walk.depth();
+        while walk.more(&mut first, &mut name)? {
+            let at = names.iter().position(|known| *known == name.0);
+            name.0.clear();
+            let Some((at, name)) = at.and_then(|at| Some((at, *names.get(at)?))) else {
+                walk.skip()?;
+                continue;
+            };
+            if self.repeats {
+                if last.get(at) != Some(&Some(walk.offset() - from)) {
+                    walk.skip()?;
+                    continue;
+                }
+            } else if seen
+                .get_mut(at)
+                .is_some_and(|seen| std::mem::replace(seen, true))
+            {
+                return Ok(End::Repeated);
+            }
+            if end == End::Enough {
+                walk.skip()?;
+                continue;
+            }
+            let _ = write!(self.path, "/{name}");
+            end = match (name, walk.kind()?) {
+                ("steps", Kind::Array) => self.steps(walk)?,
+                _ => self.part(walk)?,
+            };
+            if end == End::Repeated {
+                return Ok(end);
+            }
+            self.path.truncate(before);
+            walk.leave(depth)?;
+        }
+        Ok(end)
+    }
+
+    fn steps(&mut self, walk: &mut Walk<Slice<'_>>) -> Result<End, json::JsonError> {
         let before = self.path.len();
         let (mut first, mut at) = (true, 0_usize);
         walk.enter()?;
         while walk.more(&mut first, &mut Text::default())? {
-            let mut members = [None; OF_STEP.len()];
-            match walk.kind()? {
-                Kind::Object => pick_here(steps, walk, OF_STEP, &mut members)?,
-                _ => walk.skip()?,
-            }
-            for (name, value) in OF_STEP.into_iter().zip(members) {
-                let Some(value) = value else { continue };
-                let _ = write!(self.path, "/{at}/{name}");
-                let goes_on = self.value(value);
-                self.path.truncate(before);
-                if !goes_on {
-                    return Ok(false);
+            if walk.kind()? == Kind::Object {
+                let _ = write!(self.path, "/{at}");
+                let end = self.members(walk, OF_STEP)?;
+                if end != End::Whole {
+                    return Ok(end);
                 }
+                self.path.truncate(before);
+            } else {
+                walk.skip()?;
             }
             at += 1;
         }
-        Ok(true)
+        Ok(End::Whole)
     }
 
-    fn value(&mut self, value: &str) -> bool {
-        let mut walk = Walk::new(Slice::new(value), RECORD_NESTING_MAX);
-        // a record that is no JSON is told elsewhere
-        self.part(value, &mut walk).unwrap_or(true)
-    }
-
-    fn part(&mut self, value: &str, walk: &mut Walk<Slice<'_>>) -> Result<bool, json::JsonError> {
-        match walk.kind()? {
+    /// The texts of the value that begins here.
+    fn part(&mut self, walk: &mut Walk<Slice<'_>>) -> Result<End, json::JsonError> {
+        let before = self.path.len();
+        let goes_on = match walk.kind()? {
             Kind::String => {
                 self.text.0.clear();
                 walk.string(&mut self.text)?;
-                Ok((self.each)(&self.path, &self.text.0))
+                self.sink.text(&self.path, &self.text.0)
             }
             Kind::Number => {
                 let begin = walk.offset();
                 walk.number(&mut Nothing)?;
-                let spelt = spelling(value, begin, walk.offset());
-                Ok((self.each)(&self.path, spelt))
+                let spelt = spelling(self.record, begin, walk.offset());
+                self.sink.text(&self.path, spelt)
             }
             Kind::Object => {
-                let before = self.path.len();
                 let (mut first, mut name) = (true, Text::default());
                 walk.enter()?;
                 while walk.more(&mut first, &mut name)? {
@@ -174,29 +216,35 @@ impl<E: FnMut(&str, &str) -> bool> Walker<'_, E> {
                             other => self.path.push(other),
                         }
                     }
-                    if !self.part(value, walk)? {
-                        return Ok(false);
+                    if self.part(walk)? == End::Enough {
+                        return Ok(End::Enough);
                     }
                     self.path.truncate(before);
                 }
-                Ok(true)
+                true
             }
             Kind::Array => {
-                let before = self.path.len();
                 let (mut first, mut at) = (true, 0_usize);
                 walk.enter()?;
                 while walk.more(&mut first, &mut Text::default())? {
                     let _ = write!(self.path, "/{at}");
                     at += 1;
-                    if !self.part(value, walk)? {
-                        return Ok(false);
+                    if self.part(walk)? == End::Enough {
+                        return Ok(End::Enough);
                     }
                     self.path.truncate(before);
                 }
-                Ok(true)
+                true
             }
-            Kind::True | Kind::False | Kind::Null => walk.skip().map(|()| true),
-        }
+            Kind::True | Kind::False | Kind::Null => {
+                walk.skip()?;
+                true
+            }
+        };
+        Ok(match goes_on {
+            true => End::Whole,
+            false => End::Enough,
+        })
     }
 }
 
@@ -204,13 +252,28 @@ impl<E: FnMut(&str, &str) -> bool> Walker<'_, E> {
 mod tests {
     use super::*;
 
+    /// The first texts, so many.
+    struct First(Vec<(String, String)>, usize);
+
+    impl Sink for First {
+        fn text(&mut self, path: &str, text: &str) -> bool {
+            self.0.push((path.to_owned(), text.to_owned()));
+            self.0.len() < self.1
+        }
+
+        fn again(&mut self) {
+            self.0.clear();
+        }
+    }
+
+    fn first(record: &str, count: usize) -> Vec<(String, String)> {
+        let mut found = First(Vec::new(), count);
+        texts(record, &mut found);
+        found.0
+    }
+
     fn all(record: &str) -> Vec<(String, String)> {
-        let mut found = Vec::new();
-        texts(record, |path, text| {
-            found.push((path.to_owned(), text.to_owned()));
-            true
-        });
-        found
+        first(record, usize::MAX)
     }
 
     #[test]
@@ -223,9 +286,9 @@ mod tests {
             ]
         }"#;
         let pairs = [
+            ("/error", "Eé"),
             ("/id", "exec-1"),
             ("/input", "last"),
-            ("/error", "Eé"),
             ("/steps/0/nodeId", "n1"),
             ("/steps/0/output/result/0", "a"),
             ("/steps/0/output/result/1", "4711"),
@@ -234,6 +297,34 @@ mod tests {
         ];
         let expected = pairs.map(|(path, text)| (path.to_owned(), text.to_owned()));
         assert_eq!(all(record), expected);
+    }
+
+    #[test]
+    fn of_repeated_members_the_last_counts_wherever_they_are() {
+        let step = r#"{"steps": [{"input": "a", "output": "b"}, {"output": ["c", {"d": "e"}], "input": "f", "output": 7}]}"#;
+        let pairs = [
+            ("/steps/0/input", "a"),
+            ("/steps/0/output", "b"),
+            ("/steps/1/input", "f"),
+            ("/steps/1/output", "7"),
+        ];
+        assert_eq!(
+            all(step),
+            pairs.map(|(path, text)| (path.to_owned(), text.to_owned()))
+        );
+        let steps = r#"{"steps": [{"input": "a"}], "id": "b", "steps": null, "status": {"id": 1}}"#;
+        assert_eq!(all(steps), [("/id".to_owned(), "b".to_owned())]);
+        // also where no more is wanted than what comes before
+        let input = r#"{"input": {"a": ["b", {"c": "d"}], "e": 1}, "error": "f", "input": "g"}"#;
+        for count in 1..3 {
+            let found = first(input, count);
+            assert_eq!(found, all(input)[..count], "{count}");
+        }
+        let once = r#"{"input": {"a": ["b", {"c": "d"}], "e": 1}, "error": "f"}"#;
+        for count in 1..5 {
+            let found = first(once, count);
+            assert_eq!(found, all(once)[..count.min(4)], "{count}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! A word is a run of letters, digits and the marks that belong to them; everything else stands
 //! between words, so that `exec-17605` and `get_user` are two words each, which a query for them
 //! wants side by side. Words are compared without case and accents (NFKD without the marks of
-//! European, Arabic and Hebrew writing, NFC). Scripts that put no spaces between words are cut into
+//! European, Arabic and Hebrew writing and what is not seen, as a soft hyphen, NFC). Scripts that put no spaces between words are cut into
 //! overlapping pairs of characters, and the last character of each run by itself: whoever looks for
 //! one character looks for what begins with it.
 //!
@@ -14,6 +14,7 @@ use std::sync::LazyLock;
 
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::canonical_combining_class;
+use wide::u8x16;
 
 /// A word is cut after so many bytes; what is longer is no word, but a key or a picture.
 pub const WORD_BYTES_MAX: usize = 64;
@@ -92,12 +93,13 @@ impl Class {
 }
 
 /// Whether a character only adds to the one before it: marks, the inner parts of a decomposed Korean
-/// syllable, the sound marks of narrow Katakana.
+/// syllable, the sound marks of narrow Katakana, what is not seen.
 fn continues(character: char) -> bool {
     matches!(
         character,
         '\u{1160}'..='\u{11ff}' | '\u{d7b0}'..='\u{d7ff}' | '\u{ff9e}' | '\u{ff9f}'
-    ) || canonical_combining_class(character) != 0
+    ) || is_unseen(character)
+        || canonical_combining_class(character) != 0
 }
 
 /// Letters of scripts that are written without spaces, or in which what is looked for is a part of
@@ -177,6 +179,15 @@ fn is_accent(character: char) -> bool {
     )
 }
 
+/// What may stand within a word and is not seen: where it may be broken or must not, how its letters
+/// are joined, which way it is written.
+fn is_unseen(character: char) -> bool {
+    matches!(character,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
+        | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+    )
+}
+
 /// Letters that have an accent, or are two, without being so decomposed by Unicode.
 fn plain(character: char) -> Option<&'static str> {
     Some(match character {
@@ -197,7 +208,7 @@ fn fold(raw: &str, out: &mut impl Extend<char>) {
     let folded = raw
         .nfkd()
         .flat_map(char::to_lowercase)
-        .filter(|character| !is_accent(*character));
+        .filter(|character| !is_accent(*character) && !is_unseen(*character));
     for character in folded.nfc() {
         match plain(character) {
             Some(letters) => out.extend(letters.chars()),
@@ -231,17 +242,66 @@ fn word_end(text: &str, at: usize) -> usize {
         .map_or(text.len(), |(length, _)| at + length)
 }
 
-/// Where the first byte from `at` on is that is not ASCII.
-fn beyond_ascii(text: &[u8], mut at: usize) -> Option<usize> {
-    const HIGH: u128 = u128::from_le_bytes([0x80; 16]);
-    while let Some(bytes) = text.get(at..).and_then(<[u8]>::first_chunk) {
-        match u128::from_le_bytes(*bytes) & HIGH {
-            0 => at += bytes.len(),
-            high => return Some(at + high.trailing_zeros() as usize / 8),
+/// Where the characters of a text begin that are not ASCII.
+struct Beginnings<'t> {
+    text: &'t [u8],
+    /// Where what comes after the block begins.
+    block_end: usize,
+    /// A bit for each one in the block that is still to be told.
+    left: u64,
+}
+
+impl<'t> Beginnings<'t> {
+    fn of(text: &'t str) -> Self {
+        Self {
+            text: text.as_bytes(),
+            block_end: 0,
+            left: 0,
         }
     }
-    let rest = text.get(at..)?.iter();
-    Some(at + rest.take_while(|byte| byte.is_ascii()).count()).filter(|at| *at < text.len())
+
+    /// A bit for each character beyond ASCII that begins in `block`.
+    #[inline]
+    fn marks(block: &[u8; BLOCK]) -> u64 {
+        let (parts, _) = block.as_chunks::<16>();
+        let mut marks = 0;
+        for (part, shift) in parts.iter().zip((0..).step_by(16)) {
+            let bytes = u8x16::new(*part);
+            let begins = bytes.max(u8x16::splat(0xc0)).simd_eq(bytes);
+            marks |= u64::from(begins.to_bitmask() & 0xffff) << shift;
+        }
+        marks
+    }
+}
+
+/// How many bytes are looked at together.
+const BLOCK: usize = 64;
+
+impl Iterator for Beginnings<'_> {
+    type Item = usize;
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        while self.left == 0 {
+            let rest = self.text.get(self.block_end..)?;
+            self.left = match rest.first_chunk() {
+                Some(block) => Self::marks(block),
+                None if rest.is_empty() => return None,
+                None => {
+                    let mut block = [0; BLOCK];
+                    block
+                        .iter_mut()
+                        .zip(rest)
+                        .for_each(|(to, from)| *to = *from);
+                    Self::marks(&block)
+                }
+            };
+            self.block_end += BLOCK;
+        }
+        let at = self.left.trailing_zeros() as usize;
+        self.left &= self.left - 1;
+        Some(self.block_end - BLOCK + at)
+    }
 }
 
 /// Whether a word goes on at `at` that has begun before: whether the last character before it that is
@@ -287,9 +347,14 @@ impl Beyond {
         let mut found = Vec::new();
         // where the word began that goes on at `at`, if one does
         let (mut at, mut word) = (0, None);
-        while let Some(here) = beyond_ascii(bytes, at) {
+        for here in Beginnings::of(text) {
             let before = at;
             at = char_end(bytes, here);
+            // all of these stand between words
+            if matches!(bytes.get(here), Some(0xe4..=0xe9)) {
+                word = None;
+                continue;
+            }
             let last = here.checked_sub(1);
             let last = last.filter(|last| {
                 let letter = bytes.get(*last).copied().unwrap_or_default();
@@ -332,11 +397,13 @@ impl Beyond {
     }
 }
 
-/// Behind the character that begins at `at`.
+/// Behind the character that begins at `at`, which is not ASCII.
 fn char_end(text: &[u8], at: usize) -> usize {
-    let rest = text.get(at + 1..).unwrap_or_default();
-    let more = rest.iter().take_while(|byte| **byte & 0xc0 == 0x80);
-    at + 1 + more.count()
+    at + match text.get(at) {
+        Some(..0xe0) | None => 2,
+        Some(0xe0..0xf0) => 3,
+        Some(0xf0..) => 4,
+    }
 }
 
 impl<'t> Tokens<'t> {
@@ -567,6 +634,16 @@ mod tests {
         // vowel signs of scripts that need them stay
         assert_eq!(texts("हिन्दी"), ["हिन्दी"]);
         assert_eq!(texts("مُحَمَّد"), ["محمد"]);
+    }
+
+    #[test]
+    fn what_is_not_seen_makes_no_difference() {
+        assert_eq!(
+            texts("time\u{ad}out \u{feff}time\u{200b}out \u{200e}timeout\u{2060} é\u{ad}té"),
+            ["timeout", "timeout", "timeout", "ete"]
+        );
+        assert_eq!(texts("日\u{200b}本\u{ad}語"), texts("日本語"));
+        assert_eq!(texts("a \u{200b} b\u{ad}-c"), ["a", "b", "c"]);
     }
 
     #[test]

@@ -59,9 +59,6 @@ impl Record {
     }
 }
 
-/// The largest record that [`Store::read_cached`] reads.
-const CACHED_MAX_BYTES: u64 = 256 * 1024;
-
 /// What was made of a file, and whether it was the same file throughout.
 pub(super) struct Reading<T> {
     pub(super) value: T,
@@ -141,13 +138,13 @@ impl Store {
         }))
     }
 
-    /// What the file of one run that is known to be a regular file holds, unchecked, if it is not
-    /// large and the system has all of it in memory. Never waits for a disk, so that it may be
-    /// called where nothing may block: in place of two changes of threads, which take longer than
-    /// it does. `None` says nothing: ask [`Store::read`] then.
+    /// What the file of one run that is known to be a regular file holds, unchecked, if it is no
+    /// larger than `limit_bytes` and the system has all of it in memory. Never waits for a disk, so
+    /// that it may be called where nothing may block: in place of two changes of threads, which take
+    /// longer than it does for a small one. `None` says nothing: ask [`Store::read`] then.
     #[must_use]
     #[cfg(target_os = "linux")]
-    pub fn read_cached(&self, key: &RunKey) -> Option<(Vec<u8>, Stamp)> {
+    pub fn read_cached(&self, key: &RunKey, limit_bytes: u64) -> Option<(Vec<u8>, Stamp)> {
         use rustix::fs::{Mode, ResolveFlags, fstat, openat2};
         use rustix::io::{ReadWriteFlags, preadv2};
 
@@ -161,7 +158,7 @@ impl Store {
         let file = openat2(&root, path, FILE, Mode::empty(), resolve).ok()?;
         let stat = fstat(&file).ok()?;
         let stamp = stamp_of(&stat);
-        if file_type(&stat) != FileType::RegularFile || stamp.size > CACHED_MAX_BYTES {
+        if file_type(&stat) != FileType::RegularFile || stamp.size > limit_bytes {
             return None;
         }
         let mut json = vec![0; usize::try_from(stamp.size).ok()?];
@@ -179,7 +176,7 @@ impl Store {
     /// Nothing: this system does not tell what it has in memory.
     #[must_use]
     #[cfg(not(target_os = "linux"))]
-    pub fn read_cached(&self, _: &RunKey) -> Option<(Vec<u8>, Stamp)> {
+    pub fn read_cached(&self, _: &RunKey, _: u64) -> Option<(Vec<u8>, Stamp)> {
         None
     }
 

@@ -853,7 +853,9 @@ export type SeriesResult = {
   clock: Clock;
   /** False only with `allowPartial`, while runs may be missing. */
   complete: boolean;
-  /** The runs of which nobody knows when they began; the buckets' sums and these are those of all runs that match. */
+  /** The runs that began before the first bucket or after the last one; absent where there are none. */
+  outside?: SeriesSums | null;
+  /** The runs of which nobody knows when they began; the buckets' sums, these and those `outside` are those of all runs that match. */
   undated: SeriesSums;
 };
 

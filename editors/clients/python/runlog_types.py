@@ -1030,18 +1030,24 @@ class SeriesGroup(_SeriesGroup, total=False):
     successRate: Optional[float]
 
 
-class SeriesResult(TypedDict):
-    """One bucket after the other."""
-
+class _SeriesResult(TypedDict):
     # The oldest first, none left out.
     buckets: List[SeriesBucket]
     # The state that the sums are true at.
     clock: Clock
     # False only with `allowPartial`, while runs may be missing.
     complete: bool
-    # The runs of which nobody knows when they began; the buckets' sums and these are those of
-    # all runs that match.
+    # The runs of which nobody knows when they began; the buckets' sums, these and those
+    # `outside` are those of all runs that match.
     undated: SeriesSums
+
+
+class SeriesResult(_SeriesResult, total=False):
+    """One bucket after the other."""
+
+    # The runs that began before the first bucket or after the last one; absent where there are
+    # none.
+    outside: Optional[SeriesSums]
 
 
 class _SeriesSums(TypedDict):

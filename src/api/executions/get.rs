@@ -23,6 +23,8 @@ use crate::model::{ExecutionId, ProjectId, RunKey, Version};
 const FIELDS_MAX: usize = 256;
 /// How many bytes their pointers may have together.
 const POINTERS_MAX: usize = 64 * 1024;
+/// The largest record that is read where requests are taken in.
+const AT_ONCE_MAX_BYTES: u64 = 256 * 1024;
 /// The least that `maxBytes` may be: room for an empty record and what is told of it.
 const MAX_BYTES_MIN: u64 = 1024;
 
@@ -211,7 +213,7 @@ impl Method for Get {
             execution: params.execution_id.clone(),
         });
         if let (None, Some(key)) = (&asked, &key)
-            && let Some(record) = context.history.get_cached(key)
+            && let Some(record) = context.history.get_cached(key, AT_ONCE_MAX_BYTES)
         {
             return Ok(record.into());
         }

@@ -144,9 +144,12 @@ pub struct Group {
 pub struct Series {
     /// The oldest first, none left out.
     pub buckets: Vec<Span>,
-    /// The runs of which nobody knows when they began; the buckets' sums and these are those of
-    /// all runs that match.
+    /// The runs of which nobody knows when they began; the buckets' sums, these and those `outside` are
+    /// those of all runs that match.
     pub undated: Sums,
+    /// The runs that began before the first bucket or after the last one; absent where there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outside: Option<Sums>,
     /// The state that the sums are true at.
     pub clock: Clock,
     /// False only with `allowPartial`, while runs may be missing.
@@ -277,7 +280,10 @@ impl Method for SeriesOf {
     const SUMMARY: &'static str = "Sums runs by the hour, day, week or month that they began in.";
     const DESCRIPTION: &'static str = "At most 10,000 buckets, empty ones told as well. Where the \
         filter says from when on, the buckets begin there and reach to the present or to the last \
-        run, whichever is later. Costs a look at every run.";
+        run, whichever is later. Where it does not say from when on or until when, and a bucket for every \
+        run would be one too many, they end with the last run that has begun by now and reach back to the \
+        first that they can reach; the runs beyond them are summed up as `outside`. Costs a look at every \
+        run.";
     const EFFECT: Effect = Effect::Read;
     const ERRORS: &'static [ErrorKind] = &[ErrorKind::NotReady, ErrorKind::QueryTooExpensive];
     type Params = Params;
@@ -352,35 +358,37 @@ impl Method for SeriesOf {
                 .zip(&found)
                 .filter(|(_, adding)| adding.totals.runs() > 0);
             let starts = met.filter_map(|(number, _)| Some(all.spans.span(number)?.0));
-            let (first, last) = (starts.clone().min(), starts.max());
-            let mut buckets = Vec::new();
-            if let Some((from, to)) = reach(began, first, last, now) {
-                let mut at = from;
-                while at <= to {
-                    if buckets.len() == BUCKETS_MAX {
-                        return Err(too_many());
-                    }
-                    let number = all.spans.number(at);
-                    let Some((start, end)) = all.spans.span(number) else {
-                        break;
-                    };
-                    let adding = found.get_mut(number as usize).map(std::mem::take);
-                    let mut adding = adding.unwrap_or_default();
-                    adding.groups.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-                    let took = durations.of_span(number);
-                    buckets.push(Span {
-                        start,
-                        end,
-                        sums: Sums::of(&adding.totals),
-                        duration: Distribution::of(took, |took| Some(Milliseconds(took))),
-                        groups: by.map(|_| adding.groups),
-                    });
-                    at = end;
+            let starts: Vec<Millis> = starts.collect();
+            let (first, last) = (starts.iter().min().copied(), starts.iter().max().copied());
+            let mut listed = Some(Vec::new());
+            if let Some((from, to)) = reach(began.as_ref(), first, last, now) {
+                listed = between(&mut all.spans, from, to);
+                if listed.is_none()
+                    && let Some((from, to)) = nearer(&mut all.spans, began.as_ref(), &starts, now)
+                {
+                    listed = between(&mut all.spans, from, to);
                 }
             }
+            let mut buckets = Vec::new();
+            for (number, (start, end)) in listed.ok_or_else(too_many)? {
+                let adding = found.get_mut(number as usize).map(std::mem::take);
+                let mut adding = adding.unwrap_or_default();
+                adding.groups.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+                let took = durations.of_span(number);
+                buckets.push(Span {
+                    start,
+                    end,
+                    sums: Sums::of(&adding.totals),
+                    duration: Distribution::of(took, |took| Some(Milliseconds(took))),
+                    groups: by.map(|_| adding.groups),
+                });
+            }
+            let mut outside = Totals::default();
+            found.iter().for_each(|rest| outside.join(&rest.totals));
             Ok(Series {
                 buckets,
                 undated: Sums::of(&undated),
+                outside: (outside.runs() > 0).then(|| Sums::of(&outside)),
                 clock: Clock(taken.clock),
                 complete,
             })
@@ -402,15 +410,12 @@ impl Method for SeriesOf {
 
 /// From where to where buckets reach: as the filter says, or to the runs that are there.
 fn reach(
-    asked: Option<RangeInclusive<Millis>>,
+    asked: Option<&RangeInclusive<Millis>>,
     first: Option<Millis>,
     last: Option<Millis>,
     now: Millis,
 ) -> Option<(Millis, Millis)> {
-    let asked_from = asked.as_ref().map(|range| *range.start());
-    let asked_to = asked.as_ref().map(|range| *range.end());
-    let from = asked_from.filter(|from| from.0 != i64::MIN);
-    let to = asked_to.filter(|to| to.0 != i64::MAX);
+    let (from, to) = said(asked);
     let begin = from.or(first)?;
     let end = to.or(if from.is_some() {
         last.max(Some(now.max(begin)))
@@ -418,6 +423,55 @@ fn reach(
         last
     })?;
     Some((begin, end))
+}
+
+/// From when on and until when, as far as the filter says so.
+fn said(asked: Option<&RangeInclusive<Millis>>) -> (Option<Millis>, Option<Millis>) {
+    let from = asked.map(|range| *range.start());
+    let to = asked.map(|range| *range.end());
+    (
+        from.filter(|from| from.0 != i64::MIN),
+        to.filter(|to| to.0 != i64::MAX),
+    )
+}
+
+/// The same where [`reach`] goes too far: one run with a wrong date must not keep all others from being
+/// seen. `starts` are those of the spans that runs began in. `None` where the filter says from when on and until when.
+fn nearer(
+    spans: &mut Spans,
+    asked: Option<&RangeInclusive<Millis>>,
+    starts: &[Millis],
+    now: Millis,
+) -> Option<(Millis, Millis)> {
+    let (from, to) = said(asked);
+    if let Some(from) = from {
+        return to.is_none().then(|| (from, now.max(from)));
+    }
+    let begun = starts.iter().filter(|start| **start <= now).max();
+    let to = begun.or(starts.iter().max()).copied()?;
+    let mut first = to;
+    for _ in 0..BUCKETS_MAX {
+        let number = spans.number(first);
+        first = Millis(spans.span(number)?.0.0 - 1);
+    }
+    let within = starts.iter().filter(|start| **start > first);
+    Some((within.min().copied()?, to))
+}
+
+/// Every span from one moment to another, with its number; `None` if there are too many.
+fn between(spans: &mut Spans, from: Millis, to: Millis) -> Option<Vec<(u32, (Millis, Millis))>> {
+    let mut found = Vec::new();
+    let mut at = from;
+    while at <= to {
+        if found.len() == BUCKETS_MAX {
+            return None;
+        }
+        let number = spans.number(at);
+        let span = spans.span(number)?;
+        found.push((number, span));
+        at = span.1;
+    }
+    Some(found)
 }
 
 fn too_many() -> Error {

@@ -342,7 +342,7 @@ fn what_is_in_memory_is_read_at_once_and_only_from_a_regular_file_of_the_root() 
     fs::write(folder.join("x.json"), text).unwrap();
     let record = ground.store.read(&run("x"), LIMIT).unwrap().unwrap();
     // read just now, so it is in memory; a rename elsewhere may hide that for an instant
-    let cached = (0..1_000).find_map(|_| ground.store.read_cached(&run("x")));
+    let cached = (0..1_000).find_map(|_| ground.store.read_cached(&run("x"), 1000));
     assert_eq!(cached, Some((text.as_bytes().to_vec(), record.stamp)));
     let outside = ground.folder.path().join("outside.json");
     fs::write(&outside, text).unwrap();
@@ -351,12 +351,12 @@ fn what_is_in_memory_is_read_at_once_and_only_from_a_regular_file_of_the_root() 
     fs::create_dir(folder.join("folder.json")).unwrap();
     fs::write(folder.join("large.json"), " ".repeat(1 << 20)).unwrap();
     for id in ["missing", "link", "pipe", "folder", "large"] {
-        assert_eq!(ground.store.read_cached(&run(id)), None, "{id}");
+        assert_eq!(ground.store.read_cached(&run(id), 1000), None, "{id}");
     }
     let elsewhere = ground.folder.path().join("elsewhere/executions");
     fs::create_dir_all(&elsewhere).unwrap();
     fs::write(elsewhere.join("x.json"), text).unwrap();
     fs::rename(ground.root().join("p"), ground.root().join("q")).unwrap();
     symlink(elsewhere.parent().unwrap(), ground.root().join("p")).unwrap();
-    assert_eq!(ground.store.read_cached(&run("x")), None);
+    assert_eq!(ground.store.read_cached(&run("x"), 1000), None);
 }
