@@ -42,15 +42,10 @@ export type Params<M extends keyof Methods> = Methods[M]['params'];
 export type Result<M extends keyof Methods> = Methods[M]['result'];
 export type State = 'starting' | 'ready' | 'lost' | 'failing';
 
-/** The connection to the daemon ended before an answer. */
-export class Lost extends Error {}
-
 export class Connection implements vscode.Disposable {
   state: State = 'starting';
   /** What the last process said on its way out. */
   reason = '';
-  /** The names of the daemon's methods. */
-  methods: ReadonlySet<string> = new Set();
 
   readonly #told = new vscode.EventEmitter<Told>();
   readonly #stateChanged = new vscode.EventEmitter<State>();
@@ -79,23 +74,28 @@ export class Connection implements vscode.Disposable {
         return await (token ? rpc.sendRequest<Result<M>>(method, params, token) : rpc.sendRequest<Result<M>>(method, params));
       } catch (error) {
         // a refusal is an answer; what the library makes up itself is the end of the connection
-        if (error instanceof ResponseError && !(error.code >= -32099 && error.code <= -32096)) throw refusal(error);
+        if (error instanceof ResponseError && !(error.code >= -32099 && error.code <= -32096)) throw error;
         if (this.#closed || CHANGES.has(method)) {
-          throw new Lost('The daemon ended before it answered. Look whether the change was made before you try again.');
+          throw new Error('The daemon ended before it answered. Look whether the change was made before you try again.');
         }
         this.#drop(rpc);
       }
     }
   }
 
-  /** Whether the daemon has this method. */
-  can(method: string): boolean {
-    return this.methods.has(method);
+  /** The pages of a list, as long as somebody wants more. */
+  async *pages<M extends 'executions/list' | 'server/problems'>(method: M, params: Params<M>): AsyncGenerator<Result<M>> {
+    let cursor: string | null | undefined;
+    do {
+      const page: Result<M> = await this.request(method, cursor == null ? params : { ...params, cursor });
+      yield page;
+      cursor = page.nextCursor;
+    } while (cursor != null);
   }
 
   /** Tries at once. */
   retry(): void {
-    if (this.state === 'ready' || this.#closed) return;
+    if (this.#child || this.#closed) return;
     this.#failures = 0;
     this.#start();
   }
@@ -118,8 +118,8 @@ export class Connection implements vscode.Disposable {
   async #ready(until: number): Promise<MessageConnection> {
     while (!this.#rpc || this.state !== 'ready') {
       const left = until - Date.now();
-      if (this.#closed) throw new Lost('The window has let go of this daemon.');
-      if (left <= 0 || this.state === 'failing') throw new Lost(this.reason || 'The daemon does not answer.');
+      if (this.#closed) throw new Error('The window has let go of this daemon.');
+      if (left <= 0 || this.state === 'failing') throw new Error(this.reason || 'The daemon does not answer.');
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, left);
         this.#waiting.push(() => (clearTimeout(timer), resolve()));
@@ -192,7 +192,6 @@ export class Connection implements vscode.Disposable {
     if (hello.protocolVersion !== 1) {
       throw new Error(`${this.program} speaks version ${hello.protocolVersion} of the protocol; update this extension.`);
     }
-    this.methods = new Set(hello.capabilities.methods);
     if (hello.shared?.active === false) this.log.warn(`${this.root}: not shared: ${hello.shared.reason ?? ''}`);
     await rpc.sendRequest('executions/subscribe', this.#clock === undefined ? {} : { since: this.#clock });
   }
@@ -205,15 +204,4 @@ export class Connection implements vscode.Disposable {
     rpc.dispose();
     this.#child?.kill();
   }
-}
-
-/** A refusal in the daemon's own words. */
-export class Refused extends Error {
-  constructor(readonly code: number, message: string, readonly data: Record<string, unknown>) {
-    super(message);
-  }
-}
-
-function refusal(error: ResponseError<unknown>): Refused {
-  return new Refused(error.code, error.message, (error.data ?? {}) as Record<string, unknown>);
 }

@@ -1,9 +1,10 @@
 /** Which runs the view shows, and the boxes in which that is said. */
 import * as vscode from 'vscode';
-import type { Connection, Params } from './connection';
+import type { Params } from './connection';
 import { line, message, timezone } from './format';
 import type { CheckResult } from '../../clients/node/types';
 import type { Session } from './session';
+import { setting } from './settings';
 import { STATUSES, statusIcon } from './status';
 import { plain } from './tell';
 
@@ -24,8 +25,8 @@ export class Filter {
   }
 
   /** As params; `also` narrows it further. */
-  selection(also = ''): Selection {
-    const where = [this.where, also].filter((part) => part !== '').map((part) => `(${part})`).join(' and ');
+  selection(...also: string[]): Selection {
+    const where = and(this.where, ...also);
     return {
       ...(where === '' ? {} : { where, timezone: timezone() }),
       ...(this.status.length === 0 ? {} : { status: this.status }),
@@ -99,9 +100,14 @@ export class Filter {
   }
 }
 
+/** All of these filters as one. */
+export function and(...filters: string[]): string {
+  return filters.filter((filter) => filter !== '').map((filter) => (/\bor\b/i.test(filter) ? `(${filter})` : filter)).join(' and ');
+}
+
 /** Whether the view has the pinned runs before the others. */
-export function pinnedFirst(connection: Connection | undefined): boolean {
-  return vscode.workspace.getConfiguration('runlog').get('pinnedFirst', false) && connection?.can('executions/annotate') === true;
+export function pinnedFirst(): boolean {
+  return setting('pinnedFirst');
 }
 
 interface Suggestion extends vscode.QuickPickItem {

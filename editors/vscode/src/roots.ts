@@ -4,6 +4,7 @@ import { realpathSync, statSync } from 'node:fs';
 import * as path from 'node:path';
 import { promisify } from 'node:util';
 import * as vscode from 'vscode';
+import { setting } from './settings';
 
 /** What `runlog root --json` prints. */
 interface Printed {
@@ -24,7 +25,7 @@ export async function findRoots(program: string): Promise<Roots> {
   const folders = new Set<string>();
   const tried = new Set<string>();
   const workspace = (vscode.workspace.workspaceFolders ?? []).flatMap(({ uri }) => (uri.scheme === 'file' ? uri.fsPath : []));
-  const configured = vscode.workspace.getConfiguration('runlog').get<string[]>('projects', []);
+  const configured = setting<string[]>('projects');
   for (const name of configured) {
     const folder = path.resolve(workspace[0] ?? '/', name);
     if (isFolder(folder)) folders.add(realpathSync(folder));

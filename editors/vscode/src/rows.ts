@@ -2,8 +2,9 @@
 import * as vscode from 'vscode';
 import type { Connection } from './connection';
 import { ago, brief, count, dollars, isStale, line, price, span } from './format';
-import type { Project, Summary } from '../../clients/node/types';
+import type { Project, Summary, Told } from '../../clients/node/types';
 import { nameOf } from './roots';
+import { Run } from './run';
 import { statusIcon } from './status';
 
 export interface RunNode {
@@ -14,7 +15,29 @@ export interface RunNode {
   /** Whether it is told when this row is painted. */
   marked: boolean;
 }
-export interface ProjectNode { kind: 'project'; connection: Connection; id: string }
+/** A project, which stays the same object, and what is shown of it. */
+export interface ProjectNode {
+  kind: 'project';
+  connection: Connection;
+  id: string;
+  known: Pick<Project, 'executions'> & Partial<Project>;
+  /** Whether it is open at first. */
+  open: boolean;
+  /** How many runs are shown at most. */
+  rows: number;
+  runs: Summary[];
+  /** Those that the last painting showed. */
+  seen: Summary[];
+  total: number;
+  /** Whether the list is to be asked for. */
+  stale: boolean;
+  asking: Promise<void> | undefined;
+  /** What was told while it is asked for, which the answer may lack. */
+  told: Told[] | undefined;
+  /** The beginning of the newest run that is shown, while later ones wait. */
+  anchor: string | undefined;
+  waiting: number;
+}
 export type Node =
   | RunNode
   | ProjectNode
@@ -26,15 +49,11 @@ export type Node =
 export function idOf(node: Node): string {
   switch (node.kind) {
     case 'root': return `root:${node.connection.root}`;
-    case 'project': return `project:${keyOf(node)}`;
+    case 'project': return `project:${node.connection.root}/${node.id}`;
     case 'run': return `run:${node.connection.root}/${node.run.projectId}/${node.run.id}`;
-    case 'more': return `more:${keyOf(node.project)}`;
+    case 'more': return `more:${idOf(node.project)}`;
     case 'note': return `note:${node.id}`;
   }
-}
-
-export function keyOf({ connection, id }: ProjectNode): string {
-  return `${connection.root}/${id}`;
 }
 
 /** What is said where there is no root. */
@@ -46,31 +65,42 @@ export function noRoot(tried: string[]): Node[] {
   ];
 }
 
-/** What is known of a project, of which so many runs wait. */
-export interface ProjectRow { row: Pick<Project, 'executions'> & Partial<Project>; open: boolean }
+export function itemOf(node: Node): vscode.TreeItem {
+  switch (node.kind) {
+    case 'root': return rootItem(node.connection);
+    case 'project': return projectItem(node);
+    case 'run': return runItem(node);
+    case 'more': return moreItem(node);
+    case 'note': return noteItem(node);
+  }
+}
 
-export function projectItem({ id }: ProjectNode, { row, open }: ProjectRow, waiting: number): vscode.TreeItem {
+function projectItem({ id, known, open, waiting }: ProjectNode): vscode.TreeItem {
   const item = new vscode.TreeItem(id, open ? vscode.TreeItemCollapsibleState.Expanded : vscode.TreeItemCollapsibleState.Collapsed);
   item.contextValue = waiting > 0 ? 'project held' : 'project';
   item.iconPath = new vscode.ThemeIcon('folder');
-  const failed = row.failed ? `${count(row.failed)} failed` : '';
-  const running = row.running ? `${count(row.running)} running` : '';
-  item.description = line(waiting > 0 && `${count(waiting)} new ↑`, count(row.executions), running, failed, price(row.totalCostUSD));
-  item.tooltip = line(`${count(row.executions)} runs`, running, failed, dollars(row.totalCostUSD));
+  const failed = known.failed ? `${count(known.failed)} failed` : '';
+  const running = known.running ? `${count(known.running)} running` : '';
+  item.description = line(waiting > 0 && `${count(waiting)} new ↑`, count(known.executions), running, failed, price(known.totalCostUSD));
+  item.tooltip = line(`${count(known.executions)} runs`, running, failed, dollars(known.totalCostUSD));
   return item;
 }
 
-export function rootItem(connection: Connection): vscode.TreeItem {
+function rootItem(connection: Connection): vscode.TreeItem {
   const { root, state } = connection;
   const item = new vscode.TreeItem(nameOf(connection), vscode.TreeItemCollapsibleState.Expanded);
-  item.contextValue = 'root';
   item.iconPath = new vscode.ThemeIcon('root-folder');
   item.description = state === 'ready' ? root : line(root, 'connecting…');
   item.tooltip = root;
   return item;
 }
 
-export function runItem({ connection, run }: RunNode): vscode.TreeItem {
+export function runOf({ connection, run }: RunNode): Run {
+  return new Run(connection, run.projectId, run.id);
+}
+
+function runItem(node: RunNode): vscode.TreeItem {
+  const { run } = node;
   const stale = isStale(run);
   const item = new vscode.TreeItem(run.label ?? run.id, vscode.TreeItemCollapsibleState.None);
   item.contextValue = run.pinned ? 'run pinned' : 'run';
@@ -82,8 +112,7 @@ export function runItem({ connection, run }: RunNode): vscode.TreeItem {
   item.accessibilityInformation = {
     label: line(run.label ?? run.id, run.status ?? 'no status', run.pinned && 'pinned', stale && 'stale', when, span(run.duration), dollars(run.costUSD), tags),
   };
-  const opened = { connection, projectId: run.projectId, executionId: run.id };
-  item.command = { command: 'runlog.open', title: 'Open run', arguments: [opened] };
+  item.command = { command: 'runlog.open', title: 'Open run', arguments: [runOf(node)] };
   return item;
 }
 
@@ -100,16 +129,15 @@ export function tooltip(run: Summary): vscode.MarkdownString {
   return text;
 }
 
-export function moreItem({ project, shown, total }: Extract<Node, { kind: 'more' }>): vscode.TreeItem {
+function moreItem({ project, shown, total }: Extract<Node, { kind: 'more' }>): vscode.TreeItem {
   const item = new vscode.TreeItem('Load more…', vscode.TreeItemCollapsibleState.None);
   item.description = `${count(shown)} of ${count(total)}`;
   item.iconPath = new vscode.ThemeIcon('ellipsis');
-  item.contextValue = 'more';
   item.command = { command: 'runlog.loadMore', title: 'Load more', arguments: [project] };
   return item;
 }
 
-export function noteItem({ label, detail, icon, command }: Extract<Node, { kind: 'note' }>): vscode.TreeItem {
+function noteItem({ label, detail, icon, command }: Extract<Node, { kind: 'note' }>): vscode.TreeItem {
   const item = new vscode.TreeItem(label, vscode.TreeItemCollapsibleState.None);
   if (detail) item.description = item.tooltip = detail;
   if (command) item.command = command;

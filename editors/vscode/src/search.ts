@@ -2,7 +2,7 @@
 import * as vscode from 'vscode';
 import { ago, line, message } from './format';
 import type { Match, SearchHit } from '../../clients/node/types';
-import type { Run } from './run';
+import { Run } from './run';
 import type { Session } from './session';
 import { statusIcon } from './status';
 import { plain } from './tell';
@@ -27,7 +27,7 @@ export function search(session: Session, open: (run: Run) => void): void {
     try {
       const found = await Promise.all(session.connections.map(async (connection) => {
         const { hits, complete } = await connection.request('executions/search', { query, limit: HITS }, token);
-        const items = hits.map((hit): Item => item(hit, { connection, projectId: hit.summary.projectId, executionId: hit.summary.id }));
+        const items = hits.map((hit) => item(hit, new Run(connection, hit.summary.projectId, hit.summary.id)));
         return complete ? items : [...items, hint('Not all runs are in the text index yet')];
       }));
       if (token.isCancellationRequested) return;

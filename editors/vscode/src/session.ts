@@ -3,6 +3,7 @@ import * as vscode from 'vscode';
 import { findProgram } from './binary';
 import { Connection } from './connection';
 import { findRoots } from './roots';
+import { setting } from './settings';
 import type { Told } from '../../clients/node/types';
 
 /** The context key `runlog.state`, which chooses what an empty view says. */
@@ -45,7 +46,7 @@ export class Session implements vscode.Disposable {
   async open(): Promise<void> {
     const turn = ++this.#opening;
     if (!vscode.workspace.isTrusted) return this.#become('untrusted', []);
-    const configured = vscode.workspace.getConfiguration('runlog').get<string[]>('projects', []);
+    const configured = setting<string[]>('projects');
     if (!vscode.workspace.workspaceFolders?.length && configured.length === 0) return this.#become('noFolder', []);
     const found = findProgram(this.context);
     if ('missing' in found) {
@@ -66,10 +67,6 @@ export class Session implements vscode.Disposable {
     return this.connections.find((connection) => connection.root === root);
   }
 
-  can(method: string): boolean {
-    return this.connections.some((connection) => connection.can(method));
-  }
-
   dispose(): void {
     this.#watcher?.dispose();
     for (const connection of this.connections) connection.dispose();
@@ -86,10 +83,7 @@ export class Session implements vscode.Disposable {
   #meet(program: string, folder: string): Connection {
     const connection = new Connection(program, folder, this.log);
     connection.onTold((told) => this.#told.fire({ connection, told }));
-    connection.onState(() => {
-      void vscode.commands.executeCommand('setContext', 'runlog.annotations', this.can('executions/annotate'));
-      this.#become(this.#stateOfConnections(), this.notes);
-    });
+    connection.onState(() => this.#become(this.#stateOfConnections(), this.notes));
     return connection;
   }
 

@@ -4,58 +4,51 @@ import type { Connection } from './connection';
 import { count, dollars, line, timezone } from './format';
 import { nameOf } from './roots';
 import type { Session } from './session';
+import { setting } from './settings';
 import { plain, tell } from './tell';
+import { together } from './together';
 
 const REFRESH_EVERY_MS = 1_000;
 /** A day ends without a change. */
 const REPAINT_EVERY_MS = 30_000;
 
-export class StatusBar implements vscode.Disposable {
+export class StatusBar {
   readonly #item = vscode.window.createStatusBarItem('runlog.today', vscode.StatusBarAlignment.Left, 10);
-  readonly #repaint = setInterval(() => void this.#soon(), REPAINT_EVERY_MS);
-  #timer: NodeJS.Timeout | undefined;
 
   constructor(private readonly session: Session, private readonly context: vscode.ExtensionContext) {
     this.#item.name = 'Runlog: Today';
     this.#item.command = 'runlog.dashboard';
+    const soon = together(REFRESH_EVERY_MS, () => this.#update().catch((error: unknown) => session.log.debug(String(error))));
+    const repaint = setInterval(soon, REPAINT_EVERY_MS);
     context.subscriptions.push(
-      this, this.#item,
-      session.onChanged(() => this.#soon()),
-      session.onTold(() => this.#soon()),
-      vscode.workspace.onDidChangeConfiguration((event) => event.affectsConfiguration('runlog.budgetUSD') && this.#soon()),
+      this.#item, { dispose: () => clearInterval(repaint) },
+      session.onChanged(soon),
+      session.onTold(soon),
+      vscode.workspace.onDidChangeConfiguration((event) => event.affectsConfiguration('runlog.budgetUSD') && soon()),
     );
-  }
-
-  dispose(): void {
-    clearInterval(this.#repaint);
-    clearTimeout(this.#timer);
-  }
-
-  #soon(): void {
-    this.#timer ??= setTimeout(() => {
-      void this.#update().catch((error: unknown) => this.session.log.debug(String(error))).finally(() => (this.#timer = undefined));
-    }, REFRESH_EVERY_MS);
   }
 
   async #update(): Promise<void> {
     const connections = this.session.connections.filter(({ state }) => state === 'ready');
     if (connections.length === 0) return this.#item.hide();
-    const several = connections.length > 1;
-    const budget = vscode.workspace.getConfiguration('runlog').get<number | null>('budgetUSD', null);
+    const budget = setting<number | null>('budgetUSD');
     // what two roots cost together no daemon knows: each is told by itself
     const parts = await Promise.all(connections.map(async (connection) => {
-      const [today, live] = await Promise.all([
+      const [{ totalCostUSD: cost, totalExecutions: runs }, { count: live }] = await Promise.all([
         connection.request('executions/stats', { where: 'startedAt >= today', timezone: timezone() }),
         connection.request('executions/count', { where: 'status = running and not stale' }),
       ]);
-      const over = budget !== null && today.totalCostUSD > budget;
-      if (over) void this.#warn(connection, today.totalCostUSD, budget);
-      const text = line(`${dollars(today.totalCostUSD)} today`, live.count > 0 && `${count(live.count)} running`);
-      return { over, text: several ? `${nameOf(connection)} ${text}` : text, cost: today.totalCostUSD, runs: today.totalExecutions, live: live.count, connection };
+      const over = budget !== null && cost > budget;
+      if (over) void this.#warn(connection, cost, budget);
+      const name = connections.length > 1 ? nameOf(connection) : '';
+      return {
+        over,
+        text: `${name} ${line(`${dollars(cost)} today`, live > 0 && `${count(live)} running`)}`,
+        row: `${name && `${name}: `}${count(runs)} runs today cost ${dollars(cost)}${budget === null ? '' : ` of ${dollars(budget)}`}; ${count(live)} running`,
+      };
     }));
-    this.#item.text = `$(pulse) ${plain(parts.map(({ text }) => text).join('  '))}`;
-    const rows = parts.map(({ cost, runs, live, connection }) => (
-      `${several ? `${nameOf(connection)}: ` : ''}${count(runs)} runs today cost ${dollars(cost)}${budget === null ? '' : ` of ${dollars(budget)}`}; ${count(live)} running`));
+    const rows = parts.map(({ row }) => row);
+    this.#item.text = `$(pulse) ${plain(parts.map(({ text }) => text.trim()).join('  '))}`;
     this.#item.tooltip = rows.join('\n');
     this.#item.accessibilityInformation = { label: `Runlog: ${rows.join('; ')}` };
     this.#item.backgroundColor = parts.some(({ over }) => over) ? new vscode.ThemeColor('statusBarItem.warningBackground') : undefined;
@@ -68,8 +61,7 @@ export class StatusBar implements vscode.Disposable {
     const today = new Date().toLocaleDateString('sv');
     if (this.context.globalState.get(key) === today) return;
     await this.context.globalState.update(key, today);
-    const answer = await tell('Warning',
-      `Today's runs have cost ${dollars(cost)}, more than the budget of ${dollars(budget)}.`, 'Open Dashboard');
+    const answer = await tell('Warning', `Today's runs have cost ${dollars(cost)}, more than the budget of ${dollars(budget)}.`, 'Open Dashboard');
     if (answer) await vscode.commands.executeCommand('runlog.dashboard');
   }
 }
