@@ -8,7 +8,6 @@ import { copyValue, type RunPanel } from './panel';
 import { runOf, type Node } from './rows';
 import { Run } from './run';
 import type { Session } from './session';
-import { setting } from './settings';
 import { plain, tell } from './tell';
 import type { Tree } from './tree';
 
@@ -42,10 +41,18 @@ export class Actions {
     one('open', (run) => panel.show(run));
     one('openDocument', (run) => documents.open(run));
     one('openFile', (run) => vscode.commands.executeCommand('vscode.open', run.file));
-    one('reveal', (run) => reveal(run));
+    // a window in a browser has no file manager
+    const local = vscode.env.uiKind === vscode.UIKind.Desktop && vscode.env.remoteName === undefined;
+    one('reveal', (run) => vscode.commands.executeCommand(local ? 'revealFileInOS' : 'revealInExplorer', run.file));
     one('copyOutput', (run) => copyValue(run, '/output'));
-    one('tag', (run) => tag(run));
-    one('note', (run) => note(run));
+    one('tag', async (run) => {
+      const value = await vscode.window.showInputBox({ title: 'Tags', prompt: 'Separated by commas', value: (await run.summary())?.tags?.join(', ') ?? '' });
+      if (value !== undefined) await run.request('executions/annotate', { tags: value.split(',').map((tag) => tag.trim()).filter((tag) => tag !== '') });
+    });
+    one('note', async (run) => {
+      const note = await vscode.window.showInputBox({ title: 'Note', prompt: 'Empty removes it', value: (await run.summary())?.note ?? '' });
+      if (note !== undefined) await run.request('executions/annotate', { note });
+    });
     one('runAgain', (run) => this.#runAgain(run));
     one('selectForCompare', (run) => {
       this.#compared = run;
@@ -120,7 +127,7 @@ export class Actions {
 
   /** Starts the configured program, without a shell, with the ids as its last arguments. */
   async #runAgain({ connection, projectId, executionId }: Run): Promise<void> {
-    const [program, ...args] = setting<string[]>('runAgainCommand');
+    const [program, ...args] = vscode.workspace.getConfiguration('runlog').get<string[]>('runAgainCommand', []);
     if (!program) {
       const answer = await tell('Information', 'Say in the settings which program runs a workflow again.', 'Open Settings');
       if (answer) await vscode.commands.executeCommand('workbench.action.openSettings', 'runlog.runAgainCommand');
@@ -137,25 +144,6 @@ export class Actions {
     const answer = await tell('Error', `${path.basename(program)} could not run it again: ${outcome}.`, 'Show Log');
     if (answer) log.show();
   }
-}
-
-async function reveal(run: Run): Promise<void> {
-  // a window in a browser has no file manager
-  const local = vscode.env.uiKind === vscode.UIKind.Desktop && vscode.env.remoteName === undefined;
-  await vscode.commands.executeCommand(local ? 'revealFileInOS' : 'revealInExplorer', run.file);
-}
-
-async function tag(run: Run): Promise<void> {
-  const tags = (await run.summary())?.tags ?? [];
-  const value = await vscode.window.showInputBox({ title: 'Tags', prompt: 'Separated by commas', value: tags.join(', ') });
-  if (value === undefined) return;
-  await run.request('executions/annotate', { tags: value.split(',').map((tag) => tag.trim()).filter((tag) => tag !== '') });
-}
-
-async function note(run: Run): Promise<void> {
-  const note = (await run.summary())?.note ?? '';
-  const value = await vscode.window.showInputBox({ title: 'Note', prompt: 'Empty removes it', value: note });
-  if (value !== undefined) await run.request('executions/annotate', { note: value });
 }
 
 function runsOf(nodes: readonly Node[]): Run[] {

@@ -2,14 +2,13 @@
 import { accessSync, constants, statSync } from 'node:fs';
 import * as path from 'node:path';
 import * as vscode from 'vscode';
-import { setting } from './settings';
 
 /** The program, or why there is none. */
 export type Found = { program: string } | { missing: string };
 
 export function findProgram(context: vscode.ExtensionContext): Found {
   // machine-scoped: a workspace cannot name a program
-  const configured = setting<string>('path').trim();
+  const configured = vscode.workspace.getConfiguration('runlog').get('path', '').trim();
   if (configured !== '') {
     // somebody meant this one: falling back to another would hide a mistake
     return executable(configured)

@@ -5,6 +5,7 @@ import { and, type Filter } from './filter';
 import { message, timezone } from './format';
 import type { Asked, DashboardData, FromDashboard, Range, ToDashboard } from './messages';
 import { nameOf } from './roots';
+import type { ProjectNode } from './rows';
 import { Run } from './run';
 import type { Session } from './session';
 import { Page } from './webview';
@@ -28,8 +29,8 @@ export class Dashboard extends Page<ToDashboard, FromDashboard, Asked> {
     );
   }
 
-  show(connection?: Connection, projectId = ''): void {
-    if (connection) this.#asked = { ...this.#asked, root: connection.root, projectId };
+  show(project?: ProjectNode): void {
+    if (project?.kind === 'project') this.#asked = { ...this.#asked, root: project.connection.root, projectId: project.id };
     this.reveal();
   }
 

@@ -2,7 +2,7 @@
 import * as vscode from 'vscode';
 import { render } from './render';
 import { message } from './format';
-import { Run, SCHEME, SUFFIX } from './run';
+import { Run, runTold, SCHEME, SUFFIX } from './run';
 import type { Session } from './session';
 import { together } from './together';
 
@@ -15,28 +15,18 @@ export class Documents implements vscode.TextDocumentContentProvider, vscode.Doc
   readonly onDidChange = this.#changed.event;
   /** The outlines of the open documents, by URI. */
   readonly #symbols = new Map<string, vscode.DocumentSymbol[]>();
-  /** The documents whose runs have changed. */
-  readonly #stale = new Set<string>();
 
   constructor(private readonly session: Session, context: vscode.ExtensionContext) {
     const open = (): vscode.Uri[] => vscode.workspace.textDocuments.map(({ uri }) => uri).filter(({ scheme }) => scheme === SCHEME);
-    const soon = together(REFRESH_EVERY_MS, () => {
-      for (const uri of open()) if (this.#stale.delete(uri.toString())) this.#changed.fire(uri);
-      this.#stale.clear();
-    });
-    const refresh = (uris: vscode.Uri[]): void => {
-      for (const uri of uris) this.#stale.add(uri.toString());
-      soon();
-    };
+    const soon = together(REFRESH_EVERY_MS, () => open().forEach((uri) => this.#changed.fire(uri)));
     context.subscriptions.push(
       vscode.workspace.registerTextDocumentContentProvider(SCHEME, this),
       vscode.languages.registerDocumentSymbolProvider({ scheme: SCHEME }, this, { label: 'Runlog' }),
       vscode.workspace.onDidCloseTextDocument(({ uri }) => this.#symbols.delete(uri.toString())),
-      session.onChanged(() => refresh(open())),
+      session.onChanged(soon),
       session.onTold(({ connection, told }) => {
-        if (told.kind === 'resync') refresh(open());
-        if (told.kind === 'saved') refresh([new Run(connection, told.summary.projectId, told.summary.id).uri]);
-        if (told.kind === 'deleted') refresh([new Run(connection, told.projectId, told.executionId).uri]);
+        const changed = runTold(connection, told)?.uri.toString();
+        if (told.kind === 'resync' || open().some((uri) => uri.toString() === changed)) soon();
       }),
     );
   }

@@ -4,9 +4,8 @@ import type { Params } from './connection';
 import { line, message, timezone } from './format';
 import type { CheckResult } from '../../clients/node/types';
 import type { Session } from './session';
-import { setting } from './settings';
 import { STATUSES, statusIcon } from './status';
-import { plain } from './tell';
+import { plain, said } from './tell';
 
 /** The members that `executions/list` and all like it take. */
 export type Selection = Pick<Params<'executions/list'>, 'status' | 'where' | 'timezone'>;
@@ -22,6 +21,11 @@ export class Filter {
 
   get active(): boolean {
     return this.where !== '' || this.status.length > 0;
+  }
+
+  /** Whether the view has the pinned runs before the others. */
+  get pinnedFirst(): boolean {
+    return vscode.workspace.getConfiguration('runlog').get('pinnedFirst', false);
   }
 
   /** As params; `also` narrows it further. */
@@ -73,20 +77,17 @@ export class Filter {
         checked = { text, result };
         box.items = suggestions(text, result);
       } catch (error) {
-        if (turn === asked) box.items = [problem(message(error), '')];
+        if (turn === asked) box.items = [said(message(error))];
       }
       box.busy = false;
-    };
-    const write = (text: string): void => {
-      box.value = text;
-      void check();
     };
     box.onDidChangeValue(check);
     box.onDidAccept(async () => {
       const [picked] = box.activeItems;
       if (picked?.insert) {
         const { from, to, text } = picked.insert;
-        return write(`${box.value.slice(0, from)}${text}${box.value.slice(to)} `);
+        box.value = `${box.value.slice(0, from)}${text}${box.value.slice(to)} `;
+        return check();
       }
       // what was typed last may not have been checked yet
       if (checked?.text !== box.value) await check();
@@ -105,11 +106,6 @@ export function and(...filters: string[]): string {
   return filters.filter((filter) => filter !== '').map((filter) => (/\bor\b/i.test(filter) ? `(${filter})` : filter)).join(' and ');
 }
 
-/** Whether the view has the pinned runs before the others. */
-export function pinnedFirst(): boolean {
-  return setting('pinnedFirst');
-}
-
 interface Suggestion extends vscode.QuickPickItem {
   insert?: { from: number; to: number; text: string };
 }
@@ -117,22 +113,17 @@ interface Suggestion extends vscode.QuickPickItem {
 function suggestions(text: string, { ok, error, completions }: CheckResult): Suggestion[] {
   const items: Suggestion[] = [];
   if (ok) {
-    const label = text.trim() === '' ? 'Show all runs' : `Show runs with ${text.trim()}`;
-    items.push({ label: plain(label), iconPath: new vscode.ThemeIcon('filter'), alwaysShow: true });
+    items.push(said(text.trim() === '' ? 'Show all runs' : `Show runs with ${text.trim()}`, 'filter'));
   } else if (error) {
     const nearest = error.nearest ? ` Did you mean ${error.nearest}?` : '';
     const found = error.found === '' ? 'the end' : error.found;
     // an unfinished filter is no mistake yet
     const unfinished = error.offset >= text.trimEnd().length;
     const what = unfinished ? `Go on with ${error.expected}` : `At ${error.offset + 1}: ${found}, where ${error.expected} was expected.${nearest}`;
-    items.push(problem(what, unfinished ? '' : `${text.slice(0, error.offset)}▸${text.slice(error.offset, error.end)}◂${text.slice(error.end)}`));
+    items.push(unfinished ? said(what) : said(what, 'error', `${text.slice(0, error.offset)}▸${text.slice(error.offset, error.end)}◂${text.slice(error.end)}`));
   }
   for (const { text: label, detail, from, to } of completions) {
     items.push({ label: plain(label), description: plain(detail ?? ''), alwaysShow: true, insert: { from, to, text: label } });
   }
   return items;
-}
-
-function problem(label: string, detail: string): Suggestion {
-  return { label: plain(label), detail: plain(detail), iconPath: new vscode.ThemeIcon(detail === '' ? 'info' : 'error'), alwaysShow: true };
 }

@@ -3,9 +3,8 @@ import * as vscode from 'vscode';
 import type { Filter } from './filter';
 import { message } from './format';
 import { RUN_COMMANDS, type FieldsAsked, type FromRun, type RunKey, type ToRun } from './messages';
-import { Run } from './run';
+import { Run, runTold } from './run';
 import type { Session } from './session';
-import { setting } from './settings';
 import { Page } from './webview';
 
 /** What is shown at once of one record; the rest is asked for piece by piece. */
@@ -24,10 +23,9 @@ export class RunPanel extends Page<ToRun, FromRun, RunKey> {
     super(session, context, 'run', 'Run', REFRESH_EVERY_MS);
     context.subscriptions.push(
       session.onTold(({ connection, told }) => {
-        if (this.#run?.connection !== connection || told.kind === 'current') return;
-        const { projectId } = told.kind === 'saved' ? told.summary : told.kind === 'resync' ? this.#run : told;
+        const mine = this.#run?.connection === connection;
         // another run of the project may be the previous or the next one now
-        if (projectId === this.#run.projectId) this.soon();
+        if (mine && (told.kind === 'resync' || runTold(connection, told)?.projectId === this.#run?.projectId)) this.soon();
       }),
       filter.onChanged(() => this.soon()),
       vscode.workspace.onDidChangeConfiguration((event) => event.affectsConfiguration('runlog') && this.soon()),
@@ -87,7 +85,7 @@ export class RunPanel extends Page<ToRun, FromRun, RunKey> {
       this.#around = around;
       this.panel.title = summary?.label ?? run.executionId;
       const { newer, older } = this.#around;
-      const runAgain = setting<string[]>('runAgainCommand').length > 0;
+      const runAgain = vscode.workspace.getConfiguration('runlog').get<string[]>('runAgainCommand', []).length > 0;
       this.say({ type: 'run', key, summary, got, newer: newer !== undefined, older: older !== undefined, runAgain });
     } catch (error) {
       if (turn !== this.#turn) return;

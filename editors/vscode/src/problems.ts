@@ -14,29 +14,23 @@ const PAGE = 1000;
 const SHOWN = 2000;
 const ERRORS = ['corrupt', 'not-an-object', 'unreadable', 'corrupt-annotation'];
 
-export class Problems {
-  readonly #diagnostics = vscode.languages.createDiagnosticCollection('runlog');
-  readonly #found = new Map<Connection, Problem[]>();
-  #shown = '';
-
-  constructor(private readonly session: Session, context: vscode.ExtensionContext) {
-    const soon = together(TOGETHER_MS, () => this.#ask().catch((error: unknown) => session.log.debug(String(error))));
-    const look = setInterval(() => vscode.window.state.focused && soon(), LOOK_EVERY_MS);
-    context.subscriptions.push(this.#diagnostics, { dispose: () => clearInterval(look) }, session.onChanged(soon), session.onTold(soon));
-  }
-
-  async #ask(): Promise<void> {
-    const { connections } = this.session;
-    for (const connection of this.#found.keys()) if (!connections.includes(connection)) this.#found.delete(connection);
+export function showProblems(session: Session, context: vscode.ExtensionContext): void {
+  const diagnostics = vscode.languages.createDiagnosticCollection('runlog');
+  const known = new Map<Connection, Problem[]>();
+  let shown = '';
+  const ask = async (): Promise<void> => {
+    for (const connection of known.keys()) if (!session.connections.includes(connection)) known.delete(connection);
     // of a root whose daemon is just not there, what was found last goes on being shown
-    for (const connection of connections) if (connection.state === 'ready') this.#found.set(connection, await all(connection));
-    const found = [...this.#found].flatMap(([{ root }, problems]) => problems.map((problem) => ({ file: path.join(root, problem.path), problem })));
-    const shown = JSON.stringify(found);
-    if (shown === this.#shown) return;
-    this.#shown = shown;
-    this.#diagnostics.clear();
-    this.#diagnostics.set(found.map(({ file, problem }) => [vscode.Uri.file(file), [diagnostic(problem)]]));
-  }
+    for (const connection of session.connections) if (connection.state === 'ready') known.set(connection, await all(connection));
+    const found = [...known].flatMap(([{ root }, problems]) => problems.map((problem) => ({ file: path.join(root, problem.path), problem })));
+    if (JSON.stringify(found) === shown) return;
+    shown = JSON.stringify(found);
+    diagnostics.clear();
+    diagnostics.set(found.map(({ file, problem }) => [vscode.Uri.file(file), [diagnostic(problem)]]));
+  };
+  const soon = together(TOGETHER_MS, () => ask().catch((error: unknown) => session.log.debug(String(error))));
+  const look = setInterval(() => vscode.window.state.focused && soon(), LOOK_EVERY_MS);
+  context.subscriptions.push(diagnostics, { dispose: () => clearInterval(look) }, session.onChanged(soon), session.onTold(soon));
 }
 
 async function all(connection: Connection): Promise<Problem[]> {

@@ -11,50 +11,35 @@ const { File, Function: Step, Field } = vscode.SymbolKind;
 
 export interface Rendered { text: string; symbols: vscode.DocumentSymbol[] }
 
+/** `cut` says where not all of it is given. */
 export function render(record: ExecutionRecord, title: string, cut: readonly Cut[]): Rendered {
-  return new Renderer(cut).record(record, title);
+  return new Renderer().record(record, title, cut);
 }
 
 class Renderer {
   readonly #lines: string[] = [];
-  readonly #cut = new Map<string, Cut>();
-  /** The cuts below each value that is written as a whole. */
-  readonly #within = new Map<string, string[]>();
 
-  constructor(cut: readonly Cut[]) {
-    for (const one of cut) {
-      this.#cut.set(one.pointer, one);
-      const [, member, place, name] = one.pointer.split('/');
-      const whole = member === 'steps' && name !== undefined ? `/steps/${place}/${name}` : `/${member}`;
-      this.#within.set(whole, [...this.#within.get(whole) ?? [], one.pointer]);
-    }
-  }
-
-  record(record: ExecutionRecord, title: string): Rendered {
+  record(record: ExecutionRecord, title: string, cut: readonly Cut[]): Rendered {
     const steps: unknown = record.steps;
-    const symbols = [this.#section(title, File, text(record.status) ?? '', 0, () => this.#members(record, HEADER, 1, ''))];
-    symbols.push(...this.#texts(record, 0, ''));
-    if (Array.isArray(steps)) {
-      symbols.push(...steps.map((step: unknown, place) => this.#step(step, place)));
-      this.#left('/steps', 0);
-    }
-    symbols.push(...this.#others(record, [...HEADER, ...TEXTS, ...(Array.isArray(steps) ? ['steps'] : [])], 0, ''));
+    const symbols = [this.#section(title, File, text(record.status) ?? '', 0, () => this.#members(record, HEADER, 1))];
+    if (cut.length > 0) this.#lines.push(`${indent(1)}Not all of it is here: what is left out is named at the end, and the run's panel has it.`);
+    symbols.push(...this.#texts(record, 0));
+    if (Array.isArray(steps)) symbols.push(...steps.map((step: unknown, place) => this.#step(step, place)));
+    symbols.push(...this.#others(record, [...HEADER, ...TEXTS, ...(Array.isArray(steps) ? ['steps'] : [])], 0));
+    if (cut.length > 0) symbols.push(this.#section('Left out', Field, '', 0, () => this.#left(cut)));
     return { text: `${this.#lines.join('\n')}\n`, symbols };
   }
 
   #step(step: unknown, place: number): vscode.DocumentSymbol {
-    const pointer = `/steps/${place}`;
     if (typeof step !== 'object' || step === null || Array.isArray(step) || isNumber(step)) {
-      return this.#section(`Step ${place + 1}`, Step, '', 0, () => this.#value(step, 1, pointer));
+      return this.#section(`Step ${place + 1}`, Step, '', 0, () => this.#value(step, 1));
     }
     const members = step as Record<string, unknown>;
     const called = [members['nodeId'], members['name'], members['id']].find((name) => typeof name === 'string');
     const detail = line(text(members['nodeType'] ?? members['type']), text(members['status']), span(numberOf(members['duration'])));
     return this.#section(`Step ${place + 1}: ${called ?? '?'}`, Step, detail, 0, () => {
-      this.#members(members, STEP_HEADER, 1, pointer);
-      const children = [...this.#texts(members, 1, pointer), ...this.#others(members, [...STEP_HEADER, ...TEXTS], 1, pointer)];
-      this.#left(pointer, 1);
-      return children;
+      this.#members(members, STEP_HEADER, 1);
+      return [...this.#texts(members, 1), ...this.#others(members, [...STEP_HEADER, ...TEXTS], 1)];
     });
   }
 
@@ -69,41 +54,36 @@ class Renderer {
   }
 
   /** Short members, one to a line. */
-  #members(record: Record<string, unknown>, names: readonly string[], depth: number, pointer: string): void {
+  #members(record: Record<string, unknown>, names: readonly string[], depth: number): void {
     for (const name of names) {
       const value = record[name];
-      if (value == null) continue;
-      this.#lines.push(`${indent(depth)}${name}: ${single(shown(name, value))}`);
-      this.#left(`${pointer}/${name}`, depth);
+      if (value != null) this.#lines.push(`${indent(depth)}${name}: ${single(shown(name, value))}`);
     }
   }
 
-  #texts(record: Record<string, unknown>, depth: number, pointer: string): vscode.DocumentSymbol[] {
+  #texts(record: Record<string, unknown>, depth: number): vscode.DocumentSymbol[] {
     return TEXTS.filter((name) => record[name] != null).map((name) => (
-      this.#section(`${name.charAt(0).toUpperCase()}${name.slice(1)}`, Field, '', depth, () => this.#value(record[name], depth + 1, `${pointer}/${name}`))));
+      this.#section(`${name.charAt(0).toUpperCase()}${name.slice(1)}`, Field, '', depth, () => this.#value(record[name], depth + 1))));
   }
 
   /** What this page has no word for. */
-  #others(record: Record<string, unknown>, known: readonly string[], depth: number, pointer: string): vscode.DocumentSymbol[] {
+  #others(record: Record<string, unknown>, known: readonly string[], depth: number): vscode.DocumentSymbol[] {
     const names = Object.keys(record).filter((name) => !known.includes(name));
     if (names.length === 0) return [];
     return [this.#section('Other members', Field, '', depth, () => names.map((name) => (
-      this.#section(name, Field, '', depth + 1, () => (
-        this.#value(record[name], depth + 2, `${pointer}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`))))))];
+      this.#section(name, Field, '', depth + 1, () => this.#value(record[name], depth + 2)))))];
   }
 
-  #value(value: unknown, depth: number, pointer: string): void {
+  #value(value: unknown, depth: number): void {
     const written = typeof value === 'string' ? value : JSON.stringify(value, null, 2) ?? '';
     for (const row of written.split(/\r\n|\r|\n/)) this.#lines.push(row === '' ? '' : `${indent(depth)}${row}`);
-    for (const at of this.#within.get(pointer) ?? []) this.#left(at, depth);
   }
 
-  #left(pointer: string, depth: number): void {
-    const cut = this.#cut.get(pointer);
-    if (!cut) return;
-    const what = cut.kind === 'string' ? 'characters' : 'members';
-    const rest = cut.length == null ? '' : `${count(cut.length - cut.given)} ${what} of `;
-    this.#lines.push(`${indent(depth)}… ${rest}${bytes(cut.sizeBytes)} at ${pointer} are left out; the run's panel has them`);
+  #left(cut: readonly Cut[]): void {
+    for (const { pointer, kind, length, given, sizeBytes } of cut) {
+      const rest = length == null ? '' : `${count(length - given)} ${kind === 'string' ? 'characters' : 'members'} of `;
+      this.#lines.push(`${indent(1)}${pointer}: ${rest}${bytes(sizeBytes)}`);
+    }
   }
 }
 

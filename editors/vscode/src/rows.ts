@@ -1,7 +1,7 @@
 /** The rows of the view: what each is, by what it is known, and what it says. */
 import * as vscode from 'vscode';
 import type { Connection } from './connection';
-import { ago, brief, count, dollars, isStale, line, price, span } from './format';
+import { ago, brief, count, dollars, isStale, line, localDate, price, span } from './format';
 import type { Project, Summary, Told } from '../../clients/node/types';
 import { nameOf } from './roots';
 import { Run } from './run';
@@ -43,7 +43,7 @@ export type Node =
   | ProjectNode
   | { kind: 'root'; connection: Connection }
   | { kind: 'more'; project: ProjectNode; shown: number; total: number }
-  | { kind: 'note'; id: string; label: string; detail?: string; icon: string; command?: vscode.Command };
+  | { kind: 'note'; id: string; label: string; detail?: string | undefined; icon: string; command?: vscode.Command | undefined };
 
 /** What tells a row from all others, however often it is painted. */
 export function idOf(node: Node): string {
@@ -65,34 +65,36 @@ export function noRoot(tried: string[]): Node[] {
   ];
 }
 
+const { None, Collapsed, Expanded } = vscode.TreeItemCollapsibleState;
+
 export function itemOf(node: Node): vscode.TreeItem {
   switch (node.kind) {
-    case 'root': return rootItem(node.connection);
-    case 'project': return projectItem(node);
     case 'run': return runItem(node);
-    case 'more': return moreItem(node);
-    case 'note': return noteItem(node);
+    case 'project': return projectItem(node);
+    case 'root': {
+      const { root, state } = node.connection;
+      return Object.assign(new vscode.TreeItem(nameOf(node.connection), Expanded), {
+        iconPath: new vscode.ThemeIcon('root-folder'), description: line(root, state !== 'ready' && 'connecting…'), tooltip: root,
+      });
+    }
+    case 'more': return Object.assign(new vscode.TreeItem('Load more…', None), {
+      iconPath: new vscode.ThemeIcon('ellipsis'), description: `${count(node.shown)} of ${count(node.total)}`,
+      command: { command: 'runlog.loadMore', title: 'Load more', arguments: [node.project] },
+    });
+    case 'note': return Object.assign(new vscode.TreeItem(node.label, None), {
+      iconPath: new vscode.ThemeIcon(node.icon), description: node.detail, tooltip: node.detail ?? node.label, command: node.command,
+    });
   }
 }
 
 function projectItem({ id, known, open, waiting }: ProjectNode): vscode.TreeItem {
-  const item = new vscode.TreeItem(id, open ? vscode.TreeItemCollapsibleState.Expanded : vscode.TreeItemCollapsibleState.Collapsed);
-  item.contextValue = waiting > 0 ? 'project held' : 'project';
-  item.iconPath = new vscode.ThemeIcon('folder');
   const failed = known.failed ? `${count(known.failed)} failed` : '';
   const running = known.running ? `${count(known.running)} running` : '';
-  item.description = line(waiting > 0 && `${count(waiting)} new ↑`, count(known.executions), running, failed, price(known.totalCostUSD));
-  item.tooltip = line(`${count(known.executions)} runs`, running, failed, dollars(known.totalCostUSD));
-  return item;
-}
-
-function rootItem(connection: Connection): vscode.TreeItem {
-  const { root, state } = connection;
-  const item = new vscode.TreeItem(nameOf(connection), vscode.TreeItemCollapsibleState.Expanded);
-  item.iconPath = new vscode.ThemeIcon('root-folder');
-  item.description = state === 'ready' ? root : line(root, 'connecting…');
-  item.tooltip = root;
-  return item;
+  return Object.assign(new vscode.TreeItem(id, open ? Expanded : Collapsed), {
+    contextValue: waiting > 0 ? 'project held' : 'project', iconPath: new vscode.ThemeIcon('folder'),
+    description: line(waiting > 0 && `${count(waiting)} new ↑`, count(known.executions), running, failed, price(known.totalCostUSD)),
+    tooltip: line(`${count(known.executions)} runs`, running, failed, dollars(known.totalCostUSD)),
+  });
 }
 
 export function runOf({ connection, run }: RunNode): Run {
@@ -102,18 +104,18 @@ export function runOf({ connection, run }: RunNode): Run {
 function runItem(node: RunNode): vscode.TreeItem {
   const { run } = node;
   const stale = isStale(run);
-  const item = new vscode.TreeItem(run.label ?? run.id, vscode.TreeItemCollapsibleState.None);
-  item.contextValue = run.pinned ? 'run pinned' : 'run';
-  item.iconPath = statusIcon(run.status, stale);
+  const label = run.label ?? run.id;
   const when = ago(run.startedAt ?? run.updatedAt);
   const tags = run.tags?.map((tag) => `#${tag}`).join(' ');
-  // a narrow view cuts off its end
-  item.description = line(run.pinned && '★', stale && 'stale', price(run.costUSD), when, brief(run.duration), tags);
-  item.accessibilityInformation = {
-    label: line(run.label ?? run.id, run.status ?? 'no status', run.pinned && 'pinned', stale && 'stale', when, span(run.duration), dollars(run.costUSD), tags),
-  };
-  item.command = { command: 'runlog.open', title: 'Open run', arguments: [runOf(node)] };
-  return item;
+  return Object.assign(new vscode.TreeItem(label, None), {
+    contextValue: run.pinned ? 'run pinned' : 'run', iconPath: statusIcon(run.status, stale),
+    // a narrow view cuts off its end
+    description: line(run.pinned && '★', stale && 'stale', price(run.costUSD), when, brief(run.duration), tags),
+    accessibilityInformation: {
+      label: line(label, run.status ?? 'no status', run.pinned && 'pinned', stale && 'stale', when, span(run.duration), dollars(run.costUSD), tags),
+    },
+    command: { command: 'runlog.open', title: 'Open run', arguments: [runOf(node)] },
+  });
 }
 
 /** Text of records is appended as text: nothing in it is a link or an image. */
@@ -121,26 +123,10 @@ export function tooltip(run: Summary): vscode.MarkdownString {
   const stale = isStale(run);
   const text = new vscode.MarkdownString().appendText(run.label ?? run.id);
   const rows = [
-    line(run.status, stale && 'stale', run.model), line(run.startedAt && new Date(run.startedAt).toLocaleString(), span(run.duration)),
+    line(run.status, stale && 'stale', run.model), line(localDate(run.startedAt), span(run.duration)),
     line(dollars(run.costUSD), run.tokenUsage.total != null && `${count(run.tokenUsage.total)} tokens`, `${count(run.stepCount)} steps`),
     run.error, run.note, run.id,
   ];
   for (const row of rows) if (row) text.appendMarkdown('\n\n').appendText(row);
   return text;
-}
-
-function moreItem({ project, shown, total }: Extract<Node, { kind: 'more' }>): vscode.TreeItem {
-  const item = new vscode.TreeItem('Load more…', vscode.TreeItemCollapsibleState.None);
-  item.description = `${count(shown)} of ${count(total)}`;
-  item.iconPath = new vscode.ThemeIcon('ellipsis');
-  item.command = { command: 'runlog.loadMore', title: 'Load more', arguments: [project] };
-  return item;
-}
-
-function noteItem({ label, detail, icon, command }: Extract<Node, { kind: 'note' }>): vscode.TreeItem {
-  const item = new vscode.TreeItem(label, vscode.TreeItemCollapsibleState.None);
-  if (detail) item.description = item.tooltip = detail;
-  if (command) item.command = command;
-  item.iconPath = new vscode.ThemeIcon(icon);
-  return item;
 }

@@ -2,8 +2,8 @@
 import * as path from 'node:path';
 import * as vscode from 'vscode';
 import type { Connection, Params, Result } from './connection';
-import { pinnedFirst, type Filter } from './filter';
-import type { Summary } from '../../clients/node/types';
+import type { Filter } from './filter';
+import type { Summary, Told } from '../../clients/node/types';
 
 /** The scheme of runs as documents. */
 export const SCHEME = 'runlog';
@@ -42,7 +42,7 @@ export class Run {
   /** The runs before and after this one, as the view has them. */
   async neighbours(summary: Summary, filter: Filter): Promise<{ newer?: Run | undefined; older?: Run | undefined }> {
     const { connection, projectId } = this;
-    const apart = pinnedFirst();
+    const apart = filter.pinnedFirst;
     const part = apart ? `${summary.pinned ? '' : 'not '}pinned` : '';
     const count = async (...where: string[]): Promise<number> => (await connection.request('executions/count', { projectId, ...filter.selection(...where) })).count;
     const list = async (where: string, offset: number, limit: number): Promise<Run[]> => {
@@ -60,4 +60,10 @@ export class Run {
     else if (apart) newer ??= (await list('pinned', Math.max(await count('pinned') - 1, 0), 1))[0];
     return { newer, older };
   }
+}
+
+/** The run that a change is about, if it is about one. */
+export function runTold(connection: Connection, told: Told): Run | undefined {
+  if (told.kind === 'saved') return new Run(connection, told.summary.projectId, told.summary.id);
+  return 'executionId' in told ? new Run(connection, told.projectId, told.executionId) : undefined;
 }

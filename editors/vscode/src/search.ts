@@ -5,7 +5,7 @@ import type { Match, SearchHit } from '../../clients/node/types';
 import { Run } from './run';
 import type { Session } from './session';
 import { statusIcon } from './status';
-import { plain } from './tell';
+import { plain, said } from './tell';
 
 const TYPING_MS = 150;
 const HITS = 50;
@@ -20,7 +20,6 @@ export function search(session: Session, open: (run: Run) => void): void {
   let cancel: vscode.CancellationTokenSource | undefined;
 
   const ask = async (query: string): Promise<void> => {
-    cancel?.cancel();
     cancel = new vscode.CancellationTokenSource();
     const { token } = cancel;
     box.busy = true;
@@ -28,19 +27,23 @@ export function search(session: Session, open: (run: Run) => void): void {
       const found = await Promise.all(session.connections.map(async (connection) => {
         const { hits, complete } = await connection.request('executions/search', { query, limit: HITS }, token);
         const items = hits.map((hit) => item(hit, new Run(connection, hit.summary.projectId, hit.summary.id)));
-        return complete ? items : [...items, hint('Not all runs are in the text index yet')];
+        return complete ? items : [...items, said('Not all runs are in the text index yet')];
       }));
       if (token.isCancellationRequested) return;
       const items = found.flat();
-      box.items = items.length > 0 ? items : [hint('Nothing was found')];
+      box.items = items.length > 0 ? items : [said('Nothing was found')];
     } catch (error) {
       if (token.isCancellationRequested) return;
-      box.items = [hint(message(error))];
+      box.items = [said(message(error))];
     }
     box.busy = false;
   };
-  box.onDidChangeValue((value) => {
+  const stop = (): void => {
     clearTimeout(timer);
+    cancel?.cancel();
+  };
+  box.onDidChangeValue((value) => {
+    stop();
     if (value.trim() === '') box.items = [];
     else timer = setTimeout(() => void ask(value), TYPING_MS);
   });
@@ -51,8 +54,7 @@ export function search(session: Session, open: (run: Run) => void): void {
     open(run);
   });
   box.onDidHide(() => {
-    clearTimeout(timer);
-    cancel?.cancel();
+    stop();
     box.dispose();
   });
   box.show();
@@ -79,8 +81,4 @@ function marked({ snippet, ranges }: Match): string {
     at = end;
   }
   return (text + snippet.slice(at)).replace(/\s+/g, ' ');
-}
-
-function hint(label: string): Item {
-  return { label: plain(label), alwaysShow: true, iconPath: new vscode.ThemeIcon('info') };
 }

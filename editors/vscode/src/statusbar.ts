@@ -4,7 +4,6 @@ import type { Connection } from './connection';
 import { count, dollars, line, timezone } from './format';
 import { nameOf } from './roots';
 import type { Session } from './session';
-import { setting } from './settings';
 import { plain, tell } from './tell';
 import { together } from './together';
 
@@ -31,7 +30,7 @@ export class StatusBar {
   async #update(): Promise<void> {
     const connections = this.session.connections.filter(({ state }) => state === 'ready');
     if (connections.length === 0) return this.#item.hide();
-    const budget = setting<number | null>('budgetUSD');
+    const budget = vscode.workspace.getConfiguration('runlog').get<number | null>('budgetUSD', null);
     // what two roots cost together no daemon knows: each is told by itself
     const parts = await Promise.all(connections.map(async (connection) => {
       const [{ totalCostUSD: cost, totalExecutions: runs }, { count: live }] = await Promise.all([

@@ -7,13 +7,13 @@
  */
 import * as vscode from 'vscode';
 import type { Connection } from './connection';
-import { and, pinnedFirst, type Filter } from './filter';
+import { and, type Filter } from './filter';
 import { count, message } from './format';
 import type { Summary, Told } from '../../clients/node/types';
 import { MARKED_EVERY, Painted } from './painted';
 import { idOf, itemOf, noRoot, tooltip, type Node, type ProjectNode, type RunNode } from './rows';
+import { runTold } from './run';
 import type { Session } from './session';
-import { setting } from './settings';
 
 const ASK_EVERY_MS = 500;
 /** VS Code puts off what comes within so long of the painting before, and then by as much again. */
@@ -31,7 +31,7 @@ const EXPANDED = 3;
 /** Who has selected a run so far down reads there, as does who has scrolled. */
 const READING_FROM_ROW = 10;
 
-export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
+export class Tree implements vscode.TreeDataProvider<Node> {
   readonly view: vscode.TreeView<Node>;
   readonly #changed = new vscode.EventEmitter<Node | undefined>();
   readonly onDidChangeTreeData = this.#changed.event;
@@ -63,8 +63,7 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
     this.view = vscode.window.createTreeView('runlog.runs', { treeDataProvider: this, showCollapseAll: true, canSelectMany: true });
     const repaint = setInterval(() => this.#again(), REPAINT_EVERY_MS);
     context.subscriptions.push(
-      this, this.view,
-      { dispose: () => clearInterval(repaint) },
+      this.view, { dispose: () => clearInterval(repaint) },
       session.onChanged(() => {
         for (const connection of this.#shown.keys()) if (!session.connections.includes(connection)) this.#shown.delete(connection);
         for (const [key, { connection }] of this.#projects) if (!session.connections.includes(connection)) this.#projects.delete(key);
@@ -99,10 +98,9 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
   #hear(connection: Connection, told: Told): void {
     if (told.kind === 'current') return;
     if (told.kind === 'resync') return this.refresh();
-    const { projectId } = told.kind === 'saved' ? told.summary : told;
-    const project = this.#projects.get(`${connection.root}/${projectId}`);
+    const project = this.#projects.get(`${connection.root}/${runTold(connection, told)?.projectId}`);
     // which runs pass a filter, and where pinned ones stand, only the daemon knows
-    if (project && !this.filter.active && !pinnedFirst()) {
+    if (project && !this.filter.active && !this.filter.pinnedFirst) {
       project.told?.push(told);
       lay(project.runs, told, this.#reading ? 0 : project.rows);
       lay(project.seen, told, 0);
@@ -204,14 +202,14 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
     for (const project of this.#projects.values()) {
       if (began && !project.stale) project.runs = [...project.seen];
       // pinned ones may be old: of the others the first is the newest
-      const first = project.stale ? undefined : project.runs.find((run) => !(pinnedFirst() && run.pinned))?.startedAt;
+      const first = project.stale ? undefined : project.runs.find((run) => !(this.filter.pinnedFirst && run.pinned))?.startedAt;
       if (!reading) project.anchor = undefined;
       else project.anchor ??= first ?? undefined;
     }
   }
 
   loadMore(project: ProjectNode): void {
-    project.rows += setting<number>('pageSize');
+    project.rows += pageSize();
     project.stale = true;
     this.#paintSoon();
   }
@@ -224,11 +222,6 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
     this.#paintSoon();
   }
 
-  dispose(): void {
-    clearTimeout(this.#timer);
-    clearTimeout(this.#rest);
-  }
-
   async getChildren(node?: Node): Promise<Node[]> {
     try {
       if (node === undefined) return await this.#roots();
@@ -239,12 +232,6 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
       const where = node && 'connection' in node ? `${node.connection.root}/${node.kind === 'project' ? node.id : ''}` : '';
       return [{ kind: 'note', id: `error:${where}`, label: 'The runs cannot be listed', detail: message(error), icon: 'error', command }];
     }
-  }
-
-  getParent(node: Node): Node | undefined {
-    if (node.kind === 'run' || node.kind === 'more') return node.project;
-    if (node.kind === 'project' && this.session.connections.length > 1) return { kind: 'root', connection: node.connection };
-    return undefined;
   }
 
   getTreeItem(node: Node): vscode.TreeItem {
@@ -261,8 +248,8 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
   }
 
   async #roots(): Promise<Node[]> {
-    const { state, connections, notes } = this.session;
-    if (state === 'noRoot') return noRoot(notes);
+    const { state, connections, tried } = this.session;
+    if (state === 'noRoot') return noRoot(tried);
     const [only, ...others] = connections;
     if (!only || (state !== 'ready' && state !== 'starting')) return [];
     if (others.length > 0) return connections.map((connection) => ({ kind: 'root', connection }));
@@ -278,7 +265,8 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
       let node = this.#projects.get(key);
       if (!node) this.#projects.set(key, node = { kind: 'project', connection, id: known.id, known, open: place < EXPANDED, ...nothing() });
       node.known = known;
-      node.waiting = node.anchor === undefined ? 0 : await this.#waiting(node, node.anchor);
+      const later = node.anchor !== undefined && { projectId: known.id, ...this.filter.selection(`startedAt > ${node.anchor}`) };
+      node.waiting = later ? (await connection.request('executions/count', later)).count : 0;
       return node;
     }));
     if (shown && this.#reading) nodes = shown.nodes.filter((node) => nodes.includes(node));
@@ -337,7 +325,7 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
     const runs = new Map<string, Summary>();
     let total = 0;
     try {
-      for (const where of pinnedFirst() ? ['pinned', and('not pinned', anchored)] : [anchored]) {
+      for (const where of this.filter.pinnedFirst ? ['pinned', and('not pinned', anchored)] : [anchored]) {
         let matching = 0;
         const limit = Math.min(Math.max(rows - runs.size, 1), PAGE_MAX);
         for await (const page of connection.pages('executions/list', { projectId, ...this.filter.selection(where), limit, allowPartial: true })) {
@@ -360,10 +348,6 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
     }
   }
 
-  async #waiting({ connection, id: projectId }: ProjectNode, anchor: string): Promise<number> {
-    return (await connection.request('executions/count', { projectId, ...this.filter.selection(`startedAt > ${anchor}`) })).count;
-  }
-
   #selected(selection: readonly Node[]): void {
     void vscode.commands.executeCommand('setContext', 'runlog.hasSelection', selection.some(({ kind }) => kind === 'run'));
     const selected = selection.find((node): node is RunNode => node.kind === 'run');
@@ -377,7 +361,7 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
 
 /** What is shown of a project before it is asked for. */
 function nothing(): Pick<ProjectNode, 'rows' | 'runs' | 'seen' | 'total' | 'stale' | 'asking' | 'told' | 'anchor' | 'waiting'> {
-  return { rows: setting('pageSize'), runs: [], seen: [], total: 0, stale: true, asking: undefined, told: undefined, anchor: undefined, waiting: 0 };
+  return { rows: pageSize(), runs: [], seen: [], total: 0, stale: true, asking: undefined, told: undefined, anchor: undefined, waiting: 0 };
 }
 
 /** Lays a change over what is shown; among so many rows, if any, a new run comes on top where it is the newest. */
@@ -391,4 +375,8 @@ function lay(runs: Summary[], told: Told, rows: number): void {
     runs.unshift(told.summary);
     runs.length = Math.min(runs.length, rows);
   }
+}
+
+function pageSize(): number {
+  return vscode.workspace.getConfiguration('runlog').get('pageSize', 50);
 }

@@ -144,6 +144,20 @@ export class Window {
       })));
   }
 
+  /** All rows, of which there are so many: what is not in sight is scrolled to. */
+  async allRows(count) {
+    await this.page.locator('.sidebar .tree-explorer-viewlet-tree-view .monaco-list').first().hover();
+    await this.page.mouse.wheel(0, -1_000_000);
+    const rows = [];
+    await until(`${count} rows`, async () => {
+      for (const row of await this.rows()) rows[row.index] = row;
+      await this.page.mouse.wheel(0, 300);
+      return rows.length === count && Object.keys(rows).length === count;
+    }, 10_000);
+    await this.page.mouse.wheel(0, -1_000_000);
+    return rows;
+  }
+
   /** Waits until the rows have been the same for longer than a refresh takes: a click would hit another one. */
   async settled() {
     let [last, since] = ['', Date.now()];
