@@ -147,14 +147,18 @@ export class Window {
   /** All rows, of which there are so many: what is not in sight is scrolled to. */
   async allRows(count) {
     await this.page.locator('.sidebar .tree-explorer-viewlet-tree-view .monaco-list').first().hover();
-    await this.page.mouse.wheel(0, -1_000_000);
+    const toTop = () => until('the first row', async () => {
+      await this.page.mouse.wheel(0, -50_000);
+      return (await this.rows())[0]?.index === 0;
+    });
+    await toTop();
     const rows = [];
     await until(`${count} rows`, async () => {
       for (const row of await this.rows()) rows[row.index] = row;
       await this.page.mouse.wheel(0, 300);
       return rows.length === count && Object.keys(rows).length === count;
     }, 10_000);
-    await this.page.mouse.wheel(0, -1_000_000);
+    await toTop();
     return rows;
   }
 
