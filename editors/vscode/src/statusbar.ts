@@ -1,7 +1,7 @@
 /** What today has cost and how many runs go on, in the status bar; a warning where that is over the budget. */
 import * as vscode from 'vscode';
 import type { Connection } from './connection';
-import { count, dollars, line, timezone } from './format';
+import { count, dollars, line, price, timezone } from './format';
 import { nameOf } from './roots';
 import type { Session } from './session';
 import { plain, tell } from './tell';
@@ -42,7 +42,7 @@ export class StatusBar {
       const name = connections.length > 1 ? nameOf(connection) : '';
       return {
         over,
-        text: `${name} ${line(`${dollars(cost)} today`, live > 0 && `${count(live)} running`)}`,
+        text: `${name} ${line(`${price(cost)} today`, live > 0 && `${count(live)} running`)}`,
         row: `${name && `${name}: `}${count(runs)} runs today cost ${dollars(cost)}${budget === null ? '' : ` of ${dollars(budget)}`}; ${count(live)} running`,
       };
     }));
@@ -60,7 +60,7 @@ export class StatusBar {
     const today = new Date().toLocaleDateString('sv');
     if (this.context.globalState.get(key) === today) return;
     await this.context.globalState.update(key, today);
-    const answer = await tell('Warning', `Today's runs have cost ${dollars(cost)}, more than the budget of ${dollars(budget)}.`, 'Open Dashboard');
+    const answer = await tell('Warning', `Today's runs have cost ${price(cost)}, more than the budget of ${dollars(budget)}.`, 'Open Dashboard');
     if (answer) await vscode.commands.executeCommand('runlog.dashboard');
   }
 }

@@ -14,6 +14,7 @@ import { MARKED_EVERY, Painted } from './painted';
 import { idOf, itemOf, noRoot, tooltip, type Node, type ProjectNode, type RunNode } from './rows';
 import { runTold } from './run';
 import type { Session } from './session';
+import { plain } from './tell';
 
 const ASK_EVERY_MS = 500;
 /** VS Code puts off what comes within so long of the painting before, and then by as much again. */
@@ -55,6 +56,8 @@ export class Tree implements vscode.TreeDataProvider<Node> {
   /** The first run of each project that is open, as painted last. */
   #tops = new Map<ProjectNode, string>();
   #deep = false;
+  /** How far the first reading has come, while it goes on. */
+  #progress = '';
   /** Whether somebody reads further down: what arrives waits, so that the rows do not move. */
   #reading = false;
 
@@ -73,7 +76,6 @@ export class Tree implements vscode.TreeDataProvider<Node> {
       filter.onChanged(() => {
         for (const project of this.#projects.values()) Object.assign(project, nothing());
         this.#shown.clear();
-        this.view.description = filter.text;
         this.refresh();
       }),
       // who scrolls down is asked about with the next arrival, who comes up again at once
@@ -185,7 +187,7 @@ export class Tree implements vscode.TreeDataProvider<Node> {
     await Promise.all(open.map((project) => this.#fresh(project)));
     const rows = projects.map((project) => [idOf(project), project.known, project.waiting]);
     const runs = open.map((project) => [project.runs, project.total]);
-    return JSON.stringify([this.session.connections.map(({ root, state }) => [root, state]), rows, runs]);
+    return JSON.stringify([this.#progress, this.session.connections.map(({ root, state }) => [root, state]), rows, runs]);
   }
 
   /** Whether somebody has scrolled, or selected something further down. */
@@ -252,8 +254,10 @@ export class Tree implements vscode.TreeDataProvider<Node> {
     if (state === 'noRoot') return noRoot(tried);
     const [only, ...others] = connections;
     if (!only || (state !== 'ready' && state !== 'starting')) return [];
-    if (others.length > 0) return connections.map((connection) => ({ kind: 'root', connection }));
-    return await this.#projectsOf(only);
+    const nodes: Node[] = others.length > 0 ? connections.map((connection) => ({ kind: 'root', connection })) : await this.#projectsOf(only);
+    // the description of a view that is alone VS Code does not show; what an empty one says a message would hide
+    this.view.message = this.#progress || (nodes.length > 0 ? plain(this.filter.text) : '');
+    return nodes;
   }
 
   async #projectsOf(connection: Connection, again = false): Promise<ProjectNode[]> {
@@ -278,23 +282,21 @@ export class Tree implements vscode.TreeDataProvider<Node> {
   async #listed(connection: Connection): Promise<Array<ProjectNode['known'] & { id: string }>> {
     if (!this.filter.active) {
       const { projects, complete } = await connection.request('projects/list', { allowPartial: true });
-      await this.#progress(connection, complete);
+      await this.#follow(connection, complete);
       return projects;
     }
     const asked = { ...this.filter.selection(), groupBy: ['project' as const], limit: PAGE_MAX, allowPartial: true };
     const { groups, complete } = await connection.request('executions/count', asked);
-    await this.#progress(connection, complete);
+    await this.#follow(connection, complete);
     return (groups ?? []).map(({ key: [id], count }) => ({ id: id ?? '', executions: count }));
   }
 
-  /** Says how far the first reading has come, and looks again while it goes on. */
-  async #progress(connection: Connection, complete: boolean): Promise<void> {
-    if (complete) {
-      if (this.view.message) this.view.message = '';
-      return;
-    }
+  /** Learns how far the first reading has come, and looks again while it goes on. */
+  async #follow(connection: Connection, complete: boolean): Promise<void> {
+    this.#progress = '';
+    if (complete) return;
     const { indexing: { done, total } } = await connection.request('server/status', {});
-    this.view.message = `Reading runs: ${count(done)} of ${count(total)}…`;
+    this.#progress = `Reading runs: ${count(done)} of ${count(total)}…`;
     this.#askSoon();
   }
 

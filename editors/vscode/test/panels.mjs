@@ -107,6 +107,12 @@ export function panels(code, browser) {
     await panel.click('#previousRun');
     await until('the newer run', async () => (await panel.textContent('h1')) === executions[0].label);
     equal(await panel.isDisabled('#previousRun'), true, 'no run before the newest');
+    await panel.focus('#nextRun');
+    place.save('website', record(-1, { id: 'newer', name: 'Newer than all' }));
+    await until('a newer one is known', async () => !(await panel.isDisabled('#previousRun')));
+    equal(await panel.evaluate(() => document.activeElement.id), 'nextRun', 'what has the focus');
+    place.remove('website', 'newer');
+    await until('none is newer again', () => panel.isDisabled('#previousRun'));
     await panel.click('#openFile');
     await until('the file', async () => (await window.text('.tabs-container .tab')).includes('exec-rich.json'));
   });
@@ -291,7 +297,7 @@ export function panels(code, browser) {
     const chart = dashboard.locator('figure[data-chart="Most failing nodes"] .chart');
     await chart.focus();
     for (const key of ['ArrowDown', 'Enter']) await dashboard.locator('figure[data-chart="Most failing nodes"] .chart').press(key);
-    await until('the filter', async () => (await window.text('.pane-header .description, .sidebar .title-description, .pane-header')).includes('failedNode ='));
+    await until('the filter', async () => (await window.message()).includes('failedNode ='));
     const [node] = await dashboard.$$eval('figure[data-chart="Most failing nodes"] tbody th', (cells) => cells.map((cell) => cell.textContent));
     const runs = await place.ask('executions/list', { projectId: 'website', where: `failedNode = ${JSON.stringify(node)}` });
     await until('the runs', async () => JSON.stringify(await runsOf('website', 5)) === JSON.stringify(runs.executions.slice(0, 5).map(({ label }) => label)));
@@ -309,10 +315,10 @@ export function panels(code, browser) {
     // the lowest part of today's bar, at the right
     for (let back = 4; back < 40; back += 4) {
       await dashboard.locator('figure[data-chart="Runs a day"] canvas').click({ position: { x: box.width - back, y: box.height - 62 } });
-      if ((await window.text('.pane-header')).includes('startedAt < ')) break;
+      if ((await window.message()).includes('startedAt < ')) break;
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
-    await until('the filter of a day', async () => (await window.text('.pane-header')).includes('startedAt < '));
+    await until('the filter of a day', async () => (await window.message()).includes('startedAt < '));
     await window.command('Runlog: Clear Filter');
   });
 

@@ -237,6 +237,11 @@ export class Window {
     await input.fill(text);
   }
 
+  /** What the view says above its rows. */
+  async message() {
+    return await this.text('.sidebar .tree-explorer-viewlet-tree-view .message');
+  }
+
   async quickItems() {
     return await this.page.$$eval('.quick-input-list .monaco-list-row', (rows) => rows.map((row) => row.getAttribute('aria-label') ?? row.textContent));
   }
