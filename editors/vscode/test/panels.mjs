@@ -106,6 +106,11 @@ export function panels(code, browser) {
     await until('the older run', async () => (await panel.textContent('h1')) === executions[1].label);
     await panel.click('#previousRun');
     await until('the newer run', async () => (await panel.textContent('h1')) === executions[0].label);
+    await panel.click('h1');
+    await window.page.keyboard.press('Alt+ArrowRight');
+    await until('the older run, by a key', async () => (await panel.textContent('h1')) === executions[1].label);
+    await window.page.keyboard.press('Alt+ArrowLeft');
+    await until('the newer run, by a key', async () => (await panel.textContent('h1')) === executions[0].label);
     equal(await panel.isDisabled('#previousRun'), true, 'no run before the newest');
     await panel.focus('#nextRun');
     place.save('website', record(-1, { id: 'newer', name: 'Newer than all' }));

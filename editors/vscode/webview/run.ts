@@ -19,11 +19,6 @@ hear((told: ToRun) => {
   main.replaceChildren(h('div', { class: 'gone', role: 'alert' }, h('p', {}, told.text), told.undo && action('undoDelete', 'Undo delete')));
 });
 addEventListener('focus', () => say({ type: 'focus' }));
-addEventListener('keydown', (event) => {
-  if (!event.altKey || (event.target as HTMLElement).closest('input')) return;
-  if (event.key === 'ArrowLeft') say({ type: 'command', name: 'previousRun' });
-  if (event.key === 'ArrowRight') say({ type: 'command', name: 'nextRun' });
-});
 
 function action(name: RunCommand, text: string, enabled = true): HTMLElement {
   return h('button', { id: name, disabled: !enabled, click: () => say({ type: 'command', name }) }, text);
