@@ -433,9 +433,11 @@
     (t-until "it to end" (not (process-live-p process)))
     (should-not runlog-client--all)
     (should (= 1 (length (t-daemons root))))
-    (should-not (cl-find-if (lambda (buffer) (string-match-p "runlog.*\\(stderr\\|output\\|events\\)"
-                                                             (buffer-name buffer)))
-                            (buffer-list)))))
+    ;; its sentinel runs after it has ended
+    (t-until "its buffers to go"
+      (not (cl-find-if (lambda (buffer)
+                         (string-match-p "runlog.*\\(stderr\\|output\\|events\\)" (or (buffer-name buffer) "")))
+                       (buffer-list))))))
 
 (t-check t-22-commands
     "every key of the modes has a command, and customize knows the options"

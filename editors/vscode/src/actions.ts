@@ -14,7 +14,6 @@ import type { Tree } from './tree';
 type Deletion = { run: Run; entry: string };
 
 export class Actions {
-  #compared: Run | undefined;
   /** What was deleted last, for `undoDelete`. */
   #deleted: Deletion[] = [];
   /** Whether the person was last in the view, not at a panel or a document: who has the focus VS Code does not tell. */
@@ -54,11 +53,6 @@ export class Actions {
       if (note !== undefined) await run.request('executions/annotate', { note });
     });
     one('runAgain', (run) => this.#runAgain(run));
-    one('selectForCompare', (run) => {
-      this.#compared = run;
-      void vscode.commands.executeCommand('setContext', 'runlog.compareSelected', true);
-    });
-    one('compareWithSelected', (run) => this.#compared && documents.compare(this.#compared, run));
     all('copyId', (runs) => vscode.env.clipboard.writeText(runs.map(({ executionId }) => executionId).join('\n')));
     all('copyPath', (runs) => vscode.env.clipboard.writeText(runs.map(({ file }) => file.fsPath).join('\n')));
     all('delete', (runs) => this.#delete(runs));

@@ -256,7 +256,9 @@ export class Tree implements vscode.TreeDataProvider<Node> {
     if (!only || (state !== 'ready' && state !== 'starting')) return [];
     const nodes: Node[] = others.length > 0 ? connections.map((connection) => ({ kind: 'root', connection })) : await this.#projectsOf(only);
     // the description of a view that is alone VS Code does not show; what an empty one says a message would hide
-    this.view.message = this.#progress || (nodes.length > 0 ? plain(this.filter.text) : '');
+    const said = this.#progress || (nodes.length > 0 ? plain(this.filter.text) : '');
+    // which would put off the next painting
+    if (said !== (this.view.message ?? '')) this.view.message = said;
     return nodes;
   }
 
