@@ -5,6 +5,7 @@ import { message } from './format';
 import { RUN_COMMANDS, type FieldsAsked, type FromRun, type RunKey, type ToRun } from './messages';
 import { Run, runTold } from './run';
 import type { Session } from './session';
+import { tell } from './tell';
 import { Page } from './webview';
 
 /** What is shown at once of one record; the rest is asked for piece by piece. */
@@ -33,7 +34,8 @@ export class RunPanel extends Page<ToRun, FromRun, RunKey> {
       session.onChanged(() => {
         const run = this.#run;
         const connection = run && session.at(run.connection.root);
-        if (connection && connection !== run.connection) this.show(new Run(connection, run.projectId, run.executionId));
+        if (connection && connection !== run.connection) this.#run = new Run(connection, run.projectId, run.executionId);
+        this.soon();
       }),
     );
   }
@@ -66,7 +68,7 @@ export class RunPanel extends Page<ToRun, FromRun, RunKey> {
     this.#used.fire();
     if (!run) return;
     if (said.type === 'command' && RUN_COMMANDS.includes(said.name)) await vscode.commands.executeCommand(`runlog.${said.name}`, run);
-    if (said.type === 'copy') await copyValue(run, said.pointer);
+    if (said.type === 'copy') await copyValue(run, said.pointer).catch((error: unknown) => tell('Error', `Runlog: ${message(error)}`));
     if (said.type === 'fields') await this.#fields(run, said.id, said.asked);
   }
 

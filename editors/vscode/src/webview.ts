@@ -64,7 +64,11 @@ export abstract class Page<To, From, State> implements vscode.WebviewPanelSerial
       return this.update();
     });
     panel.onDidChangeViewState(() => !panel.visible && (this.ready = false));
-    panel.onDidDispose(() => this.panel === panel && (this.panel = undefined));
+    panel.onDidDispose(() => {
+      if (this.panel !== panel) return;
+      this.panel = undefined;
+      this.ready = false;
+    });
     panel.webview.html = this.#html(panel.webview);
   }
 
