@@ -1,7 +1,7 @@
 // What the view does with 100,000 runs and 50 saves a second: from the engine's rename to the painted row, how often it asks
 // for its rows, and whether what somebody reads stays in its place, selected or only scrolled to. Each row has its limit
 // beside it; ✗ marks what is beyond, and the status is 1 then.
-import { daemons, Place, record, RUNLOG, top } from './place.mjs';
+import { endAll, Place, record, RUNLOG, top } from './place.mjs';
 import { Browser, Code, until } from './window.mjs';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -111,7 +111,7 @@ try {
 } finally {
   await browser.stop();
   code.stop();
-  for (const pid of daemons()) process.kill(pid);
+  await endAll();
   rmSync(top, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
 }
 process.exit(failed > 0 ? 1 : 0);
