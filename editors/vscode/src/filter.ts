@@ -1,8 +1,9 @@
 /** Which runs the view shows, and the boxes in which that is said. */
 import * as vscode from 'vscode';
+import { openBox, type Row } from './box';
 import type { Params } from './connection';
-import { line, message, timezone } from './format';
-import type { CheckResult } from '../../clients/node/types';
+import { line, timezone } from './format';
+import type { FilterError } from '../../clients/node/types';
 import type { Session } from './session';
 import { STATUSES, statusIcon } from './status';
 import { plain, said } from './tell';
@@ -58,46 +59,21 @@ export class Filter {
 
   /** The filter box: what could be written next, what is wrong and where, and the filter itself. */
   edit(): void {
-    const box = vscode.window.createQuickPick<Suggestion>();
-    box.title = 'Filter runs';
-    box.placeholder = 'status = failed and costUSD > 0.5 and startedAt >= -7d';
-    box.value = this.where;
-    box.matchOnDescription = false;
-    let checked: { text: string; result: CheckResult } | undefined;
-    let asked = 0;
-    const check = async (): Promise<void> => {
-      const turn = ++asked;
-      const text = box.value;
-      const connection = this.session.connections[0];
-      if (!connection) return;
-      box.busy = true;
-      try {
-        const result = await connection.request('filter/check', { text, offset: text.length });
-        if (turn !== asked) return;
-        checked = { text, result };
-        box.items = suggestions(text, result);
-      } catch (error) {
-        if (turn === asked) box.items = [said(message(error))];
-      }
-      box.busy = false;
-    };
-    box.onDidChangeValue(check);
-    box.onDidAccept(async () => {
-      const [picked] = box.activeItems;
-      if (picked?.insert) {
-        const { from, to, text } = picked.insert;
-        box.value = `${box.value.slice(0, from)}${text}${box.value.slice(to)} `;
-        return check();
-      }
-      // what was typed last may not have been checked yet
-      if (checked?.text !== box.value) await check();
-      if (checked?.text !== box.value || !checked.result.ok) return;
-      this.set(box.value.trim(), this.status);
-      box.hide();
+    const box = openBox('Filter runs', 'status = failed and costUSD > 0.5 and startedAt >= -7d', this.where, async (text, token) => {
+      const [connection] = this.session.connections;
+      if (!connection) return [said('No runs are served in this window.')];
+      const { ok, error, completions } = await connection.request('filter/check', { text, offset: text.length }, token);
+      const completed = completions.map(({ text: label, detail, from, to }) => ({
+        label: plain(label), description: plain(detail ?? ''), alwaysShow: true,
+        act: () => (box.value = `${box.value.slice(0, from)}${label}${box.value.slice(to)} `),
+      }));
+      if (!ok) return [...(error ? [wrong(text, error)] : []), ...completed];
+      const show = (): void => {
+        this.set(text.trim(), this.status);
+        box.hide();
+      };
+      return [{ ...said(text.trim() === '' ? 'Show all runs' : `Show runs with ${text.trim()}`, 'filter'), act: show }, ...completed];
     });
-    box.onDidHide(() => box.dispose());
-    box.show();
-    void check();
   }
 }
 
@@ -106,24 +82,10 @@ export function and(...filters: string[]): string {
   return filters.filter((filter) => filter !== '').map((filter) => (/\bor\b/i.test(filter) ? `(${filter})` : filter)).join(' and ');
 }
 
-interface Suggestion extends vscode.QuickPickItem {
-  insert?: { from: number; to: number; text: string };
-}
-
-function suggestions(text: string, { ok, error, completions }: CheckResult): Suggestion[] {
-  const items: Suggestion[] = [];
-  if (ok) {
-    items.push(said(text.trim() === '' ? 'Show all runs' : `Show runs with ${text.trim()}`, 'filter'));
-  } else if (error) {
-    const nearest = error.nearest ? ` Did you mean ${error.nearest}?` : '';
-    const found = error.found === '' ? 'the end' : error.found;
-    // an unfinished filter is no mistake yet
-    const unfinished = error.offset >= text.trimEnd().length;
-    const what = unfinished ? `Go on with ${error.expected}` : `At ${error.offset + 1}: ${found}, where ${error.expected} was expected.${nearest}`;
-    items.push(unfinished ? said(what) : said(what, 'error', `${text.slice(0, error.offset)}▸${text.slice(error.offset, error.end)}◂${text.slice(error.end)}`));
-  }
-  for (const { text: label, detail, from, to } of completions) {
-    items.push({ label: plain(label), description: plain(detail ?? ''), alwaysShow: true, insert: { from, to, text: label } });
-  }
-  return items;
+/** What is wrong with a filter, and where. */
+function wrong(text: string, { offset, end, found, expected, nearest }: FilterError): Row {
+  // an unfinished filter is no mistake yet
+  if (offset >= text.trimEnd().length) return said(`Go on with ${expected}`);
+  const what = `At ${offset + 1}: ${found}, where ${expected} was expected.${nearest ? ` Did you mean ${nearest}?` : ''}`;
+  return said(what, 'error', `${text.slice(0, offset)}▸${text.slice(offset, end)}◂${text.slice(end)}`);
 }

@@ -6,12 +6,7 @@ import { promisify } from 'node:util';
 import * as vscode from 'vscode';
 
 /** What `runlog root --json` prints. */
-interface Printed {
-  root: string | null;
-  exists: boolean;
-  tried: string[];
-  candidates: string[];
-}
+type Printed = Record<'tried' | 'candidates', string[]> & { root: string | null; exists: boolean };
 
 /** The roots that are there, each once, and where one was looked for. */
 export async function findRoots(program: string): Promise<{ folders: string[]; tried: string[] }> {
