@@ -81,7 +81,7 @@ export class Connection implements vscode.Disposable {
   async *pages<M extends 'executions/list' | 'server/problems'>(method: M, params: Params<M>): AsyncGenerator<Result<M>> {
     let cursor: string | null | undefined;
     do {
-      const page: Result<M> = await this.request(method, cursor == null ? params : { ...params, cursor });
+      const page: Result<M> = await this.request(method, { ...params, cursor: cursor ?? null });
       yield page;
       cursor = page.nextCursor;
     } while (cursor != null);
@@ -171,6 +171,6 @@ export class Connection implements vscode.Disposable {
       throw new Error(`${this.program} speaks version ${hello.protocolVersion} of the protocol; update this extension.`);
     }
     if (hello.shared?.active === false) this.log.warn(`${this.root}: not shared: ${hello.shared.reason ?? ''}`);
-    await rpc.sendRequest('executions/subscribe', this.#clock === undefined ? {} : { since: this.#clock });
+    await rpc.sendRequest('executions/subscribe', { since: this.#clock ?? null });
   }
 }

@@ -85,7 +85,7 @@ export class Dashboard extends Page<ToDashboard, FromDashboard, Asked> {
     const { projectId, range } = this.#asked;
     const bucket = BUCKETS[range];
     // percentiles are told with a filter only
-    const selection = { where: since(range) || 'id is not null', timezone: timezone(), ...(projectId === '' ? {} : { projectId }) };
+    const selection = { where: since(range) || 'id is not null', timezone: timezone(), projectId: projectId || null };
     const [{ buckets }, { clock: _, ...stats }, expensive, failing, errors] = await Promise.all([
       connection.request('executions/series', { ...selection, bucket, by: 'status' }),
       connection.request('executions/stats', selection),

@@ -1,6 +1,6 @@
 /** Runs as read-only documents with an outline by steps, which fold by their indentation, and two of them side by side. */
 import * as vscode from 'vscode';
-import { render } from './render';
+import { Renderer } from './render';
 import { message } from './format';
 import { Run, runTold, SCHEME, SUFFIX } from './run';
 import type { Session } from './session';
@@ -54,7 +54,7 @@ export class Documents implements vscode.TextDocumentContentProvider, vscode.Doc
     if (!run) return `No daemon serves ${uri.query} in this window.\n`;
     try {
       const [{ execution, cut }, summary] = await Promise.all([run.request('executions/get', { maxBytes: DOCUMENT_BYTES }), run.summary()]);
-      const { text, symbols } = render(execution, summary?.label ?? run.executionId, cut ?? []);
+      const { text, symbols } = new Renderer().record(execution, summary?.label ?? run.executionId, cut ?? []);
       this.#symbols.set(uri.toString(), symbols);
       return text;
     } catch (error) {

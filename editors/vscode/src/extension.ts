@@ -10,7 +10,7 @@ import { showProblems } from './problems';
 import type { ProjectNode } from './rows';
 import { search } from './search';
 import { Session } from './session';
-import { StatusBar } from './statusbar';
+import { showToday } from './statusbar';
 import { Tree } from './tree';
 
 export function activate(context: vscode.ExtensionContext): void {
@@ -24,7 +24,7 @@ export function activate(context: vscode.ExtensionContext): void {
   const dashboard = new Dashboard(session, filter, context, (run) => panel.show(run));
   new Actions(session, tree, panel, documents, context);
   tellFailures(session, filter, context, (run) => panel.show(run));
-  new StatusBar(session, context);
+  showToday(session, context);
   showProblems(session, context);
 
   const commands: Record<string, (argument?: unknown) => unknown> = {

@@ -8,9 +8,6 @@ import type { Session } from './session';
 import { STATUSES, statusIcon } from './status';
 import { plain, said } from './tell';
 
-/** The members that `executions/list` and all like it take. */
-export type Selection = Pick<Params<'executions/list'>, 'status' | 'where' | 'timezone'>;
-
 export class Filter {
   where = '';
   status: string[] = [];
@@ -29,13 +26,9 @@ export class Filter {
     return vscode.workspace.getConfiguration('runlog').get('pinnedFirst', false);
   }
 
-  /** As params; `also` narrows it further. */
-  selection(...also: string[]): Selection {
-    const where = and(this.where, ...also);
-    return {
-      ...(where === '' ? {} : { where, timezone: timezone() }),
-      ...(this.status.length === 0 ? {} : { status: this.status }),
-    };
+  /** As the params that `executions/list` and all like it take; `also` narrows it further. */
+  selection(...also: string[]): Pick<Params<'executions/list'>, 'status' | 'where' | 'timezone'> {
+    return { where: and(this.where, ...also) || null, timezone: timezone(), status: this.status.length > 0 ? this.status : null };
   }
 
   /** As one line for people. */

@@ -9,17 +9,11 @@ const STEP_HEADER = ['id', 'nodeId', 'nodeType', 'type', 'name', 'status', 'mode
 const TEXTS = ['error', 'input', 'output'];
 const { File, Function: Step, Field } = vscode.SymbolKind;
 
-export interface Rendered { text: string; symbols: vscode.DocumentSymbol[] }
-
-/** `cut` says where not all of it is given. */
-export function render(record: ExecutionRecord, title: string, cut: readonly Cut[]): Rendered {
-  return new Renderer().record(record, title, cut);
-}
-
-class Renderer {
+export class Renderer {
   readonly #lines: string[] = [];
 
-  record(record: ExecutionRecord, title: string, cut: readonly Cut[]): Rendered {
+  /** `cut` says where not all of it is given. */
+  record(record: ExecutionRecord, title: string, cut: readonly Cut[]): { text: string; symbols: vscode.DocumentSymbol[] } {
     const steps: unknown = record.steps;
     const symbols = [this.#section(title, File, text(record.status) ?? '', 0, () => this.#members(record, HEADER, 1))];
     if (cut.length > 0) this.#lines.push(`${indent(1)}Not all of it is here: what is left out is named at the end, and the run's panel has it.`);

@@ -7,11 +7,10 @@ import { h } from './dom';
 import { announce } from './page';
 
 Chart.register(BarController, BarElement, CategoryScale, Legend, LinearScale, LineController, LineElement, PointElement, Tooltip);
-Object.assign(Chart.defaults, { animation: false, maintainAspectRatio: false });
-Object.assign(Chart.defaults.plugins.legend, { position: 'bottom' });
-Object.assign(Chart.defaults.plugins.legend.labels, { boxWidth: 12, boxHeight: 12 });
-Object.assign(Chart.defaults.elements.point, { radius: 3 });
-Object.assign(Chart.defaults.elements.line, { borderWidth: 2, borderJoinStyle: 'round' });
+Chart.defaults.set({
+  animation: false, maintainAspectRatio: false, plugins: { legend: { position: 'bottom', labels: { boxWidth: 12, boxHeight: 12 } } },
+  elements: { point: { radius: 3 }, line: { borderWidth: 2, borderJoinStyle: 'round' } },
+});
 
 /** Okabe and Ito's colours, which people with any kind of colour blindness can tell apart. */
 export const COLOURS = {

@@ -3,10 +3,11 @@ import type { FieldsAsked, FromRun, ToRun } from '../src/messages';
 import type { Piece } from '../../clients/node/types';
 import { vscode } from './page';
 
-const waiting: Array<((told: Extract<ToRun, { type: 'fields' }>) => void) | undefined> = [];
+type Told = Extract<ToRun, { type: 'fields' }>;
+const waiting: Array<((told: Told) => void) | undefined> = [];
 
 export async function fieldsOf(asked: FieldsAsked): Promise<Record<string, Piece>> {
-  const { fields, error } = await new Promise<Extract<ToRun, { type: 'fields' }>>((resolve) => {
+  const { fields, error } = await new Promise<Told>((resolve) => {
     const id = waiting.push(resolve) - 1;
     vscode.postMessage({ type: 'fields', id, asked } satisfies FromRun);
   });
@@ -14,7 +15,7 @@ export async function fieldsOf(asked: FieldsAsked): Promise<Record<string, Piece
   return fields;
 }
 
-export function answered(told: Extract<ToRun, { type: 'fields' }>): void {
+export function answered(told: Told): void {
   waiting[told.id]?.(told);
   delete waiting[told.id];
 }

@@ -2,7 +2,9 @@
 import { parse } from '../src/json';
 
 export const vscode = acquireVsCodeApi();
-export const main = byId('main');
+// both are in every page
+export const main = document.getElementById('main') as HTMLElement;
+const live = document.getElementById('live') as HTMLElement;
 
 /** Hears what the extension says from now on. */
 export function hear<To>(act: (told: To) => void): void {
@@ -12,11 +14,5 @@ export function hear<To>(act: (told: To) => void): void {
 
 /** Tells a screen reader. */
 export function announce(text: string): void {
-  byId('live').textContent = text;
-}
-
-function byId(id: string): HTMLElement {
-  const element = document.getElementById(id);
-  if (!element) throw new Error(`the page has no ${id}`);
-  return element;
+  live.textContent = text;
 }
