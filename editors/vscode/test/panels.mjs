@@ -192,6 +192,12 @@ export function panels(code, browser) {
     ok((await panel.textContent('.step >> nth=399')).includes('node-399'), 'a step of the second page');
     await panel.click('.step >> nth=399');
     await until('its output', async () => (await panel.textContent('#step-399')).includes('xxx'));
+    await panel.click('#openDocument');
+    const lines = async () => (await window.text('.editor-instance .view-lines')).replaceAll('\u00a0', ' ');
+    await until('the document, which says that it is not all', async () => (await lines()).includes('Not all of it is here'));
+    await window.page.locator('.editor-instance .view-lines').click();
+    await window.page.keyboard.press('Control+End');
+    await until('what is left out, at its end', async () => (await lines()).includes('/output: 1,378,976 characters of 1.4 MB'));
     place.remove('website', 'large');
     await window.settled();
   });
