@@ -5,7 +5,7 @@ import * as vscode from 'vscode';
 import type { Documents } from './document';
 import { count, line, message } from './format';
 import { copyValue, type RunPanel } from './panel';
-import { runOf, type Node } from './rows';
+import { runsOf, type Node } from './rows';
 import { Run } from './run';
 import type { Session } from './session';
 import { plain, tell } from './tell';
@@ -59,7 +59,7 @@ export class Actions {
     all('pin', (runs) => Promise.all(runs.map((run) => run.request('executions/annotate', { pinned: true }))));
     all('unpin', (runs) => Promise.all(runs.map((run) => run.request('executions/annotate', { pinned: false }))));
     all('compare', () => {
-      const [a, b] = runsOf(tree.view.selection);
+      const [a, b] = tree.chosen;
       return a && b ? documents.compare(a, b) : tell('Information', 'Select two runs in the view to compare them.');
     });
     command('undoDelete', (run) => (run instanceof Run ? run.request('executions/restore', {}) : this.#restore(this.#deleted)));
@@ -77,11 +77,10 @@ export class Actions {
     if (Array.isArray(selected)) return runsOf(selected);
     if (clicked instanceof Run) return [clicked];
     if (clicked && typeof clicked === 'object' && 'kind' in clicked) return runsOf([clicked as Node]);
-    const { view } = this.tree;
     // a key in the view says so
     const key = clicked === 'view';
-    if (key && view.selection.length === 0) await vscode.commands.executeCommand('list.toggleSelection');
-    const chosen = runsOf(view.selection);
+    if (key && this.tree.chosen.length === 0) await vscode.commands.executeCommand('list.toggleSelection');
+    const { chosen } = this.tree;
     if (key || (this.#inView && !(clicked instanceof vscode.Uri) && chosen.length > 0)) return chosen;
     const uri = clicked instanceof vscode.Uri ? clicked : vscode.window.activeTextEditor?.document.uri;
     const run = (uri?.scheme === 'runlog' ? this.documents.runOf(uri) : undefined) ?? this.panel.active;
@@ -138,8 +137,4 @@ export class Actions {
     const answer = await tell('Error', `${path.basename(program)} could not run it again: ${outcome}.`, 'Show Log');
     if (answer) log.show();
   }
-}
-
-function runsOf(nodes: readonly Node[]): Run[] {
-  return nodes.flatMap((node) => (node.kind === 'run' ? runOf(node) : []));
 }

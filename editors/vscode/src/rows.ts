@@ -97,7 +97,11 @@ function projectItem({ id, known, open, waiting }: ProjectNode): vscode.TreeItem
   });
 }
 
-export function runOf({ connection, run }: RunNode): Run {
+export function runsOf(nodes: readonly Node[]): Run[] {
+  return nodes.flatMap((node) => (node.kind === 'run' ? runOf(node) : []));
+}
+
+function runOf({ connection, run }: RunNode): Run {
   return new Run(connection, run.projectId, run.id);
 }
 

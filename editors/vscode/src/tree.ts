@@ -11,8 +11,8 @@ import { and, type Filter } from './filter';
 import { count, message } from './format';
 import type { Summary, Told } from '../../clients/node/types';
 import { MARKED_EVERY, Painted } from './painted';
-import { idOf, itemOf, noRoot, tooltip, type Node, type ProjectNode, type RunNode } from './rows';
-import { runTold } from './run';
+import { idOf, itemOf, noRoot, runsOf, tooltip, type Node, type ProjectNode, type RunNode } from './rows';
+import { runTold, type Run } from './run';
 import type { Session } from './session';
 import { plain } from './tell';
 
@@ -34,6 +34,8 @@ const READING_FROM_ROW = 10;
 
 export class Tree implements vscode.TreeDataProvider<Node> {
   readonly view: vscode.TreeView<Node>;
+  /** The runs that are selected; the view's own selection is empty for a moment after each painting. */
+  chosen: Run[] = [];
   readonly #changed = new vscode.EventEmitter<Node | undefined>();
   readonly onDidChangeTreeData = this.#changed.event;
 
@@ -157,7 +159,8 @@ export class Tree implements vscode.TreeDataProvider<Node> {
       // timers of one length end in their order: VS Code's, which it has set just now, before this one
       this.#rest = setTimeout(() => (this.#rest = undefined, this.#soon(0)), REST_MS);
       // a selection made meanwhile may have been told before its rows were known
-      setTimeout(() => this.#selected(this.view.selection), RESELECT_AFTER_MS);
+      const painted = this.#paintedAt;
+      setTimeout(() => painted === this.#paintedAt && this.#selected(this.view.selection), RESELECT_AFTER_MS);
     }
     this.#soon();
   }
@@ -353,7 +356,8 @@ export class Tree implements vscode.TreeDataProvider<Node> {
   }
 
   #selected(selection: readonly Node[]): void {
-    void vscode.commands.executeCommand('setContext', 'runlog.hasSelection', selection.some(({ kind }) => kind === 'run'));
+    this.chosen = runsOf(selection);
+    void vscode.commands.executeCommand('setContext', 'runlog.hasSelection', this.chosen.length > 0);
     const selected = selection.find((node): node is RunNode => node.kind === 'run');
     const place = selected ? selected.project.runs.findIndex(({ id }) => id === selected.run.id) : -1;
     const deep = place >= READING_FROM_ROW;
