@@ -101,12 +101,18 @@
 
 (defun runlog-zone ()
   "Return the IANA name of this machine's time zone, in which today is meant."
-  (let ((zone (or (let ((tz (getenv "TZ"))) (and tz (not (string-empty-p tz)) tz))
-                  (let ((file (file-truename "/etc/localtime")))
-                    (and (string-match "zoneinfo/\\(.+\\)\\'" file) (match-string 1 file))))))
-    ;; what is no name, such as CET-1CEST, the daemon would refuse
-    (if (and zone (string-match "\\`:?\\(?:posix/\\)?\\([[:alpha:]][[:alnum:]_+-]*/[[:alnum:]_+/-]+\\)\\'" zone))
-        (match-string 1 zone)
+  (let* ((tz (or (getenv "TZ") ""))
+         (zone (string-remove-prefix ":" (if (string-empty-p tz) "/etc/localtime" tz))))
+    (when (file-name-absolute-p zone)
+      (let ((file (file-truename zone)))
+        (setq zone (if (string-match "zoneinfo/\\(.+\\)\\'" file) (match-string 1 file) ""))))
+    (setq zone (string-remove-prefix "posix/" zone))
+    ;; what is no name, such as CET-1CEST, the daemon would refuse; without a slash only
+    ;; the names of files are some
+    (if (or (string-match-p "\\`[[:alpha:]][[:alnum:]_+-]*/[[:alnum:]_+/-]+\\'" zone)
+            (and (string-match-p "\\`[[:alpha:]][[:alnum:]+-]*\\'" zone)
+                 (file-regular-p (expand-file-name zone (or (getenv "TZDIR") "/usr/share/zoneinfo")))))
+        zone
       "UTC")))
 
 (defun runlog-list--about ()

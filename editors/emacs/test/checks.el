@@ -395,6 +395,20 @@
       (runlog-today-mode))
     (should-not runlog-today--client)))
 
+(t-check t-19-zone
+    "time zone: what TZ means, by a name that the daemon knows"
+  (let ((root (t-root 1))
+        (zone-of (lambda (tz)
+                   (let ((process-environment (cons (concat "TZ=" tz) process-environment)))
+                     (runlog-zone)))))
+    (dolist (pair '(("Asia/Tokyo" . "Asia/Tokyo") (":Asia/Tokyo" . "Asia/Tokyo")
+                    ("posix/Asia/Tokyo" . "Asia/Tokyo") ("CET" . "CET") ("EST5EDT" . "EST5EDT")
+                    ("GMT+0" . "GMT+0") ("/usr/share/zoneinfo/Europe/Berlin" . "Europe/Berlin")
+                    ("CET-1CEST" . "UTC") ("<+03>-3" . "UTC") ("/nowhere" . "UTC") ("nowhere" . "UTC")))
+      (should (equal (cons (car pair) (funcall zone-of (car pair))) pair))
+      (should (= 1 (length (t-listed root :timezone (cdr pair) :where "startedAt < today")))))
+    (should (equal (funcall zone-of ":/etc/localtime") (funcall zone-of "")))))
+
 (t-check t-20-stale
     "stale: a run that is silent for too long is marked"
   (let* ((root (t-root 1))
@@ -419,9 +433,11 @@
     (t-until "it to end" (not (process-live-p process)))
     (should-not runlog-client--all)
     (should (= 1 (length (t-daemons root))))
-    (should-not (cl-find-if (lambda (buffer) (string-match-p "runlog.*\\(stderr\\|output\\|events\\)"
-                                                             (buffer-name buffer)))
-                            (buffer-list)))))
+    ;; its sentinel runs after it has ended
+    (t-until "its buffers to go"
+      (not (cl-find-if (lambda (buffer)
+                         (string-match-p "runlog.*\\(stderr\\|output\\|events\\)" (or (buffer-name buffer) "")))
+                       (buffer-list))))))
 
 (t-check t-22-commands
     "every key of the modes has a command, and customize knows the options"

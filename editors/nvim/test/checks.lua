@@ -502,6 +502,31 @@ t.run({
     assert(took < 100, ('a thousand times took %d ms'):format(took))
   end),
 
+  check('time zone: what TZ means, by a name that the daemon knows', function()
+    local root = t.root(1)
+    local editor = t.editor({ cwd = vim.fs.dirname(root) })
+    local names = {}
+    for tz, name in pairs({
+      ['Asia/Tokyo'] = 'Asia/Tokyo', [':Asia/Tokyo'] = 'Asia/Tokyo', ['posix/Asia/Tokyo'] = 'Asia/Tokyo', CET = 'CET', EST5EDT = 'EST5EDT',
+      ['GMT+0'] = 'GMT+0', ['/usr/share/zoneinfo/Europe/Berlin'] = 'Europe/Berlin', ['CET-1CEST'] = 'UTC', ['<+03>-3'] = 'UTC',
+      ['/nowhere'] = 'UTC', nowhere = 'UTC',
+    }) do
+      names[tz] = editor:lua([[
+        vim.env.TZ, package.loaded['runlog.zone'] = ..., nil
+        return require('runlog.zone').name()]], tz)
+      t.equal(names[tz], name, tz)
+      t.equal(#t.ask(root, 'executions/list', { timezone = names[tz], where = 'startedAt < today' }).executions, 1, 'runs by ' .. tz)
+    end
+    local here = editor:lua([[
+      local names = {}
+      for i, tz in ipairs({ '', ':/etc/localtime' }) do
+        vim.env.TZ, package.loaded['runlog.zone'] = tz, nil
+        names[i] = require('runlog.zone').name()
+      end
+      return names]])
+    t.equal(here, { here[1], here[1] }, 'the zone of this machine')
+  end),
+
   check('statusline: starts nothing where there are no runs', function()
     local editor = t.editor({ cwd = t.folder('nothing') })
     editor:command([[set laststatus=2 statusline=%{v:lua.require'runlog'.statusline()}here]])

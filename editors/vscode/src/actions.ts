@@ -5,17 +5,15 @@ import * as vscode from 'vscode';
 import type { Documents } from './document';
 import { count, line, message } from './format';
 import { copyValue, type RunPanel } from './panel';
-import type { Node } from './rows';
-import { fileOf, summaryOf, type Run } from './run';
+import { runsOf, type Node } from './rows';
+import { Run } from './run';
 import type { Session } from './session';
 import { plain, tell } from './tell';
 import type { Tree } from './tree';
 
 type Deletion = { run: Run; entry: string };
-type Annotation = { pinned?: boolean; tags?: string[]; note?: string };
 
 export class Actions {
-  #compared: Run | undefined;
   /** What was deleted last, for `undoDelete`. */
   #deleted: Deletion[] = [];
   /** Whether the person was last in the view, not at a panel or a document: who has the focus VS Code does not tell. */
@@ -23,90 +21,83 @@ export class Actions {
 
   constructor(
     private readonly session: Session, private readonly tree: Tree, private readonly panel: RunPanel,
-    private readonly documents: Documents, private readonly context: vscode.ExtensionContext,
+    private readonly documents: Documents, context: vscode.ExtensionContext,
   ) {
-    const one = (name: string, act: (run: Run) => unknown): void => this.#register(name, ([first]) => first && act(first));
+    const command = (name: string, act: (...args: unknown[]) => unknown): void => {
+      context.subscriptions.push(vscode.commands.registerCommand(`runlog.${name}`, async (...args: unknown[]) => {
+        try {
+          await act(...args);
+        } catch (error) {
+          void tell('Error', `Runlog: ${message(error)}`);
+        }
+      }));
+    };
+    const all = (name: string, act: (runs: Run[]) => unknown): void => command(name, async (...args) => {
+      const runs = await this.#meant(args);
+      return runs.length > 0 ? act(runs) : void tell('Information', 'Select a run in the view first.');
+    });
+    const one = (name: string, act: (run: Run) => unknown): void => all(name, ([first]) => first && act(first));
     one('open', (run) => panel.show(run));
     one('openDocument', (run) => documents.open(run));
-    one('openFile', (run) => vscode.commands.executeCommand('vscode.open', fileOf(run)));
-    one('reveal', (run) => this.#reveal(run));
+    one('openFile', (run) => vscode.commands.executeCommand('vscode.open', run.file));
+    // a window in a browser has no file manager
+    const local = vscode.env.uiKind === vscode.UIKind.Desktop && vscode.env.remoteName === undefined;
+    one('reveal', (run) => vscode.commands.executeCommand(local ? 'revealFileInOS' : 'revealInExplorer', run.file));
     one('copyOutput', (run) => copyValue(run, '/output'));
-    one('tag', (run) => this.#tag(run));
-    one('note', (run) => this.#note(run));
+    one('tag', async (run) => {
+      const value = await vscode.window.showInputBox({ title: 'Tags', prompt: 'Separated by commas', value: (await run.summary())?.tags?.join(', ') ?? '' });
+      if (value !== undefined) await run.request('executions/annotate', { tags: value.split(',').map((tag) => tag.trim()).filter((tag) => tag !== '') });
+    });
+    one('note', async (run) => {
+      const note = await vscode.window.showInputBox({ title: 'Note', prompt: 'Empty removes it', value: (await run.summary())?.note ?? '' });
+      if (note !== undefined) await run.request('executions/annotate', { note });
+    });
     one('runAgain', (run) => this.#runAgain(run));
-    one('selectForCompare', (run) => {
-      this.#compared = run;
-      void vscode.commands.executeCommand('setContext', 'runlog.compareSelected', true);
+    all('copyId', (runs) => vscode.env.clipboard.writeText(runs.map(({ executionId }) => executionId).join('\n')));
+    all('copyPath', (runs) => vscode.env.clipboard.writeText(runs.map(({ file }) => file.fsPath).join('\n')));
+    all('delete', (runs) => this.#delete(runs));
+    all('pin', (runs) => Promise.all(runs.map((run) => run.request('executions/annotate', { pinned: true }))));
+    all('unpin', (runs) => Promise.all(runs.map((run) => run.request('executions/annotate', { pinned: false }))));
+    all('compare', () => {
+      const [a, b] = tree.chosen;
+      return a && b ? documents.compare(a, b) : tell('Information', 'Select two runs in the view to compare them.');
     });
-    one('compareWithSelected', (run) => this.#compared && documents.compare(this.#compared, run));
-    this.#register('copyId', (runs) => vscode.env.clipboard.writeText(runs.map(({ executionId }) => executionId).join('\n')));
-    this.#register('copyPath', (runs) => vscode.env.clipboard.writeText(runs.map((run) => fileOf(run).fsPath).join('\n')));
-    this.#register('delete', (runs) => this.#delete(runs));
-    this.#register('pin', (runs) => this.#annotate(runs, { pinned: true }));
-    this.#register('unpin', (runs) => this.#annotate(runs, { pinned: false }));
-    this.#register('compare', () => {
-      const [a, b] = tree.view.selection.flatMap(runOf);
-      if (a && b) return documents.compare(a, b);
-      return tell('Information', 'Select two runs in the view to compare them.');
-    });
+    command('undoDelete', (run) => (run instanceof Run ? run.request('executions/restore', {}) : this.#restore(this.#deleted)));
+    command('previousRun', () => panel.step('newer'));
+    command('nextRun', () => panel.step('older'));
     const used = (view: boolean) => (): void => void (this.#inView = view);
     context.subscriptions.push(
       tree.view.onDidChangeSelection(used(true)), panel.onUsed(used(false)),
       vscode.window.onDidChangeActiveTextEditor(used(false)), vscode.window.onDidChangeTextEditorSelection(used(false)),
-      vscode.commands.registerCommand('runlog.undoDelete', (run?: Run) => this.#undo(run)),
-      vscode.commands.registerCommand('runlog.previousRun', () => panel.step('newer')),
-      vscode.commands.registerCommand('runlog.nextRun', () => panel.step('older')),
     );
-  }
-
-  #register(name: string, act: (runs: Run[]) => unknown): void {
-    this.context.subscriptions.push(vscode.commands.registerCommand(`runlog.${name}`, async (...args: unknown[]) => {
-      const runs = await this.#meant(args);
-      if (runs.length === 0) return void tell('Information', 'Select a run in the view first.');
-      try {
-        await act(runs);
-      } catch (error) {
-        void tell('Error', `Runlog: ${message(error)}`);
-      }
-    }));
   }
 
   /** The rows a command was called on, else what is selected, shown by the panel or by a document: where the person was last. */
   async #meant([clicked, selected]: unknown[]): Promise<Run[]> {
-    if (Array.isArray(selected)) return (selected as Node[]).flatMap(runOf);
-    if (clicked && typeof clicked === 'object') {
-      if ('kind' in clicked) return runOf(clicked as Node);
-      if ('executionId' in clicked) return [clicked as Run];
-    }
-    const { view } = this.tree;
+    if (Array.isArray(selected)) return runsOf(selected);
+    if (clicked instanceof Run) return [clicked];
+    if (clicked && typeof clicked === 'object' && 'kind' in clicked) return runsOf([clicked as Node]);
     // a key in the view says so
     const key = clicked === 'view';
-    if (key && view.selection.length === 0) await vscode.commands.executeCommand('list.toggleSelection');
-    const chosen = view.selection.flatMap(runOf);
+    if (key && this.tree.chosen.length === 0) await vscode.commands.executeCommand('list.toggleSelection');
+    const { chosen } = this.tree;
     if (key || (this.#inView && !(clicked instanceof vscode.Uri) && chosen.length > 0)) return chosen;
     const uri = clicked instanceof vscode.Uri ? clicked : vscode.window.activeTextEditor?.document.uri;
     const run = (uri?.scheme === 'runlog' ? this.documents.runOf(uri) : undefined) ?? this.panel.active;
     return run ? [run] : chosen;
   }
 
-  async #reveal(run: Run): Promise<void> {
-    // a window in a browser has no file manager
-    const local = vscode.env.uiKind === vscode.UIKind.Desktop && vscode.env.remoteName === undefined;
-    await vscode.commands.executeCommand(local ? 'revealFileInOS' : 'revealInExplorer', fileOf(run));
-  }
-
   async #delete(runs: Run[]): Promise<void> {
     const deleted: Deletion[] = [];
     const refused: string[] = [];
-    const label = runs.length === 1 && runs[0] ? (await summaryOf(runs[0]))?.label : undefined;
+    const label = runs.length === 1 ? (await runs[0]?.summary())?.label : undefined;
     for (const run of runs) {
-      const { connection, projectId, executionId } = run;
       try {
-        const { entry } = await connection.request('executions/delete', { projectId, executionId });
+        const { entry } = await run.request('executions/delete', {});
         if (entry != null) deleted.push({ run, entry });
       } catch (error) {
         if (runs.length === 1) throw error;
-        refused.push(`${executionId}: ${message(error)}`);
+        refused.push(`${run.executionId}: ${message(error)}`);
       }
     }
     if (deleted.length > 0) this.#deleted = deleted;
@@ -117,48 +108,14 @@ export class Actions {
     if (answer === 'Undo') await this.#restore(deleted);
   }
 
-  /** Restores a run, or what this window deleted last. */
-  async #undo(run: Run | undefined): Promise<void> {
-    if (run) {
-      const { connection, projectId, executionId } = run;
-      await connection.request('executions/restore', { projectId, executionId })
-        .catch((error: unknown) => tell('Error', `Runlog: ${message(error)}`));
-      return;
-    }
-    if (this.#deleted.length === 0) return void tell('Information', 'Nothing was deleted in this window.');
-    await this.#restore(this.#deleted);
-  }
-
   async #restore(deleted: Deletion[]): Promise<void> {
-    try {
-      for (const connection of new Set(deleted.map(({ run }) => run.connection))) {
-        // the window may have met another daemon in the meantime
-        const there = this.session.at(connection.root) ?? connection;
-        await there.request('executions/restore', { entries: deleted.flatMap(({ run, entry }) => (run.connection === connection ? entry : [])) });
-      }
-      if (this.#deleted === deleted) this.#deleted = [];
-    } catch (error) {
-      void tell('Error', `Runlog: ${message(error)}`);
+    if (deleted.length === 0) return void tell('Information', 'Nothing was deleted in this window.');
+    for (const connection of new Set(deleted.map(({ run }) => run.connection))) {
+      // the window may have met another daemon in the meantime
+      const there = this.session.at(connection.root) ?? connection;
+      await there.request('executions/restore', { entries: deleted.flatMap(({ run, entry }) => (run.connection === connection ? entry : [])) });
     }
-  }
-
-  async #annotate(runs: Run[], annotation: Annotation): Promise<void> {
-    for (const { connection, projectId, executionId } of runs) {
-      await connection.request('executions/annotate', { projectId, executionId, ...annotation });
-    }
-  }
-
-  async #tag(run: Run): Promise<void> {
-    const tags = (await summaryOf(run))?.tags ?? [];
-    const value = await vscode.window.showInputBox({ title: 'Tags', prompt: 'Separated by commas', value: tags.join(', ') });
-    if (value === undefined) return;
-    await this.#annotate([run], { tags: value.split(',').map((tag) => tag.trim()).filter((tag) => tag !== '') });
-  }
-
-  async #note(run: Run): Promise<void> {
-    const note = (await summaryOf(run))?.note ?? '';
-    const value = await vscode.window.showInputBox({ title: 'Note', prompt: 'Empty removes it', value: note });
-    if (value !== undefined) await this.#annotate([run], { note: value });
+    if (this.#deleted === deleted) this.#deleted = [];
   }
 
   /** Starts the configured program, without a shell, with the ids as its last arguments. */
@@ -171,9 +128,7 @@ export class Actions {
     }
     const { log } = this.session;
     const child = spawn(program, [...args, projectId, executionId], { cwd: path.dirname(connection.root), stdio: ['ignore', 'pipe', 'pipe'], shell: false });
-    const say = (text: Buffer): void => log.info(text.toString().trimEnd());
-    child.stdout.on('data', say);
-    child.stderr.on('data', say);
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (text: Buffer) => log.info(text.toString().trimEnd()));
     const outcome = await new Promise<string | undefined>((resolve) => {
       child.once('error', (error) => resolve(error.message));
       child.once('close', (status, signal) => resolve(status === 0 ? undefined : `it ended with ${signal ?? `status ${status}`}`));
@@ -182,8 +137,4 @@ export class Actions {
     const answer = await tell('Error', `${path.basename(program)} could not run it again: ${outcome}.`, 'Show Log');
     if (answer) log.show();
   }
-}
-
-function runOf(node: Node): Run[] {
-  return node.kind === 'run' ? [{ connection: node.connection, projectId: node.run.projectId, executionId: node.run.id }] : [];
 }

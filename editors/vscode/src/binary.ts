@@ -8,7 +8,7 @@ export type Found = { program: string } | { missing: string };
 
 export function findProgram(context: vscode.ExtensionContext): Found {
   // machine-scoped: a workspace cannot name a program
-  const configured = vscode.workspace.getConfiguration('runlog').get<string>('path', '').trim();
+  const configured = vscode.workspace.getConfiguration('runlog').get('path', '').trim();
   if (configured !== '') {
     // somebody meant this one: falling back to another would hide a mistake
     return executable(configured)

@@ -1,6 +1,6 @@
 /**
- * One root's daemon: `runlog serve --shared`, started again whenever it ends. Reads wait for it and are asked
- * again; the subscription goes on after the last clock it told.
+ * One root's daemon, by way of a process of our own: `runlog serve --shared` goes on with the next daemon where one ends.
+ * Should that process end, it is started again, and the subscription goes on after the last clock it told.
  */
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import * as vscode from 'vscode';
@@ -16,15 +16,10 @@ const LONGEST_DELAY_MS = 10_000;
 const SOUND_AFTER_MS = 5_000;
 /** After so many failures in a row the person is told, while it goes on trying. */
 const FAILURES_TOLD = 3;
-/** How long a request waits for a daemon. */
-const PATIENCE_MS = 30_000;
-/** How long a daemon has to end once its input has. */
+/** How long a process has to begin. */
+const BEGIN_WITHIN_MS = 30_000;
+/** How long it has to end once its input has. */
 const END_WITHIN_MS = 2_000;
-
-/** What may not be asked twice: whether it went through is not known. */
-const CHANGES: ReadonlySet<string> = new Set([
-  'executions/delete', 'executions/restore', 'executions/annotate', 'executions/save', 'executions/update',
-]);
 
 /** An answer that holds parts of a record. */
 const RECORDED = /^.{0,200}"(?:execution|fields)":/s;
@@ -42,20 +37,16 @@ export type Params<M extends keyof Methods> = Methods[M]['params'];
 export type Result<M extends keyof Methods> = Methods[M]['result'];
 export type State = 'starting' | 'ready' | 'lost' | 'failing';
 
-/** The connection to the daemon ended before an answer. */
-export class Lost extends Error {}
-
 export class Connection implements vscode.Disposable {
   state: State = 'starting';
   /** What the last process said on its way out. */
   reason = '';
-  /** The names of the daemon's methods. */
-  methods: ReadonlySet<string> = new Set();
 
   readonly #told = new vscode.EventEmitter<Told>();
-  readonly #stateChanged = new vscode.EventEmitter<State>();
+  readonly #changed = new vscode.EventEmitter<void>();
   readonly onTold = this.#told.event;
-  readonly onState = this.#stateChanged.event;
+  /** The state is another. */
+  readonly onChanged = this.#changed.event;
 
   #child: ChildProcessWithoutNullStreams | undefined;
   #rpc: MessageConnection | undefined;
@@ -63,7 +54,6 @@ export class Connection implements vscode.Disposable {
   #failures = 0;
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
-  #waiting: Array<() => void> = [];
 
   constructor(readonly program: string, readonly root: string, private readonly log: vscode.LogOutputChannel) {
     this.#start();
@@ -71,31 +61,35 @@ export class Connection implements vscode.Disposable {
 
   /** Asks; waits for the daemon where it is not there. */
   async request<M extends keyof Methods>(method: M, params: Params<M>, token?: vscode.CancellationToken): Promise<Result<M>> {
-    const until = Date.now() + PATIENCE_MS;
-    for (;;) {
-      const rpc = await this.#ready(until);
-      try {
-        // an absent token would be taken for a second parameter
-        return await (token ? rpc.sendRequest<Result<M>>(method, params, token) : rpc.sendRequest<Result<M>>(method, params));
-      } catch (error) {
-        // a refusal is an answer; what the library makes up itself is the end of the connection
-        if (error instanceof ResponseError && !(error.code >= -32099 && error.code <= -32096)) throw refusal(error);
-        if (this.#closed || CHANGES.has(method)) {
-          throw new Lost('The daemon ended before it answered. Look whether the change was made before you try again.');
-        }
-        this.#drop(rpc);
-      }
+    while (!this.#rpc) {
+      if (this.#closed || this.state === 'failing') throw new Error(this.reason || 'The window has let go of this daemon.');
+      await new Promise<void>((resolve) => {
+        const waiting = this.onChanged(() => (waiting.dispose(), resolve()));
+      });
+    }
+    try {
+      // an absent token would be taken for a second parameter
+      return await this.#rpc.sendRequest<Result<M>>(method, params, ...(token ? [token] : []));
+    } catch (error) {
+      // what the library makes up itself is the end of the connection
+      if (error instanceof ResponseError && (error.code < -32099 || error.code > -32096)) throw error;
+      throw new Error('The connection to the daemon ended before it answered. If this was a change, look whether it was made.');
     }
   }
 
-  /** Whether the daemon has this method. */
-  can(method: string): boolean {
-    return this.methods.has(method);
+  /** The pages of a list, as long as somebody wants more. */
+  async *pages<M extends 'executions/list' | 'server/problems'>(method: M, params: Params<M>): AsyncGenerator<Result<M>> {
+    let cursor: string | null | undefined;
+    do {
+      const page: Result<M> = await this.request(method, { ...params, cursor: cursor ?? null });
+      yield page;
+      cursor = page.nextCursor;
+    } while (cursor != null);
   }
 
   /** Tries at once. */
   retry(): void {
-    if (this.state === 'ready' || this.#closed) return;
+    if (this.#child || this.#closed) return;
     this.#failures = 0;
     this.#start();
   }
@@ -104,41 +98,22 @@ export class Connection implements vscode.Disposable {
     this.#closed = true;
     clearTimeout(this.#timer);
     this.#rpc?.dispose();
-    this.#wake();
-    const child = this.#child;
-    if (child) {
-      child.stdin.end();
-      const timer = setTimeout(() => child.kill('SIGKILL'), END_WITHIN_MS);
-      child.once('exit', () => clearTimeout(timer));
-    }
+    this.#rpc = undefined;
+    this.#changed.fire();
+    this.#changed.dispose();
     this.#told.dispose();
-    this.#stateChanged.dispose();
-  }
-
-  async #ready(until: number): Promise<MessageConnection> {
-    while (!this.#rpc || this.state !== 'ready') {
-      const left = until - Date.now();
-      if (this.#closed) throw new Lost('The window has let go of this daemon.');
-      if (left <= 0 || this.state === 'failing') throw new Lost(this.reason || 'The daemon does not answer.');
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, left);
-        this.#waiting.push(() => (clearTimeout(timer), resolve()));
-      });
-    }
-    return this.#rpc;
-  }
-
-  #wake(): void {
-    for (const resolve of this.#waiting.splice(0)) resolve();
+    const child = this.#child;
+    if (!child) return;
+    child.stdin.end();
+    const timer = setTimeout(() => child.kill('SIGKILL'), END_WITHIN_MS);
+    child.once('exit', () => clearTimeout(timer));
   }
 
   #become(state: State): void {
-    if (this.state !== state && !this.#closed) {
-      this.state = state;
-      this.log.info(`${this.root}: ${state}`);
-      this.#stateChanged.fire(state);
-    }
-    if (state !== 'starting') this.#wake();
+    if (this.state === state || this.#closed) return;
+    this.state = state;
+    this.log.info(`${this.root}: ${state}`);
+    this.#changed.fire();
   }
 
   #start(): void {
@@ -152,11 +127,16 @@ export class Connection implements vscode.Disposable {
       this.log.info(text.trimEnd());
     });
     child.stdin.on('error', () => undefined);
+    const rpc = createMessageConnection(new StreamMessageReader(child.stdout, { contentTypeDecoder: decoder }), new StreamMessageWriter(child.stdin));
+    // a process whose connection is of no more use ends, and its end starts the next one
+    const slow = setTimeout(() => child.kill(), BEGIN_WITHIN_MS);
+    rpc.onClose(() => child.kill());
+    rpc.onError(() => child.kill());
     const ended = (why: string): void => {
       if (this.#child !== child) return;
-      this.#child = undefined;
-      this.#rpc?.dispose();
-      this.#rpc = undefined;
+      clearTimeout(slow);
+      rpc.dispose();
+      this.#child = this.#rpc = undefined;
       if (this.#closed) return;
       this.reason = said.trim() || why;
       this.#failures = Date.now() - began > SOUND_AFTER_MS ? 1 : this.#failures + 1;
@@ -167,16 +147,14 @@ export class Connection implements vscode.Disposable {
     };
     child.once('error', (error) => ended(error.message));
     child.once('exit', (status, signal) => ended(`${this.program} ended with ${signal ?? `status ${status}`}`));
-    const rpc = createMessageConnection(new StreamMessageReader(child.stdout, { contentTypeDecoder: decoder }), new StreamMessageWriter(child.stdin));
-    rpc.onClose(() => this.#drop(rpc));
-    rpc.onError(() => this.#drop(rpc));
     rpc.onNotification('executions/changed', ({ result }: ChangedParams) => {
       this.#clock = result.clock;
       this.#told.fire(result);
     });
     rpc.listen();
     this.#greet(rpc).then(() => {
-      if (this.#child !== child) return;
+      clearTimeout(slow);
+      if (this.#child !== child || this.#closed) return;
       this.#rpc = rpc;
       this.#become('ready');
     }, (error: Error) => {
@@ -192,28 +170,7 @@ export class Connection implements vscode.Disposable {
     if (hello.protocolVersion !== 1) {
       throw new Error(`${this.program} speaks version ${hello.protocolVersion} of the protocol; update this extension.`);
     }
-    this.methods = new Set(hello.capabilities.methods);
     if (hello.shared?.active === false) this.log.warn(`${this.root}: not shared: ${hello.shared.reason ?? ''}`);
-    await rpc.sendRequest('executions/subscribe', this.#clock === undefined ? {} : { since: this.#clock });
+    await rpc.sendRequest('executions/subscribe', { since: this.#clock ?? null });
   }
-
-  /** Ends a process whose connection is of no more use; its end starts the next one. */
-  #drop(rpc: MessageConnection): void {
-    if (this.#rpc !== rpc) return;
-    this.#rpc = undefined;
-    this.#become('lost');
-    rpc.dispose();
-    this.#child?.kill();
-  }
-}
-
-/** A refusal in the daemon's own words. */
-export class Refused extends Error {
-  constructor(readonly code: number, message: string, readonly data: Record<string, unknown>) {
-    super(message);
-  }
-}
-
-function refusal(error: ResponseError<unknown>): Refused {
-  return new Refused(error.code, error.message, (error.data ?? {}) as Record<string, unknown>);
 }

@@ -3,14 +3,14 @@ import * as vscode from 'vscode';
 import { Actions } from './actions';
 import { Dashboard } from './dashboard';
 import { Documents } from './document';
-import { Failures } from './failures';
+import { tellFailures } from './failures';
 import { Filter } from './filter';
 import { RunPanel } from './panel';
-import { Problems } from './problems';
-import type { Node, ProjectNode } from './rows';
+import { showProblems } from './problems';
+import type { ProjectNode } from './rows';
 import { search } from './search';
 import { Session } from './session';
-import { StatusBar } from './statusbar';
+import { showToday } from './statusbar';
 import { Tree } from './tree';
 
 export function activate(context: vscode.ExtensionContext): void {
@@ -23,9 +23,9 @@ export function activate(context: vscode.ExtensionContext): void {
   const panel = new RunPanel(session, filter, context);
   const dashboard = new Dashboard(session, filter, context, (run) => panel.show(run));
   new Actions(session, tree, panel, documents, context);
-  new Failures(session, filter, context, (run) => panel.show(run));
-  new StatusBar(session, context);
-  new Problems(session, context);
+  tellFailures(session, filter, context, (run) => panel.show(run));
+  showToday(session, context);
+  showProblems(session, context);
 
   const commands: Record<string, (argument?: unknown) => unknown> = {
     reload: () => session.open(),
@@ -34,7 +34,7 @@ export function activate(context: vscode.ExtensionContext): void {
     filterStatus: () => filter.pickStatus(),
     clearFilter: () => filter.set('', []),
     search: () => search(session, (run) => panel.show(run)),
-    dashboard: (node) => dashboard.show(...projectOf(node as Node | undefined)),
+    dashboard: (node) => dashboard.show(node as ProjectNode | undefined),
     loadMore: (node) => tree.loadMore(node as ProjectNode),
     showArrivals: (node) => tree.showArrivals(node as ProjectNode),
     showLog: () => log.show(),
@@ -45,10 +45,6 @@ export function activate(context: vscode.ExtensionContext): void {
     context.subscriptions.push(vscode.commands.registerCommand(`runlog.${name}`, act));
   }
   void session.open();
-}
-
-function projectOf(node: Node | undefined): Parameters<Dashboard['show']> {
-  return node?.kind === 'project' ? [node.connection, node.id] : [];
 }
 
 /** Lets the person say where the runs are, for this workspace. */

@@ -1,14 +1,12 @@
 /** Which runs the view shows, and the boxes in which that is said. */
 import * as vscode from 'vscode';
-import type { Connection, Params } from './connection';
-import { line, message, timezone } from './format';
-import type { CheckResult } from '../../clients/node/types';
+import { openBox, type Row } from './box';
+import type { Params } from './connection';
+import { line, timezone } from './format';
+import type { FilterError } from '../../clients/node/types';
 import type { Session } from './session';
 import { STATUSES, statusIcon } from './status';
-import { plain } from './tell';
-
-/** The members that `executions/list` and all like it take. */
-export type Selection = Pick<Params<'executions/list'>, 'status' | 'where' | 'timezone'>;
+import { plain, said } from './tell';
 
 export class Filter {
   where = '';
@@ -23,13 +21,14 @@ export class Filter {
     return this.where !== '' || this.status.length > 0;
   }
 
-  /** As params; `also` narrows it further. */
-  selection(also = ''): Selection {
-    const where = [this.where, also].filter((part) => part !== '').map((part) => `(${part})`).join(' and ');
-    return {
-      ...(where === '' ? {} : { where, timezone: timezone() }),
-      ...(this.status.length === 0 ? {} : { status: this.status }),
-    };
+  /** Whether the view has the pinned runs before the others. */
+  get pinnedFirst(): boolean {
+    return vscode.workspace.getConfiguration('runlog').get('pinnedFirst', false);
+  }
+
+  /** As the params that `executions/list` and all like it take; `also` narrows it further. */
+  selection(...also: string[]): Pick<Params<'executions/list'>, 'status' | 'where' | 'timezone'> {
+    return { where: and(this.where, ...also) || null, timezone: timezone(), status: this.status.length > 0 ? this.status : null };
   }
 
   /** As one line for people. */
@@ -53,80 +52,33 @@ export class Filter {
 
   /** The filter box: what could be written next, what is wrong and where, and the filter itself. */
   edit(): void {
-    const box = vscode.window.createQuickPick<Suggestion>();
-    box.title = 'Filter runs';
-    box.placeholder = 'status = failed and costUSD > 0.5 and startedAt >= -7d';
-    box.value = this.where;
-    box.matchOnDescription = false;
-    let checked: { text: string; result: CheckResult } | undefined;
-    let asked = 0;
-    const check = async (): Promise<void> => {
-      const turn = ++asked;
-      const text = box.value;
-      const connection = this.session.connections[0];
-      if (!connection) return;
-      box.busy = true;
-      try {
-        const result = await connection.request('filter/check', { text, offset: text.length });
-        if (turn !== asked) return;
-        checked = { text, result };
-        box.items = suggestions(text, result);
-      } catch (error) {
-        if (turn === asked) box.items = [problem(message(error), '')];
-      }
-      box.busy = false;
-    };
-    const write = (text: string): void => {
-      box.value = text;
-      void check();
-    };
-    box.onDidChangeValue(check);
-    box.onDidAccept(async () => {
-      const [picked] = box.activeItems;
-      if (picked?.insert) {
-        const { from, to, text } = picked.insert;
-        return write(`${box.value.slice(0, from)}${text}${box.value.slice(to)} `);
-      }
-      // what was typed last may not have been checked yet
-      if (checked?.text !== box.value) await check();
-      if (checked?.text !== box.value || !checked.result.ok) return;
-      this.set(box.value.trim(), this.status);
-      box.hide();
+    const box = openBox('Filter runs', 'status = failed and costUSD > 0.5 and startedAt >= -7d', this.where, async (text, token) => {
+      const [connection] = this.session.connections;
+      if (!connection) return [said('No runs are served in this window.')];
+      const { ok, error, completions } = await connection.request('filter/check', { text, offset: text.length }, token);
+      const completed = completions.map(({ text: label, detail, from, to }) => ({
+        label: plain(label), description: plain(detail ?? ''), alwaysShow: true,
+        act: () => (box.value = `${box.value.slice(0, from)}${label}${box.value.slice(to)} `),
+      }));
+      if (!ok) return [...(error ? [wrong(text, error)] : []), ...completed];
+      const show = (): void => {
+        this.set(text.trim(), this.status);
+        box.hide();
+      };
+      return [{ ...said(text.trim() === '' ? 'Show all runs' : `Show runs with ${text.trim()}`, 'filter'), act: show }, ...completed];
     });
-    box.onDidHide(() => box.dispose());
-    box.show();
-    void check();
   }
 }
 
-/** Whether the view has the pinned runs before the others. */
-export function pinnedFirst(connection: Connection | undefined): boolean {
-  return vscode.workspace.getConfiguration('runlog').get('pinnedFirst', false) && connection?.can('executions/annotate') === true;
+/** All of these filters as one. */
+export function and(...filters: string[]): string {
+  return filters.filter((filter) => filter !== '').map((filter) => (/\bor\b/i.test(filter) ? `(${filter})` : filter)).join(' and ');
 }
 
-interface Suggestion extends vscode.QuickPickItem {
-  insert?: { from: number; to: number; text: string };
-}
-
-function suggestions(text: string, { ok, error, completions }: CheckResult): Suggestion[] {
-  const items: Suggestion[] = [];
-  if (ok) {
-    const label = text.trim() === '' ? 'Show all runs' : `Show runs with ${text.trim()}`;
-    items.push({ label: plain(label), iconPath: new vscode.ThemeIcon('filter'), alwaysShow: true });
-  } else if (error) {
-    const nearest = error.nearest ? ` Did you mean ${error.nearest}?` : '';
-    const found = error.found === '' ? 'the end' : error.found;
-    // an unfinished filter is no mistake yet
-    const unfinished = error.offset >= text.trimEnd().length;
-    const what = unfinished ? `Go on with ${error.expected}` : `At ${error.offset + 1}: ${found}, where ${error.expected} was expected.${nearest}`;
-    items.push(problem(what, unfinished ? '' : `${text.slice(0, error.offset)}▸${text.slice(error.offset, error.end)}◂${text.slice(error.end)}`));
-  }
-  for (const { text: label, detail, from, to } of completions) {
-    items.push({ label: plain(label), description: plain(detail ?? ''), alwaysShow: true, insert: { from, to, text: label } });
-  }
-  return items;
-}
-
-function problem(label: string, detail: string): Suggestion {
-  return { label: plain(label), detail: plain(detail), iconPath: new vscode.ThemeIcon(detail === '' ? 'info' : 'error'), alwaysShow: true };
+/** What is wrong with a filter, and where. */
+function wrong(text: string, { offset, end, found, expected, nearest }: FilterError): Row {
+  // an unfinished filter is no mistake yet
+  if (offset >= text.trimEnd().length) return said(`Go on with ${expected}`);
+  const what = `At ${offset + 1}: ${found}, where ${expected} was expected.${nearest ? ` Did you mean ${nearest}?` : ''}`;
+  return said(what, 'error', `${text.slice(0, offset)}▸${text.slice(offset, end)}◂${text.slice(end)}`);
 }

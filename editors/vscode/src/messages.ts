@@ -1,35 +1,26 @@
-/** What the extension and the scripts of its panels say to each other. */
-import type {
-  Cut, ErrorGroup, ExecutionRecord, NodeStats, Piece, SeriesResult, StatsResult, Summary,
-} from '../../clients/node/types';
+/** What the extension and the scripts of its panels say to each other; a page begins with 'ready'. */
+import type { ErrorGroup, GetResult, NodeStats, Piece, SeriesBucket, StatsResult, Summary } from '../../clients/node/types';
 
-/** To the run's panel. */
+/** To the run's panel: `got` only where the page does not have it yet. */
 export type ToRun =
-  | { type: 'run'; key: RunKey; record: ExecutionRecord; cut: Cut[]; sizeBytes: number; summary: Summary | null; newer: boolean; older: boolean; annotations: boolean; runAgain: boolean }
+  | { type: 'run'; key: RunKey; summary: Summary | null; got: GetResult | null; newer: boolean; older: boolean; runAgain: boolean }
   | { type: 'gone'; key: RunKey; text: string; undo: boolean }
-  | { type: 'piece'; pointer: string; start: number; piece: Piece | null; error?: string }
-  | { type: 'steps'; pieces: Array<{ place: number; piece: Piece }> };
+  | { type: 'fields'; id: number; fields: Record<string, Piece>; error: string | null };
 
 /** From the run's panel. */
 export type FromRun =
-  | { type: 'ready' }
   | { type: 'focus' }
   | { type: 'command'; name: RunCommand }
   | { type: 'copy'; pointer: string }
-  | { type: 'piece'; pointer: string; start: number; bytes: number }
-  | { type: 'steps'; places: number[] };
+  | { type: 'fields'; id: number; asked: FieldsAsked };
 
+export interface FieldsAsked { fields: string[]; maxBytes: number; range?: { start: number; end: number } }
 export interface RunKey { root: string; projectId: string; executionId: string }
 
 export const RUN_COMMANDS = [
   'previousRun', 'nextRun', 'openDocument', 'openFile', 'reveal', 'copyId', 'copyOutput', 'delete', 'undoDelete', 'pin', 'unpin', 'tag', 'note', 'runAgain',
 ] as const;
 export type RunCommand = (typeof RUN_COMMANDS)[number];
-
-/** How many UTF-16 units of a text are given at once. */
-export const PIECE_UNITS = 64 * 1024;
-/** How many steps are shown at once. */
-export const STEPS_PAGE = 200;
 
 export type Range = '24h' | '7d' | '30d' | '90d' | '365d' | 'all';
 export interface Asked { root: string; projectId: string; range: Range }
@@ -40,8 +31,8 @@ export type ToDashboard =
   | { type: 'error'; text: string };
 
 export interface DashboardData {
-  series: SeriesResult;
-  stats: StatsResult;
+  buckets: SeriesBucket[];
+  stats: Omit<StatsResult, 'clock'>;
   expensive: NodeStats[];
   failing: NodeStats[];
   errors: ErrorGroup[];
@@ -50,7 +41,6 @@ export interface DashboardData {
 
 /** From the dashboard. */
 export type FromDashboard =
-  | { type: 'ready' }
   | { type: 'ask'; asked: Asked }
   | { type: 'show'; where: string; status: string[] }
   | { type: 'open'; projectId: string; executionId: string };

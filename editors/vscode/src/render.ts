@@ -1,122 +1,83 @@
-/** A run as text, with the lines at which its sections begin and end. */
+/** A run as text, and the outline of that text. */
+import * as vscode from 'vscode';
 import { bytes, count, dollars, line, span } from './format';
 import { isNumber, numberOf } from './json';
 import type { Cut, ExecutionRecord } from '../../clients/node/types';
 
-export interface Section {
-  name: string;
-  detail: string;
-  kind: 'run' | 'part' | 'step' | 'value';
-  /** First and last line, from 0. */
-  start: number;
-  end: number;
-  children: Section[];
-}
-
-export interface Rendered { text: string; sections: Section[] }
-
 const HEADER = ['status', 'projectId', 'id', 'name', 'model', 'sessionId', 'startedAt', 'completedAt', 'duration', 'costUSD', 'tokenUsage', 'retryCount'];
 const STEP_HEADER = ['id', 'nodeId', 'nodeType', 'type', 'name', 'status', 'model', 'parentId', 'startedAt', 'completedAt', 'duration', 'costUSD', 'tokenUsage'];
 const TEXTS = ['error', 'input', 'output'];
+const { File, Function: Step, Field } = vscode.SymbolKind;
 
-export function render(record: ExecutionRecord, title: string, cut: readonly Cut[]): Rendered {
-  return new Renderer(cut).record(record, title);
-}
-
-class Renderer {
+export class Renderer {
   readonly #lines: string[] = [];
-  readonly #cut = new Map<string, Cut>();
-  /** The cuts below each value that is written as a whole. */
-  readonly #within = new Map<string, string[]>();
 
-  constructor(cut: readonly Cut[]) {
-    for (const one of cut) {
-      this.#cut.set(one.pointer, one);
-      const [, member, place, name] = one.pointer.split('/');
-      const whole = member === 'steps' && name !== undefined ? `/steps/${place}/${name}` : `/${member}`;
-      const within = this.#within.get(whole);
-      if (within) within.push(one.pointer);
-      else this.#within.set(whole, [one.pointer]);
-    }
-  }
-
-  record(record: ExecutionRecord, title: string): Rendered {
-    const sections = [this.#section(title, 'run', text(record.status) ?? '', 0, () => {
-      this.#members(record, HEADER, 1, '');
-      return [];
-    })];
-    for (const name of TEXTS) {
-      if (record[name] == null) continue;
-      sections.push(this.#section(titled(name), 'part', '', 0, () => {
-        this.#value(record[name], 1, `/${name}`);
-        return [];
-      }));
-    }
+  /** `cut` says where not all of it is given. */
+  record(record: ExecutionRecord, title: string, cut: readonly Cut[]): { text: string; symbols: vscode.DocumentSymbol[] } {
     const steps: unknown = record.steps;
-    if (Array.isArray(steps)) {
-      steps.forEach((step: unknown, place) => sections.push(this.#step(step, place)));
-      this.#left(`/steps`, 0);
-    }
-    sections.push(...this.#others(record, [...HEADER, ...TEXTS, ...(Array.isArray(steps) ? ['steps'] : [])], 0, ''));
-    return { text: `${this.#lines.join('\n')}\n`, sections };
+    const symbols = [this.#section(title, File, text(record.status) ?? '', 0, () => this.#members(record, HEADER, 1))];
+    if (cut.length > 0) this.#lines.push(`${indent(1)}Not all of it is here: what is left out is named at the end, and the run's panel has it.`);
+    symbols.push(...this.#texts(record, 0));
+    if (Array.isArray(steps)) symbols.push(...steps.map((step: unknown, place) => this.#step(step, place)));
+    symbols.push(...this.#others(record, [...HEADER, ...TEXTS, ...(Array.isArray(steps) ? ['steps'] : [])], 0));
+    if (cut.length > 0) symbols.push(this.#section('Left out', Field, '', 0, () => this.#left(cut)));
+    return { text: `${this.#lines.join('\n')}\n`, symbols };
   }
 
-  #step(step: unknown, place: number): Section {
-    const pointer = `/steps/${place}`;
+  #step(step: unknown, place: number): vscode.DocumentSymbol {
     if (typeof step !== 'object' || step === null || Array.isArray(step) || isNumber(step)) {
-      return this.#section(`Step ${place + 1}`, 'step', '', 0, () => (this.#value(step, 1, pointer), []));
+      return this.#section(`Step ${place + 1}`, Step, '', 0, () => this.#value(step, 1));
     }
     const members = step as Record<string, unknown>;
     const called = [members['nodeId'], members['name'], members['id']].find((name) => typeof name === 'string');
     const detail = line(text(members['nodeType'] ?? members['type']), text(members['status']), span(numberOf(members['duration'])));
-    return this.#section(`Step ${place + 1}: ${single(called ?? '?')}`, 'step', detail, 0, () => {
-      this.#members(members, STEP_HEADER, 1, pointer);
-      const children = TEXTS.filter((name) => members[name] != null).map((name) => (
-        this.#section(titled(name), 'value', '', 1, () => (this.#value(members[name], 2, `${pointer}/${name}`), []))));
-      children.push(...this.#others(members, [...STEP_HEADER, ...TEXTS], 1, pointer));
-      this.#left(pointer, 1);
-      return children;
+    return this.#section(`Step ${place + 1}: ${called ?? '?'}`, Step, detail, 0, () => {
+      this.#members(members, STEP_HEADER, 1);
+      return [...this.#texts(members, 1), ...this.#others(members, [...STEP_HEADER, ...TEXTS], 1)];
     });
   }
 
-  #section(name: string, kind: Section['kind'], detail: string, depth: number, body: () => Section[]): Section {
-    const start = this.#lines.length;
-    this.#lines.push(`${indent(depth)}${single(name)}${depth === 0 && kind === 'step' && detail !== '' ? ` · ${detail}` : ''}`);
-    const children = body();
-    return { name: single(name), detail, kind, start, end: this.#lines.length - 1, children };
+  #section(title: string, kind: vscode.SymbolKind, detail: string, depth: number, body: () => vscode.DocumentSymbol[] | void): vscode.DocumentSymbol {
+    const name = single(title);
+    const start = this.#lines.push(`${indent(depth)}${name}${kind === Step && detail !== '' ? ` · ${detail}` : ''}`) - 1;
+    const children = body() ?? [];
+    const range = (last: number): vscode.Range => new vscode.Range(start, 0, last, this.#lines[last]?.length ?? 0);
+    const symbol = new vscode.DocumentSymbol(name || ' ', detail, kind, range(this.#lines.length - 1), range(start));
+    symbol.children = children;
+    return symbol;
   }
 
   /** Short members, one to a line. */
-  #members(record: Record<string, unknown>, names: readonly string[], depth: number, pointer: string): void {
+  #members(record: Record<string, unknown>, names: readonly string[], depth: number): void {
     for (const name of names) {
       const value = record[name];
-      if (value == null) continue;
-      this.#lines.push(`${indent(depth)}${name}: ${single(shown(name, value))}`);
-      this.#left(`${pointer}/${name}`, depth);
+      if (value != null) this.#lines.push(`${indent(depth)}${name}: ${single(shown(name, value))}`);
     }
   }
 
+  #texts(record: Record<string, unknown>, depth: number): vscode.DocumentSymbol[] {
+    return TEXTS.filter((name) => record[name] != null).map((name) => (
+      this.#section(`${name.charAt(0).toUpperCase()}${name.slice(1)}`, Field, '', depth, () => this.#value(record[name], depth + 1))));
+  }
+
   /** What this page has no word for. */
-  #others(record: Record<string, unknown>, known: readonly string[], depth: number, pointer: string): Section[] {
+  #others(record: Record<string, unknown>, known: readonly string[], depth: number): vscode.DocumentSymbol[] {
     const names = Object.keys(record).filter((name) => !known.includes(name));
     if (names.length === 0) return [];
-    return [this.#section('Other members', 'part', '', depth, () => names.map((name) => (
-      this.#section(name, 'value', '', depth + 1, () => (
-        this.#value(record[name], depth + 2, `${pointer}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`), [])))))];
+    return [this.#section('Other members', Field, '', depth, () => names.map((name) => (
+      this.#section(name, Field, '', depth + 1, () => this.#value(record[name], depth + 2)))))];
   }
 
-  #value(value: unknown, depth: number, pointer: string): void {
+  #value(value: unknown, depth: number): void {
     const written = typeof value === 'string' ? value : JSON.stringify(value, null, 2) ?? '';
     for (const row of written.split(/\r\n|\r|\n/)) this.#lines.push(row === '' ? '' : `${indent(depth)}${row}`);
-    for (const at of this.#within.get(pointer) ?? []) this.#left(at, depth);
   }
 
-  #left(pointer: string, depth: number): void {
-    const cut = this.#cut.get(pointer);
-    if (!cut) return;
-    const what = cut.kind === 'string' ? 'characters' : 'members';
-    const rest = cut.length == null ? '' : `${count(cut.length - cut.given)} ${what} of `;
-    this.#lines.push(`${indent(depth)}… ${rest}${bytes(cut.sizeBytes)} at ${pointer} are left out; the run's panel has them`);
+  #left(cut: readonly Cut[]): void {
+    for (const { pointer, kind, length, given, sizeBytes } of cut) {
+      const rest = length == null ? '' : `${count(length - given)} ${kind === 'string' ? 'characters' : 'members'} of `;
+      this.#lines.push(`${indent(1)}${pointer}: ${rest}${bytes(sizeBytes)}`);
+    }
   }
 }
 
@@ -127,10 +88,6 @@ function shown(name: string, value: unknown): string {
 
 function text(value: unknown): string | undefined {
   return typeof value === 'string' ? value : undefined;
-}
-
-function titled(name: string): string {
-  return name.charAt(0).toUpperCase() + name.slice(1);
 }
 
 function single(text: string): string {

@@ -1,33 +1,22 @@
 /** Which roots a window shows: the configured folders, else what `runlog root` finds in each folder of the workspace. */
 import { execFile } from 'node:child_process';
-import { realpathSync, statSync } from 'node:fs';
+import { existsSync, realpathSync } from 'node:fs';
 import * as path from 'node:path';
 import { promisify } from 'node:util';
 import * as vscode from 'vscode';
 
 /** What `runlog root --json` prints. */
-interface Printed {
-  root: string | null;
-  exists: boolean;
-  tried: string[];
-  candidates: string[];
-}
+type Printed = Record<'tried' | 'candidates', string[]> & { root: string | null; exists: boolean };
 
-export interface Roots {
-  /** Those that are there, each once. */
-  folders: string[];
-  /** Where one was looked for, where there is none. */
-  tried: string[];
-}
-
-export async function findRoots(program: string): Promise<Roots> {
+/** The roots that are there, each once, and where one was looked for. */
+export async function findRoots(program: string): Promise<{ folders: string[]; tried: string[] }> {
   const folders = new Set<string>();
   const tried = new Set<string>();
   const workspace = (vscode.workspace.workspaceFolders ?? []).flatMap(({ uri }) => (uri.scheme === 'file' ? uri.fsPath : []));
   const configured = vscode.workspace.getConfiguration('runlog').get<string[]>('projects', []);
   for (const name of configured) {
     const folder = path.resolve(workspace[0] ?? '/', name);
-    if (isFolder(folder)) folders.add(realpathSync(folder));
+    if (existsSync(`${folder}/`)) folders.add(realpathSync(folder));
     else tried.add(`${folder} (the setting runlog.projects)`);
   }
   if (configured.length === 0) {
@@ -48,14 +37,6 @@ async function ask(program: string, cwd: string): Promise<Printed> {
     return JSON.parse(stdout) as Printed;
   } catch {
     return { root: null, exists: false, tried: [stderr.trim() || `${program} root --json said nothing in ${cwd}`], candidates: [] };
-  }
-}
-
-function isFolder(folder: string): boolean {
-  try {
-    return statSync(folder).isDirectory();
-  } catch {
-    return false;
   }
 }
 

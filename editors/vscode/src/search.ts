@@ -1,72 +1,37 @@
 /** Search over what runs were given and what they said, with the places where it was found. */
-import * as vscode from 'vscode';
-import { ago, line, message } from './format';
+import { openBox, type Row } from './box';
+import { ago, line } from './format';
 import type { Match, SearchHit } from '../../clients/node/types';
-import type { Run } from './run';
+import { Run } from './run';
 import type { Session } from './session';
 import { statusIcon } from './status';
-import { plain } from './tell';
+import { plain, said } from './tell';
 
-const TYPING_MS = 150;
 const HITS = 50;
 
-interface Item extends vscode.QuickPickItem { run?: Run }
-
 export function search(session: Session, open: (run: Run) => void): void {
-  const box = vscode.window.createQuickPick<Item>();
-  box.title = 'Search in runs';
-  box.placeholder = 'Words, "phrases", begin*, OR, NOT; in input, output, errors and steps';
-  let timer: NodeJS.Timeout | undefined;
-  let cancel: vscode.CancellationTokenSource | undefined;
-
-  const ask = async (query: string): Promise<void> => {
-    cancel?.cancel();
-    cancel = new vscode.CancellationTokenSource();
-    const { token } = cancel;
-    box.busy = true;
-    try {
-      const found = await Promise.all(session.connections.map(async (connection) => {
-        const { hits, complete } = await connection.request('executions/search', { query, limit: HITS }, token);
-        const items = hits.map((hit): Item => item(hit, { connection, projectId: hit.summary.projectId, executionId: hit.summary.id }));
-        return complete ? items : [...items, hint('Not all runs are in the text index yet')];
-      }));
-      if (token.isCancellationRequested) return;
-      const items = found.flat();
-      box.items = items.length > 0 ? items : [hint('Nothing was found')];
-    } catch (error) {
-      if (token.isCancellationRequested) return;
-      box.items = [hint(message(error))];
-    }
-    box.busy = false;
-  };
-  box.onDidChangeValue((value) => {
-    clearTimeout(timer);
-    if (value.trim() === '') box.items = [];
-    else timer = setTimeout(() => void ask(value), TYPING_MS);
+  const box = openBox('Search in runs', 'Words, "phrases", begin*, OR, NOT; in input, output, errors and steps', '', async (query, token) => {
+    if (query.trim() === '') return [];
+    const found = await Promise.all(session.connections.map(async (connection) => {
+      const { hits, complete } = await connection.request('executions/search', { query, limit: HITS }, token);
+      const rows = hits.map((hit): Row => {
+        const act = (): void => {
+          box.hide();
+          open(new Run(connection, hit.summary.projectId, hit.summary.id));
+        };
+        return { ...row(hit), act };
+      });
+      return complete ? rows : [...rows, said('Not all runs are in the text index yet')];
+    }));
+    const rows = found.flat();
+    return rows.length > 0 ? rows : [said('Nothing was found')];
   });
-  box.onDidAccept(() => {
-    const run = box.activeItems[0]?.run;
-    if (!run) return;
-    box.hide();
-    open(run);
-  });
-  box.onDidHide(() => {
-    clearTimeout(timer);
-    cancel?.cancel();
-    box.dispose();
-  });
-  box.show();
 }
 
-function item({ summary, matches }: SearchHit, run: Run): Item {
-  const [first] = matches;
+function row({ summary, matches: [first] }: SearchHit): Row {
   return {
-    label: plain(summary.label ?? summary.id),
-    description: plain(line(summary.projectId, ago(summary.startedAt))),
-    detail: first ? plain(`${first.path}: ${marked(first)}`) : '',
-    iconPath: statusIcon(summary.status, false),
-    alwaysShow: true,
-    run,
+    label: plain(summary.label ?? summary.id), description: plain(line(summary.projectId, ago(summary.startedAt))),
+    detail: first ? plain(`${first.path}: ${marked(first)}`) : '', iconPath: statusIcon(summary.status, false), alwaysShow: true,
   };
 }
 
@@ -79,8 +44,4 @@ function marked({ snippet, ranges }: Match): string {
     at = end;
   }
   return (text + snippet.slice(at)).replace(/\s+/g, ' ');
-}
-
-function hint(label: string): Item {
-  return { label: plain(label), alwaysShow: true, iconPath: new vscode.ThemeIcon('info') };
 }

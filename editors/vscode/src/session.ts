@@ -3,6 +3,7 @@ import * as vscode from 'vscode';
 import { findProgram } from './binary';
 import { Connection } from './connection';
 import { findRoots } from './roots';
+import { together } from './together';
 import type { Told } from '../../clients/node/types';
 
 /** The context key `runlog.state`, which chooses what an empty view says. */
@@ -14,8 +15,8 @@ const LOOK_AGAIN_MS = 500;
 export class Session implements vscode.Disposable {
   state: SessionState = 'starting';
   connections: Connection[] = [];
-  /** Where a root was looked for, where there is none; why there is no daemon, where it is missing. */
-  notes: string[] = [];
+  /** Where a root was looked for, where there is none. */
+  tried: string[] = [];
 
   readonly #changed = new vscode.EventEmitter<void>();
   readonly #told = new vscode.EventEmitter<{ connection: Connection; told: Told }>();
@@ -44,21 +45,21 @@ export class Session implements vscode.Disposable {
   /** Looks for the program and the roots, and connects. */
   async open(): Promise<void> {
     const turn = ++this.#opening;
-    if (!vscode.workspace.isTrusted) return this.#become('untrusted', []);
-    const configured = vscode.workspace.getConfiguration('runlog').get<string[]>('projects', []);
-    if (!vscode.workspace.workspaceFolders?.length && configured.length === 0) return this.#become('noFolder', []);
+    if (!vscode.workspace.isTrusted) return this.#without('untrusted');
+    if (!vscode.workspace.workspaceFolders?.length && vscode.workspace.getConfiguration('runlog').get<string[]>('projects', []).length === 0) return this.#without('noFolder');
     const found = findProgram(this.context);
     if ('missing' in found) {
       this.log.error(found.missing);
-      return this.#become('daemonMissing', [found.missing]);
+      return this.#without('daemonMissing');
     }
-    if (this.connections.length === 0) this.#become('starting', []);
+    if (this.connections.length === 0) this.#become('starting');
     const { folders, tried } = await findRoots(found.program);
     if (turn !== this.#opening) return;
     this.#connect(found.program, folders);
+    this.tried = tried;
     this.#watcher?.dispose();
     if (folders.length === 0) this.#watch();
-    this.#become(folders.length === 0 ? 'noRoot' : this.#stateOfConnections(), tried);
+    this.#become(folders.length === 0 ? 'noRoot' : this.#stateOfConnections());
   }
 
   /** The connection to the root, where there is one. */
@@ -66,30 +67,28 @@ export class Session implements vscode.Disposable {
     return this.connections.find((connection) => connection.root === root);
   }
 
-  can(method: string): boolean {
-    return this.connections.some((connection) => connection.can(method));
-  }
-
   dispose(): void {
     this.#watcher?.dispose();
-    for (const connection of this.connections) connection.dispose();
-    this.connections = [];
+    this.#connect('', []);
+  }
+
+  #without(state: SessionState): void {
+    this.#connect('', []);
+    this.#become(state);
   }
 
   #connect(program: string, folders: string[]): void {
     const kept = this.connections.filter(({ root, program: old }) => folders.includes(root) && old === program);
-    for (const connection of this.connections) if (!kept.includes(connection)) connection.dispose();
+    const others = this.connections.filter((connection) => !kept.includes(connection));
     this.connections = folders.map((folder) => kept.find(({ root }) => root === folder) ?? this.#meet(program, folder));
+    for (const connection of others) connection.dispose();
     for (const connection of kept) connection.retry();
   }
 
   #meet(program: string, folder: string): Connection {
     const connection = new Connection(program, folder, this.log);
     connection.onTold((told) => this.#told.fire({ connection, told }));
-    connection.onState(() => {
-      void vscode.commands.executeCommand('setContext', 'runlog.annotations', this.can('executions/annotate'));
-      this.#become(this.#stateOfConnections(), this.notes);
-    });
+    connection.onChanged(() => this.connections.includes(connection) && this.#become(this.#stateOfConnections()));
     return connection;
   }
 
@@ -103,19 +102,13 @@ export class Session implements vscode.Disposable {
   #watch(): void {
     // of folders that are made and filled at once, only their own making may be told
     const watcher = vscode.workspace.createFileSystemWatcher('**/{projects,executions,executions/*.json}', false, true, true);
-    let timer: NodeJS.Timeout | undefined;
-    watcher.onDidCreate(() => (timer ??= setTimeout(() => void this.open(), LOOK_AGAIN_MS)));
-    this.#watcher = { dispose: () => (clearTimeout(timer), watcher.dispose()) };
+    watcher.onDidCreate(together(LOOK_AGAIN_MS, () => this.open()));
+    this.#watcher = watcher;
   }
 
-  #become(state: SessionState, notes: string[]): void {
-    if (state === 'untrusted' || state === 'noFolder' || state === 'daemonMissing') {
-      for (const connection of this.connections) connection.dispose();
-      this.connections = [];
-    }
+  #become(state: SessionState): void {
     if (state !== 'starting' || this.connections.length > 0) this.#open();
     this.state = state;
-    this.notes = notes;
     void vscode.commands.executeCommand('setContext', 'runlog.state', state);
     this.#changed.fire();
   }

@@ -6,6 +6,11 @@ export function plain(text: string): string {
   return text.replace(/[\]$](?=\()/g, '$&\u2060');
 }
 
+/** A row of a quick pick that says something. */
+export function said(label: string, icon = 'info', detail = ''): vscode.QuickPickItem {
+  return { label: plain(label), detail: plain(detail), iconPath: new vscode.ThemeIcon(icon), alwaysShow: true };
+}
+
 export function tell(kind: 'Information' | 'Warning' | 'Error', text: string, ...buttons: string[]): Thenable<string | undefined> {
   return vscode.window[`show${kind}Message`](plain(text), ...buttons);
 }

@@ -7,14 +7,14 @@
  */
 import * as vscode from 'vscode';
 import type { Connection } from './connection';
-import { pinnedFirst, type Filter } from './filter';
+import { and, type Filter } from './filter';
 import { count, message } from './format';
-import type { Project, Summary, Told } from '../../clients/node/types';
+import type { Summary, Told } from '../../clients/node/types';
 import { MARKED_EVERY, Painted } from './painted';
-import {
-  idOf, keyOf, moreItem, noRoot, noteItem, projectItem, rootItem, runItem, tooltip, type Node, type ProjectNode, type ProjectRow, type RunNode,
-} from './rows';
+import { idOf, itemOf, noRoot, runsOf, tooltip, type Node, type ProjectNode, type RunNode } from './rows';
+import { runTold, type Run } from './run';
 import type { Session } from './session';
+import { plain } from './tell';
 
 const ASK_EVERY_MS = 500;
 /** VS Code puts off what comes within so long of the painting before, and then by as much again. */
@@ -32,31 +32,14 @@ const EXPANDED = 3;
 /** Who has selected a run so far down reads there, as does who has scrolled. */
 const READING_FROM_ROW = 10;
 
-/** What is shown of a project. */
-interface Window {
-  rows: number;
-  runs: Summary[];
-  /** Those of them that the last painting showed. */
-  seen: Summary[];
-  total: number;
-  /** Whether the list is to be asked for. */
-  stale: boolean;
-  asking?: Promise<void> | undefined;
-  /** What was told while it is asked for, which the answer may lack. */
-  told?: Told[] | undefined;
-  /** The beginning of the newest run that is shown, while later ones wait. */
-  anchor?: string;
-  waiting: number;
-}
-
-export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
+export class Tree implements vscode.TreeDataProvider<Node> {
   readonly view: vscode.TreeView<Node>;
+  /** The runs that are selected; the view's own selection is empty for a moment after each painting. */
+  chosen: Run[] = [];
   readonly #changed = new vscode.EventEmitter<Node | undefined>();
   readonly onDidChangeTreeData = this.#changed.event;
 
-  readonly #windows = new Map<string, Window>();
-  /** The projects' rows, which must stay the same objects. */
-  readonly #projects = new Map<string, ProjectRow & { node: ProjectNode }>();
+  readonly #projects = new Map<string, ProjectNode>();
   /** The projects of each root, in the order shown. */
   readonly #shown = new Map<Connection, { nodes: ProjectNode[]; stale: boolean }>();
   readonly #painted: Painted;
@@ -75,6 +58,8 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
   /** The first run of each project that is open, as painted last. */
   #tops = new Map<ProjectNode, string>();
   #deep = false;
+  /** How far the first reading has come, while it goes on. */
+  #progress = '';
   /** Whether somebody reads further down: what arrives waits, so that the rows do not move. */
   #reading = false;
 
@@ -83,17 +68,16 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
     this.view = vscode.window.createTreeView('runlog.runs', { treeDataProvider: this, showCollapseAll: true, canSelectMany: true });
     const repaint = setInterval(() => this.#again(), REPAINT_EVERY_MS);
     context.subscriptions.push(
-      this, this.view,
-      { dispose: () => clearInterval(repaint) },
+      this.view, { dispose: () => clearInterval(repaint) },
       session.onChanged(() => {
         for (const connection of this.#shown.keys()) if (!session.connections.includes(connection)) this.#shown.delete(connection);
+        for (const [key, { connection }] of this.#projects) if (!session.connections.includes(connection)) this.#projects.delete(key);
         this.refresh();
       }),
       session.onTold(({ connection, told }) => this.#hear(connection, told)),
       filter.onChanged(() => {
-        this.#windows.clear();
+        for (const project of this.#projects.values()) Object.assign(project, nothing());
         this.#shown.clear();
-        this.view.description = filter.text;
         this.refresh();
       }),
       // who scrolls down is asked about with the next arrival, who comes up again at once
@@ -106,7 +90,7 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
 
   /** Asks for all that is shown, soon. */
   refresh(): void {
-    for (const one of [...this.#windows.values(), ...this.#shown.values()]) one.stale = true;
+    for (const one of [...this.#projects.values(), ...this.#shown.values()]) one.stale = true;
     this.#again();
   }
 
@@ -118,13 +102,12 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
   #hear(connection: Connection, told: Told): void {
     if (told.kind === 'current') return;
     if (told.kind === 'resync') return this.refresh();
-    const { projectId } = told.kind === 'saved' ? told.summary : told;
-    const window = this.#windows.get(`${connection.root}/${projectId}`);
+    const project = this.#projects.get(`${connection.root}/${runTold(connection, told)?.projectId}`);
     // which runs pass a filter, and where pinned ones stand, only the daemon knows
-    if (window && !this.filter.active && !pinnedFirst(connection)) {
-      window.told?.push(told);
-      lay(window.runs, told, this.#reading ? 0 : window.rows);
-      lay(window.seen, told, 0);
+    if (project && !this.filter.active && !this.filter.pinnedFirst) {
+      project.told?.push(told);
+      lay(project.runs, told, this.#reading ? 0 : project.rows);
+      lay(project.seen, told, 0);
       this.#dirty = true;
     }
     this.#askSoon();
@@ -176,7 +159,8 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
       // timers of one length end in their order: VS Code's, which it has set just now, before this one
       this.#rest = setTimeout(() => (this.#rest = undefined, this.#soon(0)), REST_MS);
       // a selection made meanwhile may have been told before its rows were known
-      setTimeout(() => this.#selected(this.view.selection), RESELECT_AFTER_MS);
+      const painted = this.#paintedAt;
+      setTimeout(() => painted === this.#paintedAt && this.#selected(this.view.selection), RESELECT_AFTER_MS);
     }
     this.#soon();
   }
@@ -186,10 +170,9 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
     const asked: Array<Promise<unknown>> = this.#ready().map((connection) => this.#projectsOf(connection, true));
     // of what is read the daemon tells enough
     if (!this.#reading || this.filter.active) {
-      for (const [key, window] of this.#windows) {
-        const node = this.#projects.get(key)?.node;
-        if (node?.connection.state === 'ready' && this.#tops.has(node)) asked.push(this.#asking(node, window));
-        else window.stale = true;
+      for (const project of this.#projects.values()) {
+        if (project.connection.state === 'ready' && this.#tops.has(project)) asked.push(this.#asking(project));
+        else project.stale = true;
       }
     }
     await Promise.all(asked).then(() => this.#paintSoon(), () => this.refresh());
@@ -205,9 +188,9 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
     const projects = (await Promise.all(this.#ready().map((connection) => this.#projectsOf(connection)))).flat();
     const open = projects.filter((project) => this.#tops.has(project));
     await Promise.all(open.map((project) => this.#fresh(project)));
-    const rows = projects.map((project) => [idOf(project), this.#projects.get(keyOf(project))?.row, this.#window(project).waiting]);
-    const windows = open.map((project) => [this.#window(project).runs, this.#window(project).total]);
-    return JSON.stringify([this.session.connections.map(({ root, state }) => [root, state]), rows, windows]);
+    const rows = projects.map((project) => [idOf(project), project.known, project.waiting]);
+    const runs = open.map((project) => [project.runs, project.total]);
+    return JSON.stringify([this.#progress, this.session.connections.map(({ root, state }) => [root, state]), rows, runs]);
   }
 
   /** Whether somebody has scrolled, or selected something further down. */
@@ -221,35 +204,27 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
     const began = reading && !this.#reading;
     if (this.#reading && !reading) this.#stale = true;
     this.#reading = reading;
-    for (const [key, window] of this.#windows) {
-      if (began && !window.stale) window.runs = [...window.seen];
-      const pinned = pinnedFirst(this.#projects.get(key)?.node.connection);
+    for (const project of this.#projects.values()) {
+      if (began && !project.stale) project.runs = [...project.seen];
       // pinned ones may be old: of the others the first is the newest
-      const first = window.stale ? undefined : window.runs.find((run) => !(pinned && run.pinned))?.startedAt;
-      if (!reading) delete window.anchor;
-      else if (first != null) window.anchor ??= first;
+      const first = project.stale ? undefined : project.runs.find((run) => !(this.filter.pinnedFirst && run.pinned))?.startedAt;
+      if (!reading) project.anchor = undefined;
+      else project.anchor ??= first ?? undefined;
     }
   }
 
   loadMore(project: ProjectNode): void {
-    const window = this.#window(project);
-    window.rows += pageSize();
-    window.stale = true;
+    project.rows += pageSize();
+    project.stale = true;
     this.#paintSoon();
   }
 
   /** Lets in what waits above. */
   showArrivals(project: ProjectNode): void {
-    const window = this.#window(project);
-    delete window.anchor;
-    window.stale = true;
+    project.anchor = undefined;
+    project.stale = true;
     this.#stale = true;
     this.#paintSoon();
-  }
-
-  dispose(): void {
-    clearTimeout(this.#timer);
-    clearTimeout(this.#rest);
   }
 
   async getChildren(node?: Node): Promise<Node[]> {
@@ -264,14 +239,8 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
     }
   }
 
-  getParent(node: Node): Node | undefined {
-    if (node.kind === 'run' || node.kind === 'more') return node.project;
-    if (node.kind === 'project' && this.session.connections.length > 1) return { kind: 'root', connection: node.connection };
-    return undefined;
-  }
-
   getTreeItem(node: Node): vscode.TreeItem {
-    const item = this.#item(node);
+    const item = itemOf(node);
     item.id = idOf(node);
     if (node.kind === 'run' && node.marked) item.resourceUri = this.#painted.uri(item.id);
     return item;
@@ -283,36 +252,30 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
     return item;
   }
 
-  #item(node: Node): vscode.TreeItem {
-    switch (node.kind) {
-      case 'root': return rootItem(node.connection);
-      case 'project': return projectItem(node, this.#projects.get(keyOf(node)) ?? { row: { executions: 0 }, open: false }, this.#window(node).waiting);
-      case 'run': return runItem(node);
-      case 'more': return moreItem(node);
-      case 'note': return noteItem(node);
-    }
-  }
-
   async #roots(): Promise<Node[]> {
-    const { state, connections, notes } = this.session;
-    if (state === 'noRoot') return noRoot(notes);
+    const { state, connections, tried } = this.session;
+    if (state === 'noRoot') return noRoot(tried);
     const [only, ...others] = connections;
     if (!only || (state !== 'ready' && state !== 'starting')) return [];
-    if (others.length > 0) return connections.map((connection) => ({ kind: 'root', connection }));
-    return await this.#projectsOf(only);
+    const nodes: Node[] = others.length > 0 ? connections.map((connection) => ({ kind: 'root', connection })) : await this.#projectsOf(only);
+    // the description of a view that is alone VS Code does not show; what an empty one says a message would hide
+    const said = this.#progress || (nodes.length > 0 ? plain(this.filter.text) : '');
+    // which would put off the next painting
+    if (said !== (this.view.message ?? '')) this.view.message = said;
+    return nodes;
   }
 
   async #projectsOf(connection: Connection, again = false): Promise<ProjectNode[]> {
     const shown = this.#shown.get(connection);
     if (shown?.stale === false && !again) return shown.nodes;
-    const projects = this.filter.active ? await this.#matching(connection) : await this.#all(connection);
-    let nodes = await Promise.all(projects.map(async (row, place) => {
-      const key = `${connection.root}/${row.id}`;
-      const known = this.#projects.get(key);
-      const node: ProjectNode = known?.node.connection === connection ? known.node : { kind: 'project', connection, id: row.id };
-      this.#projects.set(key, { node, row, open: known?.open ?? place < EXPANDED });
-      const window = this.#window(node);
-      window.waiting = window.anchor === undefined ? 0 : await this.#waiting(node, window.anchor);
+    const projects = await this.#listed(connection);
+    let nodes = await Promise.all(projects.map(async (known, place) => {
+      const key = `${connection.root}/${known.id}`;
+      let node = this.#projects.get(key);
+      if (!node) this.#projects.set(key, node = { kind: 'project', connection, id: known.id, known, open: place < EXPANDED, ...nothing() });
+      node.known = known;
+      const later = node.anchor !== undefined && { projectId: known.id, ...this.filter.selection(`startedAt > ${node.anchor}`) };
+      node.waiting = later ? (await connection.request('executions/count', later)).count : 0;
       return node;
     }));
     if (shown && this.#reading) nodes = shown.nodes.filter((node) => nodes.includes(node));
@@ -320,108 +283,83 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
     return nodes;
   }
 
-  async #all(connection: Connection): Promise<Project[]> {
-    const { projects, complete } = await connection.request('projects/list', { allowPartial: true });
-    await this.#progress(connection, complete);
-    return projects;
-  }
-
-  /** The projects that have runs which pass the filter. */
-  async #matching(connection: Connection): Promise<Array<{ id: string; executions: number }>> {
+  /** The projects, of which a filter leaves those that have runs which pass it. */
+  async #listed(connection: Connection): Promise<Array<ProjectNode['known'] & { id: string }>> {
+    if (!this.filter.active) {
+      const { projects, complete } = await connection.request('projects/list', { allowPartial: true });
+      await this.#follow(connection, complete);
+      return projects;
+    }
     const asked = { ...this.filter.selection(), groupBy: ['project' as const], limit: PAGE_MAX, allowPartial: true };
     const { groups, complete } = await connection.request('executions/count', asked);
-    await this.#progress(connection, complete);
+    await this.#follow(connection, complete);
     return (groups ?? []).map(({ key: [id], count }) => ({ id: id ?? '', executions: count }));
   }
 
-  /** Says how far the first reading has come, and looks again while it goes on. */
-  async #progress(connection: Connection, complete: boolean): Promise<void> {
-    if (complete) {
-      if (this.view.message) this.view.message = '';
-      return;
-    }
+  /** Learns how far the first reading has come, and looks again while it goes on. */
+  async #follow(connection: Connection, complete: boolean): Promise<void> {
+    this.#progress = '';
+    if (complete) return;
     const { indexing: { done, total } } = await connection.request('server/status', {});
-    this.view.message = `Reading runs: ${count(done)} of ${count(total)}…`;
+    this.#progress = `Reading runs: ${count(done)} of ${count(total)}…`;
     this.#askSoon();
   }
 
   async #runsOf(project: ProjectNode): Promise<Node[]> {
-    const window = await this.#fresh(project);
-    const { runs, total } = window;
-    window.seen = [...runs];
-    const nodes: Node[] = runs.map((run, place) => ({ kind: 'run', connection: project.connection, run, project, marked: place % MARKED_EVERY === 0 }));
+    await this.#fresh(project);
+    const { connection, runs, total } = project;
+    project.seen = [...runs];
+    const nodes: Node[] = runs.map((run, place) => ({ kind: 'run', connection, run, project, marked: place % MARKED_EVERY === 0 }));
     if (nodes[0]) this.#tops.set(project, idOf(nodes[0]));
     if (runs.length < total) nodes.push({ kind: 'more', project, shown: runs.length, total });
     return nodes;
   }
 
-  /** What is shown of a project, asked for if that is to be. */
-  async #fresh(project: ProjectNode): Promise<Window> {
-    const window = this.#window(project);
-    while (window.stale) await this.#asking(project, window);
-    return window;
+  async #fresh(project: ProjectNode): Promise<void> {
+    while (project.stale) await this.#asking(project);
   }
 
-  #asking(project: ProjectNode, window: Window): Promise<void> {
-    return (window.asking ??= this.#ask(project, window).finally(() => (window.asking = window.told = undefined)));
+  #asking(project: ProjectNode): Promise<void> {
+    return (project.asking ??= this.#ask(project));
   }
 
-  async #ask(project: ProjectNode, window: Window): Promise<void> {
-    const told: Told[] = window.told = [];
-    window.stale = false;
-    const anchored = window.anchor === undefined ? '' : `not startedAt > ${window.anchor}`;
-    const parts = pinnedFirst(project.connection) ? ['pinned', join('not pinned', anchored)] : [anchored];
-    const runs: Summary[] = [];
+  async #ask(project: ProjectNode): Promise<void> {
+    const told: Told[] = project.told = [];
+    project.stale = false;
+    const { connection, id: projectId, rows, anchor } = project;
+    const anchored = anchor === undefined ? '' : `not startedAt > ${anchor}`;
+    // between two questions a run may have moved: rows are told apart by their ids
+    const runs = new Map<string, Summary>();
     let total = 0;
     try {
-      for (const also of parts) {
-        const part = await this.#list(project, also, window.rows - runs.length);
-        // between two questions a run may have moved: rows are told apart by their ids
-        const known = new Set(runs.map(({ id }) => id));
-        runs.push(...part.runs.filter(({ id }) => !known.has(id)));
-        total += part.total;
+      for (const where of this.filter.pinnedFirst ? ['pinned', and('not pinned', anchored)] : [anchored]) {
+        let matching = 0;
+        const limit = Math.min(Math.max(rows - runs.size, 1), PAGE_MAX);
+        for await (const page of connection.pages('executions/list', { projectId, ...this.filter.selection(where), limit, allowPartial: true })) {
+          matching = page.total;
+          for (const run of page.executions) runs.set(run.id, run);
+          if (runs.size >= rows) break;
+        }
+        total += matching;
       }
+      // another filter may have been set meanwhile
+      if (project.told !== told) return;
+      project.runs = [...runs.values()].slice(0, rows);
+      project.total = total;
+      for (const one of told) lay(project.runs, one, this.#reading ? 0 : project.rows);
     } catch (error) {
-      window.stale = true;
+      project.stale = true;
       throw error;
+    } finally {
+      if (project.told === told) project.asking = project.told = undefined;
     }
-    Object.assign(window, { runs, total });
-    for (const one of told) lay(runs, one, this.#reading ? 0 : window.rows);
-  }
-
-  async #list(project: ProjectNode, also: string, rows: number): Promise<{ runs: Summary[]; total: number }> {
-    const runs: Summary[] = [];
-    const { connection, id: projectId } = project;
-    let cursor: string | undefined;
-    let total: number;
-    do {
-      const limit = Math.min(Math.max(rows - runs.length, 1), PAGE_MAX);
-      const page = await connection.request('executions/list', {
-        projectId, ...this.filter.selection(also), limit, allowPartial: true, ...(cursor === undefined ? {} : { cursor }),
-      });
-      total = page.total;
-      const known = new Set(runs.map(({ id }) => id));
-      runs.push(...page.executions.filter(({ id }) => !known.has(id)).slice(0, rows - runs.length));
-      cursor = page.nextCursor ?? undefined;
-    } while (cursor !== undefined && runs.length < rows);
-    return { runs, total };
-  }
-
-  async #waiting({ connection, id: projectId }: ProjectNode, anchor: string): Promise<number> {
-    return (await connection.request('executions/count', { projectId, ...this.filter.selection(`startedAt > ${anchor}`) })).count;
-  }
-
-  #window(project: ProjectNode): Window {
-    const key = keyOf(project);
-    let window = this.#windows.get(key);
-    if (!window) this.#windows.set(key, window = { rows: pageSize(), runs: [], seen: [], total: 0, stale: true, waiting: 0 });
-    return window;
   }
 
   #selected(selection: readonly Node[]): void {
-    void vscode.commands.executeCommand('setContext', 'runlog.hasSelection', selection.some(({ kind }) => kind === 'run'));
+    this.chosen = runsOf(selection);
+    void vscode.commands.executeCommand('setContext', 'runlog.hasSelection', this.chosen.length > 0);
     const selected = selection.find((node): node is RunNode => node.kind === 'run');
-    const place = selected ? this.#window(selected.project).runs.findIndex(({ id }) => id === selected.run.id) : -1;
+    const place = selected ? selected.project.runs.findIndex(({ id }) => id === selected.run.id) : -1;
     const deep = place >= READING_FROM_ROW;
     if (deep === this.#deep) return;
     this.#deep = deep;
@@ -429,8 +367,9 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
   }
 }
 
-function join(...parts: string[]): string {
-  return parts.filter((part) => part !== '').join(' and ');
+/** What is shown of a project before it is asked for. */
+function nothing(): Pick<ProjectNode, 'rows' | 'runs' | 'seen' | 'total' | 'stale' | 'asking' | 'told' | 'anchor' | 'waiting'> {
+  return { rows: pageSize(), runs: [], seen: [], total: 0, stale: true, asking: undefined, told: undefined, anchor: undefined, waiting: 0 };
 }
 
 /** Lays a change over what is shown; among so many rows, if any, a new run comes on top where it is the newest. */

@@ -2,7 +2,7 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { daemons, top } from './place.mjs';
+import { endAll, top } from './place.mjs';
 import { inGroup, runAll } from './tap.mjs';
 import { Browser, Code } from './window.mjs';
 import { states } from './states.mjs';
@@ -22,7 +22,7 @@ async function end() {
   code.stop();
   changing.stop();
   careful.stop();
-  for (const pid of daemons()) process.kill(pid);
+  await endAll();
   if (!process.env.RUNLOG_KEEP) rmSync(top, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
 }
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => end().then(() => process.exit(1)));

@@ -74,14 +74,39 @@ export function record(number, more = {}) {
   };
 }
 
-/** The daemons that serve a root of these tests, or any of theirs: their process ids. */
-export function daemons(root) {
+/** The ids of the processes whose command line, a list, passes. */
+function processes(passes) {
   return readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map(Number).filter((pid) => {
     try {
-      const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
-      return command.some((part) => part.startsWith('--socket')) && command.some((part) => (root ? part === root : part.startsWith(`${top}/`)));
+      return passes(readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0'));
     } catch {
       return false;
     }
   });
+}
+
+/** The daemons of a root: their process ids. */
+export function daemons(root) {
+  return processes((command) => command.some((part) => part.startsWith('--socket')) && command.includes(root));
+}
+
+/** The processes by which windows and others share the daemon of a root. */
+export function bridges(root) {
+  return processes((command) => command.includes('--shared') && command.includes(root));
+}
+
+/** Ends all processes of these tests, and those that they have started meanwhile. */
+export async function endAll() {
+  for (;;) {
+    const ours = processes((command) => command.some((part) => part.includes(`${top}/`)));
+    if (ours.length === 0) return;
+    for (const pid of ours) {
+      try {
+        process.kill(pid);
+      } catch {
+        // it has ended by itself
+      }
+    }
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
 }

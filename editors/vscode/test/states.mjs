@@ -1,7 +1,7 @@
 // What the view says where there is nothing to list, and how it lives through the daemon's end.
 import { existsSync, mkdirSync, readdirSync, readlinkSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { daemons, Place, record, RUNLOG, top } from './place.mjs';
+import { bridges, daemons, Place, record, RUNLOG, top } from './place.mjs';
 import { check, equal, ok } from './tap.mjs';
 import { until } from './window.mjs';
 
@@ -9,18 +9,20 @@ export function states(code, careful, browser) {
   const welcome = (window) => window.text('.sidebar .welcome-view-content, .sidebar .pane-body .welcome-view');
   const labels = async (window) => (await window.rows()).map(({ label }) => label);
   const installed = () => join(top, 'extensions', readdirSync(join(top, 'extensions')).find((name) => name.startsWith('runlog.')));
-  /** The runs of the first project as the view shows them, and as the daemon lists them. */
+  /** Whether the view shows the runs of its only project as the daemon lists them, from the first to the last. */
   const same = async (window, place, project, count) => {
     const { executions } = await place.ask('executions/list', { projectId: project, limit: 1000, sync: true });
     equal(executions.length, count, 'listed runs');
-    const rows = (await window.rows()).filter(({ index }) => index >= 1 && index <= Math.min(count, 35));
-    const listed = executions.slice(0, rows.length);
-    return rows.length > 10 && JSON.stringify(rows.map(({ label }) => label)) === JSON.stringify(listed.map(({ label }) => label))
-      && rows.every(({ icon }, place) => /codicon-error/.test(icon) === (listed[place].status === 'failed'));
+    const shown = (await window.allRows(count + 1)).slice(1).map(({ label, icon }) => [label, /codicon-error/.test(icon)]);
+    const listed = executions.map(({ label, status }) => [label, status === 'failed']);
+    const other = listed.findIndex((row, at) => JSON.stringify(row) !== JSON.stringify(shown[at]));
+    if (other >= 0) throw new Error(`run ${other + 1} is ${shown[other]} and should be ${listed[other]}`);
+    return true;
   };
 
   check('the daemon is killed during 100 saves: the view equals the list, one daemon is left', async () => {
     const place = new Place('killed');
+    place.settings({ 'runlog.pageSize': 200 });
     place.save('website', record(0));
     const window = await browser.open('states', code, place.folder);
     await window.showView();
@@ -43,9 +45,9 @@ export function states(code, careful, browser) {
     await window.waitForRow('After it all');
     equal(daemons(place.root).length, 1, 'daemons');
     // and the process that this window talks to
-    const bridges = await bridgesOf(place.root);
-    ok(bridges.length > 0, 'the window has a process');
-    for (const pid of bridges) process.kill(pid, 'SIGKILL');
+    const talking = bridges(place.root);
+    ok(talking.length > 0, 'the window has a process');
+    for (const pid of talking) process.kill(pid, 'SIGKILL');
     place.save('website', record(-300, { input: 'After that, too' }));
     await window.waitForRow('After that, too');
     equal(daemons(place.root).length, 1, 'daemons');
@@ -78,7 +80,7 @@ export function states(code, careful, browser) {
       const window = await browser.open('states', code, place.folder);
       await window.showView();
       await window.waitForRow('Task number 0');
-      const [pid] = await bridgesOf(place.root);
+      const [pid] = bridges(place.root);
       equal(readlinkSync(`/proc/${pid}/exe`), RUNLOG, 'the program');
       await window.close();
     } finally {
@@ -114,7 +116,7 @@ export function states(code, careful, browser) {
     await window.showView();
     await window.waitForRow('No runs were found');
     ok((await labels(window)).some((label) => label.startsWith(place.root) || label.startsWith(`${place.folder} and`)), `the places: ${await labels(window)}`);
-    equal([daemons(place.root), await bridgesOf(place.root)], [[], []], 'processes');
+    equal([daemons(place.root), bridges(place.root)], [[], []], 'processes');
     await window.row('Choose folder…').click();
     // the dialog writes its own path first
     await until('the dialog', async () => (await window.quickItems()).some((item) => item.startsWith('.git')));
@@ -186,26 +188,13 @@ export function states(code, careful, browser) {
     place.save('website', record(0));
     const window = await browser.open('states', careful, place.folder);
     await new Promise((resolve) => setTimeout(resolve, 3000));
-    equal([daemons(place.root), await bridgesOf(place.root)], [[], []], 'processes before anybody looks');
+    equal([daemons(place.root), bridges(place.root)], [[], []], 'processes before anybody looks');
     await window.showView();
     await until('why', async () => (await welcome(window)).includes('do not trust'));
-    equal([daemons(place.root), await bridgesOf(place.root)], [[], []], 'processes');
+    equal([daemons(place.root), bridges(place.root)], [[], []], 'processes');
     await window.page.locator('.sidebar .welcome-view .monaco-button', { hasText: 'Manage Workspace Trust' }).click();
     await window.page.locator('.workspace-trust-editor .monaco-button', { hasText: /^Trust$/ }).first().click();
     await window.waitForRow('Task number 0');
     await window.close();
-  });
-}
-
-/** The processes by which windows and others share the daemon of a root. */
-async function bridgesOf(root) {
-  const { readdirSync, readFileSync } = await import('node:fs');
-  return readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map(Number).filter((pid) => {
-    try {
-      const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
-      return command.includes('--shared') && command.includes(root);
-    } catch {
-      return false;
-    }
   });
 }

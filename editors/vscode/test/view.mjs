@@ -162,6 +162,8 @@ export function view(code, browser) {
     const matching = executions.map(({ label }) => label);
     await until('only those', async () => JSON.stringify((await labels()).slice(0, 1 + matching.length)) === JSON.stringify(['website', ...matching]));
     equal((await window.rows())[0].description, String(matching.length), 'the project counts those that pass');
+    await until('it stands above the rows', async () => (await window.message()) === 'status = failed and duration >= 5s');
+    ok(await window.page.locator('.sidebar .tree-explorer-viewlet-tree-view .message').isVisible(), 'it is to be seen');
     place.save('website', record(0, { id: 'passes-not', input: 'Does not pass' }));
     place.save('website', record(0, { id: 'passes', input: 'Passes', status: 'failed', duration: 6000 }));
     await window.waitForRow('Passes');
@@ -170,6 +172,7 @@ export function view(code, browser) {
     place.remove('website', 'passes-not');
     await window.command('Runlog: Clear Filter');
     await window.waitForRow('Task number 0');
+    await until('nothing stands there any more', async () => (await window.message()) === '');
   });
 
   check('filter by status', async () => {
@@ -310,7 +313,7 @@ export function view(code, browser) {
     writeFileSync(place.path('docs', 'broken'), '{"id": "broken", ');
     await until('the daemon has it', async () => (await place.ask('server/problems')).problems.length === 1);
     await window.command('Problems: Focus on Problems View');
-    await until('it is shown', async () => (await window.text('.markers-panel')).includes('broken.json'), 5_000);
+    await until('it is shown', async () => (await window.text('.markers-panel')).includes('broken.json'), 2_500);
     place.remove('docs', 'broken');
     await until('it has gone', async () => !(await window.text('.markers-panel')).includes('broken.json'), 5_000);
     await window.command('View: Toggle Panel Visibility');

@@ -144,6 +144,24 @@ export class Window {
       })));
   }
 
+  /** All rows, of which there are so many: what is not in sight is scrolled to. */
+  async allRows(count) {
+    await this.page.locator('.sidebar .tree-explorer-viewlet-tree-view .monaco-list').first().hover();
+    const toTop = () => until('the first row', async () => {
+      await this.page.mouse.wheel(0, -50_000);
+      return (await this.rows())[0]?.index === 0;
+    });
+    await toTop();
+    const rows = [];
+    await until(`${count} rows`, async () => {
+      for (const row of await this.rows()) rows[row.index] = row;
+      await this.page.mouse.wheel(0, 300);
+      return rows.length === count && Object.keys(rows).length === count;
+    }, 10_000);
+    await toTop();
+    return rows;
+  }
+
   /** Waits until the rows have been the same for longer than a refresh takes: a click would hit another one. */
   async settled() {
     let [last, since] = ['', Date.now()];
@@ -217,6 +235,11 @@ export class Window {
     const input = this.page.locator('.quick-input-widget .quick-input-box input, .quick-input-widget .quick-input-filter input').first();
     await input.waitFor();
     await input.fill(text);
+  }
+
+  /** What the view says above its rows. */
+  async message() {
+    return await this.text('.sidebar .tree-explorer-viewlet-tree-view .message');
   }
 
   async quickItems() {

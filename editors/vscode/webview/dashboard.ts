@@ -1,12 +1,11 @@
 /** The page with the charts: what each shows, and which runs are behind each bar. */
 import { ago, count, dollars, span } from '../src/format';
 import type { Asked, FromDashboard, Range, ToDashboard } from '../src/messages';
-import type { Distribution, ErrorGroup, NodeStats, SeriesBucket } from '../../clients/node/types';
-import { clearCharts, COLOURS, figure, FIRST, repaint, SECOND, type ChartSpec } from './charts';
-import { byId, h } from './dom';
+import type { ErrorGroup, NodeStats } from '../../clients/node/types';
+import { clearCharts, COLOURS, figure, repaint, type ChartSpec } from './charts';
+import { h } from './dom';
+import { hear, main, vscode } from './page';
 
-const vscode = acquireVsCodeApi();
-const main = byId('main');
 const say = (what: FromDashboard): void => vscode.postMessage(what);
 const show = (where: string, status: string[] = []): void => say({ type: 'show', where, status });
 
@@ -15,50 +14,35 @@ const RANGES: Record<Range, string> = {
 };
 /** Milliseconds that people count durations by: up to a day. */
 const ROUND_SPANS = [10, 20, 50, 100, 200, 500, ...[1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 43_200, 86_400].map((seconds) => 1000 * seconds)];
-const STATUSES = ['completed', 'failed', 'running', 'queued', 'paused', 'cancelled'];
 
 type Data = Extract<ToDashboard, { type: 'data' }>;
-let drawn = '';
 /** What was asked for last: an answer may still be on its way. */
 let wanted: Asked | undefined;
 
-addEventListener('message', ({ data }: MessageEvent<ToDashboard>) => {
-  if (data.type === 'error') {
-    drawn = '';
-    main.replaceChildren(h('p', { role: 'alert' }, data.text));
-    return;
-  }
-  wanted = data.asked;
-  vscode.setState(data.asked);
-  // a picture that would be the same keeps its focus and its open tables
-  const { clock: _, ...series } = data.data.series;
-  const { clock: __, ...stats } = data.data.stats;
-  const text = JSON.stringify({ ...data, data: { ...data.data, series, stats } });
-  if (text === drawn) return;
-  drawn = text;
-  draw(data);
-});
+repaint();
 new MutationObserver(repaint).observe(document.body, { attributes: true, attributeFilter: ['class', 'data-vscode-theme-id'] });
+hear((told: ToDashboard) => {
+  if (told.type === 'error') return main.replaceChildren(h('p', { role: 'alert' }, told.text));
+  wanted = told.asked;
+  vscode.setState(told.asked);
+  draw(told);
+});
 
 function draw(data: Data): void {
   const open = [...main.querySelectorAll('details[open]')].map((table) => table.parentElement?.dataset['chart']);
   const focused = document.activeElement?.id;
   const { scrollY } = window;
   clearCharts();
-  const { series, stats, expensive, failing, errors } = data.data;
-  const parts: HTMLElement[] = [controls(data)];
-  if (stats.totalExecutions === 0) {
-    parts.push(h('p', { class: 'quiet' }, 'No runs in this range.'));
-  } else {
-    parts.push(tiles(data));
-    const charts = series.buckets.length > 0 ? daily(series.buckets, data) : [];
-    parts.push(h('div', { class: 'grid' },
-      ...charts.map(figure),
-      ...nodes('Most expensive nodes', expensive.filter(({ costUSD }) => costUSD), ({ costUSD }) => costUSD ?? 0, money, COLOURS['running'] ?? FIRST ?? '', false),
-      ...nodes('Most failing nodes', failing.filter(({ failures }) => failures > 0), ({ failures }) => failures, count, COLOURS['failed'] ?? '', true)));
-    if (errors.length > 0) parts.push(errorGroups(errors));
-  }
-  main.replaceChildren(...parts);
+  const { stats, expensive, failing, errors } = data.data;
+  main.replaceChildren(controls(data), ...(stats.totalExecutions === 0 ? [h('p', { class: 'quiet' }, 'No runs in this range.')] : [
+    tiles(data),
+    h('div', { class: 'grid' }, ...[
+      ...daily(data),
+      nodes('Most expensive nodes', 'cost', expensive, ({ costUSD }) => costUSD ?? null, money, COLOURS.running, 'nodeId'),
+      nodes('Most failing nodes', 'failed steps', failing, ({ failures }) => failures, count, COLOURS.failed, 'failedNode'),
+    ].filter(({ labels }) => labels.length > 0).map(figure)),
+    errorGroups(errors),
+  ]));
   for (const box of main.querySelectorAll('figure')) if (open.includes(box.dataset['chart'])) box.querySelector('details')?.setAttribute('open', '');
   if (focused) document.getElementById(focused)?.focus();
   scrollTo(0, scrollY);
@@ -90,33 +74,28 @@ function percent(value: number): string {
 }
 
 function tiles({ data: { stats } }: Data): HTMLElement {
-  const tile = (name: string, value: string | undefined, where?: string, status: string[] = []): HTMLElement => h('div', { class: 'tile' },
+  const tile = (name: string, value: string | undefined, where: string, status: string[] = []): HTMLElement => h('div', { class: 'tile' },
     h('span', { class: 'quiet' }, name),
-    value === undefined ? h('strong', {}, '–') : h('button', { class: 'link', 'data-tile': name, 'aria-label': `${name}: ${value}. Show the runs`, click: () => show(where ?? '', status) }, value));
-  const at = (name: keyof Pick<Distribution, 'p50' | 'p95' | 'p99'>): [string | undefined, string] => {
-    const value = stats.duration?.[name];
-    return value == null ? [undefined, ''] : [span(value), `duration >= ${value}ms`];
-  };
+    value === undefined ? h('strong', {}, '–') : h('button', { class: 'link', 'data-tile': name, 'aria-label': `${name}: ${value}. Show the runs`, click: () => show(where, status) }, value));
+  const slower = (name: string, millis: number | null | undefined): HTMLElement => tile(name, span(millis), `duration >= ${millis}ms`);
   return h('section', { class: 'tiles', 'aria-label': 'In this range' },
-    tile('Runs', count(stats.totalExecutions)), tile('Failed', count(stats.failed), '', ['failed']), tile('Cost', money(stats.totalCostUSD), 'costUSD > 0'),
+    tile('Runs', count(stats.totalExecutions), ''), tile('Failed', count(stats.failed), '', ['failed']), tile('Cost', money(stats.totalCostUSD), 'costUSD > 0'),
     tile('Success rate', stats.successRate == null ? undefined : percent(stats.successRate), '', ['completed', 'failed']),
-    tile('Median duration', ...at('p50')), tile('95th percentile', ...at('p95')), tile('99th percentile', ...at('p99')));
+    slower('Median duration', stats.duration?.p50), slower('95th percentile', stats.duration?.p95), slower('99th percentile', stats.duration?.p99));
 }
 
-function daily(buckets: SeriesBucket[], { data: { bucket }, timezone }: Data): ChartSpec[] {
-  const label = labeller(bucket, timezone);
-  const labels = buckets.map(({ start }) => label(new Date(start)));
-  const rows = bucket.charAt(0).toUpperCase() + bucket.slice(1);
+function daily({ data: { bucket, buckets }, timezone }: Data): ChartSpec[] {
+  const label = new Intl.DateTimeFormat(undefined, { timeZone: timezone, ...LABELS[bucket] });
+  const axis = { rows: bucket.charAt(0).toUpperCase() + bucket.slice(1), labels: buckets.map(({ start }) => label.format(new Date(start))) };
   const within = (row: number): string => `startedAt >= ${buckets[row]?.start} and startedAt < ${buckets[row]?.end}`;
-  const known = (key: string | null | undefined): string => (key != null && STATUSES.includes(key) ? key : 'other');
-  const present = [...STATUSES, 'other'].filter((status) => buckets.some(({ groups }) => groups?.some(({ key }) => known(key) === status)));
-  // what has a status of its own is told by its name
-  const keys = present.flatMap((status) => (status === 'other'
-    ? [...new Set(buckets.flatMap(({ groups }) => groups?.flatMap(({ key }) => (known(key) === 'other' ? [key ?? null] : [])) ?? []))] : [status]));
+  // the statuses that are known in their order, then what else there is
+  const statuses = [...new Set(buckets.flatMap(({ groups }) => groups?.map(({ key }) => key ?? null) ?? []))];
+  const known = Object.keys(COLOURS).filter((status) => statuses.includes(status));
+  const keys = [...known, ...statuses.filter((key) => key === null || !known.includes(key))];
   const byStatus = (title: string, format: (value: number) => string, value: 'executions' | 'totalCostUSD'): ChartSpec => ({
-    title, rows, labels, kind: 'stacked', format,
+    title, ...axis, kind: 'stacked', format,
     series: keys.map((key) => ({
-      name: key ?? 'no status', colour: COLOURS[known(key)] ?? '',
+      name: key ?? 'no status', colour: colour(key),
       values: buckets.map(({ groups }) => groups?.find((group) => (group.key ?? null) === key)?.[value] ?? 0),
     })),
     show: (row, column) => {
@@ -125,50 +104,44 @@ function daily(buckets: SeriesBucket[], { data: { bucket }, timezone }: Data): C
       else show(within(row), [key]);
     },
   });
-  const percentile = (name: 'p50' | 'p95', text: string, colour: string | undefined) => ({
-    name: text, colour: colour ?? '', values: buckets.map(({ duration }) => duration[name] ?? null),
-  });
+  const spans = (['p50', 'p95'] as const).map((name) => buckets.map(({ duration }) => duration[name] ?? null));
   return [
     byStatus(`Runs a ${bucket}`, count, 'executions'),
     byStatus(`Cost a ${bucket}`, money, 'totalCostUSD'),
     {
-      title: 'Success rate', rows, labels, kind: 'line', format: percent, max: 1,
-      series: [{ name: 'completed of completed and failed', colour: COLOURS['completed'] ?? '', values: buckets.map(({ successRate }) => successRate ?? null) }],
+      title: 'Success rate', ...axis, kind: 'line', format: percent, max: 1,
+      series: [{ name: 'completed of completed and failed', colour: COLOURS.completed, values: buckets.map(({ successRate }) => successRate ?? null) }],
       show: (row) => show(within(row), ['completed', 'failed']),
     },
     {
-      title: 'Duration', rows, labels, kind: 'bars', format: (value) => span(value) ?? '', steps: ROUND_SPANS,
-      series: [percentile('p50', 'median', FIRST), percentile('p95', '95th percentile', SECOND)],
-      show: (row, column) => {
-        const value = buckets[row]?.duration[column === 0 ? 'p50' : 'p95'];
-        show(`${within(row)} and duration >= ${value}ms`);
-      },
+      title: 'Duration', ...axis, kind: 'bars', format: (value) => span(value) ?? '', steps: ROUND_SPANS,
+      series: [{ name: 'median', colour: COLOURS.other, values: spans[0] ?? [] }, { name: '95th percentile', colour: COLOURS.queued, values: spans[1] ?? [] }],
+      show: (row, column) => show(`${within(row)} and duration >= ${spans[column]?.[row]}ms`),
     },
   ];
 }
 
-function labeller(bucket: Data['data']['bucket'], timeZone: string): (date: Date) => string {
-  const options: Record<typeof bucket, Intl.DateTimeFormatOptions> = {
-    hour: { hour: '2-digit', minute: '2-digit', weekday: 'short' }, day: { day: 'numeric', month: 'short' },
-    week: { day: 'numeric', month: 'short' }, month: { month: 'short', year: 'numeric' },
-  };
-  const format = new Intl.DateTimeFormat(undefined, { timeZone, ...options[bucket] });
-  return (date) => format.format(date);
+function colour(status: string | null): string {
+  return COLOURS[status as keyof typeof COLOURS] ?? COLOURS.other;
 }
 
+const LABELS: Record<Data['data']['bucket'], Intl.DateTimeFormatOptions> = {
+  hour: { hour: '2-digit', minute: '2-digit', weekday: 'short' }, day: { day: 'numeric', month: 'short' },
+  week: { day: 'numeric', month: 'short' }, month: { month: 'short', year: 'numeric' },
+};
+
+/** Nodes in the daemon's order. */
 function nodes(
-  title: string, found: NodeStats[], value: (node: NodeStats) => number, format: (value: number) => string, colour: string, failed: boolean,
-): HTMLElement[] {
-  if (found.length === 0) return [];
-  const name = failed ? 'failed steps' : 'cost';
-  return [figure({
-    title, rows: 'Node', labels: found.map(({ nodeId }) => nodeId), kind: 'horizontal', format,
-    series: [{ name, colour, values: found.map(value) }],
-    show: (row) => show(`${failed ? 'failedNode' : 'nodeId'} = ${JSON.stringify(found[row]?.nodeId)}`),
-  })];
+  title: string, name: string, found: NodeStats[], value: (node: NodeStats) => number | null, format: (value: number) => string, colour: string, field: string,
+): ChartSpec {
+  return {
+    title, rows: 'Node', labels: found.map(({ nodeId }) => nodeId), kind: 'horizontal', format, series: [{ name, colour, values: found.map(value) }],
+    show: (row) => show(`${field} = ${JSON.stringify(found[row]?.nodeId)}`),
+  };
 }
 
-function errorGroups(groups: ErrorGroup[]): HTMLElement {
+function errorGroups(groups: ErrorGroup[]): HTMLElement | '' {
+  if (groups.length === 0) return '';
   const most = groups[0]?.count ?? 1;
   return h('section', { class: 'errors' }, h('h2', {}, 'Errors that are alike'), h('ul', {}, ...groups.map((group) => {
     const bar = h('span', { class: 'fill failed', 'aria-hidden': 'true' });
@@ -181,5 +154,3 @@ function errorGroups(groups: ErrorGroup[]): HTMLElement {
         h('button', { class: 'link', click: () => say({ type: 'open', ...group.example }) }, 'latest run')));
   })));
 }
-
-say({ type: 'ready' });

@@ -14,17 +14,6 @@ export function h<K extends keyof HTMLElementTagNameMap>(tag: K, props: Props = 
   return element;
 }
 
-export function byId(id: string): HTMLElement {
-  const element = document.getElementById(id);
-  if (!element) throw new Error(`the page has no ${id}`);
-  return element;
-}
-
-/** Tells a screen reader. */
-export function announce(text: string): void {
-  byId('live').textContent = text;
-}
-
 const SIGNS: Record<string, string> = { completed: '✓', failed: '✗', running: '↻', queued: '◷', paused: '‖', cancelled: '⊘' };
 
 /** A status as a sign, a word and a colour. */

@@ -3,79 +3,69 @@ import DOMPurify from 'dompurify';
 import MarkdownIt from 'markdown-it';
 import { bytes, count } from '../src/format';
 import { parse } from '../src/json';
+import type { FromRun } from '../src/messages';
 import type { Cut, Piece } from '../../clients/node/types';
 import { h } from './dom';
+import { fieldsOf } from './fields';
+import { vscode } from './page';
 
 type Mode = 'Text' | 'JSON' | 'Markdown';
 
+/** How many UTF-16 units of a text are given at once, and how many bytes of anything else at first. */
+const PIECE_UNITS = 64 * 1024;
+const PIECE_BYTES = 1 << 20;
 /** Larger texts stay text: to colour or to lay them out would take too long. */
 const COLOURED_UNITS = 200_000;
 const MARKDOWN_HINTS = /^(#{1,6} |[-*] |\d+\. |> |```|\|.*\|)|\*\*[^*\n]+\*\*|\[[^\]\n]+\]\([^)\n]+\)/m;
-const TAGS = [
-  'a', 'blockquote', 'br', 'code', 'del', 'em', 'h1', 'h2', 'h3', 'h4', 'h5', 'h6', 'hr', 'li', 'ol', 'p', 'pre', 's', 'strong',
-  'table', 'tbody', 'td', 'th', 'thead', 'tr', 'ul',
-];
 
 // no HTML is let through, and images would be fetched from wherever the record says
 const markdown = new MarkdownIt({ html: false, linkify: false }).disable('image');
 
-export interface Asker {
-  piece(pointer: string, start: number, bytes: number): Promise<Piece>;
-  copy(pointer: string): void;
-}
-
-/** The section for one value; `cut` says what of it is not there. */
-export function valueSection(title: string, pointer: string, value: unknown, cut: readonly Cut[], asker: Asker, level: 'h2' | 'h4'): HTMLElement {
-  const mine = cut.filter((one) => one.pointer === pointer || one.pointer.startsWith(`${pointer}/`));
+/** The section for one value, if there is one; `cut` says what of it is not there. */
+export function valueSection(title: string, pointer: string, value: unknown, cut: readonly Cut[], level: 'h2' | 'h4'): HTMLElement[] {
+  if (value == null) return [];
+  let mine = cut.filter((one) => one.pointer === pointer || one.pointer.startsWith(`${pointer}/`));
   const whole = mine.find((one) => one.pointer === pointer);
-  const section = h('section', { class: 'value', 'data-pointer': pointer });
   const body = h('div', { class: 'body' });
   const modes = h('span', { class: 'modes', role: 'group', 'aria-label': `${title} as` });
   const foot = h('p', { class: 'foot' });
-  let current = value;
   let length = whole?.length ?? 0;
+  let maxBytes = PIECE_BYTES;
   let mode = best(value);
 
   const draw = (): void => {
-    body.replaceChildren(shown(current, mode));
-    modes.replaceChildren(...(typeof current === 'string' ? (['Text', 'JSON', 'Markdown'] as const) : []).flatMap((name) => {
-      if (name === 'JSON' && parsed(current) === undefined) return [];
+    body.replaceChildren(shown(value, mode));
+    modes.replaceChildren(...(typeof value === 'string' ? (['Text', 'JSON', 'Markdown'] as const) : []).flatMap((name) => {
+      if (name === 'JSON' && parsed(value) === undefined) return [];
       return [h('button', { 'aria-pressed': String(name === mode), click: () => { mode = name; draw(); } }, name)];
     }));
   };
   const rest = (): void => {
-    foot.replaceChildren();
-    if (typeof current === 'string') {
-      if (current.length >= length) return;
-      const start = current.length;
-      foot.append(`${count(start)} of ${count(length)} characters `, more('Load more', async () => {
-        const piece = await asker.piece(pointer, start, 0);
-        current += typeof piece.value === 'string' ? piece.value : '';
-        length = piece.length ?? length;
-      }));
-    } else if (mine.length > 0) {
-      let limit = 1 << 20;
-      const size = whole?.sizeBytes ?? mine.reduce((most, one) => Math.max(most, one.sizeBytes), 0);
-      foot.append(`Not all of it is shown (${bytes(size)} or more) `, more('Load more', async () => {
-        const piece = await asker.piece(pointer, 0, limit);
-        current = piece.value;
-        limit *= 8;
-        if (!piece.truncated) mine.length = 0;
-      }));
-    }
+    const left = typeof value === 'string'
+      ? value.length < length && `${count(value.length)} of ${count(length)} characters `
+      : whole ? `Not all of its ${bytes(whole.sizeBytes)} are shown ` : mine.length > 0 && 'Not all of it is shown ';
+    foot.replaceChildren(...(left ? [left, h('button', { click: () => void more().catch((error: Error) => foot.replaceChildren(error.message)) }, 'Load more')] : []));
   };
-  const more = (text: string, load: () => Promise<void>): HTMLElement => h('button', {
-    click: (event) => {
-      (event.target as HTMLButtonElement).disabled = true;
-      load().then(() => { draw(); rest(); }, (error: Error) => foot.replaceChildren(error.message));
-    },
-  }, text);
+  const more = async (): Promise<void> => {
+    foot.querySelector('button')?.setAttribute('disabled', '');
+    const start = typeof value === 'string' ? value.length : 0;
+    const range = typeof value === 'string' ? { range: { start, end: start + PIECE_UNITS } } : {};
+    const piece: Piece | undefined = (await fieldsOf({ fields: [pointer], maxBytes, ...range }))[pointer];
+    if (!piece) throw new Error('It is not there any more.');
+    if (typeof value !== 'string') maxBytes *= 8;
+    value = typeof value === 'string' ? value + String(piece.value) : piece.value;
+    length = piece.length ?? length;
+    if (!piece.truncated) mine = [];
+    draw();
+    rest();
+  };
 
-  const copy = h('button', { class: 'copy', 'aria-label': `Copy ${title.toLowerCase()}`, click: () => asker.copy(pointer) }, 'Copy');
-  section.append(h('div', { class: 'bar' }, h(level, {}, title), modes, copy), body, foot);
+  const copy = (): void => vscode.postMessage({ type: 'copy', pointer } satisfies FromRun);
   draw();
   rest();
-  return section;
+  return [h('section', { class: `value ${title.toLowerCase()}`, 'data-pointer': pointer },
+    h('div', { class: 'bar' }, h(level, {}, title), modes, h('button', { class: 'copy', 'aria-label': `Copy ${title.toLowerCase()}`, click: copy }, 'Copy')),
+    body, foot)];
 }
 
 function best(value: unknown): Mode {
@@ -96,7 +86,7 @@ function parsed(value: unknown): unknown {
 
 function shown(value: unknown, mode: Mode): HTMLElement {
   if (mode === 'Markdown' && typeof value === 'string') {
-    const fragment = DOMPurify.sanitize(markdown.render(value), { ALLOWED_TAGS: TAGS, ALLOWED_ATTR: ['href'], RETURN_DOM_FRAGMENT: true });
+    const fragment = DOMPurify.sanitize(markdown.render(value), { USE_PROFILES: { html: true }, RETURN_DOM_FRAGMENT: true });
     const div = h('div', { class: 'markdown' });
     div.append(fragment);
     for (const block of div.querySelectorAll('pre')) block.tabIndex = 0;
