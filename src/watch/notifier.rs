@@ -290,7 +290,10 @@ impl NotifyWatcher {
 
 /// Does all that can be done; what cannot is taken out of the fresh ones.
 fn carry_out(watcher: &mut RecommendedWatcher, mut operations: Vec<PathOp>, renewed: &mut Renewed) {
-    while let Err(refused) = watcher.update_paths(std::mem::take(&mut operations)) {
+    // to be told nothing would be waited for as well, by every save
+    while !operations.is_empty()
+        && let Err(refused) = watcher.update_paths(std::mem::take(&mut operations))
+    {
         let error = refused.source;
         let Some(operation) = refused.origin else {
             // notify's thread is gone, and nothing was done
