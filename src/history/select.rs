@@ -19,12 +19,22 @@ use crate::index::{
 use crate::model::json::{decode_string, members};
 use crate::model::{Millis, RunKey, Summary};
 
-/// How many rows are looked at under one lock.
+/// How many rows are looked at under one lock, at most, …
 const PART: u32 = if cfg!(test) { 2 } else { 1024 };
+/// … and at least, …
+const PART_MIN: u32 = if cfg!(test) { 1 } else { 16 };
+/// … and for how long, about: a save, and all who come after it, wait for as long.
+const HELD: Duration = Duration::from_micros(200);
 /// How many changes are looked at again under the lock that the answer is given under.
 const CHANGES: usize = 4096;
 /// How long a query may take.
 const QUERY_WITHIN: Duration = Duration::from_secs(2);
+
+/// How many rows are looked at in [`HELD`], if `count` took so long.
+fn fitting(count: u32, took: Duration) -> u32 {
+    let fit = HELD.as_nanos() * u128::from(count) / took.as_nanos().max(1);
+    u32::try_from(fit).unwrap_or(PART).clamp(PART_MIN, PART)
+}
 
 /// Groups of errors, each with the summary of its example.
 pub type Examples = Vec<(ErrorGroup, Summary)>;
@@ -219,6 +229,7 @@ impl History {
         let select = |index: &Index| (index.select(query.clone()), index.rows());
         let (mut selection, rows) = self.index(select);
         let (next, bytes) = (AtomicU32::new(0), AtomicUsize::new(0));
+        let size = AtomicU32::new(PART_MIN);
         // those that no thread works with
         let parts = Mutex::new(Vec::new());
         let failed = Mutex::new(None);
@@ -230,10 +241,16 @@ impl History {
             let (mut part, mut of_part) =
                 part.unwrap_or_else(|| (selection.beside(), gather.beside()));
             // taken when the part is there, so that each is given its rows in ascending order
-            let from = next.fetch_add(PART, Ordering::Relaxed).min(rows);
-            let upto = from.saturating_add(PART).min(rows);
+            let count = size.load(Ordering::Relaxed);
+            let from = next.fetch_add(count, Ordering::Relaxed).min(rows);
+            let upto = from.saturating_add(count).min(rows);
             let before = of_part.bytes();
-            self.index(|index| index.select_part(&mut part, from..upto, &mut of_part));
+            let took = self.index(|index| {
+                let began = Instant::now();
+                index.select_part(&mut part, from..upto, &mut of_part);
+                began.elapsed()
+            });
+            size.store(fitting(count, took), Ordering::Relaxed);
             let more = of_part.bytes() - before;
             let bytes = bytes.fetch_add(more, Ordering::Relaxed) + more;
             parts.lock().push((part, of_part));
