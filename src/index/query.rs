@@ -14,7 +14,7 @@ use super::{Clock, Index, Listed, Scope, Totals};
 use crate::model::{CostSum, Millis, ProjectId, RunKey, Status, Summary, SummaryRef};
 
 /// After so long no more changes are looked at: meanwhile nobody can make one.
-const CHANGES_WITHIN: Duration = Duration::from_millis(1);
+const CHANGES_WITHIN: Duration = Duration::from_micros(250);
 
 /// Which runs a list or a subscription is about.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -280,8 +280,9 @@ impl Index {
         let mut found = Vec::new();
         // some filters take their time with each run
         let until = Instant::now() + CHANGES_WITHIN;
+        let mut looked = false;
         while found.len() < limit
-            && (found.is_empty() || Instant::now() < until)
+            && (!std::mem::replace(&mut looked, true) || Instant::now() < until)
             && let Some((tick, entry)) = cursor.next(&self.changes, &self.rows, &mut visit)
         {
             if let Some(what) = self.changed(entry, query) {

@@ -82,6 +82,11 @@ impl Asked {
         })
     }
 
+    /// Whether there is more to ask of a run than its project and status.
+    pub(in crate::api) fn has_filter(&self) -> bool {
+        self.rest.is_some()
+    }
+
     /// A query that looks at every run even where an order would answer.
     pub(in crate::api) fn every(&self, now: Millis) -> Query {
         self.query(now).unwrap_or_else(|| self.plain.clone().into())

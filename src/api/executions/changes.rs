@@ -64,8 +64,23 @@ pub(super) async fn next(
     limit: usize,
     visit: usize,
 ) -> Result<(Option<Vec<Told>>, IndexClock), Error> {
-    let query = asked.every(now());
-    let (found, clock) = context.history.changes_after(cursor, &query, limit, visit);
+    let query = Arc::new(asked.every(now()));
+    let (found, clock) = if asked.has_filter() {
+        // it may take its time with each run, and whoever answers everybody has none
+        let (mut held, query) = (
+            std::mem::replace(cursor, Cursor::after(0)),
+            Arc::clone(&query),
+        );
+        let look = move |history: &History| {
+            let done = history.changes_after(&mut held, &query, limit, visit);
+            Ok((held, done))
+        };
+        let (held, done) = blocking(context, look).await?;
+        *cursor = held;
+        done
+    } else {
+        context.history.changes_after(cursor, &query, limit, visit)
+    };
     let Some(mut found) = found else {
         return Ok((None, clock));
     };
