@@ -349,6 +349,7 @@ impl History {
             let there: HashSet<&ExecutionId> = walk.runs.iter().map(|(run, _)| run).collect();
             let (listed, unlisted) =
                 self.index(|index| (index.runs_of(project), index.unlisted_of(project)));
+            let unlisted = unlisted.into_iter().map(|(execution, _)| execution);
             let gone = listed.into_iter().chain(unlisted);
             differing.extend(gone.filter(|id| !there.contains(id)).map(|execution| {
                 let project = project.clone();

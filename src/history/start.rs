@@ -1,7 +1,9 @@
 //! The first index, and the thread that keeps it current from then on.
 //!
-//! The fourth way through the house. Projects are listed one after the other, and read by all
-//! threads while the next is listed; one that somebody asks for comes first, also in the middle of
+//! The fourth way through the house. Where a snapshot is, its runs are compared with their files
+//! while it is read, in those folders whose names have not changed since they were all known. Other
+//! projects are listed one after the other, and what differs is read by all threads while the next
+//! is listed; one that somebody asks for comes first, also in the middle of
 //! another. Requests wait for what they need (section 4 of the protocol) and see how far it has
 //! come.
 
@@ -409,7 +411,7 @@ impl History {
         });
         for (project, compared) in compared.into_inner().unwrap_or_default() {
             if complete.contains(&project) {
-                let unlisted = self.index(|index| index.unlisted_with_stamps(&project));
+                let unlisted = self.index(|index| index.unlisted_of(&project));
                 ahead.insert(project, Ahead::Compared(compared.end(&unlisted)));
             }
         }

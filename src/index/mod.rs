@@ -394,17 +394,9 @@ impl Index {
         self.row(key)?.proven()
     }
 
-    /// The files of a project that are no records.
-    #[must_use]
-    pub fn unlisted_of(&self, project: &ProjectId) -> Vec<ExecutionId> {
-        self.project_of(project)
-            .map(|project| project.unlisted.keys().cloned().collect())
-            .unwrap_or_default()
-    }
-
     /// The files of a project that are no records, as they were when that was found.
     #[must_use]
-    pub fn unlisted_with_stamps(&self, project: &ProjectId) -> Vec<(ExecutionId, Stamp)> {
+    pub fn unlisted_of(&self, project: &ProjectId) -> Vec<(ExecutionId, Stamp)> {
         let unlisted = self.project_of(project).map(|project| &project.unlisted);
         let unlisted = unlisted.into_iter().flatten();
         unlisted.map(|(id, stamp)| (id.clone(), *stamp)).collect()

@@ -5,7 +5,8 @@
 //! slices, so that readers of the index never wait for it, and may so hold rows from after the
 //! tick that its lineage names. That is sound, because whoever comes with a clock of that lineage
 //! is told every row with a later tick, and because files are compared after every start:
-//! what a slice missed is found there.
+//! what a slice missed is found there. Which folders need not be listed for that stands in the head,
+//! and counts only if nothing changed while the rest was written.
 //!
 //! Nothing here is trusted: lengths are bounded before anything is allocated, ids are parsed, and
 //! whatever does not fit makes the whole snapshot void.
