@@ -29,8 +29,9 @@ pub struct InitializeParams {
     /// The protocol version that the client wants.
     #[allow(dead_code)] // there is one version
     pub protocol_version: Option<Value>,
-    /// What the client can do.
-    #[allow(dead_code)] // nothing depends on it yet
+    /// What the client can do. With `relay: true` it passes on the messages of another one, whose
+    /// own `initialize` is still to come.
+    #[allow(dead_code)] // the session reads it from the message
     pub capabilities: Option<Value>,
 }
 

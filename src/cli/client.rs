@@ -13,11 +13,11 @@ use serde_json::{Map, Value};
 use tokio::sync::watch;
 
 use super::json::Json;
+use super::link::{Arrived, Link};
 use super::progress::{Screen, Work};
 use super::serve::{self, shared};
 use super::{Failure, RootArgs};
 use crate::api::{Error, ErrorKind};
-use crate::forward::{Arrived, Link};
 
 /// What requests tell of themselves under; the answers of one command are never mixed up by it.
 const TOKEN: &str = "\"workDoneToken\":\"here\",";
@@ -196,7 +196,7 @@ impl Client {
                 match arrived {
                     Some(Arrived::Answer(of, answer)) if of == number => break answer,
                     Some(Arrived::Answer(..)) => {}
-                    Some(Arrived::Told { result, .. }) => self.told.push_back(result),
+                    Some(Arrived::Told(result)) => self.told.push_back(result),
                     Some(Arrived::Other(frame)) => self.reported(&frame, &progress),
                     None => return Err(gone()),
                 }
@@ -258,7 +258,7 @@ impl Client {
                 return Ok(String::from_utf8_lossy(&told).into_owned());
             }
             match self.link.next().await {
-                Some(Arrived::Told { result, .. }) => self.told.push_back(result),
+                Some(Arrived::Told(result)) => self.told.push_back(result),
                 Some(_) => {}
                 None => return Err(gone()),
             }

@@ -27,6 +27,7 @@ mod errors;
 mod export;
 mod failure;
 mod json;
+mod link;
 mod list;
 mod log;
 mod nodes;

@@ -185,10 +185,6 @@ impl Daemon {
         search: bool,
     ) -> Result<Self, String> {
         let history = History::start(folder, options).map_err(|error| error.to_string())?;
-        Self::over(history, found, search)
-    }
-
-    fn over(history: Arc<History>, found: &Found, search: bool) -> Result<Self, String> {
         let context = Arc::new(Context {
             search: Search::start(&history, search.then(cache_home).flatten()),
             history: Arc::clone(&history),
@@ -207,7 +203,6 @@ impl Daemon {
         let shared = Shared {
             methods,
             context,
-            remote: None,
             ending,
             process_ended,
         };
@@ -220,13 +215,9 @@ impl Daemon {
 
     fn end_on_signals(&self) -> std::io::Result<()> {
         let end = self.end.clone();
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
+        let stopped = stopped()?;
         tokio::spawn(async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
+            stopped.await;
             end.send_replace(true);
         });
         Ok(())
@@ -312,6 +303,29 @@ impl Daemon {
     }
 }
 
+/// Until somebody ends this process by a signal, which does not end it by itself any more.
+fn stopped() -> std::io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// The status to exit with.
+fn status_after(end: End) -> i32 {
+    tracing::info!(?end, "the connection ended");
+    match end {
+        End::Exit {
+            after_shutdown: false,
+        } => 1,
+        _ => 0,
+    }
+}
+
 /// One client on stdin and stdout; the status to exit with.
 async fn serve_stdio(shared: Shared) -> Result<i32, String> {
     let input = Stdin::open().map_err(|error| error.to_string())?;
@@ -319,13 +333,7 @@ async fn serve_stdio(shared: Shared) -> Result<i32, String> {
     // a task of its own, as all that it speaks with are: those are woken without asking the system
     let served = tokio::spawn(transport::serve(input, output, shared, Kind::Stdio));
     let end = served.await.map_err(|error| error.to_string())?;
-    tracing::info!(?end, "the connection ended");
-    Ok(match end {
-        End::Exit {
-            after_shutdown: false,
-        } => 1,
-        _ => 0,
-    })
+    Ok(status_after(end))
 }
 
 /// The socket that somebody handed over, or else a new one.

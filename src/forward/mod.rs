@@ -1,8 +1,9 @@
-//! One client's requests, carried to the daemon that all windows share.
+//! One client's messages, carried to the daemon that all windows share.
 //!
-//! Section 2 of the protocol, `runlog serve --shared`. A [`Forward`] stands behind a session as
-//! its [`Remote`]: the session keeps what is between it and its client, and this keeps what is
-//! between it and the daemon, which may be killed at any moment:
+//! Section 2 of the protocol, `runlog serve --shared`. A [`Relay`] passes messages on as they are:
+//! what is between a client and its daemon (ids, batches, order, limits, cancelling) is the daemon's
+//! session's. But the daemon may be killed at any moment, and its client is not to notice more than
+//! it must:
 //!
 //! - reads in flight are sent to the next daemon again;
 //! - mutations in flight are refused as of unknown outcome: only their sender can tell whether
@@ -11,34 +12,37 @@
 //!   that the client knows, so that it sees a replay or a `resync`;
 //! - where there is no daemon of this version to be had, this process serves by itself.
 //!
-//! What waits for its answer is what the session lets be unanswered, so it is bounded there; what
-//! the daemon has not taken is bounded here, taken back or not. While the client does not take what
-//! it is told, nothing is read from the daemon, which then coalesces.
+//! A thread a direction waits for the next message and passes it on. The one that reads from the
+//! daemon looks for another one when that is gone; what the client sends meanwhile waits, bounded in
+//! bytes, and is sent by a third thread then, so that the daemon is read from all the while. Each
+//! side is read from only as far as the other one takes it, so a client that does not read makes its
+//! daemon wait, which then coalesces.
 
-mod link;
+mod ledger;
+mod stream;
 
-use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
-use tokio::net::UnixStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
-use tokio::time::Instant;
+use futures_util::future::{BoxFuture, OptionFuture};
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::mpsc;
 
-use crate::api::executions::subscribe::{Subscribe, Unsubscribe};
+use crate::api::executions::subscribe::Subscribe;
 use crate::api::lifecycle::{Initialize, Shared, Shutdown};
-use crate::api::table::{Entry, Method};
-use crate::api::{Error, ErrorKind, PROTOCOL_VERSION};
-use crate::model::json::{decode_string, members};
-use crate::model::update::Object;
-use crate::session::outbox::Outbox;
-use crate::session::remote::{Answer, Remote};
-use crate::transport::FRAME_LIMIT_BYTES;
-pub(crate) use link::{Arrived, Link};
+use crate::api::table::Method;
+use crate::api::{Error, PROTOCOL_VERSION};
+use crate::session::envelope::{self, NULL_ID};
+use crate::session::outbox::PATIENCE;
+use crate::session::{End, GRACE, Incoming, answer};
+use crate::transport::{FRAME_LIMIT_BYTES, Framing};
+use ledger::{Greeting, Ledger, Prepared};
+use stream::{Sink, Source};
 
 /// For so long a daemon is looked for, or waited for, before this process serves by itself.
 const REACH_WITHIN: Duration = Duration::from_secs(10);
@@ -48,27 +52,25 @@ const AGAIN_AFTER: Duration = Duration::from_millis(10);
 const AGAIN_AFTER_MAX: Duration = Duration::from_millis(500);
 /// How often one may end before it has said who it is.
 const SILENT_MAX: u32 = 20;
-/// How many daemons may die of a request before it is taken for the cause.
-const DEATHS_MAX: u32 = 4;
-/// While the daemon has not taken so many bytes of requests, more wait with their sender.
+/// While no daemon has taken so many bytes of requests, more wait with their sender.
 const UNTAKEN_MAX_BYTES: usize = FRAME_LIMIT_BYTES;
-/// What a request counts for beside its params.
-const REQUEST_BYTES: usize = 256;
+/// What stands around the largest result that a daemon gives.
+const ENVELOPE_MAX_BYTES: usize = 1024;
 
-/// The subscription of a client that took its subscribing back.
-const NOBODYS: u64 = 0;
-
-/// How a daemon is reached.
+/// How a daemon is reached. Nothing of it is called where tokio runs.
 pub trait Reach: Send + 'static {
     /// A connection to the root's daemon, if one is there now.
-    fn connect(&mut self) -> impl Future<Output = std::io::Result<UnixStream>> + Send;
+    ///
+    /// # Errors
+    /// What the system says.
+    fn connect(&mut self) -> io::Result<UnixStream>;
 
     /// Starts one, which will be there soon. Others may do the same at this instant, and one of
     /// them wins.
     ///
     /// # Errors
     /// What the system says; `Unsupported` by whoever starts none.
-    fn start(&mut self) -> std::io::Result<()>;
+    fn start(&mut self) -> io::Result<()>;
 
     /// Where the root was looked for, which only this process knows.
     fn tried(&self) -> Vec<String>;
@@ -77,151 +79,53 @@ pub trait Reach: Send + 'static {
     ///
     /// # Errors
     /// What the system says.
-    fn own(&mut self) -> std::io::Result<UnixStream>;
+    fn own(&mut self) -> io::Result<UnixStream>;
 }
 
-/// The session's end of it.
+/// A client's connection to the shared daemon.
 #[derive(Debug)]
-pub struct Forward {
-    commands: mpsc::UnboundedSender<Command>,
-    last: Arc<AtomicU64>,
-    /// In bytes, for what the daemon has not taken.
-    room: Arc<Semaphore>,
+pub struct Relay {
+    common: Arc<Common>,
+    events: mpsc::UnboundedReceiver<Event>,
 }
 
+/// What the threads tell.
 #[derive(Debug)]
-enum Command {
-    Attach(Arc<Outbox>),
-    Request(u64, Pending),
-    /// Nobody wants its answer any more.
-    Cancel(u64),
+enum Event {
+    /// The client belongs to this process.
+    Parent(u32),
+    /// The client says nothing more.
+    Client(End),
+    /// There is nothing more to say to it.
+    Done,
 }
 
-/// A request that is not answered.
+/// What the threads share. None holds two of these locks, but for the state's as the inner one.
 #[derive(Debug)]
-struct Pending {
-    entry: &'static Entry,
-    params: Option<Bytes>,
-    reply: oneshot::Sender<Result<Answer, Error>>,
-    /// Its room, until it is sent.
-    room: Option<OwnedSemaphorePermit>,
-    /// Whether the daemon may have it.
-    sent: bool,
-    /// How many daemons died while they had it.
-    deaths: u32,
+struct Common {
+    state: Mutex<State>,
+    /// The state is such that somebody who waits may go on.
+    changed: Condvar,
+    /// To the client, once it is known how messages end there.
+    client: Mutex<Option<Sink>>,
+    /// To the daemon, and which connection that is.
+    daemon: Mutex<Option<(u64, Sink)>>,
+    events: mpsc::UnboundedSender<Event>,
 }
 
-/// A subscription, under the id that the client knows.
-#[derive(Debug)]
-struct Subscription {
-    /// As the client sent them.
-    params: Option<Bytes>,
-    /// The last clock that was told.
-    clock: Option<String>,
-    /// Its id at this daemon.
-    there: Option<u64>,
-}
-
-impl Forward {
-    /// Carries requests to the daemon that `reach` reaches, for as long as this is held. Call it
-    /// within a tokio runtime.
-    #[must_use]
-    pub fn start(reach: impl Reach) -> Arc<Self> {
-        let (commands, receiver) = mpsc::unbounded_channel();
-        tokio::spawn(Carrier::new(receiver, reach.tried()).carry(reach));
-        Arc::new(Self {
-            commands,
-            last: Arc::default(),
-            room: Arc::new(Semaphore::new(UNTAKEN_MAX_BYTES)),
-        })
-    }
-}
-
-impl Remote for Forward {
-    fn attach(&self, outbox: Arc<Outbox>) {
-        let _ = self.commands.send(Command::Attach(outbox));
-    }
-
-    fn call(
-        &self,
-        entry: &'static Entry,
-        params: Option<&str>,
-    ) -> BoxFuture<'static, Result<Answer, Error>> {
-        if entry.name == Shutdown::NAME {
-            // it ends this connection, and no other
-            let text = Bytes::from_static(b"null");
-            return std::future::ready(Ok(Answer { text, told: None })).boxed();
-        }
-        let params = params.map(|params| Bytes::copy_from_slice(params.as_bytes()));
-        let bytes = REQUEST_BYTES + params.as_ref().map_or(0, Bytes::len);
-        let room = u32::try_from(bytes.min(UNTAKEN_MAX_BYTES)).unwrap_or(u32::MAX);
-        let room = Arc::clone(&self.room).acquire_many_owned(room);
-        let (commands, last) = (self.commands.clone(), Arc::clone(&self.last));
-        async move {
-            // in the order of their asking, so that nothing overtakes; it is never closed
-            let room = room.await.ok();
-            let number = last.fetch_add(1, Ordering::Relaxed) + 1;
-            let (reply, answer) = oneshot::channel();
-            let pending = Pending {
-                entry,
-                params,
-                reply,
-                room,
-                sent: false,
-                deaths: 0,
-            };
-            let _ = commands.send(Command::Request(number, pending));
-            let mut unwanted = Unwanted {
-                number: Some(number),
-                commands,
-            };
-            let answered = answer.await;
-            unwanted.is_answered();
-            answered.unwrap_or_else(|_| Err(Error::ending()))
-        }
-        .boxed()
-    }
-}
-
-/// Takes a request back when it is dropped before its answer came.
-struct Unwanted {
-    number: Option<u64>,
-    commands: mpsc::UnboundedSender<Command>,
-}
-
-impl Unwanted {
-    fn is_answered(&mut self) {
-        self.number = None;
-    }
-}
-
-impl Drop for Unwanted {
-    fn drop(&mut self) {
-        if let Some(number) = self.number {
-            let _ = self.commands.send(Command::Cancel(number));
-        }
-    }
-}
-
-/// Why a change is not answered.
-fn lost() -> Error {
-    Error::new(
-        ErrorKind::DaemonLost,
-        "the daemon ended before it answered, and whether the change was made is unknown; read \
-         what it is about, or repeat it if it has an ifVersion or changes nothing twice",
-    )
-    .with("outcome", "unknown")
-}
-
-/// Why anything else is not.
-fn deadly() -> Error {
-    Error::new(
-        ErrorKind::DaemonLost,
-        format!(
-            "{DEATHS_MAX} daemons ended while they had it, so it is not repeated; ask for less, or \
-             look into the daemon's log"
-        ),
-    )
+#[derive(Debug, Default)]
+struct State {
+    ledger: Ledger,
+    /// Counts connections to daemons.
+    connection: u64,
+    /// Whether it has all that the client sent, and is sent what comes.
+    up: bool,
+    /// To end it with.
+    socket: Option<UnixStream>,
+    /// What came while there was none, in bytes.
+    waiting_bytes: usize,
+    /// The client sends nothing more.
+    ending: bool,
 }
 
 /// Why a connection to a daemon is over.
@@ -230,89 +134,313 @@ enum Over {
     Lost,
     /// It was gone before it said who it is.
     Silent,
+    /// It has not said who it is in time.
+    Mute,
     /// It is not one for us.
     Foreign(String),
     /// Nobody wants anything any more.
     Done,
 }
 
-/// Between a session and its daemon.
-struct Carrier {
-    commands: mpsc::UnboundedReceiver<Command>,
-    outbox: Option<Arc<Outbox>>,
-    /// In the order they were sent.
-    pending: BTreeMap<u64, Pending>,
-    subscriptions: BTreeMap<u64, Subscription>,
-    last_subscription: u64,
-    /// Subscriptions that are being renewed, by the number of the request for it.
-    renewals: BTreeMap<u64, u64>,
-    /// Where the root was looked for.
-    tried: Vec<String>,
-    /// What the present daemon says to `initialize`.
-    greeting: Option<Bytes>,
+impl From<io::Error> for Over {
+    fn from(error: io::Error) -> Self {
+        tracing::debug!(%error, "the daemon's connection");
+        Self::Lost
+    }
+}
+
+impl Relay {
+    /// Carries what comes from `input` to the daemon that `reach` reaches, and its answers to
+    /// `output`.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(input: OwnedFd, output: OwnedFd, reach: impl Reach) -> io::Result<Self> {
+        let (sender, events) = mpsc::unbounded_channel();
+        let common = Arc::new(Common {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            client: Mutex::default(),
+            daemon: Mutex::default(),
+            events: sender,
+        });
+        let named = |name: &str| thread::Builder::new().name(name.to_owned());
+        let daemon = Daemons {
+            common: Arc::clone(&common),
+            reach,
+            alone: None,
+            silent: 0,
+        };
+        named("runlog-daemon").spawn(move || daemon.carry())?;
+        let client = Arc::clone(&common);
+        let source = Source::new(input, FRAME_LIMIT_BYTES);
+        named("runlog-client").spawn(move || client.listen(source, output))?;
+        Ok(Self { common, events })
+    }
+
+    /// Until the client has ended, the process that it belongs to, or `stop`; what is in flight is
+    /// answered.
+    pub async fn run(
+        mut self,
+        process_ended: fn(u32) -> BoxFuture<'static, bool>,
+        stop: impl Future<Output = ()>,
+    ) -> End {
+        let mut stop = std::pin::pin!(stop);
+        let mut parent: OptionFuture<_> = None.into();
+        let mut grace: OptionFuture<_> = None.into();
+        let mut end = None;
+        loop {
+            let ended = tokio::select! {
+                biased;
+                event = self.events.recv() => match event {
+                    Some(Event::Parent(pid)) => {
+                        parent = Some(process_ended(pid)).into();
+                        continue;
+                    }
+                    Some(Event::Client(end)) => end,
+                    Some(Event::Done) | None => return end.unwrap_or(End::Closed),
+                },
+                Some(seen) = &mut parent => {
+                    parent = None.into();
+                    if seen {
+                        return End::Orphaned;
+                    }
+                    continue;
+                }
+                Some(()) = &mut grace => {
+                    self.common.give_up();
+                    return end.unwrap_or(End::Closed);
+                }
+                () = &mut stop, if end.is_none() => End::Closed,
+            };
+            if end.is_none() {
+                end = Some(ended);
+                grace = Some(Box::pin(tokio::time::sleep(GRACE))).into();
+                self.common.end();
+            }
+        }
+    }
+}
+
+impl Common {
+    /// Takes what the client sends, to its end.
+    fn listen(&self, mut source: Source, output: OwnedFd) {
+        let mut output = Some(output);
+        let end = loop {
+            let incoming = match source.next(None) {
+                Ok(Some(incoming)) => incoming,
+                Ok(None) => break End::Closed,
+                Err(error) => {
+                    tracing::info!(%error, "the client cannot be read");
+                    break End::Closed;
+                }
+            };
+            if let Some(output) = output.take() {
+                // answered in kind
+                match Sink::new(output, source.framing().unwrap_or(Framing::Lines)) {
+                    Ok(sink) => *self.client.lock() = Some(sink),
+                    Err(error) => {
+                        tracing::error!(%error, "the client cannot be written to");
+                        break End::Closed;
+                    }
+                }
+            }
+            match incoming {
+                Incoming::TooLarge { size_bytes } => {
+                    let limit = FRAME_LIMIT_BYTES as u64;
+                    let error = Error::too_large("the frame", size_bytes, limit);
+                    self.tell([answer(&NULL_ID, &Err(error)).concat().into()]);
+                }
+                Incoming::Frame(frame) => {
+                    if let Some(after_shutdown) = self.asked(frame) {
+                        break End::Exit { after_shutdown };
+                    }
+                }
+            }
+        };
+        let _ = self.events.send(Event::Client(end));
+    }
+
+    /// Passes a frame on, now or later; whether the client takes its leave by it, after a shutdown
+    /// or not.
+    fn asked(&self, frame: Bytes) -> Option<bool> {
+        let read = envelope::read(&frame);
+        let mut state = self.state.lock();
+        self.changed.wait_while(&mut state, |state| {
+            !state.up && !state.ending && state.waiting_bytes >= UNTAKEN_MAX_BYTES
+        });
+        let noted = state.ledger.note(frame.clone(), read);
+        let mut prepared = Prepared::default();
+        if !state.up {
+            state.waiting_bytes += frame.len();
+        } else if let Some(key) = noted.key {
+            prepared = state.ledger.prepare(key);
+        } else if noted.pass {
+            prepared.to_daemon = Some(frame);
+        }
+        let connection = state.connection;
+        drop(state);
+        if let Some(pid) = noted.parent {
+            let _ = self.events.send(Event::Parent(pid));
+        }
+        self.pass(connection, prepared);
+        self.tell(noted.answers);
+        noted.exit
+    }
+
+    /// Sends what is prepared for a connection, if it is still that one.
+    fn pass(&self, connection: u64, prepared: Prepared) {
+        if let Some(message) = prepared.to_daemon {
+            let mut daemon = self.daemon.lock();
+            if let Some((present, sink)) = &mut *daemon
+                && *present == connection
+                && sink.send(message, None, || false).is_err()
+            {
+                // whoever reads from it sees the end of it
+                *daemon = None;
+            }
+        }
+        self.tell(prepared.to_client);
+    }
+
+    /// Sends messages to the client; false if it is gone, or takes nothing while an answer waits.
+    fn tell(&self, messages: impl IntoIterator<Item = Bytes>) -> bool {
+        let mut messages = messages.into_iter().peekable();
+        // whoever is writing need not be waited for
+        if messages.peek().is_none() {
+            return true;
+        }
+        let mut client = self.client.lock();
+        for message in messages {
+            // nobody is told anything before he has said something
+            let Some(sink) = &mut *client else {
+                return false;
+            };
+            let notification = message.starts_with(br#"{"jsonrpc":"2.0","method""#);
+            let waited_for = || !notification || !self.state.lock().ledger.is_settled();
+            if let Err(error) = sink.send(message, Some(PATIENCE), waited_for) {
+                tracing::info!(%error, "the client cannot be written to");
+                *client = None;
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Lets the daemon answer what it has, and be gone then.
+    fn end(&self) {
+        let mut state = self.state.lock();
+        state.ending = true;
+        state.ledger.end();
+        if state.up {
+            state.close(std::net::Shutdown::Write);
+        }
+        self.changed.notify_all();
+    }
+
+    /// Refuses what nobody has answered in time.
+    fn give_up(&self) {
+        let unanswered = self.state.lock().ledger.ended();
+        // not if the client takes nothing
+        if self.client.try_lock().is_some() {
+            self.tell(unanswered);
+        }
+    }
+
+    /// Sends the connection all that waits for it; from then on what comes goes there at once.
+    fn catch_up(&self, connection: u64) {
+        loop {
+            let mut state = self.state.lock();
+            if state.connection != connection {
+                return;
+            }
+            let Some(key) = state.ledger.unsent() else {
+                state.up = true;
+                state.waiting_bytes = 0;
+                if state.ending {
+                    state.close(std::net::Shutdown::Write);
+                }
+                self.changed.notify_all();
+                return;
+            };
+            let prepared = state.ledger.prepare(key);
+            drop(state);
+            self.pass(connection, prepared);
+        }
+    }
+
+    /// Sleeps for so long, or until the client ends; whether there is still something to do.
+    fn pause(&self, span: Duration) -> bool {
+        let deadline = Instant::now() + span;
+        let mut state = self.state.lock();
+        while !state.is_over() {
+            if self.changed.wait_until(&mut state, deadline).timed_out() {
+                return !state.is_over();
+            }
+        }
+        false
+    }
+}
+
+impl State {
+    fn close(&self, how: std::net::Shutdown) {
+        if let Some(socket) = &self.socket {
+            // there is nothing to close where the other side was faster
+            let _ = socket.shutdown(how);
+        }
+    }
+
+    /// Whether the client has ended, and nothing is to be answered.
+    fn is_over(&self) -> bool {
+        self.ending && self.ledger.is_settled()
+    }
+}
+
+/// The thread between the daemons and the client.
+struct Daemons<R> {
+    common: Arc<Common>,
+    reach: R,
     /// Why this process serves by itself, if it does.
     alone: Option<String>,
     /// How many connections in a row ended before a greeting.
     silent: u32,
-    /// Numbers of our own requests, from above.
-    own: u64,
 }
 
-impl Carrier {
-    fn new(commands: mpsc::UnboundedReceiver<Command>, tried: Vec<String>) -> Self {
-        Self {
-            commands,
-            outbox: None,
-            pending: BTreeMap::new(),
-            subscriptions: BTreeMap::new(),
-            last_subscription: 0,
-            renewals: BTreeMap::new(),
-            greeting: None,
-            tried,
-            alone: None,
-            silent: 0,
-            own: u64::MAX,
-        }
-    }
-
-    async fn carry(mut self, mut reach: impl Reach) {
+impl<R: Reach> Daemons<R> {
+    fn carry(mut self) {
         loop {
-            let stream = match self.reach(&mut reach).await {
-                Ok(stream) => stream,
+            let stream = match self.reach() {
+                Ok(Some(stream)) => stream,
+                Ok(None) => break,
                 Err(error) => {
                     tracing::error!(%error, "nobody can be made to serve");
-                    return;
+                    break;
                 }
             };
-            let link = match Link::new(stream) {
-                Ok(link) => link,
-                Err(error) => {
-                    tracing::error!(%error, "a connection cannot be used");
-                    return;
-                }
-            };
-            let over = self.over(link).await;
-            self.greeting = None;
-            self.renewals.clear();
-            for subscription in self.subscriptions.values_mut() {
-                subscription.there = None;
-            }
+            let over = self.over(stream).unwrap_or_else(|over| over);
+            let mut state = self.common.state.lock();
+            let answers = state.ledger.lost();
+            let ending = state.ending;
+            drop(state);
+            self.common.tell(answers);
             match over {
-                Over::Done => return,
+                Over::Done => break,
+                _ if ending => break,
                 Over::Foreign(why) => self.go_alone(why),
-                Over::Silent if self.silent >= SILENT_MAX => {
-                    self.go_alone("what listens in its place does not answer".to_owned());
-                }
+                Over::Mute => self.go_alone(NO_ANSWER.to_owned()),
+                Over::Silent if self.silent >= SILENT_MAX => self.go_alone(NO_ANSWER.to_owned()),
                 Over::Silent => {
                     self.silent += 1;
-                    tokio::time::sleep(AGAIN_AFTER * self.silent).await;
+                    self.common.pause(AGAIN_AFTER * self.silent);
                 }
                 Over::Lost => {
                     tracing::warn!("the shared daemon is gone; going on with another one");
-                    self.refuse_changes();
                 }
             }
         }
+        let unanswered = self.common.state.lock().ledger.ended();
+        self.common.tell(unanswered);
+        let _ = self.common.events.send(Event::Done);
     }
 
     fn go_alone(&mut self, why: String) {
@@ -320,352 +448,175 @@ impl Carrier {
         self.alone = Some(why);
     }
 
-    /// A connection to a daemon, or to ourselves where there is none to be had.
-    async fn reach(&mut self, reach: &mut impl Reach) -> std::io::Result<UnixStream> {
+    /// A connection to a daemon, or to ourselves where there is none to be had; none when there is
+    /// no need any more.
+    fn reach(&mut self) -> io::Result<Option<UnixStream>> {
         let deadline = Instant::now() + REACH_WITHIN;
         let mut again_after = AGAIN_AFTER;
         let mut started = false;
         while self.alone.is_none() {
-            match reach.connect().await {
-                Ok(stream) => return Ok(stream),
+            match self.reach.connect() {
+                Ok(stream) => return Ok(Some(stream)),
                 Err(error) if Instant::now() >= deadline => {
                     self.go_alone(format!("none answers: {}", error.kind()));
                 }
                 // asleep until the one that was started listens
                 Err(_) if started => {
-                    tokio::time::sleep(again_after).await;
+                    if !self.common.pause(again_after) {
+                        return Ok(None);
+                    }
                     again_after = (again_after * 2).min(AGAIN_AFTER_MAX);
                     // the one that was started may have lost against one that has ended since
                     started = again_after < AGAIN_AFTER_MAX;
                 }
-                Err(_) => match reach.start() {
+                Err(_) => match self.reach.start() {
                     Ok(()) => started = true,
                     // as it is meant to be, and nothing to warn of
-                    Err(error) if error.kind() == std::io::ErrorKind::Unsupported => {
+                    Err(error) if error.kind() == io::ErrorKind::Unsupported => {
                         self.alone = Some("there is none".to_owned());
                     }
                     Err(error) => self.go_alone(format!("none can be started: {}", error.kind())),
                 },
             }
         }
-        reach.own()
+        self.reach.own().map(Some)
     }
 
-    /// Refuses the mutations that a daemon had when it died, and reads that several died of.
-    fn refuse_changes(&mut self) {
-        let all = std::mem::take(&mut self.pending);
-        for (number, mut pending) in all {
-            if pending.sent {
-                pending.sent = false;
-                pending.deaths += 1;
-                if pending.entry.name == Unsubscribe::NAME {
-                    // it has ended with the connection
-                    let text = Bytes::from_static(b"true");
-                    let _ = pending.reply.send(Ok(Answer { text, told: None }));
-                    continue;
-                }
-                let refusal = if pending.entry.effect.is_change() {
-                    Some(lost())
-                } else {
-                    (pending.deaths >= DEATHS_MAX).then(deadly)
-                };
-                if let Some(error) = refusal {
-                    let _ = pending.reply.send(Err(error));
-                    continue;
-                }
-            }
-            self.pending.insert(number, pending);
+    /// Carries what there is over one connection until that is over.
+    fn over(&mut self, stream: UnixStream) -> Result<Over, Over> {
+        let limit = FRAME_LIMIT_BYTES + ENVELOPE_MAX_BYTES;
+        let mut source = Source::new(stream.try_clone()?.into(), limit);
+        let mut sink = Sink::new(stream.try_clone()?.into(), Framing::Headers)?;
+        self.greet(&mut source, &mut sink)?;
+        self.silent = 0;
+        self.renew(&mut source, &mut sink)?;
+        let common = &self.common;
+        let mut state = common.state.lock();
+        state.connection += 1;
+        state.socket = Some(stream);
+        let connection = state.connection;
+        let waiting = state.ledger.unsent().is_some();
+        drop(state);
+        *common.daemon.lock() = Some((connection, sink));
+        let catching_up = waiting
+            .then(|| {
+                let common = Arc::clone(common);
+                let thread = thread::Builder::new().name("runlog-catch-up".to_owned());
+                thread.spawn(move || common.catch_up(connection))
+            })
+            .transpose()?;
+        if !waiting {
+            common.catch_up(connection);
         }
+        let over = self.listen(&mut source);
+        let mut state = common.state.lock();
+        state.up = false;
+        state.connection += 1;
+        // whoever waits for it to take something fails
+        state.close(std::net::Shutdown::Both);
+        state.socket = None;
+        drop(state);
+        *common.daemon.lock() = None;
+        drop(catching_up.map(thread::JoinHandle::join));
+        Ok(over)
     }
 
-    /// Carries what there is over one connection until it ends.
-    async fn over(&mut self, mut link: Link) -> Over {
-        match tokio::time::timeout(REACH_WITHIN, self.greet(&mut link)).await {
-            Ok(Ok(())) => self.silent = 0,
-            Ok(Err(over)) => return over,
-            Err(_) => {
-                self.silent = SILENT_MAX;
-                return Over::Silent;
-            }
-        }
-        self.renew(&mut link);
-        let numbers: Vec<u64> = self.pending.keys().copied().collect();
-        for number in numbers {
-            self.send(number, &mut link);
-        }
+    fn listen(&self, source: &mut Source) -> Over {
         loop {
-            tokio::select! {
-                biased;
-                arrived = link.next() => match arrived {
-                    Some(arrived) => {
-                        if !self.arrived(arrived, &mut link).await {
-                            return Over::Done;
-                        }
+            match source.next(None) {
+                Ok(Some(Incoming::Frame(frame))) => {
+                    let came = self.common.state.lock().ledger.came(&frame);
+                    if !self.common.tell(came) {
+                        return Over::Done;
                     }
-                    None => return Over::Lost,
-                },
-                command = self.commands.recv() => match command {
-                    Some(command) => self.command(command, &mut link),
-                    None => return Over::Done,
-                },
-            }
-        }
-    }
-
-    fn command(&mut self, command: Command, link: &mut Link) {
-        match command {
-            Command::Attach(outbox) => self.outbox = Some(outbox),
-            Command::Request(number, pending) => {
-                self.pending.insert(number, pending);
-                self.send(number, link);
-            }
-            Command::Cancel(number) => {
-                let Some(pending) = self.pending.remove(&number).filter(|held| held.sent) else {
-                    return;
-                };
-                link.cancel(number);
-                if pending.entry.name == Subscribe::NAME {
-                    // it may be there by now, and is nobody's
-                    self.renewals.insert(number, NOBODYS);
                 }
+                Ok(Some(Incoming::TooLarge { size_bytes })) => {
+                    tracing::error!(size_bytes, "a message of the daemon is too large");
+                    return Over::Lost;
+                }
+                Ok(None) => return Over::Lost,
+                Err(error) => return error.into(),
             }
         }
     }
 
     /// Introduces ourselves; nothing else is sent before it is answered, so that what a daemon
     /// never heard of is not taken for lost.
-    async fn greet(&mut self, link: &mut Link) -> Result<(), Over> {
+    fn greet(&mut self, source: &mut Source, sink: &mut Sink) -> Result<(), Over> {
         let params = format!(
-            r#"{{"clientInfo":{{"name":"runlog serve --shared","version":"{}"}}}}"#,
+            r#"{{"clientInfo":{{"name":"runlog serve --shared","version":"{}"}},"capabilities":{{"relay":true}}}}"#,
             env!("CARGO_PKG_VERSION")
         );
-        let own = self.own_number();
-        let _ = link.request(own, Initialize::NAME, Some(params.as_bytes()));
-        loop {
-            match link.next().await {
-                Some(Arrived::Answer(number, Ok(greeting))) if number == own => {
-                    if let Some(why) = foreign(&greeting) {
-                        return Err(Over::Foreign(why));
-                    }
-                    self.greeting = Some(self.said(&greeting));
-                    return Ok(());
-                }
-                Some(Arrived::Answer(number, Err(_))) if number == own => return Err(Over::Silent),
-                Some(_) => {}
-                None => return Err(Over::Silent),
-            }
+        let answer = match self.ask(source, sink, Initialize::NAME, &params) {
+            Ok(answer) => answer,
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => return Err(Over::Mute),
+            Err(_) => return Err(Over::Silent),
+        };
+        let greeting = ledger::result(&answer).ok_or(Over::Silent)?;
+        if let Some(why) = foreign(greeting) {
+            return Err(Over::Foreign(why));
         }
-    }
-
-    /// What the client is told of who serves it.
-    fn said(&self, greeting: &Bytes) -> Bytes {
-        let text = std::str::from_utf8(greeting).unwrap_or("{}");
         let shared = Shared {
             active: self.alone.is_none(),
             reason: self.alone.clone(),
         };
-        let mut object = Object::of(text);
-        object.put(
-            "\"shared\"",
-            serde_json::to_string(&shared).unwrap_or_default(),
-        );
-        // a daemon that others share is told its root, and looked nowhere
-        if let Some(root) = object.get("root").map(str::to_owned) {
-            let mut root = Object::of(&root);
-            if root.get("exists") == Some("false") {
-                let tried = serde_json::to_string(&self.tried).unwrap_or_default();
-                root.put("\"tried\"", tried);
-                object.put("\"root\"", root.text());
-            }
+        let mut state = self.common.state.lock();
+        state.ledger.greets(Greeting {
+            shared: serde_json::to_string(&shared).unwrap_or_default(),
+            tried: serde_json::to_string(&self.reach.tried()).unwrap_or_default(),
+        });
+        let shut_down = state.ledger.is_shut_down();
+        drop(state);
+        if shut_down {
+            self.ask(source, sink, Shutdown::NAME, "{}")?;
         }
-        object.text().into()
-    }
-
-    fn own_number(&mut self) -> u64 {
-        self.own -= 1;
-        self.own
+        Ok(())
     }
 
     /// Asks for every subscription again, after what it has told.
-    fn renew(&mut self, link: &mut Link) {
-        for id in self.subscriptions.keys().copied().collect::<Vec<_>>() {
-            let own = self.own_number();
-            let Some(held) = self.subscriptions.get(&id) else {
-                continue;
-            };
-            let text = held
-                .params
-                .as_ref()
-                .and_then(|params| std::str::from_utf8(params).ok());
-            let mut params = Object::of(text.unwrap_or("{}"));
-            if let Some(clock) = &held.clock {
-                params.put("\"since\"", format!("\"{clock}\""));
-            }
-            let sent = link.request(own, Subscribe::NAME, Some(params.text().as_bytes()));
-            if let Err(error) = sent {
-                tracing::warn!(?error, "a subscription is not renewed");
-                continue;
-            }
-            self.renewals.insert(own, id);
+    fn renew(&self, source: &mut Source, sink: &mut Sink) -> Result<(), Over> {
+        let renewals = self.common.state.lock().ledger.renewals();
+        for (id, params) in renewals {
+            let answer = self.ask(source, sink, Subscribe::NAME, &params)?;
+            self.common.state.lock().ledger.renewed(id, &answer);
         }
+        Ok(())
     }
 
-    /// Sends a request, or answers it where the daemon has nothing to say to it.
-    fn send(&mut self, number: u64, link: &mut Link) {
-        let Some(pending) = self.pending.get_mut(&number) else {
-            return;
-        };
-        if pending.entry.name == Initialize::NAME {
-            if let (Some(text), Some(pending)) = (&self.greeting, self.pending.remove(&number)) {
-                let text = text.clone();
-                let _ = pending.reply.send(Ok(Answer { text, told: None }));
-            }
-            return;
-        }
-        pending.sent = true;
-        if pending.entry.name == Unsubscribe::NAME {
-            let id = pending
-                .params
-                .as_ref()
-                .and_then(|id| std::str::from_utf8(id).ok()?.parse::<u64>().ok());
-            let held = id.and_then(|id| self.subscriptions.remove(&id));
-            let known = held.is_some();
-            match held.and_then(|held| held.there) {
-                Some(there) => {
-                    let params = format!(r#"{{"subscription":{there}}}"#);
-                    let _ = link.request(number, Unsubscribe::NAME, Some(params.as_bytes()));
+    /// Asks something for ourselves, while nothing of the client's is in flight: the answer. What
+    /// is told meanwhile is passed on.
+    fn ask(
+        &self,
+        source: &mut Source,
+        sink: &mut Sink,
+        method: &str,
+        params: &str,
+    ) -> io::Result<Bytes> {
+        let request =
+            format!(r#"{{"jsonrpc":"2.0","id":0,"method":"{method}","params":{params}}}"#);
+        sink.send(request.into(), None, || false)?;
+        let deadline = Some(Instant::now() + REACH_WITHIN);
+        loop {
+            match source.next(deadline)? {
+                Some(Incoming::Frame(frame)) if ledger::is_answer(&frame) => return Ok(frame),
+                Some(Incoming::Frame(frame)) => {
+                    let came = self.common.state.lock().ledger.came(&frame);
+                    self.common.tell(came);
                 }
-                None => {
-                    let text = if known { "true" } else { "false" };
-                    if let Some(pending) = self.pending.remove(&number) {
-                        let text = Bytes::from_static(text.as_bytes());
-                        let _ = pending.reply.send(Ok(Answer { text, told: None }));
-                    }
+                Some(Incoming::TooLarge { .. }) | None => {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
                 }
             }
-            return;
-        }
-        let sent = link.request(number, pending.entry.name, pending.params.as_deref());
-        match sent {
-            // it counts until the daemon has taken it
-            Ok(()) => link.hold(pending.room.take()),
-            Err(error) => {
-                if let Some(pending) = self.pending.remove(&number) {
-                    let _ = pending.reply.send(Err(error));
-                }
-            }
-        }
-    }
-
-    /// Deals with a message of the daemon's; false when nobody is there for it.
-    async fn arrived(&mut self, arrived: Arrived, link: &mut Link) -> bool {
-        match arrived {
-            Arrived::Answer(number, answer) => {
-                if let Some(id) = self.renewals.remove(&number) {
-                    self.renewed(id, &answer, link);
-                } else {
-                    self.answered(number, answer).await;
-                }
-                true
-            }
-            Arrived::Told {
-                subscription,
-                result,
-            } => {
-                let found = self
-                    .subscriptions
-                    .iter_mut()
-                    .find(|(_, held)| held.there == Some(subscription));
-                let Some((id, held)) = found else {
-                    return true;
-                };
-                let text = std::str::from_utf8(&result).unwrap_or_default();
-                if let Some((_, clock)) = members(text).find(|(name, _)| name == "clock") {
-                    held.clock = Some(decode_string(clock).into_owned());
-                }
-                let message = link::told(*id, &result);
-                self.notify(message).await
-            }
-            Arrived::Other(message) => self.notify(message).await,
-        }
-    }
-
-    async fn notify(&self, message: Bytes) -> bool {
-        match &self.outbox {
-            Some(outbox) => outbox.notify(message).await,
-            None => true,
-        }
-    }
-
-    fn renewed(&mut self, id: u64, answer: &Result<Bytes, Error>, link: &mut Link) {
-        let there = answer.as_ref().ok().and_then(number_of);
-        match (self.subscriptions.get_mut(&id), there) {
-            (Some(held), Some(there)) => held.there = Some(there),
-            // ended meanwhile
-            (None, Some(there)) => {
-                let own = self.own_number();
-                let params = format!(r#"{{"subscription":{there}}}"#);
-                let _ = link.request(own, Unsubscribe::NAME, Some(params.as_bytes()));
-            }
-            (_, None) => {
-                tracing::warn!(error = ?answer.as_ref().err(), "a subscription is not renewed");
-            }
-        }
-    }
-
-    async fn answered(&mut self, number: u64, answer: Result<Bytes, Error>) {
-        let Some(mut pending) = self.pending.remove(&number) else {
-            return;
-        };
-        let text = match answer {
-            Ok(text) => text,
-            // it will be repeated at the next one
-            Err(error) if error.is_of_the_end() && !pending.entry.effect.is_change() => {
-                pending.sent = false;
-                self.pending.insert(number, pending);
-                return;
-            }
-            Err(error) if error.is_of_the_end() => {
-                let _ = pending.reply.send(Err(lost()));
-                return;
-            }
-            Err(error) => {
-                let _ = pending.reply.send(Err(error));
-                return;
-            }
-        };
-        let Some(there) = number_of(&text).filter(|_| pending.entry.name == Subscribe::NAME) else {
-            let _ = pending.reply.send(Ok(Answer { text, told: None }));
-            return;
-        };
-        self.last_subscription += 1;
-        let id = self.last_subscription;
-        let subscription = Subscription {
-            params: pending.params,
-            clock: None,
-            there: Some(there),
-        };
-        self.subscriptions.insert(id, subscription);
-        let (told, known) = oneshot::channel();
-        let answer = Answer {
-            text: id.to_string().into(),
-            told: Some(told),
-        };
-        if pending.reply.send(Ok(answer)).is_ok() {
-            // the id comes before the first notification
-            let _ = known.await;
         }
     }
 }
 
-fn number_of(text: &Bytes) -> Option<u64> {
-    std::str::from_utf8(text).ok()?.parse().ok()
-}
+const NO_ANSWER: &str = "what listens in its place does not answer";
 
 /// Why the daemon that greets so is not one for us.
-fn foreign(greeting: &Bytes) -> Option<String> {
+fn foreign(greeting: &str) -> Option<String> {
     let ours = env!("CARGO_PKG_VERSION");
-    let greeting: serde_json::Value = serde_json::from_slice(greeting).unwrap_or_default();
+    let greeting: serde_json::Value = serde_json::from_str(greeting).unwrap_or_default();
     let version = greeting["serverInfo"]["version"].as_str();
     if version == Some(ours) && greeting["protocolVersion"] == PROTOCOL_VERSION {
         return None;

@@ -20,7 +20,6 @@ pub mod dispatch;
 pub mod envelope;
 mod order;
 pub mod outbox;
-pub mod remote;
 mod request;
 
 use std::collections::VecDeque;
@@ -45,11 +44,11 @@ use dispatch::Service;
 use envelope::{Frame, Message, NULL_ID};
 use order::Order;
 use outbox::Outbox;
-use remote::Remote;
 use request::{Batch, Done, Request, Running};
+pub(crate) use request::{answer, cancelled, id_key, subscription_of};
 
 /// How long what is in flight has when the connection ends.
-const GRACE: Duration = Duration::from_millis(1500);
+pub(crate) const GRACE: Duration = Duration::from_millis(1500);
 /// How many whole records are read at once.
 const HEAVY_MAX: usize = 4;
 /// While unanswered requests hold so many bytes, no more are read.
@@ -100,8 +99,6 @@ pub struct Shared {
     pub methods: Methods,
     /// What they work on.
     pub context: Arc<Context>,
-    /// Who answers in place of the methods, if somebody does.
-    pub remote: Option<Arc<dyn Remote>>,
     /// Turns true when the daemon ends.
     pub ending: watch::Receiver<bool>,
     /// Watches another process; false when it cannot be seen.
@@ -160,9 +157,6 @@ pub async fn run(
     let context = Arc::clone(&shared.context);
     let span = tracing::debug_span!("connection", number);
     let service = Service::new(shared.methods.clone(), number);
-    if let Some(remote) = &shared.remote {
-        remote.attach(Arc::clone(&outbox));
-    }
     let session = Session {
         shared,
         kind,
@@ -387,7 +381,8 @@ impl Session {
                 let message = "the connection is initialized already";
                 return Err(Error::new(ErrorKind::InvalidRequest, message));
             }
-            self.initialized = true;
+            // whoever passes a client's messages on introduces himself before the client does
+            self.initialized = !is_relay(params);
             let pid = member(text(params), "processId").and_then(|pid| pid.parse().ok());
             self.parent = pid.filter(|_| self.kind == Kind::Stdio);
         }
@@ -468,7 +463,6 @@ impl Session {
             .ok()
             .and_then(|text| request::number(text));
         self.answer(running.reply, done.answer);
-        drop(done.told);
         if let (Some(feed), Some(id)) = (feed, subscription) {
             let forwarding = request::forward(feed, Arc::clone(&self.outbox));
             self.feeds
@@ -491,6 +485,11 @@ impl Session {
             self.outbox.answer(parts);
         }
     }
+}
+
+fn is_relay(params: Option<&Bytes>) -> bool {
+    let capabilities = member(text(params), "capabilities");
+    member(capabilities, "relay") == Some("true")
 }
 
 fn text(params: Option<&Bytes>) -> Option<&str> {

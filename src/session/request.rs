@@ -15,7 +15,6 @@ use jsonrpsee::core::middleware::RpcServiceT;
 use parking_lot::Mutex;
 use serde_json::json;
 use serde_json::value::RawValue;
-use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -24,7 +23,6 @@ use super::dispatch::{self, Feed, Service};
 use super::envelope::Message;
 use super::order::{Target, Turn};
 use super::outbox::Outbox;
-use super::remote::Remote;
 use crate::api::executions::{annotate, delete, get, save, start, subscribe, update};
 use crate::api::params::{WORK_DONE_TOKEN, member};
 use crate::api::progress::{self, Steps};
@@ -74,15 +72,12 @@ pub(super) struct Done {
     pub(super) heavy: bool,
     /// The subscription that it ended.
     pub(super) unsubscribed: Option<u64>,
-    /// To be dropped once the answer is on its way.
-    pub(super) told: Option<oneshot::Sender<()>>,
 }
 
 /// What a request came to.
 struct Outcome {
     answer: Result<Bytes, Error>,
     unsubscribed: Option<u64>,
-    told: Option<oneshot::Sender<()>>,
 }
 
 impl From<Result<Bytes, Error>> for Outcome {
@@ -90,16 +85,8 @@ impl From<Result<Bytes, Error>> for Outcome {
         Self {
             answer,
             unsubscribed: None,
-            told: None,
         }
     }
-}
-
-/// Who answers: the methods here, or another daemon.
-#[derive(Clone)]
-enum Backend {
-    Methods(Service),
-    Remote(Arc<dyn Remote>),
 }
 
 /// What a request changes, for keeping such requests in order.
@@ -117,7 +104,7 @@ pub(super) fn target(method: &str, params: Option<&str>) -> Target {
 }
 
 /// Ids are the same if they mean the same, however they are spelt.
-pub(super) fn id_key(raw: &str) -> String {
+pub(crate) fn id_key(raw: &str) -> String {
     if raw.starts_with('"') {
         format!("\"{}", walk::decode_string(raw))
     } else {
@@ -151,7 +138,7 @@ pub(super) fn aside(work: BoxFuture<'static, Done>) -> BoxFuture<'static, Done> 
 }
 
 /// What the answer to a cancelled request says.
-pub(super) fn cancelled() -> Error {
+pub(crate) fn cancelled() -> Error {
     Error::new(ErrorKind::Cancelled, "the request was cancelled")
 }
 
@@ -171,7 +158,7 @@ pub(super) fn number(text: &[u8]) -> Option<u64> {
 }
 
 /// An answer as the parts that it is the concatenation of.
-pub(super) fn answer(id: &Bytes, answer: &Result<Bytes, Error>) -> Vec<Bytes> {
+pub(crate) fn answer(id: &Bytes, answer: &Result<Bytes, Error>) -> Vec<Bytes> {
     let (name, body) = match answer {
         Ok(result) => (&b",\"result\":"[..], result.clone()),
         Err(error) => (
@@ -211,10 +198,6 @@ impl Request {
         } = self;
         let heavy = entry.name == get::Get::NAME;
         let context = Arc::clone(&shared.context);
-        let backend = match &shared.remote {
-            Some(remote) => Backend::Remote(Arc::clone(remote)),
-            None => Backend::Methods(service),
-        };
         let id = tracing::field::display(Shown(&reply.id));
         let span = tracing::debug_span!("request", id, method = entry.name);
         let outbox = Arc::clone(outbox);
@@ -223,9 +206,7 @@ impl Request {
             let text = params
                 .as_ref()
                 .and_then(|params| std::str::from_utf8(params).ok());
-            // another daemon tells it by itself
-            let here = matches!(backend, Backend::Methods(_));
-            let token = member(text, WORK_DONE_TOKEN).filter(|token| here && is_token(token));
+            let token = member(text, WORK_DONE_TOKEN).filter(|token| is_token(token));
             let progress = token.map(|token| Reporter {
                 token,
                 outbox: &outbox,
@@ -234,9 +215,8 @@ impl Request {
             let Outcome {
                 answer,
                 unsubscribed,
-                told,
             } = {
-                let work = perform(number, entry, text, &backend, turn, &cancel);
+                let work = perform(number, entry, text, &service, turn, &cancel);
                 match progress {
                     Some(progress) => progress.accompany(work, &context).await,
                     None => work.await,
@@ -251,7 +231,6 @@ impl Request {
                 held_bytes,
                 heavy,
                 unsubscribed,
-                told,
             }
         }
         .instrument(span)
@@ -263,7 +242,7 @@ async fn perform(
     number: u64,
     entry: &'static Entry,
     text: Option<&str>,
-    backend: &Backend,
+    service: &Service,
     turn: Turn,
     cancel: &CancellationToken,
 ) -> Outcome {
@@ -273,12 +252,7 @@ async fn perform(
             () = cancel.cancelled() => return Err(cancelled()).into(),
             held = turn.come() => held,
         };
-        let call = async {
-            match backend {
-                Backend::Methods(service) => call(number, entry, text, service).await,
-                Backend::Remote(remote) => call_remote(entry, text, remote).await,
-            }
-        };
+        let call = call(number, entry, text, service);
         let outcome = if entry.effect.is_change() {
             // from here on it happens, whoever still wants to know
             tokio::pin!(call);
@@ -305,29 +279,6 @@ async fn perform(
             let message = "the request ended early; this is a defect of runlog";
             Err(Error::new(ErrorKind::Internal, message)).into()
         }
-    }
-}
-
-async fn call_remote(
-    entry: &'static Entry,
-    text: Option<&str>,
-    remote: &Arc<dyn Remote>,
-) -> Outcome {
-    let called = if entry.name == subscribe::Unsubscribe::NAME {
-        match subscription_of(text) {
-            Ok(id) => remote.call(entry, Some(id)),
-            Err(error) => return Err(error).into(),
-        }
-    } else {
-        remote.call(entry, text)
-    };
-    match called.await {
-        Ok(answer) => Outcome {
-            answer: Ok(answer.text),
-            unsubscribed: None,
-            told: answer.told,
-        },
-        Err(error) => Err(error).into(),
     }
 }
 
@@ -374,12 +325,11 @@ async fn call(
     Outcome {
         answer,
         unsubscribed: ends,
-        told: None,
     }
 }
 
 /// The subscription that is to be ended, by name or by position.
-fn subscription_of(text: Option<&str>) -> Result<&str, Error> {
+pub(crate) fn subscription_of(text: Option<&str>) -> Result<&str, Error> {
     let expected =
         || Error::params("`subscription`: expected the id that executions/subscribe gave");
     let given = text.map(str::trim).ok_or_else(expected)?;

@@ -197,7 +197,6 @@ mod tests {
             let shared = Shared {
                 methods: change(methods(Arc::clone(&context)).unwrap()),
                 context,
-                remote: None,
                 ending: receiver,
                 process_ended: |_| std::future::ready(false).boxed(),
             };

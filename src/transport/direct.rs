@@ -199,6 +199,37 @@ impl AsyncWrite for Writer {
     }
 }
 
+/// A descriptor that is written to at once or not at all, whatever it is.
+#[derive(Debug)]
+pub(crate) struct Now {
+    fd: OwnedFd,
+    /// None for what the system cannot be asked to write so: files, terminals.
+    way: Option<Way>,
+}
+
+impl Now {
+    pub(crate) fn over(fd: OwnedFd) -> io::Result<Self> {
+        let way = way(&fd)?;
+        Ok(Self { fd, way })
+    }
+
+    pub(crate) fn write(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        if let Some(way) = self.way {
+            match retried(|| write(self.fd.as_fd(), way, bufs)) {
+                Err(error) if is_unsupported(&error) => self.way = None,
+                done => return done,
+            }
+        }
+        retried(|| rustix::io::writev(&self.fd, bufs))
+    }
+}
+
+impl AsFd for Now {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
 fn retried(mut call: impl FnMut() -> Result<usize, Errno>) -> io::Result<usize> {
     loop {
         match call() {

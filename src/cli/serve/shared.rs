@@ -6,6 +6,8 @@
 
 use std::ffi::OsString;
 use std::fs::File;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -14,14 +16,16 @@ use std::sync::Arc;
 use clap::ValueEnum;
 use parking_lot::Mutex;
 use rustix::fs::{Mode, OFlags};
-use tokio::net::UnixStream;
+use tokio::runtime::Handle;
 
-use super::{Daemon, IDLE_EXIT, ServeArgs, cache_home, serve_stdio, socket_path};
+use super::{
+    Daemon, IDLE_EXIT, ServeArgs, cache_home, process_ended, socket_path, status_after, stopped,
+};
 use crate::cli::client::Needs;
 use crate::cli::root::Found;
-use crate::forward::{Forward, Reach};
-use crate::history::{History, Options};
-use crate::session::{Kind, Shared};
+use crate::forward::{Reach, Relay};
+use crate::history::Options;
+use crate::session::Kind;
 use crate::transport::{self, SocketPath};
 
 /// How large its log may be before a new one begins.
@@ -38,25 +42,18 @@ pub(super) async fn serve(folder: &Path, found: &Found, args: &ServeArgs) -> Res
         search: true,
         startable: Some(args.clone()),
         own: Arc::clone(&own),
+        runtime: Handle::current(),
     };
-    let idle = idle(&reach)?;
-    idle.end_on_signals().map_err(|error| error.to_string())?;
-    let shared = Shared {
-        remote: Some(Forward::start(reach)),
-        ..idle.shared.clone()
-    };
-    let status = serve_stdio(shared).await;
+    let failed = |error: std::io::Error| error.to_string();
+    let stop = stopped().map_err(failed)?;
+    let input = std::io::stdin().as_fd().try_clone_to_owned();
+    let output = std::io::stdout().as_fd().try_clone_to_owned();
+    let relay = Relay::start(input.map_err(failed)?, output.map_err(failed)?, reach);
+    let end = relay.map_err(failed)?.run(process_ended, stop).await;
     if let Some(daemon) = own.lock().take() {
         daemon.end();
     }
-    status
-}
-
-/// Knows the root and how to end; its history does nothing, for another process or
-/// [`Reach::own`] serves.
-fn idle(reach: &Nearby) -> Result<Daemon, String> {
-    let history = History::new(reach.folder.clone(), reach.options.clone());
-    Daemon::over(Arc::new(history), &reach.found, false)
+    Ok(status_after(end))
 }
 
 /// This process's own daemon, once it serves by itself.
@@ -68,7 +65,7 @@ pub(in crate::cli) fn for_command(
     folder: &Path,
     found: &Found,
     needs: Needs,
-) -> Result<(UnixStream, Own), String> {
+) -> Result<(tokio::net::UnixStream, Own), String> {
     let own = Own::default();
     let options = Options {
         // to watch a folder takes longer, the more files it has
@@ -84,18 +81,15 @@ pub(in crate::cli) fn for_command(
         search: needs == Needs::Search,
         startable: None,
         own: Arc::clone(&own),
+        runtime: Handle::current(),
     };
-    let idle = idle(&reach)?;
-    let shared = Shared {
-        remote: Some(Forward::start(reach)),
-        ..idle.shared.clone()
-    };
-    let (ours, theirs) = UnixStream::pair().map_err(|error| error.to_string())?;
-    let (reader, writer) = theirs.into_split();
-    tokio::spawn(async move {
-        transport::serve(reader, writer, shared, Kind::Socket).await;
-        drop(idle);
-    });
+    let failed = |error: std::io::Error| error.to_string();
+    let (ours, theirs) = UnixStream::pair().map_err(failed)?;
+    let output = theirs.try_clone().map_err(failed)?;
+    let relay = Relay::start(theirs.into(), output.into(), reach).map_err(failed)?;
+    tokio::spawn(relay.run(process_ended, std::future::pending()));
+    ours.set_nonblocking(true).map_err(failed)?;
+    let ours = tokio::net::UnixStream::from_std(ours).map_err(failed)?;
     Ok((ours, own))
 }
 
@@ -111,6 +105,8 @@ struct Nearby {
     /// How a daemon is started where there is none; none for whoever starts none.
     startable: Option<ServeArgs>,
     own: Own,
+    /// Where this process serves, if it does.
+    runtime: Handle,
 }
 
 impl Reach for Nearby {
@@ -118,15 +114,20 @@ impl Reach for Nearby {
         self.found.tried.clone()
     }
 
-    async fn connect(&mut self) -> std::io::Result<UnixStream> {
+    fn connect(&mut self) -> std::io::Result<UnixStream> {
         self.socket
             .prepare_folder()
             .map_err(std::io::Error::other)?;
-        let stream = UnixStream::connect(self.socket.as_path()).await?;
+        let stream = UnixStream::connect(self.socket.as_path())?;
+        let _runtime = self.runtime.enter();
+        stream.set_nonblocking(true)?;
+        let stream = tokio::net::UnixStream::from_std(stream)?;
         // whoever may write to it could answer anything
         if stream.peer_cred()?.uid() != rustix::process::geteuid().as_raw() {
             return Err(std::io::Error::from(std::io::ErrorKind::PermissionDenied));
         }
+        let stream = stream.into_std()?;
+        stream.set_nonblocking(false)?;
         Ok(stream)
     }
 
@@ -158,6 +159,7 @@ impl Reach for Nearby {
     }
 
     fn own(&mut self) -> std::io::Result<UnixStream> {
+        let _runtime = self.runtime.enter();
         let mut own = self.own.lock();
         let daemon = match own.take() {
             Some(daemon) => daemon,
@@ -170,7 +172,8 @@ impl Reach for Nearby {
             .map_err(std::io::Error::other)?,
         };
         let (ours, theirs) = UnixStream::pair()?;
-        let (reader, writer) = theirs.into_split();
+        theirs.set_nonblocking(true)?;
+        let (reader, writer) = tokio::net::UnixStream::from_std(theirs)?.into_split();
         tokio::spawn(transport::serve(
             reader,
             writer,

@@ -1,12 +1,11 @@
 //! One connection to a daemon of this version: requests out, answers and notifications in.
 //!
-//! Nothing is read but what must be known to pass a message on: an answer's number, a
-//! notification's subscription. Both stand where our own session writes them.
+//! Nothing is read but whose an answer is, which stands where our own session writes it, and what a
+//! notification tells.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::StreamExt;
 use tokio::net::UnixStream;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::codec::FramedRead;
 
 use crate::api::Error;
@@ -26,8 +25,6 @@ pub(crate) struct Link {
     frames: FramedRead<Reader, Decoder>,
     writer: Writer,
     outgoing: Outgoing,
-    /// The room of what is in `outgoing`.
-    held: Vec<OwnedSemaphorePermit>,
 }
 
 /// A message of the daemon's.
@@ -35,13 +32,8 @@ pub(crate) struct Link {
 pub(crate) enum Arrived {
     /// The answer to the request of this number.
     Answer(u64, Result<Bytes, Error>),
-    /// A change, of a subscription by its id there.
-    Told {
-        /// Whose.
-        subscription: u64,
-        /// What.
-        result: Bytes,
-    },
+    /// A change that a subscription tells of.
+    Told(Bytes),
     /// Another notification.
     Other(Bytes),
 }
@@ -59,15 +51,13 @@ impl Link {
             writer,
             // records keep their line ends
             outgoing: Outgoing::new(Framing::Headers),
-            held: Vec::new(),
         })
     }
 
     /// Sends a request as soon as the daemon takes it.
     ///
     /// # Errors
-    /// [`Error::too_large`]: the daemon would skip it, and could not say whose it was. A client's
-    /// may be below the limit and this above it, because its number is longer than the client's id.
+    /// [`Error::too_large`]: the daemon would skip it, and could not say whose it was.
     pub(crate) fn request(
         &mut self,
         number: u64,
@@ -101,11 +91,6 @@ impl Link {
         Ok(())
     }
 
-    /// Keeps the room of a request until the daemon has taken it.
-    pub(super) fn hold(&mut self, room: Option<OwnedSemaphorePermit>) {
-        self.held.extend(room);
-    }
-
     /// Takes a request back.
     pub(crate) fn cancel(&mut self, number: u64) {
         let text =
@@ -137,9 +122,6 @@ impl Link {
                     if !self.outgoing.is_empty() =>
                 {
                     written.ok()?;
-                    if self.outgoing.is_empty() {
-                        self.held.clear();
-                    }
                 }
             }
         }
@@ -168,18 +150,8 @@ fn understood(frame: &Bytes) -> Option<Arrived> {
     if method?.trim_matches('"') != NOTIFICATION {
         return Some(Arrived::Other(frame.clone()));
     }
-    let (mut subscription, mut result) = (None, None);
-    for (name, value) in members(params?) {
-        match &*name {
-            "subscription" => subscription = value.parse().ok(),
-            "result" => result = Some(value),
-            _ => {}
-        }
-    }
-    Some(Arrived::Told {
-        subscription: subscription?,
-        result: frame.slice_ref(result?.as_bytes()),
-    })
+    let result = members(params?).find(|(name, _)| name == "result");
+    Some(Arrived::Told(frame.slice_ref(result?.1.as_bytes())))
 }
 
 enum Name {
@@ -199,16 +171,4 @@ fn answer(frame: &[u8]) -> Option<(u64, Name, &[u8])> {
     }
     let error = rest.strip_prefix(b",\"error\":")?;
     Some((number, Name::Error, error))
-}
-
-/// A change as the client is told it.
-pub(super) fn told(subscription: u64, result: &[u8]) -> Bytes {
-    let head = format!(
-        r#"{{"jsonrpc":"2.0","method":"{NOTIFICATION}","params":{{"subscription":{subscription},"result":"#
-    );
-    let mut message = Vec::with_capacity(head.len() + result.len() + 2);
-    message.extend_from_slice(head.as_bytes());
-    message.extend_from_slice(result);
-    message.extend_from_slice(b"}}");
-    message.into()
 }

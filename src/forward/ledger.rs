@@ -1,0 +1,661 @@
+//! What a relay remembers of a conversation, so that it can go on with another daemon.
+//!
+//! Messages are passed on as they are. Kept are the requests that are not answered, and the
+//! subscriptions with the last clock that each was told. A message is written anew only where a
+//! subscription's id at this daemon is not the one that the client knows, and in the answer to
+//! `initialize`, which also says whether the daemon is a shared one. Nothing here reads or writes.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use crate::api::executions::subscribe::{NOTIFICATION, Subscribe, Unsubscribe};
+use crate::api::lifecycle::{Initialize, Shutdown};
+use crate::api::params::member;
+use crate::api::table::{self, Entry, Method};
+use crate::api::{Error, ErrorKind};
+use crate::model::json::{decode_string, elements, members};
+use crate::model::update::Object;
+use crate::session::envelope::{Frame, Message};
+use crate::session::{answer, cancelled, id_key, subscription_of};
+
+/// How many daemons may die of a request before it is taken for the cause.
+const DEATHS_MAX: u32 = 4;
+
+/// The requests that are not answered, and the subscriptions.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    last: u64,
+    /// In the order they came.
+    pending: BTreeMap<u64, Pending>,
+    /// By the id that the client knows.
+    subscriptions: BTreeMap<u64, Subscription>,
+    /// What is put into the answer to `initialize`: members as they are spelt.
+    greeting: Greeting,
+    shut_down: bool,
+    ending: bool,
+}
+
+/// What only the process in between knows.
+#[derive(Debug, Default)]
+pub(super) struct Greeting {
+    /// The member `shared`.
+    pub shared: String,
+    /// Where the root was looked for.
+    pub tried: String,
+}
+
+/// A frame of which something is not answered.
+#[derive(Debug)]
+struct Pending {
+    frame: Bytes,
+    batch: bool,
+    calls: Vec<Call>,
+    /// Answers to others of its batch, which wait for these.
+    done: Vec<Bytes>,
+    /// Whether the daemon may have it.
+    sent: bool,
+    /// How many daemons died while they had it.
+    deaths: u32,
+}
+
+/// Something in a frame that is to be answered.
+#[derive(Debug)]
+struct Call {
+    /// Which of its batch it is.
+    at: usize,
+    /// As it was spelt.
+    id: Bytes,
+    /// None for what cannot be understood.
+    entry: Option<&'static Entry>,
+    params: Option<Bytes>,
+    cancelled: bool,
+}
+
+#[derive(Debug)]
+struct Subscription {
+    /// As the client sent them.
+    params: Option<Bytes>,
+    /// The last clock that was told.
+    clock: Option<String>,
+    /// Its id at this daemon.
+    there: Option<u64>,
+}
+
+/// What came of a client's frame.
+#[derive(Debug, Default)]
+pub(super) struct Noted {
+    /// Under what it waits for its answer.
+    pub key: Option<u64>,
+    /// Whether the daemon is to have it although it wants no answer.
+    pub pass: bool,
+    /// The process that the client belongs to.
+    pub parent: Option<u32>,
+    /// Whether the client takes its leave, and had asked for the shutdown.
+    pub exit: Option<bool>,
+    /// Answers that are known already.
+    pub answers: Vec<Bytes>,
+}
+
+/// What is to be done with a frame, now that there is a daemon for it.
+#[derive(Debug, Default)]
+pub(super) struct Prepared {
+    pub to_daemon: Option<Bytes>,
+    pub to_client: Option<Bytes>,
+}
+
+/// What becomes of an answer.
+enum Fate {
+    /// It is passed on as it is.
+    Same,
+    /// It is passed on as this.
+    Other(Bytes),
+    /// It is none: the request goes to the next daemon.
+    Again,
+}
+
+/// An answer as a daemon's session writes it.
+struct Answer<'a> {
+    id: &'a [u8],
+    /// The result, or the error.
+    body: Result<&'a [u8], &'a [u8]>,
+}
+
+impl Ledger {
+    /// Takes note of what the client sent, and what that says.
+    pub(super) fn note(&mut self, frame: Bytes, read: Frame) -> Noted {
+        let mut noted = Noted::default();
+        let (batch, messages) = match read {
+            Frame::Single(message) => (false, vec![message]),
+            Frame::Batch(messages) => (true, messages),
+        };
+        let mut calls = Vec::with_capacity(messages.len());
+        for (at, message) in messages.into_iter().enumerate() {
+            let (id, entry, params) = match message {
+                Message::Answer => continue,
+                Message::Invalid { id, .. } => (id, None, None),
+                Message::Notification { method, params } => {
+                    self.notification(&method, params.as_ref(), &mut noted);
+                    continue;
+                }
+                Message::Request { id, method, params } => (id, table::entry(&method), params),
+            };
+            match entry.map(|entry| entry.name) {
+                Some(Initialize::NAME) => {
+                    let pid = member(text(params.as_ref()), "processId");
+                    noted.parent = pid.and_then(|pid| pid.parse().ok()).or(noted.parent);
+                }
+                Some(Shutdown::NAME) => self.shut_down = true,
+                _ => {}
+            }
+            calls.push(Call {
+                at,
+                id,
+                entry,
+                params,
+                cancelled: false,
+            });
+        }
+        if !calls.is_empty() {
+            self.last += 1;
+            noted.key = Some(self.last);
+            let pending = Pending {
+                frame,
+                batch,
+                calls,
+                done: Vec::new(),
+                sent: false,
+                deaths: 0,
+            };
+            self.pending.insert(self.last, pending);
+        }
+        noted
+    }
+
+    fn notification(&mut self, method: &str, params: Option<&Bytes>, noted: &mut Noted) {
+        match method {
+            "exit" => noted.exit = Some(self.shut_down),
+            "$/cancelRequest" => {
+                let Some(id) = member(text(params), "id").map(id_key) else {
+                    return;
+                };
+                noted.pass = true;
+                let same = |call: &Call| id_key(text(Some(&call.id)).unwrap_or_default()) == id;
+                for pending in self.pending.values_mut() {
+                    for call in pending.calls.iter_mut().filter(|call| same(call)) {
+                        call.cancelled = true;
+                    }
+                }
+                // what no daemon has is taken back here
+                let taken_back = |pending: &Pending| {
+                    !pending.sent
+                        && !pending.batch
+                        && pending.calls.iter().all(|call| call.cancelled)
+                };
+                let gone = self
+                    .pending
+                    .extract_if(.., |_, pending| taken_back(pending));
+                for (_, pending) in gone {
+                    noted
+                        .answers
+                        .extend(pending.calls.iter().map(taken_back_answer));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The next frame that no daemon has.
+    pub(super) fn unsent(&self) -> Option<u64> {
+        let mut all = self.pending.iter();
+        all.find(|(_, pending)| !pending.sent).map(|(key, _)| *key)
+    }
+
+    /// What is sent for a frame, and what is answered instead.
+    pub(super) fn prepare(&mut self, key: u64) -> Prepared {
+        let mut prepared = Prepared::default();
+        let Some(pending) = self.pending.get_mut(&key) else {
+            return prepared;
+        };
+        pending.sent = true;
+        let ends = |call: &Call| {
+            call.entry
+                .is_some_and(|entry| entry.name == Unsubscribe::NAME)
+        };
+        if !pending.calls.iter().any(ends) && pending.done.is_empty() {
+            prepared.to_daemon = Some(pending.frame.clone());
+            return prepared;
+        }
+        let Some(mut pending) = self.pending.remove(&key) else {
+            return prepared;
+        };
+        let mut others = BTreeMap::new();
+        pending.calls.retain(|call| {
+            // what cannot be understood is refused by the daemon
+            let Some(id) = ends(call).then(|| known_id(call)).flatten() else {
+                return true;
+            };
+            let held = self.subscriptions.remove(&id);
+            let known = held.is_some();
+            match held.and_then(|held| held.there) {
+                Some(there) if there == id => true,
+                Some(there) => {
+                    others.insert(call.at, unsubscribing(&call.id, there));
+                    true
+                }
+                None => {
+                    let text = if known { "true" } else { "false" };
+                    pending.done.push(whole(&call.id, &Ok(text.into())));
+                    false
+                }
+            }
+        });
+        if pending.calls.is_empty() {
+            prepared.to_client = Some(pending.answers());
+        } else {
+            prepared.to_daemon = Some(pending.rest(&others));
+            self.pending.insert(key, pending);
+        }
+        prepared
+    }
+
+    /// What the client is told of a frame that the daemon sent, if anything.
+    pub(super) fn came(&mut self, frame: &Bytes) -> Option<Bytes> {
+        if frame.starts_with(b"[") {
+            return self.batch_came(frame);
+        }
+        let Some(answer) = Answer::read(frame) else {
+            return Some(self.told(frame));
+        };
+        let key = self.pending.iter().find_map(|(key, pending)| {
+            let [call] = &*pending.calls else { return None };
+            let its = pending.sent && !pending.batch && call.id == answer.id;
+            its.then_some(*key)
+        });
+        // to nothing that is known of: the client may know better
+        let Some(mut pending) = key.and_then(|key| self.pending.remove(&key)) else {
+            return Some(frame.clone());
+        };
+        let fate = pending.calls.first().map(|call| self.fate(call, &answer));
+        match fate {
+            None | Some(Fate::Same) => Some(frame.clone()),
+            Some(Fate::Other(text)) => Some(text),
+            Some(Fate::Again) => {
+                pending.sent = false;
+                self.pending.insert(key?, pending);
+                None
+            }
+        }
+    }
+
+    fn batch_came(&mut self, frame: &Bytes) -> Option<Bytes> {
+        let answers: Vec<(Answer<'_>, &str)> = elements(text(Some(frame)).unwrap_or_default())
+            .filter_map(|element| Some((Answer::read(element.trim().as_bytes())?, element)))
+            .collect();
+        let first = answers.first().map(|(answer, _)| answer.id)?;
+        let key = self.pending.iter().find_map(|(key, pending)| {
+            let its = pending.sent
+                && pending.batch
+                && pending.calls.len() == answers.len()
+                && pending.calls.iter().any(|call| call.id == first);
+            its.then_some(*key)
+        });
+        let Some(mut pending) = key.and_then(|key| self.pending.remove(&key)) else {
+            return Some(frame.clone());
+        };
+        let mut same = pending.done.is_empty();
+        for (answer, element) in &answers {
+            let at = pending.calls.iter().position(|call| call.id == answer.id);
+            let Some(call) = at.and_then(|at| pending.calls.get(at)) else {
+                continue;
+            };
+            let text = match self.fate(call, answer) {
+                Fate::Same => frame.slice_ref(element.as_bytes()),
+                Fate::Other(text) => text,
+                Fate::Again => {
+                    same = false;
+                    continue;
+                }
+            };
+            same &= text == element.as_bytes();
+            pending.done.push(text);
+            pending.calls.remove(at?);
+        }
+        if !pending.calls.is_empty() {
+            pending.sent = false;
+            self.pending.insert(key?, pending);
+            return None;
+        }
+        Some(if same {
+            frame.clone()
+        } else {
+            pending.answers()
+        })
+    }
+
+    fn fate(&mut self, call: &Call, answer: &Answer<'_>) -> Fate {
+        let name = call.entry.map(|entry| entry.name);
+        let spelt = |body| std::str::from_utf8(body).unwrap_or_default();
+        match answer.body {
+            Err(error) => {
+                if self.ending || !Error::from_wire(spelt(error)).is_of_the_end() {
+                    return Fate::Same;
+                }
+                match call.refusal(0) {
+                    Some(answer) => Fate::Other(whole(&call.id, &answer)),
+                    None => Fate::Again,
+                }
+            }
+            Ok(result) if name == Some(Initialize::NAME) => Fate::Other(whole(
+                &call.id,
+                &Ok(self.greeting.put_into(spelt(result)).into()),
+            )),
+            Ok(result) if name == Some(Subscribe::NAME) => {
+                let Ok(there) = spelt(result).parse() else {
+                    return Fate::Same;
+                };
+                let taken = self.subscriptions.last_key_value().map_or(0, |(id, _)| *id);
+                let id = if self.subscriptions.contains_key(&there) {
+                    taken + 1
+                } else {
+                    there
+                };
+                let subscription = Subscription {
+                    params: call.params.clone(),
+                    clock: None,
+                    there: Some(there),
+                };
+                self.subscriptions.insert(id, subscription);
+                if id == there {
+                    return Fate::Same;
+                }
+                Fate::Other(whole(&call.id, &Ok(id.to_string().into())))
+            }
+            Ok(_) => Fate::Same,
+        }
+    }
+
+    /// A notification as the client is told it.
+    fn told(&mut self, frame: &Bytes) -> Bytes {
+        let said = text(Some(frame)).unwrap_or_default();
+        let (mut method, mut params) = (None, None);
+        for (name, value) in members(said) {
+            match &*name {
+                "method" => method = Some(value),
+                "params" => params = Some(value),
+                _ => {}
+            }
+        }
+        if method.map(|method| method.trim_matches('"')) != Some(NOTIFICATION) {
+            return frame.clone();
+        }
+        let params = params.unwrap_or_default();
+        let there: Option<u64> =
+            member(Some(params), "subscription").and_then(|id| id.parse().ok());
+        let result = member(Some(params), "result").unwrap_or_default();
+        let mut all = self.subscriptions.iter_mut();
+        let Some((id, held)) = all.find(|(_, held)| there.is_some() && held.there == there) else {
+            return frame.clone();
+        };
+        if let Some((_, clock)) = members(result).find(|(name, _)| name == "clock") {
+            held.clock = Some(decode_string(clock).into_owned());
+        }
+        if there == Some(*id) {
+            return frame.clone();
+        }
+        format!(
+            r#"{{"jsonrpc":"2.0","method":"{NOTIFICATION}","params":{{"subscription":{id},"result":{result}}}}}"#
+        )
+        .into()
+    }
+
+    /// Takes note that the daemon is gone. What may have come of changes nobody knows: their
+    /// answers are given, and those of what several daemons died of.
+    pub(super) fn lost(&mut self) -> Vec<Bytes> {
+        for held in self.subscriptions.values_mut() {
+            held.there = None;
+        }
+        let mut answers = Vec::new();
+        for (_, pending) in self.pending.iter_mut().filter(|(_, pending)| pending.sent) {
+            pending.sent = false;
+            pending.deaths += 1;
+            let deaths = pending.deaths;
+            let done = &mut pending.done;
+            pending.calls.retain(|call| match call.refusal(deaths) {
+                Some(answer) => {
+                    done.push(whole(&call.id, &answer));
+                    false
+                }
+                None => true,
+            });
+            if pending.calls.is_empty() {
+                answers.push(pending.answers());
+            }
+        }
+        self.pending.retain(|_, pending| !pending.calls.is_empty());
+        answers
+    }
+
+    /// Takes note that the client ends: from here on no request is kept for another daemon.
+    pub(super) fn end(&mut self) {
+        self.ending = true;
+    }
+
+    /// Whether nothing waits for an answer.
+    pub(super) fn is_settled(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    /// Answers for what nobody will answer any more.
+    pub(super) fn ended(&mut self) -> Vec<Bytes> {
+        let all = std::mem::take(&mut self.pending).into_values();
+        all.map(|mut pending| {
+            for call in std::mem::take(&mut pending.calls) {
+                let mut error = Error::ending();
+                if pending.sent && call.entry.is_some_and(|entry| entry.effect.is_change()) {
+                    error = error.with("outcome", "unknown");
+                }
+                pending.done.push(whole(&call.id, &Err(error)));
+            }
+            pending.answers()
+        })
+        .collect()
+    }
+
+    /// Whether the client has asked for the shutdown.
+    pub(super) fn is_shut_down(&self) -> bool {
+        // one that waits is asked of the daemon as any request is
+        let asked = |call: &Call| call.entry.is_some_and(|entry| entry.name == Shutdown::NAME);
+        self.shut_down
+            && !self
+                .pending
+                .values()
+                .any(|pending| pending.calls.iter().any(asked))
+    }
+
+    /// What the daemon is asked so that the subscriptions go on: params by the client's ids.
+    pub(super) fn renewals(&self) -> Vec<(u64, String)> {
+        let renewal = |held: &Subscription| {
+            let mut params = Object::of(text(held.params.as_ref()).unwrap_or("{}"));
+            if let Some(clock) = &held.clock {
+                params.put("\"since\"", format!("\"{clock}\""));
+            }
+            params.text()
+        };
+        let all = self.subscriptions.iter();
+        all.map(|(id, held)| (*id, renewal(held))).collect()
+    }
+
+    /// What the daemon answered to one of these.
+    pub(super) fn renewed(&mut self, id: u64, answer: &Bytes) {
+        let there = result(answer).and_then(|id| id.parse().ok());
+        if there.is_none() {
+            tracing::warn!("a subscription is not renewed");
+        }
+        if let Some(held) = self.subscriptions.get_mut(&id) {
+            held.there = there;
+        }
+    }
+
+    /// What `initialize` is answered with beside what the daemon says.
+    pub(super) fn greets(&mut self, greeting: Greeting) {
+        self.greeting = greeting;
+    }
+}
+
+impl Pending {
+    /// The frame without what is answered.
+    fn rest(&self, others: &BTreeMap<usize, Bytes>) -> Bytes {
+        let frame = text(Some(&self.frame)).unwrap_or_default();
+        let one = |call: &Call| -> Bytes {
+            match others.get(&call.at) {
+                Some(other) => other.clone(),
+                None if self.batch => elements(frame)
+                    .nth(call.at)
+                    .map_or_else(Bytes::new, |entry| self.frame.slice_ref(entry.as_bytes())),
+                None => self.frame.clone(),
+            }
+        };
+        joined(self.batch, self.calls.iter().map(one))
+    }
+
+    /// What is answered, now that all of it is.
+    fn answers(&self) -> Bytes {
+        joined(self.batch, self.done.iter().cloned())
+    }
+}
+
+impl Call {
+    /// What is answered where the daemon ended that had it; none where the next one is asked.
+    fn refusal(&self, deaths: u32) -> Option<Result<Bytes, Error>> {
+        match self.entry {
+            // it has ended with the connection
+            Some(entry) if entry.name == Unsubscribe::NAME => Some(Ok(Bytes::from_static(b"true"))),
+            Some(entry) if entry.effect.is_change() && entry.name != Shutdown::NAME => {
+                Some(Err(lost()))
+            }
+            _ if self.cancelled => Some(Err(cancelled())),
+            _ => (deaths >= DEATHS_MAX).then(|| Err(deadly())),
+        }
+    }
+}
+
+impl<'a> Answer<'a> {
+    fn read(text: &'a [u8]) -> Option<Self> {
+        let rest = text.strip_prefix(br#"{"jsonrpc":"2.0","id":"#)?;
+        let (id, rest) = rest.split_at_checked(end_of_id(rest)?)?;
+        let rest = rest.strip_suffix(b"}")?;
+        let body = match rest.strip_prefix(br#","result":"#) {
+            Some(result) => Ok(result),
+            None => Err(rest.strip_prefix(br#","error":"#)?),
+        };
+        Some(Self { id, body })
+    }
+}
+
+/// Where an id ends that a text begins with.
+fn end_of_id(text: &[u8]) -> Option<usize> {
+    if text.first() != Some(&b'"') {
+        return text.iter().position(|byte| *byte == b',');
+    }
+    let mut at = 1;
+    loop {
+        match text.get(at)? {
+            b'"' => return Some(at + 1),
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+}
+
+impl Greeting {
+    fn put_into(&self, greeting: &str) -> String {
+        let mut object = Object::of(greeting);
+        object.put("\"shared\"", &*self.shared);
+        // a daemon that others share is told its root, and looked nowhere
+        if let Some(root) = object.get("root").map(str::to_owned) {
+            let mut root = Object::of(&root);
+            if root.get("exists") == Some("false") {
+                root.put("\"tried\"", &*self.tried);
+                object.put("\"root\"", root.text());
+            }
+        }
+        object.text()
+    }
+}
+
+/// Whether a frame of the daemon's is an answer.
+pub(super) fn is_answer(frame: &Bytes) -> bool {
+    Answer::read(frame).is_some()
+}
+
+/// The result that an answer gives.
+pub(super) fn result(answer: &Bytes) -> Option<&str> {
+    std::str::from_utf8(Answer::read(answer)?.body.ok()?).ok()
+}
+
+fn text(bytes: Option<&Bytes>) -> Option<&str> {
+    bytes.and_then(|bytes| std::str::from_utf8(bytes).ok())
+}
+
+/// The subscription that an unsubscribing names.
+fn known_id(call: &Call) -> Option<u64> {
+    subscription_of(text(call.params.as_ref()))
+        .ok()?
+        .parse()
+        .ok()
+}
+
+fn unsubscribing(id: &Bytes, there: u64) -> Bytes {
+    let id = text(Some(id)).unwrap_or("null");
+    let name = Unsubscribe::NAME;
+    format!(
+        r#"{{"jsonrpc":"2.0","id":{id},"method":"{name}","params":{{"subscription":{there}}}}}"#
+    )
+    .into()
+}
+
+fn whole(id: &Bytes, said: &Result<Bytes, Error>) -> Bytes {
+    answer(id, said).concat().into()
+}
+
+fn taken_back_answer(call: &Call) -> Bytes {
+    whole(&call.id, &Err(cancelled()))
+}
+
+/// Messages as one frame.
+fn joined(batch: bool, mut messages: impl Iterator<Item = Bytes>) -> Bytes {
+    if !batch {
+        return messages.next().unwrap_or_default();
+    }
+    let mut all = vec![b'['];
+    for (at, message) in messages.enumerate() {
+        if at > 0 {
+            all.push(b',');
+        }
+        all.extend_from_slice(&message);
+    }
+    all.push(b']');
+    all.into()
+}
+
+/// Why a change is not answered.
+fn lost() -> Error {
+    Error::new(
+        ErrorKind::DaemonLost,
+        "the daemon ended before it answered, and whether the change was made is unknown; read \
+         what it is about, or repeat it if it has an ifVersion or changes nothing twice",
+    )
+    .with("outcome", "unknown")
+}
+
+/// Why anything else is not.
+fn deadly() -> Error {
+    Error::new(
+        ErrorKind::DaemonLost,
+        format!(
+            "{DEATHS_MAX} daemons ended while they had it, so it is not repeated; ask for less, or \
+             look into the daemon's log"
+        ),
+    )
+}
