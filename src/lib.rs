@@ -15,7 +15,7 @@
 //! | [`api`] | the method table: one file a method, errors, the documents printed from it | model, filter, history, search |
 //! | [`session`] | one connection: order, cancelling, subscriptions, back-pressure | api |
 //! | [`transport`] | bytes to messages and back: framing, stdio, the Unix socket | session |
-//! | [`forward`] | a session's requests carried to a daemon that others share | session, transport |
+//! | [`forward`] | a client's messages carried to a daemon that others share | session, transport |
 //! | [`cli`] | the commands that a person types | all |
 //!
 //! A **request** goes down from transport to index (or to the store, for whole records) and back.

@@ -240,13 +240,26 @@ impl Window {
     /// Starts `runlog serve` with `options`; what it starts in its turn has its socket in `runtime`
     /// and ends soon after it.
     pub fn start(root: &Path, runtime: &Path, options: &[&str]) -> Result<Self, Failure> {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_runlog"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_runlog"));
+        command
             .arg("serve")
             .args(options)
             .arg("--projects")
             .arg(root)
             .env("XDG_CACHE_HOME", root.with_extension("cache"))
-            .env("XDG_RUNTIME_DIR", runtime)
+            .env("XDG_RUNTIME_DIR", runtime);
+        Self::over(command)
+    }
+
+    /// This program as a relay that only copies, between pipes and the daemon at `socket`.
+    pub fn copying(socket: &Path) -> Result<Self, Failure> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("--relay").arg(socket);
+        Self::over(command)
+    }
+
+    fn over(mut command: Command) -> Result<Self, Failure> {
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -264,6 +277,15 @@ impl Drop for Window {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Copies from stdin to the socket at `path` and back, and looks at nothing.
+pub fn relay(path: &str) -> Result<(), Failure> {
+    let mut socket = UnixStream::connect(path)?;
+    let mut answers = socket.try_clone()?;
+    std::thread::spawn(move || std::io::copy(&mut answers, &mut std::io::stdout()));
+    std::io::copy(&mut std::io::stdin(), &mut socket)?;
+    Ok(())
 }
 
 /// Answers every line with as many bytes as it was asked for.

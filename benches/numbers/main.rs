@@ -69,6 +69,9 @@ fn main() -> Result<(), Failure> {
         let at = arguments.iter().position(|argument| argument == name)?;
         arguments.get(at + 1).cloned()
     };
+    if let Some(socket) = named("--relay") {
+        return daemon::relay(&socket);
+    }
     let made = tempfile::Builder::new().prefix("runlog-bench-").tempdir()?;
     let kept = named("--at").map(PathBuf::from);
     let plan = Plan {
@@ -274,6 +277,16 @@ fn requests(plan: &Plan, root: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Where the shared daemon of `root` listens.
+fn shared_socket(root: &Path, runtime: &Path) -> Result<PathBuf, Failure> {
+    let told = std::process::Command::new(env!("CARGO_BIN_EXE_runlog"))
+        .args(["socket", "--projects"])
+        .arg(root)
+        .env("XDG_RUNTIME_DIR", runtime)
+        .output()?;
+    Ok(String::from_utf8(told.stdout)?.trim().into())
+}
+
 /// What `serve --shared` adds to requests over pipes, beside an echo of as many bytes.
 fn forwarded(
     plan: &Plan,
@@ -292,13 +305,16 @@ fn forwarded(
     if greeting["shared"]["active"] != true {
         return Err("there is no shared daemon".into());
     }
+    let mut copied = Window::copying(&shared_socket(root, &runtime)?)?;
     for (name, method, params) in requests {
         let (mut without, mut with, mut floors) = (Vec::new(), Vec::new(), Vec::new());
+        let mut least = Vec::new();
         for _ in 0..10 {
             let rounds = plan.rounds / 10;
             let (some, bytes) = direct.client.time(method, params, rounds)?;
             without.extend(some);
             with.extend(shared.client.time(method, params, rounds)?.0);
+            least.extend(copied.client.time(method, params, rounds)?.0);
             floors.extend(echo.time(bytes, rounds)?);
         }
         let floor = table::median(&mut floors);
@@ -312,6 +328,15 @@ fn forwarded(
             floor,
             table::ratio(added, floor),
             Some(1.0),
+        );
+        let middle = table::median(&mut least);
+        table::ratio_row(
+            &format!("{name} through a relay that only copies"),
+            Some(middle),
+            Some(table::late(&least)),
+            floor,
+            table::ratio(middle.saturating_sub(without), floor),
+            None,
         );
     }
     Ok(())

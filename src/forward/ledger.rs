@@ -659,3 +659,250 @@ fn deadly() -> Error {
         ),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn bytes(value: &Value) -> Bytes {
+        value.to_string().into()
+    }
+
+    fn value(frame: &Bytes) -> Value {
+        serde_json::from_slice(frame).unwrap()
+    }
+
+    fn request(id: u64, method: &str, params: Value) -> Value {
+        json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params })
+    }
+
+    /// As a session writes it.
+    fn result(id: u64, result: &Value) -> String {
+        format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#)
+    }
+
+    impl Ledger {
+        fn says(&mut self, frame: &Value) -> Noted {
+            let frame = bytes(frame);
+            let read = crate::session::envelope::read(&frame);
+            self.note(frame, read)
+        }
+
+        /// What a daemon gets of what waits.
+        fn sends(&mut self) -> Vec<(Option<Value>, Option<Value>)> {
+            let mut all = Vec::new();
+            while let Some(key) = self.unsent() {
+                let prepared = self.prepare(key);
+                let read = |frame: Option<Bytes>| frame.as_ref().map(value);
+                all.push((read(prepared.to_daemon), read(prepared.to_client)));
+            }
+            all
+        }
+
+        fn hears(&mut self, text: &str) -> Option<Value> {
+            self.came(&Bytes::copy_from_slice(text.as_bytes()))
+                .as_ref()
+                .map(value)
+        }
+    }
+
+    fn change(subscription: u64, clock: &str) -> String {
+        let result = json!({ "kind": "current", "clock": clock });
+        format!(
+            r#"{{"jsonrpc":"2.0","method":"{NOTIFICATION}","params":{{"subscription":{subscription},"result":{result}}}}}"#
+        )
+    }
+
+    #[test]
+    fn a_subscription_keeps_its_id_whatever_the_next_daemon_calls_it() {
+        let mut ledger = Ledger::default();
+        ledger.says(&request(1, Subscribe::NAME, json!({ "projectId": "p" })));
+        ledger.sends();
+        assert_eq!(ledger.hears(&result(1, &json!(3))).unwrap()["result"], 3);
+        let told = ledger.hears(&change(3, "c:a:7")).unwrap();
+        assert_eq!(told["params"]["subscription"], 3);
+        assert_eq!(ledger.lost(), Vec::<Bytes>::new());
+        let renewals = ledger.renewals();
+        assert_eq!(renewals.len(), 1);
+        let params: Value = serde_json::from_str(&renewals[0].1).unwrap();
+        assert_eq!(params, json!({ "projectId": "p", "since": "c:a:7" }));
+        ledger.renewed(3, &result(0, &json!(9)).into());
+        let told = ledger.hears(&change(9, "c:b:8")).unwrap();
+        assert_eq!(told["params"]["subscription"], 3);
+        assert_eq!(told["params"]["result"]["clock"], "c:b:8");
+        // the daemon gives another one the id that the client knows for this
+        ledger.says(&request(2, Subscribe::NAME, json!({})));
+        ledger.sends();
+        assert_eq!(ledger.hears(&result(2, &json!(3))).unwrap()["result"], 4);
+        assert_eq!(
+            ledger.hears(&change(3, "c:b:9")).unwrap()["params"]["subscription"],
+            4
+        );
+        assert_eq!(
+            ledger.hears(&change(9, "c:b:9")).unwrap()["params"]["subscription"],
+            3
+        );
+        // alone and in a batch; the daemon's own id is none of the client's
+        ledger.says(&request(3, Unsubscribe::NAME, json!({ "subscription": 9 })));
+        ledger.says(&json!([
+            request(4, Unsubscribe::NAME, json!([3])),
+            request(5, Unsubscribe::NAME, json!({ "subscription": 77 })),
+            request(6, "ping", json!({})),
+        ]));
+        let sent = ledger.sends();
+        assert_eq!(
+            sent[0],
+            (
+                None,
+                Some(json!({ "jsonrpc": "2.0", "id": 3, "result": false }))
+            )
+        );
+        let to_daemon = json!([
+            request(4, Unsubscribe::NAME, json!({ "subscription": 9 })),
+            request(6, "ping", json!({})),
+        ]);
+        assert_eq!(sent[1], (Some(to_daemon), None));
+        let answers = format!("[{},{}]", result(4, &json!(true)), result(6, &json!({})));
+        let mut answered = ledger.hears(&answers).unwrap().as_array().unwrap().clone();
+        answered.sort_by_key(|answer| answer["id"].as_u64());
+        let results: Vec<_> = answered.iter().map(|answer| &answer["result"]).collect();
+        assert_eq!(results, [&json!(true), &json!(false), &json!({})]);
+        assert!(ledger.is_settled());
+    }
+
+    #[test]
+    fn the_greeting_says_what_only_the_process_in_between_knows() {
+        let mut ledger = Ledger::default();
+        ledger.greets(Greeting {
+            shared: r#"{"active":true}"#.to_owned(),
+            tried: r#"["here"]"#.to_owned(),
+        });
+        let noted = ledger.says(&request(1, Initialize::NAME, json!({ "processId": 42 })));
+        assert_eq!(noted.parent, Some(42));
+        ledger.says(&json!([request(2, Initialize::NAME, json!({}))]));
+        ledger.sends();
+        let said = json!({ "root": { "path": "/r", "exists": false } });
+        let expected = json!({
+            "root": { "path": "/r", "exists": false, "tried": ["here"] },
+            "shared": { "active": true },
+        });
+        assert_eq!(ledger.hears(&result(1, &said)).unwrap()["result"], expected);
+        let batch = ledger.hears(&format!("[{}]", result(2, &said))).unwrap();
+        assert_eq!(batch[0]["result"], expected);
+    }
+
+    #[test]
+    fn what_no_daemon_has_is_taken_back_here() {
+        let mut ledger = Ledger::default();
+        let cancel = |id: Value| json!({ "jsonrpc": "2.0", "method": "$/cancelRequest", "params": { "id": id } });
+        ledger.says(&json!({ "jsonrpc": "2.0", "id": "\u{61}", "method": "ping" }));
+        let noted = ledger.says(&cancel(json!("a")));
+        assert_eq!(value(&noted.answers[0])["error"]["code"], -32800);
+        assert!(ledger.is_settled());
+        // what one has is not repeated once it is gone
+        ledger.says(&request(1, "ping", json!({})));
+        ledger.says(&request(2, "ping", json!({})));
+        ledger.sends();
+        let noted = ledger.says(&cancel(json!(1)));
+        assert!(noted.pass && noted.answers.is_empty());
+        let answers = ledger.lost();
+        assert_eq!(value(&answers[0])["id"], 1);
+        assert_eq!(answers.len(), 1);
+        assert_eq!(
+            ledger.sends(),
+            [(Some(request(2, "ping", json!({}))), None)]
+        );
+    }
+
+    #[test]
+    fn what_several_daemons_died_of_is_not_repeated() {
+        let mut ledger = Ledger::default();
+        ledger.says(&json!([
+            request(1, "executions/list", json!({})),
+            request(2, "executions/deleteAll", json!({ "projectId": "p" })),
+            json!({ "jsonrpc": "2.0", "id": 3 }),
+        ]));
+        for _ in 1..DEATHS_MAX {
+            assert_eq!(ledger.sends().len(), 1);
+            assert_eq!(ledger.lost(), Vec::<Bytes>::new());
+        }
+        ledger.sends();
+        let answers = value(&ledger.lost()[0]);
+        let kinds: Vec<_> = answers
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|answer| (&answer["id"], &answer["error"]["data"]["outcome"]))
+            .collect();
+        assert_eq!(kinds.len(), 3);
+        assert_eq!(kinds[0], (&json!(2), &json!("unknown")));
+        assert!(ledger.is_settled());
+    }
+
+    proptest! {
+        /// However daemons answer, refuse at their end or die, in whatever order: each call has one
+        /// answer.
+        #[test]
+        fn each_call_has_one_answer(steps in proptest::collection::vec((0..9u8, 0..6usize), 1..60)) {
+            let mut ledger = Ledger::default();
+            let mut last = 0;
+            let mut open = std::collections::BTreeSet::new();
+            let mut there: Vec<Value> = Vec::new();
+            let mut told: Vec<Value> = Vec::new();
+            for (kind, number) in steps {
+                match kind {
+                    0..4 => {
+                        let calls: Vec<Value> = (0..=number).map(|at| {
+                            last += 1;
+                            open.insert(last);
+                            let method = ["ping", "executions/delete", Subscribe::NAME, Unsubscribe::NAME]
+                                [(at + usize::from(kind)) % 4];
+                            request(last, method, json!({ "subscription": number }))
+                        }).collect();
+                        let frame = if number == 0 { calls[0].clone() } else { json!(calls) };
+                        ledger.says(&frame);
+                    }
+                    4 | 5 => for (to_daemon, to_client) in ledger.sends() {
+                        there.extend(to_daemon);
+                        told.extend(to_client);
+                    },
+                    6 | 7 if number < there.len() => {
+                        let frame = there.remove(number);
+                        let ends = kind == 7;
+                        let one = |call: &Value| {
+                            let id = call["id"].as_u64().unwrap();
+                            let error = Error::ending().to_value();
+                            match ends {
+                                true => format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#),
+                                false => result(id, &json!(number)),
+                            }
+                        };
+                        let text = match frame.as_array() {
+                            Some(calls) => format!("[{}]", calls.iter().map(one).collect::<Vec<_>>().join(",")),
+                            None => one(&frame),
+                        };
+                        told.extend(ledger.hears(&text));
+                    }
+                    8 => {
+                        there.clear();
+                        told.extend(ledger.lost().iter().map(value));
+                    }
+                    _ => {}
+                }
+            }
+            told.extend(ledger.ended().iter().map(value));
+            prop_assert!(ledger.is_settled());
+            for message in told {
+                let answers = message.as_array().cloned().unwrap_or(vec![message]);
+                for answer in answers {
+                    let id = answer["id"].as_u64().unwrap();
+                    prop_assert!(open.remove(&id), "{id} twice");
+                }
+            }
+            prop_assert!(open.is_empty(), "{open:?}");
+        }
+    }
+}
