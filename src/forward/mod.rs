@@ -425,7 +425,8 @@ impl<R: Reach> Daemons<R> {
             self.common.tell(answers);
             match over {
                 Over::Done => break,
-                _ if ending => break,
+                // this process itself, which serves nobody any more
+                _ if ending || self.alone.is_some() => break,
                 Over::Foreign(why) => self.go_alone(why),
                 Over::Mute => self.go_alone(NO_ANSWER.to_owned()),
                 Over::Silent if self.silent >= SILENT_MAX => self.go_alone(NO_ANSWER.to_owned()),

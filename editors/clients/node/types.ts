@@ -1289,7 +1289,7 @@ export interface Methods {
   /** Introduces the client and tells what is served. */
   "initialize": {
     params: {
-      /** What the client can do. */
+      /** What the client can do. With `relay: true` it passes on the messages of another one, whose own `initialize` is still to come. */
       capabilities?: unknown;
       /** The client's name and version. */
       clientInfo?: unknown;

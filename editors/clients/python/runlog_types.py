@@ -1562,7 +1562,8 @@ class WhichExecution(_WhichExecution, total=False):
 class InitializeParams(TypedDict, total=False):
     """What `initialize` takes."""
 
-    # What the client can do.
+    # What the client can do. With `relay: true` it passes on the messages of another one, whose
+    # own `initialize` is still to come.
     capabilities: Any
     # The client's name and version.
     clientInfo: Any
