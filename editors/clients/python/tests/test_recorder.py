@@ -98,7 +98,7 @@ class Recorder(Placed):
                 run.add(costUSD=1)
         self.assertEqual((raised.exception.code, raised.exception.kind), (409, "already-finished"))
         # and an end that the code chose stays
-        own = client.run("p", id="own").start()
+        own = client.start("p", id="own")
         own.finish("failed", error="by hand")
         own.finish()
         record = self.place.record("p", "own")
@@ -106,7 +106,7 @@ class Recorder(Placed):
         with self.assertRaises(RunlogError):
             own.add(costUSD=1)
         with self.assertRaises(RunlogError) as raised:
-            client.run("p", id="own").start()
+            client.start("p", id="own")
         self.assertEqual(raised.exception.kind, "already-exists")
 
     def test_a_cancelled_task_cancels_its_run_and_loses_nothing(self):
@@ -180,7 +180,7 @@ class Recorder(Placed):
 
     def test_what_is_told_during_a_write_shares_the_next_one(self):
         client = self.place.client()
-        ticks = lambda: int(client.list()["clock"].rsplit(":")[-1])  # noqa: E731
+        ticks = lambda: int(client.request("executions/list")["clock"].rsplit(":")[-1])  # noqa: E731
         before = ticks()
         with client.run("p") as run:
             with ThreadPoolExecutor(50) as pool:
@@ -226,7 +226,7 @@ class Recorder(Placed):
         between = self.place.between()
         other = self.place.client(socket=self.place.socket)
         client = self.place.client(socket=between.path)
-        client.list()
+        client.request("executions/list")
         lost, strange = [], []
 
         def stranger():
@@ -321,7 +321,7 @@ class Recorder(Placed):
         # the last kill may meet the connection that this goes out on
         for left in reversed(range(5)):
             try:
-                total = client.list({"sync": True})["total"]
+                total = client.request("executions/list", {"sync": True})["total"]
                 break
             except RunlogError as error:
                 if not (error.retryable and left):
