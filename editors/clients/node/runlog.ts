@@ -11,9 +11,7 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { addAbortSignal, finished, Readable, type Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type {
-  Arguments, ExecutionRecord, Methods, Params, Result, StepUpdate, Told, UpdateAdd,
-} from './types.js';
+import type { Arguments, ExecutionRecord, Methods, Params, Result, StepUpdate, Told } from './types.js';
 
 export type * from './types.js';
 
@@ -27,15 +25,16 @@ const END_WITHIN_MS = 3000;
 /** The daemon could not say of a longer one whom its answer is for. */
 const LINE_BYTES_MAX = 64 * 1024 * 1024;
 
-/** What the daemon, or the way to it, has refused. */
+/**
+ * What the daemon, or the way to it, has refused: `code` is the protocol's, and so is `kind`, or it is
+ * `unreachable`; `data` says what else there is to know: `currentVersion`, `outcome`, …
+ */
 export class RunlogError extends Error {
   override readonly name = 'RunlogError';
-  /** The stable word for what happened: the protocol's, or `unreachable`. */
   readonly kind: string;
   /** Whether the same request may succeed later. */
   readonly retryable: boolean;
 
-  /** `code` is the protocol's; `data` holds what else there is to know: `currentVersion`, `outcome`, … */
   constructor(readonly code: number, message: string, readonly data: Record<string, unknown> = {}) {
     super(message);
     this.kind = String(data['kind'] ?? 'unknown');
@@ -56,19 +55,15 @@ export interface ClientOptions {
   heartbeat?: number;
 }
 
-export interface RequestOptions {
-  /** Takes the request back; a mutation may have gone through all the same. */
-  signal?: AbortSignal | undefined;
-  /** Is told how far the request has come. */
-  onProgress?: (value: { kind: 'begin' | 'report' | 'end'; message?: string; percentage?: number }) => void;
-}
-
-type ChangesOptions = Params<'executions/subscribe'> & { signal?: AbortSignal };
-type Recorded = ExecutionRecord & { projectId: string };
+/** `signal` takes a request back, of which a mutation may have gone through, or ends an iteration. */
+type Abortable = { signal?: AbortSignal | undefined };
+type Settings = ClientOptions & { patience: number; heartbeat: number };
+type Body<S, T> = (subject: S) => T | Promise<T>;
+type RunMembers = ExecutionRecord & { projectId: string };
 
 /** Runs the daemon or meets it, asks it, and hears what it tells. Begins when it is first needed. */
 export class Client implements AsyncDisposable {
-  readonly #options: Required<Pick<ClientOptions, 'patience' | 'heartbeat'>> & ClientOptions;
+  readonly #options: Settings;
   readonly #closing = new AbortController();
   #connection: Promise<Connection> | undefined;
 
@@ -77,9 +72,10 @@ export class Client implements AsyncDisposable {
   }
 
   /** Asks; the answer, or a {@link RunlogError}. */
-  async request<M extends keyof Methods>(method: M, ...[params, options]: Arguments<M, RequestOptions>): Promise<Result<M>> {
-    const connection = await abortable(this.#connected(), options?.signal);
-    return await connection.request(method, params ?? {}, options) as Result<M>;
+  async request<M extends keyof Methods>(method: M, ...rest: Arguments<M, Abortable>): Promise<Result<M>> {
+    const [params = {}, { signal } = {}] = rest;
+    const connection = await abortable(this.#connected(), signal);
+    return await connection.request(method, params, signal) as Result<M>;
   }
 
   /**
@@ -87,21 +83,21 @@ export class Client implements AsyncDisposable {
    * after the last clock; `resync` says where something may be missing: drop what you hold and list
    * again. `current` says that you have seen everything up to its clock; the first one, that what
    * follows is live. Of what a slow consumer has not taken, the daemon keeps the latest states.
-   * `signal` ends the iteration with its reason.
    */
-  async *changes({ signal, ...params }: ChangesOptions = {}): AsyncGenerator<Told, void, void> {
+  async *changes({ signal, ...params }: Params<'executions/subscribe'> & Abortable = {}): AsyncGenerator<Told, void> {
     while (!this.#closing.signal.aborted) {
       try {
         const connection = await abortable(this.#connected(), signal);
-        const changes = await connection.subscribe(params, signal);
+        const changes = new Readable({ objectMode: true, highWaterMark: QUEUED_CHANGES_MAX, read: () => undefined });
+        await connection.request('executions/subscribe', params, signal, changes);
         for await (const told of signal ? addAbortSignal(signal, changes) : changes) {
           params.since = told.clock;
           yield told;
         }
       } catch (error) {
         signal?.throwIfAborted();
-        if (this.#closing.signal.aborted) return;
-        if (!passing(error) || error.kind === 'unreachable') throw error;
+        const hopeless = !passing(error) || error.kind === 'unreachable';
+        if (hopeless && !this.#closing.signal.aborted) throw error;
       }
       await sleep(FIRST_DELAY_MS);
     }
@@ -111,15 +107,15 @@ export class Client implements AsyncDisposable {
    * Records what `body` does as a run of `execution.projectId`: completed when it returns, failed with
    * the error's text when it throws, cancelled when what it throws is an AbortError.
    */
-  async run<T>(execution: Recorded, body: (run: Run) => T | Promise<T>): Promise<T> {
+  async run<T>(execution: RunMembers, body: Body<Run, T>): Promise<T> {
     const run = await this.start(execution);
     return await through(body, run, ({ status, ...members }) => run.finish(status, members));
   }
 
   /** Begins a run whose end is told by its `finish`. */
-  async start({ projectId, id = newId(), ...execution }: Recorded): Promise<Run> {
-    const run = new Run(this, projectId, id, this.#options.heartbeat);
-    await run.begin(execution);
+  async start({ projectId, ...execution }: RunMembers): Promise<Run> {
+    const run = new Run(this, this.#options.heartbeat, projectId, execution);
+    await run.begun;
     return run;
   }
 
@@ -155,12 +151,8 @@ export class Client implements AsyncDisposable {
   }
 }
 
-interface Pending extends RequestOptions {
-  resolve(result: unknown): void;
-  reject(error: unknown): void;
-  /** Where the changes go, if it asks for a subscription. */
-  changes?: Readable | undefined;
-}
+/** Who waits for an answer, and where changes go if it is a subscription's. */
+type Pending = { resolve(result: unknown): void; reject(error: unknown): void; changes: Readable | undefined };
 
 /** One way to a daemon, from its first byte to its last. */
 class Connection {
@@ -179,7 +171,7 @@ class Connection {
     this.ended = this.#read(input);
   }
 
-  static async open(options: ClientOptions, closing: AbortSignal): Promise<Connection> {
+  static async open(options: Settings, closing: AbortSignal): Promise<Connection> {
     if (closing.aborted) throw unreachable('the client is closed', false);
     const { socket, command = ['runlog', 'serve', '--shared'], projects } = options;
     const root = projects === undefined ? [] : ['--projects', projects];
@@ -187,7 +179,7 @@ class Connection {
       ? await Connection.#spawn([...command, ...root])
       : await Connection.#meet(socket);
     // one that takes us in and then says nothing has no more time than one that is not there
-    const timer = setTimeout(connection.end, options.patience);
+    const timer = setTimeout(connection.end, Math.min(options.patience, 2 ** 31 - 1));
     closing.addEventListener('abort', connection.end);
     void connection.ended.then(() => closing.removeEventListener('abort', connection.end));
     try {
@@ -222,42 +214,35 @@ class Connection {
     const exited = once(child, 'exit').then(([status]) => status);
     const end = (): void => {
       child.stdin.end();
-      const timer = setTimeout(() => child.kill('SIGKILL'), END_WITHIN_MS);
-      void exited.then(() => clearTimeout(timer));
+      setTimeout(() => child.kill('SIGKILL'), END_WITHIN_MS).unref();
     };
     return new Connection(child.stdout, child.stdin, end, exited);
   }
 
-  async request(method: string, params: object, options?: RequestOptions, changes?: Readable): Promise<unknown> {
+  async request(method: string, params: object, signal?: AbortSignal, changes?: Readable): Promise<unknown> {
     if (!this.#open) throw lost();
     const id = ++this.#id;
-    this.#send({ id, method, params: options?.onProgress ? { ...params, workDoneToken: id } : params });
-    const answer = new Promise((resolve, reject) => {
-      this.#pending.set(id, { ...options, resolve, reject, changes });
-    });
-    return await abortable(answer, options?.signal, () => {
+    this.#send({ id, method, params });
+    const answer = new Promise((resolve, reject) => this.#pending.set(id, { resolve, reject, changes }));
+    return await abortable(answer, signal, () => {
       this.#send({ method: '$/cancelRequest', params: { id } });
       // it may begin all the same
       changes?.destroy();
     });
   }
 
-  /** Changes until too many wait to be taken, or until there is no daemon to tell of more. */
-  async subscribe(params: object, signal: AbortSignal | undefined): Promise<Readable> {
-    const changes = new Readable({ objectMode: true, highWaterMark: QUEUED_CHANGES_MAX, read: () => undefined });
-    await this.request('executions/subscribe', params, { signal }, changes);
-    return changes;
-  }
-
   #unsubscribe(subscription: number): void {
-    if (!this.#subscriptions.delete(subscription)) return;
+    const changes = this.#subscriptions.get(subscription);
+    if (!changes) return;
+    changes.push(null);
+    this.#subscriptions.delete(subscription);
     this.request('executions/unsubscribe', { subscription }).catch(() => undefined);
   }
 
   #send(message: { id?: number; method: string; params: object }): void {
     const line = Buffer.from(`${JSON.stringify({ jsonrpc: '2.0', ...message })}\n`);
     if (line.length > LINE_BYTES_MAX) {
-      const data = { kind: 'too-large', retryable: false, sizeBytes: line.length, limitBytes: LINE_BYTES_MAX };
+      const data = { kind: 'too-large', sizeBytes: line.length, limitBytes: LINE_BYTES_MAX };
       throw new RunlogError(413, `the request has ${line.length} bytes`, data);
     }
     this.#output.write(line);
@@ -277,19 +262,12 @@ class Connection {
     this.#subscriptions.clear();
   }
 
-  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- what comes is checked by its shape
+  // any: what comes is checked by its shape
   #receive({ id, method, params, result, error }: any): void {
     if (method === 'executions/changed') {
       const changes = this.#subscriptions.get(params.subscription);
-      if (changes?.push(params.result) === false) {
-        // once these are taken, another subscription goes on from the last one
-        this.#unsubscribe(params.subscription);
-        changes.push(null);
-      }
-    } else if (method === '$/progress') {
-      const onProgress = this.#pending.get(params.token)?.onProgress;
-      // what it throws is not the connection's
-      if (onProgress) queueMicrotask(() => onProgress(params.value));
+      // once these are taken, another subscription goes on from the last one
+      if (changes?.push(params.result) === false) this.#unsubscribe(params.subscription);
     } else if (method === undefined) {
       if (id === null) throw new Error('the daemon did not understand us');
       const asked = this.#pending.get(id);
@@ -335,35 +313,32 @@ function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined, abor
 }
 
 /** US dollars, and tokens read and written. */
-export interface Amounts {
-  costUSD?: number;
-  input?: number;
-  output?: number;
+export type Amounts = { costUSD?: number; input?: number; output?: number };
+
+/** A step being recorded. */
+export interface Step {
+  readonly id: string;
+  /** Cost and tokens that come on top, of the step and of the run. */
+  add(amounts: Amounts): Promise<void>;
+  /** New values of the step's members. */
+  set(members: Partial<StepUpdate>): Promise<void>;
 }
 
-interface Change {
-  set?: Record<string, unknown>;
-  add?: Amounts;
-  steps?: StepUpdate[];
-}
-
-interface Waiting extends Change {
-  resolve(): void;
-  reject(error: unknown): void;
-}
+type Change = { execution?: ExecutionRecord; set?: Record<string, unknown>; add?: Amounts; steps?: StepUpdate[] };
+type Waiting = Change & { resolve(): void; reject(error: unknown): void };
 
 /**
  * A run being recorded; one per record. Everything is durable when its promise is fulfilled, in the order
  * of the calls; what is told while a write is under way shares the next one.
  *
- * Nothing is lost or counted twice where an answer fails to come. Each write expects the version that was
- * answered last, and leaves a mark of its own in the record, its member `recorder`. Repeated, it either
- * finds that version, so that the first try has not gone through and never will, or is refused; then the
- * record is read. With the mark in it the first try went through, whoever wrote since. Without it somebody
- * else wrote before, and the write is repeated on top of that. (Who puts back an old copy of the record takes
- * back what was written since, mark and all.)
+ * Nothing is lost or counted twice where an answer fails to come. A write expects the version that was answered
+ * last, and leaves its mark in the record, the member `recorder`. Repeated, it finds that version, so that the
+ * first try has not gone through and never will, or is refused; then the record is read. With the mark in it the
+ * first try went through, whoever wrote since; without it the write is repeated on top of what somebody else
+ * wrote. (Who puts back an old copy of the record takes back what was written since, mark and all.)
  */
 export class Run {
+  readonly id: string;
   readonly #client: Client;
   readonly #heartbeat: number;
   readonly #recorder = randomBytes(8).toString('hex');
@@ -377,17 +352,14 @@ export class Run {
   #timer: NodeJS.Timeout | undefined;
 
   /** @internal */
-  constructor(client: Client, readonly projectId: string, readonly id: string, heartbeat: number) {
-    this.#client = client;
-    this.#heartbeat = heartbeat;
-  }
+  readonly begun: Promise<void>;
 
   /** @internal */
-  async begin(execution: ExecutionRecord): Promise<void> {
-    const { projectId, id } = this;
-    await this.#surely((recorder) => (
-      this.#client.request('executions/start', { projectId, execution: { ...execution, id, recorder } })));
-    this.#rest();
+  constructor(client: Client, heartbeat: number, readonly projectId: string, execution: ExecutionRecord) {
+    this.#client = client;
+    this.#heartbeat = heartbeat;
+    this.id = execution.id ?? newId();
+    this.begun = this.#put({ execution: { ...execution, id: this.id } });
   }
 
   /** Cost and tokens that come on top of the run's. */
@@ -396,24 +368,31 @@ export class Run {
   }
 
   /** New values of the record's members; null removes one. */
-  async set(members: Record<string, unknown>): Promise<void> {
-    await this.#put({ set: members });
+  set(members: Record<string, unknown>): Promise<void> {
+    return this.#put({ set: members });
   }
 
   /**
    * Records what `body` does as a step, which ends as {@link Client.run} says of runs. `what` is its
    * name, or its members; `nodeId` is the name if absent, `nodeType` agent.
    */
-  async step<T>(what: string | Partial<StepUpdate>, body: (step: Step) => T | Promise<T>): Promise<T> {
+  async step<T>(what: string | Partial<StepUpdate>, body: Body<Step, T>): Promise<T> {
     const members = typeof what === 'string' ? { name: what } : what;
-    const step = new Step(members.id ?? `step-${++this.#steps}`, (change) => this.#put(change));
+    const id = members.id ?? `step-${++this.#steps}`;
+    let spent: Amounts = {};
+    const set: Step['set'] = (news) => this.#put({ steps: [{ ...news, id }] });
+    const add: Step['add'] = async (amounts) => {
+      spent = plus(spent, amounts);
+      const { costUSD, input = 0, output = 0 } = spent;
+      const tokens = input + output === 0 ? {} : { tokenUsage: { input, output, total: input + output } };
+      await this.#put({ add: amounts, steps: [{ id, ...(costUSD === undefined ? {} : { costUSD }), ...tokens }] });
+    };
     const began = new Date();
-    await step.set({
-      nodeId: members.name ?? step.id, nodeType: 'agent', status: 'running', startedAt: began.toISOString(), ...members,
-    });
-    return await through(body, step, (end) => {
+    const first = { nodeId: members.name ?? id, nodeType: 'agent', status: 'running', startedAt: began.toISOString() };
+    await set({ ...first, ...members });
+    return await through(body, { id, add, set }, (end) => {
       const ended = new Date();
-      return step.set({ ...end, completedAt: ended.toISOString(), duration: ended.getTime() - began.getTime() });
+      return set({ ...end, completedAt: ended.toISOString(), duration: ended.getTime() - began.getTime() });
     });
   }
 
@@ -443,49 +422,40 @@ export class Run {
       await this.#update(batch);
       for (const { resolve } of batch) resolve();
     } catch (error) {
-      // refused for sure: which of them is to blame shows when they are alone
-      const alone = batch.length > 1 && !passing(error);
-      for (const change of batch) {
-        if (alone) await this.#update([change]).then(change.resolve, change.reject);
-        else change.reject(error);
+      if (batch.length === 1 || passing(error)) {
+        for (const { reject } of batch) reject(error);
+      } else {
+        // refused for sure: which of them is to blame shows when they are alone
+        for (const change of batch) await this.#write([change]);
       }
     }
-    if (!this.#finished) this.#rest();
-  }
-
-  /** Tells that the recorder is alive if it says nothing else for a while. */
-  #rest(): void {
-    // what is wrong shows in the next write; what will not go by is not tried again
+    if (this.#finished || !this.#version) return;
+    // alive, if it says nothing else for a while; what is wrong shows in the next write, or goes by
     const beat = (): void => void this.#put({}).catch((error) => passing(error) || clearTimeout(this.#timer));
     this.#timer = setTimeout(beat, this.#heartbeat).unref();
   }
 
-  /** Writes changes, of which only the first sets members, as one. */
+  /** Writes changes, of which only the first begins the record or sets members, as one, and exactly once. */
   async #update(changes: Change[]): Promise<void> {
-    const set = changes[0]?.set;
+    const { projectId, id: executionId } = this;
+    const recorder = `${this.#recorder}:${this.#writes++}`;
+    const { execution, set } = changes[0]!;
     const [first, ...more] = changes.flatMap(({ add }) => add ?? []);
     const { costUSD = null, input = null, output = null } = more.reduce(plus, first ?? {});
     const steps = changes.flatMap((change) => change.steps ?? []);
     const silent = !set && !first && steps.length === 0;
-    await this.#surely((recorder) => this.#client.request('executions/update', {
-      projectId: this.projectId,
-      executionId: this.id,
-      ifVersion: this.#version,
-      ...(silent ? {} : { set: { ...set, recorder }, add: { costUSD, tokenUsage: { input, output } }, steps }),
-    }));
-  }
-
-  /** Writes exactly once, under the mark that `write` is given. */
-  async #surely(write: (recorder: string) => Promise<{ version: string }>): Promise<void> {
-    const recorder = `${this.#recorder}:${this.#writes++}`;
-    const ask = { projectId: this.projectId, executionId: this.id, fields: ['/recorder'] };
+    const told = silent ? {} : { set: { ...set, recorder }, add: { costUSD, tokenUsage: { input, output } }, steps };
+    const write = (): Promise<{ version: string }> => (execution
+      ? this.#client.request('executions/start', { projectId, execution: { ...execution, recorder } })
+      : this.#client.request('executions/update', { projectId, executionId, ifVersion: this.#version, ...told }));
     for (;;) {
       try {
-        this.#version = (await this.#client.patiently(() => write(recorder))).version;
+        this.#version = (await this.#client.patiently(write)).version;
         return;
       } catch (error) {
         if (!(error instanceof RunlogError) || error.code !== 409) throw error;
-        const { version, fields } = await this.#client.patiently(() => this.#client.request('executions/get', ask));
+        const { version, fields } = await this.#client.patiently(() => (
+          this.#client.request('executions/get', { projectId, executionId, fields: ['/recorder'] })));
         const ours = fields?.['/recorder']?.value === recorder;
         if (!ours && error.kind !== 'version-conflict') throw error;
         this.#version = version;
@@ -495,41 +465,10 @@ export class Run {
   }
 }
 
-/** A step being recorded. */
-export class Step {
-  readonly #put: (change: Change) => Promise<void>;
-  #spent: Amounts = {};
-
-  /** @internal */
-  constructor(readonly id: string, put: (change: Change) => Promise<void>) {
-    this.#put = put;
-  }
-
-  /** Cost and tokens that come on top, of the step and of the run. */
-  async add(amounts: Amounts): Promise<void> {
-    this.#spent = plus(this.#spent, amounts);
-    const { costUSD, input = 0, output = 0 } = this.#spent;
-    const cost = costUSD === undefined ? {} : { costUSD };
-    const tokens = input + output === 0 ? {} : { tokenUsage: { input, output, total: input + output } };
-    await this.#put({ add: amounts, steps: [{ id: this.id, ...cost, ...tokens }] });
-  }
-
-  /** New values of the step's members. */
-  async set(members: Partial<StepUpdate>): Promise<void> {
-    await this.#put({ steps: [{ ...members, id: this.id }] });
-  }
-}
-
-/** How something ended. */
-interface End {
-  status: 'completed' | 'failed' | 'cancelled';
-  error?: string;
-}
+type End = { status: 'completed' | 'failed' | 'cancelled'; error?: string };
 
 /** Runs `body` and tells how it ended; its error comes before one of telling. */
-async function through<T, S>(
-  body: (subject: S) => T | Promise<T>, subject: S, tell: (end: End) => Promise<void>,
-): Promise<T> {
+async function through<S, T>(body: Body<S, T>, subject: S, tell: (end: End) => Promise<void>): Promise<T> {
   let result: T;
   try {
     result = await body(subject);
@@ -551,10 +490,9 @@ function plus(one: Amounts, other: Amounts): Amounts {
     if (more === undefined) continue;
     const fine = name === 'costUSD' ? Number.isFinite(more) : Number.isSafeInteger(more);
     if (!fine || more < 0) throw new RangeError(`${name}: ${more} cannot be added`);
-    const before = sum[name];
-    sum[name] = before === undefined ? more : before + more;
+    const total = (sum[name] ?? 0) + more;
     // to the trillionth: what floats add up to lies beside what their decimals do
-    if (before !== undefined && name === 'costUSD') sum[name] = Math.round(sum[name] * 1e12) / 1e12;
+    sum[name] = name === 'costUSD' ? Math.round(total * 1e12) / 1e12 : total;
   }
   return sum;
 }

@@ -27,6 +27,7 @@ import socket as sockets
 import subprocess
 import threading
 import time
+from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -121,14 +122,14 @@ class Client(types.Requests):
         self._patience = patience
         self._heartbeat = heartbeat
         self._loop = _loop()
-        self._closed = False
+        self._closing: asyncio.Future[None] = self._loop.create_future()
         self._connection: asyncio.Future[_Connection] | None = None
 
-    def _request(self, method: str, params: Any, *, timeout: float | None = None, **_: Any) -> Any:
-        return _result(self._go(self._ask(method, params)), timeout)
+    def _request(self, method: str, params: Any, **options: Any) -> Any:
+        return _result(self._go(self._ask(method, params)), **options)
 
-    async def _request_async(self, method: str, params: Any, **_: Any) -> Any:
-        return await asyncio.wrap_future(self._go(self._ask(method, params)))
+    async def _request_async(self, method: str, params: Any, **options: Any) -> Any:
+        return await asyncio.wrap_future(self._go(self._ask(method, params, **options)))
 
     def changes(self, params: types.ExecutionsSubscribeParams | None = None) -> Changes:
         """Changes as they happen, for `for` and `async for`: see :class:`Changes`."""
@@ -139,10 +140,10 @@ class Client(types.Requests):
 
         `members` are the record's: `name`, `input`, `model`, …; its `id` is made up where it has none.
         """
-        recorder = _Recorder(self, projectId, {**members, "id": members.get("id") or _new_id()})
-        blocking = Run[None](recorder, recorder.id, _result)
-        awaited = Run[Awaitable[None]](recorder, recorder.id, asyncio.wrap_future)
-        return _Scope(recorder.begin, recorder.finish, blocking, awaited)
+        recorder = _Recorder(self, projectId, members.get("id") or _new_id())
+        begin = functools.partial(recorder.put, execution={**members, "id": recorder.id})
+        blocking = Run[None](recorder, None, _result)
+        return _Scope(begin, recorder.finish, blocking, Run[Awaitable[None]](recorder, None, asyncio.wrap_future))
 
     def start(self, projectId: str, **members: Any) -> Run[None]:
         """Begins a run whose end is told by its `finish`, where no `with` does both."""
@@ -175,15 +176,9 @@ class Client(types.Requests):
 
     async def _connected(self) -> _Connection:
         known = self._connection
-        if known is None or known.done() and (known.cancelled() or known.exception() or known.result().lost):
-            known = asyncio.ensure_future(self._patiently(lambda: _Connection.open(self)))
-            self._connection = known
-        try:
-            return await asyncio.shield(known)
-        except asyncio.CancelledError:
-            if known.cancelled():
-                raise _unreachable("the client is closed", retryable=False) from None
-            raise
+        if known is None or known.done() and (known.exception() or known.result().lost):
+            known = self._connection = asyncio.ensure_future(self._patiently(lambda: _Connection.open(self)))
+        return await asyncio.shield(known)
 
     async def _patiently(self, work: Callable[[], Awaitable[T]]) -> T:
         """Does again what may succeed later."""
@@ -195,15 +190,15 @@ class Client(types.Requests):
             except RunlogError as error:
                 if not error._passing or time.monotonic() + delay >= until:
                     raise
-            await asyncio.sleep(delay)
+            await asyncio.wait([self._closing], timeout=delay)
             delay = min(2 * delay, _LONGEST_DELAY)
 
     async def _close(self) -> None:
-        self._closed = True
+        if not self._closing.done():
+            self._closing.set_result(None)
         if self._connection is not None:
-            self._connection.cancel()  # while it is being opened
             await asyncio.wait([self._connection])
-            if not self._connection.cancelled() and self._connection.exception() is None:
+            if self._connection.exception() is None:
                 await self._connection.result().close()
 
 
@@ -223,7 +218,7 @@ class _Connection:
 
     @staticmethod
     async def open(client: Client) -> _Connection:
-        if client._closed:
+        if client._closing.done():
             raise _unreachable("the client is closed", retryable=False)
         near, daemon = _spawn(client._command) if client._socket is None else (None, None)
         try:
@@ -232,19 +227,16 @@ class _Connection:
             raise _unreachable(str(error), retryable=True) from None
         connection = _Connection(*streams, daemon)
         about = {"processId": os.getpid(), "protocolVersion": 1, "clientInfo": {"name": "runlog-python"}}
-        try:
-            # one that takes us in and then says nothing has no more time than one that is not there
-            await asyncio.wait_for(connection.request("initialize", about), client._patience)
-        except BaseException as error:
-            await connection.close()
-            status = daemon.returncode if daemon is not None else 0
-            if status > 0:
-                why = f"{client._command[0]} ended with status {status}; its stderr says why"
-                raise _unreachable(why, retryable=False) from None
-            if isinstance(error, asyncio.TimeoutError):
-                raise _unreachable("it does not answer", retryable=True) from None
-            raise
-        return connection
+        hello = asyncio.ensure_future(connection.request("initialize", about))
+        # one that takes us in and then says nothing has no more time than one that is not there
+        await asyncio.wait([hello, client._closing], timeout=client._patience, return_when=asyncio.FIRST_COMPLETED)
+        if hello.done() and hello.exception() is None:
+            return connection
+        await connection.close()
+        if daemon is not None and daemon.returncode > 0:
+            ended = f"{client._command[0]} ended with status {daemon.returncode}; its stderr says why"
+            raise _unreachable(ended, retryable=False)
+        raise _unreachable(str(hello.exception()), retryable=True)
 
     async def request(self, method: str, params: Any, told: _Queue | None = None) -> Any:
         if self.lost:
@@ -311,7 +303,8 @@ class _Connection:
         self._told.clear()
 
     def _receive(self, message: dict[str, Any]) -> None:
-        if message.get("method") == "executions/changed":
+        method, ident = message.get("method"), message.get("id")
+        if method == "executions/changed":
             subscription = message["params"]["subscription"]
             told = self._told.get(subscription)
             if told is not None:
@@ -319,10 +312,10 @@ class _Connection:
                 if told.qsize() == _QUEUED_CHANGES_MAX:
                     # once these are taken, another subscription goes on from the last one
                     self.unsubscribe(subscription)
-        elif message["id"] is None:
+        elif method is None and ident is None:
             raise ValueError("the daemon did not understand us")
-        elif message["id"] in self._pending:
-            answer, told = self._pending.pop(message["id"])
+        elif ident in self._pending:
+            answer, told = self._pending.pop(ident)
             error, result = message.get("error"), cast(Any, message.get("result"))
             if told is not None and error is None:
                 self._told[result] = told
@@ -366,13 +359,13 @@ class Changes:
 
     async def _tell(self) -> AsyncGenerator[Told, None]:
         params = dict(self._params)
-        while not self._client._closed:
+        while not self._client._closing.done():
             queue = _Queue()
             try:
                 connection = await self._client._connected()
                 subscription = await connection.request("executions/subscribe", params, queue)
             except RunlogError as error:
-                if not self._client._closed and (not error._passing or error.kind == "unreachable"):
+                if not self._client._closing.done() and (not error._passing or error.kind == "unreachable"):
                     raise
                 await asyncio.sleep(_FIRST_DELAY)
                 continue
@@ -423,10 +416,27 @@ class _Scope(Generic[S, A]):
 
 
 class _Recorded(Generic[T]):
-    def __init__(self, recorder: _Recorder, ident: str, wait: Callable[[Future[None]], T]) -> None:
-        self.id = ident
+    """What can be told of a run, and of a step of it."""
+
+    def __init__(self, recorder: _Recorder, step: str | None, wait: Callable[[Future[None]], T]) -> None:
+        self.projectId = recorder.projectId
+        self.id = step or recorder.id
         self._recorder = recorder
+        self._step = step
         self._wait = wait
+
+    def add(self, *, costUSD: Amount | None = None, input: int | None = None, output: int | None = None) -> T:
+        """Cost and tokens that come on top: of the run, and of the step if it is one."""
+        amounts = _amounts(costUSD=costUSD, input=input, output=output)
+        return self._wait(self._recorder.put(add=amounts, step=self._step))
+
+    def set(self, **members: Any) -> T:
+        """New values of its members; None removes one of a run's."""
+        return self._wait(self._recorder.set(self._step, members))
+
+
+class Step(_Recorded[T]):
+    """A step being recorded, in the manner of :class:`Run`."""
 
 
 class Run(_Recorded[T]):
@@ -438,18 +448,6 @@ class Run(_Recorded[T]):
     calls; what is told while a write is under way shares the next one.
     """
 
-    @property
-    def projectId(self) -> str:
-        return self._recorder.projectId
-
-    def add(self, *, costUSD: Amount | None = None, input: int | None = None, output: int | None = None) -> T:
-        """Cost and tokens that come on top of the run's."""
-        return self._wait(self._recorder.put(add=_amounts(costUSD=costUSD, input=input, output=output)))
-
-    def set(self, **members: Any) -> T:
-        """New values of the record's members; None removes one."""
-        return self._wait(self._recorder.put(set=members))
-
     def step(self, name: str, **members: Any) -> _Scope[Step[None], Step[Awaitable[None]]]:
         """A step to be recorded, for `with`; `nodeId` is its name if absent, `nodeType` agent."""
         recorder, ident = self._recorder, members.get("id") or f"step-{next(self._recorder.steps)}"
@@ -457,12 +455,11 @@ class Run(_Recorded[T]):
 
         def begin() -> Future[None]:
             first = {"name": name, "nodeId": name, "nodeType": "agent", "status": "running", "startedAt": _date(began)}
-            return recorder.put(steps=[{**first, **members, "id": ident}])
+            return recorder.set(ident, {**first, **members})
 
         def end(members: dict[str, Any]) -> Future[None]:
             ended = _now_ms()
-            times = {"completedAt": _date(ended), "duration": ended - began}
-            return recorder.put(steps=[{**members, **times, "id": ident}])
+            return recorder.set(ident, {**members, "completedAt": _date(ended), "duration": ended - began})
 
         blocking = Step[None](recorder, ident, _result)
         return _Scope(begin, end, blocking, Step[Awaitable[None]](recorder, ident, asyncio.wrap_future))
@@ -472,49 +469,34 @@ class Run(_Recorded[T]):
         return self._wait(self._recorder.finish({**members, "status": status}))
 
 
-class Step(_Recorded[T]):
-    """A step being recorded, in the manner of :class:`Run`."""
-
-    def add(self, *, costUSD: Amount | None = None, input: int | None = None, output: int | None = None) -> T:
-        """Cost and tokens that come on top, of the step and of the run."""
-        amounts = _amounts(costUSD=costUSD, input=input, output=output)
-        return self._wait(self._recorder.put(add=amounts, step=self.id))
-
-    def set(self, **members: Any) -> T:
-        """New values of the step's members."""
-        return self._wait(self._recorder.put(steps=[{**members, "id": self.id}]))
-
-
 class _Recorder:
-    """Writes what is told of a run, in its order.
+    """Writes what is told of a run, in its order, and exactly once.
 
-    Nothing is lost or counted twice where an answer fails to come. Each write expects the version that
-    was answered last, and leaves a mark of its own in the record, its member `recorder`. Repeated, it
-    either finds that version, so that the first try has not gone through and never will, or is refused;
-    then the record is read. With the mark in it the first try went through, whoever wrote since. Without
-    it somebody else wrote before, and the write is repeated on top of that. (Who puts back an old copy of
-    the record takes back what was written since, mark and all.)
+    A write expects the version that was answered last, and leaves its mark in the record, the member
+    `recorder`. Repeated, it finds that version, so that the first try has not gone through and never will, or
+    is refused; then the record is read. With the mark in it the first try went through, whoever wrote since;
+    without it the write is repeated on top of what somebody else wrote. (Who puts back an old copy of the
+    record takes back what was written since, mark and all.)
     """
 
-    def __init__(self, client: Client, projectId: str, members: dict[str, Any]) -> None:
+    def __init__(self, client: Client, projectId: str, ident: str) -> None:
         self.projectId = projectId
-        self.id: str = members["id"]
+        self.id = ident
         self.steps = itertools.count(1)
         self._client = client
-        self._members = members
         self._mark = secrets.token_hex(8)
         self._version = ""
         self._writes = itertools.count()
         self._finished: Future[None] | None = None
         # what each step has cost
-        self._spent: dict[str, dict[str, Decimal]] = {}
+        self._spent: defaultdict[str, Counter[str]] = defaultdict(Counter)
         # the write that has not begun, the last one, and when to tell that we are alive
         self._next: _Batch | None = None
         self._written: asyncio.Task[None] | None = None
         self._beat: asyncio.TimerHandle | None = None
 
-    def begin(self) -> Future[None]:
-        return self.put(execution=self._members)
+    def set(self, step: str | None, members: dict[str, Any]) -> Future[None]:
+        return self.put(set=members) if step is None else self.put(steps=[{**members, "id": step}])
 
     def finish(self, members: dict[str, Any]) -> Future[None]:
         if self._finished is None or self._finished.done() and self._finished.exception():
@@ -531,13 +513,10 @@ class _Recorder:
     # what follows runs in the loop
 
     def _join(self, change: dict[str, Any], done: Future[None]) -> None:
-        if "step" in change:
-            spent = self._spent[change["step"]] = _sum([self._spent.get(change["step"], {}), change["add"]])
-            numbers = _numbers(spent)
-            step = {"id": change["step"], **{name: numbers.pop(name) for name in ("costUSD",) if name in numbers}}
-            if numbers:
-                step["tokenUsage"] = {"input": 0, "output": 0, **numbers, "total": sum(numbers.values())}
-            change["steps"] = [step]
+        ident = change.get("step")
+        if ident is not None:
+            self._spent[ident].update(change["add"])
+            change["steps"] = [{"id": ident, **_spelt(self._spent[ident], whole=True)}]
         # within a write `set` comes before `add`: a change that sets something begins another one
         if self._next is None or "set" in change:
             self._next = []
@@ -574,8 +553,9 @@ class _Recorder:
     async def _update(self, changes: list[dict[str, Any]]) -> None:
         """Writes changes, of which only the first begins the run or sets members, as one."""
         first = changes[0]
-        numbers = _numbers(_sum([change["add"] for change in changes if "add" in change]))
-        add = {"costUSD": numbers.pop("costUSD", None), "tokenUsage": numbers}
+        spent: Counter[str] = Counter()
+        for change in changes:
+            spent.update(change.get("add", {}))
         steps = [step for change in changes for step in change.get("steps", [])]
         mark = f"{self._mark}:{next(self._writes)}"
         ids = {"projectId": self.projectId, "executionId": self.id}
@@ -586,7 +566,7 @@ class _Recorder:
             if "execution" in first:
                 execution = {**first["execution"], "recorder": mark}
                 return self._client._ask("executions/start", {"projectId": self.projectId, "execution": execution})
-            news = {"set": {**first.get("set", {}), "recorder": mark}, "add": add, "steps": steps}
+            news = {"set": {**first.get("set", {}), "recorder": mark}, "add": _spelt(spent), "steps": steps}
             update = {**ids, "ifVersion": self._version, **(news if any(changes) else {})}
             return self._client._ask("executions/update", update)
 
@@ -623,25 +603,26 @@ def _prefer(error: BaseException | None, other: RunlogError) -> None:
     _log.warning("an end was not recorded: %s", other)
 
 
-def _amounts(**given: Amount | None) -> dict[str, Decimal]:
-    """What is given of them, as JSON spells it: sums of these are exact, of floats they would not be."""
-    amounts = {name: Decimal(str(amount)) for name, amount in given.items() if amount is not None}
-    for name, amount in amounts.items():
-        if not amount.is_finite() or amount < 0 or (name != "costUSD" and not isinstance(given[name], int)):
+def _amounts(**given: Amount | None) -> dict[str, int]:
+    """What is given of them, in whole trillionths of a dollar: sums of these are exact, of floats they would not be."""
+    amounts = {}
+    for name, amount in given.items():
+        if amount is None:
+            continue
+        exact = Decimal(str(amount))
+        if not exact.is_finite() or exact < 0 or (name != "costUSD" and not isinstance(amount, int)):
             raise ValueError(f"{name}: {amount} cannot be added")
+        amounts[name] = round(exact.scaleb(12)) if name == "costUSD" else int(exact)
     return amounts
 
 
-def _sum(several: list[dict[str, Decimal]]) -> dict[str, Decimal]:
-    total: dict[str, Decimal] = {}
-    for amounts in several:
-        for name, amount in amounts.items():
-            total[name] = total.get(name, Decimal(0)) + amount
-    return total
-
-
-def _numbers(amounts: dict[str, Decimal]) -> dict[str, Any]:
-    return {name: float(amount) if name == "costUSD" else int(amount) for name, amount in amounts.items()}
+def _spelt(amounts: Counter[str], whole: bool = False) -> dict[str, Any]:
+    """As the protocol has them; `whole` with what is left out of the tokens."""
+    spelt: dict[str, Any] = {"costUSD": amounts["costUSD"] / 10**12} if "costUSD" in amounts else {}
+    tokens = {name: amounts[name] for name in ("input", "output") if whole or name in amounts}
+    if "input" in amounts or "output" in amounts:
+        spelt["tokenUsage"] = {**tokens, "total": sum(tokens.values())} if whole else tokens
+    return spelt
 
 
 def _result(future: Future[Any], timeout: float | None = None) -> Any:

@@ -137,6 +137,39 @@ test('a silent run is told to be alive', async (t) => {
   assert.equal(place.record('p', run.id).note, 'slow');
 });
 
+test('an end that cannot be told is not the end', async (t) => {
+  const place = new Place(t);
+  const client = place.client();
+  let id;
+  const ended = client.run({ projectId: 'p' }, async (run) => {
+    id = run.id;
+    await run.finish('completed', { output: 1n });
+  });
+  await assert.rejects(ended, TypeError);
+  const { status, error } = place.record('p', id);
+  assert.equal(status, 'failed');
+  assert.match(error, /^TypeError: .*BigInt/);
+});
+
+test('a run that somebody else ended is not told to be alive', async (t) => {
+  const place = new Place(t);
+  await place.daemon();
+  const proxy = await place.between();
+  const client = place.client({ socket: proxy.path, heartbeat: 5 });
+  const run = await client.start({ projectId: 'p' });
+  let beats = 0;
+  let last = 0;
+  proxy.fate = ({ method }) => {
+    if (method === 'executions/update') [beats, last] = [beats + 1, Date.now()];
+    return 'pass';
+  };
+  await until(() => beats > 2, 'signs of life');
+  const other = place.client({ socket: place.socket });
+  await other.request('executions/update', { projectId: 'p', executionId: run.id, set: { status: 'cancelled' } });
+  await until(() => Date.now() - last > 200, 'them to end');
+  assert.equal(place.record('p', run.id).status, 'cancelled');
+});
+
 /** Somebody else who has the run in mind as well. */
 const strangers = {
   nobody: undefined,

@@ -1,5 +1,6 @@
 // Requests and changes against the real daemon, which is killed in the middle.
 import assert from 'node:assert/strict';
+import { createServer } from 'node:net';
 import { test } from 'node:test';
 import { RunlogError } from '../dist/runlog.js';
 import { Place, binary, until } from './place.js';
@@ -72,6 +73,35 @@ test('what cannot be reached is told, at once where waiting is no use', async (t
   const refusing = place.client({ command: [binary, 'serve', '--no-such-flag'] });
   await assert.rejects(refusing.request('executions/list'), { kind: 'unreachable', message: /status 2/ });
   assert(Date.now() - began < 20_000);
+});
+
+test('a daemon that takes in and says nothing is left in time', async (t) => {
+  const place = new Place(t);
+  const server = createServer().listen(place.socket);
+  const taken = [];
+  server.on('connection', (socket) => taken.push(socket.resume()));
+  t.after(() => new Promise((resolve) => server.close(resolve)));
+  await assert.rejects(place.client({ socket: place.socket, patience: 100 }).request('ping'), { kind: 'unreachable', retryable: true });
+  // nor does it hold up who does not want to wait
+  const patient = place.client({ socket: place.socket });
+  const end = new AbortController();
+  const aborted = patient.request('ping', {}, { signal: end.signal });
+  const closed = patient.request('ping');
+  await until(() => taken.length >= 2, 'the second to be taken in');
+  end.abort();
+  await assert.rejects(aborted, { name: 'AbortError' });
+  await patient.close();
+  await assert.rejects(closed, { kind: 'unreachable', retryable: false });
+  await until(() => taken.every((socket) => socket.closed), 'no socket to be left open');
+});
+
+test('what is large or looks like the end of a line comes through whole', async (t) => {
+  const place = new Place(t);
+  const client = place.client();
+  const input = '\u2028\u2029\u0085\r\né😀'.repeat(2 ** 20);
+  await client.request('executions/save', { projectId: 'p', execution: run('a', { input }) });
+  const { execution } = await client.request('executions/get', { projectId: 'p', executionId: 'a' });
+  assert(execution.input === input);
 });
 
 /** Asks again where the daemon died before it answered. */
@@ -184,7 +214,7 @@ test('an iteration ends with its client, and with its signal', async (t) => {
   const waiting = aborted.next();
   end.abort();
   await assert.rejects(waiting, { name: 'AbortError' });
-  const closed = client.changes({ projectId: 'p', status: ['failed'] });
+  const closed = client.changes({ projectId: 'p', status: ['failed'], where: 'costUSD > 1' });
   await closed.next();
   const rest = closed.next();
   await client.close();

@@ -6,6 +6,7 @@ import itertools
 import os
 import signal
 import threading
+import time
 import unittest
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
@@ -206,6 +207,45 @@ class Recorder(Placed):
             noted = os.stat(file).st_mtime_ns
             until(lambda: os.stat(file).st_mtime_ns > noted, "another")
         self.assertEqual(self.place.record("p", run.id)["note"], "slow")
+
+    def test_an_end_that_cannot_be_told_is_not_the_end(self):
+        client = self.place.client()
+        with self.assertRaises(TypeError):
+            with client.run("p") as run:
+                run.finish(output=object())
+        record = self.place.record("p", run.id)
+        self.assertEqual(record["status"], "failed")
+        self.assertRegex(record["error"], "^TypeError: ")
+
+    def test_a_run_that_somebody_else_ended_is_not_told_to_be_alive(self):
+        self.place.daemon()
+        between = self.place.between()
+        run = self.place.client(socket=between.path, heartbeat=0.005).start("p")
+        beats = []
+
+        def judge(message):
+            if message["method"] == "executions/update":
+                beats.append(time.monotonic())
+            return "pass"
+
+        between.fate = judge
+        until(lambda: len(beats) > 2, "signs of life")
+        other = self.place.client(socket=self.place.socket)
+        ids = {"projectId": "p", "executionId": run.id}
+        other.request("executions/update", {**ids, "set": {"status": "cancelled"}})
+        until(lambda: time.monotonic() - beats[-1] > 0.2, "them to end")
+        self.assertEqual(self.place.record("p", run.id)["status"], "cancelled")
+
+    def test_a_run_that_cannot_begin_leaves_the_other_of_its_name_alone(self):
+        client = self.place.client(heartbeat=0.005)
+        first = client.start("p", id="own")
+        with self.assertRaises(RunlogError) as raised:
+            client.start("p", id="own")
+        self.assertEqual(raised.exception.kind, "already-exists")
+        first.finish()
+        before = os.stat(self.place.file("p", "own"))
+        time.sleep(0.1)
+        self.assertEqual(os.stat(self.place.file("p", "own")), before)
 
     def test_an_answer_is_lost(self):
         strangers = {

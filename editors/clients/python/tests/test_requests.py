@@ -5,13 +5,14 @@ import asyncio
 import os
 import pathlib
 import signal
+import socket
 import threading
 import time
 import unittest
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotInTime
 
-from runlog import RunlogError
+from runlog import Client, RunlogError
 
 from .place import BINARY, Placed, a_run, until
 
@@ -103,6 +104,65 @@ class Requests(Placed):
             self.place.client(command=[BINARY, "serve", "--no-such-flag"]).request("executions/list")
         self.assertLess(time.monotonic() - began, 20)
 
+    def test_a_daemon_that_takes_in_and_says_nothing_is_left_in_time(self):
+        server = socket.socket(socket.AF_UNIX)
+        self.addCleanup(server.close)
+        server.bind(self.place.socket)
+        server.listen()
+        with self.assertRaises(RunlogError) as raised:
+            self.place.client(socket=self.place.socket, patience=0.1).request("ping")
+        self.assertEqual((raised.exception.kind, raised.exception.retryable), ("unreachable", True))
+        # nor does it hold up who does not want to wait
+        taken, _ = server.accept()
+        taken.close()
+        patient = self.place.client(socket=self.place.socket)
+
+        async def main():
+            cancelled, closed = (asyncio.ensure_future(patient.request_async("ping")) for _ in range(2))
+            loop = asyncio.get_running_loop()
+            taken, _ = await loop.run_in_executor(None, server.accept)
+            with taken:
+                cancelled.cancel()
+                with self.assertRaises(asyncio.CancelledError):
+                    await cancelled
+                ended = loop.run_in_executor(None, patient.close)
+                with self.assertRaises(RunlogError) as raised:
+                    await closed
+                await ended
+                # what was said to it, and then nothing: the socket is not left open
+                taken.setblocking(True)
+                while await loop.run_in_executor(None, taken.recv, 65536):
+                    pass
+            self.assertEqual(raised.exception.kind, "unreachable")
+
+        asyncio.run(main())
+
+    def test_what_is_large_or_looks_like_the_end_of_a_line_comes_through_whole(self):
+        client = self.place.client()
+        text = "\u2028\u2029\u0085\r\né😀" * 2**20
+        client.request("executions/save", {"projectId": "p", "execution": a_run("a", input=text)})
+        got = client.request("executions/get", {"projectId": "p", "executionId": "a"})
+        self.assertTrue(got["execution"]["input"] == text)
+
+    def test_an_option_that_there_is_not_is_an_error(self):
+        client = self.place.client()
+        with self.assertRaises(TypeError):
+            client.request("ping", timeuot=1)
+        with self.assertRaises(TypeError):
+            asyncio.run(client.request_async("ping", timeout=1))
+
+    def test_a_forked_child_has_clients_of_its_own(self):
+        self.place.daemon()
+        self.assertEqual(self.place.client(socket=self.place.socket).request("ping"), {})
+        child = os.fork()
+        if child == 0:
+            try:
+                with Client(socket=self.place.socket) as client:
+                    os._exit(0 if client.request("ping", timeout=30) == {} else 1)
+            finally:
+                os._exit(2)
+        self.assertEqual(os.waitpid(child, 0)[1], 0)
+
 
 def asked(client, method, params=None):
     """Asks again where the daemon died before it answered."""
@@ -135,7 +195,7 @@ class Table:
         return change["kind"] == "resync"
 
     def keep(self):
-        while not self.client._closed:
+        while not self.client._closing.done():
             for change in self.client.changes({"since": self.list()}):
                 if self.tell(change):
                     break
@@ -227,7 +287,7 @@ class Changes(Placed):
         client = self.place.client()
 
         async def main():
-            changes = client.changes({"projectId": "p", "status": ["failed"]}).__aiter__()
+            changes = client.changes({"projectId": "p", "status": ["failed"], "where": "costUSD > 1"}).__aiter__()
             await changes.__anext__()
             await changes.aclose()
 
