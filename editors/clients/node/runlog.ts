@@ -17,7 +17,7 @@ export type * from './types.js';
 
 /** How many changes wait in memory for a slow consumer. */
 const QUEUED_CHANGES_MAX = 1000;
-/** How long to wait before the second try; doubled for each further one until a daemon has answered. */
+/** How long to wait before the second try; doubled for each further one. */
 const FIRST_DELAY_MS = 50;
 const LONGEST_DELAY_MS = 5000;
 /** How long a daemon has to end once its input has. */
@@ -135,7 +135,6 @@ export class Client implements AsyncDisposable {
         return await ask();
       } catch (error) {
         if (!passing(error) || Date.now() + delay >= until) throw error;
-        // woken where the client is closed, it is refused
         await sleep(delay, undefined, { signal: this.#closing.signal }).catch(() => undefined);
       }
     }
@@ -172,15 +171,14 @@ class Connection {
   }
 
   static async open(options: Settings, closing: AbortSignal): Promise<Connection> {
-    if (closing.aborted) throw unreachable('the client is closed', false);
+    if (closing.aborted) unreachable('the client is closed', false);
     const { socket, command = ['runlog', 'serve', '--shared'], projects } = options;
-    const root = projects === undefined ? [] : ['--projects', projects];
-    const connection = socket === undefined
-      ? await Connection.#spawn([...command, ...root])
-      : await Connection.#meet(socket);
+    const program = projects === undefined ? command : [...command, '--projects', projects];
+    const connection = await (socket === undefined ? Connection.#spawn(program) : Connection.#meet(socket));
     // one that takes us in and then says nothing has no more time than one that is not there
     const timer = setTimeout(connection.end, Math.min(options.patience, 2 ** 31 - 1));
     closing.addEventListener('abort', connection.end);
+    if (closing.aborted) connection.end();
     void connection.ended.then(() => closing.removeEventListener('abort', connection.end));
     try {
       const about = { processId: process.pid, protocolVersion: 1, clientInfo: { name: 'runlog-node' } };
@@ -190,8 +188,8 @@ class Connection {
       connection.end();
       await connection.ended;
       const status = await connection.exited;
-      if (status) throw unreachable(`${command[0]} ended with status ${status}; its stderr says why`, false);
-      throw unreachable(error, !closing.aborted);
+      if (status) unreachable(`${command[0]} ended with status ${status}; its stderr says why`, false);
+      return unreachable(error, !closing.aborted);
     } finally {
       clearTimeout(timer);
     }
@@ -199,18 +197,14 @@ class Connection {
 
   static async #meet(path: string): Promise<Connection> {
     const socket = connect(path);
-    await once(socket, 'connect').catch((error) => {
-      throw unreachable(error, true);
-    });
+    await once(socket, 'connect').catch((error) => unreachable(error, true));
     return new Connection(socket, socket, () => socket.destroy());
   }
 
   static async #spawn([program = '', ...args]: readonly string[]): Promise<Connection> {
     // detached: a Ctrl-C that ends this program is not the daemon's
     const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'], detached: true });
-    await once(child, 'spawn').catch((error) => {
-      throw unreachable(`${program} cannot be started: ${error}`, false);
-    });
+    await once(child, 'spawn').catch((error) => unreachable(`${program} cannot be started: ${error}`, false));
     const exited = once(child, 'exit').then(([status]) => status);
     const end = (): void => {
       child.stdin.end();
@@ -262,7 +256,6 @@ class Connection {
     this.#subscriptions.clear();
   }
 
-  // any: what comes is checked by its shape
   #receive({ id, method, params, result, error }: any): void {
     if (method === 'executions/changed') {
       const changes = this.#subscriptions.get(params.subscription);
@@ -272,28 +265,25 @@ class Connection {
       if (id === null) throw new Error('the daemon did not understand us');
       const asked = this.#pending.get(id);
       this.#pending.delete(id);
-      if (error) {
-        asked?.reject(new RunlogError(error.code, error.message, error.data));
-        return;
-      }
-      if (asked?.changes) {
+      if (asked?.changes && !error) {
         this.#subscriptions.set(result, asked.changes);
         finished(asked.changes, () => this.#unsubscribe(result));
       }
-      asked?.resolve(result);
+      if (error) asked?.reject(new RunlogError(error.code, error.message, error.data));
+      else asked?.resolve(result);
     }
   }
 }
 
 /** Whole lines; `readline` would break them at characters that JSON leaves as they are. */
 async function* lines(input: Readable): AsyncGenerator<string> {
-  let begun: string[] = [];
+  let line = '';
   for await (const chunk of input.setEncoding('utf8')) {
-    const [first, ...rest]: string[] = chunk.split('\n');
-    begun.push(first!);
-    for (const next of rest) {
-      yield begun.join('');
-      begun = [next];
+    const [end, ...others]: string[] = chunk.split('\n');
+    line += end;
+    for (const other of others) {
+      yield line;
+      line = other;
     }
   }
 }
@@ -354,7 +344,6 @@ export class Run {
   /** @internal */
   readonly begun: Promise<void>;
 
-  /** @internal */
   constructor(client: Client, heartbeat: number, readonly projectId: string, execution: ExecutionRecord) {
     this.#client = client;
     this.#heartbeat = heartbeat;
@@ -373,8 +362,8 @@ export class Run {
   }
 
   /**
-   * Records what `body` does as a step, which ends as {@link Client.run} says of runs. `what` is its
-   * name, or its members; `nodeId` is the name if absent, `nodeType` agent.
+   * Records what `body` does as a step, which ends as runs do. `what` is its name, or its members; `nodeId` is
+   * the name if absent, `nodeType` agent.
    */
   async step<T>(what: string | Partial<StepUpdate>, body: Body<Step, T>): Promise<T> {
     const members = typeof what === 'string' ? { name: what } : what;
@@ -443,8 +432,8 @@ export class Run {
     const [first, ...more] = changes.flatMap(({ add }) => add ?? []);
     const { costUSD = null, input = null, output = null } = more.reduce(plus, first ?? {});
     const steps = changes.flatMap((change) => change.steps ?? []);
-    const silent = !set && !first && steps.length === 0;
-    const told = silent ? {} : { set: { ...set, recorder }, add: { costUSD, tokenUsage: { input, output } }, steps };
+    const news = { set: { ...set, recorder }, add: { costUSD, tokenUsage: { input, output } }, steps };
+    const told = set || first || steps.length > 0 ? news : {};
     const write = (): Promise<{ version: string }> => (execution
       ? this.#client.request('executions/start', { projectId, execution: { ...execution, recorder } })
       : this.#client.request('executions/update', { projectId, executionId, ifVersion: this.#version, ...told }));
@@ -508,8 +497,8 @@ function passing(error: unknown): error is RunlogError {
   return error instanceof RunlogError && error.retryable && error.code !== 409;
 }
 
-function unreachable(why: unknown, retryable: boolean): RunlogError {
-  return new RunlogError(503, `no daemon can be reached: ${why}`, { kind: 'unreachable', retryable });
+function unreachable(why: unknown, retryable: boolean): never {
+  throw new RunlogError(503, `no daemon can be reached: ${why}`, { kind: 'unreachable', retryable });
 }
 
 function lost(): RunlogError {

@@ -364,17 +364,16 @@ class Changes:
             try:
                 connection = await self._client._connected()
                 subscription = await connection.request("executions/subscribe", params, queue)
+                try:
+                    while (told := await queue.get()) is not None:
+                        params["since"] = told["clock"]
+                        yield told
+                finally:
+                    connection.unsubscribe(subscription)
             except RunlogError as error:
                 if not self._client._closing.done() and (not error._passing or error.kind == "unreachable"):
                     raise
-                await asyncio.sleep(_FIRST_DELAY)
-                continue
-            try:
-                while (told := await queue.get()) is not None:
-                    params["since"] = told["clock"]
-                    yield told
-            finally:
-                connection.unsubscribe(subscription)
+            await asyncio.sleep(_FIRST_DELAY)
 
 
 @dataclass

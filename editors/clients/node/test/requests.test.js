@@ -22,6 +22,10 @@ test('a daemon is started, asked, and ended', async (t) => {
   assert.deepEqual(await client.request('ping', {}), {});
   await client.close();
   assert.throws(() => process.kill(pid, 0), { code: 'ESRCH' });
+  const hurried = place.client();
+  const asked = assert.rejects(hurried.request('ping'), { kind: 'unreachable', retryable: false });
+  await hurried.close();
+  await asked;
   await assert.rejects(client.request('executions/list'), { name: 'RunlogError', kind: 'unreachable', retryable: false });
 });
 

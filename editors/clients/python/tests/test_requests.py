@@ -42,6 +42,7 @@ class Requests(Placed):
         with self.assertRaises(RunlogError) as raised:
             client.request("executions/list")
         self.assertEqual((raised.exception.kind, raised.exception.retryable), ("unreachable", False))
+        self.place.client().close()
 
     def test_refusals_are_errors_with_what_the_protocol_says_of_them(self):
         client = self.place.client()
