@@ -63,31 +63,30 @@ type RunMembers = ExecutionRecord & { projectId: string };
 
 /** Runs the daemon or meets it, asks it, and hears what it tells. Begins when it is first needed. */
 export class Client implements AsyncDisposable {
-  readonly #options: Settings;
-  readonly #closing = new AbortController();
-  #connection: Promise<Connection> | undefined;
+  private readonly options: Settings;
+  private readonly closing = new AbortController();
+  private connection: Promise<Connection> | undefined;
 
   constructor({ patience = 30_000, heartbeat = 60_000, ...options }: ClientOptions = {}) {
-    this.#options = { ...options, patience, heartbeat };
+    this.options = { ...options, patience, heartbeat };
   }
 
   /** Asks; the answer, or a {@link RunlogError}. */
   async request<M extends keyof Methods>(method: M, ...rest: Arguments<M, Abortable>): Promise<Result<M>> {
     const [params = {}, { signal } = {}] = rest;
-    const connection = await abortable(this.#connected(), signal);
+    const connection = await abortable(this.connected(), signal);
     return await connection.request(method, params, signal) as Result<M>;
   }
 
   /**
-   * Changes as they happen, for `for await`. A lost connection is made again, and the changes go on
-   * after the last clock; `resync` says where something may be missing: drop what you hold and list
-   * again. `current` says that you have seen everything up to its clock; the first one, that what
-   * follows is live. Of what a slow consumer has not taken, the daemon keeps the latest states.
+   * Changes as they happen, for `for await`. A lost connection is made again, and they go on after the last clock;
+   * on `resync` something may be missing: drop what you hold and list again. `current` says that everything up to
+   * its clock was told; after the first one they are live. Of what is not taken the daemon keeps the latest states.
    */
   async *changes({ signal, ...params }: Params<'executions/subscribe'> & Abortable = {}): AsyncGenerator<Told, void> {
-    while (!this.#closing.signal.aborted) {
+    while (!this.closing.signal.aborted) {
       try {
-        const connection = await abortable(this.#connected(), signal);
+        const connection = await abortable(this.connected(), signal);
         const changes = new Readable({ objectMode: true, highWaterMark: QUEUED_CHANGES_MAX, read: () => undefined });
         await connection.request('executions/subscribe', params, signal, changes);
         for await (const told of signal ? addAbortSignal(signal, changes) : changes) {
@@ -97,7 +96,7 @@ export class Client implements AsyncDisposable {
       } catch (error) {
         signal?.throwIfAborted();
         const hopeless = !passing(error) || error.kind === 'unreachable';
-        if (hopeless && !this.#closing.signal.aborted) throw error;
+        if (hopeless && !this.closing.signal.aborted) throw error;
       }
       await sleep(FIRST_DELAY_MS);
     }
@@ -114,39 +113,39 @@ export class Client implements AsyncDisposable {
 
   /** Begins a run whose end is told by its `finish`. */
   async start({ projectId, ...execution }: RunMembers): Promise<Run> {
-    const run = new Run(this, this.#options.heartbeat, projectId, execution);
+    const run = new Run(this, this.options.heartbeat, projectId, execution);
     await run.begun;
     return run;
   }
 
   /** Ends the connection, and the daemon if it was started for it. Iterations of changes end. */
   async close(): Promise<void> {
-    this.#closing.abort();
-    await this.#connection?.then(({ ended }) => ended, () => undefined);
+    this.closing.abort();
+    await this.connection?.then(({ ended }) => ended, () => undefined);
   }
 
   readonly [Symbol.asyncDispose] = (): Promise<void> => this.close();
 
   /** @internal Does again what may succeed later. */
   async patiently<T>(ask: () => Promise<T>): Promise<T> {
-    const until = Date.now() + this.#options.patience;
+    const until = Date.now() + this.options.patience;
     for (let delay = FIRST_DELAY_MS; ; delay = Math.min(2 * delay, LONGEST_DELAY_MS)) {
       try {
         return await ask();
       } catch (error) {
         if (!passing(error) || Date.now() + delay >= until) throw error;
-        await sleep(delay, undefined, { signal: this.#closing.signal }).catch(() => undefined);
+        await sleep(delay, undefined, { signal: this.closing.signal }).catch(() => undefined);
       }
     }
   }
 
-  #connected(): Promise<Connection> {
-    if (!this.#connection) {
-      const forget = (): void => void (this.#connection = undefined);
-      this.#connection = this.patiently(() => Connection.open(this.#options, this.#closing.signal));
-      void this.#connection.then(({ ended }) => ended).then(forget, forget);
+  private connected(): Promise<Connection> {
+    if (!this.connection) {
+      const forget = (): void => void (this.connection = undefined);
+      this.connection = this.patiently(() => Connection.open(this.options, this.closing.signal));
+      void this.connection.then(({ ended }) => ended).then(forget, forget);
     }
-    return this.#connection;
+    return this.connection;
   }
 }
 
@@ -156,25 +155,25 @@ type Pending = { resolve(result: unknown): void; reject(error: unknown): void; c
 /** One way to a daemon, from its first byte to its last. */
 class Connection {
   readonly ended: Promise<void>;
-  readonly #output: Writable;
-  readonly #pending = new Map<number, Pending>();
-  readonly #subscriptions = new Map<number, Readable>();
-  #id = 0;
-  #open = true;
+  private readonly pending = new Map<number, Pending>();
+  private readonly subscriptions = new Map<number, Readable>();
+  private id = 0;
+  private open = true;
 
   /** Goes on until `end` is called or the input ends, and then until `exited`. */
-  private constructor(input: Readable, output: Writable, readonly end: () => void, readonly exited?: Promise<unknown>) {
-    this.#output = output;
+  private constructor(
+    input: Readable, private output: Writable, readonly end: () => void, readonly exited?: Promise<unknown>,
+  ) {
     // what fails here shows in the input's end
     output.on('error', () => input.destroy());
-    this.ended = this.#read(input);
+    this.ended = this.read(input);
   }
 
   static async open(options: Settings, closing: AbortSignal): Promise<Connection> {
     if (closing.aborted) unreachable('the client is closed', false);
     const { socket, command = ['runlog', 'serve', '--shared'], projects } = options;
     const program = projects === undefined ? command : [...command, '--projects', projects];
-    const connection = await (socket === undefined ? Connection.#spawn(program) : Connection.#meet(socket));
+    const connection = await (socket === undefined ? Connection.spawn(program) : Connection.meet(socket));
     // one that takes us in and then says nothing has no more time than one that is not there
     const timer = setTimeout(connection.end, Math.min(options.patience, 2 ** 31 - 1));
     closing.addEventListener('abort', connection.end);
@@ -195,13 +194,13 @@ class Connection {
     }
   }
 
-  static async #meet(path: string): Promise<Connection> {
+  private static async meet(path: string): Promise<Connection> {
     const socket = connect(path);
     await once(socket, 'connect').catch((error) => unreachable(error, true));
     return new Connection(socket, socket, () => socket.destroy());
   }
 
-  static async #spawn([program = '', ...args]: readonly string[]): Promise<Connection> {
+  private static async spawn([program = '', ...args]: readonly string[]): Promise<Connection> {
     // detached: a Ctrl-C that ends this program is not the daemon's
     const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'], detached: true });
     await once(child, 'spawn').catch((error) => unreachable(`${program} cannot be started: ${error}`, false));
@@ -214,60 +213,60 @@ class Connection {
   }
 
   async request(method: string, params: object, signal?: AbortSignal, changes?: Readable): Promise<unknown> {
-    if (!this.#open) throw lost();
-    const id = ++this.#id;
-    this.#send({ id, method, params });
-    const answer = new Promise((resolve, reject) => this.#pending.set(id, { resolve, reject, changes }));
+    if (!this.open) throw lost();
+    const id = ++this.id;
+    this.send({ id, method, params });
+    const answer = new Promise((resolve, reject) => this.pending.set(id, { resolve, reject, changes }));
     return await abortable(answer, signal, () => {
-      this.#send({ method: '$/cancelRequest', params: { id } });
+      this.send({ method: '$/cancelRequest', params: { id } });
       // it may begin all the same
       changes?.destroy();
     });
   }
 
-  #unsubscribe(subscription: number): void {
-    const changes = this.#subscriptions.get(subscription);
+  private unsubscribe(subscription: number): void {
+    const changes = this.subscriptions.get(subscription);
     if (!changes) return;
     changes.push(null);
-    this.#subscriptions.delete(subscription);
+    this.subscriptions.delete(subscription);
     this.request('executions/unsubscribe', { subscription }).catch(() => undefined);
   }
 
-  #send(message: { id?: number; method: string; params: object }): void {
+  private send(message: { id?: number; method: string; params: object }): void {
     const line = Buffer.from(`${JSON.stringify({ jsonrpc: '2.0', ...message })}\n`);
     if (line.length > LINE_BYTES_MAX) {
       const data = { kind: 'too-large', sizeBytes: line.length, limitBytes: LINE_BYTES_MAX };
       throw new RunlogError(413, `the request has ${line.length} bytes`, data);
     }
-    this.#output.write(line);
+    this.output.write(line);
   }
 
-  async #read(input: Readable): Promise<void> {
+  private async read(input: Readable): Promise<void> {
     try {
-      for await (const line of lines(input)) this.#receive(JSON.parse(line));
+      for await (const line of lines(input)) this.receive(JSON.parse(line));
     } catch {
       // whatever it was: nothing more can be understood
     }
-    this.#open = false;
+    this.open = false;
     this.end();
     await this.exited;
-    for (const { reject } of this.#pending.values()) reject(lost());
-    for (const changes of this.#subscriptions.values()) changes.push(null);
-    this.#subscriptions.clear();
+    for (const { reject } of this.pending.values()) reject(lost());
+    for (const changes of this.subscriptions.values()) changes.push(null);
+    this.subscriptions.clear();
   }
 
-  #receive({ id, method, params, result, error }: any): void {
+  private receive({ id, method, params, result, error }: any): void {
     if (method === 'executions/changed') {
-      const changes = this.#subscriptions.get(params.subscription);
+      const changes = this.subscriptions.get(params.subscription);
       // once these are taken, another subscription goes on from the last one
-      if (changes?.push(params.result) === false) this.#unsubscribe(params.subscription);
+      if (changes?.push(params.result) === false) this.unsubscribe(params.subscription);
     } else if (method === undefined) {
       if (id === null) throw new Error('the daemon did not understand us');
-      const asked = this.#pending.get(id);
-      this.#pending.delete(id);
+      const asked = this.pending.get(id);
+      this.pending.delete(id);
       if (asked?.changes && !error) {
-        this.#subscriptions.set(result, asked.changes);
-        finished(asked.changes, () => this.#unsubscribe(result));
+        this.subscriptions.set(result, asked.changes);
+        finished(asked.changes, () => this.unsubscribe(result));
       }
       if (error) asked?.reject(new RunlogError(error.code, error.message, error.data));
       else asked?.resolve(result);
@@ -324,57 +323,50 @@ type Waiting = Change & { resolve(): void; reject(error: unknown): void };
  * Nothing is lost or counted twice where an answer fails to come. A write expects the version that was answered
  * last, and leaves its mark in the record, the member `recorder`. Repeated, it finds that version, so that the
  * first try has not gone through and never will, or is refused; then the record is read. With the mark in it the
- * first try went through, whoever wrote since; without it the write is repeated on top of what somebody else
- * wrote. (Who puts back an old copy of the record takes back what was written since, mark and all.)
+ * first try went through, whoever wrote since; without it the write is repeated on top. (Who puts back an old
+ * copy of the record takes back what was written since, mark and all.)
  */
 export class Run {
   readonly id: string;
-  readonly #client: Client;
-  readonly #heartbeat: number;
-  readonly #recorder = randomBytes(8).toString('hex');
-  #version = '';
-  #writes = 0;
-  #steps = 0;
+  private readonly recorder = randomBytes(8).toString('hex');
+  private version = '';
+  private writes = 0;
+  private steps = 0;
   /** The write that has not begun. */
-  #next: Waiting[] | undefined;
-  #written = Promise.resolve();
-  #finished: Promise<void> | undefined;
-  #timer: NodeJS.Timeout | undefined;
+  private next: Waiting[] | undefined;
+  private written = Promise.resolve();
+  private finished: Promise<void> | undefined;
+  private timer: NodeJS.Timeout | undefined;
 
   /** @internal */
   readonly begun: Promise<void>;
 
-  constructor(client: Client, heartbeat: number, readonly projectId: string, execution: ExecutionRecord) {
-    this.#client = client;
-    this.#heartbeat = heartbeat;
-    this.id = execution.id ?? newId();
-    this.begun = this.#put({ execution: { ...execution, id: this.id } });
+  constructor(private client: Client, private heartbeat: number, readonly projectId: string, record: ExecutionRecord) {
+    this.id = record.id ?? newId();
+    this.begun = this.put({ execution: { ...record, id: this.id } });
   }
 
   /** Cost and tokens that come on top of the run's. */
   async add(amounts: Amounts): Promise<void> {
-    await this.#put({ add: plus({}, amounts) });
+    await this.put({ add: plus({}, amounts) });
   }
 
   /** New values of the record's members; null removes one. */
   set(members: Record<string, unknown>): Promise<void> {
-    return this.#put({ set: members });
+    return this.put({ set: members });
   }
 
-  /**
-   * Records what `body` does as a step, which ends as runs do. `what` is its name, or its members; `nodeId` is
-   * the name if absent, `nodeType` agent.
-   */
+  /** Records what `body` does as a step, of this name or with these members; it ends as runs do. */
   async step<T>(what: string | Partial<StepUpdate>, body: Body<Step, T>): Promise<T> {
     const members = typeof what === 'string' ? { name: what } : what;
-    const id = members.id ?? `step-${++this.#steps}`;
+    const id = members.id ?? `step-${++this.steps}`;
     let spent: Amounts = {};
-    const set: Step['set'] = (news) => this.#put({ steps: [{ ...news, id }] });
+    const set: Step['set'] = (news) => this.put({ steps: [{ ...news, id }] });
     const add: Step['add'] = async (amounts) => {
       spent = plus(spent, amounts);
       const { costUSD, input = 0, output = 0 } = spent;
       const tokens = input + output === 0 ? {} : { tokenUsage: { input, output, total: input + output } };
-      await this.#put({ add: amounts, steps: [{ id, ...(costUSD === undefined ? {} : { costUSD }), ...tokens }] });
+      await this.put({ add: amounts, steps: [{ id, ...(costUSD === undefined ? {} : { costUSD }), ...tokens }] });
     };
     const began = new Date();
     const first = { nodeId: members.name ?? id, nodeType: 'agent', status: 'running', startedAt: began.toISOString() };
@@ -387,47 +379,47 @@ export class Run {
 
   /** Ends the run; what is told of it later is refused. Only the first call that goes through counts. */
   finish(status: End['status'] = 'completed', members: Record<string, unknown> = {}): Promise<void> {
-    this.#finished ??= this.#put({ set: { ...members, status } }).catch((error) => {
-      this.#finished = undefined;
+    this.finished ??= this.put({ set: { ...members, status } }).catch((error) => {
+      this.finished = undefined;
       throw error;
     });
-    return this.#finished;
+    return this.finished;
   }
 
   /** Joins the next write, or begins another one. */
-  #put(change: Change): Promise<void> {
+  private put(change: Change): Promise<void> {
     // within a write `set` comes before `add`
-    if (!this.#next || change.set) {
-      const next: Waiting[] = (this.#next = []);
-      this.#written = this.#written.then(() => this.#write(next));
+    if (!this.next || change.set) {
+      const next: Waiting[] = (this.next = []);
+      this.written = this.written.then(() => this.write(next));
     }
-    return new Promise((resolve, reject) => this.#next?.push({ ...change, resolve, reject }));
+    return new Promise((resolve, reject) => this.next?.push({ ...change, resolve, reject }));
   }
 
-  async #write(batch: Waiting[]): Promise<void> {
-    if (this.#next === batch) this.#next = undefined;
-    clearTimeout(this.#timer);
+  private async write(batch: Waiting[]): Promise<void> {
+    if (this.next === batch) this.next = undefined;
+    clearTimeout(this.timer);
     try {
-      await this.#update(batch);
+      await this.update(batch);
       for (const { resolve } of batch) resolve();
     } catch (error) {
       if (batch.length === 1 || passing(error)) {
         for (const { reject } of batch) reject(error);
       } else {
         // refused for sure: which of them is to blame shows when they are alone
-        for (const change of batch) await this.#write([change]);
+        for (const change of batch) await this.write([change]);
       }
     }
-    if (this.#finished || !this.#version) return;
+    if (this.finished || !this.version) return;
     // alive, if it says nothing else for a while; what is wrong shows in the next write, or goes by
-    const beat = (): void => void this.#put({}).catch((error) => passing(error) || clearTimeout(this.#timer));
-    this.#timer = setTimeout(beat, this.#heartbeat).unref();
+    const beat = (): void => void this.put({}).catch((error) => passing(error) || clearTimeout(this.timer));
+    this.timer = setTimeout(beat, this.heartbeat).unref();
   }
 
   /** Writes changes, of which only the first begins the record or sets members, as one, and exactly once. */
-  async #update(changes: Change[]): Promise<void> {
+  private async update(changes: Change[]): Promise<void> {
     const { projectId, id: executionId } = this;
-    const recorder = `${this.#recorder}:${this.#writes++}`;
+    const recorder = `${this.recorder}:${this.writes++}`;
     const { execution, set } = changes[0]!;
     const [first, ...more] = changes.flatMap(({ add }) => add ?? []);
     const { costUSD = null, input = null, output = null } = more.reduce(plus, first ?? {});
@@ -435,19 +427,19 @@ export class Run {
     const news = { set: { ...set, recorder }, add: { costUSD, tokenUsage: { input, output } }, steps };
     const told = set || first || steps.length > 0 ? news : {};
     const write = (): Promise<{ version: string }> => (execution
-      ? this.#client.request('executions/start', { projectId, execution: { ...execution, recorder } })
-      : this.#client.request('executions/update', { projectId, executionId, ifVersion: this.#version, ...told }));
+      ? this.client.request('executions/start', { projectId, execution: { ...execution, recorder } })
+      : this.client.request('executions/update', { projectId, executionId, ifVersion: this.version, ...told }));
     for (;;) {
       try {
-        this.#version = (await this.#client.patiently(write)).version;
+        this.version = (await this.client.patiently(write)).version;
         return;
       } catch (error) {
         if (!(error instanceof RunlogError) || error.code !== 409) throw error;
-        const { version, fields } = await this.#client.patiently(() => (
-          this.#client.request('executions/get', { projectId, executionId, fields: ['/recorder'] })));
+        const { version, fields } = await this.client.patiently(() => (
+          this.client.request('executions/get', { projectId, executionId, fields: ['/recorder'] })));
         const ours = fields?.['/recorder']?.value === recorder;
         if (!ours && error.kind !== 'version-conflict') throw error;
-        this.#version = version;
+        this.version = version;
         if (ours) return;
       }
     }
