@@ -357,6 +357,7 @@ class Changes:
         finally:
             self._client._go(told.aclose())
 
+    # in the loop
     async def _tell(self) -> AsyncGenerator[Told, None]:
         params = dict(self._params)
         while not self._client._closing.done():
@@ -397,7 +398,7 @@ class _Scope(Generic[S, A]):
         try:
             self.end(_end_of(error)).result()
         except RunlogError as other:
-            _prefer(error, other)
+            self._refused(other, error)
 
     async def __aenter__(self) -> A:
         try:
@@ -411,7 +412,13 @@ class _Scope(Generic[S, A]):
         try:
             await asyncio.wrap_future(self.end(_end_of(error)))
         except RunlogError as other:
-            _prefer(error, other)
+            self._refused(other, error)
+
+    def _refused(self, refusal: RunlogError, error: BaseException | None) -> None:
+        if error is None:
+            raise refusal
+        # what led to the end comes before what became of telling it
+        _log.warning("an end was not recorded: %s", refusal)
 
 
 class _Recorded(Generic[T]):
@@ -595,15 +602,8 @@ def _end_of(error: BaseException | None) -> dict[str, Any]:
     return {"status": "failed", "error": f"{type(error).__name__}: {error}"}
 
 
-def _prefer(error: BaseException | None, other: RunlogError) -> None:
-    """The error that led to an end comes before one of telling it."""
-    if error is None:
-        raise other
-    _log.warning("an end was not recorded: %s", other)
-
-
 def _amounts(**given: Amount | None) -> dict[str, int]:
-    """What is given of them, in whole trillionths of a dollar: sums of these are exact, of floats they would not be."""
+    """What is given of them, in whole trillionths of a dollar, whose sums are exact as those of floats are not."""
     amounts = {}
     for name, amount in given.items():
         if amount is None:
@@ -670,5 +670,4 @@ def _now_ms() -> int:
 
 
 def _date(millis: int) -> str:
-    moment = datetime.fromtimestamp(millis / 1000, timezone.utc)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return datetime.fromtimestamp(millis / 1000, timezone.utc).isoformat(timespec="milliseconds")[:23] + "Z"
