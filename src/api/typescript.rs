@@ -9,6 +9,17 @@ use serde_json::{Map, Value};
 
 use super::openrpc;
 
+/// What a function says that calls any method.
+const CALLS: &str = r#"export type Params<M extends keyof Methods> = Methods[M]["params"];
+export type Result<M extends keyof Methods> = Methods[M]["result"];
+
+/** The arguments of a call: `Params`, which may be left out where none is needed, and `Options`. */
+export type Arguments<M extends keyof Methods, Options> = {} extends Params<M>
+  ? [params?: Params<M>, options?: Options]
+  : [params: Params<M>, options?: Options];
+
+"#;
+
 /// The whole file.
 #[must_use]
 pub fn types() -> String {
@@ -49,7 +60,9 @@ pub fn types() -> String {
             print(&method["result"]["schema"], "    ")
         );
     }
-    out.push_str("}\n\n/** The params of `executions/changed`. */\n");
+    out.push_str("}\n\n");
+    out.push_str(CALLS);
+    out.push_str("/** The params of `executions/changed`. */\n");
     out.push_str("export interface ChangedParams {\n  subscription: number;\n  result: Told;\n}\n");
     out
 }

@@ -1788,6 +1788,14 @@ export interface Methods {
   };
 }
 
+export type Params<M extends keyof Methods> = Methods[M]["params"];
+export type Result<M extends keyof Methods> = Methods[M]["result"];
+
+/** The arguments of a call: `Params`, which may be left out where none is needed, and `Options`. */
+export type Arguments<M extends keyof Methods, Options> = {} extends Params<M>
+  ? [params?: Params<M>, options?: Options]
+  : [params: Params<M>, options?: Options];
+
 /** The params of `executions/changed`. */
 export interface ChangedParams {
   subscription: number;

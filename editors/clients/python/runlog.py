@@ -1,9 +1,8 @@
 """A client of runlog for Python 3.9 or later: requests, changes that outlive the daemon, a recorder.
 
 Everything comes in two manners: plain calls block, and beside them are the ones that asyncio awaits
-(`request_async`, `async for`, `async with`). Both stand on threads of the client's own, one to read, one
-to write, and one for each run that is being recorded, so that neither a busy event loop nor a Ctrl-C
-leaves a run half told.
+(`request_async`, `async for`, `async with`). Both are served by an event loop on a thread of its own, so
+that neither a busy program nor a Ctrl-C leaves a run half told.
 
 Where a connection is lost, the next request makes a new one. What was under way then fails with
 `data["outcome"]` "unknown", but for changes, which go on from their last clock, and for what a recorder
@@ -18,178 +17,141 @@ writes, which is brought to an end exactly once.
 from __future__ import annotations
 
 import asyncio
-import collections
-import concurrent.futures
-import datetime
+import functools
 import itertools
 import json
 import logging
-import math
 import os
-import queue
 import secrets
 import socket as sockets
 import subprocess
 import threading
 import time
+from collections import Counter, defaultdict
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import datetime, timezone
 from decimal import Decimal
-from typing import (
-    Any, AsyncIterator, BinaryIO, Callable, Deque, Dict, Iterator, List, Optional, Sequence, Tuple, Union, cast,
-)
+from typing import Any, Generic, Optional, TypeVar, Union, cast
 
 import runlog_types as types
 from runlog_types import Told
 
-__all__ = [
-    "AsyncRun", "AsyncStep", "Changes", "Client", "Run", "RunlogError", "Step", "types",
-]
+__all__ = ["Changes", "Client", "Run", "RunlogError", "Step", "types"]
 
 # How many changes wait in memory for a slow consumer.
 _QUEUED_CHANGES_MAX = 1000
-# How long to wait before the second try, in seconds; doubled for each further one until a daemon has answered.
+# How long to wait before the second try, in seconds; doubled for each further one.
 _FIRST_DELAY = 0.05
 _LONGEST_DELAY = 5.0
 # How long a daemon has to end once its input has.
 _END_WITHIN = 3.0
-_FRAME_BYTES_MAX = 64 * 1024 * 1024
-
+# The daemon could not say of a longer line whom its answer is for.
+_LINE_BYTES_MAX = 64 * 1024 * 1024
 # What takes work back, rather than making it fail.
 _CANCELLED = (KeyboardInterrupt, asyncio.CancelledError, GeneratorExit)
 
 _log = logging.getLogger("runlog")
 
 Amount = Union[int, float, Decimal]
+# Changes that wait to be taken, and None after the last.
+_Queue = asyncio.Queue[Optional[Told]]
+# What is to be written, and who waits for that.
+_Batch = list[tuple[dict[str, Any], Future[None]]]
+# What `with` gives, what `async with` gives, and what the calls of these do.
+S = TypeVar("S")
+A = TypeVar("A")
+T = TypeVar("T")
+
+
+@functools.lru_cache(maxsize=None)
+def _loop() -> asyncio.AbstractEventLoop:
+    """Where all clients work, as long as the program lasts."""
+    loop = asyncio.SelectorEventLoop()
+    threading.Thread(target=loop.run_forever, name="runlog", daemon=True).start()
+    return loop
+
+
+# a forked child has the loop, but not the thread
+os.register_at_fork(after_in_child=_loop.cache_clear)
 
 
 class RunlogError(Exception):
     """What the daemon, or the way to it, has refused.
 
-    `code` is the protocol's: 404, 409, -32602, …; `data` says what else there is to know of this kind:
-    `currentVersion`, `outcome`, ….
+    `code` is the protocol's: 404, 409, -32602, …; `kind` the stable word for what happened, the protocol's
+    or `unreachable`; `retryable` says whether the same request may succeed later, and `data` what else
+    there is to know: `currentVersion`, `outcome`, ….
     """
 
-    def __init__(self, code: int, message: str, data: Optional[Dict[str, Any]] = None) -> None:
+    def __init__(self, code: int, message: str, data: dict[str, Any] | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
-        self.data: Dict[str, Any] = data or {}
-
-    @property
-    def kind(self) -> str:
-        """The stable word for what happened: the protocol's, or `unreachable`."""
-        return str(self.data.get("kind", "unknown"))
-
-    @property
-    def retryable(self) -> bool:
-        """Whether the same request may succeed later."""
-        return self.data.get("retryable") is True
+        self.data = data or {}
+        self.kind = str(self.data.get("kind", "unknown"))
+        self.retryable = self.data.get("retryable") is True
+        # whether it may succeed as it is
+        self._passing = self.retryable and code != 409
 
 
 class Client(types.Requests):
     """Runs the daemon or meets it, asks it, and hears what it tells. Begins when it is first needed.
 
-    `socket` is a daemon's Unix socket, or True for the root's own, as `runlog socket` prints it; without
-    it, `command` is started. `projects` is the root; otherwise the daemon looks for it from the current
-    folder. `patience` is for how long to look for a daemon, in seconds, before what needs it fails, and
-    `heartbeat` how often a silent run of ours is told to be alive.
+    `socket` is a daemon's Unix socket, as `runlog socket` prints the root's own; without it, `command` is
+    started. `projects` is the root; otherwise the daemon looks for it from the current folder. `patience`
+    is for how long to look for a daemon, in seconds, before what needs it fails, and `heartbeat` how often
+    a silent run of ours is told to be alive.
+
+    `request` and `request_async`, typed for every method, come from `runlog_types`. A request that is
+    cancelled, or not answered within `timeout` seconds, is taken back; a mutation may have gone through.
     """
 
     def __init__(
         self,
         *,
-        socket: Union[None, str, bool] = None,
+        socket: str | None = None,
         command: Sequence[str] = ("runlog", "serve", "--shared"),
-        projects: Union[None, str, os.PathLike[str]] = None,
+        projects: str | os.PathLike[str] | None = None,
         patience: float = 30.0,
         heartbeat: float = 60.0,
     ) -> None:
         self._socket = socket
-        self._command = list(command)
-        self._root = [] if projects is None else ["--projects", os.fspath(projects)]
+        self._command = [*command, *([] if projects is None else ["--projects", os.fspath(projects)])]
         self._patience = patience
         self._heartbeat = heartbeat
-        self._lock = threading.Lock()
-        self._connection: Optional[Future[_Connection]] = None
-        self._delay = 0.0
-        self._closing = threading.Event()
+        self._loop = _loop()
+        self._closing: asyncio.Future[None] = self._loop.create_future()
+        self._connection: asyncio.Future[_Connection] | None = None
 
-    # `request` and `request_async`, typed for every method, come from `runlog_types`
-
-    def submit(
-        self,
-        method: str,
-        params: Any = None,
-        *,
-        on_progress: Optional[Callable[[Dict[str, Any]], None]] = None,
-        _subscriber: Optional[_Subscription] = None,
-    ) -> Future[Any]:
-        """Asks without waiting; a future of the answer.
-
-        Cancelling it takes the request back; a mutation may have gone through all the same. `on_progress`
-        is told, by another thread, how far the request has come.
-        """
-        answer: Future[Any] = Future()
-
-        def ask(opened: Future[_Connection]) -> None:
-            try:
-                opened.result().submit(method, params or {}, answer, on_progress, _subscriber)
-            except BaseException as error:  # what cannot be said in JSON, too
-                _settle(answer, error=error)
-
-        self._connected().add_done_callback(ask)
-        return answer
-
-    def _request(self, method: str, params: Any, *, timeout: Optional[float] = None, **options: Any) -> Any:
-        answer = self.submit(method, params, **options)
-        try:
-            return answer.result(timeout)
-        except concurrent.futures.TimeoutError:
-            answer.cancel()
-            raise TimeoutError(f"{method} was not answered within {timeout} seconds") from None
-        except BaseException:
-            answer.cancel()
-            raise
+    def _request(self, method: str, params: Any, **options: Any) -> Any:
+        return _result(self._go(self._ask(method, params)), **options)
 
     async def _request_async(self, method: str, params: Any, **options: Any) -> Any:
-        return await asyncio.wrap_future(self.submit(method, params, **options))
+        return await asyncio.wrap_future(self._go(self._ask(method, params, **options)))
 
-    def list(self, params: Optional[types.ExecutionsListParams] = None) -> types.ListResult:
-        return self.request("executions/list", params)
-
-    def get(self, projectId: str, executionId: str) -> types.GetResult:
-        return self.request("executions/get", {"projectId": projectId, "executionId": executionId})
-
-    def save(self, params: types.ExecutionsSaveParams) -> types.SaveResult:
-        return self.request("executions/save", params)
-
-    def stats(self, params: Optional[types.ExecutionsStatsParams] = None) -> types.StatsResult:
-        return self.request("executions/stats", params)
-
-    def changes(
-        self,
-        *,
-        projectId: Optional[str] = None,
-        status: Optional[types.Statuses] = None,
-        since: Optional[str] = None,
-    ) -> Changes:
+    def changes(self, params: types.ExecutionsSubscribeParams | None = None) -> Changes:
         """Changes as they happen, for `for` and `async for`: see :class:`Changes`."""
-        return Changes(self, {"projectId": projectId, "status": status, "since": since})
+        return Changes(self, params)
 
-    def run(self, projectId: str, **members: Any) -> Run:
+    def run(self, projectId: str, **members: Any) -> _Scope[Run[None], Run[Awaitable[None]]]:
         """A run to be recorded, for `with` and `async with`: see :class:`Run`.
 
         `members` are the record's: `name`, `input`, `model`, …; its `id` is made up where it has none.
         """
-        return Run(self, projectId, members)
+        recorder = _Recorder(self, projectId, members.get("id") or _new_id())
+        begin = functools.partial(recorder.put, execution={**members, "id": recorder.id})
+        blocking = Run[None](recorder, None, _result)
+        return _Scope(begin, recorder.finish, blocking, Run[Awaitable[None]](recorder, None, asyncio.wrap_future))
+
+    def start(self, projectId: str, **members: Any) -> Run[None]:
+        """Begins a run whose end is told by its `finish`, where no `with` does both."""
+        return self.run(projectId, **members).__enter__()
 
     def close(self) -> None:
         """Ends the connection, and the daemon if it was started for it. Iterations of changes end."""
-        self._closing.set()
-        with self._lock:
-            connection = self._connection
-        if connection is not None and connection.exception() is None:
-            connection.result().close()
+        self._go(self._close()).result()
 
     def __enter__(self) -> Client:
         return self
@@ -201,270 +163,169 @@ class Client(types.Requests):
         return self
 
     async def __aexit__(self, *_: Any) -> None:
-        await asyncio.get_running_loop().run_in_executor(None, self.close)
+        await asyncio.wrap_future(self._go(self._close()))
 
-    def _connected(self) -> Future[_Connection]:
-        with self._lock:
-            if self._connection is None:
-                self._connection = Future()
-                threading.Thread(target=self._open, args=[self._connection], daemon=True).start()
-            return self._connection
+    def _go(self, work: Any) -> Future[Any]:
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
 
-    def _open(self, opened: Future[_Connection]) -> None:
-        began = time.monotonic()
+    # what follows runs in the loop
+
+    async def _ask(self, method: str, params: Any) -> Any:
+        connection = await self._connected()
+        return await connection.request(method, params or {})
+
+    async def _connected(self) -> _Connection:
+        known = self._connection
+        if known is None or known.done() and (known.exception() or known.result().lost):
+            known = self._connection = asyncio.ensure_future(self._patiently(lambda: _Connection.open(self)))
+        return await asyncio.shield(known)
+
+    async def _patiently(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Does again what may succeed later."""
+        until = time.monotonic() + self._patience
+        delay = _FIRST_DELAY
         while True:
             try:
-                if not self._closing.wait(self._delay):
-                    self._delay = min(max(2 * self._delay, _FIRST_DELAY), _LONGEST_DELAY)
-                    connection = _Connection.open(self, self._ended)
-                    break
-                error: Exception = _Hopeless("the client is closed")
-            except Exception as caught:
-                error = caught
-            patient = time.monotonic() - began + self._delay < self._patience
-            if isinstance(error, _Hopeless) or not patient:
-                with self._lock:
-                    self._connection = None
-                data = {"kind": "unreachable", "retryable": not self._closing.is_set()}
-                opened.set_exception(RunlogError(503, f"no daemon can be reached: {error}", data))
-                return
-        opened.set_result(connection)
-        if connection.lost:  # since it was opened
-            self._ended(connection)
-        if self._closing.is_set():
-            connection.close()
+                return await work()
+            except RunlogError as error:
+                if not error._passing or time.monotonic() + delay >= until:
+                    raise
+            await asyncio.wait([self._closing], timeout=delay)
+            delay = min(2 * delay, _LONGEST_DELAY)
 
-    def _ended(self, connection: _Connection) -> None:
-        if connection.answered:
-            self._delay = _FIRST_DELAY
-        with self._lock:
-            opened = self._connection
-            # one that ends before it is of any use is no connection yet
-            if opened is not None and opened.done() and opened.result() is connection:
-                self._connection = None
-
-
-class _Hopeless(Exception):
-    """What no further try would mend."""
-
-
-class _Pending:
-    def __init__(
-        self,
-        answer: Future[Any],
-        on_progress: Optional[Callable[[Dict[str, Any]], None]],
-        subscriber: Optional[_Subscription],
-    ) -> None:
-        self.answer = answer
-        self.on_progress = on_progress
-        self.subscriber = subscriber
+    async def _close(self) -> None:
+        if not self._closing.done():
+            self._closing.set_result(None)
+        if self._connection is not None:
+            await asyncio.wait([self._connection])
+            if self._connection.exception() is None:
+                await self._connection.result().close()
 
 
 class _Connection:
     """One way to a daemon, from its first byte to its last."""
 
     def __init__(
-        self, reader: BinaryIO, writer: BinaryIO, end: Callable[[], None], ended: Callable[[_Connection], None]
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, daemon: subprocess.Popen[bytes] | None
     ) -> None:
-        # whether it was of any use
-        self.answered = False
         self.lost = False
-        self._end = end
-        self._ended = ended
-        self._lock = threading.Lock()
+        self._writer = writer
+        self._daemon = daemon
         self._ids = itertools.count(1)
-        self._pending: Dict[int, _Pending] = {}
-        self._subscribers: Dict[int, _Subscription] = {}
-        # what is sent here is written by a thread of its own: whoever reads must never wait for that
-        self._outgoing: queue.SimpleQueue[Optional[bytes]] = queue.SimpleQueue()
-        self._reading = threading.Thread(target=self._read, args=[reader], daemon=True)
-        self._reading.start()
-        threading.Thread(target=self._write, args=[writer], daemon=True).start()
+        self._pending: dict[int, tuple[asyncio.Future[Any], _Queue | None]] = {}
+        self._told: dict[int, _Queue] = {}
+        self._ended = asyncio.ensure_future(self._read(reader))
 
     @staticmethod
-    def open(client: Client, ended: Callable[[_Connection], None]) -> _Connection:
-        process = None
-        if client._socket is None:
-            process, connection = _Connection._spawn(client._command + client._root, ended)
-        else:
-            path = client._socket
-            if isinstance(path, bool):
-                asked = [client._command[0], "socket", *client._root]
-                path = subprocess.run(asked, check=True, stdout=subprocess.PIPE).stdout.decode().rstrip("\n")
-            connection = _Connection._meet(path, ended)
-        hello: Future[Any] = Future()
-        about = {"processId": os.getpid(), "protocolVersion": 1, "clientInfo": {"name": "runlog-python"}}
+    async def open(client: Client) -> _Connection:
+        if client._closing.done():
+            raise _unreachable("the client is closed", retryable=False)
+        near, daemon = _spawn(client._command) if client._socket is None else (None, None)
         try:
-            connection.submit("initialize", about, hello)
-            hello.result()
-        except RunlogError:
-            connection.close()
-            if process is not None and process.returncode > 0:
-                raise _Hopeless(
-                    f"{client._command[0]} ended with status {process.returncode}; its stderr says why"
-                ) from None
-            raise
-        return connection
-
-    @staticmethod
-    def _meet(path: str, ended: Callable[[_Connection], None]) -> _Connection:
-        stream = sockets.socket(sockets.AF_UNIX)
-        try:
-            stream.connect(path)
-        except BaseException:
-            stream.close()
-            raise
-
-        def end() -> None:
-            try:
-                stream.shutdown(sockets.SHUT_RDWR)
-            except OSError:
-                pass  # it is over already
-            stream.close()
-
-        return _Connection(stream.makefile("rb"), stream.makefile("wb"), end, ended)
-
-    @staticmethod
-    def _spawn(
-        command: List[str], ended: Callable[[_Connection], None]
-    ) -> Tuple[subprocess.Popen[bytes], _Connection]:
-        try:
-            # a session of its own: a Ctrl-C that ends this program is not the daemon's
-            process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
-            )
+            streams = await asyncio.open_unix_connection(client._socket, sock=near, limit=2 * _LINE_BYTES_MAX)
         except OSError as error:
-            raise _Hopeless(f"{command[0]} cannot be started: {error.strerror}") from None
+            raise _unreachable(str(error), retryable=True) from None
+        connection = _Connection(*streams, daemon)
+        about = {"processId": os.getpid(), "protocolVersion": 1, "clientInfo": {"name": "runlog-python"}}
+        hello = asyncio.ensure_future(connection.request("initialize", about))
+        # one that takes us in and then says nothing has no more time than one that is not there
+        await asyncio.wait([hello, client._closing], timeout=client._patience, return_when=asyncio.FIRST_COMPLETED)
+        if hello.done() and hello.exception() is None:
+            return connection
+        await connection.close()
+        if daemon is not None and daemon.returncode > 0:
+            ended = f"{client._command[0]} ended with status {daemon.returncode}; its stderr says why"
+            raise _unreachable(ended, retryable=False)
+        raise _unreachable(str(hello.exception()), retryable=True)
 
-        def end() -> None:
-            try:
-                process.wait(_END_WITHIN)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-        output, input_ = cast(BinaryIO, process.stdout), cast(BinaryIO, process.stdin)
-        return process, _Connection(output, input_, end, ended)
-
-    def submit(
-        self,
-        method: str,
-        params: Any,
-        answer: Future[Any],
-        on_progress: Optional[Callable[[Dict[str, Any]], None]] = None,
-        subscriber: Optional[_Subscription] = None,
-    ) -> None:
+    async def request(self, method: str, params: Any, told: _Queue | None = None) -> Any:
+        if self.lost:
+            raise _lost()
         ident = next(self._ids)
-        if on_progress is not None:
-            params = {**params, "workDoneToken": ident}
-        frame = _frame({"id": ident, "method": method, "params": params})
-        with self._lock:
-            if self.lost:
-                raise _lost()
+        self._send({"id": ident, "method": method, "params": params})
+        answer = asyncio.get_running_loop().create_future()
+        self._pending[ident] = answer, told
+        try:
+            return await answer
+        except asyncio.CancelledError:
             if answer.cancelled():
-                return
-            self._pending[ident] = _Pending(answer, on_progress, subscriber)
-        self._outgoing.put(frame)
-
-        def take_back(answer: Future[Any]) -> None:
-            if answer.cancelled():
-                self._outgoing.put(_frame({"method": "$/cancelRequest", "params": {"id": ident}}))
-
-        answer.add_done_callback(take_back)
+                self._send({"method": "$/cancelRequest", "params": {"id": ident}})
+            elif told is not None:
+                self.unsubscribe(answer.result())
+            raise
 
     def unsubscribe(self, subscription: int) -> None:
-        self._subscribers.pop(subscription, None)
-        try:
-            self.submit("executions/unsubscribe", {"subscription": subscription}, Future())
-        except RunlogError:
-            pass  # it is over already
+        told = self._told.pop(subscription, None)
+        if told is not None:
+            told.put_nowait(None)
+            params = {"subscription": subscription}
+            self._send({"id": next(self._ids), "method": "executions/unsubscribe", "params": params})
 
-    def close(self) -> None:
-        self._outgoing.put(None)
-        self._end()
-        self._reading.join()
+    async def close(self) -> None:
+        if not self.lost:
+            self._writer.write_eof()
+            asyncio.get_running_loop().call_later(_END_WITHIN, self._abort)
+        await self._ended
 
-    def _write(self, writer: BinaryIO) -> None:
+    def _abort(self) -> None:
+        self._writer.close()
+        if self._daemon is not None:
+            self._daemon.kill()
+
+    def _send(self, message: dict[str, Any]) -> None:
+        # a number that JSON lacks would make the message one that has no answer, and so would too many bytes
+        line = json.dumps({"jsonrpc": "2.0", **message}, allow_nan=False, separators=(",", ":")).encode() + b"\n"
+        if len(line) > _LINE_BYTES_MAX:
+            data = {"kind": "too-large", "retryable": False, "sizeBytes": len(line), "limitBytes": _LINE_BYTES_MAX}
+            raise RunlogError(413, f"the request has {len(line)} bytes", data)
+        self._writer.write(line)
+
+    async def _read(self, reader: asyncio.StreamReader) -> None:
         try:
-            while True:
-                frame = self._outgoing.get()
-                if frame is None:
-                    break
-                writer.write(frame)
-                writer.flush()
+            # what breaks off is no line
+            while (line := await reader.readline()).endswith(b"\n"):
+                self._receive(json.loads(line))
         except OSError:
-            pass  # the reader finds the end
-        try:
-            writer.close()
-        except OSError:
-            pass
-
-    def _read(self, reader: BinaryIO) -> None:
-        try:
-            while True:
-                length = None
-                while True:
-                    line = reader.readline(1024)
-                    if not line:
-                        raise EOFError
-                    if line == b"\r\n":
-                        break
-                    name, _, value = line.partition(b":")
-                    if name.strip().lower() == b"content-length":
-                        length = int(value)
-                if length is None:
-                    raise ValueError("a message without Content-Length")
-                body = reader.read(length)
-                if len(body) < length:
-                    raise EOFError
-                self._receive(json.loads(body))
-        except (OSError, EOFError):
-            pass
+            pass  # that is an end, too
         except Exception:
             _log.exception("what the daemon says cannot be understood")
-        with self._lock:
-            self.lost = True
-        self._outgoing.put(None)
-        self._end()
-        reader.close()
-        self._ended(self)
-        for pending in self._pending.values():
-            _settle(pending.answer, error=_lost())
-        for subscriber in list(self._subscribers.values()):
-            subscriber.lost()
+        self.lost = True
+        self._writer.close()
+        if self._daemon is not None:
+            loop = asyncio.get_running_loop()
+            loop.call_later(_END_WITHIN, self._abort)
+            await loop.run_in_executor(None, self._daemon.wait)
+        for answer, _ in self._pending.values():
+            if not answer.done():
+                answer.set_exception(_lost())
+        for told in self._told.values():
+            told.put_nowait(None)
+        self._told.clear()
 
-    def _receive(self, message: Dict[str, Any]) -> None:
-        params = message.get("params")
-        method = message.get("method")
-        if method == "executions/changed" and params:
-            subscriber = self._subscribers.get(params["subscription"])
-            if subscriber is not None:
-                subscriber.told(params["result"])
-        elif method == "$/progress" and params:
-            pending = self._pending.get(params["token"])
-            if pending is not None and pending.on_progress is not None:
-                try:
-                    pending.on_progress(params["value"])
-                except Exception:
-                    _log.exception("on_progress")
-        elif method is None:
-            if message["id"] is None:
-                raise ValueError("the daemon did not understand us")
-            with self._lock:
-                pending = self._pending.pop(message["id"], None)
-            error = message.get("error")
-            if error is None:
-                self.answered = message["id"] > 1
-            if pending is None:
-                return
-            if error is not None:
-                refusal = RunlogError(error["code"], error["message"], error.get("data"))
-                _settle(pending.answer, error=refusal)
-                return
-            if pending.subscriber is not None:
-                self._subscribers[message["result"]] = pending.subscriber
-                pending.subscriber.begun(self, message["result"])
-            _settle(pending.answer, message["result"])
+    def _receive(self, message: dict[str, Any]) -> None:
+        method, ident = message.get("method"), message.get("id")
+        if method == "executions/changed":
+            subscription = message["params"]["subscription"]
+            told = self._told.get(subscription)
+            if told is not None:
+                told.put_nowait(message["params"]["result"])
+                if told.qsize() == _QUEUED_CHANGES_MAX:
+                    # once these are taken, another subscription goes on from the last one
+                    self.unsubscribe(subscription)
+        elif method is None and ident is None:
+            raise ValueError("the daemon did not understand us")
+        elif ident in self._pending:
+            answer, told = self._pending.pop(ident)
+            error, result = message.get("error"), cast(Any, message.get("result"))
+            if told is not None and error is None:
+                self._told[result] = told
+            if not answer.done():
+                if error is None:
+                    answer.set_result(result)
+                else:
+                    answer.set_exception(RunlogError(error["code"], error["message"], error.get("data")))
+            elif told is not None and error is None:
+                self.unsubscribe(result)
 
 
 class Changes:
@@ -476,474 +337,263 @@ class Changes:
     taken, the daemon keeps the latest states.
     """
 
-    def __init__(self, client: Client, params: Dict[str, Any]) -> None:
+    def __init__(self, client: Client, params: Any) -> None:
         self._client = client
-        self._params = params
+        self._params = params or {}
 
     def __iter__(self) -> Iterator[Told]:
-        subscription = _Subscription(self._client, self._params)
+        told = self._tell()
         try:
-            while not subscription.over:
-                told = subscription.take()
-                if told is not None:
-                    yield told
-                else:
-                    subscription.more().result()
+            while (change := _result(self._client._go(_next(told)))) is not None:
+                yield change
         finally:
-            subscription.close()
+            self._client._go(told.aclose())
 
     async def __aiter__(self) -> AsyncIterator[Told]:
-        subscription = _Subscription(self._client, self._params)
+        told = self._tell()
         try:
-            while not subscription.over:
-                told = subscription.take()
-                if told is not None:
-                    yield told
-                else:
-                    await asyncio.wrap_future(subscription.more())
+            while (change := await asyncio.wrap_future(self._client._go(_next(told)))) is not None:
+                yield change
         finally:
-            subscription.close()
+            self._client._go(told.aclose())
+
+    # in the loop
+    async def _tell(self) -> AsyncGenerator[Told, None]:
+        params = dict(self._params)
+        while not self._client._closing.done():
+            queue = _Queue()
+            try:
+                connection = await self._client._connected()
+                subscription = await connection.request("executions/subscribe", params, queue)
+                try:
+                    while (told := await queue.get()) is not None:
+                        params["since"] = told["clock"]
+                        yield told
+                finally:
+                    connection.unsubscribe(subscription)
+            except RunlogError as error:
+                if not self._client._closing.done() and (not error._passing or error.kind == "unreachable"):
+                    raise
+            await asyncio.sleep(_FIRST_DELAY)
 
 
-class _Subscription:
-    """What a consumer has not taken yet, and the way to more of it."""
+@dataclass
+class _Scope(Generic[S, A]):
+    """What begins and ends with a block, of `with` or of `async with`."""
 
-    def __init__(self, client: Client, params: Dict[str, Any]) -> None:
-        self.over = False
-        self._client = client
-        self._params = dict(params)
-        self._lock = threading.Lock()
-        self._queue: Deque[Told] = collections.deque()
-        # whether a subscription goes on, or is about to
-        self._live = False
-        self._stop: Optional[Callable[[], None]] = None
-        self._more: Optional[Future[None]] = None
+    begin: Callable[[], Future[None]]
+    end: Callable[[dict[str, Any]], Future[None]]
+    blocking: S
+    awaited: A
 
-    def take(self) -> Optional[Told]:
-        with self._lock:
-            return self._queue.popleft() if self._queue else None
+    def __enter__(self) -> S:
+        try:
+            self.begin().result()
+        except _CANCELLED as error:
+            self.end(_end_of(error))  # it begins all the same
+            raise
+        return self.blocking
 
-    def more(self) -> Future[None]:
-        """Done when there is something to take, or a reason to look."""
-        more: Future[None] = Future()
-        with self._lock:
-            if self._queue:
-                more.set_result(None)
-                return more
-            ask, self._live = not self._live, True
-            self._more = more
-        if ask:
-            answer = self._client.submit("executions/subscribe", self._params, _subscriber=self)
-            answer.add_done_callback(self._asked)
-        return more
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        try:
+            self.end(_end_of(error)).result()
+        except RunlogError as other:
+            self._refused(other, error)
 
-    def close(self) -> None:
-        with self._lock:
-            self.over = True
-            stop, self._stop = self._stop, None
-        if stop is not None:
-            stop()
+    async def __aenter__(self) -> A:
+        try:
+            await asyncio.wrap_future(self.begin())
+        except _CANCELLED as error:
+            self.end(_end_of(error))  # it begins all the same
+            raise
+        return self.awaited
 
-    # what follows is called by other threads
+    async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        try:
+            await asyncio.wrap_future(self.end(_end_of(error)))
+        except RunlogError as other:
+            self._refused(other, error)
 
-    def _asked(self, answer: Future[Any]) -> None:
-        error = answer.exception()
+    def _refused(self, refusal: RunlogError, error: BaseException | None) -> None:
         if error is None:
-            return
-        with self._lock:
-            self._live = False
-        if self._client._closing.is_set():
-            self.over = True
-            self._wake()
-        elif isinstance(error, RunlogError) and error.retryable and error.kind != "unreachable":
-            timer = threading.Timer(_FIRST_DELAY, self._wake)
-            timer.daemon = True
-            timer.start()
-        else:
-            self._wake(error)
-
-    def begun(self, connection: _Connection, subscription: int) -> None:
-        def stop() -> None:
-            connection.unsubscribe(subscription)
-
-        with self._lock:
-            over = self.over
-            self._stop = stop
-        if over:
-            stop()
-
-    def told(self, told: Told) -> None:
-        stop = None
-        with self._lock:
-            self._queue.append(told)
-            self._params["since"] = told["clock"]
-            if len(self._queue) >= _QUEUED_CHANGES_MAX:
-                # once these are taken, another subscription goes on from the last one
-                stop, self._stop = self._stop, None
-                self._live = False
-        if stop is not None:
-            stop()
-        self._wake()
-
-    def lost(self) -> None:
-        with self._lock:
-            self._live = False
-            self._stop = None
-        self._wake()
-
-    def _wake(self, error: Optional[BaseException] = None) -> None:
-        with self._lock:
-            more, self._more = self._more, None
-        if more is not None:
-            _settle(more, None, error)
+            raise refusal
+        # what led to the end comes before what became of telling it
+        _log.warning("an end was not recorded: %s", refusal)
 
 
-class _Change:
-    def __init__(
-        self,
-        set: Optional[Dict[str, Any]] = None,
-        add: Optional[Dict[str, Amount]] = None,
-        steps: Optional[List[Dict[str, Any]]] = None,
-    ) -> None:
-        self.set = set
-        self.add = add
-        self.steps = steps
-        self.done: Future[None] = Future()
-        # whoever stops waiting for it does not take it back
-        self.done.set_running_or_notify_cancel()
+class _Recorded(Generic[T]):
+    """What can be told of a run, and of a step of it."""
 
-    def params(self, recorder: str) -> Dict[str, Any]:
-        params: Dict[str, Any] = {}
-        if self.set is not None or self.add is not None or self.steps is not None:
-            params["set"] = {**(self.set or {}), "recorder": recorder}
-        if self.add is not None:
-            add: Dict[str, Any] = {}
-            if "costUSD" in self.add:
-                add["costUSD"] = float(self.add["costUSD"])
-            tokens = {name: self.add[name] for name in ("input", "output") if name in self.add}
-            if tokens:
-                add["tokenUsage"] = tokens
-            params["add"] = add
-        if self.steps is not None:
-            params["steps"] = self.steps
-        return params
+    def __init__(self, recorder: _Recorder, step: str | None, wait: Callable[[Future[None]], T]) -> None:
+        self.projectId = recorder.projectId
+        self.id = step or recorder.id
+        self._recorder = recorder
+        self._step = step
+        self._wait = wait
+
+    def add(self, *, costUSD: Amount | None = None, input: int | None = None, output: int | None = None) -> T:
+        """Cost and tokens that come on top: of the run, and of the step if it is one."""
+        amounts = _amounts(costUSD=costUSD, input=input, output=output)
+        return self._wait(self._recorder.put(add=amounts, step=self._step))
+
+    def set(self, **members: Any) -> T:
+        """New values of its members; None removes one of a run's."""
+        return self._wait(self._recorder.set(self._step, members))
 
 
-class Run:
+class Step(_Recorded[T]):
+    """A step being recorded, in the manner of :class:`Run`."""
+
+
+class Run(_Recorded[T]):
     """A run being recorded; one per record.
 
     `with` records what its block does: completed when it ends, failed with the error's text when it
-    raises, cancelled on a KeyboardInterrupt or where its task is cancelled. `async with` does the same and
-    gives an :class:`AsyncRun`. Everything is durable when the call returns, in the order of the calls;
-    what other threads tell while a write is under way shares the next one.
-
-    Nothing is lost or counted twice where an answer fails to come. Each write expects the version that
-    was answered last, and leaves a mark of its own in the record, its member `recorder`. Repeated, it
-    either finds that version, so that the first try has not gone through and never will, or is refused;
-    then the record is read. With the mark in it the first try went through, whoever wrote since. Without
-    it somebody else wrote before, and the write is repeated on top of that. (Who puts back an old copy of
-    the record takes back what was written since, mark and all.)
+    raises, cancelled on a KeyboardInterrupt or where its task is cancelled. With `async with`, the calls of
+    the run and its steps are to be awaited. Everything is durable when a call is over, in the order of the
+    calls; what is told while a write is under way shares the next one.
     """
 
-    def __init__(self, client: Client, projectId: str, members: Dict[str, Any]) -> None:
+    def step(self, name: str, **members: Any) -> _Scope[Step[None], Step[Awaitable[None]]]:
+        """A step to be recorded, for `with`; `nodeId` is its name if absent, `nodeType` agent."""
+        recorder, ident = self._recorder, members.get("id") or f"step-{next(self._recorder.steps)}"
+        began = _now_ms()
+
+        def begin() -> Future[None]:
+            first = {"name": name, "nodeId": name, "nodeType": "agent", "status": "running", "startedAt": _date(began)}
+            return recorder.set(ident, {**first, **members})
+
+        def end(members: dict[str, Any]) -> Future[None]:
+            ended = _now_ms()
+            return recorder.set(ident, {**members, "completedAt": _date(ended), "duration": ended - began})
+
+        blocking = Step[None](recorder, ident, _result)
+        return _Scope(begin, end, blocking, Step[Awaitable[None]](recorder, ident, asyncio.wrap_future))
+
+    def finish(self, status: str = "completed", **members: Any) -> T:
+        """Ends the run; what is told of it later is refused. Only the first call that goes through counts."""
+        return self._wait(self._recorder.finish({**members, "status": status}))
+
+
+class _Recorder:
+    """Writes what is told of a run, in its order, and exactly once.
+
+    A write expects the version that was answered last, and leaves its mark in the record, the member
+    `recorder`. Repeated, it finds that version, so that the first try has not gone through and never will, or
+    is refused; then the record is read. With the mark in it the first try went through, whoever wrote since;
+    without it the write is repeated on top of what somebody else wrote. (Who puts back an old copy of the
+    record takes back what was written since, mark and all.)
+    """
+
+    def __init__(self, client: Client, projectId: str, ident: str) -> None:
         self.projectId = projectId
-        self.id: str = members.get("id") or _new_id()
+        self.id = ident
+        self.steps = itertools.count(1)
         self._client = client
-        self._members = members
-        self._recorder = secrets.token_hex(8)
+        self._mark = secrets.token_hex(8)
         self._version = ""
         self._writes = itertools.count()
-        self._steps = itertools.count(1)
-        self._waiting: Deque[_Change] = collections.deque()
-        self._changed = threading.Condition()
-        self._finished = False
-        self._over = False
-        self._begun: Future[None] = Future()
-        self._begun.set_running_or_notify_cancel()
+        self._finished: Future[None] | None = None
+        # what each step has cost
+        self._spent: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        # the write that has not begun, the last one, and when to tell that we are alive
+        self._next: _Batch | None = None
+        self._written: asyncio.Task[None] | None = None
+        self._beat: asyncio.TimerHandle | None = None
 
-    def start(self) -> Run:
-        """Begins a run whose end is told by :meth:`finish`, where no `with` does both."""
+    def set(self, step: str | None, members: dict[str, Any]) -> Future[None]:
+        return self.put(set=members) if step is None else self.put(steps=[{**members, "id": step}])
+
+    def finish(self, members: dict[str, Any]) -> Future[None]:
+        if self._finished is None or self._finished.done() and self._finished.exception():
+            self._finished = self.put(set=members)
+        return self._finished
+
+    def put(self, **change: Any) -> Future[None]:
+        """Has `execution` begin the record, or `set`, `steps` and `add` change it, the latter a `step`, too."""
+        done: Future[None] = Future()
+        done.set_running_or_notify_cancel()  # whoever stops waiting for it does not take it back
+        self._client._loop.call_soon_threadsafe(self._join, change, done)
+        return done
+
+    # what follows runs in the loop
+
+    def _join(self, change: dict[str, Any], done: Future[None]) -> None:
+        ident = change.get("step")
+        if ident is not None:
+            self._spent[ident].update(change["add"])
+            change["steps"] = [{"id": ident, **_spelt(self._spent[ident], whole=True)}]
+        # within a write `set` comes before `add`: a change that sets something begins another one
+        if self._next is None or "set" in change:
+            self._next = []
+            self._written = asyncio.ensure_future(self._write(self._next, self._written))
+        self._next.append((change, done))
+
+    async def _write(self, batch: _Batch, before: asyncio.Task[None] | None = None) -> None:
+        if before is not None:
+            await before
+        if self._next is batch:
+            self._next = None
+        if self._beat is not None:
+            self._beat.cancel()
+        beat = True
         try:
-            self._start().result()
-        except _CANCELLED:
-            self._finish({"status": "cancelled"})  # it begins all the same
-            raise
-        return self
-
-    def add(
-        self, *, costUSD: Optional[Amount] = None, input: Optional[int] = None, output: Optional[int] = None
-    ) -> None:
-        """Cost and tokens that come on top of the run's."""
-        self._add(_amounts(costUSD, input, output)).result()
-
-    def set(self, **members: Any) -> None:
-        """New values of the record's members; None removes one."""
-        self._put(_Change(set=members)).result()
-
-    def step(self, name: str, **members: Any) -> Step:
-        """A step to be recorded, for `with`; `nodeId` is its name if absent, `nodeType` agent."""
-        return Step(self, name, members)
-
-    def finish(self, status: str = "completed", **members: Any) -> None:
-        """Ends the run; what is told of it later is refused. Only the first call counts."""
-        self._finish({**members, "status": status}).result()
-
-    def __enter__(self) -> Run:
-        return self.start()
-
-    def __exit__(self, kind: Any, error: Optional[BaseException], trace: Any) -> None:
-        _tell(self._finish(_end_of(error)), error)
-
-    async def __aenter__(self) -> AsyncRun:
-        try:
-            await asyncio.wrap_future(self._start())
-        except _CANCELLED:
-            self._finish({"status": "cancelled"})  # it begins all the same
-            raise
-        return AsyncRun(self)
-
-    async def __aexit__(self, kind: Any, error: Optional[BaseException], trace: Any) -> None:
-        await _tell_async(self._finish(_end_of(error)), error)
-
-    def _start(self) -> Future[None]:
-        threading.Thread(target=self._record, daemon=True).start()
-        return self._begun
-
-    def _add(self, amounts: Dict[str, Amount]) -> Future[None]:
-        return self._put(_Change(add=amounts))
-
-    def _finish(self, members: Dict[str, Any]) -> Future[None]:
-        change = _Change(set=members)
-        with self._changed:
-            first, self._finished = not self._finished, True
-        if first:
-            change.done.add_done_callback(self._end)
-            self._put(change)
-        else:
-            change.done.set_result(None)
-        return change.done
-
-    def _end(self, _: Future[None]) -> None:
-        with self._changed:
-            self._over = True
-            self._changed.notify()
-
-    def _put(self, change: _Change) -> Future[None]:
-        with self._changed:
-            if self._over:
-                refusal = {"kind": "already-finished", "retryable": False}
-                change.done.set_exception(RunlogError(409, "the run has ended; start another one", refusal))
-            else:
-                self._waiting.append(change)
-                self._changed.notify()
-        return change.done
-
-    # what follows runs in the run's own thread
-
-    def _record(self) -> None:
-        try:
-            execution = {**self._members, "id": self.id}
-
-            def write(recorder: str) -> Dict[str, Any]:
-                params = {"projectId": self.projectId, "execution": {**execution, "recorder": recorder}}
-                return cast(Dict[str, Any], self._client.request("executions/start", cast(Any, params)))
-
-            self._surely(write)
-        except BaseException as error:
-            self._over = True
-            self._begun.set_exception(error)
-            return
-        self._begun.set_result(None)
-        while True:
-            with self._changed:
-                # silent for so long, it tells that it is alive
-                self._changed.wait_for(lambda: self._waiting or self._over, self._client._heartbeat)
-                batch = [self._waiting.popleft()] if self._waiting else []
-                # `set` comes before `add`: a change that sets something begins another write
-                while self._waiting and self._waiting[0].set is None:
-                    batch.append(self._waiting.popleft())
-                if not batch and self._over:
-                    return
-            self._write(batch)
-
-    def _write(self, batch: List[_Change]) -> None:
-        try:
-            self._update(_merged(batch))
-        except BaseException as error:
-            unsure = isinstance(error, RunlogError) and error.retryable
-            if len(batch) > 1 and not unsure:
+            await self._update([change for change, _ in batch])
+        except Exception as error:
+            passing = isinstance(error, RunlogError) and error._passing
+            if len(batch) > 1 and not passing:
                 # refused for sure: which of them is to blame shows when they are alone
-                for change in batch:
-                    self._write([change])
+                for one in batch:
+                    await self._write([one])
                 return
-            # what is wrong with a sign of life shows in the next write
-            for change in batch:
-                change.done.set_exception(error)
+            for _, done in batch:
+                done.set_exception(error)
+            # what is wrong with a sign of life shows in the next write; no other follows one refused for sure
+            beat = self._version != "" and (passing or batch[0][0] != {})
         else:
-            for change in batch:
-                change.done.set_result(None)
+            for _, done in batch:
+                done.set_result(None)
+        if beat and self._finished is None:
+            self._beat = self._client._loop.call_later(self._client._heartbeat, self._join, {}, Future())
 
-    def _update(self, change: _Change) -> None:
-        def write(recorder: str) -> Dict[str, Any]:
-            params = {
-                "projectId": self.projectId,
-                "executionId": self.id,
-                **change.params(recorder),
-                "ifVersion": self._version,
-            }
-            return cast(Dict[str, Any], self._client.request("executions/update", cast(Any, params)))
+    async def _update(self, changes: list[dict[str, Any]]) -> None:
+        """Writes changes, of which only the first begins the run or sets members, as one."""
+        first = changes[0]
+        spent: Counter[str] = Counter()
+        for change in changes:
+            spent.update(change.get("add", {}))
+        steps = [step for change in changes for step in change.get("steps", [])]
+        mark = f"{self._mark}:{next(self._writes)}"
+        ids = {"projectId": self.projectId, "executionId": self.id}
+        if "execution" not in first and not self._version:
+            raise RunlogError(404, "the run has not begun", {"kind": "execution-not-found"})
 
-        self._surely(write)
+        def write() -> Awaitable[Any]:
+            if "execution" in first:
+                execution = {**first["execution"], "recorder": mark}
+                return self._client._ask("executions/start", {"projectId": self.projectId, "execution": execution})
+            news = {"set": {**first.get("set", {}), "recorder": mark}, "add": _spelt(spent), "steps": steps}
+            update = {**ids, "ifVersion": self._version, **(news if any(changes) else {})}
+            return self._client._ask("executions/update", update)
 
-    def _surely(self, write: Callable[[str], Dict[str, Any]]) -> None:
-        """Writes exactly once, under the mark that `write` is given."""
-        recorder = f"{self._recorder}:{next(self._writes)}"
-        until = None
-        conflict: Optional[RunlogError] = None
-        delay = _FIRST_DELAY
         while True:
             try:
-                if conflict is not None:
-                    got = self._client.get(self.projectId, self.id)
-                    ours = cast(Dict[str, Any], got["execution"]).get("recorder") == recorder
-                    if not ours and conflict.kind != "version-conflict":
-                        raise conflict
-                    self._version = got["version"]
-                    if ours:
-                        return
-                    conflict = None
-                self._version = write(recorder)["version"]
+                self._version = (await self._client._patiently(write))["version"]
                 return
             except RunlogError as error:
-                if error is conflict:
-                    raise
-                until = until or time.monotonic() + self._client._patience
-                if error.code == 409:
-                    conflict = error
-                elif not error.retryable:
-                    raise
-                if time.monotonic() >= until or error.kind == "unreachable":
-                    raise
                 if error.code != 409:
-                    time.sleep(delay)
-                    delay = min(2 * delay, _LONGEST_DELAY)
+                    raise
+                ask = {**ids, "fields": ["/recorder"]}
+                found = await self._client._patiently(lambda: self._client._ask("executions/get", ask))
+                ours = found["fields"]["/recorder"].get("value") == mark
+                if not ours and error.kind != "version-conflict":
+                    raise
+                self._version = found["version"]
+                if ours:
+                    return
 
 
-class Step:
-    """A step being recorded, in the manner of :class:`Run`."""
-
-    def __init__(self, run: Run, name: str, members: Dict[str, Any]) -> None:
-        self.id: str = members.get("id") or f"step-{next(run._steps)}"
-        self._run = run
-        self._members = {"name": name, "nodeId": name, "nodeType": "agent", **members}
-        self._began = 0
-        self._lock = threading.Lock()
-        self._spent: Dict[str, Decimal] = {}
-
-    def add(
-        self, *, costUSD: Optional[Amount] = None, input: Optional[int] = None, output: Optional[int] = None
-    ) -> None:
-        """Cost and tokens that come on top, of the step and of the run."""
-        self._add(_amounts(costUSD, input, output)).result()
-
-    def set(self, **members: Any) -> None:
-        """New values of the step's members."""
-        self._set(members).result()
-
-    def __enter__(self) -> Step:
-        try:
-            self._begin().result()
-        except _CANCELLED as error:
-            self._end(error)  # it begins all the same
-            raise
-        return self
-
-    def __exit__(self, kind: Any, error: Optional[BaseException], trace: Any) -> None:
-        _tell(self._end(error), error)
-
-    def _begin(self) -> Future[None]:
-        self._began = _now_ms()
-        return self._set({"status": "running", "startedAt": _date(self._began), **self._members})
-
-    def _end(self, error: Optional[BaseException]) -> Future[None]:
-        ended = _now_ms()
-        times = {"completedAt": _date(ended), "duration": ended - self._began}
-        return self._set({**_end_of(error), **times})
-
-    def _set(self, members: Dict[str, Any]) -> Future[None]:
-        return self._run._put(_Change(steps=[{**members, "id": self.id}]))
-
-    def _add(self, amounts: Dict[str, Amount]) -> Future[None]:
-        step: Dict[str, Any] = {"id": self.id}
-        with self._lock:
-            for name, amount in amounts.items():
-                self._spent[name] = self._spent.get(name, Decimal(0)) + _decimal(amount)
-            if "costUSD" in self._spent:
-                step["costUSD"] = float(self._spent["costUSD"])
-            if "input" in self._spent or "output" in self._spent:
-                read, written = (int(self._spent.get(name, 0)) for name in ("input", "output"))
-                step["tokenUsage"] = {"input": read, "output": written, "total": read + written}
-            # in the lock: the larger sum must come later
-            return self._run._put(_Change(add=amounts, steps=[step]))
-
-
-class AsyncRun:
-    """A :class:`Run` for asyncio."""
-
-    def __init__(self, run: Run) -> None:
-        self._run = run
-        self.projectId = run.projectId
-        self.id = run.id
-
-    async def add(
-        self, *, costUSD: Optional[Amount] = None, input: Optional[int] = None, output: Optional[int] = None
-    ) -> None:
-        """Cost and tokens that come on top of the run's."""
-        await asyncio.wrap_future(self._run._add(_amounts(costUSD, input, output)))
-
-    async def set(self, **members: Any) -> None:
-        """New values of the record's members; None removes one."""
-        await asyncio.wrap_future(self._run._put(_Change(set=members)))
-
-    def step(self, name: str, **members: Any) -> AsyncStep:
-        """A step to be recorded, for `async with`."""
-        return AsyncStep(Step(self._run, name, members))
-
-    async def finish(self, status: str = "completed", **members: Any) -> None:
-        """Ends the run; what is told of it later is refused. Only the first call counts."""
-        await asyncio.wrap_future(self._run._finish({**members, "status": status}))
-
-
-class AsyncStep:
-    """A :class:`Step` for asyncio."""
-
-    def __init__(self, step: Step) -> None:
-        self._step = step
-        self.id = step.id
-
-    async def add(
-        self, *, costUSD: Optional[Amount] = None, input: Optional[int] = None, output: Optional[int] = None
-    ) -> None:
-        """Cost and tokens that come on top, of the step and of the run."""
-        await asyncio.wrap_future(self._step._add(_amounts(costUSD, input, output)))
-
-    async def set(self, **members: Any) -> None:
-        """New values of the step's members."""
-        await asyncio.wrap_future(self._step._set(members))
-
-    async def __aenter__(self) -> AsyncStep:
-        try:
-            await asyncio.wrap_future(self._step._begin())
-        except _CANCELLED as error:
-            self._step._end(error)  # it begins all the same
-            raise
-        return self
-
-    async def __aexit__(self, kind: Any, error: Optional[BaseException], trace: Any) -> None:
-        await _tell_async(self._step._end(error), error)
-
-
-def _end_of(error: Optional[BaseException]) -> Dict[str, Any]:
+def _end_of(error: BaseException | None) -> dict[str, Any]:
     """How something ended that raised `error`."""
     if error is None or (isinstance(error, SystemExit) and not error.code):
         return {"status": "completed"}
@@ -952,81 +602,56 @@ def _end_of(error: Optional[BaseException]) -> Dict[str, Any]:
     return {"status": "failed", "error": f"{type(error).__name__}: {error}"}
 
 
-def _tell(told: Future[None], error: Optional[BaseException]) -> None:
-    """Waits until an end is told; the error that led to it comes before one of telling."""
-    try:
-        told.result()
-    except RunlogError as other:
-        if error is None:
-            raise
-        _log.warning("an end was not recorded: %s", other)
-
-
-async def _tell_async(told: Future[None], error: Optional[BaseException]) -> None:
-    try:
-        await asyncio.wrap_future(told)
-    except RunlogError as other:
-        if error is None:
-            raise
-        _log.warning("an end was not recorded: %s", other)
-
-
-def _merged(changes: List[_Change]) -> _Change:
-    """Several changes, of which only the first sets members, as one."""
-    if len(changes) == 1:
-        return changes[0]
-    merged = _Change()
-    amounts: Dict[str, Decimal] = {}
-    for change in changes:
-        merged.set = merged.set if change.set is None else change.set
-        for name, amount in (change.add or {}).items():
-            amounts[name] = amounts.get(name, Decimal(0)) + _decimal(amount)
-        if change.steps is not None:
-            merged.steps = (merged.steps or []) + change.steps
-    if amounts:
-        merged.add = {name: amount if name == "costUSD" else int(amount) for name, amount in amounts.items()}
-    return merged
-
-
-def _amounts(
-    costUSD: Optional[Amount], input: Optional[int], output: Optional[int]
-) -> Dict[str, Amount]:
-    """What is given of them; an error where it cannot be added."""
-    given = {"costUSD": costUSD, "input": input, "output": output}
-    amounts: Dict[str, Amount] = {name: amount for name, amount in given.items() if amount is not None}
-    for name, amount in amounts.items():
-        fine = math.isfinite(amount) and (name == "costUSD" or isinstance(amount, int))
-        if not fine or amount < 0:
+def _amounts(**given: Amount | None) -> dict[str, int]:
+    """What is given of them, in whole trillionths of a dollar, whose sums are exact as those of floats are not."""
+    amounts = {}
+    for name, amount in given.items():
+        if amount is None:
+            continue
+        exact = Decimal(str(amount))
+        if not exact.is_finite() or exact < 0 or (name != "costUSD" and not isinstance(amount, int)):
             raise ValueError(f"{name}: {amount} cannot be added")
+        amounts[name] = round(exact.scaleb(12)) if name == "costUSD" else int(exact)
     return amounts
 
 
-def _decimal(amount: Amount) -> Decimal:
-    """The number that JSON spells: sums of these are exact, of floats they would not be."""
-    return Decimal(repr(amount)) if isinstance(amount, float) else Decimal(amount)
+def _spelt(amounts: Counter[str], whole: bool = False) -> dict[str, Any]:
+    """As the protocol has them; `whole` with what is left out of the tokens."""
+    spelt: dict[str, Any] = {"costUSD": amounts["costUSD"] / 10**12} if "costUSD" in amounts else {}
+    tokens = {name: amounts[name] for name in ("input", "output") if whole or name in amounts}
+    if "input" in amounts or "output" in amounts:
+        spelt["tokenUsage"] = {**tokens, "total": sum(tokens.values())} if whole else tokens
+    return spelt
 
 
-def _settle(future: Future[Any], result: Any = None, error: Optional[BaseException] = None) -> None:
-    if not future.set_running_or_notify_cancel():
-        return
-    if error is None:
-        future.set_result(result)
-    else:
-        future.set_exception(error)
+def _result(future: Future[Any], timeout: float | None = None) -> Any:
+    """What comes of it; what nobody waits for any more is taken back."""
+    try:
+        return future.result(timeout)
+    finally:
+        future.cancel()
 
 
-def _frame(message: Dict[str, Any]) -> bytes:
-    # a number that JSON lacks would make the message one that has no answer, and so would too many bytes
-    body = json.dumps({"jsonrpc": "2.0", **message}, allow_nan=False, separators=(",", ":")).encode()
-    if len(body) > _FRAME_BYTES_MAX:
-        data = {
-            "kind": "too-large",
-            "retryable": False,
-            "sizeBytes": len(body),
-            "limitBytes": _FRAME_BYTES_MAX,
-        }
-        raise RunlogError(413, f"the request has {len(body)} bytes", data)
-    return b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+async def _next(told: AsyncIterator[Told]) -> Told | None:
+    async for change in told:
+        return change
+    return None
+
+
+def _spawn(command: list[str]) -> tuple[sockets.socket, subprocess.Popen[bytes]]:
+    near, far = sockets.socketpair()
+    try:
+        # a session of its own: a Ctrl-C that ends this program is not the daemon's
+        return near, subprocess.Popen(command, stdin=far.fileno(), stdout=far.fileno(), start_new_session=True)
+    except OSError as error:
+        near.close()
+        raise _unreachable(f"{command[0]} cannot be started: {error.strerror}", retryable=False) from None
+    finally:
+        far.close()
+
+
+def _unreachable(why: str, *, retryable: bool) -> RunlogError:
+    return RunlogError(503, f"no daemon can be reached: {why}", {"kind": "unreachable", "retryable": retryable})
 
 
 def _lost() -> RunlogError:
@@ -1045,5 +670,4 @@ def _now_ms() -> int:
 
 
 def _date(millis: int) -> str:
-    moment = datetime.datetime.fromtimestamp(millis // 1000, datetime.timezone.utc)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{millis % 1000:03}Z"
+    return datetime.fromtimestamp(millis / 1000, timezone.utc).isoformat(timespec="milliseconds")[:23] + "Z"

@@ -94,19 +94,9 @@ export class Place {
       const end = () => (near.destroy(), far.destroy());
       let lose;
       const forward = (from, to, judge) => {
-        let have = Buffer.alloc(0);
-        from.on('data', (chunk) => {
-          have = Buffer.concat([have, chunk]);
-          for (;;) {
-            const head = have.indexOf('\r\n\r\n');
-            if (head < 0) return;
-            const length = Number(/Content-Length: (\d+)/.exec(have.toString('latin1', 0, head))[1]);
-            if (have.length < head + 4 + length) return;
-            const frame = have.subarray(0, head + 4 + length);
-            have = have.subarray(frame.length);
-            if (judge(JSON.parse(frame.subarray(head + 4)))) to.write(frame);
-            else return end();
-          }
+        createInterface({ input: from }).on('line', (line) => {
+          if (judge(JSON.parse(line))) to.write(`${line}\n`);
+          else end();
         });
         from.on('close', end).on('error', end);
       };

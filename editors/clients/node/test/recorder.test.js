@@ -88,7 +88,7 @@ test('what cannot be recorded is refused, and the rest of it is not', async (t) 
   const client = place.client();
   const run = await client.start({ projectId: 'p' });
   for (const amounts of [{ costUSD: -1 }, { costUSD: NaN }, { input: 0.5 }, { output: Infinity }]) {
-    assert.throws(() => run.add(amounts), RangeError);
+    await assert.rejects(run.add(amounts), RangeError);
   }
   const several = await Promise.allSettled([
     run.add({ costUSD: 0.1 }), run.step('a', () => undefined), run.step({ name: 'b', input: 1n }, () => undefined),
@@ -106,7 +106,7 @@ test('what cannot be recorded is refused, and the rest of it is not', async (t) 
 test('what is told during a write shares the next one', async (t) => {
   const place = new Place(t);
   const client = place.client();
-  const { clock } = await client.list();
+  const { clock } = await client.request('executions/list');
   const run = await client.start({ projectId: 'p' });
   const add = () => Array.from({ length: 200 }, () => run.add({ costUSD: 0.1, output: 1 }));
   await Promise.all([
@@ -116,7 +116,7 @@ test('what is told during a write shares the next one', async (t) => {
   ]);
   const { costUSD, tokenUsage, name, model, output } = place.record('p', run.id);
   assert.deepEqual([costUSD, tokenUsage.output, name, model, output], [25, 400, 'b', 'm', 'done']);
-  const { clock: after } = await client.list();
+  const { clock: after } = await client.request('executions/list');
   const ticks = (text) => Number(text.split(':').at(-1));
   assert(ticks(after) - ticks(clock) < 20, `${clock} … ${after}`);
 });
@@ -137,6 +137,39 @@ test('a silent run is told to be alive', async (t) => {
   assert.equal(place.record('p', run.id).note, 'slow');
 });
 
+test('an end that cannot be told is not the end', async (t) => {
+  const place = new Place(t);
+  const client = place.client();
+  let id;
+  const ended = client.run({ projectId: 'p' }, async (run) => {
+    id = run.id;
+    await run.finish('completed', { output: 1n });
+  });
+  await assert.rejects(ended, TypeError);
+  const { status, error } = place.record('p', id);
+  assert.equal(status, 'failed');
+  assert.match(error, /^TypeError: .*BigInt/);
+});
+
+test('a run that somebody else ended is not told to be alive', async (t) => {
+  const place = new Place(t);
+  await place.daemon();
+  const proxy = await place.between();
+  const client = place.client({ socket: proxy.path, heartbeat: 5 });
+  const run = await client.start({ projectId: 'p' });
+  let beats = 0;
+  let last = 0;
+  proxy.fate = ({ method }) => {
+    if (method === 'executions/update') [beats, last] = [beats + 1, Date.now()];
+    return 'pass';
+  };
+  await until(() => beats > 2, 'signs of life');
+  const other = place.client({ socket: place.socket });
+  await other.request('executions/update', { projectId: 'p', executionId: run.id, set: { status: 'cancelled' } });
+  await until(() => Date.now() - last > 200, 'them to end');
+  assert.equal(place.record('p', run.id).status, 'cancelled');
+});
+
 /** Somebody else who has the run in mind as well. */
 const strangers = {
   nobody: undefined,
@@ -152,7 +185,7 @@ for (const fate of ['before', 'after']) {
       const proxy = await place.between();
       const other = place.client({ socket: place.socket });
       const client = place.client({ socket: proxy.path });
-      await client.list();
+      await client.request('executions/list');
       // each kind of write loses its first answer; the stranger comes before it is repeated
       let losses = 0;
       let strangeness = 0;
@@ -256,7 +289,7 @@ for (const way of ['socket', 'spawned', 'shared']) {
         Array.from({ length: steps }, (_, at) => `step-${at + 1}`).sort());
       for (const step of record.steps) assert.deepEqual([step.status, step.costUSD], ['completed', 0.01]);
     }
-    const { total } = await client.list({ sync: true });
+    const { total } = await client.request('executions/list', { sync: true });
     assert.equal(total, runs);
   });
 }

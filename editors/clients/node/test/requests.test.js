@@ -1,5 +1,6 @@
 // Requests and changes against the real daemon, which is killed in the middle.
 import assert from 'node:assert/strict';
+import { createServer } from 'node:net';
 import { test } from 'node:test';
 import { RunlogError } from '../dist/runlog.js';
 import { Place, binary, until } from './place.js';
@@ -12,81 +13,99 @@ test('a daemon is started, asked, and ended', async (t) => {
   const place = new Place(t);
   place.engineSaves('p', run('a'));
   const client = place.client();
-  const list = await client.list({ sync: true });
+  const list = await client.request('executions/list', { sync: true });
   assert.deepEqual(list.executions.map(({ id }) => id), ['a']);
-  const saved = await client.save({ projectId: 'p', execution: run('b', { costUSD: 0.02 }) });
-  assert.equal((await client.get('p', 'b')).version, saved.version);
-  assert.equal((await client.stats()).totalCostUSD, 0.03);
+  const saved = await client.request('executions/save', { projectId: 'p', execution: run('b', { costUSD: 0.02 }) });
+  assert.equal((await client.request('executions/get', { projectId: 'p', executionId: 'b' })).version, saved.version);
+  assert.equal((await client.request('executions/stats')).totalCostUSD, 0.03);
   const { pid } = await client.request('server/status');
   assert.deepEqual(await client.request('ping', {}), {});
   await client.close();
   assert.throws(() => process.kill(pid, 0), { code: 'ESRCH' });
-  await assert.rejects(client.list(), { name: 'RunlogError', kind: 'unreachable', retryable: false });
+  const hurried = place.client();
+  const asked = assert.rejects(hurried.request('ping'), { kind: 'unreachable', retryable: false });
+  await hurried.close();
+  await asked;
+  await assert.rejects(client.request('executions/list'), { name: 'RunlogError', kind: 'unreachable', retryable: false });
 });
 
 test('refusals are errors with what the protocol says of them', async (t) => {
   const place = new Place(t);
   const client = place.client();
-  const { version } = await client.save({ projectId: 'p', execution: run('a') });
-  await assert.rejects(client.get('p', 'b'), { name: 'RunlogError', code: 404, kind: 'execution-not-found', retryable: false });
-  await assert.rejects(client.save({ projectId: 'p', execution: run('a'), ifVersion: 'none' }), (error) => {
+  const { version } = await client.request('executions/save', { projectId: 'p', execution: run('a') });
+  await assert.rejects(client.request('executions/get', { projectId: 'p', executionId: 'b' }), { name: 'RunlogError', code: 404, kind: 'execution-not-found', retryable: false });
+  await assert.rejects(client.request('executions/save', { projectId: 'p', execution: run('a'), ifVersion: 'none' }), (error) => {
     assert(error instanceof RunlogError);
     assert.deepEqual([error.code, error.kind, error.data.currentVersion], [409, 'version-conflict', version]);
     return true;
   });
-  await assert.rejects(client.list({ limit: 0 }), { code: -32602, kind: 'invalid-params' });
+  await assert.rejects(client.request('executions/list', { limit: 0 }), { code: -32602, kind: 'invalid-params' });
   // the daemon could not say whom its answer is for
   const long = 'x'.repeat(64 * 1024 * 1024);
-  await assert.rejects(client.save({ projectId: 'p', execution: run('c', { input: long }) }), { code: 413, kind: 'too-large' });
-  await assert.rejects(client.save({ projectId: 'p', execution: run('c', { input: 1n }) }), TypeError);
-  assert.equal((await client.list()).total, 1);
+  await assert.rejects(client.request('executions/save', { projectId: 'p', execution: run('c', { input: long }) }), { code: 413, kind: 'too-large' });
+  await assert.rejects(client.request('executions/save', { projectId: 'p', execution: run('c', { input: 1n }) }), TypeError);
+  assert.equal((await client.request('executions/list')).total, 1);
 });
 
 test('a request that is aborted is taken back', async (t) => {
   const place = new Place(t);
   const client = place.client();
-  await client.list();
+  await client.request('executions/list');
   const already = AbortSignal.abort();
   await assert.rejects(client.request('executions/list', {}, { signal: already }), { name: 'AbortError' });
   const controller = new AbortController();
   const asked = client.request('executions/list', { sync: true }, { signal: controller.signal });
   controller.abort(new Error('enough'));
   await assert.rejects(asked, { message: 'enough' });
-  assert.equal((await client.list()).total, 0);
+  assert.equal((await client.request('executions/list')).total, 0);
 });
 
-test('a request tells how far it has come', async (t) => {
+test('a socket that comes late is waited for', async (t) => {
   const place = new Place(t);
-  for (let number = 0; number < 300; number++) place.engineSaves('p', run(`run-${number}`));
-  const client = place.client();
-  const told = [];
-  const list = await client.request('executions/list', {}, { onProgress: (value) => told.push(value.kind) });
-  assert.equal(list.total, 300);
-  // a short first index may be over before there is anything to tell
-  assert.deepEqual(told.filter((kind) => kind !== 'report'), told.length ? ['begin', 'end'] : []);
-});
-
-test('the socket of the root is found, and one that comes late is waited for', async (t) => {
-  const place = new Place(t);
-  const before = process.env.XDG_RUNTIME_DIR;
-  process.env.XDG_RUNTIME_DIR = place.folder;
-  t.after(() => (before === undefined ? delete process.env.XDG_RUNTIME_DIR : (process.env.XDG_RUNTIME_DIR = before)));
-  const client = place.client({ socket: true });
-  const asked = client.request('server/status');
-  await place.daemon(['--socket']);
+  const asked = place.client({ socket: place.socket }).request('server/status');
+  await place.daemon();
   assert.equal((await asked).root.path, place.root);
 });
 
 test('what cannot be reached is told, at once where waiting is no use', async (t) => {
   const place = new Place(t);
   const nobody = place.client({ socket: place.socket, patience: 200 });
-  await assert.rejects(nobody.list(), { kind: 'unreachable', retryable: true });
+  await assert.rejects(nobody.request('executions/list'), { kind: 'unreachable', retryable: true });
   const began = Date.now();
   const missing = place.client({ command: ['/nowhere/runlog'] });
-  await assert.rejects(missing.list(), { kind: 'unreachable', message: /cannot be started/ });
+  await assert.rejects(missing.request('executions/list'), { kind: 'unreachable', message: /cannot be started/ });
   const refusing = place.client({ command: [binary, 'serve', '--no-such-flag'] });
-  await assert.rejects(refusing.list(), { kind: 'unreachable', message: /status 2/ });
+  await assert.rejects(refusing.request('executions/list'), { kind: 'unreachable', message: /status 2/ });
   assert(Date.now() - began < 20_000);
+});
+
+test('a daemon that takes in and says nothing is left in time', async (t) => {
+  const place = new Place(t);
+  const server = createServer().listen(place.socket);
+  const taken = [];
+  server.on('connection', (socket) => taken.push(socket.resume()));
+  t.after(() => new Promise((resolve) => server.close(resolve)));
+  await assert.rejects(place.client({ socket: place.socket, patience: 100 }).request('ping'), { kind: 'unreachable', retryable: true });
+  // nor does it hold up who does not want to wait
+  const patient = place.client({ socket: place.socket });
+  const end = new AbortController();
+  const aborted = patient.request('ping', {}, { signal: end.signal });
+  const closed = patient.request('ping');
+  await until(() => taken.length >= 2, 'the second to be taken in');
+  end.abort();
+  await assert.rejects(aborted, { name: 'AbortError' });
+  await patient.close();
+  await assert.rejects(closed, { kind: 'unreachable', retryable: false });
+  await until(() => taken.every((socket) => socket.closed), 'no socket to be left open');
+});
+
+test('what is large or looks like the end of a line comes through whole', async (t) => {
+  const place = new Place(t);
+  const client = place.client();
+  const input = '\u2028\u2029\u0085\r\né😀'.repeat(2 ** 16);
+  await client.request('executions/save', { projectId: 'p', execution: run('a', { input }) });
+  const { execution } = await client.request('executions/get', { projectId: 'p', executionId: 'a' });
+  assert(execution.input === input);
 });
 
 /** Asks again where the daemon died before it answered. */
@@ -146,7 +165,7 @@ for (const way of ['socket', 'spawned', 'shared']) {
       await new Promise((resolve) => setTimeout(resolve, 3));
     }
     const other = place.client();
-    const list = await other.list({ limit: 1000, sync: true });
+    const list = await other.request('executions/list', { limit: 1000, sync: true });
     assert.equal(list.total, 40);
     const wanted = new Map(list.executions.map(({ id, version }) => [id, version]));
     await until(() => {
@@ -173,9 +192,9 @@ test('a slow consumer costs bounded memory and misses no last state', { timeout:
   const many = 3000;
   for (let number = 0; number < many; number += 20) {
     await Promise.all(Array.from({ length: 20 }, (_, at) => (
-      writer.save({ projectId: 'p', execution: run(`run-${at}`, { costUSD: number }) }))));
+      writer.request('executions/save', { projectId: 'p', execution: run(`run-${at}`, { costUSD: number }) }))));
   }
-  const list = await writer.list();
+  const list = await writer.request('executions/list');
   const wanted = new Map(list.executions.map(({ id, version }) => [id, version]));
   const table = new Map();
   let told = 0;
@@ -199,7 +218,7 @@ test('an iteration ends with its client, and with its signal', async (t) => {
   const waiting = aborted.next();
   end.abort();
   await assert.rejects(waiting, { name: 'AbortError' });
-  const closed = client.changes({ projectId: 'p', status: ['failed'] });
+  const closed = client.changes({ projectId: 'p', status: ['failed'], where: 'costUSD > 1' });
   await closed.next();
   const rest = closed.next();
   await client.close();

@@ -5,7 +5,7 @@ export async function uses(client: Client): Promise<void> {
   const list = await client.request('executions/list', { limit: 20, status: ['failed'] });
   const first: Summary | undefined = list.executions[0];
   const label: string | null | undefined = first?.label;
-  const cost: number = (await client.stats()).totalCostUSD;
+  const cost: number = (await client.request('executions/stats')).totalCostUSD;
   await client.request('ping');
   // @ts-expect-error there is no such method
   await client.request('executions/lits', {});

@@ -156,14 +156,10 @@ class Between:
     def _forward(one, other, judge):
         reader = one.makefile("rb")
         try:
-            while True:
-                head = reader.readline() + reader.readline()
-                if not head:
+            for line in reader:
+                if not judge(json.loads(line)):
                     break
-                body = reader.read(int(head.split(b":")[1]))
-                if not judge(json.loads(body)):
-                    break
-                other.sendall(head + body)
+                other.sendall(line)
         except (OSError, ValueError):
             pass
         for end in (one, other):

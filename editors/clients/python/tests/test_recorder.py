@@ -6,6 +6,7 @@ import itertools
 import os
 import signal
 import threading
+import time
 import unittest
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
@@ -98,7 +99,7 @@ class Recorder(Placed):
                 run.add(costUSD=1)
         self.assertEqual((raised.exception.code, raised.exception.kind), (409, "already-finished"))
         # and an end that the code chose stays
-        own = client.run("p", id="own").start()
+        own = client.start("p", id="own")
         own.finish("failed", error="by hand")
         own.finish()
         record = self.place.record("p", "own")
@@ -106,7 +107,7 @@ class Recorder(Placed):
         with self.assertRaises(RunlogError):
             own.add(costUSD=1)
         with self.assertRaises(RunlogError) as raised:
-            client.run("p", id="own").start()
+            client.start("p", id="own")
         self.assertEqual(raised.exception.kind, "already-exists")
 
     def test_a_cancelled_task_cancels_its_run_and_loses_nothing(self):
@@ -180,7 +181,7 @@ class Recorder(Placed):
 
     def test_what_is_told_during_a_write_shares_the_next_one(self):
         client = self.place.client()
-        ticks = lambda: int(client.list()["clock"].rsplit(":")[-1])  # noqa: E731
+        ticks = lambda: int(client.request("executions/list")["clock"].rsplit(":")[-1])  # noqa: E731
         before = ticks()
         with client.run("p") as run:
             with ThreadPoolExecutor(50) as pool:
@@ -207,6 +208,45 @@ class Recorder(Placed):
             until(lambda: os.stat(file).st_mtime_ns > noted, "another")
         self.assertEqual(self.place.record("p", run.id)["note"], "slow")
 
+    def test_an_end_that_cannot_be_told_is_not_the_end(self):
+        client = self.place.client()
+        with self.assertRaises(TypeError):
+            with client.run("p") as run:
+                run.finish(output=object())
+        record = self.place.record("p", run.id)
+        self.assertEqual(record["status"], "failed")
+        self.assertRegex(record["error"], "^TypeError: ")
+
+    def test_a_run_that_somebody_else_ended_is_not_told_to_be_alive(self):
+        self.place.daemon()
+        between = self.place.between()
+        run = self.place.client(socket=between.path, heartbeat=0.005).start("p")
+        beats = []
+
+        def judge(message):
+            if message["method"] == "executions/update":
+                beats.append(time.monotonic())
+            return "pass"
+
+        between.fate = judge
+        until(lambda: len(beats) > 2, "signs of life")
+        other = self.place.client(socket=self.place.socket)
+        ids = {"projectId": "p", "executionId": run.id}
+        other.request("executions/update", {**ids, "set": {"status": "cancelled"}})
+        until(lambda: time.monotonic() - beats[-1] > 0.2, "them to end")
+        self.assertEqual(self.place.record("p", run.id)["status"], "cancelled")
+
+    def test_a_run_that_cannot_begin_leaves_the_other_of_its_name_alone(self):
+        client = self.place.client(heartbeat=0.005)
+        first = client.start("p", id="own")
+        with self.assertRaises(RunlogError) as raised:
+            client.start("p", id="own")
+        self.assertEqual(raised.exception.kind, "already-exists")
+        first.finish()
+        before = os.stat(self.place.file("p", "own"))
+        time.sleep(0.1)
+        self.assertEqual(os.stat(self.place.file("p", "own")), before)
+
     def test_an_answer_is_lost(self):
         strangers = {
             "nobody": None,
@@ -226,7 +266,7 @@ class Recorder(Placed):
         between = self.place.between()
         other = self.place.client(socket=self.place.socket)
         client = self.place.client(socket=between.path)
-        client.list()
+        client.request("executions/list")
         lost, strange = [], []
 
         def stranger():
@@ -321,7 +361,7 @@ class Recorder(Placed):
         # the last kill may meet the connection that this goes out on
         for left in reversed(range(5)):
             try:
-                total = client.list({"sync": True})["total"]
+                total = client.request("executions/list", {"sync": True})["total"]
                 break
             except RunlogError as error:
                 if not (error.retryable and left):

@@ -5,12 +5,14 @@ import asyncio
 import os
 import pathlib
 import signal
+import socket
 import threading
 import time
 import unittest
-from unittest import mock
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as NotInTime
 
-from runlog import RunlogError
+from runlog import Client, RunlogError
 
 from .place import BINARY, Placed, a_run, until
 
@@ -27,42 +29,43 @@ class Requests(Placed):
     def test_a_daemon_is_started_asked_and_ended(self):
         self.place.engine_saves("p", a_run("a"))
         client = self.place.client()
-        found = client.list({"sync": True})
+        found = client.request("executions/list", {"sync": True})
         self.assertEqual([run["id"] for run in found["executions"]], ["a"])
-        saved = client.save({"projectId": "p", "execution": a_run("b", costUSD=0.02)})
-        self.assertEqual(client.get("p", "b")["version"], saved["version"])
-        self.assertEqual(client.stats()["totalCostUSD"], 0.03)
+        saved = client.request("executions/save", {"projectId": "p", "execution": a_run("b", costUSD=0.02)})
+        self.assertEqual(client.request("executions/get", {"projectId": "p", "executionId": "b"})["version"], saved["version"])
+        self.assertEqual(client.request("executions/stats")["totalCostUSD"], 0.03)
         pid = client.request("server/status")["pid"]
         self.assertEqual(client.request("ping"), {})
         client.close()
         with self.assertRaises(ProcessLookupError):
             os.kill(pid, 0)
         with self.assertRaises(RunlogError) as raised:
-            client.list()
+            client.request("executions/list")
         self.assertEqual((raised.exception.kind, raised.exception.retryable), ("unreachable", False))
+        self.place.client().close()
 
     def test_refusals_are_errors_with_what_the_protocol_says_of_them(self):
         client = self.place.client()
-        version = client.save({"projectId": "p", "execution": a_run("a")})["version"]
+        version = client.request("executions/save", {"projectId": "p", "execution": a_run("a")})["version"]
         with self.assertRaises(RunlogError) as raised:
-            client.get("p", "b")
+            client.request("executions/get", {"projectId": "p", "executionId": "b"})
         error = raised.exception
         self.assertEqual((error.code, error.kind, error.retryable), (404, "execution-not-found", False))
         with self.assertRaises(RunlogError) as raised:
-            client.save({"projectId": "p", "execution": a_run("a"), "ifVersion": "none"})
+            client.request("executions/save", {"projectId": "p", "execution": a_run("a"), "ifVersion": "none"})
         self.assertEqual((raised.exception.code, raised.exception.data["currentVersion"]), (409, version))
         with self.assertRaises(RunlogError) as raised:
-            client.list({"limit": 0})
+            client.request("executions/list", {"limit": 0})
         self.assertEqual((raised.exception.code, raised.exception.kind), (-32602, "invalid-params"))
         # the daemon could not say whom its answer is for
         with self.assertRaises(RunlogError) as raised:
-            client.save({"projectId": "p", "execution": a_run("c", input="x" * (64 << 20))})
+            client.request("executions/save", {"projectId": "p", "execution": a_run("c", input="x" * (64 << 20))})
         self.assertEqual((raised.exception.code, raised.exception.kind), (413, "too-large"))
         with self.assertRaises(ValueError):
-            client.save({"projectId": "p", "execution": a_run("c", costUSD=float("nan"))})
+            client.request("executions/save", {"projectId": "p", "execution": a_run("c", costUSD=float("nan"))})
         with self.assertRaises(TypeError):
-            client.save({"projectId": "p", "execution": a_run("c", input=object())})
-        self.assertEqual(client.list()["total"], 1)
+            client.request("executions/save", {"projectId": "p", "execution": a_run("c", input=object())})
+        self.assertEqual(client.request("executions/list")["total"], 1)
 
     def test_a_request_that_is_cancelled_is_taken_back(self):
         async def main():
@@ -74,39 +77,92 @@ class Requests(Placed):
                     await task
                 listed = await client.request_async("executions/list")
                 self.assertEqual(listed["total"], 0)
-                with self.assertRaises(TimeoutError):
+                with self.assertRaises(NotInTime):
                     client.request("executions/list", {"sync": True}, timeout=0)
                 answers = [client.request_async("ping") for _ in range(50)]
                 self.assertEqual(await asyncio.gather(*answers), [{}] * 50)
 
         asyncio.run(main())
 
-    def test_a_request_tells_how_far_it_has_come(self):
-        for number in range(300):
-            self.place.engine_saves("p", a_run(f"run-{number}"))
-        told = []
-        found = self.place.client().request("executions/list", {}, on_progress=lambda value: told.append(value["kind"]))
-        self.assertEqual(found["total"], 300)
-        # a short first index may be over before there is anything to tell
-        told = [kind for kind in told if kind != "report"]
-        self.assertEqual(told, ["begin", "end"] if told else [])
+    def test_a_socket_that_comes_late_is_waited_for(self):
+        async def main():
+            async with self.place.client(socket=self.place.socket) as client:
+                asked = asyncio.ensure_future(client.request_async("server/status"))
+                await asyncio.get_running_loop().run_in_executor(None, self.place.daemon)
+                return await asyncio.wait_for(asked, 30)
 
-    def test_the_socket_of_the_root_is_found_and_one_that_comes_late_is_waited_for(self):
-        with mock.patch.dict(os.environ, {"XDG_RUNTIME_DIR": self.place.folder}):
-            asked = self.place.client(socket=True).submit("server/status")
-            self.place.daemon("--socket")
-            self.assertEqual(asked.result(30)["root"]["path"], os.path.realpath(self.place.root))
+        status = asyncio.run(main())
+        self.assertEqual(status["root"]["path"], os.path.realpath(self.place.root))
 
     def test_what_cannot_be_reached_is_told_at_once_where_waiting_is_no_use(self):
         with self.assertRaises(RunlogError) as raised:
-            self.place.client(socket=self.place.socket, patience=0.2).list()
+            self.place.client(socket=self.place.socket, patience=0.2).request("executions/list")
         self.assertEqual((raised.exception.kind, raised.exception.retryable), ("unreachable", True))
         began = time.monotonic()
         with self.assertRaisesRegex(RunlogError, "cannot be started"):
-            self.place.client(command=["/nowhere/runlog"]).list()
+            self.place.client(command=["/nowhere/runlog"]).request("executions/list")
         with self.assertRaisesRegex(RunlogError, "status 2"):
-            self.place.client(command=[BINARY, "serve", "--no-such-flag"]).list()
+            self.place.client(command=[BINARY, "serve", "--no-such-flag"]).request("executions/list")
         self.assertLess(time.monotonic() - began, 20)
+
+    def test_a_daemon_that_takes_in_and_says_nothing_is_left_in_time(self):
+        server = socket.socket(socket.AF_UNIX)
+        self.addCleanup(server.close)
+        server.bind(self.place.socket)
+        server.listen()
+        with self.assertRaises(RunlogError) as raised:
+            self.place.client(socket=self.place.socket, patience=0.1).request("ping")
+        self.assertEqual((raised.exception.kind, raised.exception.retryable), ("unreachable", True))
+        # nor does it hold up who does not want to wait
+        taken, _ = server.accept()
+        taken.close()
+        patient = self.place.client(socket=self.place.socket)
+
+        async def main():
+            cancelled, closed = (asyncio.ensure_future(patient.request_async("ping")) for _ in range(2))
+            loop = asyncio.get_running_loop()
+            taken, _ = await loop.run_in_executor(None, server.accept)
+            with taken:
+                cancelled.cancel()
+                with self.assertRaises(asyncio.CancelledError):
+                    await cancelled
+                ended = loop.run_in_executor(None, patient.close)
+                with self.assertRaises(RunlogError) as raised:
+                    await closed
+                await ended
+                # what was said to it, and then nothing: the socket is not left open
+                taken.setblocking(True)
+                while await loop.run_in_executor(None, taken.recv, 65536):
+                    pass
+            self.assertEqual(raised.exception.kind, "unreachable")
+
+        asyncio.run(main())
+
+    def test_what_is_large_or_looks_like_the_end_of_a_line_comes_through_whole(self):
+        client = self.place.client()
+        text = "\u2028\u2029\u0085\r\né😀" * 2**16
+        client.request("executions/save", {"projectId": "p", "execution": a_run("a", input=text)})
+        got = client.request("executions/get", {"projectId": "p", "executionId": "a"})
+        self.assertTrue(got["execution"]["input"] == text)
+
+    def test_an_option_that_there_is_not_is_an_error(self):
+        client = self.place.client()
+        with self.assertRaises(TypeError):
+            client.request("ping", timeuot=1)
+        with self.assertRaises(TypeError):
+            asyncio.run(client.request_async("ping", timeout=1))
+
+    def test_a_forked_child_has_clients_of_its_own(self):
+        self.place.daemon()
+        self.assertEqual(self.place.client(socket=self.place.socket).request("ping"), {})
+        child = os.fork()
+        if child == 0:
+            try:
+                with Client(socket=self.place.socket) as client:
+                    os._exit(0 if client.request("ping", timeout=30) == {} else 1)
+            finally:
+                os._exit(2)
+        self.assertEqual(os.waitpid(child, 0)[1], 0)
 
 
 def asked(client, method, params=None):
@@ -140,15 +196,15 @@ class Table:
         return change["kind"] == "resync"
 
     def keep(self):
-        while not self.client._closing.is_set():
-            for change in self.client.changes(since=self.list()):
+        while not self.client._closing.done():
+            for change in self.client.changes({"since": self.list()}):
                 if self.tell(change):
                     break
 
     async def keep_async(self):
         while True:
             since = await asyncio.get_running_loop().run_in_executor(None, self.list)
-            async for change in self.client.changes(since=since):
+            async for change in self.client.changes({"since": since}):
                 if self.tell(change):
                     break
 
@@ -165,7 +221,7 @@ class Changes(Placed):
                 else:
                     os.kill(asked(client, "server/status")["pid"], signal.SIGKILL)
             time.sleep(0.003)
-        found = self.place.client().list({"limit": 1000, "sync": True})
+        found = self.place.client().request("executions/list", {"limit": 1000, "sync": True})
         self.assertEqual(found["total"], 40)
         return {run["id"]: run["version"] for run in found["executions"]}
 
@@ -209,14 +265,14 @@ class Changes(Placed):
         changes = iter(client.changes())
         self.assertEqual(next(changes)["kind"], "current")
         writer = self.place.client(socket=self.place.socket)
-        for number in range(150):
-            saves = [
-                writer.submit("executions/save", {"projectId": "p", "execution": a_run(f"run-{at}", costUSD=number)})
-                for at in range(20)
-            ]
-            for save in saves:
-                save.result(30)
-        found = writer.list()
+
+        def save(number):
+            execution = a_run(f"run-{number % 20}", costUSD=number)
+            writer.request("executions/save", {"projectId": "p", "execution": execution}, timeout=30)
+
+        with ThreadPoolExecutor(20) as pool:
+            list(pool.map(save, range(3000)))
+        found = writer.request("executions/list")
         table = {}
         told = 0
         for change in changes:
@@ -232,7 +288,7 @@ class Changes(Placed):
         client = self.place.client()
 
         async def main():
-            changes = client.changes(projectId="p", status=["failed"]).__aiter__()
+            changes = client.changes({"projectId": "p", "status": ["failed"], "where": "costUSD > 1"}).__aiter__()
             await changes.__anext__()
             await changes.aclose()
 

@@ -1,8 +1,8 @@
 """Checked, not run: what the types allow, and what they refuse."""
 
-from typing import Optional
+from typing import Awaitable, Optional
 
-from runlog import AsyncRun, Client, Run
+from runlog import Client, Run
 from runlog_types import Summary
 
 
@@ -10,26 +10,26 @@ def uses(client: Client) -> None:
     found = client.request("executions/list", {"limit": 20, "status": ["failed"]})
     first: Summary = found["executions"][0]
     label: Optional[str] = first.get("label")
-    cost: float = client.stats()["totalCostUSD"]
+    cost: float = client.request("executions/stats")["totalCostUSD"]
     client.request("ping")
     client.request("executions/lits", {})  # type: ignore[call-overload]
     client.request("executions/get", {"projectId": "p"})  # type: ignore[call-overload]
     client.request("executions/list", {"limit": "all"})  # type: ignore[call-overload]
-    for change in client.changes(projectId="p"):
+    for change in client.changes({"projectId": "p"}):
         if change["kind"] == "deleted":
             print(change["executionId"], label, cost)
             print(change["summary"])  # type: ignore[typeddict-item]
     with client.run("p", name="n") as run:
-        recorded: Run = run
+        recorded: Run[None] = run
         with recorded.step("s", nodeType="mcp") as step:
             step.add(costUSD="free")  # type: ignore[arg-type]
 
 
 async def uses_asyncio(client: Client) -> None:
     total: int = (await client.request_async("executions/list", {"limit": 1}))["total"]
-    async for change in client.changes(status="failed"):
+    async for change in client.changes({"status": "failed"}):
         print(change["clock"], total)
     async with client.run("p", name="n") as run:
-        recorded: AsyncRun = run
+        recorded: Run[Awaitable[None]] = run
         async with recorded.step("s") as step:
             await step.set(output=None)
