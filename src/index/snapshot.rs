@@ -18,11 +18,11 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::clock::Lineage;
-use super::problems::ProblemKind;
-use super::row::{self, Draft, Place};
+use super::restore::Restoring;
+use super::row::{self, Place};
 use super::steps::Local;
 use super::{Index, Instance, Liveness};
-use crate::model::{Annotation, ExecutionId, Millis, ProjectId, RunKey, Stamp};
+use crate::model::{ExecutionId, Millis, ProjectId, RunKey, Stamp};
 
 /// Raised with every change of the format or of what is extracted from records.
 const FORMAT: u32 = 8;
@@ -41,13 +41,13 @@ const PIECE_BYTES: usize = 256 << 10;
 const COMPLETE_MAX: usize = 128;
 
 const HEAD: u8 = 1;
-const ROWS: u8 = 2;
-const TOMBSTONES: u8 = 3;
-const PROJECTS: u8 = 4;
-const UNLISTED: u8 = 5;
-const PROBLEMS: u8 = 6;
-const END: u8 = 7;
-const ANNOTATIONS: u8 = 8;
+pub(super) const ROWS: u8 = 2;
+pub(super) const TOMBSTONES: u8 = 3;
+pub(super) const PROJECTS: u8 = 4;
+pub(super) const UNLISTED: u8 = 5;
+pub(super) const PROBLEMS: u8 = 6;
+pub(super) const END: u8 = 7;
+pub(super) const ANNOTATIONS: u8 = 8;
 
 /// Why a snapshot is of no use.
 #[derive(Debug, thiserror::Error)]
@@ -366,20 +366,20 @@ impl<'a> Rest<'a> {
         self.u64().map(u64::cast_signed)
     }
 
-    fn bytes(&mut self) -> Option<&'a [u8]> {
+    pub(super) fn bytes(&mut self) -> Option<&'a [u8]> {
         let length = self.u16()?;
         self.take(usize::from(length))
     }
 
-    fn text(&mut self) -> Option<&'a str> {
+    pub(super) fn text(&mut self) -> Option<&'a str> {
         std::str::from_utf8(self.bytes()?).ok()
     }
 
-    fn project(&mut self) -> Option<ProjectId> {
+    pub(super) fn project(&mut self) -> Option<ProjectId> {
         ProjectId::parse(self.text()?).ok()
     }
 
-    fn execution(&mut self) -> Option<ExecutionId> {
+    pub(super) fn execution(&mut self) -> Option<ExecutionId> {
         ExecutionId::parse(self.text()?).ok()
     }
 
@@ -466,8 +466,7 @@ impl<R: Read> Snapshot<R> {
         let mut index = Index::new(instance, liveness);
         index.expect_runs(self.runs.min(RUNS_EXPECTED));
         index.lineage = Lineage::of(self.lineage, self.parent);
-        let gone = Vec::new();
-        let mut restoring = Restoring { index, gone };
+        let mut restoring = Restoring::of(index);
         loop {
             let body = Arc::new(next_block(&mut self.from)?);
             if body[0] == ROWS {
@@ -545,15 +544,15 @@ pub struct Held<'a> {
 }
 
 /// The rows of a block, one after the other.
-struct Rows<'a> {
-    projects: Vec<ProjectId>,
-    nodes: Vec<&'a str>,
+pub(super) struct Rows<'a> {
+    pub(super) projects: Vec<ProjectId>,
+    pub(super) nodes: Vec<&'a str>,
     left: u64,
     rest: Rest<'a>,
 }
 
 impl<'a> Rows<'a> {
-    fn of(mut rest: Rest<'a>) -> Option<Self> {
+    pub(super) fn of(mut rest: Rest<'a>) -> Option<Self> {
         let (mut projects, mut nodes) = (Vec::new(), Vec::new());
         for _ in 0..rest.u64()? {
             projects.push(rest.project()?);
@@ -571,81 +570,12 @@ impl<'a> Rows<'a> {
     }
 
     /// The next one, if there is one left; `None` where there should be one.
-    fn next(&mut self) -> Option<Option<Rest<'a>>> {
+    pub(super) fn next(&mut self) -> Option<Option<Rest<'a>>> {
         let Some(left) = self.left.checked_sub(1) else {
             return Some(None);
         };
         self.left = left;
         let length = self.rest.u32()? as usize;
         Some(Some(Rest(self.rest.take(length)?)))
-    }
-}
-
-struct Restoring {
-    index: Index,
-    gone: Vec<(u64, RunKey)>,
-}
-
-impl Restoring {
-    /// Takes in one block; whether it was the last.
-    fn block(&mut self, kind: u8, mut rest: Rest<'_>) -> Option<bool> {
-        if kind == END {
-            let (now, floor) = (rest.u64()?, rest.u64()?);
-            self.index
-                .end_restoring(now, floor, std::mem::take(&mut self.gone))?;
-            return Some(true);
-        }
-        if kind == ROWS {
-            let mut rows = Rows::of(rest)?;
-            let nodes = self.index.rows.nodes_mut().hold(&rows.nodes);
-            let numbers: Vec<u32> = rows
-                .projects
-                .iter()
-                .map(|id| self.index.intern(id))
-                .collect();
-            while let Some(mut row) = rows.next()? {
-                let project = *numbers.get(row.u32()? as usize)?;
-                let (draft, beat) = Draft::read(&mut row, &nodes)?;
-                self.index.put_restored(project, draft, beat);
-            }
-            self.index.rows.nodes_mut().let_go(&nodes);
-            return Some(false);
-        }
-        for _ in 0..rest.u64()? {
-            match kind {
-                TOMBSTONES => {
-                    let tick = rest.u64()?;
-                    let (project, execution) = (rest.project()?, rest.execution()?);
-                    self.gone.push((tick, RunKey { project, execution }));
-                }
-                PROJECTS => {
-                    let id = rest.project()?;
-                    // one that is gone is known by its runs, if it has any
-                    if rest.u8()? == 1 {
-                        self.index.note_project(&id, true);
-                    }
-                }
-                UNLISTED => {
-                    let (project, execution) = (rest.project()?, rest.execution()?);
-                    let stamp = rest.stamp()?;
-                    self.index
-                        .note_unlisted(&RunKey { project, execution }, Some(stamp));
-                }
-                PROBLEMS => {
-                    let path = rest.text()?;
-                    let kind = *ProblemKind::ALL.get(usize::from(rest.u8()?))?;
-                    let since = Millis(rest.i64()?);
-                    self.index.problems.restore(path, kind, since);
-                }
-                ANNOTATIONS => {
-                    let (project, execution) = (rest.project()?, rest.execution()?);
-                    let annotation = Annotation::read(rest.bytes()?)?;
-                    let key = RunKey { project, execution };
-                    self.index.annotations.set(&key, annotation);
-                }
-                _ => return None,
-            }
-        }
-        Some(false)
     }
 }
