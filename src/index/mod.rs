@@ -44,7 +44,7 @@ pub use problems::{Problem, ProblemKind, Problems};
 pub use query::{Change, Changed, Filter, From, Key, Page, PageAt, ProjectInfo};
 pub use row::{Place, Rows, Seen};
 pub use select::{Query, Selection, Undecided};
-pub use snapshot::{Block, Saving, Snapshot, SnapshotError};
+pub use snapshot::{Saving, Snapshot, SnapshotError};
 pub use sorted::{First, Sort, SortedFrom, SortedKey};
 pub use totals::{Amounts, Totals};
 pub use written::Listed;
@@ -374,6 +374,32 @@ impl Index {
         (differing, known)
     }
 
+    /// In how many parts [`each_stamp`](Self::each_stamp) gives all runs.
+    #[must_use]
+    pub fn parts(&self) -> usize {
+        self.rows.pages()
+    }
+
+    /// Gives each run in a part of them that is of one of `projects`: which one, its id, and the
+    /// stamp of its file when it was last read; none if that proves nothing.
+    pub fn each_stamp(
+        &self,
+        part: usize,
+        projects: &[ProjectId],
+        mut each: impl FnMut(usize, &str, Option<Stamp>),
+    ) {
+        let numbers = projects.iter().map(|id| self.project_numbers.get(id));
+        let which: HashMap<u32, usize> = numbers
+            .enumerate()
+            .filter_map(|(which, number)| Some((*number?, which)))
+            .collect();
+        for (_, row) in self.rows.of_page(part) {
+            if let Some(&which) = which.get(&row.project()) {
+                each(which, row.id(), (!row.is_racy()).then(|| row.stamp()));
+            }
+        }
+    }
+
     /// How many files of a project are known, listed or not.
     #[must_use]
     pub fn files_of(&self, project: &ProjectId) -> usize {
@@ -466,6 +492,13 @@ impl Index {
     pub fn complete(&self) -> impl Iterator<Item = (&ProjectId, Stamp)> {
         let projects = self.projects.iter().flatten();
         projects.filter_map(|project| Some((&project.id, project.complete?)))
+    }
+
+    /// Whether all names of the project's folder are known, as long as its stamp is as it was.
+    #[must_use]
+    pub fn is_complete(&self, id: &ProjectId) -> bool {
+        self.project_of(id)
+            .is_some_and(|project| project.complete.is_some())
     }
 
     fn intern(&mut self, id: &ProjectId) -> u32 {
