@@ -9,105 +9,94 @@ use hashbrown::DefaultHashBuilder;
 use super::changes::Changes;
 use super::order::{Places, RowPlaces};
 use super::problems::ProblemKind;
-use super::row::{Columns, PAGE, Page, STATUS_OTHER};
+use super::row::{PAGE, Page, Row, STATUS_OTHER};
 use super::snapshot::{ANNOTATIONS, PROBLEMS, PROJECTS, Rest, TOMBSTONES, UNLISTED};
 use super::totals::{Amounts, Totals};
 use super::{Index, key_of_path};
 use crate::model::{Annotation, Millis, ProjectId, RunKey};
 
-/// A page of rows that nobody has looked at yet.
-pub(super) struct PageDraft {
-    columns: Columns,
-    projects: Vec<(u32, ProjectId)>,
-    models: usize,
-    beats: Vec<(u64, i64)>,
-    hasher: DefaultHashBuilder,
-}
-
-/// A page of rows, and what the index makes of them.
+/// A page of rows that is sound, and what is made of it.
 pub(super) struct PageRead {
-    page: Page,
-    /// The hashes of its runs' keys.
-    hashes: Vec<u64>,
-    /// What its runs add to each project.
-    totals: Vec<(u32, Totals)>,
+    projects: Vec<ProjectId>,
+    nodes: Vec<Box<str>>,
+    models: Vec<Box<str>>,
+    /// Numbers of nodes, and how many steps are of them.
+    steps: Vec<(u32, u32)>,
     /// By the places of rows: the heartbeats last told.
     beats: Vec<(u64, i64)>,
+    page: Page,
+    /// How many models are known if its rows are right.
+    models_known: usize,
+    /// The hashes of its runs' keys.
+    hashes: Vec<u64>,
+    /// What its runs add to each of its projects.
+    totals: Vec<Totals>,
     last_tick: u64,
 }
 
-impl PageDraft {
-    /// The page, if it is sound.
-    pub(super) fn read(self) -> Option<PageRead> {
-        let mut page = self.columns.page(self.models)?;
-        let mut totals = vec![Totals::default(); self.projects.len()];
+impl PageRead {
+    /// What a block says, if that is sound by itself; `hasher` is the index's.
+    pub(super) fn of(mut rest: Rest<'_>, hasher: &DefaultHashBuilder) -> Option<Self> {
+        let projects = rest.many(Rest::project)?;
+        let name = |rest: &mut Rest<'_>| rest.text().map(Box::from);
+        let (nodes, models) = (rest.many(name)?, rest.many(name)?);
+        let steps = rest.many(|rest| Some((rest.u32()?, rest.u32()?)))?;
+        let beats = rest.many(|rest| Some((rest.u64()?, rest.i64()?)))?;
+        let (page, models_known) = Page::read(rest)?;
+        let mut totals = vec![Totals::default(); projects.len()];
         let mut hashes = Vec::with_capacity(PAGE);
         let mut last_tick = 0;
         for row in page.rows() {
             let project = row.project() as usize;
-            let (_, name) = self.projects.get(project)?;
-            hashes.push(self.hasher.hash_one((name.as_str(), row.id())));
+            let name = projects.get(project)?.as_str();
+            hashes.push(hasher.hash_one((name, row.id())));
             totals.get_mut(project)?.take(&Amounts::of_row(row));
             last_tick = last_tick.max(row.tick());
         }
-        let numbers: Vec<u32> = self.projects.iter().map(|(number, _)| *number).collect();
-        page.number_projects(&numbers)?;
-        Some(PageRead {
+        Some(Self {
+            projects,
+            nodes,
+            models,
+            steps,
+            beats,
             page,
+            models_known,
             hashes,
-            totals: numbers.into_iter().zip(totals).collect(),
-            beats: self.beats,
+            totals,
             last_tick,
         })
     }
 }
 
 impl Index {
-    /// Takes in the pages of an index that has no rows yet.
-    fn put_restored(&mut self, pages: Vec<PageRead>) -> Option<()> {
-        let mut keys = Vec::with_capacity(pages.iter().map(|page| page.hashes.len()).sum());
-        for page in pages {
-            let first = self.rows.adopt(page.page);
-            keys.extend(page.hashes.into_iter().zip(first..));
-            for (at, beat) in page.beats {
-                let number = first.checked_add(u32::try_from(at).ok()?)?;
-                self.rows.get(number)?;
-                self.beats.insert(number, beat);
-            }
-            for (number, totals) in page.totals {
-                self.everything.totals.join(&totals);
-                let project = self.projects.get_mut(number as usize)?.as_mut()?;
-                project.scope.totals.join(&totals);
-            }
-        }
+    /// Makes rows known by their keys, each with its hash. A run that moved while the snapshot was
+    /// written may be there twice; the later one counts.
+    fn key_restored(&mut self, keys: Vec<(u64, u32)>) {
         self.by_key.reserve(keys.len(), |_| 0);
-        // in the order of their places there: a table of this size is not in the processor's cache
-        // as a whole, the part that is being filled is
-        let mask = self.by_key.capacity().next_power_of_two() as u64 - 1;
-        keys.sort_unstable_by_key(|&(hash, _)| hash & mask);
         for (hash, number) in keys {
-            let row = self.rows.get(number);
-            let tick = row.map_or(0, |row| row.tick());
-            let same = |&held: &u32| {
-                let held = self.rows.get(held);
-                let both = held.zip(row);
-                both.is_some_and(|(one, other)| {
-                    one.project() == other.project() && one.id() == other.id()
-                })
+            let Some(other) = self.find_same(hash, number) else {
+                self.by_key.insert_unique(hash, number, |_| 0);
+                continue;
             };
-            match self.by_key.find(hash, same).copied() {
-                // a run that moved while the snapshot was written; the later one counts
-                Some(other) if self.rows.get(other).is_some_and(|row| row.tick() < tick) => {
-                    self.drop_restored(hash, other);
-                    self.by_key.insert_unique(hash, number, |_| 0);
-                }
-                Some(_) => self.drop_restored(hash, number),
-                None => {
-                    self.by_key.insert_unique(hash, number, |_| 0);
-                }
+            let tick = |number| self.rows.get(number).map_or(0, Row::tick);
+            if tick(other) < tick(number) {
+                self.drop_restored(hash, other);
+                self.by_key.insert_unique(hash, number, |_| 0);
+            } else {
+                self.drop_restored(hash, number);
             }
         }
-        Some(())
+    }
+
+    /// Another row of the run that the row `number` is of, whose key has this `hash`.
+    fn find_same(&self, hash: u64, number: u32) -> Option<u32> {
+        let same = |&other: &u32| {
+            let both = self.rows.get(number).zip(self.rows.get(other));
+            both.is_some_and(|(one, other)| {
+                one.project() == other.project() && one.id() == other.id()
+            })
+        };
+        self.by_key.find(hash, same).copied()
     }
 
     /// Takes out a row that is in no order yet, of a run whose key has this `hash`.
@@ -192,6 +181,9 @@ impl Index {
 /// An index that a snapshot is being read into.
 pub(super) struct Restoring {
     index: Index,
+    /// Its rows and the hashes of their keys.
+    keys: Vec<(u64, u32)>,
+    last_tick: u64,
     gone: Vec<(u64, RunKey)>,
 }
 
@@ -200,39 +192,49 @@ impl Restoring {
     pub(super) fn of(index: Index) -> Self {
         Self {
             index,
+            keys: Vec::new(),
+            last_tick: 0,
             gone: Vec::new(),
         }
     }
 
-    /// Takes in what a block says of the rows of `columns`, and gives the page to be read.
-    pub(super) fn rows(&mut self, mut rest: Rest<'_>, columns: Columns) -> Option<PageDraft> {
+    /// What makes the hashes of keys.
+    pub(super) fn hasher(&self) -> DefaultHashBuilder {
+        self.index.hasher.clone()
+    }
+
+    /// Takes in the next page.
+    pub(super) fn page(&mut self, mut read: PageRead) -> Option<()> {
         let index = &mut self.index;
-        let mut projects = Vec::new();
-        for _ in 0..rest.u64()? {
-            let id = rest.project()?;
-            projects.push((index.intern(&id), id));
+        for name in read.nodes {
+            index.rows.nodes_mut().restore(&name)?;
         }
-        for _ in 0..rest.u64()? {
-            index.rows.nodes_mut().restore(rest.text()?)?;
-        }
-        for _ in 0..rest.u64()? {
-            index.rows.restore_model(rest.text()?)?;
-        }
-        for _ in 0..rest.u64()? {
-            let (node, steps) = (rest.u32()?, rest.u32()?);
+        for (node, steps) in read.steps {
             index.rows.nodes_mut().restore_steps(node, steps)?;
         }
-        let mut beats = Vec::new();
-        for _ in 0..rest.u64()? {
-            beats.push((rest.u64()?, rest.i64()?));
+        for name in read.models {
+            index.rows.restore_model(&name)?;
         }
-        Some(PageDraft {
-            columns,
-            projects,
-            models: index.rows.models(),
-            beats,
-            hasher: index.hasher.clone(),
-        })
+        if read.models_known > index.rows.models() {
+            return None;
+        }
+        let projects = read.projects.iter().map(|id| index.intern(id));
+        let projects: Vec<u32> = projects.collect();
+        for (&number, totals) in projects.iter().zip(&read.totals) {
+            index.everything.totals.join(totals);
+            let project = index.projects.get_mut(number as usize)?.as_mut()?;
+            project.scope.totals.join(totals);
+        }
+        read.page.number_projects(&projects)?;
+        let first = index.rows.adopt(read.page);
+        for (at, beat) in read.beats {
+            let number = first.checked_add(u32::try_from(at).ok()?)?;
+            index.rows.get(number)?;
+            index.beats.insert(number, beat);
+        }
+        self.keys.extend(read.hashes.into_iter().zip(first..));
+        self.last_tick = self.last_tick.max(read.last_tick);
+        Some(())
     }
 
     /// Takes in a block that is neither the last nor about rows.
@@ -275,13 +277,18 @@ impl Restoring {
         Some(())
     }
 
-    /// The index, of `pages` and the ticks that the last block says.
-    pub(super) fn end(self, pages: Vec<PageRead>, now: u64, floor: u64) -> Option<Index> {
-        let Self { mut index, gone } = self;
-        if pages.iter().any(|page| page.last_tick > now) {
+    /// The index, all of whose blocks are in; the last says these ticks.
+    pub(super) fn end(self, now: u64, floor: u64) -> Option<Index> {
+        let Self {
+            mut index,
+            keys,
+            last_tick,
+            gone,
+        } = self;
+        if last_tick > now {
             return None;
         }
-        index.put_restored(pages)?;
+        index.key_restored(keys);
         index.end_restoring(now, floor, gone)?;
         index.settle_restored();
         Some(index)

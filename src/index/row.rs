@@ -639,6 +639,50 @@ impl Page {
         }
     }
 
+    /// Reads what [`Columns::write`] wrote, which is the rest of a block: the page, its projects
+    /// numbered as they are there, and how many models are known at least. `None` if it is not what
+    /// [`Row::write`] and [`Kept::write`] gave.
+    pub(super) fn read(mut from: Rest<'_>) -> Option<(Self, usize)> {
+        let lengths = [from.u32()?, from.u32()?, from.u32()?, from.u32()?];
+        let [fixed, numbers, texts, kept] = lengths.map(|length| from.take(length as usize));
+        let (mut fixed, mut numbers) = (Rest(fixed?), Rest(numbers?));
+        let mut page = Self {
+            rows: Vec::with_capacity(PAGE),
+            numbers: numbers.0.to_vec(),
+            texts: simdutf8::basic::from_utf8(texts?).ok()?.to_owned(),
+            garbage: 0,
+            apart: Apart::default(),
+        };
+        let mut apart = Apart::restoring(kept?.to_vec());
+        let (mut text_at, mut models) = (0, 0);
+        while !fixed.0.is_empty() {
+            let (mut row, kept) = Fixed::read(&mut fixed)?;
+            row.numbers_at = u32::try_from(page.numbers.len() - numbers.0.len()).ok()?;
+            packed::take(&mut numbers)?;
+            row.text_at = u32::try_from(text_at).ok()?;
+            let id = page.texts.get(text_at..text_at + usize::from(row.id_len))?;
+            for len in row.text_lens() {
+                text_at += len;
+                if !page.texts.is_char_boundary(text_at) {
+                    return None;
+                }
+            }
+            models = models.max(usize::from(row.model.saturating_sub(MODEL_MAX)));
+            let sound = row.status <= STATUS_OTHER
+                && !row.is_vacant()
+                && ExecutionId::is_valid(id)
+                && page.rows.len() < PAGE;
+            if !sound || !apart.restore(kept) {
+                return None;
+            }
+            page.rows.push(row);
+        }
+        page.apart = apart.restored()?;
+        // nothing is left over
+        let whole = from.0.is_empty() && numbers.0.is_empty() && text_at == page.texts.len();
+        whole.then_some((page, models))
+    }
+
     /// Its rows, one after the other, but for their models.
     pub(super) fn rows(&self) -> impl Iterator<Item = Row<'_>> {
         static NONE: Models = Models(Vec::new());
@@ -812,47 +856,16 @@ impl Columns {
         self.fixed.len() + self.numbers.len() + self.texts.len() + self.kept.len()
     }
 
-    /// The page of them, `models` being how many models are kept once for all; its projects are
-    /// numbered as they stand there. `None` if it is not what [`Row::write`] and [`Kept::write`]
-    /// wrote.
-    pub(super) fn page(self, models: usize) -> Option<Page> {
-        let texts = String::from_utf8(self.texts).ok()?;
-        let (mut fixed, mut numbers) = (Rest(&self.fixed), Rest(&self.numbers));
-        let (mut numbers_at, mut text_at) = (0, 0);
-        let mut rows = Vec::with_capacity(PAGE);
-        let mut apart = Apart::restoring(self.kept);
-        while !fixed.0.is_empty() {
-            let (mut row, kept) = Fixed::read(&mut fixed)?;
-            row.numbers_at = u32::try_from(numbers_at).ok()?;
-            numbers_at += packed::take(&mut numbers)?.len();
-            row.text_at = u32::try_from(text_at).ok()?;
-            let id = texts.get(text_at..text_at + usize::from(row.id_len))?;
-            for len in row.text_lens() {
-                text_at += len;
-                if !texts.is_char_boundary(text_at) {
-                    return None;
-                }
-            }
-            let model = row.model.checked_sub(MODEL_MAX + 1);
-            let sound = row.status <= STATUS_OTHER
-                && !row.is_vacant()
-                && model.is_none_or(|code| usize::from(code) < models)
-                && ExecutionId::is_valid(id)
-                && rows.len() < PAGE;
-            if !sound || !apart.restore(kept) {
-                return None;
-            }
-            rows.push(row);
+    /// Appends them, their lengths first.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        let columns = [&self.fixed, &self.numbers, &self.texts, &self.kept];
+        for column in columns {
+            let length = u32::try_from(column.len()).unwrap_or(u32::MAX);
+            out.extend_from_slice(&length.to_le_bytes());
         }
-        // nothing is left over
-        let whole = numbers.0.is_empty() && text_at == texts.len();
-        whole.then_some(Page {
-            rows,
-            numbers: self.numbers,
-            texts,
-            garbage: 0,
-            apart: apart.restored()?,
-        })
+        for column in columns {
+            out.extend_from_slice(column);
+        }
     }
 }
 

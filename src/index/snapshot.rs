@@ -14,14 +14,14 @@
 //! whatever does not fit makes the whole snapshot void. Only what is kept of steps is not looked into
 //! before somebody asks for it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read};
 use std::sync::mpsc;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::clock::Lineage;
-use super::restore::Restoring;
+use super::restore::{PageRead, Restoring};
 use super::row::{Columns, PAGE, Place};
 use super::steps::{Local, Numbering};
 use super::{Index, Instance, Liveness};
@@ -51,9 +51,9 @@ pub(super) const UNLISTED: u8 = 5;
 pub(super) const PROBLEMS: u8 = 6;
 pub(super) const END: u8 = 7;
 pub(super) const ANNOTATIONS: u8 = 8;
-/// These four follow [`ROWS`], in this order.
-const COLUMNS: [u8; 4] = [9, 10, 11, 12];
 
+/// How many blocks of rows are read before others have looked at them.
+const READ_AHEAD: usize = 8;
 /// How many bytes stand before what a block says: its length, its checksum, its kind.
 const BLOCK_HEAD: usize = 4 + 8 + 1;
 
@@ -217,16 +217,8 @@ impl Saving {
                 put_u64(out, at);
                 put_u64(out, beat.cast_unsigned());
             }
+            columns.write(out);
         });
-        let Columns {
-            fixed,
-            numbers,
-            texts,
-            kept,
-        } = columns;
-        for (kind, column) in COLUMNS.into_iter().zip([fixed, numbers, texts, kept]) {
-            block(out, kind, |out| out.extend_from_slice(&column));
-        }
         Some(Resume {
             started_at: last.started(),
             id: last.id().to_owned(),
@@ -408,6 +400,18 @@ impl<'a> Rest<'a> {
         self.u64().map(u64::cast_signed)
     }
 
+    /// As many as are said to come.
+    pub(super) fn many<T>(
+        &mut self,
+        mut each: impl FnMut(&mut Self) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let mut all = Vec::new();
+        for _ in 0..self.u64()? {
+            all.push(each(self)?);
+        }
+        Some(all)
+    }
+
     pub(super) fn bytes(&mut self) -> Option<&'a [u8]> {
         let length = self.u16()?;
         self.take(usize::from(length))
@@ -451,8 +455,8 @@ impl<R: Read> Snapshot<R> {
     /// [`SnapshotError`].
     pub fn open(mut from: R, owner: &[u8]) -> Result<Self, SnapshotError> {
         let damaged = || SnapshotError::Damaged;
-        let (kind, body) = next_block(&mut from)?;
-        let mut rest = Rest(&body);
+        let block = Block::read(&mut from, Vec::new())?;
+        let (kind, mut rest) = block.says().ok_or_else(damaged)?;
         if kind != HEAD || rest.take(MAGIC.len()) != Some(MAGIC) {
             return Err(damaged());
         }
@@ -506,47 +510,55 @@ impl<R: Read> Snapshot<R> {
         let mut restoring = Restoring::of(index);
         let (give, read) = mpsc::channel();
         let (now, floor) = rayon::in_place_scope(|scope| {
-            let mut count = 0_usize;
-            loop {
-                let (kind, body) = next_block(&mut self.from)?;
-                let mut rest = Rest(&body);
-                if kind == END {
-                    let mut end = || Some((rest.u64()?, rest.u64()?));
-                    return end().ok_or_else(damaged);
+            let (mut count, mut taken) = (0, 0);
+            // those that came before their turn
+            let mut early = BTreeMap::new();
+            let mut take = |restoring: &mut Restoring| {
+                let (which, page, block): (usize, _, Block) = read.recv().ok()?;
+                early.insert(which, page);
+                while let Some(page) = early.remove(&taken) {
+                    restoring.page(page?)?;
+                    taken += 1;
                 }
-                if kind != ROWS {
+                Some(block.0)
+            };
+            let mut waiting = 0;
+            let mut buffer = Vec::new();
+            loop {
+                let block = Block::read(&mut self.from, buffer)?;
+                if block.kind() != ROWS {
+                    let (kind, mut rest) = block.says().ok_or_else(damaged)?;
+                    if kind == END {
+                        while waiting > 0 {
+                            take(&mut restoring).ok_or_else(damaged)?;
+                            waiting -= 1;
+                        }
+                        let mut end = || Some((rest.u64()?, rest.u64()?));
+                        return end().ok_or_else(damaged);
+                    }
                     restoring.block(kind, rest).ok_or_else(damaged)?;
+                    buffer = block.0;
                     continue;
                 }
-                let mut columns = Columns::default();
-                let Columns {
-                    fixed,
-                    numbers,
-                    texts,
-                    kept,
-                } = &mut columns;
-                for (kind, column) in COLUMNS.into_iter().zip([fixed, numbers, texts, kept]) {
-                    let (found, body) = next_block(&mut self.from)?;
-                    if found != kind {
-                        return Err(damaged());
-                    }
-                    *column = body;
-                }
-                let draft = restoring.rows(rest, columns).ok_or_else(damaged)?;
                 let (give, which) = (give.clone(), count);
-                count += 1;
+                let hasher = restoring.hasher();
                 scope.spawn(move |_| {
+                    let page = block
+                        .says()
+                        .and_then(|(_, rest)| PageRead::of(rest, &hasher));
                     // there is nobody to take it where the snapshot has turned out to be damaged
-                    let _ = give.send((which, draft.read()));
+                    let _ = give.send((which, page, block));
                 });
+                count += 1;
+                waiting += 1;
+                buffer = Vec::new();
+                if waiting == READ_AHEAD {
+                    buffer = take(&mut restoring).ok_or_else(damaged)?;
+                    waiting -= 1;
+                }
             }
         })?;
-        drop(give);
-        let mut pages: Vec<_> = read.into_iter().collect();
-        pages.sort_unstable_by_key(|&(which, _)| which);
-        let pages: Option<Vec<_>> = pages.into_iter().map(|(_, page)| page).collect();
-        let index = pages.and_then(|pages| restoring.end(pages, now, floor));
-        let mut index = index.ok_or_else(damaged)?;
+        let mut index = restoring.end(now, floor).ok_or_else(damaged)?;
         if index.changes.now() == self.parent.1 {
             for (project, stamp) in self.complete {
                 let files = index.files_of(&project);
@@ -557,20 +569,34 @@ impl<R: Read> Snapshot<R> {
     }
 }
 
-/// The next block: its kind, and what it says.
-fn next_block(from: &mut impl Read) -> Result<(u8, Vec<u8>), SnapshotError> {
-    let mut head = [0; BLOCK_HEAD];
-    from.read_exact(&mut head)?;
-    let mut rest = Rest(&head);
-    let mut read = || Some((rest.u32()? as usize, rest.u64()?, rest.u8()?));
-    let (length, sum, kind) = read().ok_or(SnapshotError::Damaged)?;
-    if length > BLOCK_MAX_BYTES {
-        return Err(SnapshotError::Damaged);
+/// A block as it was read.
+struct Block(Vec<u8>);
+
+impl Block {
+    /// The next one, in `buffer`; what it says is not looked at.
+    fn read(from: &mut impl Read, mut buffer: Vec<u8>) -> Result<Self, SnapshotError> {
+        buffer.clear();
+        let mut head = [0; BLOCK_HEAD];
+        from.read_exact(&mut head)?;
+        let length = Rest(&head).u32().map_or(0, |length| length as usize);
+        if length > BLOCK_MAX_BYTES {
+            return Err(SnapshotError::Damaged);
+        }
+        buffer.reserve(BLOCK_HEAD + length);
+        buffer.extend_from_slice(&head);
+        from.by_ref().take(length as u64).read_to_end(&mut buffer)?;
+        Ok(Self(buffer))
     }
-    let mut body = Vec::with_capacity(length);
-    from.by_ref().take(length as u64).read_to_end(&mut body)?;
-    if body.len() != length || checksum(kind, &body) != sum {
-        return Err(SnapshotError::Damaged);
+
+    fn kind(&self) -> u8 {
+        self.0.get(BLOCK_HEAD - 1).copied().unwrap_or_default()
     }
-    Ok((kind, body))
+
+    /// Its kind and what it says, if it is what was written.
+    fn says(&self) -> Option<(u8, Rest<'_>)> {
+        let mut rest = Rest(&self.0);
+        let (length, sum, kind) = (rest.u32()?, rest.u64()?, rest.u8()?);
+        let body = rest.0;
+        (body.len() == length as usize && checksum(kind, body) == sum).then_some((kind, rest))
+    }
 }
