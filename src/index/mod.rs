@@ -644,12 +644,13 @@ impl Index {
     /// Gives a row a number and makes it known by its key; it is in no order yet.
     fn insert(&mut self, draft: Draft<'_>) -> u32 {
         let hash = self.hash(self.name(draft.fixed.project), draft.id());
-        self.insert_by(hash, draft)
+        let number = self.rows.insert(draft);
+        self.key(hash, number);
+        number
     }
 
-    /// The same, of a run whose key has this `hash`.
-    fn insert_by(&mut self, hash: u64, draft: Draft<'_>) -> u32 {
-        let number = self.rows.insert(draft);
+    /// Makes the row `number` known by its run's key, which has this `hash`.
+    fn key(&mut self, hash: u64, number: u32) {
         let Self {
             by_key,
             hasher,
@@ -665,7 +666,6 @@ impl Index {
             let project = project.and_then(Option::as_ref);
             hasher.hash_one((project.map_or("", |p| p.id.as_str()), row.id()))
         });
-        number
     }
 
     /// Whose state this index went on from, and at which tick.

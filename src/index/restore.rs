@@ -1,18 +1,19 @@
-//! The index from the blocks of a snapshot: pages of rows as they come, then what is made of all.
+//! The index from the blocks of a snapshot. Rows come in their order, page by page, so that each is
+//! put at the end of its orders.
 //!
 //! What a block says is not trusted: whatever does not fit makes the whole snapshot void.
 
 use std::hash::BuildHasher;
 
-use hashbrown::DefaultHashBuilder;
+use hashbrown::{DefaultHashBuilder, HashMap};
 
 use super::changes::Changes;
-use super::order::{Places, RowPlaces};
+use super::order::Places;
 use super::problems::ProblemKind;
-use super::row::{PAGE, Page, Row, STATUS_OTHER};
+use super::row::{PAGE, Page, Place, Row, STATUS_OTHER};
 use super::snapshot::{ANNOTATIONS, PROBLEMS, PROJECTS, Rest, TOMBSTONES, UNLISTED};
 use super::totals::{Amounts, Totals};
-use super::{Index, key_of_path};
+use super::{Index, Moves, key_of_path};
 use crate::model::{Annotation, Millis, ProjectId, RunKey};
 
 /// A page of rows that is sound, and what is made of it.
@@ -46,9 +47,20 @@ impl PageRead {
         let mut totals = vec![Totals::default(); projects.len()];
         let mut hashes = Vec::with_capacity(PAGE);
         let mut last_tick = 0;
+        let mut last: Option<Place<'_>> = None;
         for row in page.rows() {
             let project = row.project() as usize;
             let name = projects.get(project)?.as_str();
+            let place = Place {
+                started_at: row.started(),
+                id: row.id(),
+                project: name,
+            };
+            // each comes before the one that was written before it
+            if last.is_some_and(|last| last <= place) {
+                return None;
+            }
+            last = Some(place);
             hashes.push(hasher.hash_one((name, row.id())));
             totals.get_mut(project)?.take(&Amounts::of_row(row));
             last_tick = last_tick.max(row.tick());
@@ -69,22 +81,48 @@ impl PageRead {
 }
 
 impl Index {
-    /// Makes rows known by their keys, each with its hash. A run that moved while the snapshot was
-    /// written may be there twice; the later one counts.
-    fn key_restored(&mut self, keys: Vec<(u64, u32)>) {
-        self.by_key.reserve(keys.len(), |_| 0);
-        for (hash, number) in keys {
-            let Some(other) = self.find_same(hash, number) else {
-                self.by_key.insert_unique(hash, number, |_| 0);
-                continue;
-            };
-            let tick = |number| self.rows.get(number).map_or(0, Row::tick);
-            if tick(other) < tick(number) {
-                self.drop_restored(hash, other);
-                self.by_key.insert_unique(hash, number, |_| 0);
-            } else {
-                self.drop_restored(hash, number);
+    /// Makes room for so many runs, in an index that has none.
+    pub(super) fn expect_runs(&mut self, runs: u64) {
+        let runs = usize::try_from(runs).unwrap_or_default();
+        self.by_key.reserve(runs, |_| 0);
+    }
+
+    /// Takes in a row, which comes before all others in list order and is in the totals; its run's key
+    /// has this `hash`. A run that moved while the snapshot was written comes twice; the later one
+    /// counts.
+    fn put_restored(&mut self, hash: u64, number: u32) {
+        let other = self.find_same(hash, number);
+        self.key(hash, number);
+        let Self {
+            rows,
+            projects,
+            everything,
+            ..
+        } = self;
+        let Some(row) = rows.get(number) else { return };
+        let project = projects.get_mut(row.project() as usize);
+        let project = project.and_then(Option::as_mut).map(|one| &mut one.scope);
+        for scope in [Some(everything), project].into_iter().flatten() {
+            scope.all.push(number);
+            match row.status_text() {
+                Some(text) if row.status() == STATUS_OTHER => {
+                    scope.other.entry(text.into()).or_default().push(number);
+                }
+                _ => {
+                    if let Some(order) = scope.by_status.get_mut(usize::from(row.status())) {
+                        order.push(number);
+                    }
+                }
             }
+        }
+        if let Some(other) = other {
+            let tick = |number| self.rows.get(number).map_or(0, Row::tick);
+            let former = if tick(other) < tick(number) {
+                other
+            } else {
+                number
+            };
+            self.drop_restored(hash, former);
         }
     }
 
@@ -99,16 +137,13 @@ impl Index {
         self.by_key.find(hash, same).copied()
     }
 
-    /// Takes out a row that is in no order yet, of a run whose key has this `hash`.
+    /// Takes out a row, of a run whose key has this `hash`.
     fn drop_restored(&mut self, hash: u64, number: u32) {
+        let mut gone = HashMap::new();
+        self.leave(number, Moves::ALL, &mut gone);
+        self.reorder(gone, true);
         if let Ok(entry) = self.by_key.find_entry(hash, |&held| held == number) {
             entry.remove();
-        }
-        if let Some(row) = self.rows.get(number) {
-            self.everything.totals.remove(row);
-            if let Some(Some(project)) = self.projects.get_mut(row.project() as usize) {
-                project.scope.totals.remove(row);
-            }
         }
         self.rows.remove(number);
         self.beats.remove(&number);
@@ -136,41 +171,8 @@ impl Index {
         Some(())
     }
 
-    /// Makes the orders of restored rows.
+    /// Notes what only the whole of a snapshot tells.
     fn settle_restored(&mut self) {
-        let mut numbers: Vec<u32> = self.rows.iter().map(|(number, _)| number).collect();
-        let places = RowPlaces {
-            rows: &self.rows,
-            name: |project| self.name(project),
-        };
-        // they were written in this order, so this has little to do
-        numbers.sort_by(|&a, &b| places.place(b).cmp(&places.place(a)));
-        let Self {
-            rows,
-            projects,
-            everything,
-            ..
-        } = self;
-        for number in numbers {
-            let Some(row) = rows.get(number) else {
-                continue;
-            };
-            let project = projects.get_mut(row.project() as usize);
-            let project = project.and_then(Option::as_mut).map(|one| &mut one.scope);
-            for scope in [Some(&mut *everything), project].into_iter().flatten() {
-                scope.all.push(number);
-                match row.status_text() {
-                    Some(text) if row.status() == STATUS_OTHER => {
-                        scope.other.entry(text.into()).or_default().push(number);
-                    }
-                    _ => {
-                        if let Some(order) = scope.by_status.get_mut(usize::from(row.status())) {
-                            order.push(number);
-                        }
-                    }
-                }
-            }
-        }
         self.mark_restored_annotations();
         for number in 0..self.projects.len() {
             self.forget_if_empty(u32::try_from(number).unwrap_or(u32::MAX));
@@ -181,8 +183,8 @@ impl Index {
 /// An index that a snapshot is being read into.
 pub(super) struct Restoring {
     index: Index,
-    /// Its rows and the hashes of their keys.
-    keys: Vec<(u64, u32)>,
+    /// The row that came last, and the latest tick of all.
+    last: Option<u32>,
     last_tick: u64,
     gone: Vec<(u64, RunKey)>,
 }
@@ -192,7 +194,7 @@ impl Restoring {
     pub(super) fn of(index: Index) -> Self {
         Self {
             index,
-            keys: Vec::new(),
+            last: None,
             last_tick: 0,
             gone: Vec::new(),
         }
@@ -227,12 +229,21 @@ impl Restoring {
         }
         read.page.number_projects(&projects)?;
         let first = index.rows.adopt(read.page);
+        let places = index.places();
+        let newer = |last| places.place(first) < places.place(last);
+        if !self.last.is_none_or(newer) {
+            return None;
+        }
+        drop(places);
         for (at, beat) in read.beats {
             let number = first.checked_add(u32::try_from(at).ok()?)?;
             index.rows.get(number)?;
             index.beats.insert(number, beat);
         }
-        self.keys.extend(read.hashes.into_iter().zip(first..));
+        for (hash, number) in read.hashes.into_iter().zip(first..) {
+            index.put_restored(hash, number);
+            self.last = Some(number);
+        }
         self.last_tick = self.last_tick.max(read.last_tick);
         Some(())
     }
@@ -281,14 +292,13 @@ impl Restoring {
     pub(super) fn end(self, now: u64, floor: u64) -> Option<Index> {
         let Self {
             mut index,
-            keys,
             last_tick,
             gone,
+            ..
         } = self;
         if last_tick > now {
             return None;
         }
-        index.key_restored(keys);
         index.end_restoring(now, floor, gone)?;
         index.settle_restored();
         Some(index)

@@ -38,6 +38,8 @@ const _: () = assert!(SLICE <= PAGE);
 const ROWS_BYTES: usize = 1 << 20;
 /// A slice never comes near this.
 const BLOCK_MAX_BYTES: usize = 4 << 20;
+/// Room is made at once for at most so many runs, whatever a snapshot claims.
+const RUNS_EXPECTED: u64 = 1 << 20;
 /// Problems and unlisted files are cut into blocks of about this size.
 const PIECE_BYTES: usize = 256 << 10;
 /// How many projects' folders may be told of; more would be more than a process holds open.
@@ -144,6 +146,7 @@ impl Saving {
         let clock = index.clock();
         put_u64(out, clock.instance.0);
         put_u64(out, clock.tick);
+        put_u64(out, index.runs() as u64);
         let lineage: Vec<_> = index.lineage.pairs().collect();
         put_u64(out, lineage.len() as u64);
         for (instance, tick) in lineage {
@@ -444,6 +447,7 @@ impl<'a> Rest<'a> {
 pub struct Snapshot<R> {
     from: R,
     parent: (Instance, u64),
+    runs: u64,
     lineage: Vec<(Instance, u64)>,
     complete: Vec<(ProjectId, Stamp)>,
 }
@@ -468,6 +472,7 @@ impl<R: Read> Snapshot<R> {
         }
         let mut read = || {
             let parent = (Instance(rest.u64()?), rest.u64()?);
+            let runs = rest.u64()?;
             let (mut lineage, mut complete) = (Vec::new(), Vec::new());
             for _ in 0..rest.u64()? {
                 lineage.push((Instance(rest.u64()?), rest.u64()?));
@@ -475,12 +480,13 @@ impl<R: Read> Snapshot<R> {
             for _ in 0..rest.u64()? {
                 complete.push((rest.project()?, rest.stamp()?));
             }
-            Some((parent, lineage, complete))
+            Some((parent, runs, lineage, complete))
         };
-        let (parent, lineage, complete) = read().ok_or_else(damaged)?;
+        let (parent, runs, lineage, complete) = read().ok_or_else(damaged)?;
         Ok(Self {
             from,
             parent,
+            runs,
             lineage,
             complete,
         })
@@ -506,6 +512,7 @@ impl<R: Read> Snapshot<R> {
     ) -> Result<Index, SnapshotError> {
         let damaged = || SnapshotError::Damaged;
         let mut index = Index::new(instance, liveness);
+        index.expect_runs(self.runs.min(RUNS_EXPECTED));
         index.lineage = Lineage::of(self.lineage, self.parent);
         let mut restoring = Restoring::of(index);
         let (give, read) = mpsc::channel();
