@@ -530,7 +530,9 @@ impl<R: Read> Snapshot<R> {
                 Some(block.0)
             };
             let mut waiting = 0;
-            let mut buffer = Vec::new();
+            // so large that it need not grow, and is given back to the system as a whole
+            let fresh = || Vec::with_capacity(ROWS_BYTES);
+            let mut buffer = fresh();
             loop {
                 let block = Block::read(&mut self.from, buffer)?;
                 if block.kind() != ROWS {
@@ -558,11 +560,12 @@ impl<R: Read> Snapshot<R> {
                 });
                 count += 1;
                 waiting += 1;
-                buffer = Vec::new();
-                if waiting == READ_AHEAD {
-                    buffer = take(&mut restoring).ok_or_else(damaged)?;
+                buffer = if waiting < READ_AHEAD {
+                    fresh()
+                } else {
                     waiting -= 1;
-                }
+                    take(&mut restoring).ok_or_else(damaged)?
+                };
             }
         })?;
         let mut index = restoring.end(now, floor).ok_or_else(damaged)?;
