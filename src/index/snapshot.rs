@@ -530,9 +530,7 @@ impl<R: Read> Snapshot<R> {
                 Some(block.0)
             };
             let mut waiting = 0;
-            // so large that it need not grow, and is given back to the system as a whole
-            let fresh = || Vec::with_capacity(ROWS_BYTES);
-            let mut buffer = fresh();
+            let mut buffer = Vec::new();
             loop {
                 let block = Block::read(&mut self.from, buffer)?;
                 if block.kind() != ROWS {
@@ -561,7 +559,7 @@ impl<R: Read> Snapshot<R> {
                 count += 1;
                 waiting += 1;
                 buffer = if waiting < READ_AHEAD {
-                    fresh()
+                    Vec::new()
                 } else {
                     waiting -= 1;
                     take(&mut restoring).ok_or_else(damaged)?
