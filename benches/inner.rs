@@ -184,7 +184,7 @@ fn changes(criterion: &mut Criterion, sizes: &[usize]) {
         group.bench_function("restore a snapshot", |bencher| {
             bencher.iter(|| {
                 let snapshot = Snapshot::open(&kept[..], b"here")?;
-                let index = snapshot.restore(Instance(2), LIVENESS, |_| {})?;
+                let index = snapshot.restore(Instance(2), LIVENESS)?;
                 Ok::<_, SnapshotError>(index.runs())
             });
         });

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 
 use super::pace::Pace;
 use super::{History, Indexing};
-use crate::index::{Block, Clock, Index, Instance, Saving, Snapshot, SnapshotError};
+use crate::index::{Clock, Index, Instance, Saving, Snapshot, SnapshotError};
 use crate::store::Cache;
 
 /// The file with the index.
@@ -80,14 +80,13 @@ impl History {
         tracing::warn!(%error, "the snapshot is dropped and the index built anew");
     }
 
-    /// Goes on from a snapshot, if it fits. Its runs are given to `each` block by block, before
-    /// they are known; see [`Snapshot::restore`].
-    pub(super) fn restore(&self, snapshot: Snapshot<File>, each: impl FnMut(Block)) {
+    /// Goes on from a snapshot, if it fits.
+    pub(super) fn restore(&self, snapshot: Snapshot<File>) {
         let Some(snapshots) = &self.snapshots else {
             return;
         };
         let (instance, liveness) = (self.clock().instance, self.options.liveness());
-        match snapshot.restore(instance, liveness, each) {
+        match snapshot.restore(instance, liveness) {
             Ok(mut index) => {
                 self.join_siblings(&snapshots.cache, &mut index);
                 let tick = index.clock().tick;

@@ -1,24 +1,25 @@
 //! The first index, and the thread that keeps it current from then on.
 //!
-//! The fourth way through the house. Where a snapshot is, its runs are compared with their files
-//! while it is read, in those folders whose names have not changed since they were all known. Other
-//! projects are listed one after the other, and what differs is read by all threads while the next
+//! The fourth way through the house. Where a snapshot is, its runs are compared with their files, in
+//! those folders whose names have not changed since they were all known. Other projects are listed
+//! one after the other, and what differs is read by all threads while the next
 //! is listed; one that somebody asks for comes first, also in the middle of
 //! another. Requests wait for what they need (section 4 of the protocol) and see how far it has
 //! come.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::look::{BATCH, Names, note_unswept};
 use super::{History, HistoryError, Moment, READY_WITHIN};
-use crate::index::Block;
+use crate::index::Index;
 use crate::model::{ExecutionId, ProjectId, RunKey, Stamp};
 use crate::store::{Folder, Walk};
 use crate::watch::{Mark, Unwatched};
@@ -140,65 +141,14 @@ pub(super) enum Ahead {
     Compared(Vec<(RunKey, bool)>),
 }
 
-/// A project whose folder has the names that it had: its runs are compared as the snapshot tells
-/// them, and nothing is listed or looked up.
-struct Compared {
-    folder: Folder,
-    differing: Mutex<Vec<(RunKey, bool)>>,
-}
-
-impl Compared {
-    /// Adds a run to `differing` unless its file is as it was when its stamp was `before`.
-    fn compare(&self, id: &str, before: Option<Stamp>, differing: &mut Vec<(RunKey, bool)>) {
-        let now = self.folder.regular(id);
-        if (now.is_none() || now != before)
-            && let Ok(execution) = ExecutionId::parse(id)
-        {
-            let project = self.folder.project().clone();
-            differing.push((RunKey { project, execution }, now.is_some()));
-        }
-    }
-
-    /// All runs that differ, with those of `unlisted`, which are no records.
-    fn end(self, unlisted: &[(ExecutionId, Stamp)]) -> Vec<(RunKey, bool)> {
-        let mut differing = std::mem::take(&mut *self.differing.lock());
-        for (id, before) in unlisted {
-            self.compare(id.as_str(), Some(*before), &mut differing);
-        }
-        differing
-    }
-}
-
-/// What `cell` is given by a job of this pool; does that job itself if nobody has begun it.
-fn until<T>(cell: &OnceLock<T>) -> &T {
-    loop {
-        if let Some(value) = cell.get() {
-            return value;
-        }
-        if rayon::yield_now() != Some(rayon::Yield::Executed) {
-            std::thread::yield_now();
-        }
-    }
-}
-
-/// Compares the runs of a block with their files, of those projects that are in `all`.
-fn compare(block: &Block, all: &HashMap<ProjectId, Compared>) {
-    // whoever takes it in finds what is wrong with it
-    let Some((projects, runs)) = block.read() else {
-        return;
-    };
-    let of = |project| (all.get(project), Vec::new());
-    let mut here: Vec<_> = projects.iter().map(of).collect();
-    for run in runs {
-        if let Some((Some(compared), differing)) = here.get_mut(run.project) {
-            let before = (!run.racy).then_some(run.stamp);
-            compared.compare(run.id, before, differing);
-        }
-    }
-    for (compared, differing) in here {
-        if let Some(compared) = compared {
-            compared.differing.lock().extend(differing);
-        }
+/// Adds a run to `differing` unless its file is as it was when its stamp was `before`.
+fn compare(folder: &Folder, id: &str, before: Option<Stamp>, differing: &mut Vec<(RunKey, bool)>) {
+    let now = folder.regular(id);
+    if (now.is_none() || now != before)
+        && let Ok(execution) = ExecutionId::parse(id)
+    {
+        let project = folder.project().clone();
+        differing.push((RunKey { project, execution }, now.is_some()));
     }
 }
 
@@ -211,12 +161,6 @@ struct Listed {
 /// How many runs are handed out before they are read: more than the threads read while a large
 /// project is listed, but what somebody waits for comes after them.
 const AHEAD: usize = 2 * BATCH;
-
-/// How many blocks of a snapshot wait to be compared with the files while more of it is read.
-const BLOCKS_AHEAD: usize = 8;
-
-/// How many blocks are kept while the projects are not watched yet.
-const BLOCKS_HELD: usize = 64;
 
 /// How many runs are walked, at least, before the snapshot that they are compared with is read.
 const WALKED_AHEAD: usize = 1 << 17;
@@ -347,8 +291,8 @@ impl History {
         self.progress.send_modify(|_| {});
     }
 
-    /// Watches the projects and goes on from the last snapshot, if there is one. Reading it keeps
-    /// one thread busy: the others compare what they can, which is returned.
+    /// Watches the projects, goes on from the last snapshot, if there is one, and compares what can
+    /// be compared without a list of the files; returns what was found.
     fn restore_and_compare(
         &self,
         projects: &[ProjectId],
@@ -365,72 +309,88 @@ impl History {
             return HashMap::new();
         };
         let complete = snapshot.complete().to_vec();
-        let (compared, restored) = (OnceLock::new(), AtomicBool::new(false));
-        let (walked, waiting) = (Mutex::new(HashMap::new()), AtomicUsize::new(0));
-        rayon::scope(|scope| {
-            let (compared, restored) = (&compared, &restored);
-            let (walked, waiting) = (&walked, &waiting);
+        let restored = AtomicBool::new(false);
+        let found = Mutex::new((Vec::new(), HashMap::new()));
+        rayon::in_place_scope(|scope| {
+            let (found, restored) = (&found, &restored);
             scope.spawn(move |_| {
                 follow();
-                let compared = compared.get_or_init(|| self.unchanged(projects, complete));
-                let others = projects.iter().filter(|id| !compared.contains_key(*id));
-                *walked.lock() = self.walk_ahead(others, now, restored);
+                let unchanged = self.unchanged(projects, complete);
+                let known: HashSet<&ProjectId> = unchanged.iter().map(Folder::project).collect();
+                let others = projects.iter().filter(|id| !known.contains(id));
+                let walked = self.walk_ahead(others, now, restored);
+                *found.lock() = (unchanged, walked);
             });
-            let give = |block: Block| {
-                let compared = until(compared);
-                if waiting.load(Ordering::Acquire) >= BLOCKS_AHEAD {
-                    return compare(&block, compared);
-                }
-                waiting.fetch_add(1, Ordering::AcqRel);
-                scope.spawn(move |_| {
-                    compare(&block, compared);
-                    waiting.fetch_sub(1, Ordering::AcqRel);
-                });
-            };
-            let mut held = Vec::new();
-            self.restore(snapshot, |block| {
-                held.push(block);
-                if compared.get().is_some() || held.len() == BLOCKS_HELD {
-                    held.drain(..).for_each(give);
-                }
-            });
+            self.restore(snapshot);
             restored.store(true, Ordering::Release);
-            held.drain(..).for_each(give);
         });
-        let mut ahead: HashMap<ProjectId, Ahead> = walked
-            .into_inner()
-            .into_iter()
-            .map(|(project, walk)| (project, Ahead::Walked(walk)))
-            .collect();
+        let (mut unchanged, walked) = found.into_inner();
         // what the index says only where the snapshot had every run of them
-        let complete: HashSet<ProjectId> = self.index(|index| {
-            index
-                .complete()
-                .map(|(project, _)| project.clone())
-                .collect()
-        });
-        for (project, compared) in compared.into_inner().unwrap_or_default() {
-            if complete.contains(&project) {
-                let unlisted = self.index(|index| index.unlisted_of(&project));
-                ahead.insert(project, Ahead::Compared(compared.end(&unlisted)));
-            }
-        }
-        ahead
+        unchanged.retain(|folder| self.index(|index| index.is_complete(folder.project())));
+        let walked = walked
+            .into_iter()
+            .map(|(project, walk)| (project, Ahead::Walked(walk)));
+        let differing = self.compare(&unchanged);
+        let compared = unchanged
+            .iter()
+            .zip(differing)
+            .map(|(folder, differing)| (folder.project().clone(), Ahead::Compared(differing)));
+        walked.chain(compared).collect()
     }
 
-    /// Those of `complete` that are among `projects` and whose folders have the names that they had.
+    /// The runs in each of `folders` that are not as the index has them. Nothing is listed or looked
+    /// up: the folders have the names that are known.
+    fn compare(&self, folders: &[Folder]) -> Vec<Vec<(RunKey, bool)>> {
+        let projects: Vec<ProjectId> = folders.iter().map(Folder::project).cloned().collect();
+        let all: Vec<Mutex<Vec<_>>> = projects.iter().map(|_| Mutex::default()).collect();
+        let parts = self.index(Index::parts);
+        (0..parts).into_par_iter().for_each(|part| {
+            // the index is not held while the files are asked for
+            let (mut ids, mut runs) = (String::new(), Vec::new());
+            self.index(|index| {
+                index.each_stamp(part, &projects, |which, id, before| {
+                    ids.push_str(id);
+                    runs.push((which, ids.len(), before));
+                });
+            });
+            let mut differing = vec![Vec::new(); projects.len()];
+            let mut begin = 0;
+            for (which, end, before) in runs {
+                let id = ids.get(begin..end).unwrap_or_default();
+                begin = end;
+                if let (Some(folder), Some(differing)) =
+                    (folders.get(which), differing.get_mut(which))
+                {
+                    compare(folder, id, before, differing);
+                }
+            }
+            for (all, differing) in all.iter().zip(differing) {
+                if !differing.is_empty() {
+                    all.lock().extend(differing);
+                }
+            }
+        });
+        let of_folder = |(folder, all): (&Folder, Mutex<Vec<_>>)| {
+            let mut differing = all.into_inner();
+            for (id, before) in self.index(|index| index.unlisted_of(folder.project())) {
+                compare(folder, id.as_str(), Some(before), &mut differing);
+            }
+            differing
+        };
+        folders.iter().zip(all).map(of_folder).collect()
+    }
+
+    /// The folders of those of `complete` that are among `projects` and have the names that they had.
     fn unchanged(
         &self,
         projects: &[ProjectId],
         mut complete: Vec<(ProjectId, Stamp)>,
-    ) -> HashMap<ProjectId, Compared> {
+    ) -> Vec<Folder> {
         let there: HashSet<&ProjectId> = projects.iter().collect();
         complete.retain(|(project, _)| there.contains(project));
-        let unchanged = complete.into_iter().filter_map(|(project, stamp)| {
-            let folder = self.store.folder_as_listed(&project, &stamp)?;
-            let differing = Mutex::default();
-            Some((project, Compared { folder, differing }))
-        });
+        let unchanged = complete
+            .iter()
+            .filter_map(|(project, stamp)| self.store.folder_as_listed(project, stamp));
         unchanged.collect()
     }
 

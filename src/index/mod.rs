@@ -19,6 +19,7 @@ mod order;
 mod packed;
 mod problems;
 mod query;
+mod restore;
 mod row;
 mod select;
 mod snapshot;
@@ -43,7 +44,7 @@ pub use problems::{Problem, ProblemKind, Problems};
 pub use query::{Change, Changed, Filter, From, Key, Page, PageAt, ProjectInfo};
 pub use row::{Place, Rows, Seen};
 pub use select::{Query, Selection, Undecided};
-pub use snapshot::{Block, Saving, Snapshot, SnapshotError};
+pub use snapshot::{Saving, Snapshot, SnapshotError};
 pub use sorted::{First, Sort, SortedFrom, SortedKey};
 pub use totals::{Amounts, Totals};
 pub use written::Listed;
@@ -373,6 +374,32 @@ impl Index {
         (differing, known)
     }
 
+    /// In how many parts [`each_stamp`](Self::each_stamp) gives all runs.
+    #[must_use]
+    pub fn parts(&self) -> usize {
+        self.rows.pages()
+    }
+
+    /// Gives each run in a part of them that is of one of `projects`: which one, its id, and the
+    /// stamp of its file when it was last read; none if that proves nothing.
+    pub fn each_stamp(
+        &self,
+        part: usize,
+        projects: &[ProjectId],
+        mut each: impl FnMut(usize, &str, Option<Stamp>),
+    ) {
+        let numbers = projects.iter().map(|id| self.project_numbers.get(id));
+        let which: HashMap<u32, usize> = numbers
+            .enumerate()
+            .filter_map(|(which, number)| Some((*number?, which)))
+            .collect();
+        for (_, row) in self.rows.of_page(part) {
+            if let Some(&which) = which.get(&row.project()) {
+                each(which, row.id(), (!row.is_racy()).then(|| row.stamp()));
+            }
+        }
+    }
+
     /// How many files of a project are known, listed or not.
     #[must_use]
     pub fn files_of(&self, project: &ProjectId) -> usize {
@@ -465,6 +492,13 @@ impl Index {
     pub fn complete(&self) -> impl Iterator<Item = (&ProjectId, Stamp)> {
         let projects = self.projects.iter().flatten();
         projects.filter_map(|project| Some((&project.id, project.complete?)))
+    }
+
+    /// Whether all names of the project's folder are known, as long as its stamp is as it was.
+    #[must_use]
+    pub fn is_complete(&self, id: &ProjectId) -> bool {
+        self.project_of(id)
+            .is_some_and(|project| project.complete.is_some())
     }
 
     fn intern(&mut self, id: &ProjectId) -> u32 {
@@ -610,12 +644,13 @@ impl Index {
     /// Gives a row a number and makes it known by its key; it is in no order yet.
     fn insert(&mut self, draft: Draft<'_>) -> u32 {
         let hash = self.hash(self.name(draft.fixed.project), draft.id());
-        self.insert_by(hash, draft)
+        let number = self.rows.insert(draft);
+        self.key(hash, number);
+        number
     }
 
-    /// The same, of a run whose key has this `hash`.
-    fn insert_by(&mut self, hash: u64, draft: Draft<'_>) -> u32 {
-        let number = self.rows.insert(draft);
+    /// Makes the row `number` known by its run's key, which has this `hash`.
+    fn key(&mut self, hash: u64, number: u32) {
         let Self {
             by_key,
             hasher,
@@ -631,105 +666,6 @@ impl Index {
             let project = project.and_then(Option::as_ref);
             hasher.hash_one((project.map_or("", |p| p.id.as_str()), row.id()))
         });
-        number
-    }
-
-    /// Makes room for so many runs, in an index that has none.
-    fn expect_runs(&mut self, runs: u64) {
-        let runs = usize::try_from(runs).unwrap_or_default();
-        self.by_key.reserve(runs, |_| 0);
-    }
-
-    /// Takes in a row of a snapshot. A run that moved while the snapshot was written may come
-    /// twice; the later one counts.
-    fn put_restored(&mut self, project: u32, mut draft: Draft<'_>, beat: Option<i64>) {
-        draft.fixed.project = project;
-        let hash = self.hash(self.name(project), draft.id());
-        let number = match self.find_by(hash, project, draft.id()) {
-            Some(number) => {
-                let tick = self.rows.get(number).map_or(0, Row::tick);
-                if tick < draft.fixed.tick {
-                    self.rows.replace(number, draft);
-                }
-                number
-            }
-            None => self.insert_by(hash, draft),
-        };
-        if let Some(beat) = beat {
-            self.beats.insert(number, beat);
-        }
-    }
-
-    /// All blocks of a snapshot are in: what was deleted while it was written goes.
-    fn end_restoring(&mut self, now: u64, floor: u64, mut gone: Vec<(u64, RunKey)>) -> Option<()> {
-        gone.retain(|(tick, key)| {
-            let Some(number) = self.find(key) else {
-                return true;
-            };
-            if self.rows.get(number).is_some_and(|row| row.tick() > *tick) {
-                return false;
-            }
-            let hash = self.hash(key.project.as_str(), key.execution.as_str());
-            if let Ok(entry) = self.by_key.find_entry(hash, |&held| held == number) {
-                entry.remove();
-            }
-            self.rows.remove(number);
-            self.beats.remove(&number);
-            true
-        });
-        if self.rows.iter().any(|(_, row)| row.tick() > now) {
-            return None;
-        }
-        self.changes = Changes::restored(now, floor, gone)?;
-        // a run that came while the snapshot was written may be missing from it; it is found as a
-        // new one, if it is there, and nobody would take back what was wrong with it
-        let mut problems = std::mem::take(&mut self.problems);
-        problems.retain(|path| key_of_path(path).is_none_or(|key| self.stamp(&key).is_some()));
-        self.problems = problems;
-        Some(())
-    }
-
-    /// Makes the orders and totals of restored rows.
-    fn settle_restored(&mut self) {
-        let mut numbers: Vec<u32> = self.rows.iter().map(|(number, _)| number).collect();
-        let places = RowPlaces {
-            rows: &self.rows,
-            name: |project| self.name(project),
-        };
-        // they were written in this order, so this has little to do
-        numbers.sort_by(|&a, &b| places.place(b).cmp(&places.place(a)));
-        let Self {
-            rows,
-            projects,
-            everything,
-            ..
-        } = self;
-        for number in numbers {
-            let Some(row) = rows.get(number) else {
-                continue;
-            };
-            let project = projects.get_mut(row.project() as usize);
-            let project = project.and_then(Option::as_mut).map(|one| &mut one.scope);
-            let amounts = Amounts::of_row(row);
-            for scope in [Some(&mut *everything), project].into_iter().flatten() {
-                scope.totals.take(&amounts);
-                scope.all.push(number);
-                match row.status_text() {
-                    Some(text) if row.status() == STATUS_OTHER => {
-                        scope.other.entry(text.into()).or_default().push(number);
-                    }
-                    _ => {
-                        if let Some(order) = scope.by_status.get_mut(usize::from(row.status())) {
-                            order.push(number);
-                        }
-                    }
-                }
-            }
-        }
-        self.mark_restored_annotations();
-        for number in 0..self.projects.len() {
-            self.forget_if_empty(u32::try_from(number).unwrap_or(u32::MAX));
-        }
     }
 
     /// Whose state this index went on from, and at which tick.

@@ -99,6 +99,9 @@ pub(super) struct Fixed {
 // a cache line of most processors
 const _: () = assert!(size_of::<Fixed>() == 64);
 
+/// How many bytes [`Row::write`] appends of it.
+const WRITTEN: usize = 57;
+
 const ERROR_CUT: u8 = 1;
 const CREATED: u8 = 2;
 const RACY: u8 = 4;
@@ -138,28 +141,49 @@ impl Fixed {
         }
     }
 
-    fn text_len(&self) -> usize {
-        usize::from(self.label_len)
-            + usize::from(self.error_len)
-            + usize::from(self.id_len)
-            + usize::from(self.other_len)
-            + usize::from(self.own_model_len())
+    /// How long each of its texts is: id, other status, label, error, model.
+    fn text_lens(&self) -> [usize; 5] {
+        [
+            self.id_len.into(),
+            self.other_len.into(),
+            self.label_len.into(),
+            self.error_len.into(),
+            self.own_model_len().into(),
+        ]
     }
-}
 
-/// Packed numbers, made or read.
-#[derive(Debug, Clone, Copy)]
-enum Packing<'a> {
-    Made(Packed),
-    Read(&'a [u8]),
-}
+    fn text_len(&self) -> usize {
+        self.text_lens().into_iter().sum()
+    }
 
-impl Packing<'_> {
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Made(packed) => packed.bytes(),
-            Self::Read(bytes) => bytes,
-        }
+    /// Reads what [`Row::write`] wrote of it, its project as it stands there, and how many bytes are
+    /// kept of its steps and its error.
+    fn read(from: &mut Rest<'_>) -> Option<(Self, usize)> {
+        let mut from = Rest(from.take(WRITTEN)?);
+        let tick = from.u64()?;
+        let version = Version(from.array()?);
+        let (started, mtime_ns) = (Maybe(from.i64()?), from.i64()?);
+        let (project, kept) = (from.u32()?, from.u32()?);
+        let (label_len, error_len) = (from.u16()?, from.u16()?);
+        let [id_len, other_len, model, status, flags] = from.array()?;
+        let fixed = Self {
+            tick,
+            version,
+            started,
+            mtime_ns,
+            project,
+            numbers_at: 0,
+            text_at: 0,
+            label_len,
+            error_len,
+            id_len,
+            other_len,
+            model,
+            status,
+            // annotations come after the rows, and say whose they are
+            flags: flags & !ANNOTATED,
+        };
+        Some((fixed, kept as usize))
     }
 }
 
@@ -167,7 +191,7 @@ impl Packing<'_> {
 #[derive(Debug)]
 pub(super) struct Draft<'a> {
     pub(super) fixed: Fixed,
-    numbers: Packing<'a>,
+    numbers: Packed,
     /// id, other status, label, error, model.
     texts: [&'a str; 5],
     apart: steps::Draft<'a>,
@@ -231,65 +255,10 @@ impl<'a> Draft<'a> {
                 status: facts.status.as_ref().map_or(STATUS_UNKNOWN, status_code),
                 flags,
             },
-            numbers: Packing::Made(Packed::of(&numbers, facts.started_at)),
+            numbers: Packed::of(&numbers, facts.started_at),
             texts: [id, other, label, error, model],
             apart: steps::Draft::of(facts),
         }
-    }
-
-    /// Reads what [`Row::write`] and then [`Kept::write`] wrote, `nodes` being the numbers of the
-    /// names beside them, and the heartbeat last told; its project is not known yet.
-    pub(super) fn read<'r: 'a>(
-        from: &mut Rest<'r>,
-        nodes: &'a [u32],
-    ) -> Option<(Self, Option<i64>)> {
-        let tick = from.u64()?;
-        let version = Version(from.array()?);
-        let started = Maybe(from.i64()?);
-        let mtime_ns = from.i64()?;
-        let beat = Maybe(from.i64()?);
-        let (label_len, error_len) = (from.u16()?, from.u16()?);
-        let [id_len, other_len, model, status, flags] = from.array()?;
-        let fixed = Fixed {
-            tick,
-            version,
-            started,
-            mtime_ns,
-            project: 0,
-            numbers_at: 0,
-            text_at: 0,
-            label_len,
-            error_len,
-            id_len,
-            other_len,
-            model,
-            status,
-            // annotations come after the rows, and say whose they are
-            flags: flags & !ANNOTATED,
-        };
-        let numbers = Packing::Read(packed::take(from)?);
-        let mut text = std::str::from_utf8(from.take(fixed.text_len())?).ok()?;
-        let mut next = |len: usize| {
-            let (part, rest) = text.split_at_checked(len)?;
-            text = rest;
-            Some(part)
-        };
-        let texts = [
-            next(id_len.into())?,
-            next(other_len.into())?,
-            next(label_len.into())?,
-            next(error_len.into())?,
-            next(model.into())?,
-        ];
-        let draft = Self {
-            fixed,
-            numbers,
-            texts,
-            apart: steps::Draft::read(from, nodes)?,
-        };
-        let sound = status <= STATUS_OTHER && model <= MODEL_MAX && !draft.fixed.is_vacant();
-        let sound = sound && ExecutionId::is_valid(draft.id());
-        sound.then_some((draft, beat.get()))
     }
 
     /// The execution's id.
@@ -297,20 +266,6 @@ impl<'a> Draft<'a> {
         let [id, ..] = self.texts;
         id
     }
-}
-
-/// The id, the stamp and whether that proves nothing of the row that [`Row::write`] wrote to
-/// `from`, and nothing else of it.
-pub(super) fn stamp_of<'a>(from: &mut Rest<'a>) -> Option<(&'a str, Stamp, bool)> {
-    from.take(8 + 16)?;
-    let started = Maybe(from.i64()?).get().map(Millis);
-    let mtime_ns = from.i64()?;
-    from.take(8 + 2 + 2)?;
-    let [id_len, _, _, _, flags] = from.array()?;
-    let numbers = packed::take(from)?;
-    let id = std::str::from_utf8(from.take(id_len.into())?).ok()?;
-    let stamp = unpack(numbers, started, mtime_ns).stamp;
-    Some((id, stamp, flags & RACY != 0))
 }
 
 /// The most bytes that a model's name has which is kept.
@@ -343,6 +298,12 @@ impl Models {
         u8::try_from(at).ok()?.checked_add(MODEL_MAX + 1)
     }
 
+    /// Takes in the name that the next code stands for; `None` if there may not be one.
+    fn restore(&mut self, name: &str) -> Option<()> {
+        let code = usize::from(self.code(name)?.checked_sub(MODEL_MAX + 1)?);
+        (code + 1 == self.0.len()).then_some(())
+    }
+
     /// The name that `code` stands for.
     fn name(&self, code: u8) -> Option<&str> {
         let at = code.checked_sub(MODEL_MAX + 1)?;
@@ -359,30 +320,43 @@ pub struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
-    /// Appends the row as a snapshot has it; `beat` is the heartbeat last told, if any.
-    pub(super) fn write(self, beat: Option<i64>, out: &mut Vec<u8>) {
+    /// Appends the row to a page of a snapshot, in which its project is number `project`; `model`
+    /// is what stands there for a model that is kept once for all, and `kept` how many bytes are
+    /// kept of its steps and its error.
+    pub(super) fn write(
+        self,
+        project: u32,
+        model: impl FnOnce(u8, &'a str) -> u8,
+        kept: usize,
+        out: &mut Columns,
+    ) {
         let fixed = self.fixed;
-        out.extend_from_slice(&fixed.tick.to_le_bytes());
-        out.extend_from_slice(&fixed.version.0);
-        for value in [fixed.started.0, fixed.mtime_ns, Maybe::from(beat).0] {
-            out.extend_from_slice(&value.to_le_bytes());
+        let model = match self.models.name(fixed.model) {
+            Some(name) => MODEL_MAX + 1 + model(fixed.model, name),
+            None => fixed.own_model_len(),
+        };
+        let bytes = &mut out.fixed;
+        bytes.extend_from_slice(&fixed.tick.to_le_bytes());
+        bytes.extend_from_slice(&fixed.version.0);
+        for value in [fixed.started.0, fixed.mtime_ns] {
+            bytes.extend_from_slice(&value.to_le_bytes());
         }
-        out.extend_from_slice(&fixed.label_len.to_le_bytes());
-        out.extend_from_slice(&fixed.error_len.to_le_bytes());
-        // its length is that of a kept name, at most MODEL_MAX
-        let model = self.models.name(fixed.model).unwrap_or("");
-        #[allow(clippy::cast_possible_truncation)]
-        let model_len = fixed.own_model_len() + model.len() as u8;
-        out.extend_from_slice(&[
+        for value in [project, u32::try_from(kept).unwrap_or(u32::MAX)] {
+            bytes.extend_from_slice(&value.to_le_bytes());
+        }
+        for value in [fixed.label_len, fixed.error_len] {
+            bytes.extend_from_slice(&value.to_le_bytes());
+        }
+        bytes.extend_from_slice(&[
             fixed.id_len,
             fixed.other_len,
-            model_len,
+            model,
             fixed.status,
             fixed.flags,
         ]);
-        out.extend_from_slice(self.page.numbers_of(fixed));
-        out.extend_from_slice(self.page.text_of(fixed).as_bytes());
-        out.extend_from_slice(model.as_bytes());
+        out.numbers.extend_from_slice(self.page.numbers_of(fixed));
+        out.texts
+            .extend_from_slice(self.page.text_of(fixed).as_bytes());
     }
 
     fn part(self, from: usize, len: usize) -> &'a str {
@@ -638,11 +612,11 @@ impl PartialOrd for Place<'_> {
 }
 
 /// How many rows there are in a page.
-const PAGE: usize = if cfg!(test) { 8 } else { 1024 };
+pub(super) const PAGE: usize = if cfg!(test) { 8 } else { 1024 };
 
 /// Some rows and what belongs to them.
 #[derive(Debug, Default)]
-struct Page {
+pub(super) struct Page {
     rows: Vec<Fixed>,
     numbers: Vec<u8>,
     /// Of each row: id, other status, label, error, model, one after the other.
@@ -663,6 +637,68 @@ impl Page {
             garbage: 0,
             apart: Apart::like(&other.apart),
         }
+    }
+
+    /// Reads what [`Columns::write`] wrote, which is the rest of a block: the page, its projects
+    /// numbered as they are there, and how many models are known at least. `None` if it is not what
+    /// [`Row::write`] and [`Kept::write`] gave.
+    pub(super) fn read(mut from: Rest<'_>) -> Option<(Self, usize)> {
+        let lengths = [from.u32()?, from.u32()?, from.u32()?, from.u32()?];
+        let [fixed, numbers, texts, kept] = lengths.map(|length| from.take(length as usize));
+        let (mut fixed, mut numbers) = (Rest(fixed?), Rest(numbers?));
+        let mut page = Self {
+            rows: Vec::with_capacity(PAGE),
+            numbers: numbers.0.to_vec(),
+            texts: simdutf8::basic::from_utf8(texts?).ok()?.to_owned(),
+            garbage: 0,
+            apart: Apart::default(),
+        };
+        let mut apart = Apart::restoring(kept?.to_vec());
+        let (mut text_at, mut models) = (0, 0);
+        while !fixed.0.is_empty() {
+            let (mut row, kept) = Fixed::read(&mut fixed)?;
+            row.numbers_at = u32::try_from(page.numbers.len() - numbers.0.len()).ok()?;
+            packed::take(&mut numbers)?;
+            row.text_at = u32::try_from(text_at).ok()?;
+            let id = page.texts.get(text_at..text_at + usize::from(row.id_len))?;
+            for len in row.text_lens() {
+                text_at += len;
+                if !page.texts.is_char_boundary(text_at) {
+                    return None;
+                }
+            }
+            models = models.max(usize::from(row.model.saturating_sub(MODEL_MAX)));
+            let sound = row.status <= STATUS_OTHER
+                && !row.is_vacant()
+                && ExecutionId::is_valid(id)
+                && page.rows.len() < PAGE;
+            if !sound || !apart.restore(kept) {
+                return None;
+            }
+            page.rows.push(row);
+        }
+        page.apart = apart.restored()?;
+        // nothing is left over
+        let whole = from.0.is_empty() && numbers.0.is_empty() && text_at == page.texts.len();
+        whole.then_some((page, models))
+    }
+
+    /// Its rows, one after the other, but for their models.
+    pub(super) fn rows(&self) -> impl Iterator<Item = Row<'_>> {
+        static NONE: Models = Models(Vec::new());
+        self.rows.iter().map(|fixed| Row {
+            fixed,
+            page: self,
+            models: &NONE,
+        })
+    }
+
+    /// Gives each row's project the number that `numbers` has for it.
+    pub(super) fn number_projects(&mut self, numbers: &[u32]) -> Option<()> {
+        for row in &mut self.rows {
+            row.project = *numbers.get(row.project as usize)?;
+        }
+        Some(())
     }
 
     fn numbers_of(&self, row: &Fixed) -> &[u8] {
@@ -804,6 +840,35 @@ impl Page {
     }
 }
 
+/// The rows of a page as a snapshot has them: what is of one kind lies together, as it does in the
+/// page.
+#[derive(Debug, Default)]
+pub(super) struct Columns {
+    pub(super) fixed: Vec<u8>,
+    pub(super) numbers: Vec<u8>,
+    pub(super) texts: Vec<u8>,
+    pub(super) kept: Vec<u8>,
+}
+
+impl Columns {
+    /// How many bytes there are.
+    pub(super) fn bytes(&self) -> usize {
+        self.fixed.len() + self.numbers.len() + self.texts.len() + self.kept.len()
+    }
+
+    /// Appends them, their lengths first.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        let columns = [&self.fixed, &self.numbers, &self.texts, &self.kept];
+        for column in columns {
+            let length = u32::try_from(column.len()).unwrap_or(u32::MAX);
+            out.extend_from_slice(&length.to_le_bytes());
+        }
+        for column in columns {
+            out.extend_from_slice(column);
+        }
+    }
+}
+
 /// How much a buffer of `len` bytes grows that `more` are to be put into; a `Vec` would double.
 fn room(len: usize, more: usize) -> usize {
     more.max(len / 8)
@@ -897,6 +962,48 @@ impl Rows {
             page.push(draft);
         }
         u32::try_from(before * PAGE + at).unwrap_or(u32::MAX)
+    }
+
+    /// Takes in a page of rows; the number of its first. The nodes of their steps are known.
+    pub(super) fn adopt(&mut self, page: Page) -> u32 {
+        let first = u32::try_from(self.pages.len() * PAGE).unwrap_or(u32::MAX);
+        // every page but the last is full
+        if let Some(last) = self.pages.last_mut() {
+            let missing = u32::try_from(PAGE - last.rows.len()).unwrap_or(0);
+            last.rows.resize(PAGE, Fixed::default());
+            self.vacant.extend(first - missing..first);
+        }
+        self.live += page.rows.len();
+        self.pages.push(page);
+        first
+    }
+
+    /// Takes in the next model that is kept once for all; `None` if there may not be one.
+    pub(super) fn restore_model(&mut self, name: &str) -> Option<()> {
+        self.models.restore(name)
+    }
+
+    /// How many models are kept once for all.
+    pub(super) fn models(&self) -> usize {
+        self.models.0.len()
+    }
+
+    /// How many pages there are.
+    pub(super) fn pages(&self) -> usize {
+        self.pages.len()
+    }
+
+    /// The runs of a page with their numbers.
+    pub(super) fn of_page(&self, which: usize) -> impl Iterator<Item = (u32, Row<'_>)> {
+        let page = self.pages.get(which).into_iter();
+        page.flat_map(move |page| {
+            let rows = page.rows.iter().enumerate();
+            rows.filter(|(_, fixed)| !fixed.is_vacant())
+                .map(move |(at, fixed)| {
+                    let number = u32::try_from(which * PAGE + at).unwrap_or(u32::MAX);
+                    (number, self.row(fixed, page))
+                })
+        })
     }
 
     /// Puts `draft` in the place of the row numbered `number`.
@@ -1001,19 +1108,7 @@ impl Rows {
 
     /// Every run with its number, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = (u32, Row<'_>)> {
-        self.pages
-            .iter()
-            .enumerate()
-            .flat_map(move |(which, page)| {
-                page.rows
-                    .iter()
-                    .enumerate()
-                    .filter(|(_, fixed)| !fixed.is_vacant())
-                    .map(move |(at, fixed)| {
-                        let number = u32::try_from(which * PAGE + at).unwrap_or(u32::MAX);
-                        (number, self.row(fixed, page))
-                    })
-            })
+        (0..self.pages()).flat_map(|page| self.of_page(page))
     }
 }
 

@@ -1,7 +1,9 @@
 //! The index as bytes, to be kept until the next start.
 //!
 //! A snapshot is a sequence of blocks: a length, a checksum, a kind and what the kind says. The
-//! first tells the format and whose it is, the last that nothing is missing. It is written in
+//! first tells the format and whose it is, the last that nothing is missing. Rows come by the page,
+//! whose blocks hold its buffers as they lie in memory: they are read to where they stay, and most of
+//! a start from a snapshot is to look at whether they are sound. A snapshot is written in
 //! slices, so that readers of the index never wait for it, and may so hold rows from after the
 //! tick that its lineage names. That is sound, because whoever comes with a clock of that lineage
 //! is told every row with a later tick, and because files are compared after every start:
@@ -9,26 +11,29 @@
 //! and counts only if nothing changed while the rest was written.
 //!
 //! Nothing here is trusted: lengths are bounded before anything is allocated, ids are parsed, and
-//! whatever does not fit makes the whole snapshot void.
+//! whatever does not fit makes the whole snapshot void. Only what is kept of steps is not looked into
+//! before somebody asks for it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read};
-use std::sync::Arc;
+use std::sync::mpsc;
 
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::clock::Lineage;
-use super::problems::ProblemKind;
-use super::row::{self, Draft, Place};
-use super::steps::Local;
+use super::restore::{PageRead, Restoring};
+use super::row::{Columns, PAGE, Place};
+use super::steps::{Local, Numbering};
 use super::{Index, Instance, Liveness};
-use crate::model::{Annotation, ExecutionId, Millis, ProjectId, RunKey, Stamp};
+use crate::model::{ExecutionId, Millis, ProjectId, RunKey, Stamp};
 
 /// Raised with every change of the format or of what is extracted from records.
-const FORMAT: u32 = 8;
+const FORMAT: u32 = 9;
 const MAGIC: &[u8; 8] = b"runlogix";
-/// How many rows or tombstones are encoded at a time; bounds how long the index is held.
+/// How many rows or tombstones are encoded at a time, at most as many as a page has rows; bounds how
+/// long the index is held.
 const SLICE: usize = if cfg!(test) { 2 } else { 1024 };
+const _: () = assert!(SLICE <= PAGE);
 /// A slice of rows ends when it has so many bytes: one with many steps has some 18,000 bytes.
 const ROWS_BYTES: usize = 1 << 20;
 /// A slice never comes near this.
@@ -41,13 +46,18 @@ const PIECE_BYTES: usize = 256 << 10;
 const COMPLETE_MAX: usize = 128;
 
 const HEAD: u8 = 1;
-const ROWS: u8 = 2;
-const TOMBSTONES: u8 = 3;
-const PROJECTS: u8 = 4;
-const UNLISTED: u8 = 5;
-const PROBLEMS: u8 = 6;
-const END: u8 = 7;
-const ANNOTATIONS: u8 = 8;
+pub(super) const ROWS: u8 = 2;
+pub(super) const TOMBSTONES: u8 = 3;
+pub(super) const PROJECTS: u8 = 4;
+pub(super) const UNLISTED: u8 = 5;
+pub(super) const PROBLEMS: u8 = 6;
+pub(super) const END: u8 = 7;
+pub(super) const ANNOTATIONS: u8 = 8;
+
+/// How many blocks of rows are read before others have looked at them.
+const READ_AHEAD: usize = 8;
+/// How many bytes stand before what a block says: its length, its checksum, its kind.
+const BLOCK_HEAD: usize = 4 + 8 + 1;
 
 /// Why a snapshot is of no use.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +95,10 @@ enum Part {
 pub struct Saving {
     owner: Vec<u8>,
     part: Part,
+    /// The nodes that its rows have named.
+    nodes: Numbering,
+    /// Which of the index's models its rows have named, each one's place being its number here.
+    models: Vec<u8>,
 }
 
 impl Saving {
@@ -94,6 +108,8 @@ impl Saving {
         Self {
             owner: owner.to_owned(),
             part: Part::Head,
+            nodes: Numbering::default(),
+            models: Vec::new(),
         }
     }
 
@@ -105,7 +121,7 @@ impl Saving {
                 block(out, HEAD, |out| self.head(index, out));
                 Part::Rows(None)
             }
-            Part::Rows(after) => match rows(index, after.as_ref(), out) {
+            Part::Rows(after) => match self.rows(index, after.as_ref(), out) {
                 Some(resume) => Part::Rows(Some(resume)),
                 None => Part::Tombstones(0),
             },
@@ -145,63 +161,73 @@ impl Saving {
             put_stamp(out, &stamp);
         }
     }
-}
 
-fn rows(index: &Index, after: Option<&Resume>, out: &mut Vec<u8>) -> Option<Resume> {
-    let places = index.places();
-    let after = after.map(|resume| Place {
-        started_at: resume.started_at,
-        id: &resume.id,
-        project: &resume.project,
-    });
-    let numbers = index.everything.all.before(after.as_ref(), &places);
-    let mut projects: HashMap<u32, u32> = HashMap::new();
-    let mut names: Vec<&str> = Vec::new();
-    let mut nodes = Local::default();
-    let mut encoded = Vec::with_capacity(SLICE * 256);
-    let mut last = None;
-    let mut count = 0;
-    for number in numbers.take(SLICE) {
-        let Some(row) = index.rows.get(number) else {
-            continue;
-        };
-        let local = *projects.entry(row.project()).or_insert_with(|| {
-            names.push(index.name(row.project()));
-            u32::try_from(names.len() - 1).unwrap_or(u32::MAX)
+    fn rows(&mut self, index: &Index, after: Option<&Resume>, out: &mut Vec<u8>) -> Option<Resume> {
+        let places = index.places();
+        let after = after.map(|resume| Place {
+            started_at: resume.started_at,
+            id: &resume.id,
+            project: &resume.project,
         });
-        let begin = encoded.len();
-        encoded.extend_from_slice(&[0; 4]);
-        encoded.extend_from_slice(&local.to_le_bytes());
-        row.write(index.beats.get(&number).copied(), &mut encoded);
-        let mut local = |node| nodes.of(node, index.rows.nodes());
-        index.rows.kept(number).write(&mut local, &mut encoded);
-        let (head, row_bytes) = encoded[begin..].split_at_mut(4);
-        let length = u32::try_from(row_bytes.len()).unwrap_or(u32::MAX);
-        head.copy_from_slice(&length.to_le_bytes());
-        last = Some(row);
-        count += 1;
-        if encoded.len() + nodes.bytes > ROWS_BYTES {
-            break;
+        let numbers = index.everything.all.before(after.as_ref(), &places);
+        let mut projects: HashMap<u32, u32> = HashMap::new();
+        let mut names: Vec<&str> = Vec::new();
+        let mut nodes = Local::of_page(index.rows.nodes(), &mut self.nodes);
+        let mut models: Vec<&str> = Vec::new();
+        let mut beats: Vec<(u64, i64)> = Vec::new();
+        let mut columns = Columns::default();
+        let mut last = None;
+        for (at, number) in numbers.take(SLICE).enumerate() {
+            let Some(row) = index.rows.get(number) else {
+                continue;
+            };
+            let project = *projects.entry(row.project()).or_insert_with(|| {
+                names.push(index.name(row.project()));
+                u32::try_from(names.len() - 1).unwrap_or(u32::MAX)
+            });
+            // there are no more of them here than in the index, where a byte says which
+            let model = |code, name| {
+                let known = self.models.iter().position(|&held| held == code);
+                let at = known.unwrap_or_else(|| {
+                    self.models.push(code);
+                    models.push(name);
+                    self.models.len() - 1
+                });
+                u8::try_from(at).unwrap_or(u8::MAX)
+            };
+            let kept = index.rows.kept(number).write(&mut nodes, &mut columns.kept);
+            row.write(project, model, kept, &mut columns);
+            let beat = index.beats.get(&number);
+            beats.extend(beat.map(|&beat| (at as u64, beat)));
+            last = Some(row);
+            if columns.bytes() + nodes.bytes > ROWS_BYTES {
+                break;
+            }
         }
+        let last = last?;
+        block(out, ROWS, |out| {
+            put_texts(out, &names);
+            put_texts(out, &nodes.fresh);
+            put_texts(out, &models);
+            let named = nodes.named();
+            put_u64(out, named.len() as u64);
+            for (node, steps) in named {
+                out.extend_from_slice(&node.to_le_bytes());
+                out.extend_from_slice(&steps.to_le_bytes());
+            }
+            put_u64(out, beats.len() as u64);
+            for (at, beat) in beats {
+                put_u64(out, at);
+                put_u64(out, beat.cast_unsigned());
+            }
+            columns.write(out);
+        });
+        Some(Resume {
+            started_at: last.started(),
+            id: last.id().to_owned(),
+            project: index.name(last.project()).to_owned(),
+        })
     }
-    let last = last?;
-    block(out, ROWS, |out| {
-        put_u64(out, names.len() as u64);
-        for name in names {
-            put_text(out, name);
-        }
-        put_u64(out, nodes.names.len() as u64);
-        for name in nodes.names {
-            put_text(out, name);
-        }
-        put_u64(out, count);
-        out.extend_from_slice(&encoded);
-    });
-    Some(Resume {
-        started_at: last.started(),
-        id: last.id().to_owned(),
-        project: index.name(last.project()).to_owned(),
-    })
 }
 
 fn tombstones(index: &Index, after: u64, out: &mut Vec<u8>) -> Option<u64> {
@@ -297,16 +323,20 @@ impl Piece {
     }
 }
 
-/// A block is its length, its checksum, its kind and what it says.
+/// Appends a block.
 fn block(out: &mut Vec<u8>, kind: u8, write: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
-    out.extend_from_slice(&[0; 12]);
-    out.push(kind);
+    out.extend_from_slice(&[0; BLOCK_HEAD]);
     write(out);
-    let (head, body) = out[start..].split_at_mut(12);
+    let (head, body) = out[start..].split_at_mut(BLOCK_HEAD);
     let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
     head[..4].copy_from_slice(&length.to_le_bytes());
-    head[4..].copy_from_slice(&xxh3_64(body).to_le_bytes());
+    head[4..12].copy_from_slice(&checksum(kind, body).to_le_bytes());
+    head[12] = kind;
+}
+
+fn checksum(kind: u8, body: &[u8]) -> u64 {
+    xxh3_64_with_seed(body, kind.into())
 }
 
 fn put_u64(out: &mut Vec<u8>, value: u64) {
@@ -321,6 +351,13 @@ fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
 
 fn put_text(out: &mut Vec<u8>, text: &str) {
     put_bytes(out, text.as_bytes());
+}
+
+fn put_texts(out: &mut Vec<u8>, texts: &[impl AsRef<str>]) {
+    put_u64(out, texts.len() as u64);
+    for text in texts {
+        put_text(out, text.as_ref());
+    }
 }
 
 pub(super) fn put_stamp(out: &mut Vec<u8>, stamp: &Stamp) {
@@ -366,20 +403,32 @@ impl<'a> Rest<'a> {
         self.u64().map(u64::cast_signed)
     }
 
-    fn bytes(&mut self) -> Option<&'a [u8]> {
+    /// As many as are said to come.
+    pub(super) fn many<T>(
+        &mut self,
+        mut each: impl FnMut(&mut Self) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let mut all = Vec::new();
+        for _ in 0..self.u64()? {
+            all.push(each(self)?);
+        }
+        Some(all)
+    }
+
+    pub(super) fn bytes(&mut self) -> Option<&'a [u8]> {
         let length = self.u16()?;
         self.take(usize::from(length))
     }
 
-    fn text(&mut self) -> Option<&'a str> {
+    pub(super) fn text(&mut self) -> Option<&'a str> {
         std::str::from_utf8(self.bytes()?).ok()
     }
 
-    fn project(&mut self) -> Option<ProjectId> {
+    pub(super) fn project(&mut self) -> Option<ProjectId> {
         ProjectId::parse(self.text()?).ok()
     }
 
-    fn execution(&mut self) -> Option<ExecutionId> {
+    pub(super) fn execution(&mut self) -> Option<ExecutionId> {
         ExecutionId::parse(self.text()?).ok()
     }
 
@@ -410,8 +459,8 @@ impl<R: Read> Snapshot<R> {
     /// [`SnapshotError`].
     pub fn open(mut from: R, owner: &[u8]) -> Result<Self, SnapshotError> {
         let damaged = || SnapshotError::Damaged;
-        let body = next_block(&mut from)?;
-        let (kind, mut rest) = (body[0], Rest(&body[1..]));
+        let block = Block::read(&mut from, Vec::new())?;
+        let (kind, mut rest) = block.says().ok_or_else(damaged)?;
         if kind != HEAD || rest.take(MAGIC.len()) != Some(MAGIC) {
             return Err(damaged());
         }
@@ -450,10 +499,9 @@ impl<R: Read> Snapshot<R> {
         &self.complete
     }
 
-    /// Reads the rest into a new index that goes on from it, as `instance`. The runs are given to
-    /// `each`, block by block, before they are taken in; some may be given twice, or be gone in the
-    /// end. Where changes came while it was written, the index says that no project is
-    /// [`complete`](Index::complete): not all of their runs may have been given.
+    /// Reads the rest into a new index that goes on from it, as `instance`; other threads look at
+    /// whether it is sound meanwhile. Where changes came while it was written, the index says that no
+    /// project is [`complete`](Index::complete): it may not have all of their runs.
     ///
     /// # Errors
     /// [`SnapshotError`]; then nothing of it is of use.
@@ -461,191 +509,102 @@ impl<R: Read> Snapshot<R> {
         mut self,
         instance: Instance,
         liveness: Liveness,
-        mut each: impl FnMut(Block),
     ) -> Result<Index, SnapshotError> {
+        let damaged = || SnapshotError::Damaged;
         let mut index = Index::new(instance, liveness);
         index.expect_runs(self.runs.min(RUNS_EXPECTED));
         index.lineage = Lineage::of(self.lineage, self.parent);
-        let gone = Vec::new();
-        let mut restoring = Restoring { index, gone };
-        loop {
-            let body = Arc::new(next_block(&mut self.from)?);
-            if body[0] == ROWS {
-                each(Block(Arc::clone(&body)));
-            }
-            let last = restoring.block(body[0], Rest(&body[1..]));
-            if last.ok_or(SnapshotError::Damaged)? {
-                let mut index = restoring.index;
-                index.settle_restored();
-                if index.changes.now() == self.parent.1 {
-                    for (project, stamp) in self.complete {
-                        let files = index.files_of(&project);
-                        index.note_complete(&project, stamp, files);
-                    }
+        let mut restoring = Restoring::of(index);
+        let (give, read) = mpsc::channel();
+        let (now, floor) = rayon::in_place_scope(|scope| {
+            let (mut count, mut taken) = (0, 0);
+            // those that came before their turn
+            let mut early = BTreeMap::new();
+            let mut take = |restoring: &mut Restoring| {
+                let (which, page, block): (usize, _, Block) = read.recv().ok()?;
+                early.insert(which, page);
+                while let Some(page) = early.remove(&taken) {
+                    restoring.page(page?)?;
+                    taken += 1;
                 }
-                return Ok(index);
+                Some(block.0)
+            };
+            let mut waiting = 0;
+            let mut buffer = Vec::new();
+            loop {
+                let block = Block::read(&mut self.from, buffer)?;
+                if block.kind() != ROWS {
+                    let (kind, mut rest) = block.says().ok_or_else(damaged)?;
+                    if kind == END {
+                        while waiting > 0 {
+                            take(&mut restoring).ok_or_else(damaged)?;
+                            waiting -= 1;
+                        }
+                        let mut end = || Some((rest.u64()?, rest.u64()?));
+                        return end().ok_or_else(damaged);
+                    }
+                    restoring.block(kind, rest).ok_or_else(damaged)?;
+                    buffer = block.0;
+                    continue;
+                }
+                let (give, which) = (give.clone(), count);
+                let hasher = restoring.hasher();
+                scope.spawn(move |_| {
+                    let page = block
+                        .says()
+                        .and_then(|(_, rest)| PageRead::of(rest, &hasher));
+                    // there is nobody to take it where the snapshot has turned out to be damaged
+                    let _ = give.send((which, page, block));
+                });
+                count += 1;
+                waiting += 1;
+                buffer = if waiting < READ_AHEAD {
+                    Vec::new()
+                } else {
+                    waiting -= 1;
+                    take(&mut restoring).ok_or_else(damaged)?
+                };
+            }
+        })?;
+        let mut index = restoring.end(now, floor).ok_or_else(damaged)?;
+        if index.changes.now() == self.parent.1 {
+            for (project, stamp) in self.complete {
+                let files = index.files_of(&project);
+                index.note_complete(&project, stamp, files);
             }
         }
+        Ok(index)
     }
 }
 
-/// The next block: its kind, and what it says.
-fn next_block(from: &mut impl Read) -> Result<Vec<u8>, SnapshotError> {
-    let mut head = [0; 12];
-    from.read_exact(&mut head)?;
-    let (length, checksum) = head.split_at(4);
-    let length = length.try_into().map_or(0, u32::from_le_bytes) as usize;
-    let checksum = checksum.try_into().map_or(0, u64::from_le_bytes);
-    if length == 0 || length > BLOCK_MAX_BYTES {
-        return Err(SnapshotError::Damaged);
-    }
-    let mut body = Vec::with_capacity(length);
-    from.by_ref().take(length as u64).read_to_end(&mut body)?;
-    if body.len() != length || xxh3_64(&body) != checksum {
-        return Err(SnapshotError::Damaged);
-    }
-    Ok(body)
-}
-
-/// Some runs of a snapshot, as it holds them.
-#[derive(Debug)]
-pub struct Block(Arc<Vec<u8>>);
+/// A block as it was read.
+struct Block(Vec<u8>);
 
 impl Block {
-    /// The projects of its runs, and the runs; ends early at what makes the snapshot void.
-    pub fn read(&self) -> Option<(Vec<ProjectId>, impl Iterator<Item = Held<'_>>)> {
-        let mut rows = Rows::of(Rest(self.0.get(1..)?))?;
-        let projects = std::mem::take(&mut rows.projects);
-        let runs = std::iter::from_fn(move || {
-            let mut row = rows.next()??;
-            let project = row.u32()? as usize;
-            let (id, stamp, racy) = row::stamp_of(&mut row)?;
-            Some(Held {
-                project,
-                id,
-                stamp,
-                racy,
-            })
-        });
-        Some((projects, runs))
-    }
-}
-
-/// A run as a block of a snapshot has it.
-#[derive(Debug)]
-pub struct Held<'a> {
-    /// Which of the block's projects it belongs to.
-    pub project: usize,
-    /// The execution's id.
-    pub id: &'a str,
-    /// The stamp of its file when it was read.
-    pub stamp: Stamp,
-    /// Whether that proves nothing.
-    pub racy: bool,
-}
-
-/// The rows of a block, one after the other.
-struct Rows<'a> {
-    projects: Vec<ProjectId>,
-    nodes: Vec<&'a str>,
-    left: u64,
-    rest: Rest<'a>,
-}
-
-impl<'a> Rows<'a> {
-    fn of(mut rest: Rest<'a>) -> Option<Self> {
-        let (mut projects, mut nodes) = (Vec::new(), Vec::new());
-        for _ in 0..rest.u64()? {
-            projects.push(rest.project()?);
+    /// The next one, in `buffer`; what it says is not looked at.
+    fn read(from: &mut impl Read, mut buffer: Vec<u8>) -> Result<Self, SnapshotError> {
+        buffer.clear();
+        let mut head = [0; BLOCK_HEAD];
+        from.read_exact(&mut head)?;
+        let length = Rest(&head).u32().map_or(0, |length| length as usize);
+        if length > BLOCK_MAX_BYTES {
+            return Err(SnapshotError::Damaged);
         }
-        for _ in 0..rest.u64()? {
-            nodes.push(rest.text()?);
-        }
-        let left = rest.u64()?;
-        Some(Self {
-            projects,
-            nodes,
-            left,
-            rest,
-        })
+        buffer.reserve(BLOCK_HEAD + length);
+        buffer.extend_from_slice(&head);
+        from.by_ref().take(length as u64).read_to_end(&mut buffer)?;
+        Ok(Self(buffer))
     }
 
-    /// The next one, if there is one left; `None` where there should be one.
-    fn next(&mut self) -> Option<Option<Rest<'a>>> {
-        let Some(left) = self.left.checked_sub(1) else {
-            return Some(None);
-        };
-        self.left = left;
-        let length = self.rest.u32()? as usize;
-        Some(Some(Rest(self.rest.take(length)?)))
+    fn kind(&self) -> u8 {
+        self.0.get(BLOCK_HEAD - 1).copied().unwrap_or_default()
     }
-}
 
-struct Restoring {
-    index: Index,
-    gone: Vec<(u64, RunKey)>,
-}
-
-impl Restoring {
-    /// Takes in one block; whether it was the last.
-    fn block(&mut self, kind: u8, mut rest: Rest<'_>) -> Option<bool> {
-        if kind == END {
-            let (now, floor) = (rest.u64()?, rest.u64()?);
-            self.index
-                .end_restoring(now, floor, std::mem::take(&mut self.gone))?;
-            return Some(true);
-        }
-        if kind == ROWS {
-            let mut rows = Rows::of(rest)?;
-            let nodes = self.index.rows.nodes_mut().hold(&rows.nodes);
-            let numbers: Vec<u32> = rows
-                .projects
-                .iter()
-                .map(|id| self.index.intern(id))
-                .collect();
-            while let Some(mut row) = rows.next()? {
-                let project = *numbers.get(row.u32()? as usize)?;
-                let (draft, beat) = Draft::read(&mut row, &nodes)?;
-                self.index.put_restored(project, draft, beat);
-            }
-            self.index.rows.nodes_mut().let_go(&nodes);
-            return Some(false);
-        }
-        for _ in 0..rest.u64()? {
-            match kind {
-                TOMBSTONES => {
-                    let tick = rest.u64()?;
-                    let (project, execution) = (rest.project()?, rest.execution()?);
-                    self.gone.push((tick, RunKey { project, execution }));
-                }
-                PROJECTS => {
-                    let id = rest.project()?;
-                    // one that is gone is known by its runs, if it has any
-                    if rest.u8()? == 1 {
-                        self.index.note_project(&id, true);
-                    }
-                }
-                UNLISTED => {
-                    let (project, execution) = (rest.project()?, rest.execution()?);
-                    let stamp = rest.stamp()?;
-                    self.index
-                        .note_unlisted(&RunKey { project, execution }, Some(stamp));
-                }
-                PROBLEMS => {
-                    let path = rest.text()?;
-                    let kind = *ProblemKind::ALL.get(usize::from(rest.u8()?))?;
-                    let since = Millis(rest.i64()?);
-                    self.index.problems.restore(path, kind, since);
-                }
-                ANNOTATIONS => {
-                    let (project, execution) = (rest.project()?, rest.execution()?);
-                    let annotation = Annotation::read(rest.bytes()?)?;
-                    let key = RunKey { project, execution };
-                    self.index.annotations.set(&key, annotation);
-                }
-                _ => return None,
-            }
-        }
-        Some(false)
+    /// Its kind and what it says, if it is what was written.
+    fn says(&self) -> Option<(u8, Rest<'_>)> {
+        let mut rest = Rest(&self.0);
+        let (length, sum, kind) = (rest.u32()?, rest.u64()?, rest.u8()?);
+        let body = rest.0;
+        (body.len() == length as usize && checksum(kind, body) == sum).then_some((kind, rest))
     }
 }

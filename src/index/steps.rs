@@ -9,8 +9,7 @@ use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
-use super::snapshot::Rest;
-use crate::model::steps::{Node, STEPS_BYTES_MAX, number_bytes, put_number, take_number};
+use crate::model::steps::{Node, put_number, take_number};
 use crate::model::{Facts, Fingerprint, Step, Steps};
 
 /// The nodes that steps name.
@@ -104,16 +103,20 @@ impl Nodes {
         self.held.iter().map(|held| held.name.clone()).collect()
     }
 
-    /// Numbers for `names` that are good until they are given to [`Nodes::let_go`].
-    pub(super) fn hold(&mut self, names: &[&str]) -> Vec<u32> {
-        names.iter().map(|name| self.take(name)).collect()
+    /// Takes in the name of the next node; `None` if it is that of another.
+    pub(super) fn restore(&mut self, name: &str) -> Option<()> {
+        let next = self.held.len();
+        let number = self.take(name) as usize;
+        // its steps come with the rows
+        self.held.get_mut(number)?.steps = 0;
+        (number == next).then_some(())
     }
 
-    /// The end of [`Nodes::hold`].
-    pub(super) fn let_go(&mut self, numbers: &[u32]) {
-        for &number in numbers {
-            self.release(number);
-        }
+    /// Takes in that so many steps more have the node; `None` if there is no such node.
+    pub(super) fn restore_steps(&mut self, number: u32, steps: u32) -> Option<()> {
+        let held = self.held.get_mut(number as usize)?;
+        held.steps = held.steps.saturating_add(steps.into());
+        Some(())
     }
 
     /// Notes that the steps of `kept` are gone.
@@ -149,15 +152,7 @@ impl Nodes {
 pub(super) struct Draft<'a> {
     fingerprint: Option<Fingerprint>,
     truncated: bool,
-    steps: Source<'a>,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Source<'a> {
-    /// As they were read from a record.
-    Read(&'a Steps),
-    /// As a snapshot has them, and the numbers that theirs stand for.
-    Numbered(&'a [u8], &'a [u32]),
+    steps: &'a Steps,
 }
 
 /// A number before everything else: the length of the steps, and two flags.
@@ -197,28 +192,8 @@ impl<'a> Draft<'a> {
         Self {
             fingerprint: facts.fingerprint,
             truncated: facts.steps.truncated(),
-            steps: Source::Read(&facts.steps),
+            steps: &facts.steps,
         }
-    }
-
-    /// Reads what [`Kept::write`] wrote; `nodes` are the numbers of the names beside it.
-    pub(super) fn read<'r: 'a>(from: &mut Rest<'r>, nodes: &'a [u32]) -> Option<Self> {
-        let (fingerprint, truncated, length) = take_head(&mut from.0)?;
-        let steps = from.take(length)?;
-        let draft = Self {
-            fingerprint,
-            truncated,
-            steps: Source::Numbered(steps, nodes),
-        };
-        let mut whole = 0;
-        for (number, packed) in Numbered(steps) {
-            nodes.get(number as usize)?;
-            let mut rest = packed;
-            Step::take(&mut rest)?;
-            whole += number_bytes(number.into()) + packed.len();
-        }
-        // nothing is left over, and nothing was spelt in another way
-        (whole == length && length <= STEPS_BYTES_MAX).then_some(draft)
     }
 
     /// Makes of it, in `scratch`, what a [`Kept`] is read from; nothing if there is nothing to keep.
@@ -230,34 +205,21 @@ impl<'a> Draft<'a> {
         } = scratch;
         steps.clear();
         numbers.clear();
-        match self.steps {
-            Source::Read(read) => {
-                for (node, packed) in read.packed() {
-                    let number = match node {
-                        Node::New(name) => {
-                            let number = nodes.take(name);
-                            numbers.push(number);
-                            Some(number)
-                        }
-                        Node::Again(local) => numbers
-                            .get(local as usize)
-                            .copied()
-                            .inspect(|&number| nodes.take_again(number)),
-                    };
-                    if let Some(number) = number {
-                        put_number(number.into(), steps);
-                        steps.extend_from_slice(packed);
-                    }
+        for (node, packed) in self.steps.packed() {
+            let number = match node {
+                Node::New(name) => {
+                    let number = nodes.take(name);
+                    numbers.push(number);
+                    Some(number)
                 }
-            }
-            Source::Numbered(bytes, numbers) => {
-                for (local, packed) in Numbered(bytes) {
-                    if let Some(&number) = numbers.get(local as usize) {
-                        nodes.take_again(number);
-                        put_number(number.into(), steps);
-                        steps.extend_from_slice(packed);
-                    }
-                }
+                Node::Again(local) => numbers
+                    .get(local as usize)
+                    .copied()
+                    .inspect(|&number| nodes.take_again(number)),
+            };
+            if let Some(number) = number {
+                put_number(number.into(), steps);
+                steps.extend_from_slice(packed);
             }
         }
         if !steps.is_empty() || self.fingerprint.is_some() || self.truncated {
@@ -305,41 +267,77 @@ impl<'a> Kept<'a> {
         Numbered(self.packed)
     }
 
-    /// Appends it as a snapshot has it, its nodes being numbered by `local`.
-    pub(super) fn write(self, local: &mut impl FnMut(u32) -> u32, out: &mut Vec<u8>) {
+    /// Appends it as a page of a snapshot has it; how many bytes that are.
+    pub(super) fn write(self, local: &mut Local<'_>, out: &mut Vec<u8>) -> usize {
+        if self.packed.is_empty() && self.fingerprint.is_none() && !self.truncated {
+            return 0;
+        }
+        let before = out.len();
         let mut steps = Vec::with_capacity(self.packed.len() + 8);
         for (number, packed) in self.steps() {
-            put_number(local(number).into(), &mut steps);
+            put_number(local.of(number).into(), &mut steps);
             steps.extend_from_slice(packed);
         }
         put_head(self.fingerprint, self.truncated, steps.len(), out);
         out.extend_from_slice(&steps);
+        out.len() - before
     }
 }
 
-/// The names that rows of one block of a snapshot number anew.
-#[derive(Debug, Default)]
+/// The numbers that nodes have in a snapshot: those of the order in which its rows name them, so that
+/// they are the same for whoever reads it.
+pub(super) type Numbering = HashMap<Arc<str>, u32>;
+
+/// The nodes that the rows of one page of a snapshot name.
 pub(super) struct Local<'a> {
-    numbers: HashMap<u32, u32>,
-    pub(super) names: Vec<&'a str>,
+    nodes: &'a Nodes,
+    numbering: &'a mut Numbering,
+    /// By its number among `nodes`: each one's number in the snapshot, and how many steps name it.
+    named: HashMap<u32, (u32, u32)>,
+    /// Those that no page before named, in the order of their numbers.
+    pub(super) fresh: Vec<Arc<str>>,
     /// How many bytes they have.
     pub(super) bytes: usize,
 }
 
 impl<'a> Local<'a> {
-    /// The number of the node numbered `number` of `nodes`.
-    pub(super) fn of(&mut self, number: u32, nodes: &'a Nodes) -> u32 {
+    /// None yet of `nodes`.
+    pub(super) fn of_page(nodes: &'a Nodes, numbering: &'a mut Numbering) -> Self {
+        Self {
+            nodes,
+            numbering,
+            named: HashMap::new(),
+            fresh: Vec::new(),
+            bytes: 0,
+        }
+    }
+
+    /// The number in the snapshot of the node numbered `number`, for one step.
+    fn of(&mut self, number: u32) -> u32 {
         let Self {
-            numbers,
-            names,
+            nodes,
+            numbering,
+            named,
+            fresh,
             bytes,
         } = self;
-        *numbers.entry(number).or_insert_with(|| {
-            let name = nodes.name(number).map_or("", |name| &**name);
-            names.push(name);
-            *bytes += name.len();
-            u32::try_from(names.len() - 1).unwrap_or(u32::MAX)
-        })
+        let (local, steps) = named.entry(number).or_insert_with(|| {
+            let name = nodes.name(number).cloned().unwrap_or_else(|| "".into());
+            let next = u32::try_from(numbering.len()).unwrap_or(u32::MAX);
+            let local = *numbering.entry(name).or_insert_with_key(|name| {
+                fresh.push(Arc::clone(name));
+                *bytes += name.len();
+                next
+            });
+            (local, 0)
+        });
+        *steps += 1;
+        *local
+    }
+
+    /// Each one's number in the snapshot, and how many steps name it.
+    pub(super) fn named(&self) -> impl ExactSizeIterator<Item = (u32, u32)> {
+        self.named.values().copied()
     }
 }
 
@@ -368,6 +366,18 @@ impl Apart {
             packed: rest.get(..length)?,
         };
         Some((kept, all.len() - rest.len() + length))
+    }
+
+    /// What is kept of the rows of a page of a snapshot, which are told of one after the other.
+    pub(super) fn restoring(bytes: Vec<u8>) -> Restoring {
+        Restoring {
+            apart: Self {
+                at: Vec::new(),
+                bytes,
+                garbage: 0,
+            },
+            begin: 0,
+        }
     }
 
     pub(super) fn get(&self, at: usize) -> Kept<'_> {
@@ -474,6 +484,36 @@ impl Apart {
             .sum();
         assert_eq!(self.garbage, self.bytes.len() - needed);
         assert!(self.garbage <= self.bytes.len() / 4);
+    }
+}
+
+/// An [`Apart`] of which not all rows have been told.
+pub(super) struct Restoring {
+    apart: Apart,
+    begin: usize,
+}
+
+impl Restoring {
+    /// Takes in that `length` bytes are kept of the next row; whether there are so many. Its steps
+    /// are not looked at: whoever asks for them takes whatever they are.
+    pub(super) fn restore(&mut self, length: usize) -> bool {
+        let Self { apart, begin } = self;
+        if length == 0 {
+            apart.at.push(NOWHERE);
+            return true;
+        }
+        let at = apart.at.len();
+        apart.at.push(u32::try_from(*begin).unwrap_or(NOWHERE));
+        *begin += length;
+        apart.entry(at).is_some_and(|(_, held)| held == length)
+    }
+
+    /// What all rows have; `None` if something is left over.
+    pub(super) fn restored(mut self) -> Option<Apart> {
+        if self.apart.bytes.is_empty() {
+            self.apart.at = Vec::new();
+        }
+        (self.begin == self.apart.bytes.len()).then_some(self.apart)
     }
 }
 
