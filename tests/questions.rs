@@ -436,3 +436,58 @@ fn changes_take_the_filter_too() {
     let wrong = json!({ "since": clock, "where": "costUSD >" });
     assert_eq!(client.refused("executions/changes", &wrong)["code"], -32602);
 }
+
+/// Neither how large a record is nor how deep it is nested makes a part of its error of it.
+#[test]
+fn an_error_is_looked_into_to_its_end_in_any_record() {
+    let root = Root::empty();
+    let put = |id: &str, record: &str| {
+        let path = root.file("p", id);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, record).unwrap();
+    };
+    let error = |name: &str, end: &str| format!(r#""{name}":"{}{end}""#, "e".repeat(5_000));
+    let pad = "x".repeat(64 << 20);
+    put(
+        "huge",
+        &format!(
+            r#"{{"pad":"{pad}",{}}}"#,
+            error("error", " at \\u0074he end")
+        ),
+    );
+    let deep = ["[".repeat(1_000), "]".repeat(1_000)].concat();
+    put(
+        "deep",
+        &format!(
+            r#"{{{},"deep":{deep}}}"#,
+            error("\\u0065rror", " at the end")
+        ),
+    );
+    put(
+        "twice",
+        &format!(
+            r#"{{{},{}}}"#,
+            error("error", " at the end"),
+            error("error", " and no more")
+        ),
+    );
+    put(
+        "gone",
+        &format!(r#"{{{},"error":null}}"#, error("error", " at the end")),
+    );
+    let daemon = Daemon::socket(&root);
+    let mut client = daemon.connect();
+    let mut found = |filter: &str| {
+        let list = client.call(
+            "executions/list",
+            &json!({ "where": filter, "sort": "sizeBytes", "sync": true }),
+        );
+        let runs = list["executions"].as_array().unwrap().iter();
+        runs.map(|run| run["id"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(found("error ~ 'AT THE END'"), ["deep", "huge"]);
+    assert_eq!(found("error !~ 'at the end'"), ["gone", "twice"]);
+    assert_eq!(found("error ~ 'no more'"), ["twice"]);
+    assert_eq!(found("error is null"), ["gone"]);
+}

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
+use super::pace::Pace;
+
 /// More threads than these do not help.
 const THREADS_MAX: usize = 4;
 /// What takes no longer than this is done before anybody has woken up.
@@ -64,31 +66,38 @@ impl Drop for Taken<'_> {
 }
 
 /// Takes steps until one says by `false` that none is left: alone at first, then with the helpers
-/// that are free; each is told whether it is a helper's.
+/// that are free; each is told whether it is a helper's. Between them who works on takes breaks, as
+/// saves, the watcher and other clients wait behind it: no step may hold anything beyond its end.
 pub fn with_help(step: impl Fn(bool) -> bool + Sync) {
     let alone_until = Instant::now() + ALONE;
+    let mut pace = Pace::new();
     while step(false) {
+        pace.keep();
         if Instant::now() >= alone_until
             && let Some(helpers) = HELPERS.as_ref()
         {
-            return go_on(helpers, &step);
+            return go_on(helpers, &step, pace);
         }
     }
 }
 
-fn go_on(helpers: &Helpers, step: &(impl Fn(bool) -> bool + Sync)) {
+fn go_on(helpers: &Helpers, step: &(impl Fn(bool) -> bool + Sync), mut pace: Pace) {
     helpers.pool.in_place_scope(|scope| {
         loop {
             while let Some(taken) = helpers.take() {
                 scope.spawn(move |_| {
                     let _taken = taken;
                     let until = Instant::now() + TURN;
-                    while step(true) && Instant::now() < until {}
+                    let mut pace = Pace::new();
+                    while step(true) && Instant::now() < until {
+                        pace.keep();
+                    }
                 });
             }
             if !step(false) {
                 return;
             }
+            pace.keep();
         }
     });
 }
@@ -116,6 +125,25 @@ mod tests {
                 });
             }
         });
+    }
+
+    #[test]
+    fn who_works_for_long_lets_others_pass() {
+        let given_up = || {
+            let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+            let line = status
+                .lines()
+                .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+            line.unwrap().trim().parse::<u64>().unwrap()
+        };
+        let before = given_up();
+        let end = Instant::now() + Duration::from_millis(50);
+        with_help(|_| {
+            let step = Instant::now();
+            while step.elapsed() < Duration::from_micros(100) {}
+            Instant::now() < end
+        });
+        assert!(given_up() - before > 5);
     }
 
     #[test]

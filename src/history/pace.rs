@@ -1,4 +1,5 @@
-//! Breaks: how work on many files leaves the processors to who waits for an answer.
+//! Breaks: how work on many files, or a question to many runs, leaves the processors to who waits for
+//! an answer.
 //!
 //! A thread that never waits is taken off its processor only when the clock ticks, every 4 ms on many
 //! systems. A request that comes to stand behind one, here or in its client, waits until then, and

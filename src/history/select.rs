@@ -9,14 +9,13 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::{History, HistoryError, RECORD_LIMIT_BYTES, with_help};
+use super::{History, HistoryError, with_help};
 use crate::filter::{ErrorTests, Verdict};
 use crate::index::{
     Changed, Clock, ErrorGroup, ErrorGroups, First, From, GATHERED_BYTES_MAX, Gather, Index, Key,
     Listed, NodeSteps, NodeSums, PageAt, Query, Selection, Sort, SortedFrom, SortedKey, Taken,
     Undecided,
 };
-use crate::model::json::{decode_string, members};
 use crate::model::{Millis, RunKey, Summary};
 
 /// How many rows are looked at under one lock, at most, …
@@ -27,6 +26,8 @@ const PART_MIN: u32 = if cfg!(test) { 1 } else { 16 };
 const HELD: Duration = Duration::from_micros(200);
 /// How many changes are looked at again under the lock that the answer is given under.
 const CHANGES: usize = 4096;
+/// How much of an error is looked into: as much as an answer could hold.
+const ERROR_BYTES_MAX: usize = 64 << 20;
 /// How long a query may take.
 const QUERY_WITHIN: Duration = Duration::from_secs(2);
 
@@ -280,7 +281,7 @@ impl History {
             going()?;
         }
         for open in selection.take_open() {
-            let error = self.whole_error(&open.1);
+            let error = self.whole_error(&open.1, &|| going().is_ok());
             // it may be long, and asked a lot: not while others wait for the index
             let error = selection.of_error(error.as_deref());
             self.index(|index| index.decide(selection, &open, &error));
@@ -317,7 +318,7 @@ impl History {
     /// The change that an undecided one is, by the run's error as its file has it now; `None` if a
     /// later one tells it. Blocks.
     pub fn decide_change(&self, undecided: Undecided, query: &Query) -> Option<Changed> {
-        let error = self.whole_error(undecided.key());
+        let error = self.whole_error(undecided.key(), &|| true);
         let error = query.bound.of_error(error.as_deref());
         self.index(|index| index.decide_change(undecided, query, &error))
     }
@@ -334,7 +335,7 @@ impl History {
             (Verdict::Passes, summary) => Some(summary),
             (Verdict::Fails, _) => None,
             (Verdict::NeedsError, _) => {
-                let error = self.whole_error(key);
+                let error = self.whole_error(key, &|| true);
                 let error = query.bound.of_error(error.as_deref());
                 let (verdict, summary) = passes(Some(&error))?;
                 (verdict == Verdict::Passes).then_some(summary)
@@ -358,15 +359,9 @@ impl History {
         (runs, next)
     }
 
-    /// A run's error as its file has it now.
-    fn whole_error(&self, key: &RunKey) -> Option<String> {
-        let record = self.store.read(key, RECORD_LIMIT_BYTES).ok()??;
-        let (_, error) = members(record.text())
-            .filter(|(name, _)| name == "error")
-            .last()?;
-        error
-            .starts_with('"')
-            .then(|| decode_string(error).into_owned())
+    /// A run's error as its file has it now, as far as `going` lets it be read.
+    fn whole_error(&self, key: &RunKey, going: &dyn Fn() -> bool) -> Option<String> {
+        self.store.error(key, ERROR_BYTES_MAX, going).ok()?
     }
 }
 

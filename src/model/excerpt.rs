@@ -16,34 +16,56 @@ use serde_json::value::RawValue;
 use super::json::{Input, JsonError, Kind, TextSink, Walk, put_lone, put_text};
 use super::pointer::units;
 
-/// How many measures there are to cut by.
-const LEVELS: usize = 22;
-/// A text, a name or a number of the smallest measure has at most so many units, and an array or
-/// object so many parts.
-const SMALLEST: u64 = 32;
+/// How many measures there are to cut by: the last one's texts are larger than any answer.
+const LEVELS: usize = 306;
+/// So many measures make twice of everything, and a level of nesting more.
+const STEPS: usize = 16;
+/// A text, a name or a number has at least so many units before it is cut: telling that takes as much.
+const SMALLEST: u64 = 128;
 /// Whatever the measure, an array or object that is cut has no more parts, so that the names of
 /// its members can be kept while it is gone through.
 const PARTS_MAX: u64 = 1 << 16;
 /// How many bytes telling a cut takes, beside its pointer.
 const CUT_BYTES: usize = 128;
 
-/// How many units a text has at most that is cut by measure `level`.
+/// How many units a text has at most that is cut by measure `level`. From each to the next it is a
+/// sixteenth of the last doubling more.
 fn texts(level: usize) -> u64 {
-    SMALLEST << level
+    let level = level.saturating_sub(1);
+    (SMALLEST / STEPS as u64 * (STEPS + level % STEPS) as u64) << (level / STEPS)
 }
 
-/// The smallest measure that takes `count` of anything.
-fn level_of(count: u64) -> usize {
-    let times = count.div_ceil(SMALLEST).max(1).next_power_of_two();
-    times.trailing_zeros() as usize
-}
-
-/// The smallest measure that takes a part with so many before it; too large a one if none does.
-fn level_of_part(before: u64) -> usize {
-    match before < PARTS_MAX {
-        true => level_of(before + 1),
-        false => LEVELS,
+/// The smallest measure that takes so many units.
+fn level_of(units: u64) -> usize {
+    match units > SMALLEST {
+        true => 1 + steps_to(units, SMALLEST),
+        false => 0,
     }
+}
+
+/// How many steps it takes from `smallest` to `count`, which is larger.
+fn steps_to(count: u64, smallest: u64) -> usize {
+    let doublings = ((count - 1) / smallest).ilog2();
+    let more = count - (smallest << doublings);
+    let steps = (more * STEPS as u64).div_ceil(smallest << doublings);
+    doublings as usize * STEPS + usize::try_from(steps).unwrap_or(STEPS)
+}
+
+/// The smallest measure by which an array or object so deep has any parts.
+fn opened_at(depth: usize) -> usize {
+    1 + depth * STEPS
+}
+
+/// The smallest measure that takes a part with so many before it, of an array or object so deep; too
+/// large a one if none does. The first ones come one by one.
+fn level_of_part(before: u64, depth: usize) -> usize {
+    let few = STEPS as u64;
+    let more = match before {
+        PARTS_MAX.. => LEVELS,
+        _ if before < few => usize::try_from(before).unwrap_or(LEVELS),
+        _ => STEPS - 1 + steps_to(before + 1, few),
+    };
+    opened_at(depth) + more
 }
 
 /// What a JSON value is, for clients.
@@ -255,6 +277,8 @@ impl TextSink for Part {
 #[derive(Debug)]
 pub struct Measure {
     level: usize,
+    /// How many bytes of room it leaves.
+    spare: u64,
     /// The offsets of the values of members that are repeated later.
     overridden: HashSet<u64>,
 }
@@ -262,9 +286,10 @@ pub struct Measure {
 /// How to cut the value that begins here, so that it takes at most `bytes_max` bytes, with what
 /// is told of each cut; `pointer` points to it. `None` where there is no room for anything.
 ///
-/// Of each measure, which is twice the one before, all texts are as long at most, all arrays and
-/// objects have as many parts at most, and are nested one level deeper; the largest is taken that
-/// fits. Costs a walk, in which what no measure takes that still fits is only skipped.
+/// By each measure all texts are as long at most, all arrays and objects have as many parts at most,
+/// those within others half as many, and are nested as deep; the largest is taken that fits. What room
+/// it leaves is for the first texts that it cuts. Costs a walk, in which what no measure takes that
+/// still fits is only skipped.
 ///
 /// # Errors
 /// When the text cannot be read.
@@ -274,15 +299,21 @@ pub fn measure<I: Input>(
     bytes_max: u64,
 ) -> Result<Option<Measure>, JsonError> {
     let mut measuring = Measuring {
-        costs: [0; LEVELS],
+        steps: [0; LEVELS],
+        cost: 0,
         bytes_max,
         top: Some(LEVELS - 1),
         pointer_bytes: spelt(pointer).len() as u64,
+        cut_at: [0; LEVELS],
         overridden: HashSet::new(),
     };
     measuring.value(walk, 0, 0)?;
-    let overridden = measuring.overridden;
-    Ok(measuring.top.map(|level| Measure { level, overridden }))
+    let spare = bytes_max.saturating_sub(measuring.cost.unsigned_abs());
+    Ok(measuring.top.map(|level| Measure {
+        level,
+        spare,
+        overridden: measuring.overridden,
+    }))
 }
 
 /// `text` as it stands in a JSON string.
@@ -293,38 +324,48 @@ fn spelt(text: &str) -> Vec<u8> {
 }
 
 struct Measuring {
-    /// What the excerpt takes by each measure, as far as the walk has come.
-    costs: [u64; LEVELS],
+    /// How many bytes more the excerpt takes by each measure than by the one before, as far as the
+    /// walk has come.
+    steps: [i64; LEVELS],
+    /// How many it takes by the largest.
+    cost: i64,
     bytes_max: u64,
     /// The largest measure that may still fit.
     top: Option<usize>,
     /// Of the pointer to where the walk is.
     pointer_bytes: u64,
+    /// For [`Prefixes`].
+    cut_at: [u64; LEVELS],
     overridden: HashSet<u64>,
 }
 
 impl Measuring {
     fn costs_from(&mut self, from: usize, bytes: u64) {
-        for cost in self.costs.iter_mut().skip(from) {
-            *cost += bytes;
-        }
-        while let Some(top) = self.top
-            && self
-                .costs
-                .get(top)
-                .is_none_or(|&cost| cost > self.bytes_max)
-        {
-            self.top = top.checked_sub(1);
-        }
+        self.costs_between(from, LEVELS, bytes);
     }
 
     /// By the measures from `from` on, but less than `upto`.
     fn costs_between(&mut self, from: usize, upto: usize, bytes: u64) {
-        let between = upto.min(LEVELS).saturating_sub(from);
-        for cost in self.costs.iter_mut().skip(from).take(between) {
-            *cost += bytes;
+        if from >= upto {
+            return;
         }
-        self.costs_from(LEVELS, 0);
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        if let Some(step) = self.steps.get_mut(from) {
+            *step += bytes;
+        }
+        if let Some(step) = self.steps.get_mut(upto) {
+            *step -= bytes;
+        }
+        if self.top.is_some_and(|top| from <= top && top < upto) {
+            self.cost += bytes;
+        }
+        while let Some(top) = self.top
+            && self.cost > 0
+            && self.cost.unsigned_abs() > self.bytes_max
+        {
+            self.cost -= self.steps.get(top).copied().unwrap_or(0);
+            self.top = top.checked_sub(1);
+        }
     }
 
     fn cut(&self) -> u64 {
@@ -350,16 +391,17 @@ impl Measuring {
                 let mut prefixes = Prefixes {
                     units: 0,
                     bytes: 0,
-                    cut_at: [0; LEVELS],
+                    cut_at: &mut self.cut_at,
                     next: from,
                     top: self.top.unwrap_or(0),
                 };
                 walk.string(&mut prefixes)?;
-                for level in from..prefixes.next {
-                    let bytes = prefixes.cut_at.get(level).copied().unwrap_or(0);
+                let (next, bytes) = (prefixes.next, prefixes.bytes);
+                for level in from..next {
+                    let bytes = self.cut_at.get(level).copied().unwrap_or(0);
                     self.costs_between(level, level + 1, bytes + 2 + self.cut());
                 }
-                self.costs_from(prefixes.next, prefixes.bytes + 2);
+                self.costs_from(next, bytes + 2);
             }
             Kind::Number => {
                 let bytes = walk.spelt_number(0, &mut Vec::new())? as u64;
@@ -386,8 +428,8 @@ impl Measuring {
     ) -> Result<(), JsonError> {
         self.costs_from(from, 2);
         // by these it is left empty
-        self.costs_between(from, depth + 1, self.cut());
-        let inside = from.max(depth + 1);
+        self.costs_between(from, opened_at(depth), self.cut());
+        let inside = from.max(opened_at(depth));
         if !self.takes(inside) {
             return walk.skip();
         }
@@ -402,7 +444,7 @@ impl Measuring {
             if !walk.more(&mut first, &mut name)? {
                 break;
             }
-            let mut part = inside.max(level_of_part(before));
+            let mut part = inside.max(level_of_part(before, depth));
             if object {
                 part = part.max(level_of(name.units));
             }
@@ -480,18 +522,21 @@ impl TextSink for Name {
 }
 
 /// How many bytes a text takes, cut by each measure.
-struct Prefixes {
+struct Prefixes<'a> {
     units: u64,
     bytes: u64,
-    cut_at: [u64; LEVELS],
+    /// Of those by which it is cut.
+    cut_at: &'a mut [u64; LEVELS],
     /// The first measure by which it is not cut, as far as it is known.
     next: usize,
     /// No larger one is of interest.
     top: usize,
 }
 
-impl Prefixes {
-    fn add(&mut self, units_added: u64, bytes_of: impl Fn(u64) -> u64) {
+impl Prefixes<'_> {
+    /// So many units follow, of which the first so many take `bytes_of` them; it is asked for more and
+    /// more.
+    fn add(&mut self, units_added: u64, mut bytes_of: impl FnMut(u64) -> u64) {
         while self.next <= self.top && self.units + units_added > texts(self.next) {
             let room = texts(self.next) - self.units;
             if let Some(cut_at) = self.cut_at.get_mut(self.next) {
@@ -500,23 +545,39 @@ impl Prefixes {
             self.next += 1;
         }
         self.units += units_added;
-        self.bytes += bytes_of(u64::MAX);
     }
 }
 
-impl TextSink for Prefixes {
+/// How many bytes a text takes that holds no escape, or is one.
+fn spelt_bytes(text: &str) -> u64 {
+    match text.as_bytes() {
+        // escapes come one by one
+        [b'"' | b'\\' | 0x8 | 0xc | b'\n' | b'\r' | b'\t'] => 2,
+        [0..=0x1f] => 6,
+        bytes => bytes.len() as u64,
+    }
+}
+
+impl TextSink for Prefixes<'_> {
     fn text(&mut self, text: &str) {
-        let spelt_bytes = |text: &str| match text.as_bytes() {
-            // escapes come one by one
-            [b'"' | b'\\' | 0x8 | 0xc | b'\n' | b'\r' | b'\t'] => 2,
-            [0..=0x1f] => 6,
-            bytes => bytes.len() as u64,
-        };
-        self.add(units(text), |room| spelt_bytes(prefix(text, room)));
+        let whole = units(text);
+        let (mut bytes, mut passed) = (0, 0);
+        self.add(whole, |room| {
+            // where it is all ASCII
+            if whole == text.len() as u64 {
+                return room;
+            }
+            let more = prefix(text.get(bytes..).unwrap_or_default(), room - passed);
+            bytes += more.len();
+            passed += units(more);
+            bytes as u64
+        });
+        self.bytes += spelt_bytes(text);
     }
 
     fn lone(&mut self, _: u16) {
-        self.add(1, |room| if room == 0 { 0 } else { 6 });
+        self.add(1, |_| 0);
+        self.bytes += 6;
     }
 
     fn wants(&self) -> bool {
@@ -551,6 +612,7 @@ pub fn excerpt<I: Input>(
         json: Vec::new(),
         cuts: Vec::new(),
         pointer: spelt(pointer),
+        spare: measure.spare,
         measure,
     };
     writing.value(walk, 0)?;
@@ -565,6 +627,8 @@ struct Writing<'a> {
     cuts: Vec<Cut>,
     /// To where the walk is, as it stands in a JSON string.
     pointer: Vec<u8>,
+    /// How many bytes of room there are for more than the measure takes.
+    spare: u64,
     measure: &'a Measure,
 }
 
@@ -594,6 +658,7 @@ impl Writing<'_> {
                 let mut first = First {
                     json: &mut self.json,
                     room: longest,
+                    spare: &mut self.spare,
                     given: 0,
                     units: 0,
                 };
@@ -602,6 +667,9 @@ impl Writing<'_> {
                 self.json.push(b'"');
                 if given < units {
                     self.cut(kind, walk.offset() - start, Some(units), given);
+                } else if given > longest {
+                    // there was to be a cut
+                    self.spare += (CUT_BYTES + self.pointer.len()) as u64;
                 }
             }
             Kind::Number => {
@@ -636,7 +704,7 @@ impl Writing<'_> {
     ) -> Result<(), JsonError> {
         let object = kind == Kind::Object;
         let level = self.measure.level;
-        let open = depth < level;
+        let open = level >= opened_at(depth);
         self.json.push(if object { b'{' } else { b'[' });
         let told = self.cuts.len();
         walk.enter()?;
@@ -649,7 +717,7 @@ impl Writing<'_> {
             if !walk.more(&mut first, &mut name)? {
                 break;
             }
-            let taken = open && level_of_part(count) <= level && !(object && name.cut);
+            let taken = open && level_of_part(count, depth) <= level && !(object && name.cut);
             count += 1;
             walk.kind()?;
             // what a later member overrides would be taken for it
@@ -701,36 +769,54 @@ impl Writing<'_> {
 struct First<'a> {
     json: &'a mut Vec<u8>,
     room: u64,
+    /// How many bytes of more than these may be written.
+    spare: &'a mut u64,
     given: u64,
     units: u64,
 }
 
+impl First<'_> {
+    fn put(&mut self, text: &str) {
+        put_text(text, self.json);
+        self.given += units(text);
+    }
+}
+
 impl TextSink for First<'_> {
     fn text(&mut self, text: &str) {
-        let whole = units(text);
         if self.given == self.units {
-            let fits = if whole <= self.room {
-                text
-            } else {
-                prefix(text, self.room)
-            };
-            put_text(fits, self.json);
-            let taken = if fits.len() == text.len() {
-                whole
-            } else {
-                units(fits)
-            };
-            self.given += taken;
-            self.room -= taken;
+            let own = prefix(text, self.room);
+            self.put(own);
+            self.room -= units(own);
+            let rest = text.get(own.len()..).unwrap_or_default();
+            if !rest.is_empty() {
+                self.room = 0;
+                let bytes = spelt_bytes(rest);
+                let more = match bytes <= *self.spare {
+                    true => rest,
+                    // an escape comes alone
+                    false if bytes > rest.len() as u64 => "",
+                    false => {
+                        let spare = usize::try_from(*self.spare).unwrap_or(usize::MAX);
+                        &rest[..rest.floor_char_boundary(spare)]
+                    }
+                };
+                *self.spare -= spelt_bytes(more);
+                self.put(more);
+            }
         }
-        self.units += whole;
+        self.units += units(text);
     }
 
     fn lone(&mut self, surrogate: u16) {
-        if self.given == self.units && self.room > 0 {
+        const BYTES: u64 = 6;
+        if self.given == self.units && (self.room > 0 || *self.spare >= BYTES) {
+            match self.room.checked_sub(1) {
+                Some(room) => self.room = room,
+                None => *self.spare -= BYTES,
+            }
             put_lone(surrogate, self.json);
             self.given += 1;
-            self.room -= 1;
         }
         self.units += 1;
     }
@@ -747,11 +833,34 @@ mod tests {
         Walk::new(Slice::new(text), 128)
     }
 
-    /// The excerpt of `text` in so many bytes, and the measure that was taken.
-    fn cut(text: &str, pointer: &str, bytes_max: u64) -> Option<(Excerpt, usize)> {
+    /// The excerpt of `text` in so many bytes.
+    fn cut(text: &str, pointer: &str, bytes_max: u64) -> Option<Excerpt> {
         let measure = measure(&mut walk(text), pointer, bytes_max).unwrap()?;
+        Some(excerpt(&mut walk(text), pointer, &measure).unwrap())
+    }
+
+    /// The same without what is in the room that the measure leaves; and the measure.
+    fn cut_evenly(text: &str, pointer: &str, bytes_max: u64) -> Option<(Excerpt, usize)> {
+        let mut measure = measure(&mut walk(text), pointer, bytes_max).unwrap()?;
+        measure.spare = 0;
         let excerpt = excerpt(&mut walk(text), pointer, &measure).unwrap();
         Some((excerpt, measure.level))
+    }
+
+    /// How many bytes it takes, with what is told of each cut.
+    fn taken(excerpt: &Excerpt) -> usize {
+        let cuts = excerpt.cuts.iter();
+        let told = cuts.map(|cut| serde_json::to_vec(cut).unwrap().len());
+        excerpt.json.len() + told.sum::<usize>()
+    }
+
+    /// How many parts measure `level` takes of an array or object so deep.
+    fn most_parts(level: usize, depth: usize) -> usize {
+        match level.checked_sub(1 + 16 * depth) {
+            None => 0,
+            Some(step @ 0..15) => step + 1,
+            Some(step) => (16 + (step - 15) % 16) << ((step - 15) / 16),
+        }
     }
 
     /// The same by way of a tree, with the pointers of what was left out.
@@ -771,7 +880,7 @@ mod tests {
                 })
                 .collect::<String>()
         };
-        let most = 32 << level;
+        let most = texts(level);
         match value {
             Value::String(text) => {
                 let given = first(most, text);
@@ -781,11 +890,7 @@ mod tests {
                 given.into()
             }
             Value::Array(parts) => {
-                let given = if depth < level {
-                    parts.len().min(most as usize)
-                } else {
-                    0
-                };
+                let given = parts.len().min(most_parts(level, depth));
                 if given < parts.len() {
                     cuts.push(at.to_owned());
                 }
@@ -801,7 +906,7 @@ mod tests {
                 let mut given = serde_json::Map::new();
                 for (number, (name, part)) in parts.iter().enumerate() {
                     let fits = name.encode_utf16().count() as u64 <= most;
-                    if depth < level && number < most as usize && fits {
+                    if number < most_parts(level, depth) && fits {
                         let at = format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"));
                         given.insert(name.clone(), by_tree(part, level, depth + 1, &at, cuts));
                     }
@@ -813,6 +918,36 @@ mod tests {
             }
             other => other.clone(),
         }
+    }
+
+    /// Whether the texts of `longer` begin as those of `value` do, and all else is the same.
+    fn goes_on(value: &Value, longer: &Value) -> bool {
+        match (value, longer) {
+            (Value::String(text), Value::String(longer)) => longer.starts_with(text),
+            (Value::Array(parts), Value::Array(longer)) => {
+                let mut pairs = parts.iter().zip(longer);
+                parts.len() == longer.len() && pairs.all(|(part, longer)| goes_on(part, longer))
+            }
+            (Value::Object(parts), Value::Object(longer)) => {
+                let mut pairs = parts.iter().zip(longer);
+                let same = |((name, part), (other, longer)): ((&String, _), (&String, _))| {
+                    name == other && goes_on(part, longer)
+                };
+                parts.len() == longer.len() && pairs.all(same)
+            }
+            (value, longer) => value == longer,
+        }
+    }
+
+    /// A text's units, an array's elements, an object's members.
+    fn length(value: &Value) -> u64 {
+        let length = match value {
+            Value::String(text) => text.encode_utf16().count(),
+            Value::Array(parts) => parts.len(),
+            Value::Object(parts) => parts.len(),
+            _ => 0,
+        };
+        length as u64
     }
 
     /// Values with something to cut.
@@ -838,9 +973,9 @@ mod tests {
         let text = format!(
             r#"{{"id":"a","cost":1.50e0,"lone":"\ud800","output":"{long}","steps":[{{"output":"{long}"}}]}}"#
         );
-        let (excerpt, level) = cut(&text, "", 5_000).unwrap();
+        let (excerpt, level) = cut_evenly(&text, "", 5_000).unwrap();
         let json = String::from_utf8(excerpt.json).unwrap();
-        let given = "x".repeat(32 << level);
+        let given = "x".repeat(texts(level).try_into().unwrap());
         assert_eq!(
             json,
             format!(
@@ -863,6 +998,49 @@ mod tests {
     }
 
     #[test]
+    fn little_room_is_left_unused() {
+        let prose = |count: usize| "some words, and then some more; ".repeat(count);
+        let step = |number: usize| {
+            serde_json::json!({
+                "id": format!("step-{number}"), "nodeId": "fetch", "status": "completed",
+                "startedAt": "2025-10-15T05:02:46.569Z", "duration": 1200 + number,
+                "tokenUsage": { "input": 1200, "output": 300, "total": 1500 },
+                "output": { "pages": [number, number + 1], "text": prose(number % 7) }
+            })
+        };
+        let record = |output: usize, steps: usize| {
+            serde_json::json!({
+                "id": "exec-1760504566569-y49gl3ayg", "projectId": "website", "status": "completed",
+                "input": prose(3), "output": prose(output),
+                "startedAt": "2025-10-15T05:02:46.569Z", "completedAt": "2025-10-15T05:03:46.569Z",
+                "duration": 60000, "costUSD": 0.0123, "retryCount": 0,
+                "tokenUsage": { "input": 1200, "output": 300, "total": 1500 },
+                "steps": (0..steps).map(step).collect::<Vec<_>>()
+            })
+        };
+        let numbers = serde_json::json!({ "numbers": (0..100_000).collect::<Vec<_>>() });
+        for (value, of) in [
+            (record(1, 500), "many steps"),
+            (record(1000, 500), "many steps and a long text"),
+            (record(10_000, 0), "a long text"),
+            (numbers, "numbers alone"),
+        ] {
+            let text = value.to_string();
+            for room in (1024..4096)
+                .step_by(64)
+                .chain((4096..100_000).step_by(1024))
+            {
+                let used = taken(&cut(&text, "", room).unwrap());
+                // what is told of a cut takes less than the room that is kept for it
+                assert!(
+                    used * 100 > usize::try_from(room).unwrap() * 60,
+                    "{of}: {used} of {room}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn a_member_that_is_repeated_behind_the_cut_is_left_out() {
         let many: Vec<String> = (0..1000)
             .map(|number| format!(r#""m{number}":{number}"#))
@@ -871,7 +1049,7 @@ mod tests {
             r#"{{"a":"old","b":1,"b":[2],{},"\u0061":"new"}}"#,
             many.join(",")
         );
-        let (excerpt, _) = cut(&text, "", 1_000).unwrap();
+        let excerpt = cut(&text, "", 1_000).unwrap();
         let json = String::from_utf8(excerpt.json).unwrap();
         assert!(
             !json.contains("\"a\"") && !json.contains("\"b\":1,"),
@@ -888,7 +1066,7 @@ mod tests {
     fn numbers_are_given_whole_or_not_at_all() {
         let digits = "7".repeat(500);
         let text = format!("[1.0,{digits},-0]");
-        let (excerpt, _) = cut(&text, "/n", 400).unwrap();
+        let excerpt = cut(&text, "/n", 400).unwrap();
         assert_eq!(String::from_utf8(excerpt.json).unwrap(), "[1.0,null,-0]");
         assert_eq!(excerpt.cuts[0].pointer.get(), "\"/n/1\"");
         assert_eq!(
@@ -947,11 +1125,10 @@ mod tests {
         #[test]
         fn an_excerpt_is_what_a_tree_gives_and_fits(value in large_values(), bytes_max in 0u64..30_000) {
             let text = value.to_string();
-            let Some((excerpt, level)) = cut(&text, "/at", bytes_max) else {
+            let Some((excerpt, level)) = cut_evenly(&text, "/at", bytes_max) else {
                 return Ok(());
             };
-            let told: usize = excerpt.cuts.iter().map(|cut| serde_json::to_vec(cut).unwrap().len()).sum();
-            prop_assert!((excerpt.json.len() + told) as u64 <= bytes_max);
+            prop_assert!(taken(&excerpt) as u64 <= bytes_max);
             let mut cuts = Vec::new();
             let expected = by_tree(&value, level, 0, "/at", &mut cuts);
             let found: Value = serde_json::from_slice(&excerpt.json).unwrap();
@@ -965,9 +1142,30 @@ mod tests {
         }
 
         #[test]
+        fn what_room_is_left_is_for_texts(value in large_values(), bytes_max in 0u64..30_000) {
+            let text = value.to_string();
+            let Some((evenly, _)) = cut_evenly(&text, "/at", bytes_max) else {
+                return Ok(());
+            };
+            let excerpt = cut(&text, "/at", bytes_max).unwrap();
+            prop_assert!(taken(&excerpt) as u64 <= bytes_max);
+            let [even, found] = [&evenly, &excerpt].map(|excerpt| {
+                serde_json::from_slice::<Value>(&excerpt.json).unwrap()
+            });
+            prop_assert!(goes_on(&even, &found));
+            for cut in &excerpt.cuts {
+                let pointer: String = serde_json::from_str(cut.pointer.get()).unwrap();
+                let pointer = pointer.strip_prefix("/at").unwrap();
+                let (given, whole) = (found.pointer(pointer).unwrap(), value.pointer(pointer).unwrap());
+                prop_assert_eq!(length(given), cut.given);
+                prop_assert_eq!(Some(length(whole)), cut.length);
+            }
+        }
+
+        #[test]
         fn whatever_fits_is_not_cut(value in values()) {
             let text = value.to_string();
-            if let Some((excerpt, level)) = cut(&text, "", 1 << 20) {
+            if let Some((excerpt, level)) = cut_evenly(&text, "", 1 << 20) {
                 prop_assert_eq!(level, LEVELS - 1);
                 prop_assert_eq!(serde_json::from_slice::<Value>(&excerpt.json).unwrap(), value);
             }
@@ -1001,7 +1199,7 @@ mod tests {
         #[test]
         fn names_are_kept_as_they_are_meant(spelling in spellings()) {
             let text = format!("{{{spelling}:1}}");
-            let (excerpt, _) = cut(&text, "", 1 << 20).unwrap();
+            let excerpt = cut(&text, "", 1 << 20).unwrap();
             let json = String::from_utf8(excerpt.json).unwrap();
             let name = |text: &str| members(text).next().unwrap().0.into_owned();
             prop_assert_eq!(name(&json), name(&text));

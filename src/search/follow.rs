@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use super::engine::{self, EngineError, Entry, View, Writer};
 use super::front::Front;
 use super::{Shared, Trouble};
-use crate::history::{History, HistoryError, Indexing};
+use crate::history::{History, HistoryError, Indexing, stand_back};
 use crate::index::{Change, Changed, Clock, Cursor, Filter, From, Key, Listed};
 use crate::model::{ProjectId, RunKey, Summary, Version};
 use crate::store::{Cache, ReadError};
@@ -43,8 +43,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 const MISSING_MAX: usize = 10_000;
 /// How long nothing is tried after a failure, at first and at most.
 const RETRY_AFTER: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
-/// How far the thread stands back behind all others.
-const NICENESS: i32 = 19;
 
 pub(super) struct Follower {
     history: Weak<History>,
@@ -97,8 +95,8 @@ impl Follower {
 
     /// Follows until the history has gone.
     pub(super) fn run(mut self) {
-        // a system that refuses lets it be as important as the rest
-        let _ = rustix::process::setpriority_process(None, NICENESS);
+        // no further: on a busy machine who stands back behind all others finds no run for seconds
+        stand_back();
         let mut retry_after = RETRY_AFTER.0;
         let mut said = None;
         loop {

@@ -192,8 +192,9 @@ impl Method for Get {
         piece, each time for memory for what is asked and, where a member is asked for the first \
         time, a reading of its file. Where there is not room for all, `fields` that are small are whole and the others share alike. An array \
         or object is cut by one measure: no text, number or name in it is longer, no array or \
-        object has more parts and none is nested deeper; it doubles, and goes a level deeper, as \
-        long as there is room. Every cut \
+        object has more parts, one within another about half as many, and none is nested deeper. \
+        The largest is taken that there is room for, and what room it leaves is for the first texts \
+        that it cuts. Every cut \
         is told with its pointer and true size.";
     const EFFECT: Effect = Effect::Read;
     const ERRORS: &'static [ErrorKind] = &[
