@@ -63,6 +63,8 @@ export class Place {
     const client = this.client({ command });
     this.ends.push(async () => {
       const { pid } = await client.request('server/status');
+      // else its window would start another one
+      await client.close();
       process.kill(pid, 'SIGKILL');
       await until(() => !existsSync(`/proc/${pid}`), 'the daemon to end');
     });

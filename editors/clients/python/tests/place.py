@@ -67,6 +67,8 @@ class Place:
 
         def end():
             pid = client.request("server/status")["pid"]
+            # else its window would start another one
+            client.close()
             os.kill(pid, signal.SIGKILL)
             until(lambda: not os.path.exists(f"/proc/{pid}"), "the daemon to end")
 
