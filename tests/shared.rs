@@ -810,6 +810,40 @@ fn after_a_daemon_that_kept_its_index_only_what_changed_is_told() {
     client.careless();
 }
 
+/// As a script does that writes its question, closes its end and reads.
+#[test]
+fn a_question_before_the_end_of_input_goes_to_the_next_daemon_too() {
+    let desk = Desk::new();
+    let (_window, mut client) = desk.window();
+    let mut results = 0;
+    for _ in 0..5 {
+        let pid = daemon_of(&mut client);
+        kill(pid, Signal::STOP);
+        let mut asking = desk
+            .command(&["serve", "--shared"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut input = asking.stdin.take().unwrap();
+        writeln!(
+            input,
+            r#"{{"jsonrpc":"2.0","id":1,"method":"executions/stats"}}"#
+        )
+        .unwrap();
+        drop(input);
+        std::thread::sleep(Duration::from_millis(20));
+        kill(pid, Signal::KILL);
+        let output = asking.wait_with_output().unwrap();
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(answer["id"], 1);
+        results += usize::from(answer.get("result").is_some());
+    }
+    // a machine that is busy may not have another one within the 1.5 s that there are
+    assert!(results > 0);
+}
+
 #[test]
 fn runs_are_named_and_compared_through_the_shared_daemon() {
     let desk = Desk::new();

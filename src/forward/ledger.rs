@@ -33,7 +33,6 @@ pub(super) struct Ledger {
     /// What is put into the answer to `initialize`: members as they are spelt.
     greeting: Greeting,
     shut_down: bool,
-    ending: bool,
 }
 
 /// What only the process in between knows.
@@ -338,7 +337,7 @@ impl Ledger {
         let spelt = |body| std::str::from_utf8(body).unwrap_or_default();
         match answer.body {
             Err(error) => {
-                if self.ending || !Error::from_wire(spelt(error)).is_of_the_end() {
+                if !Error::from_wire(spelt(error)).is_of_the_end() {
                     return Fate::Same;
                 }
                 match call.refusal(0) {
@@ -434,11 +433,6 @@ impl Ledger {
         }
         self.pending.retain(|_, pending| !pending.calls.is_empty());
         answers
-    }
-
-    /// Takes note that the client ends: from here on no request is kept for another daemon.
-    pub(super) fn end(&mut self) {
-        self.ending = true;
     }
 
     /// Whether nothing waits for an answer.

@@ -331,7 +331,6 @@ impl Common {
     fn end(&self) {
         let mut state = self.state.lock();
         state.ending = true;
-        state.ledger.end();
         if state.up {
             state.close(std::net::Shutdown::Write);
         }
@@ -420,13 +419,13 @@ impl<R: Reach> Daemons<R> {
             let over = self.over(stream).unwrap_or_else(|over| over);
             let mut state = self.common.state.lock();
             let answers = state.ledger.lost();
-            let ending = state.ending;
+            let is_over = state.is_over();
             drop(state);
             self.common.tell(answers);
             match over {
                 Over::Done => break,
                 // this process itself, which serves nobody any more
-                _ if ending || self.alone.is_some() => break,
+                _ if is_over || self.alone.is_some() => break,
                 Over::Foreign(why) => self.go_alone(why),
                 Over::Mute => self.go_alone(NO_ANSWER.to_owned()),
                 Over::Silent if self.silent >= SILENT_MAX => self.go_alone(NO_ANSWER.to_owned()),
