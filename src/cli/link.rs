@@ -1,7 +1,4 @@
 //! One connection to a daemon of this version: requests out, answers and notifications in.
-//!
-//! Nothing is read but whose an answer is, which stands where our own session writes it, and what a
-//! notification tells.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::StreamExt;
@@ -9,14 +6,11 @@ use tokio::net::UnixStream;
 use tokio_util::codec::FramedRead;
 
 use crate::api::Error;
-use crate::api::executions::subscribe::NOTIFICATION;
-use crate::model::json::members;
+use crate::forward::message::{Answer, LIMIT_BYTES, Told};
 use crate::session::Incoming;
 use crate::transport::direct::{Reader, Writer, split};
 use crate::transport::{Decoder, FRAME_LIMIT_BYTES, Framing, Outgoing};
 
-/// What stands around the largest result that a daemon gives.
-const ENVELOPE_MAX_BYTES: usize = 1024;
 /// How much is read at once.
 const READ_BYTES: usize = 64 << 10;
 
@@ -45,7 +39,7 @@ impl Link {
     /// When the system gives no second descriptor.
     pub(crate) fn new(stream: UnixStream) -> std::io::Result<Self> {
         let (reader, writer) = split(stream)?;
-        let decoder = Decoder::new(FRAME_LIMIT_BYTES + ENVELOPE_MAX_BYTES);
+        let decoder = Decoder::new(LIMIT_BYTES);
         Ok(Self {
             frames: FramedRead::with_capacity(reader, decoder, READ_BYTES),
             writer,
@@ -130,45 +124,16 @@ impl Link {
 
 /// What a frame of the daemon's is.
 fn understood(frame: &Bytes) -> Option<Arrived> {
-    if let Some((number, name, body)) = answer(frame) {
-        let body = frame.slice_ref(body);
-        let answer = match name {
-            Name::Result => Ok(body),
-            Name::Error => Err(Error::from_wire(std::str::from_utf8(&body).ok()?)),
+    if let Some(answer) = Answer::read(frame) {
+        let number = std::str::from_utf8(answer.id).ok()?.parse().ok()?;
+        let answer = match answer.body {
+            Ok(result) => Ok(frame.slice_ref(result)),
+            Err(error) => Err(Error::from_wire(std::str::from_utf8(error).ok()?)),
         };
         return Some(Arrived::Answer(number, answer));
     }
-    let text = std::str::from_utf8(frame).ok()?;
-    let (mut method, mut params) = (None, None);
-    for (name, value) in members(text) {
-        match &*name {
-            "method" => method = Some(value),
-            "params" => params = Some(value),
-            _ => {}
-        }
-    }
-    if method?.trim_matches('"') != NOTIFICATION {
-        return Some(Arrived::Other(frame.clone()));
-    }
-    let result = members(params?).find(|(name, _)| name == "result");
-    Some(Arrived::Told(frame.slice_ref(result?.1.as_bytes())))
-}
-
-enum Name {
-    Result,
-    Error,
-}
-
-/// The number, and the result or error, of an answer as our session writes it.
-fn answer(frame: &[u8]) -> Option<(u64, Name, &[u8])> {
-    let rest = frame.strip_prefix(b"{\"jsonrpc\":\"2.0\",\"id\":")?;
-    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let (digits, rest) = rest.split_at(digits);
-    let number = std::str::from_utf8(digits).ok()?.parse().ok()?;
-    let rest = rest.strip_suffix(b"}")?;
-    if let Some(result) = rest.strip_prefix(b",\"result\":") {
-        return Some((number, Name::Result, result));
-    }
-    let error = rest.strip_prefix(b",\"error\":")?;
-    Some((number, Name::Error, error))
+    Some(match Told::read(std::str::from_utf8(frame).ok()?) {
+        Some(told) => Arrived::Told(frame.slice_ref(told.result.as_bytes())),
+        None => Arrived::Other(frame.clone()),
+    })
 }

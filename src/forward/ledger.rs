@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+use super::message::{Answer, Told};
 use crate::api::executions::subscribe::{NOTIFICATION, Subscribe, Unsubscribe};
 use crate::api::lifecycle::{Initialize, Shutdown};
 use crate::api::params::member;
@@ -111,13 +112,6 @@ enum Fate {
     Other(Bytes),
     /// It is none: the request goes to the next daemon.
     Again,
-}
-
-/// An answer as a daemon's session writes it.
-struct Answer<'a> {
-    id: &'a [u8],
-    /// The result, or the error.
-    body: Result<&'a [u8], &'a [u8]>,
 }
 
 impl Ledger {
@@ -376,30 +370,21 @@ impl Ledger {
 
     /// A notification as the client is told it.
     fn told(&mut self, frame: &Bytes) -> Bytes {
-        let said = text(Some(frame)).unwrap_or_default();
-        let (mut method, mut params) = (None, None);
-        for (name, value) in members(said) {
-            match &*name {
-                "method" => method = Some(value),
-                "params" => params = Some(value),
-                _ => {}
-            }
-        }
-        if method.map(|method| method.trim_matches('"')) != Some(NOTIFICATION) {
+        let Some(Told {
+            subscription: Some(there),
+            result,
+        }) = text(Some(frame)).and_then(Told::read)
+        else {
             return frame.clone();
-        }
-        let params = params.unwrap_or_default();
-        let there: Option<u64> =
-            member(Some(params), "subscription").and_then(|id| id.parse().ok());
-        let result = member(Some(params), "result").unwrap_or_default();
+        };
         let mut all = self.subscriptions.iter_mut();
-        let Some((id, held)) = all.find(|(_, held)| there.is_some() && held.there == there) else {
+        let Some((id, held)) = all.find(|(_, held)| held.there == Some(there)) else {
             return frame.clone();
         };
         if let Some((_, clock)) = members(result).find(|(name, _)| name == "clock") {
             held.clock = Some(decode_string(clock).into_owned());
         }
-        if there == Some(*id) {
+        if there == *id {
             return frame.clone();
         }
         format!(
@@ -482,7 +467,7 @@ impl Ledger {
 
     /// What the daemon answered to one of these.
     pub(super) fn renewed(&mut self, id: u64, answer: &Bytes) {
-        let there = result(answer).and_then(|id| id.parse().ok());
+        let there = Answer::result(answer).and_then(|id| id.parse().ok());
         if there.is_none() {
             tracing::warn!("a subscription is not renewed");
         }
@@ -534,34 +519,6 @@ impl Call {
     }
 }
 
-impl<'a> Answer<'a> {
-    fn read(text: &'a [u8]) -> Option<Self> {
-        let rest = text.strip_prefix(br#"{"jsonrpc":"2.0","id":"#)?;
-        let (id, rest) = rest.split_at_checked(end_of_id(rest)?)?;
-        let rest = rest.strip_suffix(b"}")?;
-        let body = match rest.strip_prefix(br#","result":"#) {
-            Some(result) => Ok(result),
-            None => Err(rest.strip_prefix(br#","error":"#)?),
-        };
-        Some(Self { id, body })
-    }
-}
-
-/// Where an id ends that a text begins with.
-fn end_of_id(text: &[u8]) -> Option<usize> {
-    if text.first() != Some(&b'"') {
-        return text.iter().position(|byte| *byte == b',');
-    }
-    let mut at = 1;
-    loop {
-        match text.get(at)? {
-            b'"' => return Some(at + 1),
-            b'\\' => at += 2,
-            _ => at += 1,
-        }
-    }
-}
-
 impl Greeting {
     fn put_into(&self, greeting: &str) -> String {
         let mut object = Object::of(greeting);
@@ -576,16 +533,6 @@ impl Greeting {
         }
         object.text()
     }
-}
-
-/// Whether a frame of the daemon's is an answer.
-pub(super) fn is_answer(frame: &Bytes) -> bool {
-    Answer::read(frame).is_some()
-}
-
-/// The result that an answer gives.
-pub(super) fn result(answer: &Bytes) -> Option<&str> {
-    std::str::from_utf8(Answer::read(answer)?.body.ok()?).ok()
 }
 
 fn text(bytes: Option<&Bytes>) -> Option<&str> {

@@ -19,6 +19,7 @@
 //! daemon wait, which then coalesces.
 
 mod ledger;
+pub(crate) mod message;
 mod stream;
 
 use std::io;
@@ -42,6 +43,7 @@ use crate::session::outbox::PATIENCE;
 use crate::session::{End, GRACE, Incoming, answer};
 use crate::transport::{FRAME_LIMIT_BYTES, Framing};
 use ledger::{Greeting, Ledger, Prepared};
+use message::{Answer, LIMIT_BYTES};
 use stream::{Sink, Source};
 
 /// For so long a daemon is looked for, or waited for, before this process serves by itself.
@@ -54,8 +56,6 @@ const AGAIN_AFTER_MAX: Duration = Duration::from_millis(500);
 const SILENT_MAX: u32 = 20;
 /// While no daemon has taken so many bytes of requests, more wait with their sender.
 const UNTAKEN_MAX_BYTES: usize = FRAME_LIMIT_BYTES;
-/// What stands around the largest result that a daemon gives.
-const ENVELOPE_MAX_BYTES: usize = 1024;
 
 /// How a daemon is reached. Nothing of it is called where tokio runs.
 pub trait Reach: Send + 'static {
@@ -484,8 +484,7 @@ impl<R: Reach> Daemons<R> {
 
     /// Carries what there is over one connection until that is over.
     fn over(&mut self, stream: UnixStream) -> Result<Over, Over> {
-        let limit = FRAME_LIMIT_BYTES + ENVELOPE_MAX_BYTES;
-        let mut source = Source::new(stream.try_clone()?.into(), limit);
+        let mut source = Source::new(stream.try_clone()?.into(), LIMIT_BYTES);
         let mut sink = Sink::new(stream.try_clone()?.into(), Framing::Headers)?;
         self.greet(&mut source, &mut sink)?;
         self.silent = 0;
@@ -552,7 +551,7 @@ impl<R: Reach> Daemons<R> {
             Err(error) if error.kind() == io::ErrorKind::TimedOut => return Err(Over::Mute),
             Err(_) => return Err(Over::Silent),
         };
-        let greeting = ledger::result(&answer).ok_or(Over::Silent)?;
+        let greeting = Answer::result(&answer).ok_or(Over::Silent)?;
         if let Some(why) = foreign(greeting) {
             return Err(Over::Foreign(why));
         }
@@ -598,7 +597,7 @@ impl<R: Reach> Daemons<R> {
         let deadline = Some(Instant::now() + REACH_WITHIN);
         loop {
             match source.next(deadline)? {
-                Some(Incoming::Frame(frame)) if ledger::is_answer(&frame) => return Ok(frame),
+                Some(Incoming::Frame(frame)) if Answer::read(&frame).is_some() => return Ok(frame),
                 Some(Incoming::Frame(frame)) => {
                     let came = self.common.state.lock().ledger.came(&frame);
                     self.common.tell(came);

@@ -4,17 +4,13 @@
 //! a message's coming in and its going out but the looking through it.
 
 use std::fs::File;
-use std::io::{self, IoSlice, Read};
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use futures_util::FutureExt;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use tokio::io::AsyncWrite;
 use tokio_util::codec::Decoder as _;
 
 use crate::session::Incoming;
@@ -92,17 +88,14 @@ impl Source {
 /// Where messages go.
 #[derive(Debug)]
 pub(super) struct Sink {
-    to: Waiting,
+    to: Now,
     outgoing: Outgoing,
 }
 
 impl Sink {
     pub(super) fn new(fd: OwnedFd, framing: Framing) -> io::Result<Self> {
         Ok(Self {
-            to: Waiting {
-                now: Now::over(fd)?,
-                patience: None,
-            },
+            to: Now::over(fd)?,
             outgoing: Outgoing::new(framing),
         })
     }
@@ -118,66 +111,21 @@ impl Sink {
         patience: Option<Duration>,
         waited_for: impl Fn() -> bool,
     ) -> io::Result<()> {
-        self.outgoing.push([message]);
-        self.to.patience = patience;
-        while !self.outgoing.is_empty() {
-            // it is ready whenever it is asked
-            let written = self.outgoing.write_some(&mut self.to).now_or_never();
-            match written.unwrap_or_else(|| Err(io::ErrorKind::WouldBlock.into())) {
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::TimedOut && !waited_for() => {}
-                Err(error) => return Err(error),
+        let Self { to, outgoing } = self;
+        outgoing.push([message]);
+        while !outgoing.is_empty() {
+            match outgoing.write_by(|slices| to.write(slices)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let deadline = patience.map(|patience| Instant::now() + patience);
+                    match wait(to.as_fd(), PollFlags::OUT, deadline) {
+                        Err(error) if error.kind() == io::ErrorKind::TimedOut && !waited_for() => {}
+                        ready => ready?,
+                    }
+                }
+                written => drop(written?),
             }
         }
         Ok(())
-    }
-}
-
-/// A writer that is always ready, because it waits.
-#[derive(Debug)]
-struct Waiting {
-    now: Now,
-    patience: Option<Duration>,
-}
-
-impl AsyncWrite for Waiting {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let deadline = self.patience.map(|patience| Instant::now() + patience);
-        loop {
-            match self.now.write(bufs) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let waited = wait(self.now.as_fd(), PollFlags::OUT, deadline);
-                    if let Err(error) = waited {
-                        return Poll::Ready(Err(error));
-                    }
-                }
-                done => return Poll::Ready(done),
-            }
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
     }
 }
 

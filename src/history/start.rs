@@ -2,10 +2,9 @@
 //!
 //! The fourth way through the house. Where a snapshot is, its runs are compared with their files, in
 //! those folders whose names have not changed since they were all known. Other projects are listed
-//! one after the other, and what differs is read by all threads while the next
-//! is listed; one that somebody asks for comes first, also in the middle of
-//! another. Requests wait for what they need (section 4 of the protocol) and see how far it has
-//! come.
+//! one after the other, and what differs is read by all threads while the next is listed; one that
+//! somebody asks for comes first, also in the middle of another. Requests wait for what they need
+//! (section 4 of the protocol) and see how far it has come.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;

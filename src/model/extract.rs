@@ -152,6 +152,35 @@ pub fn extract_stream(
     extract_with(Walk::new(Stream::new(source, buffer), usize::MAX), key)
 }
 
+/// The whole error of a record, but no more than `bytes_max` of it; `None` if it has none that is a
+/// text. Reads as [`extract_stream`] does, and is as tolerant.
+///
+/// # Errors
+/// When it is not JSON, or cannot be read.
+pub fn error_stream(
+    source: impl Read,
+    buffer: &mut Vec<u8>,
+    bytes_max: usize,
+) -> Result<Option<String>, JsonError> {
+    let mut walk = Walk::new(Stream::new(source, buffer), usize::MAX);
+    let mut error = None;
+    if walk.kind()? != Kind::Object {
+        return Ok(error);
+    }
+    walk.enter()?;
+    let (mut first, mut name) = (true, Short::default());
+    while walk.more(&mut first, &mut name)? {
+        if name.bytes() == Some(b"error") {
+            let mut text = Beginning::of(bytes_max);
+            error = string(&mut walk, &mut text)?.then_some(text.text);
+        } else {
+            walk.skip()?;
+        }
+        name.clear();
+    }
+    Ok(error)
+}
+
 fn extract_with<I: Input>(mut walk: Walk<I>, key: &RunKey) -> Result<Facts, ExtractError> {
     if walk.kind()? != Kind::Object {
         walk.skip()?;
@@ -210,13 +239,12 @@ impl Reading {
             b"error" => {
                 let mut error = ErrorText {
                     kept: Text::bytes(ERROR_BYTES),
-                    considered: String::new(),
-                    cut: false,
+                    considered: Beginning::of(CONSIDERED_BYTES),
                 };
                 let found = string(walk, &mut error)?;
                 facts.error_truncated = error.kept.cut;
                 facts.error = found.then(|| error.kept.kept().into());
-                let considered = Some(error.considered).filter(|text| !text.is_empty());
+                let considered = Some(error.considered.text).filter(|text| !text.is_empty());
                 facts.fingerprint = considered.as_deref().map(Fingerprint::of);
             }
             b"model" => facts.model = kept(walk, Text::bytes(MODEL_BYTES))?,
@@ -325,26 +353,33 @@ impl TextSink for Text {
     }
 }
 
-/// An error: what is kept of it, and what is compared.
-struct ErrorText {
-    kept: Text,
-    considered: String,
-    /// There is more than is compared.
+/// The beginning of a text.
+struct Beginning {
+    text: String,
+    bytes_max: usize,
     cut: bool,
 }
 
-impl TextSink for ErrorText {
+impl Beginning {
+    fn of(bytes_max: usize) -> Self {
+        Self {
+            text: String::new(),
+            bytes_max,
+            cut: false,
+        }
+    }
+}
+
+impl TextSink for Beginning {
     fn text(&mut self, text: &str) {
-        self.kept.text(text);
         if self.cut {
             return;
         }
-        let mut end = text.len().min(CONSIDERED_BYTES - self.considered.len());
+        let mut end = text.len().min(self.bytes_max - self.text.len());
         while !text.is_char_boundary(end) {
             end -= 1;
         }
-        self.considered
-            .push_str(text.get(..end).unwrap_or_default());
+        self.text.push_str(text.get(..end).unwrap_or_default());
         self.cut = end < text.len();
     }
 
@@ -354,6 +389,28 @@ impl TextSink for ErrorText {
 
     fn lone(&mut self, _: u16) {
         self.text(char::REPLACEMENT_CHARACTER.encode_utf8(&mut [0; 4]));
+    }
+}
+
+/// An error: what is kept of it, and what is compared, which is more.
+struct ErrorText {
+    kept: Text,
+    considered: Beginning,
+}
+
+impl TextSink for ErrorText {
+    fn text(&mut self, text: &str) {
+        self.kept.text(text);
+        self.considered.text(text);
+    }
+
+    fn wants(&self) -> bool {
+        self.considered.wants()
+    }
+
+    fn lone(&mut self, unit: u16) {
+        self.kept.lone(unit);
+        self.considered.lone(unit);
     }
 }
 

@@ -202,12 +202,12 @@ fn shared_out(
     Ok(pieces)
 }
 
-/// The bytes of a file from an offset on, up to another.
-struct Span<'a> {
-    file: &'a File,
-    going: &'a dyn Fn() -> bool,
-    at: u64,
-    end: u64,
+/// The bytes of a file from an offset on, up to another, as long as `going` says so.
+pub(super) struct Span<'a> {
+    pub(super) file: &'a File,
+    pub(super) going: &'a dyn Fn() -> bool,
+    pub(super) at: u64,
+    pub(super) end: u64,
 }
 
 impl Read for Span<'_> {

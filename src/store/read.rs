@@ -15,10 +15,11 @@ use xxhash_rust::xxh3::Xxh3;
 use super::layout::{
     FILE, Folder, Obstacle, Opened, file_name, file_type, lstat, open_file, open_listed, path_of,
 };
+use super::pieces::Span;
 use super::stamp::{is_racy, stamp_of, version_from, version_of};
 use super::{ReadError, Store};
-use crate::model::extract::{extract, extract_stream};
-use crate::model::json::{self, Input, JsonError, Kind, Stream, TextSink, WINDOW, Walk};
+use crate::model::extract::{error_stream, extract, extract_stream};
+use crate::model::json::{self, Kind, WINDOW};
 use crate::model::{Facts, ProjectId, RunKey, Stamp, Version};
 
 pub use crate::model::json::RECORD_NESTING_MAX as NESTING_MAX;
@@ -153,16 +154,16 @@ impl Store {
         let Some(folder) = self.folder(&key.project)? else {
             return Ok(None);
         };
-        let reading = folder.read_settled(&file_name(&key.execution), |file, _| {
-            let error = BUFFER.with_borrow_mut(|buffer| {
-                let source = Going {
-                    source: file,
-                    going,
-                };
-                let walk = Walk::new(Stream::new(source, buffer), usize::MAX);
-                error_of(walk, bytes_max)
-            });
-            error.map_err(|error| ReadError::of_extract(key, error.into()))
+        let reading = folder.read_settled(&file_name(&key.execution), |file, size_bytes| {
+            let source = Span {
+                file: file.get_ref(),
+                going,
+                at: 0,
+                end: size_bytes,
+            };
+            BUFFER
+                .with_borrow_mut(|buffer| error_stream(source, buffer, bytes_max))
+                .map_err(|error| ReadError::of_extract(key, error.into()))
         })?;
         Ok(reading.and_then(|reading| reading.value))
     }
@@ -335,87 +336,6 @@ impl Folder {
 thread_local! {
     /// What records are read through; a thread reads many, one after the other.
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
-
-/// The last `error` of the object that begins here, as extraction takes it.
-fn error_of<I: Input>(mut walk: Walk<I>, bytes_max: usize) -> Result<Option<String>, JsonError> {
-    let mut error = None;
-    if walk.kind()? != Kind::Object {
-        return Ok(error);
-    }
-    walk.enter()?;
-    let (mut first, mut name) = (true, Text::of(ERROR.len() + 1));
-    while walk.more(&mut first, &mut name)? {
-        let is_error = name.text == ERROR;
-        name = Text::of(ERROR.len() + 1);
-        if !is_error {
-            walk.skip()?;
-        } else if walk.kind()? == Kind::String {
-            let mut text = Text::of(bytes_max);
-            walk.string(&mut text)?;
-            error = Some(text.text);
-        } else {
-            walk.skip()?;
-            error = None;
-        }
-    }
-    Ok(error)
-}
-
-const ERROR: &str = "error";
-
-/// The beginning of a text.
-struct Text {
-    text: String,
-    bytes_max: usize,
-    cut: bool,
-}
-
-impl Text {
-    fn of(bytes_max: usize) -> Self {
-        Self {
-            text: String::new(),
-            bytes_max,
-            cut: false,
-        }
-    }
-}
-
-impl TextSink for Text {
-    fn text(&mut self, text: &str) {
-        if self.cut {
-            return;
-        }
-        let mut end = text.len().min(self.bytes_max - self.text.len());
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        self.text.push_str(text.get(..end).unwrap_or_default());
-        self.cut = end < text.len();
-    }
-
-    fn lone(&mut self, _: u16) {
-        self.text(char::REPLACEMENT_CHARACTER.encode_utf8(&mut [0; 4]));
-    }
-
-    fn wants(&self) -> bool {
-        !self.cut
-    }
-}
-
-/// Reads as long as that is wanted.
-struct Going<'a, R> {
-    source: R,
-    going: &'a dyn Fn() -> bool,
-}
-
-impl<R: Read> Read for Going<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if !(self.going)() {
-            return Err(io::Error::other("taken back"));
-        }
-        self.source.read(buffer)
-    }
 }
 
 /// Reads until `room` is full or the end is reached; what was read.

@@ -112,6 +112,26 @@ impl Outgoing {
         if self.is_empty() {
             return Ok(0);
         }
+        let (slices, count) = self.slices();
+        let taken = writer.write_vectored(&slices[..count]).await;
+        self.took(taken)
+    }
+
+    /// The same by a thread that waits: `write` is a call of the system.
+    pub fn write_by(
+        &mut self,
+        write: impl FnOnce(&[IoSlice<'_>]) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        if self.is_empty() {
+            return Ok(0);
+        }
+        let (slices, count) = self.slices();
+        let taken = write(&slices[..count]);
+        self.took(taken)
+    }
+
+    /// What is written next, and how many slices of it there are.
+    fn slices(&self) -> ([IoSlice<'_>; SLICES], usize) {
         let mut slices = [IoSlice::new(&[]); SLICES];
         let mut count = 0;
         for (slice, bytes) in slices.iter_mut().zip(
@@ -123,12 +143,17 @@ impl Outgoing {
             *slice = IoSlice::new(bytes);
             count += 1;
         }
-        let taken = writer.write_vectored(&slices[..count]).await?;
-        if taken == 0 {
-            return Err(io::ErrorKind::WriteZero.into());
+        (slices, count)
+    }
+
+    fn took(&mut self, taken: io::Result<usize>) -> io::Result<usize> {
+        match taken? {
+            0 => Err(io::ErrorKind::WriteZero.into()),
+            taken => {
+                self.advance(taken);
+                Ok(taken)
+            }
         }
-        self.advance(taken);
-        Ok(taken)
     }
 
     fn advance(&mut self, mut taken: usize) {
