@@ -15,6 +15,8 @@ use super::pace::Pace;
 const THREADS_MAX: usize = 4;
 /// What takes no longer than this is done before anybody has woken up.
 const ALONE: Duration = Duration::from_micros(if cfg!(test) { 0 } else { 50 });
+/// What takes longer than this is not what somebody looks at while it comes.
+const QUICK: Duration = Duration::from_millis(10);
 /// After so long another one may have the helper.
 const TURN: Duration = Duration::from_millis(2);
 /// How far those stand back who work long.
@@ -69,26 +71,28 @@ impl Drop for Taken<'_> {
 /// that are free; each is told whether it is a helper's. Between them who works on takes breaks, as
 /// saves, the watcher and other clients wait behind it: no step may hold anything beyond its end.
 pub fn with_help(step: impl Fn(bool) -> bool + Sync) {
-    let alone_until = Instant::now() + ALONE;
-    let mut pace = Pace::new();
+    let began = Instant::now();
+    let (alone_until, long_from) = (began + ALONE, began + QUICK);
+    let mut pace = Pace::fine_from(long_from);
     while step(false) {
         pace.keep();
         if Instant::now() >= alone_until
             && let Some(helpers) = HELPERS.as_ref()
         {
-            return go_on(helpers, &step, pace);
+            return go_on(helpers, &step, long_from);
         }
     }
 }
 
-fn go_on(helpers: &Helpers, step: &(impl Fn(bool) -> bool + Sync), mut pace: Pace) {
+fn go_on(helpers: &Helpers, step: &(impl Fn(bool) -> bool + Sync), long_from: Instant) {
+    let mut pace = Pace::fine_from(long_from);
     helpers.pool.in_place_scope(|scope| {
         loop {
             while let Some(taken) = helpers.take() {
                 scope.spawn(move |_| {
                     let _taken = taken;
                     let until = Instant::now() + TURN;
-                    let mut pace = Pace::new();
+                    let mut pace = Pace::fine_from(long_from);
                     while step(true) && Instant::now() < until {
                         pace.keep();
                     }

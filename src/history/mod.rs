@@ -9,6 +9,7 @@
 //! knows neither sessions nor JSON-RPC.
 
 mod annotations;
+mod changes;
 mod costs;
 mod delete;
 mod error;
@@ -50,8 +51,8 @@ pub use start::{Indexing, Progress};
 pub use trash::{Restored, ToEmpty, TrashPage, Trashed};
 
 use crate::index::{
-    Change, Clock, Cursor, Filter, From, Index, Instance, Listed, Liveness, Page, PageAt, Problem,
-    ProblemKind, ProjectInfo, Query, Totals,
+    Clock, Filter, From, Index, Instance, Listed, Liveness, Older, Page, PageAt, Problem,
+    ProblemKind, ProjectInfo, Totals,
 };
 use crate::model::{Millis, ProjectId, RunKey, Summary, Version};
 pub use crate::store::{Batch, EntryId, PieceQuery, Pieces, Record, RestoreError};
@@ -153,6 +154,8 @@ pub fn check_names(json: &str) -> Result<(), rewrite::RewriteError> {
 pub struct History {
     store: Store,
     index: RwLock<Index>,
+    /// The older changes that were looked up last.
+    older: Mutex<Option<Arc<Older>>>,
     /// The latest tick, for those who tell changes.
     ticks: watch::Sender<u64>,
     locks: PathLocks,
@@ -197,6 +200,7 @@ impl History {
         Self {
             store: Store::new(root),
             index: RwLock::new(Index::new(Instance::random(), liveness)),
+            older: Mutex::new(None),
             ticks: watch::Sender::new(0),
             locks: PathLocks::default(),
             recording: Recording::default(),
@@ -369,23 +373,6 @@ impl History {
     /// As [`Index::lasting_clock`].
     pub fn lasting_clock(&self, tick: u64) -> Clock {
         self.index(|index| index.lasting_clock(tick))
-    }
-
-    /// The next changes for a reader; `None` if it has missed some and must start over. Also
-    /// gives the index's state then.
-    pub fn changes_after(
-        &self,
-        cursor: &mut Cursor,
-        query: &Query,
-        limit: usize,
-        visit: usize,
-    ) -> (Option<Vec<Change>>, Clock) {
-        self.index(|index| {
-            let found = index
-                .follows(cursor)
-                .then(|| index.changes_after(cursor, query, limit, visit));
-            (found, index.clock())
-        })
     }
 
     /// Tells each new tick; late readers see only the latest.

@@ -13,14 +13,17 @@
 
 use std::time::{Duration, Instant};
 
-/// For so long a thread works without a break.
+/// For so long a thread works without a break, …
 const STRETCH: Duration = Duration::from_millis(1);
+/// … and for so long where few notice how long it takes.
+const FINE_STRETCH: Duration = Duration::from_micros(200);
 /// How long a break is; the system makes some 100 µs of it.
 const BREAK: Duration = Duration::from_micros(50);
 
 /// The breaks of one thread.
 #[derive(Debug)]
 pub(super) struct Pace {
+    fine_from: Option<Instant>,
     since: Instant,
 }
 
@@ -28,13 +31,25 @@ impl Pace {
     /// From here on.
     pub(super) fn new() -> Self {
         Self {
+            fine_from: None,
+            since: Instant::now(),
+        }
+    }
+
+    /// From here on, with more breaks after that instant.
+    pub(super) fn fine_from(instant: Instant) -> Self {
+        Self {
+            fine_from: Some(instant),
             since: Instant::now(),
         }
     }
 
     /// Takes a break if it is time for one. Whoever holds the index must not.
     pub(super) fn keep(&mut self) {
-        if self.since.elapsed() >= STRETCH {
+        let now = Instant::now();
+        let fine = self.fine_from.is_some_and(|instant| now >= instant);
+        let stretch = if fine { FINE_STRETCH } else { STRETCH };
+        if now - self.since >= stretch {
             std::thread::sleep(BREAK);
             self.since = Instant::now();
         }

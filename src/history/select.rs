@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::pace::Pace;
 use super::{History, HistoryError, with_help};
 use crate::filter::{ErrorTests, Verdict};
 use crate::index::{
-    Changed, Clock, ErrorGroup, ErrorGroups, First, From, GATHERED_BYTES_MAX, Gather, Index, Key,
-    Listed, NodeSteps, NodeSums, PageAt, Query, Selection, Sort, SortedFrom, SortedKey, Taken,
-    Undecided,
+    Clock, ErrorGroup, ErrorGroups, First, From, GATHERED_BYTES_MAX, Gather, Index, Key, Listed,
+    NodeSteps, NodeSums, PageAt, Query, Selection, Sort, SortedFrom, SortedKey, Taken,
 };
 use crate::model::{Millis, RunKey, Summary};
 
@@ -280,7 +280,9 @@ impl History {
         while self.index(|index| index.select_some(selection, PART)) {
             going()?;
         }
+        let mut pace = Pace::fine_from(Instant::now());
         for open in selection.take_open() {
+            pace.keep();
             let error = self.whole_error(&open.1, &|| going().is_ok());
             // it may be long, and asked a lot: not while others wait for the index
             let error = selection.of_error(error.as_deref());
@@ -313,14 +315,6 @@ impl History {
             drop(index);
             going_within(gather.bytes(), going)?;
         }
-    }
-
-    /// The change that an undecided one is, by the run's error as its file has it now; `None` if a
-    /// later one tells it. Blocks.
-    pub fn decide_change(&self, undecided: Undecided, query: &Query) -> Option<Changed> {
-        let error = self.whole_error(undecided.key(), &|| true);
-        let error = query.bound.of_error(error.as_deref());
-        self.index(|index| index.decide_change(undecided, query, &error))
     }
 
     /// One run, if it passes; its whole error is read where that decides.
@@ -360,7 +354,7 @@ impl History {
     }
 
     /// A run's error as its file has it now, as far as `going` lets it be read.
-    fn whole_error(&self, key: &RunKey, going: &dyn Fn() -> bool) -> Option<String> {
+    pub(super) fn whole_error(&self, key: &RunKey, going: &dyn Fn() -> bool) -> Option<String> {
         self.store.error(key, ERROR_BYTES_MAX, going).ok()?
     }
 }

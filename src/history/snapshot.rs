@@ -97,6 +97,7 @@ impl History {
                     state.restored = true;
                 }
                 *self.index.write() = index;
+                *self.older.lock() = None;
                 self.progress
                     .send_modify(|progress| progress.state = Indexing::Verifying);
                 self.tell(tick);

@@ -3,11 +3,12 @@
 //! Section 5 of the protocol. Every change has a tick. A ring remembers, for the last
 //! [`RING`] ticks, which row each was about; a row knows its own last tick, so an entry that a
 //! later change superseded is recognised and skipped. Older ticks are found by looking at all
-//! rows. What went is kept as a tombstone for as long as the ring reaches and, beyond it, while
+//! rows, some at a time, so that no lock is held long. What went is kept as a tombstone for as long as the ring reaches and, beyond it, while
 //! there are not too many of them; a reader who comes from before the oldest lost tombstone is
 //! told to start over.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
 
 use super::row::Rows;
 use crate::model::RunKey;
@@ -150,29 +151,92 @@ pub(super) enum Entry {
     Gone(RunKey),
 }
 
-/// A reader's place in the sequence of changes. Its memory is bounded: a tick, and for a reader
-/// from before the ring a slice of at most `SLICE` older ticks.
+/// How many older changes are looked up at a time.
+const SLICE: usize = if cfg!(test) { 4 } else { 16_384 };
+
+/// All changes in a stretch of ticks from before the ring that none has superseded.
+#[derive(Debug)]
+pub struct Older {
+    after: u64,
+    upto: u64,
+    /// Their ticks and what they are about, in order.
+    entries: Vec<(u64, u32)>,
+}
+
+/// A look at all rows for the changes that a reader from before the ring is told next.
+///
+/// What changes meanwhile gets a tick that is later than those that are looked for.
+#[derive(Debug)]
+pub struct LookBack {
+    found: Older,
+    /// The next row to look at.
+    next: u32,
+}
+
+impl LookBack {
+    /// For a reader who was told everything up to `after`.
+    pub(super) fn new(after: u64, changes: &Changes) -> Self {
+        let upto = changes.ring_start();
+        // one more tells that there are more
+        let gone = changes.gone.range(after + 1..=upto).take(SLICE + 1);
+        let found = Older {
+            after,
+            upto,
+            entries: gone.map(|(&tick, _)| (tick, GONE)).collect(),
+        };
+        Self { found, next: 0 }
+    }
+
+    /// Looks at so many rows more; false when all have been looked at.
+    pub(super) fn look(&mut self, rows: &Rows, count: u32) -> bool {
+        let end = u32::try_from(rows.numbers()).unwrap_or(u32::MAX);
+        let upto = self.next.saturating_add(count).min(end);
+        for number in self.next..upto {
+            let tick = rows.get(number).map_or(0, |row| row.tick());
+            if self.found.after < tick && tick <= self.found.upto {
+                self.found.entries.push((tick, number));
+                if self.found.entries.len() >= 2 * SLICE {
+                    self.keep_first();
+                }
+            }
+        }
+        self.next = upto;
+        upto < end
+    }
+
+    /// Leaves the earliest [`SLICE`] of what was found.
+    fn keep_first(&mut self) {
+        let Older { entries, upto, .. } = &mut self.found;
+        if entries.len() > SLICE {
+            let (_, &mut (tick, _), _) = entries.select_nth_unstable(SLICE - 1);
+            entries.truncate(SLICE);
+            *upto = tick;
+        }
+    }
+
+    /// What was found, all rows having been looked at.
+    #[must_use]
+    pub fn finish(mut self) -> Older {
+        self.keep_first();
+        self.found.entries.sort_unstable();
+        self.found
+    }
+}
+
+/// A reader's place in the sequence of changes: a tick, and for one from before the ring some of
+/// the older changes, which readers share.
 #[derive(Debug)]
 pub struct Cursor {
     tick: u64,
-    /// Ticks before the ring and what they are about, latest first, so that the next is popped.
-    older: Vec<(u64, u32)>,
-    /// `older` holds everything up to this tick.
-    older_upto: u64,
+    /// Older changes, and which of them is next.
+    older: Option<(Arc<Older>, usize)>,
 }
-
-/// How many older changes a reader from before the ring looks up at a time.
-const SLICE: usize = 16_384;
 
 impl Cursor {
     /// Begins after `tick`.
     #[must_use]
     pub fn after(tick: u64) -> Self {
-        Self {
-            tick,
-            older: Vec::new(),
-            older_upto: tick,
-        }
+        Self { tick, older: None }
     }
 
     /// Everything up to this tick has been handed out.
@@ -181,8 +245,24 @@ impl Cursor {
         self.tick
     }
 
-    /// The next change, superseded ones skipped; `None` when there is none or `visit` steps were
-    /// taken without finding one (then `tick` has moved on all the same).
+    /// Whether it is from before the ring and has been given nothing to go on with.
+    pub(super) fn lacks_older(&self, changes: &Changes) -> bool {
+        self.older.is_none() && self.tick < changes.ring_start()
+    }
+
+    /// Goes on with these; false if its place is not among them.
+    pub fn give(&mut self, older: &Arc<Older>) -> bool {
+        let among = older.after <= self.tick && self.tick < older.upto;
+        if among {
+            let entries = &older.entries;
+            let at = entries.partition_point(|(tick, _)| *tick <= self.tick);
+            self.older = Some((Arc::clone(older), at));
+        }
+        among
+    }
+
+    /// The next change, superseded ones skipped; `None` when there is none, or `visit` steps were
+    /// taken without finding one (then `tick` has moved on all the same), or it lacks older ones.
     pub(super) fn next(
         &mut self,
         changes: &Changes,
@@ -194,65 +274,29 @@ impl Cursor {
                 return None;
             }
             *visit -= 1;
-            let start = changes.ring_start();
-            if self.tick >= start && self.older.is_empty() {
-                let position = usize::try_from(self.tick - start).ok()?;
-                let about = *changes.ring.get(position)?;
-                self.tick += 1;
-                if let Some(entry) = entry(self.tick, about, changes, rows) {
-                    return Some((self.tick, entry));
-                }
-                continue;
-            }
-            if self.older.is_empty() {
-                if self.older_upto <= self.tick {
-                    self.look_back(changes, rows, start);
-                }
-                if self.older.is_empty() {
-                    self.tick = self.tick.max(self.older_upto);
-                    continue;
-                }
-            }
-            if let Some((tick, about)) = self.older.pop() {
-                self.tick = if self.older.is_empty() {
-                    self.older_upto
-                } else {
-                    tick
+            let about = if let Some((older, at)) = &mut self.older {
+                let about = older.entries.get(*at).copied();
+                *at += 1;
+                self.tick = match about {
+                    Some((tick, _)) if *at < older.entries.len() => tick,
+                    _ => older.upto,
                 };
-                if let Some(entry) = entry(tick, about, changes, rows) {
-                    return Some((tick, entry));
+                if self.tick == older.upto {
+                    self.older = None;
                 }
+                about
+            } else {
+                // before the ring's first, if it lacks older ones
+                let position = self.tick.checked_sub(changes.ring_start())?;
+                let about = *changes.ring.get(usize::try_from(position).ok()?)?;
+                self.tick += 1;
+                Some((self.tick, about))
+            };
+            let Some((tick, about)) = about else { continue };
+            if let Some(entry) = entry(tick, about, changes, rows) {
+                return Some((tick, entry));
             }
         }
-    }
-
-    /// Collects the oldest [`SLICE`] changes after `self.tick` and not after `start`.
-    fn look_back(&mut self, changes: &Changes, rows: &Rows, start: u64) {
-        let mut found = std::collections::BinaryHeap::with_capacity(SLICE + 1);
-        let offer = |found: &mut std::collections::BinaryHeap<(u64, u32)>, tick: u64, row: u32| {
-            if tick > self.tick && tick <= start {
-                if found.len() < SLICE {
-                    found.push((tick, row));
-                } else if found.peek().is_some_and(|&(newest, _)| tick < newest) {
-                    found.pop();
-                    found.push((tick, row));
-                }
-            }
-        };
-        for (number, row) in rows.iter() {
-            offer(&mut found, row.tick(), number);
-        }
-        for (&tick, _) in changes.gone.range(self.tick + 1..=start) {
-            offer(&mut found, tick, GONE);
-        }
-        let full = found.len() == SLICE;
-        let sorted = found.into_sorted_vec();
-        self.older_upto = match sorted.last() {
-            Some(&(newest, _)) if full => newest,
-            _ => start,
-        };
-        self.older = sorted;
-        self.older.reverse();
     }
 }
 

@@ -34,7 +34,7 @@ use std::time::Duration;
 
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
-pub use changes::{Changes, Cursor, RING};
+pub use changes::{Changes, Cursor, LookBack, Older, RING};
 pub use clock::{Clock, Instance};
 pub use errors::{ErrorGroup, ErrorGroups};
 pub use find::{Beginning, CANDIDATES, Candidates};

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use super::changes::{Cursor, Entry};
+use super::changes::{Cursor, Entry, LookBack};
 use super::order::{Order, merge, split};
 use super::row::{Place, status_code};
 use super::select::{Query, Undecided};
@@ -264,6 +264,24 @@ impl Index {
     #[must_use]
     pub fn follows(&self, cursor: &Cursor) -> bool {
         self.changes.honours(cursor.tick())
+    }
+
+    /// Whether a reader is from before the last changes, which alone are told at once. He is to be
+    /// given what a [`LookBack`] finds.
+    #[must_use]
+    pub fn lacks_older(&self, cursor: &Cursor) -> bool {
+        cursor.lacks_older(&self.changes)
+    }
+
+    /// Begins to look for what such a reader is told next.
+    #[must_use]
+    pub fn look_back(&self, cursor: &Cursor) -> LookBack {
+        LookBack::new(cursor.tick(), &self.changes)
+    }
+
+    /// Looks at so many rows more; false when all have been looked at.
+    pub fn look_back_some(&self, look: &mut LookBack, rows: u32) -> bool {
+        look.look(&self.rows, rows)
     }
 
     /// The next changes for a reader, at most `limit`; looks at no more than `visit` ticks, so

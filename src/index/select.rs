@@ -293,7 +293,7 @@ impl Index {
     /// Looks again at what changed since; `None` if there is more than that to do first: rows that
     /// are open, or more changes than `visit`, or changes that are not remembered.
     pub fn selected(&self, selection: &mut Selection, visit: usize) -> Option<()> {
-        if !self.follows(&selection.changes) {
+        if !self.follows(&selection.changes) || self.lacks_older(&selection.changes) {
             (selection.next, selection.gathered) = (0, 0);
             selection.changes = Cursor::after(self.clock().tick);
             return None;

@@ -5,6 +5,7 @@
 //! holds.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -334,7 +335,7 @@ impl Client {
         };
         let mut cursor = Cursor::after(clock.tick);
         while cursor.tick() < index.clock().tick {
-            for change in index.changes_after(&mut cursor, &self.filter.clone().into(), 3, 5) {
+            for change in changes_after(index, &mut cursor, &self.filter.clone().into(), 3, 5) {
                 match change.what {
                     Changed::Saved { summary, .. } => {
                         let key = key_of(&summary);
@@ -354,6 +355,22 @@ impl Client {
         }
         self.clock = Some(index.clock());
     }
+}
+
+/// The next changes, older ones having been looked up if need be.
+fn changes_after(
+    index: &Index,
+    cursor: &mut Cursor,
+    query: &Query,
+    limit: usize,
+    visit: usize,
+) -> Vec<Change> {
+    if index.lacks_older(cursor) {
+        let mut look = index.look_back(cursor);
+        while index.look_back_some(&mut look, 3) {}
+        assert!(cursor.give(&Arc::new(look.finish())));
+    }
+    index.changes_after(cursor, query, limit, visit)
 }
 
 fn key_of(summary: &Summary) -> RunKey {
@@ -606,7 +623,13 @@ fn what_the_ring_has_forgotten_is_found_in_the_rows() {
     let mut all = Vec::new();
     while cursor.tick() < index.clock().tick {
         let every = Filter::default().into();
-        all.extend(index.changes_after(&mut cursor, &every, usize::MAX, usize::MAX));
+        all.extend(changes_after(
+            &index,
+            &mut cursor,
+            &every,
+            usize::MAX,
+            usize::MAX,
+        ));
     }
     assert_eq!(all.len(), 50);
     assert_eq!(
@@ -1070,7 +1093,7 @@ proptest! {
                         cursor = Cursor::after(index.clock().tick);
                     }
                     while cursor.tick() < index.clock().tick {
-                        for change in index.changes_after(&mut cursor, &query, 3, 5) {
+                        for change in changes_after(&index, &mut cursor, &query, 3, 5) {
                             let decided = match change.what {
                                 Changed::Undecided(one) => {
                                     let run = model.runs.get(one.key());

@@ -65,8 +65,8 @@ pub(super) async fn next(
     visit: usize,
 ) -> Result<(Option<Vec<Told>>, IndexClock), Error> {
     let query = Arc::new(asked.every(now()));
-    let (found, clock) = if asked.has_filter() {
-        // it may take its time with each run, and whoever answers everybody has none
+    let (found, clock) = if asked.has_filter() || context.history.lacks_older(cursor) {
+        // both may take their time, and whoever answers everybody has none
         let (mut held, query) = (
             std::mem::replace(cursor, Cursor::after(0)),
             Arc::clone(&query),
@@ -86,17 +86,7 @@ pub(super) async fn next(
     };
     let is_open = |change: &Change| matches!(change.what, Happened::Undecided(_));
     if found.iter().any(is_open) {
-        let decide = move |history: &History| {
-            let decided = found.into_iter().filter_map(|change| {
-                let Change { clock, what } = change;
-                let what = match what {
-                    Happened::Undecided(one) => history.decide_change(one, &query)?,
-                    other => other,
-                };
-                Some(Change { clock, what })
-            });
-            Ok(decided.collect())
-        };
+        let decide = move |history: &History| Ok(history.decided(found, &query));
         found = blocking(context, decide).await?;
     }
     Ok((
