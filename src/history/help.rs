@@ -4,7 +4,7 @@
 //! milliseconds while another one idles. Whoever finds one free has it for a turn; nobody waits for one.
 
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -15,8 +15,10 @@ use super::pace::Pace;
 const THREADS_MAX: usize = 4;
 /// What takes no longer than this is done before anybody has woken up.
 const ALONE: Duration = Duration::from_micros(if cfg!(test) { 0 } else { 50 });
-/// What takes longer than this is not what somebody looks at while it comes.
-const QUICK: Duration = Duration::from_millis(10);
+/// A question that takes longer than this is long, be it to few runs, …
+pub const QUICK: Duration = Duration::from_millis(10);
+/// … or longer than this for each run that it is to.
+const QUICK_OF_RUN: Duration = Duration::from_nanos(100);
 /// After so long another one may have the helper.
 const TURN: Duration = Duration::from_millis(2);
 /// How far those stand back who work long.
@@ -28,27 +30,36 @@ pub fn stand_back() {
     let _ = rustix::process::setpriority_process(None, NICENESS);
 }
 
+/// Threads that stand back; none where they would be no more than those that ask, or there are none
+/// to be had.
+fn threads(name: &'static str) -> Option<ThreadPool> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let count = threads.min(THREADS_MAX) - 1;
+    let pool = ThreadPoolBuilder::new()
+        .num_threads(count)
+        .thread_name(move |_| name.to_owned())
+        .start_handler(|_| stand_back());
+    (count > 0).then(|| pool.build().ok()).flatten()
+}
+
 struct Helpers {
     pool: ThreadPool,
     free: AtomicUsize,
 }
 
 static HELPERS: LazyLock<Option<Helpers>> = LazyLock::new(|| {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let count = threads.min(THREADS_MAX) - 1;
-    if count == 0 {
-        return None;
-    }
-    let pool = ThreadPoolBuilder::new()
-        .num_threads(count)
-        .thread_name(|_| "helper".to_owned())
-        .start_handler(|_| stand_back());
-    // where there are no threads to be had, everybody does it all
-    Some(Helpers {
-        pool: pool.build().ok()?,
-        free: AtomicUsize::new(count),
-    })
+    let pool = threads("helper")?;
+    let free = AtomicUsize::new(pool.current_num_threads());
+    Some(Helpers { pool, free })
 });
+
+/// Who works on long questions, and nobody else does: one processor is left to the rest.
+static LONG: LazyLock<Option<ThreadPool>> = LazyLock::new(|| threads("long"));
+
+/// Until when a question is no long one that begins now and is to so many runs.
+pub(super) fn quick_until(runs: u32) -> Instant {
+    Instant::now() + QUICK.max(QUICK_OF_RUN * runs)
+}
 
 /// One of the helpers, free again when this is dropped.
 struct Taken<'h>(&'h Helpers);
@@ -68,42 +79,72 @@ impl Drop for Taken<'_> {
 }
 
 /// Takes steps until one says by `false` that none is left: alone at first, then with the helpers
-/// that are free; each is told whether it is a helper's. Between them who works on takes breaks, as
-/// saves, the watcher and other clients wait behind it: no step may hold anything beyond its end.
-pub fn with_help(step: impl Fn(bool) -> bool + Sync) {
-    let began = Instant::now();
-    let (alone_until, long_from) = (began + ALONE, began + QUICK);
-    let mut pace = Pace::fine_from(long_from);
+/// that are free, and what is not done by `quick_until` on the threads that all long questions
+/// share; each is told whether it is on another thread than this. Between them who works on takes breaks, as saves,
+/// the watcher and other clients wait behind it: no step may hold anything beyond its end.
+pub fn with_help(quick_until: Instant, step: impl Fn(bool) -> bool + Sync) {
+    let alone_until = Instant::now() + ALONE;
+    let mut pace = Pace::fine_from(quick_until);
     while step(false) {
         pace.keep();
-        if Instant::now() >= alone_until
+        let now = Instant::now();
+        if now >= alone_until
             && let Some(helpers) = HELPERS.as_ref()
+            && !helped(helpers, &step, quick_until)
         {
-            return go_on(helpers, &step, long_from);
+            return;
+        }
+        if now >= quick_until
+            && let Some(threads) = LONG.as_ref()
+        {
+            return in_turns(threads, &step);
         }
     }
 }
 
-fn go_on(helpers: &Helpers, step: &(impl Fn(bool) -> bool + Sync), long_from: Instant) {
-    let mut pace = Pace::fine_from(long_from);
+/// Goes on with helpers for as long as that is quick; whether anything is left.
+fn helped(helpers: &Helpers, step: &(impl Fn(bool) -> bool + Sync), quick_until: Instant) -> bool {
     helpers.pool.in_place_scope(|scope| {
-        loop {
+        let mut pace = Pace::new();
+        while Instant::now() < quick_until {
             while let Some(taken) = helpers.take() {
                 scope.spawn(move |_| {
                     let _taken = taken;
-                    let until = Instant::now() + TURN;
-                    let mut pace = Pace::fine_from(long_from);
+                    let until = quick_until.min(Instant::now() + TURN);
+                    let mut pace = Pace::new();
                     while step(true) && Instant::now() < until {
                         pace.keep();
                     }
                 });
             }
             if !step(false) {
-                return;
+                return false;
             }
             pace.keep();
         }
-    });
+        true
+    })
+}
+
+/// Has it all done by these threads, each question having its turn.
+fn in_turns(threads: &ThreadPool, step: &(impl Fn(bool) -> bool + Sync)) {
+    let goes_on = AtomicBool::new(true);
+    while goes_on.load(Relaxed) {
+        threads.in_place_scope_fifo(|scope| {
+            for _ in 0..threads.current_num_threads() {
+                scope.spawn_fifo(|_| {
+                    let until = Instant::now() + TURN;
+                    let mut pace = Pace::fine_from(Instant::now());
+                    while Instant::now() < until {
+                        if !step(true) {
+                            return goes_on.store(false, Relaxed);
+                        }
+                        pace.keep();
+                    }
+                });
+            }
+        });
+    }
 }
 
 #[cfg(test)]
@@ -120,7 +161,7 @@ mod tests {
                 scope.spawn(|| {
                     let next = AtomicUsize::new(0);
                     let taken: Mutex<Vec<u32>> = Mutex::new(vec![0; 1000]);
-                    with_help(|_| {
+                    with_help(quick_until(0), |_| {
                         let at = next.fetch_add(1, Relaxed);
                         let mut taken = taken.lock().unwrap();
                         taken.get_mut(at).map(|taken| *taken += 1).is_some()
@@ -142,7 +183,7 @@ mod tests {
         };
         let before = given_up();
         let end = Instant::now() + Duration::from_millis(50);
-        with_help(|_| {
+        with_help(quick_until(0), |_| {
             let step = Instant::now();
             while step.elapsed() < Duration::from_micros(100) {}
             Instant::now() < end
@@ -157,7 +198,7 @@ mod tests {
         let may_leave = Mutex::new(may_leave);
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                with_help(move |_| {
+                with_help(quick_until(0), move |_| {
                     let _ = entered.send(());
                     // until all is done, here and in each helper
                     may_leave.lock().unwrap().recv().is_ok()
@@ -165,7 +206,7 @@ mod tests {
             });
             has_entered.recv().unwrap();
             let next = AtomicUsize::new(0);
-            with_help(|_| next.fetch_add(1, Relaxed) < 100);
+            with_help(quick_until(0), |_| next.fetch_add(1, Relaxed) < 100);
             assert!(next.into_inner() > 100);
             drop(leave);
         });

@@ -44,7 +44,7 @@ pub use error::HistoryError;
 pub use export::{Format, Row as ExportRow, Rows, Written as RowsWritten};
 #[cfg(feature = "search")]
 pub(crate) use help::stand_back;
-pub(crate) use help::with_help;
+pub(crate) use help::{QUICK, with_help};
 pub use prune::{Plan, Policy, Rule};
 pub use select::{Stop, Wanted};
 pub use start::{Indexing, Progress};

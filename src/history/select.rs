@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::help::quick_until;
 use super::pace::Pace;
 use super::{History, HistoryError, with_help};
 use crate::filter::{ErrorTests, Verdict};
@@ -234,7 +235,7 @@ impl History {
         // those that no thread works with
         let parts = Mutex::new(Vec::new());
         let failed = Mutex::new(None);
-        with_help(|_| {
+        with_help(quick_until(rows), |_| {
             if next.load(Ordering::Relaxed) >= rows {
                 return false;
             }

@@ -4,12 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::history::stand_back;
+use crate::history::{QUICK, stand_back};
 
 /// A search that takes longer is ended.
 pub const SEARCH_WITHIN: Duration = Duration::from_secs(2);
-/// One that takes longer stands back behind lists, saves and the watcher.
-const SHORT: Duration = Duration::from_millis(10);
 
 /// What is left to one search: time, and somebody who still wants to know.
 #[derive(Debug, Clone)]
@@ -25,9 +23,14 @@ impl Budget {
         Self {
             deadline,
             ended: Arc::default(),
-            long_from: Instant::now() + SHORT,
+            long_from: Instant::now() + QUICK,
             is_long: Arc::default(),
         }
+    }
+
+    /// From when on it stands back behind lists, saves and the watcher.
+    pub(super) fn long_from(&self) -> Instant {
+        self.long_from
     }
 
     /// Whether it may go on; once it may not, never again. Asked by the search's own thread.

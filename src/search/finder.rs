@@ -154,7 +154,7 @@ impl Finder<'_> {
         let found = Mutex::new(vec![None; places.len()]);
         let next = AtomicUsize::new(0);
         let of_helper = self.budget.of_helper();
-        with_help(|helps| {
+        with_help(self.budget.long_from(), |helps| {
             let budget = if helps { &of_helper } else { self.budget };
             let at = next.fetch_add(1, Ordering::Relaxed);
             let Some(place) = places.get(at).filter(|_| !budget.is_over()) else {

@@ -284,7 +284,7 @@ impl<'b> LookedFor<'b> {
         let next = AtomicUsize::new(0);
         let failed = Mutex::new(None);
         let of_helper = self.budget.of_helper();
-        with_help(|helps| {
+        with_help(self.budget.long_from(), |helps| {
             let budget = if helps { &of_helper } else { self.budget };
             let Some(piece) = pieces.get(next.fetch_add(1, Relaxed)) else {
                 return false;
