@@ -146,6 +146,7 @@ impl Method for ByKind {
         when a run is read; asking opens no file.";
     const EFFECT: Effect = Effect::Read;
     const ERRORS: &'static [ErrorKind] = &[ErrorKind::NotReady, ErrorKind::QueryTooExpensive];
+    const LARGE: bool = true;
     type Params = Params;
     type Result = Groups;
 

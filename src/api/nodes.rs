@@ -113,6 +113,7 @@ impl Method for Stats {
         run is; asking opens no file. Of the runs that match, every step is looked at.";
     const EFFECT: Effect = Effect::Read;
     const ERRORS: &'static [ErrorKind] = &[ErrorKind::NotReady, ErrorKind::QueryTooExpensive];
+    const LARGE: bool = true;
     type Params = Params;
     type Result = Nodes;
 

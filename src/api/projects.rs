@@ -64,6 +64,7 @@ impl Method for List {
     const DESCRIPTION: &'static str = "Activity is the latest `startedAt`.";
     const EFFECT: Effect = Effect::Read;
     const ERRORS: &'static [ErrorKind] = &[ErrorKind::NotReady];
+    const LARGE: bool = true;
     type Params = Params;
     type Result = Projects;
 

@@ -72,6 +72,8 @@ pub trait Method: 'static {
     const ERRORS: &'static [ErrorKind];
     /// Whether unknown members of params are ignored.
     const LENIENT: bool = false;
+    /// Whether its results may be so large that others would wait while they are written.
+    const LARGE: bool = false;
     /// The params.
     type Params: DeserializeOwned + JsonSchema + Send + 'static;
     /// The result.
@@ -275,7 +277,13 @@ async fn run<M: Method>(raw: Option<&str>, context: Arc<Context>) -> Result<Byte
     let known = entry(M::NAME).map_or(&[][..], |entry| &entry.known_params);
     let params = params::parse::<M::Params>(raw, known, M::LENIENT)?;
     let result = M::call(context, params).await?;
-    result.text().map(Bytes::from).map_err(|error| {
+    let text = if M::LARGE {
+        let text = tokio::task::spawn_blocking(move || result.text());
+        text.await.map_err(|_| internal())?
+    } else {
+        result.text()
+    };
+    text.map(Bytes::from).map_err(|error| {
         tracing::error!(%error, method = M::NAME, "an answer could not be written");
         internal()
     })

@@ -11,22 +11,28 @@ pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&
                 known,
             )
         })
+        // of short names most must be the same
+        .filter(|(distance, known)| {
+            *distance <= 1 + known.len() / 3 && 3 * distance < 2 * known.len()
+        })
         .min()
-        .filter(|(distance, known)| *distance <= 1 + known.len() / 3)
         .map(|(_, known)| known)
 }
 
-/// How many characters must be inserted, removed or replaced to make one from the other
-/// (Levenshtein 1965, by rows).
+/// How many characters must be inserted, removed, replaced or swapped with the next to make one
+/// from the other (Damerau 1964, Levenshtein 1965, by rows).
 fn distance(a: &[char], b: &[char]) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
+    let (mut above, mut two_above) = (row.clone(), row.clone());
     for (i, left) in a.iter().enumerate() {
-        let mut diagonal = row[0];
+        (two_above, above, row) = (above, row, two_above);
         row[0] = i + 1;
         for (j, right) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(left != right);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+            let replaced = above[j] + usize::from(left != right);
+            row[j + 1] = replaced.min(above[j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && *left == b[j - 1] && a[i - 1] == *right {
+                row[j + 1] = row[j + 1].min(two_above[j - 1] + 1);
+            }
         }
     }
     row[b.len()]
@@ -38,11 +44,15 @@ mod tests {
 
     #[test]
     fn a_slip_is_near_and_another_word_is_not() {
-        let known = ["startedAt", "status", "costUSD"];
+        let known = ["startedAt", "status", "costUSD", "not", "tag"];
         let near = |name| nearest(name, known.into_iter());
         assert_eq!(near("startedat"), Some("startedAt"));
         assert_eq!(near("statsu"), Some("status"));
         assert_eq!(near("cost"), Some("costUSD"));
+        assert_eq!(near("tags"), Some("tag"));
+        assert_eq!(near("tga"), Some("tag"));
+        assert_eq!(near("foo"), None);
+        assert_eq!(near("bar"), None);
         assert_eq!(near("elephant"), None);
         assert_eq!(near(&"status".repeat(1000)), None);
     }

@@ -403,12 +403,13 @@ mod tests {
                     sweep(&store);
                 }
             });
-            let all_named = (0..2_000).all(|_| {
-                let file = Temporary::create(&folder, Mode::RWXU).unwrap();
-                file.0.is_named().unwrap()
-            });
+            let named = |_| Temporary::create(&folder, Mode::RWXU)?.0.is_named();
+            let named: Vec<_> = (0..2_000).map(named).collect();
             made.store(true, Ordering::Relaxed);
-            assert!(all_named);
+            // a sweeper without pause may come between every time
+            let ours = |named: &_| matches!(named, Ok(true) | Err(Errno::EXIST));
+            assert!(named.iter().all(ours), "{named:?}");
+            assert!(named.contains(&Ok(true)));
         });
     }
 }

@@ -284,6 +284,7 @@ impl Method for Count {
         project and statuses alone; with `groupBy` or another `where`, a look at every run.";
     const EFFECT: Effect = Effect::Read;
     const ERRORS: &'static [ErrorKind] = &[ErrorKind::NotReady, ErrorKind::QueryTooExpensive];
+    const LARGE: bool = true;
     type Params = Params;
     type Result = Counted;
 

@@ -84,6 +84,7 @@ impl Method for Compare {
         ErrorKind::QueryTooExpensive,
         ErrorKind::Storage,
     ];
+    const LARGE: bool = true;
     type Params = Params;
     type Result = Told;
 

@@ -131,6 +131,7 @@ impl Method for Search {
         ErrorKind::Storage,
         ErrorKind::MethodNotFound,
     ];
+    const LARGE: bool = true;
     type Params = Params;
     type Result = Page;
 

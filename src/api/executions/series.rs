@@ -286,6 +286,7 @@ impl Method for SeriesOf {
         run.";
     const EFFECT: Effect = Effect::Read;
     const ERRORS: &'static [ErrorKind] = &[ErrorKind::NotReady, ErrorKind::QueryTooExpensive];
+    const LARGE: bool = true;
     type Params = Params;
     type Result = Series;
 
