@@ -146,9 +146,12 @@ impl Method for ByKind {
         when a run is read; asking opens no file.";
     const EFFECT: Effect = Effect::Read;
     const ERRORS: &'static [ErrorKind] = &[ErrorKind::NotReady, ErrorKind::QueryTooExpensive];
-    const LARGE: bool = true;
     type Params = Params;
     type Result = Groups;
+
+    fn is_large(result: &Groups) -> bool {
+        result.groups.len() > 128
+    }
 
     async fn call(context: Arc<Context>, params: Params) -> Result<Groups, Error> {
         let timezone = params.timezone.as_deref();

@@ -113,9 +113,12 @@ impl Method for Stats {
         run is; asking opens no file. Of the runs that match, every step is looked at.";
     const EFFECT: Effect = Effect::Read;
     const ERRORS: &'static [ErrorKind] = &[ErrorKind::NotReady, ErrorKind::QueryTooExpensive];
-    const LARGE: bool = true;
     type Params = Params;
     type Result = Nodes;
+
+    fn is_large(result: &Nodes) -> bool {
+        result.nodes.len() > 256
+    }
 
     async fn call(context: Arc<Context>, params: Params) -> Result<Nodes, Error> {
         let asked = Asked::of(

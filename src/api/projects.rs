@@ -64,9 +64,12 @@ impl Method for List {
     const DESCRIPTION: &'static str = "Activity is the latest `startedAt`.";
     const EFFECT: Effect = Effect::Read;
     const ERRORS: &'static [ErrorKind] = &[ErrorKind::NotReady];
-    const LARGE: bool = true;
     type Params = Params;
     type Result = Projects;
+
+    fn is_large(result: &Projects) -> bool {
+        result.projects.len() > 1024
+    }
 
     async fn call(context: Arc<Context>, params: Params) -> Result<Projects, Error> {
         let complete =

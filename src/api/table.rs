@@ -72,8 +72,6 @@ pub trait Method: 'static {
     const ERRORS: &'static [ErrorKind];
     /// Whether unknown members of params are ignored.
     const LENIENT: bool = false;
-    /// Whether its results may be so large that others would wait while they are written.
-    const LARGE: bool = false;
     /// The params.
     type Params: DeserializeOwned + JsonSchema + Send + 'static;
     /// The result.
@@ -84,6 +82,11 @@ pub trait Method: 'static {
         context: Arc<Context>,
         params: Self::Params,
     ) -> impl Future<Output = Result<Self::Result, Error>> + Send;
+
+    /// Whether others would have to wait while this is written: from some 100 kB on.
+    fn is_large(_result: &Self::Result) -> bool {
+        false
+    }
 
     /// Requests with their answers.
     fn examples() -> Vec<Example>;
@@ -277,7 +280,7 @@ async fn run<M: Method>(raw: Option<&str>, context: Arc<Context>) -> Result<Byte
     let known = entry(M::NAME).map_or(&[][..], |entry| &entry.known_params);
     let params = params::parse::<M::Params>(raw, known, M::LENIENT)?;
     let result = M::call(context, params).await?;
-    let text = if M::LARGE {
+    let text = if M::is_large(&result) {
         let text = tokio::task::spawn_blocking(move || result.text());
         text.await.map_err(|_| internal())?
     } else {

@@ -284,9 +284,15 @@ impl Method for Count {
         project and statuses alone; with `groupBy` or another `where`, a look at every run.";
     const EFFECT: Effect = Effect::Read;
     const ERRORS: &'static [ErrorKind] = &[ErrorKind::NotReady, ErrorKind::QueryTooExpensive];
-    const LARGE: bool = true;
     type Params = Params;
     type Result = Counted;
+
+    fn is_large(result: &Counted) -> bool {
+        result
+            .groups
+            .as_ref()
+            .is_some_and(|groups| groups.len() > 1024)
+    }
 
     async fn call(context: Arc<Context>, params: Params) -> Result<Counted, Error> {
         if params.group_by.len() > GROUP_BY_MAX {

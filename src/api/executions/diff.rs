@@ -84,9 +84,12 @@ impl Method for Compare {
         ErrorKind::QueryTooExpensive,
         ErrorKind::Storage,
     ];
-    const LARGE: bool = true;
     type Params = Params;
     type Result = Told;
+
+    fn is_large(_result: &Told) -> bool {
+        true
+    }
 
     async fn call(context: Arc<Context>, params: Params) -> Result<Told, Error> {
         let (a_key, a) = read(&context, params.a, params.sync).await?;

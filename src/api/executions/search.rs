@@ -131,7 +131,6 @@ impl Method for Search {
         ErrorKind::Storage,
         ErrorKind::MethodNotFound,
     ];
-    const LARGE: bool = true;
     type Params = Params;
     type Result = Page;
 

@@ -286,9 +286,13 @@ impl Method for SeriesOf {
         run.";
     const EFFECT: Effect = Effect::Read;
     const ERRORS: &'static [ErrorKind] = &[ErrorKind::NotReady, ErrorKind::QueryTooExpensive];
-    const LARGE: bool = true;
     type Params = Params;
     type Result = Series;
+
+    fn is_large(result: &Series) -> bool {
+        let groups = |bucket: &Span| bucket.groups.as_ref().map_or(0, Vec::len);
+        result.buckets.len() + result.buckets.iter().map(groups).sum::<usize>() > 256
+    }
 
     async fn call(context: Arc<Context>, params: Params) -> Result<Series, Error> {
         let asked = Asked::of(
