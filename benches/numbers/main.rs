@@ -287,7 +287,7 @@ fn shared_socket(root: &Path, runtime: &Path) -> Result<PathBuf, Failure> {
     Ok(String::from_utf8(told.stdout)?.trim().into())
 }
 
-/// What `serve --shared` adds to requests over pipes, beside an echo of as many bytes.
+/// What `serve --shared` adds to requests to the daemon behind it, beside an echo of as many bytes.
 fn forwarded(
     plan: &Plan,
     root: &Path,
@@ -296,22 +296,21 @@ fn forwarded(
 ) -> Result<(), Failure> {
     let runtime = plan.folder.join("runtime");
     fs::create_dir_all(&runtime)?;
-    let mut direct = Window::start(root, &runtime, &["--stdio"])?;
     let mut shared = Window::start(root, &runtime, &["--shared", "--idle-exit", "1s"])?;
-    for window in [&mut direct, &mut shared] {
-        window.client.call("executions/stats", &json!({}))?;
-    }
+    shared.client.call("executions/stats", &json!({}))?;
     let greeting = shared.client.call("initialize", &json!({}))?;
     if greeting["shared"]["active"] != true {
         return Err("there is no shared daemon".into());
     }
-    let mut copied = Window::copying(&shared_socket(root, &runtime)?)?;
+    let socket = shared_socket(root, &runtime)?;
+    let mut direct = Client::connect(&socket)?;
+    let mut copied = Window::copying(&socket)?;
     for (name, method, params) in requests {
         let (mut without, mut with, mut floors) = (Vec::new(), Vec::new(), Vec::new());
         let mut least = Vec::new();
         for _ in 0..10 {
             let rounds = plan.rounds / 10;
-            let (some, bytes) = direct.client.time(method, params, rounds)?;
+            let (some, bytes) = direct.time(method, params, rounds)?;
             without.extend(some);
             with.extend(shared.client.time(method, params, rounds)?.0);
             least.extend(copied.client.time(method, params, rounds)?.0);
@@ -322,7 +321,7 @@ fn forwarded(
         let middle = table::median(&mut with);
         let added = middle.saturating_sub(without);
         table::ratio_row(
-            &format!("{name} through serve --shared, {without:.1?} without"),
+            &format!("{name} through serve --shared, {without:.1?} at its daemon"),
             Some(middle),
             Some(table::late(&with)),
             floor,
