@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 const STRETCH: Duration = Duration::from_millis(1);
 /// … and for so long where few notice how long it takes.
 const FINE_STRETCH: Duration = Duration::from_micros(200);
-/// How long a break is; the system makes some 100 µs of it.
-const BREAK: Duration = Duration::from_micros(50);
+/// How long a break is; the system makes some 60 µs of it.
+const BREAK: Duration = Duration::from_micros(1);
 
 /// The breaks of one thread.
 #[derive(Debug)]
