@@ -42,9 +42,9 @@ pub use costs::{Comparing, Polling};
 pub use delete::{Chosen, Deleted, DeletedAll, DeletedMany, Spared};
 pub use error::HistoryError;
 pub use export::{Format, Row as ExportRow, Rows, Written as RowsWritten};
+pub(crate) use help::with_help;
 #[cfg(feature = "search")]
-pub(crate) use help::stand_back;
-pub(crate) use help::{QUICK, with_help};
+pub(crate) use help::{QUICK, stand_back};
 pub use prune::{Plan, Policy, Rule};
 pub use select::{Stop, Wanted};
 pub use start::{Indexing, Progress};
