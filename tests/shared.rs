@@ -816,7 +816,7 @@ fn a_question_before_the_end_of_input_goes_to_the_next_daemon_too() {
     let desk = Desk::new();
     let (_window, mut client) = desk.window();
     let mut results = 0;
-    for _ in 0..5 {
+    for round in 0..5 {
         let pid = daemon_of(&mut client);
         kill(pid, Signal::STOP);
         let mut asking = desk
@@ -833,7 +833,8 @@ fn a_question_before_the_end_of_input_goes_to_the_next_daemon_too() {
         )
         .unwrap();
         drop(input);
-        std::thread::sleep(Duration::from_millis(20));
+        // before the question is there, while it waits, and in between
+        std::thread::sleep(Duration::from_millis(10 * round));
         kill(pid, Signal::KILL);
         let output = asking.wait_with_output().unwrap();
         let answer: Value = serde_json::from_slice(&output.stdout).unwrap();

@@ -2,6 +2,10 @@
 //!
 //! They wait for work, as one that is started for it may stay on its parent's processor, behind it, for
 //! milliseconds while another one idles. Whoever finds one free has it for a turn; nobody waits for one.
+//!
+//! What turns out to be long is left to other threads, one fewer than there are processors, on which
+//! each long question has its turn while who asked it sleeps: however many there are, and however they
+//! are asked, a processor is left to lists, saves and the watcher.
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
@@ -30,8 +34,8 @@ pub fn stand_back() {
     let _ = rustix::process::setpriority_process(None, NICENESS);
 }
 
-/// Threads that stand back; none where they would be no more than those that ask, or there are none
-/// to be had.
+/// Threads that stand back, one fewer than there are processors; none where that is none, or there are
+/// none to be had.
 fn threads(name: &'static str) -> Option<ThreadPool> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let count = threads.min(THREADS_MAX) - 1;
@@ -80,8 +84,9 @@ impl Drop for Taken<'_> {
 
 /// Takes steps until one says by `false` that none is left: alone at first, then with the helpers
 /// that are free, and what is not done by `quick_until` on the threads that all long questions
-/// share; each is told whether it is on another thread than this. Between them who works on takes breaks, as saves,
-/// the watcher and other clients wait behind it: no step may hold anything beyond its end.
+/// share; each is told whether it is on another thread than this. Between them who works on takes
+/// breaks, as saves, the watcher and other clients wait behind it: no step may hold anything beyond
+/// its end.
 pub fn with_help(quick_until: Instant, step: impl Fn(bool) -> bool + Sync) {
     let alone_until = Instant::now() + ALONE;
     let mut pace = Pace::fine_from(quick_until);
@@ -157,11 +162,17 @@ mod tests {
     #[test]
     fn each_step_is_taken_once_by_however_many_ask() {
         std::thread::scope(|scope| {
-            for _ in 0..8 {
-                scope.spawn(|| {
+            for number in 0..8 {
+                // half of them are long from the beginning
+                let quick = if number % 2 == 0 {
+                    QUICK
+                } else {
+                    Duration::ZERO
+                };
+                scope.spawn(move || {
                     let next = AtomicUsize::new(0);
                     let taken: Mutex<Vec<u32>> = Mutex::new(vec![0; 1000]);
-                    with_help(quick_until(0), |_| {
+                    with_help(Instant::now() + quick, |_| {
                         let at = next.fetch_add(1, Relaxed);
                         let mut taken = taken.lock().unwrap();
                         taken.get_mut(at).map(|taken| *taken += 1).is_some()
@@ -170,6 +181,17 @@ mod tests {
                 });
             }
         });
+    }
+
+    #[test]
+    fn who_asks_what_is_long_works_no_longer() {
+        let (steps, own) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        with_help(Instant::now(), |elsewhere| {
+            own.fetch_add(usize::from(!elsewhere), Relaxed);
+            steps.fetch_add(1, Relaxed) < 10_000
+        });
+        let alone = std::thread::available_parallelism().map_or(1, usize::from) == 1;
+        assert!(alone || own.into_inner() == 1);
     }
 
     #[test]

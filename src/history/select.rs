@@ -1,7 +1,8 @@
 //! Queries that look at every run: in parts, with an end.
 //!
-//! Nothing else waits for them: each part holds the index for some 0.1 ms, and they run on threads
-//! that may be busy, and on the helpers that are free. Whoever asks may take it back.
+//! Nothing else waits for them: each part holds the index for some 0.2 ms, and they run on threads
+//! that may be busy, on the helpers that are free, and on threads of their own where they are long.
+//! Whoever asks may take it back.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};

@@ -153,24 +153,21 @@ impl Finder<'_> {
     fn look(&self, places: &[Place]) -> Vec<Option<Shown>> {
         let found = Mutex::new(vec![None; places.len()]);
         // the largest first, so that nobody waits for who comes to one last
-        let mut order: Vec<usize> = (0..places.len()).collect();
-        order.sort_by_cached_key(|at| {
-            let run = places.get(*at).and_then(|of| self.history.summary(&of.key));
+        let mut order: Vec<(usize, &Place)> = places.iter().enumerate().collect();
+        order.sort_by_cached_key(|(_, place)| {
+            let run = self.history.summary(&place.key);
             cmp::Reverse(run.map(|run| run.size_bytes))
         });
         let next = AtomicUsize::new(0);
         let of_helper = self.budget.of_helper();
         with_help(self.budget.long_from(), |helps| {
             let budget = if helps { &of_helper } else { self.budget };
-            let at = order.get(next.fetch_add(1, Ordering::Relaxed)).copied();
-            let Some(at) = at.filter(|_| !budget.is_over()) else {
-                return false;
-            };
-            let Some(place) = places.get(at) else {
+            let next = order.get(next.fetch_add(1, Ordering::Relaxed));
+            let Some((at, place)) = next.filter(|_| !budget.is_over()) else {
                 return false;
             };
             let shown = self.look_at(place);
-            if let Some(slot) = found.lock().get_mut(at) {
+            if let Some(slot) = found.lock().get_mut(*at) {
                 *slot = shown;
             }
             true

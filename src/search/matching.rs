@@ -6,12 +6,12 @@
 use std::ops::Range;
 
 use hashbrown::HashMap;
-use memchr::memmem::{self, Finder};
+use memchr::memmem::Finder;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::query::{Phrase, Query};
-use super::texts::{Sink, texts, texts_upto};
+use super::texts::{Sink, texts};
 use super::token::{Beyond, Tokens, is_within_word};
 
 /// How many texts of a run are shown.
@@ -20,8 +20,6 @@ pub const MATCHES_MAX: usize = 3;
 const SNIPPET_CHARS: usize = 160;
 /// How much of it stands before what was found.
 const BEFORE_CHARS: usize = 40;
-/// Larger records are taken apart as a whole.
-const SPELT_MAX_BYTES: usize = 1 << 20;
 /// How many places are marked in one snippet.
 const RANGES_MAX: usize = 16;
 
@@ -155,30 +153,8 @@ impl<'q> Matcher<'q> {
             met: self.phrases.iter().map(met).collect(),
             buffer: String::new(),
         };
-        match self.last_begin(record, &mut look.buffer) {
-            Some(last) => texts_upto(record, last, &mut look),
-            None => texts(record, &mut look),
-        }
+        texts(record, &mut look);
         self.query.holds(&look.has).then_some(look.matches)
-    }
-
-    /// Where in the record's spelling the last phrase may begin; `None` if that cannot be told from
-    /// the spelling. Most of a record stands behind it, and looking for one word in all of that is
-    /// sooner done than taking it apart.
-    fn last_begin(&self, record: &str, buffer: &mut String) -> Option<usize> {
-        let plain = record.len() <= SPELT_MAX_BYTES
-            && record.is_ascii()
-            && memmem::find(record.as_bytes(), b"\\u").is_none();
-        if !self.all_ascii || !plain {
-            return None;
-        }
-        buffer.clear();
-        buffer.push_str(record);
-        buffer.make_ascii_lowercase();
-        let lower = buffer.as_bytes();
-        let finders = self.ascii.iter().flatten();
-        let last = finders.filter_map(|(finder, _)| finder.find_iter(lower).last());
-        Some(last.max().unwrap_or(0))
     }
 
     /// What [`Matcher::meet`] and [`Matcher::found`] find, where the text or all that is looked for is
@@ -457,30 +433,6 @@ mod tests {
                 let expected = query == "needle" || (query == "e" && part == "é-");
                 assert_eq!(found(query, &record).is_some(), expected, "{part} {query}");
             }
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn what_stands_behind_the_last_word_makes_no_difference(
-            members in prop::collection::vec((0..8_usize, 0..10_usize), 1..8),
-            query in 0..7_usize,
-        ) {
-            const NAMES: [&str; 8] = ["input", "output", "error", "name", "id", "other", "steps", "input"];
-            const VALUES: [&str; 10] = [
-                r#""open issue""#, r#""an Open\nISSUE""#, r#""opener""#, r#"["a", {"open": "b"}]"#, "4711",
-                r#"[{"input": "reopen", "output": {"k": ["x", "open a"]}}, {"output": "issue"}]"#,
-                r#""getOpenIssue""#, "null", r#""no\"open\"word""#, r#"{"issue": "it", "a": ["Open issue 4711"]}"#,
-            ];
-            const QUERIES: [&str; 7] =
-                [r#""open issue""#, "open", "op*", "4711 open", "-open issue", "open OR it", "nobody"];
-            let members: Vec<String> =
-                members.iter().map(|(name, value)| format!("\"{}\": {}", NAMES[*name], VALUES[*value])).collect();
-            let members = members.join(", ");
-            // nobody looks into this member, but with it the spelling tells nothing
-            let spelt = found(QUERIES[query], &format!("{{{members}}}"));
-            let whole = found(QUERIES[query], &format!(r#"{{{members}, "else": "\u0041"}}"#));
-            prop_assert_eq!(spelt, whole);
         }
     }
 

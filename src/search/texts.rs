@@ -22,14 +22,8 @@ pub trait Sink {
 
 /// Gives each text of `record`, which is one JSON object, to `sink`, in the record's order.
 pub fn texts(record: &str, sink: &mut impl Sink) {
-    texts_upto(record, record.len(), sink);
-}
-
-/// Gives each that begins at most so many bytes into the record.
-pub fn texts_upto(record: &str, upto: usize, sink: &mut impl Sink) {
     let mut walker = Walker {
         record,
-        upto: upto as u64,
         path: String::new(),
         text: Text::default(),
         repeats: false,
@@ -104,8 +98,6 @@ enum End {
 
 struct Walker<'r, 's, S> {
     record: &'r str,
-    /// What begins behind this is not looked at.
-    upto: u64,
     path: String,
     text: Text,
     /// It is known that members are repeated.
@@ -200,12 +192,7 @@ impl<S: Sink> Walker<'_, '_, S> {
     /// The texts of the value that begins here.
     fn part(&mut self, walk: &mut Walk<Slice<'_>>) -> Result<End, json::JsonError> {
         let before = self.path.len();
-        let kind = walk.kind()?;
-        if walk.offset() > self.upto {
-            walk.skip()?;
-            return Ok(End::Whole);
-        }
-        let goes_on = match kind {
+        let goes_on = match walk.kind()? {
             Kind::String => {
                 self.text.0.clear();
                 walk.string(&mut self.text)?;
