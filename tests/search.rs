@@ -157,6 +157,43 @@ fn every_writing_is_found_and_shown_where_it_is() {
 }
 
 #[test]
+fn large_records_are_looked_at_as_far_as_it_takes() {
+    let place = Place::new(0);
+    let filler = "so much more é ".repeat(20_000);
+    let run = |id: &str, members: &str| {
+        let text = format!(
+            r#"{{"id":"{id}","projectId":"p","status":"failed","startedAt":"2025-10-15T05:02:46.569Z",{members}}}"#
+        );
+        runlog::api::samples::save_as_engine(&place.root.path(), "p", id, &text).unwrap();
+    };
+    let early = r#""input":["needle","a needle","needles, a needle"]"#;
+    let more = format!(r#""output":"{filler}""#);
+    run("early", &format!("{early},{more}"));
+    run("late", &format!(r#"{more},"error":"a needle""#));
+    // of a repeated member the last counts, however far behind
+    run("twice", &format!(r#"{early},{more},"input":"one needle""#));
+    let (_daemon, mut client) = place.start();
+    // at first, and when the files are known to be at rest
+    for _ in 0..100 {
+        for sort in ["relevance", "newest"] {
+            let asked = json!({ "query": "needle", "sort": sort, "sync": true });
+            let found = client.call("executions/search", &asked);
+            assert_eq!(ids(&found), ["early", "late", "twice"], "{sort}");
+            let paths = |id: &str| {
+                let mut hits = found["hits"].as_array().unwrap().iter();
+                let hit = hits.find(|hit| hit["summary"]["id"] == id).unwrap();
+                let matches = hit["matches"].as_array().unwrap().iter();
+                let paths = matches.map(|found| found["path"].as_str().unwrap());
+                paths.collect::<Vec<_>>().join(" ")
+            };
+            assert_eq!(paths("early"), "/input/0 /input/1 /input/2", "{sort}");
+            assert_eq!(paths("late"), "/error", "{sort}");
+            assert_eq!(paths("twice"), "/input", "{sort}");
+        }
+    }
+}
+
+#[test]
 fn pages_go_through_all_hits_in_their_order() {
     let place = Place::new(0);
     for number in 0..30 {
@@ -357,8 +394,8 @@ fn a_damaged_foreign_or_missing_index_is_built_anew() {
     // of another version
     let meta = folder(&place).join("meta.json");
     let text = fs::read_to_string(&meta).unwrap();
-    assert!(text.contains("runlog-2"));
-    fs::write(&meta, text.replace("runlog-2", "runlog-1")).unwrap();
+    assert!(text.contains("runlog-3"));
+    fs::write(&meta, text.replace("runlog-3", "runlog-1")).unwrap();
     start(1);
     fs::remove_file(&meta).unwrap();
     start(1);
@@ -463,7 +500,7 @@ fn what_changed_between_any_two_daemons_is_found() {
 #[test]
 fn a_full_cache_disk_costs_search_and_nothing_else() {
     let place = Place::new(200);
-    let script = "mount -t tmpfs -o size=64k none \"$1\"";
+    let script = "mount -t tmpfs -o size=24k none \"$1\"";
     let mounts = Mounts::new(script, &place.cache());
     let (mut daemon, mut client) = place.logging(&mut mounts.inside(&place.command()));
     let list = client.call("executions/list", &json!({ "sync": true }));

@@ -436,6 +436,23 @@ impl History {
             .map_or_else(|| self.get(key), Ok)
     }
 
+    /// The first `bytes_max` of a run's record, if its file is that version as the index knows it, and if
+    /// that takes no longer than a look into memory; `None` says nothing. Does not block.
+    #[must_use]
+    pub fn beginning_cached(
+        &self,
+        key: &RunKey,
+        version: Version,
+        bytes_max: u64,
+    ) -> Option<Vec<u8>> {
+        let (known, present) = self.index(|index| index.proven(key))?;
+        if present != version {
+            return None;
+        }
+        let (json, stamp) = self.store.read_cached_beginning(key, bytes_max)?;
+        (stamp == known).then_some(json)
+    }
+
     /// Pieces of one record as its file holds it, whatever its size. Blocks.
     ///
     /// # Errors

@@ -41,13 +41,15 @@ const FOLDER: &str = "search";
 const LOCK: &str = "search.lock";
 /// Named in the index: another number, another way to read a record or its words, and the index is
 /// built anew.
-const ANALYZER: &str = "runlog-2";
+const ANALYZER: &str = "runlog-3";
 /// How much memory words take before they are written.
 const WRITER_BYTES: usize = 32 << 20;
 /// How much text waits to be cut into words.
 const WAITING_BYTES: usize = 8 << 20;
 /// Why waiting for that is looked into.
 const STALLED_AFTER: Duration = Duration::from_secs(1);
+/// Behind the version of a record that has members more than once of those that are searched.
+const REPEATS: u8 = 1;
 /// Runs without a start come last.
 pub(super) const NO_START: i64 = i64::MIN;
 
@@ -420,9 +422,15 @@ struct Filled {
     field: Field,
     /// How much text there is in it.
     bytes: usize,
+    /// A member that is searched is repeated.
+    repeats: bool,
 }
 
 impl Sink for Filled {
+    fn wants(&mut self, _: &str) -> bool {
+        true
+    }
+
     fn text(&mut self, _: &str, text: &str) -> bool {
         self.document.add_text(self.field, text);
         self.bytes += text.len();
@@ -432,6 +440,7 @@ impl Sink for Filled {
     fn again(&mut self) {
         self.document.clone_from(&self.bare);
         self.bytes = 0;
+        self.repeats = true;
     }
 }
 
@@ -446,17 +455,20 @@ impl Writer {
         }
         let mut bare = TantivyDocument::new();
         bare.add_text(fields.key, name);
-        bare.add_bytes(fields.version, &entry.version.0);
         bare.add_i64(fields.started, entry.started.map_or(NO_START, |at| at.0));
         let mut filled = Filled {
             document: bare.clone(),
             bare,
             field: fields.text,
             bytes: 0,
+            repeats: false,
         };
         if let Some(record) = entry.record {
             texts(record, &mut filled);
         }
+        let mut version = entry.version.0.to_vec();
+        version.extend(filled.repeats.then_some(REPEATS));
+        filled.document.add_bytes(fields.version, &version);
         self.waiting.wait();
         self.waiting.add(filled.bytes);
         self.writer.add_document(filled.document)?;
@@ -546,7 +558,10 @@ impl View {
             for document in store.iter::<TantivyDocument>(segment.alive_bitset()) {
                 let document = document?;
                 if let Some(key) = key(self.fields, &document) {
-                    each(key, self.version(&document));
+                    each(
+                        key,
+                        version(self.fields, &document).map(|(version, _)| version),
+                    );
                 }
             }
         }
@@ -565,17 +580,12 @@ impl View {
             while found.doc() != TERMINATED {
                 if !segment.is_deleted(found.doc()) {
                     let document = searcher.doc(DocAddress::new(ord, found.doc()))?;
-                    return Ok(self.version(&document));
+                    return Ok(version(self.fields, &document).map(|(version, _)| version));
                 }
                 found.advance();
             }
         }
         Ok(None)
-    }
-
-    fn version(&self, document: &TantivyDocument) -> Option<Version> {
-        let bytes = document.get_first(self.fields.version)?.as_bytes()?;
-        bytes.try_into().ok().map(Version)
     }
 
     /// What is searched in, with the plans for a query; `scored` if it is to be said how well each
@@ -593,8 +603,31 @@ impl View {
     }
 }
 
-pub(super) fn key(fields: Fields, document: &TantivyDocument) -> Option<RunKey> {
+fn key(fields: Fields, document: &TantivyDocument) -> Option<RunKey> {
     parse_key(document.get_first(fields.key)?.as_str()?)
+}
+
+/// The record's version, and whether members of it are repeated.
+fn version(fields: Fields, document: &TantivyDocument) -> Option<(Version, bool)> {
+    let bytes = document.get_first(fields.version)?.as_bytes()?;
+    let (version, rest) = bytes.split_first_chunk()?;
+    Some((Version(*version), rest.contains(&REPEATS)))
+}
+
+/// A run as the text index knows it.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) key: RunKey,
+    /// The version that was read, if no member of it that is searched is repeated.
+    pub(super) plain: Option<Version>,
+}
+
+pub(super) fn known(fields: Fields, document: &TantivyDocument) -> Option<Known> {
+    let version = version(fields, document);
+    Some(Known {
+        key: key(fields, document)?,
+        plain: version.and_then(|(version, repeats)| (!repeats).then_some(version)),
+    })
 }
 
 /// The start as the index has it.

@@ -10,19 +10,29 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::Mutex;
 
 use super::budget::Budget;
-use super::engine::{View, start};
-use super::look::{Fault, LookedFor, rank};
+use super::engine::{Known, View, start};
+use super::look::{Candidate, Fault, Gathered, LookedFor, rank};
 use super::matching::{Match, Matcher};
 use super::{COUNTED_MAX, Hit, Place, Sort, Wanted};
 use crate::history::{History, with_help};
 use crate::index::{From, Key};
-use crate::model::{RunKey, Summary};
+use crate::model::{Summary, Version};
 
 /// What a hit shows.
 type Shown = (Summary, Vec<Match>);
 
 /// How many runs are asked at once, at least.
 const ROWS_MIN: usize = 64;
+
+/// Of a large record this much is looked at first, which mostly tells.
+const BEGINNING_BYTES: u64 = 128 << 10;
+
+/// A run that is looked at.
+struct Likely {
+    place: Place,
+    /// As in [`Known`].
+    plain: Option<Version>,
+}
 
 /// Up to how many runs everything is looked at.
 #[derive(Debug, Clone, Copy)]
@@ -70,29 +80,9 @@ pub(super) fn search(
         last: None,
         more: false,
     };
-    let total = match looked_for.few(bounds.counted)? {
-        Some(found) => {
-            let mut runs = Vec::with_capacity(found.len());
-            for candidate in found {
-                runs.extend(
-                    looked_for
-                        .key(&candidate)?
-                        .map(|key| (key, candidate.score)),
-                );
-            }
-            Some(finder.sort(runs)?)
-        }
-        None if !scored => {
-            finder.walk(&looked_for)?;
-            None
-        }
-        None => match finder.all_of_few(&looked_for)? {
-            Some(runs) => Some(finder.sort(runs)?),
-            None => {
-                finder.best(&looked_for)?;
-                None
-            }
-        },
+    let total = match scored {
+        true => finder.fitting(&looked_for)?,
+        false => finder.newest(&looked_for)?,
     };
     Ok(Page {
         hits: finder.hits,
@@ -115,15 +105,15 @@ struct Finder<'w> {
 
 impl Finder<'_> {
     /// Puts those on the page that are hits as they are now, in this order; false when it is full.
-    fn take(&mut self, places: impl IntoIterator<Item = Place>) -> Result<bool, Fault> {
-        let mut places = places.into_iter();
+    fn take(&mut self, runs: impl IntoIterator<Item = Likely>) -> Result<bool, Fault> {
+        let mut runs = runs.into_iter();
         loop {
             let room = self.wanted.limit - self.hits.len();
             if room == 0 {
-                self.more |= places.next().is_some();
+                self.more |= runs.next().is_some();
                 return Ok(!self.more);
             }
-            let some: Vec<Place> = places.by_ref().take(room).collect();
+            let some: Vec<Likely> = runs.by_ref().take(room).collect();
             if some.is_empty() {
                 return Ok(true);
             }
@@ -134,7 +124,7 @@ impl Finder<'_> {
             if self.budget.is_over() {
                 return Err(Fault::Spent);
             }
-            for (place, found) in some.into_iter().zip(found) {
+            for (Likely { place, .. }, found) in some.into_iter().zip(found) {
                 let Some((summary, matches)) = found else {
                     continue;
                 };
@@ -150,12 +140,12 @@ impl Finder<'_> {
 
     /// What each of these runs shows, if it is a hit as it is now. Reading their records is most of what
     /// a search costs, so others help.
-    fn look(&self, places: &[Place]) -> Vec<Option<Shown>> {
-        let found = Mutex::new(vec![None; places.len()]);
+    fn look(&self, runs: &[Likely]) -> Vec<Option<Shown>> {
+        let found = Mutex::new(vec![None; runs.len()]);
         // the largest first, so that nobody waits for who comes to one last
-        let mut order: Vec<(usize, &Place)> = places.iter().enumerate().collect();
-        order.sort_by_cached_key(|(_, place)| {
-            let run = self.history.summary(&place.key);
+        let mut order: Vec<(usize, &Likely)> = runs.iter().enumerate().collect();
+        order.sort_by_cached_key(|(_, run)| {
+            let run = self.history.summary(&run.place.key);
             cmp::Reverse(run.map(|run| run.size_bytes))
         });
         let next = AtomicUsize::new(0);
@@ -163,10 +153,10 @@ impl Finder<'_> {
         with_help(self.budget.long_from(), |helps| {
             let budget = if helps { &of_helper } else { self.budget };
             let next = order.get(next.fetch_add(1, Ordering::Relaxed));
-            let Some((at, place)) = next.filter(|_| !budget.is_over()) else {
+            let Some((at, run)) = next.filter(|_| !budget.is_over()) else {
                 return false;
             };
-            let shown = self.look_at(place);
+            let shown = self.look_at(run);
             if let Some(slot) = found.lock().get_mut(*at) {
                 *slot = shown;
             }
@@ -175,36 +165,95 @@ impl Finder<'_> {
         found.into_inner()
     }
 
-    fn look_at(&self, place: &Place) -> Option<Shown> {
-        let summary = self.history.passing(&self.wanted.filter, &place.key)?;
-        let record = self.history.get_known(&place.key).ok()?;
-        Some((summary, self.matcher.matches(record.text())?))
+    fn look_at(&self, run: &Likely) -> Option<Shown> {
+        let key = &run.place.key;
+        let summary = self.history.passing(&self.wanted.filter, key)?;
+        let known = run.plain.and_then(|version| {
+            let beginning = self
+                .history
+                .beginning_cached(key, version, BEGINNING_BYTES)?;
+            self.matcher.matches_once(whole_characters(&beginning))
+        });
+        let matches = match known {
+            Some(matches) => matches,
+            None => self
+                .matcher
+                .matches(self.history.get_known(key).ok()?.text()),
+        };
+        Some((summary, matches?))
     }
 
     /// The same for those that are not on a page before.
-    fn take_all(&mut self, places: impl IntoIterator<Item = Place>) -> Result<bool, Fault> {
+    fn take_all(&mut self, runs: impl IntoIterator<Item = Likely>) -> Result<bool, Fault> {
         let after = self.wanted.after.as_ref();
-        let seen = |place: &Place| after.is_some_and(|after| place.order(after).is_le());
-        self.take(places.into_iter().filter(|place| !seen(place)))
+        let seen = |run: &Likely| after.is_some_and(|after| run.place.order(after).is_le());
+        self.take(runs.into_iter().filter(|run| !seen(run)))
+    }
+
+    /// Takes the newest until the page is full; how many there are, if they are few.
+    fn newest(&mut self, looked_for: &LookedFor<'_>) -> Result<Option<usize>, Fault> {
+        if let Some(found) = looked_for.few(self.bounds.counted)? {
+            return self.sort_found(looked_for, &found).map(Some);
+        }
+        self.walk(looked_for)?;
+        Ok(None)
+    }
+
+    /// Takes those that fit best until the page is full; how many there are, if they are few.
+    fn fitting(&mut self, looked_for: &LookedFor<'_>) -> Result<Option<usize>, Fault> {
+        let from = self.wanted.after.as_ref();
+        let from = from.map(|place| (place.score, start(place.started)));
+        let counted = self.bounds.counted;
+        // some may be no hits any more
+        let most = self.wanted.limit.saturating_add(self.wanted.limit / 4 + 1);
+        let mut best = None;
+        if !looked_for.are_surely_more(counted) {
+            match looked_for.few_or_best(counted, from, most)? {
+                Gathered::All(found) => return self.sort_found(looked_for, &found).map(Some),
+                Gathered::Best(found) => best = Some(found),
+            }
+        }
+        if let Some(runs) = self.all_of_few(looked_for)? {
+            return self.sort(runs).map(Some);
+        }
+        let best = best.map_or_else(|| looked_for.best(from, None, most), Ok)?;
+        self.best(looked_for, from, most, best)?;
+        Ok(None)
+    }
+
+    fn sort_found(
+        &mut self,
+        looked_for: &LookedFor<'_>,
+        found: &[Candidate],
+    ) -> Result<usize, Fault> {
+        let mut runs = Vec::with_capacity(found.len());
+        for candidate in found {
+            let run = looked_for.run(candidate)?;
+            runs.extend(run.map(|run| (run, candidate.score)));
+        }
+        self.sort(runs)
     }
 
     /// Takes those of `runs` that pass, in their order; how many there are.
-    fn sort(&mut self, runs: Vec<(RunKey, f32)>) -> Result<usize, Fault> {
-        let mut places = Vec::with_capacity(runs.len());
-        for (key, score) in runs {
+    fn sort(&mut self, runs: Vec<(Known, f32)>) -> Result<usize, Fault> {
+        let mut likely = Vec::with_capacity(runs.len());
+        for (Known { key, plain }, score) in runs {
             if !self.budget.lasts() {
                 return Err(Fault::Spent);
             }
             let summary = self.history.passing(&self.wanted.filter, &key);
-            places.extend(summary.map(|summary| Place {
-                score,
-                started: summary.started_at,
-                key,
+            likely.extend(summary.map(|summary| Likely {
+                place: Place {
+                    score,
+                    started: summary.started_at,
+                    key,
+                },
+                plain,
             }));
         }
-        let total = places.len();
-        places.sort_unstable_by(Place::order);
-        self.take_all(places)?;
+        let total = likely.len();
+        likely.sort_unstable_by(Likely::order);
+        self.take_all(likely)?;
         Ok(total)
     }
 
@@ -227,12 +276,15 @@ impl Finder<'_> {
                 .into_iter()
                 .zip(found)
                 .filter(|(_, found)| found.is_some());
-            let places = found.map(|((key, started), _)| Place {
-                score: 0.0,
-                started,
-                key,
+            let runs = found.map(|((key, started), _)| Likely {
+                place: Place {
+                    score: 0.0,
+                    started,
+                    key,
+                },
+                plain: None,
             });
-            if !self.take(places)? {
+            if !self.take(runs)? {
                 return Ok(());
             }
             let Some(next) = next else { return Ok(()) };
@@ -246,7 +298,7 @@ impl Finder<'_> {
     }
 
     /// Which runs match, if the plain filter means so few that each can be asked.
-    fn all_of_few(&self, looked_for: &LookedFor<'_>) -> Result<Option<Vec<(RunKey, f32)>>, Fault> {
+    fn all_of_few(&self, looked_for: &LookedFor<'_>) -> Result<Option<Vec<(Known, f32)>>, Fault> {
         let filter = &self.wanted.filter;
         let none = From::Offset(usize::MAX);
         let runs = self.history.visit(&filter.plain, &none, 0, |_| {}).total;
@@ -256,50 +308,70 @@ impl Finder<'_> {
         let (runs, _) = self.history.walk(filter, &From::Offset(0), runs);
         let found = looked_for.among(runs.iter().map(|(key, _)| key))?;
         let runs = runs.into_iter().zip(found);
-        let found = runs.filter_map(|((key, _), score)| Some((key, score?)));
+        let known = |key| Known { key, plain: None };
+        let found = runs.filter_map(|((key, _), score)| Some((known(key), score?)));
         Ok(Some(found.collect()))
     }
 
-    /// Takes the best until the page is full.
-    fn best(&mut self, looked_for: &LookedFor<'_>) -> Result<(), Fault> {
-        let from = self.wanted.after.as_ref();
-        let from = from.map(|place| (place.score, start(place.started)));
-        let mut below = None;
-        // some may be no hits any more
-        let mut most = self.wanted.limit.saturating_add(self.wanted.limit / 4 + 1);
+    /// Takes the best until the page is full; `found` are the `most` best of those up to `from`.
+    fn best(
+        &mut self,
+        looked_for: &LookedFor<'_>,
+        from: Option<(f32, i64)>,
+        mut most: usize,
+        mut found: Vec<Candidate>,
+    ) -> Result<(), Fault> {
         loop {
-            let found = looked_for.best(from, below, most)?;
-            let mut places = Vec::new();
+            let mut runs = Vec::new();
             for alike in found.chunk_by(|one, other| one.order(other).is_eq()) {
-                let before = places.len();
+                let before = runs.len();
                 for candidate in alike {
                     if !self.budget.lasts() {
                         return Err(Fault::Spent);
                     }
-                    places.extend(looked_for.key(candidate)?.map(|key| Place {
-                        score: candidate.score,
-                        started: candidate.start(),
-                        key,
+                    let run = looked_for.run(candidate)?;
+                    runs.extend(run.map(|Known { key, plain }| Likely {
+                        place: Place {
+                            score: candidate.score,
+                            started: candidate.start(),
+                            key,
+                        },
+                        plain,
                     }));
                 }
-                if let Some(alike) = places.get_mut(before..) {
-                    alike.sort_unstable_by(Place::order);
+                if let Some(alike) = runs.get_mut(before..) {
+                    alike.sort_unstable_by(Likely::order);
                 }
                 let enough = self.wanted.limit - self.hits.len();
-                if places.len() > enough && !self.take_all(std::mem::take(&mut places))? {
+                if runs.len() > enough && !self.take_all(std::mem::take(&mut runs))? {
                     return Ok(());
                 }
             }
-            if !self.take_all(places)? {
+            if !self.take_all(runs)? {
                 return Ok(());
             }
-            match found.last() {
-                Some(last) if found.len() > most => below = Some((last.score, last.started)),
+            let below = match found.last() {
+                Some(last) if found.len() > most => (last.score, last.started),
                 _ => return Ok(()),
-            }
+            };
             most = most.saturating_mul(4);
+            found = looked_for.best(from, Some(below), most)?;
         }
     }
+}
+
+impl Likely {
+    /// What comes first is less.
+    fn order(&self, other: &Self) -> cmp::Ordering {
+        self.place.order(&other.place)
+    }
+}
+
+/// What is text of bytes that are cut somewhere, perhaps within a character.
+fn whole_characters(bytes: &[u8]) -> &str {
+    let ends = (0..char::MAX_LEN_UTF8).filter_map(|cut| bytes.len().checked_sub(cut));
+    let mut texts = ends.filter_map(|end| simdutf8::basic::from_utf8(bytes.get(..end)?).ok());
+    texts.next().unwrap_or_default()
 }
 
 impl Place {

@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicU32, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
 
 use parking_lot::Mutex;
 use tantivy::columnar::ColumnValues;
@@ -18,7 +18,7 @@ use tantivy::{
 };
 
 use super::budget::Budget;
-use super::engine::{Fields, NO_START, key, key_text, told};
+use super::engine::{Fields, Known, NO_START, key_text, known, told};
 use super::query::Query;
 use super::scan::{self, Plan, Planner, Scan};
 use crate::history::with_help;
@@ -132,6 +132,54 @@ impl Best {
         self.room = self.found.len() + self.found.len() / 4 + 8;
         true
     }
+}
+
+/// The best of those up to one place and below another, which several threads find.
+struct Bounded {
+    from: Option<(f32, i64)>,
+    below: Option<(f32, i64)>,
+    best: Mutex<Best>,
+    /// What fits no better than this is none of them. The bits of numbers that are not negative have
+    /// their order.
+    floor: AtomicU32,
+}
+
+impl Bounded {
+    fn of(from: Option<(f32, i64)>, below: Option<(f32, i64)>, most: usize) -> Self {
+        Self {
+            from,
+            below,
+            best: Mutex::new(Best::of(most)),
+            floor: AtomicU32::new(0),
+        }
+    }
+
+    fn worth(&self) -> f32 {
+        f32::from_bits(self.floor.load(Relaxed))
+    }
+
+    fn add(&self, candidate: Candidate) {
+        let this = (candidate.score, candidate.started);
+        if self.from.is_none_or(|from| rank(this, from).is_le())
+            && self.below.is_none_or(|below| rank(this, below).is_lt())
+            && let Some(last) = self.best.lock().add(candidate)
+        {
+            self.floor.fetch_max(last.score.max(0.0).to_bits(), Relaxed);
+        }
+    }
+
+    fn into_found(self) -> Vec<Candidate> {
+        let mut best = self.best.into_inner();
+        best.cut();
+        best.found.sort_unstable_by(Candidate::order);
+        best.found
+    }
+}
+
+/// What a walk found that was for all, as long as they are few.
+pub(super) enum Gathered {
+    All(Vec<Candidate>),
+    Best(Vec<Candidate>),
 }
 
 /// A query in the state of the index that it began in.
@@ -300,17 +348,21 @@ impl<'b> LookedFor<'b> {
         failed.into_inner().map_or(Ok(()), Err)
     }
 
+    /// Whether more documents than `most` match, as far as that is known without a look at any.
+    pub(super) fn are_surely_more(&self, most: usize) -> bool {
+        let at_least = |(_, segment, part): (u32, &SegmentReader, &Part)| {
+            let documents = part.plan.documents_at_least(segment.max_doc());
+            documents.saturating_sub(segment.num_deleted_docs()) as usize
+        };
+        self.segments().map(at_least).sum::<usize>() > most
+    }
+
     /// All that match, in no order; `None` if there are more than `most`.
     ///
     /// # Errors
     /// [`Fault`].
     pub(super) fn few(&self, most: usize) -> Result<Option<Vec<Candidate>>, Fault> {
-        // often known without a look at any
-        let at_least = |(_, segment, part): (u32, &SegmentReader, &Part)| {
-            let documents = part.plan.documents_at_least(segment.max_doc());
-            documents.saturating_sub(segment.num_deleted_docs()) as usize
-        };
-        if self.segments().map(at_least).sum::<usize>() > most {
+        if self.are_surely_more(most) {
             return Ok(None);
         }
         let found = Mutex::new(Vec::new());
@@ -321,6 +373,45 @@ impl<'b> LookedFor<'b> {
         };
         self.each_of_all(|| f32::MIN, add)?;
         Ok(Some(found.into_inner()).filter(|found| found.len() <= most))
+    }
+
+    /// All that match, in no order, if there are no more than `few`; otherwise as [`LookedFor::best`], in
+    /// the same walk.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub(super) fn few_or_best(
+        &self,
+        few: usize,
+        from: Option<(f32, i64)>,
+        most: usize,
+    ) -> Result<Gathered, Fault> {
+        let all = Mutex::new(Some(Vec::new()));
+        let best = Bounded::of(from, None, most);
+        // nothing is passed over while it counts
+        let counts = AtomicBool::new(true);
+        let worth = || match counts.load(Relaxed) {
+            true => f32::MIN,
+            false => best.worth(),
+        };
+        self.each_of_all(worth, |candidate| {
+            best.add(candidate);
+            if counts.load(Relaxed) {
+                let mut all = all.lock();
+                if let Some(found) = &mut *all {
+                    found.push(candidate);
+                    if found.len() > few {
+                        *all = None;
+                        counts.store(false, Relaxed);
+                    }
+                }
+            }
+            true
+        })?;
+        Ok(match all.into_inner() {
+            Some(found) => Gathered::All(found),
+            None => Gathered::Best(best.into_found()),
+        })
     }
 
     /// The `most` that fit best of those up to `from` and below `below`, in their order, with all
@@ -334,33 +425,24 @@ impl<'b> LookedFor<'b> {
         below: Option<(f32, i64)>,
         most: usize,
     ) -> Result<Vec<Candidate>, Fault> {
-        // the bits of numbers that are not negative have their order
-        let floor = AtomicU32::new(0);
-        let best = Mutex::new(Best::of(most));
-        let worth = || f32::from_bits(floor.load(Relaxed));
-        self.each_of_all(worth, |candidate| {
-            let this = (candidate.score, candidate.started);
-            if from.is_none_or(|from| rank(this, from).is_le())
-                && below.is_none_or(|below| rank(this, below).is_lt())
-                && let Some(last) = best.lock().add(candidate)
-            {
-                floor.fetch_max(last.score.max(0.0).to_bits(), Relaxed);
-            }
-            true
-        })?;
-        let mut best = best.into_inner();
-        best.cut();
-        best.found.sort_unstable_by(Candidate::order);
-        Ok(best.found)
+        let best = Bounded::of(from, below, most);
+        self.each_of_all(
+            || best.worth(),
+            |candidate| {
+                best.add(candidate);
+                true
+            },
+        )?;
+        Ok(best.into_found())
     }
 
     /// Which run a document is.
     ///
     /// # Errors
     /// [`Fault`].
-    pub(super) fn key(&self, candidate: &Candidate) -> Result<Option<RunKey>, Fault> {
+    pub(super) fn run(&self, candidate: &Candidate) -> Result<Option<Known>, Fault> {
         let document: TantivyDocument = self.searcher.doc(candidate.at)?;
-        Ok(key(self.fields, &document))
+        Ok(known(self.fields, &document))
     }
 
     /// Which of these runs match, and how well; `None` for one that does not.

@@ -11,8 +11,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::query::{Phrase, Query};
-use super::texts::{Sink, texts};
-use super::token::{Beyond, Tokens, is_within_word};
+use super::texts::{Sink, texts, texts_once};
+use super::token::{Beyond, Class, Tokens, WORD_BYTES_MAX, is_within_word};
 
 /// How many texts of a run are shown.
 pub const MATCHES_MAX: usize = 3;
@@ -64,6 +64,8 @@ pub struct Matcher<'q> {
     ascii: Vec<Option<(Finder<'q>, Beyond)>>,
     /// All of them are.
     all_ascii: bool,
+    /// What a character begins with that is spelt by its number.
+    unit: Finder<'static>,
 }
 
 /// Where the tokens of a phrase were met in one text: position and bytes, by token.
@@ -79,7 +81,28 @@ struct Look<'m> {
     buffer: String,
 }
 
+impl<'m> Look<'m> {
+    fn of(matcher: &'m Matcher<'m>) -> Self {
+        let met = |phrase: &&Phrase| vec![Vec::new(); phrase.tokens.len()];
+        Self {
+            matcher,
+            has: vec![false; matcher.phrases.len()],
+            matches: Vec::new(),
+            met: matcher.phrases.iter().map(met).collect(),
+            buffer: String::new(),
+        }
+    }
+
+    fn into_matches(self) -> Option<Vec<Match>> {
+        self.matcher.query.holds(&self.has).then_some(self.matches)
+    }
+}
+
 impl Sink for Look<'_> {
+    fn wants(&mut self, spelling: &str) -> bool {
+        self.matcher.may_meet(spelling, &mut self.buffer)
+    }
+
     fn text(&mut self, path: &str, text: &str) -> bool {
         let matcher = self.matcher;
         let ranges = if matcher.all_ascii || text.is_ascii() {
@@ -129,6 +152,7 @@ impl<'q> Matcher<'q> {
         });
         let ascii: Vec<Option<_>> = ascii.collect();
         Self {
+            unit: Finder::new(b"\\u"),
             all_ascii: ascii.iter().all(Option::is_some),
             ascii,
             query,
@@ -145,16 +169,18 @@ impl<'q> Matcher<'q> {
     /// record is not what is looked for.
     #[must_use]
     pub fn matches(&self, record: &str) -> Option<Vec<Match>> {
-        let met = |phrase: &&Phrase| vec![Vec::new(); phrase.tokens.len()];
-        let mut look = Look {
-            matcher: self,
-            has: vec![false; self.phrases.len()],
-            matches: Vec::new(),
-            met: self.phrases.iter().map(met).collect(),
-            buffer: String::new(),
-        };
+        let mut look = Look::of(self);
         texts(record, &mut look);
-        self.query.holds(&look.has).then_some(look.matches)
+        look.into_matches()
+    }
+
+    /// The same for a record of which no member that is searched is repeated, or for the beginning of one:
+    /// `None` if that does not tell.
+    #[must_use]
+    pub fn matches_once(&self, beginning: &str) -> Option<Option<Vec<Match>>> {
+        let mut look = Look::of(self);
+        texts_once(beginning, &mut look).ok()?;
+        Some(look.into_matches())
     }
 
     /// What [`Matcher::meet`] and [`Matcher::found`] find, where the text or all that is looked for is
@@ -206,6 +232,24 @@ impl<'q> Matcher<'q> {
             }
         }
         ranges
+    }
+
+    /// Whether a text that is spelt so may have a phrase. Most have none, and are not decoded then.
+    fn may_meet(&self, spelling: &str, buffer: &mut String) -> bool {
+        if !self.all_ascii {
+            return true;
+        }
+        buffer.clear();
+        buffer.push_str(spelling);
+        buffer.make_ascii_lowercase();
+        let may_have = |(phrase, finder): (&&Phrase, &Option<(Finder<'_>, Beyond)>)| {
+            finder.as_ref().is_none_or(|(finder, beyond)| {
+                let mut begins = finder.find_iter(buffer.as_bytes());
+                begins.any(|begin| may_begin(phrase, buffer, begin)) || beyond.may_be_in(spelling)
+            })
+        };
+        self.phrases.iter().zip(&self.ascii).any(may_have)
+            || self.unit.find(buffer.as_bytes()).is_some()
     }
 
     /// Notes where the tokens are in `text`; whether there are any.
@@ -285,6 +329,46 @@ fn phrase_length(phrase: &Phrase, text: &str, buffer: &mut String) -> Option<usi
     }
     *buffer = tokens.into_buffer();
     length
+}
+
+/// Whether a phrase may begin where its first word stands in a spelling, in lower case, without `\u`.
+fn may_begin(phrase: &Phrase, lower: &str, begin: usize) -> bool {
+    // the letter of an escape is none of a word, but what follows an escaped backslash may be
+    if let [.., escape, last] = lower.as_bytes().get(..begin).unwrap_or_default()
+        && last.is_ascii_alphanumeric()
+        && *escape != b'\\'
+    {
+        return false;
+    }
+    let Some((first, others)) = phrase.tokens.split_first() else {
+        return true;
+    };
+    let mut rest = lower.get(begin + first.text.len()..).unwrap_or_default();
+    if rest.starts_with(|next: char| next.is_ascii_alphanumeric()) {
+        return (phrase.prefix && others.is_empty()) || first.text.len() >= WORD_BYTES_MAX;
+    }
+    let Some(second) = others.first() else {
+        return true;
+    };
+    loop {
+        let mut characters = rest.chars();
+        match characters.next() {
+            Some('\\') => drop(characters.next()),
+            None => return false,
+            Some(next) => match Class::of(next) {
+                Class::Between => {}
+                Class::Dense => return false,
+                Class::Mark => return true,
+                Class::Word => break,
+            },
+        }
+        rest = characters.as_str();
+    }
+    let same = second.text.bytes().zip(rest.bytes());
+    let same = same.take_while(|(wanted, byte)| wanted == byte).count();
+    // from where a word is not all ASCII, it may be any
+    let differs = rest.as_bytes().get(same);
+    same == second.text.len() || differs.is_some_and(|byte| !byte.is_ascii())
 }
 
 fn mark_shown(query: &Query, looked_for: bool, shown: &mut Vec<bool>) {
@@ -421,6 +505,73 @@ mod tests {
             let mut has = vec![false; matcher.phrases.len()];
             prop_assert_eq!(sorted(matcher.search(&text, &mut has, &mut buffer)), expected);
             prop_assert_eq!(has, by_token);
+        }
+    }
+
+    /// A string as JSON may spell it: what must be escaped, and some of what may be.
+    fn spelt(text: &str, choices: &[u8]) -> String {
+        let mut choices = choices.iter().cycle();
+        let mut out = String::new();
+        for character in text.chars() {
+            let choice = choices.next().copied().unwrap_or(0);
+            match character {
+                '"' | '\\' => out.extend(['\\', character]),
+                '\n' => out.push_str("\\n"),
+                '\t' => out.push_str("\\t"),
+                '/' if choice % 2 == 0 => out.push_str("\\/"),
+                _ if choice == 7 && character.is_ascii() => {
+                    out.push_str(&format!("\\u{:04x}", u32::from(character)));
+                }
+                _ => out.push(character),
+            }
+        }
+        out
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_not_decoded_has_nothing(
+            text in "([abnAN\u{e9}\u{301}\u{ad}ß東→é]{1,3}[ .\\\\\n\t/\"\u{200b}-]{0,2}){0,12}",
+            choices in prop::collection::vec(0u8..8, 1..20),
+            query in prop::sample::select(&["a", "n", "ab*", "\"a b\"", "a-ba-b", "\"n b\"*", "n -b", "nab",
+                "\"a n b\"", "e n", "\"b na\""][..]),
+        ) {
+            let query = Query::parse(query).unwrap();
+            let matcher = Matcher::new(&query);
+            let mut has = vec![false; matcher.phrases.len()];
+            matcher.search(&text, &mut has, &mut String::new());
+            let spelling = spelt(&text, &choices);
+            let quoted = format!("\"{spelling}\"");
+            let decoded = crate::model::json::decode_string(&quoted);
+            prop_assert_eq!(&*decoded, &text);
+            if has.contains(&true) {
+                prop_assert!(matcher.may_meet(&spelling, &mut String::new()), "{}", spelling);
+            }
+        }
+
+        #[test]
+        fn a_beginning_tells_what_the_whole_tells_or_nothing(
+            values in prop::collection::vec(("[ab é]{0,6}", prop::bool::ANY, 0u32..200), 0..8),
+            query in prop::sample::select(&["a", "b*", "\"a b\"", "a -b", "-a", "12", "1*", "a OR 3"][..]),
+            cut in prop::num::usize::ANY,
+        ) {
+            let texts = values.iter().map(|(text, is_text, number)| match is_text {
+                true => serde_json::json!(text),
+                false => serde_json::json!(number),
+            });
+            let texts: Vec<_> = texts.collect();
+            let record = serde_json::json!({ "input": texts, "error": "a", "other": "b" }).to_string();
+            let query = Query::parse(query).unwrap();
+            let matcher = Matcher::new(&query);
+            let whole = matcher.matches(&record);
+            prop_assert_eq!(matcher.matches_once(&record), Some(whole.clone()));
+            let mut cut = cut % (record.len() + 1);
+            while !record.is_char_boundary(cut) {
+                cut -= 1;
+            }
+            if let Some(told) = matcher.matches_once(&record[..cut]) {
+                prop_assert_eq!(told, whole);
+            }
         }
     }
 

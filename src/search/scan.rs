@@ -680,6 +680,25 @@ impl Fitting {
     }
 }
 
+/// Gives each of `starts` that one of `others` follows at `offset` to `each`, until that says no; whether
+/// there was one. Both are in order.
+fn follows(starts: &[u32], others: &[u32], offset: u32, mut each: impl FnMut(u32) -> bool) -> bool {
+    let (mut at, mut other_at, mut any) = (0, 0, false);
+    while let (Some(&start), Some(&other)) = (starts.get(at), others.get(other_at)) {
+        let wanted = start + offset;
+        if wanted == other {
+            any = true;
+            if !each(start) {
+                break;
+            }
+        }
+        // which of them goes on is no branch to be guessed
+        at += usize::from(wanted <= other);
+        other_at += usize::from(wanted > other);
+    }
+    any
+}
+
 /// Words side by side.
 struct Together {
     /// The rarest first, each with its place behind the first of the phrase.
@@ -689,6 +708,8 @@ struct Together {
     wants: Wants,
     /// Where the phrase begins in the document that was asked for last.
     starts: Vec<u32>,
+    /// Room for those of them that stay.
+    kept: Vec<u32>,
     others: Vec<u32>,
     asked: DocId,
     /// Whether that has it.
@@ -714,6 +735,7 @@ impl Together {
             fitting: None,
             wants,
             starts: Vec::new(),
+            kept: Vec::new(),
             others: Vec::new(),
             asked: TERMINATED,
             found: false,
@@ -806,27 +828,28 @@ impl Together {
             return true;
         }
         first.positions_with_offset(0, &mut self.starts);
-        self.starts.retain_mut(|position| {
-            let start = position.checked_sub(*offset);
-            *position = start.unwrap_or_default();
-            start.is_some()
-        });
+        if *offset > 0 {
+            self.starts.retain_mut(|position| {
+                let start = position.checked_sub(*offset);
+                *position = start.unwrap_or_default();
+                start.is_some()
+            });
+        }
         let last = rest.len().saturating_sub(1);
         for (number, (offset, postings)) in rest.iter_mut().enumerate() {
             if self.starts.is_empty() {
                 break;
             }
             postings.positions_with_offset(0, &mut self.others);
-            let mut others = self.others.iter().peekable();
-            let mut follows = |start: &u32| {
-                let wanted = start + *offset;
-                while others.next_if(|position| **position < wanted).is_some() {}
-                others.peek() == Some(&&wanted)
-            };
             if number == last && self.wants != Wants::Places {
-                return self.starts.iter().any(follows);
+                return follows(&self.starts, &self.others, *offset, |_| false);
             }
-            self.starts.retain(|start| follows(start));
+            self.kept.clear();
+            follows(&self.starts, &self.others, *offset, |start| {
+                self.kept.push(start);
+                true
+            });
+            std::mem::swap(&mut self.starts, &mut self.kept);
         }
         !self.starts.is_empty()
     }

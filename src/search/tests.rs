@@ -178,6 +178,10 @@ fn by_hand(query: &Query, record: &str) -> bool {
 struct Words(Vec<Vec<String>>);
 
 impl Sink for Words {
+    fn wants(&mut self, _: &str) -> bool {
+        true
+    }
+
     fn text(&mut self, _: &str, text: &str) -> bool {
         let mut words = Vec::new();
         let mut tokens = Tokens::of(text);

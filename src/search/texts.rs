@@ -14,6 +14,9 @@ const OF_STEP: [&str; 5] = ["nodeId", "name", "input", "output", "error"];
 
 /// Takes the texts of a record.
 pub trait Sink {
+    /// Whether a text that is spelt so, between its quotes, may make a difference; if not, it need not
+    /// be told.
+    fn wants(&mut self, spelling: &str) -> bool;
     /// A text and its JSON pointer; false if no more is wanted.
     fn text(&mut self, path: &str, text: &str) -> bool;
     /// Some member is repeated, and not the last one has been told: all of it is told again.
@@ -22,18 +25,23 @@ pub trait Sink {
 
 /// Gives each text of `record`, which is one JSON object, to `sink`, in the record's order.
 pub fn texts(record: &str, sink: &mut impl Sink) {
-    let mut walker = Walker {
-        record,
-        path: String::new(),
-        text: Text::default(),
-        repeats: false,
-        sink,
-    };
+    let mut walker = Walker::of(record, sink);
     if matches!(walker.run(), Ok(End::Repeated)) {
         walker.sink.again();
         walker.repeats = true;
         let _ = walker.run();
     }
+}
+
+/// The same for a record, or the beginning of one, of which it is known that no such member is repeated:
+/// nothing is looked at behind the last text that is wanted.
+///
+/// # Errors
+/// Where more is wanted than there is.
+pub fn texts_once(beginning: &str, sink: &mut impl Sink) -> Result<(), json::JsonError> {
+    let mut walker = Walker::of(beginning, sink);
+    walker.once = true;
+    walker.run().map(drop)
 }
 
 /// Where in an object each of some members stands that counts: the last one.
@@ -99,13 +107,24 @@ enum End {
 struct Walker<'r, 's, S> {
     record: &'r str,
     path: String,
-    text: Text,
     /// It is known that members are repeated.
     repeats: bool,
+    /// It is known that none is.
+    once: bool,
     sink: &'s mut S,
 }
 
-impl<S: Sink> Walker<'_, '_, S> {
+impl<'r, 's, S: Sink> Walker<'r, 's, S> {
+    fn of(record: &'r str, sink: &'s mut S) -> Self {
+        Self {
+            record,
+            path: String::new(),
+            repeats: false,
+            once: false,
+            sink,
+        }
+    }
+
     fn run(&mut self) -> Result<End, json::JsonError> {
         self.path.clear();
         let mut walk = Walk::new(Slice::new(self.record), RECORD_NESTING_MAX);
@@ -160,7 +179,7 @@ impl<S: Sink> Walker<'_, '_, S> {
                 ("steps", Kind::Array) => self.steps(walk)?,
                 _ => self.part(walk)?,
             };
-            if end == End::Repeated {
+            if end == End::Repeated || (end == End::Enough && self.once) {
                 return Ok(end);
             }
             self.path.truncate(before);
@@ -194,15 +213,23 @@ impl<S: Sink> Walker<'_, '_, S> {
         let before = self.path.len();
         let goes_on = match walk.kind()? {
             Kind::String => {
-                self.text.0.clear();
-                walk.string(&mut self.text)?;
-                self.sink.text(&self.path, &self.text.0)
+                let begin = walk.offset();
+                walk.skip()?;
+                let spelt = spelling(self.record, begin, walk.offset());
+                let between = spelt.get(1..spelt.len().saturating_sub(1));
+                !self.sink.wants(between.unwrap_or_default())
+                    || self.sink.text(&self.path, &json::decode_string(spelt))
             }
             Kind::Number => {
                 let begin = walk.offset();
                 walk.number(&mut Nothing)?;
-                let spelt = spelling(self.record, begin, walk.offset());
-                self.sink.text(&self.path, spelt)
+                let end = walk.offset();
+                if end == self.record.len() as u64 {
+                    // cut, perhaps: an object ends otherwise
+                    return Err(json::JsonError::Truncated { offset: end });
+                }
+                self.sink
+                    .text(&self.path, spelling(self.record, begin, end))
             }
             Kind::Object => {
                 let (mut first, mut name) = (true, Text::default());
@@ -256,6 +283,10 @@ mod tests {
     struct First(Vec<(String, String)>, usize);
 
     impl Sink for First {
+        fn wants(&mut self, _: &str) -> bool {
+            true
+        }
+
         fn text(&mut self, path: &str, text: &str) -> bool {
             self.0.push((path.to_owned(), text.to_owned()));
             self.0.len() < self.1
@@ -325,6 +356,17 @@ mod tests {
             let found = first(once, count);
             assert_eq!(found, all(once)[..count.min(4)], "{count}");
         }
+    }
+
+    #[test]
+    fn of_a_beginning_no_number_is_told_that_may_go_on() {
+        let mut found = First(Vec::new(), usize::MAX);
+        assert!(texts_once(r#"{"id": "a", "input": [12, 3"#, &mut found).is_err());
+        let told: Vec<_> = found.0.iter().map(|(_, text)| text.as_str()).collect();
+        assert_eq!(told, ["a", "12"]);
+        // and nothing is looked at behind what is enough
+        let mut found = First(Vec::new(), 2);
+        assert!(texts_once(r#"{"id": "a", "input": [12, 3"#, &mut found).is_ok());
     }
 
     #[test]

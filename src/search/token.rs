@@ -57,7 +57,7 @@ pub struct Tokens<'t> {
 
 /// What a character is to a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Class {
+pub(super) enum Class {
     Between,
     Word,
     /// Of a script without spaces.
@@ -67,7 +67,7 @@ enum Class {
 }
 
 impl Class {
-    fn of(character: char) -> Self {
+    pub(super) fn of(character: char) -> Self {
         if character.is_ascii() {
             return match character.is_ascii_alphanumeric() {
                 true => Self::Word,
@@ -343,8 +343,33 @@ impl Beyond {
 
     /// Where words of `text` begin that may be such. Every other word is a run of letters and digits.
     pub(super) fn words(&self, text: &str) -> Vec<usize> {
-        let bytes = text.as_bytes();
         let mut found = Vec::new();
+        self.each_word(text, false, |begin| {
+            found.push(begin);
+            true
+        });
+        found
+    }
+
+    /// Whether there may be such in a text that is spelt so as a string of JSON without `\u`.
+    pub(super) fn may_be_in(&self, spelling: &str) -> bool {
+        let mut any = false;
+        self.each_word(spelling, true, |_| {
+            any = true;
+            false
+        });
+        any
+    }
+
+    /// Gives where they begin to `found`, until that says no. In a spelling, a letter behind a backslash
+    /// may be one of a word or not.
+    #[inline]
+    fn each_word(&self, text: &str, is_spelling: bool, mut found: impl FnMut(usize) -> bool) {
+        let bytes = text.as_bytes();
+        let is_escape = |at: usize| {
+            is_spelling && at.checked_sub(1).and_then(|before| bytes.get(before)) == Some(&b'\\')
+        };
+        let mut told = None;
         // where the word began that goes on at `at`, if one does
         let (mut at, mut word) = (0, None);
         for here in Beginnings::of(text) {
@@ -358,11 +383,15 @@ impl Beyond {
             let last = here.checked_sub(1);
             let last = last.filter(|last| {
                 let letter = bytes.get(*last).copied().unwrap_or_default();
-                self.foreign[usize::from(letter)]
+                self.foreign[usize::from(letter)] && !is_escape(*last)
             });
-            let goes_on = bytes
-                .get(at)
-                .is_some_and(|next| !next.is_ascii() || next.is_ascii_alphanumeric());
+            let next = bytes.get(at).copied().unwrap_or_default();
+            if self.foreign[usize::from(next)] {
+                // whether it goes on or begins here, the word is none of those looked for
+                word = Some(at);
+                continue;
+            }
+            let goes_on = !next.is_ascii() || next.is_ascii_alphanumeric();
             if last.is_some() && !goes_on {
                 continue;
             }
@@ -390,10 +419,17 @@ impl Beyond {
                 word = Some(begin);
             }
             // the others of the word find the same beginning
-            let begins = word.filter(|begin| self.is_first(bytes.get(*begin)));
-            found.extend(begins.filter(|begin| found.last() != Some(begin)));
+            let begins = word.filter(|begin| {
+                self.is_first(bytes.get(*begin))
+                    || (is_escape(*begin) && self.is_first(bytes.get(*begin + 1)))
+            });
+            if let Some(begin) = begins.filter(|_| told != begins) {
+                told = begins;
+                if !found(begin) {
+                    return;
+                }
+            }
         }
-        found
     }
 }
 

@@ -175,6 +175,23 @@ impl Store {
     #[must_use]
     #[cfg(target_os = "linux")]
     pub fn read_cached(&self, key: &RunKey, limit_bytes: u64) -> Option<(Vec<u8>, Stamp)> {
+        self.read_cached_part(key, limit_bytes, u64::MAX)
+    }
+
+    /// The same, but at most the first `bytes_max` of a file of whatever size.
+    #[must_use]
+    #[cfg(target_os = "linux")]
+    pub fn read_cached_beginning(&self, key: &RunKey, bytes_max: u64) -> Option<(Vec<u8>, Stamp)> {
+        self.read_cached_part(key, u64::MAX, bytes_max)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn read_cached_part(
+        &self,
+        key: &RunKey,
+        limit_bytes: u64,
+        bytes_max: u64,
+    ) -> Option<(Vec<u8>, Stamp)> {
         use rustix::fs::{Mode, ResolveFlags, fstat, openat2};
         use rustix::io::{ReadWriteFlags, preadv2};
 
@@ -191,7 +208,7 @@ impl Store {
         if file_type(&stat) != FileType::RegularFile || stamp.size > limit_bytes {
             return None;
         }
-        let mut json = vec![0; usize::try_from(stamp.size).ok()?];
+        let mut json = vec![0; usize::try_from(stamp.size.min(bytes_max)).ok()?];
         let mut filled = 0;
         while filled < json.len() {
             let room = io::IoSliceMut::new(json.get_mut(filled..)?);
@@ -207,6 +224,13 @@ impl Store {
     #[must_use]
     #[cfg(not(target_os = "linux"))]
     pub fn read_cached(&self, _: &RunKey, _: u64) -> Option<(Vec<u8>, Stamp)> {
+        None
+    }
+
+    /// Nothing either.
+    #[must_use]
+    #[cfg(not(target_os = "linux"))]
+    pub fn read_cached_beginning(&self, _: &RunKey, _: u64) -> Option<(Vec<u8>, Stamp)> {
         None
     }
 
