@@ -1,8 +1,9 @@
 //! Threads that help with what takes long: questions to every run, and searches.
 //!
-//! They wait for work, as starting one takes as long as much of what they help with. One that is woken
-//! may come to stand on the processor of who woke it, behind it, for milliseconds while another one idles:
-//! so it is woken elsewhere, and may go where it likes from then on. Whoever finds one free has it for a turn; nobody waits for one.
+//! They wait for work: starting a thread takes as long as much of what it would help with. One that is
+//! woken may come to stand on the processor of who woke it, behind it, for milliseconds while another one
+//! idles; so it is woken elsewhere, and may go where it likes from then on. Whoever finds one free has it
+//! for a turn; nobody waits for one.
 //!
 //! What turns out to be long is left to other threads, one fewer than there are processors, on which
 //! each long question has its turn while who asked it sleeps: however many there are, and however they
@@ -14,7 +15,6 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rayon::{Scope, ThreadPool, ThreadPoolBuilder};
-use rustix::thread::Pid;
 
 use super::pace::Pace;
 
@@ -48,13 +48,13 @@ fn threads(name: &'static str, ids: &Ids) -> Option<ThreadPool> {
         .thread_name(move |_| name.to_owned())
         .start_handler(move |_| {
             stand_back();
-            ids.lock().push(rustix::thread::gettid());
+            ids.lock().push(affinity::id());
         });
     (count > 0).then(|| pool.build().ok()).flatten()
 }
 
 /// Of threads, as the system has them.
-type Ids = Arc<Mutex<Vec<Pid>>>;
+type Ids = Arc<Mutex<Vec<affinity::Id>>>;
 
 struct Helpers {
     pool: ThreadPool,
@@ -90,7 +90,7 @@ impl Helpers {
     /// Whoever is woken by `wake` begins on another processor than this thread's, if there is one.
     fn woken_elsewhere(&self, wake: impl FnOnce()) {
         let here = affinity::Here::of_this_thread();
-        let each = |set: fn(&affinity::Here, Pid)| {
+        let each = |set: fn(&affinity::Here, affinity::Id)| {
             if let Some(here) = &here {
                 self.ids.lock().iter().for_each(|id| set(here, *id));
             }
@@ -136,7 +136,14 @@ pub fn with_help(quick_until: Instant, step: impl Fn(bool) -> bool + Sync) {
 /// On which processors a thread may run.
 #[cfg(target_os = "linux")]
 mod affinity {
-    use rustix::thread::{CpuSet, Pid, sched_getaffinity, sched_getcpu, sched_setaffinity};
+    use rustix::thread::{CpuSet, gettid, sched_getaffinity, sched_getcpu, sched_setaffinity};
+
+    pub(super) type Id = rustix::thread::Pid;
+
+    /// This thread's.
+    pub(super) fn id() -> Id {
+        gettid()
+    }
 
     /// The processors of this process, and one of them.
     pub(super) struct Here {
@@ -153,12 +160,12 @@ mod affinity {
             (others.count() > 0).then_some(Self { all, others })
         }
 
-        pub(super) fn keep_off(&self, thread: Pid) {
+        pub(super) fn keep_off(&self, thread: Id) {
             // refused, the thread begins where the system has it begin
             let _ = sched_setaffinity(Some(thread), &self.others);
         }
 
-        pub(super) fn let_on(&self, thread: Pid) {
+        pub(super) fn let_on(&self, thread: Id) {
             let _ = sched_setaffinity(Some(thread), &self.all);
         }
     }
@@ -167,7 +174,9 @@ mod affinity {
 /// Nothing is known of processors.
 #[cfg(not(target_os = "linux"))]
 mod affinity {
-    use rustix::thread::Pid;
+    pub(super) type Id = ();
+
+    pub(super) fn id() -> Id {}
 
     pub(super) struct Here;
 
@@ -176,9 +185,9 @@ mod affinity {
             None
         }
 
-        pub(super) fn keep_off(&self, _: Pid) {}
+        pub(super) fn keep_off(&self, _: Id) {}
 
-        pub(super) fn let_on(&self, _: Pid) {}
+        pub(super) fn let_on(&self, _: Id) {}
     }
 }
 
