@@ -1,20 +1,17 @@
 //! Threads that help with what takes long: questions to every run, and searches.
 //!
-//! They wait for work: starting a thread takes as long as much of what it would help with. One that is
-//! woken may come to stand on the processor of who woke it, behind it, for milliseconds while another one
-//! idles; so it is woken elsewhere, and may go where it likes from then on. Whoever finds one free has it
-//! for a turn; nobody waits for one.
+//! They wait for work, as one that is started for it may stay on its parent's processor, behind it, for
+//! milliseconds while another one idles. Whoever finds one free has it for a turn; nobody waits for one.
 //!
 //! What turns out to be long is left to other threads, one fewer than there are processors, on which
 //! each long question has its turn while who asked it sleeps: however many there are, and however they
 //! are asked, a processor is left to lists, saves and the watcher.
 
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
-use rayon::{Scope, ThreadPool, ThreadPoolBuilder};
+use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::pace::Pace;
 
@@ -37,40 +34,31 @@ pub fn stand_back() {
     let _ = rustix::process::setpriority_process(None, NICENESS);
 }
 
-/// Threads that stand back, one fewer than there are processors, whose ids `ids` gets; none where that is
-/// none, or there are none to be had.
-fn threads(name: &'static str, ids: &Ids) -> Option<ThreadPool> {
-    let ids = Arc::clone(ids);
+/// Threads that stand back, one fewer than there are processors; none where that is none, or there are
+/// none to be had.
+fn threads(name: &'static str) -> Option<ThreadPool> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let count = threads.min(THREADS_MAX) - 1;
     let pool = ThreadPoolBuilder::new()
         .num_threads(count)
         .thread_name(move |_| name.to_owned())
-        .start_handler(move |_| {
-            stand_back();
-            ids.lock().push(affinity::id());
-        });
+        .start_handler(|_| stand_back());
     (count > 0).then(|| pool.build().ok()).flatten()
 }
-
-/// Of threads, as the system has them.
-type Ids = Arc<Mutex<Vec<affinity::Id>>>;
 
 struct Helpers {
     pool: ThreadPool,
     free: AtomicUsize,
-    ids: Ids,
 }
 
 static HELPERS: LazyLock<Option<Helpers>> = LazyLock::new(|| {
-    let ids = Ids::default();
-    let pool = threads("helper", &ids)?;
+    let pool = threads("helper")?;
     let free = AtomicUsize::new(pool.current_num_threads());
-    Some(Helpers { pool, free, ids })
+    Some(Helpers { pool, free })
 });
 
 /// Who works on long questions, and nobody else does: one processor is left to the rest.
-static LONG: LazyLock<Option<ThreadPool>> = LazyLock::new(|| threads("long", &Ids::default()));
+static LONG: LazyLock<Option<ThreadPool>> = LazyLock::new(|| threads("long"));
 
 /// Until when a question is no long one that begins now and is to so many runs.
 pub(super) fn quick_until(runs: u32) -> Instant {
@@ -85,20 +73,6 @@ impl Helpers {
         let less = |free: usize| free.checked_sub(1);
         let taken = self.free.fetch_update(Relaxed, Relaxed, less);
         taken.ok().map(|_| Taken(self))
-    }
-
-    /// Whoever is woken by `wake` begins on another processor than this thread's, if there is one.
-    fn woken_elsewhere(&self, wake: impl FnOnce()) {
-        let here = affinity::Here::of_this_thread();
-        let each = |set: fn(&affinity::Here, affinity::Id)| {
-            if let Some(here) = &here {
-                self.ids.lock().iter().for_each(|id| set(here, *id));
-            }
-        };
-        each(affinity::Here::keep_off);
-        wake();
-        // or it would wait for that one even if this becomes free
-        each(affinity::Here::let_on);
     }
 }
 
@@ -133,64 +107,6 @@ pub fn with_help(quick_until: Instant, step: impl Fn(bool) -> bool + Sync) {
     }
 }
 
-/// On which processors a thread may run.
-#[cfg(target_os = "linux")]
-mod affinity {
-    use rustix::thread::{CpuSet, gettid, sched_getaffinity, sched_getcpu, sched_setaffinity};
-
-    pub(super) type Id = rustix::thread::Pid;
-
-    /// This thread's.
-    pub(super) fn id() -> Id {
-        gettid()
-    }
-
-    /// The processors of this process, and one of them.
-    pub(super) struct Here {
-        all: CpuSet,
-        others: CpuSet,
-    }
-
-    impl Here {
-        /// None where there is no other.
-        pub(super) fn of_this_thread() -> Option<Self> {
-            let all = sched_getaffinity(None).ok()?;
-            let mut others = all;
-            others.unset(sched_getcpu());
-            (others.count() > 0).then_some(Self { all, others })
-        }
-
-        pub(super) fn keep_off(&self, thread: Id) {
-            // refused, the thread begins where the system has it begin
-            let _ = sched_setaffinity(Some(thread), &self.others);
-        }
-
-        pub(super) fn let_on(&self, thread: Id) {
-            let _ = sched_setaffinity(Some(thread), &self.all);
-        }
-    }
-}
-
-/// Nothing is known of processors.
-#[cfg(not(target_os = "linux"))]
-mod affinity {
-    pub(super) type Id = ();
-
-    pub(super) fn id() -> Id {}
-
-    pub(super) struct Here;
-
-    impl Here {
-        pub(super) fn of_this_thread() -> Option<Self> {
-            None
-        }
-
-        pub(super) fn keep_off(&self, _: Id) {}
-
-        pub(super) fn let_on(&self, _: Id) {}
-    }
-}
-
 /// Goes on with helpers for as long as that is quick; whether anything is left.
 fn helped(helpers: &Helpers, step: &(impl Fn(bool) -> bool + Sync), quick_until: Instant) -> bool {
     let left = AtomicBool::new(true);
@@ -202,7 +118,7 @@ fn helped(helpers: &Helpers, step: &(impl Fn(bool) -> bool + Sync), quick_until:
                 && let Some(taken) = helpers.take()
             {
                 let left = &left;
-                let help = move |_: &Scope<'_>| {
+                scope.spawn(move |_| {
                     let _taken = taken;
                     let until = quick_until.min(Instant::now() + TURN);
                     let mut pace = Pace::new();
@@ -212,8 +128,7 @@ fn helped(helpers: &Helpers, step: &(impl Fn(bool) -> bool + Sync), quick_until:
                         }
                         pace.keep();
                     }
-                };
-                helpers.woken_elsewhere(|| scope.spawn(help));
+                });
             }
             if !step(false) {
                 return false;
