@@ -1,7 +1,8 @@
 //! The text index in its folder: opening and writing; what is looked up in it is in `look`.
 //!
-//! One document a run: its key and version, by which the index is compared with the history; its start,
-//! by which hits that fit alike are ordered; and the words of its texts with their positions. No text is
+//! One document a run: its key and version, by which the index is compared with the history, with a note
+//! where members that are searched are repeated, so that of other records no more need be read than is
+//! shown; its start, by which hits that fit alike are ordered; and the words of its texts with their positions. No text is
 //! kept. Which runs a filter lets pass is not known here but to the history. Whoever holds the lock beside the folder writes; others read what
 //! is committed there.
 
@@ -422,7 +423,7 @@ struct Filled {
     field: Field,
     /// How much text there is in it.
     bytes: usize,
-    /// A member that is searched is repeated.
+    /// A member that is searched is repeated, for all that is known.
     repeats: bool,
 }
 
@@ -461,7 +462,7 @@ impl Writer {
             bare,
             field: fields.text,
             bytes: 0,
-            repeats: false,
+            repeats: entry.record.is_none(),
         };
         if let Some(record) = entry.record {
             texts(record, &mut filled);
@@ -558,10 +559,7 @@ impl View {
             for document in store.iter::<TantivyDocument>(segment.alive_bitset()) {
                 let document = document?;
                 if let Some(key) = key(self.fields, &document) {
-                    each(
-                        key,
-                        version(self.fields, &document).map(|(version, _)| version),
-                    );
+                    each(key, version(self.fields, &document));
                 }
             }
         }
@@ -580,7 +578,7 @@ impl View {
             while found.doc() != TERMINATED {
                 if !segment.is_deleted(found.doc()) {
                     let document = searcher.doc(DocAddress::new(ord, found.doc()))?;
-                    return Ok(version(self.fields, &document).map(|(version, _)| version));
+                    return Ok(version(self.fields, &document));
                 }
                 found.advance();
             }
@@ -607,8 +605,12 @@ fn key(fields: Fields, document: &TantivyDocument) -> Option<RunKey> {
     parse_key(document.get_first(fields.key)?.as_str()?)
 }
 
+fn version(fields: Fields, document: &TantivyDocument) -> Option<Version> {
+    Some(noted_version(fields, document)?.0)
+}
+
 /// The record's version, and whether members of it are repeated.
-fn version(fields: Fields, document: &TantivyDocument) -> Option<(Version, bool)> {
+fn noted_version(fields: Fields, document: &TantivyDocument) -> Option<(Version, bool)> {
     let bytes = document.get_first(fields.version)?.as_bytes()?;
     let (version, rest) = bytes.split_first_chunk()?;
     Some((Version(*version), rest.contains(&REPEATS)))
@@ -623,10 +625,10 @@ pub(super) struct Known {
 }
 
 pub(super) fn known(fields: Fields, document: &TantivyDocument) -> Option<Known> {
-    let version = version(fields, document);
+    let noted = noted_version(fields, document);
     Some(Known {
         key: key(fields, document)?,
-        plain: version.and_then(|(version, repeats)| (!repeats).then_some(version)),
+        plain: noted.and_then(|(version, repeats)| (!repeats).then_some(version)),
     })
 }
 
