@@ -63,9 +63,16 @@ impl Folder {
     }
 
     /// Closes it, and opens it again.
+    /// To write to, for which it may have to wait: a program that another test starts holds our lock as
+    /// well, from its fork until it is that program.
     fn open(&mut self) {
+        let began = Instant::now();
         self.opened = None;
-        self.opened = Some(engine::open(&self.cache(), false).unwrap());
+        while self.opened.is_none() {
+            let opened = engine::open(&self.cache(), false);
+            self.opened = opened.ok().filter(|opened| opened.writer.is_some());
+            assert!(began.elapsed() < Duration::from_secs(60));
+        }
     }
 
     fn writer(&mut self) -> &mut Writer {
