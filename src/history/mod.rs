@@ -489,6 +489,7 @@ impl History {
             });
         }
         let guard = self.locks.lock(key);
+        self.expect_echo(key);
         let saved = self.store.save(key, &text, expect).inspect_err(|_| {
             // the last step may have failed after the record was there
             self.mark(Mark::Run(key.clone()), Instant::now());
@@ -509,13 +510,30 @@ impl History {
     }
 
     fn mark(&self, mark: Mark, now: Instant) {
-        self.dirty.lock().mark(mark, now);
-        self.marked.notify_all();
+        self.note_dirty(|dirty| dirty.mark(mark, now));
     }
 
     fn mark_quietly(&self, mark: Mark, due: Instant) {
-        self.dirty.lock().mark_quietly(mark, due);
-        self.marked.notify_all();
+        self.note_dirty(|dirty| dirty.mark_quietly(mark, due));
+    }
+
+    /// Notes that this process is changing the run's file, or has just done so. The caller holds the
+    /// run's lock.
+    fn expect_echo(&self, key: &RunKey) {
+        let due = Instant::now() + RACY_FOR;
+        self.note_dirty(|dirty| dirty.put_off(Mark::Run(key.clone()), due));
+    }
+
+    /// Wakes the keeper if what is noted is due before all that it knows of.
+    fn note_dirty(&self, note: impl FnOnce(&mut Dirty)) {
+        let mut dirty = self.dirty.lock();
+        let before = dirty.next_due();
+        note(&mut dirty);
+        let due = dirty.next_due();
+        drop(dirty);
+        if due.is_some_and(|due| before.is_none_or(|before| due < before)) {
+            self.marked.notify_all();
+        }
     }
 
     /// Takes a hint from the watcher.
@@ -558,12 +576,11 @@ impl History {
             None => {
                 let mut dirty = self.dirty.lock();
                 dirty.mark(Mark::Everything, Instant::now());
-                let ticket = dirty.ticket();
-                drop(dirty);
-                self.marked.notify_all();
-                ticket
+                dirty.ticket()
             }
         };
+        self.dirty.lock().hurry(ticket, Instant::now());
+        self.marked.notify_all();
         let mut looked = self.looked.subscribe();
         loop {
             looked.borrow_and_update();

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::{History, HistoryError, Moment, RACY_FOR, RECORD_LIMIT_BYTES, Saved, look};
+use super::{History, HistoryError, Moment, RECORD_LIMIT_BYTES, Saved, look};
 use crate::index::{Report, Seen};
 use crate::model::update::{Draft, Update, UpdateError, begun};
 use crate::model::{ExecutionId, ProjectId, RunKey, Version};
@@ -213,6 +213,7 @@ impl History {
                 return Shared::Done(0);
             };
             let expect = Expect::Version(record.version);
+            self.expect_echo(key);
             let outcome = match self.store.save(key, &text, &expect) {
                 Ok(saved) => self.enter(key, &text, saved),
                 // somebody saved or deleted it since it was read
@@ -255,6 +256,7 @@ impl History {
             if !batch.iter().any(expected) {
                 return Err(HistoryError::Version { current });
             }
+            self.expect_echo(key);
             let Some(stamp) = self.store.touch(key, &scanned.stamp)? else {
                 continue;
             };
@@ -311,7 +313,7 @@ impl History {
         };
         self.tell(clock.tick);
         // whoever wrote between our rename and now is found by this
-        self.mark_quietly(Mark::Run(key.clone()), Instant::now() + RACY_FOR);
+        self.expect_echo(key);
         let summary = summary.ok_or_else(|| HistoryError::NotFound(key.clone()))?;
         Ok(Saved {
             summary,

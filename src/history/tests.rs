@@ -829,3 +829,46 @@ fn a_file_of_the_future_is_not_read_over_and_over() {
         assert!(looks < 5_000, "it was read {} times", history.files_read());
     }
 }
+
+#[test]
+fn the_echo_of_a_save_is_read_once_and_what_others_write_meanwhile_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let history = History::new(folder.path().to_owned(), Options::default());
+    settle(&history);
+    let project = ProjectId::parse("p").unwrap();
+    let execution = ExecutionId::parse("x").unwrap();
+    let key = RunKey { project, execution };
+    let of = |status: &str| format!(r#"{{"id":"x","projectId":"p","status":"{status}"}}"#);
+    let at = |instant| Moment {
+        instant,
+        wall: SystemTime::now(),
+    };
+    let begun = Instant::now();
+    let saved = history.save(&key, &of("running"), &Expect::Anything);
+    let before = history.files_read();
+    let version = |history: &History| history.index(|index| index.proven(&key).map(|(_, v)| v));
+    // its rename, and the closing of what was written
+    for _ in 0..2 {
+        history.hint(Hint::Run(key.clone()), begun);
+        history.pass(at(begun));
+    }
+    assert_eq!(history.files_read(), before, "nobody waits for it");
+    until_old(folder.path());
+    while history.pass(at(Instant::now() + RACY_FOR)) {}
+    assert_eq!(history.files_read(), before + 1);
+    assert_eq!(version(&history), Some(saved.unwrap().version));
+
+    // somebody writes while the echo of another save is awaited
+    history
+        .save(&key, &of("paused"), &Expect::Anything)
+        .unwrap();
+    let file = folder.path().join("p/executions/x.json");
+    fs::write(&file, of("cancelled")).unwrap();
+    let begun = Instant::now();
+    history.hint(Hint::Run(key.clone()), begun);
+    let ticket = history.dirty.lock().ticket();
+    history.dirty.lock().hurry(ticket, begun);
+    history.pass(at(begun));
+    let status = history.index(|index| index.summary_of(&key).unwrap().status);
+    assert_eq!(status.as_deref(), Some("cancelled"));
+}

@@ -44,6 +44,8 @@ struct Waiting {
     attempt: u8,
     ticket: Option<u64>,
     turn: u64,
+    /// Hints are no reason to look sooner.
+    put_off: bool,
 }
 
 /// All that waits to be looked at.
@@ -69,6 +71,62 @@ impl Dirty {
     /// Notes that `mark` should be looked at once more at `due`, but that nobody waits for it.
     pub fn mark_quietly(&mut self, mark: Mark, due: Instant) {
         self.put(mark, due, 0, None);
+    }
+
+    /// Notes that this process is changing what `mark` names, or has just done so, and takes that in
+    /// by itself. It should be looked at once more at `due`; what is hinted until then tells of the
+    /// same change, most likely, and is no reason to look sooner. Who waits for it should
+    /// [`Dirty::hurry`]. What was hinted before, or is hurried, stays as it is.
+    pub fn put_off(&mut self, mark: Mark, due: Instant) {
+        let held = self.waiting.get(&mark);
+        if held.is_some_and(|held| !held.put_off) {
+            return;
+        }
+        let held = self.take_out(&mark);
+        self.last_turn += 1;
+        let waiting = Waiting {
+            due: held.as_ref().map_or(due, |held| held.due.max(due)),
+            attempt: 0,
+            ticket: held.and_then(|held| held.ticket),
+            turn: self.last_turn,
+            put_off: true,
+        };
+        self.put_in(mark, waiting);
+    }
+
+    /// Makes what was put off due now, as far as somebody waits for it who waits for `ticket`.
+    pub fn hurry(&mut self, ticket: u64, now: Instant) {
+        let waits = |held: &Waiting| held.put_off && held.ticket.is_some_and(|held| held <= ticket);
+        let marks: Vec<Mark> = self
+            .waiting
+            .iter()
+            .filter(|(_, held)| waits(held))
+            .map(|(mark, _)| mark.clone())
+            .collect();
+        for mark in marks {
+            if let Some(held) = self.take_out(&mark) {
+                let due = held.due.min(now);
+                self.put_in(
+                    mark,
+                    Waiting {
+                        due,
+                        put_off: false,
+                        ..held
+                    },
+                );
+            }
+        }
+    }
+
+    fn take_out(&mut self, mark: &Mark) -> Option<Waiting> {
+        let held = self.waiting.remove(mark)?;
+        self.turns.remove(&(held.due, held.turn));
+        Some(held)
+    }
+
+    fn put_in(&mut self, mark: Mark, waiting: Waiting) {
+        self.turns.insert((waiting.due, waiting.turn), mark.clone());
+        self.waiting.insert(mark, waiting);
     }
 
     /// Begins a look that nothing has marked; who waits for what was marked before waits for it.
@@ -105,32 +163,25 @@ impl Dirty {
             attempt,
             ticket,
             turn,
+            put_off: false,
         };
-        let Some(held) = self.waiting.remove(&mark) else {
-            self.turns.insert((due, turn), mark.clone());
-            self.waiting.insert(mark, fresh);
-            return;
+        let Some(held) = self.take_out(&mark) else {
+            return self.put_in(mark, fresh);
         };
         // Two marks become one: the earlier due, the earlier ticket. A mark that waits to be
         // believed keeps its due and attempt: a second event (an editor's write after its
-        // rename) is no reason to believe sooner, and what it tells is seen then as well.
-        self.turns.remove(&(held.due, held.turn));
-        let merged = if held.attempt > attempt || held.due <= fresh.due {
-            Waiting {
-                ticket: earliest(held.ticket, fresh.ticket),
-                ..held
-            }
-        } else {
-            Waiting {
-                ticket: earliest(held.ticket, fresh.ticket),
-                ..fresh
-            }
-        };
-        if let (Some(a), Some(b)) = (held.ticket, fresh.ticket) {
+        // rename) is no reason to believe sooner, and what it tells is seen then as well. So does
+        // one that was put off.
+        let (a, b) = (held.ticket, fresh.ticket);
+        if let (Some(a), Some(b)) = (a, b) {
             self.close(a.max(b));
         }
-        self.turns.insert((merged.due, merged.turn), mark.clone());
-        self.waiting.insert(mark, merged);
+        let keeps = held.put_off || held.attempt > attempt || held.due <= fresh.due;
+        let merged = Waiting {
+            ticket: earliest(a, b),
+            ..if keeps { held } else { fresh }
+        };
+        self.put_in(mark, merged);
     }
 
     /// Takes up to `max` marks that are due.
@@ -272,6 +323,40 @@ mod tests {
         assert!(!dirty.settled(during));
         dirty.done(&look);
         assert!(dirty.settled(during));
+    }
+
+    #[test]
+    fn hints_of_what_was_put_off_wait_with_it_unless_somebody_hurries() {
+        let now = Instant::now();
+        let later = now + Duration::from_millis(15);
+        let last = later + Duration::from_millis(15);
+        let mut dirty = Dirty::default();
+        dirty.put_off(project("a"), later);
+        assert!(dirty.settled(dirty.ticket()), "nobody waits for it");
+        dirty.mark(project("a"), now);
+        let ticket = dirty.ticket();
+        assert_eq!(dirty.take(now, 9).len(), 0);
+        dirty.put_off(project("a"), last);
+        assert_eq!(dirty.take(later, 9).len(), 0, "it was changed once more");
+        assert!(!dirty.settled(ticket));
+        // who waits for something else changes nothing
+        dirty.hurry(ticket - 1, later);
+        assert_eq!(dirty.take(later, 9).len(), 0);
+        dirty.hurry(ticket, later);
+        dirty.put_off(project("a"), last);
+        let taken = dirty.take(later, 9);
+        assert_eq!(taken.len(), 1, "what is hurried is not put off again");
+        dirty.done(&taken[0]);
+        assert!(dirty.settled(ticket));
+        // what was hinted before is looked at as soon as without it
+        dirty.mark(project("b"), now);
+        dirty.put_off(project("b"), last);
+        assert_eq!(dirty.take(now, 9).len(), 1);
+        // and what nobody hurries is looked at when it is due
+        dirty.put_off(project("c"), last);
+        dirty.mark(project("c"), now);
+        let taken = dirty.take(last, 9);
+        assert_eq!((taken.len(), taken[0].attempt), (1, 0));
     }
 
     #[test]
