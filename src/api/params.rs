@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::Error;
-use crate::model::json::members;
+use crate::model::json::{decode_string, members};
 use crate::model::nearest;
 
 /// The member that every request may have.
@@ -77,10 +77,29 @@ pub fn object(raw: Option<&str>) -> Result<Option<&str>, Error> {
 /// The member `name` of `raw` if it is there and not null.
 #[must_use]
 pub fn member<'a>(raw: Option<&'a str>, name: &str) -> Option<&'a str> {
-    let object = object(raw).ok()??;
-    let last = members(object).filter(|(held, _)| held == name).last();
-    last.map(|(_, value)| value)
-        .filter(|value| *value != "null")
+    let [value] = members_named(raw, [name]);
+    value
+}
+
+/// The same for several names, in one walk.
+pub fn members_named<'a, const N: usize>(
+    raw: Option<&'a str>,
+    names: [&str; N],
+) -> [Option<&'a str>; N] {
+    let mut values = [None; N];
+    for (held, value) in object(raw).ok().flatten().into_iter().flat_map(members) {
+        for (name, found) in names.iter().zip(&mut values) {
+            if held == **name {
+                *found = Some(value).filter(|value| *value != "null");
+            }
+        }
+    }
+    values
+}
+
+/// The text of a value, if it is a string.
+pub fn text_of(spelt: &str) -> Option<Cow<'_, str>> {
+    spelt.starts_with('"').then(|| decode_string(spelt))
 }
 
 fn unknown(name: &str, known: &[String]) -> Error {

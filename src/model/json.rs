@@ -830,7 +830,7 @@ pub(super) fn put_string(text: &str, out: &mut Vec<u8>) {
 }
 
 /// The same without the quotes. It is never longer than what it was read from.
-pub(super) fn put_text(text: &str, out: &mut Vec<u8>) {
+pub fn put_text(text: &str, out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let mut rest = text.as_bytes();
     loop {
@@ -859,7 +859,7 @@ pub(super) fn put_text(text: &str, out: &mut Vec<u8>) {
 }
 
 /// Appends a surrogate without its other half, as `JSON.stringify` spells it.
-pub(super) fn put_lone(surrogate: u16, out: &mut Vec<u8>) {
+pub fn put_lone(surrogate: u16, out: &mut Vec<u8>) {
     out.extend_from_slice(format!("\\u{surrogate:04x}").as_bytes());
 }
 
@@ -875,6 +875,28 @@ pub fn check(text: &[u8], depth_max: usize) -> Result<(&str, Kind), JsonError> {
     walk.skip()?;
     walk.end()?;
     Ok((text, kind))
+}
+
+/// Checks that `text` is one object nested at most `depth_max` deep, with whitespace around it at
+/// most, and tells its members on the way: names decoded as by [`members`], values as they are spelt.
+///
+/// # Errors
+/// [`JsonError`] with the offset of what is wrong; some members have been told by then.
+pub fn check_members<'a>(
+    text: &'a str,
+    depth_max: usize,
+    mut tell: impl FnMut(Cow<'a, str>, &'a str),
+) -> Result<(), JsonError> {
+    let mut walk = Walk::new(Slice::new(text), depth_max);
+    if walk.kind()? != Kind::Object {
+        return walk.unexpected();
+    }
+    walk.enter()?;
+    let mut first = true;
+    while let Some((name, value)) = part(&mut walk, &mut first, text)? {
+        tell(decode_string(name), value);
+    }
+    walk.end()
 }
 
 /// The members of an object: names decoded (a lone surrogate becomes U+FFFD), values as they are
@@ -903,38 +925,41 @@ fn parts(text: &str, kind: Kind) -> impl Iterator<Item = (&str, &str)> {
         if !going {
             return None;
         }
-        let next = part(&mut walk, &mut first, text);
+        let next = part(&mut walk, &mut first, text).ok().flatten();
         going = next.is_some();
         next
     })
 }
 
+/// Goes past the next part of what was entered, or out at its end, where there is none.
 fn part<'a>(
     walk: &mut Walk<Slice<'a>>,
     first: &mut bool,
     text: &'a str,
-) -> Option<(&'a str, &'a str)> {
+) -> Result<Option<(&'a str, &'a str)>, JsonError> {
     let object = walk.in_object();
     let close = if object { b'}' } else { b']' };
-    if walk.next().ok()? == close {
-        return None;
+    if walk.next()? == close {
+        walk.close();
+        return Ok(None);
     }
     if !std::mem::replace(first, false) {
-        walk.expect(b',').ok()?;
+        walk.expect(b',')?;
     }
+    let spelt = |from: usize, walk: &Walk<Slice<'a>>| text.get(from..walk.input.at);
     let mut name = "";
     if object {
-        walk.next().ok()?;
+        walk.next()?;
         let from = walk.input.at;
-        walk.string(&mut Nothing).ok()?;
-        name = text.get(from..walk.input.at)?;
-        walk.next().ok()?;
-        walk.expect(b':').ok()?;
+        walk.string(&mut Nothing)?;
+        name = spelt(from, walk).unwrap_or_default();
+        walk.next()?;
+        walk.expect(b':')?;
     }
-    walk.next().ok()?;
+    walk.next()?;
     let from = walk.input.at;
-    walk.skip().ok()?;
-    Some((name, text.get(from..walk.input.at)?))
+    walk.skip()?;
+    Ok(Some((name, spelt(from, walk).unwrap_or_default())))
 }
 
 /// The text of a string as it is spelt, quotes included; a lone surrogate becomes U+FFFD.

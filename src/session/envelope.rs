@@ -55,7 +55,16 @@ pub enum Frame {
 #[must_use]
 pub fn read(frame: &Bytes) -> Frame {
     let invalid = |error| Frame::Single(Message::Invalid { id: NULL_ID, error });
-    let (text, kind) = match json::check(frame, NESTING_LIMIT) {
+    // most frames are one message, which is checked and taken apart in one walk
+    let mut parts = Parts::default();
+    let checked = json::text(frame).and_then(|text| {
+        if !text.trim_start().starts_with('{') {
+            return json::check(frame, NESTING_LIMIT);
+        }
+        json::check_members(text, NESTING_LIMIT, |name, value| parts.take(&name, value))?;
+        Ok((text, Kind::Object))
+    });
+    let (text, kind) = match checked {
         Ok(checked) => checked,
         Err(JsonError::Depth { .. }) => {
             let message = format!("the frame is nested deeper than {NESTING_LIMIT} levels");
@@ -68,7 +77,7 @@ pub fn read(frame: &Bytes) -> Frame {
         }
     };
     match kind {
-        Kind::Object => Frame::Single(message(frame, text)),
+        Kind::Object => Frame::Single(message(frame, &parts)),
         Kind::Array => {
             let entries: Vec<&str> = json::elements(text).take(BATCH_LIMIT + 1).collect();
             if entries.is_empty() {
@@ -81,7 +90,7 @@ pub fn read(frame: &Bytes) -> Frame {
             Frame::Batch(
                 entries
                     .into_iter()
-                    .map(|entry| message(frame, entry))
+                    .map(|entry| entry_of(frame, entry))
                     .collect(),
             )
         }
@@ -93,25 +102,54 @@ fn request_error(message: &str) -> Error {
     Error::new(ErrorKind::InvalidRequest, message)
 }
 
-/// Reads one message, `text` being a part of `frame`.
-fn message(frame: &Bytes, text: &str) -> Message {
-    let slice = |text: &str| frame.slice_ref(text.as_bytes());
-    let text = text.trim();
+/// The members of a message, as they are spelt.
+#[derive(Default)]
+struct Parts<'a> {
+    version: Option<&'a str>,
+    id: Option<&'a str>,
+    method: Option<&'a str>,
+    params: Option<&'a str>,
+    /// It has a result or an error.
+    answer: bool,
+}
+
+impl<'a> Parts<'a> {
+    /// The last of repeated ones counts.
+    fn take(&mut self, name: &str, value: &'a str) {
+        match name {
+            "jsonrpc" => self.version = Some(value),
+            "id" => self.id = Some(value),
+            "method" => self.method = Some(value),
+            "params" => self.params = Some(value),
+            "result" | "error" => self.answer = true,
+            _ => {}
+        }
+    }
+}
+
+/// Reads an entry of a batch, `text` being a part of `frame`.
+fn entry_of(frame: &Bytes, text: &str) -> Message {
     if !text.starts_with('{') {
         let error = request_error("a message is an object");
         return Message::Invalid { id: NULL_ID, error };
     }
-    let (mut version, mut id, mut method, mut params, mut answer) = (None, None, None, None, false);
+    let mut parts = Parts::default();
     for (name, value) in json::members(text) {
-        match &*name {
-            "jsonrpc" => version = Some(value),
-            "id" => id = Some(value),
-            "method" => method = Some(value),
-            "params" => params = Some(value),
-            "result" | "error" => answer = true,
-            _ => {}
-        }
+        parts.take(&name, value);
     }
+    message(frame, &parts)
+}
+
+/// Reads one message, whose parts are parts of `frame`.
+fn message(frame: &Bytes, parts: &Parts<'_>) -> Message {
+    let slice = |text: &str| frame.slice_ref(text.as_bytes());
+    let &Parts {
+        version,
+        id,
+        method,
+        params,
+        answer,
+    } = parts;
     if id.is_some_and(|id| !is_id(id)) {
         let error = request_error("an id is a string, an integer or null");
         return Message::Invalid { id: NULL_ID, error };

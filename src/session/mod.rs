@@ -336,7 +336,7 @@ impl Session {
             self.answer(reply, Err(unknown_method(&method)));
             return;
         };
-        let target = request::target(entry.name, text(params.as_ref()));
+        let (target, token) = request::outline(entry.name, text(params.as_ref()));
         let turn = self.order.turn(entry.effect, target);
         self.last_request += 1;
         let held_bytes = params.as_ref().map_or(0, Bytes::len);
@@ -349,6 +349,7 @@ impl Session {
             reply,
             entry,
             params,
+            token,
             turn,
             held_bytes,
         };
@@ -493,7 +494,7 @@ fn is_relay(params: Option<&Bytes>) -> bool {
 }
 
 fn text(params: Option<&Bytes>) -> Option<&str> {
-    params.and_then(|params| std::str::from_utf8(params).ok())
+    params.and_then(|params| crate::model::json::text(params).ok())
 }
 
 fn unknown_method(method: &str) -> Error {

@@ -21,6 +21,13 @@ pub enum Target {
     Unknown,
 }
 
+impl Target {
+    /// A run, if it is known which.
+    pub fn of(run: Option<RunKey>) -> Self {
+        run.map_or(Self::Unknown, Self::Run)
+    }
+}
+
 /// A mutation that is not done.
 #[derive(Debug)]
 struct Pending {

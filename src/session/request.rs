@@ -24,7 +24,7 @@ use super::envelope::Message;
 use super::order::{Target, Turn};
 use super::outbox::Outbox;
 use crate::api::executions::{annotate, delete, get, save, start, subscribe, update};
-use crate::api::params::{WORK_DONE_TOKEN, member};
+use crate::api::params::{WORK_DONE_TOKEN, member, members_named};
 use crate::api::progress::{self, Steps};
 use crate::api::table::{AnswerSlot, Entry, Method};
 use crate::api::{Context, Error, ErrorKind, FRAME_LIMIT_BYTES};
@@ -48,6 +48,7 @@ pub(super) struct Request {
     pub(super) reply: Reply,
     pub(super) entry: &'static Entry,
     pub(super) params: Option<Bytes>,
+    pub(super) token: Option<String>,
     pub(super) turn: Turn,
     pub(super) held_bytes: usize,
 }
@@ -89,18 +90,23 @@ impl From<Result<Bytes, Error>> for Outcome {
     }
 }
 
-/// What a request changes, for keeping such requests in order.
-pub(super) fn target(method: &str, params: Option<&str>) -> Target {
-    let run = match method {
-        save::Save::NAME => save::target(params),
-        start::Start::NAME if !start::names_run(params) => return Target::New,
-        start::Start::NAME => save::target(params),
-        update::Update::NAME | annotate::Annotate::NAME | delete::Delete::NAME => {
-            delete::target(params)
+/// What a session has to know of a request before it runs: what it changes, for keeping such requests
+/// in order, and the token with which its client wants to hear how far it has come.
+pub(super) fn outline(method: &str, params: Option<&str>) -> (Target, Option<String>) {
+    const NAMES: [&str; 4] = ["projectId", "executionId", "execution", WORK_DONE_TOKEN];
+    let [project, run, execution, token] = members_named(params, NAMES);
+    let target = match method {
+        start::Start::NAME if member(execution, "id").is_none() => Target::New,
+        save::Save::NAME | start::Start::NAME => {
+            Target::of(project.zip(execution).and_then(save::target))
         }
-        _ => None,
+        update::Update::NAME | annotate::Annotate::NAME | delete::Delete::NAME => {
+            Target::of(project.zip(run).and_then(delete::target))
+        }
+        _ => Target::Unknown,
     };
-    run.map_or(Target::Unknown, Target::Run)
+    let token = token.filter(|token| is_token(token));
+    (target, token.map(str::to_owned))
 }
 
 /// Ids are the same if they mean the same, however they are spelt.
@@ -191,6 +197,7 @@ impl Request {
             number,
             entry,
             params,
+            token,
             turn,
             held_bytes,
             reply,
@@ -203,11 +210,8 @@ impl Request {
         let outbox = Arc::clone(outbox);
         async move {
             let began = Instant::now();
-            let text = params
-                .as_ref()
-                .and_then(|params| std::str::from_utf8(params).ok());
-            let token = member(text, WORK_DONE_TOKEN).filter(|token| is_token(token));
-            let progress = token.map(|token| Reporter {
+            let text = params.as_ref().and_then(|params| walk::text(params).ok());
+            let progress = token.as_deref().map(|token| Reporter {
                 token,
                 outbox: &outbox,
                 entry,

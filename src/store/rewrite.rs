@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 
-use crate::model::json::{JsonError, Kind, Slice, TextSink, Walk};
+use crate::model::json::{JsonError, Kind, Slice, TextSink, Walk, put_lone, put_text};
 
 /// Why a record cannot be stored.
 #[derive(Debug, thiserror::Error)]
@@ -157,37 +157,11 @@ impl Out {
 
 impl TextSink for Out {
     fn text(&mut self, text: &str) {
-        for byte in text.bytes() {
-            let escaped: &[u8] = match byte {
-                b'"' => b"\\\"",
-                b'\\' => b"\\\\",
-                0x08 => b"\\b",
-                0x0c => b"\\f",
-                b'\n' => b"\\n",
-                b'\r' => b"\\r",
-                b'\t' => b"\\t",
-                0..=0x1f => {
-                    self.unit(u16::from(byte));
-                    continue;
-                }
-                _ => {
-                    self.0.push(byte);
-                    continue;
-                }
-            };
-            self.0.extend_from_slice(escaped);
-        }
+        put_text(text, &mut self.0);
     }
 
     fn lone(&mut self, surrogate: u16) {
-        self.unit(surrogate);
-    }
-}
-
-impl Out {
-    fn unit(&mut self, unit: u16) {
-        self.0
-            .extend_from_slice(format!("\\u{unit:04x}").as_bytes());
+        put_lone(surrogate, &mut self.0);
     }
 }
 

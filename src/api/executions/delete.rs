@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::blocking;
-use crate::api::params::member;
+use crate::api::params::text_of;
 use crate::api::table::{Effect, Example, Method};
 use crate::api::{Clock, Context, Error, ErrorKind, samples};
-use crate::model::{ExecutionId, ProjectId, RunKey, json as walk};
+use crate::model::{ExecutionId, ProjectId, RunKey};
 
 /// Which run.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -95,16 +95,12 @@ impl Method for Delete {
     }
 }
 
-/// The run that a deletion is about, as far as its params tell; for keeping it in order.
+/// The run that a deletion is about, from its project and id as they are spelt; for keeping it in
+/// order.
 #[must_use]
-pub fn target(raw: Option<&str>) -> Option<RunKey> {
-    let text = |name: &str| {
-        let raw = member(raw, name)?;
-        raw.starts_with('"')
-            .then(|| walk::decode_string(raw).into_owned())
-    };
+pub fn target((project, execution): (&str, &str)) -> Option<RunKey> {
     Some(RunKey {
-        project: ProjectId::parse(&text("projectId")?).ok()?,
-        execution: ExecutionId::parse(&text("executionId")?).ok()?,
+        project: ProjectId::parse(&text_of(project)?).ok()?,
+        execution: ExecutionId::parse(&text_of(execution)?).ok()?,
     })
 }

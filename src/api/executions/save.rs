@@ -7,10 +7,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
 
 use super::blocking;
-use crate::api::params::{RecordText, member};
+use crate::api::params::{RecordText, member, members_named, text_of};
 use crate::api::table::{Effect, Example, Method};
 use crate::api::{Clock, Context, Error, ErrorKind, samples};
-use crate::model::{ExecutionId, ProjectId, RunKey, Summary, Version, json as walk};
+use crate::model::{ExecutionId, ProjectId, RunKey, Summary, Version};
 use crate::store::Expect;
 
 /// What to store.
@@ -94,8 +94,8 @@ impl Method for Save {
 
     async fn call(context: Arc<Context>, params: Params) -> Result<Stored, Error> {
         let execution = params.execution.0;
-        let id = id_of(execution.get())?;
-        same_project(execution.get(), &params.project_id)?;
+        let id = id_given(execution.get(), &params.project_id)?;
+        let id = id.ok_or_else(|| Error::params("`execution.id`: expected a string"))?;
         let key = RunKey {
             project: params.project_id,
             execution: id,
@@ -127,51 +127,35 @@ impl Method for Save {
     }
 }
 
-/// The id that a record to be saved has.
-fn id_of(execution: &str) -> Result<ExecutionId, Error> {
-    given_id(execution)?.ok_or_else(|| Error::params("`execution.id`: expected a string"))
-}
-
-/// The id that a record has, if it has one.
-pub(super) fn given_id(execution: &str) -> Result<Option<ExecutionId>, Error> {
+/// The id that a record of `project` has, if it has one.
+///
+/// # Errors
+/// -32602 where the record is no object, its id is none, or it says that it is of another project.
+pub(super) fn id_given(execution: &str, project: &ProjectId) -> Result<Option<ExecutionId>, Error> {
     if !execution.trim_start().starts_with('{') {
         return Err(Error::params("`execution`: expected an object"));
     }
-    let Some(id) = member(Some(execution), "id") else {
-        return Ok(None);
-    };
-    if !id.starts_with('"') {
-        return Err(Error::params("`execution.id`: expected a string"));
-    }
-    ExecutionId::parse(&walk::decode_string(id))
-        .map(Some)
-        .map_err(|error| Error::params(format!("`execution.id`: {error}")))
-}
-
-/// That a record says nothing else of its project.
-pub(super) fn same_project(execution: &str, project: &ProjectId) -> Result<(), Error> {
-    match member(Some(execution), "projectId") {
-        Some(inside)
-            if !inside.starts_with('"') || walk::decode_string(inside) != project.as_str() =>
-        {
-            Err(Error::params(
-                "`execution.projectId` must be the same as `projectId`, or absent",
-            ))
-        }
-        _ => Ok(()),
+    let [id, inside] = members_named(Some(execution), ["id", "projectId"]);
+    let id = id.map(parse_id).transpose()?;
+    match inside.map(text_of) {
+        Some(inside) if inside.as_deref() != Some(project.as_str()) => Err(Error::params(
+            "`execution.projectId` must be the same as `projectId`, or absent",
+        )),
+        _ => Ok(id),
     }
 }
 
-/// The run that a save is about, as far as its params tell; for keeping saves in order.
+fn parse_id(spelt: &str) -> Result<ExecutionId, Error> {
+    let text = text_of(spelt).ok_or_else(|| Error::params("`execution.id`: expected a string"))?;
+    ExecutionId::parse(&text).map_err(|error| Error::params(format!("`execution.id`: {error}")))
+}
+
+/// The run that a save is about, from its project and record as they are spelt; for keeping saves in
+/// order.
 #[must_use]
-pub fn target(raw: Option<&str>) -> Option<RunKey> {
-    let text = |raw: &str| {
-        raw.starts_with('"')
-            .then(|| walk::decode_string(raw).into_owned())
-    };
-    let project = ProjectId::parse(&text(member(raw, "projectId")?)?).ok()?;
+pub fn target((project, execution): (&str, &str)) -> Option<RunKey> {
     Some(RunKey {
-        project,
-        execution: id_of(member(raw, "execution")?).ok()?,
+        project: ProjectId::parse(&text_of(project)?).ok()?,
+        execution: parse_id(member(Some(execution), "id")?).ok()?,
     })
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{blocking, save};
-use crate::api::params::{RecordText, member};
+use crate::api::params::RecordText;
 use crate::api::table::{Effect, Example, Method};
 use crate::api::{Clock, Context, Error, ErrorKind, samples};
 use crate::model::{ExecutionId, ProjectId, Summary, Version};
@@ -66,10 +66,7 @@ impl Method for Start {
         let text = execution.as_ref().map(|record| record.get());
         let id = match text {
             None => None,
-            Some(text) => {
-                save::same_project(text, &params.project_id)?;
-                save::given_id(text)?
-            }
+            Some(text) => save::id_given(text, &params.project_id)?,
         };
         let (key, saved) = blocking(&context, move |history| {
             let text = execution.as_ref().map(|record| record.get());
@@ -101,10 +98,4 @@ impl Method for Start {
             }),
         }]
     }
-}
-
-/// Whether a start says which run it is about; any other is about one that nobody knows yet.
-#[must_use]
-pub fn names_run(raw: Option<&str>) -> bool {
-    member(member(raw, "execution"), "id").is_some()
 }
