@@ -30,10 +30,43 @@ pub fn text(project: &str, id: &str, number: usize) -> String {
     )
 }
 
+/// A run's text that becomes another version of it without being made anew, which would take longer
+/// than all else that is done with it.
+struct Template {
+    text: String,
+    started: Range<usize>,
+}
+
+impl Template {
+    fn of(project: &str, id: &str, number: usize) -> Self {
+        let text = text(project, id, number);
+        let begin = text.find("\"startedAt\": \"").map_or(0, |at| at + 14);
+        let end = begin + text[begin..].find('"').unwrap_or(0);
+        Self {
+            text,
+            started: begin..end,
+        }
+    }
+
+    /// When the run began, which no other version has.
+    fn started(&self) -> &str {
+        &self.text[self.started.clone()]
+    }
+
+    fn renumber(&mut self, number: usize) {
+        let started = records::date(STARTED_MS + number as u64 % 1_000_000);
+        self.text.replace_range(self.started.clone(), &started);
+    }
+}
+
 /// Saves as the engine does; from just before the rename.
 pub fn engine_saves(folder: &Path, id: &str, number: usize) -> Result<Instant, Failure> {
+    save_text(folder, id, &text("live", id, number))
+}
+
+fn save_text(folder: &Path, id: &str, text: &str) -> Result<Instant, Failure> {
     let temporary = folder.join(format!("{id}.json.tmp"));
-    fs::write(&temporary, text("live", id, number))?;
+    fs::write(&temporary, text)?;
     let began = Instant::now();
     fs::rename(temporary, folder.join(format!("{id}.json")))?;
     Ok(began)
@@ -97,8 +130,12 @@ pub fn burst(
     let folder = root.join(project).join("executions");
     fs::create_dir_all(&folder)?;
     // the runs are there before, so that the index has nothing to grow for
+    let mut runs = Vec::with_capacity(IDS);
     for number in 0..IDS {
-        engine_saves(&folder, &format!("run-{number:05}"), number)?;
+        let id = format!("run-{number:05}");
+        let run = Template::of(project, &id, number);
+        save_text(&folder, &id, &run.text)?;
+        runs.push(run);
     }
     daemon
         .client
@@ -129,26 +166,21 @@ pub fn burst(
             std::thread::sleep(early);
         }
         let id = format!("run-{:05}", number % IDS);
-        let text = text(project, &id, number + IDS);
+        let run = &mut runs[number % IDS];
+        run.renumber(number + IDS);
         let at = match by {
-            By::Engine => {
-                let temporary = folder.join(format!("{id}.json.tmp"));
-                fs::write(&temporary, &text)?;
-                let at = Instant::now();
-                fs::rename(temporary, folder.join(format!("{id}.json")))?;
-                at
-            }
+            By::Engine => save_text(&folder, &id, &run.text)?,
             By::Clients => {
                 let at = Instant::now();
                 pass.send(format!(
                     r#"{{"jsonrpc":"2.0","id":{number},"method":"executions/save","params":{{"projectId":"{project}","execution":{}}}}}"#,
-                    text.replace('\n', " ")
+                    run.text.replace('\n', " ")
                 ))?;
                 at
             }
         };
         // told apart by what it started at, which no other save of the run has
-        sent.insert(format!("{id} {}", started_of(&text)), at);
+        sent.insert(format!("{id} {}", run.started()), at);
     }
     drop(pass);
     if let Some(saving) = saving {
@@ -198,11 +230,6 @@ pub fn burst(
         grown_bytes: after.cast_signed() - before.cast_signed(),
         equal,
     })
-}
-
-fn started_of(text: &str) -> &str {
-    let at = text.find("\"startedAt\"").unwrap_or(0);
-    text[at..].split('"').nth(3).unwrap_or("")
 }
 
 /// Reads notifications until the run that ends it.

@@ -459,7 +459,8 @@ fn saves(plan: &Plan) -> Result<(), Failure> {
     let root = plan.folder.join("saves");
     fs::create_dir_all(&root)?;
     let mut daemon = Daemon::start_settled(&root)?;
-    let bare = plan.folder.join("bare");
+    // beside the daemon's: what a file system takes to make a file depends on its folder's neighbours
+    let bare = root.join("saves/bare");
     fs::create_dir_all(&bare)?;
     let (mut times, mut floors) = (Vec::new(), Vec::new());
     // in turns, because a disk is quick and slow by turns
@@ -554,7 +555,7 @@ fn bursts(plan: &Plan) -> Result<(), Failure> {
         Duration::from_millis(1),
     )?;
     let floor = table::median(&mut floors);
-    let bare = plan.folder.join("bare");
+    let bare = root.join("burst/bare");
     fs::create_dir_all(&bare)?;
     let mut times = Vec::new();
     for number in 0..plan.pick(20, 500) {

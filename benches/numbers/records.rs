@@ -201,7 +201,7 @@ fn base36(random: &mut Random) -> String {
         .collect()
 }
 
-fn date(millis: u64) -> String {
+pub fn date(millis: u64) -> String {
     let at = i64::try_from(millis)
         .ok()
         .and_then(chrono::DateTime::from_timestamp_millis);
