@@ -301,22 +301,33 @@ fn copy(mut from: impl Read, mut to: impl Write) -> std::io::Result<()> {
     }
 }
 
-/// Answers every line with as many bytes as it was asked for.
+/// Answers every line with as many bytes as it was asked for; a process of its own, as a daemon is.
 pub struct Echo {
     path: PathBuf,
+    child: Child,
+}
+
+/// What [`Echo::start`] starts.
+pub fn echo(path: &str) -> Result<(), Failure> {
+    for stream in UnixListener::bind(path)?.incoming() {
+        let stream = stream?;
+        std::thread::spawn(move || answer(stream));
+    }
+    Ok(())
 }
 
 impl Echo {
     pub fn start(folder: &Path) -> Result<Self, Failure> {
         let path = folder.join("echo.sock");
         let _ = fs::remove_file(&path);
-        let listener = UnixListener::bind(&path)?;
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                std::thread::spawn(move || answer(stream));
-            }
-        });
-        Ok(Self { path })
+        let child = Command::new(std::env::current_exe()?)
+            .arg("--echo")
+            .arg(&path)
+            .spawn()?;
+        while UnixStream::connect(&path).is_err() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(Self { path, child })
     }
 
     pub fn time(&self, bytes: usize, rounds: usize) -> Result<Vec<Duration>, Failure> {
@@ -330,6 +341,13 @@ impl Echo {
             times.push(began.elapsed());
         }
         Ok(times)
+    }
+}
+
+impl Drop for Echo {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -72,6 +72,9 @@ fn main() -> Result<(), Failure> {
     if let Some(socket) = named("--relay") {
         return daemon::relay(&socket);
     }
+    if let Some(socket) = named("--echo") {
+        return daemon::echo(&socket);
+    }
     let made = tempfile::Builder::new().prefix("runlog-bench-").tempdir()?;
     let kept = named("--at").map(PathBuf::from);
     let plan = Plan {
