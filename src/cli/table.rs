@@ -20,6 +20,8 @@ pub(super) struct Column {
     leaves: u8,
     /// Numbers stand at the right.
     right: bool,
+    /// Shown only where there is no room for the column before it, in place of that.
+    stands_in: bool,
 }
 
 impl Column {
@@ -30,6 +32,7 @@ impl Column {
             min: usize::MAX,
             leaves: 0,
             right: false,
+            stands_in: false,
         }
     }
 
@@ -44,6 +47,12 @@ impl Column {
     /// It may be cut to so many columns.
     pub(super) const fn cut_to(mut self, min: usize) -> Self {
         self.min = min;
+        self
+    }
+
+    /// It is for a person whose terminal has no room for the column before it.
+    pub(super) const fn standing_in(mut self) -> Self {
+        self.stands_in = true;
         self
     }
 
@@ -133,7 +142,11 @@ impl Table {
     fn plain(&self) -> String {
         let mut text = String::new();
         for row in &self.rows {
-            let fields: Vec<&str> = row.iter().map(|cell| cell.plain.as_str()).collect();
+            let columns = row.iter().zip(&self.columns);
+            let fields: Vec<&str> = columns
+                .filter(|(_, column)| !column.stands_in)
+                .map(|(cell, _)| cell.plain.as_str())
+                .collect();
             text.push_str(&fields.join("\t"));
             text.push('\n');
         }
@@ -194,11 +207,26 @@ impl Table {
 
     /// Which columns there is room for, and how wide each is.
     fn layout(&self, width: usize) -> Vec<(usize, usize)> {
+        let stands_in = |at: usize| self.columns.get(at).is_some_and(|column| column.stands_in);
+        let (whole, fits) = self.layout_of(width, |at| !stands_in(at));
+        if fits || !self.columns.iter().any(|column| column.stands_in) {
+            return whole;
+        }
+        self.layout_of(width, |at| !stands_in(at + 1)).0
+    }
+
+    /// The same of those columns that are wanted, and whether none of them ends early.
+    fn layout_of(
+        &self,
+        width: usize,
+        wanted: impl Fn(usize) -> bool,
+    ) -> (Vec<(usize, usize)>, bool) {
         // a column in which nothing stands says nothing
         let mut shown: Vec<(usize, usize)> = self
             .columns
             .iter()
             .enumerate()
+            .filter(|(at, _)| wanted(*at))
             .filter_map(|(at, column)| {
                 let cells = self.rows.iter().filter_map(|row| row.get(at));
                 let widest = cells.map(|cell| columns(&cell.shown)).max().unwrap_or(0);
@@ -229,12 +257,13 @@ impl Table {
             over -= spare;
         }
         // a terminal narrower than all that: the last columns end early
+        let fits = over == 0;
         for (_, full) in shown.iter_mut().rev() {
             let spare = full.saturating_sub(1).min(over);
             *full -= spare;
             over -= spare;
         }
-        shown
+        (shown, fits)
     }
 
     fn least(&self, at: usize, full: usize) -> usize {

@@ -105,6 +105,8 @@ async fn list(args: &ListArgs, client: &mut Client) -> Result<u8, Failure> {
             Column::new("STATUS").cut_to(9).leaving(3),
             Column::new("LABEL").cut_to(12).leaving(1),
             Column::new("ENTRY"),
+            // of which the latest deletion is meant
+            Column::new("RUN").standing_in(),
         ]);
         for entry in result.at("entries").items() {
             let (deleted, size) = (entry.at("deletedAt").word(), entry.at("sizeBytes"));
@@ -116,6 +118,11 @@ async fn list(args: &ListArgs, client: &mut Client) -> Result<u8, Failure> {
                 Cell::new(status).painted(status_paint(status)),
                 Cell::new(run.at("label").word()),
                 Cell::new(entry.at("entry").word()),
+                Cell::new(format!(
+                    "{}/{}",
+                    entry.at("projectId").word(),
+                    entry.at("executionId").word()
+                )),
             ]);
         }
         let mut text = table.text(out);

@@ -365,6 +365,22 @@ fn what_acts_tells_it_within_the_width() {
     }
 }
 
+/// What a narrow terminal has no room for is not cut to something that no command knows.
+#[test]
+fn what_a_narrow_terminal_calls_a_deletion_can_be_restored() {
+    let stage = Stage::samples();
+    for columns in [52, 60, 67, 72, 100] {
+        let gone = stage.shown(columns, &["delete", "exec-1760504", "--yes"]);
+        assert_eq!(gone.status, 0, "{}", gone.out);
+        let listed = stage.shown(columns, &["trash", "list"]).out;
+        let last = listed.lines().find(|line| line.contains("exec-1760504"));
+        let named = last.and_then(|line| line.split_whitespace().last());
+        let named = named.unwrap_or_else(|| panic!("at {columns}: {listed}"));
+        let back = stage.shown(columns, &["trash", "restore", named]);
+        assert_eq!(back.status, 0, "at {columns}: {named}: {}", back.out);
+    }
+}
+
 #[test]
 fn call_sends_any_method_and_says_what_is_wrong_with_it() {
     let stage = Stage::samples();
