@@ -363,8 +363,9 @@ pub(super) fn cache_home() -> Option<PathBuf> {
 }
 
 fn process_ended(pid: u32) -> futures_util::future::BoxFuture<'static, bool> {
+    let ended = transport::process_ended(pid);
     async move {
-        match transport::process_ended(pid).await {
+        match ended.await {
             Ok(()) => true,
             Err(error) => {
                 tracing::warn!(%error, "the client's process");

@@ -90,10 +90,9 @@ pub struct Relay {
 }
 
 /// What the threads tell.
-#[derive(Debug)]
 enum Event {
-    /// The client belongs to this process.
-    Parent(u32),
+    /// The client belongs to a process, which ends when this does; false if it cannot be seen.
+    Parent(BoxFuture<'static, bool>),
     /// The client says nothing more.
     Client(End),
     /// There is nothing more to say to it.
@@ -111,6 +110,8 @@ struct Common {
     /// To the daemon, and which connection that is.
     daemon: Mutex<Option<(u64, Sink)>>,
     events: mpsc::UnboundedSender<Event>,
+    /// Waits for a process's end, from when it is called.
+    process_ended: fn(u32) -> BoxFuture<'static, bool>,
 }
 
 #[derive(Debug, Default)]
@@ -151,11 +152,17 @@ impl From<io::Error> for Over {
 
 impl Relay {
     /// Carries what comes from `input` to the daemon that `reach` reaches, and its answers to
-    /// `output`.
+    /// `output`. The process that the client belongs to is looked for by `process_ended` before its
+    /// request is passed on.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(input: OwnedFd, output: OwnedFd, reach: impl Reach) -> io::Result<Self> {
+    pub fn start(
+        input: OwnedFd,
+        output: OwnedFd,
+        reach: impl Reach,
+        process_ended: fn(u32) -> BoxFuture<'static, bool>,
+    ) -> io::Result<Self> {
         let (sender, events) = mpsc::unbounded_channel();
         let common = Arc::new(Common {
             state: Mutex::default(),
@@ -163,6 +170,7 @@ impl Relay {
             client: Mutex::default(),
             daemon: Mutex::default(),
             events: sender,
+            process_ended,
         });
         let named = |name: &str| thread::Builder::new().name(name.to_owned());
         let daemon = Daemons {
@@ -180,11 +188,7 @@ impl Relay {
 
     /// Until the client has ended, the process that it belongs to, or `stop`; what is in flight is
     /// answered.
-    pub async fn run(
-        mut self,
-        process_ended: fn(u32) -> BoxFuture<'static, bool>,
-        stop: impl Future<Output = ()>,
-    ) -> End {
+    pub async fn run(mut self, stop: impl Future<Output = ()>) -> End {
         let mut stop = std::pin::pin!(stop);
         let mut parent: OptionFuture<_> = None.into();
         let mut grace: OptionFuture<_> = None.into();
@@ -193,8 +197,8 @@ impl Relay {
             let ended = tokio::select! {
                 biased;
                 event = self.events.recv() => match event {
-                    Some(Event::Parent(pid)) => {
-                        parent = Some(process_ended(pid)).into();
+                    Some(Event::Parent(ended)) => {
+                        parent = Some(ended).into();
                         continue;
                     }
                     Some(Event::Client(end)) => end,
@@ -281,7 +285,8 @@ impl Common {
         let connection = state.connection;
         drop(state);
         if let Some(pid) = noted.parent {
-            let _ = self.events.send(Event::Parent(pid));
+            let ended = (self.process_ended)(pid);
+            let _ = self.events.send(Event::Parent(ended));
         }
         self.pass(connection, prepared);
         self.tell(noted.answers);

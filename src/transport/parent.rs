@@ -3,6 +3,7 @@
 //! A client that is killed closes its pipes too, unless a child of its own still holds them; that
 //! is why editors pass their process id. Nothing is signalled here, only watched.
 
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -22,59 +23,78 @@ pub struct UnseenProcess {
 /// Waits until the process has ended. An id that cannot be seen is an error at once, since a
 /// process that was never seen must not be taken for one that has ended.
 ///
-/// Cancel-safe. Linux tells of the end at once (a pidfd); elsewhere the process is looked for every
+/// It is looked for before this returns, not when the future is first polled: one that ends in
+/// between was seen. The future is cancel-safe. Linux tells of the end at once (a pidfd); elsewhere the process is looked for every
 /// second, and an id given to another process within that second goes unnoticed.
-pub async fn process_ended(pid: u32) -> Result<(), UnseenProcess> {
+pub fn process_ended(pid: u32) -> impl Future<Output = Result<(), UnseenProcess>> + Send {
+    let seen = see(pid);
+    async move {
+        let (pid, pidfd) = seen?;
+        match ended_by_pidfd(pidfd).await {
+            Some(()) => {}
+            None => ended_by_polling(pid, POLL_EVERY).await,
+        }
+        Ok(())
+    }
+}
+
+/// What stands for a process whatever is called so later, where the system has such a thing.
+type Pidfd = Option<OwnedFd>;
+
+fn see(pid: u32) -> Result<(Pid, Pidfd), UnseenProcess> {
     let unseen = UnseenProcess { pid };
-    let pid = i32::try_from(pid)
-        .ok()
-        .and_then(Pid::from_raw)
-        .ok_or(unseen)?;
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    let pid = pid.ok_or(unseen)?;
     #[cfg(target_os = "linux")]
-    match ended_by_pidfd(pid).await {
-        Ok(()) => return Ok(()),
+    match rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()) {
+        Ok(pidfd) => return Ok((pid, Some(pidfd))),
         Err(Errno::SRCH) => return Err(unseen),
         // Kernels before 5.3 and some sandboxes have no pidfds.
         Err(_) => {}
     }
-    ended_by_polling(pid, POLL_EVERY).await.ok_or(unseen)
+    if is_gone(pid) {
+        return Err(unseen);
+    }
+    Ok((pid, None))
 }
 
 // Deprecated because a type may hand out a descriptor that it does not own; its successor is an
 // unsafe function. An `OwnedFd` owns its own.
+/// `None` where it cannot be waited for so.
 #[cfg(target_os = "linux")]
 #[allow(deprecated)]
-async fn ended_by_pidfd(pid: Pid) -> Result<(), Errno> {
+async fn ended_by_pidfd(pidfd: Pidfd) -> Option<()> {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    use rustix::process::{PidfdFlags, pidfd_open};
     use tokio::io::Interest;
     use tokio::io::unix::AsyncFd;
 
-    let errno = |error: std::io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
-    let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
-    let pidfd = AsyncFd::with_interest(pidfd, Interest::READABLE).map_err(errno)?;
+    let pidfd = AsyncFd::with_interest(pidfd?, Interest::READABLE).ok()?;
     loop {
-        let mut ready = pidfd.readable().await.map_err(errno)?;
+        let mut ready = pidfd.readable().await.ok()?;
         // Readiness is allowed to be reported in vain.
         let mut polled = [PollFd::new(pidfd.get_ref(), PollFlags::IN)];
-        if poll(&mut polled, Some(&Timespec::default()))? > 0 {
-            return Ok(());
+        if poll(&mut polled, Some(&Timespec::default())).ok()? > 0 {
+            return Some(());
         }
         ready.clear_ready();
     }
 }
 
-/// `None` if there is no such process at the first look.
-async fn ended_by_polling(pid: Pid, every: Duration) -> Option<()> {
+/// Nothing: this system has no pidfds.
+#[cfg(not(target_os = "linux"))]
+async fn ended_by_pidfd(_: Pidfd) -> Option<()> {
+    None
+}
+
+fn is_gone(pid: Pid) -> bool {
     // Not being allowed to signal it (EPERM) shows that it is there.
-    let gone = || test_kill_process(pid) == Err(Errno::SRCH);
-    if gone() {
-        return None;
-    }
-    while !gone() {
+    test_kill_process(pid) == Err(Errno::SRCH)
+}
+
+async fn ended_by_polling(pid: Pid, every: Duration) {
+    while !is_gone(pid) {
         tokio::time::sleep(every).await;
     }
-    Some(())
 }
 
 #[cfg(test)]
@@ -124,8 +144,16 @@ mod tests {
         assert!(early.is_err());
         child.kill().unwrap();
         child.wait().unwrap();
-        assert_eq!(in_time(waiting).await, Some(()));
-        assert_eq!(ended_by_polling(pid, POLL_EVERY).await, None);
+        in_time(waiting).await;
+    }
+
+    #[tokio::test]
+    async fn who_ends_before_anybody_waits_was_seen() {
+        let mut child = child("1000");
+        let waiting = process_ended(child.id());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(in_time(waiting).await, Ok(()));
     }
 
     #[tokio::test]

@@ -48,8 +48,9 @@ pub(super) async fn serve(folder: &Path, found: &Found, args: &ServeArgs) -> Res
     let stop = stopped().map_err(failed)?;
     let input = std::io::stdin().as_fd().try_clone_to_owned();
     let output = std::io::stdout().as_fd().try_clone_to_owned();
-    let relay = Relay::start(input.map_err(failed)?, output.map_err(failed)?, reach);
-    let end = relay.map_err(failed)?.run(process_ended, stop).await;
+    let (input, output) = (input.map_err(failed)?, output.map_err(failed)?);
+    let relay = Relay::start(input, output, reach, process_ended).map_err(failed)?;
+    let end = relay.run(stop).await;
     if let Some(daemon) = own.lock().take() {
         daemon.end();
     }
@@ -86,8 +87,8 @@ pub(in crate::cli) fn for_command(
     let failed = |error: std::io::Error| error.to_string();
     let (ours, theirs) = UnixStream::pair().map_err(failed)?;
     let output = theirs.try_clone().map_err(failed)?;
-    let relay = Relay::start(theirs.into(), output.into(), reach).map_err(failed)?;
-    tokio::spawn(relay.run(process_ended, std::future::pending()));
+    let relay = Relay::start(theirs.into(), output.into(), reach, process_ended);
+    tokio::spawn(relay.map_err(failed)?.run(std::future::pending()));
     ours.set_nonblocking(true).map_err(failed)?;
     let ours = tokio::net::UnixStream::from_std(ours).map_err(failed)?;
     Ok((ours, own))
