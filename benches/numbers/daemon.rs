@@ -309,6 +309,11 @@ pub struct Echo {
 
 /// What [`Echo::start`] starts.
 pub fn echo(path: &str) -> Result<(), Failure> {
+    // it ends with who started it
+    std::thread::spawn(|| {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        std::process::exit(0)
+    });
     for stream in UnixListener::bind(path)?.incoming() {
         let stream = stream?;
         std::thread::spawn(move || answer(stream));
@@ -320,11 +325,15 @@ impl Echo {
     pub fn start(folder: &Path) -> Result<Self, Failure> {
         let path = folder.join("echo.sock");
         let _ = fs::remove_file(&path);
-        let child = Command::new(std::env::current_exe()?)
+        let mut child = Command::new(std::env::current_exe()?)
             .arg("--echo")
             .arg(&path)
+            .stdin(Stdio::piped())
             .spawn()?;
         while UnixStream::connect(&path).is_err() {
+            if child.try_wait()?.is_some() {
+                return Err("the echo ended early".into());
+            }
             std::thread::sleep(Duration::from_millis(1));
         }
         Ok(Self { path, child })

@@ -92,7 +92,7 @@ fn main() -> Result<(), Failure> {
     let threads = std::thread::available_parallelism()?.get();
     // what a run that was ended early left
     for name in [
-        "live", "saves", "bare", "bulk", "bursts", "growth", "rivals", "empty", "large",
+        "live", "saves", "bulk", "bursts", "growth", "rivals", "empty", "large",
     ] {
         let _ = fs::remove_dir_all(plan.folder.join(name));
         let _ = fs::remove_dir_all(plan.folder.join(name).with_extension("cache"));

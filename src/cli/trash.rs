@@ -48,8 +48,8 @@ struct ListArgs {
 struct RestoreArgs {
     #[command(flatten)]
     json: JsonArgs,
-    /// What `trash list` calls ENTRY, or a run's id or the beginning of it, of which the latest
-    /// deletion is meant
+    /// What `trash list` calls ENTRY, or RUN where there is no room for that, or a run's id or the
+    /// beginning of it; of a run the latest deletion is meant
     #[arg(
         value_name = "ENTRY",
         required_unless_present = "batch",

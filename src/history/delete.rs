@@ -349,17 +349,15 @@ impl History {
             };
             self.tell(clock.tick);
             done.clock = clock;
-            {
+            self.note_dirty(|dirty| {
                 let now = Instant::now();
-                let mut dirty = self.dirty.lock();
                 for one in &gone {
                     dirty.mark_quietly(Mark::Run(one.key.clone()), now + RACY_FOR);
                 }
                 for key in doubtful {
                     dirty.mark(Mark::Run(key), now);
                 }
-            }
-            self.marked.notify_all();
+            });
             drop(guard);
             done.deleted.extend(gone.into_iter().cloned());
         }

@@ -603,12 +603,11 @@ impl History {
     /// watching a project, events tell of what follows, but not of what this look has yet to see.
     fn poll(&self, projects: &BTreeMap<ProjectId, Reason>) {
         let now = Instant::now();
-        let mut dirty = self.dirty.lock();
-        for project in projects.keys() {
-            dirty.mark(Mark::Project(project.clone()), now);
-        }
-        drop(dirty);
-        self.marked.notify_all();
+        self.note_dirty(|dirty| {
+            for project in projects.keys() {
+                dirty.mark(Mark::Project(project.clone()), now);
+            }
+        });
     }
 
     /// Sends a cookie through the root's watch; the ticket of everything hinted before it.

@@ -62,8 +62,7 @@ impl Folder {
         Cache::of(self.folder.path().join("cache"), &self.root())
     }
 
-    /// Closes it, and opens it again.
-    /// To write to, for which it may have to wait: a program that another test starts holds our lock as
+    /// Closes it, and opens it again to write to, for which it may have to wait: a program that another test starts holds our lock as
     /// well, from its fork until it is that program.
     fn open(&mut self) {
         let began = Instant::now();

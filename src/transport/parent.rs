@@ -24,8 +24,9 @@ pub struct UnseenProcess {
 /// process that was never seen must not be taken for one that has ended.
 ///
 /// It is looked for before this returns, not when the future is first polled: one that ends in
-/// between was seen. The future is cancel-safe. Linux tells of the end at once (a pidfd); elsewhere the process is looked for every
-/// second, and an id given to another process within that second goes unnoticed.
+/// between was seen. The future is cancel-safe. Linux tells of the end at once (a pidfd); elsewhere
+/// the process is looked for every second, and an id given to another process within that second
+/// goes unnoticed.
 pub fn process_ended(pid: u32) -> impl Future<Output = Result<(), UnseenProcess>> + Send {
     let seen = see(pid);
     async move {
@@ -58,9 +59,9 @@ fn see(pid: u32) -> Result<(Pid, Pidfd), UnseenProcess> {
     Ok((pid, None))
 }
 
+/// `None` where it cannot be waited for so.
 // Deprecated because a type may hand out a descriptor that it does not own; its successor is an
 // unsafe function. An `OwnedFd` owns its own.
-/// `None` where it cannot be waited for so.
 #[cfg(target_os = "linux")]
 #[allow(deprecated)]
 async fn ended_by_pidfd(pidfd: Pidfd) -> Option<()> {

@@ -3,8 +3,9 @@
 //! A mark names something whose files may differ from the index. Marks of the same thing fall
 //! together while they wait; one that is set while its thing is being looked at waits for the
 //! next look and is never dropped. Each mark has a ticket, so that somebody who must see
-//! everything done so far (`sync: true`) can wait until no earlier ticket is open. Plain data:
-//! time comes in as a parameter.
+//! everything done so far (`sync: true`) can wait until no earlier ticket is open. What this
+//! process changes itself is put off: the events of it are its own echo. Plain data: time comes in
+//! as a parameter.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
