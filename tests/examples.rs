@@ -10,7 +10,7 @@ use support::{Daemon, Root, compare};
 #[test]
 fn every_example_is_answered_as_it_is_shown() {
     for entry in table() {
-        for example in &entry.examples {
+        for example in (entry.examples)() {
             let root = Root::samples();
             lay_out_trash(&root.path()).unwrap();
             let (_daemon, mut client) = Daemon::stdio(&root.path());

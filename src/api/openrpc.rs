@@ -123,9 +123,8 @@ fn method(entry: &Entry, schemas: &mut Schemas) -> Value {
             })
         })
         .collect();
-    let examples: Vec<Value> = entry
-        .examples
-        .iter()
+    let examples: Vec<Value> = (entry.examples)()
+        .into_iter()
         .map(|example| {
             let params: Vec<Value> = example
                 .params

@@ -90,7 +90,7 @@ fn print_method(out: &mut String, method: &Value) {
     }
     for example in table::entry(name)
         .into_iter()
-        .flat_map(|entry| &entry.examples)
+        .flat_map(|entry| (entry.examples)())
     {
         let result = serde_json::to_string(&example.result).unwrap_or_default();
         let _ = writeln!(

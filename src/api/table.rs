@@ -3,7 +3,7 @@
 //! Dispatch, the OpenRPC document, the printed reference, the TypeScript types and the examples
 //! all read this table, so that none of them can say something else than what is served.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use bytes::Bytes;
 use jsonrpsee::core::server::{Methods, RpcModule};
@@ -133,14 +133,23 @@ pub struct Entry {
     pub effect: Effect,
     /// The errors of its own.
     pub errors: &'static [ErrorKind],
-    /// The names of the params.
-    pub known_params: Vec<String>,
-    /// Requests with their answers.
-    pub examples: Vec<Example>,
+    /// The names of the params; made when they are first asked for.
+    pub known_params: LazyLock<Vec<String>>,
+    /// Makes requests with their answers.
+    pub examples: fn() -> Vec<Example>,
     /// Makes the schema of the params.
     pub params_schema: fn(&mut SchemaGenerator) -> Schema,
     /// Makes the schema of the result.
     pub result_schema: fn(&mut SchemaGenerator) -> Schema,
+}
+
+/// The names of the params, as their schema has them.
+fn names_of<P: JsonSchema>() -> Vec<String> {
+    let schema = SchemaGenerator::default().into_root_schema_for::<P>();
+    let properties = schema.get("properties").and_then(Value::as_object);
+    properties
+        .map(|all| all.keys().cloned().collect())
+        .unwrap_or_default()
 }
 
 /// Every method, in the order of the reference.
@@ -204,18 +213,14 @@ struct Describe<'a>(&'a mut Vec<Entry>);
 
 impl Each for Describe<'_> {
     fn method<M: Method>(&mut self) {
-        let schema = SchemaGenerator::default().into_root_schema_for::<M::Params>();
-        let properties = schema.get("properties").and_then(Value::as_object);
         self.0.push(Entry {
             name: M::NAME,
             summary: M::SUMMARY,
             description: M::DESCRIPTION,
             effect: M::EFFECT,
             errors: M::ERRORS,
-            known_params: properties
-                .map(|all| all.keys().cloned().collect())
-                .unwrap_or_default(),
-            examples: M::examples(),
+            known_params: LazyLock::new(names_of::<M::Params>),
+            examples: M::examples,
             params_schema: SchemaGenerator::subschema_for::<M::Params>,
             result_schema: SchemaGenerator::subschema_for::<M::Result>,
         });
@@ -304,7 +309,11 @@ mod tests {
         assert_eq!(names.len(), table().len());
         for entry in table() {
             assert!(entry.summary.ends_with('.'), "{}", entry.name);
-            assert!(!entry.examples.is_empty(), "{} has no example", entry.name);
+            assert!(
+                !(entry.examples)().is_empty(),
+                "{} has no example",
+                entry.name
+            );
         }
     }
 }

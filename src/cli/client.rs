@@ -124,6 +124,8 @@ impl Client {
     pub(super) fn end(&mut self) {
         if let Some(daemon) = self.own.lock().take() {
             daemon.end();
+            // the process ends: what it holds goes at once then, and piece by piece otherwise
+            std::mem::forget(daemon);
         }
     }
 

@@ -156,6 +156,30 @@ pub(super) fn unpack(bytes: &[u8], started: Option<Millis>, mtime_ns: i64) -> Nu
     }
 }
 
+/// The stamp among the numbers that `bytes` begins with, of a file modified at `mtime_ns`. It stands
+/// last, and is asked of every run at a start.
+#[inline]
+pub(super) fn stamp(bytes: &[u8], mtime_ns: i64) -> Stamp {
+    const BEFORE: u32 = 4 * Which::Size as u32;
+    let lengths = word(bytes, 0, HEAD);
+    let mut at = HEAD + length_of(lengths & ((1 << BEFORE) - 1));
+    let mut lengths = lengths >> BEFORE;
+    let mut next = || {
+        let len = (lengths as usize & 15).saturating_sub(1);
+        lengths >>= 4;
+        let value = word(bytes, at, len);
+        at += len;
+        value
+    };
+    Stamp {
+        mtime_ns,
+        size: next(),
+        ctime_ns: mtime_ns.wrapping_add(unzigzag(next())),
+        dev: next(),
+        ino: next(),
+    }
+}
+
 /// Which of the packed numbers one is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Which {
@@ -325,6 +349,7 @@ mod tests {
             prop_assert_eq!(signed(&bytes, Which::Retries), numbers.retries);
             prop_assert_eq!(one(&bytes, Which::Steps), Some(numbers.steps.into()));
             prop_assert_eq!(one(&bytes, Which::Size), Some(numbers.stamp.size));
+            prop_assert_eq!(stamp(&bytes, numbers.stamp.mtime_ns), numbers.stamp);
             let mut rest = Rest(&bytes);
             prop_assert_eq!(take(&mut rest), Some(packed.bytes()));
             prop_assert_eq!(rest.take(after.len()), Some(&after[..]));

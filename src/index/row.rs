@@ -434,7 +434,7 @@ impl<'a> Row<'a> {
 
     /// The stamp of the file when it was last read.
     pub(super) fn stamp(self) -> Stamp {
-        self.numbers().stamp
+        packed::stamp(self.packed(), self.fixed.mtime_ns)
     }
 
     /// The numbers that are packed. Costs some 20 ns.

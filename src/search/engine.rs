@@ -30,6 +30,7 @@ use super::budget::Budget;
 use super::folder::IndexFolder;
 use super::look::{Fault, LookedFor};
 use super::query::Query;
+use super::sound;
 use super::texts::{Sink, texts};
 use super::token::Tokens;
 use crate::index::Clock;
@@ -297,7 +298,7 @@ pub(super) fn open(cache: &Cache, suspect: bool) -> Result<Opened, EngineError> 
         if fs::symlink_metadata(&folder).is_ok_and(|found| !found.is_dir()) {
             return Err(EngineError::Elsewhere);
         }
-        let index = open_index(&folder, &waiting, false).map_err(|_| EngineError::Elsewhere)?;
+        let index = open_index(&folder, &waiting, None).map_err(|_| EngineError::Elsewhere)?;
         return Ok(Opened {
             view: Arc::new(View::of(&index)?),
             writer: None,
@@ -308,7 +309,7 @@ pub(super) fn open(cache: &Cache, suspect: bool) -> Result<Opened, EngineError> 
         None => Err("it is missing".to_owned()),
         Some(found) if !found.is_dir() => Err("it is no folder".to_owned()),
         Some(_) if suspect => Err("a search in it failed".to_owned()),
-        Some(_) => open_index(&folder, &waiting, true),
+        Some(_) => open_index(&folder, &waiting, Some(cache)),
     };
     let index = match (opened, found) {
         (Ok(index), _) => index,
@@ -364,8 +365,13 @@ fn tokenizers(waiting: &Arc<Waiting>) -> TokenizerManager {
     tokenizers
 }
 
-/// The index in `folder`; why it is of no use otherwise.
-fn open_index(folder: &Path, waiting: &Arc<Waiting>, checked: bool) -> Result<Index, String> {
+/// The index in `folder`; why it is of no use otherwise. It is checked where there is a `cache` to note
+/// that in.
+fn open_index(
+    folder: &Path,
+    waiting: &Arc<Waiting>,
+    cache: Option<&Cache>,
+) -> Result<Index, String> {
     let (wanted, _) = schema();
     let index = IndexFolder::open(folder)
         .and_then(Index::open)
@@ -373,10 +379,10 @@ fn open_index(folder: &Path, waiting: &Arc<Waiting>, checked: bool) -> Result<In
     if index.schema() != wanted || *index.settings() != settings() {
         return Err("it is of another version".to_owned());
     }
-    if checked {
-        let damaged = index.validate_checksum().map_err(|error| told(&error))?;
-        if !damaged.is_empty() {
-            return Err(format!("{} of its files are damaged", damaged.len()));
+    if let Some(cache) = cache {
+        let damaged = sound::damaged(cache, folder, &index).map_err(|error| told(&error))?;
+        if damaged > 0 {
+            return Err(format!("{damaged} of its files are damaged"));
         }
     }
     let mut index = index;

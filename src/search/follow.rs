@@ -219,8 +219,6 @@ impl Follower {
         if !self.wait_until_ready() {
             return End::Over;
         }
-        *self.shared.view.write() = Some(Arc::clone(&opened.view));
-        self.shared.state.send_modify(|state| state.trouble = None);
         let followed = match opened.writer {
             Some(mut writer) => {
                 let end = self.write(&opened.view, &mut writer);
@@ -231,12 +229,21 @@ impl Follower {
                     other => other,
                 })
             }
-            None => self.look_on(&opened.view),
+            None => {
+                self.show(&opened.view);
+                self.look_on(&opened.view)
+            }
         };
         match followed {
             Ok(never) => never,
             Err(end) => end,
         }
+    }
+
+    /// Gives searches what they look into.
+    fn show(&self, view: &Arc<View>) {
+        *self.shared.view.write() = Some(Arc::clone(view));
+        self.shared.state.send_modify(|state| state.trouble = None);
     }
 
     fn publish(&self, view: &View, tick: u64, whole: bool) {
@@ -248,10 +255,16 @@ impl Follower {
     }
 
     /// Puts into the index what is not there.
-    fn write(&mut self, view: &View, writer: &mut Writer) -> Result<End, End> {
+    fn write(&mut self, view: &Arc<View>, writer: &mut Writer) -> Result<End, End> {
         let history = self.history()?;
         let mut pace = Pace::new();
         let known = view.clock()?.filter(|clock| history.honours(*clock));
+        // whoever waits for the view is told at once that nothing is missing
+        let now = history.clock();
+        if known.is_some_and(|clock| clock.tick >= now.tick) {
+            self.publish(view, now.tick, true);
+        }
+        self.show(view);
         let (mut cursor, mut comparison) = match known {
             Some(clock) => (Cursor::after(clock.tick), None),
             None => {

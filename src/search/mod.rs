@@ -30,6 +30,8 @@ mod front;
 mod look;
 #[cfg(feature = "search")]
 mod scan;
+#[cfg(feature = "search")]
+mod sound;
 #[cfg(test)]
 #[cfg(feature = "search")]
 mod tests;

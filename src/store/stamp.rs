@@ -4,11 +4,13 @@
 //! read before, but only if the file was not written within the same tick of the file system's
 //! clock as it was read in.
 
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::fs::Stat;
+use rustix::fs::{FileType, Stat};
 use xxhash_rust::xxh3::xxh3_128;
 
+use super::layout::file_type;
 use crate::model::{Stamp, Version};
 
 /// The version of a record that is stored as `bytes`.
@@ -48,6 +50,15 @@ pub(super) fn same_file(one: &Stamp, other: &Stamp) -> bool {
 pub(super) fn is_racy(stamp: &Stamp, now: SystemTime) -> bool {
     let settled_before = since_epoch_ns(now).saturating_sub(TICK.as_nanos() as i64);
     stamp.mtime_ns.max(stamp.ctime_ns) > settled_before
+}
+
+/// The stamp of the regular file at `path`, which tells any change after `now`; none where there is no
+/// such file, or it was just written.
+#[must_use]
+pub fn settled_stamp(path: &Path, now: SystemTime) -> Option<Stamp> {
+    let stat = rustix::fs::lstat(path).ok()?;
+    let stamp = stamp_of(&stat);
+    (file_type(&stat) == FileType::RegularFile && !is_racy(&stamp, now)).then_some(stamp)
 }
 
 /// Saturating: an mtime may be any number of seconds that fits 64 bits.

@@ -3,7 +3,7 @@
 //! Sections 1 and 6 of the protocol: bad names, links and pipes are findings for `server/problems`,
 //! never failures. Nothing is opened but folders, no link is followed, and no record is read.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::AsFd;
 use std::time::SystemTime;
@@ -207,12 +207,13 @@ impl Folder {
     /// The stamp of a run's file, if that is there and a regular one.
     #[must_use]
     pub fn regular(&self, execution: &str) -> Option<Stamp> {
-        let mut name = [0; EXECUTION_ID_MAX + SUFFIX.len()];
+        // the rest of it is the name's end
+        let mut name = [0; EXECUTION_ID_MAX + SUFFIX.len() + 1];
         let (id, rest) = name.split_at_mut_checked(execution.len())?;
         id.copy_from_slice(execution.as_bytes());
         rest.get_mut(..SUFFIX.len())?
             .copy_from_slice(SUFFIX.as_bytes());
-        let name = name.get(..execution.len() + SUFFIX.len())?;
+        let name = CStr::from_bytes_until_nul(&name).ok()?;
         let stat = lstat(self, name).ok().flatten()?;
         (file_type(&stat) == FileType::RegularFile).then(|| stamp_of(&stat))
     }

@@ -70,7 +70,7 @@ pub(in crate::cli) fn for_command(
     let own = Own::default();
     let options = Options {
         // to watch a folder takes longer, the more files it has
-        poll: needs == Needs::Index,
+        poll: needs != Needs::Changes,
         cache: cache_home(),
         ..Options::default()
     };
