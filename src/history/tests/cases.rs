@@ -1,0 +1,277 @@
+//! What random sequences do not come to, or not for certain: one case a test.
+
+use super::*;
+
+#[test]
+fn a_start_with_nothing_changed_opens_no_record_and_honours_the_clock() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().canonicalize().unwrap().join("projects");
+    let cache = folder.path().join("cache");
+    crate::api::samples::lay_out(&root).unwrap();
+    fs::write(root.join("docs/executions/broken.json"), "{").unwrap();
+    let live = || {
+        let history = with_cache(&root, &cache);
+        history.begin(Moment::now());
+        while history.first_step() {}
+        while history.pass(Moment::now()) {}
+        history
+    };
+    let first = live();
+    assert!(!first.was_restored());
+    assert_eq!(first.totals(None).0.runs(), 4);
+    first.write_snapshot(None);
+    let clock = first.clock();
+    let want = scan_of(&first);
+    let began = Instant::now();
+    loop {
+        let next = live();
+        assert!(next.was_restored());
+        assert_eq!(scan_of(&next), want);
+        assert!(next.honours(clock));
+        assert_eq!(next.clock().tick, clock.tick, "nothing has changed");
+        assert_ne!(next.clock().instance, clock.instance);
+        if next.files_read() == 0 {
+            break;
+        }
+        // files that are younger than the clock of the file system can tell are read again
+        assert!(began.elapsed() < Duration::from_secs(30));
+        next.write_snapshot(None);
+    }
+    // what changed meanwhile is a change like any other
+    let key = RunKey {
+        project: ProjectId::parse("docs").unwrap(),
+        execution: ExecutionId::parse("exec-1759381229897-b7m3s9d0f").unwrap(),
+    };
+    fs::remove_file(root.join("docs/executions/exec-1759381229897-b7m3s9d0f.json")).unwrap();
+    let next = live();
+    assert_eq!(next.files_read(), 1, "only what is gone is looked for");
+    let mut cursor = Cursor::after(clock.tick);
+    let (found, _) = next.changes_after(&mut cursor, &Filter::default().into(), 10, 100);
+    let found: Vec<_> = found
+        .unwrap()
+        .into_iter()
+        .map(|change| change.what)
+        .collect();
+    assert_eq!(found, [Changed::Deleted(key)]);
+    assert!(next.honours(clock));
+    // a daemon that nobody heard of is not
+    assert!(!next.honours(Clock {
+        instance: Instance(7),
+        tick: 1
+    }));
+}
+
+/// What was walked while the snapshot was read says nothing any more once somebody looked again.
+#[test]
+fn a_walk_made_ahead_is_not_believed_after_a_later_look() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().canonicalize().unwrap().join("projects");
+    let cache = folder.path().join("cache");
+    crate::api::samples::lay_out(&root).unwrap();
+    let docs = ProjectId::parse("docs").unwrap();
+    let link = root.join("docs/executions/link.json");
+    symlink("/", &link).unwrap();
+    let first = with_cache(&root, &cache);
+    first.begin(Moment::now());
+    while first.first_step() {}
+    first.write_snapshot(None);
+    let next = with_cache(&root, &cache);
+    next.begin(Moment::now());
+    // as it is where the walk was quicker than the snapshot
+    let walk = next.store.walk(&docs, SystemTime::now(), true).unwrap();
+    assert_eq!(walk.problems.len(), 1);
+    let walk = super::start::Ahead::Walked(walk);
+    next.first.lock().ahead.insert(docs.clone(), walk);
+    fs::remove_file(link).unwrap();
+    next.mark(Mark::Project(docs), Instant::now());
+    while next.pass(Moment::now()) {}
+    while next.first_step() {}
+    assert!(next.was_restored());
+    assert_eq!(scan_of(&next), fresh_scan(&root));
+}
+
+/// A project whose folder has the names that it had is not listed when a daemon starts: whatever
+/// happened to its files is found all the same.
+#[test]
+fn what_changed_in_a_folder_is_found_whether_its_names_changed_or_not() {
+    let changes: [fn(&Path); 9] = [
+        |_| {},
+        |executions| fs::write(executions.join("new.json"), "{\"status\":\"failed\"}").unwrap(),
+        |executions| fs::remove_file(executions.join("a.json")).unwrap(),
+        // in its place, with the same size and time
+        |executions| {
+            let file = executions.join("a.json");
+            let before = fs::metadata(&file).unwrap().modified().unwrap();
+            fs::write(&file, "{\"status\":\"paused\",\"x\":2}").unwrap();
+            let file = fs::File::options().write(true).open(file).unwrap();
+            file.set_modified(before).unwrap();
+        },
+        |executions| {
+            let fresh = executions.join("fresh");
+            fs::write(&fresh, "{\"status\":\"queued\"}").unwrap();
+            fs::rename(fresh, executions.join("b.json")).unwrap();
+        },
+        // what was no record is one
+        |executions| fs::write(executions.join("bad.json"), "{}").unwrap(),
+        |executions| fs::remove_file(executions.join("bad.json")).unwrap(),
+        |executions| {
+            fs::remove_file(executions.join("b.json")).unwrap();
+            fs::create_dir(executions.join("b.json")).unwrap();
+        },
+        |executions| {
+            let aside = executions.with_file_name("aside");
+            fs::rename(executions, &aside).unwrap();
+            fs::create_dir(executions).unwrap();
+            fs::copy(aside.join("a.json"), executions.join("a.json")).unwrap();
+        },
+    ];
+    for (number, change) in changes.into_iter().enumerate() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap().join("projects");
+        let cache = folder.path().join("cache");
+        let executions = root.join("p/executions");
+        fs::create_dir_all(&executions).unwrap();
+        for (name, text) in [
+            ("a", "{\"status\":\"failed\",\"x\":1}"),
+            ("b", "{}"),
+            ("bad", "{"),
+        ] {
+            fs::write(executions.join(format!("{name}.json")), text).unwrap();
+        }
+        until_old(&root);
+        let live = || {
+            let history = with_cache(&root, &cache);
+            history.begin(Moment::now());
+            while history.first_step() {}
+            history
+        };
+        let first = live();
+        let project = ProjectId::parse("p").unwrap();
+        assert_eq!(first.index(|index| index.complete().count()), 1);
+        first.write_snapshot(None);
+        change(&executions);
+        let next = live();
+        assert!(next.was_restored());
+        assert_eq!(scan_of(&next), fresh_scan(&root), "change {number}");
+        assert_eq!(next.files_read() > 0, number > 0, "change {number}");
+        // and what was moved away, seen so, and moved back
+        let away = root.join("away");
+        fs::rename(root.join("p"), &away).unwrap();
+        fs::create_dir(root.join("p")).unwrap();
+        next.mark(Mark::Project(project), Instant::now());
+        settle(&next);
+        next.write_snapshot(None);
+        fs::remove_dir(root.join("p")).unwrap();
+        fs::rename(&away, root.join("p")).unwrap();
+        let last = live();
+        assert!(last.was_restored());
+        assert_eq!(scan_of(&last), fresh_scan(&root), "change {number}");
+    }
+}
+
+/// A run that is given another place among the others while the snapshot is written may be missing
+/// from it, although its folder's names did not change.
+#[test]
+fn a_run_that_a_snapshot_missed_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().canonicalize().unwrap().join("projects");
+    let cache = folder.path().join("cache");
+    let executions = root.join("p/executions");
+    fs::create_dir_all(&executions).unwrap();
+    let write = |run: u32, hour: u32| {
+        let text = format!("{{\"startedAt\":\"2026-01-01T{hour:02}:00:00Z\"}}");
+        fs::write(executions.join(format!("run-{run}.json")), text).unwrap();
+    };
+    (0..8).for_each(|run| write(run, 10 + run));
+    until_old(&root);
+    let first = with_cache(&root, &cache);
+    first.begin(Moment::now());
+    while first.first_step() {}
+    let mut slices = 0;
+    write_while(&first, || {
+        slices += 1;
+        if slices == 3 {
+            write(7, 1);
+            let (project, execution) = (ProjectId::parse("p"), ExecutionId::parse("run-7"));
+            let (project, execution) = (project.unwrap(), execution.unwrap());
+            first.mark(Mark::Run(RunKey { project, execution }), Instant::now());
+            settle(&first);
+        }
+    });
+    let next = with_cache(&root, &cache);
+    next.begin(Moment::now());
+    assert_eq!(next.totals(None).0.runs(), 7, "the snapshot missed it");
+    while next.first_step() {}
+    assert_eq!(scan_of(&next), fresh_scan(&root));
+}
+
+/// Times can be set, and a clock can be set back: nobody waits until such a file is old.
+#[test]
+fn a_file_of_the_future_is_not_read_over_and_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().canonicalize().unwrap().join("projects");
+    crate::api::samples::lay_out(&root).unwrap();
+    let future = SystemTime::now() + Duration::from_secs(3600);
+    let failed = crate::api::samples::FAILED_ID;
+    let file = root.join(format!("website/executions/{failed}.json"));
+    let file = fs::File::open(file).unwrap();
+    file.set_modified(future).unwrap();
+    let history = History::new(root, Options::default());
+    history.begin(Moment::now());
+    while history.first_step() {}
+    let began = Instant::now();
+    for looks in 1.. {
+        // whatever is to be looked at later, without waiting for it
+        let now = Moment {
+            instant: began + Duration::from_secs(looks),
+            wall: SystemTime::now(),
+        };
+        if !history.pass(now) {
+            break;
+        }
+        assert!(looks < 5_000, "it was read {} times", history.files_read());
+    }
+}
+
+#[test]
+fn the_echo_of_a_save_is_read_once_and_what_others_write_meanwhile_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let history = History::new(folder.path().to_owned(), Options::default());
+    settle(&history);
+    let project = ProjectId::parse("p").unwrap();
+    let execution = ExecutionId::parse("x").unwrap();
+    let key = RunKey { project, execution };
+    let of = |status: &str| format!(r#"{{"id":"x","projectId":"p","status":"{status}"}}"#);
+    let at = |instant| Moment {
+        instant,
+        wall: SystemTime::now(),
+    };
+    let begun = Instant::now();
+    let saved = history.save(&key, &of("running"), &Expect::Anything);
+    let before = history.files_read();
+    let version = |history: &History| history.index(|index| index.proven(&key).map(|(_, v)| v));
+    // its rename, and the closing of what was written
+    for _ in 0..2 {
+        history.hint(Hint::Run(key.clone()), begun);
+        history.pass(at(begun));
+    }
+    assert_eq!(history.files_read(), before, "nobody waits for it");
+    until_old(folder.path());
+    while history.pass(at(Instant::now() + RACY_FOR)) {}
+    assert_eq!(history.files_read(), before + 1);
+    assert_eq!(version(&history), Some(saved.unwrap().version));
+
+    // somebody writes while the echo of another save is awaited
+    history
+        .save(&key, &of("paused"), &Expect::Anything)
+        .unwrap();
+    let file = folder.path().join("p/executions/x.json");
+    fs::write(&file, of("cancelled")).unwrap();
+    let begun = Instant::now();
+    history.hint(Hint::Run(key.clone()), begun);
+    let ticket = history.dirty.lock().ticket();
+    history.dirty.lock().hurry(ticket, begun);
+    history.pass(at(begun));
+    let status = history.index(|index| index.summary_of(&key).unwrap().status);
+    assert_eq!(status.as_deref(), Some("cancelled"));
+}
