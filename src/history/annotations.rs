@@ -2,7 +2,7 @@
 //!
 //! A pin, tags and a note live in a file beside the project's runs, which is the truth here as the
 //! record's is there: hands, checkouts and other daemons may change it, and the index follows. Each
-//! is read and written under its run's lock.
+//! is read and written under its run's lock, and in this process's turn among ours.
 
 use std::collections::HashSet;
 
@@ -88,6 +88,8 @@ impl History {
                 .ok_or_else(|| HistoryError::NotFound(key.clone()))?;
             self.look_at_held(vec![key.clone()], Moment::now());
         }
+        // other processes change what is noted as well
+        let turn = self.store.turn_of(&key.project);
         let held = match self.store.annotation(key)? {
             Sidecar::Is(annotation) => annotation,
             // whoever damaged it may still have use for what is left
@@ -95,6 +97,7 @@ impl History {
         };
         let annotation = held.changed(change)?;
         let written = self.store.annotate(key, &annotation);
+        drop(turn);
         // whatever came of it
         let clock = self.take_in_annotation(key, Moment::now());
         drop(guard);

@@ -12,7 +12,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode};
 use rustix::io::Errno;
 
-use super::layout::{Obstacle, Opened, SUFFIX, file_name, names, open_file, sync_folder};
+use super::layout::{
+    Folder, Obstacle, Opened, SUFFIX, Turn, file_name, names, open_file, sync_folder,
+};
 use super::own::{Temporary, own_path};
 use super::{Store, StoreError, WriteError};
 use crate::model::{Annotation, ExecutionId, ProjectId, RunKey};
@@ -72,6 +74,13 @@ impl Store {
             })
         };
         Ok(names.iter().filter_map(|name| key(name)).collect())
+    }
+
+    /// The turn of changing what is noted on runs of a project, which others of ours wait for; none
+    /// where there are no runs.
+    #[must_use]
+    pub fn turn_of(&self, project: &ProjectId) -> Option<Turn<Folder>> {
+        self.open_executions(project).ok().map(Turn::wait)
     }
 
     /// What is noted on a run.

@@ -12,8 +12,9 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, Stat};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::path::Arg;
 
@@ -358,6 +359,53 @@ pub(super) fn rename_new(
     match lstat(&to, new_name)? {
         Some(_) => Err(Errno::EXIST),
         None => rustix::fs::renameat(from, name, to, new_name),
+    }
+}
+
+/// Lets two names change places in one step; [`Errno::NOTSUP`] where the file system cannot do that.
+pub(super) fn exchange(folder: impl AsFd, one: &str, other: &str) -> Result<(), Errno> {
+    #[cfg(any(target_os = "linux", target_os = "macos"))]
+    {
+        use rustix::fs::{RenameFlags, renameat_with};
+        match renameat_with(&folder, one, &folder, other, RenameFlags::EXCHANGE) {
+            Err(Errno::INVAL | Errno::NOSYS) => {}
+            done => return done,
+        }
+    }
+    let _ = (folder, one, other);
+    Err(Errno::NOTSUP)
+}
+
+/// How long somebody's turn in a folder is waited for: it lasts as long as a file is compared and
+/// renamed, or an annotation written, unless who has it was stopped.
+const TURN_WITHIN: Duration = Duration::from_secs(2);
+/// Between two tries to have it, at first and at most.
+const TURN_TRIED: (Duration, Duration) = (Duration::from_micros(20), Duration::from_millis(2));
+
+/// The turn of one process of ours among those that compare what is in a folder and replace it; the
+/// engine knows none. It ends when this is dropped.
+#[derive(Debug)]
+pub struct Turn<F: AsFd>(F);
+
+impl<F: AsFd> Turn<F> {
+    /// Waits until nobody else has it. Where the file system has no locks everybody has, and so it is
+    /// if it takes too long.
+    pub(super) fn wait(folder: F) -> Self {
+        let end = Instant::now() + TURN_WITHIN;
+        let mut pause = TURN_TRIED.0;
+        let taken = || rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive);
+        while taken() == Err(Errno::WOULDBLOCK) && Instant::now() < end {
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(TURN_TRIED.1);
+        }
+        Self(folder)
+    }
+}
+
+impl<F: AsFd> Drop for Turn<F> {
+    fn drop(&mut self) {
+        // closing the folder ends it as well, but it may be open for longer
+        let _ = rustix::fs::flock(&self.0, FlockOperation::Unlock);
     }
 }
 

@@ -151,6 +151,19 @@ impl<F: AsFd + Clone> Temporary<F> {
         Ok(())
     }
 
+    /// Changes places with `name`: what stood there has this file's former name then, and is removed
+    /// with it. [`Errno::NOTSUP`] where the file system cannot do that in one step.
+    pub(super) fn exchange(&self, name: &str) -> Result<(), Errno> {
+        layout::exchange(&self.0.folder, &self.0.name, name)
+    }
+
+    /// Removes what this file has changed places with.
+    pub(super) fn discard_exchanged(&mut self) -> Result<(), Errno> {
+        rustix::fs::unlinkat(&self.0.folder, &self.0.name, AtFlags::empty())?;
+        self.0.renamed = true;
+        Ok(())
+    }
+
     /// Becomes `name` if nothing has that name, in one step where the file system can do that;
     /// [`Errno::EXIST`] otherwise.
     pub(super) fn rename_new(&mut self, name: impl Arg + Copy) -> Result<(), Errno> {

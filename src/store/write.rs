@@ -12,16 +12,17 @@ use rustix::fs::{FileType, Mode, Stat};
 use rustix::io::Errno;
 
 use super::layout::{
-    Folder, Obstacle, executions_path, file_name, file_type, lstat, path_of, permissions,
+    Folder, Obstacle, Turn, executions_path, file_name, file_type, lstat, path_of, permissions,
     sync_folder,
 };
 use super::own::Temporary;
-use super::stamp::version_of;
+use super::stamp::{same_file, stamp_of, version_of};
 use super::{ReadError, Store, WriteError};
 use crate::model::{RunKey, Stamp, Version};
 
-/// What must be stored for a save to go through. It is compared as late as possible, but only
-/// `Absent` is one step with the rename: the engine knows no locks, so nothing else can be.
+/// What must be stored for a save to go through. The engine knows no locks, so it is compared before
+/// and after: `Absent` is one step with the rename, and a file that comes out in exchange for the new
+/// one and is not the one expected is put back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expect {
     /// Whatever there is, if anything.
@@ -160,6 +161,7 @@ impl Folder {
         expect: &Expect,
     ) -> Result<bool, Failure> {
         let failed = |errno| self.write_failure(name, errno);
+        let _turn = Turn::wait(self);
         let mut old = self.target(name)?;
         match expect {
             Expect::Version(version) => {
@@ -191,8 +193,64 @@ impl Folder {
                 .set_permissions(permissions(&stat))
                 .map_err(failed)?;
         }
-        temporary.rename_over(name).map_err(failed)?;
+        match expect {
+            Expect::Version(version) => self.exchange(temporary, name, *version)?,
+            Expect::Anything | Expect::Absent => temporary.rename_over(name).map_err(failed)?,
+        }
         Ok(false)
+    }
+
+    /// Puts a finished temporary file in the place of `name` if what comes out there is `version`,
+    /// which was stored a moment ago.
+    fn exchange(
+        &self,
+        temporary: &mut Temporary<&Folder>,
+        name: &str,
+        version: Version,
+    ) -> Result<(), Failure> {
+        let failed = |errno| self.write_failure(name, errno);
+        match temporary.exchange(name) {
+            Ok(()) => {}
+            // then it is a moment in which somebody's save is lost
+            Err(Errno::NOTSUP) => return temporary.rename_over(name).map_err(failed),
+            Err(errno) => return Err(failed(errno)),
+        }
+        let out = self.stored_version(temporary.name());
+        if matches!(out, Ok(Some(out)) if out.settled && out.value == version) {
+            // what cannot be removed now is tried once more when the file is dropped
+            let _ = temporary.discard_exchanged();
+            return Ok(());
+        }
+        self.put_back(temporary, name)
+            .map_err(|errno| WriteError::io(self.path_of(name), errno))?;
+        let current = self.stored_version(name).ok().flatten();
+        Err(self
+            .conflict(name, current.map(|stored| stored.value))
+            .into())
+    }
+
+    /// Gives `name` back to the file that came out in exchange for ours, although it was not the one
+    /// expected. Who saves there meanwhile replaces the one that is there: that comes out then in its
+    /// turn, unless it is the one that was put there last, so that the latest of theirs stays.
+    fn put_back(&self, temporary: &Temporary<&Folder>, name: &str) -> Result<(), Errno> {
+        let stamp = |name: &str| Ok(lstat(self, name)?.map(|stat| stamp_of(&stat)));
+        let mut there = Some(temporary.stamp()?);
+        loop {
+            let back = stamp(temporary.name())?;
+            match temporary.exchange(name) {
+                // somebody deleted the run, and means what was there
+                Err(Errno::NOENT) => return Ok(()),
+                done => done?,
+            }
+            let out = stamp(temporary.name())?;
+            if out
+                .zip(there)
+                .is_some_and(|(out, there)| same_file(&out, &there))
+            {
+                return Ok(());
+            }
+            there = back;
+        }
     }
 
     /// The regular file that a save to `name` would replace; nothing else is replaced.

@@ -1,10 +1,12 @@
 //! Saving: what is stored, what is kept, and what is not replaced.
 
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::Barrier;
 
 use super::{Ground, in_time, listing, make_fifo, project, run, test_process};
 use crate::store::{Expect, Store, WriteError, version_of};
@@ -271,4 +273,79 @@ fn no_save_goes_through_a_symlink() {
         matches!(save, Err(WriteError::NotRegular { .. })),
         "{save:?}"
     );
+}
+
+#[test]
+fn what_comes_between_comparing_and_renaming_is_not_replaced() {
+    const ROUNDS: u32 = 1_500;
+    let ground = Ground::new();
+    let store = Store::new(ground.root());
+    let (path, aside) = ("x.json", ".engine.tmp");
+    let text_of_engine = |round: u32| format!("{{\"by\":\"engine\",\"round\":{round}}}");
+    let first = text_of_engine(0);
+    store
+        .save(&run("x"), first.as_bytes(), &Expect::Anything)
+        .unwrap();
+    let executions = ground.executions();
+    let barrier = Barrier::new(2);
+    let engine = |round| {
+        fs::write(executions.join(aside), text_of_engine(round)).unwrap();
+        barrier.wait();
+        // a moment later in each round, as far as a save takes
+        for _ in 0..round % 300 * 20 {
+            std::hint::spin_loop();
+        }
+        fs::rename(executions.join(aside), executions.join(path)).unwrap();
+        barrier.wait();
+    };
+    let ours = |round| {
+        let version = store.read(&run("x"), LIMIT).unwrap().unwrap().version;
+        let text = format!("{{\"by\":\"us\",\"round\":{}}}", round - 1);
+        barrier.wait();
+        let saved = store.save(&run("x"), text.as_bytes(), &Expect::Version(version));
+        barrier.wait();
+        let there = fs::read_to_string(executions.join(path)).unwrap();
+        // told at the end, because the other thread would wait for ever
+        let lost = (there != text_of_engine(round)).then_some((round, there));
+        (matches!(saved, Err(WriteError::Conflict { .. })), lost)
+    };
+    let (conflicts, lost): (Vec<bool>, Vec<_>) = std::thread::scope(|scope| {
+        scope.spawn(|| (1..=ROUNDS).for_each(engine));
+        (1..=ROUNDS).map(ours).unzip()
+    });
+    assert_eq!(lost.into_iter().flatten().next(), None);
+    assert!(conflicts.contains(&true) && conflicts.contains(&false));
+    assert_eq!(listing(&executions), [path]);
+}
+
+#[test]
+fn who_counts_in_one_file_from_two_processes_loses_nothing() {
+    const EACH: u32 = 300;
+    let ground = Ground::new();
+    let count = |store: &Store| -> u32 {
+        let (mut done, mut text) = (0, String::new());
+        while done < EACH {
+            let record = store.read(&run("x"), LIMIT).unwrap().unwrap();
+            let held: u32 = record.text()[8..].trim_end_matches('}').parse().unwrap();
+            text.clear();
+            write!(text, "{{\"sum\": {}}}", held + 1).unwrap();
+            match store.save(&run("x"), text.as_bytes(), &Expect::Version(record.version)) {
+                Ok(_) => done += 1,
+                Err(WriteError::Conflict { .. }) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+        done
+    };
+    // as processes have them: each its own, which know nothing of each other
+    let stores = [Store::new(ground.root()), Store::new(ground.root())];
+    stores[0]
+        .save(&run("x"), b"{\"sum\": 0}", &Expect::Anything)
+        .unwrap();
+    let done: u32 = std::thread::scope(|scope| {
+        let threads = stores.each_ref().map(|store| scope.spawn(|| count(store)));
+        threads.map(|thread| thread.join().unwrap()).iter().sum()
+    });
+    let there = stores[0].read(&run("x"), LIMIT).unwrap().unwrap();
+    assert_eq!(there.text(), format!("{{\"sum\": {done}}}"));
 }
