@@ -344,3 +344,28 @@ fn what_changed_while_nobody_looked_is_told_after_the_next_start() {
     assert_eq!(changes["changes"].as_array().unwrap().len(), 1);
     place.end(daemon);
 }
+
+/// A command line without a daemon, and a daemon: each is a process that knows nothing of the other.
+#[test]
+fn what_two_processes_note_at_once_is_all_noted() {
+    let root = Root::empty();
+    fill(&root);
+    let pairs = [0, 1].map(|_| Daemon::stdio(&root.path()));
+    let (_daemons, mut clients): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+    for client in &mut clients {
+        client.call("executions/list", &json!({ "sync": true }));
+    }
+    std::thread::scope(|scope| {
+        for (which, client) in clients.iter_mut().enumerate() {
+            scope.spawn(move || {
+                for number in 0..15 {
+                    let tag = format!("{which}-{number}");
+                    annotate(client, "a", json!({ "addTags": [tag] }));
+                }
+            });
+        }
+    });
+    for client in &mut clients {
+        assert_eq!(run(client, "p", "a")["tags"].as_array().unwrap().len(), 30);
+    }
+}

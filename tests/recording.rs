@@ -309,6 +309,33 @@ fn every_write_starts_from_the_file_as_it_then_is() {
     assert!(!root.file("p", "a").exists());
 }
 
+/// Two daemons serve one root where windows do not share one: neither knows what the other does.
+#[test]
+fn what_two_daemons_add_to_one_run_at_once_is_all_added() {
+    const EACH: u32 = 150;
+    let root = Root::empty();
+    let pairs = [0, 1].map(|_| Daemon::stdio(&root.path()));
+    let (_daemons, mut clients): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+    let start = json!({ "projectId": "p", "execution": { "id": "x" } });
+    clients[0].call("executions/start", &start);
+    std::thread::scope(|scope| {
+        for (which, client) in clients.iter_mut().enumerate() {
+            scope.spawn(move || {
+                for number in 0..EACH {
+                    let step = json!({ "id": format!("{which}-{number}") });
+                    let what = json!({ "add": { "costUSD": 1 }, "steps": [step] });
+                    client.call("executions/update", &params("x", what));
+                }
+            });
+        }
+    });
+    let held = stored(&root, "p", "x");
+    assert_eq!(held["costUSD"], 2 * EACH);
+    assert_eq!(held["steps"].as_array().unwrap().len(), 2 * EACH as usize);
+    let folder = root.file("p", "x").parent().unwrap().to_owned();
+    assert_eq!(fs::read_dir(folder).unwrap().count(), 1);
+}
+
 #[test]
 fn updates_that_arrive_during_a_write_share_the_next_one() {
     let root = Root::empty();

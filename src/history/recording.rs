@@ -25,8 +25,9 @@ use crate::watch::Mark;
 const LARGE_BYTES: usize = 1_000_000;
 /// How often a large record is written at most.
 const LARGE_EVERY: Duration = Duration::from_secs(1);
-/// How often a write is begun again because somebody else wrote meanwhile.
-const ATTEMPTS_MAX: u32 = 16;
+/// How often a write is begun again because somebody else wrote meanwhile: another daemon that writes
+/// as fast comes between more often than not.
+const ATTEMPTS_MAX: u32 = 64;
 /// How many ids are tried before the clock is to blame.
 const IDS_MAX: u32 = 8;
 
