@@ -535,6 +535,72 @@ fn a_policy_is_rehearsed_carried_out_and_refused() {
     assert_eq!(client.call("trash/list", &json!({}))["total"], 13);
 }
 
+/// Nothing goes but what was told, and what was told and is left says why.
+#[test]
+fn what_is_carried_out_is_what_was_rehearsed() {
+    let root = Root::empty();
+    lay_out(&root);
+    let (_daemon, mut client) = Daemon::stdio(&root.path());
+    client.call("executions/list", &json!({ "sync": true }));
+    let old = |id: &str| {
+        let mut record = record("p", id, "failed");
+        record["startedAt"] = "2025-01-01T00:00:00.000Z".into();
+        record
+    };
+    let policy = json!({ "rules": [{ "projectId": "p", "maxCount": 10 }] });
+    for (method, asked, count) in [
+        (
+            "executions/deleteMatching",
+            json!({ "status": "failed", "where": "startedAt < '2025-06-01'" }),
+            4,
+        ),
+        ("executions/prune", json!({ "policy": policy }), 6),
+    ] {
+        let mut asked = asked;
+        asked["dryRun"] = true.into();
+        let would = client.call(method, &asked);
+        assert_eq!(would["count"], count, "{would}");
+        asked["plan"] = would["plan"].clone();
+        assert_eq!(client.refused(method, &asked)["code"], -32602);
+        asked["dryRun"] = false.into();
+        // one comes, one is changed, one goes
+        root.engine("p", "late", &old("late"));
+        let of = |at: usize| {
+            let name = &would["executions"][at]["executionId"];
+            name.as_str().unwrap().to_owned()
+        };
+        let mut changed = old(&of(0));
+        changed["error"] = "another".into();
+        root.engine("p", &of(0), &changed);
+        fs::remove_file(root.file("p", &of(1))).unwrap();
+        client.call("executions/list", &json!({ "sync": true }));
+        for (name, wrong) in [
+            ("status", json!("completed")),
+            ("policy", json!({ "rules": [{ "maxCount": 9 }] })),
+            ("plan", json!("x")),
+            ("plan", json!("0@0/c:0000000000000000:1")),
+        ] {
+            let mut other = asked.clone();
+            other[name] = wrong;
+            assert_eq!(client.refused(method, &other)["code"], -32602, "{name}");
+        }
+        let done = client.call(method, &asked);
+        assert_eq!(done["count"], count - 2, "{done}");
+        for run in done["executions"].as_array().unwrap() {
+            assert!(would["executions"].as_array().unwrap().contains(run));
+        }
+        let skipped = done["skipped"].as_array().unwrap();
+        let mut skipped: Vec<_> = skipped.iter().map(|run| &run["executionId"]).collect();
+        skipped.sort_by_key(|id| id.to_string());
+        assert_eq!(skipped, [&json!("late"), &json!(of(0))], "{done}");
+        assert_eq!(done["skipped"][0]["reason"], "changed");
+        for id in ["late", &of(0)] {
+            fs::remove_file(root.file("p", id)).unwrap();
+        }
+        client.call("executions/list", &json!({ "sync": true }));
+    }
+}
+
 /// Names come in pages, and count and bytes are those of all.
 #[test]
 fn what_would_go_is_told_page_by_page() {

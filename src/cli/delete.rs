@@ -279,6 +279,8 @@ async fn going(
         return Ok(1);
     }
     client.doing = "Deleting";
+    // what came or changed while it was asked was not agreed to
+    params.insert("plan".into(), plan.at("plan").word().into());
     params.insert("permanent".into(), how.permanent.into());
     let done = client.text(method, params).await?;
     json.print(&done, Some(ROWS), |_| String::new())?;
@@ -294,6 +296,11 @@ async fn going(
     }
     if skipped > done.at("skipped").items().len() as u64 {
         tell!("runlog: {} stay in all", grouped(&skipped.to_string()));
+    }
+    let unmet = count.saturating_sub(done.at("count").count() + skipped);
+    if unmet > 0 {
+        let unmet = grouped(&unmet.to_string());
+        tell!("runlog: {unmet} more were changed or deleted meanwhile");
     }
     if let Some(batch) = done.at("batch").text() {
         super::tell_undo(&format!("runlog trash restore --batch {}", quoted(batch)));

@@ -12,6 +12,9 @@ use super::terminal::{status_paint, visible};
 use super::time::{bytes, grouped};
 use super::{Failure, RootArgs};
 
+/// How many entries are named in one request.
+const AT_ONCE: usize = 1000;
+
 #[derive(Debug, Args)]
 pub(super) struct TrashArgs {
     #[command(flatten)]
@@ -139,7 +142,7 @@ async fn list(args: &ListArgs, client: &mut Client) -> Result<u8, Failure> {
 /// All entries of the trash, the latest deletion first.
 async fn entries(client: &mut Client, project: Option<&str>) -> Result<Vec<Json>, Failure> {
     let mut params = of_project(project);
-    params.insert("limit".into(), 1000.into());
+    params.insert("limit".into(), AT_ONCE.into());
     let mut entries = Vec::new();
     loop {
         let page = client.ask("trash/list", params.clone()).await?;
@@ -229,7 +232,6 @@ async fn latest(run: &str, client: &mut Client) -> Result<String, Failure> {
 
 async fn empty(args: &EmptyArgs, client: &mut Client) -> Result<u8, Failure> {
     args.json.check("trash/empty", None)?;
-    let mut params = of_project(args.project.as_deref());
     let found = entries(client, args.project.as_deref()).await?;
     let before = args.older_than.and_then(|span| {
         let now = std::time::SystemTime::now();
@@ -258,16 +260,24 @@ async fn empty(args: &EmptyArgs, client: &mut Client) -> Result<u8, Failure> {
     if !args.sure.agreed(&what)? {
         return Ok(1);
     }
-    if let Some(before) = before {
-        params.insert("before".into(), before.into());
+    let (mut emptied, mut freed) = (0, 0);
+    // by their names: what was deleted while it was asked was not agreed to
+    for some in going.chunks(AT_ONCE) {
+        let named: Vec<&str> = some.iter().map(|entry| entry.at("entry").word()).collect();
+        let mut params = Params::new();
+        params.insert("entries".into(), json!(named));
+        let answer = client.ask("trash/empty", params).await;
+        let answer = answer.inspect_err(|_| removed(emptied, freed))?;
+        emptied += answer.at("emptied").count();
+        freed += answer.at("freedBytes").count();
     }
-    let result = client.text("trash/empty", params).await?;
+    removed(emptied, freed);
+    let result = json!({ "emptied": emptied, "freedBytes": freed }).to_string();
     args.json.print(&result, None, |_| String::new())?;
-    let answer = Json::read(&result);
-    tell!(
-        "runlog: {} removed, {} freed",
-        grouped(&answer.at("emptied").to_string()),
-        bytes(answer.at("freedBytes").count())
-    );
     Ok(0)
+}
+
+fn removed(emptied: u64, freed: u64) {
+    let emptied = grouped(&emptied.to_string());
+    tell!("runlog: {emptied} removed, {} freed", bytes(freed));
 }

@@ -107,6 +107,7 @@ pub struct Chosen {
     aged_from: Millis,
     size_bytes: u64,
     pinned: bool,
+    tick: u64,
 }
 
 impl Chosen {
@@ -126,6 +127,7 @@ impl Chosen {
             aged_from: aged_from.unwrap_or(updated_at),
             size_bytes,
             pinned,
+            tick: run.tick(),
         })
     }
 
@@ -140,7 +142,14 @@ impl Chosen {
             aged_from,
             size_bytes,
             pinned: false,
+            tick: 0,
         }
+    }
+
+    /// Whether it came or changed after `clock`, which must be one that the index honours.
+    #[must_use]
+    pub fn is_after(&self, clock: Clock) -> bool {
+        self.tick > clock.tick
     }
 
     /// Where it stands in lists.
@@ -173,7 +182,7 @@ impl Chosen {
 pub enum Spared {
     /// Somebody else deleted it meanwhile.
     Gone,
-    /// It was saved, touched or pinned meanwhile.
+    /// It came, or was saved, touched or pinned, meanwhile.
     Changed,
     /// The file system refused.
     Refused,

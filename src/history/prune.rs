@@ -51,6 +51,8 @@ pub struct Plan {
     pub chosen: Vec<Chosen>,
     /// Those that stay only because it cannot be read whether they are pinned, newest first.
     pub maybe_pinned: Vec<RunKey>,
+    /// Those that stay only because they came or changed since it was told what would go.
+    pub changed: Vec<RunKey>,
     /// Whether that leaves no run in the projects that the rules are about.
     pub everything: bool,
     /// The state at which it was decided.
@@ -151,11 +153,18 @@ impl Policy {
 }
 
 impl History {
-    /// What `policy` lets go at `now`. Some hundred bytes a run. Blocks.
+    /// What `policy` lets go at `now`; of that, where it was told at the state `told` what would go,
+    /// only what was there then and has not changed since. Some hundred bytes a run. Blocks.
     ///
     /// # Errors
     /// Those of [`History::select`].
-    pub fn plan(&self, policy: &Policy, now: Millis, stop: &Stop) -> Result<Plan, HistoryError> {
+    pub fn plan(
+        &self,
+        policy: &Policy,
+        now: Millis,
+        told: Option<Clock>,
+        stop: &Stop,
+    ) -> Result<Plan, HistoryError> {
         let everything = Filter::default().into();
         let doubts = self.doubts();
         let take =
@@ -169,6 +178,17 @@ impl History {
         });
         let order: Vec<usize> = (0..runs.len()).collect();
         let mut goes = policy.judge(&runs, &order, now);
+        let mut changed = Vec::new();
+        if let Some(told) = told {
+            // what came since pushes nothing out
+            let is_after = |run: &Candidate| run.chosen.is_after(told);
+            let held = |at: &usize| runs.get(*at).is_some_and(|run| !is_after(run));
+            let held: Vec<usize> = order.iter().copied().filter(held).collect();
+            let gone = runs.iter().zip(&goes);
+            let gone = gone.filter(|(run, goes)| **goes && is_after(run));
+            changed.extend(gone.map(|(run, _)| run.chosen.key().clone()));
+            goes = policy.judge(&runs, &held, now);
+        }
         let mut maybe_pinned = Vec::new();
         for (run, goes) in runs.iter().zip(&mut goes) {
             if *goes && policy.keep_pinned && run.maybe_pinned {
@@ -188,6 +208,7 @@ impl History {
             everything: !chosen.is_empty() && !some_left,
             chosen,
             maybe_pinned,
+            changed,
             clock,
         })
     }

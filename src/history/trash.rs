@@ -267,9 +267,7 @@ impl History {
         entries: &[EntryId],
         each: &mut impl FnMut(EntryId, Result<(), RestoreError>) -> bool,
     ) {
-        let together =
-            |a: &EntryId, b: &EntryId| (a.project(), a.batch()) == (b.project(), b.batch());
-        for of_batch in entries.chunk_by(together) {
+        for of_batch in entries.chunk_by(EntryId::is_beside) {
             for part in of_batch.chunks(self.part()) {
                 if !self.put_some_back(part, each) {
                     return;
@@ -355,7 +353,7 @@ impl History {
         let mut emptied = Emptied::default();
         let mut touched: Vec<ProjectId> = Vec::new();
         let now = Moment::now().millis();
-        let mut empty = |project: &ProjectId, batch, only| {
+        let mut empty = |project: &ProjectId, batch, only: Option<&[EntryId]>| {
             let one = self.store.empty(project, batch, only, now);
             emptied.entries += one.entries;
             emptied.freed_bytes += one.freed_bytes;
@@ -376,9 +374,13 @@ impl History {
                 }
             }
             ToEmpty::Entries(entries) => {
-                for id in entries {
+                let mut entries = entries.clone();
+                entries.sort_unstable();
+                for some in entries.chunk_by(EntryId::is_beside) {
                     self.going(stop)?;
-                    empty(id.project(), id.batch(), Some(id));
+                    if let Some(first) = some.first() {
+                        empty(first.project(), first.batch(), Some(some));
+                    }
                 }
             }
             ToEmpty::Batch(batch) => {

@@ -59,6 +59,12 @@ impl<'a> Listed<'a> {
         self.row.summary(self.project, stale_after, annotation)
     }
 
+    /// The tick of the last change of it.
+    #[must_use]
+    pub fn tick(&self) -> u64 {
+        self.row.tick()
+    }
+
     pub(super) fn number(&self) -> u32 {
         self.number
     }

@@ -166,6 +166,12 @@ impl EntryId {
         (&self.project, &self.name).cmp(&(&other.project, &other.name))
     }
 
+    /// Whether both are of one batch of one project.
+    #[must_use]
+    pub fn is_beside(&self, other: &Self) -> bool {
+        (&self.project, self.batch) == (&other.project, other.batch)
+    }
+
     fn path(&self) -> String {
         let name = self.name.to_string_lossy();
         format!("{}/{name}", batch_path(&self.project, self.batch))
@@ -398,15 +404,15 @@ impl Store {
         Ok(found.is_some())
     }
 
-    /// Removes for good what is in a batch of a project, or only one entry, and the folder if it
-    /// is empty then, which [`Store::sync_trash`] makes durable. What is not there is no error. A
+    /// Removes for good what is in a batch of a project, or only some entries of it, and the folder if
+    /// it is empty then, which [`Store::sync_trash`] makes durable. What is not there is no error. A
     /// folder that was empty before may be one that a deletion has just made, unless it is old at
     /// `now`.
     pub fn empty(
         &self,
         project: &ProjectId,
         batch: Batch,
-        only: Option<&EntryId>,
+        only: Option<&[EntryId]>,
         now: Millis,
     ) -> Emptied {
         let mut emptied = Emptied::default();
@@ -420,7 +426,7 @@ impl Store {
             Err(_) => return emptied,
         };
         let found = match only {
-            Some(id) => Ok(vec![id.name.clone()]),
+            Some(ids) => Ok(ids.iter().map(|id| id.name.clone()).collect()),
             None => names(&folder, is_deletable),
         };
         match found {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::stage::{Done, Stage, on_terminal};
+use crate::stage::{Done, Stage, agreed_after, on_terminal};
 use crate::support::{Root, record};
 
 fn three() -> Stage {
@@ -180,6 +180,58 @@ fn a_deletion_is_asked_for_and_its_undo_undoes_it() {
     assert!(gone.err.contains("p/b is deleted"), "{}", gone.err);
     assert!(!gone.err.contains("undo"));
     assert_eq!(ids(&stage), "a");
+}
+
+/// What is asked about goes, and nothing that came or changed while it was asked.
+#[test]
+fn what_was_not_there_when_it_was_asked_stays() {
+    for served in [true, false] {
+        let stage = three();
+        let _daemon = served.then(|| stage.daemon());
+        let sync = || {
+            drop(
+                stage
+                    .piped(&["call", "executions/count", r#"{"sync":true}"#])
+                    .printed(),
+            )
+        };
+        let come = |id: &str| {
+            stage.root.engine("p", id, &record("p", id, "failed"));
+            sync();
+        };
+        let done = agreed_after(
+            &mut stage.runlog(&["delete", "-s", "failed", "--permanent"]),
+            || come("d"),
+        );
+        assert_eq!(done.status, 0, "{}", done.out);
+        assert!(done.out.contains("Delete 1 run, "), "{}", done.out);
+        assert!(done.out.contains("runlog: 1 run, "), "{}", done.out);
+        assert_eq!(ids(&stage), "a c d");
+        // a new one pushes no other out
+        let prune = ["prune", "--max-count", "2"];
+        let done = agreed_after(&mut stage.runlog(&prune), || come("e"));
+        assert_eq!(done.status, 0, "{}", done.out);
+        assert!(done.out.contains("runlog: 1 run, "), "{}", done.out);
+        assert_eq!(ids(&stage), "a c e");
+        // what is in the trash by now is what was asked about, and what is deleted then is not
+        let done = agreed_after(&mut stage.runlog(&["trash", "empty"]), || {
+            stage.piped(&["delete", "e", "--yes"]).printed();
+        });
+        assert!(done.out.contains("runlog: 1 removed"), "{}", done.out);
+        let left = stage.piped(&["trash", "list"]).printed();
+        assert!(left.lines().count() == 1 && left.contains("/e"), "{left}");
+        // and what was changed stays
+        come("d");
+        come("f");
+        let done = agreed_after(&mut stage.runlog(&["delete", "-s", "failed"]), || {
+            let text = r#"{ "id": "f", "projectId": "p", "status": "failed", "error": "x" }"#;
+            std::fs::write(stage.root.file("p", "f"), text).unwrap();
+            sync();
+        });
+        assert!(done.out.contains("Move 2 runs, "), "{}", done.out);
+        assert!(done.out.contains("p/f stays: changed"), "{}", done.out);
+        assert!(stage.root.file("p", "f").exists() && !stage.root.file("p", "d").exists());
+    }
 }
 
 #[test]

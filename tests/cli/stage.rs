@@ -153,6 +153,41 @@ pub fn terminal(columns: u16, rows: u16) -> (File, File) {
     (File::from(master), line)
 }
 
+/// Runs `command` on a terminal, and types `yes` to what it asks after something else was done.
+pub fn agreed_after(command: &mut Command, meanwhile: impl FnOnce()) -> Done {
+    let (mut master, line) = terminal(80, 100);
+    let pipe = || Stdio::from(line.try_clone().unwrap());
+    let mut child = command
+        .env("TERM", "xterm")
+        .stdin(pipe())
+        .stdout(pipe())
+        .stderr(pipe())
+        .spawn()
+        .unwrap();
+    drop(line);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let mut shown = Vec::new();
+    let mut meanwhile = Some(meanwhile);
+    let mut bytes = [0; 4096];
+    while let Ok(count @ 1..) = master.read(&mut bytes) {
+        shown.extend_from_slice(&bytes[..count]);
+        if String::from_utf8_lossy(&shown).contains("[y/N]")
+            && let Some(meanwhile) = meanwhile.take()
+        {
+            meanwhile();
+            master.write_all(b"yes\n").unwrap();
+        }
+    }
+    Done {
+        status: child.wait().unwrap().code().unwrap_or(-1),
+        out: String::from_utf8(shown).unwrap().replace("\r\n", "\n"),
+        err: String::new(),
+    }
+}
+
 /// Runs `command` on a terminal, where `typed` is typed, and gives everything that it showed.
 pub fn on_terminal(command: &mut Command, columns: u16, typed: &str) -> Done {
     let (mut master, line) = terminal(columns, 100);

@@ -359,8 +359,9 @@ impl Drop for Client {
 }
 
 /// Members that differ from run to run; only their types are compared.
-const VOLATILE: [&str; 13] = [
+const VOLATILE: [&str; 14] = [
     "clock",
+    "plan",
     "updatedAt",
     "staleAt",
     "pid",

@@ -46,6 +46,9 @@ pub struct Params {
     /// With `dryRun`: `nextCursor` of the answer before, for the runs that it did not name; the other
     /// params must be the same.
     pub cursor: Option<String>,
+    /// `plan` of an answer to `dryRun`: nothing goes but what that told. What came or changed since
+    /// stays. Its `projectId`, `status`, `where` and `timezone` must be the same.
+    pub plan: Option<String>,
     /// Whether they are deleted for good instead of being moved to the trash.
     pub permanent: Option<bool>,
     /// Everything done to the files before the request is taken into account.
@@ -102,6 +105,28 @@ pub(super) struct Naming {
 }
 
 impl Naming {
+    /// What `plan` begins with, and the state at which it was told.
+    ///
+    /// # Errors
+    /// -32602 for anything else, with `dryRun`, and where it is not known any more what changed.
+    pub(super) fn told<'p>(
+        history: &History,
+        plan: &'p str,
+        dry_run: bool,
+    ) -> Result<(&'p str, index::Clock), Error> {
+        if dry_run {
+            return Err(Error::params("`plan`: expected only without `dryRun`"));
+        }
+        let read = || {
+            let (mark, clock) = plan.rsplit_once('/')?;
+            Some((mark, index::Clock::parse(clock)?))
+        };
+        let known = read().filter(|(_, clock)| history.honours(*clock));
+        known.ok_or_else(|| {
+            Error::params("`plan`: what changed since is not known any more; rehearse it again")
+        })
+    }
+
     /// Refuses a cursor where runs go: those that it stands behind have not been chosen for that.
     pub(super) fn may_go_on(cursor: Option<&String>, dry_run: bool) -> Result<(), Error> {
         match cursor {
@@ -174,7 +199,7 @@ pub struct SkippedRun {
     pub project_id: ProjectId,
     /// The file's stem.
     pub execution_id: ExecutionId,
-    /// `changed`: saved or touched after it was chosen; `gone`: deleted by somebody else;
+    /// `changed`: came, or was saved or touched, after it was chosen or told; `gone`: deleted by somebody else;
     /// `refused` by the file system; `maybe-pinned`: what is noted on it cannot be read, and the
     /// policy keeps pinned runs.
     pub reason: &'static str,
@@ -193,6 +218,9 @@ pub struct Gone {
     pub executions: Vec<RunName>,
     /// With `dryRun`: pass it as `cursor` for those that are not named; null at the end.
     pub next_cursor: Option<String>,
+    /// With `dryRun`: pass it as `plan` for nothing else to go.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
     /// What they are in the trash, for executions/restore; absent if they are not there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch: Option<String>,
@@ -213,6 +241,7 @@ impl Gone {
             bytes: chosen.iter().map(Chosen::size_bytes).sum(),
             executions,
             next_cursor,
+            plan: Some(format!("{}/{clock}", naming.mark)),
             batch: None,
             skipped: Vec::new(),
             skipped_count: 0,
@@ -225,6 +254,7 @@ impl Gone {
             batch: done.batch.map(|batch| batch.to_string()),
             // there is no second page of what is gone
             next_cursor: None,
+            plan: None,
             ..Self::would(&done.deleted, done.clock, naming)
         };
         let spared = done.spared.iter().map(|(key, why)| (key, *why));
@@ -285,7 +315,9 @@ impl Method for DeleteMatching {
     const DESCRIPTION: &'static str = "They are chosen at one clock, by the same params as in \
         executions/list, of which `status` or `where` must be given; with `dryRun`, `count` and \
         `bytes` are those of all of them, which are named page by page. Each is compared once more \
-        before it goes; what was saved, touched or deleted meanwhile is skipped and told. The files \
+        before it goes; what was saved, touched or deleted meanwhile is skipped and told. With \
+        `plan` of a rehearsal's answer nothing goes but what that told, however much came or \
+        changed meanwhile. The files \
         go to the trash, together as one batch, from where executions/restore puts them back, \
         unless `permanent` says otherwise. Subscribers are told of each.";
     const EFFECT: Effect = Effect::ChangeMany;
@@ -320,6 +352,14 @@ impl Method for DeleteMatching {
             (key, now) = read_cursor(cursor, &asked, None, now)?;
             after = Some(key);
         }
+        let mut told = None;
+        if let Some(plan) = &params.plan {
+            let (mark, clock) = Naming::told(&context.history, plan, dry_run)?;
+            now = asked.moment(mark, now).ok_or_else(|| {
+                Error::params("`plan` belongs to another question; rehearse this one")
+            })?;
+            told = Some(clock);
+        }
         let naming = Naming {
             limit: params.limit.unwrap_or_default(),
             after,
@@ -333,11 +373,16 @@ impl Method for DeleteMatching {
         let wanted = Wanted::default();
         let stop = wanted.stop();
         blocking(&context, move |history| {
-            let (chosen, clock) = history.choose(&query, &stop)?;
+            let (mut chosen, clock) = history.choose(&query, &stop)?;
             if dry_run {
                 return Ok(Gone::would(&chosen, clock, &naming));
             }
-            carry_out(history, chosen, permanent, &naming, &teller)
+            let is_after = |one: &mut Chosen| told.is_some_and(|told| one.is_after(told));
+            let changed: Vec<Chosen> = chosen.extract_if(.., is_after).collect();
+            let mut gone = carry_out(history, chosen, permanent, &naming, &teller)?;
+            let changed = changed.iter().map(|one| (one.key(), Spared::Changed));
+            gone.skip(changed, naming.limit);
+            Ok(gone)
         })
         .await
     }
@@ -353,7 +398,7 @@ impl Method for DeleteMatching {
                 params: json!({ "where": "status = 'failed' and costUSD = 0", "dryRun": true }),
                 result: json!({
                     "count": 1, "bytes": bytes, "executions": [failed], "nextCursor": null,
-                    "skipped": [], "skippedCount": 0, "clock": samples::CLOCK
+                    "plan": samples::PLAN, "skipped": [], "skippedCount": 0, "clock": samples::CLOCK
                 }),
             },
             Example {

@@ -147,6 +147,9 @@ pub struct Params {
     /// With `dryRun`: `nextCursor` of the answer before, for the runs that it did not name; the other
     /// params must be the same.
     pub cursor: Option<String>,
+    /// `plan` of an answer to `dryRun`: nothing goes but what that told, of the trash either. What
+    /// came or changed since stays. The policy must be the same.
+    pub plan: Option<String>,
     /// Whether runs are deleted for good instead of being moved to the trash.
     pub permanent: Option<bool>,
     /// Whether the policy may leave no run at all in the projects that its rules are about.
@@ -164,6 +167,7 @@ impl Params {
             dry_run: None,
             limit: None,
             cursor: None,
+            plan: None,
             permanent: None,
             everything: None,
             sync: None,
@@ -187,22 +191,36 @@ pub struct Pruned {
     pub freed_bytes: u64,
 }
 
-/// Which of the runs an answer names, and the moment that ages count to: that of the first page.
+/// What tells a policy from others.
+fn hash(asked: &PrunePolicy) -> String {
+    let hash = xxhash_rust::xxh3::xxh3_64(format!("{asked:?}").as_bytes());
+    format!("{hash:016x}")
+}
+
+/// The moment that ages count to, of a `mark` that belongs to the policy of this hash.
+fn moment(hash: &str, mark: &str) -> Option<Millis> {
+    let (of, moment) = mark.split_once('@')?;
+    moment.parse().ok().filter(|_| of == hash).map(Millis)
+}
+
+/// Which of the runs an answer names, and the moment that ages count to: that of the first page, or
+/// else of the answer whose mark is `told`.
 fn naming(
-    policy: &history::Policy,
+    hash: &str,
     limit: Option<NamedLimit>,
     cursor: Option<&str>,
+    told: Option<&str>,
 ) -> Result<(Naming, Millis), Error> {
     let by_age = true;
-    let hash = xxhash_rust::xxh3::xxh3_64(format!("{policy:?}").as_bytes());
     let (mut now, mut after) = (now(), None);
+    if let Some(mark) = told {
+        now = moment(hash, mark)
+            .ok_or_else(|| Error::params("`plan` belongs to another policy; rehearse this one"))?;
+    }
     if let Some(cursor) = cursor {
         let read = || {
             let (mark, place) = cursor.split_once('/')?;
-            let (of, moment) = mark.split_once('@')?;
-            let is_same = of == format!("{hash:016x}");
-            let moment = moment.parse().ok().filter(|_| is_same)?;
-            Some((Millis(moment), read_place(place, by_age)?))
+            Some((moment(hash, mark)?, read_place(place, by_age)?))
         };
         let key;
         (now, key) = read().ok_or_else(|| {
@@ -213,7 +231,7 @@ fn naming(
     let naming = Naming {
         limit: limit.unwrap_or_default(),
         after,
-        mark: format!("{hash:016x}@{}", now.0),
+        mark: format!("{hash}@{}", now.0),
         by_age,
     };
     Ok((naming, now))
@@ -243,7 +261,8 @@ impl Method for Prune {
         by page. Queued, \
         running and paused runs go only where a rule names their status, queued and running ones \
         only if they are stale. Each is compared once more before it goes; what was saved, touched, \
-        pinned or deleted meanwhile is skipped and told. The files go to the trash, together as one batch, \
+        pinned or deleted meanwhile is skipped and told. With `plan` of a rehearsal's answer nothing \
+        goes but what that told, however much came or changed meanwhile. The files go to the trash, together as one batch, \
         from where executions/restore puts them back, unless `permanent` says otherwise; what lies \
         in the trash for longer than the policy's `trash.maxAge` is removed for good. A policy that \
         would leave no run in the projects that its rules are about is refused (-32602) unless \
@@ -268,14 +287,17 @@ impl Method for Prune {
         let permanent = params.permanent == Some(true);
         let may_all = params.everything == Some(true);
         Naming::may_go_on(params.cursor.as_ref(), dry_run)?;
-        let (naming, now) = naming(&policy, params.limit, params.cursor.as_deref())?;
+        let told = params.plan.as_deref();
+        let told = told.map(|plan| Naming::told(&context.history, plan, dry_run));
+        let (mark, told) = told.transpose()?.unzip();
+        let (naming, now) = naming(&hash(&asked), params.limit, params.cursor.as_deref(), mark)?;
         prepare(&context, None, params.sync, None).await?;
         let trash = asked.trash.map(|trash| trash.max_age.0);
         let teller = here();
         let wanted = Wanted::default();
         let stop = wanted.stop();
         let done = blocking(&context, move |history| {
-            let plan = history.plan(&policy, now, &stop)?;
+            let plan = history.plan(&policy, now, told, &stop)?;
             let everything = plan.everything;
             if everything && !may_all && !dry_run {
                 return Ok(Err(plan.chosen.len()));
@@ -287,6 +309,8 @@ impl Method for Prune {
             };
             let kept = plan.maybe_pinned.iter();
             gone.skip(kept.map(|key| (key, Spared::MaybePinned)), naming.limit);
+            let changed = plan.changed.iter();
+            gone.skip(changed.map(|key| (key, Spared::Changed)), naming.limit);
             let mut pruned = Pruned {
                 gone,
                 everything,
@@ -328,8 +352,8 @@ impl Method for Prune {
                 }),
                 result: json!({
                     "count": 1, "bytes": bytes, "executions": [gone(samples::FAILED_ID)],
-                    "nextCursor": null, "skipped": [], "skippedCount": 0, "clock": samples::CLOCK,
-                    "everything": false, "emptied": 0, "freedBytes": 0
+                    "nextCursor": null, "plan": samples::PLAN, "skipped": [], "skippedCount": 0,
+                    "clock": samples::CLOCK, "everything": false, "emptied": 0, "freedBytes": 0
                 }),
             },
             Example {

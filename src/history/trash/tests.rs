@@ -291,7 +291,7 @@ impl Ground {
                     };
                     let hours = Duration::from_secs(7200);
                     let later = Millis::from_system(SystemTime::now() + hours);
-                    let plan = history.plan(&policy, later, &stop).unwrap();
+                    let plan = history.plan(&policy, later, None, &stop).unwrap();
                     (plan.chosen, plan.clock)
                 };
                 let spelt = format!("\"status\": \"{}\"", status.as_str());
