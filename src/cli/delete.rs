@@ -131,12 +131,13 @@ async fn each(args: &DeleteArgs, client: &mut Client) -> Result<u8, Failure> {
     if !args.how.sure.agreed(&what)? {
         return Ok(1);
     }
+    // that nobody reads what is printed stops nothing of what was agreed to
+    let mut printed = Ok(());
     for key in keys {
         let mut params = key.params();
         params.insert("permanent".into(), args.how.permanent.into());
-        let answer = client.text("executions/delete", params).await?;
-        json.print(&answer, None, |_| String::new())?;
-        let answer = Json::read(&answer);
+        let text = client.text("executions/delete", params).await?;
+        let answer = Json::read(&text);
         let key = visible(&key.to_string());
         match answer.at("entry").text() {
             _ if !answer.at("deleted").is_true() => tell!("runlog: {key} was gone already"),
@@ -146,8 +147,9 @@ async fn each(args: &DeleteArgs, client: &mut Client) -> Result<u8, Failure> {
             }
             None => tell!("runlog: {key} is deleted"),
         }
+        printed = printed.and(json.print(&text, None, |_| String::new()));
     }
-    Ok(0)
+    printed.map(|()| 0)
 }
 
 #[derive(Debug, Args)]
@@ -282,9 +284,8 @@ async fn going(
     // what came or changed while it was asked was not agreed to
     params.insert("plan".into(), plan.at("plan").word().into());
     params.insert("permanent".into(), how.permanent.into());
-    let done = client.text(method, params).await?;
-    json.print(&done, Some(ROWS), |_| String::new())?;
-    let done = Json::read(&done);
+    let text = client.text(method, params).await?;
+    let done = Json::read(&text);
     tell!("runlog: {} gone", sum(&done));
     let skipped = done.at("skippedCount").count();
     let mut refused = false;
@@ -305,6 +306,8 @@ async fn going(
     if let Some(batch) = done.at("batch").text() {
         super::tell_undo(&format!("runlog trash restore --batch {}", quoted(batch)));
     }
+    // last: what was done is told also where nobody reads this
+    json.print(&text, Some(ROWS), |_| String::new())?;
     // others were changed or deleted by somebody, which is no failure
     Ok(u8::from(refused))
 }

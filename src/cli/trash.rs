@@ -181,10 +181,6 @@ async fn restore(args: &RestoreArgs, client: &mut Client) -> Result<u8, Failure>
         ))
     };
     let restored = answer.at("restored").items();
-    args.json.print(&result, Some("restored"), |_| {
-        let lines = restored.iter().map(|run| format!("{}\n", name(run)));
-        lines.collect()
-    })?;
     for run in answer.at("skipped").items() {
         tell!(
             "runlog: {} stays in the trash: there is such a run by now",
@@ -198,6 +194,11 @@ async fn restore(args: &RestoreArgs, client: &mut Client) -> Result<u8, Failure>
             grouped(&count.to_string())
         );
     }
+    // last: what was done is told also where nobody reads this
+    args.json.print(&result, Some("restored"), |_| {
+        let lines = restored.iter().map(|run| format!("{}\n", name(run)));
+        lines.collect()
+    })?;
     Ok(u8::from(answer.at("skippedCount").count() > 0))
 }
 

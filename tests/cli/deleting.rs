@@ -387,6 +387,48 @@ fn what_acts_tells_programs_what_it_did() {
     assert!(line["today"]["failed"].is_u64());
 }
 
+/// All that was agreed to is done, and its undo told, whatever becomes of what is printed.
+#[test]
+fn what_nobody_reads_is_done_and_can_be_undone() {
+    let stage = three();
+    let nobody = || std::process::Stdio::from(std::io::pipe().unwrap().1);
+    let full = || {
+        let full = std::fs::File::options().write(true).open("/dev/full");
+        std::process::Stdio::from(full.unwrap())
+    };
+    for (args, undos) in [
+        (&["delete", "a", "b", "c", "--yes", "--json"][..], 3),
+        (&["delete", "-s", "completed,failed", "--yes", "--json"], 1),
+        (
+            &[
+                "prune",
+                "--max-count",
+                "0",
+                "--everything",
+                "--yes",
+                "--json",
+            ],
+            1,
+        ),
+    ] {
+        for (out, status) in [(nobody(), 0), (full(), 1)] {
+            let mut command = stage.runlog(args);
+            command.stdout(out).stderr(std::process::Stdio::piped());
+            let ended = command.spawn().unwrap().wait_with_output().unwrap();
+            let err = String::from_utf8(ended.stderr).unwrap();
+            assert_eq!(ended.status.code(), Some(status), "{args:?}: {err}");
+            assert_eq!(ids(&stage), "", "{args:?}");
+            let told = err.lines().filter_map(|line| line.split_once("undo: "));
+            let told: Vec<&str> = told.map(|(_, command)| command).collect();
+            assert_eq!(told.len(), undos, "{args:?}: {err}");
+            for undo in told {
+                assert_eq!(stage.shell(undo).status, 0);
+            }
+            assert_eq!(ids(&stage), "a b c");
+        }
+    }
+}
+
 /// What holds no record is deleted by its name, and can be had back.
 #[test]
 fn a_file_that_is_no_record_can_be_deleted() {
