@@ -7,6 +7,7 @@ use super::Failure;
 use super::args::{Common, FilterArgs, JsonArgs, Key, Params, quoted};
 use super::ask::SureArgs;
 use super::client::Client;
+use super::interrupt::{INTERRUPTED, Interrupts};
 use super::json::Json;
 use super::terminal::{Out, fitted, visible};
 use super::time::{bytes, grouped};
@@ -133,10 +134,18 @@ async fn each(args: &DeleteArgs, client: &mut Client) -> Result<u8, Failure> {
     }
     // that nobody reads what is printed stops nothing of what was agreed to
     let mut printed = Ok(());
-    for key in keys {
+    let mut interrupts = Interrupts::new();
+    let mut rest = keys.into_iter();
+    while !interrupts.came()
+        && let Some(key) = rest.next()
+    {
         let mut params = key.params();
         params.insert("permanent".into(), args.how.permanent.into());
-        let text = client.text("executions/delete", params).await?;
+        let text = interrupts.answer(client, "executions/delete", params);
+        let Some(text) = text.await? else {
+            tell!("runlog: {} stays", visible(&key.to_string()));
+            break;
+        };
         let answer = Json::read(&text);
         let key = visible(&key.to_string());
         match answer.at("entry").text() {
@@ -149,7 +158,10 @@ async fn each(args: &DeleteArgs, client: &mut Client) -> Result<u8, Failure> {
         }
         printed = printed.and(json.print(&text, None, |_| String::new()));
     }
-    printed.map(|()| 0)
+    for key in rest {
+        tell!("runlog: {} stays", visible(&key.to_string()));
+    }
+    printed.map(|()| interrupts.status(0))
 }
 
 #[derive(Debug, Args)]
@@ -284,7 +296,11 @@ async fn going(
     // what came or changed while it was asked was not agreed to
     params.insert("plan".into(), plan.at("plan").word().into());
     params.insert("permanent".into(), how.permanent.into());
-    let text = client.text(method, params).await?;
+    let mut interrupts = Interrupts::new();
+    let Some(text) = interrupts.answer(client, method, params).await? else {
+        tell!("runlog: nothing was done");
+        return Ok(INTERRUPTED);
+    };
     let done = Json::read(&text);
     tell!("runlog: {} gone", sum(&done));
     let skipped = done.at("skippedCount").count();
@@ -309,7 +325,7 @@ async fn going(
     // last: what was done is told also where nobody reads this
     json.print(&text, Some(ROWS), |_| String::new())?;
     // others were changed or deleted by somebody, which is no failure
-    Ok(u8::from(refused))
+    Ok(interrupts.status(u8::from(refused)))
 }
 
 /// Prints all that would go, a run a line, and tells how much that is.

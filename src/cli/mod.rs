@@ -26,6 +26,7 @@ mod doctor;
 mod errors;
 mod export;
 mod failure;
+mod interrupt;
 mod json;
 mod link;
 mod list;

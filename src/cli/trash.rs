@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::args::{JsonArgs, LimitArgs, Params, ZoneArgs, answered, which};
 use super::ask::SureArgs;
 use super::client::Client;
+use super::interrupt::Interrupts;
 use super::json::Json;
 use super::table::{Cell, Column, Table};
 use super::terminal::{status_paint, visible};
@@ -262,20 +263,25 @@ async fn empty(args: &EmptyArgs, client: &mut Client) -> Result<u8, Failure> {
         return Ok(1);
     }
     let (mut emptied, mut freed) = (0, 0);
+    let mut interrupts = Interrupts::new();
     // by their names: what was deleted while it was asked was not agreed to
     for some in going.chunks(AT_ONCE) {
         let named: Vec<&str> = some.iter().map(|entry| entry.at("entry").word()).collect();
         let mut params = Params::new();
         params.insert("entries".into(), json!(named));
-        let answer = client.ask("trash/empty", params).await;
+        let answer = interrupts.answer(client, "trash/empty", params).await;
         let answer = answer.inspect_err(|_| removed(emptied, freed))?;
+        let answer = answer.map_or(Json::Null, |text| Json::read(&text));
         emptied += answer.at("emptied").count();
         freed += answer.at("freedBytes").count();
+        if interrupts.came() {
+            break;
+        }
     }
     removed(emptied, freed);
     let result = json!({ "emptied": emptied, "freedBytes": freed }).to_string();
     args.json.print(&result, None, |_| String::new())?;
-    Ok(0)
+    Ok(interrupts.status(0))
 }
 
 fn removed(emptied: u64, freed: u64) {

@@ -1,5 +1,7 @@
 //! What goes says so before, asks, and can be had back; and what is exported.
 
+use std::io::{BufRead, BufReader, Read};
+
 use serde_json::{Value, json};
 
 use crate::stage::{Done, Stage, agreed_after, on_terminal};
@@ -533,6 +535,53 @@ fn pins_tags_and_notes_are_put_on_and_taken_off() {
     assert_eq!(found("note ~ bob"), "");
     assert_eq!(stage.piped(&["pin", "a", "--remove"]).status, 0);
     assert_eq!(found("pinned"), "");
+}
+
+/// At whatever moment somebody interrupts it: nothing has gone, or it says what, and what undoes it.
+#[test]
+fn an_interrupted_deletion_says_what_went() {
+    let stage = Stage::over(Root::empty());
+    for number in 0..2000 {
+        let id = format!("run-{number}");
+        stage.root.engine("p", &id, &record("p", &id, "completed"));
+    }
+    let left = || {
+        let folder = stage.root.path().join("p/executions");
+        std::fs::read_dir(folder).unwrap().count()
+    };
+    let mut interrupted = 0;
+    for served in [true, false] {
+        let _daemon = served.then(|| stage.daemon());
+        stage.piped(&["list"]).printed();
+        for _ in 0..5 {
+            let mut command = stage.runlog(&["delete", "-s", "completed", "--yes"]);
+            let child = command.stderr(std::process::Stdio::piped()).spawn();
+            let mut child = child.unwrap();
+            let mut said = BufReader::new(child.stderr.take().unwrap());
+            let mut err = String::new();
+            // then it begins
+            while !err.ends_with(
+                "and 1,990 more
+",
+            ) {
+                assert!(said.read_line(&mut err).unwrap() > 0, "{err}");
+            }
+            let pid = rustix::process::Pid::from_child(&child);
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::INT);
+            said.read_to_string(&mut err).unwrap();
+            let status = child.wait().unwrap().code();
+            interrupted += u8::from(status == Some(130));
+            if left() == 2000 {
+                assert_ne!(status, Some(0), "{err}");
+                continue;
+            }
+            assert!([Some(0), Some(130)].contains(&status), "{err}");
+            let (_, undo) = err.split_once("undo: ").unwrap_or_else(|| panic!("{err}"));
+            assert_eq!(stage.shell(undo).status, 0, "{err}");
+            assert_eq!(left(), 2000);
+        }
+    }
+    assert!(interrupted > 0);
 }
 
 /// At whatever moment somebody interrupts it, there is the whole file or none.
