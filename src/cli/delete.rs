@@ -276,7 +276,9 @@ async fn going(
     }
     let shown = plan.at(ROWS).items().iter().take(NAMED);
     let names: Vec<String> = shown.map(|run| visible(&key_of(run).to_string())).collect();
-    tell!("{}", names.join("\n"));
+    if count > 0 {
+        tell!("{}", names.join("\n"));
+    }
     if count > names.len() as u64 {
         let more = count - names.len() as u64;
         tell!("and {} more", grouped(&more.to_string()));
@@ -285,8 +287,9 @@ async fn going(
         true => format!("Delete {} for good, which cannot be undone", sum(&plan)),
         false => format!("Move {} to the trash", sum(&plan)),
     };
-    let what = match emptied {
-        0 => what,
+    let what = match (count, emptied) {
+        (_, 0) => what,
+        (0, _) => format!("Remove {} for good", trashed(&plan)),
         _ => format!("{what}, and remove {} for good", trashed(&plan)),
     };
     if !how.sure.agreed(&what)? {
@@ -302,7 +305,12 @@ async fn going(
         return Ok(INTERRUPTED);
     };
     let done = Json::read(&text);
-    tell!("runlog: {} gone", sum(&done));
+    if count > 0 {
+        tell!("runlog: {} gone", sum(&done));
+    }
+    if emptied > 0 {
+        tell!("runlog: {} removed for good", trashed(&done));
+    }
     let skipped = done.at("skippedCount").count();
     let mut refused = false;
     for run in done.at("skipped").items() {

@@ -32,14 +32,16 @@ pub(super) fn start(context: &Arc<Context>) {
             match Prune::call(context, Params::configured()).await {
                 Ok(pruned) => {
                     let (runs, batch) = (pruned.gone.count, pruned.gone.batch);
-                    if runs > 0 || pruned.emptied > 0 {
-                        let emptied = pruned.emptied;
+                    if runs > 0 {
                         tracing::info!(
                             runs,
-                            emptied,
                             batch,
                             "pruned; executions/restore with the batch undoes it"
                         );
+                    }
+                    let (emptied, bytes) = (pruned.emptied, pruned.freed_bytes);
+                    if emptied > 0 {
+                        tracing::info!(emptied, bytes, "removed from the trash for good");
                     }
                 }
                 Err(error) => tracing::warn!("nothing was pruned: {}", error.message),

@@ -431,6 +431,44 @@ fn what_nobody_reads_is_done_and_can_be_undone() {
     }
 }
 
+/// What a policy removes from the trash goes for good, and so it is said.
+#[test]
+fn a_policy_says_what_it_removes_from_the_trash() {
+    let stage = three();
+    let policy = "[prune]\nrules = [{ maxCount = 2 }]\ntrash = { maxAge = '1d' }\n";
+    std::fs::write(stage.root.beside("runlog.toml"), policy).unwrap();
+    let old = |name: &str| {
+        let batch = "p/.runlog/trash/86400000-0000000000000000";
+        let batch = stage.root.path().join(batch);
+        std::fs::create_dir_all(&batch).unwrap();
+        std::fs::write(batch.join(name), "12345").unwrap();
+    };
+    old("x.json");
+    old("y.json");
+    let done = stage.piped(&["prune", "--yes"]);
+    assert_eq!(done.status, 0, "{}", done.err);
+    for told in [
+        "runlog: 1 run, ",
+        "runlog: 2 runs, 10 B of the trash, removed for good\n",
+    ] {
+        assert!(done.err.contains(told), "{}", done.err);
+    }
+    old("z.json");
+    let asked = on_terminal(&mut stage.runlog(&["prune"]), 80, "n\n");
+    let question = "Remove 1 run, 5 B of the trash, for good? [y/N]";
+    assert!(asked.out.contains(question), "{}", asked.out);
+    let done = stage.piped(&["prune", "--yes", "--json"]);
+    assert_eq!(
+        done.err,
+        "runlog: 1 run, 5 B of the trash, removed for good\n"
+    );
+    assert!(
+        done.out.contains("\"emptied\":1,\"freedBytes\":5"),
+        "{}",
+        done.out
+    );
+}
+
 /// What holds no record is deleted by its name, and can be had back.
 #[test]
 fn a_file_that_is_no_record_can_be_deleted() {
