@@ -3,7 +3,6 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::Failure;
 use super::args::{Common, FilterArgs, JsonArgs, Key, Params, quoted};
 use super::ask::SureArgs;
 use super::client::Client;
@@ -11,6 +10,7 @@ use super::interrupt::{INTERRUPTED, Interrupts};
 use super::json::Json;
 use super::terminal::{Out, fitted, visible};
 use super::time::{bytes, grouped};
+use super::{Failure, RootArgs};
 use crate::api::ErrorKind;
 use crate::model::json::{elements, members};
 
@@ -64,7 +64,7 @@ pub(super) async fn delete(args: &DeleteArgs, client: &mut Client) -> Result<u8,
         client,
         "executions/deleteMatching",
         params,
-        (&args.how, &args.common.json),
+        (&args.how, &args.common),
         "match",
     )
     .await
@@ -152,7 +152,9 @@ async fn each(args: &DeleteArgs, client: &mut Client) -> Result<u8, Failure> {
             _ if !answer.at("deleted").is_true() => tell!("runlog: {key} was gone already"),
             Some(entry) => {
                 tell!("runlog: {key} is in the trash");
-                super::tell_undo(&format!("runlog trash restore {}", quoted(entry)));
+                // a project may be called like a flag
+                let flag = if entry.starts_with('-') { "-- " } else { "" };
+                tell_undo(&args.common.root, &format!("{flag}{}", quoted(entry)));
             }
             None => tell!("runlog: {key} is deleted"),
         }
@@ -239,7 +241,7 @@ pub(super) async fn prune(args: &PruneArgs, client: &mut Client) -> Result<u8, F
         client,
         "executions/prune",
         params,
-        (&args.how, &args.common.json),
+        (&args.how, &args.common),
         "go by the policy",
     )
     .await
@@ -250,9 +252,10 @@ async fn going(
     client: &mut Client,
     method: &str,
     mut params: Params,
-    (how, json): (&HowArgs, &JsonArgs),
+    (how, common): (&HowArgs, &Common),
     why: &str,
 ) -> Result<u8, Failure> {
+    let json = &common.json;
     json.check(method, Some(ROWS))?;
     client.doing = "Choosing runs";
     let mut looked = params.clone();
@@ -328,12 +331,20 @@ async fn going(
         tell!("runlog: {unmet} more were changed or deleted meanwhile");
     }
     if let Some(batch) = done.at("batch").text() {
-        super::tell_undo(&format!("runlog trash restore --batch {}", quoted(batch)));
+        tell_undo(&common.root, &format!("--batch {}", quoted(batch)));
     }
     // last: what was done is told also where nobody reads this
     json.print(&text, Some(ROWS), |_| String::new())?;
     // others were changed or deleted by somebody, which is no failure
     Ok(interrupts.status(u8::from(refused)))
+}
+
+/// Tells the command that puts `what` back, for the root that was meant.
+fn tell_undo(root: &RootArgs, what: &str) {
+    let of_root = root.projects.as_ref().map_or(String::new(), |folder| {
+        format!("--projects={} ", quoted(&folder.to_string_lossy()))
+    });
+    super::tell_undo(&format!("runlog trash restore {of_root}{what}"));
 }
 
 /// Prints all that would go, a run a line, and tells how much that is.

@@ -469,6 +469,32 @@ fn a_policy_says_what_it_removes_from_the_trash() {
     );
 }
 
+/// A command that is printed can be typed as it stands, from where it was printed.
+#[test]
+fn an_undo_runs_as_it_is_printed() {
+    let stage = Stage::over(Root::empty());
+    for project in ["-dash", "it's a"] {
+        stage
+            .root
+            .engine(project, "-x", &record(project, "-x", "failed"));
+        let run = format!("{project}/-x");
+        let done = stage.piped(&["delete", "--yes", "--", &run]);
+        assert_eq!(stage.shell(&undo(&done)).printed(), format!("{run}\n"));
+    }
+    // where the root was given, it is given there as well
+    let beside = stage.root.beside("else where");
+    let moved = beside.join("other");
+    std::fs::create_dir(&beside).unwrap();
+    std::fs::rename(stage.root.path(), &moved).unwrap();
+    let given = ["--projects", "else where/other", "--yes"];
+    for what in [&["delete", "-s", "failed"][..], &["delete", "it's a/-x"]] {
+        let done = stage.piped(&[what, &given].concat());
+        assert_eq!(done.status, 0, "{}", done.err);
+        assert_eq!(stage.shell(&undo(&done)).status, 0, "{}", done.err);
+        assert!(moved.join("it's a/executions/-x.json").exists());
+    }
+}
+
 /// What holds no record is deleted by its name, and can be had back.
 #[test]
 fn a_file_that_is_no_record_can_be_deleted() {
