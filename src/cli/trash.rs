@@ -164,9 +164,10 @@ async fn restore(args: &RestoreArgs, client: &mut Client) -> Result<u8, Failure>
         None => {
             let mut named = Vec::new();
             for entry in &args.entries {
+                // a run is PROJECT/ID at most
                 named.push(match entry.matches('/').count() {
-                    2 => entry.clone(),
-                    _ => latest(entry, client).await?,
+                    0 | 1 => latest(entry, client).await?,
+                    _ => entry.clone(),
                 });
             }
             params.insert("entries".into(), json!(named));

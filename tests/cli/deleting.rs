@@ -495,6 +495,27 @@ fn an_undo_runs_as_it_is_printed() {
     }
 }
 
+/// What the trash lists can be restored by the name it has there, whatever the file was called.
+#[test]
+fn every_entry_that_is_listed_can_be_restored() {
+    let stage = three();
+    let file = stage.root.path().join("p/executions/a\\b.json");
+    std::fs::write(&file, "{}").unwrap();
+    let all = ["call", "executions/deleteAll", r#"{"projectId":"p"}"#];
+    stage.piped(&all).printed();
+    let listed = stage.piped(&["trash", "list"]).printed();
+    assert_eq!(listed.lines().count(), 4);
+    for line in listed.lines() {
+        let entry = line
+            .split('\t')
+            .find(|field| field.matches('/').count() > 1);
+        let entry = entry.unwrap_or_else(|| panic!("{line}"));
+        stage.piped(&["trash", "restore", entry]).printed();
+    }
+    assert!(file.exists());
+    assert_eq!(ids(&stage), "a b c");
+}
+
 /// What holds no record is deleted by its name, and can be had back.
 #[test]
 fn a_file_that_is_no_record_can_be_deleted() {
