@@ -77,6 +77,14 @@ async fn each(args: &DeleteArgs, client: &mut Client) -> Result<u8, Failure> {
         true => json.check("executions/deleteMatching", Some(ROWS))?,
         false => json.check("executions/delete", None)?,
     }
+    if let Some(project) = &args.filter.project {
+        let is_other = |run: &&String| run.split_once('/').is_some_and(|(of, _)| of != project);
+        if let Some(other) = args.runs.iter().find(is_other) {
+            let (other, project) = (visible(other), visible(project));
+            let message = format!("{other} is not of the project {project} that --project says");
+            return Err(Failure::Usage(message));
+        }
+    }
     let mut keys: Vec<Key> = Vec::new();
     let (mut rows, mut size) = (String::new(), 0);
     for run in &args.runs {

@@ -251,6 +251,7 @@ fn an_empty_filter_and_a_policy_that_leaves_nothing_delete_nothing() {
         ],
         &["delete", "a", "-s", "failed", "--yes"],
         &["delete", "none", "--yes"],
+        &["delete", "-p", "q", "p/a", "--yes"],
         &["prune", "--yes"],
         &["prune", "--keep-failed", "--yes"],
         &["prune", "--max-age", "soon", "--yes"],
@@ -261,6 +262,8 @@ fn an_empty_filter_and_a_policy_that_leaves_nothing_delete_nothing() {
         assert!(done.err.starts_with("runlog: "), "{args:?}: {}", done.err);
         assert_eq!(ids(&stage), "a b c", "{args:?}");
     }
+    let other = stage.piped(&["delete", "-p", "q", "p/a", "--yes"]);
+    assert_eq!(other.status, 2, "{}", other.err);
     let all = stage.piped(&["prune", "--max-count", "0", "--everything", "--yes"]);
     assert_eq!(all.status, 0, "{}", all.err);
     assert_eq!(ids(&stage), "");
