@@ -183,13 +183,18 @@ async fn restore(args: &RestoreArgs, client: &mut Client) -> Result<u8, Failure>
         ))
     };
     let restored = answer.at("restored").items();
+    let count = answer.at("count").count();
+    let stay = answer.at("skippedCount").count();
+    if let (Some(batch), 0) = (&args.batch, count + stay) {
+        let batch = visible(batch);
+        return Err(Failure::Failed(format!("the trash has no batch {batch}")));
+    }
     for run in answer.at("skipped").items() {
         tell!(
             "runlog: {} stays in the trash: there is such a run by now",
             name(run)
         );
     }
-    let count = answer.at("count").count();
     if count > restored.len() as u64 {
         tell!(
             "runlog: {} runs are back in all",
@@ -201,7 +206,7 @@ async fn restore(args: &RestoreArgs, client: &mut Client) -> Result<u8, Failure>
         let lines = restored.iter().map(|run| format!("{}\n", name(run)));
         lines.collect()
     })?;
-    Ok(u8::from(answer.at("skippedCount").count() > 0))
+    Ok(u8::from(stay > 0))
 }
 
 /// The latest deletion of the run that somebody means.
@@ -249,6 +254,7 @@ async fn empty(args: &EmptyArgs, client: &mut Client) -> Result<u8, Failure> {
     let going: Vec<&Json> = found.iter().filter(goes).collect();
     if going.is_empty() {
         tell!("runlog: nothing of that is in the trash");
+        args.json.print(&emptied(0, 0), None, |_| String::new())?;
         return Ok(0);
     }
     let size: u64 = going
@@ -263,7 +269,7 @@ async fn empty(args: &EmptyArgs, client: &mut Client) -> Result<u8, Failure> {
     if !args.sure.agreed(&what)? {
         return Ok(1);
     }
-    let (mut emptied, mut freed) = (0, 0);
+    let (mut count, mut freed) = (0, 0);
     let mut interrupts = Interrupts::new();
     // by their names: what was deleted while it was asked was not agreed to
     for some in going.chunks(AT_ONCE) {
@@ -271,21 +277,26 @@ async fn empty(args: &EmptyArgs, client: &mut Client) -> Result<u8, Failure> {
         let mut params = Params::new();
         params.insert("entries".into(), json!(named));
         let answer = interrupts.answer(client, "trash/empty", params).await;
-        let answer = answer.inspect_err(|_| removed(emptied, freed))?;
+        let answer = answer.inspect_err(|_| removed(count, freed))?;
         let answer = answer.map_or(Json::Null, |text| Json::read(&text));
-        emptied += answer.at("emptied").count();
+        count += answer.at("emptied").count();
         freed += answer.at("freedBytes").count();
         if interrupts.came() {
             break;
         }
     }
-    removed(emptied, freed);
-    let result = json!({ "emptied": emptied, "freedBytes": freed }).to_string();
-    args.json.print(&result, None, |_| String::new())?;
+    removed(count, freed);
+    args.json
+        .print(&emptied(count, freed), None, |_| String::new())?;
     Ok(interrupts.status(0))
 }
 
-fn removed(emptied: u64, freed: u64) {
-    let emptied = grouped(&emptied.to_string());
-    tell!("runlog: {emptied} removed, {} freed", bytes(freed));
+fn removed(count: u64, freed: u64) {
+    let count = grouped(&count.to_string());
+    tell!("runlog: {count} removed, {} freed", bytes(freed));
+}
+
+/// What one request that removes so much would answer.
+fn emptied(count: u64, freed: u64) -> String {
+    json!({ "emptied": count, "freedBytes": freed }).to_string()
 }

@@ -377,6 +377,21 @@ fn what_acts_tells_programs_what_it_did() {
     let none = stage.piped(&["prune", "--max-count", "1", "--json", "-n"]);
     assert_eq!(none.printed(), "");
     assert_eq!(told(&["trash", "empty", "--yes", "--json"])["emptied"], 2);
+    let none = json!({ "emptied": 0, "freedBytes": 0 });
+    assert_eq!(told(&["trash", "empty", "--yes", "--json"]), none);
+    let batch = [
+        "trash",
+        "restore",
+        "--batch",
+        "1795736099618-882f01bd30433cda",
+    ];
+    let unknown = stage.piped(&batch);
+    assert_eq!((unknown.status, &*unknown.out), (1, ""));
+    assert!(
+        unknown.err.contains("the trash has no batch 17957"),
+        "{}",
+        unknown.err
+    );
 
     let file = stage.root.beside("runs.jsonl");
     let file = file.to_str().unwrap();
