@@ -311,8 +311,7 @@ impl From<HistoryError> for Error {
             HistoryError::Read(error) => error.into(),
             HistoryError::Write(error) => error.into(),
             HistoryError::Trash(StoreError::Io { path, source }) => {
-                let what = own_part(&path).unwrap_or("the project's folder");
-                storage(&source, &format!("reading {what},"))
+                storage(&source, &format!("reading {path},"))
             }
             HistoryError::NotTrashed(key) => Self::new(
                 ErrorKind::EntryNotFound,

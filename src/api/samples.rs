@@ -164,7 +164,7 @@ pub(super) fn trash() -> Value {
             "deletedAt": "2025-10-15T07:16:40.000Z", "sizeBytes": NEW.trim_end().len(),
             "summary": summary
         }],
-        "total": 1, "totalBytes": NEW.trim_end().len(), "nextCursor": null
+        "total": 1, "totalBytes": NEW.trim_end().len(), "nextCursor": null, "unreadable": []
     })
 }
 

@@ -10,7 +10,7 @@ use super::executions::blocking;
 use super::params::Limit;
 use super::table::{Effect, Example, Method};
 use super::{Context, Error, ErrorKind, samples};
-use crate::history::{Batch, EntryId, ToEmpty, Wanted};
+use crate::history::{Batch, EntryId, History, ToEmpty, Wanted};
 use crate::model::{Millis, ProjectId, Summary};
 
 /// How many entries a request may name.
@@ -92,6 +92,8 @@ pub struct Page {
     pub total_bytes: u64,
     /// Pass it as `cursor` for the next page; null at the end.
     pub next_cursor: Option<String>,
+    /// Of all projects, those whose trash cannot be read; what is in it is not counted.
+    pub unreadable: Vec<ProjectId>,
 }
 
 /// The method that lists.
@@ -145,6 +147,7 @@ impl Method for List {
             total: page.total,
             total_bytes: page.total_bytes,
             next_cursor,
+            unreadable: page.unreadable,
         })
     }
 
@@ -158,7 +161,10 @@ impl Method for List {
             Example {
                 name: "a project whose trash is empty",
                 params: json!({ "projectId": "docs" }),
-                result: json!({ "entries": [], "total": 0, "totalBytes": 0, "nextCursor": null }),
+                result: json!({
+                    "entries": [], "total": 0, "totalBytes": 0, "nextCursor": null,
+                    "unreadable": []
+                }),
             },
         ]
     }
@@ -197,7 +203,8 @@ impl Method for Empty {
     const NAME: &'static str = "trash/empty";
     const SUMMARY: &'static str = "Removes what was deleted for good.";
     const DESCRIPTION: &'static str = "All of it, or what the params say. What is not there is no \
-        error. Only what deletions put there is removed; no link is followed.";
+        error. Only what deletions put there is removed; no link is followed. An error is about \
+        what is left: the rest has been removed.";
     const EFFECT: Effect = Effect::ChangeMany;
     const ERRORS: &'static [ErrorKind] = &[ErrorKind::Storage];
     type Params = EmptyParams;
@@ -223,7 +230,11 @@ impl Method for Empty {
         };
         let wanted = Wanted::default();
         let stop = wanted.stop();
-        let done = blocking(&context, move |history| history.empty_trash(&what, &stop)).await?;
+        let empty = move |history: &History| match history.empty_trash(&what, &stop)? {
+            (done, None) => Ok(done),
+            (_, Some(failed)) => Err(failed),
+        };
+        let done = blocking(&context, empty).await?;
         Ok(Emptied {
             emptied: done.entries,
             freed_bytes: done.freed_bytes,

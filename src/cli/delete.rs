@@ -322,6 +322,11 @@ async fn going(
     if emptied > 0 {
         tell!("runlog: {} removed for good", trashed(&done));
     }
+    let left = emptied.saturating_sub(done.at("emptied").count());
+    if left > 0 {
+        let left = grouped(&left.to_string());
+        tell!("runlog: {left} more of the trash were restored, or stay: the daemon's log says why");
+    }
     let skipped = done.at("skippedCount").count();
     let mut refused = false;
     for run in done.at("skipped").items() {

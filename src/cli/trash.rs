@@ -129,6 +129,7 @@ async fn list(args: &ListArgs, client: &mut Client) -> Result<u8, Failure> {
                 )),
             ]);
         }
+        tell_unreadable(result);
         let mut text = table.text(out);
         if out.is_terminal() {
             let total = grouped(&result.at("total").to_string());
@@ -140,6 +141,14 @@ async fn list(args: &ListArgs, client: &mut Client) -> Result<u8, Failure> {
     .await
 }
 
+/// Names the projects of which an answer has nothing.
+fn tell_unreadable(answer: &Json) {
+    for project in answer.at("unreadable").items() {
+        let project = visible(project.word());
+        tell!("runlog: the trash of project {project} cannot be read");
+    }
+}
+
 /// All entries of the trash, the latest deletion first.
 async fn entries(client: &mut Client, project: Option<&str>) -> Result<Vec<Json>, Failure> {
     let mut params = of_project(project);
@@ -147,6 +156,9 @@ async fn entries(client: &mut Client, project: Option<&str>) -> Result<Vec<Json>
     let mut entries = Vec::new();
     loop {
         let page = client.ask("trash/list", params.clone()).await?;
+        if entries.is_empty() {
+            tell_unreadable(&page);
+        }
         entries.extend_from_slice(page.at("entries").items());
         match page.at("nextCursor").text() {
             Some(cursor) => drop(params.insert("cursor".into(), cursor.into())),
@@ -182,6 +194,7 @@ async fn restore(args: &RestoreArgs, client: &mut Client) -> Result<u8, Failure>
             run.at("executionId").word()
         ))
     };
+    tell_unreadable(&answer);
     let restored = answer.at("restored").items();
     let count = answer.at("count").count();
     let stay = answer.at("skippedCount").count();

@@ -11,7 +11,7 @@ use super::select::Stop;
 use super::{History, HistoryError, Moment};
 use crate::index::{Clock, Index, Instance, Report, Seen};
 use crate::model::{Millis, ProjectId, RunKey, Summary};
-use crate::store::{Batch, Emptied, Entry, EntryId, RestoreError};
+use crate::store::{Batch, Emptied, Entry, EntryId, RestoreError, StoreError};
 use crate::watch::Mark;
 
 /// Something in the trash.
@@ -36,6 +36,8 @@ pub struct TrashPage {
     pub total_bytes: u64,
     /// Whether there are more after the page.
     pub more: bool,
+    /// Projects whose trash cannot be read; of what is in it nothing is told.
+    pub unreadable: Vec<ProjectId>,
 }
 
 /// What was restored.
@@ -45,6 +47,8 @@ pub struct Restored {
     pub entries: Vec<EntryId>,
     /// What is still in the trash because something has its name by now.
     pub occupied: Vec<EntryId>,
+    /// Projects whose trash cannot be read; there may be more of it.
+    pub unreadable: Vec<ProjectId>,
     /// The state that has it.
     pub clock: Clock,
 }
@@ -61,7 +65,7 @@ pub enum ToEmpty {
 }
 
 impl History {
-    /// What is in the trash of a project, or of all, after an entry. Costs a stat for each entry
+    /// What is in the trash of a project, or of all that can be read, after an entry. Costs a stat for each entry
     /// and reading the records of the page. Blocks.
     ///
     /// # Errors
@@ -76,27 +80,31 @@ impl History {
         let mut page = TrashPage::default();
         // the first of those after `after`, the last of them on top
         let mut first: BinaryHeap<(EntryId, u64, bool)> = BinaryHeap::new();
-        for project in self.projects_with_trash(project)? {
-            for batch in self.store.batches(&project)? {
-                self.going(stop)?;
-                let take = |entry: Entry| {
-                    page.total += 1;
-                    page.total_bytes += entry.size_bytes;
-                    if after.is_some_and(|after| entry.id <= *after) {
-                        return;
-                    }
-                    let full = first.len() > limit;
-                    if full && first.peek().is_some_and(|last| last.0 < entry.id) {
-                        return;
-                    }
-                    first.push((entry.id, entry.size_bytes, entry.is_file));
-                    if full {
-                        first.pop();
-                    }
-                };
-                self.store.each_trashed(&project, batch, take)?;
+        let mut take = |entry: Entry| {
+            page.total += 1;
+            page.total_bytes += entry.size_bytes;
+            if after.is_some_and(|after| entry.id <= *after) {
+                return;
+            }
+            let full = first.len() > limit;
+            if full && first.peek().is_some_and(|last| last.0 < entry.id) {
+                return;
+            }
+            first.push((entry.id, entry.size_bytes, entry.is_file));
+            if full {
+                first.pop();
+            }
+        };
+        let mut unreadable = Vec::new();
+        for one in self.projects_with_trash(project)? {
+            match self.each_trashed(&one, |_| true, stop, &mut take) {
+                Err(HistoryError::Trash(error)) if project.is_none() => {
+                    unreadable.push(passed_over(one, &error));
+                }
+                done => done?,
             }
         }
+        page.unreadable = unreadable;
         page.more = first.len() > limit;
         let mut index = Index::new(Instance::random(), self.options.liveness());
         for (id, size_bytes, is_file) in first.into_sorted_vec().into_iter().take(limit) {
@@ -111,25 +119,42 @@ impl History {
         Ok(page)
     }
 
-    /// How many entries were deleted before a moment, and how many bytes they have. Costs a stat for
-    /// each. Blocks.
+    /// How many entries that can be read were deleted before a moment, and how many bytes they have.
+    /// Costs a stat for each. Blocks.
     ///
     /// # Errors
     /// Those of [`History::trash`].
     pub fn trashed_before(&self, before: Millis, stop: &Stop) -> Result<(u64, u64), HistoryError> {
         let (mut count, mut bytes) = (0, 0);
+        let mut take = |entry: Entry| {
+            count += 1;
+            bytes += entry.size_bytes;
+        };
+        let is_old = |batch: Batch| batch.deleted_at() < before;
         for project in self.projects_with_trash(None)? {
-            for batch in self.store.batches(&project)? {
-                self.going(stop)?;
-                if batch.deleted_at() < before {
-                    self.store.each_trashed(&project, batch, |entry| {
-                        count += 1;
-                        bytes += entry.size_bytes;
-                    })?;
-                }
+            match self.each_trashed(&project, is_old, stop, &mut take) {
+                Err(HistoryError::Trash(error)) => drop(passed_over(project, &error)),
+                done => done?,
             }
         }
         Ok((count, bytes))
+    }
+
+    /// Gives what is in the batches of a project that are `meant` to `each`.
+    fn each_trashed(
+        &self,
+        project: &ProjectId,
+        meant: impl Fn(Batch) -> bool,
+        stop: &Stop,
+        each: &mut impl FnMut(Entry),
+    ) -> Result<(), HistoryError> {
+        for batch in self.store.batches(project)? {
+            self.going(stop)?;
+            if meant(batch) {
+                self.store.each_trashed(project, batch, &mut *each)?;
+            }
+        }
+        Ok(())
     }
 
     fn projects_with_trash(
@@ -216,6 +241,7 @@ impl History {
             None => Ok(Restored {
                 entries: restored,
                 occupied: Vec::new(),
+                unreadable: Vec::new(),
                 clock: self.clock(),
             }),
         }
@@ -227,11 +253,13 @@ impl History {
     /// [`HistoryError::NotRestored`] for reasons of the system, [`HistoryError::Trash`], and
     /// [`HistoryError::Ending`] when it was taken back before anything was restored.
     pub fn restore_batch(&self, batch: Batch, stop: &Stop) -> Result<Restored, HistoryError> {
-        let mut entries = Vec::new();
+        let (mut entries, mut unreadable) = (Vec::new(), Vec::new());
         for project in self.projects_with_trash(None)? {
             self.going(stop)?;
             let take = |entry: Entry| entries.push(entry.id);
-            self.store.each_trashed(&project, batch, take)?;
+            if let Err(error) = self.store.each_trashed(&project, batch, take) {
+                unreadable.push(passed_over(project, &error));
+            }
         }
         entries.sort_unstable();
         let (mut restored, mut occupied) = (Vec::new(), Vec::new());
@@ -255,6 +283,7 @@ impl History {
             None => Ok(Restored {
                 entries: restored,
                 occupied,
+                unreadable,
                 clock: self.clock(),
             }),
         }
@@ -344,13 +373,19 @@ impl History {
         going
     }
 
-    /// Removes what is in the trash for good. Blocks.
+    /// Removes what is in the trash for good; also why not all of it, if so: [`HistoryError::Trash`]
+    /// or [`HistoryError::Write`], the rest having been removed. Blocks.
     ///
     /// # Errors
-    /// [`HistoryError::Trash`] and [`HistoryError::Write`], the rest having been removed by then;
-    /// [`HistoryError::Ending`] when it was taken back.
-    pub fn empty_trash(&self, what: &ToEmpty, stop: &Stop) -> Result<Emptied, HistoryError> {
+    /// [`HistoryError::Trash`] if nothing can be told of the root, and [`HistoryError::Ending`] when
+    /// it was taken back.
+    pub fn empty_trash(
+        &self,
+        what: &ToEmpty,
+        stop: &Stop,
+    ) -> Result<(Emptied, Option<HistoryError>), HistoryError> {
         let mut emptied = Emptied::default();
+        let mut failed = None;
         let mut touched: Vec<ProjectId> = Vec::new();
         let now = Moment::now().millis();
         let mut empty = |project: &ProjectId, batch, only: Option<&[EntryId]>| {
@@ -365,7 +400,11 @@ impl History {
         match what {
             ToEmpty::Before(project, before) => {
                 for project in self.projects_with_trash(project.as_ref())? {
-                    for batch in self.store.batches(&project)? {
+                    let batches = self.store.batches(&project).unwrap_or_else(|error| {
+                        failed = Some(error.into());
+                        Vec::new()
+                    });
+                    for batch in batches {
                         self.going(stop)?;
                         if before.is_none_or(|before| batch.deleted_at() < before) {
                             empty(&project, batch, None);
@@ -396,11 +435,15 @@ impl History {
             let synced = self.store.sync_trash(&project);
             emptied.failures.extend(synced.err());
         }
-        match emptied.failures.pop() {
-            Some(failure) => Err(failure.into()),
-            None => Ok(emptied),
-        }
+        let failed = failed.or_else(|| emptied.failures.pop().map(HistoryError::from));
+        Ok((emptied, failed))
     }
+}
+
+/// One of several projects, in whose trash is what cannot be read.
+fn passed_over(project: ProjectId, error: &StoreError) -> ProjectId {
+    tracing::info!(%error, "a project's trash cannot be read");
+    project
 }
 
 #[cfg(test)]

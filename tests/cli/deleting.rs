@@ -534,6 +534,81 @@ fn every_entry_that_is_listed_can_be_restored() {
     assert_eq!(ids(&stage), "a b c");
 }
 
+/// A trash that cannot be read is named, and hides no other.
+#[test]
+fn a_trash_that_cannot_be_read_is_named_and_hides_no_other() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+    let stage = three();
+    stage
+        .root
+        .engine("docs", "d", &record("docs", "d", "failed"));
+    stage.piped(&["delete", "-s", "failed", "--yes"]).printed();
+    let own = stage.root.path().join("docs/.runlog");
+    std::fs::set_permissions(&own, PermissionsExt::from_mode(0o000)).unwrap();
+    let binary = stage.root.beside("runlog");
+    std::fs::copy(env!("CARGO_BIN_EXE_runlog"), &binary).unwrap();
+    // to root nothing is closed
+    let is_root = rustix::process::geteuid().is_root();
+    if is_root {
+        let all = stage.root.beside("");
+        stage
+            .shell(&format!("chown -R 65534 '{}'", all.display()))
+            .printed();
+    }
+    let runlog = |args: &[&str]| {
+        let mut command = stage.command(binary.to_str().unwrap());
+        // what is logged of it as well is of no matter
+        command.env("RUNLOG_LOG", "error");
+        if is_root {
+            command.uid(65534);
+        }
+        crate::stage::done(command.args(args))
+    };
+    let named = "runlog: the trash of project docs cannot be read\n";
+    let list = runlog(&["trash", "list"]);
+    assert_eq!((list.status, &*list.err), (0, named));
+    assert!(
+        list.out.lines().count() == 1 && list.out.contains("/b"),
+        "{}",
+        list.out
+    );
+    let alone = runlog(&["trash", "list", "-p", "docs"]);
+    assert_eq!(alone.status, 1);
+    assert!(alone.err.contains("reading docs/.runlog"), "{}", alone.err);
+    let restored = runlog(&["trash", "restore", "b"]);
+    assert_eq!(
+        (restored.status, &*restored.out, &*restored.err),
+        (0, "p/b\n", named)
+    );
+    std::fs::set_permissions(&own, PermissionsExt::from_mode(0o755)).unwrap();
+    runlog(&["delete", "b", "--yes"]).printed();
+    runlog(&["trash", "restore", "d"]).printed();
+    let again = runlog(&["delete", "--where", "id != a", "--yes"]);
+    std::fs::set_permissions(&own, PermissionsExt::from_mode(0o000)).unwrap();
+    let undo = undo(&again);
+    let batch = undo.rsplit(' ').next().unwrap();
+    let restored = runlog(&["trash", "restore", "--batch", batch]);
+    assert_eq!(
+        (restored.status, &*restored.out, &*restored.err),
+        (0, "p/c\n", named)
+    );
+    let refused = runlog(&["call", "trash/empty"]);
+    assert_eq!(refused.status, 1);
+    assert!(
+        refused.err.contains("reading docs/.runlog"),
+        "{}",
+        refused.err
+    );
+    // the rest has gone all the same
+    let emptied = runlog(&["trash", "empty", "--yes"]);
+    assert_eq!(
+        emptied.err,
+        format!("{named}runlog: nothing of that is in the trash\n")
+    );
+    std::fs::set_permissions(&own, PermissionsExt::from_mode(0o755)).unwrap();
+}
+
 /// What holds no record is deleted by its name, and can be had back.
 #[test]
 fn a_file_that_is_no_record_can_be_deleted() {

@@ -324,7 +324,11 @@ impl Method for Prune {
                 (pruned.emptied, pruned.freed_bytes) = if dry_run {
                     history.trashed_before(before, &stop)?
                 } else {
-                    let emptied = history.empty_trash(&old, &stop)?;
+                    // what went before must be told, whatever becomes of this
+                    let (emptied, failed) = history.empty_trash(&old, &stop)?;
+                    if let Some(error) = failed {
+                        tracing::warn!(%error, "not all that is old was removed from the trash");
+                    }
                     (emptied.entries, emptied.freed_bytes)
                 };
             }

@@ -71,6 +71,8 @@ pub struct Restored {
     pub skipped: Vec<RestoredEntry>,
     /// How many stay.
     pub skipped_count: usize,
+    /// Projects whose trash cannot be read, where there may be more of the `batch`.
+    pub unreadable: Vec<ProjectId>,
     /// The state that has them.
     pub clock: Clock,
 }
@@ -129,6 +131,7 @@ impl Method for Restore {
             count: done.entries.len(),
             skipped: RestoredEntry::some(&done.occupied),
             skipped_count: done.occupied.len(),
+            unreadable: done.unreadable,
             clock: Clock(done.clock),
         })
     }
@@ -140,7 +143,7 @@ impl Method for Restore {
             "restored": [
                 { "projectId": "website", "executionId": samples::NEW_ID, "entry": entry }
             ],
-            "count": 1, "skipped": [], "skippedCount": 0, "clock": samples::CLOCK
+            "count": 1, "skipped": [], "skippedCount": 0, "unreadable": [], "clock": samples::CLOCK
         });
         vec![
             Example {

@@ -353,7 +353,8 @@ impl Ground {
                             && before.is_none_or(|before| id.batch().deleted_at() < before)
                     }
                 };
-                let done = history.empty_trash(&what, &stop).unwrap();
+                let (done, failed) = history.empty_trash(&what, &stop).unwrap();
+                assert!(failed.is_none());
                 let (mut count, mut bytes) = (0, 0);
                 self.model.trash.retain(|id, text| {
                     let gone = goes(id);
