@@ -460,6 +460,8 @@ fn a_policy_is_rehearsed_carried_out_and_refused() {
         prune(json!({ "rules": [{ "maxCount": 1 }], "keepPinnd": true })),
         // of both projects nothing would be left, but for what is running
         prune(json!({ "rules": [{ "projectId": "q", "maxCount": 0 }] })),
+        prune(json!({ "rules": [{ "maxCount": 0 }] })),
+        prune(json!({ "rules": [{ "projectId": "p", "maxCount": 0 }] })),
     ] {
         let error = client.refused("executions/prune", &wrong);
         assert_eq!(error["code"], -32602, "{wrong}: {error}");

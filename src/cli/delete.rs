@@ -204,7 +204,7 @@ pub(super) struct PruneArgs {
     /// Failed runs stay
     #[arg(long)]
     keep_failed: bool,
-    /// Let the policy leave no run at all
+    /// Let the policy leave no run that has ended
     #[arg(long)]
     everything: bool,
     #[command(flatten)]
@@ -281,8 +281,8 @@ async fn going(
     }
     let may_all = params.get("everything") == Some(&Value::Bool(true));
     if plan.at("everything").is_true() && !may_all {
-        let message = "the policy would leave no run at all, so nothing was done; if that is meant, \
-            say --everything";
+        let message = "the policy would leave no run that has ended, so nothing was done; if that \
+            is meant, say --everything";
         return Err(Failure::Failed(message.to_owned()));
     }
     let shown = plan.at(ROWS).items().iter().take(NAMED);
@@ -393,7 +393,7 @@ async fn rehearsed(
                     tell!("runlog: {} would be removed for good", trashed(&plan));
                 }
                 if plan.at("everything").is_true() {
-                    tell!("runlog: that leaves no run at all, which needs --everything");
+                    tell!("runlog: that leaves no run that has ended, which needs --everything");
                 }
                 if changed {
                     tell!("runlog: runs came or went while they were told; say it again");

@@ -53,7 +53,8 @@ pub struct Plan {
     pub maybe_pinned: Vec<RunKey>,
     /// Those that stay only because they came or changed since it was told what would go.
     pub changed: Vec<RunKey>,
-    /// Whether that leaves no run in the projects that the rules are about.
+    /// Whether that leaves no run in the projects that the rules are about, but such as no rule can
+    /// mean: those that are queued, running or paused.
     pub everything: bool,
     /// The state at which it was decided.
     pub clock: Clock,
@@ -111,6 +112,18 @@ impl Rule {
 }
 
 impl Policy {
+    /// Whether a run that stays is one that is left: one of the projects that the rules are about, and
+    /// not one that stays because it has not ended, where no rule means such.
+    fn leaves(&self, run: &Candidate) -> bool {
+        let live = run.status.as_ref().is_some_and(Status::is_live);
+        let has_ended = !live && run.status != Some(Status::Paused);
+        let is_left = |rule: &Rule| match has_ended {
+            true => rule.is_about(run.project()),
+            false => rule.means(run),
+        };
+        self.rules.iter().any(is_left)
+    }
+
     /// For each of `runs`, whether it goes; `order` has their numbers, the youngest first. Of those
     /// that may be pinned it is believed that they are not.
     fn judge(&self, runs: &[Candidate], order: &[usize], now: Millis) -> Vec<bool> {
@@ -196,10 +209,9 @@ impl History {
                 maybe_pinned.push(run.chosen.key().clone());
             }
         }
-        let about = |run: &Candidate| policy.rules.iter().any(|rule| rule.is_about(run.project()));
         let stays = |at: &usize| !goes.get(*at).is_some_and(|goes| *goes);
         let mut left = order.iter().filter(|at| stays(at));
-        let some_left = left.any(|&at| runs.get(at).is_some_and(about));
+        let some_left = left.any(|&at| runs.get(at).is_some_and(|run| policy.leaves(run)));
         let going = order.iter().filter(|at| !stays(at));
         let chosen: Vec<Chosen> = going
             .filter_map(|&at| Some(runs.get(at)?.chosen.clone()))

@@ -251,7 +251,7 @@ fn a_root_in_the_users_file_that_nothing_comes_of() {
     fs::create_dir_all(config.parent().unwrap()).unwrap();
     let root = stage.root.path();
     let root = root.display();
-    let policy = "[prune]\nrules = [{ maxAge = \"90d\" }]\n";
+    let policy = "[prune]\nkeepLast = 1\nrules = [{ maxAge = \"90d\" }]\n";
     let every = "pruneEvery = \"1d\"\n";
     let good = format!("[[root]]\npath = \"{root}\"\n{every}");
     let text = |before: &str, path: &str, rest: &str| {

@@ -152,7 +152,8 @@ pub struct Params {
     pub plan: Option<String>,
     /// Whether runs are deleted for good instead of being moved to the trash.
     pub permanent: Option<bool>,
-    /// Whether the policy may leave no run at all in the projects that its rules are about.
+    /// Whether the policy may leave no run in the projects that its rules are about, but queued,
+    /// running and paused ones that no rule means.
     pub everything: Option<bool>,
     /// Everything done to the files before the request is taken into account.
     pub sync: Option<bool>,
@@ -183,7 +184,8 @@ pub struct Pruned {
     /// The runs.
     #[serde(flatten)]
     pub gone: Gone,
-    /// Whether no run is left in the projects that the rules are about.
+    /// Whether no run is left in the projects that the rules are about, but queued, running and
+    /// paused ones that no rule means.
     pub everything: bool,
     /// How many entries of the trash are gone, or would be.
     pub emptied: u64,
@@ -265,7 +267,8 @@ impl Method for Prune {
         goes but what that told, however much came or changed meanwhile. The files go to the trash, together as one batch, \
         from where executions/restore puts them back, unless `permanent` says otherwise; what lies \
         in the trash for longer than the policy's `trash.maxAge` is removed for good. A policy that \
-        would leave no run in the projects that its rules are about is refused (-32602) unless \
+        would leave no run in the projects that its rules are about, but queued, running and paused \
+        ones that no rule means, is refused (-32602) unless \
         `everything` says so; with `dryRun` it is told.";
     const EFFECT: Effect = Effect::ChangeMany;
     const ERRORS: &'static [ErrorKind] = &[
@@ -337,8 +340,8 @@ impl Method for Prune {
         .await?;
         done.map_err(|count| {
             Error::params(
-                "`policy`: leaves no run in the projects that its rules are about; mend it, or \
-                 pass everything: true",
+                "`policy`: leaves no run that has ended in the projects that its rules are about; \
+                 mend it, or pass everything: true",
             )
             .with("count", count)
         })
