@@ -140,6 +140,8 @@ export type DeleteMatchingResult = {
   executions: Array<RunName>;
   /** With `dryRun`: pass it as `cursor` for those that are not named; null at the end. */
   nextCursor?: string | null;
+  /** With `dryRun`: pass it as `plan` for nothing else to go. */
+  plan?: string | null;
   /** What was to go and did not, `limit` at most. */
   skipped: Array<SkippedRun>;
   /** How many did not. */
@@ -643,7 +645,7 @@ export type PruneResult = {
   count: number;
   /** How many entries of the trash are gone, or would be. */
   emptied: number;
-  /** Whether no run is left in the projects that the rules are about. */
+  /** Whether no run is left in the projects that the rules are about, but queued, running and paused ones that no rule means. */
   everything: boolean;
   /** The first of them, `limit` at most. */
   executions: Array<RunName>;
@@ -651,6 +653,8 @@ export type PruneResult = {
   freedBytes: number;
   /** With `dryRun`: pass it as `cursor` for those that are not named; null at the end. */
   nextCursor?: string | null;
+  /** With `dryRun`: pass it as `plan` for nothing else to go. */
+  plan?: string | null;
   /** What was to go and did not, `limit` at most. */
   skipped: Array<SkippedRun>;
   /** How many did not. */
@@ -691,6 +695,8 @@ export type RestoreResult = {
   skipped: Array<RestoredEntry>;
   /** How many stay. */
   skippedCount: number;
+  /** Projects whose trash cannot be read, where there may be more of the `batch`. */
+  unreadable: Array<ProjectId>;
 };
 
 /** A deletion. */
@@ -911,7 +917,7 @@ export type SkippedRun = {
   executionId: ExecutionId;
   /** The project's folder. */
   projectId: ProjectId;
-  /** `changed`: saved or touched after it was chosen; `gone`: deleted by somebody else; `refused` by the file system; `maybe-pinned`: what is noted on it cannot be read, and the policy keeps pinned runs. */
+  /** `changed`: came, or was saved or touched, after it was chosen or told; `gone`: deleted by somebody else; `refused` by the file system; `maybe-pinned`: what is noted on it cannot be read, and the policy keeps pinned runs. */
   reason: string;
 };
 
@@ -1217,6 +1223,8 @@ export type TrashListResult = {
   total: number;
   /** How many bytes all of them have. */
   totalBytes: number;
+  /** Of all projects, those whose trash cannot be read; what is in it is not counted. */
+  unreadable: Array<ProjectId>;
 };
 
 /** Amounts. */
@@ -1625,6 +1633,8 @@ export interface Methods {
       limit?: number | null;
       /** Whether they are deleted for good instead of being moved to the trash. */
       permanent?: boolean | null;
+      /** `plan` of an answer to `dryRun`: nothing goes but what that told. What came or changed since stays. Its `projectId`, `status`, `where` and `timezone` must be the same. */
+      plan?: string | null;
       /** Only this project; all if absent. */
       projectId?: ProjectId | null;
       /** Only runs with this status, or one of these. */
@@ -1645,12 +1655,14 @@ export interface Methods {
       cursor?: string | null;
       /** Only tell what would go. */
       dryRun?: boolean | null;
-      /** Whether the policy may leave no run at all in the projects that its rules are about. */
+      /** Whether the policy may leave no run in the projects that its rules are about, but queued, running and paused ones that no rule means. */
       everything?: boolean | null;
       /** How many runs are named, of those that go and of those that do not: 100 if absent, 10,000 at most. */
       limit?: number | null;
       /** Whether runs are deleted for good instead of being moved to the trash. */
       permanent?: boolean | null;
+      /** `plan` of an answer to `dryRun`: nothing goes but what that told, of the trash either. What came or changed since stays. The policy must be the same. */
+      plan?: string | null;
       /** What may stay; if absent, what `[prune]` says, in the same words, in the nearest `runlog.toml` above the projects that has it, or in the user's own. */
       policy?: PrunePolicy | null;
       /** Everything done to the files before the request is taken into account. */

@@ -186,6 +186,8 @@ class DeleteMatchingResult(_DeleteMatchingResult, total=False):
     batch: Optional[str]
     # With `dryRun`: pass it as `cursor` for those that are not named; null at the end.
     nextCursor: Optional[str]
+    # With `dryRun`: pass it as `plan` for nothing else to go.
+    plan: Optional[str]
 
 
 class _DeleteResult(TypedDict):
@@ -788,7 +790,8 @@ class _PruneResult(TypedDict):
     count: int
     # How many entries of the trash are gone, or would be.
     emptied: int
-    # Whether no run is left in the projects that the rules are about.
+    # Whether no run is left in the projects that the rules are about, but queued, running and
+    # paused ones that no rule means.
     everything: bool
     # The first of them, `limit` at most.
     executions: List[RunName]
@@ -807,6 +810,8 @@ class PruneResult(_PruneResult, total=False):
     batch: Optional[str]
     # With `dryRun`: pass it as `cursor` for those that are not named; null at the end.
     nextCursor: Optional[str]
+    # With `dryRun`: pass it as `plan` for nothing else to go.
+    plan: Optional[str]
 
 
 class PruneRule(TypedDict, total=False):
@@ -848,6 +853,8 @@ class RestoreResult(TypedDict):
     skipped: List[RestoredEntry]
     # How many stay.
     skippedCount: int
+    # Projects whose trash cannot be read, where there may be more of the `batch`.
+    unreadable: List[ProjectId]
 
 
 class RestoredEntry(TypedDict):
@@ -1112,9 +1119,9 @@ class SkippedRun(TypedDict):
     executionId: ExecutionId
     # The project's folder.
     projectId: ProjectId
-    # `changed`: saved or touched after it was chosen; `gone`: deleted by somebody else;
-    # `refused` by the file system; `maybe-pinned`: what is noted on it cannot be read, and the
-    # policy keeps pinned runs.
+    # `changed`: came, or was saved or touched, after it was chosen or told; `gone`: deleted by
+    # somebody else; `refused` by the file system; `maybe-pinned`: what is noted on it cannot be
+    # read, and the policy keeps pinned runs.
     reason: str
 
 
@@ -1470,6 +1477,8 @@ class _TrashListResult(TypedDict):
     total: int
     # How many bytes all of them have.
     totalBytes: int
+    # Of all projects, those whose trash cannot be read; what is in it is not counted.
+    unreadable: List[ProjectId]
 
 
 class TrashListResult(_TrashListResult, total=False):
@@ -1920,6 +1929,9 @@ class ExecutionsDeleteMatchingParams(TypedDict, total=False):
     limit: Optional[int]
     # Whether they are deleted for good instead of being moved to the trash.
     permanent: Optional[bool]
+    # `plan` of an answer to `dryRun`: nothing goes but what that told. What came or changed
+    # since stays. Its `projectId`, `status`, `where` and `timezone` must be the same.
+    plan: Optional[str]
     # Only this project; all if absent.
     projectId: Optional[ProjectId]
     # Only runs with this status, or one of these.
@@ -1940,13 +1952,17 @@ class ExecutionsPruneParams(TypedDict, total=False):
     cursor: Optional[str]
     # Only tell what would go.
     dryRun: Optional[bool]
-    # Whether the policy may leave no run at all in the projects that its rules are about.
+    # Whether the policy may leave no run in the projects that its rules are about, but queued,
+    # running and paused ones that no rule means.
     everything: Optional[bool]
     # How many runs are named, of those that go and of those that do not: 100 if absent, 10,000
     # at most.
     limit: Optional[int]
     # Whether runs are deleted for good instead of being moved to the trash.
     permanent: Optional[bool]
+    # `plan` of an answer to `dryRun`: nothing goes but what that told, of the trash either.
+    # What came or changed since stays. The policy must be the same.
+    plan: Optional[str]
     # What may stay; if absent, what `[prune]` says, in the same words, in the nearest
     # `runlog.toml` above the projects that has it, or in the user's own.
     policy: Optional[PrunePolicy]
