@@ -3,7 +3,7 @@
 //! The shells' scripts call this program back (`runlog completions`), which asks as any command
 //! does. Nothing is said on a terminal: who presses a key wants a word, or none.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter, CompletionCandidate};
@@ -164,7 +164,9 @@ fn of_trash(project: Option<&str>) -> Json {
 
 /// The root that the words so far name.
 fn given() -> Option<PathBuf> {
-    let mut words = std::env::args_os().skip_while(|word| word != "--");
+    let of_bash = super::bash::words().into_iter().flatten();
+    let others = std::env::args_os().skip_while(|word| word != "--");
+    let mut words = of_bash.map(OsString::from).chain(others);
     while let Some(word) = words.next() {
         if word == "--projects" {
             return words.next().map(PathBuf::from);

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, ValueEnum};
-use clap_complete::env::{Bash, EnvCompleter, Fish, Zsh};
+use clap_complete::env::{EnvCompleter, Fish, Shells, Zsh};
 
+use super::bash::Bash;
 use super::terminal::Out;
 use super::{Cli, Failure};
 
@@ -33,6 +34,7 @@ enum Shell {
 pub(super) fn complete() {
     clap_complete::CompleteEnv::with_factory(Cli::command)
         .var(VARIABLE)
+        .shells(Shells(&[&Bash, &Zsh, &Fish]))
         .complete();
 }
 

@@ -14,6 +14,7 @@ macro_rules! tell {
 mod annotate;
 mod args;
 mod ask;
+mod bash;
 mod call;
 mod client;
 mod complete;

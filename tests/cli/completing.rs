@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::stage::{Stage, terminal};
-use crate::support::PATIENCE;
+use crate::support::{PATIENCE, Root, record};
 
 /// A sample that is deleted.
 const GONE: &str = "exec-1759381229897-b7m3s9d0f";
@@ -151,6 +151,59 @@ fn shells_complete_commands_projects_and_ids_of_runs() {
         );
         shell.completes("runlog trash restore --batch ", batch);
     }
+}
+
+#[test]
+fn bash_puts_in_what_is_called_oddly_as_one_word() {
+    let odd = [
+        "z$(touch pwned)",
+        "c d",
+        "it's",
+        "q$x",
+        "a:b",
+        "b:`touch pwned`",
+        "h!h",
+        "'x",
+    ];
+    let root = Root::empty();
+    for id in odd {
+        root.engine("my proj", id, &record("my proj", id, "completed"));
+    }
+    let stage = Stage::over(root);
+    let mut shell = Shell::start(&stage, &["bash", "--norc", "--noprofile", "-i"]);
+    shell.types("source <(runlog completions bash); echo rea''dy\r");
+    shell.until("ready");
+    let typed = [
+        ("show z", "z$(touch pwned)"),
+        ("show 'z", "z$(touch pwned)"),
+        ("show \"z", "z$(touch pwned)"),
+        (r"show z\$", "z$(touch pwned)"),
+        ("show c", "c d"),
+        (r"show c\ ", "c d"),
+        ("show 'c ", "c d"),
+        ("show \"c", "c d"),
+        ("show it", "it's"),
+        ("show \"it'", "it's"),
+        ("show q", "q$x"),
+        ("show a", "a:b"),
+        ("show a:", "a:b"),
+        ("show 'a:", "a:b"),
+        ("show b", "b:`touch pwned`"),
+        ("show b:", "b:`touch pwned`"),
+        ("show h", "h!h"),
+        ("show \"h", "h!h"),
+        (r"show \'", "'x"),
+        (r"show my\ proj/c", "my proj/c d"),
+        ("show 'my proj/z", "my proj/z$(touch pwned)"),
+        ("list --project my", "my proj"),
+        ("list --project=my", "--project=my proj"),
+    ];
+    for (number, (typed, word)) in typed.into_iter().enumerate() {
+        // the words that it would be called with are printed instead
+        shell.types(&format!("runlog {typed}\t\x01printf '{number}:<%s>\\n' \r"));
+        shell.until(&format!("\n{number}:<{word}>\n"));
+    }
+    assert!(!stage.root.beside("pwned").exists());
 }
 
 #[test]
