@@ -10,6 +10,7 @@ use super::time::Clock;
 use super::{Failure, RootArgs, json};
 use crate::api;
 use crate::cli::client::Client;
+use crate::filter::Where;
 use crate::model::{nearest, read_span};
 
 /// Which runs.
@@ -113,10 +114,18 @@ impl FilterArgs {
         let spans = [since, until].into_iter().flatten();
         let parts: Vec<String> = match &self.filter {
             Some(filter) if self.since.is_none() && self.until.is_none() => vec![filter.clone()],
-            Some(filter) => std::iter::once(format!("({filter})"))
-                .chain(spans)
-                .collect(),
-            None => spans.collect(),
+            // blanks are the filter that every run passes
+            Some(filter) if !filter.trim().is_empty() => {
+                // what it is by itself: in brackets it could be something else
+                if let Err(error) = Where::parse(filter) {
+                    let sent = json!({ "where": filter }).to_string();
+                    return Err(Failure::refused(error.into(), &sent));
+                }
+                std::iter::once(format!("({filter})"))
+                    .chain(spans)
+                    .collect()
+            }
+            _ => spans.collect(),
         };
         if !parts.is_empty() {
             params.insert("where".into(), parts.join(" and ").into());

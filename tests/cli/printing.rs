@@ -487,6 +487,27 @@ fn times_are_relative_for_people_and_absolute_for_programs() {
     assert_eq!(stage.piped(&both).printed().lines().count(), 1);
 }
 
+/// By itself what is in brackets could be something else.
+#[test]
+fn a_filter_beside_since_and_until_is_one_by_itself() {
+    let stage = Stage::samples();
+    let filter = "costUSD = 0.001) or (status = failed";
+    let alone = stage.piped(&["list", "--where", filter]);
+    assert_eq!(alone.status, 2, "{}", alone.err);
+    for command in [
+        &["list", "--since", "2025-10-14"][..],
+        &["stats", "--until", "2025-10-14"],
+        &["delete", "-n", "--since", "2025-10-14"],
+    ] {
+        let done = stage.piped(&[command, &["--where", filter]].concat());
+        assert_eq!(done, alone, "{command:?}");
+    }
+    let both = ["list", "--since", "2025-10-01", "--where"];
+    let listed = |filter: &str| stage.piped(&[&both[..], &[filter]].concat()).printed();
+    assert_eq!(listed(" "), stage.piped(&both[..3]).printed());
+    assert_eq!(listed("status = failed").lines().count(), 1);
+}
+
 #[test]
 fn whoever_stops_reading_is_no_error() {
     let stage = Stage::over(Root::empty());
