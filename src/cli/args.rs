@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::terminal::{Out, visible};
 use super::time::Clock;
 use super::{Failure, RootArgs, json};
-use crate::api;
+use crate::api::{self, ErrorKind};
 use crate::cli::client::Client;
 use crate::filter::Where;
 use crate::model::{nearest, read_span};
@@ -68,6 +68,9 @@ pub(super) struct JsonArgs {
         value_delimiter = ',', default_missing_value = "", hide_default_value = true)]
     json: Option<Vec<String>>,
 }
+
+/// How many runs are named that a beginning may mean.
+const CANDIDATES: usize = 10;
 
 /// What a command prints with, and where it asks.
 pub(super) type Params = Map<String, Value>;
@@ -293,7 +296,7 @@ pub(super) fn which(run: &str, project: Option<&str>) -> Params {
 }
 
 /// Project and id of a run.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Key {
     /// The project.
     pub project: String,
@@ -330,6 +333,43 @@ impl WhichArgs {
         })
     }
 
+    /// Asks for the run that is meant, and for `more`: which it is, and the answer.
+    pub(super) async fn asked(
+        &self,
+        client: &mut Client,
+        more: Params,
+    ) -> Result<(Key, String), Failure> {
+        const METHOD: &str = "executions/get";
+        let mut params = self.params();
+        params.extend(more);
+        let mut named = self.named();
+        let text = match client.text(METHOD, params.clone()).await {
+            // of a project's runs the daemon takes none by its beginning
+            Err(failure) if failure.kind() == Some(ErrorKind::ExecutionNotFound) => {
+                let begun = match &named {
+                    Some(named) => begun(client, named).await?,
+                    None => None,
+                };
+                let Some(key) = begun else {
+                    return Err(failure);
+                };
+                params.extend(key.params());
+                named = Some(key);
+                client.text(METHOD, params).await?
+            }
+            answer => answer?,
+        };
+        let key = named.unwrap_or_default();
+        let answer = json::Json::read(&text);
+        // absent where it was given
+        let of = |name: &str, given: &str| answer.at(name).text().unwrap_or(given).to_owned();
+        let key = Key {
+            project: of("projectId", &key.project),
+            execution: of("executionId", &key.execution),
+        };
+        Ok((key, text))
+    }
+
     /// Which run it is, of which the daemon decides.
     pub(super) async fn found(&self, client: &mut Client) -> Result<Key, Failure> {
         Ok(self.found_with_size(client).await?.0)
@@ -337,23 +377,48 @@ impl WhichArgs {
 
     /// The same, and how many bytes it has.
     pub(super) async fn found_with_size(&self, client: &mut Client) -> Result<(Key, u64), Failure> {
-        let mut params = self.params();
-        params.insert("fields".into(), json!(["/id"]));
-        let named = params.clone();
-        let answer = client.ask("executions/get", params).await?;
-        // absent where it was given
-        let of = |name: &str| match answer.at(name).text() {
-            Some(text) => text.to_owned(),
-            None => named
-                .get(name)
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-                .to_owned(),
-        };
-        let key = Key {
-            project: of("projectId"),
-            execution: of("executionId"),
-        };
-        Ok((key, answer.at("sizeBytes").count()))
+        let mut only = Params::new();
+        only.insert("fields".into(), json!(["/id"]));
+        let (key, text) = self.asked(client, only).await?;
+        Ok((key, json::Json::read(&text).at("sizeBytes").count()))
     }
+}
+
+/// The run of the project whose id begins so, if there is one.
+async fn begun(client: &mut Client, named: &Key) -> Result<Option<Key>, Failure> {
+    let id = &named.execution;
+    let mut params = Params::new();
+    params.insert("projectId".into(), named.project.as_str().into());
+    // what is contained, of which those that begin with it are taken
+    params.insert("where".into(), format!("id ~ {}", json!(id)).into());
+    params.insert("fields".into(), json!(["id"]));
+    params.insert("limit".into(), 1000.into());
+    let mut found: Vec<Key> = Vec::new();
+    loop {
+        let page = client.ask("executions/list", params.clone()).await?;
+        let runs = page.at("executions").items().iter();
+        let ids = runs.map(|run| run.at("id").word());
+        let begun = ids.filter(|run| run.starts_with(id.as_str()));
+        found.extend(begun.map(|run| Key {
+            project: named.project.clone(),
+            execution: run.to_owned(),
+        }));
+        match page.at("nextCursor").text() {
+            Some(cursor) if found.len() < 2 => {
+                params.insert("cursor".into(), cursor.into());
+            }
+            _ => break,
+        }
+    }
+    if found.len() < 2 {
+        return Ok(found.pop());
+    }
+    let shown = found.iter().take(CANDIDATES);
+    let mut names: Vec<String> = shown.map(|key| visible(&key.to_string())).collect();
+    if found.len() > CANDIDATES {
+        names.push("and more".to_owned());
+    }
+    let (id, names) = (visible(id), names.join("\n  "));
+    let message = format!("{id} may mean several executions; name one of them\n  {names}");
+    Err(Failure::Failed(message))
 }

@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::Failure;
-use super::args::{Common, Params, answered, which};
+use super::args::{Common, Params, WhichArgs, answered};
 use super::client::Client;
 use super::json::Json;
 use super::list::dollars;
@@ -29,10 +29,15 @@ pub(super) struct DiffArgs {
 pub(super) async fn run(args: &DiffArgs, client: &mut Client) -> Result<u8, Failure> {
     let mut params = Params::new();
     for (name, run) in [("a", &args.a), ("b", &args.b)] {
-        params.insert(
-            name.into(),
-            Value::Object(which(run, args.project.as_deref())),
-        );
+        let which = WhichArgs {
+            run: run.clone(),
+            project: args.project.clone(),
+        };
+        let run = match which.named() {
+            Some(_) => which.found(client).await?.params(),
+            None => which.params(),
+        };
+        params.insert(name.into(), Value::Object(run));
     }
     let json = &args.common.json;
     answered(

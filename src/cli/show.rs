@@ -10,7 +10,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::Failure;
-use super::args::{Common, Key, WhichArgs, ZoneArgs};
+use super::args::{Common, Key, Params, WhichArgs, ZoneArgs};
 use super::client::Client;
 use super::json::Json;
 use super::list::dollars;
@@ -59,10 +59,9 @@ pub(super) struct ShowArgs {
 pub(super) async fn run(args: &ShowArgs, client: &mut Client) -> Result<u8, Failure> {
     let out = Out::stdout();
     let clock = args.zone.clock()?;
-    let mut params = args.which.params();
     let json = &args.common.json;
     if json.wanted() {
-        let text = client.text("executions/get", params).await?;
+        let (_, text) = args.which.asked(client, Params::new()).await?;
         let text = match json.fields().as_slice() {
             [] => format!("{text}\n"),
             // a run's own members, its version beside them
@@ -80,23 +79,12 @@ pub(super) async fn run(args: &ShowArgs, client: &mut Client) -> Result<u8, Fail
         out.print_json(&text)?;
         return Ok(0);
     }
-    let named = params.clone();
+    let mut params = Params::new();
     if out.is_terminal() && !args.full {
         params.insert("maxBytes".into(), ENOUGH_BYTES.into());
     }
-    let record = client.ask("executions/get", params).await?;
-    let of = |name: &str| match record.at(name).text() {
-        Some(text) => text.to_owned(),
-        None => named
-            .get(name)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned(),
-    };
-    let key = Key {
-        project: of("projectId"),
-        execution: of("executionId"),
-    };
+    let (key, text) = args.which.asked(client, params).await?;
+    let record = Json::read(&text);
     let summary = summary(client, &key).await?;
     let page = Page {
         out,

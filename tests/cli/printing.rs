@@ -509,6 +509,40 @@ fn a_filter_beside_since_and_until_is_one_by_itself() {
 }
 
 #[test]
+fn a_run_is_meant_by_the_beginning_of_its_id_in_a_project_too() {
+    let stage = Stage::samples();
+    let whole = stage.piped(&["show", "exec-1760508120004-4k1zq0vbn", "--json=id"]);
+    for args in [
+        &["show", "website/exec-1760508", "--json=id"][..],
+        &["show", "-p", "website", "exec-1760508", "--json=id"],
+    ] {
+        assert_eq!(stage.piped(args), whole, "{args:?}");
+    }
+    for args in [
+        &["show", "website/exec-1760508"][..],
+        &["watch", "website/exec-1760504"],
+        &["pin", "website/exec-1760508"],
+        &["tag", "-p", "website", "exec-1760508", "x"],
+        &["note", "website/exec-1760508", "x"],
+        &["diff", "-p", "website", "exec-1760508", "exec-1760504"],
+        &["delete", "-p", "website", "exec-1760508", "--yes"],
+    ] {
+        let done = stage.piped(args);
+        assert!([0, 3].contains(&done.status), "{args:?}: {}", done.err);
+    }
+    let several = stage.piped(&["show", "-p", "website", "exec-176"]);
+    assert_eq!(several.status, 1);
+    let told = "runlog: exec-176 may mean several executions; name one of them\n  website/exec-";
+    assert!(several.err.starts_with(told), "{}", several.err);
+    let none = stage.piped(&["show", "-p", "docs", "exec-1760504"]);
+    assert_eq!(none.status, 1);
+    assert_eq!(
+        none.err,
+        "runlog: project docs has no execution exec-1760504\n"
+    );
+}
+
+#[test]
 fn whoever_stops_reading_is_no_error() {
     let stage = Stage::over(Root::empty());
     for number in 0..400 {
