@@ -5,7 +5,7 @@
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use super::terminal::{Out, visible};
+use super::terminal::{Out, unless_unread, visible};
 use super::time::Clock;
 use super::{Failure, RootArgs, json};
 use crate::api::{self, ErrorKind};
@@ -238,8 +238,8 @@ impl JsonArgs {
     ) -> Result<(), Failure> {
         let out = Out::stdout();
         match self.wanted() {
-            true => out.print_json(&self.of(result, rows))?,
-            false => out.print(&shown(out))?,
+            true => unless_unread(out.print_json(&self.of(result, rows)))?,
+            false => unless_unread(out.print(&shown(out)))?,
         }
         Ok(())
     }

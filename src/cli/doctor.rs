@@ -18,7 +18,7 @@ use super::config;
 use super::json::Json;
 use super::progress::Screen;
 use super::root::{self, Place};
-use super::terminal::{Out, Paint, visible};
+use super::terminal::{Out, Paint, unless_unread, visible};
 use super::{Failure, RootArgs, serve, status};
 use crate::store::{Cache, root_hash};
 use crate::transport::{SocketPathError, socket_path::Untrusted};
@@ -77,7 +77,7 @@ pub(super) fn run(args: &DoctorArgs, screen: &Screen) -> Result<u8, Failure> {
         let sign = out.paint("✓", Paint::Green);
         text = format!("{sign} nothing is wrong\n");
     }
-    out.print(&text)?;
+    unless_unread(out.print(&text))?;
     Ok(u8::from(!findings.is_empty()))
 }
 

@@ -139,6 +139,15 @@ impl Out {
     }
 }
 
+/// The same, where that is not all that a command is for: whoever has stopped reading is still told by
+/// its exit status how things are.
+pub(super) fn unless_unread(printed: io::Result<()>) -> io::Result<()> {
+    match printed {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        printed => printed,
+    }
+}
+
 /// How wide `terminal` is, also where it is none: messages are fitted all the same.
 pub(super) fn width_of(terminal: impl AsFd) -> usize {
     let named = std::env::var("COLUMNS").ok();

@@ -8,7 +8,7 @@ use super::args::{Common, Key, WhichArgs, ZoneArgs};
 use super::client::Client;
 use super::json::Json;
 use super::tail::line;
-use super::terminal::Out;
+use super::terminal::{Out, unless_unread};
 use crate::api::executions::subscribe::Subscribe;
 use crate::api::table::Method;
 use crate::model::json::{elements, members};
@@ -44,13 +44,12 @@ pub(super) async fn run(args: &WatchArgs, client: &mut Client) -> Result<u8, Fai
         true => {
             let summary = members(text).find(|(name, _)| name == "summary");
             summary.map_or(Ok(()), |(_, run)| {
-                out.print_json(&args.common.json.row(run))
+                unless_unread(out.print_json(&args.common.json.row(run)))
             })
         }
-        false => args
-            .zone
-            .clock()
-            .map_or(Ok(()), |clock| out.print(&line(change, out, &clock))),
+        false => args.zone.clock().map_or(Ok(()), |clock| {
+            unless_unread(out.print(&line(change, out, &clock)))
+        }),
     };
     let params = json!({
         "projectId": key.project, "where": format!("id = {}", json!(key.execution)),

@@ -542,6 +542,24 @@ fn a_run_is_meant_by_the_beginning_of_its_id_in_a_project_too() {
     );
 }
 
+/// What ends it is the reader, and how things are is told all the same.
+#[test]
+fn whoever_stops_reading_is_told_the_status() {
+    let stage = Stage::over(Root::empty());
+    stage.root.engine("p", "bad", &record("p", "bad", "failed"));
+    std::fs::write(stage.root.file("p", "broken"), "{").unwrap();
+    for (args, status) in [
+        (&["watch", "bad"][..], 3),
+        (&["watch", "bad", "--json"], 3),
+        (&["doctor"], 1),
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let done = done(stage.runlog(args).stdout(writer));
+        assert_eq!((done.status, done.err.as_str()), (status, ""), "{args:?}");
+    }
+}
+
 #[test]
 fn whoever_stops_reading_is_no_error() {
     let stage = Stage::over(Root::empty());
