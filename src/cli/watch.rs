@@ -8,7 +8,8 @@ use super::args::{Common, Key, WhichArgs, ZoneArgs};
 use super::client::Client;
 use super::json::Json;
 use super::tail::line;
-use super::terminal::{Out, unless_unread};
+use super::terminal::{Out, unless_unread, visible};
+use crate::api::ErrorKind;
 use crate::api::executions::subscribe::Subscribe;
 use crate::api::table::Method;
 use crate::model::json::{elements, members};
@@ -79,7 +80,8 @@ pub(super) async fn run(args: &WatchArgs, client: &mut Client) -> Result<u8, Fai
                 }
             }
             // others that do not pass are told as well, in case that they did
-            "deleted" if is_of(&change, &key) => {
+            "deleted" if is_of(&change, &key) && is_gone(client, &key).await? => {
+                let key = visible(&key.to_string());
                 tell!("runlog: {key} was deleted before it ended");
                 return Ok(OTHERWISE);
             }
@@ -110,6 +112,21 @@ async fn listed(client: &mut Client, key: &Key) -> Result<String, Failure> {
             Value::Object(deleted).to_string()
         }
     })
+}
+
+/// Whether there is no such file: one that is being written in place is no run for a moment, and then
+/// told as saved.
+async fn is_gone(client: &mut Client, key: &Key) -> Result<bool, Failure> {
+    let mut params = key.params();
+    params.insert("fields".into(), json!(["/id"]));
+    match client.text("executions/get", params).await {
+        Ok(_) => Ok(false),
+        Err(failure) => match failure.kind() {
+            Some(ErrorKind::ExecutionNotFound) => Ok(true),
+            Some(ErrorKind::CorruptExecution) => Ok(false),
+            _ => Err(failure),
+        },
+    }
 }
 
 /// Whether a change that is no save is one of this run.

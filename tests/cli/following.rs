@@ -1,14 +1,14 @@
 //! `tail` and `watch`: what goes on while they wait.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::stage::{Done, Stage};
+use crate::stage::{Done, Stage, terminal};
 use crate::support::{PATIENCE, Root, record};
 
 /// A command that goes on, and the lines that it prints.
@@ -245,6 +245,36 @@ fn watch_waits_for_the_end_and_exits_by_it() {
         std::fs::remove_file(stage.root.file("p", "gone")).unwrap();
         let status = gone.child.wait().unwrap().code();
         assert!([Some(5), Some(1)].contains(&status), "{status:?}");
+    }
+}
+
+#[test]
+fn watch_waits_for_a_file_that_is_being_written_in_place() {
+    for served in [false, true] {
+        let stage = Stage::over(Root::empty());
+        stage.root.engine("p", "a", &record("p", "a", "running"));
+        let _daemon = served.then(|| stage.daemon());
+        let seen = Going::start(&stage, &["tail", "--json"]);
+        begun(&stage, &seen);
+        // on a terminal it says when it has begun
+        let (mut master, line) = terminal(80, 24);
+        let mut watch = stage
+            .runlog(&["watch", "p/a"])
+            .stdout(line.try_clone().unwrap())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let (mut shown, mut bytes) = (String::new(), [0; 4096]);
+        while !shown.contains("running") {
+            let count = master.read(&mut bytes).unwrap();
+            shown.push_str(&String::from_utf8_lossy(&bytes[..count]));
+        }
+        let file = stage.root.file("p", "a");
+        std::fs::write(&file, "{ \"id\": \"a\", ").unwrap();
+        // somebody else has seen it go
+        while !seen.line().contains("\"deleted\"") {}
+        std::fs::write(&file, record("p", "a", "failed").to_string()).unwrap();
+        assert_eq!(watch.wait().unwrap().code(), Some(3), "{served}");
     }
 }
 
