@@ -8,6 +8,7 @@ use super::args::{Common, Key, Params, WhichArgs};
 use super::client::Client;
 use super::json::Json;
 use super::terminal::{Paint, visible, visible_lines};
+use crate::model::json::{elements, members};
 
 const ANNOTATE: &str = "executions/annotate";
 
@@ -69,7 +70,7 @@ pub(super) async fn tag(args: &TagArgs, client: &mut Client) -> Result<u8, Failu
             said.insert(name.into(), json!(tags));
         }
     }
-    let (_, answer) = annotated(client, &args.which, said).await?;
+    let answer = said_or_read(client, &args.which, said).await?;
     args.common.json.print(&answer, None, |_| {
         let answer = Json::read(&answer);
         let tags = answer.at("summary").at("tags").items().iter();
@@ -85,7 +86,7 @@ pub(super) async fn note(args: &NoteArgs, client: &mut Client) -> Result<u8, Fai
     if let Some(text) = args.text.as_deref().or(args.remove.then_some("")) {
         said.insert("note".into(), text.into());
     }
-    let (_, answer) = annotated(client, &args.which, said).await?;
+    let answer = said_or_read(client, &args.which, said).await?;
     args.common.json.print(&answer, None, |out| {
         let answer = Json::read(&answer);
         let note = answer.at("summary").at("note").text();
@@ -94,6 +95,36 @@ pub(super) async fn note(args: &NoteArgs, client: &mut Client) -> Result<u8, Fai
         })
     })?;
     Ok(0)
+}
+
+/// Says it of the run that is meant, or where there is nothing to say, reads what is said; the answer.
+async fn said_or_read(
+    client: &mut Client,
+    which: &WhichArgs,
+    said: Params,
+) -> Result<String, Failure> {
+    if !said.is_empty() {
+        return Ok(annotated(client, which, said).await?.1);
+    }
+    let key = which.found(client).await?;
+    let mut params = Params::new();
+    params.insert("projectId".into(), key.project.as_str().into());
+    params.insert(
+        "where".into(),
+        format!("id = {}", json!(key.execution)).into(),
+    );
+    params.insert("limit".into(), 1.into());
+    params.insert("sync".into(), true.into());
+    let list = client.text("executions/list", params).await?;
+    let of = |wanted: &str| members(&list).find(|(name, _)| name == wanted);
+    let run = of("executions").and_then(|(_, runs)| elements(runs).next());
+    match (run, of("clock")) {
+        (Some(run), Some((_, clock))) => Ok(format!(r#"{{"summary":{run},"clock":{clock}}}"#)),
+        _ => Err(Failure::Failed(format!(
+            "{} is gone",
+            visible(&key.to_string())
+        ))),
+    }
 }
 
 /// Says it of the run that is meant; the answer.

@@ -738,10 +738,7 @@ fn an_interrupted_deletion_says_what_went() {
             let mut said = BufReader::new(child.stderr.take().unwrap());
             let mut err = String::new();
             // then it begins
-            while !err.ends_with(
-                "and 1,990 more
-",
-            ) {
+            while !err.ends_with("and 1,990 more\n") {
                 assert!(said.read_line(&mut err).unwrap() > 0, "{err}");
             }
             let pid = rustix::process::Pid::from_child(&child);
@@ -760,6 +757,26 @@ fn an_interrupted_deletion_says_what_went() {
         }
     }
     assert!(interrupted > 0);
+}
+
+#[test]
+fn tags_and_notes_are_printed_without_a_write() {
+    let stage = three();
+    stage.piped(&["tag", "a", "urgent"]).printed();
+    stage.piped(&["note", "a", "ask Bob"]).printed();
+    let file = stage.root.path().join("p/.runlog/a.json");
+    let mut said: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    said["byHand"] = true.into();
+    std::fs::write(&file, said.to_string()).unwrap();
+    assert_eq!(stage.piped(&["tag", "a"]).printed(), "urgent\n");
+    assert_eq!(stage.piped(&["note", "a"]).printed(), "ask Bob\n");
+    assert_eq!(stage.piped(&["tag", "b"]).printed(), "");
+    let json = stage.piped(&["note", "a", "--json"]).printed();
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["summary"]["note"], "ask Bob");
+    assert!(json["clock"].is_string());
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), said.to_string());
+    assert!(!file.with_file_name("b.json").exists());
 }
 
 /// At whatever moment somebody interrupts it, there is the whole file or none.
