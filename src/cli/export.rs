@@ -1,5 +1,8 @@
 //! `runlog export`: many runs as JSON Lines, JSON or CSV, to a file or to stdout.
 
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -8,8 +11,10 @@ use serde_json::Value;
 use super::Failure;
 use super::args::{Common, FilterArgs, JsonArgs, Params};
 use super::client::Client;
-use super::terminal::{Out, visible_lines};
+use super::terminal::{Out, visible, visible_lines};
 use super::time::{bytes, grouped};
+use crate::api::executions::export::PIECE_BYTES_MAX;
+use crate::history::RECORD_LIMIT_BYTES;
 
 /// As shells say of what an interrupt ended.
 const INTERRUPTED: u8 = 130;
@@ -68,6 +73,10 @@ impl Format {
 pub(super) async fn run(args: &ExportArgs, client: &mut Client) -> Result<u8, Failure> {
     let named = args.file.as_deref().and_then(Format::of);
     let format = args.format.or(named).unwrap_or(Format::Jsonl);
+    let of_records = !matches!(
+        (format, args.rows),
+        (Format::Csv, _) | (_, Some(Rows::Summaries))
+    );
     let mut params = args.filter.params()?;
     let filter = params.clone();
     params.insert("format".into(), format.word().into());
@@ -82,15 +91,78 @@ pub(super) async fn run(args: &ExportArgs, client: &mut Client) -> Result<u8, Fa
     match &args.file {
         Some(file) => {
             args.common.json.check("executions/export", None)?;
-            to_file(file, params, &args.common.json, client).await
+            if file.as_os_str().as_bytes().ends_with(b"/") {
+                let file = visible(&file.display().to_string());
+                return Err(Failure::Usage(format!("{file} is no name of a file")));
+            }
+            match to_file(file, params, &args.common.json, client).await? {
+                0 if of_records => left_out(&filter, client).await,
+                status => Ok(status),
+            }
         }
         None if args.common.json.wanted() => Err(Failure::Usage(
             "--json tells of a FILE that was written; without one, the rows are the output: \
              say --format json or jsonl"
                 .to_owned(),
         )),
-        None => to_stdout(format, params, filter, client).await,
+        None => {
+            // by itself first: in brackets it could be something else
+            let count = client.ask("executions/count", filter.clone()).await?;
+            // of these a piece says only what lists say
+            if of_records && larger(PIECE_BYTES_MAX, &filter, client).await? > 0 {
+                by_file(params, client).await?;
+                return left_out(&filter, client).await;
+            }
+            to_stdout(format, params, count.at("count").count(), client).await
+        }
     }
+}
+
+/// How many of the runs that pass `filter`, which has been asked for, have more bytes.
+async fn larger(size_bytes: u64, filter: &Params, client: &mut Client) -> Result<u64, Failure> {
+    let mut params = filter.clone();
+    let size = format!("sizeBytes > {size_bytes}");
+    let all = match filter.get("where").and_then(Value::as_str) {
+        Some(others) if !others.trim().is_empty() => format!("({others}) and {size}"),
+        _ => size,
+    };
+    params.insert("where".into(), all.into());
+    let count = client.ask("executions/count", params).await?;
+    Ok(count.at("count").count())
+}
+
+/// Says how many records are too large to be written, whose summaries stand in their place; the status
+/// to exit with.
+async fn left_out(filter: &Params, client: &mut Client) -> Result<u8, Failure> {
+    let count = larger(RECORD_LIMIT_BYTES, filter, client).await?;
+    if count > 0 {
+        tell!(
+            "runlog: records larger than {} are not written, but what lists say of them: {} runs",
+            bytes(RECORD_LIMIT_BYTES),
+            grouped(&count.to_string())
+        );
+    }
+    Ok(u8::from(count > 0))
+}
+
+/// By way of a file of nobody else's: whole, however large its rows are.
+async fn by_file(mut params: Params, client: &mut Client) -> Result<(), Failure> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("rows");
+    let Some(text) = path.to_str() else {
+        return Err(Failure::Usage("TMPDIR is no UTF-8".to_owned()));
+    };
+    params.insert("path".into(), text.into());
+    client.ask("executions/export", params).await?;
+    let mut rows = BufReader::new(File::open(&path)?);
+    // whatever ends this, nothing is left behind
+    drop(folder);
+    let (out, mut row) = (Out::stdout(), String::new());
+    while rows.read_line(&mut row)? > 0 {
+        out.print_json(&row)?;
+        row.clear();
+    }
+    Ok(())
 }
 
 async fn to_file(
@@ -135,12 +207,11 @@ async fn to_file(
 async fn to_stdout(
     format: Format,
     mut params: Params,
-    filter: Params,
+    count: u64,
     client: &mut Client,
 ) -> Result<u8, Failure> {
     let out = Out::stdout();
-    let count = client.ask("executions/count", filter).await?;
-    let bar = client.bar(count.at("count").count());
+    let bar = client.bar(count);
     let mut done = 0;
     loop {
         let piece = client.ask("executions/export", params.clone()).await?;

@@ -542,6 +542,42 @@ fn a_run_is_meant_by_the_beginning_of_its_id_in_a_project_too() {
     );
 }
 
+#[test]
+fn what_is_exported_to_a_pipe_is_whole_however_large() {
+    let stage = Stage::over(Root::empty());
+    for (id, size) in [("large", 17 << 20), ("small", 10)] {
+        let mut run = record("p", id, "completed");
+        run["output"] = "x".repeat(size).into();
+        stage.root.engine("p", id, &run);
+    }
+    for format in ["json", "jsonl"] {
+        let printed = stage.piped(&["export", "--format", format]).printed();
+        assert!(printed.len() > 17 << 20, "{format}: {}", printed.len());
+        let file = stage.root.beside(format);
+        let named = file.to_str().unwrap();
+        stage
+            .piped(&["export", "--format", format, named])
+            .printed();
+        assert!(std::fs::read_to_string(&file).unwrap() == printed);
+    }
+    // what no answer could hold
+    let mut run = record("p", "huge", "completed");
+    run["output"] = "x".repeat(64 << 20).into();
+    stage.root.engine("p", "huge", &run);
+    let huge = ["export", "--where", "id = huge"];
+    let file = stage.root.beside("huge");
+    for args in [&huge[..], &[&huge[..], &[file.to_str().unwrap()]].concat()] {
+        let done = stage.piped(args);
+        assert_eq!(done.status, 1, "{}", done.err);
+        assert!(done.err.contains("are not written"), "{}", done.err);
+    }
+    let small = ["export", "--where", "id = small) or (id = large"];
+    assert_eq!(stage.piped(&small).status, 2);
+    let folder = stage.piped(&["export", "new/"]);
+    assert_eq!(folder.status, 2);
+    assert_eq!(folder.err, "runlog: new/ is no name of a file\n");
+}
+
 /// What ends it is the reader, and how things are is told all the same.
 #[test]
 fn whoever_stops_reading_is_told_the_status() {

@@ -23,7 +23,7 @@ use crate::store::{Claim, Target};
 /// How large a piece is if nobody says.
 const PIECE_BYTES: u64 = 1 << 20;
 /// And at most.
-const PIECE_BYTES_MAX: u64 = 16 << 20;
+pub(crate) const PIECE_BYTES_MAX: u64 = 16 << 20;
 /// How many rows a piece has at most.
 const PIECE_ROWS: usize = 1000;
 
