@@ -412,6 +412,35 @@ fn where_no_daemon_can_be_the_window_serves_by_itself() {
 }
 
 #[test]
+fn where_the_sockets_path_is_too_long_the_window_serves_by_itself() {
+    let desk = Desk::new();
+    desk.root.engine("p", "a", &record("p", "a", "failed"));
+    let long = desk.runtime().join("x".repeat(90));
+    fs::create_dir(&long).unwrap();
+    let command = |words: &[&str]| {
+        let mut command = desk.command(words);
+        command.env("XDG_RUNTIME_DIR", &long);
+        command
+    };
+    let (_window, mut client) =
+        Daemon::spawn(command(&["serve", "--shared"]).stderr(Stdio::null()));
+    client.call("executions/save", &save("b", 1));
+    for (words, said) in [(&["list"][..], "a\t"), (&["stats"], "runs\t2\n")] {
+        let done = command(words).output().unwrap();
+        let out = String::from_utf8_lossy(&done.stdout);
+        assert!(done.status.success() && out.contains(said), "{done:?}");
+    }
+    for words in [&["socket"][..], &["serve", "--socket"]] {
+        let done = command(words).output().unwrap();
+        assert!(
+            String::from_utf8_lossy(&done.stderr).contains("the system allows"),
+            "{done:?}"
+        );
+        assert!(!done.status.success());
+    }
+}
+
+#[test]
 fn a_socket_that_was_handed_over_is_served() {
     let desk = Desk::new();
     let path = desk.root.beside("handed.sock");

@@ -35,7 +35,7 @@ const LOG_MAX_BYTES: u64 = 1 << 20;
 pub(super) async fn serve(folder: &Path, found: &Found, args: &ServeArgs) -> Result<i32, String> {
     let own = Own::default();
     let reach = Nearby {
-        socket: socket_path(None, folder)?,
+        socket: socket_path(None, folder),
         folder: folder.to_owned(),
         found: found.clone(),
         options: args.options(),
@@ -75,7 +75,7 @@ pub(in crate::cli) fn for_command(
         ..Options::default()
     };
     let reach = Nearby {
-        socket: socket_path(None, folder)?,
+        socket: socket_path(None, folder),
         folder: folder.to_owned(),
         found: found.clone(),
         options,
@@ -96,7 +96,8 @@ pub(in crate::cli) fn for_command(
 
 /// The daemon of a root, on this machine.
 struct Nearby {
-    socket: SocketPath,
+    /// Where it listens, if there is room for a path.
+    socket: Result<SocketPath, String>,
     folder: PathBuf,
     found: Found,
     /// Of this process, if it is to serve.
@@ -110,16 +111,23 @@ struct Nearby {
     runtime: Handle,
 }
 
+impl Nearby {
+    /// Where it listens, once the folder is there and private.
+    fn socket(&self) -> std::io::Result<&Path> {
+        let socket = self.socket.as_ref();
+        let socket = socket.map_err(|error| std::io::Error::other(error.clone()))?;
+        socket.prepare_folder().map_err(std::io::Error::other)?;
+        Ok(socket.as_path())
+    }
+}
+
 impl Reach for Nearby {
     fn tried(&self) -> Vec<String> {
         self.found.tried.clone()
     }
 
     fn connect(&mut self) -> std::io::Result<UnixStream> {
-        self.socket
-            .prepare_folder()
-            .map_err(std::io::Error::other)?;
-        let stream = UnixStream::connect(self.socket.as_path())?;
+        let stream = UnixStream::connect(self.socket()?)?;
         let _runtime = self.runtime.enter();
         stream.set_nonblocking(true)?;
         let stream = tokio::net::UnixStream::from_std(stream)?;
@@ -136,10 +144,7 @@ impl Reach for Nearby {
         let Some(args) = &self.startable else {
             return Err(std::io::ErrorKind::Unsupported.into());
         };
-        self.socket
-            .prepare_folder()
-            .map_err(std::io::Error::other)?;
-        let log = log_beside(self.socket.as_path())?;
+        let log = log_beside(self.socket()?)?;
         let mut command = Command::new(std::env::current_exe()?);
         command
             .arg0("runlog")
