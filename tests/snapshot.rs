@@ -118,6 +118,16 @@ fn a_cache_that_is_damaged_or_gone_costs_one_line_and_a_reading() {
         // and is whole again
         assert_eq!(place.said(), "");
     }
+    // what is no file may never be read to its end
+    fs::remove_file(place.file()).unwrap();
+    let made = std::process::Command::new("mkfifo")
+        .arg(place.file())
+        .status();
+    assert!(made.unwrap().success());
+    let said = place.said();
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(said.contains("the snapshot is dropped"), "{said}");
+    assert_eq!(place.said(), "");
     fs::remove_dir_all(place.cache()).unwrap();
     assert_eq!(place.said(), "");
     // another root's

@@ -14,8 +14,8 @@ use parking_lot::Mutex;
 
 use super::pace::Pace;
 use super::{History, Indexing};
-use crate::index::{Clock, Index, Instance, Saving, Snapshot, SnapshotError};
-use crate::store::Cache;
+use crate::index::{Clock, Index, Instance, Saving, Snapshot};
+use crate::store::{Cache, CacheError};
 
 /// The file with the index.
 const INDEX: &str = "index";
@@ -65,18 +65,25 @@ impl History {
     /// The last snapshot, if there is one.
     pub(super) fn open_snapshot(&self) -> Option<Snapshot<File>> {
         let snapshots = self.snapshots.as_ref()?;
-        let file = snapshots.cache.open(INDEX).unwrap_or_else(|error| {
-            snapshots.state.lock().warned = true;
-            tracing::warn!(%error, "the cache cannot be used; every start reads all files");
-            None
-        });
+        let file = match snapshots.cache.open(INDEX) {
+            Ok(file) => file,
+            Err(error @ CacheError::NotAFile) => {
+                Self::drop_snapshot(&error);
+                None
+            }
+            Err(error) => {
+                snapshots.state.lock().warned = true;
+                tracing::warn!(%error, "the cache cannot be used; every start reads all files");
+                None
+            }
+        };
         let owner = self.store.root().as_os_str().as_bytes();
         let opened = Snapshot::open(file?, owner);
-        opened.inspect_err(Self::drop_snapshot).ok()
+        opened.inspect_err(|error| Self::drop_snapshot(error)).ok()
     }
 
     /// Says why a snapshot is of no use.
-    fn drop_snapshot(error: &SnapshotError) {
+    fn drop_snapshot(error: &dyn std::fmt::Display) {
         tracing::warn!(%error, "the snapshot is dropped and the index built anew");
     }
 

@@ -85,7 +85,7 @@ impl EngineError {
                 // a thread of the writer gives its error as text
                 None => error.to_string().contains("No space left"),
             },
-            Self::Cache(CacheError::Untrusted) | Self::Elsewhere => false,
+            Self::Cache(CacheError::Untrusted | CacheError::NotAFile) | Self::Elsewhere => false,
         }
     }
 }

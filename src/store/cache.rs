@@ -11,6 +11,8 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
 const TEMPORARY: &str = ".index-";
@@ -34,6 +36,9 @@ pub enum CacheError {
     /// Others could have put there what they like.
     #[error("the folder is not private to this user")]
     Untrusted,
+    /// Something else is in the file's place, which might never be read to its end.
+    #[error("in its place is no regular file")]
+    NotAFile,
 }
 
 /// The cache of one root.
@@ -100,10 +105,17 @@ impl Cache {
             }
         }
         let [_, folder] = self.folders();
-        match File::open(folder.join(name)) {
-            Ok(file) => Ok(Some(file)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error.into()),
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        match rustix::fs::open(folder.join(name), flags, Mode::empty()) {
+            Ok(file) => {
+                let file = File::from(file);
+                let is_file = file.metadata()?.is_file();
+                is_file.then_some(Some(file)).ok_or(CacheError::NotAFile)
+            }
+            Err(Errno::NOENT) => Ok(None),
+            // a link, a socket
+            Err(Errno::LOOP | Errno::NXIO) => Err(CacheError::NotAFile),
+            Err(error) => Err(io::Error::from(error).into()),
         }
     }
 
@@ -233,6 +245,30 @@ mod tests {
         fs::rename(&folder, &away).unwrap();
         symlink(&away, &folder).unwrap();
         assert!(matches!(cache.open(FILE), Err(CacheError::Untrusted)));
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_waited_for_and_is_replaced() {
+        let place = tempfile::tempdir().unwrap();
+        let cache = Cache::of(place.path().to_owned(), Path::new("/srv/projects"));
+        let path = cache.folder().unwrap().join(FILE);
+        let away = place.path().join("away");
+        fs::write(&away, "somebody's").unwrap();
+        let fifo = || {
+            let mode = Mode::RUSR | Mode::WUSR;
+            rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0)
+                .unwrap();
+        };
+        let link = || symlink(&away, &path).unwrap();
+        let socket = || drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        for put in [&fifo as &dyn Fn(), &link, &socket] {
+            put();
+            assert!(matches!(cache.open(FILE), Err(CacheError::NotAFile)));
+            assert!(keep(&cache, "anew").unwrap());
+            assert_eq!(kept(&cache).as_deref(), Some("anew"));
+            fs::remove_file(&path).unwrap();
+        }
+        assert_eq!(fs::read_to_string(&away).unwrap(), "somebody's");
     }
 
     #[test]
