@@ -164,17 +164,34 @@ pub(super) fn quoted(text: &str) -> String {
     if visible(text) == text {
         return format!("'{}'", text.replace('\'', r"'\''"));
     }
-    // what would act on the terminal is spelt
+    spelt(text.as_bytes())
+}
+
+/// A path as one would type it in a shell, of whatever bytes it consists.
+pub(super) fn quoted_path(path: &std::path::Path) -> String {
+    use std::os::unix::ffi::OsStrExt;
+    match path.to_str() {
+        Some(text) => quoted(text),
+        None => spelt(path.as_os_str().as_bytes()),
+    }
+}
+
+/// A word in which what would act on the terminal is spelt, and what is no text.
+fn spelt(word: &[u8]) -> String {
     let mut spelt = String::new();
-    for c in text.chars() {
-        let mut bytes = [0; 4];
-        if c == '\'' || c == '\\' || visible(&c.to_string()) != c.to_string() {
-            for byte in c.encode_utf8(&mut bytes).bytes() {
-                spelt.push_str(&format!(r"\0{byte:03o}"));
+    let octal = |bytes: &[u8]| -> String {
+        let bytes = bytes.iter();
+        bytes.map(|byte| format!(r"\0{byte:03o}")).collect()
+    };
+    for chunk in word.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            if c == '\'' || c == '\\' || visible(&c.to_string()) != c.to_string() {
+                spelt.push_str(&octal(c.encode_utf8(&mut [0; 4]).as_bytes()));
+            } else {
+                spelt.push(c);
             }
-        } else {
-            spelt.push(c);
         }
+        spelt.push_str(&octal(chunk.invalid()));
     }
     format!("\"$(printf %b '{spelt}')\"")
 }

@@ -3,7 +3,9 @@
 //! Nothing is mended here: commands that move or change files are for their owner to run. Each is one
 //! that a shell takes as it stands, and after which the finding is gone.
 
+use std::ffi::OsStr;
 use std::io::{self, Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -12,7 +14,7 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 
-use super::args::{Params, quoted};
+use super::args::{Params, quoted, quoted_path as word};
 use super::client::{Client, Needs};
 use super::config;
 use super::json::Json;
@@ -28,6 +30,8 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 /// What inotify's limits are to be raised to.
 const WATCHES: u32 = 524_288;
 const INSTANCES: u32 = 1024;
+/// How long a file's name may be.
+const NAME_MAX_BYTES: usize = 255;
 
 #[derive(Debug, Args)]
 pub(super) struct DoctorArgs {
@@ -81,16 +85,34 @@ pub(super) fn run(args: &DoctorArgs, screen: &Screen) -> Result<u8, Failure> {
     Ok(u8::from(!findings.is_empty()))
 }
 
-/// A path as one would type it.
-fn word(path: &Path) -> String {
-    quoted(&path.display().to_string())
-}
-
 /// Moves something out of the way.
 fn aside(path: &Path) -> String {
-    let mut target = path.as_os_str().to_owned();
-    target.push(".aside");
-    format!("mv -n {} {}", word(path), word(Path::new(&target)))
+    format!("mv -n {} {}", word(path), word(&beside(path, ".aside")))
+}
+
+/// A path beside this one where nothing is: its name, as far as there is room, and `ending`.
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().as_bytes();
+    let mut number = 1;
+    loop {
+        let ending = match number {
+            1 => ending.to_owned(),
+            _ => format!("{ending}-{number}"),
+        };
+        let room = NAME_MAX_BYTES.saturating_sub(ending.len());
+        let mut kept = name.get(..room).unwrap_or(name);
+        // no character is cut in two
+        if let (Ok(_), Err(cut)) = (std::str::from_utf8(name), std::str::from_utf8(kept)) {
+            kept = kept.get(..cut.valid_up_to()).unwrap_or(kept);
+        }
+        let mut free = OsStr::from_bytes(kept).to_owned();
+        free.push(ending);
+        let free = path.with_file_name(free);
+        if free.symlink_metadata().is_err() {
+            return free;
+        }
+        number += 1;
+    }
 }
 
 /// The root, if it is clear which.
@@ -525,10 +547,23 @@ fn readable(file: &Path) -> String {
 
 /// What a problem is about.
 fn file_of(root: &Path, problem: &Json) -> PathBuf {
-    match problem.at("path").word() {
-        "." => root.to_owned(),
-        path => root.join(path),
-    }
+    let told = problem.at("path").word();
+    let names = told.split('/').filter(|name| *name != ".");
+    names.fold(root.to_owned(), |folder, name| {
+        let path = folder.join(name);
+        // what is no text is told with signs in its place
+        let replaced = name.contains(char::REPLACEMENT_CHARACTER);
+        if !replaced || path.symlink_metadata().is_ok() {
+            return path;
+        }
+        let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+        let mut paths = entries.map(|entry| entry.path());
+        let is_it = |path: &PathBuf| {
+            let found = path.file_name().unwrap_or_default();
+            found.to_string_lossy() == name
+        };
+        paths.find(is_it).unwrap_or(path)
+    })
 }
 
 /// Whether the file is, or lies in, a folder of which it has been told already that it is closed.
@@ -548,7 +583,7 @@ fn of_file(file: &Path, problem: &Json) -> Finding {
     // members are changed by whoever keeps the spelling of the others
     let edited = |change: &str| {
         let path = word(file);
-        let new = quoted(&format!("{}.new", file.display()));
+        let new = word(&beside(file, ".new"));
         format!("jq {} {path} > {new} && mv {new} {path}", quoted(change))
     };
     let name = |path: Option<&Path>| {
@@ -564,7 +599,7 @@ fn of_file(file: &Path, problem: &Json) -> Finding {
         "id-mismatch" => edited(&format!(".id = {}", name(Some(file)))),
         "project-mismatch" => edited(&format!(".projectId = {project}")),
         "invalid-cost" => edited(
-            "del(.costUSD) | if .steps then .steps |= map(if type == \"object\" \
+            "del(.costUSD) | if (.steps | type) == \"array\" then .steps |= map(if type == \"object\" \
             and (.costUSD | type) != \"number\" then del(.costUSD) else . end) else . end",
         ),
         "unreadable" | "unwritable" => readable(file),

@@ -1,6 +1,7 @@
 //! `doctor`: each fault is put in, found, mended by the command that is printed, and found no more.
 
 use std::fs::{self, Permissions};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -44,7 +45,17 @@ fn files_that_cannot_be_read_or_do_not_fit() {
     let stage = Stage::samples();
     healthy(&stage);
     let file = |name: &str| stage.root.path().join("website/executions").join(name);
-    let faults: [(&str, &str, &str); 7] = [
+    // what was moved away before stays there
+    fs::write(file("broken.json.aside"), "before").unwrap();
+    let long = format!("{}.json", "é".repeat(125));
+    let faults: [(&str, &str, &str); 10] = [
+        (&long, "{", &long),
+        (&long, r#"{ "id": "short", "status": "completed" }"#, &long),
+        (
+            "steps.json",
+            r#"{ "id": "steps", "status": "completed", "costUSD": "much", "steps": "foo" }"#,
+            "steps.json",
+        ),
         ("broken.json", "{ \"id\": ", "broken.json"),
         ("list.json", "[]", "list.json"),
         ("mv me.json", "{", "mv me.json"),
@@ -65,6 +76,11 @@ fn files_that_cannot_be_read_or_do_not_fit() {
         fs::write(file(name), text).unwrap();
         mended(&stage, says);
     }
+    let kept = fs::read_to_string(file("broken.json.aside")).unwrap();
+    assert_eq!(kept, "before");
+    let no_text = std::ffi::OsStr::from_bytes(b"no\xfftext.json");
+    fs::write(file("").join(no_text), "{").unwrap();
+    mended(&stage, "no\u{fffd}text.json");
     // what was a run is one still
     let other = fs::read_to_string(file("other.json")).unwrap();
     assert!(other.contains("\"id\": \"other\""), "{other}");
@@ -91,7 +107,7 @@ fn files_that_cannot_be_read_or_do_not_fit() {
         assert_eq!(stage.shell(&mend).status, 0, "{mend}");
     }
     healthy(&stage);
-    assert_eq!(stage.piped(&["list"]).printed().lines().count(), 4 + 3);
+    assert_eq!(stage.piped(&["list"]).printed().lines().count(), 4 + 5);
 }
 
 #[test]
