@@ -37,7 +37,7 @@ pub(super) async fn run(args: &StatuslineArgs, client: &mut Client) -> Result<u8
         params.insert("timezone".into(), json!(clock.zone.name()));
         client.text("executions/stats", params).await
     };
-    let today = stats(client, "startedAt >= today").await?;
+    let today = stats(client, "startedAt = today").await?;
     // one that has been silent for long does not run
     let now = stats(client, "status = running and not stale").await?;
     let result = format!(r#"{{"today":{today},"now":{now}}}"#);

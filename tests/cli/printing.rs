@@ -578,6 +578,20 @@ fn what_is_exported_to_a_pipe_is_whole_however_large() {
     assert_eq!(folder.err, "runlog: new/ is no name of a file\n");
 }
 
+#[test]
+fn the_status_line_counts_what_began_today_and_nothing_dated_later() {
+    let stage = Stage::over(Root::empty());
+    let mut run = record("p", "a", "failed");
+    run["costUSD"] = json!(5.0);
+    run["startedAt"] = "9000-01-01T00:00:00.000Z".into();
+    stage.root.engine("p", "a", &run);
+    let line = stage.piped(&["statusline"]).printed();
+    assert!(
+        line.starts_with("$0") && line.ends_with(" 0 failed\n"),
+        "{line}"
+    );
+}
+
 /// What ends it is the reader, and how things are is told all the same.
 #[test]
 fn whoever_stops_reading_is_told_the_status() {
