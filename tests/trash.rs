@@ -794,6 +794,24 @@ fn pruning_by_itself_is_switched_on_by_the_user_alone_and_for_one_root() {
     while !is_told() {
         assert!(std::time::Instant::now() < deadline, "nothing was logged");
     }
+    // nor does a file end it that somebody is writing
+    let file = root.beside("config/runlog/runlog.toml");
+    fs::write(&file, "[prune").unwrap();
+    let is_told = || {
+        let log = fs::read_to_string(root.beside("log")).unwrap();
+        log.matches("nothing is pruned meanwhile").count() == 1
+    };
+    while !is_told() {
+        assert!(
+            std::time::Instant::now() < deadline,
+            "the file was not read"
+        );
+    }
+    root.engine("p", "later", &record("p", "later", "completed"));
+    fs::write(&file, &every).unwrap();
+    while of_p(&mut client) != 10 {
+        assert!(std::time::Instant::now() < deadline, "no more");
+    }
     // the user's file is told from the one beside the projects
     let user = other.beside("config/runlog/runlog.toml");
     fs::write(&user, "prunes = 1").unwrap();

@@ -4,21 +4,54 @@
 //! logged with what brings it back.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::api::Context;
 use crate::api::executions::prune::{Params, Prune};
 use crate::api::table::Method;
 
+/// The user's file, read again and again.
+struct Read {
+    /// How often it was to be done when that was last to be read.
+    last: Duration,
+    /// What was wrong with the file then, which is told once.
+    wrong: Option<String>,
+}
+
+impl Default for Read {
+    fn default() -> Self {
+        Self {
+            last: Duration::from_secs(60),
+            wrong: None,
+        }
+    }
+}
+
+impl Read {
+    /// How often it is to be done, if at all; `None` where the file cannot be read now, perhaps because
+    /// somebody is writing it.
+    fn every(&mut self, context: &Context) -> Option<Option<Duration>> {
+        match super::config::prune_every(context.history.root()) {
+            Ok(every) => {
+                self.wrong = None;
+                self.last = every.unwrap_or(self.last);
+                Some(every)
+            }
+            Err(wrong) => {
+                if self.wrong.as_ref() != Some(&wrong) {
+                    tracing::warn!("the user's runlog.toml: {wrong}; nothing is pruned meanwhile");
+                    self.wrong = Some(wrong);
+                }
+                None
+            }
+        }
+    }
+}
+
 /// Prunes the context's root as long as the user's file says so. Must be called where tokio runs.
 pub(super) fn start(context: &Arc<Context>) {
-    let every = |context: &Context| match super::config::prune_every(context.history.root()) {
-        Ok(every) => every,
-        Err(wrong) => {
-            tracing::warn!("the user's runlog.toml: {wrong}; nothing is pruned by itself");
-            None
-        }
-    };
-    if every(context).is_none() {
+    let mut read = Read::default();
+    if read.every(context) == Some(None) {
         return;
     }
     let weak = Arc::downgrade(context);
@@ -28,7 +61,15 @@ pub(super) fn start(context: &Arc<Context>) {
                 return;
             };
             // it may have changed
-            let Some(every) = every(&context) else { return };
+            match read.every(&context) {
+                Some(Some(_)) => {}
+                Some(None) => return,
+                None => {
+                    drop(context);
+                    tokio::time::sleep(read.last).await;
+                    continue;
+                }
+            }
             match Prune::call(context, Params::configured()).await {
                 Ok(pruned) => {
                     let (runs, batch) = (pruned.gone.count, pruned.gone.batch);
@@ -46,7 +87,7 @@ pub(super) fn start(context: &Arc<Context>) {
                 }
                 Err(error) => tracing::warn!("nothing was pruned: {}", error.message),
             }
-            tokio::time::sleep(every).await;
+            tokio::time::sleep(read.last).await;
         }
     });
 }
