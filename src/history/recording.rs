@@ -190,15 +190,10 @@ impl History {
         }
     }
 
-    fn write_shared(&self, key: &RunKey, mut batch: Vec<Waiting>) -> Shared {
+    fn write_shared(&self, key: &RunKey, batch: Vec<Waiting>) -> Shared {
         let guard = self.locks.lock(key);
         if batch.iter().all(|waiting| waiting.update.is_heartbeat()) {
-            let beaten = self.beat(key, &mut batch);
-            drop(guard);
-            return match beaten {
-                Ok(()) => Shared::Done(0),
-                Err(error) => Shared::Failed(batch, error),
-            };
+            return self.beat_together(key, batch);
         }
         for _ in 0..ATTEMPTS_MAX {
             let record = match self.get(key) {
@@ -210,8 +205,7 @@ impl History {
                 Err(error) => return Shared::Failed(batch, error),
             };
             let Some(text) = text else {
-                answer(batch, refused, record.version, || Err(HistoryError::Ending));
-                return Shared::Done(0);
+                return self.beat_together(key, refuse(batch, refused, record.version));
             };
             let expect = Expect::Version(record.version);
             self.expect_echo(key);
@@ -231,13 +225,27 @@ impl History {
             let current = outcome
                 .as_ref()
                 .map_or(record.version, |saved| saved.version);
-            answer(batch, refused, current, || match &outcome {
-                Ok(saved) => Ok(saved.clone()),
-                Err(error) => Err(again(error)),
-            });
+            for waiting in refuse(batch, refused, current) {
+                let answer = match &outcome {
+                    Ok(saved) => Ok(saved.clone()),
+                    Err(error) => Err(again(error)),
+                };
+                let _ = waiting.reply.send(answer);
+            }
             return Shared::Done(text.len());
         }
         Shared::Failed(batch, HistoryError::Busy)
+    }
+
+    /// Answers heartbeats, if there are any, unless that fails. The caller holds the run's lock.
+    fn beat_together(&self, key: &RunKey, mut batch: Vec<Waiting>) -> Shared {
+        if batch.is_empty() {
+            return Shared::Done(0);
+        }
+        match self.beat(key, &mut batch) {
+            Ok(()) => Shared::Done(0),
+            Err(error) => Shared::Failed(batch, error),
+        }
     }
 
     /// Answers heartbeats, all with one touch of the file; leaves them unanswered on errors.
@@ -332,7 +340,8 @@ enum Refusal {
     Version,
 }
 
-/// The text to be stored, if any update went through, and what is to be told to the others.
+/// The text to be stored, if any update that went through is more than a heartbeat, and what is to
+/// be told to those that did not.
 type Applied = (Option<Vec<u8>>, Vec<Option<Refusal>>);
 
 /// Applies the updates to `record` in turn.
@@ -354,7 +363,7 @@ fn applied(record: &Record, batch: &[Waiting]) -> Result<Applied, HistoryError> 
             None if !as_expected => Some(Refusal::Version),
             None => draft.apply(update, now).err().map(Refusal::Update),
         };
-        changed |= refusal.is_none();
+        changed |= refusal.is_none() && !update.is_heartbeat();
         refused.push(refusal);
     }
     if !changed {
@@ -371,20 +380,21 @@ fn applied(record: &Record, batch: &[Waiting]) -> Result<Applied, HistoryError> 
     Ok((Some(text), refused))
 }
 
-fn answer(
-    batch: Vec<Waiting>,
-    refused: Vec<Option<Refusal>>,
-    current: Version,
-    saved: impl Fn() -> Result<Saved, HistoryError>,
-) {
+/// Answers those that are refused; the others.
+fn refuse(batch: Vec<Waiting>, refused: Vec<Option<Refusal>>, current: Version) -> Vec<Waiting> {
+    let mut others = Vec::with_capacity(batch.len());
     for (waiting, refusal) in batch.into_iter().zip(refused) {
-        let answer = match refusal {
-            None => saved(),
-            Some(Refusal::Update(error)) => Err(error.into()),
-            Some(Refusal::Version) => Err(HistoryError::Version { current }),
+        let error = match refusal {
+            None => {
+                others.push(waiting);
+                continue;
+            }
+            Some(Refusal::Update(error)) => error.into(),
+            Some(Refusal::Version) => HistoryError::Version { current },
         };
-        let _ = waiting.reply.send(answer);
+        let _ = waiting.reply.send(Err(error));
     }
+    others
 }
 
 /// An error of a write that several share, for one of them.

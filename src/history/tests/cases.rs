@@ -1,6 +1,8 @@
 //! What random sequences do not come to, or not for certain: one case a test.
 
 use super::*;
+use crate::model::update::Update;
+use crate::store::version_of;
 
 #[test]
 fn a_start_with_nothing_changed_opens_no_record_and_honours_the_clock() {
@@ -274,4 +276,32 @@ fn the_echo_of_a_save_is_read_once_and_what_others_write_meanwhile_is_found() {
     history.pass(at(begun));
     let status = history.index(|index| index.summary_of(&key).unwrap().status);
     assert_eq!(status.as_deref(), Some("cancelled"));
+}
+
+#[tokio::test]
+async fn a_heartbeat_beside_what_is_refused_changes_no_byte() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().canonicalize().unwrap();
+    fs::create_dir_all(root.join("p/executions")).unwrap();
+    let file = root.join("p/executions/a.json");
+    let text = r#"{"id":"a","projectId":"p","status":"running"}"#;
+    fs::write(&file, text).unwrap();
+    let key = RunKey {
+        project: ProjectId::parse("p").unwrap(),
+        execution: ExecutionId::parse("a").unwrap(),
+    };
+    let history = Arc::new(History::new(root, Options::default()));
+    let late = Update {
+        set: vec![("\"name\"".into(), "1".into())],
+        if_version: Some(version_of(b"{}")),
+        ..Update::default()
+    };
+    // the write begins when both are there
+    let (beat, refused) = tokio::join!(
+        history.update(key.clone(), Update::default()),
+        history.update(key, late),
+    );
+    assert!(matches!(refused, Err(HistoryError::Version { .. })));
+    assert_eq!(beat.unwrap().version, version_of(text.as_bytes()));
+    assert_eq!(fs::read_to_string(file).unwrap(), text);
 }
