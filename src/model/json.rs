@@ -13,7 +13,9 @@ mod parts;
 mod write;
 
 pub use input::{Input, Slice, Stream, WINDOW, text};
-pub use parts::{check, check_members, decode_string, elements, members, spelt_members};
+pub use parts::{
+    check, check_members, decode_string, elements, members, spelt_members, string_bytes,
+};
 pub(super) use write::put_string;
 pub use write::{put_lone, put_text};
 

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use super::decimal::Exact;
-use super::json::{decode_string, elements, members, spelt_members};
+use super::json::{decode_string, elements, members, spelt_members, string_bytes};
 use super::{Millis, Money, Status, Version};
 
 /// The members that identify a run or have a rule of their own, which an update cannot set.
@@ -108,16 +108,16 @@ impl<'a> Object<'a> {
     /// The value of the member `name`, if it is there and not null; the last if there are several.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        let member = self.0.iter().rev().find(|held| held.is(name))?;
+        let member = self.0.iter().rev().find(|held| held.is(name.as_bytes()))?;
         Some(&*member.value).filter(|value| *value != "null")
     }
 
     /// Gives the member spelt `name` this value, where it stands, or else as the last one.
     pub fn put(&mut self, name: impl Into<Cow<'a, str>>, value: impl Into<Cow<'a, str>>) {
         let name = name.into();
-        let decoded = decode_string(&name).into_owned();
+        let text = string_bytes(&name).into_owned();
         let value = value.into();
-        match self.0.iter().position(|held| held.is(&decoded)) {
+        match self.0.iter().position(|held| held.is(&text)) {
             None => self.0.push(Member { name, value }),
             Some(place) => {
                 if let Some(held) = self.0.get_mut(place) {
@@ -125,14 +125,15 @@ impl<'a> Object<'a> {
                 }
                 let mut at = 0..;
                 self.0
-                    .retain(|held| at.next() <= Some(place) || !held.is(&decoded));
+                    .retain(|held| at.next() <= Some(place) || !held.is(&text));
             }
         }
     }
 
-    /// Takes the member `name` out.
+    /// Takes the member spelt `name` out.
     pub fn remove(&mut self, name: &str) {
-        self.0.retain(|held| !held.is(name));
+        let text = string_bytes(name);
+        self.0.retain(|held| !held.is(&text));
     }
 
     /// Puts every member of `text` in.
@@ -159,13 +160,13 @@ impl<'a> Object<'a> {
 }
 
 impl Member<'_> {
-    fn is(&self, name: &str) -> bool {
-        decode_string(&self.name) == name
+    fn is(&self, name: &[u8]) -> bool {
+        *string_bytes(&self.name) == *name
     }
 }
 
 /// A step: its id, if it has one, and its text.
-type Step<'a> = (Option<Cow<'a, str>>, Cow<'a, str>);
+type Step<'a> = (Option<Cow<'a, [u8]>>, Cow<'a, str>);
 
 /// A record that updates are applied to, one after the other.
 #[derive(Debug, Clone)]
@@ -203,7 +204,7 @@ impl<'a> Draft<'a> {
         let mut record = self.record.clone();
         for (name, value) in &update.set {
             if &**value == "null" {
-                record.remove(&decode_string(name));
+                record.remove(name);
             } else {
                 record.put(&**name, &**value);
             }
@@ -351,15 +352,15 @@ fn sum(held: Option<&str>, more: Exact, member: &'static str) -> Result<String, 
     Ok(sum.to_string())
 }
 
-/// The id of a step, which is a string.
+/// The id of a step, which is a string, as [`string_bytes`] of it.
 #[must_use]
-pub fn step_id(step: &str) -> Option<Cow<'_, str>> {
+pub fn step_id(step: &str) -> Option<Cow<'_, [u8]>> {
     let id = members(step).filter(|(name, _)| name == "id").last()?.1;
-    text_of(id)
+    id.starts_with('"').then(|| string_bytes(id))
 }
 
 fn steps_of<'a>(record: &Object<'a>) -> Result<Vec<Step<'a>>, UpdateError> {
-    let Some(held) = record.0.iter().rev().find(|held| held.is("steps")) else {
+    let Some(held) = record.0.iter().rev().find(|held| held.is(b"steps")) else {
         return Ok(Vec::new());
     };
     // it is as it was read: no update sets it
@@ -450,6 +451,26 @@ mod tests {
             )
             .unwrap(),
             r#"{"id":"a","odd":1.50e3,"lone":"\ud800","status":"running","steps":[{"id":"1","x":1e400,"status":"failed"}],"name":"n"}"#
+        );
+    }
+
+    #[test]
+    fn halves_of_characters_are_told_apart() {
+        let record = r#"{"\ud800":1,"\udbff":2,"\ufffd":3,"steps":[{"id":"\ud800","v":1},{"id":"\udbff","v":2},{"id":"\ufffd","v":3}]}"#;
+        let text = |text: &str| Box::<str>::from(text);
+        let update = Update {
+            set: vec![
+                (text(r#""\uDBFF""#), text("9")),
+                (text(r#""\ufffd""#), text("null")),
+            ],
+            steps: vec![text(r#"{"id":"\udbff","w":3}"#)],
+            ..Update::default()
+        };
+        let mut draft = Draft::of(record);
+        draft.apply(&update, NOW).unwrap();
+        assert_eq!(
+            draft.text(),
+            r#"{"\ud800":1,"\udbff":9,"steps":[{"id":"\ud800","v":1},{"id":"\udbff","v":2,"w":3},{"id":"\ufffd","v":3}]}"#
         );
     }
 

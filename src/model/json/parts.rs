@@ -115,15 +115,41 @@ pub fn decode_string(spelling: &str) -> Cow<'_, str> {
             self.0.push(char::REPLACEMENT_CHARACTER);
         }
     }
-    if !spelling.contains('\\')
-        && let Some(text) = spelling
-            .strip_prefix('"')
-            .and_then(|text| text.strip_suffix('"'))
-    {
+    if let Some(text) = plain(spelling) {
         return Cow::Borrowed(text);
     }
     let mut text = Text(String::with_capacity(spelling.len()));
     // what is no string has no text
     let _ = Walk::new(Slice::new(spelling), 0).string(&mut text);
     Cow::Owned(text.0)
+}
+
+/// What strings are told apart by, however they are spelt: their UTF-8, in which a lone surrogate
+/// is encoded as characters are (WTF-8), and so is none but itself.
+#[must_use]
+pub fn string_bytes(spelling: &str) -> Cow<'_, [u8]> {
+    struct Bytes(Vec<u8>);
+    impl TextSink for Bytes {
+        fn text(&mut self, text: &str) {
+            self.0.extend_from_slice(text.as_bytes());
+        }
+        fn lone(&mut self, surrogate: u16) {
+            let [high, low] = surrogate.to_be_bytes();
+            let middle = 0x80 | (high & 0x0f) << 2 | low >> 6;
+            self.0.extend([0xe0 | high >> 4, middle, 0x80 | low & 0x3f]);
+        }
+    }
+    if let Some(text) = plain(spelling) {
+        return Cow::Borrowed(text.as_bytes());
+    }
+    let mut bytes = Bytes(Vec::with_capacity(spelling.len()));
+    // what is no string has no text
+    let _ = Walk::new(Slice::new(spelling), 0).string(&mut bytes);
+    Cow::Owned(bytes.0)
+}
+
+/// The text of a string that is spelt without escapes.
+fn plain(spelling: &str) -> Option<&str> {
+    let text = spelling.strip_prefix('"')?.strip_suffix('"')?;
+    (!text.contains('\\')).then_some(text)
 }
