@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use super::decimal::Exact;
+use super::decimal::{Exact, scaled};
 use super::json::{decode_string, elements, members, spelt_members, string_bytes};
 use super::{Millis, Money, Status, Version};
 
@@ -335,9 +335,18 @@ fn add(record: &mut Object<'_>, add: &Add) -> Result<(), UpdateError> {
             .and_then(|(input, output)| input.plus(output)),
     };
     let total = total.ok_or(UpdateError::Inexact { member: TOKENS })?;
+    let total = total.to_string();
+    for (sum, member) in [
+        (&input, "tokenUsage.input"),
+        (&output, "tokenUsage.output"),
+        (&total, TOKENS),
+    ] {
+        // what is beyond could not be read back
+        scaled(sum, 0).ok_or(UpdateError::Inexact { member })?;
+    }
     usage.put("\"input\"", input);
     usage.put("\"output\"", output);
-    usage.put("\"total\"", total.to_string());
+    usage.put("\"total\"", total);
     let usage = usage.text();
     record.put("\"tokenUsage\"", usage);
     Ok(())
@@ -512,7 +521,7 @@ mod tests {
             let record: Value = serde_json::from_str(&text).unwrap();
             assert_eq!(record["tokenUsage"], tokens);
         }
-        let refused = |record, error| {
+        let refused = |record: &str, error| {
             assert_eq!(
                 applied(record, std::slice::from_ref(&add)),
                 Err(error),
@@ -524,6 +533,19 @@ mod tests {
         refused(r#"{"costUSD":9000000000}"#, UpdateError::Inexact { member });
         let member = "tokenUsage";
         refused(r#"{"tokenUsage":7}"#, UpdateError::NotAnAmount { member });
+        // what could not be read back
+        let most = i64::MAX;
+        for (usage, member) in [
+            (format!(r#"{{"input":{most}}}"#), "tokenUsage.input"),
+            (format!(r#"{{"output":{}}}"#, most - 3), "tokenUsage.output"),
+            (format!(r#"{{"total":{}}}"#, most - 6), "tokenUsage"),
+            (format!(r#"{{"input":{}}}"#, most - 6), "tokenUsage"),
+        ] {
+            let record = format!(r#"{{"tokenUsage":{usage}}}"#);
+            refused(&record, UpdateError::Inexact { member });
+        }
+        let record = format!(r#"{{"tokenUsage":{{"input":{}}}}}"#, most - 7);
+        assert_eq!(value(&record, &[add])["tokenUsage"]["total"], most);
     }
 
     #[test]
