@@ -121,7 +121,8 @@ class Client(types.Requests):
         self._command = [*command, *([] if projects is None else ["--projects", os.fspath(projects)])]
         self._patience = patience
         self._heartbeat = heartbeat
-        self._loop = _loop()
+        self._process = os.getpid()
+        self._own_loop = _loop()
         self._closing: asyncio.Future[None] = self._loop.create_future()
         self._connection: asyncio.Future[_Connection] | None = None
 
@@ -165,8 +166,18 @@ class Client(types.Requests):
     async def __aexit__(self, *_: Any) -> None:
         await asyncio.wrap_future(self._go(self._close()))
 
+    @property
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        if self._process != os.getpid():
+            raise _unreachable("the client was made before a fork; a child needs one of its own", retryable=False)
+        return self._own_loop
+
     def _go(self, work: Any) -> Future[Any]:
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return asyncio.run_coroutine_threadsafe(work, self._loop)
+        except RunlogError:
+            work.close()
+            raise
 
     # what follows runs in the loop
 

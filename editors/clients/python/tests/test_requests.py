@@ -164,6 +164,25 @@ class Requests(Placed):
                 os._exit(2)
         self.assertEqual(os.waitpid(child, 0)[1], 0)
 
+    def test_a_client_of_before_a_fork_says_so_in_the_child(self):
+        client = self.place.client()
+        run = client.start("p")
+        child = os.fork()
+        if child == 0:
+            kinds = []
+            # what waits for ever ends like this
+            signal.alarm(30)
+            for use in (lambda: client.request("ping"), lambda: run.add(costUSD=1), lambda: next(iter(client.changes()))):
+                try:
+                    use()
+                except RunlogError as error:
+                    kinds.append((error.kind, error.retryable, "before a fork" in error.message))
+                except BaseException as error:
+                    kinds.append(error)
+            os._exit(0 if kinds == [("unreachable", False, True)] * 3 else 1)
+        self.assertEqual(os.waitpid(child, 0)[1], 0)
+        run.finish()
+
 
 def asked(client, method, params=None):
     """Asks again where the daemon died before it answered."""
