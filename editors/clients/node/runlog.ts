@@ -313,7 +313,10 @@ export interface Step {
   set(members: Partial<StepUpdate>): Promise<void>;
 }
 
-type Change = { execution?: ExecutionRecord; set?: Record<string, unknown>; add?: Amounts; steps?: StepUpdate[] };
+/** What is added is added to `step`, too. */
+type Change = {
+  execution?: ExecutionRecord; set?: Record<string, unknown>; add?: Amounts; step?: string; steps?: StepUpdate[];
+};
 type Waiting = Change & { resolve(): void; reject(error: unknown): void };
 
 /**
@@ -331,7 +334,11 @@ export class Run {
   private readonly recorder = randomBytes(8).toString('hex');
   private version = '';
   private writes = 0;
-  private steps = 0;
+  /** The ids of steps that there are, and the number of the last one made up. */
+  private readonly steps: Set<unknown>;
+  private stepNumber = 0;
+  /** What each step has cost. */
+  private readonly spent = new Map<string, Amounts>();
   /** The write that has not begun. */
   private next: Waiting[] | undefined;
   private written = Promise.resolve();
@@ -343,6 +350,7 @@ export class Run {
 
   constructor(private client: Client, private heartbeat: number, readonly projectId: string, record: ExecutionRecord) {
     this.id = record.id ?? newId();
+    this.steps = new Set(record.steps?.map((step) => step['id']));
     this.begun = this.put({ execution: { ...record, id: this.id } });
   }
 
@@ -359,14 +367,11 @@ export class Run {
   /** Records what `body` does as a step, of this name or with these members; it ends as runs do. */
   async step<T>(what: string | Partial<StepUpdate>, body: Body<Step, T>): Promise<T> {
     const members = typeof what === 'string' ? { name: what } : what;
-    const id = members.id ?? `step-${++this.steps}`;
-    let spent: Amounts = {};
+    const id = members.id ?? this.newStepId();
+    this.steps.add(id);
     const set: Step['set'] = (news) => this.put({ steps: [{ ...news, id }] });
     const add: Step['add'] = async (amounts) => {
-      spent = plus(spent, amounts);
-      const { costUSD, input = 0, output = 0 } = spent;
-      const tokens = input + output === 0 ? {} : { tokenUsage: { input, output, total: input + output } };
-      await this.put({ add: amounts, steps: [{ id, ...(costUSD === undefined ? {} : { costUSD }), ...tokens }] });
+      await this.put({ add: plus({}, amounts), step: id });
     };
     const began = new Date();
     const first = { nodeId: members.name ?? id, nodeType: 'agent', status: 'running', startedAt: began.toISOString() };
@@ -384,6 +389,12 @@ export class Run {
       throw error;
     });
     return this.finished;
+  }
+
+  private newStepId(): string {
+    let id: string;
+    do id = `step-${++this.stepNumber}`; while (this.steps.has(id));
+    return id;
   }
 
   /** Joins the next write, or begins another one. */
@@ -423,7 +434,14 @@ export class Run {
     const { execution, set } = changes[0]!;
     const [first, ...more] = changes.flatMap(({ add }) => add ?? []);
     const { costUSD = null, input = null, output = null } = more.reduce(plus, first ?? {});
-    const steps = changes.flatMap((change) => change.steps ?? []);
+    // what the steps have cost once this is written
+    const spent = new Map<string, Amounts>();
+    const steps = changes.flatMap(({ step, add = {}, steps = [] }) => {
+      if (step === undefined) return steps;
+      const sum = plus(spent.get(step) ?? this.spent.get(step) ?? {}, add);
+      spent.set(step, sum);
+      return [spentBy(step, sum)];
+    });
     const news = { set: { ...set, recorder }, add: { costUSD, tokenUsage: { input, output } }, steps };
     const told = set || first || steps.length > 0 ? news : {};
     const write = (): Promise<{ version: string }> => (execution
@@ -432,7 +450,7 @@ export class Run {
     for (;;) {
       try {
         this.version = (await this.client.patiently(write)).version;
-        return;
+        break;
       } catch (error) {
         if (!(error instanceof RunlogError) || error.code !== 409) throw error;
         const { version, fields } = await this.client.patiently(() => (
@@ -440,9 +458,10 @@ export class Run {
         const ours = fields?.['/recorder']?.value === recorder;
         if (!ours && error.kind !== 'version-conflict') throw error;
         this.version = version;
-        if (ours) return;
+        if (ours) break;
       }
     }
+    for (const [step, sum] of spent) this.spent.set(step, sum);
   }
 }
 
@@ -476,6 +495,12 @@ function plus(one: Amounts, other: Amounts): Amounts {
     sum[name] = name === 'costUSD' ? Math.round(total * 1e12) / 1e12 : total;
   }
   return sum;
+}
+
+/** A step that has cost so much. */
+function spentBy(id: string, { costUSD, input = 0, output = 0 }: Amounts): StepUpdate {
+  const tokens = input + output === 0 ? {} : { tokenUsage: { input, output, total: input + output } };
+  return { id, ...(costUSD === undefined ? {} : { costUSD }), ...tokens };
 }
 
 /** An id as the engine makes them. */

@@ -141,7 +141,7 @@ class Client(types.Requests):
 
         `members` are the record's: `name`, `input`, `model`, …; its `id` is made up where it has none.
         """
-        recorder = _Recorder(self, projectId, members.get("id") or _new_id())
+        recorder = _Recorder(self, projectId, members)
         begin = functools.partial(recorder.put, execution={**members, "id": recorder.id})
         blocking = Run[None](recorder, None, _result)
         return _Scope(begin, recorder.finish, blocking, Run[Awaitable[None]](recorder, None, asyncio.wrap_future))
@@ -467,7 +467,7 @@ class Run(_Recorded[T]):
 
     def step(self, name: str, **members: Any) -> _Scope[Step[None], Step[Awaitable[None]]]:
         """A step to be recorded, for `with`; `nodeId` is its name if absent, `nodeType` agent."""
-        recorder, ident = self._recorder, members.get("id") or f"step-{next(self._recorder.steps)}"
+        recorder, ident = self._recorder, self._recorder.step_id(members.get("id"))
         began = _now_ms()
 
         def begin() -> Future[None]:
@@ -496,10 +496,12 @@ class _Recorder:
     record takes back what was written since, mark and all.)
     """
 
-    def __init__(self, client: Client, projectId: str, ident: str) -> None:
+    def __init__(self, client: Client, projectId: str, members: dict[str, Any]) -> None:
         self.projectId = projectId
-        self.id = ident
-        self.steps = itertools.count(1)
+        self.id = members.get("id") or _new_id()
+        # the ids of steps that there are, and those for others
+        self._steps = {str(step.get("id")) for step in members.get("steps") or [] if isinstance(step, dict)}
+        self._step_ids = map("step-{}".format, itertools.count(1))
         self._client = client
         self._mark = secrets.token_hex(8)
         self._version = ""
@@ -511,6 +513,12 @@ class _Recorder:
         self._next: _Batch | None = None
         self._written: asyncio.Task[None] | None = None
         self._beat: asyncio.TimerHandle | None = None
+
+    def step_id(self, given: str | None) -> str:
+        """The one that is `given`, or one that no other step has."""
+        ident = given or next(ident for ident in self._step_ids if ident not in self._steps)
+        self._steps.add(ident)
+        return ident
 
     def set(self, step: str | None, members: dict[str, Any]) -> Future[None]:
         return self.put(set=members) if step is None else self.put(steps=[{**members, "id": step}])
@@ -530,10 +538,6 @@ class _Recorder:
     # what follows runs in the loop
 
     def _join(self, change: dict[str, Any], done: Future[None]) -> None:
-        ident = change.get("step")
-        if ident is not None:
-            self._spent[ident].update(change["add"])
-            change["steps"] = [{"id": ident, **_spelt(self._spent[ident], whole=True)}]
         # within a write `set` comes before `add`: a change that sets something begins another one
         if self._next is None or "set" in change:
             self._next = []
@@ -571,9 +575,17 @@ class _Recorder:
         """Writes changes, of which only the first begins the run or sets members, as one."""
         first = changes[0]
         spent: Counter[str] = Counter()
+        steps: list[dict[str, Any]] = []
+        # what the steps have cost once this is written
+        by_step: dict[str, Counter[str]] = {}
         for change in changes:
             spent.update(change.get("add", {}))
-        steps = [step for change in changes for step in change.get("steps", [])]
+            steps += change.get("steps", [])
+            ident = change.get("step")
+            if ident is not None:
+                amounts = by_step.setdefault(ident, self._spent[ident].copy())
+                amounts.update(change["add"])
+                steps.append({"id": ident, **_spelt(amounts, whole=True)})
         mark = f"{self._mark}:{next(self._writes)}"
         ids = {"projectId": self.projectId, "executionId": self.id}
         if "execution" not in first and not self._version:
@@ -590,7 +602,7 @@ class _Recorder:
         while True:
             try:
                 self._version = (await self._client._patiently(write))["version"]
-                return
+                break
             except RunlogError as error:
                 if error.code != 409:
                     raise
@@ -601,7 +613,8 @@ class _Recorder:
                     raise
                 self._version = found["version"]
                 if ours:
-                    return
+                    break
+        self._spent.update(by_step)
 
 
 def _end_of(error: BaseException | None) -> dict[str, Any]:

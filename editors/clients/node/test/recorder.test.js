@@ -103,6 +103,36 @@ test('what cannot be recorded is refused, and the rest of it is not', async (t) 
   assert.deepEqual(record.steps.map(({ name }) => name), ['a']);
 });
 
+test('what is refused of a step is counted neither in it nor in the run', async (t) => {
+  const place = new Place(t);
+  const client = place.client();
+  await client.run({ projectId: 'p', id: 'a' }, (run) => run.step('s', async (step) => {
+    await step.add({ costUSD: 1, input: 10 });
+    // more than can be counted
+    await assert.rejects(step.add({ costUSD: 1e10, input: 10 }), { code: -32602 });
+    const several = await Promise.allSettled([{ costUSD: 1 }, { costUSD: 1e10 }, { input: 10 }].map(step.add));
+    assert.deepEqual(several.map(({ status }) => status), ['fulfilled', 'rejected', 'fulfilled']);
+  }));
+  const { costUSD, tokenUsage, steps: [step] } = place.record('p', 'a');
+  assert.deepEqual([costUSD, tokenUsage.total, step.costUSD, step.tokenUsage.total], [2, 20, 2, 20]);
+});
+
+test('a step takes no other one in, and one that comes again goes on', async (t) => {
+  const place = new Place(t);
+  const client = place.client();
+  const planned = { id: 'step-2', name: 'planned', costUSD: 5 };
+  await client.run({ projectId: 'p', id: 'a', steps: [planned], costUSD: 5 }, async (run) => {
+    await run.step({ id: 'step-1', name: 'given' }, (step) => step.add({ costUSD: 1 }));
+    await run.step('made up', (step) => step.add({ costUSD: 1 }));
+    for (const input of [5, 6]) await run.step({ id: 'again' }, (step) => step.add({ costUSD: 1, input }));
+  });
+  const { costUSD, steps } = place.record('p', 'a');
+  assert.equal(costUSD, 9);
+  assert.deepEqual(steps.map(({ id, name, costUSD }) => [id, name, costUSD]),
+    [['step-2', 'planned', 5], ['step-1', 'given', 1], ['step-3', 'made up', 1], ['again', undefined, 2]]);
+  assert.equal(steps[3].tokenUsage.total, 11);
+});
+
 test('what is told during a write shares the next one', async (t) => {
   const place = new Place(t);
   const client = place.client();

@@ -179,6 +179,37 @@ class Recorder(Placed):
         self.assertEqual((record["costUSD"], record["tokenUsage"]["total"]), (0.3000001, 1))
         self.assertEqual([step["name"] for step in record["steps"]], ["a"])
 
+    def test_what_is_refused_of_a_step_is_counted_neither_in_it_nor_in_the_run(self):
+        async def main():
+            async with self.place.client() as client:
+                async with client.run("p", id="a") as run, run.step("s") as step:
+                    await step.add(costUSD=1, input=10)
+                    # more than can be counted
+                    with self.assertRaises(RunlogError) as raised:
+                        await step.add(costUSD=1e10, input=10)
+                    self.assertEqual(raised.exception.code, -32602)
+                    told = [step.add(costUSD=1), step.add(costUSD=1e10), step.add(input=10)]
+                    return await asyncio.gather(*told, return_exceptions=True)
+
+        self.assertEqual([type(one) for one in asyncio.run(main())], [type(None), RunlogError, type(None)])
+        record = self.place.record("p", "a")
+        for counted in (record, record["steps"][0]):
+            self.assertEqual((counted["costUSD"], counted["tokenUsage"]["total"]), (2, 20))
+
+    def test_a_step_takes_no_other_one_in_and_one_that_comes_again_goes_on(self):
+        client = self.place.client()
+        planned = {"id": "step-2", "name": "planned", "costUSD": 5}
+        with client.run("p", id="a", steps=[planned], costUSD=5) as run:
+            for name, members in (("given", {"id": "step-1"}), ("made up", {}), ("again", {"id": "k"}), ("again", {"id": "k"})):
+                with run.step(name, **members) as step:
+                    step.add(costUSD=1)
+        record = self.place.record("p", "a")
+        self.assertEqual(record["costUSD"], 9)
+        self.assertEqual(
+            [(step["id"], step["name"], step["costUSD"]) for step in record["steps"]],
+            [("step-2", "planned", 5), ("step-1", "given", 1), ("step-3", "made up", 1), ("k", "again", 2)],
+        )
+
     def test_what_is_told_during_a_write_shares_the_next_one(self):
         client = self.place.client()
         ticks = lambda: int(client.request("executions/list")["clock"].rsplit(":")[-1])  # noqa: E731
