@@ -4,14 +4,16 @@
 
 mod support;
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
+use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
-use support::{Daemon, Root, runlog};
+use support::{Daemon, PATIENCE, Root, runlog};
 
 fn command(root: &Root, words: &[&str]) -> Command {
     let mut command = runlog();
@@ -120,21 +122,31 @@ fn going(root: &Root, script: &str) -> Child {
 
 /// The same with the signals as `env` sets them, however this test was started.
 fn going_with(root: &Root, signals: &str, script: &str) -> Child {
+    going_by(&mut under(&["env", signals], root, script))
+}
+
+/// `script`, to be run by `words`.
+fn under(words: &[&str], root: &Root, script: &str) -> Command {
     let run = command(root, &["sh", "-c", script]);
-    let mut env = Command::new("env");
-    env.arg(signals).arg(run.get_program()).args(run.get_args());
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]);
+    command.arg(run.get_program()).args(run.get_args());
     for (name, value) in run.get_envs() {
         match value {
-            Some(value) => env.env(name, value),
-            None => env.env_remove(name),
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
         };
     }
-    going_by(&mut env)
+    command
 }
 
 fn going_by(command: &mut Command) -> Child {
+    going_from(command.stdin(Stdio::piped()))
+}
+
+/// The same with an input of its own.
+fn going_from(command: &mut Command) -> Child {
     let mut child = command
-        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
@@ -224,4 +236,84 @@ fn what_its_starter_ignores_does_not_interrupt_it() {
     child.stdin.take().unwrap().write_all(b"on\n").unwrap();
     assert!(child.wait().unwrap().success());
     assert_eq!(only(&root)["status"], "completed");
+}
+
+/// Waits until the record is as `wanted`.
+fn until(root: &Root, wanted: impl Fn(&Value) -> bool) -> Value {
+    let began = Instant::now();
+    loop {
+        let record = only(root);
+        if wanted(&record) {
+            return record;
+        }
+        assert!(began.elapsed() < PATIENCE, "{}", record["status"]);
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[test]
+fn whoever_does_not_read_holds_up_neither_the_record_nor_signals() {
+    let root = Root::empty();
+    let script = "echo begun; head -c 250000 /dev/zero | tr '\\0' x; exit 3";
+    let mut child = going(&root, script);
+    let record = until(&root, |record| record["status"] == "failed");
+    assert_eq!(record["output"].as_str().unwrap().len(), 6 + 250_000);
+    let mut rest = String::new();
+    let mut output = child.stdout.take().unwrap();
+    output.read_to_string(&mut rest).unwrap();
+    assert!(rest.len() == 250_000 && rest.bytes().all(|byte| byte == b'x'));
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+
+    let root = Root::empty();
+    let mut child = going(&root, "echo begun; exec yes");
+    until(&root, |record| {
+        let output = record["output"].as_str();
+        output.is_some_and(|output| output.len() > 200_000)
+    });
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    assert_eq!(only(&root)["status"], "cancelled");
+
+    // and one that has ended is waited for until somebody asks for the end
+    let root = Root::empty();
+    let mut child = going(&root, script);
+    until(&root, |record| record["status"] == "failed");
+    assert_eq!(child.try_wait().unwrap(), None);
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+}
+
+#[test]
+fn an_output_that_does_not_wait_is_waited_for() {
+    let root = Root::empty();
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    fcntl_setfl(&writer, OFlags::NONBLOCK).unwrap();
+    let script = "echo begun; head -c 250000 /dev/zero; exit 3";
+    let mut command = command(&root, &["sh", "-c", script]);
+    let mut child = command.stdout(writer).spawn().unwrap();
+    // the other end of the pipe
+    drop(command);
+    reader.read_exact(&mut [0; 6]).unwrap();
+    until(&root, |record| record["status"] == "failed");
+    let mut output = Vec::new();
+    reader.read_to_end(&mut output).unwrap();
+    assert_eq!(output.len(), 250_000);
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+}
+
+#[test]
+fn an_output_that_fails_is_told_of_once() {
+    let root = Root::empty();
+    let mut command = command(&root, &["sh", "-c", "yes line | head -n 20000; exit 3"]);
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let output = command.stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(
+        said.matches("not passed on: No space left").count(),
+        1,
+        "{said}"
+    );
+    let record = only(&root);
+    assert!(record["output"].as_str().unwrap().ends_with("line\n"));
 }

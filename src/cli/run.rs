@@ -2,23 +2,31 @@
 //!
 //! The run is written by the same code as a daemon's, straight to the files, so that no daemon
 //! needs to be there, and one that is sees it like any other. What the command prints goes on to
-//! where it would have gone, and into the record, which keeps the beginning and the end of it.
+//! where it would have gone, and into the record, which keeps the beginning and the end of it. Whoever
+//! does not read it on holds up the command, as without us, but neither signals nor the record.
 
 use std::collections::VecDeque;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
+use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{ExitCode, ExitStatus, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::task::Poll;
 use std::time::Duration;
 
 use clap::Args;
+use futures_util::FutureExt;
 use parking_lot::Mutex;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::RootArgs;
 use super::args::quoted;
@@ -35,8 +43,15 @@ const TAIL_BYTES: usize = 192 * 1024;
 const SHOW_EVERY: Duration = Duration::from_secs(2);
 /// How often a silent command is told to be alive.
 const BEAT_EVERY: Duration = Duration::from_secs(60);
-/// How long what the command left behind may hold its output open.
+/// How long what the command left behind may hold its output open, and how long whoever reads it
+/// has once somebody asked for the end.
 const DRAIN_WITHIN: Duration = Duration::from_secs(1);
+/// How many bytes of output are passed on at once.
+const PIECE_BYTES: usize = 16 * 1024;
+/// How many such pieces may wait for whoever reads them before the command waits, too.
+const PIECES_MAX: usize = 16;
+/// How many more the command may have left in a pipe when it ended.
+const LEFT_MAX: usize = 64;
 /// As shells do where a command cannot be run.
 const CANNOT_RUN: u8 = 126;
 /// As shells do where a command is not there.
@@ -99,17 +114,51 @@ async fn recorded(history: Arc<History>, args: &RunArgs) -> u8 {
         }
     };
     let mut recorder = Recorder { history, key };
-    let (status, end) = recorder.through(&program, args).await;
-    let word = end["status"].as_str().unwrap_or_default().to_owned();
-    match recorder.set(&end).await {
-        Ok(took) => tell!(
+    let ran = recorder.through(&program, args).await;
+    let word = ran.end["status"].as_str().unwrap_or_default();
+    let said = match recorder.set(&ran.end).await {
+        Ok(took) => format!(
             "runlog: {word} after {took}, recorded as {}/{}",
-            recorder.key.project,
-            recorder.key.execution
+            recorder.key.project, recorder.key.execution
         ),
-        Err(error) => tell!("runlog: {word}, but that could not be recorded: {error}"),
+        Err(error) => format!("runlog: {word}, but that could not be recorded: {error}"),
+    };
+    ran.deliver(said).await
+}
+
+/// A command that has run.
+struct Ran {
+    /// Our exit status.
+    status: u8,
+    /// What the record says of it.
+    end: Value,
+    /// Those that pass on what it printed.
+    writers: JoinSet<()>,
+    signals: Signals,
+    /// Whether somebody asked for the end.
+    interrupted: bool,
+}
+
+impl Ran {
+    /// Waits until everything was passed on, and tells what was recorded; gives up when somebody
+    /// asks for the end.
+    async fn deliver(mut self, said: String) -> u8 {
+        let mut writers = std::mem::take(&mut self.writers);
+        self.patiently(async { while writers.join_next().await.is_some() {} })
+            .await;
+        // whoever does not read stderr would hold us up as well
+        let told = tokio::task::spawn_blocking(move || tell!("{said}"));
+        self.patiently(told.map(drop)).await;
+        self.status
     }
-    status
+
+    async fn patiently(&mut self, work: impl Future<Output = ()>) {
+        tokio::select! {
+            () = work => {}
+            () = tokio::time::sleep(DRAIN_WITHIN), if self.interrupted => {}
+            _ = self.signals.next() => self.interrupted = true,
+        }
+    }
 }
 
 /// What is written of a run.
@@ -119,10 +168,11 @@ struct Recorder {
 }
 
 impl Recorder {
-    /// Runs the command to its end: our exit status, and what the record says of it.
-    async fn through(&mut self, program: &PathBuf, args: &RunArgs) -> (u8, Value) {
+    /// Runs the command to its end.
+    async fn through(&mut self, program: &PathBuf, args: &RunArgs) -> Ran {
         // from here on they are the command's, and only noted
-        let signals = Signals::new();
+        let mut signals = Signals::new();
+        let mut writers = JoinSet::new();
         let spawned = Command::new(program)
             .args(args.command.get(1..).unwrap_or_default())
             .stdout(Stdio::piped())
@@ -137,19 +187,45 @@ impl Recorder {
                     _ => CANNOT_RUN,
                 };
                 let error = format!("the command could not be run: {error}");
-                return (status, json!({ "status": "failed", "error": error }));
+                return Ran {
+                    status,
+                    end: json!({ "status": "failed", "error": error }),
+                    writers,
+                    signals,
+                    interrupted: false,
+                };
             }
         };
         let output = Arc::new(Mutex::new(Kept::default()));
-        let mut copies = tokio::task::JoinSet::new();
+        let mut readers = JoinSet::new();
+        let room = [PIECES_MAX; 2].map(|pieces| Arc::new(Semaphore::new(pieces)));
+        let [out_room, err_room] = room.clone();
         if let Some(pipe) = child.stdout.take() {
-            copies.spawn(copy(pipe, std::io::stdout, Arc::clone(&output)));
+            let (sender, pieces) = mpsc::channel();
+            readers.spawn(read(
+                pipe,
+                sender,
+                Arc::clone(&out_room),
+                Arc::clone(&output),
+            ));
+            writers.spawn_blocking(move || pass(&pieces, std::io::stdout(), &out_room));
         }
         if let Some(pipe) = child.stderr.take() {
-            copies.spawn(copy(pipe, std::io::stderr, Arc::clone(&output)));
+            let (sender, pieces) = mpsc::channel();
+            readers.spawn(read(
+                pipe,
+                sender,
+                Arc::clone(&err_room),
+                Arc::clone(&output),
+            ));
+            writers.spawn_blocking(move || pass(&pieces, std::io::stderr(), &err_room));
         }
-        let (status, interrupted) = self.accompany(&mut child, &output, signals).await;
-        let drained = async { while copies.join_next().await.is_some() {} };
+        let (status, interrupted) = self.accompany(&mut child, &output, &mut signals).await;
+        // the record waits for nobody
+        for room in room {
+            room.add_permits(LEFT_MAX);
+        }
+        let drained = async { while readers.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(DRAIN_WITHIN, drained).await;
         let output = output.lock().text();
         let mut end = match &status {
@@ -164,7 +240,13 @@ impl Recorder {
             let code = status.code().or(signal).unwrap_or(1);
             u8::try_from(code).unwrap_or(1)
         });
-        (code, end)
+        Ran {
+            status: code,
+            end,
+            writers,
+            signals,
+            interrupted,
+        }
     }
 
     /// Waits for the end, writing what there is to see meanwhile; also whether somebody asked for
@@ -173,11 +255,11 @@ impl Recorder {
         &mut self,
         child: &mut Child,
         output: &Mutex<Kept>,
-        mut signals: Signals,
+        signals: &mut Signals,
     ) -> (std::io::Result<ExitStatus>, bool) {
         let mut interrupted = false;
         let mut shown = 0;
-        let mut silent_since = tokio::time::Instant::now();
+        let mut silent_since = Instant::now();
         let mut show = tokio::time::interval(SHOW_EVERY);
         show.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -198,7 +280,7 @@ impl Recorder {
                         None => self.update(Update::default()).await.map(drop),
                     };
                     shown = seen;
-                    silent_since = tokio::time::Instant::now();
+                    silent_since = Instant::now();
                     if let Err(error) = told {
                         // the end is written all the same, and says so if it cannot be
                         tracing::warn!(%error, "the run goes on unrecorded");
@@ -322,23 +404,57 @@ fn forward(child: &Child, signal: SignalKind) {
     }
 }
 
-/// Copies what comes to where it would have gone, and keeps it.
-async fn copy<W: Write>(
+/// Keeps what comes, and hands it on in pieces as long as there is room for them.
+async fn read(
     mut from: impl AsyncRead + Unpin,
-    to: impl Fn() -> W,
+    pieces: mpsc::Sender<Vec<u8>>,
+    room: Arc<Semaphore>,
     kept: Arc<Mutex<Kept>>,
 ) {
-    let mut buffer = vec![0; 16 * 1024];
-    // whoever read ours may have had enough; the record has not
-    let mut open = true;
-    while let Ok(count @ 1..) = from.read(&mut buffer).await {
+    let mut buffer = vec![0; PIECE_BYTES];
+    while let Ok(place) = room.acquire().await
+        && let Ok(count @ 1..) = from.read(&mut buffer).await
+    {
+        // until it was written
+        place.forget();
         let bytes = buffer.get(..count).unwrap_or_default();
         kept.lock().add(bytes);
-        if open {
-            let mut to = to();
-            open = to.write_all(bytes).and_then(|()| to.flush()).is_ok();
+        let _ = pieces.send(bytes.to_vec());
+    }
+}
+
+/// Writes pieces to where they would have gone, and makes room for others.
+fn pass(pieces: &mpsc::Receiver<Vec<u8>>, to: impl AsFd, room: &Semaphore) {
+    // whoever read ours may have had enough; the record has not
+    let mut open = true;
+    for piece in pieces {
+        if open && let Err(error) = write(&to, &piece) {
+            open = false;
+            if error != Errno::PIPE {
+                let error = std::io::Error::from(error);
+                tell!(
+                    "runlog: what the command prints can be recorded, but not passed on: {error}"
+                );
+            }
+        }
+        room.add_permits(1);
+    }
+}
+
+/// Writes all of it, also where somebody has made writes give up rather than wait.
+fn write(to: &impl AsFd, mut bytes: &[u8]) -> Result<(), Errno> {
+    while !bytes.is_empty() {
+        match rustix::io::write(to, bytes) {
+            Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => {
+                // what is wrong shows in the next write
+                let _ = poll(&mut [PollFd::new(to, PollFlags::OUT)], None);
+            }
+            Err(error) => return Err(error),
         }
     }
+    Ok(())
 }
 
 /// The beginning and the end of an output.
