@@ -6,12 +6,16 @@ mod support;
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{OFlags, fcntl_setfl};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::{Value, json};
 use support::{Daemon, PATIENCE, Root, runlog};
 
@@ -236,6 +240,68 @@ fn what_its_starter_ignores_does_not_interrupt_it() {
     child.stdin.take().unwrap().write_all(b"on\n").unwrap();
     assert!(child.wait().unwrap().success());
     assert_eq!(only(&root)["status"], "completed");
+}
+
+/// Without a shell between that outlives the signal.
+const SLEEPS: &str = "echo begun; exec sleep 100";
+
+#[test]
+fn who_interrupts_all_of_them_cancels_it() {
+    for _ in 0..10 {
+        let root = Root::empty();
+        let mut command = under(&["env", "--default-signal=INT,TERM,HUP"], &root, SLEEPS);
+        let mut child = going_by(command.process_group(0));
+        kill_process_group(Pid::from_child(&child), Signal::TERM).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(143));
+        assert_eq!(only(&root)["status"], "cancelled");
+    }
+}
+
+/// A terminal, and the command that `script` is, in front on it.
+fn on_terminal(root: &Root, script: &str) -> (File, Child) {
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&terminal).unwrap();
+    unlockpt(&terminal).unwrap();
+    let name = ptsname(&terminal, Vec::new()).unwrap();
+    let line = File::options()
+        .read(true)
+        .write(true)
+        .custom_flags(OFlags::NOCTTY.bits().cast_signed())
+        .open(std::ffi::OsStr::from_bytes(name.as_bytes()))
+        .unwrap();
+    let words = ["setsid", "--ctty", "env", "--default-signal=INT,TERM,HUP"];
+    let child = going_from(under(&words, root, script).stdin(line));
+    (File::from(terminal), child)
+}
+
+#[test]
+fn a_ctrl_c_cancels_it_and_reaches_it_once() {
+    for _ in 0..10 {
+        let root = Root::empty();
+        let (mut terminal, mut child) = on_terminal(&root, SLEEPS);
+        terminal.write_all(b"\x03").unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(130));
+        assert_eq!(only(&root)["status"], "cancelled");
+    }
+    // a second one would end it
+    let root = Root::empty();
+    let script = "trap 'trap - INT; echo once; sleep 1; exit 5' INT; echo begun; sleep 100";
+    let (mut terminal, mut child) = on_terminal(&root, script);
+    terminal.write_all(b"\x03").unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(5));
+    assert_eq!(only(&root)["status"], "cancelled");
+    assert_eq!(only(&root)["output"], "begun\nonce\n");
+}
+
+#[test]
+fn what_is_sent_to_it_alone_on_a_terminal_is_handed_on() {
+    for (signal, code) in [(Signal::INT, 130), (Signal::HUP, 129), (Signal::TERM, 143)] {
+        let root = Root::empty();
+        let (_terminal, mut child) = on_terminal(&root, SLEEPS);
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(code), "{signal:?}");
+        assert_eq!(only(&root)["status"], "cancelled");
+    }
 }
 
 /// Waits until the record is as `wanted`.

@@ -6,7 +6,6 @@
 //! does not read it on holds up the command, as without us, but neither signals nor the record.
 
 use std::collections::VecDeque;
-use std::io::IsTerminal;
 use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
@@ -20,6 +19,8 @@ use futures_util::FutureExt;
 use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
+use rustix::process::{Pid, getpgrp, kill_process};
+use rustix::termios::tcgetpgrp;
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
@@ -52,6 +53,8 @@ const PIECE_BYTES: usize = 16 * 1024;
 const PIECES_MAX: usize = 16;
 /// How many more the command may have left in a pipe when it ended.
 const LEFT_MAX: usize = 64;
+/// How long a command has to end of a Ctrl-C.
+const GRACE: Duration = Duration::from_millis(500);
 /// As shells do where a command cannot be run.
 const CANNOT_RUN: u8 = 126;
 /// As shells do where a command is not there.
@@ -260,14 +263,30 @@ impl Recorder {
         let mut interrupted = false;
         let mut shown = 0;
         let mut silent_since = Instant::now();
+        let mut due = None;
         let mut show = tokio::time::interval(SHOW_EVERY);
         show.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                status = child.wait() => return (status, interrupted),
+                status = child.wait() => {
+                    // one that both got may have ended it before we looked at ours
+                    tokio::task::yield_now().await;
+                    interrupted |= signals.next().now_or_never().is_some();
+                    return (status, interrupted);
+                }
                 signal = signals.next() => {
                     interrupted = true;
-                    forward(child, signal);
+                    if signal == SignalKind::interrupt() && in_front() {
+                        due = Some(Instant::now() + GRACE);
+                    } else {
+                        forward(child, signal);
+                    }
+                }
+                () = tokio::time::sleep_until(due.unwrap_or(silent_since)), if due.is_some() => {
+                    due = None;
+                    if !handles_interrupts(child) {
+                        forward(child, SignalKind::interrupt());
+                    }
                 }
                 _ = show.tick() => {
                     let (seen, text) = {
@@ -381,26 +400,40 @@ impl Signals {
 
 /// The signals that are ignored, a bit each; none where the system does not tell.
 fn ignored() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    signals_of("self", "SigIgn:")
+}
+
+fn signals_of(process: &str, mask: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix(mask));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
         .unwrap_or(0)
 }
 
-/// Hands a signal on. A terminal sends its own to all who are in front of it, so the command has
-/// those already.
+/// Whether a Ctrl-C of our terminal is for us, and so for the command, which has it already.
+fn in_front() -> bool {
+    let ours = getpgrp();
+    tcgetpgrp(std::io::stdin()).is_ok_and(|front| front == ours)
+        || tcgetpgrp(std::io::stderr()).is_ok_and(|front| front == ours)
+}
+
+/// Whether the command may live on after a Ctrl-C. It would take a second one for impatience; one
+/// that does not, and lives, was sent none.
+fn handles_interrupts(child: &Child) -> bool {
+    let bit = 1u64 << (SignalKind::interrupt().as_raw_value() - 1);
+    let process = child.id().unwrap_or_default().to_string();
+    signals_of(&process, "SigCgt:") & bit != 0
+}
+
+/// Hands a signal on.
 fn forward(child: &Child, signal: SignalKind) {
-    let in_front = std::io::stdin().is_terminal() || std::io::stderr().is_terminal();
-    if in_front && signal != SignalKind::terminate() {
-        return;
-    }
     let pid = child
         .id()
-        .and_then(|pid| rustix::process::Pid::from_raw(i32::try_from(pid).ok()?));
+        .and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
     let signal = rustix::process::Signal::from_named_raw(signal.as_raw_value());
     if let (Some(pid), Some(signal)) = (pid, signal) {
         // it may have ended meanwhile
-        let _ = rustix::process::kill_process(pid, signal);
+        let _ = kill_process(pid, signal);
     }
 }
 
