@@ -49,10 +49,10 @@ const BEAT_EVERY: Duration = Duration::from_secs(60);
 const DRAIN_WITHIN: Duration = Duration::from_secs(1);
 /// How many bytes of output are passed on at once.
 const PIECE_BYTES: usize = 16 * 1024;
-/// How many such pieces may wait for whoever reads them before the command waits, too.
-const PIECES_MAX: usize = 16;
+/// How many may wait for whoever reads them before the command waits, too.
+const WAITING_BYTES: usize = 256 * 1024;
 /// How many more the command may have left in a pipe when it ended.
-const LEFT_MAX: usize = 64;
+const LEFT_BYTES: usize = 1024 * 1024;
 /// How long a command has to end of a Ctrl-C.
 const GRACE: Duration = Duration::from_millis(500);
 /// As shells do where a command cannot be run.
@@ -201,7 +201,7 @@ impl Recorder {
         };
         let output = Arc::new(Mutex::new(Kept::default()));
         let mut readers = JoinSet::new();
-        let room = [PIECES_MAX; 2].map(|pieces| Arc::new(Semaphore::new(pieces)));
+        let room = [WAITING_BYTES; 2].map(|bytes| Arc::new(Semaphore::new(bytes)));
         let [out_room, err_room] = room.clone();
         if let Some(pipe) = child.stdout.take() {
             let (sender, pieces) = mpsc::channel();
@@ -226,7 +226,7 @@ impl Recorder {
         let (status, interrupted) = self.accompany(&mut child, &output, &mut signals).await;
         // the record waits for nobody
         for room in room {
-            room.add_permits(LEFT_MAX);
+            room.add_permits(LEFT_BYTES);
         }
         let drained = async { while readers.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(DRAIN_WITHIN, drained).await;
@@ -445,13 +445,14 @@ async fn read(
     kept: Arc<Mutex<Kept>>,
 ) {
     let mut buffer = vec![0; PIECE_BYTES];
-    while let Ok(place) = room.acquire().await
-        && let Ok(count @ 1..) = from.read(&mut buffer).await
-    {
-        // until it was written
-        place.forget();
+    while let Ok(count @ 1..) = from.read(&mut buffer).await {
         let bytes = buffer.get(..count).unwrap_or_default();
         kept.lock().add(bytes);
+        let needed = u32::try_from(count).unwrap_or(u32::MAX);
+        if let Ok(place) = room.acquire_many(needed).await {
+            // until it was written
+            place.forget();
+        }
         let _ = pieces.send(bytes.to_vec());
     }
 }
@@ -470,7 +471,7 @@ fn pass(pieces: &mpsc::Receiver<Vec<u8>>, to: impl AsFd, room: &Semaphore) {
                 );
             }
         }
-        room.add_permits(1);
+        room.add_permits(piece.len());
     }
 }
 
