@@ -285,7 +285,8 @@ fn a_ctrl_c_cancels_it_and_reaches_it_once() {
     }
     // a second one would end it
     let root = Root::empty();
-    let script = "trap 'trap - INT; echo once; sleep 1; exit 5' INT; echo begun; sleep 100";
+    let script = "trap 'trap - INT; echo once; sleep 1; kill $!; exit 5' INT; \
+        sleep 100 >&- 2>&- & echo begun; wait";
     let (mut terminal, mut child) = on_terminal(&root, script);
     terminal.write_all(b"\x03").unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(5));
