@@ -496,7 +496,7 @@ async fn asked_of(
         let what = match client.ask("executions/prune", params).await {
             Err(Failure::Refused { error, .. }) => Some(error.message),
             Ok(plan) if plan.at("everything").is_true() => {
-                Some("the policy would leave no run at all".to_owned())
+                Some("the policy would leave no run that has ended".to_owned())
             }
             _ => None,
         };

@@ -7,7 +7,7 @@ use super::args::{Common, FilterArgs, answered};
 use super::client::Client;
 use super::json::Json;
 use super::list::dollars;
-use super::terminal::{Out, Paint, status_paint};
+use super::terminal::{Out, Paint, columns, status_paint};
 use super::time::{grouped, span};
 
 /// The statuses of which there is a count each.
@@ -20,6 +20,9 @@ const COUNTED: [&str; 7] = [
     "cancelled",
     "other",
 ];
+/// How wide the names are, and with the numbers behind them.
+const NAME: usize = 12;
+const WIDTH: usize = 26;
 /// How wide a bar is at most.
 const BAR: usize = 30;
 
@@ -136,14 +139,20 @@ impl Lines {
         if shown.is_empty() {
             return;
         }
-        let name = self.out.paint(&format!("{name:<12}"), Paint::Bold);
+        let width = self.out.width().unwrap_or(WIDTH);
+        // a narrow terminal takes from the space between them
+        let wide = width.min(WIDTH);
+        let number = columns(shown);
+        let before = NAME.min(wide.saturating_sub(number)).max(columns(name) + 1);
+        let number = number.max(wide.saturating_sub(before));
+        let name = self.out.paint(&format!("{name:<before$}"), Paint::Bold);
         let line = match bar {
             Some((bar, paint)) => {
-                let room = self.out.width().unwrap_or(0).saturating_sub(28);
+                let room = width.saturating_sub(WIDTH + 2);
                 let bar: String = bar.chars().take(room).collect();
-                format!("{name}{shown:>14}  {}", self.out.paint(&bar, paint))
+                format!("{name}{shown:>number$}  {}", self.out.paint(&bar, paint))
             }
-            None => format!("{name}{shown:>14}"),
+            None => format!("{name}{shown:>number$}"),
         };
         self.text.push_str(line.trim_end());
         self.text.push('\n');

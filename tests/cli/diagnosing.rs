@@ -244,7 +244,7 @@ fn a_config_and_a_policy_that_cannot_be_used() {
         ),
         (
             "[prune]\nrules = [{ projectId = \"docs\", maxCount = 0 }]",
-            "would leave no run at all",
+            "would leave no run that has ended",
         ),
     ] {
         fs::write(&config, text).unwrap();
