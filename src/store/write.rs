@@ -16,6 +16,7 @@ use super::layout::{
     sync_folder,
 };
 use super::own::Temporary;
+use super::read::Reading;
 use super::stamp::{same_file, stamp_of, version_of};
 use super::{ReadError, Store, WriteError};
 use crate::model::{RunKey, Stamp, Version};
@@ -163,6 +164,7 @@ impl Folder {
         let failed = |errno| self.write_failure(name, errno);
         let _turn = Turn::wait(self);
         let mut old = self.target(name)?;
+        let mut compared = None;
         match expect {
             Expect::Version(version) => {
                 let stored = self.stored_version(name).map_err(WriteError::from)?;
@@ -174,6 +176,7 @@ impl Folder {
                     let current = stored.map(|stored| stored.value);
                     return Err(self.conflict(name, current).into());
                 }
+                compared = stored;
             }
             Expect::Anything if old.is_some() => {}
             Expect::Absent if old.is_some() => return Err(self.occupied(name)?.into()),
@@ -193,20 +196,20 @@ impl Folder {
                 .set_permissions(permissions(&stat))
                 .map_err(failed)?;
         }
-        match expect {
-            Expect::Version(version) => self.exchange(temporary, name, *version)?,
-            Expect::Anything | Expect::Absent => temporary.rename_over(name).map_err(failed)?,
+        match compared {
+            Some(compared) => self.exchange(temporary, name, &compared)?,
+            None => temporary.rename_over(name).map_err(failed)?,
         }
         Ok(false)
     }
 
-    /// Puts a finished temporary file in the place of `name` if what comes out there is `version`,
-    /// which was stored a moment ago.
+    /// Puts a finished temporary file in the place of `name` if what comes out there is what was
+    /// `compared` a moment ago.
     fn exchange(
         &self,
         temporary: &mut Temporary<&Folder>,
         name: &str,
-        version: Version,
+        compared: &Reading<Version>,
     ) -> Result<(), Failure> {
         let failed = |errno| self.write_failure(name, errno);
         match temporary.exchange(name) {
@@ -215,8 +218,14 @@ impl Folder {
             Err(Errno::NOTSUP) => return temporary.rename_over(name).map_err(failed),
             Err(errno) => return Err(failed(errno)),
         }
-        let out = self.stored_version(temporary.name());
-        if matches!(out, Ok(Some(out)) if out.settled && out.value == version) {
+        // looked at first, because others may see ours until it is taken back
+        let is_same = |stat: Stat| same_file(&stamp_of(&stat), &compared.stamp);
+        let out = lstat(self, temporary.name());
+        if matches!(out, Ok(Some(stat)) if is_same(stat))
+            && let Ok(Some(out)) = self.stored_version(temporary.name())
+            && out.settled
+            && out.value == compared.value
+        {
             // what cannot be removed now is tried once more when the file is dropped
             let _ = temporary.discard_exchanged();
             return Ok(());
