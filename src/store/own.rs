@@ -19,7 +19,7 @@ use rustix::io::{Errno, retry_on_intr};
 use rustix::path::Arg;
 
 use super::layout::{
-    self, Obstacle, Opened, Root, executions_path, lstat, make_folder, names, open_folder,
+    self, Obstacle, Opened, Root, Turn, executions_path, lstat, make_folder, names, open_folder,
     permissions, sync_folder,
 };
 use super::stamp::{same_file, stamp_of};
@@ -240,7 +240,11 @@ impl Store {
     pub fn sweep_temporaries(&self, project: &ProjectId, found: &[CString]) -> Swept {
         let mut swept = Swept::default();
         match self.open_executions(project) {
-            Ok(folder) => swept.remove(&folder, found, &executions_path(project)),
+            Ok(folder) => {
+                // what has changed places with one that is in use has its name, and no lock
+                let _turn = Turn::wait(&folder);
+                swept.remove(&folder, found, &executions_path(project));
+            }
             Err(Obstacle::System(path, errno)) => swept
                 .failures
                 .push(StoreError::io(path, io::Error::from(errno))),

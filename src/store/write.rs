@@ -221,6 +221,10 @@ impl Folder {
         // looked at first, because others may see ours until it is taken back
         let is_same = |stat: Stat| same_file(&stamp_of(&stat), &compared.stamp);
         let out = lstat(self, temporary.name());
+        if matches!(out, Ok(None)) {
+            // somebody removed it, who takes it for abandoned; it was the one expected a moment ago
+            return Ok(());
+        }
         if matches!(out, Ok(Some(stat)) if is_same(stat))
             && let Ok(Some(out)) = self.stored_version(temporary.name())
             && out.settled

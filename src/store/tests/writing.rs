@@ -7,6 +7,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
 
 use super::{Ground, in_time, listing, make_fifo, project, run, test_process};
 use crate::store::{Expect, Store, WriteError, version_of};
@@ -342,9 +344,21 @@ fn who_counts_in_one_file_from_two_processes_loses_nothing() {
     stores[0]
         .save(&run("x"), b"{\"sum\": 0}", &Expect::Anything)
         .unwrap();
+    // a third begins again and again, and removes what it takes for abandoned
+    let third = Store::new(ground.root());
+    let over = AtomicBool::new(false);
+    let sweep = || {
+        while !over.load(Ordering::Relaxed) {
+            let walk = third.walk(&project("p"), SystemTime::now(), false).unwrap();
+            third.sweep_temporaries(&project("p"), &walk.temporaries);
+        }
+    };
     let done: u32 = std::thread::scope(|scope| {
+        scope.spawn(sweep);
         let threads = stores.each_ref().map(|store| scope.spawn(|| count(store)));
-        threads.map(|thread| thread.join().unwrap()).iter().sum()
+        let done = threads.map(|thread| thread.join().unwrap());
+        over.store(true, Ordering::Relaxed);
+        done.iter().sum()
     });
     let there = stores[0].read(&run("x"), LIMIT).unwrap().unwrap();
     assert_eq!(there.text(), format!("{{\"sum\": {done}}}"));
