@@ -8,7 +8,6 @@ use super::args::{Common, Key, Params, WhichArgs};
 use super::client::Client;
 use super::json::Json;
 use super::terminal::{Paint, visible, visible_lines};
-use crate::model::json::{elements, members};
 
 const ANNOTATE: &str = "executions/annotate";
 
@@ -107,20 +106,9 @@ async fn said_or_read(
         return Ok(annotated(client, which, said).await?.1);
     }
     let key = which.found(client).await?;
-    let mut params = Params::new();
-    params.insert("projectId".into(), key.project.as_str().into());
-    params.insert(
-        "where".into(),
-        format!("id = {}", json!(key.execution)).into(),
-    );
-    params.insert("limit".into(), 1.into());
-    params.insert("sync".into(), true.into());
-    let list = client.text("executions/list", params).await?;
-    let of = |wanted: &str| members(&list).find(|(name, _)| name == wanted);
-    let run = of("executions").and_then(|(_, runs)| elements(runs).next());
-    match (run, of("clock")) {
-        (Some(run), Some((_, clock))) => Ok(format!(r#"{{"summary":{run},"clock":{clock}}}"#)),
-        _ => Err(Failure::Failed(format!(
+    match key.listed(client, true).await? {
+        (Some(run), clock) => Ok(format!(r#"{{"summary":{run},"clock":{clock}}}"#)),
+        (None, _) => Err(Failure::Failed(format!(
             "{} is gone",
             visible(&key.to_string())
         ))),

@@ -11,6 +11,7 @@ use super::{Failure, RootArgs, json};
 use crate::api::{self, ErrorKind};
 use crate::cli::client::Client;
 use crate::filter::Where;
+use crate::model::json::{elements, members};
 use crate::model::{nearest, read_span};
 
 /// Which runs.
@@ -325,6 +326,32 @@ impl Key {
     /// As params name it.
     pub(super) fn params(&self) -> Params {
         which(&self.execution, Some(&self.project))
+    }
+
+    /// Params that only this run passes.
+    pub(super) fn filter(&self) -> Params {
+        let mut params = Params::new();
+        params.insert("projectId".into(), self.project.as_str().into());
+        let id = format!("id = {}", json!(self.execution));
+        params.insert("where".into(), id.into());
+        params
+    }
+
+    /// What lists say of the run, if it is there, and the state at which they do: JSON texts.
+    pub(super) async fn listed(
+        &self,
+        client: &mut Client,
+        sync: bool,
+    ) -> Result<(Option<String>, String), Failure> {
+        let mut params = self.filter();
+        params.insert("limit".into(), 1.into());
+        params.insert("sync".into(), sync.into());
+        let list = client.text("executions/list", params).await?;
+        let of = |wanted: &str| members(&list).find(|(name, _)| name == wanted);
+        let runs = of("executions").map_or("[]", |(_, runs)| runs);
+        let clock = of("clock").map_or("null", |(_, clock)| clock);
+        let run = elements(runs).next();
+        Ok((run.map(str::to_owned), clock.to_owned()))
     }
 }
 

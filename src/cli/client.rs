@@ -57,7 +57,7 @@ pub(super) enum Needs {
     Index,
     /// The events that tell what changes.
     Changes,
-    /// Those, and the text index.
+    /// The text index; it asks once as well.
     Search,
 }
 

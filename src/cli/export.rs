@@ -11,13 +11,11 @@ use serde_json::Value;
 use super::Failure;
 use super::args::{Common, FilterArgs, JsonArgs, Params};
 use super::client::Client;
+use super::interrupt::{INTERRUPTED, Interrupts};
 use super::terminal::{Out, visible, visible_lines};
 use super::time::{bytes, grouped};
 use crate::api::executions::export::PIECE_BYTES_MAX;
 use crate::history::RECORD_LIMIT_BYTES;
-
-/// As shells say of what an interrupt ended.
-const INTERRUPTED: u8 = 130;
 
 #[derive(Debug, Args)]
 pub(super) struct ExportArgs {
@@ -110,8 +108,10 @@ pub(super) async fn run(args: &ExportArgs, client: &mut Client) -> Result<u8, Fa
             let count = client.ask("executions/count", filter.clone()).await?;
             // of these a piece says only what lists say
             if of_records && larger(PIECE_BYTES_MAX, &filter, client).await? > 0 {
-                by_file(params, client).await?;
-                return left_out(&filter, client).await;
+                return match by_file(params, client).await? {
+                    true => left_out(&filter, client).await,
+                    false => Ok(INTERRUPTED),
+                };
             }
             to_stdout(format, params, count.at("count").count(), client).await
         }
@@ -145,15 +145,18 @@ async fn left_out(filter: &Params, client: &mut Client) -> Result<u8, Failure> {
     Ok(u8::from(count > 0))
 }
 
-/// By way of a file of nobody else's: whole, however large its rows are.
-async fn by_file(mut params: Params, client: &mut Client) -> Result<(), Failure> {
+/// By way of a file of nobody else's: whole, however large its rows are. False where somebody
+/// interrupted it.
+async fn by_file(mut params: Params, client: &mut Client) -> Result<bool, Failure> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("rows");
     let Some(text) = path.to_str() else {
         return Err(Failure::Usage("TMPDIR is no UTF-8".to_owned()));
     };
     params.insert("path".into(), text.into());
-    client.ask("executions/export", params).await?;
+    if written(params, client).await?.is_none() {
+        return Ok(false);
+    }
     let mut rows = BufReader::new(File::open(&path)?);
     // whatever ends this, nothing is left behind
     drop(folder);
@@ -162,7 +165,20 @@ async fn by_file(mut params: Params, client: &mut Client) -> Result<(), Failure>
         out.print_json(&row)?;
         row.clear();
     }
-    Ok(())
+    Ok(true)
+}
+
+/// What is said of the file that was written; none where somebody interrupted it: whoever writes it takes
+/// back what is there.
+async fn written(params: Params, client: &mut Client) -> Result<Option<String>, Failure> {
+    let mut interrupts = Interrupts::new();
+    let answer = interrupts
+        .answer(client, "executions/export", params)
+        .await?;
+    if answer.is_none() {
+        tell!("runlog: nothing was written");
+    }
+    Ok(answer)
 }
 
 async fn to_file(
@@ -176,24 +192,8 @@ async fn to_file(
         return Err(Failure::Usage("the file's path is no UTF-8".to_owned()));
     };
     params.insert("path".into(), path.into());
-    let params = Value::Object(params).to_string();
-    // a half-written file is taken back by whoever writes it
-    let interrupted = async {
-        let signal = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt());
-        match signal {
-            Ok(mut signal) => drop(signal.recv().await),
-            Err(_) => std::future::pending().await,
-        }
-    };
-    let answer = client
-        .call_unless("executions/export", &params, interrupted)
-        .await;
-    let answer = match answer {
-        Err(failure) if failure.kind() == Some(crate::api::ErrorKind::Cancelled) => {
-            tell!("runlog: interrupted; nothing was written");
-            return Ok(INTERRUPTED);
-        }
-        answer => answer?,
+    let Some(answer) = written(params, client).await? else {
+        return Ok(INTERRUPTED);
     };
     json.print(&answer, None, |_| String::new())?;
     let answer = super::json::Json::read(&answer);

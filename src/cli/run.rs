@@ -205,22 +205,12 @@ impl Recorder {
         let [out_room, err_room] = room.clone();
         if let Some(pipe) = child.stdout.take() {
             let (sender, pieces) = mpsc::channel();
-            readers.spawn(read(
-                pipe,
-                sender,
-                Arc::clone(&out_room),
-                Arc::clone(&output),
-            ));
+            readers.spawn(read(pipe, sender, out_room.clone(), output.clone()));
             writers.spawn_blocking(move || pass(&pieces, std::io::stdout(), &out_room));
         }
         if let Some(pipe) = child.stderr.take() {
             let (sender, pieces) = mpsc::channel();
-            readers.spawn(read(
-                pipe,
-                sender,
-                Arc::clone(&err_room),
-                Arc::clone(&output),
-            ));
+            readers.spawn(read(pipe, sender, err_room.clone(), output.clone()));
             writers.spawn_blocking(move || pass(&pieces, std::io::stderr(), &err_room));
         }
         let (status, interrupted) = self.accompany(&mut child, &output, &mut signals).await;

@@ -7,7 +7,6 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use clap::Args;
-use serde_json::{Value, json};
 
 use super::Failure;
 use super::args::{Common, Key, Params, WhichArgs, ZoneArgs};
@@ -85,7 +84,8 @@ pub(super) async fn run(args: &ShowArgs, client: &mut Client) -> Result<u8, Fail
     }
     let (key, text) = args.which.asked(client, params).await?;
     let record = Json::read(&text);
-    let summary = summary(client, &key).await?;
+    let (summary, _) = key.listed(client, false).await?;
+    let summary = summary.map_or(Json::Null, |run| Json::read(&run));
     let page = Page {
         out,
         clock,
@@ -94,23 +94,6 @@ pub(super) async fn run(args: &ShowArgs, client: &mut Client) -> Result<u8, Fail
     };
     paged(out, &page.of(&key, &record, &summary))?;
     Ok(0)
-}
-
-/// The run as lists show it; nothing where they do not know it.
-async fn summary(client: &mut Client, key: &Key) -> Result<Json, Failure> {
-    let params = json!({
-        "projectId": key.project, "limit": 1, "where": format!("id = {}", json!(key.execution)),
-    });
-    let Value::Object(params) = params else {
-        return Ok(Json::Null);
-    };
-    let list = client.ask("executions/list", params).await?;
-    Ok(list
-        .at("executions")
-        .items()
-        .first()
-        .cloned()
-        .unwrap_or_default())
 }
 
 /// What is shown of a run.

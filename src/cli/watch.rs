@@ -12,7 +12,7 @@ use super::terminal::{Out, unless_unread, visible};
 use crate::api::ErrorKind;
 use crate::api::executions::subscribe::Subscribe;
 use crate::api::table::Method;
-use crate::model::json::{elements, members};
+use crate::model::json::members;
 
 /// The run failed.
 pub(super) const FAILED: u8 = 3;
@@ -52,10 +52,8 @@ pub(super) async fn run(args: &WatchArgs, client: &mut Client) -> Result<u8, Fai
             unless_unread(out.print(&line(change, out, &clock)))
         }),
     };
-    let params = json!({
-        "projectId": key.project, "where": format!("id = {}", json!(key.execution)),
-    });
-    client.call(Subscribe::NAME, &params.to_string()).await?;
+    let params = Value::Object(key.filter()).to_string();
+    client.call(Subscribe::NAME, &params).await?;
     let mut shown = String::new();
     let mut look = true;
     loop {
@@ -94,16 +92,7 @@ pub(super) async fn run(args: &WatchArgs, client: &mut Client) -> Result<u8, Fai
 
 /// The run as it is, told as a change would be.
 async fn listed(client: &mut Client, key: &Key) -> Result<String, Failure> {
-    let params = json!({
-        "projectId": key.project, "limit": 1, "sync": true,
-        "where": format!("id = {}", json!(key.execution)),
-    });
-    let Value::Object(params) = params else {
-        return Ok(String::new());
-    };
-    let list = client.text("executions/list", params).await?;
-    let runs = members(&list).find(|(name, _)| name == "executions");
-    let run = elements(runs.map_or("[]", |(_, runs)| runs)).next();
+    let (run, _) = key.listed(client, true).await?;
     Ok(match run {
         Some(run) => format!(r#"{{"kind":"saved","summary":{run}}}"#),
         None => {

@@ -65,8 +65,8 @@ pub enum ToEmpty {
 }
 
 impl History {
-    /// What is in the trash of a project, or of all that can be read, after an entry. Costs a stat for each entry
-    /// and reading the records of the page. Blocks.
+    /// What is in the trash of a project, or of all that can be read, after an entry. Costs a stat for
+    /// each entry and reading the records of the page. Blocks.
     ///
     /// # Errors
     /// [`HistoryError::Trash`], and [`HistoryError::Ending`] when it was taken back.

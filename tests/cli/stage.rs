@@ -153,22 +153,31 @@ pub fn terminal(columns: u16, rows: u16) -> (File, File) {
     (File::from(master), line)
 }
 
-/// Runs `command` on a terminal, and types `yes` to what it asks after something else was done.
-pub fn agreed_after(command: &mut Command, meanwhile: impl FnOnce()) -> Done {
-    let (mut master, line) = terminal(80, 100);
+/// Starts `command` on a terminal; the terminal's own end.
+fn begun_on_terminal(command: &mut Command, columns: u16) -> (File, Child) {
+    let (master, line) = terminal(columns, 100);
     let pipe = || Stdio::from(line.try_clone().unwrap());
-    let mut child = command
-        .env("TERM", "xterm")
+    if !command.get_envs().any(|(name, _)| name == "TERM") {
+        command.env("TERM", "xterm");
+    }
+    let child = command
         .stdin(pipe())
         .stdout(pipe())
         .stderr(pipe())
         .spawn()
         .unwrap();
     drop(line);
+    // the command holds the terminal's other end as well, until it is dropped
     command
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
+    (master, child)
+}
+
+/// Runs `command` on a terminal, and types `yes` to what it asks after something else was done.
+pub fn agreed_after(command: &mut Command, meanwhile: impl FnOnce()) -> Done {
+    let (mut master, mut child) = begun_on_terminal(command, 80);
     let mut shown = Vec::new();
     let mut meanwhile = Some(meanwhile);
     let mut bytes = [0; 4096];
@@ -190,23 +199,7 @@ pub fn agreed_after(command: &mut Command, meanwhile: impl FnOnce()) -> Done {
 
 /// Runs `command` on a terminal, where `typed` is typed, and gives everything that it showed.
 pub fn on_terminal(command: &mut Command, columns: u16, typed: &str) -> Done {
-    let (mut master, line) = terminal(columns, 100);
-    let pipe = || Stdio::from(line.try_clone().unwrap());
-    if !command.get_envs().any(|(name, _)| name == "TERM") {
-        command.env("TERM", "xterm");
-    }
-    let mut child = command
-        .stdin(pipe())
-        .stdout(pipe())
-        .stderr(pipe())
-        .spawn()
-        .unwrap();
-    drop(line);
-    // the command holds the terminal's other end as well, until it is dropped
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
+    let (mut master, mut child) = begun_on_terminal(command, columns);
     master.write_all(typed.as_bytes()).unwrap();
     let mut shown = Vec::new();
     let mut bytes = [0; 4096];

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use super::{Ground, in_time, listing, make_fifo, project, run, test_process};
 use crate::store::{Expect, Store, WriteError, version_of};
@@ -289,12 +289,24 @@ fn what_comes_between_comparing_and_renaming_is_not_replaced() {
         .save(&run("x"), first.as_bytes(), &Expect::Anything)
         .unwrap();
     let executions = ground.executions();
+    let began = Instant::now();
+    for _ in 0..20 {
+        store
+            .save(
+                &run("x"),
+                first.as_bytes(),
+                &Expect::Version(version_of(first.as_bytes())),
+            )
+            .unwrap();
+    }
+    let takes = began.elapsed() / 20;
     let barrier = Barrier::new(2);
-    let engine = |round| {
+    let engine = |round: u32| {
         fs::write(executions.join(aside), text_of_engine(round)).unwrap();
         barrier.wait();
-        // a moment later in each round, as far as a save takes
-        for _ in 0..round % 300 * 20 {
+        // a moment later in each round, for longer than a save takes
+        let due = Instant::now() + takes * (round % 100) / 66;
+        while Instant::now() < due {
             std::hint::spin_loop();
         }
         fs::rename(executions.join(aside), executions.join(path)).unwrap();
