@@ -3,6 +3,7 @@
 //! Nothing is mended here: commands that move or change files are for their owner to run. Each is one
 //! that a shell takes as it stands, and after which the finding is gone.
 
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -21,6 +22,7 @@ use super::json::Json;
 use super::progress::Screen;
 use super::root::{self, Place};
 use super::terminal::{Out, Paint, unless_unread, visible};
+use super::time::grouped;
 use super::{Failure, RootArgs, serve, status};
 use crate::store::{Cache, root_hash};
 use crate::transport::{SocketPathError, socket_path::Untrusted};
@@ -32,6 +34,8 @@ const WATCHES: u32 = 524_288;
 const INSTANCES: u32 = 1024;
 /// How long a file's name may be.
 const NAME_MAX_BYTES: usize = 255;
+/// How many files of one project are told of that have the same wrong with them.
+const ALIKE_MAX: usize = 20;
 
 #[derive(Debug, Args)]
 pub(super) struct DoctorArgs {
@@ -45,6 +49,8 @@ struct Finding {
     what: String,
     /// The command that mends it.
     mend: String,
+    /// How many more there are like it that are told of once it is gone.
+    more: usize,
 }
 
 impl Finding {
@@ -52,6 +58,7 @@ impl Finding {
         Self {
             what: what.into(),
             mend: mend.into(),
+            more: 0,
         }
     }
 }
@@ -71,11 +78,16 @@ pub(super) fn run(args: &DoctorArgs, screen: &Screen) -> Result<u8, Failure> {
         }
     }
     let mut text = String::new();
-    for Finding { what, mend } in &findings {
+    for Finding { what, mend, more } in &findings {
         let what = out.remark(&format!("✗ {}", visible(what)), Paint::Plain);
         let sign = out.paint("✗", Paint::Red);
         // the command is whole, to be copied
         text.push_str(&format!("{}  {mend}\n", what.replacen('✗', &sign, 1)));
+        if *more > 0 {
+            let count = grouped(&more.to_string());
+            let more = format!("… and {count} more like it, told of once these are gone");
+            text.push_str(&out.remark(&more, Paint::Dim));
+        }
     }
     if findings.is_empty() {
         let sign = out.paint("✓", Paint::Green);
@@ -476,15 +488,13 @@ async fn asked_of(
     let mut params = Params::new();
     params.insert("sync".into(), true.into());
     params.insert("limit".into(), 1000.into());
+    let mut alike = Alike::default();
     loop {
         let page = client.ask("server/problems", params.clone()).await?;
-        let problems = page.at("problems").items().iter();
-        findings.extend(
-            problems
-                .map(|problem| (problem, file_of(root, problem)))
-                .filter(|(_, file)| !is_closed(root, file))
-                .map(|(problem, file)| of_file(&file, problem)),
-        );
+        for problem in page.at("problems").items() {
+            alike.take(root, problem, findings);
+        }
+        params.remove("sync");
         match page.at("nextCursor").text() {
             Some(cursor) => drop(params.insert("cursor".into(), cursor.into())),
             None => break,
@@ -506,6 +516,40 @@ async fn asked_of(
         }
     }
     Ok(())
+}
+
+/// What has been told of a project's files, by what is wrong with them.
+#[derive(Default)]
+struct Alike(HashMap<(String, String), Told>);
+
+#[derive(Default)]
+struct Told {
+    count: usize,
+    /// Which finding was the last of them.
+    last: usize,
+}
+
+impl Alike {
+    /// Tells of a problem, or only that there is one more like those told of.
+    fn take(&mut self, root: &Path, problem: &Json, findings: &mut Vec<Finding>) {
+        let path = problem.at("path").word();
+        let (project, _) = path.split_once('/').unwrap_or((path, ""));
+        let kind = problem.at("kind").word();
+        let told = self.0.entry((project.to_owned(), kind.to_owned()));
+        let told = told.or_default();
+        if told.count == ALIKE_MAX {
+            if let Some(last) = findings.get_mut(told.last) {
+                last.more += 1;
+            }
+            return;
+        }
+        let file = file_of(root, problem);
+        if !is_closed(root, &file) {
+            told.count += 1;
+            told.last = findings.len();
+            findings.push(of_file(&file, problem));
+        }
+    }
 }
 
 /// The command that raises the limit that a message is about, where it is one.
@@ -598,10 +642,7 @@ fn of_file(file: &Path, problem: &Json) -> Finding {
     let mend = match problem.at("kind").word() {
         "id-mismatch" => edited(&format!(".id = {}", name(Some(file)))),
         "project-mismatch" => edited(&format!(".projectId = {project}")),
-        "invalid-cost" => edited(
-            "del(.costUSD) | if (.steps | type) == \"array\" then .steps |= map(if type == \"object\" \
-            and (.costUSD | type) != \"number\" then del(.costUSD) else . end) else . end",
-        ),
+        "invalid-cost" => edited("del(.costUSD)"),
         "unreadable" | "unwritable" => readable(file),
         "abandoned-temporary" => format!("rm -f {}", word(file)),
         _ => aside(file),

@@ -111,6 +111,36 @@ fn files_that_cannot_be_read_or_do_not_fit() {
 }
 
 #[test]
+fn of_very_many_alike_some_are_told_of_at_a_time() {
+    let stage = Stage::samples();
+    let folder = stage.root.path().join("website/executions");
+    for number in 0..45 {
+        fs::write(folder.join(format!("cut-{number}.json")), "{").unwrap();
+    }
+    fs::write(folder.join("list.json"), "[]").unwrap();
+    for (told, more) in [
+        (21, Some("… and 25 more like it")),
+        (20, Some("… and 5 more like it")),
+        (5, None),
+    ] {
+        let found = stage.piped(&["doctor"]);
+        let mends = mends(&found);
+        assert_eq!(mends.len(), told, "{}", found.out);
+        let said = found.out.lines().filter(|line| line.starts_with('…'));
+        let said: Vec<&str> = said.collect();
+        assert_eq!(said.len(), usize::from(more.is_some()), "{said:?}");
+        assert!(
+            more.is_none_or(|more| said[0].starts_with(more)),
+            "{said:?}"
+        );
+        for mend in mends {
+            assert_eq!(stage.shell(&mend).status, 0, "{mend}");
+        }
+    }
+    healthy(&stage);
+}
+
+#[test]
 fn folders_that_cannot_be_used() {
     let stage = Stage::samples();
     let closed = |path: &Path, mode: u32, says: &str| {
