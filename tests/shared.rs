@@ -342,7 +342,7 @@ fn every_request_has_exactly_one_answer_under_random_kills() {
 }
 
 /// Something that listens in the daemon's place and greets as another version does.
-fn other_version(desk: &Desk) -> std::thread::JoinHandle<()> {
+fn other_version(desk: &Desk, spaces: bool) -> std::thread::JoinHandle<()> {
     let folder = desk.socket().parent().unwrap().to_owned();
     fs::create_dir(&folder).unwrap();
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
@@ -360,10 +360,12 @@ fn other_version(desk: &Desk) -> std::thread::JoinHandle<()> {
         let request: Value = serde_json::from_slice(&body[..count]).unwrap();
         let id = &request["id"];
         let info = json!({ "name": "runlog", "version": "0.0.1\u{7}" });
-        // in the order in which every version writes it
-        let text = format!(
+        let mut text = format!(
             r#"{{"jsonrpc":"2.0","id":{id},"result":{{"protocolVersion":1,"serverInfo":{info}}}}}"#
         );
+        if spaces {
+            text = text.replace("\":", "\": ");
+        }
         let mut stream = stream;
         write!(stream, "Content-Length: {}\r\n\r\n{text}", text.len()).unwrap();
         // until the other side has had enough
@@ -373,8 +375,14 @@ fn other_version(desk: &Desk) -> std::thread::JoinHandle<()> {
 
 #[test]
 fn another_version_is_left_alone() {
+    for spaces in [false, true] {
+        left_alone(spaces);
+    }
+}
+
+fn left_alone(spaces: bool) {
     let desk = Desk::new();
-    let other = other_version(&desk);
+    let other = other_version(&desk, spaces);
     let log = desk.root.beside("log");
     let mut command = desk.command(&["serve", "--shared"]);
     let (mut window, mut client) = Daemon::spawn(command.stderr(fs::File::create(&log).unwrap()));
@@ -405,10 +413,70 @@ fn where_no_daemon_can_be_the_window_serves_by_itself() {
     assert_eq!(client.change()["kind"], "current");
     desk.root.engine("p", "b", &record("p", "b", "failed"));
     assert_eq!(client.change()["summary"]["id"], "b");
-    assert_eq!(
-        client.call("initialize", &json!({}))["shared"]["active"],
-        false
-    );
+    alone_because(&mut client, "is not a folder");
+}
+
+fn alone_because(client: &mut Client, why: &str) {
+    let shared = &client.call("initialize", &json!({}))["shared"];
+    assert_eq!(shared["active"], false);
+    let reason = shared["reason"].as_str().unwrap();
+    assert!(reason.contains(why), "{reason}");
+}
+
+#[test]
+fn what_is_in_the_place_of_the_socket_is_told_and_left_there() {
+    let desk = Desk::new();
+    let folder = desk.socket().parent().unwrap().to_owned();
+    fs::create_dir(&folder).unwrap();
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
+    fs::write(desk.socket(), "precious").unwrap();
+    let (_window, mut client) = desk.window();
+    alone_because(&mut client, "is not a socket: move it away");
+    assert_eq!(fs::read(desk.socket()).unwrap(), b"precious");
+}
+
+#[test]
+fn where_every_daemon_ends_at_once_its_log_is_named() {
+    let desk = Desk::new();
+    let folder = desk.socket().parent().unwrap().to_owned();
+    fs::create_dir(&folder).unwrap();
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
+    // no daemon can hold such a lock
+    let mut lock = desk.socket().into_os_string();
+    lock.push(".lock");
+    fs::create_dir(lock).unwrap();
+    let (_window, mut client) = desk.window();
+    alone_because(&mut client, ".sock.log says why");
+}
+
+#[test]
+fn a_program_that_was_replaced_starts_what_took_its_place() {
+    let desk = Desk::new();
+    let program = desk.root.beside("runlog");
+    fs::copy(env!("CARGO_BIN_EXE_runlog"), &program).unwrap();
+    let words = desk.command(&["serve", "--shared"]);
+    let mut command = Command::new(&program);
+    command.args(words.get_args()).stderr(Stdio::null());
+    for (name, value) in words.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    let (_window, mut client) = Daemon::spawn(&mut command);
+    let first = daemon_of(&mut client);
+    let new = desk.root.beside("runlog.new");
+    fs::copy(env!("CARGO_BIN_EXE_runlog"), &new).unwrap();
+    // for a moment there is none, as where an older one is removed first
+    fs::remove_file(&program).unwrap();
+    kill(first, Signal::KILL);
+    let asked = client.request("server/status", &json!({}));
+    fs::rename(new, &program).unwrap();
+    let status = client.answer(asked)["result"].clone();
+    let pid = i32::try_from(status["pid"].as_i64().unwrap()).unwrap();
+    assert!(pid != first && desk.daemons().contains(&pid), "{status}");
+    let greeting = client.call("initialize", &json!({}));
+    assert_eq!(greeting["shared"]["active"], true, "{greeting}");
 }
 
 #[test]
@@ -424,6 +492,7 @@ fn where_the_sockets_path_is_too_long_the_window_serves_by_itself() {
     };
     let (_window, mut client) =
         Daemon::spawn(command(&["serve", "--shared"]).stderr(Stdio::null()));
+    alone_because(&mut client, "the system allows");
     client.call("executions/save", &save("b", 1));
     for (words, said) in [(&["list"][..], "a\t"), (&["stats"], "runs\t2\n")] {
         let done = command(words).output().unwrap();
@@ -690,7 +759,7 @@ fn another_version_that_comes_later_is_noticed_by_a_resync_at_most() {
     kill(pid, Signal::KILL);
     until("the daemon is gone", || desk.daemons().is_empty());
     fs::remove_dir_all(desk.socket().parent().unwrap()).unwrap();
-    let other = other_version(&desk);
+    let other = other_version(&desk, false);
     window.signal(Signal::CONT);
     other.join().unwrap();
     assert_eq!(daemon_of(&mut client), i32::try_from(window.pid()).unwrap());

@@ -7,7 +7,7 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::time::Instant;
 
 use rustix::process::Signal;
@@ -67,6 +67,43 @@ fn a_second_start_reads_nothing_and_goes_on_from_the_clocks_of_the_first() {
     );
     drop(client);
     drop(daemon);
+}
+
+#[test]
+fn what_is_wrong_with_files_is_known_after_every_start() {
+    let place = Place::new(5);
+    let file = |id: &str| place.root.file("p", id);
+    fs::create_dir(file("folder")).unwrap();
+    symlink("/etc/passwd", file("link")).unwrap();
+    fs::write(file("cut"), "{").unwrap();
+    fs::write(file("two\nlines"), "{}").unwrap();
+    let problems = |client: &mut Client| {
+        let result = client.call("server/problems", &json!({ "sync": true }));
+        result["problems"].as_array().unwrap().clone()
+    };
+    let began = Instant::now();
+    let mut first = None;
+    loop {
+        let (daemon, mut client) = place.start();
+        let found = problems(&mut client);
+        assert_eq!(*first.get_or_insert(found.clone()), found);
+        let status = client.call("server/status", &json!({}));
+        drop(client);
+        place.end(daemon);
+        if status["restored"] == true && status["filesRead"] == 0 {
+            break;
+        }
+        // files as young as the first start are read once more
+        assert!(began.elapsed() < PATIENCE);
+    }
+    assert_eq!(first.unwrap().len(), 4);
+    // while no daemon ran
+    fs::remove_dir(file("folder")).unwrap();
+    fs::remove_file(file("link")).unwrap();
+    fs::write(file("link"), record("p", "link", "failed").to_string()).unwrap();
+    let (_daemon, mut client) = place.start();
+    assert_eq!(problems(&mut client).len(), 2);
+    assert_eq!(client.call("executions/list", &json!({}))["total"], 6);
 }
 
 #[test]

@@ -36,6 +36,7 @@ use tokio::sync::mpsc;
 
 use crate::api::executions::subscribe::Subscribe;
 use crate::api::lifecycle::{Initialize, Shared, Shutdown};
+use crate::api::params::member;
 use crate::api::table::Method;
 use crate::api::{Error, PROTOCOL_VERSION};
 use crate::session::envelope::{self, NULL_ID};
@@ -43,7 +44,7 @@ use crate::session::outbox::PATIENCE;
 use crate::session::{End, GRACE, Incoming, answer};
 use crate::transport::{FRAME_LIMIT_BYTES, Framing};
 use ledger::{Greeting, Ledger, Prepared};
-use message::{Answer, LIMIT_BYTES};
+use message::LIMIT_BYTES;
 use stream::{Sink, Source};
 
 /// For so long a daemon is looked for, or waited for, before this process serves by itself.
@@ -52,6 +53,8 @@ const REACH_WITHIN: Duration = Duration::from_secs(10);
 const AGAIN_AFTER: Duration = Duration::from_millis(10);
 /// And later.
 const AGAIN_AFTER_MAX: Duration = Duration::from_millis(500);
+/// For so long the program may be missing, because another is put in its place.
+const REPLACED_WITHIN: Duration = Duration::from_secs(1);
 /// How often one may end before it has said who it is.
 const SILENT_MAX: u32 = 20;
 /// While no daemon has taken so many bytes of requests, more wait with their sender.
@@ -69,7 +72,8 @@ pub trait Reach: Send + 'static {
     /// them wins.
     ///
     /// # Errors
-    /// What the system says; `Unsupported` by whoever starts none.
+    /// What the system says, or what those say that were started before; `Unsupported` by whoever
+    /// starts none.
     fn start(&mut self) -> io::Result<()>;
 
     /// Where the root was looked for, which only this process knows.
@@ -456,14 +460,14 @@ impl<R: Reach> Daemons<R> {
     /// A connection to a daemon, or to ourselves where there is none to be had; none when there is
     /// no need any more.
     fn reach(&mut self) -> io::Result<Option<UnixStream>> {
-        let deadline = Instant::now() + REACH_WITHIN;
+        let began = Instant::now();
         let mut again_after = AGAIN_AFTER;
         let mut started = false;
         while self.alone.is_none() {
             match self.reach.connect() {
                 Ok(stream) => return Ok(Some(stream)),
-                Err(error) if Instant::now() >= deadline => {
-                    self.go_alone(format!("none answers: {}", error.kind()));
+                Err(error) if began.elapsed() >= REACH_WITHIN => {
+                    self.go_alone(format!("none answers: {}", said(&error)));
                 }
                 // asleep until the one that was started listens
                 Err(_) if started => {
@@ -480,7 +484,12 @@ impl<R: Reach> Daemons<R> {
                     Err(error) if error.kind() == io::ErrorKind::Unsupported => {
                         self.alone = Some("there is none".to_owned());
                     }
-                    Err(error) => self.go_alone(format!("none can be started: {}", error.kind())),
+                    Err(error) if is_missing(&error) && began.elapsed() < REPLACED_WITHIN => {
+                        if !self.common.pause(AGAIN_AFTER) {
+                            return Ok(None);
+                        }
+                    }
+                    Err(error) => self.go_alone(format!("none can be started: {}", said(&error))),
                 },
             }
         }
@@ -556,7 +565,8 @@ impl<R: Reach> Daemons<R> {
             Err(error) if error.kind() == io::ErrorKind::TimedOut => return Err(Over::Mute),
             Err(_) => return Err(Over::Silent),
         };
-        let greeting = Answer::result(&answer).ok_or(Over::Silent)?;
+        let greeting = std::str::from_utf8(&answer).ok();
+        let greeting = member(greeting, "result").ok_or(Over::Silent)?;
         if let Some(why) = foreign(greeting) {
             return Err(Over::Foreign(why));
         }
@@ -602,7 +612,12 @@ impl<R: Reach> Daemons<R> {
         let deadline = Some(Instant::now() + REACH_WITHIN);
         loop {
             match source.next(deadline)? {
-                Some(Incoming::Frame(frame)) if Answer::read(&frame).is_some() => return Ok(frame),
+                // whatever version spells it
+                Some(Incoming::Frame(frame))
+                    if member(std::str::from_utf8(&frame).ok(), "method").is_none() =>
+                {
+                    return Ok(frame);
+                }
                 Some(Incoming::Frame(frame)) => {
                     let came = self.common.state.lock().ledger.came(&frame);
                     self.common.tell(came);
@@ -616,6 +631,22 @@ impl<R: Reach> Daemons<R> {
 }
 
 const NO_ANSWER: &str = "what listens in its place does not answer";
+
+/// What an error is, with no number of the system's.
+fn said(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(_) => error.kind().to_string(),
+        None => error.to_string(),
+    }
+}
+
+/// Whether a program could not be run because another is being put in its place.
+fn is_missing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::ExecutableFileBusy
+    )
+}
 
 /// Why the daemon that greets so is not one for us.
 fn foreign(greeting: &str) -> Option<String> {

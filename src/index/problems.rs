@@ -150,9 +150,9 @@ impl Problems {
         self.found.insert((path.to_owned(), kind), since);
     }
 
-    /// Keeps the findings about paths that `keep` is true for.
-    pub(super) fn retain(&mut self, keep: impl Fn(&str) -> bool) {
-        self.found.retain(|(path, _), _| keep(path));
+    /// Keeps the findings that `keep` is true for.
+    pub(super) fn retain(&mut self, keep: impl Fn(&str, ProblemKind) -> bool) {
+        self.found.retain(|(path, kind), _| keep(path, *kind));
     }
 
     /// Whether `path` has a finding of this kind.

@@ -226,7 +226,7 @@ fn inode_at(path: &Path) -> io::Result<(u64, u64)> {
 }
 
 /// Whether there is a socket, of whatever state; anything else is an error.
-fn find_socket(path: &Path) -> Result<bool, BindError> {
+pub(crate) fn find_socket(path: &Path) -> Result<bool, BindError> {
     match fs::symlink_metadata(path) {
         Ok(found) if found.file_type().is_socket() => Ok(true),
         Ok(_) => Err(BindError::NotASocket {

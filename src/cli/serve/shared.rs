@@ -4,14 +4,16 @@
 //! is none of this version to be had, this process serves by itself. The commands that a person
 //! types come the same way ([`for_command`]), but start none.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use clap::ValueEnum;
 use parking_lot::Mutex;
@@ -26,10 +28,12 @@ use crate::cli::root::Found;
 use crate::forward::{Reach, Relay};
 use crate::history::Options;
 use crate::session::Kind;
-use crate::transport::{self, SocketPath};
+use crate::transport::{self, SocketPath, find_socket};
 
 /// How large its log may be before a new one begins.
 const LOG_MAX_BYTES: u64 = 1 << 20;
+/// So many in a row that end with an error are enough: one does because another was faster.
+const FAILED_MAX: u32 = 3;
 
 /// Serves one client on stdin and stdout by way of the shared daemon.
 pub(super) async fn serve(folder: &Path, found: &Found, args: &ServeArgs) -> Result<i32, String> {
@@ -41,6 +45,7 @@ pub(super) async fn serve(folder: &Path, found: &Found, args: &ServeArgs) -> Res
         options: args.options(),
         search: true,
         startable: Some(args.clone()),
+        failed: Arc::default(),
         own: Arc::clone(&own),
         runtime: Handle::current(),
     };
@@ -81,6 +86,7 @@ pub(in crate::cli) fn for_command(
         options,
         search: needs == Needs::Search,
         startable: None,
+        failed: Arc::default(),
         own: Arc::clone(&own),
         runtime: Handle::current(),
     };
@@ -106,6 +112,8 @@ struct Nearby {
     search: bool,
     /// How a daemon is started where there is none; none for whoever starts none.
     startable: Option<ServeArgs>,
+    /// How many of those that were started ended with an error since one answered.
+    failed: Arc<AtomicU32>,
     own: Own,
     /// Where this process serves, if it does.
     runtime: Handle,
@@ -137,6 +145,7 @@ impl Reach for Nearby {
         }
         let stream = stream.into_std()?;
         stream.set_nonblocking(false)?;
+        self.failed.store(0, Ordering::Relaxed);
         Ok(stream)
     }
 
@@ -144,8 +153,15 @@ impl Reach for Nearby {
         let Some(args) = &self.startable else {
             return Err(std::io::ErrorKind::Unsupported.into());
         };
-        let log = log_beside(self.socket()?)?;
-        let mut command = Command::new(std::env::current_exe()?);
+        let socket = self.socket()?;
+        find_socket(socket).map_err(std::io::Error::other)?;
+        let log = log_beside(socket);
+        if self.failed.load(Ordering::Relaxed) >= FAILED_MAX {
+            let says = format!("it ends at once; {} says why", log.display());
+            return Err(std::io::Error::other(says));
+        }
+        let log = open_log(&log)?;
+        let mut command = Command::new(program()?);
         command
             .arg0("runlog")
             .args(["serve", "--socket", "--detached", "--projects"])
@@ -158,9 +174,15 @@ impl Reach for Nearby {
             .stderr(log);
         let mut child = command.spawn()?;
         // it is waited for, so that none is left behind as a zombie
+        let failed = Arc::clone(&self.failed);
         std::thread::Builder::new()
             .name("runlog-shared".to_owned())
-            .spawn(move || child.wait())?;
+            .spawn(move || {
+                let code = child.wait().ok().and_then(|status| status.code());
+                if code.is_some_and(|code| code != 0) {
+                    failed.fetch_add(1, Ordering::Relaxed);
+                }
+            })?;
         Ok(())
     }
 
@@ -206,21 +228,33 @@ impl ServeArgs {
     }
 }
 
-/// Where the shared daemon says what is odd: beside its socket, for its user alone.
-fn log_beside(socket: &Path) -> std::io::Result<File> {
+/// This program, or what has taken its place since.
+fn program() -> std::io::Result<PathBuf> {
+    let path = std::env::current_exe()?;
+    // as Linux says of a file that is no longer there
+    let before = path.as_os_str().as_bytes().strip_suffix(b" (deleted)");
+    Ok(match before {
+        Some(before) if !path.exists() => OsStr::from_bytes(before).into(),
+        _ => path,
+    })
+}
+
+/// Where the shared daemon says what is odd: beside its socket.
+fn log_beside(socket: &Path) -> PathBuf {
     let mut path = socket.as_os_str().to_owned();
     path.push(".log");
+    path.into()
+}
+
+/// The log, for its user alone.
+fn open_log(path: &Path) -> std::io::Result<File> {
     let flags = OFlags::WRONLY
         | OFlags::CREATE
         | OFlags::APPEND
         | OFlags::NOFOLLOW
         | OFlags::NONBLOCK
         | OFlags::CLOEXEC;
-    let log = File::from(rustix::fs::open(
-        Path::new(&path),
-        flags,
-        Mode::RUSR | Mode::WUSR,
-    )?);
+    let log = File::from(rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)?);
     let found = log.metadata()?;
     if !found.is_file() {
         return Err(std::io::Error::other("the log is no file"));
