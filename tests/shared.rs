@@ -944,6 +944,42 @@ fn a_question_before_the_end_of_input_goes_to_the_next_daemon_too() {
 }
 
 #[test]
+fn whoever_has_no_more_to_ask_may_take_his_time() {
+    let desk = Desk::new();
+    let mut large = record("p", "large", "completed");
+    large["output"] = "x".repeat(3 << 20).into();
+    desk.root.engine("p", "large", &large);
+    let mut asking = desk
+        .command(&["serve", "--shared"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut input = asking.stdin.take().unwrap();
+    for id in 0..3 {
+        let request = json!({
+            "jsonrpc": "2.0", "id": id, "method": "executions/get",
+            "params": { "projectId": "p", "executionId": "large" },
+        });
+        writeln!(input, "{request}").unwrap();
+    }
+    drop(input);
+    // longer than what is unanswered has
+    std::thread::sleep(Duration::from_secs(2));
+    let output = asking.wait_with_output().unwrap();
+    let answers = output.stdout.split(|byte| *byte == b'\n');
+    let answers: Vec<Value> = answers
+        .filter(|line| !line.is_empty())
+        .map(|line| serde_json::from_slice(line).unwrap())
+        .collect();
+    assert_eq!(answers.len(), 3);
+    for answer in answers {
+        assert_eq!(answer["result"]["execution"]["output"], large["output"]);
+    }
+}
+
+#[test]
 fn runs_are_named_and_compared_through_the_shared_daemon() {
     let desk = Desk::new();
     for (id, day) in [("run-1", 1), ("run-2", 2)] {

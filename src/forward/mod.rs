@@ -131,6 +131,8 @@ struct State {
     waiting_bytes: usize,
     /// The client sends nothing more.
     ending: bool,
+    /// Something came from the daemon since that was looked at.
+    came: bool,
 }
 
 /// Why a connection to a daemon is over.
@@ -197,6 +199,8 @@ impl Relay {
         let mut parent: OptionFuture<_> = None.into();
         let mut grace: OptionFuture<_> = None.into();
         let mut end = None;
+        // whoever has no more to ask may take his time
+        let mut hurried = false;
         loop {
             let ended = tokio::select! {
                 biased;
@@ -216,16 +220,23 @@ impl Relay {
                     continue;
                 }
                 Some(()) = &mut grace => {
-                    self.common.give_up();
-                    return end.unwrap_or(End::Closed);
+                    if self.common.give_up(hurried) {
+                        return end.unwrap_or(End::Closed);
+                    }
+                    grace = Some(Box::pin(tokio::time::sleep(GRACE))).into();
+                    continue;
                 }
-                () = &mut stop, if end.is_none() => End::Closed,
+                () = &mut stop, if !hurried => {
+                    hurried = true;
+                    End::Closed
+                }
             };
             if end.is_none() {
+                hurried |= ended != End::Closed;
                 end = Some(ended);
-                grace = Some(Box::pin(tokio::time::sleep(GRACE))).into();
                 self.common.end();
             }
+            grace = Some(Box::pin(tokio::time::sleep(GRACE))).into();
         }
     }
 }
@@ -346,13 +357,21 @@ impl Common {
         self.changed.notify_all();
     }
 
-    /// Refuses what nobody has answered in time.
-    fn give_up(&self) {
-        let unanswered = self.state.lock().ledger.ended();
-        // not if the client takes nothing
-        if self.client.try_lock().is_some() {
+    /// Refuses what nobody has answered in time; false while the client takes what was answered,
+    /// unless that is `hurried`.
+    fn give_up(&self, hurried: bool) -> bool {
+        let taking = self.client.try_lock().is_none();
+        let mut state = self.state.lock();
+        let came = std::mem::take(&mut state.came);
+        if !hurried && (taking || came) {
+            return false;
+        }
+        let unanswered = state.ledger.ended();
+        drop(state);
+        if !taking {
             self.tell(unanswered);
         }
+        true
     }
 
     /// Sends the connection all that waits for it; from then on what comes goes there at once.
@@ -538,7 +557,10 @@ impl<R: Reach> Daemons<R> {
         loop {
             match source.next(None) {
                 Ok(Some(Incoming::Frame(frame))) => {
-                    let came = self.common.state.lock().ledger.came(&frame);
+                    let mut state = self.common.state.lock();
+                    state.came = true;
+                    let came = state.ledger.came(&frame);
+                    drop(state);
                     if !self.common.tell(came) {
                         return Over::Done;
                     }

@@ -276,7 +276,7 @@ impl Session {
                     for (place, message) in messages.into_iter().enumerate() {
                         self.message(message, Some((Arc::clone(&batch), place)));
                     }
-                    self.send_batch(&batch);
+                    batch.send(&self.outbox);
                 }
             },
         }
@@ -463,9 +463,11 @@ impl Session {
             .as_ref()
             .ok()
             .and_then(|text| request::number(text));
+        let batch = running.reply.batch.as_ref();
+        let batch = batch.map(|(batch, _)| Arc::clone(batch));
         self.answer(running.reply, done.answer);
         if let (Some(feed), Some(id)) = (feed, subscription) {
-            let forwarding = request::forward(feed, Arc::clone(&self.outbox));
+            let forwarding = request::forward(feed, Arc::clone(&self.outbox), batch);
             self.feeds
                 .push((id, tokio::spawn(forwarding).abort_handle()));
         }
@@ -476,14 +478,8 @@ impl Session {
             None => self.outbox.answer(request::answer(&reply.id, &answer)),
             Some((batch, place)) => {
                 batch.put(place, &reply.id, &answer);
-                self.send_batch(&batch);
+                batch.send(&self.outbox);
             }
-        }
-    }
-
-    fn send_batch(&mut self, batch: &Batch) {
-        if let Some(parts) = batch.take() {
-            self.outbox.answer(parts);
         }
     }
 }

@@ -140,6 +140,11 @@ impl Outbox {
         self.state.lock().broken
     }
 
+    /// Whether nothing more will be put in.
+    pub fn is_finished(&self) -> bool {
+        self.state.lock().finished
+    }
+
     /// For the writer: the next message, at once or not at all.
     pub fn try_next(&self) -> Option<Outbound> {
         self.state.lock().queue.pop_front()

@@ -15,6 +15,7 @@ use jsonrpsee::core::middleware::RpcServiceT;
 use parking_lot::Mutex;
 use serde_json::json;
 use serde_json::value::RawValue;
+use tokio::sync::SetOnce;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -355,8 +356,12 @@ pub(crate) fn subscription_of(text: Option<&str>) -> Result<&str, Error> {
         .ok_or_else(expected)
 }
 
-/// Passes a subscription's notifications on for as long as the connection is there.
-pub(super) async fn forward(mut feed: Feed, outbox: Arc<Outbox>) {
+/// Passes a subscription's notifications on for as long as the connection is there, and never before
+/// its id, which `batch` may hold.
+pub(super) async fn forward(mut feed: Feed, outbox: Arc<Outbox>, batch: Option<Arc<Batch>>) {
+    if let Some(batch) = batch {
+        batch.answered.wait().await;
+    }
     // the first is the answer, which went its own way
     feed.recv().await;
     while let Some(message) = feed.recv().await {
@@ -440,6 +445,8 @@ impl Reporter<'_> {
 #[derive(Debug)]
 pub(super) struct Batch {
     state: Mutex<Gathered>,
+    /// Set when the answers are on their way.
+    answered: SetOnce<()>,
 }
 
 #[derive(Debug)]
@@ -466,6 +473,7 @@ impl Batch {
                 bytes: 0,
                 sent: false,
             }),
+            answered: SetOnce::new(),
         })
     }
 
@@ -490,8 +498,16 @@ impl Batch {
         }
     }
 
-    /// The whole answer when it is complete, once; none for a batch of notifications.
-    pub(super) fn take(&self) -> Option<Vec<Bytes>> {
+    /// Puts the whole answer into `outbox` when it is complete, once; nothing for a batch of
+    /// notifications.
+    pub(super) fn send(&self, outbox: &Outbox) {
+        if let Some(parts) = self.take() {
+            outbox.answer(parts);
+            let _ = self.answered.set(());
+        }
+    }
+
+    fn take(&self) -> Option<Vec<Bytes>> {
         let mut state = self.state.lock();
         if state.missing > 0 || state.sent {
             return None;

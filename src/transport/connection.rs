@@ -17,7 +17,7 @@ use super::outgoing::Outgoing;
 use crate::session::outbox::{Outbox, PATIENCE};
 use crate::session::{self, End, Incoming, Kind, Shared};
 
-/// How long the last answers may take to be written when the connection ends.
+/// How long the last answers may take to be written when this side ends the connection.
 const FLUSH_WITHIN: Duration = Duration::from_millis(300);
 
 /// Serves one client until either side ends the connection.
@@ -38,6 +38,7 @@ where
             understood(frame?)
         })
     });
+    let mut ending = shared.ending.clone();
     let mut session = pin!(session::run(shared, kind, incoming, outbox));
     // both in one task: an answer is written by the thread that made it
     let mut written = false;
@@ -48,8 +49,17 @@ where
             () = &mut writing, if !written => written = true,
         }
     };
-    if !written && timeout(FLUSH_WITHIN, writing).await.is_err() {
-        tracing::debug!("the client did not take its last answers");
+    let hurried = async {
+        // whoever has no more to ask may take his time
+        if end == End::Closed {
+            let _ = ending.wait_for(|ending| *ending).await;
+        }
+        tokio::time::sleep(FLUSH_WITHIN).await;
+    };
+    tokio::select! {
+        () = writing, if !written => {}
+        () = hurried, if !written => tracing::info!("the client did not take its last answers"),
+        else => {}
     }
     end
 }
@@ -129,11 +139,12 @@ async fn write_some<W: AsyncWrite + Unpin>(
                 outbox.progressed();
                 return Ok(());
             }
-            // an answer may have been put in only while a notification was waiting
+            // an answer may have been put in only while a notification was waiting, which nothing
+            // hurries before the end
             Err(_)
                 if outbox
                     .deadline()
-                    .is_none_or(|deadline| deadline > Instant::now()) => {}
+                    .map_or(!outbox.is_finished(), |deadline| deadline > Instant::now()) => {}
             Err(_) => return Err(std::io::ErrorKind::TimedOut.into()),
         }
     }
@@ -269,6 +280,46 @@ mod tests {
         let mut client = Client::connect(1 << 10);
         client.request(1, "rpc.discover", json!({})).await;
         // time only moves when nothing else can happen
+        let began = Instant::now();
+        assert_eq!((&mut client.served).await.unwrap(), End::Closed);
+        let waited = began.elapsed();
+        assert!(waited >= PATIENCE && waited < PATIENCE * 2, "{waited:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_has_no_more_to_ask_may_take_his_time_until_the_daemon_ends() {
+        for hurried in [false, true] {
+            let mut client = Client::connect(1 << 10);
+            client.request(1, "rpc.discover", json!({})).await;
+            drop(client.writer.take().unwrap().shutdown().await);
+            for _ in 0..10 {
+                tokio::time::sleep(PATIENCE / 3).await;
+                let mut some = [0; 10_000];
+                client.reader.read_exact(&mut some).await.unwrap();
+            }
+            let mut rest = Vec::new();
+            if hurried {
+                let began = Instant::now();
+                client.ending.send_replace(true);
+                assert_eq!((&mut client.served).await.unwrap(), End::Closed);
+                assert!(began.elapsed() < 2 * FLUSH_WITHIN);
+            }
+            client.reader.read_to_end(&mut rest).await.unwrap();
+            assert_eq!(rest.ends_with(b"}\n"), !hurried);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_takes_nothing_after_his_last_question_is_cut_off() {
+        let mut client = Client::connect(1 << 10);
+        client.request(1, "executions/subscribe", json!({})).await;
+        assert_eq!(client.receive().await.unwrap()["id"], 1);
+        for number in 0..20 {
+            client
+                .request(2, "executions/save", run(&format!("run-{number}"), number))
+                .await;
+        }
+        drop(client.writer.take().unwrap().shutdown().await);
         let began = Instant::now();
         assert_eq!((&mut client.served).await.unwrap(), End::Closed);
         let waited = began.elapsed();
@@ -502,6 +553,24 @@ mod tests {
             .await;
         client.request(5, "ping", json!({})).await;
         assert_eq!(client.receive().await.unwrap()["id"], 5);
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_subscribes_and_saves_tells_of_the_save_after_its_answer() {
+        let mut client = Client::connect(1 << 20);
+        let subscribe = json!({ "jsonrpc": "2.0", "id": 1, "method": "executions/subscribe" });
+        let save = json!({
+            "jsonrpc": "2.0", "id": 2, "method": "executions/save", "params": run("b", 1),
+        });
+        client.send(&json!([subscribe, save]).to_string()).await;
+        let answer = client.receive().await.unwrap();
+        assert_eq!(answer[1]["result"]["created"], true, "{answer}");
+        let mut told = client.receive().await.unwrap();
+        if told["params"]["result"]["kind"] == "current" {
+            told = client.receive().await.unwrap();
+        }
+        assert_eq!(told["params"]["subscription"], answer[0]["result"]);
+        assert_eq!(told["params"]["result"]["summary"]["id"], "b");
     }
 
     #[tokio::test]
