@@ -8,10 +8,57 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use serde_json::{Value, json};
 use support::{Daemon, Root, record};
 
 const MIB: u64 = 1024 * 1024;
+
+#[test]
+fn what_could_not_be_read_for_want_of_descriptors_is_read_later() {
+    let root = Root::empty();
+    let save = |id: &str, status: &str| root.engine("p", id, &record("p", id, status));
+    for id in ["a", "b", "c"] {
+        save(id, "running");
+    }
+    let daemon = Daemon::socket(&root);
+    let mut client = daemon.connect();
+    client.call("executions/list", &json!({ "sync": true }));
+    client.call("executions/subscribe", &json!({}));
+    assert_eq!(client.change()["kind"], "current");
+    let read = |client: &mut support::Client| {
+        client.call("server/status", &json!({}))["filesRead"].as_u64()
+    };
+    let before = read(&mut client);
+    let pid = Pid::from_raw(daemon.pid().try_into().unwrap());
+    let limit = |maximum: Option<u64>| {
+        let held = getrlimit(Resource::Nofile);
+        let limits = Rlimit {
+            current: maximum.or(held.current),
+            maximum: held.maximum,
+        };
+        prlimit(pid, Resource::Nofile, limits).unwrap();
+    };
+    limit(Some(3));
+    save("a", "failed");
+    save("new", "failed");
+    // both were tried, and no less than twice
+    while read(&mut client) < before.map(|before| before + 4) {
+        std::thread::yield_now();
+    }
+    assert_eq!(client.call("executions/list", &json!({}))["total"], 3);
+    limit(None);
+    let list = client.call("executions/list", &json!({ "sync": true }));
+    assert_eq!(list["total"], 4);
+    let problems = client.call("server/problems", &json!({}));
+    assert_eq!(problems["problems"], json!([]));
+    let mut told = [client.change(), client.change()].map(|change| {
+        assert_eq!(change["kind"], "saved", "{change}");
+        change["summary"]["id"].as_str().unwrap().to_owned()
+    });
+    told.sort();
+    assert_eq!(told, ["a", "new"]);
+}
 
 #[test]
 fn ten_thousand_requests_sent_before_reading_are_answered_or_refused_once() {

@@ -70,6 +70,30 @@ fn a_second_start_reads_nothing_and_goes_on_from_the_clocks_of_the_first() {
 }
 
 #[test]
+fn what_is_changed_first_thing_after_a_start_is_in_every_answer() {
+    let place = Place::new(2000);
+    place.said();
+    for round in 0..20 {
+        let (daemon, mut client) = place.start();
+        let id = format!("first-{round}");
+        let execution = record("p", &id, "failed");
+        let save = json!({ "projectId": "p", "execution": execution });
+        let note = json!({ "projectId": "p", "executionId": id, "pinned": true });
+        let asked = [
+            client.request("executions/save", &save),
+            client.request("executions/annotate", &note),
+            client.request("executions/list", &json!({ "limit": 1 })),
+        ];
+        let [saved, noted, list] = asked.map(|id| client.answer(id)["result"].clone());
+        assert_eq!(saved["created"], true, "{saved}");
+        assert_eq!(noted["summary"]["pinned"], true, "{noted}");
+        assert_eq!(list["total"], 2001 + round, "{list}");
+        drop(client);
+        place.end(daemon);
+    }
+}
+
+#[test]
 fn what_is_wrong_with_files_is_known_after_every_start() {
     let place = Place::new(5);
     let file = |id: &str| place.root.file("p", id);

@@ -8,21 +8,27 @@
 //! believed: in-place writes and backup-and-rename leave such states for an instant.
 
 use std::collections::{HashMap, HashSet};
+use std::io;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
+use rustix::io::Errno;
 
 use super::pace::Pace;
 use super::start::Ahead;
 use super::{History, Moment, RACY_FOR};
 use crate::index::{Clock, Index, ProblemKind, Report, Seen};
 use crate::model::{ExecutionId, Facts, Finding, Millis, ProjectId, RunKey, Stamp};
-use crate::store::{Folder, Problem, ProblemKind as FolderProblemKind, ReadError, Swept, own_part};
+use crate::store::{
+    Folder, Problem, ProblemKind as FolderProblemKind, ReadError, StoreError, Swept, own_part,
+};
 use crate::watch::{Mark, Taken};
 
 /// How long a file may be missing or unreadable before that is believed.
 const MOMENT: Duration = Duration::from_millis(50);
+/// How soon the system may have what it was short of.
+const LATER: Duration = Duration::from_millis(500);
 /// How many runs are looked at before somebody else has a turn.
 pub(super) const BATCH: usize = 2048;
 /// How many runs a thread reads and takes in at a time; bounds how long readers wait for the index.
@@ -68,6 +74,8 @@ enum Sight {
     Seen(Box<Seen>),
     Missing,
     Bad(ProblemKind, Option<Stamp>),
+    /// The system has nothing to read it with now.
+    Later,
 }
 
 /// What is wrong inside a record that is listed all the same.
@@ -140,6 +148,9 @@ impl History {
         }
         let found = match self.store.projects() {
             Ok(found) => found,
+            Err(StoreError::Io { source, .. }) if is_short(&source) => {
+                return self.look_later(Some(taken), taken.mark.clone(), now);
+            }
             Err(error) => {
                 // it is polled then, and said once
                 if !self.root_unreadable.swap(true, Ordering::Relaxed) {
@@ -257,7 +268,7 @@ impl History {
         }
         self.look_at_annotations(project, now);
         drop(self.first.lock().take_ahead(project));
-        let (differing, names) = self.differing(project, None, now);
+        let (differing, names) = self.differing(project, None, taken, now);
         self.costs.lock().note(project, began.elapsed());
         let certain = believe || differing.is_empty();
         let mut looks = differing.into_iter().map(|(key, listed)| Look {
@@ -290,6 +301,15 @@ impl History {
         count
     }
 
+    /// Looks again when the system may have what it is short of; who waits for `taken` waits on.
+    fn look_later(&self, taken: Option<&Taken>, mark: Mark, now: Moment) {
+        let mut dirty = self.dirty.lock();
+        match taken {
+            Some(taken) => dirty.again(taken, mark, now.instant + LATER),
+            None => dirty.mark(mark, now.instant + LATER),
+        }
+    }
+
     /// The runs of a project whose files are not as the index has them, each with whether its
     /// folder has it as a regular file, and the names to note when they are all taken in. `ahead`
     /// is what was found of it before.
@@ -297,6 +317,7 @@ impl History {
         &self,
         project: &ProjectId,
         ahead: Option<Ahead>,
+        taken: Option<&Taken>,
         now: Moment,
     ) -> (Vec<(RunKey, bool)>, Option<Names>) {
         let ahead = match ahead {
@@ -308,6 +329,10 @@ impl History {
         let stamps = self.index(|index| index.files_of(project)) > 0;
         let walk = match ahead.map_or_else(|| self.store.walk(project, now.wall, stamps), Ok) {
             Ok(walk) => walk,
+            Err(StoreError::Io { source, .. }) if is_short(&source) => {
+                self.look_later(taken, Mark::Project(project.clone()), now);
+                return (Vec::new(), None);
+            }
             Err(error) => {
                 tracing::warn!(%error, "a project cannot be read");
                 return (Vec::new(), None);
@@ -466,6 +491,11 @@ impl History {
         let mut stamp = None;
         loop {
             match scan() {
+                Err(ReadError::Io { source, .. }) if is_short(&source) => return Sight::Later,
+                // whoever may not read it now may later, and its stamp need not tell
+                Err(ReadError::Io { .. }) if stamp.is_some() => {
+                    return Sight::Bad(ProblemKind::Unreadable, None);
+                }
                 Ok(Some(scanned)) => {
                     return Sight::Seen(Box::new(Seen {
                         stamp: scanned.stamp,
@@ -535,6 +565,11 @@ impl History {
                     Some(taken) => dirty.again(taken, Mark::Run(key), now.instant + MOMENT),
                     None => dirty.mark(Mark::Run(key), now.instant),
                 },
+                // what is known of it is as good as it was
+                Sight::Later => match taken {
+                    Some(taken) => dirty.again(taken, Mark::Run(key), now.instant + LATER),
+                    None => dirty.mark(Mark::Run(key), now.instant + LATER),
+                },
             }
         }
         drop(dirty);
@@ -547,6 +582,12 @@ pub(super) fn note_unswept(swept: &Swept) {
     for failure in &swept.failures {
         tracing::warn!(%failure, "an abandoned file could not be removed");
     }
+}
+
+/// Whether the system is short of what every reading takes: descriptors, or memory.
+fn is_short(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    matches!(errno, Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM))
 }
 
 fn kind_of(error: &ReadError) -> ProblemKind {

@@ -480,7 +480,7 @@ impl History {
         // before the runs, which so come with what is noted on them
         self.look_at_annotations(&project, Moment::now());
         let ahead = self.first.lock().take_ahead(&project);
-        let (differing, names) = self.differing(&project, ahead, Moment::now());
+        let (differing, names) = self.differing(&project, ahead, None, Moment::now());
         self.costs.lock().note(&project, began.elapsed());
         let found = differing.len();
         {
@@ -526,6 +526,17 @@ impl History {
     /// Whether the first index has a project, or everything.
     pub fn is_ready(&self, project: Option<&ProjectId>) -> bool {
         self.first.lock().ready(project)
+    }
+
+    /// Returns when what was known before this start is known again. What is changed sooner would be
+    /// forgotten: the index is another one then.
+    pub async fn begun(&self) {
+        let mut progress = self.progress.subscribe();
+        while !self.first.lock().begun {
+            if progress.changed().await.is_err() {
+                return;
+            }
+        }
     }
 
     /// Returns when the first index has the project, or everything; asks for it to come first.

@@ -221,7 +221,12 @@ impl Request {
                 answer,
                 unsubscribed,
             } = {
-                let work = perform(number, entry, text, &service, turn, &cancel);
+                let work = async {
+                    if entry.effect.is_change() {
+                        context.history.begun().await;
+                    }
+                    perform(number, entry, text, &service, turn, &cancel).await
+                };
                 match progress {
                     Some(progress) => progress.accompany(work, &context).await,
                     None => work.await,
