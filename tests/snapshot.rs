@@ -13,7 +13,7 @@ use std::time::Instant;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use support::place::Place;
-use support::{Client, PATIENCE, record};
+use support::{Client, Daemon, PATIENCE, record};
 
 #[test]
 fn a_second_start_reads_nothing_and_goes_on_from_the_clocks_of_the_first() {
@@ -73,8 +73,8 @@ fn a_second_start_reads_nothing_and_goes_on_from_the_clocks_of_the_first() {
 fn what_is_changed_first_thing_after_a_start_is_in_every_answer() {
     let place = Place::new(2000);
     place.said();
-    for round in 0..20 {
-        let (daemon, mut client) = place.start();
+    for round in 0..40 {
+        let (daemon, mut client) = Daemon::spawn(&mut place.command());
         let id = format!("first-{round}");
         let execution = record("p", &id, "failed");
         let save = json!({ "projectId": "p", "execution": execution });
