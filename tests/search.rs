@@ -374,7 +374,7 @@ fn a_damaged_foreign_or_missing_index_is_built_anew() {
             .collect()
     };
     for ending in [".pos", ".idx", ".term", ".store", "meta.json"] {
-        for damage in 0..3 {
+        for damage in 0..4 {
             let found = files(ending);
             let file = found.first().unwrap_or_else(|| panic!("no {ending}"));
             let mut bytes = fs::read(file).unwrap();
@@ -384,6 +384,7 @@ fn a_damaged_foreign_or_missing_index_is_built_anew() {
                     bytes[middle] ^= 0x55;
                 }
                 1 => bytes.truncate(bytes.len() / 2),
+                2 => bytes.truncate(5),
                 _ => bytes.clear(),
             }
             fs::write(file, bytes).unwrap();

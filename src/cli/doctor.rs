@@ -34,6 +34,8 @@ const WATCHES: u32 = 524_288;
 const INSTANCES: u32 = 1024;
 /// How long a file's name may be.
 const NAME_MAX_BYTES: usize = 255;
+/// How many bytes are written to find out whether there is room.
+const TRIED_BYTES: usize = 64 << 10;
 /// How many files of one project are told of that have the same wrong with them.
 const ALIKE_MAX: usize = 20;
 
@@ -371,10 +373,14 @@ fn socket(root: &Path, findings: &mut Vec<Finding>) -> bool {
             true
         }
         Err(error) => {
-            let what = format!(
-                "what listens on {} does not answer: {error}",
-                path.display()
-            );
+            let path = path.display();
+            let what = match error.kind() {
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                    let seconds = ANSWERS_WITHIN.as_secs();
+                    format!("what listens on {path} does not answer within {seconds} s")
+                }
+                _ => format!("what listens on {path} does not answer: {error}"),
+            };
             findings.push(Finding::new(what, kill));
             false
         }
@@ -438,10 +444,28 @@ fn cache(root: &Path, findings: &mut Vec<Finding>) {
             return;
         }
     }
+    for name in ["index", "siblings", "search", "search.lock", "search.sound"] {
+        let path = ours.join(root_hash(root)).join(name);
+        let Ok(found) = path.symlink_metadata() else {
+            continue;
+        };
+        let fits = match name {
+            "search" => found.is_dir(),
+            _ => found.is_file(),
+        };
+        if !fits {
+            let what = format!("{}, of the kept index, is not what it was", path.display());
+            findings.push(Finding::new(what, aside(&path)));
+        }
+    }
     let written = Cache::of(base.clone(), root)
         .folder()
         .map_err(|error| error.to_string())
-        .and_then(|folder| tempfile::tempfile_in(folder).map_err(|error| error.to_string()));
+        .and_then(|folder| {
+            let write = |mut file: std::fs::File| file.write_all(&[0; TRIED_BYTES]);
+            let written = tempfile::tempfile_in(folder).and_then(write);
+            written.map_err(|error| error.to_string())
+        });
     if let Err(error) = written {
         let what = format!("the index cannot be kept in {}: {error}", ours.display());
         findings.push(Finding::new(what, "export XDG_CACHE_HOME=\"$(mktemp -d)\""));

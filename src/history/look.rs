@@ -505,6 +505,10 @@ impl History {
                     }));
                 }
                 Ok(None) => return Sight::Missing,
+                // its folder is a link, which is told of the folder
+                Err(ReadError::NotRegular { path }) if path.split('/').count() < 3 => {
+                    return Sight::Missing;
+                }
                 // what is remembered of a file that cannot be read must not be newer than the
                 // reading: it is read again after its stamp was taken
                 Err(_) if stamp.is_none() => {

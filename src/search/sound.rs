@@ -21,6 +21,8 @@ use crate::store::{Cache, settled_stamp};
 const SOUND: &str = "search.sound";
 /// How large it may be: there are some hundred files.
 const SOUND_MAX_BYTES: u64 = 1 << 20;
+/// How long the end of each file is, at least: a length and a magic number.
+const END_BYTES: u64 = 8;
 /// Where the system tells one start of the machine from another.
 const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 
@@ -36,7 +38,7 @@ pub(super) fn damaged(cache: &Cache, folder: &Path, index: &Index) -> tantivy::R
         let stamp = settled_stamp(&folder.join(&path), SystemTime::now());
         let line = stamp.map(|stamp| line(&path, &stamp));
         let sure = line.as_ref().is_some_and(|line| known.contains(line));
-        if sure || index.directory().validate_checksum(&path)? {
+        if sure || has_end(&folder.join(&path)) && index.directory().validate_checksum(&path)? {
             sound.extend(line);
         } else {
             damaged += 1;
@@ -48,6 +50,11 @@ pub(super) fn damaged(cache: &Cache, folder: &Path, index: &Index) -> tantivy::R
         let _ = cache.replace(SOUND, |file| file.write_all(text.as_bytes()).map(|()| true));
     }
     Ok(damaged)
+}
+
+/// Whether a file is as long as what each of them ends with: the library takes that for granted.
+fn has_end(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|found| found.len() >= END_BYTES)
 }
 
 fn line(path: &Path, stamp: &Stamp) -> String {

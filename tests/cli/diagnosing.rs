@@ -537,15 +537,43 @@ fn what_belongs_to_somebody_else() {
 
 /// A disk that nothing can be written to, and a cache that is found elsewhere.
 #[test]
-fn a_cache_that_cannot_be_written() {
+fn a_cache_with_something_else_in_the_place_of_its_files() {
     let stage = Stage::samples();
-    let script = "mount -t tmpfs -o ro,mode=700 none \"$XDG_CACHE_HOME\" || exit 8\n\
+    healthy(&stage);
+    let homes = fs::read_dir(stage.root.beside("cache/runlog")).unwrap();
+    let home = homes.map(|entry| entry.unwrap().path()).next().unwrap();
+    for name in ["index", "search.lock", "search"] {
+        let path = home.join(name);
+        let _ = fs::remove_file(&path);
+        let _ = fs::remove_dir_all(&path);
+        match name {
+            "search" => fs::write(path, "").unwrap(),
+            _ => fs::create_dir(path).unwrap(),
+        }
+        mended(
+            &stage,
+            &format!("{name}, of the kept index, is not what it was"),
+        );
+    }
+}
+
+#[test]
+fn a_cache_that_cannot_be_written() {
+    for how in ["ro,mode=700", "mode=700,size=4k"] {
+        unwritable_cache(how);
+    }
+}
+
+fn unwritable_cache(how: &str) {
+    let stage = Stage::samples();
+    let script = "mount -t tmpfs -o HOW none \"$XDG_CACHE_HOME\" || exit 8\n\
         runlog doctor > found && exit 9\n\
         cat found\n\
         eval \"$(sed -n 's/^  //p' found)\"\n\
         runlog doctor";
+    let script = script.replace("HOW", how);
     let mut command = stage.command("unshare");
-    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", script]);
+    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &script]);
     let done = done(&mut command);
     let said = format!("{}{}", done.out, done.err);
     assert!(said.contains("the index cannot be kept in"), "{said}");

@@ -92,6 +92,23 @@ fn a_walk_made_ahead_is_not_believed_after_a_later_look() {
     assert_eq!(scan_of(&next), fresh_scan(&root));
 }
 
+#[test]
+fn runs_behind_a_link_are_gone_and_only_the_link_is_told_of() {
+    for part in ["docs", "docs/executions"] {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap().join("projects");
+        crate::api::samples::lay_out(&root).unwrap();
+        let history = History::new(root.clone(), Options::default());
+        history.begin(Moment::now());
+        while history.first_step() {}
+        let away = folder.path().join("away");
+        fs::rename(root.join(part), &away).unwrap();
+        symlink(&away, root.join(part)).unwrap();
+        history.look_at_project(&ProjectId::parse("docs").unwrap(), Moment::now());
+        assert_eq!(scan_of(&history), fresh_scan(&root), "{part}");
+    }
+}
+
 /// A project whose folder has the names that it had is not listed when a daemon starts: whatever
 /// happened to its files is found all the same.
 #[test]
