@@ -126,14 +126,15 @@ export class Client implements AsyncDisposable {
 
   readonly [Symbol.asyncDispose] = (): Promise<void> => this.close();
 
-  /** @internal Does again what may succeed later. */
-  async patiently<T>(ask: () => Promise<T>): Promise<T> {
+  /** @internal Does again what may succeed later, and whatever else `again` says. */
+  async patiently<T>(ask: () => Promise<T>, again = (): boolean => false): Promise<T> {
     const until = Date.now() + this.options.patience;
     for (let delay = FIRST_DELAY_MS; ; delay = Math.min(2 * delay, LONGEST_DELAY_MS)) {
       try {
         return await ask();
       } catch (error) {
-        if (!passing(error) || Date.now() + delay >= until) throw error;
+        const hopeless = this.closing.signal.aborted || !(passing(error) || again());
+        if (hopeless || Date.now() + delay >= until) throw error;
         await sleep(delay, undefined, { signal: this.closing.signal }).catch(() => undefined);
       }
     }
@@ -326,8 +327,9 @@ type Waiting = Change & { resolve(): void; reject(error: unknown): void };
  * Nothing is lost or counted twice where an answer fails to come. A write expects the version that was answered
  * last, and leaves its mark in the record, the member `recorder`. Repeated, it finds that version, so that the
  * first try has not gone through and never will, or is refused; then the record is read. With the mark in it the
- * first try went through, whoever wrote since; without it the write is repeated on top. (Who puts back an old
- * copy of the record takes back what was written since, mark and all.)
+ * first try went through, whoever wrote since; without it the write is repeated on top. Where it cannot be read for
+ * as long as the client's patience lasts, the outcome is unknown, and said to be. (Who puts back an old copy of the
+ * record takes back what was written since, mark and all.)
  */
 export class Run {
   readonly id: string;
@@ -414,7 +416,7 @@ export class Run {
       await this.update(batch);
       for (const { resolve } of batch) resolve();
     } catch (error) {
-      if (batch.length === 1 || passing(error)) {
+      if (batch.length === 1 || passing(error) || unknown(error)) {
         for (const { reject } of batch) reject(error);
       } else {
         // refused for sure: which of them is to blame shows when they are alone
@@ -444,22 +446,34 @@ export class Run {
     });
     const news = { set: { ...set, recorder }, add: { costUSD, tokenUsage: { input, output } }, steps };
     const told = set || first || steps.length > 0 ? news : {};
-    const write = (): Promise<{ version: string }> => (execution
-      ? this.client.request('executions/start', { projectId, execution: { ...execution, recorder } })
-      : this.client.request('executions/update', { projectId, executionId, ifVersion: this.version, ...told }));
-    for (;;) {
-      try {
-        this.version = (await this.client.patiently(write)).version;
-        break;
-      } catch (error) {
-        if (!(error instanceof RunlogError) || error.code !== 409) throw error;
-        const { version, fields } = await this.client.patiently(() => (
-          this.client.request('executions/get', { projectId, executionId, fields: ['/recorder'] })));
-        const ours = fields?.['/recorder']?.value === recorder;
-        if (!ours && error.kind !== 'version-conflict') throw error;
-        this.version = version;
-        if (ours) break;
+    // the version that is written on, and whether a try before may have gone through
+    let known = this.version;
+    let lost = false;
+    const write = async (): Promise<string> => {
+      for (;;) {
+        try {
+          const { version } = await (execution
+            ? this.client.request('executions/start', { projectId, execution: { ...execution, recorder } })
+            : this.client.request('executions/update', { projectId, executionId, ifVersion: known, ...told }));
+          return version;
+        } catch (error) {
+          // a sign of life may come twice
+          lost = (execution !== undefined || told === news) && (lost || unknown(error));
+          if (passing(error) || !(error instanceof RunlogError) || !(lost || error.code === 409)) throw error;
+          const { version, fields } =
+            await this.client.request('executions/get', { projectId, executionId, fields: ['/recorder'] });
+          known = version;
+          if (fields?.['/recorder']?.value === recorder) return known;
+          if (!lost && error.kind !== 'version-conflict') throw error;
+          lost = false;
+        }
       }
+    };
+    try {
+      this.version = await this.client.patiently(write, () => lost);
+    } catch (error) {
+      if (!lost || !(error instanceof RunlogError)) throw error;
+      throw new RunlogError(error.code, error.message, { ...error.data, outcome: 'unknown' });
     }
     for (const [step, sum] of spent) this.spent.set(step, sum);
   }
@@ -512,6 +526,11 @@ function newId(): string {
 /** Whether the same may succeed later, as it is. */
 function passing(error: unknown): error is RunlogError {
   return error instanceof RunlogError && error.retryable && error.code !== 409;
+}
+
+/** Whether it may have gone through. */
+function unknown(error: unknown): boolean {
+  return error instanceof RunlogError && error.data['outcome'] === 'unknown';
 }
 
 function unreachable(why: unknown, retryable: boolean): never {

@@ -95,6 +95,11 @@ class RunlogError(Exception):
         # whether it may succeed as it is
         self._passing = self.retryable and code != 409
 
+    @property
+    def _unknown(self) -> bool:
+        """Whether it may have gone through."""
+        return self.data.get("outcome") == "unknown"
+
 
 class Client(types.Requests):
     """Runs the daemon or meets it, asks it, and hears what it tells. Begins when it is first needed.
@@ -191,15 +196,16 @@ class Client(types.Requests):
             known = self._connection = asyncio.ensure_future(self._patiently(lambda: _Connection.open(self)))
         return await asyncio.shield(known)
 
-    async def _patiently(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Does again what may succeed later."""
+    async def _patiently(self, work: Callable[[], Awaitable[T]], again: Callable[[], bool] = lambda: False) -> T:
+        """Does again what may succeed later, and whatever else `again` says."""
         until = time.monotonic() + self._patience
         delay = _FIRST_DELAY
         while True:
             try:
                 return await work()
             except RunlogError as error:
-                if not error._passing or time.monotonic() + delay >= until:
+                hopeless = self._closing.done() or not (error._passing or again())
+                if hopeless or time.monotonic() + delay >= until:
                     raise
             await asyncio.wait([self._closing], timeout=delay)
             delay = min(2 * delay, _LONGEST_DELAY)
@@ -492,8 +498,9 @@ class _Recorder:
     A write expects the version that was answered last, and leaves its mark in the record, the member
     `recorder`. Repeated, it finds that version, so that the first try has not gone through and never will, or
     is refused; then the record is read. With the mark in it the first try went through, whoever wrote since;
-    without it the write is repeated on top of what somebody else wrote. (Who puts back an old copy of the
-    record takes back what was written since, mark and all.)
+    without it the write is repeated on top of what somebody else wrote. Where it cannot be read for as long as
+    the client's patience lasts, the outcome is unknown, and said to be. (Who puts back an old copy of the record
+    takes back what was written since, mark and all.)
     """
 
     def __init__(self, client: Client, projectId: str, members: dict[str, Any]) -> None:
@@ -555,7 +562,7 @@ class _Recorder:
         try:
             await self._update([change for change, _ in batch])
         except Exception as error:
-            passing = isinstance(error, RunlogError) and error._passing
+            passing = isinstance(error, RunlogError) and (error._passing or error._unknown)
             if len(batch) > 1 and not passing:
                 # refused for sure: which of them is to blame shows when they are alone
                 for one in batch:
@@ -591,29 +598,38 @@ class _Recorder:
         if "execution" not in first and not self._version:
             raise RunlogError(404, "the run has not begun", {"kind": "execution-not-found"})
 
-        def write() -> Awaitable[Any]:
-            if "execution" in first:
-                execution = {**first["execution"], "recorder": mark}
-                return self._client._ask("executions/start", {"projectId": self.projectId, "execution": execution})
-            news = {"set": {**first.get("set", {}), "recorder": mark}, "add": _spelt(spent), "steps": steps}
-            update = {**ids, "ifVersion": self._version, **(news if any(changes) else {})}
-            return self._client._ask("executions/update", update)
+        # the version that is written on, and whether a try before may have gone through
+        known, lost = self._version, False
 
-        while True:
-            try:
-                self._version = (await self._client._patiently(write))["version"]
-                break
-            except RunlogError as error:
-                if error.code != 409:
-                    raise
-                ask = {**ids, "fields": ["/recorder"]}
-                found = await self._client._patiently(lambda: self._client._ask("executions/get", ask))
-                ours = found["fields"]["/recorder"].get("value") == mark
-                if not ours and error.kind != "version-conflict":
-                    raise
-                self._version = found["version"]
-                if ours:
-                    break
+        async def write() -> Any:
+            nonlocal known, lost
+            while True:
+                try:
+                    if "execution" in first:
+                        begin = {"projectId": self.projectId, "execution": {**first["execution"], "recorder": mark}}
+                        return (await self._client._ask("executions/start", begin))["version"]
+                    news = {"set": {**first.get("set", {}), "recorder": mark}, "add": _spelt(spent), "steps": steps}
+                    update = {**ids, "ifVersion": known, **(news if any(changes) else {})}
+                    return (await self._client._ask("executions/update", update))["version"]
+                except RunlogError as error:
+                    # a sign of life may come twice
+                    lost = any(changes) and (lost or error._unknown)
+                    if error._passing or not (lost or error.code == 409):
+                        raise
+                    found = await self._client._ask("executions/get", {**ids, "fields": ["/recorder"]})
+                    known = found["version"]
+                    if found["fields"]["/recorder"].get("value") == mark:
+                        return known
+                    if not lost and error.kind != "version-conflict":
+                        raise
+                    lost = False
+
+        try:
+            self._version = await self._client._patiently(write, lambda: lost)
+        except RunlogError as error:
+            if not lost:
+                raise
+            raise RunlogError(error.code, error.message, {**error.data, "outcome": "unknown"}) from error
         self._spent.update(by_step)
 
 

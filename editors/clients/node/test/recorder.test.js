@@ -1,6 +1,6 @@
 // The recorder against the real daemon: what it writes, and that nothing is lost or counted twice.
 import assert from 'node:assert/strict';
-import { statSync } from 'node:fs';
+import { renameSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Place, until } from './place.js';
@@ -263,6 +263,35 @@ for (const fate of ['before', 'after']) {
       assert.deepEqual(record.tokenUsage, { input: 6 + 7 * more, output: 3, total: 9 + 7 * more });
       if (who === 'nobody') assert.equal(strangeness, 0);
       else assert(strange2 >= 12, `${strange2} of ${strangeness}`);
+    });
+  }
+}
+
+for (const count of [1, 5]) {
+  for (const back of [true, false]) {
+    const then = back ? 'comes back' : 'stays away';
+    test(`a lost answer is looked for before a write of ${count} is taken apart; the record ${then}`, async (t) => {
+      const place = new Place(t);
+      await place.daemon();
+      const proxy = await place.between();
+      const client = place.client({ socket: proxy.path, patience: back ? 30_000 : 500 });
+      const run = await client.start({ projectId: 'p', id: 'a' });
+      const file = join(place.root, 'p/executions/a.json');
+      let sent = 0;
+      proxy.fate = ({ method }) => {
+        if (!method.startsWith('executions/')) return 'pass';
+        if (++sent === 3 && back) renameSync(`${file}~`, file);
+        return sent === 1 ? 'after' : 'pass';
+      };
+      proxy.lost = () => renameSync(file, `${file}~`);
+      const answers = await Promise.allSettled(Array.from({ length: count }, () => run.add({ costUSD: 1 })));
+      for (const { reason } of answers) {
+        if (back) assert.equal(reason, undefined);
+        else assert.deepEqual([reason.kind, reason.data.outcome], ['execution-not-found', 'unknown']);
+      }
+      if (!back) renameSync(`${file}~`, file);
+      await run.finish();
+      assert.equal(place.record('p', 'a').costUSD, count);
     });
   }
 }

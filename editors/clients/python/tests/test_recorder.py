@@ -8,9 +8,11 @@ import signal
 import threading
 import time
 import unittest
+import unittest.mock
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
+import runlog
 from runlog import RunlogError
 
 from .place import Placed, until
@@ -342,6 +344,73 @@ class Recorder(Placed):
         more = len(strange) if who == "more cost" else 0
         self.assertEqual(record["costUSD"], float(Decimal("0.33") + Decimal("0.5") * more))
         self.assertEqual(record["tokenUsage"], {"input": 6 + 7 * more, "output": 3, "total": 9 + 7 * more})
+
+    def test_a_lost_answer_is_looked_for_before_a_write_is_taken_apart(self):
+        for count, back in itertools.product((1, 5), (True, False)):
+            with self.subTest(count=count, back=back):
+                self.doCleanups()
+                self.setUp()
+                for answer in asyncio.run(self.away_after_a_lost_answer(count, back)):
+                    if back:
+                        self.assertIsNone(answer)
+                    else:
+                        self.assertEqual((answer.kind, answer.data["outcome"]), ("execution-not-found", "unknown"))
+                self.assertEqual(self.place.record("p", "a")["costUSD"], count)
+
+    async def away_after_a_lost_answer(self, count, back):
+        """What becomes of `count` adds in a write whose answer is lost and whose repetition finds no record."""
+        self.place.daemon()
+        between = self.place.between()
+        file = self.place.file("p", "a")
+        queued = threading.Event()
+        sent = []
+
+        def judge(message):
+            if not message["method"].startswith("executions/"):
+                return "pass"
+            sent.append(message)
+            if len(sent) == 1:
+                queued.wait()
+            if len(sent) == 4 and back:
+                os.rename(file + "~", file)
+            return "after" if len(sent) == 2 else "pass"
+
+        between.lost = lambda: os.rename(file, file + "~")
+        async with self.place.client(socket=between.path, patience=30 if back else 0.5) as client:
+            async with client.run("p", id="a") as run:
+                between.fate = judge
+                first = run.set(name="n")
+                until(lambda: sent, "a write")
+                adds = [run.add(costUSD=1) for _ in range(count)]
+                queued.set()
+                answers = await asyncio.gather(*adds, return_exceptions=True)
+                if not back:
+                    os.rename(file + "~", file)
+                await first
+        return answers
+
+    def test_a_program_that_is_away_for_a_moment_is_waited_for_where_an_answer_was_lost(self):
+        program = self.place.program_that_loses(["executions/start", "executions/update"])
+        spawn = runlog._spawn
+        away = []
+
+        def put_back(command):
+            try:
+                return spawn(command)
+            except RunlogError:
+                away.append(command)
+                os.rename(program + "~", program)
+                raise
+
+        async def main():
+            async with self.place.client(command=[program]) as client:
+                async with client.run("p", id="a") as run:
+                    await asyncio.gather(*(run.add(costUSD=1) for _ in range(5)))
+
+        with unittest.mock.patch("runlog._spawn", put_back):
+            asyncio.run(main())
+        self.assertEqual(len(away), 2)
+        self.assertEqual(self.place.record("p", "a")["costUSD"], 5)
 
     def kills(self, client, daemon):
         """Six workers record runs while daemons are killed."""
