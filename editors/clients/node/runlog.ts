@@ -64,7 +64,8 @@ type RunMembers = ExecutionRecord & { projectId: string };
 /** Runs the daemon or meets it, asks it, and hears what it tells. Begins when it is first needed. */
 export class Client implements AsyncDisposable {
   private readonly options: Settings;
-  private readonly closing = new AbortController();
+  /** @internal */
+  readonly closing = new AbortController();
   private connection: Promise<Connection> | undefined;
 
   constructor({ patience = 30_000, heartbeat = 60_000, ...options }: ClientOptions = {}) {
@@ -412,20 +413,25 @@ export class Run {
   private async write(batch: Waiting[]): Promise<void> {
     if (this.next === batch) this.next = undefined;
     clearTimeout(this.timer);
+    let over = false;
     try {
       await this.update(batch);
       for (const { resolve } of batch) resolve();
     } catch (error) {
+      over = error instanceof RunlogError && error.kind === 'already-finished';
       if (batch.length === 1 || passing(error) || unknown(error)) {
         for (const { reject } of batch) reject(error);
       } else {
         // refused for sure: which of them is to blame shows when they are alone
         for (const change of batch) await this.write([change]);
+        return;
       }
     }
-    if (this.finished || !this.version) return;
-    // alive, if it says nothing else for a while; what is wrong shows in the next write, or goes by
-    const beat = (): void => void this.put({}).catch((error) => passing(error) || clearTimeout(this.timer));
+    if (over || !this.version) return;
+    // alive, if it says nothing else for a while; whatever is wrong shows in the next write, or goes by
+    const beat = (): void => {
+      if (!this.finished && !this.client.closing.signal.aborted) this.put({}).catch(() => undefined);
+    };
     this.timer = setTimeout(beat, this.heartbeat).unref();
   }
 

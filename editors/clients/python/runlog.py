@@ -531,9 +531,14 @@ class _Recorder:
         return self.put(set=members) if step is None else self.put(steps=[{**members, "id": step}])
 
     def finish(self, members: dict[str, Any]) -> Future[None]:
-        if self._finished is None or self._finished.done() and self._finished.exception():
+        if self._finished is None or not self._ends:
             self._finished = self.put(set=members)
         return self._finished
+
+    @property
+    def _ends(self) -> bool:
+        """Whether its end is told, or will be."""
+        return self._finished is not None and not (self._finished.done() and self._finished.exception())
 
     def put(self, **change: Any) -> Future[None]:
         """Has `execution` begin the record, or `set`, `steps` and `add` change it, the latter a `step`, too."""
@@ -558,7 +563,7 @@ class _Recorder:
             self._next = None
         if self._beat is not None:
             self._beat.cancel()
-        beat = True
+        over = False
         try:
             await self._update([change for change, _ in batch])
         except Exception as error:
@@ -570,13 +575,17 @@ class _Recorder:
                 return
             for _, done in batch:
                 done.set_exception(error)
-            # what is wrong with a sign of life shows in the next write; no other follows one refused for sure
-            beat = self._version != "" and (passing or batch[0][0] != {})
+            over = isinstance(error, RunlogError) and error.kind == "already-finished"
         else:
             for _, done in batch:
                 done.set_result(None)
-        if beat and self._finished is None:
-            self._beat = self._client._loop.call_later(self._client._heartbeat, self._join, {}, Future())
+        # whatever else is wrong shows in the next write, or goes by
+        if self._version and not over:
+            self._beat = self._client._loop.call_later(self._client._heartbeat, self._tell_alive)
+
+    def _tell_alive(self) -> None:
+        if not self._ends and not self._client._closing.done():
+            self._join({}, Future())
 
     async def _update(self, changes: list[dict[str, Any]]) -> None:
         """Writes changes, of which only the first begins the run or sets members, as one."""

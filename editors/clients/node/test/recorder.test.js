@@ -200,6 +200,30 @@ test('a run that somebody else ended is not told to be alive', async (t) => {
   assert.equal(place.record('p', run.id).status, 'cancelled');
 });
 
+test('a run is told to be alive though that was refused once', async (t) => {
+  const place = new Place(t);
+  await place.daemon();
+  const proxy = await place.between();
+  const run = await place.client({ socket: proxy.path, heartbeat: 5 }).start({ projectId: 'p' });
+  const file = join(place.root, 'p/executions', `${run.id}.json`);
+  let beats = 0;
+  proxy.fate = () => (beats++, 'pass');
+  const more = async () => {
+    const before = beats;
+    await until(() => beats > before + 3, 'signs of life');
+  };
+  renameSync(file, `${file}~`);
+  await more();
+  renameSync(`${file}~`, file);
+  const { mtimeMs } = statSync(file);
+  await until(() => statSync(file).mtimeMs > mtimeMs, 'a heartbeat');
+  // and though its end was
+  await assert.rejects(run.finish('completed', { output: 1n }), TypeError);
+  await more();
+  await run.finish();
+  assert.equal(place.record('p', run.id).status, 'completed');
+});
+
 /** Somebody else who has the run in mind as well. */
 const strangers = {
   nobody: undefined,

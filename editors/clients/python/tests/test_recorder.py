@@ -269,6 +269,30 @@ class Recorder(Placed):
         until(lambda: time.monotonic() - beats[-1] > 0.2, "them to end")
         self.assertEqual(self.place.record("p", run.id)["status"], "cancelled")
 
+    def test_a_run_is_told_to_be_alive_though_that_was_refused_once(self):
+        self.place.daemon()
+        between = self.place.between()
+        run = self.place.client(socket=between.path, heartbeat=0.005).start("p")
+        file = self.place.file("p", run.id)
+        beats = []
+        between.fate = lambda message: beats.append(message) or "pass"
+
+        def more():
+            before = len(beats)
+            until(lambda: len(beats) > before + 3, "signs of life")
+
+        os.rename(file, file + "~")
+        more()
+        os.rename(file + "~", file)
+        before = os.stat(file).st_mtime_ns
+        until(lambda: os.stat(file).st_mtime_ns > before, "a heartbeat")
+        # and though its end was
+        with self.assertRaises(TypeError):
+            run.finish(output=object())
+        more()
+        run.finish()
+        self.assertEqual(self.place.record("p", run.id)["status"], "completed")
+
     def test_a_run_that_cannot_begin_leaves_the_other_of_its_name_alone(self):
         client = self.place.client(heartbeat=0.005)
         first = client.start("p", id="own")
