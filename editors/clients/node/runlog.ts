@@ -11,7 +11,7 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { addAbortSignal, finished, Readable, type Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Arguments, ExecutionRecord, Methods, Params, Result, StepUpdate, Told } from './types.js';
+import type { Arguments, ExecutionRecord, Methods, Params, Result, StepUpdate, Told, UpdateAdd } from './types.js';
 
 export type * from './types.js';
 
@@ -24,6 +24,10 @@ const LONGEST_DELAY_MS = 5000;
 const END_WITHIN_MS = 3000;
 /** The daemon could not say of a longer one whom its answer is for. */
 const LINE_BYTES_MAX = 64 * 1024 * 1024;
+/** How many places after the point an amount has at most. */
+const PLACES = 30;
+/** Before the digits of a number that JSON is to have as it is; no text that is told can have guessed it. */
+const DIGITS = randomBytes(16).toString('hex');
 
 /**
  * What the daemon, or the way to it, has refused: `code` is the protocol's, and so is `kind`, or it is
@@ -235,7 +239,8 @@ class Connection {
   }
 
   private send(message: { id?: number; method: string; params: object }): void {
-    const line = Buffer.from(`${JSON.stringify({ jsonrpc: '2.0', ...message })}\n`);
+    const text = JSON.stringify({ jsonrpc: '2.0', ...message }).replace(new RegExp(`"${DIGITS}([^"]*)"`, 'g'), '$1');
+    const line = Buffer.from(`${text}\n`);
     if (line.length > LINE_BYTES_MAX) {
       const data = { kind: 'too-large', sizeBytes: line.length, limitBytes: LINE_BYTES_MAX };
       throw new RunlogError(413, `the request has ${line.length} bytes`, data);
@@ -317,8 +322,11 @@ export interface Step {
 
 /** What is added is added to `step`, too. */
 type Change = {
-  execution?: ExecutionRecord; set?: Record<string, unknown>; add?: Amounts; step?: string; steps?: StepUpdate[];
+  execution?: ExecutionRecord; set?: Record<string, unknown>; add?: Sums; step?: string; steps?: StepUpdate[];
 };
+type Sums = { costUSD?: Sum; input?: Sum; output?: Sum };
+/** What a step has cost: numbers as they were told, or a {@link Sum}. */
+type Spent = { costUSD?: unknown; tokenUsage?: Record<string, unknown> | null | undefined };
 type Waiting = Change & { resolve(): void; reject(error: unknown): void };
 
 /**
@@ -340,8 +348,8 @@ export class Run {
   /** The ids of steps that there are, and the number of the last one made up. */
   private readonly steps: Set<unknown>;
   private stepNumber = 0;
-  /** What each step has cost. */
-  private readonly spent = new Map<string, Amounts>();
+  /** What each step has cost, as it was told last. */
+  private readonly spent = new Map<unknown, Spent>();
   /** The write that has not begun. */
   private next: Waiting[] | undefined;
   private written = Promise.resolve();
@@ -359,7 +367,7 @@ export class Run {
 
   /** Cost and tokens that come on top of the run's. */
   async add(amounts: Amounts): Promise<void> {
-    await this.put({ add: plus({}, amounts) });
+    await this.put({ add: sums(amounts) });
   }
 
   /** New values of the record's members; null removes one. */
@@ -374,7 +382,7 @@ export class Run {
     this.steps.add(id);
     const set: Step['set'] = (news) => this.put({ steps: [{ ...news, id }] });
     const add: Step['add'] = async (amounts) => {
-      await this.put({ add: plus({}, amounts), step: id });
+      await this.put({ add: sums(amounts), step: id });
     };
     const began = new Date();
     const first = { nodeId: members.name ?? id, nodeType: 'agent', status: 'running', startedAt: began.toISOString() };
@@ -440,18 +448,22 @@ export class Run {
     const { projectId, id: executionId } = this;
     const recorder = `${this.recorder}:${this.writes++}`;
     const { execution, set } = changes[0]!;
-    const [first, ...more] = changes.flatMap(({ add }) => add ?? []);
-    const { costUSD = null, input = null, output = null } = more.reduce(plus, first ?? {});
+    const adds = changes.flatMap(({ add }) => add ?? []);
+    const { costUSD = null, input = null, output = null }: Record<string, unknown> = adds.reduce(plus, {});
+    const add = { costUSD, tokenUsage: { input, output } } as UpdateAdd;
     // what the steps have cost once this is written
-    const spent = new Map<string, Amounts>();
-    const steps = changes.flatMap(({ step, add = {}, steps = [] }) => {
-      if (step === undefined) return steps;
-      const sum = plus(spent.get(step) ?? this.spent.get(step) ?? {}, add);
-      spent.set(step, sum);
-      return [spentBy(step, sum)];
+    const spent = new Map<unknown, Spent>();
+    const steps = changes.flatMap(({ execution, step, add = {}, steps = execution?.steps ?? [] }) => {
+      const held = (id: unknown): Spent => spent.get(id) ?? this.spent.get(id) ?? {};
+      const told = step === undefined ? steps : [{ id: step, ...onTop(held(step), add) } as StepUpdate];
+      for (const news of told) {
+        const { id, costUSD, tokenUsage } = { ...held(news['id']), ...news } as Spent & { id: unknown };
+        spent.set(id, { costUSD, tokenUsage: tokenUsage && { ...tokenUsage } });
+      }
+      return told;
     });
-    const news = { set: { ...set, recorder }, add: { costUSD, tokenUsage: { input, output } }, steps };
-    const told = set || first || steps.length > 0 ? news : {};
+    const news = { set: { ...set, recorder }, add, steps };
+    const told = set || adds.length > 0 || steps.length > 0 ? news : {};
     // the version that is written on, and whether a try before may have gone through
     let known = this.version;
     let lost = false;
@@ -502,25 +514,63 @@ async function through<S, T>(body: Body<S, T>, subject: S, tell: (end: End) => P
   return result;
 }
 
-/** The sum; an error where JSON would lose what is added. */
-function plus(one: Amounts, other: Amounts): Amounts {
-  const sum = { ...one };
-  for (const name of ['costUSD', 'input', 'output'] as const) {
-    const more = other[name];
-    if (more === undefined) continue;
-    const fine = name === 'costUSD' ? Number.isFinite(more) : Number.isSafeInteger(more);
-    if (!fine || more < 0) throw new RangeError(`${name}: ${more} cannot be added`);
-    const total = (sum[name] ?? 0) + more;
-    // to the trillionth: what floats add up to lies beside what their decimals do
-    sum[name] = name === 'costUSD' ? Math.round(total * 1e12) / 1e12 : total;
+/** A decimal number that is exactly what the shortest spellings of those that it came from say. */
+class Sum {
+  /** In units of 10^-PLACES. */
+  private constructor(private readonly units: bigint) {}
+
+  static of(name: string, amount: unknown): Sum {
+    if (amount instanceof Sum) return amount;
+    const spelt = typeof amount === 'number' ? String(amount) : '';
+    const [, whole, fraction = '', exponent = '0'] = /^(\d+)(?:\.(\d+))?(?:e(.+))?$/.exec(spelt) ?? [];
+    const places = PLACES - fraction.length + Number(exponent);
+    if (whole === undefined || places < 0) throw new RangeError(`${name}: ${amount} cannot be added`);
+    return new Sum(BigInt(whole + fraction) * 10n ** BigInt(places));
   }
-  return sum;
+
+  plus(other: Sum | undefined): Sum {
+    return other ? new Sum(this.units + other.units) : this;
+  }
+
+  toJSON(): string {
+    const digits = this.units.toString().padStart(PLACES + 1, '0');
+    return DIGITS + `${digits.slice(0, -PLACES)}.${digits.slice(-PLACES)}`.replace(/\.?0+$/, '');
+  }
 }
 
-/** A step that has cost so much. */
-function spentBy(id: string, { costUSD, input = 0, output = 0 }: Amounts): StepUpdate {
-  const tokens = input + output === 0 ? {} : { tokenUsage: { input, output, total: input + output } };
-  return { id, ...(costUSD === undefined ? {} : { costUSD }), ...tokens };
+/** What is to be added; an error where JSON would lose something of it. */
+function sums(amounts: Amounts): Sums {
+  const sums: Sums = {};
+  for (const name of ['costUSD', 'input', 'output'] as const) {
+    const amount = amounts[name];
+    if (amount === undefined) continue;
+    const fine = name === 'costUSD' || Number.isSafeInteger(amount);
+    sums[name] = Sum.of(name, fine ? amount : undefined);
+  }
+  return sums;
+}
+
+function plus(one: Sums, other: Sums): Sums {
+  const sums = { ...one };
+  for (const name of ['costUSD', 'input', 'output'] as const) {
+    const sum = sums[name]?.plus(other[name]) ?? other[name];
+    if (sum) sums[name] = sum;
+  }
+  return sums;
+}
+
+/** What a step has cost with this on top, as the daemon adds to a run's amounts. */
+function onTop({ costUSD, tokenUsage }: Spent, { costUSD: cost, input, output }: Sums): Spent {
+  const sums: Spent = cost ? { costUSD: cost.plus(Sum.of('costUSD', costUSD ?? 0)) } : {};
+  if (input || output) {
+    const read = Sum.of('input', tokenUsage?.['input'] ?? 0).plus(input);
+    const written = Sum.of('output', tokenUsage?.['output'] ?? 0).plus(output);
+    // a total that counts more than the two keeps what it counts
+    const known = tokenUsage?.['total'];
+    const total = known == null ? read.plus(written) : Sum.of('total', known).plus(input).plus(output);
+    sums.tokenUsage = { ...tokenUsage, input: read, output: written, total };
+  }
+  return sums;
 }
 
 /** An id as the engine makes them. */

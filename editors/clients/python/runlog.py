@@ -17,19 +17,23 @@ writes, which is brought to an end exactly once.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import decimal
 import functools
 import itertools
 import json
 import logging
 import os
+import re
 import secrets
 import socket as sockets
 import subprocess
 import threading
 import time
-from collections import Counter, defaultdict
+from collections import ChainMap
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Future
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from decimal import Decimal
@@ -51,6 +55,12 @@ _END_WITHIN = 3.0
 _LINE_BYTES_MAX = 64 * 1024 * 1024
 # What takes work back, rather than making it fail.
 _CANCELLED = (KeyboardInterrupt, asyncio.CancelledError, GeneratorExit)
+
+# Sums of what the daemon takes, which has 30 places after the point.
+_EXACT = decimal.Context(prec=100, traps=[decimal.Inexact, decimal.InvalidOperation])
+_SMALLEST = Decimal("1e-30")
+# Before the digits of a number that JSON is to have as it is; no text that is told can have guessed it.
+_DIGITS = secrets.token_hex(16)
 
 _log = logging.getLogger("runlog")
 
@@ -291,7 +301,8 @@ class _Connection:
 
     def _send(self, message: dict[str, Any]) -> None:
         # a number that JSON lacks would make the message one that has no answer, and so would too many bytes
-        line = json.dumps({"jsonrpc": "2.0", **message}, allow_nan=False, separators=(",", ":")).encode() + b"\n"
+        text = json.dumps({"jsonrpc": "2.0", **message}, default=_digits, allow_nan=False, separators=(",", ":"))
+        line = re.sub(f'"{_DIGITS}([^"]*)"', r"\1", text).encode() + b"\n"
         if len(line) > _LINE_BYTES_MAX:
             data = {"kind": "too-large", "retryable": False, "sizeBytes": len(line), "limitBytes": _LINE_BYTES_MAX}
             raise RunlogError(413, f"the request has {len(line)} bytes", data)
@@ -514,8 +525,8 @@ class _Recorder:
         self._version = ""
         self._writes = itertools.count()
         self._finished: Future[None] | None = None
-        # what each step has cost
-        self._spent: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        # what each step has cost, as it was told last
+        self._spent: dict[str, dict[str, Any]] = {}
         # the write that has not begun, the last one, and when to tell that we are alive
         self._next: _Batch | None = None
         self._written: asyncio.Task[None] | None = None
@@ -590,18 +601,22 @@ class _Recorder:
     async def _update(self, changes: list[dict[str, Any]]) -> None:
         """Writes changes, of which only the first begins the run or sets members, as one."""
         first = changes[0]
-        spent: Counter[str] = Counter()
+        spent: dict[str, Decimal] = {}
         steps: list[dict[str, Any]] = []
         # what the steps have cost once this is written
-        by_step: dict[str, Counter[str]] = {}
+        by_step = ChainMap({}, self._spent)
         for change in changes:
-            spent.update(change.get("add", {}))
-            steps += change.get("steps", [])
-            ident = change.get("step")
-            if ident is not None:
-                amounts = by_step.setdefault(ident, self._spent[ident].copy())
-                amounts.update(change["add"])
-                steps.append({"id": ident, **_spelt(amounts, whole=True)})
+            added = change.get("add", {})
+            spent.update({name: _sum(name, spent.get(name), amount) for name, amount in added.items()})
+            told = change.get("steps") or change.get("execution", {}).get("steps") or []
+            if change.get("step") is not None:
+                told = [{"id": change["step"], **_on_top(by_step.get(change["step"], {}), added)}]
+            steps += told
+            for step in told:
+                if isinstance(step, dict):
+                    news = {name: copy(step[name]) for name in ("costUSD", "tokenUsage") if name in step}
+                    by_step[str(step.get("id"))] = {**by_step.get(str(step.get("id")), {}), **news}
+        add = {"costUSD": spent.pop("costUSD", None), "tokenUsage": spent}
         mark = f"{self._mark}:{next(self._writes)}"
         ids = {"projectId": self.projectId, "executionId": self.id}
         if "execution" not in first and not self._version:
@@ -617,7 +632,7 @@ class _Recorder:
                     if "execution" in first:
                         begin = {"projectId": self.projectId, "execution": {**first["execution"], "recorder": mark}}
                         return (await self._client._ask("executions/start", begin))["version"]
-                    news = {"set": {**first.get("set", {}), "recorder": mark}, "add": _spelt(spent), "steps": steps}
+                    news = {"set": {**first.get("set", {}), "recorder": mark}, "add": add, "steps": steps}
                     update = {**ids, "ifVersion": known, **(news if any(changes) else {})}
                     return (await self._client._ask("executions/update", update))["version"]
                 except RunlogError as error:
@@ -639,7 +654,7 @@ class _Recorder:
             if not lost:
                 raise
             raise RunlogError(error.code, error.message, {**error.data, "outcome": "unknown"}) from error
-        self._spent.update(by_step)
+        self._spent.update(by_step.maps[0])
 
 
 def _end_of(error: BaseException | None) -> dict[str, Any]:
@@ -651,26 +666,50 @@ def _end_of(error: BaseException | None) -> dict[str, Any]:
     return {"status": "failed", "error": f"{type(error).__name__}: {error}"}
 
 
-def _amounts(**given: Amount | None) -> dict[str, int]:
-    """What is given of them, in whole trillionths of a dollar, whose sums are exact as those of floats are not."""
-    amounts = {}
-    for name, amount in given.items():
-        if amount is None:
-            continue
-        exact = Decimal(str(amount))
-        if not exact.is_finite() or exact < 0 or (name != "costUSD" and not isinstance(amount, int)):
-            raise ValueError(f"{name}: {amount} cannot be added")
-        amounts[name] = round(exact.scaleb(12)) if name == "costUSD" else int(exact)
+def _amounts(**given: Amount | None) -> dict[str, Decimal]:
+    """What is given of them, exactly."""
+    amounts = {name: _exact(name, amount) for name, amount in given.items() if amount is not None}
+    for name, amount in amounts.items():
+        if amount < 0 or (name != "costUSD" and not isinstance(given[name], int)):
+            raise ValueError(f"{name}: {given[name]} cannot be added")
     return amounts
 
 
-def _spelt(amounts: Counter[str], whole: bool = False) -> dict[str, Any]:
-    """As the protocol has them; `whole` with what is left out of the tokens."""
-    spelt: dict[str, Any] = {"costUSD": amounts["costUSD"] / 10**12} if "costUSD" in amounts else {}
-    tokens = {name: amounts[name] for name in ("input", "output") if whole or name in amounts}
-    if "input" in amounts or "output" in amounts:
-        spelt["tokenUsage"] = {**tokens, "total": sum(tokens.values())} if whole else tokens
-    return spelt
+def _exact(name: str, amount: Any) -> Decimal:
+    """The number that its shortest spelling is."""
+    with contextlib.suppress(decimal.DecimalException):
+        exact = Decimal(str(amount))
+        if exact.is_finite():
+            return _EXACT.quantize(exact, _SMALLEST)
+    raise ValueError(f"{name}: {amount} cannot be added")
+
+
+def _sum(name: str, held: Any, *more: Decimal) -> Decimal:
+    return functools.reduce(_EXACT.add, more, _exact(name, 0 if held is None else held))
+
+
+def _on_top(held: dict[str, Any], more: dict[str, Decimal]) -> dict[str, Any]:
+    """What a step has cost then, as the daemon adds to a run's amounts."""
+    sums: dict[str, Any] = {}
+    tokens = {name: amount for name, amount in more.items() if name != "costUSD"}
+    if "costUSD" in more:
+        sums["costUSD"] = _sum("costUSD", held.get("costUSD"), more["costUSD"])
+    if tokens:
+        usage = held.get("tokenUsage") or {}
+        counts = {name: _sum(name, usage.get(name), tokens.get(name, Decimal(0))) for name in ("input", "output")}
+        # a total that counts more than the two keeps what it counts
+        known = usage.get("total")
+        total = _sum("total", 0, *counts.values()) if known is None else _sum("total", known, *tokens.values())
+        sums["tokenUsage"] = {**usage, **counts, "total": total}
+    return sums
+
+
+def _digits(value: Any) -> str:
+    """In the place of a Decimal, which would lose digits as a float."""
+    if not isinstance(value, Decimal) or not value.is_finite():
+        raise TypeError(f"{value!r} cannot be told in JSON")
+    text = format(value, "f")
+    return _DIGITS + (text.rstrip("0").rstrip(".") if "." in text else text)
 
 
 def _result(future: Future[Any], timeout: float | None = None) -> Any:

@@ -1,6 +1,6 @@
 // The recorder against the real daemon: what it writes, and that nothing is lost or counted twice.
 import assert from 'node:assert/strict';
-import { renameSync, statSync } from 'node:fs';
+import { readFileSync, renameSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Place, until } from './place.js';
@@ -87,7 +87,7 @@ test('what cannot be recorded is refused, and the rest of it is not', async (t) 
   const place = new Place(t);
   const client = place.client();
   const run = await client.start({ projectId: 'p' });
-  for (const amounts of [{ costUSD: -1 }, { costUSD: NaN }, { input: 0.5 }, { output: Infinity }]) {
+  for (const amounts of [{ costUSD: -1 }, { costUSD: NaN }, { costUSD: 1e-31 }, { input: 0.5 }, { output: Infinity }]) {
     await assert.rejects(run.add(amounts), RangeError);
   }
   const several = await Promise.allSettled([
@@ -131,6 +131,49 @@ test('a step takes no other one in, and one that comes again goes on', async (t)
   assert.deepEqual(steps.map(({ id, name, costUSD }) => [id, name, costUSD]),
     [['step-2', 'planned', 5], ['step-1', 'given', 1], ['step-3', 'made up', 1], ['again', undefined, 2]]);
   assert.equal(steps[3].tokenUsage.total, 11);
+});
+
+test('what is added to a step comes on top of what was told of it', async (t) => {
+  const place = new Place(t);
+  const client = place.client();
+  const tokenUsage = { input: 10, output: 5, cached: 8, total: 23 };
+  await client.run({ projectId: 'p', id: 'a', steps: [{ id: 'planned', costUSD: 5 }] }, async (run) => {
+    await run.step({ name: 'one', costUSD: 1.5, tokenUsage }, async (step) => {
+      tokenUsage.input = 99;
+      await Promise.all([{ costUSD: 0.1, input: 1 }, { output: 2 }].map(step.add));
+    });
+    await run.step({ name: 'two', tokenUsage: { input: 3 } }, async (step) => {
+      await step.add({ costUSD: 4 });
+      await Promise.all([step.set({ costUSD: 2 }), step.add({ costUSD: 0.25, output: 1 })]);
+    });
+    await run.step({ name: 'three', id: 'planned' }, async (step) => {
+      await step.add({ costUSD: 1 });
+      assert.equal(place.record('p', 'a').steps[0].costUSD, 6);
+      await step.set({ costUSD: 'free' });
+      await assert.rejects(step.add({ costUSD: 1 }), RangeError);
+      await step.set({ costUSD: null });
+      await step.add({ costUSD: 1 });
+    });
+  });
+  const [planned, one, two] = place.record('p', 'a').steps;
+  assert.deepEqual([planned.costUSD, one.costUSD, two.costUSD], [1, 1.6, 2.25]);
+  assert.deepEqual(one.tokenUsage, { input: 11, output: 7, cached: 8, total: 26 });
+  assert.deepEqual(two.tokenUsage, { input: 3, output: 1, total: 4 });
+});
+
+test('sums are exact', async (t) => {
+  const place = new Place(t);
+  const amounts = [4291.39, 0.1, 1e-30, 1e-12, 123456.12345678, 1234567.1];
+  await place.client().run({ projectId: 'p', id: 'a' }, (run) => run.step({ name: 's', output: '0.1' }, async (step) => {
+    for (const costUSD of amounts) await step.add({ costUSD });
+    await Promise.all(amounts.map((costUSD) => step.add({ costUSD, input: 2 ** 52 })));
+  }));
+  const text = readFileSync(join(place.root, 'p/executions/a.json'), 'utf-8');
+  for (const [member, sum] of [['costUSD', '2724629.426913560002000000000000000002'], ['total', `${6n * 2n ** 52n}`]]) {
+    const found = [...text.matchAll(`"${member}": ([^,\\s]*)`)].map(([, number]) => number);
+    assert.deepEqual(found, [sum, sum]);
+  }
+  assert.equal(place.record('p', 'a').steps[0].output, '0.1');
 });
 
 test('what is told during a write shares the next one', async (t) => {

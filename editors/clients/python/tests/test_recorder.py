@@ -3,6 +3,7 @@
 import asyncio
 import datetime
 import itertools
+import json
 import os
 import signal
 import threading
@@ -166,7 +167,8 @@ class Recorder(Placed):
     def test_what_cannot_be_recorded_is_refused_and_the_rest_of_it_is_not(self):
         client = self.place.client()
         with client.run("p") as run:
-            for amounts in ({"costUSD": -1}, {"costUSD": float("nan")}, {"input": 0.5}, {"output": float("inf")}):
+            costs = [-1, float("nan"), "free", Decimal("1e-31"), Decimal("1e99")]
+            for amounts in [*({"costUSD": cost} for cost in costs), {"input": 0.5}, {"output": float("inf")}]:
                 with self.assertRaises(ValueError):
                     run.add(**amounts)
             with ThreadPoolExecutor(8) as pool:
@@ -211,6 +213,48 @@ class Recorder(Placed):
             [(step["id"], step["name"], step["costUSD"]) for step in record["steps"]],
             [("step-2", "planned", 5), ("step-1", "given", 1), ("step-3", "made up", 1), ("k", "again", 2)],
         )
+
+    def test_what_is_added_to_a_step_comes_on_top_of_what_was_told_of_it(self):
+        client = self.place.client()
+        usage = {"input": 10, "output": 5, "cached": 8, "total": 23}
+        with client.run("p", id="a", steps=[{"id": "planned", "costUSD": 5}]) as run:
+            with run.step("one", costUSD=1.5, tokenUsage=usage) as step:
+                usage["input"] = 99
+                step.add(costUSD=0.1, input=1)
+                step.add(output=2)
+            with run.step("two", tokenUsage={"input": 3}) as step:
+                step.add(costUSD=4)
+                step.set(costUSD=2)
+                step.add(costUSD=0.25, output=1)
+            with run.step("three", id="planned") as step:
+                step.add(costUSD=1)
+                self.assertEqual(self.place.record("p", "a")["steps"][0]["costUSD"], 6)
+                step.set(costUSD="free")
+                with self.assertRaises(ValueError):
+                    step.add(costUSD=1)
+                step.set(costUSD=None)
+                step.add(costUSD=1)
+        steps = {step["id"]: step for step in self.place.record("p", "a")["steps"]}
+        self.assertEqual(steps["step-1"]["costUSD"], 1.6)
+        self.assertEqual(steps["step-1"]["tokenUsage"], {"input": 11, "output": 7, "cached": 8, "total": 26})
+        self.assertEqual(steps["step-2"]["costUSD"], 2.25)
+        self.assertEqual(steps["step-2"]["tokenUsage"], {"input": 3, "output": 1, "total": 4})
+        self.assertEqual(steps["planned"]["costUSD"], 1)
+
+    def test_sums_are_exact(self):
+        client = self.place.client()
+        amounts = [Decimal("4291.39"), 0.1, Decimal("1e-30"), 1e-12, Decimal("123456.123456789012345678"), 1234567.1]
+        with client.run("p", id="a") as run, run.step("s", costUSD=0, output="0.1") as step:
+            for amount in amounts:
+                step.add(costUSD=amount)
+            with ThreadPoolExecutor(50) as pool:
+                for told in [pool.submit(step.add, costUSD=amount, input=2**52) for amount in amounts]:
+                    told.result()
+        with open(self.place.file("p", "a"), encoding="utf-8") as file:
+            record = json.load(file, parse_float=Decimal)
+        for counted in (record, record["steps"][0]):
+            self.assertEqual(str(counted["costUSD"]), "2724629.426913578026691356000000000002")
+            self.assertEqual(counted["tokenUsage"], {"input": 6 * 2**52, "output": 0, "total": 6 * 2**52})
 
     def test_what_is_told_during_a_write_shares_the_next_one(self):
         client = self.place.client()
