@@ -140,6 +140,8 @@ class Client(types.Requests):
         self._own_loop = _loop()
         self._closing: asyncio.Future[None] = self._loop.create_future()
         self._connection: asyncio.Future[_Connection] | None = None
+        # what recorders have still to write
+        self._writing: set[asyncio.Task[None]] = set()
 
     def _request(self, method: str, params: Any, **options: Any) -> Any:
         return _result(self._go(self._ask(method, params)), **options)
@@ -223,6 +225,9 @@ class Client(types.Requests):
     async def _close(self) -> None:
         if not self._closing.done():
             self._closing.set_result(None)
+        if self._writing:
+            # nobody waits for it, but it was told before
+            await asyncio.wait(self._writing, timeout=self._patience)
         if self._connection is not None:
             await asyncio.wait([self._connection])
             if self._connection.exception() is None:
@@ -417,10 +422,10 @@ class _Scope(Generic[S, A]):
     def __enter__(self) -> S:
         try:
             self.begin().result()
+            return self.blocking
         except _CANCELLED as error:
-            self.end(_end_of(error))  # it begins all the same
+            self.__exit__(type(error), error, None)  # it begins all the same
             raise
-        return self.blocking
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         try:
@@ -431,10 +436,10 @@ class _Scope(Generic[S, A]):
     async def __aenter__(self) -> A:
         try:
             await asyncio.wrap_future(self.begin())
+            return self.awaited
         except _CANCELLED as error:
-            self.end(_end_of(error))  # it begins all the same
+            await self.__aexit__(type(error), error, None)  # it begins all the same
             raise
-        return self.awaited
 
     async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         try:
@@ -565,6 +570,8 @@ class _Recorder:
         if self._next is None or "set" in change:
             self._next = []
             self._written = asyncio.ensure_future(self._write(self._next, self._written))
+            self._client._writing.add(self._written)
+            self._written.add_done_callback(self._client._writing.discard)
         self._next.append((change, done))
 
     async def _write(self, batch: _Batch, before: asyncio.Task[None] | None = None) -> None:

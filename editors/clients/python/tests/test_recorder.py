@@ -164,6 +164,62 @@ class Recorder(Placed):
         record = self.place.record("p", run.id)
         self.assertEqual((record["status"], record["costUSD"]), ("cancelled", 0.25))
 
+    def test_what_is_interrupted_while_it_begins_is_cancelled(self):
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        self.addCleanup(signal.signal, signal.SIGINT, before)
+        here = threading.main_thread().ident
+
+        def interrupted(method, interrupt):
+            """A client all of whose work is interrupted with the first request of this method."""
+            self.doCleanups()
+            self.setUp()
+            self.place.daemon()
+            between = self.place.between()
+            seen = []
+
+            def judge(message):
+                if message["method"] == method and not seen:
+                    seen.append(message)
+                    interrupt()
+                return "pass"
+
+            between.fate = judge
+            return self.place.client(socket=between.path)
+
+        def check(method):
+            record = self.place.record("p", "a")
+            steps = [step["status"] for step in record["steps"]]
+            self.assertEqual((record["status"], steps), ("cancelled", ["cancelled"] * (method == "executions/update")))
+
+        for method in ("executions/start", "executions/update"):
+            with self.subTest(method=method):
+                with self.assertRaises(KeyboardInterrupt):
+                    with interrupted(method, lambda: signal.pthread_kill(here, signal.SIGINT)) as client:
+                        with client.run("p", id="a") as run, run.step("s"):
+                            self.fail("it has begun")
+                check(method)
+            with self.subTest(method=method, way="asyncio"):
+
+                async def main():
+                    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+                    async with interrupted(method, lambda: loop.call_soon_threadsafe(task.cancel)) as client:
+                        async with client.run("p", id="a") as run, run.step("s"):
+                            self.fail("it has begun")
+
+                with self.assertRaises(asyncio.CancelledError):
+                    asyncio.run(main())
+                check(method)
+
+    def test_what_was_told_is_written_before_a_client_is_closed(self):
+        async def main():
+            async with self.place.client() as client:
+                run = await client.run("p", id="a").__aenter__()
+                told = [run.set(name=f"name {number}") for number in range(20)]
+            await asyncio.gather(*told)
+
+        asyncio.run(main())
+        self.assertEqual(self.place.record("p", "a")["name"], "name 19")
+
     def test_what_cannot_be_recorded_is_refused_and_the_rest_of_it_is_not(self):
         client = self.place.client()
         with client.run("p") as run:
