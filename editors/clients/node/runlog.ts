@@ -109,18 +109,23 @@ export class Client implements AsyncDisposable {
 
   /**
    * Records what `body` does as a run of `execution.projectId`: completed when it returns, failed with
-   * the error's text when it throws, cancelled when what it throws is an AbortError.
+   * the error's text when it throws, cancelled when what it throws is an AbortError, or on a Ctrl-C that the
+   * program does not listen for itself.
    */
   async run<T>(execution: RunMembers, body: Body<Run, T>): Promise<T> {
-    const run = await this.start(execution);
-    return await through(body, run, ({ status, ...members }) => run.finish(status, members));
+    const run = this.recorder(execution);
+    return await through(run.begun, body, run, ({ status, ...members }) => run.finish(status, members));
   }
 
   /** Begins a run whose end is told by its `finish`. */
-  async start({ projectId, ...execution }: RunMembers): Promise<Run> {
-    const run = new Run(this, this.options.heartbeat, projectId, execution);
+  async start(execution: RunMembers): Promise<Run> {
+    const run = this.recorder(execution);
     await run.begun;
     return run;
+  }
+
+  private recorder({ projectId, ...execution }: RunMembers): Run {
+    return new Run(this, this.options.heartbeat, projectId, execution);
   }
 
   /** Ends the connection, and the daemon if it was started for it. Iterations of changes end. */
@@ -386,8 +391,7 @@ export class Run {
     };
     const began = new Date();
     const first = { nodeId: members.name ?? id, nodeType: 'agent', status: 'running', startedAt: began.toISOString() };
-    await set({ ...first, ...members });
-    return await through(body, { id, add, set }, (end) => {
+    return await through(set({ ...first, ...members }), body, { id, add, set }, (end) => {
       const ended = new Date();
       return set({ ...end, completedAt: ended.toISOString(), duration: ended.getTime() - began.getTime() });
     });
@@ -410,6 +414,7 @@ export class Run {
 
   /** Joins the next write, or begins another one. */
   private put(change: Change): Promise<void> {
+    if (interrupted) return interrupted.then(() => this.put(change));
     // within a write `set` comes before `add`
     if (!this.next || change.set) {
       const next: Waiting[] = (this.next = []);
@@ -499,19 +504,60 @@ export class Run {
 
 type End = { status: 'completed' | 'failed' | 'cancelled'; error?: string };
 
-/** Runs `body` and tells how it ended; its error comes before one of telling. */
-async function through<S, T>(body: Body<S, T>, subject: S, tell: (end: End) => Promise<void>): Promise<T> {
-  let result: T;
+type Tell = (end: End) => Promise<void>;
+
+/** Runs `body` once `begun` is fulfilled, and tells how it ended; its error comes before one of telling. */
+async function through<S, T>(begun: Promise<void>, body: Body<S, T>, subject: S, tell: Tell): Promise<T> {
+  let told: Promise<void> | undefined;
+  const end: Tell = (how) => (told ??= tell(how));
+  open.add(end);
+  listen();
   try {
-    result = await body(subject);
-  } catch (error) {
-    const cancelled = error instanceof Error && error.name === 'AbortError';
-    const end: End = cancelled ? { status: 'cancelled' } : { status: 'failed', error: String(error) };
-    await tell(end).catch((other) => process.emitWarning(`an end was not recorded: ${other}`, 'RunlogWarning'));
-    throw error;
+    await begun;
+    let result: T;
+    try {
+      result = await body(subject);
+    } catch (error) {
+      const cancelled = error instanceof Error && error.name === 'AbortError';
+      const how: End = cancelled ? { status: 'cancelled' } : { status: 'failed', error: String(error) };
+      await end(how).catch((other) => process.emitWarning(`an end was not recorded: ${other}`, 'RunlogWarning'));
+      throw error;
+    }
+    await end({ status: 'completed' });
+    return result;
+  } finally {
+    await interrupted;
+    open.delete(end);
+    listen();
   }
-  await tell({ status: 'completed' });
-  return result;
+}
+
+/** How to end what is being recorded, a run before its steps. */
+const open = new Set<Tell>();
+/** While a Ctrl-C ends them: fulfilled after that. */
+let interrupted: Promise<void> | undefined;
+
+/** Listens for a Ctrl-C as long as something is being recorded. */
+function listen(): void {
+  if (open.size === 0) process.off('SIGINT', interrupt);
+  else if (!interrupted && !process.listeners('SIGINT').includes(interrupt)) {
+    process.prependListener('SIGINT', interrupt);
+  }
+}
+
+/** Ends what is being recorded and then, as nobody listens any more, the process. */
+function interrupt(): void {
+  process.off('SIGINT', interrupt);
+  if (process.listenerCount('SIGINT') > 0) {
+    // what it means is for them to say, and some do only where they are alone
+    setImmediate(listen);
+    return;
+  }
+  const ends = [...open].reverse().map((end) => end({ status: 'cancelled' }));
+  interrupted = Promise.allSettled(ends).then(() => {
+    interrupted = undefined;
+    process.kill(process.pid, 'SIGINT');
+  });
 }
 
 /** A decimal number that is exactly what the shortest spellings of those that it came from say. */

@@ -1,9 +1,11 @@
 // The recorder against the real daemon: what it writes, and that nothing is lost or counted twice.
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readFileSync, renameSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { Place, until } from './place.js';
+import { binary, Place, until } from './place.js';
 
 test('a run is one whole record from its beginning to its end', async (t) => {
   const place = new Place(t);
@@ -82,6 +84,39 @@ test('a run ends as its code does', async (t) => {
   assert.deepEqual([place.record('p', 'own').status, place.record('p', 'own').error], ['failed', 'by hand']);
   await assert.rejects(client.start({ projectId: 'p', id: 'own' }), { code: 409, kind: 'already-exists' });
 });
+
+for (const listens of [false, true]) {
+  const then = listens ? 'is left to a program that listens for it' : 'cancels what is being recorded';
+  test(`a Ctrl-C ${then}`, async (t) => {
+    const place = new Place(t);
+    const program = `
+      import { Client } from ${JSON.stringify(import.meta.resolve('../dist/runlog.js'))};
+      const client = new Client({ command: [${JSON.stringify(binary)}, 'serve'], projects: ${JSON.stringify(place.root)} });
+      let over = false;
+      if (${listens}) process.once('SIGINT', () => (over = true));
+      await client.run({ projectId: 'p', id: 'ended' }, () => undefined);
+      await Promise.all(['a', 'b'].map((id) => client.run({ projectId: 'p', id }, (run) => run.step('s', async (step) => {
+        console.log(id);
+        while (!over) await step.add({ input: 1 });
+      }))));
+      await client.close();
+      process.exitCode = 3;
+    `;
+    const child = spawn(process.execPath, ['--input-type=module', '-e', program], { stdio: ['ignore', 'pipe', 'inherit'] });
+    place.ends.push(() => child.kill('SIGKILL'));
+    const exited = once(child, 'exit');
+    let said = '';
+    child.stdout.on('data', (text) => (said += text));
+    await until(() => said.length === 4, 'both runs');
+    child.kill('SIGINT');
+    assert.deepEqual(await exited, listens ? [3, null] : [null, 'SIGINT']);
+    for (const id of ['a', 'b']) {
+      const { status, steps: [step] } = place.record('p', id);
+      assert.deepEqual([status, step.status], listens ? ['completed', 'completed'] : ['cancelled', 'cancelled']);
+      assert(step.completedAt);
+    }
+  });
+}
 
 test('what cannot be recorded is refused, and the rest of it is not', async (t) => {
   const place = new Place(t);
