@@ -590,8 +590,8 @@ function sums(amounts: Amounts): Sums {
   for (const name of ['costUSD', 'input', 'output'] as const) {
     const amount = amounts[name];
     if (amount === undefined) continue;
-    const fine = name === 'costUSD' || Number.isSafeInteger(amount);
-    sums[name] = Sum.of(name, fine ? amount : undefined);
+    if (name !== 'costUSD' && !Number.isSafeInteger(amount)) throw new RangeError(`${name}: ${amount} cannot be added`);
+    sums[name] = Sum.of(name, amount);
   }
   return sums;
 }

@@ -123,7 +123,8 @@ test('what cannot be recorded is refused, and the rest of it is not', async (t) 
   const client = place.client();
   const run = await client.start({ projectId: 'p' });
   for (const amounts of [{ costUSD: -1 }, { costUSD: NaN }, { costUSD: 1e-31 }, { input: 0.5 }, { output: Infinity }]) {
-    await assert.rejects(run.add(amounts), RangeError);
+    const [[name, amount]] = Object.entries(amounts);
+    await assert.rejects(run.add(amounts), { name: 'RangeError', message: `${name}: ${amount} cannot be added` });
   }
   const several = await Promise.allSettled([
     run.add({ costUSD: 0.1 }), run.step('a', () => undefined), run.step({ name: 'b', input: 1n }, () => undefined),
