@@ -11,7 +11,7 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { addAbortSignal, finished, Readable, type Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Arguments, ExecutionRecord, Methods, Params, Result, StepUpdate, Told } from './types.js';
+import type { Arguments, ExecutionRecord, Methods, Params, Result, StepUpdate, Told, UpdateAdd } from './types.js';
 
 export type * from './types.js';
 
@@ -24,6 +24,10 @@ const LONGEST_DELAY_MS = 5000;
 const END_WITHIN_MS = 3000;
 /** The daemon could not say of a longer one whom its answer is for. */
 const LINE_BYTES_MAX = 64 * 1024 * 1024;
+/** How many places after the point an amount has at most. */
+const PLACES = 30;
+/** Before the digits of a number that JSON is to have as it is; no text that is told can have guessed it. */
+const DIGITS = randomBytes(16).toString('hex');
 
 /**
  * What the daemon, or the way to it, has refused: `code` is the protocol's, and so is `kind`, or it is
@@ -64,7 +68,8 @@ type RunMembers = ExecutionRecord & { projectId: string };
 /** Runs the daemon or meets it, asks it, and hears what it tells. Begins when it is first needed. */
 export class Client implements AsyncDisposable {
   private readonly options: Settings;
-  private readonly closing = new AbortController();
+  /** @internal */
+  readonly closing = new AbortController();
   private connection: Promise<Connection> | undefined;
 
   constructor({ patience = 30_000, heartbeat = 60_000, ...options }: ClientOptions = {}) {
@@ -104,18 +109,23 @@ export class Client implements AsyncDisposable {
 
   /**
    * Records what `body` does as a run of `execution.projectId`: completed when it returns, failed with
-   * the error's text when it throws, cancelled when what it throws is an AbortError.
+   * the error's text when it throws, cancelled when what it throws is an AbortError, or on a Ctrl-C that the
+   * program does not listen for itself.
    */
   async run<T>(execution: RunMembers, body: Body<Run, T>): Promise<T> {
-    const run = await this.start(execution);
-    return await through(body, run, ({ status, ...members }) => run.finish(status, members));
+    const run = this.recorder(execution);
+    return await through(run.begun, body, run, ({ status, ...members }) => run.finish(status, members));
   }
 
   /** Begins a run whose end is told by its `finish`. */
-  async start({ projectId, ...execution }: RunMembers): Promise<Run> {
-    const run = new Run(this, this.options.heartbeat, projectId, execution);
+  async start(execution: RunMembers): Promise<Run> {
+    const run = this.recorder(execution);
     await run.begun;
     return run;
+  }
+
+  private recorder({ projectId, ...execution }: RunMembers): Run {
+    return new Run(this, this.options.heartbeat, projectId, execution);
   }
 
   /** Ends the connection, and the daemon if it was started for it. Iterations of changes end. */
@@ -126,14 +136,15 @@ export class Client implements AsyncDisposable {
 
   readonly [Symbol.asyncDispose] = (): Promise<void> => this.close();
 
-  /** @internal Does again what may succeed later. */
-  async patiently<T>(ask: () => Promise<T>): Promise<T> {
+  /** @internal Does again what may succeed later, and whatever else `again` says. */
+  async patiently<T>(ask: () => Promise<T>, again = (): boolean => false): Promise<T> {
     const until = Date.now() + this.options.patience;
     for (let delay = FIRST_DELAY_MS; ; delay = Math.min(2 * delay, LONGEST_DELAY_MS)) {
       try {
         return await ask();
       } catch (error) {
-        if (!passing(error) || Date.now() + delay >= until) throw error;
+        const hopeless = this.closing.signal.aborted || !(passing(error) || again());
+        if (hopeless || Date.now() + delay >= until) throw error;
         await sleep(delay, undefined, { signal: this.closing.signal }).catch(() => undefined);
       }
     }
@@ -233,7 +244,8 @@ class Connection {
   }
 
   private send(message: { id?: number; method: string; params: object }): void {
-    const line = Buffer.from(`${JSON.stringify({ jsonrpc: '2.0', ...message })}\n`);
+    const text = JSON.stringify({ jsonrpc: '2.0', ...message }).replace(new RegExp(`"${DIGITS}([^"]*)"`, 'g'), '$1');
+    const line = Buffer.from(`${text}\n`);
     if (line.length > LINE_BYTES_MAX) {
       const data = { kind: 'too-large', sizeBytes: line.length, limitBytes: LINE_BYTES_MAX };
       throw new RunlogError(413, `the request has ${line.length} bytes`, data);
@@ -315,8 +327,11 @@ export interface Step {
 
 /** What is added is added to `step`, too. */
 type Change = {
-  execution?: ExecutionRecord; set?: Record<string, unknown>; add?: Amounts; step?: string; steps?: StepUpdate[];
+  execution?: ExecutionRecord; set?: Record<string, unknown>; add?: Sums; step?: string; steps?: StepUpdate[];
 };
+type Sums = { costUSD?: Sum; input?: Sum; output?: Sum };
+/** What a step has cost: numbers as they were told, or a {@link Sum}. */
+type Spent = { costUSD?: unknown; tokenUsage?: Record<string, unknown> | null | undefined };
 type Waiting = Change & { resolve(): void; reject(error: unknown): void };
 
 /**
@@ -326,8 +341,9 @@ type Waiting = Change & { resolve(): void; reject(error: unknown): void };
  * Nothing is lost or counted twice where an answer fails to come. A write expects the version that was answered
  * last, and leaves its mark in the record, the member `recorder`. Repeated, it finds that version, so that the
  * first try has not gone through and never will, or is refused; then the record is read. With the mark in it the
- * first try went through, whoever wrote since; without it the write is repeated on top. (Who puts back an old
- * copy of the record takes back what was written since, mark and all.)
+ * first try went through, whoever wrote since; without it the write is repeated on top. Where it cannot be read for
+ * as long as the client's patience lasts, the outcome is unknown, and said to be. (Who puts back an old copy of the
+ * record takes back what was written since, mark and all.)
  */
 export class Run {
   readonly id: string;
@@ -337,8 +353,8 @@ export class Run {
   /** The ids of steps that there are, and the number of the last one made up. */
   private readonly steps: Set<unknown>;
   private stepNumber = 0;
-  /** What each step has cost. */
-  private readonly spent = new Map<string, Amounts>();
+  /** What each step has cost, as it was told last. */
+  private readonly spent = new Map<unknown, Spent>();
   /** The write that has not begun. */
   private next: Waiting[] | undefined;
   private written = Promise.resolve();
@@ -356,7 +372,7 @@ export class Run {
 
   /** Cost and tokens that come on top of the run's. */
   async add(amounts: Amounts): Promise<void> {
-    await this.put({ add: plus({}, amounts) });
+    await this.put({ add: sums(amounts) });
   }
 
   /** New values of the record's members; null removes one. */
@@ -371,12 +387,11 @@ export class Run {
     this.steps.add(id);
     const set: Step['set'] = (news) => this.put({ steps: [{ ...news, id }] });
     const add: Step['add'] = async (amounts) => {
-      await this.put({ add: plus({}, amounts), step: id });
+      await this.put({ add: sums(amounts), step: id });
     };
     const began = new Date();
     const first = { nodeId: members.name ?? id, nodeType: 'agent', status: 'running', startedAt: began.toISOString() };
-    await set({ ...first, ...members });
-    return await through(body, { id, add, set }, (end) => {
+    return await through(set({ ...first, ...members }), body, { id, add, set }, (end) => {
       const ended = new Date();
       return set({ ...end, completedAt: ended.toISOString(), duration: ended.getTime() - began.getTime() });
     });
@@ -399,6 +414,7 @@ export class Run {
 
   /** Joins the next write, or begins another one. */
   private put(change: Change): Promise<void> {
+    if (interrupted) return interrupted.then(() => this.put(change));
     // within a write `set` comes before `add`
     if (!this.next || change.set) {
       const next: Waiting[] = (this.next = []);
@@ -410,20 +426,25 @@ export class Run {
   private async write(batch: Waiting[]): Promise<void> {
     if (this.next === batch) this.next = undefined;
     clearTimeout(this.timer);
+    let over = false;
     try {
       await this.update(batch);
       for (const { resolve } of batch) resolve();
     } catch (error) {
-      if (batch.length === 1 || passing(error)) {
+      over = error instanceof RunlogError && error.kind === 'already-finished';
+      if (batch.length === 1 || passing(error) || unknown(error)) {
         for (const { reject } of batch) reject(error);
       } else {
         // refused for sure: which of them is to blame shows when they are alone
         for (const change of batch) await this.write([change]);
+        return;
       }
     }
-    if (this.finished || !this.version) return;
-    // alive, if it says nothing else for a while; what is wrong shows in the next write, or goes by
-    const beat = (): void => void this.put({}).catch((error) => passing(error) || clearTimeout(this.timer));
+    if (over || !this.version) return;
+    // alive, if it says nothing else for a while; whatever is wrong shows in the next write, or goes by
+    const beat = (): void => {
+      if (!this.finished && !this.client.closing.signal.aborted) this.put({}).catch(() => undefined);
+    };
     this.timer = setTimeout(beat, this.heartbeat).unref();
   }
 
@@ -432,34 +453,50 @@ export class Run {
     const { projectId, id: executionId } = this;
     const recorder = `${this.recorder}:${this.writes++}`;
     const { execution, set } = changes[0]!;
-    const [first, ...more] = changes.flatMap(({ add }) => add ?? []);
-    const { costUSD = null, input = null, output = null } = more.reduce(plus, first ?? {});
+    const adds = changes.flatMap(({ add }) => add ?? []);
+    const { costUSD = null, input = null, output = null }: Record<string, unknown> = adds.reduce(plus, {});
+    const add = { costUSD, tokenUsage: { input, output } } as UpdateAdd;
     // what the steps have cost once this is written
-    const spent = new Map<string, Amounts>();
-    const steps = changes.flatMap(({ step, add = {}, steps = [] }) => {
-      if (step === undefined) return steps;
-      const sum = plus(spent.get(step) ?? this.spent.get(step) ?? {}, add);
-      spent.set(step, sum);
-      return [spentBy(step, sum)];
-    });
-    const news = { set: { ...set, recorder }, add: { costUSD, tokenUsage: { input, output } }, steps };
-    const told = set || first || steps.length > 0 ? news : {};
-    const write = (): Promise<{ version: string }> => (execution
-      ? this.client.request('executions/start', { projectId, execution: { ...execution, recorder } })
-      : this.client.request('executions/update', { projectId, executionId, ifVersion: this.version, ...told }));
-    for (;;) {
-      try {
-        this.version = (await this.client.patiently(write)).version;
-        break;
-      } catch (error) {
-        if (!(error instanceof RunlogError) || error.code !== 409) throw error;
-        const { version, fields } = await this.client.patiently(() => (
-          this.client.request('executions/get', { projectId, executionId, fields: ['/recorder'] })));
-        const ours = fields?.['/recorder']?.value === recorder;
-        if (!ours && error.kind !== 'version-conflict') throw error;
-        this.version = version;
-        if (ours) break;
+    const spent = new Map<unknown, Spent>();
+    const steps = changes.flatMap(({ execution, step, add = {}, steps = execution?.steps ?? [] }) => {
+      const held = (id: unknown): Spent => spent.get(id) ?? this.spent.get(id) ?? {};
+      const told = step === undefined ? steps : [{ id: step, ...onTop(held(step), add) } as StepUpdate];
+      for (const news of told) {
+        const { id, costUSD, tokenUsage } = { ...held(news['id']), ...news } as Spent & { id: unknown };
+        spent.set(id, { costUSD, tokenUsage: tokenUsage && { ...tokenUsage } });
       }
+      return told;
+    });
+    const news = { set: { ...set, recorder }, add, steps };
+    const told = set || adds.length > 0 || steps.length > 0 ? news : {};
+    // the version that is written on, and whether a try before may have gone through
+    let known = this.version;
+    let lost = false;
+    const write = async (): Promise<string> => {
+      for (;;) {
+        try {
+          const { version } = await (execution
+            ? this.client.request('executions/start', { projectId, execution: { ...execution, recorder } })
+            : this.client.request('executions/update', { projectId, executionId, ifVersion: known, ...told }));
+          return version;
+        } catch (error) {
+          // a sign of life may come twice
+          lost = (execution !== undefined || told === news) && (lost || unknown(error));
+          if (passing(error) || !(error instanceof RunlogError) || !(lost || error.code === 409)) throw error;
+          const { version, fields } =
+            await this.client.request('executions/get', { projectId, executionId, fields: ['/recorder'] });
+          known = version;
+          if (fields?.['/recorder']?.value === recorder) return known;
+          if (!lost && error.kind !== 'version-conflict') throw error;
+          lost = false;
+        }
+      }
+    };
+    try {
+      this.version = await this.client.patiently(write, () => lost);
+    } catch (error) {
+      if (!lost || !(error instanceof RunlogError)) throw error;
+      throw new RunlogError(error.code, error.message, { ...error.data, outcome: 'unknown' });
     }
     for (const [step, sum] of spent) this.spent.set(step, sum);
   }
@@ -467,40 +504,119 @@ export class Run {
 
 type End = { status: 'completed' | 'failed' | 'cancelled'; error?: string };
 
-/** Runs `body` and tells how it ended; its error comes before one of telling. */
-async function through<S, T>(body: Body<S, T>, subject: S, tell: (end: End) => Promise<void>): Promise<T> {
-  let result: T;
+type Tell = (end: End) => Promise<void>;
+
+/** Runs `body` once `begun` is fulfilled, and tells how it ended; its error comes before one of telling. */
+async function through<S, T>(begun: Promise<void>, body: Body<S, T>, subject: S, tell: Tell): Promise<T> {
+  let told: Promise<void> | undefined;
+  const end: Tell = (how) => (told ??= tell(how));
+  open.add(end);
+  listen();
   try {
-    result = await body(subject);
-  } catch (error) {
-    const cancelled = error instanceof Error && error.name === 'AbortError';
-    const end: End = cancelled ? { status: 'cancelled' } : { status: 'failed', error: String(error) };
-    await tell(end).catch((other) => process.emitWarning(`an end was not recorded: ${other}`, 'RunlogWarning'));
-    throw error;
+    await begun;
+    let result: T;
+    try {
+      result = await body(subject);
+    } catch (error) {
+      const cancelled = error instanceof Error && error.name === 'AbortError';
+      const how: End = cancelled ? { status: 'cancelled' } : { status: 'failed', error: String(error) };
+      await end(how).catch((other) => process.emitWarning(`an end was not recorded: ${other}`, 'RunlogWarning'));
+      throw error;
+    }
+    await end({ status: 'completed' });
+    return result;
+  } finally {
+    await interrupted;
+    open.delete(end);
+    listen();
   }
-  await tell({ status: 'completed' });
-  return result;
 }
 
-/** The sum; an error where JSON would lose what is added. */
-function plus(one: Amounts, other: Amounts): Amounts {
-  const sum = { ...one };
+/** How to end what is being recorded, a run before its steps. */
+const open = new Set<Tell>();
+/** While a Ctrl-C ends them: fulfilled after that. */
+let interrupted: Promise<void> | undefined;
+
+/** Listens for a Ctrl-C as long as something is being recorded. */
+function listen(): void {
+  if (open.size === 0) process.off('SIGINT', interrupt);
+  else if (!interrupted && !process.listeners('SIGINT').includes(interrupt)) {
+    process.prependListener('SIGINT', interrupt);
+  }
+}
+
+/** Ends what is being recorded and then, as nobody listens any more, the process. */
+function interrupt(): void {
+  process.off('SIGINT', interrupt);
+  if (process.listenerCount('SIGINT') > 0) {
+    // what it means is for them to say, and some do only where they are alone
+    setImmediate(listen);
+    return;
+  }
+  const ends = [...open].reverse().map((end) => end({ status: 'cancelled' }));
+  interrupted = Promise.allSettled(ends).then(() => {
+    interrupted = undefined;
+    process.kill(process.pid, 'SIGINT');
+  });
+}
+
+/** A decimal number that is exactly what the shortest spellings of those that it came from say. */
+class Sum {
+  /** In units of 10^-PLACES. */
+  private constructor(private readonly units: bigint) {}
+
+  static of(name: string, amount: unknown): Sum {
+    if (amount instanceof Sum) return amount;
+    const spelt = typeof amount === 'number' ? String(amount) : '';
+    const [, whole, fraction = '', exponent = '0'] = /^(\d+)(?:\.(\d+))?(?:e(.+))?$/.exec(spelt) ?? [];
+    const places = PLACES - fraction.length + Number(exponent);
+    if (whole === undefined || places < 0) throw new RangeError(`${name}: ${amount} cannot be added`);
+    return new Sum(BigInt(whole + fraction) * 10n ** BigInt(places));
+  }
+
+  plus(other: Sum | undefined): Sum {
+    return other ? new Sum(this.units + other.units) : this;
+  }
+
+  toJSON(): string {
+    const digits = this.units.toString().padStart(PLACES + 1, '0');
+    return DIGITS + `${digits.slice(0, -PLACES)}.${digits.slice(-PLACES)}`.replace(/\.?0+$/, '');
+  }
+}
+
+/** What is to be added; an error where JSON would lose something of it. */
+function sums(amounts: Amounts): Sums {
+  const sums: Sums = {};
   for (const name of ['costUSD', 'input', 'output'] as const) {
-    const more = other[name];
-    if (more === undefined) continue;
-    const fine = name === 'costUSD' ? Number.isFinite(more) : Number.isSafeInteger(more);
-    if (!fine || more < 0) throw new RangeError(`${name}: ${more} cannot be added`);
-    const total = (sum[name] ?? 0) + more;
-    // to the trillionth: what floats add up to lies beside what their decimals do
-    sum[name] = name === 'costUSD' ? Math.round(total * 1e12) / 1e12 : total;
+    const amount = amounts[name];
+    if (amount === undefined) continue;
+    if (name !== 'costUSD' && !Number.isSafeInteger(amount)) throw new RangeError(`${name}: ${amount} cannot be added`);
+    sums[name] = Sum.of(name, amount);
   }
-  return sum;
+  return sums;
 }
 
-/** A step that has cost so much. */
-function spentBy(id: string, { costUSD, input = 0, output = 0 }: Amounts): StepUpdate {
-  const tokens = input + output === 0 ? {} : { tokenUsage: { input, output, total: input + output } };
-  return { id, ...(costUSD === undefined ? {} : { costUSD }), ...tokens };
+function plus(one: Sums, other: Sums): Sums {
+  const sums = { ...one };
+  for (const name of ['costUSD', 'input', 'output'] as const) {
+    const sum = sums[name]?.plus(other[name]) ?? other[name];
+    if (sum) sums[name] = sum;
+  }
+  return sums;
+}
+
+/** What a step has cost with this on top, as the daemon adds to a run's amounts. */
+function onTop({ costUSD, tokenUsage }: Spent, { costUSD: cost, input, output }: Sums): Spent {
+  const sums: Spent = cost ? { costUSD: cost.plus(Sum.of('costUSD', costUSD ?? 0)) } : {};
+  if (input || output) {
+    const read = Sum.of('input', tokenUsage?.['input'] ?? 0).plus(input);
+    const written = Sum.of('output', tokenUsage?.['output'] ?? 0).plus(output);
+    // a total that counts more than the two keeps what it counts
+    const known = tokenUsage?.['total'];
+    const total = known == null ? read.plus(written) : Sum.of('total', known).plus(input).plus(output);
+    sums.tokenUsage = { ...tokenUsage, input: read, output: written, total };
+  }
+  return sums;
 }
 
 /** An id as the engine makes them. */
@@ -512,6 +628,11 @@ function newId(): string {
 /** Whether the same may succeed later, as it is. */
 function passing(error: unknown): error is RunlogError {
   return error instanceof RunlogError && error.retryable && error.code !== 409;
+}
+
+/** Whether it may have gone through. */
+function unknown(error: unknown): boolean {
+  return error instanceof RunlogError && error.data['outcome'] === 'unknown';
 }
 
 function unreachable(why: unknown, retryable: boolean): never {

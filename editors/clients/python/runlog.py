@@ -17,19 +17,23 @@ writes, which is brought to an end exactly once.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import decimal
 import functools
 import itertools
 import json
 import logging
 import os
+import re
 import secrets
 import socket as sockets
 import subprocess
 import threading
 import time
-from collections import Counter, defaultdict
+from collections import ChainMap
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Future
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from decimal import Decimal
@@ -51,6 +55,12 @@ _END_WITHIN = 3.0
 _LINE_BYTES_MAX = 64 * 1024 * 1024
 # What takes work back, rather than making it fail.
 _CANCELLED = (KeyboardInterrupt, asyncio.CancelledError, GeneratorExit)
+
+# Sums of what the daemon takes, which has 30 places after the point.
+_EXACT = decimal.Context(prec=100, traps=[decimal.Inexact, decimal.InvalidOperation])
+_SMALLEST = Decimal("1e-30")
+# Before the digits of a number that JSON is to have as it is; no text that is told can have guessed it.
+_DIGITS = secrets.token_hex(16)
 
 _log = logging.getLogger("runlog")
 
@@ -95,6 +105,11 @@ class RunlogError(Exception):
         # whether it may succeed as it is
         self._passing = self.retryable and code != 409
 
+    @property
+    def _unknown(self) -> bool:
+        """Whether it may have gone through."""
+        return self.data.get("outcome") == "unknown"
+
 
 class Client(types.Requests):
     """Runs the daemon or meets it, asks it, and hears what it tells. Begins when it is first needed.
@@ -125,6 +140,8 @@ class Client(types.Requests):
         self._own_loop = _loop()
         self._closing: asyncio.Future[None] = self._loop.create_future()
         self._connection: asyncio.Future[_Connection] | None = None
+        # what recorders have still to write
+        self._writing: set[asyncio.Task[None]] = set()
 
     def _request(self, method: str, params: Any, **options: Any) -> Any:
         return _result(self._go(self._ask(method, params)), **options)
@@ -191,15 +208,16 @@ class Client(types.Requests):
             known = self._connection = asyncio.ensure_future(self._patiently(lambda: _Connection.open(self)))
         return await asyncio.shield(known)
 
-    async def _patiently(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Does again what may succeed later."""
+    async def _patiently(self, work: Callable[[], Awaitable[T]], again: Callable[[], bool] = lambda: False) -> T:
+        """Does again what may succeed later, and whatever else `again` says."""
         until = time.monotonic() + self._patience
         delay = _FIRST_DELAY
         while True:
             try:
                 return await work()
             except RunlogError as error:
-                if not error._passing or time.monotonic() + delay >= until:
+                hopeless = self._closing.done() or not (error._passing or again())
+                if hopeless or time.monotonic() + delay >= until:
                     raise
             await asyncio.wait([self._closing], timeout=delay)
             delay = min(2 * delay, _LONGEST_DELAY)
@@ -207,6 +225,9 @@ class Client(types.Requests):
     async def _close(self) -> None:
         if not self._closing.done():
             self._closing.set_result(None)
+        if self._writing:
+            # nobody waits for it, but it was told before
+            await asyncio.wait(self._writing, timeout=self._patience)
         if self._connection is not None:
             await asyncio.wait([self._connection])
             if self._connection.exception() is None:
@@ -285,7 +306,8 @@ class _Connection:
 
     def _send(self, message: dict[str, Any]) -> None:
         # a number that JSON lacks would make the message one that has no answer, and so would too many bytes
-        line = json.dumps({"jsonrpc": "2.0", **message}, allow_nan=False, separators=(",", ":")).encode() + b"\n"
+        text = json.dumps({"jsonrpc": "2.0", **message}, default=_digits, allow_nan=False, separators=(",", ":"))
+        line = re.sub(f'"{_DIGITS}([^"]*)"', r"\1", text).encode() + b"\n"
         if len(line) > _LINE_BYTES_MAX:
             data = {"kind": "too-large", "retryable": False, "sizeBytes": len(line), "limitBytes": _LINE_BYTES_MAX}
             raise RunlogError(413, f"the request has {len(line)} bytes", data)
@@ -400,10 +422,10 @@ class _Scope(Generic[S, A]):
     def __enter__(self) -> S:
         try:
             self.begin().result()
+            return self.blocking
         except _CANCELLED as error:
-            self.end(_end_of(error))  # it begins all the same
+            self.__exit__(type(error), error, None)  # it begins all the same
             raise
-        return self.blocking
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         try:
@@ -414,10 +436,10 @@ class _Scope(Generic[S, A]):
     async def __aenter__(self) -> A:
         try:
             await asyncio.wrap_future(self.begin())
+            return self.awaited
         except _CANCELLED as error:
-            self.end(_end_of(error))  # it begins all the same
+            await self.__aexit__(type(error), error, None)  # it begins all the same
             raise
-        return self.awaited
 
     async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         try:
@@ -492,8 +514,9 @@ class _Recorder:
     A write expects the version that was answered last, and leaves its mark in the record, the member
     `recorder`. Repeated, it finds that version, so that the first try has not gone through and never will, or
     is refused; then the record is read. With the mark in it the first try went through, whoever wrote since;
-    without it the write is repeated on top of what somebody else wrote. (Who puts back an old copy of the
-    record takes back what was written since, mark and all.)
+    without it the write is repeated on top of what somebody else wrote. Where it cannot be read for as long as
+    the client's patience lasts, the outcome is unknown, and said to be. (Who puts back an old copy of the record
+    takes back what was written since, mark and all.)
     """
 
     def __init__(self, client: Client, projectId: str, members: dict[str, Any]) -> None:
@@ -507,8 +530,8 @@ class _Recorder:
         self._version = ""
         self._writes = itertools.count()
         self._finished: Future[None] | None = None
-        # what each step has cost
-        self._spent: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        # what each step has cost, as it was told last
+        self._spent: dict[str, dict[str, Any]] = {}
         # the write that has not begun, the last one, and when to tell that we are alive
         self._next: _Batch | None = None
         self._written: asyncio.Task[None] | None = None
@@ -524,9 +547,14 @@ class _Recorder:
         return self.put(set=members) if step is None else self.put(steps=[{**members, "id": step}])
 
     def finish(self, members: dict[str, Any]) -> Future[None]:
-        if self._finished is None or self._finished.done() and self._finished.exception():
+        if self._finished is None or not self._ends:
             self._finished = self.put(set=members)
         return self._finished
+
+    @property
+    def _ends(self) -> bool:
+        """Whether its end is told, or will be."""
+        return self._finished is not None and not (self._finished.done() and self._finished.exception())
 
     def put(self, **change: Any) -> Future[None]:
         """Has `execution` begin the record, or `set`, `steps` and `add` change it, the latter a `step`, too."""
@@ -542,6 +570,8 @@ class _Recorder:
         if self._next is None or "set" in change:
             self._next = []
             self._written = asyncio.ensure_future(self._write(self._next, self._written))
+            self._client._writing.add(self._written)
+            self._written.add_done_callback(self._client._writing.discard)
         self._next.append((change, done))
 
     async def _write(self, batch: _Batch, before: asyncio.Task[None] | None = None) -> None:
@@ -551,11 +581,11 @@ class _Recorder:
             self._next = None
         if self._beat is not None:
             self._beat.cancel()
-        beat = True
+        over = False
         try:
             await self._update([change for change, _ in batch])
         except Exception as error:
-            passing = isinstance(error, RunlogError) and error._passing
+            passing = isinstance(error, RunlogError) and (error._passing or error._unknown)
             if len(batch) > 1 and not passing:
                 # refused for sure: which of them is to blame shows when they are alone
                 for one in batch:
@@ -563,58 +593,75 @@ class _Recorder:
                 return
             for _, done in batch:
                 done.set_exception(error)
-            # what is wrong with a sign of life shows in the next write; no other follows one refused for sure
-            beat = self._version != "" and (passing or batch[0][0] != {})
+            over = isinstance(error, RunlogError) and error.kind == "already-finished"
         else:
             for _, done in batch:
                 done.set_result(None)
-        if beat and self._finished is None:
-            self._beat = self._client._loop.call_later(self._client._heartbeat, self._join, {}, Future())
+        # whatever else is wrong shows in the next write, or goes by
+        if self._version and not over:
+            self._beat = self._client._loop.call_later(self._client._heartbeat, self._tell_alive)
+
+    def _tell_alive(self) -> None:
+        if not self._ends and not self._client._closing.done():
+            self._join({}, Future())
 
     async def _update(self, changes: list[dict[str, Any]]) -> None:
         """Writes changes, of which only the first begins the run or sets members, as one."""
         first = changes[0]
-        spent: Counter[str] = Counter()
+        spent: dict[str, Decimal] = {}
         steps: list[dict[str, Any]] = []
         # what the steps have cost once this is written
-        by_step: dict[str, Counter[str]] = {}
+        by_step = ChainMap({}, self._spent)
         for change in changes:
-            spent.update(change.get("add", {}))
-            steps += change.get("steps", [])
-            ident = change.get("step")
-            if ident is not None:
-                amounts = by_step.setdefault(ident, self._spent[ident].copy())
-                amounts.update(change["add"])
-                steps.append({"id": ident, **_spelt(amounts, whole=True)})
+            added = change.get("add", {})
+            spent.update({name: _sum(name, spent.get(name), amount) for name, amount in added.items()})
+            told = change.get("steps") or change.get("execution", {}).get("steps") or []
+            if change.get("step") is not None:
+                told = [{"id": change["step"], **_on_top(by_step.get(change["step"], {}), added)}]
+            steps += told
+            for step in told:
+                if isinstance(step, dict):
+                    news = {name: copy(step[name]) for name in ("costUSD", "tokenUsage") if name in step}
+                    by_step[str(step.get("id"))] = {**by_step.get(str(step.get("id")), {}), **news}
+        add = {"costUSD": spent.pop("costUSD", None), "tokenUsage": spent}
         mark = f"{self._mark}:{next(self._writes)}"
         ids = {"projectId": self.projectId, "executionId": self.id}
         if "execution" not in first and not self._version:
             raise RunlogError(404, "the run has not begun", {"kind": "execution-not-found"})
 
-        def write() -> Awaitable[Any]:
-            if "execution" in first:
-                execution = {**first["execution"], "recorder": mark}
-                return self._client._ask("executions/start", {"projectId": self.projectId, "execution": execution})
-            news = {"set": {**first.get("set", {}), "recorder": mark}, "add": _spelt(spent), "steps": steps}
-            update = {**ids, "ifVersion": self._version, **(news if any(changes) else {})}
-            return self._client._ask("executions/update", update)
+        # the version that is written on, and whether a try before may have gone through
+        known, lost = self._version, False
 
-        while True:
-            try:
-                self._version = (await self._client._patiently(write))["version"]
-                break
-            except RunlogError as error:
-                if error.code != 409:
-                    raise
-                ask = {**ids, "fields": ["/recorder"]}
-                found = await self._client._patiently(lambda: self._client._ask("executions/get", ask))
-                ours = found["fields"]["/recorder"].get("value") == mark
-                if not ours and error.kind != "version-conflict":
-                    raise
-                self._version = found["version"]
-                if ours:
-                    break
-        self._spent.update(by_step)
+        async def write() -> Any:
+            nonlocal known, lost
+            while True:
+                try:
+                    if "execution" in first:
+                        begin = {"projectId": self.projectId, "execution": {**first["execution"], "recorder": mark}}
+                        return (await self._client._ask("executions/start", begin))["version"]
+                    news = {"set": {**first.get("set", {}), "recorder": mark}, "add": add, "steps": steps}
+                    update = {**ids, "ifVersion": known, **(news if any(changes) else {})}
+                    return (await self._client._ask("executions/update", update))["version"]
+                except RunlogError as error:
+                    # a sign of life may come twice
+                    lost = any(changes) and (lost or error._unknown)
+                    if error._passing or not (lost or error.code == 409):
+                        raise
+                    found = await self._client._ask("executions/get", {**ids, "fields": ["/recorder"]})
+                    known = found["version"]
+                    if found["fields"]["/recorder"].get("value") == mark:
+                        return known
+                    if not lost and error.kind != "version-conflict":
+                        raise
+                    lost = False
+
+        try:
+            self._version = await self._client._patiently(write, lambda: lost)
+        except RunlogError as error:
+            if not lost:
+                raise
+            raise RunlogError(error.code, error.message, {**error.data, "outcome": "unknown"}) from error
+        self._spent.update(by_step.maps[0])
 
 
 def _end_of(error: BaseException | None) -> dict[str, Any]:
@@ -626,26 +673,50 @@ def _end_of(error: BaseException | None) -> dict[str, Any]:
     return {"status": "failed", "error": f"{type(error).__name__}: {error}"}
 
 
-def _amounts(**given: Amount | None) -> dict[str, int]:
-    """What is given of them, in whole trillionths of a dollar, whose sums are exact as those of floats are not."""
-    amounts = {}
-    for name, amount in given.items():
-        if amount is None:
-            continue
-        exact = Decimal(str(amount))
-        if not exact.is_finite() or exact < 0 or (name != "costUSD" and not isinstance(amount, int)):
-            raise ValueError(f"{name}: {amount} cannot be added")
-        amounts[name] = round(exact.scaleb(12)) if name == "costUSD" else int(exact)
+def _amounts(**given: Amount | None) -> dict[str, Decimal]:
+    """What is given of them, exactly."""
+    amounts = {name: _exact(name, amount) for name, amount in given.items() if amount is not None}
+    for name, amount in amounts.items():
+        if amount < 0 or (name != "costUSD" and not isinstance(given[name], int)):
+            raise ValueError(f"{name}: {given[name]} cannot be added")
     return amounts
 
 
-def _spelt(amounts: Counter[str], whole: bool = False) -> dict[str, Any]:
-    """As the protocol has them; `whole` with what is left out of the tokens."""
-    spelt: dict[str, Any] = {"costUSD": amounts["costUSD"] / 10**12} if "costUSD" in amounts else {}
-    tokens = {name: amounts[name] for name in ("input", "output") if whole or name in amounts}
-    if "input" in amounts or "output" in amounts:
-        spelt["tokenUsage"] = {**tokens, "total": sum(tokens.values())} if whole else tokens
-    return spelt
+def _exact(name: str, amount: Any) -> Decimal:
+    """The number that its shortest spelling is."""
+    with contextlib.suppress(decimal.DecimalException):
+        exact = Decimal(str(amount))
+        if exact.is_finite():
+            return _EXACT.quantize(exact, _SMALLEST)
+    raise ValueError(f"{name}: {amount} cannot be added")
+
+
+def _sum(name: str, held: Any, *more: Decimal) -> Decimal:
+    return functools.reduce(_EXACT.add, more, _exact(name, 0 if held is None else held))
+
+
+def _on_top(held: dict[str, Any], more: dict[str, Decimal]) -> dict[str, Any]:
+    """What a step has cost then, as the daemon adds to a run's amounts."""
+    sums: dict[str, Any] = {}
+    tokens = {name: amount for name, amount in more.items() if name != "costUSD"}
+    if "costUSD" in more:
+        sums["costUSD"] = _sum("costUSD", held.get("costUSD"), more["costUSD"])
+    if tokens:
+        usage = held.get("tokenUsage") or {}
+        counts = {name: _sum(name, usage.get(name), tokens.get(name, Decimal(0))) for name in ("input", "output")}
+        # a total that counts more than the two keeps what it counts
+        known = usage.get("total")
+        total = _sum("total", 0, *counts.values()) if known is None else _sum("total", known, *tokens.values())
+        sums["tokenUsage"] = {**usage, **counts, "total": total}
+    return sums
+
+
+def _digits(value: Any) -> str:
+    """In the place of a Decimal, which would lose digits as a float."""
+    if not isinstance(value, Decimal) or not value.is_finite():
+        raise TypeError(f"{value!r} cannot be told in JSON")
+    text = format(value, "f")
+    return _DIGITS + (text.rstrip("0").rstrip(".") if "." in text else text)
 
 
 def _result(future: Future[Any], timeout: float | None = None) -> Any:

@@ -1,9 +1,11 @@
 // The recorder against the real daemon: what it writes, and that nothing is lost or counted twice.
 import assert from 'node:assert/strict';
-import { statSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync, renameSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { Place, until } from './place.js';
+import { binary, Place, until } from './place.js';
 
 test('a run is one whole record from its beginning to its end', async (t) => {
   const place = new Place(t);
@@ -83,12 +85,46 @@ test('a run ends as its code does', async (t) => {
   await assert.rejects(client.start({ projectId: 'p', id: 'own' }), { code: 409, kind: 'already-exists' });
 });
 
+for (const listens of [false, true]) {
+  const then = listens ? 'is left to a program that listens for it' : 'cancels what is being recorded';
+  test(`a Ctrl-C ${then}`, async (t) => {
+    const place = new Place(t);
+    const program = `
+      import { Client } from ${JSON.stringify(import.meta.resolve('../dist/runlog.js'))};
+      const client = new Client({ command: [${JSON.stringify(binary)}, 'serve'], projects: ${JSON.stringify(place.root)} });
+      let over = false;
+      if (${listens}) process.once('SIGINT', () => (over = true));
+      await client.run({ projectId: 'p', id: 'ended' }, () => undefined);
+      await Promise.all(['a', 'b'].map((id) => client.run({ projectId: 'p', id }, (run) => run.step('s', async (step) => {
+        console.log(id);
+        while (!over) await step.add({ input: 1 });
+      }))));
+      await client.close();
+      process.exitCode = 3;
+    `;
+    const child = spawn(process.execPath, ['--input-type=module', '-e', program], { stdio: ['ignore', 'pipe', 'inherit'] });
+    place.ends.push(() => child.kill('SIGKILL'));
+    const exited = once(child, 'exit');
+    let said = '';
+    child.stdout.on('data', (text) => (said += text));
+    await until(() => said.length === 4, 'both runs');
+    child.kill('SIGINT');
+    assert.deepEqual(await exited, listens ? [3, null] : [null, 'SIGINT']);
+    for (const id of ['a', 'b']) {
+      const { status, steps: [step] } = place.record('p', id);
+      assert.deepEqual([status, step.status], listens ? ['completed', 'completed'] : ['cancelled', 'cancelled']);
+      assert(step.completedAt);
+    }
+  });
+}
+
 test('what cannot be recorded is refused, and the rest of it is not', async (t) => {
   const place = new Place(t);
   const client = place.client();
   const run = await client.start({ projectId: 'p' });
-  for (const amounts of [{ costUSD: -1 }, { costUSD: NaN }, { input: 0.5 }, { output: Infinity }]) {
-    await assert.rejects(run.add(amounts), RangeError);
+  for (const amounts of [{ costUSD: -1 }, { costUSD: NaN }, { costUSD: 1e-31 }, { input: 0.5 }, { output: Infinity }]) {
+    const [[name, amount]] = Object.entries(amounts);
+    await assert.rejects(run.add(amounts), { name: 'RangeError', message: `${name}: ${amount} cannot be added` });
   }
   const several = await Promise.allSettled([
     run.add({ costUSD: 0.1 }), run.step('a', () => undefined), run.step({ name: 'b', input: 1n }, () => undefined),
@@ -131,6 +167,49 @@ test('a step takes no other one in, and one that comes again goes on', async (t)
   assert.deepEqual(steps.map(({ id, name, costUSD }) => [id, name, costUSD]),
     [['step-2', 'planned', 5], ['step-1', 'given', 1], ['step-3', 'made up', 1], ['again', undefined, 2]]);
   assert.equal(steps[3].tokenUsage.total, 11);
+});
+
+test('what is added to a step comes on top of what was told of it', async (t) => {
+  const place = new Place(t);
+  const client = place.client();
+  const tokenUsage = { input: 10, output: 5, cached: 8, total: 23 };
+  await client.run({ projectId: 'p', id: 'a', steps: [{ id: 'planned', costUSD: 5 }] }, async (run) => {
+    await run.step({ name: 'one', costUSD: 1.5, tokenUsage }, async (step) => {
+      tokenUsage.input = 99;
+      await Promise.all([{ costUSD: 0.1, input: 1 }, { output: 2 }].map(step.add));
+    });
+    await run.step({ name: 'two', tokenUsage: { input: 3 } }, async (step) => {
+      await step.add({ costUSD: 4 });
+      await Promise.all([step.set({ costUSD: 2 }), step.add({ costUSD: 0.25, output: 1 })]);
+    });
+    await run.step({ name: 'three', id: 'planned' }, async (step) => {
+      await step.add({ costUSD: 1 });
+      assert.equal(place.record('p', 'a').steps[0].costUSD, 6);
+      await step.set({ costUSD: 'free' });
+      await assert.rejects(step.add({ costUSD: 1 }), RangeError);
+      await step.set({ costUSD: null });
+      await step.add({ costUSD: 1 });
+    });
+  });
+  const [planned, one, two] = place.record('p', 'a').steps;
+  assert.deepEqual([planned.costUSD, one.costUSD, two.costUSD], [1, 1.6, 2.25]);
+  assert.deepEqual(one.tokenUsage, { input: 11, output: 7, cached: 8, total: 26 });
+  assert.deepEqual(two.tokenUsage, { input: 3, output: 1, total: 4 });
+});
+
+test('sums are exact', async (t) => {
+  const place = new Place(t);
+  const amounts = [4291.39, 0.1, 1e-30, 1e-12, 123456.12345678, 1234567.1];
+  await place.client().run({ projectId: 'p', id: 'a' }, (run) => run.step({ name: 's', output: '0.1' }, async (step) => {
+    for (const costUSD of amounts) await step.add({ costUSD });
+    await Promise.all(amounts.map((costUSD) => step.add({ costUSD, input: 2 ** 52 })));
+  }));
+  const text = readFileSync(join(place.root, 'p/executions/a.json'), 'utf-8');
+  for (const [member, sum] of [['costUSD', '2724629.426913560002000000000000000002'], ['total', `${6n * 2n ** 52n}`]]) {
+    const found = [...text.matchAll(`"${member}": ([^,\\s]*)`)].map(([, number]) => number);
+    assert.deepEqual(found, [sum, sum]);
+  }
+  assert.equal(place.record('p', 'a').steps[0].output, '0.1');
 });
 
 test('what is told during a write shares the next one', async (t) => {
@@ -200,6 +279,30 @@ test('a run that somebody else ended is not told to be alive', async (t) => {
   assert.equal(place.record('p', run.id).status, 'cancelled');
 });
 
+test('a run is told to be alive though that was refused once', async (t) => {
+  const place = new Place(t);
+  await place.daemon();
+  const proxy = await place.between();
+  const run = await place.client({ socket: proxy.path, heartbeat: 5 }).start({ projectId: 'p' });
+  const file = join(place.root, 'p/executions', `${run.id}.json`);
+  let beats = 0;
+  proxy.fate = () => (beats++, 'pass');
+  const more = async () => {
+    const before = beats;
+    await until(() => beats > before + 3, 'signs of life');
+  };
+  renameSync(file, `${file}~`);
+  await more();
+  renameSync(`${file}~`, file);
+  const { mtimeMs } = statSync(file);
+  await until(() => statSync(file).mtimeMs > mtimeMs, 'a heartbeat');
+  // and though its end was
+  await assert.rejects(run.finish('completed', { output: 1n }), TypeError);
+  await more();
+  await run.finish();
+  assert.equal(place.record('p', run.id).status, 'completed');
+});
+
 /** Somebody else who has the run in mind as well. */
 const strangers = {
   nobody: undefined,
@@ -263,6 +366,35 @@ for (const fate of ['before', 'after']) {
       assert.deepEqual(record.tokenUsage, { input: 6 + 7 * more, output: 3, total: 9 + 7 * more });
       if (who === 'nobody') assert.equal(strangeness, 0);
       else assert(strange2 >= 12, `${strange2} of ${strangeness}`);
+    });
+  }
+}
+
+for (const count of [1, 5]) {
+  for (const back of [true, false]) {
+    const then = back ? 'comes back' : 'stays away';
+    test(`a lost answer is looked for before a write of ${count} is taken apart; the record ${then}`, async (t) => {
+      const place = new Place(t);
+      await place.daemon();
+      const proxy = await place.between();
+      const client = place.client({ socket: proxy.path, patience: back ? 30_000 : 500 });
+      const run = await client.start({ projectId: 'p', id: 'a' });
+      const file = join(place.root, 'p/executions/a.json');
+      let sent = 0;
+      proxy.fate = ({ method }) => {
+        if (!method.startsWith('executions/')) return 'pass';
+        if (++sent === 3 && back) renameSync(`${file}~`, file);
+        return sent === 1 ? 'after' : 'pass';
+      };
+      proxy.lost = () => renameSync(file, `${file}~`);
+      const answers = await Promise.allSettled(Array.from({ length: count }, () => run.add({ costUSD: 1 })));
+      for (const { reason } of answers) {
+        if (back) assert.equal(reason, undefined);
+        else assert.deepEqual([reason.kind, reason.data.outcome], ['execution-not-found', 'unknown']);
+      }
+      if (!back) renameSync(`${file}~`, file);
+      await run.finish();
+      assert.equal(place.record('p', 'a').costUSD, count);
     });
   }
 }

@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -14,6 +15,25 @@ import unittest
 from runlog import Client
 
 BINARY = os.environ["RUNLOG_BINARY"]
+
+
+_PROGRAM_THAT_LOSES = """
+import json, os, subprocess, sys
+pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+with subprocess.Popen([BINARY, "serve", *sys.argv[1:]], bufsize=0, **pipes) as daemon:
+    for line in sys.stdin.buffer:
+        daemon.stdin.write(line)
+        answer = daemon.stdout.readline()
+        method = json.loads(line)["method"]
+        lost = sys.argv[0] + method.replace("/", "-")
+        if method in METHODS and not os.path.exists(lost):
+            open(lost, "w").close()
+            os.rename(sys.argv[0], sys.argv[0] + "~")
+            break
+        sys.stdout.buffer.write(answer)
+        sys.stdout.buffer.flush()
+    daemon.stdin.close()
+"""
 
 
 def until(wanted, what):
@@ -90,6 +110,14 @@ class Place:
         with open(file + ".tmp", "w", encoding="utf-8") as temporary:
             json.dump(execution, temporary, indent=2)
         os.rename(file + ".tmp", file)
+
+    def program_that_loses(self, methods):
+        """A daemon that ends with the first answer of each of these, and whose program is away then."""
+        program = os.path.join(self.folder, "program")
+        with open(program, "w", encoding="utf-8") as file:
+            file.write(f"#!{sys.executable}\nBINARY, METHODS = {BINARY!r}, {methods!r}\n{_PROGRAM_THAT_LOSES}")
+        os.chmod(program, 0o700)
+        return program
 
     def between(self):
         between = Between(self)

@@ -3,14 +3,17 @@
 import asyncio
 import datetime
 import itertools
+import json
 import os
 import signal
 import threading
 import time
 import unittest
+import unittest.mock
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
+import runlog
 from runlog import RunlogError
 
 from .place import Placed, until
@@ -161,10 +164,67 @@ class Recorder(Placed):
         record = self.place.record("p", run.id)
         self.assertEqual((record["status"], record["costUSD"]), ("cancelled", 0.25))
 
+    def test_what_is_interrupted_while_it_begins_is_cancelled(self):
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        self.addCleanup(signal.signal, signal.SIGINT, before)
+        here = threading.main_thread().ident
+
+        def interrupted(method, interrupt):
+            """A client all of whose work is interrupted with the first request of this method."""
+            self.doCleanups()
+            self.setUp()
+            self.place.daemon()
+            between = self.place.between()
+            seen = []
+
+            def judge(message):
+                if message["method"] == method and not seen:
+                    seen.append(message)
+                    interrupt()
+                return "pass"
+
+            between.fate = judge
+            return self.place.client(socket=between.path)
+
+        def check(method):
+            record = self.place.record("p", "a")
+            steps = [step["status"] for step in record["steps"]]
+            self.assertEqual((record["status"], steps), ("cancelled", ["cancelled"] * (method == "executions/update")))
+
+        for method in ("executions/start", "executions/update"):
+            with self.subTest(method=method):
+                with self.assertRaises(KeyboardInterrupt):
+                    with interrupted(method, lambda: signal.pthread_kill(here, signal.SIGINT)) as client:
+                        with client.run("p", id="a") as run, run.step("s"):
+                            self.fail("it has begun")
+                check(method)
+            with self.subTest(method=method, way="asyncio"):
+
+                async def main():
+                    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+                    async with interrupted(method, lambda: loop.call_soon_threadsafe(task.cancel)) as client:
+                        async with client.run("p", id="a") as run, run.step("s"):
+                            self.fail("it has begun")
+
+                with self.assertRaises(asyncio.CancelledError):
+                    asyncio.run(main())
+                check(method)
+
+    def test_what_was_told_is_written_before_a_client_is_closed(self):
+        async def main():
+            async with self.place.client() as client:
+                run = await client.run("p", id="a").__aenter__()
+                told = [run.set(name=f"name {number}") for number in range(20)]
+            await asyncio.gather(*told)
+
+        asyncio.run(main())
+        self.assertEqual(self.place.record("p", "a")["name"], "name 19")
+
     def test_what_cannot_be_recorded_is_refused_and_the_rest_of_it_is_not(self):
         client = self.place.client()
         with client.run("p") as run:
-            for amounts in ({"costUSD": -1}, {"costUSD": float("nan")}, {"input": 0.5}, {"output": float("inf")}):
+            costs = [-1, float("nan"), "free", Decimal("1e-31"), Decimal("1e99")]
+            for amounts in [*({"costUSD": cost} for cost in costs), {"input": 0.5}, {"output": float("inf")}]:
                 with self.assertRaises(ValueError):
                     run.add(**amounts)
             with ThreadPoolExecutor(8) as pool:
@@ -209,6 +269,48 @@ class Recorder(Placed):
             [(step["id"], step["name"], step["costUSD"]) for step in record["steps"]],
             [("step-2", "planned", 5), ("step-1", "given", 1), ("step-3", "made up", 1), ("k", "again", 2)],
         )
+
+    def test_what_is_added_to_a_step_comes_on_top_of_what_was_told_of_it(self):
+        client = self.place.client()
+        usage = {"input": 10, "output": 5, "cached": 8, "total": 23}
+        with client.run("p", id="a", steps=[{"id": "planned", "costUSD": 5}]) as run:
+            with run.step("one", costUSD=1.5, tokenUsage=usage) as step:
+                usage["input"] = 99
+                step.add(costUSD=0.1, input=1)
+                step.add(output=2)
+            with run.step("two", tokenUsage={"input": 3}) as step:
+                step.add(costUSD=4)
+                step.set(costUSD=2)
+                step.add(costUSD=0.25, output=1)
+            with run.step("three", id="planned") as step:
+                step.add(costUSD=1)
+                self.assertEqual(self.place.record("p", "a")["steps"][0]["costUSD"], 6)
+                step.set(costUSD="free")
+                with self.assertRaises(ValueError):
+                    step.add(costUSD=1)
+                step.set(costUSD=None)
+                step.add(costUSD=1)
+        steps = {step["id"]: step for step in self.place.record("p", "a")["steps"]}
+        self.assertEqual(steps["step-1"]["costUSD"], 1.6)
+        self.assertEqual(steps["step-1"]["tokenUsage"], {"input": 11, "output": 7, "cached": 8, "total": 26})
+        self.assertEqual(steps["step-2"]["costUSD"], 2.25)
+        self.assertEqual(steps["step-2"]["tokenUsage"], {"input": 3, "output": 1, "total": 4})
+        self.assertEqual(steps["planned"]["costUSD"], 1)
+
+    def test_sums_are_exact(self):
+        client = self.place.client()
+        amounts = [Decimal("4291.39"), 0.1, Decimal("1e-30"), 1e-12, Decimal("123456.123456789012345678"), 1234567.1]
+        with client.run("p", id="a") as run, run.step("s", costUSD=0, output="0.1") as step:
+            for amount in amounts:
+                step.add(costUSD=amount)
+            with ThreadPoolExecutor(50) as pool:
+                for told in [pool.submit(step.add, costUSD=amount, input=2**52) for amount in amounts]:
+                    told.result()
+        with open(self.place.file("p", "a"), encoding="utf-8") as file:
+            record = json.load(file, parse_float=Decimal)
+        for counted in (record, record["steps"][0]):
+            self.assertEqual(str(counted["costUSD"]), "2724629.426913578026691356000000000002")
+            self.assertEqual(counted["tokenUsage"], {"input": 6 * 2**52, "output": 0, "total": 6 * 2**52})
 
     def test_what_is_told_during_a_write_shares_the_next_one(self):
         client = self.place.client()
@@ -266,6 +368,30 @@ class Recorder(Placed):
         other.request("executions/update", {**ids, "set": {"status": "cancelled"}})
         until(lambda: time.monotonic() - beats[-1] > 0.2, "them to end")
         self.assertEqual(self.place.record("p", run.id)["status"], "cancelled")
+
+    def test_a_run_is_told_to_be_alive_though_that_was_refused_once(self):
+        self.place.daemon()
+        between = self.place.between()
+        run = self.place.client(socket=between.path, heartbeat=0.005).start("p")
+        file = self.place.file("p", run.id)
+        beats = []
+        between.fate = lambda message: beats.append(message) or "pass"
+
+        def more():
+            before = len(beats)
+            until(lambda: len(beats) > before + 3, "signs of life")
+
+        os.rename(file, file + "~")
+        more()
+        os.rename(file + "~", file)
+        before = os.stat(file).st_mtime_ns
+        until(lambda: os.stat(file).st_mtime_ns > before, "a heartbeat")
+        # and though its end was
+        with self.assertRaises(TypeError):
+            run.finish(output=object())
+        more()
+        run.finish()
+        self.assertEqual(self.place.record("p", run.id)["status"], "completed")
 
     def test_a_run_that_cannot_begin_leaves_the_other_of_its_name_alone(self):
         client = self.place.client(heartbeat=0.005)
@@ -342,6 +468,73 @@ class Recorder(Placed):
         more = len(strange) if who == "more cost" else 0
         self.assertEqual(record["costUSD"], float(Decimal("0.33") + Decimal("0.5") * more))
         self.assertEqual(record["tokenUsage"], {"input": 6 + 7 * more, "output": 3, "total": 9 + 7 * more})
+
+    def test_a_lost_answer_is_looked_for_before_a_write_is_taken_apart(self):
+        for count, back in itertools.product((1, 5), (True, False)):
+            with self.subTest(count=count, back=back):
+                self.doCleanups()
+                self.setUp()
+                for answer in asyncio.run(self.away_after_a_lost_answer(count, back)):
+                    if back:
+                        self.assertIsNone(answer)
+                    else:
+                        self.assertEqual((answer.kind, answer.data["outcome"]), ("execution-not-found", "unknown"))
+                self.assertEqual(self.place.record("p", "a")["costUSD"], count)
+
+    async def away_after_a_lost_answer(self, count, back):
+        """What becomes of `count` adds in a write whose answer is lost and whose repetition finds no record."""
+        self.place.daemon()
+        between = self.place.between()
+        file = self.place.file("p", "a")
+        queued = threading.Event()
+        sent = []
+
+        def judge(message):
+            if not message["method"].startswith("executions/"):
+                return "pass"
+            sent.append(message)
+            if len(sent) == 1:
+                queued.wait()
+            if len(sent) == 4 and back:
+                os.rename(file + "~", file)
+            return "after" if len(sent) == 2 else "pass"
+
+        between.lost = lambda: os.rename(file, file + "~")
+        async with self.place.client(socket=between.path, patience=30 if back else 0.5) as client:
+            async with client.run("p", id="a") as run:
+                between.fate = judge
+                first = run.set(name="n")
+                until(lambda: sent, "a write")
+                adds = [run.add(costUSD=1) for _ in range(count)]
+                queued.set()
+                answers = await asyncio.gather(*adds, return_exceptions=True)
+                if not back:
+                    os.rename(file + "~", file)
+                await first
+        return answers
+
+    def test_a_program_that_is_away_for_a_moment_is_waited_for_where_an_answer_was_lost(self):
+        program = self.place.program_that_loses(["executions/start", "executions/update"])
+        spawn = runlog._spawn
+        away = []
+
+        def put_back(command):
+            try:
+                return spawn(command)
+            except RunlogError:
+                away.append(command)
+                os.rename(program + "~", program)
+                raise
+
+        async def main():
+            async with self.place.client(command=[program]) as client:
+                async with client.run("p", id="a") as run:
+                    await asyncio.gather(*(run.add(costUSD=1) for _ in range(5)))
+
+        with unittest.mock.patch("runlog._spawn", put_back):
+            asyncio.run(main())
+        self.assertEqual(len(away), 2)
+        self.assertEqual(self.place.record("p", "a")["costUSD"], 5)
 
     def kills(self, client, daemon):
         """Six workers record runs while daemons are killed."""
