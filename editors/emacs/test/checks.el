@@ -79,6 +79,65 @@
     (t-has (t-text) (concat "  " (string-join lines "\n  ")))
     (t-has (t-text) "node-150")))
 
+(t-check t-03-recorded
+    "run: what was loaded stays while it is recorded, and so does the place in it"
+  (let* ((root (t-root 1))
+         (runlog-piece 20000)
+         (lines (lambda (name count)
+                  (string-join (cl-loop for i from 1 to count
+                                        collect (format "%s line %05d" name i))
+                               "\n")))
+         (save (lambda (round)
+                 (t-save root "website" "exec-live"
+                         `(:startedAt ,(t-minute 99) :status "running"
+                           :input ,(funcall lines "input" (+ 10 (* 10 round)))
+                           :output ,(funcall lines "output" (+ 4000 (* 100 round)))
+                           :steps
+                           ,(vconcat
+                             (cl-loop for i from 1 to (+ 40 round)
+                                      collect
+                                      `(:id ,(format "s%d" i) :nodeId ,(format "node-%d" i)
+                                        :status ,(if (and (= i 40) (= round 0)) "running"
+                                                   "completed")
+                                        :output ,(funcall lines "step" 20))))))))
+         (count (lambda (words)
+                  (count-matches words (point-min) (point-max))))
+         outputs steps before)
+    (funcall save 0)
+    (t-list root)
+    (t-type "RET")
+    (t-until "the run" (string-search "characters are shown" (t-text)))
+    (dotimes (_ 6)
+      (let ((size (buffer-size)))
+        (goto-char (point-min))
+        (re-search-forward "^  … .* characters are shown")
+        (t-type "RET")
+        (t-until "more" (< size (buffer-size)))))
+    (goto-char (point-min))
+    (search-forward "** 3  completed")
+    (t-type "RET")
+    (should-not (outline-invisible-p (line-end-position)))
+    (setq outputs (funcall count "output line")
+          steps (funcall count "node-"))
+    (goto-char (point-min))
+    (search-forward (format "output line %05d" (- outputs 20)))
+    (recenter 0)
+    (forward-line 4)
+    (setq before (t-view))
+    (dotimes (round 3)
+      (funcall save (1+ round))
+      (t-until "it to be read" (string-search (format "input line %05d" (+ 20 (* 10 round)))
+                                              (t-text)))
+      (should (equal before (t-view)))
+      (should (<= outputs (funcall count "output line")))
+      (should (<= steps (funcall count "node-"))))
+    (goto-char (point-min))
+    (let (open)
+      (while (re-search-forward "^\\*\\* \\([0-9]+\\)" nil t)
+        (unless (outline-invisible-p (line-end-position))
+          (push (match-string-no-properties 1) open)))
+      (should (equal open '("3"))))))
+
 (t-check t-04-live
     "live: a run that the engine saves appears, changes and goes, and nothing moves"
   (let ((root (t-root 60)) before)

@@ -129,6 +129,90 @@ t.run({
     t.has(editor:text(), 'node-150', 'the last step')
   end),
 
+  check('run: what was loaded stays while it is recorded, and so does the place in it', function()
+    local root = t.root(1)
+    local function lines(name, count)
+      local text = {}
+      for i = 1, count do
+        text[i] = ('%s line %05d'):format(name, i)
+      end
+      return table.concat(text, '\n')
+    end
+    local function save(round)
+      local steps = {}
+      for i = 1, 40 + round do
+        steps[i] = {
+          id = 's' .. i,
+          nodeId = 'node-' .. i,
+          status = i == 40 and round == 0 and 'running' or 'completed',
+          output = lines('step', 20),
+        }
+      end
+      t.save(root, 'website', 'exec-live', {
+        startedAt = t.minute(99),
+        status = 'running',
+        input = lines('input', 10 + 10 * round),
+        output = lines('output', 4000 + 100 * round),
+        steps = steps,
+      })
+    end
+    save(0)
+    local editor = t.list(root, {
+      setup = ("lua require('runlog').setup({ command = %q, piece = 20000 })"):format(t.binary),
+    })
+    editor:type('gg<CR>')
+    editor:wait_text('characters are shown')
+    local function count(words)
+      return select(2, editor:text():gsub(words, ''))
+    end
+    local function load_more(what)
+      local before = #editor:lines()
+      editor:lua([[vim.fn.search(..., 'w')]], what)
+      editor:type('<CR>')
+      t.until_('more of it', function()
+        return #editor:lines() > before
+      end)
+    end
+    for _ = 1, 6 do
+      load_more('of .* characters are shown')
+    end
+    if editor:text():find('elements are shown', 1, true) then
+      load_more('elements are shown')
+    end
+    editor:lua([[vim.fn.search('^ *3  completed', 'w')]])
+    editor:type('<CR>')
+    t.until_('the fold to open', function()
+      return editor:lua([[return vim.fn.foldclosed('.')]]) == -1
+    end)
+    local outputs, steps = count('output line'), count('node%-')
+    editor:lua([[vim.fn.search(..., 'w') vim.cmd.normal({ 'zt4j', bang = true })]], ('output line %05d'):format(outputs - 20))
+    local before = editor:view()
+    for round = 1, 3 do
+      save(round)
+      editor:wait_text(('input line %05d'):format(10 + 10 * round))
+      local after = editor:view()
+      t.equal({ after.cursor, after.top }, { before.cursor, before.top }, 'where the window is')
+      assert(count('output line') >= outputs, ('%d lines of %d'):format(count('output line'), outputs))
+      assert(count('node%-') >= steps, ('%d steps of %d'):format(count('node%-'), steps))
+    end
+    t.equal(editor:lua([[
+      local open = {}
+      for i = 1, vim.fn.line('$') do
+        local number = tonumber(vim.fn.getline(i):match('^ *(%d+)  completed'))
+        if number and number <= 40 and vim.fn.foldclosed(i) == -1 then open[#open + 1] = number end
+      end
+      return open]]), { 3 }, 'the open steps')
+    t.equal(editor:lua([[
+      local function levels()
+        local found = {}
+        for i = 1, vim.fn.line('$') do found[i] = vim.fn.foldlevel(i) end
+        return found
+      end
+      local before = levels()
+      vim.cmd('normal! zX')
+      return vim.deep_equal(before, levels())]]), true, 'the levels of the folds are right')
+  end),
+
   check('live: a run that the engine saves appears, changes and goes, and nothing moves', function()
     local root = t.root(60)
     local editor = t.list(root)
