@@ -473,7 +473,7 @@ function M.lines(summary, record, status)
   field('Model', summary.model and format.line(summary.model))
   field('Retries', summary.retryCount and summary.retryCount > 0 and tostring(summary.retryCount) or nil)
   field('Pinned', summary.pinned and 'yes' or nil)
-  field('Tags', summary.tags and format.line(table.concat(summary.tags, ' ')))
+  field('Tags', summary.tags and format.line(table.concat(summary.tags, ', ')))
   field('Note', summary.note and format.line(summary.note))
   field('File', summary.sizeBytes and format.bytes(summary.sizeBytes))
   if not record then

@@ -39,12 +39,19 @@ function Run:paint()
   self.lines = lines
   paint.paint(self.buf, old, lines)
   self:draw_winbar()
+  if self.stale_timer then
+    self.stale_timer:stop()
+  end
+  self.stale_timer = list_view.when_stale(self.summary and list_view.turns_stale(self.summary), function()
+    self:paint()
+  end)
 end
 
 function Run:draw_winbar()
   local text = format.line(('%s/%s'):format(self.run.projectId, self.run.executionId)):gsub('%%', '%%%%')
   if self.gone then
-    text = text .. '  %#RunlogError#deleted%*  u has it back'
+    local ours = require('runlog.actions').undoes(self.client, self.run.projectId, self.run.executionId)
+    text = text .. '  %#RunlogError#' .. (ours and 'deleted%*  u has it back' or 'it is not there any more%*')
   elseif self.problem and self.record then
     text = text .. '  %#RunlogError#' .. format.line(self.problem):gsub('%%', '%%%%') .. '%*'
   elseif self.client.state ~= 'ready' then
@@ -295,8 +302,10 @@ function M.open(client, project, id, command)
       if run.subscription then
         run.subscription.close()
       end
-      if run.reload_timer then
-        run.reload_timer:stop()
+      for _, timer in ipairs({ 'reload_timer', 'stale_timer' }) do
+        if run[timer] then
+          run[timer]:stop()
+        end
       end
       client:release()
     end,
