@@ -242,6 +242,10 @@ CUTS are those of RECORD."
   "Add a line of TEXT in FACE with KEY."
   (push (cons key (if face (runlog-text-face text face) text)) runlog-run--lines))
 
+(defun runlog-run--no-heading (text)
+  "Return TEXT so that the outline does not take it for a heading."
+  (if (string-match-p "\\`\\*+ " text) (concat " " text) text))
+
 (defun runlog-run--add-cut (pointer cuts indent)
   "Add what CUTS tell of POINTER, behind INDENT."
   (when-let ((cut (gethash pointer cuts)))
@@ -418,9 +422,11 @@ SUMMARY is what lists say of it, RECORD what was read, CUTS what was left out."
                                      (concat (runlog-text-face (format "%-10s" name) 'runlog-hint)
                                              value))))))
     (runlog-run--add "label"
-                     (runlog-text-line (or (funcall get :label) (funcall get :id)))
+                     (runlog-run--no-heading
+                      (runlog-text-line (or (funcall get :label) (funcall get :id))))
                      'runlog-heading)
-    (runlog-run--add "status" (runlog-text-line status) (runlog-text-status-face status))
+    (runlog-run--add "status" (runlog-run--no-heading (runlog-text-line status))
+                     (runlog-text-status-face status))
     (funcall field "Run" (runlog-text-line (runlog-list--key summary)))
     (funcall field "Started" (runlog-text-date (funcall get :startedAt)))
     (funcall field "Ended" (runlog-text-date (funcall get :completedAt)))
@@ -431,7 +437,7 @@ SUMMARY is what lists say of it, RECORD what was read, CUTS what was left out."
     (funcall field "Retries" (and (> (or (funcall get :retryCount) 0) 0)
                                   (number-to-string (funcall get :retryCount))))
     (funcall field "Pinned" (and (eq (funcall get :pinned) t) "yes"))
-    (funcall field "Tags" (runlog-text-line (string-join (funcall get :tags) " ")))
+    (funcall field "Tags" (runlog-text-line (string-join (funcall get :tags) ", ")))
     (funcall field "Note" (and (funcall get :note) (runlog-text-line (funcall get :note))))
     (funcall field "File" (runlog-text-bytes (funcall get :sizeBytes)))
     (runlog-run--add "gap" "")
@@ -500,6 +506,7 @@ SUMMARY is what lists say of it, RECORD what was read, CUTS what was left out."
                     ('open nil)
                     (_ (looking-at-p "\\*\\* [0-9]")))
               (outline-hide-subtree))))))
+    (runlog-list--when-stale (runlog-text-turns-stale runlog-run--summary) #'runlog-run--paint)
     (force-mode-line-update)))
 
 (defun runlog-run--load ()
@@ -692,7 +699,11 @@ CUTS are those of RECORD, VERSION is its version; reading it BEGAN then."
               runlog-row-function (lambda ()
                                     (or runlog-run--summary (user-error "It is not loaded yet")))
               mode-line-process
-              '(:eval (cond (runlog-run--gone " deleted; u has it back")
+              '(:eval (cond (runlog-run--gone
+                             (if (runlog-undoes-p runlog-client
+                                                  (runlog-list--key runlog-run--summary))
+                                 " deleted; u has it back"
+                               " it is not there any more"))
                             ((and runlog-run--error runlog-run--record)
                              (concat " " (string-replace
                                           "%" "%%"
@@ -705,7 +716,7 @@ CUTS are those of RECORD, VERSION is its version; reading it BEGAN then."
 
 (defun runlog-run--close ()
   "The buffer is killed."
-  (runlog-list--not-later 'read)
+  (mapc #'runlog-list--not-later '(read stale))
   (when runlog-client
     (when runlog-run--subscription
       (runlog-client-unsubscribe runlog-client runlog-run--subscription))
