@@ -26,6 +26,9 @@
 (defconst runlog-run--reload-every 0.5
   "Seconds between two readings of a run that is being recorded.")
 
+(defconst runlog-run--reload-most 2.0
+  "Seconds at most between them, however long one takes.")
+
 (defconst runlog-run--most (* 60 1024 1024)
   "How many bytes are asked for at once, at most.")
 
@@ -595,7 +598,7 @@ CUTS are those of RECORD, VERSION is its version; reading it BEGAN then."
                     (puthash pointer (plist-put cut :stuck t) cuts))
                   (runlog-run--catch-up record cuts version began))
               ;; it was saved between two pieces: with more room there are none
-              (setq runlog-run--room (* 2 runlog-run--room)
+              (setq runlog-run--room (* 4 runlog-run--room)
                     runlog-run--again t)
               (runlog-run--was-read began))))
         (lambda (err)
@@ -622,7 +625,9 @@ CUTS are those of RECORD, VERSION is its version; reading it BEGAN then."
 
 (defun runlog-run--read-soon ()
   "Read the record in a while."
-  (runlog-list--later 'read (max runlog-run--reload-every (* 5 runlog-run--took))
+  (runlog-list--later 'read
+                      (min runlog-run--reload-most
+                           (max runlog-run--reload-every (* 5 runlog-run--took)))
                       #'runlog-run--read))
 
 (defun runlog-run--told (change)

@@ -344,7 +344,7 @@
       (t-until "what is said"
         (member "Deleted 2 of 3 runs; u has it back.  1 refused: No room in the trash." said))
       (t-type "u")
-      (t-until-equal root)
+      (t-until "two to be back" (= 5 (length (t-runs))))
       (t-type "M-< RET")
       (t-until "the run" (string-search "Output of exec-0005" (t-text)))
       (delete-file (concat root "/website/executions/exec-0005.json"))

@@ -504,7 +504,9 @@ t.run({
     editor:type('ggVjjd')
     editor:wait_screen('Deleted 2 of 3 runs; u has it back. 1 refused: No room in the trash.')
     editor:type('u')
-    wait_equal(editor, root)
+    t.until_('two to be back', function()
+      return #editor:runs() == 5
+    end)
     editor:type('gg<CR>')
     editor:wait_text('Output of exec-0005')
     assert(vim.uv.fs_unlink(root .. '/website/executions/exec-0005.json'))

@@ -20,7 +20,8 @@ function M.check()
   end
   local version = vim.system({ command, '--version' }, { text = true }):wait(3000)
   if version.code ~= 0 then
-    health.error(command .. ' cannot be run: ' .. vim.trim(version.stderr or ''))
+    local words = version.code == 124 and 'it does not answer' or vim.trim(version.stderr or '')
+    health.error(command .. ' cannot be run: ' .. words)
     return
   end
   health.ok(('%s is %s'):format(vim.trim(version.stdout), command))

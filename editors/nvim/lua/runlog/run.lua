@@ -8,8 +8,9 @@ local record = require('runlog.record')
 
 local M = {}
 
--- how often a run that is being recorded is read again, in milliseconds, and how much longer than that takes
-local reload_every, reload_share = 500, 5
+-- how often a run that is being recorded is read again, in milliseconds; how much longer than reading it takes,
+-- and how long at most
+local reload_every, reload_share, reload_most = 500, 5, 2000
 
 ---@class runlog.Run
 local Run = {}
@@ -122,7 +123,7 @@ function Run:read()
       self.problem, self.record, self.version, self.room = nil, read, version, 1
       self.summary = self.summary or { id = self.run.executionId, projectId = self.run.projectId }
     else
-      self.room = 2 * self.room
+      self.room = 4 * self.room
       self.again = true
     end
     if self.again then
@@ -137,7 +138,7 @@ function Run:read_soon()
     self.reload_timer = vim.defer_fn(function()
       self.reload_timer = nil
       self:read()
-    end, math.max(reload_every, reload_share * self.took))
+    end, math.min(reload_most, math.max(reload_every, reload_share * self.took)))
   end
 end
 
