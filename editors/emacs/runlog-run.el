@@ -637,7 +637,8 @@ CUTS are those of RECORD, VERSION is its version; reading it BEGAN then."
      ((equal kind "saved")
       (setq runlog-run--summary (plist-get change :summary)
             runlog-run--gone nil)
-      (unless (equal (plist-get runlog-run--summary :version) runlog-run--version)
+      (when (or runlog-run--error
+                (not (equal (plist-get runlog-run--summary :version) runlog-run--version)))
         (runlog-run--read-soon))
       (runlog-run--paint))
      ((member kind '("deleted" "left"))

@@ -70,19 +70,22 @@ asked, if there is one."
                :connection-type 'pipe :coding 'utf-8 :noquery t :buffer stdout :stderr stderr
                :sentinel
                (lambda (process _)
-                 (let* ((said (with-current-buffer stdout (string-trim (buffer-string))))
-                        (noise (with-current-buffer stderr (string-trim (buffer-string))))
-                        (roots (runlog--clients
-                                folder chosen
-                                (ignore-errors
-                                  (json-parse-string said :object-type 'plist :array-type 'list
-                                                     :null-object nil :false-object nil)))))
-                   (kill-buffer stdout)
-                   (kill-buffer stderr)
-                   (funcall done roots
-                            (format "%s does not say which folder it serves: %s" program
-                                    (if (process-get process 'runlog-late) "it does not answer"
-                                      (string-trim (concat noise "\n" said))))))))))
+                 (unless (process-live-p process)
+                   (let* ((said (with-current-buffer stdout (string-trim (buffer-string))))
+                          (noise (with-current-buffer stderr (string-trim (buffer-string))))
+                          (roots (runlog--clients
+                                  folder chosen
+                                  (ignore-errors
+                                    (json-parse-string said :object-type 'plist
+                                                       :array-type 'list
+                                                       :null-object nil :false-object nil)))))
+                     (kill-buffer stdout)
+                     (kill-buffer stderr)
+                     (funcall done roots
+                              (format "%s does not say which folder it serves: %s" program
+                                      (if (process-get process 'runlog-late)
+                                          "it does not answer"
+                                        (string-trim (concat noise "\n" said)))))))))))
         (set-process-sentinel (get-buffer-process stderr) #'ignore)
         (set-process-query-on-exit-flag (get-buffer-process stderr) nil)
         (run-at-time runlog--answer-within nil

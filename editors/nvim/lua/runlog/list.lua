@@ -124,7 +124,7 @@ function List:load()
       self.problem = nil
       self.rows, self.matches = rows, matches
       self.total, self.more, self.complete = total, next_cursor ~= nil, complete
-      self.loaded = true
+      self.loaded, self.trouble = true, nil
       if not self.subscription then
         self:subscribe(clock)
       end
@@ -365,7 +365,7 @@ function List:empty(lines, items)
     message(lines, items, text, group)
   end
   local client = self.client
-  if self.trouble and not self.loaded and self.trouble ~= client.trouble then
+  if self.trouble and self.trouble ~= client.trouble then
     say(self.trouble, 'RunlogError')
   end
   if client.state == 'missing' or client.state == 'failed' then

@@ -39,6 +39,7 @@ function Run:paint()
   local old = self.lines
   self.lines = lines
   paint.paint(self.buf, old, lines)
+  self:fold_new(old)
   self:draw_winbar()
   if self.stale_timer then
     self.stale_timer:stop()
@@ -46,6 +47,26 @@ function Run:paint()
   self.stale_timer = list_view.when_stale(self.summary and list_view.turns_stale(self.summary), function()
     self:paint()
   end)
+end
+
+---Closes the folds of steps that were not there: once one was opened, others come open.
+---@param old runlog.RecordLine[]
+function Run:fold_new(old)
+  local known = {}
+  for _, line in ipairs(old) do
+    known[line.key] = true
+  end
+  for _, win in ipairs(vim.fn.win_findbuf(self.buf)) do
+    if vim.wo[win].foldlevel < 2 then
+      vim.api.nvim_win_call(win, function()
+        for i, line in ipairs(self.lines) do
+          if line.step and not known[line.key] and vim.fn.foldclosed(i) == -1 and vim.fn.foldlevel(i) > 1 then
+            vim.cmd(i .. 'foldclose')
+          end
+        end
+      end)
+    end
+  end
 end
 
 function Run:draw_winbar()
@@ -145,7 +166,7 @@ end
 function Run:told(change)
   if change.kind == 'saved' then
     self.summary, self.gone = change.summary, false
-    if change.summary.version ~= self.version then
+    if change.summary.version ~= self.version or self.problem then
       self:read_soon()
     end
     self:paint()
