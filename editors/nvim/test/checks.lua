@@ -138,7 +138,7 @@ t.run({
       end
       return table.concat(text, '\n')
     end
-    local function save(round)
+    local function save(round, into)
       local steps = {}
       for i = 1, 40 + round do
         steps[i] = {
@@ -148,7 +148,7 @@ t.run({
           output = lines('step', 20),
         }
       end
-      t.save(root, 'website', 'exec-live', {
+      return t.save(into or root, 'website', 'exec-live', {
         startedAt = t.minute(99),
         status = 'running',
         input = lines('input', 10 + 10 * round),
@@ -195,6 +195,34 @@ t.run({
       assert(count('output line') >= outputs, ('%d lines of %d'):format(count('output line'), outputs))
       assert(count('node%-') >= steps, ('%d steps of %d'):format(count('node%-'), steps))
     end
+    -- saved between two pieces, of a reading and of what somebody loads
+    editor:lua([[
+      local client = require('runlog.client').all()[1]
+      local request = client.request
+      client.request = function(self, method, params, ...)
+        if _G.swap and params.fields then
+          assert(vim.uv.fs_rename(unpack(_G.swap)))
+          _G.swap = nil
+        end
+        return request(self, method, params, ...)
+      end]])
+    local function swap(round)
+      editor:lua('_G.swap = { ... }', save(round, t.folder('aside')), root .. '/website/executions/exec-live.json')
+    end
+    swap(4)
+    editor:lua([[vim.fn.search(..., 'w')]], 'of .* characters are shown')
+    editor:type('<CR>')
+    editor:wait_text(('input line %05d'):format(10 + 10 * 4))
+    assert(count('output line') > outputs, ('%d lines after %d'):format(count('output line'), outputs))
+    outputs = count('output line')
+    editor:lua([[vim.fn.search(..., 'w') vim.cmd.normal({ 'zt4j', bang = true })]], 'output line 00700')
+    before = editor:view()
+    swap(6)
+    save(5)
+    editor:wait_text(('input line %05d'):format(10 + 10 * 6))
+    local after = editor:view()
+    t.equal({ after.cursor, after.top }, { before.cursor, before.top }, 'where the window is')
+    assert(count('output line') >= outputs, ('%d lines of %d'):format(count('output line'), outputs))
     t.equal(editor:lua([[
       local open = {}
       for i = 1, vim.fn.line('$') do
