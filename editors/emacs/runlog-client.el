@@ -42,6 +42,13 @@
 (defconst runlog-client--silent-max 5
   "So many processes may end in a row without a word before it is given up.")
 
+(defconst runlog-client--answer-within 15
+  "Seconds that a process has to answer `initialize'.")
+
+(defconst runlog-client--end-within 2
+  "Seconds that a process has to end after the end of its input.
+One that answers what it was asked takes less.")
+
 (defconst runlog-client--mutations
   '(executions/save
     executions/start executions/update executions/annotate
@@ -63,7 +70,7 @@
   subscriptions
   queue                         ; requests that wait for a process, the last one first
   watchers                      ; functions that hear of every new state
-  deleted                       ; what can be undone, the last one first
+  deleted                       ; (ENTRIES . KEYS) of what can be undone, the last one first
   (deleting 0)                  ; how many deletions are under way
   undo-wanted                   ; whether they are to be undone
   (delay runlog-client--first-delay)
@@ -119,8 +126,13 @@ Numbers are numbers, however they are spelt; one too large for that is nil."
             (runlog-client-queue client) nil
             (runlog-client-state client) 'idle)
       (when (and connection (jsonrpc-running-p connection))
-        ;; which ends it, after what is in flight
-        (process-send-eof (jsonrpc--process connection))))))
+        (let ((process (jsonrpc--process connection)))
+          ;; which ends it, after what is in flight
+          (process-send-eof process)
+          (run-at-time runlog-client--end-within nil
+                       (lambda ()
+                         (when (process-live-p process)
+                           (delete-process process)))))))))
 
 (defun runlog-client-retry (client)
   "Try again what was given up by CLIENT."
@@ -318,13 +330,27 @@ TOLD is called with each, whatever dies in between.  Return what
            (setf (runlog-client-server client) server
                  (runlog-client-heard client) t)
            (runlog-client--set-state client 'ready))
-         #'ignore)
+         (lambda (err)
+           (runlog-client--end client connection
+                               (format "refuses to begin: %s" (plist-get err :message)))))
+        (run-at-time runlog-client--answer-within nil
+                     (lambda ()
+                       (unless (runlog-client-heard client)
+                         (runlog-client--end client connection
+                                             "does not answer; is it the right program?"))))
         (dolist (subscription (runlog-client-subscriptions client))
           (runlog-client--subscribe client subscription))
         (let ((queue (nreverse (runlog-client-queue client))))
           (setf (runlog-client-queue client) nil)
           (dolist (request queue)
             (runlog-client--send client request)))))))
+
+(defun runlog-client--end (client connection trouble)
+  "End CONNECTION, if it is still that of CLIENT, and give up because of TROUBLE."
+  (when (eq connection (runlog-client-connection client))
+    (let ((process (jsonrpc--process connection)))
+      (process-put process 'runlog-trouble trouble)
+      (delete-process process))))
 
 (defun runlog-client--dress (connection)
   "Give CONNECTION our own filter and a sentinel that is quiet."
@@ -364,7 +390,13 @@ TOLD is called with each, whatever dies in between.  Return what
                    (with-current-buffer stderr
                      (replace-regexp-in-string
                       "\n*Process .* stderr [^\n]*\n*\\'" "" (buffer-string)))
-                 "")))
+                 ""))
+         (odd (if (and (string-blank-p said) (buffer-live-p (process-buffer process)))
+                  (with-current-buffer (process-buffer process)
+                    (decode-coding-string
+                     (buffer-substring (point-min) (min (point-max) 1000)) 'utf-8))
+                ""))
+         (words (string-trim (concat said odd))))
     (dolist (buffer (list (process-buffer process) stderr
                           (get-buffer (format "*%s events*" (jsonrpc-name connection)))))
       (when (buffer-live-p buffer)
@@ -377,13 +409,17 @@ TOLD is called with each, whatever dies in between.  Return what
           (setf (runlog-client-silent client) 0
                 (runlog-client-delay client) runlog-client--first-delay)
         (cl-incf (runlog-client-silent client)))
-      (if (or (>= (runlog-client-silent client) runlog-client--silent-max)
+      (if (or (process-get process 'runlog-trouble)
+              (>= (runlog-client-silent client) runlog-client--silent-max)
               (and (not (runlog-client-heard client))
                    (not (zerop status))
                    (>= (runlog-client-silent client) 2)))
           (runlog-client--give-up
            client 'failed
-           (format "%s ended with status %d: %s" runlog-command status (string-trim said)))
+           (concat runlog-command " "
+                   (or (process-get process 'runlog-trouble)
+                       (concat (format "ended with status %d" status)
+                               (unless (string-empty-p words) (concat ": " words))))))
         (runlog-client--set-state client 'waiting)
         (setf (runlog-client-timer client)
               (run-at-time (runlog-client-delay client) nil

@@ -445,24 +445,27 @@ ROWS, the last one first, SEEN and MATCHES are of the pages before."
      (t '(("No runs yet.  The first one that is saved appears here by itself.")
           ("R chooses another folder." . runlog-hint))))))
 
+(defun runlog-list--when-stale (seconds function)
+  "Call FUNCTION here once SECONDS have passed, unless they are nil."
+  (runlog-list--not-later 'stale)
+  (when seconds
+    (runlog-list--later 'stale (min 86400 (1+ seconds)) function)))
+
 (defun runlog-list--paint ()
   "Show what there is."
   (runlog-list--not-later 'paint)
-  (runlog-list--not-later 'stale)
   (setq runlog-list--painted-at (float-time))
   (clrhash runlog-list--by-key)
   (let (lines stale)
     (dolist (row runlog-list--rows)
       (let ((key (runlog-list--key row))
-            (stale-at (runlog-client-get row :staleAt)))
+            (left (runlog-text-turns-stale row)))
         (puthash key row runlog-list--by-key)
         (push (runlog-list--row row) lines)
         (dolist (line (runlog-list--match-lines key))
           (push line lines))
-        (when stale-at
-          (let ((left (- (float-time (runlog-text-time stale-at)) (float-time))))
-            (when (> left 0)
-              (setq stale (min left (or stale left))))))))
+        (when left
+          (setq stale (min left (or stale left))))))
     (cond
      ((not lines)
       (dolist (said (runlog-list--empty))
@@ -489,8 +492,7 @@ ROWS, the last one first, SEEN and MATCHES are of the pages before."
       (clrhash runlog-list--printed))
     (when (bound-and-true-p hl-line-mode)
       (hl-line-highlight)) ; it may have been on a row that was written anew
-    (when stale
-      (runlog-list--later 'stale (min 86400 (1+ stale)) #'runlog-list--paint))
+    (runlog-list--when-stale stale #'runlog-list--paint)
     (force-mode-line-update)))
 
 (defun runlog-list--mode-line ()
@@ -529,7 +531,8 @@ ROWS, the last one first, SEEN and MATCHES are of the pages before."
 
 (defun runlog-list--row-at-point ()
   "Return the summary of the run at point, or nil."
-  (gethash (tabulated-list-get-id) runlog-list--by-key))
+  ;; behind the row's text there is no id
+  (gethash (tabulated-list-get-id (line-beginning-position)) runlog-list--by-key))
 
 (defun runlog-list--need-row ()
   "Return the summary of the run at point, or complain."
@@ -610,34 +613,65 @@ Words, \"phrases\", begin*, OR, NOT or -."
 
 (defun runlog-delete (client rows)
   "Delete ROWS by way of CLIENT."
-  (let ((left (length rows)) entries)
+  (let ((left (length rows)) (went 0) entries keys refusals)
     (cl-incf (runlog-client-deleting client))
-    (dolist (row rows)
-      (cl-flet ((next (refused)
-                  (cl-decf left)
-                  (when refused
-                    (message "runlog: %s" refused))
-                  (when (zerop left)
-                    (cl-decf (runlog-client-deleting client))
-                    (when entries
-                      (push (vconcat (nreverse entries)) (runlog-client-deleted client))
-                      (message "Deleted %s; u has it back"
-                               (if (cdr rows) (format "%d runs" (length rows))
-                                 (runlog-text-shorten
-                                  (runlog-text-line (or (runlog-client-get row :label)
-                                                        (plist-get row :id)))
-                                  40))))
-                    (when (runlog-client-undo-wanted client)
-                      (setf (runlog-client-undo-wanted client) nil)
-                      (runlog-list--restore client)))))
+    (cl-flet ((next ()
+                (when (zerop (cl-decf left))
+                  (cl-decf (runlog-client-deleting client))
+                  (when entries
+                    (push (cons (vconcat (nreverse entries)) keys)
+                          (runlog-client-deleted client))
+                    (force-mode-line-update t))
+                  (message "%s" (runlog-list--outcome rows went (nreverse refusals) entries))
+                  (when (runlog-client-undo-wanted client)
+                    (setf (runlog-client-undo-wanted client) nil)
+                    (runlog-list--restore client)))))
+      (dolist (row rows)
         (runlog-client-request
          client 'executions/delete
          `(:projectId ,(plist-get row :projectId) :executionId ,(plist-get row :id))
          (lambda (result)
-           (when-let ((entry (runlog-client-get result :entry)))
-             (push entry entries))
-           (next nil))
-         (lambda (err) (next (plist-get err :message))))))))
+           (when (eq (plist-get result :deleted) t)
+             (cl-incf went)
+             (when-let ((entry (runlog-client-get result :entry)))
+               (push entry entries)
+               (push (runlog-list--key row) keys)))
+           (next))
+         (lambda (err)
+           (push (plist-get err :message) refusals)
+           (next)))))))
+
+(defun runlog-list--outcome (rows went refusals undo)
+  "Return what is said of a deletion of ROWS.
+WENT is how many of them were deleted, REFUSALS tell why some were not, UNDO is
+whether they can be had back."
+  (let* ((several (cdr rows))
+         (missing (- (length rows) went (length refusals))))
+    (string-join
+     (delq nil
+           (list
+            (and (> went 0)
+                 (format "Deleted %s%s"
+                         (cond ((not several)
+                                (runlog-text-shorten
+                                 (runlog-text-line (or (runlog-client-get (car rows) :label)
+                                                       (plist-get (car rows) :id)))
+                                 40))
+                               ((= went (length rows)) (format "%d runs" went))
+                               (t (format "%d of %d runs" went (length rows))))
+                         (if undo "; u has it back" "")))
+            (and refusals
+                 (if several
+                     (format "%d refused: %s" (length refusals) (car refusals))
+                   (concat "runlog: " (car refusals))))
+            (and (> missing 0)
+                 (if several (format "%d not there any more" missing)
+                   "It is not there any more"))))
+     ".  ")))
+
+(defun runlog-undoes-p (client key)
+  "Whether the next undo of CLIENT has the run of KEY back."
+  (member key (cdr (car (runlog-client-deleted client)))))
 
 (defun runlog-undo ()
   "Have back what was deleted last."
@@ -650,14 +684,14 @@ Words, \"phrases\", begin*, OR, NOT or -."
 
 (defun runlog-list--restore (client)
   "Have back what was deleted last by way of CLIENT."
-  (when-let ((entries (pop (runlog-client-deleted client))))
+  (when-let ((deletion (pop (runlog-client-deleted client))))
     (runlog-client-request
-     client 'executions/restore `(:entries ,entries)
+     client 'executions/restore `(:entries ,(car deletion))
      (lambda (result)
        (message "%d %s back" (plist-get result :count)
                 (if (eql (plist-get result :count) 1) "run is" "runs are")))
      (lambda (err)
-       (push entries (runlog-client-deleted client))
+       (push deletion (runlog-client-deleted client))
        (message "runlog: %s" (plist-get err :message))))))
 
 (defvar-local runlog-row-function nil
@@ -682,20 +716,40 @@ Words, \"phrases\", begin*, OR, NOT or -."
   (let ((row (runlog-row)))
     (runlog-annotate row :pinned (if (eq (plist-get row :pinned) t) :json-false t))))
 
-(defun runlog-tag (tags)
-  "Give the run TAGS, a list of texts, in place of what it has."
+(defun runlog-list--pieces (text)
+  "Return what is between the commas of TEXT."
+  (split-string text "," t "[ \t\n]+"))
+
+(defun runlog-tag (text)
+  "Give the run the tags in TEXT, in place of those that it has.
+Commas are between them.  Only what was changed is sent."
   (interactive
-   (list (split-string (read-string "Tags, with blanks between them: "
-                                    (string-join (runlog-client-get (runlog-row) :tags) " "))
-                       "[ ,]+" t))
+   (list (read-string "Tags, with commas between them: "
+                      (string-join (runlog-client-get (runlog-row) :tags) ", ")))
    runlog-list-mode runlog-run-mode)
-  (runlog-annotate (runlog-row) :tags (vconcat tags)))
+  (let* ((row (runlog-row))
+         (old (append (runlog-client-get row :tags) nil))
+         (before (runlog-list--pieces (string-join old ",")))
+         (after (runlog-list--pieces text))
+         (added (cl-set-difference after before :test #'equal))
+         ;; a tag may have commas of its own: it goes once nothing of it is left
+         (removed (cl-remove-if (lambda (tag)
+                                  (let ((pieces (runlog-list--pieces tag)))
+                                    (or (not pieces)
+                                        (cl-intersection pieces after :test #'equal))))
+                                old)))
+    (when (or added removed)
+      (apply #'runlog-annotate row
+             (append (and added (list :addTags (vconcat added)))
+                     (and removed (list :removeTags (vconcat removed))))))))
 
 (defun runlog-note (note)
   "Give the run a NOTE; an empty one takes it away."
   (interactive (list (read-string "Note: " (runlog-client-get (runlog-row) :note)))
                runlog-list-mode runlog-run-mode)
-  (runlog-annotate (runlog-row) :note note))
+  (let ((row (runlog-row)))
+    (unless (equal note (or (runlog-client-get row :note) ""))
+      (runlog-annotate row :note note))))
 
 (defun runlog-root-path (client)
   "Return the folder of projects of CLIENT, as the daemon has it."

@@ -26,6 +26,12 @@
 (defconst runlog-run--reload-every 0.5
   "Seconds between two readings of a run that is being recorded.")
 
+(defconst runlog-run--reload-most 2.0
+  "Seconds at most between them, however long one takes.")
+
+(defconst runlog-run--most (* 60 1024 1024)
+  "How many bytes are asked for at once, at most.")
+
 (defvar-local runlog-run--ids nil "Params that name the run.")
 (defvar-local runlog-run--summary nil "What lists say of it.")
 (defvar-local runlog-run--record nil "Its record, as far as it was read.")
@@ -35,7 +41,11 @@
 (defvar-local runlog-run--error nil "Why it cannot be read.")
 (defvar-local runlog-run--subscription nil "The subscription to its changes.")
 (defvar-local runlog-run--watcher nil "What hears of the client's states.")
-(defvar-local runlog-run--timer nil "When it is read again.")
+(defvar-local runlog-run--reading nil "Whether its record is awaited.")
+(defvar-local runlog-run--again nil "Whether it was saved meanwhile.")
+(defvar-local runlog-run--took 0 "How long reading it took.")
+(defvar-local runlog-run--room 1
+  "How much more room than its record takes is asked for when it is read again.")
 (defvar-local runlog-run--seen nil "Keys of the headings that were there before.")
 
 ;;;; Pieces
@@ -74,24 +84,27 @@
    (t (plist-put (copy-sequence node) (car path)
                  (runlog-run--with (plist-get node (car path)) (cdr path) value)))))
 
-(defun runlog-run--note-cuts (cuts)
-  "Remember CUTS, a vector."
+(defun runlog-run--note-cuts (told cuts)
+  "Put what was TOLD of cuts, a vector, into CUTS."
   (mapc (lambda (cut)
-          (puthash (plist-get cut :pointer) (copy-sequence cut) runlog-run--cuts))
-        cuts))
+          (puthash (plist-get cut :pointer) (copy-sequence cut) cuts))
+        told))
 
-(defun runlog-run--piece-request (cut)
-  "Return the params that ask for more of CUT."
-  (let ((pointer (plist-get cut :pointer))
-        (kind (plist-get cut :kind))
-        (given (plist-get cut :given))
-        (length (plist-get cut :length)))
+(defun runlog-run--piece-request (cut &optional upto)
+  "Return the params that ask for more of CUT.
+UPTO is how much of it is wanted in the end; without it, as much as there is
+room for."
+  (let* ((pointer (plist-get cut :pointer))
+         (kind (plist-get cut :kind))
+         (given (plist-get cut :given))
+         (length (plist-get cut :length))
+         (last (if upto (min upto (or length upto)) length)))
     (cond
      ((equal kind "string")
       ;; at most six bytes of JSON a unit
       `(:fields [,pointer] :maxBytes ,runlog-piece
         :range (:start ,given
-                :end ,(min length (+ given (max 1 (/ runlog-piece 8)))))))
+                :end ,(min last (+ given (max 1 (/ runlog-piece 8)))))))
      ((equal kind "array")
       ;; so many as there should be room for; a piece without room has no value
       (let* ((each (+ 200 (* 2 (/ (plist-get cut :sizeBytes) length))))
@@ -99,33 +112,32 @@
                       (max 1 (min 100 (/ runlog-piece each))))))
         `(:maxBytes ,runlog-piece
           :fields ,(vconcat
-                    (cl-loop for i from given below (min length (+ given count))
+                    (cl-loop for i from given below (min last (+ given count))
                              collect (format "%s/%d" pointer i))))))
      (t
       ;; which members are missing nobody knows: all of it again, and more
-      (let ((bytes (min (* 60 1024 1024) (* 4 (or (plist-get cut :asked) runlog-piece)))))
+      (let ((bytes (min runlog-run--most (* 4 (or (plist-get cut :asked) runlog-piece)))))
         (plist-put cut :asked bytes)
         `(:fields [,pointer] :maxBytes ,bytes))))))
 
-(defun runlog-run--take-piece (cut params answer)
-  "Put what ANSWER, to PARAMS, has more of CUT into the record."
+(defun runlog-run--take-piece (record cuts cut params answer)
+  "Return RECORD with what ANSWER, to PARAMS, has more of CUT, one of CUTS."
   (let* ((pointer (plist-get cut :pointer))
          (kind (plist-get cut :kind))
          (length (plist-get cut :length))
-         (path (runlog-run--path runlog-run--record pointer))
-         (old (runlog-run--at runlog-run--record pointer))
+         (path (runlog-run--path record pointer))
+         (old (runlog-run--at record pointer))
          (field (lambda (pointer)
                   (plist-get (plist-get answer :fields) (intern (concat ":" pointer))))))
-    (remhash pointer runlog-run--cuts)
+    (remhash pointer cuts)
     (cond
      ((equal kind "string")
       (let* ((piece (funcall field pointer))
+             (value (plist-get piece :value))
              (end (or (runlog-client-get piece :range :end) length)))
-        (setq runlog-run--record
-              (runlog-run--with runlog-run--record path
-                                (concat old (runlog-client-get piece :value))))
         (when (< end length)
-          (puthash pointer (plist-put cut :given end) runlog-run--cuts))))
+          (puthash pointer (plist-put cut :given end) cuts))
+        (runlog-run--with record path (concat old (and (stringp value) value)))))
      ((equal kind "array")
       (let ((given (plist-get cut :given))
             (more t)
@@ -140,56 +152,90 @@
                  (setq more nil) ; no more room; it comes next
                (push (plist-get piece :value) values)
                (cl-incf given)
-               (runlog-run--note-cuts (plist-get piece :cut))
+               (runlog-run--note-cuts (plist-get piece :cut) cuts)
                (when (and short (equal (plist-get piece :kind) "string"))
                  (puthash name
                           (list :pointer name :kind "string"
                                 :given (runlog-client-get piece :range :end)
                                 :length (plist-get piece :length)
                                 :sizeBytes (plist-get piece :sizeBytes))
-                          runlog-run--cuts)))))
+                          cuts)))))
          (plist-get params :fields))
-        (setq runlog-run--record
-              (runlog-run--with runlog-run--record path (vconcat old (nreverse values))))
         (when (< given length)
           (setq cut (plist-put cut :given given))
-          (puthash pointer (plist-put cut :alone (not more)) runlog-run--cuts))))
+          (puthash pointer (plist-put cut :alone (not more)) cuts))
+        (runlog-run--with record path (vconcat old (nreverse values)))))
      (t
       (let ((piece (funcall field pointer)))
-        (when (plist-member piece :value)
-          (setq runlog-run--record
-                (if path
-                    (runlog-run--with runlog-run--record path (plist-get piece :value))
-                  (plist-get piece :value))))
-        (runlog-run--note-cuts (plist-get piece :cut))
-        (when-let ((again (gethash pointer runlog-run--cuts)))
-          (puthash pointer (plist-put again :asked (plist-get cut :asked))
-                   runlog-run--cuts)))))))
+        (runlog-run--note-cuts (plist-get piece :cut) cuts)
+        (when-let ((again (gethash pointer cuts)))
+          (puthash pointer (plist-put again :asked (plist-get cut :asked)) cuts))
+        (if (plist-member piece :value)
+            (runlog-run--with record path (plist-get piece :value))
+          record))))))
+
+(defun runlog-run--given (value cut)
+  "Return how many units, elements or members of VALUE were read.
+CUT tells what was left out, if something was."
+  (cond
+   (cut (plist-get cut :given))
+   ((stringp value) (runlog-text-utf16-units value (length value)))
+   ((vectorp value) (length value))
+   ((consp value) (/ (length value) 2))
+   (t 0)))
+
+(defun runlog-run--size (value)
+  "Return about how many bytes VALUE takes as JSON."
+  (+ 8 (cond
+        ((stringp value) (length (json-serialize value)))
+        ((vectorp value) (cl-reduce #'+ value :key #'runlog-run--size))
+        ((consp value)
+         (cl-loop for (key member) on value by #'cddr
+                  sum (+ (length (symbol-name key)) (runlog-run--size member))))
+        (t 0))))
+
+(defun runlog-run--behind (record cuts)
+  "Return a cut of RECORD where less was read than is shown, and how much is.
+CUTS are those of RECORD."
+  (cl-loop for pointer being the hash-keys of cuts using (hash-values cut)
+           for old = (runlog-run--at runlog-run--record pointer)
+           for upto = (min (runlog-run--given old (gethash pointer runlog-run--cuts))
+                           (or (plist-get cut :length) most-positive-fixnum))
+           when (and (eq (type-of old) (type-of (runlog-run--at record pointer)))
+                     (< (plist-get cut :given) upto)
+                     (not (plist-get cut :stuck)))
+           return (cons cut upto)))
 
 (defun runlog-run-more ()
   "Load what was left out at point, or open or close the outline there."
   (interactive nil runlog-run-mode)
-  (let* ((pointer (get-text-property (line-beginning-position) 'runlog-cut))
-         (cut (and pointer (gethash pointer runlog-run--cuts)))
-         (buffer (current-buffer)))
+  (let ((pointer (get-text-property (line-beginning-position) 'runlog-cut)))
     (cond
-     (cut
-      (let ((params (runlog-run--piece-request cut))
-            (version runlog-run--version))
-        (runlog-client-request
-         runlog-client 'executions/get (append runlog-run--ids params)
-         (lambda (answer)
-           (runlog-list--in buffer
-             (if (not (and (equal version (plist-get answer :version))
-                           (equal version runlog-run--version)))
-                 (runlog-run--read) ; it was saved meanwhile, and the pieces would not fit
-               (runlog-run--take-piece cut params answer)
-               (runlog-run--paint)))))))
+     (pointer (runlog-run--load-more pointer))
      ((outline-on-heading-p)
       (if (outline-invisible-p (line-end-position))
           (outline-show-subtree)
         (outline-hide-subtree)))
      ((ignore-errors (outline-back-to-heading) t) (outline-hide-subtree)))))
+
+(defun runlog-run--load-more (pointer)
+  "Load what was left out at POINTER."
+  (when-let ((cut (gethash pointer runlog-run--cuts)))
+    (let ((params (runlog-run--piece-request cut))
+          (buffer (current-buffer))
+          (record runlog-run--record))
+      (runlog-client-request
+       runlog-client 'executions/get (append runlog-run--ids params)
+       (lambda (answer)
+         (runlog-list--in buffer
+           (if (not (eq record runlog-run--record))
+               (runlog-run--load-more pointer) ; it was read anew meanwhile
+             (setq runlog-run--record
+                   (runlog-run--take-piece record runlog-run--cuts cut params answer))
+             (if (equal runlog-run--version (plist-get answer :version))
+                 (runlog-run--paint)
+               ;; it was saved meanwhile, and the pieces do not fit
+               (runlog-run--read)))))))))
 
 ;;;; As text
 
@@ -198,6 +244,10 @@
 (defun runlog-run--add (key text &optional face)
   "Add a line of TEXT in FACE with KEY."
   (push (cons key (if face (runlog-text-face text face) text)) runlog-run--lines))
+
+(defun runlog-run--no-heading (text)
+  "Return TEXT so that the outline does not take it for a heading."
+  (if (string-match-p "\\`\\*+ " text) (concat " " text) text))
 
 (defun runlog-run--add-cut (pointer cuts indent)
   "Add what CUTS tell of POINTER, behind INDENT."
@@ -375,9 +425,11 @@ SUMMARY is what lists say of it, RECORD what was read, CUTS what was left out."
                                      (concat (runlog-text-face (format "%-10s" name) 'runlog-hint)
                                              value))))))
     (runlog-run--add "label"
-                     (runlog-text-line (or (funcall get :label) (funcall get :id)))
+                     (runlog-run--no-heading
+                      (runlog-text-line (or (funcall get :label) (funcall get :id))))
                      'runlog-heading)
-    (runlog-run--add "status" (runlog-text-line status) (runlog-text-status-face status))
+    (runlog-run--add "status" (runlog-run--no-heading (runlog-text-line status))
+                     (runlog-text-status-face status))
     (funcall field "Run" (runlog-text-line (runlog-list--key summary)))
     (funcall field "Started" (runlog-text-date (funcall get :startedAt)))
     (funcall field "Ended" (runlog-text-date (funcall get :completedAt)))
@@ -388,7 +440,7 @@ SUMMARY is what lists say of it, RECORD what was read, CUTS what was left out."
     (funcall field "Retries" (and (> (or (funcall get :retryCount) 0) 0)
                                   (number-to-string (funcall get :retryCount))))
     (funcall field "Pinned" (and (eq (funcall get :pinned) t) "yes"))
-    (funcall field "Tags" (runlog-text-line (string-join (funcall get :tags) " ")))
+    (funcall field "Tags" (runlog-text-line (string-join (funcall get :tags) ", ")))
     (funcall field "Note" (and (funcall get :note) (runlog-text-line (funcall get :note))))
     (funcall field "File" (runlog-text-bytes (funcall get :sizeBytes)))
     (runlog-run--add "gap" "")
@@ -437,7 +489,7 @@ SUMMARY is what lists say of it, RECORD what was read, CUTS what was left out."
     (outline-show-all)
     (runlog-text-paint
      (cond
-      (runlog-run--error
+      ((and runlog-run--error (not runlog-run--record))
        (list (cons "\nerror" (runlog-text-face (runlog-text-line
                                                 (plist-get runlog-run--error :message))
                                                'runlog-error))
@@ -457,6 +509,7 @@ SUMMARY is what lists say of it, RECORD what was read, CUTS what was left out."
                     ('open nil)
                     (_ (looking-at-p "\\*\\* [0-9]")))
               (outline-hide-subtree))))))
+    (runlog-list--when-stale (runlog-text-turns-stale runlog-run--summary) #'runlog-run--paint)
     (force-mode-line-update)))
 
 (defun runlog-run--load ()
@@ -493,42 +546,100 @@ SUMMARY is what lists say of it, RECORD what was read, CUTS what was left out."
          (runlog-run--paint))))))
 
 (defun runlog-run--read ()
-  "Read the record."
-  (let ((buffer (current-buffer)))
-    (runlog-client-request
-     runlog-client 'executions/get (append runlog-run--ids `(:maxBytes ,runlog-piece))
-     (lambda (answer)
-       (runlog-list--in buffer
-         (setq runlog-run--error nil
-               runlog-run--record (plist-get answer :execution)
-               runlog-run--version (plist-get answer :version)
-               runlog-run--cuts (make-hash-table :test #'equal)
-               runlog-run--summary (or runlog-run--summary
-                                       (list :id (plist-get runlog-run--ids :executionId)
-                                             :projectId (plist-get runlog-run--ids :projectId))))
-         (runlog-run--note-cuts (plist-get answer :cut))
-         (runlog-run--paint)))
-     (lambda (err)
-       (runlog-list--in buffer
-         (setq runlog-run--error err)
-         (runlog-run--paint))))))
+  "Read the record, as far as it was read before."
+  (if runlog-run--reading
+      (setq runlog-run--again t)
+    (let ((buffer (current-buffer))
+          (began (float-time)))
+      (setq runlog-run--reading t
+            runlog-run--again nil)
+      (runlog-client-request
+       runlog-client 'executions/get
+       (append runlog-run--ids
+               `(:maxBytes ,(min runlog-run--most
+                                 (* runlog-run--room
+                                    (max runlog-piece
+                                         (runlog-run--size runlog-run--record))))))
+       (lambda (answer)
+         (runlog-list--in buffer
+           (let ((cuts (make-hash-table :test #'equal)))
+             (runlog-run--note-cuts (plist-get answer :cut) cuts)
+             (runlog-run--catch-up (plist-get answer :execution) cuts
+                                   (plist-get answer :version) began))))
+       (lambda (err)
+         (runlog-list--in buffer
+           (runlog-run--was-read began err)))))))
+
+(defun runlog-run--catch-up (record cuts version began)
+  "Read as much of RECORD as is shown of the run, then show that instead.
+CUTS are those of RECORD, VERSION is its version; reading it BEGAN then."
+  (pcase (runlog-run--behind record cuts)
+    (`(,cut . ,upto)
+     (let ((params (runlog-run--piece-request cut upto))
+           (buffer (current-buffer))
+           (given (plist-get cut :given))
+           (alone (plist-get cut :alone)))
+       (runlog-client-request
+        runlog-client 'executions/get (append runlog-run--ids params)
+        (lambda (answer)
+          (runlog-list--in buffer
+            (if (equal version (plist-get answer :version))
+                (let* ((record (runlog-run--take-piece record cuts cut params answer))
+                       (pointer (plist-get cut :pointer))
+                       (cut (gethash pointer cuts)))
+                  ;; the next element alone, or all of an object with more room, may
+                  ;; still be had
+                  (when (and cut
+                             (= given (plist-get cut :given))
+                             (pcase (plist-get cut :kind)
+                               ("array" alone)
+                               ("object" (>= (plist-get cut :asked) runlog-run--most))
+                               (_ t)))
+                    (puthash pointer (plist-put cut :stuck t) cuts))
+                  (runlog-run--catch-up record cuts version began))
+              ;; it was saved between two pieces: with more room there are none
+              (setq runlog-run--room (* 4 runlog-run--room)
+                    runlog-run--again t)
+              (runlog-run--was-read began))))
+        (lambda (err)
+          (runlog-list--in buffer
+            (runlog-run--was-read began err))))))
+    (_
+     (setq runlog-run--record record
+           runlog-run--version version
+           runlog-run--cuts cuts
+           runlog-run--room 1
+           runlog-run--summary (or runlog-run--summary
+                                   (list :id (plist-get runlog-run--ids :executionId)
+                                         :projectId (plist-get runlog-run--ids :projectId))))
+     (runlog-run--was-read began))))
+
+(defun runlog-run--was-read (began &optional err)
+  "Show what was read; that BEGAN then, and ended with ERR."
+  (setq runlog-run--reading nil
+        runlog-run--took (- (float-time) began)
+        runlog-run--error err)
+  (when runlog-run--again
+    (runlog-run--read-soon))
+  (runlog-run--paint))
+
+(defun runlog-run--read-soon ()
+  "Read the record in a while."
+  (runlog-list--later 'read
+                      (min runlog-run--reload-most
+                           (max runlog-run--reload-every (* 5 runlog-run--took)))
+                      #'runlog-run--read))
 
 (defun runlog-run--told (change)
   "Follow CHANGE."
-  (let ((kind (plist-get change :kind))
-        (buffer (current-buffer)))
+  (let ((kind (plist-get change :kind)))
     (cond
      ((equal kind "saved")
       (setq runlog-run--summary (plist-get change :summary)
             runlog-run--gone nil)
-      (unless (or runlog-run--timer
-                  (equal (plist-get runlog-run--summary :version) runlog-run--version))
-        (setq runlog-run--timer
-              (run-at-time runlog-run--reload-every nil
-                           (lambda ()
-                             (runlog-list--in buffer
-                               (setq runlog-run--timer nil)
-                               (runlog-run--read))))))
+      (when (or runlog-run--error
+                (not (equal (plist-get runlog-run--summary :version) runlog-run--version)))
+        (runlog-run--read-soon))
       (runlog-run--paint))
      ((member kind '("deleted" "left"))
       (setq runlog-run--gone t)
@@ -594,7 +705,16 @@ SUMMARY is what lists say of it, RECORD what was read, CUTS what was left out."
               runlog-row-function (lambda ()
                                     (or runlog-run--summary (user-error "It is not loaded yet")))
               mode-line-process
-              '(:eval (cond (runlog-run--gone " deleted; u has it back")
+              '(:eval (cond (runlog-run--gone
+                             (if (runlog-undoes-p runlog-client
+                                                  (runlog-list--key runlog-run--summary))
+                                 " deleted; u has it back"
+                               " it is not there any more"))
+                            ((and runlog-run--error runlog-run--record)
+                             (concat " " (string-replace
+                                          "%" "%%"
+                                          (runlog-text-line
+                                           (plist-get runlog-run--error :message)))))
                             ((not (eq (runlog-client-state runlog-client) 'ready))
                              " not live"))))
   (setq-local word-wrap t)
@@ -602,8 +722,7 @@ SUMMARY is what lists say of it, RECORD what was read, CUTS what was left out."
 
 (defun runlog-run--close ()
   "The buffer is killed."
-  (when runlog-run--timer
-    (cancel-timer runlog-run--timer))
+  (mapc #'runlog-list--not-later '(read stale))
   (when runlog-client
     (when runlog-run--subscription
       (runlog-client-unsubscribe runlog-client runlog-run--subscription))

@@ -55,6 +55,12 @@
         "stale"
       (or (runlog-client-get summary :status) "?"))))
 
+(defun runlog-text-turns-stale (summary)
+  "Return the seconds until SUMMARY is stale, or nil if it is so or never will be."
+  (when-let ((stale (runlog-client-get summary :staleAt)))
+    (let ((left (- (float-time (runlog-text-time stale)) (float-time))))
+      (and (> left 0) left))))
+
 (defun runlog-text-status-face (status)
   "Return the face of STATUS."
   (if (member status '("completed" "failed" "running" "queued" "paused" "cancelled" "stale"))
@@ -77,6 +83,7 @@
   (when (numberp milliseconds)
     (let ((seconds (floor milliseconds 1000)))
       (cond
+       ((< milliseconds 0) (concat "-" (runlog-text-duration (- milliseconds))))
        ((< milliseconds 1000) (format "%d ms" milliseconds))
        ((< seconds 60) (format "%.1f s" (/ (floor milliseconds 100) 10.0)))
        ((< seconds 3600) (format "%d m %02d s" (/ seconds 60) (% seconds 60)))

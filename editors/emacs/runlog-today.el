@@ -15,7 +15,7 @@
 (require 'runlog-list)
 (require 'runlog-text)
 
-(declare-function runlog-roots "runlog")
+(declare-function runlog--find "runlog")
 
 (defconst runlog-today--every 2.0
   "Seconds between two questions.")
@@ -24,6 +24,7 @@
   "What the mode line shows.")
 (put 'runlog-today-string 'risky-local-variable t)
 
+(defvar runlog-today--asked nil "The process that is asked which folder it serves.")
 (defvar runlog-today--client nil "The client that is asked.")
 (defvar runlog-today--subscription nil "The subscription to changes.")
 (defvar runlog-today--timer nil "When it is asked next.")
@@ -82,6 +83,8 @@
   (dolist (timer (list runlog-today--timer runlog-today--midnight))
     (when timer
       (cancel-timer timer)))
+  (when (process-live-p runlog-today--asked)
+    (delete-process runlog-today--asked))
   (when runlog-today--client
     (runlog-client-unsubscribe runlog-today--client runlog-today--subscription)
     (runlog-client-release runlog-today--client))
@@ -93,6 +96,16 @@
         runlog-today-string "")
   (setq global-mode-string (delq 'runlog-today-string global-mode-string)))
 
+(defun runlog-today--start (roots _)
+  "Ask from now on, if ROOTS, clients, are just one that is there."
+  (when (and roots (not (cdr roots)) (runlog-client-given (car roots)))
+    (setq runlog-today--client (car roots))
+    (runlog-client-retain runlog-today--client)
+    (setq runlog-today--subscription
+          (runlog-client-subscribe runlog-today--client nil
+                                   (lambda (_) (runlog-today--soon))))
+    (runlog-today--at-midnight)))
+
 ;;;###autoload
 (define-minor-mode runlog-today-mode
   "Show today's cost and how many runs are going on in the mode line.
@@ -103,14 +116,8 @@ there are none, or it is not clear which, nothing is started."
   (runlog-today--stop)
   (when runlog-today-mode
     (require 'runlog)
-    (let ((roots (ignore-errors (runlog-roots default-directory nil))))
-      (when (and roots (not (cdr roots)) (runlog-client-given (car roots)))
-        (setq runlog-today--client (car roots))
-        (runlog-client-retain runlog-today--client)
-        (setq runlog-today--subscription
-              (runlog-client-subscribe runlog-today--client nil
-                                       (lambda (_) (runlog-today--soon))))
-        (runlog-today--at-midnight)))
+    (setq runlog-today--asked
+          (ignore-errors (runlog--find default-directory nil #'runlog-today--start)))
     (setq global-mode-string
           (append (or global-mode-string '("")) '(runlog-today-string)))))
 

@@ -26,34 +26,90 @@
 (require 'runlog-today)
 (require 'runlog-text)
 
-(defun runlog-roots (folder chosen)
-  "Return clients of the roots that the program has for FOLDER.
-If it was CHOSEN by somebody, it is the root itself where it holds none."
+(defconst runlog--answer-within 5
+  "Seconds that the program has to say which folder it serves.")
+
+(defun runlog--clients (folder chosen found)
+  "Return clients of the roots of FOLDER, as FOUND has them, which was printed.
+Nil if that tells of none.  If FOLDER was CHOSEN by somebody, it is the root
+itself where it holds none."
+  (let ((client (lambda (root given &optional tried)
+                  (runlog-client-of root :folder folder :given given :tried tried)))
+        (root (and (listp found) (plist-get found :root)))
+        (candidates (and (listp found) (plist-get found :candidates))))
+    (cond
+     ((and (stringp root) (or (plist-get found :exists) (not chosen)))
+      (list (funcall client root (plist-get found :exists) (plist-get found :tried))))
+     ((stringp root) (list (funcall client folder t)))
+     ((and (listp candidates) (cl-every #'stringp candidates))
+      (mapcar (lambda (root) (funcall client root t)) candidates)))))
+
+(defun runlog--find (folder chosen done)
+  "Ask the program for the roots of FOLDER, and call DONE with clients of them.
+If it does not say, with nil and a text that tells why.  If FOLDER was CHOSEN by
+somebody, it is the root itself where it holds none.  Return the process that is
+asked, if there is one."
   (when (file-remote-p folder)
     (user-error "Runs are listed where they are: log in to that machine and run Emacs there"))
   (let* ((folder (directory-file-name (expand-file-name folder)))
          (program (executable-find runlog-command))
-         (default-directory (file-name-as-directory folder))
-         (found
-          (and program
-               (with-temp-buffer
-                 (let ((status (call-process program nil '(t nil) nil "root" "--json")))
-                   (goto-char (point-min))
-                   (or (ignore-errors
-                         (json-parse-buffer :object-type 'plist :array-type 'list
-                                            :null-object nil :false-object nil))
-                       (user-error "%s does not say which folder it serves (status %s): %s"
-                                   program status (string-trim (buffer-string))))))))
-         (client (lambda (root given &optional tried)
-                   (runlog-client-of root :folder folder :given given :tried tried)))
-         (root (plist-get found :root)))
+         (default-directory (file-name-as-directory folder)))
     (cond
-     ((not found)
-      (list (funcall client (expand-file-name "projects" folder) nil)))
-     ((and root (or (plist-get found :exists) (not chosen)))
-      (list (funcall client root (plist-get found :exists) (plist-get found :tried))))
-     (root (list (funcall client folder t)))
-     (t (mapcar (lambda (root) (funcall client root t)) (plist-get found :candidates))))))
+     ((not (file-directory-p folder)) (user-error "There is no folder %s" folder))
+     ((not program)
+      (funcall done
+               (list (runlog-client-of (expand-file-name "projects" folder) :folder folder))
+               nil)
+      nil)
+     (t
+      (let* ((stdout (generate-new-buffer " *runlog root*"))
+             (stderr (generate-new-buffer " *runlog root stderr*"))
+             (process
+              (make-process
+               :name "runlog root" :command (list program "root" "--json")
+               :connection-type 'pipe :coding 'utf-8 :noquery t :buffer stdout :stderr stderr
+               :sentinel
+               (lambda (process _)
+                 (unless (process-live-p process)
+                   (let* ((said (with-current-buffer stdout (string-trim (buffer-string))))
+                          (noise (with-current-buffer stderr (string-trim (buffer-string))))
+                          (roots (runlog--clients
+                                  folder chosen
+                                  (ignore-errors
+                                    (json-parse-string said :object-type 'plist
+                                                       :array-type 'list
+                                                       :null-object nil :false-object nil)))))
+                     (kill-buffer stdout)
+                     (kill-buffer stderr)
+                     (funcall done roots
+                              (format "%s does not say which folder it serves: %s" program
+                                      (if (process-get process 'runlog-late)
+                                          "it does not answer"
+                                        (string-trim (concat noise "\n" said)))))))))))
+        (set-process-sentinel (get-buffer-process stderr) #'ignore)
+        (set-process-query-on-exit-flag (get-buffer-process stderr) nil)
+        (run-at-time runlog--answer-within nil
+                     (lambda ()
+                       (when (process-live-p process)
+                         (process-put process 'runlog-late t)
+                         (delete-process process))))
+        process)))))
+
+(defun runlog-roots (folder chosen)
+  "Return clients of the roots that the program has for FOLDER.
+If it was CHOSEN by somebody, it is the root itself where it holds none.  This
+waits for the program, some seconds at most."
+  (let* (roots trouble
+         (process (runlog--find folder chosen
+                                (lambda (found why) (setq roots found trouble why)))))
+    (when process
+      (unwind-protect
+          (while (or (process-live-p process)
+                     (accept-process-output process))
+            (accept-process-output process 0.1))
+        ;; its sentinel is called now; by itself it might be only after what is typed is read
+        (delete-process process)))
+    (or roots (user-error "%s" trouble))))
 
 (defun runlog--show (roots)
   "Show the list of one of ROOTS, clients; with several, ask which."

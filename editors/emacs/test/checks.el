@@ -79,6 +79,90 @@
     (t-has (t-text) (concat "  " (string-join lines "\n  ")))
     (t-has (t-text) "node-150")))
 
+(t-check t-03-recorded
+    "run: what was loaded stays while it is recorded, and so does the place in it"
+  (let* ((root (t-root 1))
+         (runlog-piece 20000)
+         (lines (lambda (name count)
+                  (string-join (cl-loop for i from 1 to count
+                                        collect (format "%s line %05d" name i))
+                               "\n")))
+         (save (lambda (round &optional into)
+                 (t-save (or into root) "website" "exec-live"
+                         `(:startedAt ,(t-minute 99) :status "running"
+                           :input ,(funcall lines "input" (+ 10 (* 10 round)))
+                           :output ,(funcall lines "output" (+ 4000 (* 100 round)))
+                           :steps
+                           ,(vconcat
+                             (cl-loop for i from 1 to (+ 40 round)
+                                      collect
+                                      `(:id ,(format "s%d" i) :nodeId ,(format "node-%d" i)
+                                        :status ,(if (and (= i 40) (= round 0)) "running"
+                                                   "completed")
+                                        :output ,(funcall lines "step" 20))))))))
+         (count (lambda (words)
+                  (count-matches words (point-min) (point-max))))
+         outputs steps before swap)
+    (funcall save 0)
+    (t-list root)
+    (t-type "RET")
+    (t-until "the run" (string-search "characters are shown" (t-text)))
+    (dotimes (_ 6)
+      (let ((size (buffer-size)))
+        (goto-char (point-min))
+        (re-search-forward "^  … .* characters are shown")
+        (t-type "RET")
+        (t-until "more" (< size (buffer-size)))))
+    (goto-char (point-min))
+    (search-forward "** 3  completed")
+    (t-type "RET")
+    (should-not (outline-invisible-p (line-end-position)))
+    (setq outputs (funcall count "output line")
+          steps (funcall count "node-"))
+    (goto-char (point-min))
+    (search-forward (format "output line %05d" (- outputs 20)))
+    (recenter 0)
+    (forward-line 4)
+    (setq before (t-view))
+    (dotimes (round 3)
+      (funcall save (1+ round))
+      (t-until "it to be read" (string-search (format "input line %05d" (+ 20 (* 10 round)))
+                                              (t-text)))
+      (should (equal before (t-view)))
+      (should (<= outputs (funcall count "output line")))
+      (should (<= steps (funcall count "node-"))))
+    ;; saved between two pieces, of what somebody loads and of a reading
+    (cl-letf* ((request (symbol-function 'runlog-client-request))
+               ((symbol-function 'runlog-client-request)
+                (lambda (client method params &rest more)
+                  (when (and swap (plist-get params :fields))
+                    (rename-file swap (concat root "/website/executions/exec-live.json") t)
+                    (setq swap nil))
+                  (apply request client method params more))))
+      (setq swap (funcall save 4 (t-folder "aside")))
+      (goto-char (point-min))
+      (re-search-forward "^  … .* characters are shown")
+      (t-type "RET")
+      (t-until "it to be read" (string-search "input line 00050" (t-text)))
+      (should (< outputs (funcall count "output line")))
+      (setq outputs (funcall count "output line"))
+      (goto-char (point-min))
+      (search-forward "output line 00700")
+      (recenter 0)
+      (forward-line 4)
+      (setq before (t-view)
+            swap (funcall save 26 (t-folder "aside")))
+      (funcall save 25)
+      (t-until "it to be read" (string-search "input line 00270" (t-text)))
+      (should (equal before (t-view)))
+      (should (<= outputs (funcall count "output line"))))
+    (goto-char (point-min))
+    (let (open)
+      (while (re-search-forward "^\\*\\* \\([0-9]+\\)" nil t)
+        (unless (outline-invisible-p (line-end-position))
+          (push (match-string-no-properties 1) open)))
+      (should (equal open '("3"))))))
+
 (t-check t-04-live
     "live: a run that the engine saves appears, changes and goes, and nothing moves"
   (let ((root (t-root 60)) before)
@@ -213,7 +297,7 @@
     (should (runlog-client-can runlog-client "executions/annotate"))
     (t-type "*")
     (t-until "the pin" (string-prefix-p "*" (t-line 1)))
-    (t-type "t u r g e n t SPC l a t e r RET")
+    (t-type "t u r g e n t , SPC l a t e r RET")
     (t-until "the tags" (string-search "#later #urgent" (t-line 1)))
     (t-type "N a s k SPC B o b RET")
     (t-until "the note" (string-search "“ask Bob”" (t-line 1)))
@@ -221,6 +305,81 @@
     (t-until "the tags to go" (not (string-search "#" (t-line 1))))
     (t-type "*")
     (t-until "the pin to go" (string-prefix-p " " (t-line 1)))))
+
+(defun t-annotate (root id &rest change)
+  "Make CHANGE to the run ID of ROOT, past the editor."
+  (t-ask root "executions/annotate" `(:projectId "website" :executionId ,id ,@change)))
+
+(t-check t-10-tags
+    "tags: blanks and commas in them stay, and only what was changed is sent"
+  (let ((root (t-root 1)))
+    (t-annotate root "exec-0001" :tags ["needs review" "a,b" "z"])
+    (t-list root)
+    (t-until "the tags" (string-search "#a,b #needs review #z" (t-line 1)))
+    (t-until "the daemon" (runlog-client-server runlog-client))
+    (should-not (t-sent (t-type "t RET")))
+    ;; another gives it one meanwhile
+    (t-annotate root "exec-0001" :addTags ["theirs"])
+    (should (equal (t-sent (execute-kbd-macro
+                            (vconcat (kbd "t C-a C-k") "b, needs review , late one," (kbd "RET"))))
+                   '((:addTags ["late one"] :removeTags ["z"]))))
+    (t-until "the tags" (string-search "#a,b #late one #needs review #theirs" (t-line 1)))
+    (should (equal (t-sent (t-type "t C-a C-k t h e i r s RET"))
+                   '((:removeTags ["a,b" "late one" "needs review"]))))
+    (t-until "all but one to go" (string-search "Task number 1 #theirs" (t-line 1)))
+    (t-type "RET")
+    (t-until "the run" (string-search "Tags      theirs" (t-text)))))
+
+(t-check t-10-note
+    "note: lines stay lines, and nothing is sent that was not changed"
+  (let ((root (t-root 1)))
+    (t-annotate root "exec-0001" :note "first\n\n  third")
+    (t-list root)
+    (t-until "the note" (string-search "“first" (t-line 1)))
+    (t-until "the daemon" (runlog-client-server runlog-client))
+    (should-not (t-sent (t-type "N RET")))
+    (should (equal (t-sent (t-type "N M-> ! RET")) '((:note "first\n\n  third!"))))))
+
+(t-check t-10-line-end
+    "list: a row is a run up to the end of its line"
+  (let ((root (t-root 2)))
+    (t-list root)
+    (t-type "C-e d")
+    (t-until "it to go" (equal (t-runs) '("website/exec-0001")))
+    (t-type "C-e RET")
+    (t-until "the run" (string-search "Output of exec-0001" (t-text)))))
+
+(t-check t-10-deletions
+    "deletions: how many went and what was refused is said, and no undo is offered for those of others"
+  (let ((root (t-root 5))
+        said)
+    (t-list root)
+    (cl-letf* ((request (symbol-function 'runlog-client-request))
+               ((symbol-function 'runlog-client-request)
+                (lambda (client method params success &optional failure)
+                  (if (and (eq method 'executions/delete)
+                           (equal (plist-get params :executionId) "exec-0004"))
+                      (funcall failure '(:code 500 :message "No room in the trash."))
+                    (funcall request client method params success failure))))
+               ((symbol-function 'message)
+                (lambda (format &rest args)
+                  (push (and format (apply #'format format args)) said))))
+      (transient-mark-mode)
+      (t-type "M-< C-SPC n n n d")
+      (t-until "what is said"
+        (member "Deleted 2 of 3 runs; u has it back.  1 refused: No room in the trash." said))
+      (t-type "u")
+      (t-until "two to be back" (= 5 (length (t-runs))))
+      (t-type "M-< RET")
+      (t-until "the run" (string-search "Output of exec-0005" (t-text)))
+      (delete-file (concat root "/website/executions/exec-0005.json"))
+      (t-until "it to be gone" (string-search "it is not there any more" (t-mode-line)))
+      (t-type "d")
+      (t-until "what is said" (member "It is not there any more" said))
+      (t-save root "website" "exec-0005" `(:startedAt ,(t-minute 5)))
+      (t-until "it to be back" (not (string-search "any more" (t-mode-line))))
+      (t-type "d")
+      (t-until "the undo" (string-search "deleted; u has it back" (t-mode-line))))))
 
 (t-check t-11-compare
     "compare: two runs as a diff, with what the daemon says of both"
@@ -292,6 +451,57 @@
     (t-type "g")
     (t-until-equal root)))
 
+(t-check t-14-no-protocol
+    "program: one that prints what is no protocol and ends is given up, and so is one that refuses to begin"
+  (let ((root (t-root 1)))
+    (setq runlog-command
+          (t-program (format "[ $1 = root ] && exec %s \"$@\"\necho 'runlog: usage: foo'" t-binary)))
+    (t-open (file-name-directory root))
+    (t-until "what is wrong"
+      (string-search "ended with status 0: runlog: usage: foo" (t-text)) 20)
+    (t-clean)
+    (setq runlog-command
+          (t-program (format "[ $1 = root ] && exec %s \"$@\"\nread line
+printf 'Content-Length: 71\\r\\n\\r\\n%%s' '{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32600,\"message\":\"Not today.\"}}'
+exec sleep 1000" t-binary)))
+    (t-open (file-name-directory root))
+    (t-until "what is wrong" (string-search "refuses to begin: Not today." (t-text)))))
+
+(t-check t-14-shape
+    "program: what `root --json' prints is looked at before it is believed"
+  (dolist (printed '("{}" "[]" "3" "{\"root\":5,\"candidates\":[{}]}" "usage: foo" ""))
+    (setq runlog-command (t-program (format "echo '%s'" printed)))
+    (t-has (t-complaint (t-open t-place))
+           (concat "does not say which folder it serves: " printed))))
+
+(t-check t-14-hang
+    "program: one that hangs is waited for some seconds at most, holds up no start, and is ended"
+  (let ((root (t-root 1))
+        (hang (format "exec sleep 9%d" (emacs-pid)))
+        (runlog--answer-within 1)
+        (runlog-client--answer-within 1))
+    (cl-flet ((left ()
+                (cl-loop for pid in (list-system-processes)
+                         thereis (string-search (substring hang 5)
+                                                (or (alist-get 'args (process-attributes pid)) "")))))
+      (setq runlog-command (t-program hang))
+      (t-has (t-complaint (t-open (file-name-directory root))) "it does not answer")
+      (should-not (left))
+      (let ((began (float-time))
+            (default-directory (file-name-directory root)))
+        (runlog-today-mode)
+        (should (< (- (float-time) began) 0.5)))
+      (t-until "it to be ended" (not (process-live-p runlog-today--asked)))
+      (should-not runlog-today--client)
+      (setq runlog-command (t-program (format "[ $1 = root ] && exec %s \"$@\"\n%s" t-binary hang)))
+      (t-open (file-name-directory root))
+      (t-until "what is wrong" (string-search "does not answer; is it the right program?" (t-text)))
+      (t-until "it to be ended" (not (left))))))
+
+(t-check t-14-folder
+    "folder: one that is not there is said not to be"
+  (should (equal (t-complaint (runlog "/nonexistent/x")) "There is no folder /nonexistent/x")))
+
 (t-check t-15-no-root
     "no root: the places tried; a run that is saved appears; another folder is chosen"
   (let ((folder (t-folder "empty"))
@@ -347,6 +557,26 @@
       (t-has text "😀�")
       (t-has text long)
       (should-not (string-match-p "[\0-\10\13-\37\177]" text)))))
+
+(t-check t-17-odd
+    "odd record: negative amounts, steps that are no list, and a label that begins as a heading does"
+  (let ((root (t-root 1)))
+    (t-save root "website" "exec-odd"
+            `(:startedAt ,(t-minute 99) :duration -5000 :costUSD -1.5 :name "* starts" :status "** odd")
+            "\"steps\":{\"a\":1},\"tokenUsage\":{\"input\":-1234,\"output\":5}")
+    (t-list root)
+    (t-until "it" (string-search "    -5.0 s    -$1.50 " (t-line 1)))
+    (t-type "M-< RET")
+    (t-until "the run" (string-search "* Steps\n  {\n    \"a\": 1\n  }" (t-text)))
+    (t-has (t-text) "Duration  -5.0 s\nCost      -$1.50\n")
+    (goto-char (point-min))
+    (t-has (t-line) "* starts")
+    (should-not (outline-on-heading-p))
+    (forward-line)
+    (t-has (t-line) "** odd")
+    (should-not (outline-on-heading-p))
+    (t-type "M-< RET")
+    (should-not (outline-invisible-p (line-end-position)))))
 
 (t-check t-17-spelling
     "numbers: shown as the record spells them, read as numbers"
@@ -416,7 +646,19 @@
                        `(:startedAt ,(t-minute 99) :status "running"))))
     (set-file-times file (time-subtract nil 7200))
     (t-list root)
-    (t-until "it" (string-search "stale" (t-line 1)))))
+    (t-until "it" (string-search "stale" (t-line 1)))
+    ;; one that turns so while it is looked at, in the list and as a run
+    (let ((aside (t-save (t-folder "aside") "website" "exec-silent"
+                         `(:startedAt ,(t-minute 99) :status "running"))))
+      (set-file-times aside (time-subtract nil 3594))
+      (rename-file aside file t))
+    (t-until "it to go on" (string-search "running" (t-line 1)))
+    (let ((list (current-buffer)))
+      (t-type "RET")
+      (t-until "the run" (string-search "\nrunning\n" (t-text)))
+      (t-until "it to be stale" (string-search "\nstale\n" (t-text)))
+      (with-current-buffer list
+        (t-until "its row" (string-search "stale" (t-line 1)))))))
 
 (t-check t-21-leaving
     "leaving: no process of ours is left but the shared daemon"

@@ -105,6 +105,31 @@ MEMBERS is a plist, MORE the JSON of further ones."
        (ert-test-failed
         (ert-fail (list 'shown (t-runs) 'listed wanted (buffer-string)))))))
 
+(defun t-program (script)
+  "Return the path of a program that is SCRIPT of a shell."
+  (let ((path (expand-file-name "runlog" (t-folder "bin"))))
+    (t-write path (concat "#!/bin/sh\n" script "\n"))
+    (set-file-modes path #o755)
+    path))
+
+(defmacro t-complaint (form)
+  "Return what the user is told when FORM is evaluated, which is to fail."
+  `(condition-case complaint
+       (progn ,form (ert-fail "nothing was complained of"))
+     (user-error (cadr complaint))))
+
+(defmacro t-sent (&rest body)
+  "Return the changes that are sent by `runlog-annotate' while BODY is evaluated."
+  `(let (sent)
+     (cl-letf* ((request (symbol-function 'runlog-client-request))
+                ((symbol-function 'runlog-client-request)
+                 (lambda (client method params &rest more)
+                   (when (eq method 'executions/annotate)
+                     (push (nthcdr 4 params) sent))
+                   (apply request client method params more))))
+       ,@body
+       (nreverse sent))))
+
 (defun t-processes (words)
   "Return the processes of ours whose command line has WORDS."
   (cl-loop for pid in (list-system-processes)

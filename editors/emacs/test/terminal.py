@@ -15,7 +15,7 @@ import termios
 import time
 
 ROWS, COLUMNS = 40, 120
-WITHIN = float(os.environ.get("RUNLOG_WITHIN", "120"))
+WITHIN = float(os.environ.get("RUNLOG_WITHIN", "240"))
 
 results = sys.argv[1]
 open(results, "w").close()

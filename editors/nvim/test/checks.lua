@@ -129,6 +129,118 @@ t.run({
     t.has(editor:text(), 'node-150', 'the last step')
   end),
 
+  check('run: what was loaded stays while it is recorded, and so does the place in it', function()
+    local root = t.root(1)
+    local function lines(name, count)
+      local text = {}
+      for i = 1, count do
+        text[i] = ('%s line %05d'):format(name, i)
+      end
+      return table.concat(text, '\n')
+    end
+    local function save(round, into)
+      local steps = {}
+      for i = 1, 40 + round do
+        steps[i] = {
+          id = 's' .. i,
+          nodeId = 'node-' .. i,
+          status = i == 40 and round == 0 and 'running' or 'completed',
+          output = lines('step', 20),
+        }
+      end
+      return t.save(into or root, 'website', 'exec-live', {
+        startedAt = t.minute(99),
+        status = 'running',
+        input = lines('input', 10 + 10 * round),
+        output = lines('output', 4000 + 100 * round),
+        steps = steps,
+      })
+    end
+    save(0)
+    local editor = t.list(root, {
+      setup = ("lua require('runlog').setup({ command = %q, piece = 20000 })"):format(t.binary),
+    })
+    editor:type('gg<CR>')
+    editor:wait_text('characters are shown')
+    local function count(words)
+      return select(2, editor:text():gsub(words, ''))
+    end
+    local function load_more(what)
+      local before = #editor:lines()
+      editor:lua([[vim.fn.search(..., 'w')]], what)
+      editor:type('<CR>')
+      t.until_('more of it', function()
+        return #editor:lines() > before
+      end)
+    end
+    for _ = 1, 6 do
+      load_more('of .* characters are shown')
+    end
+    if editor:text():find('elements are shown', 1, true) then
+      load_more('elements are shown')
+    end
+    editor:lua([[vim.fn.search('^ *3  completed', 'w')]])
+    editor:type('<CR>')
+    t.until_('the fold to open', function()
+      return editor:lua([[return vim.fn.foldclosed('.')]]) == -1
+    end)
+    local outputs, steps = count('output line'), count('node%-')
+    editor:lua([[vim.fn.search(..., 'w') vim.cmd.normal({ 'zt4j', bang = true })]], ('output line %05d'):format(outputs - 20))
+    local before = editor:view()
+    for round = 1, 3 do
+      save(round)
+      editor:wait_text(('input line %05d'):format(10 + 10 * round))
+      local after = editor:view()
+      t.equal({ after.cursor, after.top }, { before.cursor, before.top }, 'where the window is')
+      assert(count('output line') >= outputs, ('%d lines of %d'):format(count('output line'), outputs))
+      assert(count('node%-') >= steps, ('%d steps of %d'):format(count('node%-'), steps))
+    end
+    -- saved between two pieces, of a reading and of what somebody loads
+    editor:lua([[
+      local client = require('runlog.client').all()[1]
+      local request = client.request
+      client.request = function(self, method, params, ...)
+        if _G.swap and params.fields then
+          assert(vim.uv.fs_rename(unpack(_G.swap)))
+          _G.swap = nil
+        end
+        return request(self, method, params, ...)
+      end]])
+    local function swap(round)
+      editor:lua('_G.swap = { ... }', save(round, t.folder('aside')), root .. '/website/executions/exec-live.json')
+    end
+    swap(4)
+    editor:lua([[vim.fn.search(..., 'w')]], 'of .* characters are shown')
+    editor:type('<CR>')
+    editor:wait_text(('input line %05d'):format(10 + 10 * 4))
+    assert(count('output line') > outputs, ('%d lines after %d'):format(count('output line'), outputs))
+    outputs = count('output line')
+    editor:lua([[vim.fn.search(..., 'w') vim.cmd.normal({ 'zt4j', bang = true })]], 'output line 00700')
+    before = editor:view()
+    swap(6)
+    save(5)
+    editor:wait_text(('input line %05d'):format(10 + 10 * 6))
+    local after = editor:view()
+    t.equal({ after.cursor, after.top }, { before.cursor, before.top }, 'where the window is')
+    assert(count('output line') >= outputs, ('%d lines of %d'):format(count('output line'), outputs))
+    t.equal(editor:lua([[
+      local open = {}
+      for i = 1, vim.fn.line('$') do
+        local number = tonumber(vim.fn.getline(i):match('^ *(%d+)  completed'))
+        if number and vim.fn.foldclosed(i) == -1 then open[#open + 1] = number end
+      end
+      return open]]), { 3 }, 'the open steps')
+    t.equal(editor:lua([[
+      local function levels()
+        local found = {}
+        for i = 1, vim.fn.line('$') do found[i] = vim.fn.foldlevel(i) end
+        return found
+      end
+      local before = levels()
+      vim.cmd('normal! zX')
+      return vim.deep_equal(before, levels())]]), true, 'the levels of the folds are right')
+  end),
+
   check('live: a run that the engine saves appears, changes and goes, and nothing moves', function()
     local root = t.root(60)
     local editor = t.list(root)
@@ -297,7 +409,7 @@ t.run({
     t.until_('the pin', function()
       return editor:lines()[1]:sub(2, 2) == '*'
     end)
-    editor:type('Aurgent later<CR>')
+    editor:type('Aurgent, later<CR>')
     editor:wait_text('#later #urgent')
     editor:type('aask Bob<CR>')
     editor:wait_text('“ask Bob”')
@@ -309,6 +421,133 @@ t.run({
     t.until_('the pin to go', function()
       return editor:lines()[1]:sub(2, 2) == ' '
     end)
+  end),
+
+  check('tags: blanks and commas in them stay, and only what was changed is sent', function()
+    local root = t.root(1)
+    local function annotate(change)
+      change.projectId, change.executionId = 'website', 'exec-0001'
+      t.ask(root, 'executions/annotate', change)
+    end
+    annotate({ tags = { 'needs review', 'a,b', 'z' } })
+    local editor = t.list(root)
+    editor:wait_text('#a,b #needs review #z')
+    t.until_('the daemon', function()
+      return editor:lua("return require('runlog.list').current().client.server ~= nil")
+    end)
+    editor:lua([[
+      local client = require('runlog.list').current().client
+      local request = client.request
+      _G.sent = {}
+      client.request = function(self, method, params, ...)
+        if method == 'executions/annotate' then table.insert(_G.sent, vim.deepcopy(params)) end
+        return request(self, method, params, ...)
+      end]])
+    local function sent()
+      return editor:lua('local last = _G.sent[#_G.sent] return { #_G.sent, last and last.addTags or 0, last and last.removeTags or 0 }')
+    end
+    editor:type('A')
+    editor:wait_screen('Tags, with commas between them: a,b, needs review, z')
+    editor:type('<CR>')
+    t.equal(sent(), { 0, 0, 0 }, 'what was sent')
+    -- another gives it one meanwhile
+    annotate({ addTags = { 'theirs' } })
+    editor:type('A<C-u>b, needs review , late one,<CR>')
+    editor:wait_text('#a,b #late one #needs review #theirs')
+    t.equal(sent(), { 1, { 'late one' }, { 'z' } }, 'what was sent')
+    editor:type('A<C-u>theirs<CR>')
+    t.until_('all but one to go', function()
+      return sent()[1] == 2 and editor:text():find('Task number 1 #theirs', 1, true)
+    end)
+    t.equal(sent(), { 2, 0, { 'a,b', 'late one', 'needs review' } }, 'what was sent')
+    editor:type('<CR>')
+    editor:wait_text('Tags       theirs')
+  end),
+
+  check('note: of several lines it is edited in a window, and nothing is sent that was not changed', function()
+    local root = t.root(2)
+    for i, note in ipairs({ 'one line', 'first\n\n  third' }) do
+      t.ask(root, 'executions/annotate', { projectId = 'website', executionId = 'exec-000' .. i, note = note })
+    end
+    local editor = t.list(root)
+    editor:wait_text('“first')
+    t.until_('the daemon', function()
+      return editor:lua("return require('runlog.list').current().client.server ~= nil")
+    end)
+    local function note(id)
+      return t.ask(root, 'executions/list', { where = ('id = "%s"'):format(id) }).executions[1].note
+    end
+    editor:lua([[
+      local client = require('runlog.list').current().client
+      local request = client.request
+      _G.sent = 0
+      client.request = function(self, method, ...)
+        if method == 'executions/annotate' then _G.sent = _G.sent + 1 end
+        return request(self, method, ...)
+      end]])
+    editor:type('2Ga')
+    editor:wait_screen('Note: one line')
+    editor:type('<CR>gga')
+    t.until_('the note', function()
+      return vim.deep_equal(editor:lines(), { 'first', '', '  third' })
+    end)
+    editor:type(':w<CR>')
+    t.equal(editor:lua('return { _G.sent, vim.bo.modified }'), { 0, false }, 'what was sent')
+    editor:type('Go<C-u>fourth<Esc>:wq<CR>')
+    t.until_('the list', function()
+      return #editor:runs() == 2
+    end)
+    t.equal(note('exec-0002'), 'first\n\n  third\nfourth', 'the note')
+    t.equal(editor:lua('return _G.sent'), 1, 'what was sent')
+    -- what is refused is not lost
+    t.until_('the list to have it', function()
+      return editor:lua("return require('runlog.list').current().items[1].row.note"):find('fourth', 1, true)
+    end)
+    editor:type('gga')
+    t.until_('the note', function()
+      return #editor:lines() == 4
+    end)
+    editor:type(('GA%s<Esc>:wq<CR>'):format(('x'):rep(2100)))
+    editor:wait_screen('a note has at most 2000')
+    editor:type('<CR>')
+    t.equal(editor:lua('return { vim.bo.modified, vim.fn.line("$") }'), { true, 4 }, 'the note that is refused')
+    t.equal(note('exec-0002'), 'first\n\n  third\nfourth', 'the note')
+  end),
+
+  check('deletions: how many went and what was refused is said, and no undo is offered for those of others', function()
+    local root = t.root(5)
+    local editor = t.list(root)
+    t.until_('5 runs', function()
+      return #editor:runs() == 5
+    end)
+    editor:lua([[
+      local client = require('runlog.list').current().client
+      local request = client.request
+      client.request = function(self, method, params, done, ...)
+        if method == 'executions/delete' and params.executionId == 'exec-0004' then
+          return vim.schedule(function() done({ code = 500, message = 'No room in the trash.', data = {} }) end)
+        end
+        return request(self, method, params, done, ...)
+      end]])
+    editor:type('ggVjjd')
+    editor:wait_screen('Deleted 2 of 3 runs; u has it back. 1 refused: No room in the trash.')
+    editor:type('u')
+    t.until_('two to be back', function()
+      return #editor:runs() == 5
+    end)
+    editor:type('gg<CR>')
+    editor:wait_text('Output of exec-0005')
+    assert(vim.uv.fs_unlink(root .. '/website/executions/exec-0005.json'))
+    editor:wait_screen('it is not there any more')
+    assert(not editor:screen():find('has it back', 1, true), editor:screen())
+    editor:type('dd')
+    editor:wait_screen('It is not there any more.')
+    t.save(root, 'website', 'exec-0005', { startedAt = t.minute(5) })
+    t.until_('it to be back', function()
+      return not editor:screen():find('any more  ', 1, true)
+    end)
+    editor:type('dd')
+    editor:wait_screen('deleted  u has it back')
   end),
 
   check('compare: two runs in the native diff, with what the daemon says of both', function()
@@ -397,6 +636,102 @@ t.run({
     wait_equal(editor, root)
   end),
 
+  check('program: one that prints what is no protocol and ends is given up, and so is one that refuses to begin', function()
+    local root = t.root(1)
+    local log = t.folder('log') .. '/started'
+    local editor = t.editor({
+      cwd = vim.fs.dirname(root),
+      binary = t.program(('echo "$@" >> %s\necho "runlog: usage: foo"'):format(log)),
+    })
+    editor:type(':Runlog<CR>')
+    editor:wait_text('ended with status 0: runlog: usage: foo', 20)
+    t.has(editor:text(), 'does not say which folder it serves: runlog: usage: foo', 'the list')
+    t.equal(#vim.fn.readfile(log), 6, 'how often it was started')
+    editor:close()
+    editor = t.editor({
+      cwd = vim.fs.dirname(root),
+      binary = t.program(([=[
+[ "$1" = root ] && exec %s "$@"
+read line
+echo '{"jsonrpc":"2.0","id":1,"error":{"code":-32600,"message":"Not today."}}'
+exec sleep 1000]=]):format(t.binary)),
+    })
+    editor:type(':Runlog<CR>')
+    editor:wait_text('refuses to begin: Not today.')
+  end),
+
+  check('program: what `root --json` prints is looked at before it is believed', function()
+    for _, printed in ipairs({ '{}', '[]', '3', '{"root":5,"candidates":[{}]}', '' }) do
+      local program = t.program(("[ $1 = --version ] && echo runlog 9 && exit\necho '%s'"):format(printed))
+      local editor = t.editor({ cwd = t.folder('work'), binary = program })
+      editor:type(':Runlog<CR>')
+      editor:wait_text('does not say which folder it serves: ' .. printed)
+      editor:type(':checkhealth runlog<CR>')
+      editor:wait_text('It does not say which folder it serves: ' .. printed)
+      assert(not editor:text():find('stack traceback', 1, true), editor:text())
+      editor:close()
+    end
+  end),
+
+  check('program: one that hangs is said to, and is not left running', function()
+    local root = t.root(1)
+    local hang = 'sleep 9' .. vim.uv.os_getpid()
+    local function left()
+      return #vim.fn.systemlist({ 'pgrep', '-xf', hang })
+    end
+    for _, begins in ipairs({ '', ('[ "$1" = root ] && exec %s "$@"\n'):format(t.binary) }) do
+      local program = t.program(begins .. 'exec ' .. hang)
+      local editor = t.editor({ cwd = vim.fs.dirname(root), binary = program })
+      editor:lua([[
+        require('runlog.roots').within = 300
+        require('runlog.client').answer_within = 300]])
+      editor:type(':Runlog<CR>')
+      editor:wait_text('does not answer. Is it the right program?')
+      if begins == '' then
+        t.has(editor:text(), 'does not say which folder it serves: it does not answer.', 'the list')
+      end
+      t.until_('it to end', function()
+        return left() == 0
+      end)
+      -- leaving while it is waited for
+      editor:lua([[
+        require('runlog.roots').within = 60000
+        require('runlog.client').answer_within = 60000]])
+      editor:type('r')
+      t.until_('it to be started', function()
+        return left() > 0
+      end)
+      pcall(editor.type, editor, ':qa!<CR>')
+      t.until_('it to end', function()
+        return left() == 0
+      end)
+      editor:close()
+    end
+    -- it has answered, but does not hear the end of its input
+    local editor = t.editor({
+      cwd = vim.fs.dirname(root),
+      binary = t.program(([=[
+[ "$1" = root ] && exec %s "$@"
+echo '{"jsonrpc":"2.0","id":1,"result":{"root":{"exists":true},"capabilities":{"methods":[]}}}'
+exec %s]=]):format(t.binary, hang)),
+    })
+    editor:type(':Runlog<CR>')
+    t.until_('it to be ready', function()
+      return editor:lua("local list = require('runlog.list').current() return list and list.client.state") == 'ready'
+    end)
+    editor:type(':bwipeout<CR>')
+    t.until_('it to end', function()
+      return left() == 0
+    end)
+  end),
+
+  check('folder: one that is not there is said not to be', function()
+    local editor = t.editor({ cwd = t.folder('work') })
+    editor:type(':Runlog /nonexistent/x<CR>')
+    editor:wait_screen('runlog: there is no folder /nonexistent/x')
+    t.equal(editor:lines(), { '' }, 'the buffer')
+  end),
+
   check('no root: the places tried; a run that is saved appears; another folder is chosen', function()
     local folder = t.folder('empty')
     local root = t.root(2)
@@ -459,6 +794,18 @@ t.run({
     t.has(text, '😀�', 'a step')
     t.has(text, long, 'the output')
     assert(not text:find('[%z\1-\8\11-\31\127]'), 'there are control characters')
+    t.equal(editor:lua('return vim.v.errmsg'), '', 'the last error')
+  end),
+
+  check('odd record: negative amounts, and steps that are no list', function()
+    local root = t.root(1)
+    t.save(root, 'website', 'exec-odd', { startedAt = t.minute(99), duration = -5000, costUSD = -1.5 },
+      [=["steps":{"a":1},"tokenUsage":{"input":-1234,"output":5}]=])
+    local editor = t.list(root)
+    editor:wait_text('    -5.0 s    -$1.50  Input of exec-odd')
+    editor:type('gg<CR>')
+    editor:wait_text('Steps\n  {\n    "a": 1\n  }')
+    t.has(editor:text(), 'Duration   -5.0 s\nCost       -$1.50', 'the run')
     t.equal(editor:lua('return vim.v.errmsg'), '', 'the last error')
   end),
 
@@ -541,6 +888,16 @@ t.run({
     assert(vim.uv.fs_utime(file, os.time() - 7200, os.time() - 7200))
     local editor = t.list(root)
     editor:wait_text('stale')
+    -- one that turns so while it is looked at, in the list and as a run
+    local aside = t.save(t.folder('aside'), 'website', 'exec-silent', { startedAt = t.minute(99), status = 'running' })
+    assert(vim.uv.fs_utime(aside, os.time() - 3594, os.time() - 3594))
+    assert(vim.uv.fs_rename(aside, file))
+    editor:wait_text('running')
+    editor:type(':split<CR>gg<CR>')
+    editor:wait_text('\nrunning\n')
+    editor:wait_text('\nstale\n')
+    editor:type('q')
+    editor:wait_text('stale  ')
   end),
 
   check('checkhealth: all is well here, and says why not elsewhere', function()

@@ -103,6 +103,15 @@ function M.ask(root, method, params)
   return assert(answer.result, out.stdout)
 end
 
+---@param script string of a shell
+---@return string path of a program
+function M.program(script)
+  local path = M.folder('bin') .. '/runlog'
+  M.write(path, '#!/bin/sh\n' .. script .. '\n')
+  assert(uv.fs_chmod(path, 493)) -- 0755
+  return path
+end
+
 ---@param words string what the command line contains
 ---@return integer[] of our processes
 function M.processes(words)

@@ -12,30 +12,62 @@ local function name(summary)
   return format.shorten(format.line(summary.label or summary.id), 40)
 end
 
+local function key_of(projectId, id)
+  return projectId .. '/' .. id
+end
+
+---What is said of a deletion.
+---@param rows table[] what was to be deleted
+---@param went integer how many were
+---@param refusals string[]
+---@param undo boolean whether there is one
+local function outcome(rows, went, refusals, undo)
+  local parts = {}
+  if went > 0 then
+    local what = #rows == 1 and name(rows[1]) or went == #rows and went .. ' runs' or went .. ' of ' .. #rows .. ' runs'
+    parts[#parts + 1] = ('Deleted %s%s.'):format(what, undo and '; u has it back' or '')
+  end
+  if #refusals > 0 then
+    parts[#parts + 1] = #rows == 1 and 'runlog: ' .. refusals[1] or ('%d refused: %s'):format(#refusals, refusals[1])
+  end
+  local missing = #rows - went - #refusals
+  if missing > 0 then
+    parts[#parts + 1] = #rows == 1 and 'It is not there any more.' or missing .. ' not there any more.'
+  end
+  return table.concat(parts, ' ')
+end
+
 ---@param client runlog.Client
 ---@param rows table[]
 function M.delete(client, rows)
   if #rows == 0 then
     return
   end
-  local entries, left = {}, #rows
+  local deletion = { entries = {}, keys = {} }
+  local refusals, went, left = {}, 0, #rows
   client.deleting = client.deleting + 1
   for _, row in ipairs(rows) do
     client:request('executions/delete', { projectId = row.projectId, executionId = row.id }, function(err, result)
       left = left - 1
       if err then
-        refused(err)
-      elseif result.entry then
-        entries[#entries + 1] = result.entry
+        refusals[#refusals + 1] = err.message
+      elseif result.deleted then
+        went = went + 1
+        if result.entry then
+          table.insert(deletion.entries, result.entry)
+          deletion.keys[key_of(row.projectId, row.id)] = true
+        end
       end
       if left > 0 then
         return
       end
       client.deleting = client.deleting - 1
-      if #entries > 0 then
-        table.insert(client.deleted, entries)
-        vim.notify(('Deleted %s; u has it back.'):format(#rows == 1 and name(row) or #rows .. ' runs'))
+      local undo = #deletion.entries > 0
+      if undo then
+        table.insert(client.deleted, deletion)
+        client:tell()
       end
+      vim.notify(outcome(rows, went, refusals, undo), #refusals > 0 and vim.log.levels.ERROR or nil)
       if client.undo_wanted then
         client.undo_wanted = false
         M.undo(client)
@@ -45,19 +77,28 @@ function M.delete(client, rows)
 end
 
 ---@param client runlog.Client
+---@param projectId string
+---@param id string
+---@return boolean whether `undo` has this run back
+function M.undoes(client, projectId, id)
+  local last = client.deleted[#client.deleted]
+  return last ~= nil and last.keys[key_of(projectId, id)] ~= nil
+end
+
+---@param client runlog.Client
 function M.undo(client)
   if client.deleting > 0 then
     client.undo_wanted = true -- as soon as it is deleted
     return
   end
-  local entries = table.remove(client.deleted)
-  if not entries then
+  local deletion = table.remove(client.deleted)
+  if not deletion then
     vim.notify('Nothing was deleted here.')
     return
   end
-  client:request('executions/restore', { entries = entries }, function(err, result)
+  client:request('executions/restore', { entries = deletion.entries }, function(err, result)
     if err then
-      table.insert(client.deleted, entries)
+      table.insert(client.deleted, deletion)
       refused(err)
     else
       vim.notify(('%d %s back.'):format(result.count, result.count == 1 and 'run is' or 'runs are'))
@@ -68,13 +109,14 @@ end
 ---@param client runlog.Client
 ---@param row table?
 ---@param change table
-local function annotate(client, row, change)
+---@param done? fun(err: table?)
+local function annotate(client, row, change, done)
   if not client:can('executions/annotate') then
     vim.notify('runlog: this version of the program has no pins, tags and notes; update it.', vim.log.levels.WARN)
     return
   end
   change.projectId, change.executionId = row.projectId, row.id
-  client:request('executions/annotate', change, function(err)
+  client:request('executions/annotate', change, done or function(err)
     if err then
       refused(err)
     end
@@ -89,6 +131,26 @@ function M.pin(client, row)
   end
 end
 
+---@param text string
+---@return string[] what is between its commas
+local function pieces(text)
+  local found = {}
+  for _, piece in ipairs(vim.split(text, ',')) do
+    piece = vim.trim(piece)
+    if piece ~= '' then
+      found[#found + 1] = piece
+    end
+  end
+  return found
+end
+
+---@param list string[]
+---@param one fun(text: string): boolean
+local function those(list, one)
+  local found = vim.tbl_filter(one, list)
+  return #found > 0 and found or nil -- Lua cannot say an empty array in JSON
+end
+
 ---@param client runlog.Client
 ---@param row table?
 function M.tags(client, row)
@@ -96,29 +158,100 @@ function M.tags(client, row)
     return
   end
   local old = row.tags or {}
-  vim.ui.input({ prompt = 'Tags, with blanks between them: ', default = table.concat(old, ' ') }, function(text)
+  local shown = table.concat(old, ', ')
+  vim.ui.input({ prompt = 'Tags, with commas between them: ', default = shown }, function(text)
     if not text then
       return
     end
-    local tags = vim.split(vim.trim(text), '[%s,]+', { trimempty = true })
-    if #tags > 0 then
-      annotate(client, row, { tags = tags })
-    elseif #old > 0 then
-      annotate(client, row, { removeTags = old }) -- Lua cannot say an empty array in JSON
+    local before, after = pieces(shown), pieces(text)
+    local added = those(after, function(piece)
+      return not vim.list_contains(before, piece)
+    end)
+    -- a tag may have commas of its own: it goes once nothing of it is left
+    local removed = those(old, function(tag)
+      local parts = pieces(tag)
+      return #parts > 0 and not those(parts, function(piece)
+        return vim.list_contains(after, piece)
+      end)
+    end)
+    if added or removed then
+      annotate(client, row, { addTags = added, removeTags = removed })
     end
   end)
+end
+
+---@type table<string, integer> buffers of notes that are edited
+local notes = {}
+
+---Opens a window for a note of several lines, which an input would join.
+---@param client runlog.Client
+---@param row table
+local function edit_note(client, row)
+  local key = client.root.path .. '/' .. key_of(row.projectId, row.id)
+  if notes[key] then
+    vim.cmd('sbuffer ' .. notes[key])
+    return
+  end
+  local buf = vim.api.nvim_create_buf(false, false)
+  notes[key] = buf
+  pcall(vim.api.nvim_buf_set_name, buf, 'runlog-note://' .. key)
+  vim.bo[buf].buftype = 'acwrite'
+  vim.bo[buf].bufhidden = 'wipe'
+  vim.bo[buf].swapfile = false
+  local note = row.note
+  local function fill()
+    local levels = vim.bo[buf].undolevels
+    vim.bo[buf].undolevels = -1
+    vim.api.nvim_buf_set_lines(buf, 0, -1, false, vim.split(note, '\n'))
+    vim.bo[buf].undolevels = levels
+    vim.bo[buf].modified = false
+  end
+  fill()
+  -- waits, so that `:wq` loses nothing
+  local function write()
+    local text = table.concat(vim.api.nvim_buf_get_lines(buf, 0, -1, false), '\n')
+    local answered, trouble = text == note, nil
+    if not answered then
+      annotate(client, row, { note = text }, function(err)
+        answered, trouble = true, err and err.message
+      end)
+      vim.wait(10000, function()
+        return answered
+      end, 10)
+    end
+    if trouble or not answered then
+      vim.notify('runlog: ' .. (trouble or 'The note is not written yet: the daemon does not answer.'), vim.log.levels.ERROR)
+      return
+    end
+    note = text
+    vim.bo[buf].modified = false
+  end
+  for event, callback in pairs({
+    BufReadCmd = fill,
+    BufWriteCmd = write,
+    BufWipeout = function()
+      notes[key] = nil
+    end,
+  }) do
+    vim.api.nvim_create_autocmd(event, { buffer = buf, callback = callback })
+  end
+  vim.cmd('sbuffer ' .. buf)
+  vim.api.nvim_set_option_value('winbar', ' Note: :w keeps it, :q leaves it as it was', { scope = 'local', win = 0 })
 end
 
 ---@param client runlog.Client
 ---@param row table?
 function M.note(client, row)
-  if row then
-    vim.ui.input({ prompt = 'Note: ', default = row.note }, function(text)
-      if text then
-        annotate(client, row, { note = text })
-      end
-    end)
+  if not row then
+    return
+  elseif row.note and row.note:find('\n', 1, true) then
+    return edit_note(client, row)
   end
+  vim.ui.input({ prompt = 'Note: ', default = row.note }, function(text)
+    if text and text ~= (row.note or '') then
+      annotate(client, row, { note = text })
+    end
+  end)
 end
 
 ---@param client runlog.Client

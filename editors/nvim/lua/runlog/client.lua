@@ -12,6 +12,8 @@ local uv = vim.uv
 local first_delay, longest_delay = 50, 5000
 -- so many processes may end in a row without a word, then it is given up until somebody asks again
 local silent_max = 5
+-- how long a process has to end by itself after the end of its input; one that answers what it was asked takes less
+local end_within = 2000
 
 -- asked again, they could be done twice
 local mutations = {
@@ -38,16 +40,53 @@ local mutations = {
 ---@field state 'idle'|'starting'|'ready'|'waiting'|'missing'|'failed'
 ---@field trouble? string why it is missing or failed
 ---@field server? table what `initialize` answered
----@field deleted string[][] what can be undone, the latest last
+---@field deleted { entries: string[], keys: table<string, true> }[] what can be undone, the latest last
 ---@field deleting integer how many deletions are under way
 ---@field undo_wanted? boolean whether they are to be undone
 local Client = {}
 Client.__index = Client
 
-local M = {}
+local M = {
+  -- how long a process has to answer `initialize`, in milliseconds
+  answer_within = 15000,
+}
 
 ---@type table<string, runlog.Client>
 local clients = {}
+
+---@type table<table, true> that run
+local processes = {}
+
+---Ends a process, which is to hear it from the end of its input.
+local function finish(process)
+  if not process.stdin:is_closing() then
+    process.stdin:close()
+  end
+  vim.defer_fn(function()
+    if processes[process] then
+      process.handle:kill('sigkill')
+    end
+  end, end_within)
+end
+
+vim.api.nvim_create_autocmd('VimLeavePre', {
+  group = vim.api.nvim_create_augroup('runlog.client', {}),
+  callback = function()
+    for process in pairs(processes) do
+      if process.heard then
+        finish(process)
+      else
+        process.handle:kill('sigkill')
+      end
+    end
+    vim.wait(end_within, function()
+      return next(processes) == nil
+    end, 10)
+    for process in pairs(processes) do
+      process.handle:kill('sigkill')
+    end
+  end,
+})
 
 ---@param root runlog.Root
 ---@return runlog.Client
@@ -94,7 +133,7 @@ function Client:release()
   end
 end
 
----`fn` is called whenever the state has changed.
+---`fn` is called whenever the state has changed, or what can be undone.
 ---@return fun() remove
 function Client:watch(fn)
   self.watchers[fn] = true
@@ -186,15 +225,24 @@ function Client:_subscribe(subscription)
   end)
 end
 
-function Client:_set_state(state, trouble)
-  self.state = state
-  self.trouble = trouble
+---Calls those that watch.
+function Client:tell()
   for _, fn in ipairs(vim.tbl_keys(self.watchers)) do
     fn()
   end
 end
 
+function Client:_set_state(state, trouble)
+  self.state = state
+  self.trouble = trouble
+  self:tell()
+end
+
 function Client:_start()
+  if vim.fn.isdirectory(self.root.folder) == 0 then
+    self:_give_up('failed', ('There is no folder %s.'):format(self.root.folder))
+    return
+  end
   local process = {}
   local stdin, stdout, stderr = uv.new_pipe(), uv.new_pipe(), uv.new_pipe()
   local arguments = { 'serve', '--shared' }
@@ -211,6 +259,7 @@ function Client:_start()
     }, function(status)
       process.status = status
       process.handle:close()
+      processes[process] = nil
       if process.over then
         process.over()
       end
@@ -224,10 +273,10 @@ function Client:_start()
       or ('The program %q is not on PATH.'):format(config.command))
     return
   end
-  process.handle = handle
+  process.handle, process.stdin = handle, stdin
+  processes[process] = true
   self.process = process
   self.pipe = stdin
-  self.heard = false
   self:_set_state('starting')
 
   local said = {}
@@ -278,6 +327,10 @@ function Client:_start()
       return
     end
     stdout:close()
+    process.odd = process.odd or table.concat(parts)
+    vim.schedule(function()
+      finish(process)
+    end)
     local over = vim.schedule_wrap(function()
       self:_ended(process, table.concat(said))
     end)
@@ -293,11 +346,19 @@ function Client:_start()
     processId = uv.os_getpid(),
     clientInfo = { name = 'runlog.nvim', version = tostring(vim.version()) },
   }, function(err, server)
-    if not err then
-      self.server = server
-      self:_set_state('ready')
+    if err then
+      self:_give_up('failed', ('%s refuses to begin: %s'):format(config.command, err.message))
+      return
     end
+    process.heard = true
+    self.server = server
+    self:_set_state('ready')
   end)
+  vim.defer_fn(function()
+    if self.process == process and not process.heard then
+      self:_give_up('failed', ('%s does not answer. Is it the right program?'):format(config.command))
+    end
+  end, M.answer_within)
   for _, pending in vim.spairs(self.pending) do
     if not pending.sent then
       self:_send(pending)
@@ -311,28 +372,31 @@ end
 function Client:_stop()
   local process = self.process
   if process then
-    self.process = nil
-    self.pipe:close() -- which ends it
-    self.pipe = nil
+    self:_drop()
+    finish(process)
   end
   self.pending = {}
   self:_set_state('idle')
+end
+
+---There is no process any more.
+function Client:_drop()
+  if not self.pipe:is_closing() then
+    self.pipe:close()
+  end
+  self.process, self.pipe = nil, nil
+  self.by_subscription = {}
+  for subscription in pairs(self.subscriptions) do
+    subscription.id = nil
+  end
 end
 
 function Client:_ended(process, said)
   if self.process ~= process then
     return
   end
-  self.process = nil
-  if self.pipe then
-    self.pipe:close()
-  end
-  self.pipe = nil
-  self.by_subscription = {}
-  for subscription in pairs(self.subscriptions) do
-    subscription.id = nil
-  end
-  if self.heard then
+  self:_drop()
+  if process.heard then
     self.silent = 0
     self.delay = first_delay
   else
@@ -356,8 +420,8 @@ function Client:_ended(process, said)
       data = { kind = 'daemon-lost', outcome = 'unknown' },
     })
   end
-  if self.silent >= silent_max or (process.status ~= 0 and not self.heard and self.silent >= 2) then
-    local words = vim.trim(said)
+  if self.silent >= silent_max or (process.status ~= 0 and not process.heard and self.silent >= 2) then
+    local words = vim.trim(said ~= '' and said or process.odd or ''):sub(1, 1000)
     self:_give_up('failed', ('%s ended with status %d%s'):format(
       config.command,
       process.status,
@@ -375,6 +439,11 @@ function Client:_ended(process, said)
 end
 
 function Client:_give_up(state, trouble)
+  local process = self.process
+  if process then
+    self:_drop()
+    process.handle:kill('sigkill') -- it has said nothing that could be lost
+  end
   local pending = self.pending
   self.pending = {}
   self:_set_state(state, trouble)
@@ -399,7 +468,6 @@ end
 
 ---@param line string
 function Client:_receive(line)
-  self.heard = true
   local id = tonumber(line:match('^%s*{%s*"jsonrpc"%s*:%s*"2.0"%s*,%s*"id"%s*:%s*(%d+)%s*,%s*"result"'))
   local pending = id and self.pending[id]
   if pending and pending.tree then
@@ -417,7 +485,8 @@ function Client:_receive(line)
   if not ok then
     ok, message = pcall(vim.json.decode, json.tame(line), options)
   end
-  if not ok then
+  if not ok or type(message) ~= 'table' then
+    self.process.odd = line
     if pending then
       self.pending[id] = nil
       pending.done({ code = -32603, message = 'The answer cannot be read: ' .. message, data = {} })

@@ -45,6 +45,8 @@ end
 function M.duration(milliseconds)
   if not milliseconds then
     return nil
+  elseif milliseconds < 0 then
+    return '-' .. M.duration(-milliseconds)
   elseif milliseconds < 1000 then
     return ('%d ms'):format(milliseconds)
   elseif milliseconds < 60000 then

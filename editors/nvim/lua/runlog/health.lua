@@ -20,17 +20,18 @@ function M.check()
   end
   local version = vim.system({ command, '--version' }, { text = true }):wait(3000)
   if version.code ~= 0 then
-    health.error(command .. ' cannot be run: ' .. vim.trim(version.stderr or ''))
+    local words = version.code == 124 and 'it does not answer' or vim.trim(version.stderr or '')
+    health.error(command .. ' cannot be run: ' .. words)
     return
   end
   health.ok(('%s is %s'):format(vim.trim(version.stdout), command))
 
   local found = vim.system({ command, 'root', '--json' }, { text = true }):wait(3000)
   local ok, root = pcall(vim.json.decode, found.stdout or '', { luanil = { object = true } })
-  if not ok then
-    health.error('It does not say which folder it serves: ' .. vim.trim(found.stderr or ''))
+  if not ok or not require('runlog.roots').tells(root) then
+    health.error('It does not say which folder it serves: ' .. vim.trim((found.stderr or '') .. (found.stdout or '')))
     return
-  elseif #root.candidates > 0 then
+  elseif not root.root then
     health.warn('Several folders could be meant here; :Runlog asks which', root.candidates)
     return
   elseif not root.exists then

@@ -10,11 +10,16 @@ end
 ---@param folder? string
 function M.open(folder)
   local win = vim.api.nvim_get_current_win()
-  require('runlog.roots').find(folder or vim.fn.getcwd(), folder ~= nil, function(roots)
+  local place = vim.fn.fnamemodify(folder or vim.fn.getcwd(), ':p')
+  if vim.fn.isdirectory(place) == 0 then
+    vim.notify(('runlog: there is no folder %s'):format(place), vim.log.levels.ERROR)
+    return
+  end
+  require('runlog.roots').find(place, folder ~= nil, function(roots, trouble)
     local function show(root)
       if root and vim.api.nvim_win_is_valid(win) then
         vim.api.nvim_win_call(win, function()
-          require('runlog.list').open(root)
+          require('runlog.list').open(root, trouble)
         end)
       end
     end
@@ -34,14 +39,9 @@ end
 ---Asks for a folder and lists its runs.
 function M.choose()
   vim.ui.input({ prompt = 'Folder: ', default = vim.fn.getcwd() .. '/', completion = 'dir' }, function(folder)
-    if not folder or folder == '' then
-      return
+    if folder and folder ~= '' then
+      M.open(vim.fn.expand(folder))
     end
-    if vim.fn.isdirectory(vim.fn.expand(folder)) == 0 then
-      vim.notify(('runlog: there is no folder %s'):format(folder), vim.log.levels.ERROR)
-      return
-    end
-    M.open(vim.fn.expand(folder))
   end)
 end
 

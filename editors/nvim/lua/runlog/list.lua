@@ -124,7 +124,7 @@ function List:load()
       self.problem = nil
       self.rows, self.matches = rows, matches
       self.total, self.more, self.complete = total, next_cursor ~= nil, complete
-      self.loaded = true
+      self.loaded, self.trouble = true, nil
       if not self.subscription then
         self:subscribe(clock)
       end
@@ -269,6 +269,23 @@ function M.status(summary)
 end
 
 ---@param summary table
+---@return number? seconds since 1970 when it turns stale, if it has not yet
+function M.turns_stale(summary)
+  local stale = format.seconds(summary.staleAt)
+  return stale and stale > os.time() and stale or nil
+end
+
+---@param stale number? seconds since 1970
+---@param fn fun() called when it is later than that
+---@return uv.uv_timer_t?
+function M.when_stale(stale, fn)
+  if stale then
+    -- at most a day, which is far from what a timer can hold
+    return vim.defer_fn(fn, math.floor(math.min(86400, stale - os.time() + 1) * 1000))
+  end
+end
+
+---@param summary table
 ---@param projects integer width of the projects' column
 ---@param chosen boolean
 ---@return runlog.Line
@@ -348,6 +365,9 @@ function List:empty(lines, items)
     message(lines, items, text, group)
   end
   local client = self.client
+  if self.trouble and self.trouble ~= client.trouble then
+    say(self.trouble, 'RunlogError')
+  end
   if client.state == 'missing' or client.state == 'failed' then
     say(client.trouble, 'RunlogError')
     say('')
@@ -406,10 +426,8 @@ function List:paint_now()
       lines[#lines + 1] = line
       items[#items + 1] = { row = row, index = i }
     end
-    local stale = format.seconds(row.staleAt)
-    if stale and stale > os.time() then
-      turns_stale = math.min(turns_stale or stale, stale)
-    end
+    local stale = M.turns_stale(row)
+    turns_stale = stale and math.min(turns_stale or stale, stale) or turns_stale
   end
   if #lines == 0 then
     self:empty(lines, items)
@@ -426,15 +444,10 @@ function List:paint_now()
   self:draw_winbar()
   if self.stale_timer then
     self.stale_timer:stop()
-    self.stale_timer = nil
   end
-  if turns_stale then
-    -- at most a day, which is far from what a timer can hold
-    local wait = math.min(86400, turns_stale - os.time() + 1)
-    self.stale_timer = vim.defer_fn(function()
-      self:paint_now()
-    end, math.floor(wait * 1000))
-  end
+  self.stale_timer = M.when_stale(turns_stale, function()
+    self:paint_now()
+  end)
 end
 
 function List:paint_soon()
@@ -630,11 +643,14 @@ M.keys = keys
 
 ---The list of a root, in the current window.
 ---@param root runlog.Root
+---@param trouble? string why nobody knows whether it is that one
 ---@return runlog.List
-function M.open(root)
+function M.open(root, trouble)
   local name = 'runlog://' .. root.path
   local buf = vim.fn.bufnr('^' .. vim.fn.fnameescape(name) .. '$')
   if buf > 0 and lists[buf] then
+    lists[buf].trouble = trouble
+    lists[buf]:paint_now()
     vim.api.nvim_win_set_buf(0, buf)
     return lists[buf]
   end
@@ -660,6 +676,7 @@ function M.open(root)
     asked = 0,
     paints = 0,
     loaded = false,
+    trouble = trouble,
   }, List)
   lists[buf] = list
   for _, key in ipairs(keys) do

@@ -57,13 +57,13 @@ end
 ---@param hunks runlog.Hunk[]
 local function write(buf, old, new, hunks)
   vim.bo[buf].modifiable = true
-  for n = #hunks, 1, -1 do
-    local hunk = hunks[n]
+  -- from the top, so that what is above is already as it will be where folds are asked for
+  for _, hunk in ipairs(hunks) do
     local texts = {}
     for i = hunk.new_first, hunk.new_first + hunk.new_count - 1 do
       texts[#texts + 1] = new[i].text
     end
-    local first, last = hunk.old_first - 1, hunk.old_first - 1 + hunk.old_count
+    local first, last = hunk.new_first - 1, hunk.new_first - 1 + hunk.old_count
     vim.api.nvim_buf_clear_namespace(buf, namespace, first, last)
     -- an empty buffer has a line all the same
     vim.api.nvim_buf_set_lines(buf, first, #old == 0 and -1 or last, false, texts)

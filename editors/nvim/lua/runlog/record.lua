@@ -4,6 +4,9 @@ local json = require('runlog.json')
 
 local M = {}
 
+-- how many bytes are asked for at once, at most
+local most = 60 * 1024 * 1024
+
 ---@class runlog.RecordLine: runlog.Line
 ---@field level integer of folds
 ---@field starts? boolean a fold
@@ -75,7 +78,8 @@ end
 ---@param pointer string
 ---@param bytes integer
 ---@param done fun(err: table?, version: string?)
-function M.more(client, run, record, pointer, bytes, done)
+---@param upto? integer how much of it is wanted in the end; as much as there is room for otherwise
+function M.more(client, run, record, pointer, bytes, done, upto)
   local node = M.at(record, pointer)
   local cut = node and node.cut
   if not cut then
@@ -83,20 +87,21 @@ function M.more(client, run, record, pointer, bytes, done)
   end
   local params = { projectId = run.projectId, executionId = run.executionId, maxBytes = bytes, fields = { pointer } }
   local given = cut.given
+  local last = math.min(cut.length or math.huge, upto or math.huge)
   if node.kind == 'string' then
     -- at most six bytes of JSON a unit: `\u0000`
-    params.range = { start = given, ['end'] = math.min(cut.length, given + math.max(1, math.floor(bytes / 8))) }
+    params.range = { start = given, ['end'] = math.min(last, given + math.max(1, math.floor(bytes / 8))) }
   elseif node.kind == 'array' then
     params.fields = {}
     -- so many as there should be room for; a piece without room has no value
     local each = 2 * cut.bytes / cut.length + 200
     local count = cut.alone and 1 or math.max(1, math.min(100, math.floor(bytes / each)))
-    for i = given, math.min(cut.length, given + count) - 1 do
+    for i = given, math.min(last, given + count) - 1 do
       params.fields[#params.fields + 1] = ('%s/%d'):format(pointer, i)
     end
   else
     -- which members are missing nobody knows: all of it again, and more
-    cut.asked = math.min(60 * 1024 * 1024, 4 * (cut.asked or bytes))
+    cut.asked = math.min(most, 4 * (cut.asked or bytes))
     params.maxBytes = cut.asked
   end
   client:request('executions/get', params, function(err, answer)
@@ -158,6 +163,108 @@ function M.more(client, run, record, pointer, bytes, done)
     end
     done(nil, version)
   end, { tree = true })
+end
+
+---@param node runlog.Json
+---@return integer how many of its units, elements or members were read
+local function given(node)
+  if node.cut then
+    return node.cut.given
+  elseif node.kind == 'string' then
+    return format.utf16_of_byte(node.text, #node.text)
+  end
+  return node.kind == 'array' and #node or node.kind == 'object' and #node.keys or 0
+end
+
+---@param node runlog.Json?
+---@return integer about how many bytes it takes as JSON
+local function size(node)
+  local bytes = 8
+  if not node then
+    return bytes
+  elseif node.kind == 'array' then
+    for _, element in ipairs(node) do
+      bytes = bytes + size(element)
+    end
+  elseif node.kind == 'object' then
+    for name, member in pairs(node.members) do
+      bytes = bytes + #name + size(member)
+    end
+  elseif node.text then
+    bytes = bytes + #node.text + select(2, node.text:gsub('[%c"\\]', ''))
+  end
+  return bytes
+end
+
+---@param old runlog.Json?
+---@param new runlog.Json
+---@param found { pointer: string, upto: integer }[] gets where less was read of the new one
+local function behind(old, new, found)
+  if not old or old.kind ~= new.kind then
+    return found
+  end
+  local cut = new.cut
+  if cut and not cut.stuck then
+    local upto = math.min(given(old), cut.length or math.huge)
+    if cut.given < upto then
+      found[#found + 1] = { pointer = cut.pointer, upto = upto }
+    end
+  end
+  if new.kind == 'array' then
+    for i, element in ipairs(new) do
+      behind(old[i], element, found)
+    end
+  elseif new.kind == 'object' then
+    for _, name in ipairs(new.keys) do
+      behind(old.members[name], new.members[name], found)
+    end
+  end
+  return found
+end
+
+---Reads a record anew, and as much of each part of it as was read of `held()`. Without an error and a record it
+---was saved between two pieces.
+---@param client runlog.Client
+---@param run { projectId: string, executionId: string }
+---@param held fun(): runlog.Json? asked when it is needed, since more of it may come meanwhile
+---@param bytes integer
+---@param times integer how much more room than the held one takes there is, so that fewer pieces are needed
+---@param done fun(err: table?, record: runlog.Json?, version: string?)
+function M.again(client, run, held, bytes, times, done)
+  M.get(client, run, math.min(most, times * math.max(bytes, size(held()))), function(err, record, version)
+    if err then
+      return done(err)
+    end
+    local left = {}
+    local function catch_up()
+      if #left == 0 then
+        left = behind(held(), record, left)
+        if #left == 0 then
+          return done(nil, record, version)
+        end
+      end
+      local one = left[#left]
+      local node = M.at(record, one.pointer)
+      local cut = node and node.cut
+      if not cut or cut.stuck or cut.given >= one.upto then
+        left[#left] = nil
+        return catch_up()
+      end
+      local before, alone = cut.given, cut.alone
+      M.more(client, run, record, one.pointer, bytes, function(trouble, newer)
+        if trouble or newer ~= version then
+          return done(trouble)
+        end
+        cut = node.cut
+        if cut and cut.given == before then
+          -- the next element alone, or all of an object with more room, may still be had
+          cut.stuck = not (node.kind == 'array' and not alone or cut.asked and cut.asked < most)
+        end
+        catch_up()
+      end, one.upto)
+    end
+    catch_up()
+  end)
 end
 
 -- ------------------------------------------------------------------------------------------------ as text
@@ -366,7 +473,7 @@ function M.lines(summary, record, status)
   field('Model', summary.model and format.line(summary.model))
   field('Retries', summary.retryCount and summary.retryCount > 0 and tostring(summary.retryCount) or nil)
   field('Pinned', summary.pinned and 'yes' or nil)
-  field('Tags', summary.tags and format.line(table.concat(summary.tags, ' ')))
+  field('Tags', summary.tags and format.line(table.concat(summary.tags, ', ')))
   field('Note', summary.note and format.line(summary.note))
   field('File', summary.sizeBytes and format.bytes(summary.sizeBytes))
   if not record then

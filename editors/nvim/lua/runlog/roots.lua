@@ -1,7 +1,17 @@
 -- Which folder is served: the program says.
 local config = require('runlog.config')
 
-local M = {}
+local M = {
+  -- how long the program may take, in milliseconds
+  within = 5000,
+}
+
+---@param found any what the program printed
+---@return boolean whether it tells a folder, or several
+function M.tells(found)
+  return type(found) == 'table'
+    and (type(found.root) == 'string' or type(found.candidates) == 'table' and type(found.candidates[1]) == 'string')
+end
 
 ---@param folder string
 ---@param done fun(found: { root?: string, exists: boolean, tried: string[], candidates: string[] }?, trouble: string?)
@@ -11,22 +21,43 @@ local function ask(folder, done)
     done(nil, ('The program %q is not on PATH.'):format(config.command))
     return
   end
-  local ok, trouble = pcall(
+  local leaving
+  local function answer(found, trouble)
+    if leaving then
+      vim.api.nvim_del_autocmd(leaving)
+      leaving = nil
+      done(found, trouble)
+    end
+  end
+  local ok, process = pcall(
     vim.system,
     { command, 'root', '--json' },
     { cwd = folder, text = true },
     vim.schedule_wrap(function(result)
       local decoded, found = pcall(vim.json.decode, result.stdout, { luanil = { object = true } })
-      if decoded and type(found) == 'table' then
-        done(found)
+      if decoded and M.tells(found) then
+        answer(found)
       else
-        done(nil, vim.trim(result.stderr) ~= '' and vim.trim(result.stderr) or 'It does not say which folder it serves.')
+        local words = vim.trim(result.stderr .. result.stdout)
+        answer(nil, ('%s does not say which folder it serves: %s'):format(command, words))
       end
     end)
   )
   if not ok then
-    done(nil, tostring(trouble))
+    done(nil, tostring(process))
+    return
   end
+  leaving = vim.api.nvim_create_autocmd('VimLeavePre', {
+    callback = function()
+      process:kill('sigkill')
+    end,
+  })
+  vim.defer_fn(function()
+    if leaving then
+      process:kill('sigkill')
+      answer(nil, ('%s does not say which folder it serves: it does not answer.'):format(command))
+    end
+  end, M.within)
 end
 
 ---The root of a folder; where there are several, all of them.

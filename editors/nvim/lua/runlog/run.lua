@@ -8,8 +8,9 @@ local record = require('runlog.record')
 
 local M = {}
 
--- how often a run that is being recorded is read again, in milliseconds
-local reload_every = 500
+-- how often a run that is being recorded is read again, in milliseconds; how much longer than reading it takes,
+-- and how long at most
+local reload_every, reload_share, reload_most = 500, 5, 2000
 
 ---@class runlog.Run
 local Run = {}
@@ -24,7 +25,7 @@ function Run:paint()
   end
   local status = self.summary and list_view.status(self.summary) or ''
   local lines
-  if self.problem then
+  if self.problem and not self.record then
     lines = {
       { key = '\nproblem', text = format.line(self.problem), level = 0, hl = {} },
       { key = '\nhint', text = 'r tries again, q closes.', level = 0 },
@@ -38,13 +39,43 @@ function Run:paint()
   local old = self.lines
   self.lines = lines
   paint.paint(self.buf, old, lines)
+  self:fold_new(old)
   self:draw_winbar()
+  if self.stale_timer then
+    self.stale_timer:stop()
+  end
+  self.stale_timer = list_view.when_stale(self.summary and list_view.turns_stale(self.summary), function()
+    self:paint()
+  end)
+end
+
+---Closes the folds of steps that were not there: once one was opened, others come open.
+---@param old runlog.RecordLine[]
+function Run:fold_new(old)
+  local known = {}
+  for _, line in ipairs(old) do
+    known[line.key] = true
+  end
+  for _, win in ipairs(vim.fn.win_findbuf(self.buf)) do
+    if vim.wo[win].foldlevel < 2 then
+      vim.api.nvim_win_call(win, function()
+        for i, line in ipairs(self.lines) do
+          if line.step and not known[line.key] and vim.fn.foldclosed(i) == -1 and vim.fn.foldlevel(i) > 1 then
+            vim.cmd(i .. 'foldclose')
+          end
+        end
+      end)
+    end
+  end
 end
 
 function Run:draw_winbar()
   local text = format.line(('%s/%s'):format(self.run.projectId, self.run.executionId)):gsub('%%', '%%%%')
   if self.gone then
-    text = text .. '  %#RunlogError#deleted%*  u has it back'
+    local ours = require('runlog.actions').undoes(self.client, self.run.projectId, self.run.executionId)
+    text = text .. '  %#RunlogError#' .. (ours and 'deleted%*  u has it back' or 'it is not there any more%*')
+  elseif self.problem and self.record then
+    text = text .. '  %#RunlogError#' .. format.line(self.problem):gsub('%%', '%%%%') .. '%*'
   elseif self.client.state ~= 'ready' then
     text = text .. '  %#RunlogPaused#not live%*'
   end
@@ -90,30 +121,53 @@ function Run:load()
   end)
 end
 
+---Reads the record, as far as it was read before.
 function Run:read()
-  record.get(self.client, self.run, config.piece, function(err, read, version)
+  if self.reading then
+    self.again = true
+    return
+  end
+  self.reading, self.again = true, false
+  local began = vim.uv.now()
+  local function held()
+    return self.record
+  end
+  record.again(self.client, self.run, held, config.piece, self.room, function(err, read, version)
+    self.reading = false
+    self.took = vim.uv.now() - began
     if self.closed then
       return
     end
     if err then
       self.problem = err.message
-    else
-      self.problem, self.record, self.version = nil, read, version
+    elseif read then
+      self.problem, self.record, self.version, self.room = nil, read, version, 1
       self.summary = self.summary or { id = self.run.executionId, projectId = self.run.projectId }
+    else
+      self.room = 4 * self.room
+      self.again = true
+    end
+    if self.again then
+      self:read_soon()
     end
     self:paint()
   end)
 end
 
+function Run:read_soon()
+  if not self.reload_timer then
+    self.reload_timer = vim.defer_fn(function()
+      self.reload_timer = nil
+      self:read()
+    end, math.min(reload_most, math.max(reload_every, reload_share * self.took)))
+  end
+end
+
 function Run:told(change)
   if change.kind == 'saved' then
-    local changed = change.summary.version ~= self.version
     self.summary, self.gone = change.summary, false
-    if changed and not self.reload_timer then
-      self.reload_timer = vim.defer_fn(function()
-        self.reload_timer = nil
-        self:read()
-      end, reload_every)
+    if change.summary.version ~= self.version or self.problem then
+      self:read_soon()
     end
     self:paint()
   elseif change.kind == 'deleted' or change.kind == 'left' then
@@ -124,19 +178,28 @@ function Run:told(change)
   end
 end
 
+---Loads what was left out at `pointer`.
+---@param pointer string
+function Run:more(pointer)
+  local read = self.record
+  record.more(self.client, self.run, read, pointer, config.piece, function(err, version)
+    if err then
+      vim.notify('runlog: ' .. err.message, vim.log.levels.ERROR)
+    elseif self.record ~= read then
+      self:more(pointer) -- it was read anew meanwhile
+    elseif version and version ~= self.version then
+      self:read() -- it was saved meanwhile, and the pieces would not fit
+    else
+      self:paint()
+    end
+  end)
+end
+
 ---Loads what was left out, or opens and closes a fold.
 function Run:enter()
   local line = self.lines[vim.fn.line('.')]
   if line and line.cut then
-    record.more(self.client, self.run, self.record, line.cut, config.piece, function(err, version)
-      if err then
-        vim.notify('runlog: ' .. err.message, vim.log.levels.ERROR)
-      elseif version and version ~= self.version then
-        self:read() -- it was saved meanwhile, and the pieces would not fit
-      else
-        self:paint()
-      end
-    end)
+    self:more(line.cut)
   elseif line and line.level > 0 then
     vim.cmd('silent! normal! za')
   end
@@ -240,6 +303,8 @@ function M.open(client, project, id, command)
     client = client,
     run = { projectId = project, executionId = id },
     lines = {},
+    room = 1,
+    took = 0,
   }, Run)
   runs[buf] = run
   for _, key in ipairs(keys) do
@@ -259,8 +324,10 @@ function M.open(client, project, id, command)
       if run.subscription then
         run.subscription.close()
       end
-      if run.reload_timer then
-        run.reload_timer:stop()
+      for _, timer in ipairs({ 'reload_timer', 'stale_timer' }) do
+        if run[timer] then
+          run[timer]:stop()
+        end
       end
       client:release()
     end,
