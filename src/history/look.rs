@@ -22,7 +22,7 @@ use crate::store::{Folder, Problem, ProblemKind as FolderProblemKind, ReadError,
 use crate::watch::{Mark, Taken};
 
 /// How long a file may be missing or unreadable before that is believed.
-const MOMENT: Duration = Duration::from_millis(50);
+pub(super) const MOMENT: Duration = Duration::from_millis(50);
 /// How many runs are looked at before somebody else has a turn.
 pub(super) const BATCH: usize = 2048;
 /// How many runs a thread reads and takes in at a time; bounds how long readers wait for the index.
