@@ -11,7 +11,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
@@ -44,6 +44,19 @@ fn only(root: &Root) -> Value {
         .collect();
     assert_eq!(files.len(), 1, "{files:?}");
     serde_json::from_str(&fs::read_to_string(&files[0]).unwrap()).unwrap()
+}
+
+/// When it was written.
+fn written_millis(root: &Root, record: &Value) -> i64 {
+    let file = root.file("shell", record["id"].as_str().unwrap());
+    let modified = fs::metadata(file).unwrap().modified().unwrap();
+    let since = modified.duration_since(UNIX_EPOCH).unwrap();
+    i64::try_from(since.as_millis()).unwrap()
+}
+
+fn millis(date: &Value) -> i64 {
+    let date = chrono::DateTime::parse_from_rfc3339(date.as_str().unwrap());
+    date.unwrap().timestamp_millis()
 }
 
 fn run(words: &[&str]) -> (Root, Output, Value) {
@@ -383,4 +396,22 @@ fn an_output_that_fails_is_told_of_once() {
     );
     let record = only(&root);
     assert!(record["output"].as_str().unwrap().ends_with("line\n"));
+}
+
+#[test]
+fn what_it_leaves_behind_does_not_make_it_take_longer() {
+    let root = Root::empty();
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut command = command(&root, &["sh", "-c", "exec 3<&0; cat <&3 & exit 0"]);
+    let mut child = command.stdin(reader).stdout(Stdio::null()).spawn().unwrap();
+    drop(command);
+    assert!(child.wait().unwrap().success());
+    drop(writer);
+    let record = only(&root);
+    assert_eq!(record["status"], "completed");
+    // what may still come is waited for before it is written, but after its end
+    let waited = written_millis(&root, &record) - millis(&record["completedAt"]);
+    assert!(waited >= 150, "{waited} ms");
+    let took = millis(&record["completedAt"]) - millis(&record["startedAt"]);
+    assert_eq!(record["duration"], took);
 }

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::process::{ExitCode, ExitStatus, Stdio};
 use std::sync::{Arc, mpsc};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use futures_util::FutureExt;
@@ -214,6 +214,8 @@ impl Recorder {
             writers.spawn_blocking(move || pass(&pieces, std::io::stderr(), &err_room));
         }
         let (status, interrupted) = self.accompany(&mut child, &output, &mut signals).await;
+        // whatever comes out of what it left behind is later than its end
+        let completed_at = Millis::from_system(SystemTime::now());
         // the record waits for nobody
         for room in room {
             room.add_permits(LEFT_BYTES);
@@ -225,6 +227,7 @@ impl Recorder {
             Ok(status) => ended(*status, interrupted),
             Err(error) => json!({ "status": "failed", "error": error.to_string() }),
         };
+        end["completedAt"] = completed_at.to_string().into();
         if !output.is_empty() {
             end["output"] = output.into();
         }
