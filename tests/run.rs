@@ -415,3 +415,30 @@ fn what_it_leaves_behind_does_not_make_it_take_longer() {
     let took = millis(&record["completedAt"]) - millis(&record["startedAt"]);
     assert_eq!(record["duration"], took);
 }
+
+#[test]
+fn what_goes_to_one_place_comes_there_in_its_order() {
+    let root = Root::empty();
+    let script = "for i in $(seq 300); do echo out $i; echo err $i >&2; done";
+    let printed: String = (1..=300)
+        .map(|number| format!("out {number}\nerr {number}\n"))
+        .collect();
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let mut command = command(&root, &["sh", "-c", script]);
+    let mut child = command
+        .stdout(writer.try_clone().unwrap())
+        .stderr(writer)
+        .spawn()
+        .unwrap();
+    // the other ends of the pipe
+    drop(command);
+    let mut all = String::new();
+    reader.read_to_string(&mut all).unwrap();
+    assert!(child.wait().unwrap().success());
+    let rest = all.strip_prefix(&printed);
+    assert!(
+        rest.is_some_and(|rest| rest.starts_with("runlog: ")),
+        "{all}"
+    );
+    assert_eq!(only(&root)["output"], printed);
+}

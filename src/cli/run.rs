@@ -2,14 +2,17 @@
 //!
 //! The run is written by the same code as a daemon's, straight to the files, so that no daemon
 //! needs to be there, and one that is sees it like any other. What the command prints goes on to
-//! where it would have gone, and into the record, which keeps the beginning and the end of it. Whoever
-//! does not read it on holds up the command, as without us, but neither signals nor the record.
+//! where it would have gone, in the order in which it would have come there, and into the record, which
+//! keeps the beginning and the end of it. Whoever does not read it on holds up the command, as without
+//! us, but neither signals nor the record.
 
 use std::collections::VecDeque;
-use std::os::fd::AsFd;
+use std::ffi::OsString;
+use std::io::PipeReader;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::{ExitCode, ExitStatus, Stdio};
+use std::process::{ExitCode, ExitStatus};
 use std::sync::{Arc, mpsc};
 use std::task::Poll;
 use std::time::{Duration, SystemTime};
@@ -18,11 +21,13 @@ use clap::Args;
 use futures_util::FutureExt;
 use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::fstat;
 use rustix::io::Errno;
 use rustix::process::{Pid, getpgrp, kill_process};
 use rustix::termios::tcgetpgrp;
 use serde_json::{Value, json};
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe::Receiver;
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Semaphore;
@@ -72,7 +77,7 @@ pub(super) struct RunArgs {
     name: Option<String>,
     /// The command and its arguments
     #[arg(required = true, trailing_var_arg = true, value_name = "CMD")]
-    command: Vec<std::ffi::OsString>,
+    command: Vec<OsString>,
 }
 
 fn project(text: &str) -> Result<ProjectId, String> {
@@ -176,13 +181,9 @@ impl Recorder {
         // from here on they are the command's, and only noted
         let mut signals = Signals::new();
         let mut writers = JoinSet::new();
-        let spawned = Command::new(program)
-            .args(args.command.get(1..).unwrap_or_default())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn();
-        let mut child = match spawned {
-            Ok(child) => child,
+        let words = args.command.get(1..).unwrap_or_default();
+        let (mut child, streams) = match spawn(program, words) {
+            Ok(spawned) => spawned,
             Err(error) => {
                 tell!("runlog: {}: {error}", program.display());
                 let status = match error.kind() {
@@ -201,23 +202,19 @@ impl Recorder {
         };
         let output = Arc::new(Mutex::new(Kept::default()));
         let mut readers = JoinSet::new();
-        let room = [WAITING_BYTES; 2].map(|bytes| Arc::new(Semaphore::new(bytes)));
-        let [out_room, err_room] = room.clone();
-        if let Some(pipe) = child.stdout.take() {
+        let mut rooms = Vec::new();
+        for Stream { pipe, to } in streams {
+            let room = Arc::new(Semaphore::new(WAITING_BYTES));
             let (sender, pieces) = mpsc::channel();
-            readers.spawn(read(pipe, sender, out_room.clone(), output.clone()));
-            writers.spawn_blocking(move || pass(&pieces, std::io::stdout(), &out_room));
-        }
-        if let Some(pipe) = child.stderr.take() {
-            let (sender, pieces) = mpsc::channel();
-            readers.spawn(read(pipe, sender, err_room.clone(), output.clone()));
-            writers.spawn_blocking(move || pass(&pieces, std::io::stderr(), &err_room));
+            readers.spawn(read(pipe, sender, room.clone(), output.clone()));
+            rooms.push(room.clone());
+            writers.spawn_blocking(move || pass(&pieces, to, &room));
         }
         let (status, interrupted) = self.accompany(&mut child, &output, &mut signals).await;
         // whatever comes out of what it left behind is later than its end
         let completed_at = Millis::from_system(SystemTime::now());
         // the record waits for nobody
-        for room in room {
+        for room in rooms {
             room.add_permits(LEFT_BYTES);
         }
         let drained = async { while readers.join_next().await.is_some() {} };
@@ -323,6 +320,49 @@ impl Recorder {
 
     async fn update(&self, update: Update) -> Result<crate::history::Saved, HistoryError> {
         self.history.update(self.key.clone(), update).await
+    }
+}
+
+/// What a command prints into, and where that would have gone.
+struct Stream {
+    pipe: Receiver,
+    to: OwnedFd,
+}
+
+impl Stream {
+    fn new(pipe: PipeReader, to: impl AsFd) -> std::io::Result<Self> {
+        Ok(Self {
+            pipe: Receiver::from_owned_fd(pipe.into())?,
+            to: to.as_fd().try_clone_to_owned()?,
+        })
+    }
+}
+
+/// Begins the command. It prints into one pipe where all would have gone to one place, so that it
+/// comes there in the order in which it was printed.
+fn spawn(program: &PathBuf, words: &[OsString]) -> std::io::Result<(Child, Vec<Stream>)> {
+    let (ours, ours_too) = (std::io::stdout(), std::io::stderr());
+    let mut command = Command::new(program);
+    let (reader, writer) = std::io::pipe()?;
+    let mut streams = Vec::new();
+    if is_one_place(&ours, &ours_too) {
+        command.stderr(writer.try_clone()?);
+    } else {
+        let (reader, writer) = std::io::pipe()?;
+        command.stderr(writer);
+        streams.push(Stream::new(reader, ours_too)?);
+    }
+    command.stdout(writer);
+    streams.push(Stream::new(reader, ours)?);
+    let child = command.args(words).spawn()?;
+    Ok((child, streams))
+}
+
+/// Whether the same file, pipe or terminal is open as both.
+fn is_one_place(one: impl AsFd, other: impl AsFd) -> bool {
+    match (fstat(one), fstat(other)) {
+        (Ok(one), Ok(other)) => (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino),
+        _ => false,
     }
 }
 
@@ -432,7 +472,7 @@ fn forward(child: &Child, signal: SignalKind) {
 
 /// Keeps what comes, and hands it on in pieces as long as there is room for them.
 async fn read(
-    mut from: impl AsyncRead + Unpin,
+    mut from: Receiver,
     pieces: mpsc::Sender<Vec<u8>>,
     room: Arc<Semaphore>,
     kept: Arc<Mutex<Kept>>,
