@@ -281,7 +281,7 @@ impl Recorder {
                 _ = show.tick() => {
                     let (seen, text) = {
                         let output = output.lock();
-                        (output.seen, (output.seen > shown).then(|| output.text()))
+                        (output.seen, (output.seen > shown).then(|| output.text_so_far()))
                     };
                     let told = match text {
                         Some(text) => self.set(&json!({ "output": text })).await.map(drop),
@@ -544,15 +544,37 @@ impl Kept {
     }
 
     fn text(&self) -> String {
-        let kept = (self.head.len() + self.tail.len()) as u64;
         let mut bytes = self.head.clone();
-        if self.seen > kept {
-            let left_out = format!("\n[… {} bytes left out …]\n", self.seen - kept);
-            bytes.extend_from_slice(left_out.as_bytes());
+        let mut tail = self.tail.iter().copied().peekable();
+        let kept = self.head.len() + self.tail.len();
+        if self.seen > kept as u64 {
+            // both ends of the gap may lie within a character
+            bytes.truncate(bytes.len() - unfinished(&bytes));
+            let mut left_out = self.seen - (bytes.len() + self.tail.len()) as u64;
+            for _ in 0..3 {
+                let is_rest = |byte: &u8| byte & 0b1100_0000 == 0b1000_0000;
+                left_out += u64::from(tail.next_if(is_rest).is_some());
+            }
+            let note = format!("\n[… {left_out} bytes left out …]\n");
+            bytes.extend_from_slice(note.as_bytes());
         }
-        bytes.extend(&self.tail);
+        bytes.extend(tail);
         String::from_utf8_lossy(&bytes).into_owned()
     }
+
+    /// The same while there is more to come: less a character that has not come as a whole.
+    fn text_so_far(&self) -> String {
+        let mut text = self.text();
+        let whole = text.trim_end_matches(char::REPLACEMENT_CHARACTER).len();
+        text.truncate(whole);
+        text
+    }
+}
+
+/// How many bytes at the end are no whole character.
+fn unfinished(bytes: &[u8]) -> usize {
+    let last = bytes.utf8_chunks().last();
+    last.map_or(0, |chunk| chunk.invalid().len())
 }
 
 #[cfg(test)]
@@ -578,6 +600,33 @@ mod tests {
         let mut kept = Kept::default();
         kept.add(&vec![b'x'; HEAD_BYTES + TAIL_BYTES]);
         assert_eq!(kept.text().len(), HEAD_BYTES + TAIL_BYTES);
+    }
+
+    #[test]
+    fn an_output_is_cut_between_characters() {
+        for shift in 0..10 {
+            let mut kept = Kept::default();
+            kept.add(&b"x".repeat(shift));
+            let printed = "é€😀".repeat(40_000);
+            kept.add(printed.as_bytes());
+            let text = kept.text();
+            let parts: Vec<&str> = text.split('\n').collect();
+            let [head, note, tail] = parts[..] else {
+                panic!("{} lines", parts.len());
+            };
+            assert!(head.trim_start_matches('x').starts_with("é€"));
+            assert!(tail.ends_with("é€😀"));
+            assert!(!text.contains(char::REPLACEMENT_CHARACTER));
+            let left_out = shift + printed.len() - head.len() - tail.len();
+            assert_eq!(note, format!("[… {left_out} bytes left out …]"));
+        }
+        // what is no text is told as such, once it cannot become one
+        let mut kept = Kept::default();
+        kept.add(b"caf\xc3");
+        assert_eq!(kept.text_so_far(), "caf");
+        assert_eq!(kept.text(), "caf\u{fffd}");
+        kept.add(b"\xa9");
+        assert_eq!(kept.text_so_far(), "café");
     }
 
     #[test]
