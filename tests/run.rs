@@ -442,3 +442,39 @@ fn what_goes_to_one_place_comes_there_in_its_order() {
     );
     assert_eq!(only(&root)["output"], printed);
 }
+
+#[test]
+fn what_it_leaves_behind_prints_on_to_where_it_would_have() {
+    for (to, print) in [("out", "echo late"), ("err", "echo late >&2")] {
+        let root = Root::empty();
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let alive = root.beside("alive");
+        let script = format!(
+            "exec 3<&0; (read line <&3; {print}; echo \"$line\" > {}) & echo out; echo err >&2",
+            alive.display()
+        );
+        let mut command = command(&root, &["sh", "-c", &script]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.stdin(reader).spawn().unwrap();
+        drop(command);
+        // it has not been waited for
+        assert!(child.wait().unwrap().success());
+        assert_eq!(only(&root)["status"], "completed");
+        writer.write_all(b"on\n").unwrap();
+        // and whoever reads, reads to its end
+        let (mut out, mut err) = (String::new(), String::new());
+        child.stdout.unwrap().read_to_string(&mut out).unwrap();
+        child.stderr.unwrap().read_to_string(&mut err).unwrap();
+        let late = |which| if to == which { "late\n" } else { "" };
+        assert_eq!(out, format!("out\n{}", late("out")));
+        assert!(err.starts_with("err\nrunlog: completed after "), "{err}");
+        assert!(err.ends_with(&format!("\n{}", late("err"))), "{err}");
+        assert_eq!(fs::read_to_string(alive).unwrap(), "on\n");
+        let recorded = only(&root);
+        let recorded = recorded["output"].as_str().unwrap();
+        assert!(
+            ["out\nerr\n", "err\nout\n"].contains(&recorded),
+            "{recorded}"
+        );
+    }
+}
