@@ -399,6 +399,15 @@ fn an_output_that_fails_is_told_of_once() {
 }
 
 #[test]
+fn a_long_output_is_recorded_in_whole_characters() {
+    let (_root, output, record) = run(&["sh", "-c", "yes 'é€' | head -n 60000"]);
+    assert_eq!(output.stdout, "é€\n".repeat(60_000).as_bytes());
+    let recorded = record["output"].as_str().unwrap();
+    assert!(recorded.contains(" bytes left out …]\n"));
+    assert!(!recorded.contains(char::REPLACEMENT_CHARACTER));
+}
+
+#[test]
 fn what_it_leaves_behind_does_not_make_it_take_longer() {
     let root = Root::empty();
     let (reader, writer) = std::io::pipe().unwrap();
