@@ -470,6 +470,14 @@ fn a_full_disk_leaves_the_last_good_record() {
     assert_ne!(got["version"], started["version"]);
     assert_eq!(got["execution"]["costUSD"].to_string(), "0.75");
     assert_eq!(got["execution"].get("output"), None);
+    // and no folder for what was not begun
+    let input = "x".repeat(400_000);
+    let start = json!({ "projectId": "new", "execution": { "input": input } });
+    is(
+        &client.refused("executions/start", &start),
+        ErrorKind::StorageFull,
+    );
+    assert!(!mounts.path(&root.path().join("new")).exists());
 }
 
 /// How many updates each of the twenty workers sends.

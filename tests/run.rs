@@ -11,7 +11,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
@@ -44,6 +44,19 @@ fn only(root: &Root) -> Value {
         .collect();
     assert_eq!(files.len(), 1, "{files:?}");
     serde_json::from_str(&fs::read_to_string(&files[0]).unwrap()).unwrap()
+}
+
+/// When it was written.
+fn written_millis(root: &Root, record: &Value) -> i64 {
+    let file = root.file("shell", record["id"].as_str().unwrap());
+    let modified = fs::metadata(file).unwrap().modified().unwrap();
+    let since = modified.duration_since(UNIX_EPOCH).unwrap();
+    i64::try_from(since.as_millis()).unwrap()
+}
+
+fn millis(date: &Value) -> i64 {
+    let date = chrono::DateTime::parse_from_rfc3339(date.as_str().unwrap());
+    date.unwrap().timestamp_millis()
 }
 
 fn run(words: &[&str]) -> (Root, Output, Value) {
@@ -383,4 +396,94 @@ fn an_output_that_fails_is_told_of_once() {
     );
     let record = only(&root);
     assert!(record["output"].as_str().unwrap().ends_with("line\n"));
+}
+
+#[test]
+fn a_long_output_is_recorded_in_whole_characters() {
+    let (_root, output, record) = run(&["sh", "-c", "yes 'é€' | head -n 60000"]);
+    assert_eq!(output.stdout, "é€\n".repeat(60_000).as_bytes());
+    let recorded = record["output"].as_str().unwrap();
+    assert!(recorded.contains(" bytes left out …]\n"));
+    assert!(!recorded.contains(char::REPLACEMENT_CHARACTER));
+}
+
+#[test]
+fn what_it_leaves_behind_does_not_make_it_take_longer() {
+    let root = Root::empty();
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut command = command(&root, &["sh", "-c", "exec 3<&0; cat <&3 & exit 0"]);
+    let mut child = command.stdin(reader).stdout(Stdio::null()).spawn().unwrap();
+    drop(command);
+    assert!(child.wait().unwrap().success());
+    drop(writer);
+    let record = only(&root);
+    assert_eq!(record["status"], "completed");
+    // what may still come is waited for before it is written, but after its end
+    let waited = written_millis(&root, &record) - millis(&record["completedAt"]);
+    assert!(waited >= 150, "{waited} ms");
+    let took = millis(&record["completedAt"]) - millis(&record["startedAt"]);
+    assert_eq!(record["duration"], took);
+}
+
+#[test]
+fn what_goes_to_one_place_comes_there_in_its_order() {
+    let root = Root::empty();
+    let script = "for i in $(seq 300); do echo out $i; echo err $i >&2; done";
+    let printed: String = (1..=300)
+        .map(|number| format!("out {number}\nerr {number}\n"))
+        .collect();
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let mut command = command(&root, &["sh", "-c", script]);
+    let mut child = command
+        .stdout(writer.try_clone().unwrap())
+        .stderr(writer)
+        .spawn()
+        .unwrap();
+    // the other ends of the pipe
+    drop(command);
+    let mut all = String::new();
+    reader.read_to_string(&mut all).unwrap();
+    assert!(child.wait().unwrap().success());
+    let rest = all.strip_prefix(&printed);
+    assert!(
+        rest.is_some_and(|rest| rest.starts_with("runlog: ")),
+        "{all}"
+    );
+    assert_eq!(only(&root)["output"], printed);
+}
+
+#[test]
+fn what_it_leaves_behind_prints_on_to_where_it_would_have() {
+    for (to, print) in [("out", "echo late"), ("err", "echo late >&2")] {
+        let root = Root::empty();
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let alive = root.beside("alive");
+        let script = format!(
+            "exec 3<&0; (read line <&3; {print}; echo \"$line\" > {}) & echo out; echo err >&2",
+            alive.display()
+        );
+        let mut command = command(&root, &["sh", "-c", &script]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.stdin(reader).spawn().unwrap();
+        drop(command);
+        // it has not been waited for
+        assert!(child.wait().unwrap().success());
+        assert_eq!(only(&root)["status"], "completed");
+        writer.write_all(b"on\n").unwrap();
+        // and whoever reads, reads to its end
+        let (mut out, mut err) = (String::new(), String::new());
+        child.stdout.unwrap().read_to_string(&mut out).unwrap();
+        child.stderr.unwrap().read_to_string(&mut err).unwrap();
+        let late = |which| if to == which { "late\n" } else { "" };
+        assert_eq!(out, format!("out\n{}", late("out")));
+        assert!(err.starts_with("err\nrunlog: completed after "), "{err}");
+        assert!(err.ends_with(&format!("\n{}", late("err"))), "{err}");
+        assert_eq!(fs::read_to_string(alive).unwrap(), "on\n");
+        let recorded = only(&root);
+        let recorded = recorded["output"].as_str().unwrap();
+        assert!(
+            ["out\nerr\n", "err\nout\n"].contains(&recorded),
+            "{recorded}"
+        );
+    }
 }

@@ -166,6 +166,9 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Run a command and record it as a run
     Run(run::RunArgs),
+    /// Pass on what comes, in the place of a `run` that has ended
+    #[command(name = run::PASS_ON, hide = true)]
+    PassOn,
     /// Show the main job on sample projects, or on your own with --projects
     Demo(demo::DemoArgs),
     /// Print which folder would be served, and why
@@ -316,6 +319,7 @@ pub fn main() -> ExitCode {
         Command::Man(args) => return done(completions::man(&args)),
         Command::Serve(args) => return serve::run(&args, &screen),
         Command::Run(args) => return run::run(&args),
+        Command::PassOn => return run::pass_on(),
         Command::Demo(args) => demo::run(&args, &screen),
         Command::Root { root, json } => return root::print(root.projects.as_deref(), json),
         Command::Socket(args) => return serve::print_socket(args.projects.as_deref()),

@@ -2,32 +2,41 @@
 //!
 //! The run is written by the same code as a daemon's, straight to the files, so that no daemon
 //! needs to be there, and one that is sees it like any other. What the command prints goes on to
-//! where it would have gone, and into the record, which keeps the beginning and the end of it. Whoever
-//! does not read it on holds up the command, as without us, but neither signals nor the record.
+//! where it would have gone, in the order in which it would have come there, and into the record, which
+//! keeps the beginning and the end of it. Whoever does not read it on holds up the command, as without
+//! us, but neither signals nor the record.
+//!
+//! The run ends with the command. What that leaves behind may go on printing for as long as it likes,
+//! and without us nobody would wait for it: a process of its own passes that on (see [`pass_on`]).
 
 use std::collections::VecDeque;
-use std::os::fd::AsFd;
-use std::os::unix::process::ExitStatusExt;
+use std::ffi::OsString;
+use std::io::PipeReader;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{ExitCode, ExitStatus, Stdio};
 use std::sync::{Arc, mpsc};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use futures_util::FutureExt;
 use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::Errno;
+use rustix::fs::fstat;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::process::{Pid, getpgrp, kill_process};
 use rustix::termios::tcgetpgrp;
 use serde_json::{Value, json};
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe::Receiver;
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::RootArgs;
 use super::args::quoted;
@@ -44,23 +53,30 @@ const TAIL_BYTES: usize = 192 * 1024;
 const SHOW_EVERY: Duration = Duration::from_secs(2);
 /// How often a silent command is told to be alive.
 const BEAT_EVERY: Duration = Duration::from_secs(60);
-/// How long what the command left behind may hold its output open, and how long whoever reads it
-/// has once somebody asked for the end.
-const DRAIN_WITHIN: Duration = Duration::from_secs(1);
+/// How long what the command left behind may add to the record.
+const DRAIN_WITHIN: Duration = Duration::from_millis(200);
+/// How long whoever reads the output has once somebody asked for the end.
+const READ_WITHIN: Duration = Duration::from_secs(1);
 /// How many bytes of output are passed on at once.
 const PIECE_BYTES: usize = 16 * 1024;
 /// How many may wait for whoever reads them before the command waits, too.
 const WAITING_BYTES: usize = 256 * 1024;
-/// How many more the command may have left in a pipe when it ended.
+/// How many the command may have left in a pipe when it ended.
 const LEFT_BYTES: usize = 1024 * 1024;
 /// How long a command has to end of a Ctrl-C.
 const GRACE: Duration = Duration::from_millis(500);
+/// The command that [`pass_on`] is.
+pub(super) const PASS_ON: &str = "pass-on";
 /// As shells do where a command cannot be run.
 const CANNOT_RUN: u8 = 126;
 /// As shells do where a command is not there.
 const NOT_FOUND: u8 = 127;
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+What the command prints goes where it would have gone, and into the record. The run ends when the
+command does, and so does runlog: what is left in the background stays there, and what that still
+prints goes on to where it would have gone, but is not recorded.")]
 pub(super) struct RunArgs {
     #[command(flatten)]
     root: RootArgs,
@@ -72,7 +88,7 @@ pub(super) struct RunArgs {
     name: Option<String>,
     /// The command and its arguments
     #[arg(required = true, trailing_var_arg = true, value_name = "CMD")]
-    command: Vec<std::ffi::OsString>,
+    command: Vec<OsString>,
 }
 
 fn project(text: &str) -> Result<ProjectId, String> {
@@ -137,14 +153,16 @@ struct Ran {
     end: Value,
     /// Those that pass on what it printed.
     writers: JoinSet<()>,
+    /// What it left open to somebody else.
+    left: Vec<Stream>,
     signals: Signals,
     /// Whether somebody asked for the end.
     interrupted: bool,
 }
 
 impl Ran {
-    /// Waits until everything was passed on, and tells what was recorded; gives up when somebody
-    /// asks for the end.
+    /// Waits until everything was passed on, tells what was recorded, and leaves what is still to
+    /// come to others; gives up waiting when somebody asks for the end.
     async fn deliver(mut self, said: String) -> u8 {
         let mut writers = std::mem::take(&mut self.writers);
         self.patiently(async { while writers.join_next().await.is_some() {} })
@@ -152,13 +170,18 @@ impl Ran {
         // whoever does not read stderr would hold us up as well
         let told = tokio::task::spawn_blocking(move || tell!("{said}"));
         self.patiently(told.map(drop)).await;
+        for stream in self.left {
+            if let Err(error) = stream.leave() {
+                tell!("runlog: what the command left behind can print no more: {error}");
+            }
+        }
         self.status
     }
 
     async fn patiently(&mut self, work: impl Future<Output = ()>) {
         tokio::select! {
             () = work => {}
-            () = tokio::time::sleep(DRAIN_WITHIN), if self.interrupted => {}
+            () = tokio::time::sleep(READ_WITHIN), if self.interrupted => {}
             _ = self.signals.next() => self.interrupted = true,
         }
     }
@@ -176,13 +199,9 @@ impl Recorder {
         // from here on they are the command's, and only noted
         let mut signals = Signals::new();
         let mut writers = JoinSet::new();
-        let spawned = Command::new(program)
-            .args(args.command.get(1..).unwrap_or_default())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn();
-        let mut child = match spawned {
-            Ok(child) => child,
+        let words = args.command.get(1..).unwrap_or_default();
+        let (mut child, streams) = match spawn(program, words) {
+            Ok(spawned) => spawned,
             Err(error) => {
                 tell!("runlog: {}: {error}", program.display());
                 let status = match error.kind() {
@@ -194,6 +213,7 @@ impl Recorder {
                     status,
                     end: json!({ "status": "failed", "error": error }),
                     writers,
+                    left: Vec::new(),
                     signals,
                     interrupted: false,
                 };
@@ -201,30 +221,37 @@ impl Recorder {
         };
         let output = Arc::new(Mutex::new(Kept::default()));
         let mut readers = JoinSet::new();
-        let room = [WAITING_BYTES; 2].map(|bytes| Arc::new(Semaphore::new(bytes)));
-        let [out_room, err_room] = room.clone();
-        if let Some(pipe) = child.stdout.take() {
+        let enough = CancellationToken::new();
+        for stream in streams {
+            let room = Arc::new(Semaphore::new(WAITING_BYTES));
             let (sender, pieces) = mpsc::channel();
-            readers.spawn(read(pipe, sender, out_room.clone(), output.clone()));
-            writers.spawn_blocking(move || pass(&pieces, std::io::stdout(), &out_room));
-        }
-        if let Some(pipe) = child.stderr.take() {
-            let (sender, pieces) = mpsc::channel();
-            readers.spawn(read(pipe, sender, err_room.clone(), output.clone()));
-            writers.spawn_blocking(move || pass(&pieces, std::io::stderr(), &err_room));
+            let to = stream.to.clone();
+            readers.spawn(read(
+                stream,
+                sender,
+                room.clone(),
+                output.clone(),
+                enough.clone(),
+            ));
+            writers.spawn_blocking(move || pass(&pieces, &to, &room));
         }
         let (status, interrupted) = self.accompany(&mut child, &output, &mut signals).await;
-        // the record waits for nobody
-        for room in room {
-            room.add_permits(LEFT_BYTES);
+        // whatever comes out of what it left behind is later than its end
+        let completed_at = Millis::from_system(SystemTime::now());
+        tokio::spawn(async move {
+            tokio::time::sleep(DRAIN_WITHIN).await;
+            enough.cancel();
+        });
+        let mut left = Vec::new();
+        while let Some(read) = readers.join_next().await {
+            left.extend(read.ok().flatten());
         }
-        let drained = async { while readers.join_next().await.is_some() {} };
-        let _ = tokio::time::timeout(DRAIN_WITHIN, drained).await;
         let output = output.lock().text();
         let mut end = match &status {
             Ok(status) => ended(*status, interrupted),
             Err(error) => json!({ "status": "failed", "error": error.to_string() }),
         };
+        end["completedAt"] = completed_at.to_string().into();
         if !output.is_empty() {
             end["output"] = output.into();
         }
@@ -237,6 +264,7 @@ impl Recorder {
             status: code,
             end,
             writers,
+            left,
             signals,
             interrupted,
         }
@@ -281,7 +309,7 @@ impl Recorder {
                 _ = show.tick() => {
                     let (seen, text) = {
                         let output = output.lock();
-                        (output.seen, (output.seen > shown).then(|| output.text()))
+                        (output.seen, (output.seen > shown).then(|| output.text_so_far()))
                     };
                     let told = match text {
                         Some(text) => self.set(&json!({ "output": text })).await.map(drop),
@@ -320,6 +348,89 @@ impl Recorder {
 
     async fn update(&self, update: Update) -> Result<crate::history::Saved, HistoryError> {
         self.history.update(self.key.clone(), update).await
+    }
+}
+
+/// What a command prints into, and where that would have gone.
+struct Stream {
+    pipe: Receiver,
+    to: Arc<OwnedFd>,
+}
+
+impl Stream {
+    fn new(pipe: PipeReader, to: impl AsFd) -> std::io::Result<Self> {
+        Ok(Self {
+            pipe: Receiver::from_owned_fd(pipe.into())?,
+            to: Arc::new(to.as_fd().try_clone_to_owned()?),
+        })
+    }
+
+    /// Leaves it to a process of its own to pass on what still comes.
+    fn leave(self) -> std::io::Result<()> {
+        // this very program, though another version may have taken its place
+        let program = match cfg!(target_os = "linux") {
+            true => PathBuf::from("/proc/self/exe"),
+            false => std::env::current_exe()?,
+        };
+        std::process::Command::new(program)
+            .arg0("runlog")
+            .arg(PASS_ON)
+            // it ends with whoever prints, not by what ends us
+            .process_group(0)
+            // it holds no folder that somebody was in
+            .current_dir("/")
+            .stdin(self.pipe.into_blocking_fd()?)
+            .stdout(self.to.try_clone()?)
+            .stderr(Stdio::null())
+            .spawn()
+            .map(drop)
+    }
+}
+
+/// Passes on stdin to stdout until one of them ends.
+pub(super) fn pass_on() -> ExitCode {
+    let (from, to) = (std::io::stdin(), std::io::stdout());
+    let mut buffer = vec![0; PIECE_BYTES];
+    loop {
+        let passed = retry_on_intr(|| rustix::io::read(&from, buffer.as_mut_slice()));
+        let passed = passed.and_then(|count| {
+            let bytes = buffer.get(..count).unwrap_or_default();
+            write(&to, bytes).map(|()| count)
+        });
+        match passed {
+            Ok(0) => return ExitCode::SUCCESS,
+            Ok(_) => {}
+            // whoever prints hears of it as he would have without us
+            Err(_) => return ExitCode::FAILURE,
+        }
+    }
+}
+
+/// Begins the command. It prints into one pipe where all would have gone to one place, so that it
+/// comes there in the order in which it was printed.
+fn spawn(program: &PathBuf, words: &[OsString]) -> std::io::Result<(Child, Vec<Stream>)> {
+    let (ours, ours_too) = (std::io::stdout(), std::io::stderr());
+    let mut command = Command::new(program);
+    let (reader, writer) = std::io::pipe()?;
+    let mut streams = Vec::new();
+    if is_one_place(&ours, &ours_too) {
+        command.stderr(writer.try_clone()?);
+    } else {
+        let (reader, writer) = std::io::pipe()?;
+        command.stderr(writer);
+        streams.push(Stream::new(reader, ours_too)?);
+    }
+    command.stdout(writer);
+    streams.push(Stream::new(reader, ours)?);
+    let child = command.args(words).spawn()?;
+    Ok((child, streams))
+}
+
+/// Whether the same file, pipe or terminal is open as both.
+fn is_one_place(one: impl AsFd, other: impl AsFd) -> bool {
+    match (fstat(one), fstat(other)) {
+        (Ok(one), Ok(other)) => (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino),
+        _ => false,
     }
 }
 
@@ -427,32 +538,45 @@ fn forward(child: &Child, signal: SignalKind) {
     }
 }
 
-/// Keeps what comes, and hands it on in pieces as long as there is room for them.
+/// Keeps what comes, and hands it on in pieces as long as there is room for them. When it is `enough`,
+/// only what is there already, room or not; the stream then, if it has not ended.
 async fn read(
-    mut from: impl AsyncRead + Unpin,
+    mut from: Stream,
     pieces: mpsc::Sender<Vec<u8>>,
     room: Arc<Semaphore>,
     kept: Arc<Mutex<Kept>>,
-) {
+    enough: CancellationToken,
+) -> Option<Stream> {
     let mut buffer = vec![0; PIECE_BYTES];
-    while let Ok(count @ 1..) = from.read(&mut buffer).await {
+    let mut left = LEFT_BYTES;
+    loop {
+        let count = tokio::select! {
+            biased;
+            count = from.pipe.read(&mut buffer), if left > 0 => count.unwrap_or(0),
+            () = enough.cancelled() => return Some(from),
+        };
+        if count == 0 {
+            return None;
+        }
         let bytes = buffer.get(..count).unwrap_or_default();
         kept.lock().add(bytes);
         let needed = u32::try_from(count).unwrap_or(u32::MAX);
-        if let Ok(place) = room.acquire_many(needed).await {
+        tokio::select! {
+            biased;
+            () = enough.cancelled() => left = left.saturating_sub(count),
             // until it was written
-            place.forget();
+            Ok(place) = room.acquire_many(needed) => place.forget(),
         }
         let _ = pieces.send(bytes.to_vec());
     }
 }
 
 /// Writes pieces to where they would have gone, and makes room for others.
-fn pass(pieces: &mpsc::Receiver<Vec<u8>>, to: impl AsFd, room: &Semaphore) {
+fn pass(pieces: &mpsc::Receiver<Vec<u8>>, to: &OwnedFd, room: &Semaphore) {
     // whoever read ours may have had enough; the record has not
     let mut open = true;
     for piece in pieces {
-        if open && let Err(error) = write(&to, &piece) {
+        if open && let Err(error) = write(to, &piece) {
             open = false;
             if error != Errno::PIPE {
                 let error = std::io::Error::from(error);
@@ -501,15 +625,37 @@ impl Kept {
     }
 
     fn text(&self) -> String {
-        let kept = (self.head.len() + self.tail.len()) as u64;
         let mut bytes = self.head.clone();
-        if self.seen > kept {
-            let left_out = format!("\n[… {} bytes left out …]\n", self.seen - kept);
-            bytes.extend_from_slice(left_out.as_bytes());
+        let mut tail = self.tail.iter().copied().peekable();
+        let kept = self.head.len() + self.tail.len();
+        if self.seen > kept as u64 {
+            // both ends of the gap may lie within a character
+            bytes.truncate(bytes.len() - unfinished(&bytes));
+            let mut left_out = self.seen - (bytes.len() + self.tail.len()) as u64;
+            for _ in 0..3 {
+                let is_rest = |byte: &u8| byte & 0b1100_0000 == 0b1000_0000;
+                left_out += u64::from(tail.next_if(is_rest).is_some());
+            }
+            let note = format!("\n[… {left_out} bytes left out …]\n");
+            bytes.extend_from_slice(note.as_bytes());
         }
-        bytes.extend(&self.tail);
+        bytes.extend(tail);
         String::from_utf8_lossy(&bytes).into_owned()
     }
+
+    /// The same while there is more to come: less a character that has not come as a whole.
+    fn text_so_far(&self) -> String {
+        let mut text = self.text();
+        let whole = text.trim_end_matches(char::REPLACEMENT_CHARACTER).len();
+        text.truncate(whole);
+        text
+    }
+}
+
+/// How many bytes at the end are no whole character.
+fn unfinished(bytes: &[u8]) -> usize {
+    let last = bytes.utf8_chunks().last();
+    last.map_or(0, |chunk| chunk.invalid().len())
 }
 
 #[cfg(test)]
@@ -535,6 +681,33 @@ mod tests {
         let mut kept = Kept::default();
         kept.add(&vec![b'x'; HEAD_BYTES + TAIL_BYTES]);
         assert_eq!(kept.text().len(), HEAD_BYTES + TAIL_BYTES);
+    }
+
+    #[test]
+    fn an_output_is_cut_between_characters() {
+        for shift in 0..10 {
+            let mut kept = Kept::default();
+            kept.add(&b"x".repeat(shift));
+            let printed = "é€😀".repeat(40_000);
+            kept.add(printed.as_bytes());
+            let text = kept.text();
+            let parts: Vec<&str> = text.split('\n').collect();
+            let [head, note, tail] = parts[..] else {
+                panic!("{} lines", parts.len());
+            };
+            assert!(head.trim_start_matches('x').starts_with("é€"));
+            assert!(tail.ends_with("é€😀"));
+            assert!(!text.contains(char::REPLACEMENT_CHARACTER));
+            let left_out = shift + printed.len() - head.len() - tail.len();
+            assert_eq!(note, format!("[… {left_out} bytes left out …]"));
+        }
+        // what is no text is told as such, once it cannot become one
+        let mut kept = Kept::default();
+        kept.add(b"caf\xc3");
+        assert_eq!(kept.text_so_far(), "caf");
+        assert_eq!(kept.text(), "caf\u{fffd}");
+        kept.add(b"\xa9");
+        assert_eq!(kept.text_so_far(), "café");
     }
 
     #[test]

@@ -26,7 +26,7 @@ use crate::store::{
 use crate::watch::{Mark, Taken};
 
 /// How long a file may be missing or unreadable before that is believed.
-const MOMENT: Duration = Duration::from_millis(50);
+pub(super) const MOMENT: Duration = Duration::from_millis(50);
 /// How soon the system may have what it was short of.
 const LATER: Duration = Duration::from_millis(500);
 /// How many runs are looked at before somebody else has a turn.

@@ -19,6 +19,7 @@ mod help;
 mod locks;
 mod look;
 mod pace;
+mod patience;
 mod prune;
 mod recording;
 mod select;
@@ -45,6 +46,7 @@ pub use export::{Format, Row as ExportRow, Rows, Written as RowsWritten};
 pub(crate) use help::with_help;
 #[cfg(feature = "search")]
 pub(crate) use help::{QUICK, stand_back};
+pub use patience::Patience;
 pub use prune::{Plan, Policy, Rule};
 pub use select::{Stop, Wanted};
 pub use start::{Indexing, Progress};

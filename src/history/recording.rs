@@ -4,7 +4,7 @@
 //! the file as it then is, and replaces only that: an engine's or a person's save that came
 //! between is read and updated in its turn. Updates of a run that arrive while it is being written
 //! share the next write, applied one after the other in the order they came; each is answered
-//! when it is durable.
+//! when it is durable. While the file of a listed run is away for a moment, they wait for it.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::{History, HistoryError, Moment, RECORD_LIMIT_BYTES, Saved, look};
+use super::{History, HistoryError, Moment, Patience, RECORD_LIMIT_BYTES, Saved, look};
 use crate::index::{Report, Seen};
 use crate::model::update::{Draft, Update, UpdateError, begun};
 use crate::model::{ExecutionId, ProjectId, RunKey, Version};
@@ -147,7 +147,7 @@ impl History {
     /// Writes what waits for `key` until nothing does.
     async fn write_updates(self: Arc<Self>, key: RunKey) {
         loop {
-            let batch = match self.recording.waiting.lock().entry(key.clone()) {
+            let mut batch = match self.recording.waiting.lock().entry(key.clone()) {
                 Entry::Vacant(_) => return,
                 Entry::Occupied(held) if held.get().is_empty() => {
                     held.remove();
@@ -155,38 +155,63 @@ impl History {
                 }
                 Entry::Occupied(mut held) => std::mem::take(held.get_mut()),
             };
-            let began = tokio::time::Instant::now();
-            let (history, run) = (Arc::clone(&self), key.clone());
-            let written =
-                tokio::task::spawn_blocking(move || history.write_together(&run, batch)).await;
-            match written {
-                Ok(size) if size > LARGE_BYTES => {
+            let mut patience = Patience::default();
+            while !batch.is_empty() {
+                let began = tokio::time::Instant::now();
+                let (history, run) = (Arc::clone(&self), key.clone());
+                let patient = patience.lasts();
+                let write = move || history.write_together(&run, batch, patient);
+                let (size, rest) = match tokio::task::spawn_blocking(write).await {
+                    Ok(written) => written,
+                    Err(error) => {
+                        tracing::error!(%error, "a write ended early");
+                        break;
+                    }
+                };
+                if size > LARGE_BYTES {
                     tokio::time::sleep_until(began + LARGE_EVERY).await;
                 }
-                Ok(_) => {}
-                Err(error) => tracing::error!(%error, "a write ended early"),
+                if !rest.is_empty() {
+                    patience.wait().await;
+                }
+                batch = rest;
             }
         }
     }
 
     /// Applies `batch` in turn, in one write if that succeeds, else each by itself, and answers
-    /// them. Returns how many bytes the largest record written has.
-    fn write_together(&self, key: &RunKey, batch: Vec<Waiting>) -> usize {
+    /// them; who is `patient` answers neither the first that finds the file away nor those after it.
+    /// Returns how many bytes the largest record written has, and those not answered.
+    fn write_together(
+        &self,
+        key: &RunKey,
+        batch: Vec<Waiting>,
+        patient: bool,
+    ) -> (usize, Vec<Waiting>) {
         let alone = batch.len() == 1;
         match self.write_shared(key, batch) {
-            Shared::Done(size) => size,
+            Shared::Done(size) => (size, Vec::new()),
+            Shared::Failed(batch, error) if patient && self.may_return(key, &error) => (0, batch),
             Shared::Failed(mut batch, error) if alone => {
                 if let Some(waiting) = batch.pop() {
                     let _ = waiting.reply.send(Err(error));
                 }
-                0
+                (0, Vec::new())
             }
             // which of them is to blame shows when they are alone
-            Shared::Failed(batch, _) => batch
-                .into_iter()
-                .map(|waiting| self.write_together(key, vec![waiting]))
-                .max()
-                .unwrap_or(0),
+            Shared::Failed(batch, _) => {
+                let (mut largest, mut rest) = (0, Vec::new());
+                for waiting in batch {
+                    if rest.is_empty() {
+                        let (size, left) = self.write_together(key, vec![waiting], patient);
+                        largest = largest.max(size);
+                        rest = left;
+                    } else {
+                        rest.push(waiting);
+                    }
+                }
+                (largest, rest)
+            }
         }
     }
 

@@ -73,6 +73,41 @@ impl AsFd for Root {
 pub struct Folder {
     fd: OwnedFd,
     project: ProjectId,
+    _made: Made,
+}
+
+/// Folders that were made for what is to lie in them, each by its name in the one above. Those in
+/// which nothing does are removed again when this is dropped: what could not be stored has changed
+/// nothing.
+#[derive(Debug, Default)]
+struct Made(Vec<(OwnedFd, String)>);
+
+impl Made {
+    /// As [`make_folder`].
+    fn folder(
+        &mut self,
+        at: impl AsFd,
+        name: &str,
+        path: impl Fn() -> String,
+    ) -> Result<OwnedFd, Obstacle> {
+        match open_folder(&at, name, &path) {
+            Err(Obstacle::Missing) => {}
+            found => return found,
+        }
+        let above = rustix::io::fcntl_dupfd_cloexec(&at, 0);
+        let above = above.map_err(|errno| Obstacle::System(path(), errno))?;
+        self.0.push((above, name.to_owned()));
+        make_folder(at, name, path)
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        while let Some((above, name)) = self.0.pop() {
+            // what is not empty is refused
+            let _ = rustix::fs::unlinkat(above, name, AtFlags::REMOVEDIR);
+        }
+    }
 }
 
 impl AsFd for Folder {
@@ -84,7 +119,11 @@ impl AsFd for Folder {
 impl Folder {
     /// A folder of runs of `project` that lies elsewhere.
     pub(super) fn elsewhere(fd: OwnedFd, project: ProjectId) -> Self {
-        Self { fd, project }
+        Self {
+            fd,
+            project,
+            _made: Made::default(),
+        }
     }
 
     /// The project whose runs these are.
@@ -160,11 +199,12 @@ impl Store {
         Ok(Folder {
             fd,
             project: project.clone(),
+            _made: Made::default(),
         })
     }
 
     /// The project's `executions` folder; it, the project's and the root are made where they are
-    /// missing, durably.
+    /// missing, durably. Where nothing comes to lie in the first two, they go with what is returned.
     pub(super) fn make_executions(&self, project: &ProjectId) -> Result<Folder, Obstacle> {
         let root = match self.require_root() {
             Err(Obstacle::Missing) => {
@@ -176,11 +216,13 @@ impl Store {
             }
             other => other?,
         };
-        let above = make_folder(&root, project.as_str(), || project.to_string())?;
-        let fd = make_folder(&above, EXECUTIONS, || executions_path(project))?;
+        let mut made = Made::default();
+        let above = made.folder(&root, project.as_str(), || project.to_string())?;
+        let fd = made.folder(&above, EXECUTIONS, || executions_path(project))?;
         Ok(Folder {
             fd,
             project: project.clone(),
+            _made: made,
         })
     }
 }

@@ -249,6 +249,50 @@ mod tests {
         json!({ "projectId": "website", "execution": { "id": id, "note": note } })
     }
 
+    /// A person saves in place, or by backup-and-rename, while others ask for the run.
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_waits_a_moment_for_the_file_of_a_listed_run() {
+        let mut client = Client::connect(1 << 20);
+        client.request(0, "executions/save", run("same", 1)).await;
+        client.receive().await.unwrap();
+        let file = client.root.path().join("website/executions/same.json");
+        let saved = std::fs::read(&file).unwrap();
+        let key = |id| json!({ "projectId": "website", "executionId": id });
+        let mut pieces = key("same");
+        pieces["fields"] = json!(["/note"]);
+        let beginning = json!({ "executionId": "sam" });
+        for torn in [true, false] {
+            let away = || match torn {
+                true => std::fs::write(&file, &saved[..20]).unwrap(),
+                false => std::fs::remove_file(&file).unwrap(),
+            };
+            for params in [key("same"), pieces.clone(), beginning.clone()] {
+                away();
+                client.request(1, "executions/get", params.clone()).await;
+                // nobody else does
+                client.request(2, "executions/stats", json!({})).await;
+                assert_eq!(client.receive().await.unwrap()["id"], 2);
+                tokio::time::sleep(Duration::from_millis(25)).await;
+                std::fs::write(&file, &saved).unwrap();
+                let answer = client.receive().await.unwrap();
+                assert!(answer["result"]["version"].is_string(), "{answer}");
+                away();
+                let began = tokio::time::Instant::now();
+                client.request(3, "executions/get", params).await;
+                let answer = client.receive().await.unwrap();
+                let code = if torn { 422 } else { 404 };
+                assert_eq!(answer["error"]["code"], code, "{answer}");
+                assert_eq!(began.elapsed(), Duration::from_millis(50));
+                std::fs::write(&file, &saved).unwrap();
+            }
+        }
+        // nobody misses one that was never there
+        let began = tokio::time::Instant::now();
+        client.request(4, "executions/get", key("none")).await;
+        assert_eq!(client.receive().await.unwrap()["error"]["code"], 404);
+        assert_eq!(began.elapsed(), Duration::ZERO);
+    }
+
     #[tokio::test]
     async fn saves_of_one_run_keep_their_order_and_reads_see_them() {
         let mut client = Client::connect(1 << 20);

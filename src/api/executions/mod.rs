@@ -29,7 +29,7 @@ use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::{Context, Error, ErrorKind};
-use crate::history::{History, HistoryError, Stop, Wanted};
+use crate::history::{History, HistoryError, Patience, Stop, Wanted};
 use crate::model::{ExecutionId, ProjectId, RunKey, Status};
 
 /// One status or several, any strings.
@@ -122,7 +122,8 @@ impl Named {
 
 /// What `read` makes of the run that `named` means, and which one that is. A file of just this
 /// project and id is read whether the index has seen it or not; only where there is none is another
-/// looked for, which waits for the index. Taken back when the request is.
+/// looked for, which waits for the index. The file of a listed run may be away for a moment. Taken back
+/// when the request is.
 ///
 /// # Errors
 /// 404, 409 ambiguous, 503, and those of `read`.
@@ -134,23 +135,33 @@ pub(super) async fn read_named<T: Send + 'static>(
 ) -> Result<(RunKey, T), Error> {
     let wanted = Wanted::default();
     let (stop, read) = (wanted.stop(), Arc::new(read));
+    let mut patience = Patience::default();
+    let mut read_patiently = async |key: &RunKey| {
+        loop {
+            let (read, stop, named) = (Arc::clone(&read), stop.clone(), key.clone());
+            let done = blocking(context, move |history| Ok(read(history, &named, &stop))).await?;
+            match done {
+                Err(error) if patience.lasts() && context.history.may_return(key, &error) => {
+                    patience.wait().await;
+                }
+                done => return Ok::<_, Error>(done),
+            }
+        }
+    };
     if let Some(key) = named.key() {
-        let (read, stop) = (Arc::clone(&read), stop.clone());
-        let done = blocking(context, move |history| match read(history, &key, &stop) {
-            Err(HistoryError::NotFound(_)) => Ok(None),
-            done => Ok(Some((key, done?))),
-        });
-        if let Some(done) = done.await? {
-            return Ok(done);
+        match read_patiently(&key).await? {
+            Err(HistoryError::NotFound(_)) => {}
+            done => return Ok((key, done?)),
         }
     }
     prepare(context, named.project.as_ref(), sync, None).await?;
-    blocking(context, move |history| {
-        let key = history.meant(named.project.as_ref(), &named.execution, &stop)?;
-        let read = read(history, &key, &stop)?;
-        Ok((key, read))
+    let stopped = stop.clone();
+    let key = blocking(context, move |history| {
+        history.meant(named.project.as_ref(), &named.execution, &stopped)
     })
-    .await
+    .await?;
+    let read = read_patiently(&key).await??;
+    Ok((key, read))
 }
 
 /// Runs what does file IO where that may block.

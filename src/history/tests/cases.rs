@@ -322,3 +322,69 @@ async fn a_heartbeat_beside_what_is_refused_changes_no_byte() {
     assert_eq!(beat.unwrap().version, version_of(text.as_bytes()));
     assert_eq!(fs::read_to_string(file).unwrap(), text);
 }
+
+/// A person saves in place, or by backup-and-rename, while a recorder has something to say.
+#[tokio::test(start_paused = true)]
+async fn updates_wait_a_moment_for_the_file_of_a_listed_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().canonicalize().unwrap();
+    let key = |id| RunKey {
+        project: ProjectId::parse("p").unwrap(),
+        execution: ExecutionId::parse(id).unwrap(),
+    };
+    let file = root.join("p/executions/a.json");
+    let history = Arc::new(History::new(root, Options::default()));
+    let id = Some(key("a").execution);
+    history.start_run(key("a").project, id, None).unwrap();
+    let step = |id| {
+        let update = Update {
+            steps: vec![format!(r#"{{"id":"{id}"}}"#).into()],
+            ..Update::default()
+        };
+        history.update(key("a"), update)
+    };
+    for torn in [true, false] {
+        let saved = fs::read(&file).unwrap();
+        let away = || match torn {
+            true => fs::write(&file, &saved[..20]).unwrap(),
+            false => fs::remove_file(&file).unwrap(),
+        };
+        let back_after = async |millis| {
+            tokio::time::sleep(Duration::from_millis(millis)).await;
+            fs::write(&file, &saved).unwrap();
+        };
+        let beat = || history.update(key("a"), Update::default());
+        away();
+        let (beaten, ()) = tokio::join!(beat(), back_after(25));
+        beaten.unwrap();
+        away();
+        let (beaten, one, two, ()) = tokio::join!(beat(), step("one"), step("two"), back_after(25));
+        let ended = two.unwrap().version;
+        assert_eq!(
+            (beaten.unwrap().version, one.unwrap().version),
+            (ended, ended)
+        );
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.find("\"one\"") < text.find("\"two\""), "{text}");
+        // and no longer
+        fs::write(&file, &saved).unwrap();
+        away();
+        let began = tokio::time::Instant::now();
+        let (beaten, one, two, ()) = tokio::join!(beat(), step("one"), step("two"), back_after(80));
+        assert_eq!(began.elapsed(), Duration::from_millis(80));
+        for refused in [beaten, one, two] {
+            let refused = refused.unwrap_err();
+            let is_right = match torn {
+                true => matches!(refused, HistoryError::Read(_)),
+                false => matches!(refused, HistoryError::NotFound(_)),
+            };
+            assert!(is_right, "{refused}");
+        }
+        assert_eq!(fs::read(&file).unwrap(), saved);
+    }
+    // nobody misses one that was never there
+    let began = tokio::time::Instant::now();
+    let missing = history.update(key("b"), Update::default()).await;
+    assert!(matches!(missing, Err(HistoryError::NotFound(_))));
+    assert_eq!(began.elapsed(), Duration::ZERO);
+}

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{self, Write};
 use std::panic::AssertUnwindSafe;
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -39,7 +40,37 @@ fn a_full_disk_leaves_the_old_record_and_nothing_else() {
     assert_eq!(fs::read(folder.join("x.json")).unwrap(), b"old");
 }
 
-/// The same with a kernel that says so: the size of files is limited in a process of its own.
+#[test]
+fn a_full_disk_leaves_no_folder_that_was_made_for_the_record() {
+    let ground = Ground::new();
+    let project = ground.root().join("p");
+    let full = |meanwhile: fn(&Path)| {
+        let key = run("x");
+        let saved = ground
+            .store
+            .save_through(&key, version_of(b"new"), &Expect::Absent, |file| {
+                file.write_all(b"ne")?;
+                meanwhile(&project.join("executions"));
+                Err(rustix::io::Errno::NOSPC.into())
+            });
+        assert!(matches!(saved, Err(WriteError::Full { .. })), "{saved:?}");
+    };
+    full(|_| {});
+    assert_eq!(listing(&ground.root()), Vec::<String>::new());
+    // what was there stays
+    fs::create_dir(&project).unwrap();
+    full(|_| {});
+    assert_eq!(listing(&project), Vec::<String>::new());
+    ground.executions();
+    full(|_| {});
+    assert_eq!(listing(&project), ["executions"]);
+    // and what somebody puts there meanwhile
+    fs::remove_dir_all(&project).unwrap();
+    full(|folder| fs::write(folder.join("y.json"), "{}").unwrap());
+    assert_eq!(listing(&project.join("executions")), ["y.json"]);
+}
+
+/// A full disk with a kernel that says so: the size of files is limited in a process of its own.
 #[test]
 fn a_write_that_the_system_cuts_off_leaves_the_old_record() {
     let ground = Ground::new();

@@ -1,0 +1,52 @@
+//! Patience with a file that is away for a moment.
+//!
+//! House rule: a listed run whose file is missing or unreadable for a moment (in-place writes,
+//! backup-and-rename) is read again before anything is told. A look puts such a run back (see
+//! `look`); a request that needs the file itself asks again here. Of a run that is not listed
+//! nobody says that there should be a file: that is told at once.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::look::MOMENT;
+use super::{History, HistoryError};
+use crate::model::RunKey;
+use crate::store::ReadError;
+
+/// Between two readings: most of those who save in that manner are done long before the moment is over.
+const STEP: Duration = Duration::from_millis(10);
+
+/// What is left of the moment that one request waits.
+#[derive(Debug, Default)]
+pub struct Patience {
+    until: Option<Instant>,
+}
+
+impl Patience {
+    /// Whether what is seen now is not to be believed yet, if [`History::may_return`] says so.
+    #[must_use]
+    pub fn lasts(&self) -> bool {
+        self.until.is_none_or(|until| Instant::now() < until)
+    }
+
+    /// Waits until it is worth while to ask again; the moment begins with the first time.
+    pub async fn wait(&mut self) {
+        let now = Instant::now();
+        let until = *self.until.get_or_insert(now + MOMENT);
+        tokio::time::sleep_until(until.min(now + STEP)).await;
+    }
+}
+
+impl History {
+    /// Whether `error` says of a run that is listed that its file is missing or unreadable, which may
+    /// be so for a moment only.
+    pub fn may_return(&self, key: &RunKey, error: &HistoryError) -> bool {
+        let away = match error {
+            HistoryError::NotFound(_) => true,
+            HistoryError::Read(error) => !matches!(error, ReadError::TooLarge { .. }),
+            _ => false,
+        };
+        away && self.index(|index| index.contains(key))
+    }
+}
