@@ -464,7 +464,7 @@ export type ListResult = {
 export type Match = {
   /** Where the snippet begins in the decoded string, in UTF-16 units. */
   offset: number;
-  /** JSON pointer to the string or number: `/steps/3/output/result/0`. */
+  /** JSON pointer to the string or number: `/steps/3/output/result/0`; `/id` is the run's id, whatever the record says. */
   path: string;
   /** What was found in the snippet, in UTF-16 units from its beginning. */
   ranges: Array<Place>;
