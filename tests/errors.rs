@@ -143,6 +143,10 @@ fn methods_and_parameters_that_are_not_there() {
     let error = client.refused("executions/lst", &json!({}));
     is(&error, ErrorKind::MethodNotFound, &root);
     assert_eq!(error["data"]["nearest"], "executions/list");
+    let error = client.refused("nothing like it", &json!({}));
+    is(&error, ErrorKind::MethodNotFound, &root);
+    let message = "there is no such method; `rpc.discover` lists all of them";
+    assert_eq!(error["message"], message);
 
     let error = client.refused("executions/list", &json!({ "limits": 3 }));
     is(&error, ErrorKind::InvalidParams, &root);
