@@ -299,9 +299,11 @@ fn whatever_becomes_of_the_files_the_notes_stay_with_their_runs() {
     second.call("executions/annotate", &params);
     assert_eq!(run(&mut client, "q", "c")["pinned"], true);
     // a file that is none of ours is a finding, until it is mended
-    fs::write(at("c"), "<<<<<<< HEAD").unwrap();
-    assert_eq!(run(&mut client, "q", "c").get("tags"), None);
-    assert_eq!(corrupt(&mut client), ["q/.runlog/c.json"]);
+    for text in ["<<<<<<< HEAD", "[]", r#"[true, ["by hand"], "note"]"#] {
+        fs::write(at("c"), text).unwrap();
+        assert_eq!(run(&mut client, "q", "c").get("tags"), None);
+        assert_eq!(corrupt(&mut client), ["q/.runlog/c.json"]);
+    }
     fs::remove_file(at("c")).unwrap();
     run(&mut client, "q", "c");
     assert_eq!(corrupt(&mut client), Vec::<String>::new());

@@ -143,6 +143,10 @@ fn methods_and_parameters_that_are_not_there() {
     let error = client.refused("executions/lst", &json!({}));
     is(&error, ErrorKind::MethodNotFound, &root);
     assert_eq!(error["data"]["nearest"], "executions/list");
+    let error = client.refused("nothing like it", &json!({}));
+    is(&error, ErrorKind::MethodNotFound, &root);
+    let message = "there is no such method; `rpc.discover` lists all of them";
+    assert_eq!(error["message"], message);
 
     let error = client.refused("executions/list", &json!({ "limits": 3 }));
     is(&error, ErrorKind::InvalidParams, &root);
@@ -257,6 +261,139 @@ fn methods_and_parameters_that_are_not_there() {
         assert_eq!(client.next().unwrap()["result"]["total"], 4);
     }
     assert_eq!(client.refused("executions/get", &key)["code"], 404);
+}
+
+/// What is said of params goes for the objects in them, too.
+#[test]
+fn objects_within_params_are_held_to_what_params_are() {
+    let root = Root::samples();
+    let (_daemon, mut client) = Daemon::stdio(&root.path());
+    let prune = |policy: Value| {
+        (
+            "executions/prune",
+            json!({ "policy": policy, "dryRun": true }),
+        )
+    };
+    let last = json!({ "executionId": "last" });
+    let diff = |a: Value| ("executions/diff", json!({ "a": a, "b": last }));
+    let get = |range: Value| {
+        let fields = ["/input"];
+        let params = json!({ "executionId": "last", "fields": fields, "range": range });
+        ("executions/get", params)
+    };
+    let running = json!({ "id": "live" });
+    client.call(
+        "executions/start",
+        &json!({ "projectId": "website", "execution": running }),
+    );
+    let update = |add: Value| {
+        let params = json!({ "projectId": "website", "executionId": "live", "add": add });
+        ("executions/update", params)
+    };
+    // never by position
+    for ((method, params), at) in [
+        (get(json!([0, 2])), "range"),
+        (diff(json!(["website", "last"])), "a"),
+        (prune(json!([[], 0, false, true, null])), "policy"),
+        (
+            prune(json!({ "rules": [[null, null, false, "30d", null, null]] })),
+            "policy.rules[0]",
+        ),
+        (prune(json!({ "trash": ["3d"] })), "policy.trash"),
+        (update(json!([0.5, null])), "add"),
+        (update(json!({ "tokenUsage": [1, 2] })), "add.tokenUsage"),
+    ] {
+        let error = client.refused(method, &params);
+        is(&error, ErrorKind::InvalidParams, &root);
+        let message = format!("`{at}`: expected an object");
+        assert_eq!(error["message"], message, "{method} {params}");
+    }
+    // unknown members are named, and the nearest known one
+    for ((method, params), member, nearest) in [
+        (
+            prune(json!({ "rules": [{ "maxCount": 1 }, { "maxagee": "30d" }] })),
+            "policy.rules[1].maxagee",
+            json!("policy.rules[1].maxAge"),
+        ),
+        (
+            prune(json!({ "keeplast": 1 })),
+            "policy.keeplast",
+            json!("policy.keepLast"),
+        ),
+        (
+            prune(json!({ "trash": { "age": "3d" } })),
+            "policy.trash.age",
+            json!("policy.trash.maxAge"),
+        ),
+        (
+            prune(json!({ "trash": null, "workDoneToken": 1 })),
+            "policy.workDoneToken",
+            Value::Null,
+        ),
+        (diff(json!({ "foo": 1 })), "a.foo", Value::Null),
+        (
+            get(json!({ "start": 0, "ends": 1 })),
+            "range.ends",
+            json!("range.end"),
+        ),
+        (
+            update(json!({ "costusd": 1 })),
+            "add.costusd",
+            json!("add.costUSD"),
+        ),
+    ] {
+        let error = client.refused(method, &params);
+        is(&error, ErrorKind::InvalidParams, &root);
+        assert_eq!(error["data"]["member"], member, "{error}");
+        assert_eq!(error["data"]["nearest"], nearest, "{error}");
+        let begin = format!("unknown parameter `{member}`; ");
+        let message = error["message"].as_str().unwrap();
+        assert!(message.starts_with(&begin), "{error}");
+    }
+    // what else is wrong is said of its place
+    for ((method, params), message) in [
+        (
+            prune(json!({ "rules": [{ "maxAge": "30d", "perProject": 1 }] })),
+            "`policy.rules[0].perProject`: expected a boolean",
+        ),
+        (
+            prune(json!({ "rules": [null] })),
+            "`policy.rules[0]`: expected an object",
+        ),
+        (
+            diff(json!({ "executionId": null })),
+            "`a`: missing parameter `executionId`",
+        ),
+        (
+            get(json!({ "start": 0, "end": -1 })),
+            "`range.end`: expected a whole number of 0 or more",
+        ),
+    ] {
+        let error = client.refused(method, &params);
+        is(&error, ErrorKind::InvalidParams, &root);
+        assert_eq!(error["message"], message);
+    }
+    let sorted = json!({ "query": "x", "sort": { "relevance": null } });
+    let error = client.refused("executions/search", &sorted);
+    assert_eq!(error["message"], "`sort`: expected a string");
+    // null says nothing
+    let rule = json!({
+        "maxAge": "30d", "perProject": null, "maxCount": null, "projectId": null, "status": null
+    });
+    let policy = json!({
+        "rules": [rule], "keepFailed": null, "keepLast": null, "keepPinned": null, "trash": null
+    });
+    let (method, params) = prune(policy);
+    assert_eq!(client.call(method, &params)["count"], 3);
+    let (method, params) = diff(json!({ "projectId": null, "executionId": "last" }));
+    client.call(method, &params);
+    let (method, params) = update(json!({ "costUSD": null, "tokenUsage": { "input": null } }));
+    client.call(method, &params);
+    // of repeated members the last
+    client.send(
+        r#"{"jsonrpc":"2.0","id":"r","method":"executions/prune","params":{"dryRun":true,"policy":{"keepLast":"x","keepLast":9,"rules":[{"maxCount":0}]}}}"#,
+    );
+    assert_eq!(client.next().unwrap()["result"]["count"], 0);
 }
 
 #[test]

@@ -156,6 +156,38 @@ fn every_writing_is_found_and_shown_where_it_is() {
     assert_eq!(error["data"]["expected"], "`)`");
 }
 
+/// The file's stem is who a run is, in search as well.
+#[test]
+fn a_run_is_found_by_its_id_whatever_its_record_says() {
+    let place = Place::new(0);
+    for (id, record) in [
+        ("realname", json!({ "id": "fakename", "input": "hello" })),
+        ("noid", json!({ "input": "hello" })),
+        ("twice", json!({ "id": ["hello"] })),
+    ] {
+        place.root.engine("p", id, &record);
+    }
+    let repeated = r#"{ "input": "a", "id": "fakename", "input": "hello" }"#;
+    fs::write(place.root.file("p", "repeated"), repeated).unwrap();
+    let (daemon, mut client) = place.start();
+    for (query, found) in [
+        ("realname", vec!["realname"]),
+        ("noid", vec!["noid"]),
+        ("twice", vec!["twice"]),
+        ("repeated hello", vec!["repeated"]),
+        ("fakename", vec![]),
+        ("hello", vec!["noid", "realname", "repeated"]),
+        ("hello -noid", vec!["realname", "repeated"]),
+    ] {
+        assert_eq!(ids(&search(&mut client, query)), found, "{query}");
+    }
+    let shown = search(&mut client, "realname")["hits"][0]["matches"].clone();
+    assert_eq!(shown[0]["path"], "/id");
+    assert_eq!(shown[0]["snippet"], "realname");
+    drop(client);
+    place.end(daemon);
+}
+
 #[test]
 fn large_records_are_looked_at_as_far_as_it_takes() {
     let place = Place::new(0);
@@ -395,8 +427,8 @@ fn a_damaged_foreign_or_missing_index_is_built_anew() {
     // of another version
     let meta = folder(&place).join("meta.json");
     let text = fs::read_to_string(&meta).unwrap();
-    assert!(text.contains("runlog-3"));
-    fs::write(&meta, text.replace("runlog-3", "runlog-1")).unwrap();
+    assert!(text.contains("runlog-4"));
+    fs::write(&meta, text.replace("runlog-4", "runlog-3")).unwrap();
     start(1);
     fs::remove_file(&meta).unwrap();
     start(1);

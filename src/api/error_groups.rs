@@ -81,7 +81,7 @@ pub struct Failed {
     pub error: String,
     /// Present and true where `error` was cut.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
-    #[schemars(extend("const" = true))]
+    #[schemars(default, extend("const" = true))]
     pub error_truncated: bool,
 }
 

@@ -1,19 +1,20 @@
 //! From a request's `params` to a method's type.
 //!
 //! Section 2 of the protocol: an object; absent, `null` and `[]` mean none; a null member counts
-//! as absent; unknown members are refused by name; `workDoneToken` is welcome everywhere. Messages
-//! name members and what is expected of them, never what was sent.
+//! as absent; unknown members are refused by name; `workDoneToken` is welcome everywhere. Objects
+//! within the params are held to the same. Messages name members and what is expected of them,
+//! never what was sent.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 
 use schemars::JsonSchema;
-use serde::de::{DeserializeOwned, DeserializeSeed, MapAccess, Visitor};
+use serde::de::value::{CowStrDeserializer, MapAccessDeserializer};
+use serde::de::{DeserializeOwned, DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::Error;
-use crate::model::json::{decode_string, members};
+use crate::model::json::{decode_string, elements, members};
 use crate::model::nearest;
 
 /// The member that every request may have.
@@ -28,35 +29,42 @@ pub fn parse<P: DeserializeOwned>(
     known: &[String],
     lenient: bool,
 ) -> Result<P, Error> {
-    let given = object(raw)?;
-    let mut order: Vec<Cow<'_, str>> = Vec::new();
-    let mut values: HashMap<Cow<'_, str>, &str> = HashMap::new();
-    for (name, value) in given.into_iter().flat_map(members) {
-        if name == WORK_DONE_TOKEN {
+    let given = object(raw)?.map(|object| given(object, known, lenient, ""));
+    let mut place = Place::default();
+    let members = Members::new(given.transpose()?.unwrap_or_default(), &mut place);
+    P::deserialize(MapAccessDeserializer::new(members)).map_err(|error| {
+        let described = || Error::params(describe(&place.path, &error.to_string()));
+        place.unknown.unwrap_or_else(described)
+    })
+}
+
+/// The members of the object at `path` that say something, of which only those in `known` may be
+/// there, unless it is `lenient`.
+fn given<'a>(
+    object: &'a str,
+    known: &[impl AsRef<str>],
+    lenient: bool,
+    path: &str,
+) -> Result<Vec<(Cow<'a, str>, &'a str)>, Error> {
+    let mut given: Vec<(Cow<'_, str>, &str)> = Vec::new();
+    for (name, value) in members(object) {
+        if path.is_empty() && name == WORK_DONE_TOKEN {
             continue;
         }
-        if !known.iter().any(|known| *known == name) {
+        if !known.iter().any(|known| known.as_ref() == name) {
             if lenient {
                 continue;
             }
-            return Err(unknown(&name, known));
+            return Err(unknown(&name, known, path));
         }
-        // repeated: the last wins, also when it is null
-        if values.insert(name.clone(), value).is_none() {
-            order.push(name);
+        match given.iter_mut().find(|(held, _)| *held == name) {
+            // repeated: the last wins, also when it is null
+            Some((_, held)) => *held = value,
+            None => given.push((name, value)),
         }
     }
-    order.retain(|name| values.get(name).is_some_and(|value| *value != "null"));
-    let mut at = None;
-    let members = Members {
-        order: order.iter(),
-        values: &values,
-        at: &mut at,
-    };
-    match P::deserialize(members) {
-        Ok(params) => Ok(params),
-        Err(error) => Err(Error::params(describe(at, &error.to_string()))),
-    }
+    given.retain(|(_, value)| *value != "null");
+    Ok(given)
 }
 
 /// The object that `raw` is, if it is not one of the ways to say nothing.
@@ -102,10 +110,12 @@ pub fn text_of(spelt: &str) -> Option<Cow<'_, str>> {
     spelt.starts_with('"').then(|| decode_string(spelt))
 }
 
-fn unknown(name: &str, known: &[String]) -> Error {
+fn unknown(name: &str, known: &[impl AsRef<str>], path: &str) -> Error {
+    let known: Vec<&str> = known.iter().map(AsRef::as_ref).collect();
     let shown: String = name.chars().filter(|c| !c.is_control()).take(40).collect();
-    let near = nearest(name, known.iter().map(String::as_str));
-    let hint = match near {
+    let shown = within(path, &shown);
+    let near = nearest(name, known.iter().copied()).map(|near| within(path, near));
+    let hint = match &near {
         Some(near) => format!("; did you mean `{near}`?"),
         None if known.is_empty() => "; the method takes none".to_owned(),
         None => format!("; known are {}", known.join(", ")),
@@ -117,18 +127,24 @@ fn unknown(name: &str, known: &[String]) -> Error {
     }
 }
 
-/// What serde says, without what was sent.
-fn describe(member: Option<&str>, said: &str) -> String {
+/// Where the member `name` of the object at `path` is.
+fn within(path: &str, name: &str) -> String {
+    match path {
+        "" => name.to_owned(),
+        path => format!("{path}.{name}"),
+    }
+}
+
+/// What serde says of what is at `path`, without what was sent.
+fn describe(path: &str, said: &str) -> String {
     let said = said.rfind(" at line ").map_or(said, |end| &said[..end]);
     let what = match said.rfind(", expected ") {
         Some(at) => format!("expected {}", in_words(&said[at + ", expected ".len()..])),
-        // of a number where one of some words is meant
-        None if said == "expected value" => "expected a string".to_owned(),
         None => said.replace("missing field", "missing parameter"),
     };
-    match member {
-        Some(member) => format!("`{member}`: {what}"),
-        None => what,
+    match path {
+        "" => what,
+        path => format!("`{path}`: {what}"),
     }
 }
 
@@ -146,24 +162,110 @@ fn in_words(expected: &str) -> &str {
     }
 }
 
-/// The members of an object as serde sees them; remembers which one it was at.
-struct Members<'a, 'e> {
-    order: std::slice::Iter<'a, Cow<'a, str>>,
-    values: &'a HashMap<Cow<'a, str>, &'a str>,
-    at: &'e mut Option<&'a str>,
+/// What serde has come to.
+#[derive(Debug, Default)]
+struct Place {
+    /// Where it is, for example `policy.rules[0].maxAge`.
+    path: String,
+    /// The unknown member that it met there.
+    unknown: Option<Error>,
 }
 
-impl<'de, 'a: 'de> Deserializer<'de> for Members<'a, '_> {
+/// A value as serde sees it: an object where one is meant, never its members by position, and of
+/// objects what the params themselves are held to.
+struct Given<'a, 'e> {
+    raw: &'a str,
+    place: &'e mut Place,
+}
+
+impl<'de, 'a: 'de> Deserializer<'de> for Given<'a, '_> {
     type Error = serde_json::Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
-        visitor.visit_map(self)
+        serde_json::Deserializer::from_str(self.raw).deserialize_any(visitor)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        match self.raw {
+            "null" => visitor.visit_none(),
+            _ => visitor.visit_some(self),
+        }
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        if !self.raw.starts_with('[') {
+            return self.deserialize_any(visitor);
+        }
+        visitor.visit_seq(Elements {
+            rest: elements(self.raw).enumerate(),
+            above: self.place.path.len(),
+            place: self.place,
+        })
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        known: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        if !self.raw.starts_with('{') {
+            return serde_json::Deserializer::from_str(self.raw).deserialize_map(visitor);
+        }
+        match given(self.raw, known, false, &self.place.path) {
+            Ok(given) => visitor.visit_map(Members::new(given, self.place)),
+            Err(error) => {
+                let said = serde_json::Error::custom(&error.message);
+                self.place.unknown = Some(error);
+                Err(said)
+            }
+        }
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        match text_of(self.raw) {
+            Some(word) => visitor.visit_enum(CowStrDeserializer::new(word)),
+            None => Err(serde_json::Error::custom("expected a string")),
+        }
+    }
+
+    // text as it is spelt comes by this way, too
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        serde_json::Deserializer::from_str(self.raw).deserialize_newtype_struct(name, visitor)
     }
 
     serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option
-        unit unit_struct newtype_struct seq tuple tuple_struct map struct enum identifier
-        ignored_any
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
+        unit_struct tuple tuple_struct map identifier ignored_any
+    }
+}
+
+/// The members of an object as serde sees them.
+struct Members<'a, 'e> {
+    rest: std::vec::IntoIter<(Cow<'a, str>, &'a str)>,
+    value: &'a str,
+    /// How much of the path leads to the object.
+    above: usize,
+    place: &'e mut Place,
+}
+
+impl<'a, 'e> Members<'a, 'e> {
+    fn new(given: Vec<(Cow<'a, str>, &'a str)>, place: &'e mut Place) -> Self {
+        Self {
+            rest: given.into_iter(),
+            value: "null",
+            above: place.path.len(),
+            place,
+        }
     }
 }
 
@@ -174,25 +276,48 @@ impl<'de, 'a: 'de> MapAccess<'de> for Members<'a, '_> {
         &mut self,
         seed: K,
     ) -> Result<Option<K::Value>, Self::Error> {
-        *self.at = self.order.next().map(|name| &**name);
-        let Some(name) = *self.at else {
+        self.place.path.truncate(self.above);
+        let Some((name, value)) = self.rest.next() else {
             return Ok(None);
         };
-        seed.deserialize(serde::de::value::StrDeserializer::new(name))
-            .map(Some)
+        self.value = value;
+        self.place.path = within(&self.place.path, &name);
+        seed.deserialize(CowStrDeserializer::new(name)).map(Some)
     }
 
     fn next_value_seed<S: DeserializeSeed<'de>>(
         &mut self,
         seed: S,
     ) -> Result<S::Value, Self::Error> {
-        let raw = self
-            .at
-            .and_then(|name| self.values.get(name))
-            .copied()
-            .unwrap_or("null");
-        let mut json = serde_json::Deserializer::from_str(raw);
-        seed.deserialize(&mut json)
+        seed.deserialize(Given {
+            raw: self.value,
+            place: self.place,
+        })
+    }
+}
+
+/// The elements of an array as serde sees them.
+struct Elements<'e, I> {
+    rest: I,
+    /// How much of the path leads to the array.
+    above: usize,
+    place: &'e mut Place,
+}
+
+impl<'de, 'a: 'de, I: Iterator<Item = (usize, &'a str)>> SeqAccess<'de> for Elements<'_, I> {
+    type Error = serde_json::Error;
+
+    fn next_element_seed<S: DeserializeSeed<'de>>(
+        &mut self,
+        seed: S,
+    ) -> Result<Option<S::Value>, Self::Error> {
+        self.place.path.truncate(self.above);
+        let Some((at, raw)) = self.rest.next() else {
+            return Ok(None);
+        };
+        self.place.path.push_str(&format!("[{at}]"));
+        let place = &mut *self.place;
+        seed.deserialize(Given { raw, place }).map(Some)
     }
 }
 
@@ -213,9 +338,7 @@ impl<'de> Deserialize<'de> for Limit {
             .and_then(|limit| usize::try_from(limit).ok());
         match limit {
             Some(limit @ 1..=1000) => Ok(Self(limit)),
-            _ => Err(serde::de::Error::custom(
-                "must be a whole number from 1 to 1000",
-            )),
+            _ => Err(D::Error::custom("must be a whole number from 1 to 1000")),
         }
     }
 }
@@ -273,6 +396,8 @@ impl JsonSchema for RecordText {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
 
     #[derive(Debug, Deserialize, PartialEq)]
@@ -355,11 +480,17 @@ mod tests {
         assert_eq!(told::<f64>(r#"{"a":"x"}"#), "`a`: expected a number");
         assert_eq!(told::<Vec<bool>>(r#"{"a":1}"#), "`a`: expected an array");
         assert_eq!(told::<Sample>(r#"{"a":1}"#), "`a`: expected an object");
+        let positions = r#"{"a":["x",1,true]}"#;
+        assert_eq!(told::<Sample>(positions), "`a`: expected an object");
+        let second = r#"{"a":[{"name":"x","someFlag":null},["x"]]}"#;
+        assert_eq!(told::<Vec<Sample>>(second), "`a[1]`: expected an object");
         #[derive(Debug, Deserialize)]
         enum Word {
             One,
         }
         assert_eq!(told::<Word>(r#"{"a":1}"#), "`a`: expected a string");
+        let object = r#"{"a":{"One":null}}"#;
+        assert_eq!(told::<Word>(object), "`a`: expected a string");
         assert_eq!(told::<Word>(r#"{"a":"x"}"#), "`a`: expected `One`");
     }
 

@@ -16,8 +16,8 @@ pub fn page() -> String {
         "# The runlog protocol, version 1\n\n\
          JSON-RPC 2.0 over stdio or a Unix socket, framed by `Content-Length` headers or by \
          newlines: what the client's first byte shows is answered in kind. Params are an object; \
-         unknown members are refused, null ones are absent. Every request may carry \
-         `workDoneToken` and then gets `$/progress`.\n\n## Methods\n",
+         unknown members are refused, null ones are absent, and so it is in objects within them. \
+         Every request may carry `workDoneToken` and then gets `$/progress`.\n\n## Methods\n",
     );
     for method in document["methods"].as_array().into_iter().flatten() {
         print_method(&mut out, method);

@@ -87,6 +87,10 @@ impl Annotation {
     /// could not have been given are left out.
     #[must_use]
     pub fn read(text: &[u8]) -> Option<Self> {
+        // serde would take an array for the members in their order
+        if !text.trim_ascii_start().starts_with(b"{") {
+            return None;
+        }
         let mut found: Self = serde_json::from_slice(text).ok()?;
         found.tags.retain(|tag| is_tag(tag));
         found.tags.sort_unstable();
@@ -203,7 +207,9 @@ mod tests {
         let read = |text: &str| Annotation::read(text.as_bytes());
         assert_eq!(read("{}"), Some(Annotation::default()));
         assert_eq!(read(""), None);
-        assert_eq!(read("[1]"), None);
+        for array in ["[1]", "[]", r#"[true, ["tt"], "note"]"#] {
+            assert_eq!(read(array), None);
+        }
         assert_eq!(read("<<<<<<< HEAD"), None);
         let found = read(r#"{ "tags": ["b", "", "a", "b"], "note": "", "later": 1 }"#).unwrap();
         assert_eq!(found.tags, ["a", "b"]);

@@ -29,8 +29,9 @@ pub struct Summary {
     /// How long the run took, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duration: Option<Milliseconds>,
-    /// Tokens used; members that the record lacks are absent.
+    /// Tokens used; members that the record lacks are absent, and so is this where it lacks all.
     #[serde(skip_serializing_if = "Tokens::is_unknown")]
+    #[schemars(default)]
     pub token_usage: Tokens,
     /// Cost in US dollars, exact to the nano-dollar.
     #[serde(rename = "costUSD", skip_serializing_if = "Option::is_none")]
@@ -40,7 +41,7 @@ pub struct Summary {
     pub error: Option<String>,
     /// Present and true where `error` was cut.
     #[serde(skip_serializing_if = "is_false")]
-    #[schemars(extend("const" = true))]
+    #[schemars(default, extend("const" = true))]
     pub error_truncated: bool,
     /// What to show as the run's name: `name`, else the first line of `input`; 80 characters at
     /// most.

@@ -1,6 +1,7 @@
 //! Moments in whole milliseconds since the Unix epoch, as the wire has them.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::time::{Duration, SystemTime};
 
 use chrono::DateTime;
@@ -10,14 +11,17 @@ use chrono::DateTime;
 pub struct Millis(pub i64);
 
 impl Millis {
-    /// The moment that an RFC 3339 date names; finer digits are cut.
+    /// The moment that an RFC 3339 date names; finer digits are cut. `None` also where no date in UTC
+    /// names it.
     #[must_use]
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
         if let Some(millis) = text.as_bytes().try_into().ok().and_then(canonical) {
             return Some(Self(millis));
         }
-        let date = DateTime::parse_from_rfc3339(text).ok()?;
-        Some(Self(date.timestamp_millis()))
+        // chrono takes a minus sign for the hyphen before an offset
+        let text = Some(text).filter(|text| text.is_ascii())?;
+        let millis = DateTime::parse_from_rfc3339(text).ok()?.timestamp_millis();
+        NAMED.contains(&millis).then_some(Self(millis))
     }
 
     /// The moment `time`.
@@ -95,6 +99,8 @@ fn canonical(text: &[u8; 24]) -> Option<i64> {
 }
 
 const DAY_MS: i64 = 86_400_000;
+/// The years 0 to 9999 in UTC.
+const NAMED: RangeInclusive<i64> = -62_167_219_200_000..=253_402_300_799_999;
 /// From 1 March of the year 0.
 const DAYS_BEFORE_EPOCH: i64 = 719_468;
 
@@ -115,10 +121,8 @@ impl Millis {
     /// year 0 are counted in eras of 400 years, which all have as many days.
     #[must_use]
     pub fn date(self) -> [u8; 24] {
-        // years 0 to 9999
-        const RANGE: (i64, i64) = (-62_167_219_200_000, 253_402_300_799_999);
         const ERA_DAYS: i64 = 146_097;
-        let named = self.0.clamp(RANGE.0, RANGE.1);
+        let named = self.0.clamp(*NAMED.start(), *NAMED.end());
         let (days, ms) = (named.div_euclid(DAY_MS), named.rem_euclid(DAY_MS));
         let days = days + DAYS_BEFORE_EPOCH;
         let (era, day) = (days.div_euclid(ERA_DAYS), days.rem_euclid(ERA_DAYS));
@@ -215,11 +219,21 @@ mod tests {
             ("2025-10-15T07:02:46.5699+02:00", "2025-10-15T05:02:46.569Z"),
             ("2025-10-15T05:02:46Z", "2025-10-15T05:02:46.000Z"),
             ("1969-12-31T23:59:59.9995Z", "1969-12-31T23:59:59.999Z"),
+            ("0000-01-01T01:00:00+01:00", "0000-01-01T00:00:00.000Z"),
+            ("9999-12-31T23:59:59.999Z", "9999-12-31T23:59:59.999Z"),
         ] {
             let moment = Millis::parse_rfc3339(text).unwrap();
             assert_eq!(moment.to_string(), printed, "{text}");
         }
-        for text in ["2025-10-15", "yesterday", "", "2025-13-15T05:02:46Z"] {
+        for text in [
+            "2025-10-15",
+            "yesterday",
+            "",
+            "2025-13-15T05:02:46Z",
+            "2025-10-15T05:02:46\u{2212}02:00",
+            "9999-12-31T23:59:59-23:59",
+            "0000-01-01T00:00:00+00:01",
+        ] {
             assert_eq!(Millis::parse_rfc3339(text), None, "{text}");
         }
         assert_eq!(Millis(i64::MAX).to_string(), "9999-12-31T23:59:59.999Z");

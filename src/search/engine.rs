@@ -43,7 +43,7 @@ const FOLDER: &str = "search";
 const LOCK: &str = "search.lock";
 /// Named in the index: another number, another way to read a record or its words, and the index is
 /// built anew.
-const ANALYZER: &str = "runlog-3";
+const ANALYZER: &str = "runlog-4";
 /// How much memory words take before they are written.
 const WRITER_BYTES: usize = 32 << 20;
 /// How much text waits to be cut into words.
@@ -471,7 +471,7 @@ impl Writer {
             repeats: entry.record.is_none(),
         };
         if let Some(record) = entry.record {
-            texts(record, &mut filled);
+            texts(entry.key.execution.as_str(), record, &mut filled);
         }
         let mut version = entry.version.0.to_vec();
         version.extend(filled.repeats.then_some(REPEATS));

@@ -167,18 +167,19 @@ impl Finder<'_> {
 
     fn look_at(&self, run: &Likely) -> Option<Shown> {
         let key = &run.place.key;
+        let id = key.execution.as_str();
         let summary = self.history.passing(&self.wanted.filter, key)?;
         let known = run.plain.and_then(|version| {
             let beginning = self
                 .history
                 .beginning_cached(key, version, BEGINNING_BYTES)?;
-            self.matcher.matches_once(whole_characters(&beginning))
+            self.matcher.matches_once(id, whole_characters(&beginning))
         });
         let matches = match known {
             Some(matches) => matches,
             None => self
                 .matcher
-                .matches(self.history.get_known(key).ok()?.text()),
+                .matches(id, self.history.get_known(key).ok()?.text()),
         };
         Some((summary, matches?))
     }

@@ -26,7 +26,8 @@ const RANGES_MAX: usize = 16;
 /// A text of a run that has what was looked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Match {
-    /// JSON pointer to the string or number: `/steps/3/output/result/0`.
+    /// JSON pointer to the string or number: `/steps/3/output/result/0`; `/id` is the run's id, whatever
+    /// the record says.
     pub path: String,
     /// The part of the text around the first place.
     pub snippet: String,
@@ -165,21 +166,21 @@ impl<'q> Matcher<'q> {
         }
     }
 
-    /// The texts of `record` that have what is looked for, at most [`MATCHES_MAX`]; `None` if the
-    /// record is not what is looked for.
+    /// The texts of the run called `id` and its `record` that have what is looked for, at most
+    /// [`MATCHES_MAX`]; `None` if the run is not what is looked for.
     #[must_use]
-    pub fn matches(&self, record: &str) -> Option<Vec<Match>> {
+    pub fn matches(&self, id: &str, record: &str) -> Option<Vec<Match>> {
         let mut look = Look::of(self);
-        texts(record, &mut look);
+        texts(id, record, &mut look);
         look.into_matches()
     }
 
     /// The same for a record of which no member that is searched is repeated, or for the beginning of one:
     /// `None` if that does not tell.
     #[must_use]
-    pub fn matches_once(&self, beginning: &str) -> Option<Option<Vec<Match>>> {
+    pub fn matches_once(&self, id: &str, beginning: &str) -> Option<Option<Vec<Match>>> {
         let mut look = Look::of(self);
-        texts_once(beginning, &mut look).ok()?;
+        texts_once(id, beginning, &mut look).ok()?;
         Some(look.into_matches())
     }
 
@@ -451,7 +452,7 @@ mod tests {
 
     fn found(query: &str, record: &str) -> Option<Vec<(String, Vec<String>)>> {
         let query = Query::parse(query).unwrap();
-        let matches = Matcher::new(&query).matches(record)?;
+        let matches = Matcher::new(&query).matches("run", record)?;
         let cut = |found: &Match, place: &Place| {
             let units: Vec<u16> = found.snippet.encode_utf16().collect();
             String::from_utf16(&units[place.start..place.end]).unwrap()
@@ -574,13 +575,13 @@ mod tests {
             let record = serde_json::json!({ "input": texts, "error": "a", "other": "b" }).to_string();
             let query = Query::parse(query).unwrap();
             let matcher = Matcher::new(&query);
-            let whole = matcher.matches(&record);
-            prop_assert_eq!(matcher.matches_once(&record), Some(whole.clone()));
+            let whole = matcher.matches("run", &record);
+            prop_assert_eq!(matcher.matches_once("run", &record), Some(whole.clone()));
             let mut cut = cut % (record.len() + 1);
             while !record.is_char_boundary(cut) {
                 cut -= 1;
             }
-            if let Some(told) = matcher.matches_once(&record[..cut]) {
+            if let Some(told) = matcher.matches_once("run", &record[..cut]) {
                 prop_assert_eq!(told, whole);
             }
         }
@@ -616,7 +617,7 @@ mod tests {
             " x".repeat(1000)
         );
         let query = Query::parse("needle").unwrap();
-        let found = Matcher::new(&query).matches(&record).unwrap();
+        let found = Matcher::new(&query).matches("run", &record).unwrap();
         assert_eq!(found.len(), 1);
         let found = &found[0];
         assert_eq!(found.snippet.chars().count(), SNIPPET_CHARS);

@@ -163,15 +163,15 @@ fn filter(plain: Filter, text: &str) -> index::Query {
     }
 }
 
-/// Whether a record has what is looked for, word by word.
-fn by_hand(query: &Query, record: &str) -> bool {
+/// Whether a run has what is looked for, word by word.
+fn by_hand(query: &Query, run: &Run) -> bool {
     match query {
-        Query::All(parts) => parts.iter().all(|part| by_hand(part, record)),
-        Query::Any(parts) => parts.iter().any(|part| by_hand(part, record)),
-        Query::Not(part) => !by_hand(part, record),
+        Query::All(parts) => parts.iter().all(|part| by_hand(part, run)),
+        Query::Any(parts) => parts.iter().any(|part| by_hand(part, run)),
+        Query::Not(part) => !by_hand(part, run),
         Query::Phrase(phrase) => {
             let mut found = Words(Vec::new());
-            texts(record, &mut found);
+            texts(run.key.execution.as_str(), &run.record, &mut found);
             found
                 .0
                 .iter()
@@ -375,8 +375,8 @@ proptest! {
                 let Ok(parsed) = Query::parse(query) else { continue };
                 let matcher = Matcher::new(&parsed);
                 for run in runs.values() {
-                    let matches = matcher.matches(&run.record);
-                    prop_assert_eq!(matches.is_some(), by_hand(&parsed, &run.record), "{}", query);
+                    let matches = matcher.matches(run.key.execution.as_str(), &run.record);
+                    prop_assert_eq!(matches.is_some(), by_hand(&parsed, run), "{}", query);
                 }
                 let (text, passes) = FILTERS[number % FILTERS.len()];
                 let mut expected: Vec<&Run> = runs
@@ -384,7 +384,7 @@ proptest! {
                     .filter(|run| {
                         let record: Value = serde_json::from_str(&run.record).unwrap();
                         passes(&run.key, run.status, record["error"].as_str().unwrap())
-                            && by_hand(&parsed, &run.record)
+                            && by_hand(&parsed, run)
                     })
                     .collect();
                 expected.sort_by_key(|run| {
@@ -470,7 +470,7 @@ fn the_samples_are_found_by_every_word_of_theirs() {
     let mut words = BTreeSet::new();
     for run in &runs {
         let mut found = Words(Vec::new());
-        texts(&run.record, &mut found);
+        texts(run.key.execution.as_str(), &run.record, &mut found);
         words.extend(found.0.into_iter().flatten());
     }
     assert!(words.len() > 50);
@@ -479,7 +479,7 @@ fn the_samples_are_found_by_every_word_of_theirs() {
             let parsed = Query::parse(&query).unwrap();
             let expected: BTreeSet<RunKey> = runs
                 .iter()
-                .filter(|run| by_hand(&parsed, &run.record))
+                .filter(|run| by_hand(&parsed, run))
                 .map(|run| run.key.clone())
                 .collect();
             let page = place.find(&history, &wanted(&query, Sort::Relevance), BOUNDS);

@@ -1,7 +1,8 @@
 //! What of a record is searched.
 //!
-//! Every string and number, however deep, of its `id`, `name`, `input`, `output` and `error`, and of
-//! each step's `nodeId`, `name`, `input`, `output` and `error`. Strings are decoded (a lone surrogate
+//! The run's id, which is its file's stem whatever the record says, and every string and number,
+//! however deep, of its `name`, `input`, `output` and `error`, and of each step's `nodeId`, `name`,
+//! `input`, `output` and `error`. Strings are decoded (a lone surrogate
 //! becomes U+FFFD, so that offsets stay), numbers as they are spelt. Names of members are not
 //! searched; they are in the path. Of a repeated member the last counts, as everywhere.
 
@@ -9,7 +10,7 @@ use std::fmt::Write;
 
 use crate::model::json::{self, Kind, NumberSink, RECORD_NESTING_MAX, Slice, TextSink, Walk};
 
-const OF_RUN: [&str; 6] = ["id", "name", "input", "output", "error", "steps"];
+const OF_RUN: [&str; 5] = ["name", "input", "output", "error", "steps"];
 const OF_STEP: [&str; 5] = ["nodeId", "name", "input", "output", "error"];
 
 /// Takes the texts of a record.
@@ -23,9 +24,10 @@ pub trait Sink {
     fn again(&mut self);
 }
 
-/// Gives each text of `record`, which is one JSON object, to `sink`, in the record's order.
-pub fn texts(record: &str, sink: &mut impl Sink) {
-    let mut walker = Walker::of(record, sink);
+/// Gives the `id` of a run and each text of its `record`, which is one JSON object, to `sink`, in the
+/// record's order.
+pub fn texts(id: &str, record: &str, sink: &mut impl Sink) {
+    let mut walker = Walker::of(id, record, sink);
     if matches!(walker.run(), Ok(End::Repeated)) {
         walker.sink.again();
         walker.repeats = true;
@@ -38,8 +40,8 @@ pub fn texts(record: &str, sink: &mut impl Sink) {
 ///
 /// # Errors
 /// Where more is wanted than there is.
-pub fn texts_once(beginning: &str, sink: &mut impl Sink) -> Result<(), json::JsonError> {
-    let mut walker = Walker::of(beginning, sink);
+pub fn texts_once(id: &str, beginning: &str, sink: &mut impl Sink) -> Result<(), json::JsonError> {
+    let mut walker = Walker::of(id, beginning, sink);
     walker.once = true;
     walker.run().map(drop)
 }
@@ -105,6 +107,7 @@ enum End {
 }
 
 struct Walker<'r, 's, S> {
+    id: &'r str,
     record: &'r str,
     path: String,
     /// It is known that members are repeated.
@@ -115,8 +118,9 @@ struct Walker<'r, 's, S> {
 }
 
 impl<'r, 's, S: Sink> Walker<'r, 's, S> {
-    fn of(record: &'r str, sink: &'s mut S) -> Self {
+    fn of(id: &'r str, record: &'r str, sink: &'s mut S) -> Self {
         Self {
+            id,
             record,
             path: String::new(),
             repeats: false,
@@ -128,6 +132,10 @@ impl<'r, 's, S: Sink> Walker<'r, 's, S> {
     fn run(&mut self) -> Result<End, json::JsonError> {
         self.path.clear();
         let mut walk = Walk::new(Slice::new(self.record), RECORD_NESTING_MAX);
+        // JSON spells an id differently in quotes at most, which are in no word
+        if self.sink.wants(self.id) && !self.sink.text("/id", self.id) {
+            return Ok(End::Enough);
+        }
         match walk.kind()? {
             Kind::Object => self.members(&mut walk, OF_RUN),
             _ => Ok(End::Whole),
@@ -299,12 +307,15 @@ mod tests {
 
     fn first(record: &str, count: usize) -> Vec<(String, String)> {
         let mut found = First(Vec::new(), count);
-        texts(record, &mut found);
+        texts("run", record, &mut found);
         found.0
     }
 
+    /// All but the id, which comes first.
     fn all(record: &str) -> Vec<(String, String)> {
-        first(record, usize::MAX)
+        let mut all = first(record, usize::MAX);
+        assert_eq!(all.remove(0), ("/id".to_owned(), "run".to_owned()));
+        all
     }
 
     #[test]
@@ -318,7 +329,6 @@ mod tests {
         }"#;
         let pairs = [
             ("/error", "Eé"),
-            ("/id", "exec-1"),
             ("/input", "last"),
             ("/steps/0/nodeId", "n1"),
             ("/steps/0/output/result/0", "a"),
@@ -343,30 +353,30 @@ mod tests {
             all(step),
             pairs.map(|(path, text)| (path.to_owned(), text.to_owned()))
         );
-        let steps = r#"{"steps": [{"input": "a"}], "id": "b", "steps": null, "status": {"id": 1}}"#;
-        assert_eq!(all(steps), [("/id".to_owned(), "b".to_owned())]);
+        let steps = r#"{"steps": [{"input": "a"}], "id": "b", "steps": null, "name": "c"}"#;
+        assert_eq!(all(steps), [("/name".to_owned(), "c".to_owned())]);
         // also where no more is wanted than what comes before
         let input = r#"{"input": {"a": ["b", {"c": "d"}], "e": 1}, "error": "f", "input": "g"}"#;
         for count in 1..3 {
-            let found = first(input, count);
-            assert_eq!(found, all(input)[..count], "{count}");
+            let found = first(input, 1 + count);
+            assert_eq!(found[1..], all(input)[..count], "{count}");
         }
         let once = r#"{"input": {"a": ["b", {"c": "d"}], "e": 1}, "error": "f"}"#;
-        for count in 1..5 {
-            let found = first(once, count);
-            assert_eq!(found, all(once)[..count.min(4)], "{count}");
+        for count in 0..5 {
+            let found = first(once, 1 + count);
+            assert_eq!(found[1..], all(once)[..count.min(4)], "{count}");
         }
     }
 
     #[test]
     fn of_a_beginning_no_number_is_told_that_may_go_on() {
         let mut found = First(Vec::new(), usize::MAX);
-        assert!(texts_once(r#"{"id": "a", "input": [12, 3"#, &mut found).is_err());
+        assert!(texts_once("run", r#"{"name": "a", "input": [12, 3"#, &mut found).is_err());
         let told: Vec<_> = found.0.iter().map(|(_, text)| text.as_str()).collect();
-        assert_eq!(told, ["a", "12"]);
+        assert_eq!(told, ["run", "a", "12"]);
         // and nothing is looked at behind what is enough
-        let mut found = First(Vec::new(), 2);
-        assert!(texts_once(r#"{"id": "a", "input": [12, 3"#, &mut found).is_ok());
+        let mut found = First(Vec::new(), 3);
+        assert!(texts_once("run", r#"{"name": "a", "input": [12, 3"#, &mut found).is_ok());
     }
 
     #[test]

@@ -497,7 +497,7 @@ fn unknown_method(method: &str) -> Error {
     let near = crate::model::nearest(method, table::table().iter().map(|entry| entry.name));
     let hint = near
         .map(|near| format!("; did you mean `{near}`?"))
-        .unwrap_or_default();
+        .unwrap_or_else(|| ";".to_owned());
     let error = Error::new(
         ErrorKind::MethodNotFound,
         format!("there is no such method{hint} `rpc.discover` lists all of them"),

@@ -347,7 +347,7 @@ export type FailedRun = {
   /** Its error, cut at 256 bytes as in the summary. */
   error: string;
   /** Present and true where `error` was cut. */
-  errorTruncated: true;
+  errorTruncated?: true;
   /** The run. */
   executionId: ExecutionId;
   /** The project. */
@@ -383,7 +383,7 @@ export type GetResult = {
   /** Every place in `execution` where something was left out. */
   cut?: Array<Cut> | null;
   /** The file's own JSON: unknown members, number spellings and lone surrogates untouched. With `maxBytes` cut where `cut` says; absent with `fields`. */
-  execution: ExecutionRecord;
+  execution?: ExecutionRecord;
   /** Which run it is, where that was not given by its own ids. */
   executionId?: ExecutionId | null;
   /** Each of `fields`, by its pointer. */
@@ -452,7 +452,7 @@ export type ListResult = {
   clock: Clock;
   /** False only with `allowPartial`, while runs may be missing. */
   complete: boolean;
-  /** The runs, newest first. */
+  /** The runs, newest first; with `fields` only those members of each. */
   executions: Array<Summary>;
   /** Pass it as `cursor` for the next page; null at the end. */
   nextCursor?: string | null;
@@ -464,7 +464,7 @@ export type ListResult = {
 export type Match = {
   /** Where the snippet begins in the decoded string, in UTF-16 units. */
   offset: number;
-  /** JSON pointer to the string or number: `/steps/3/output/result/0`. */
+  /** JSON pointer to the string or number: `/steps/3/output/result/0`; `/id` is the run's id, whatever the record says. */
   path: string;
   /** What was found in the snippet, in UTF-16 units from its beginning. */
   ranges: Array<Place>;
@@ -1099,7 +1099,7 @@ export type Summary = {
   /** The error, cut at 256 bytes. */
   error?: string | null;
   /** Present and true where `error` was cut. */
-  errorTruncated: true;
+  errorTruncated?: true;
   /** The file's stem. */
   id: ExecutionId;
   /** What to show as the run's name: `name`, else the first line of `input`; 80 characters at most. */
@@ -1126,8 +1126,8 @@ export type Summary = {
   stepCount: number;
   /** The tags that people gave the run, in the order of their bytes; absent where there are none. */
   tags?: Array<string>;
-  /** Tokens used; members that the record lacks are absent. */
-  tokenUsage: Tokens;
+  /** Tokens used; members that the record lacks are absent, and so is this where it lacks all. */
+  tokenUsage?: Tokens;
   /** The file's modification time as last seen. */
   updatedAt: Millis;
   /** An opaque hash of the stored bytes; `ifVersion` takes it. */

@@ -424,17 +424,20 @@ class ExportResult(_ExportResult, total=False):
 ExportRows = Union[Literal["records"], Literal["summaries"]]
 
 
-class FailedRun(TypedDict):
-    """A run with its error."""
-
+class _FailedRun(TypedDict):
     # Its error, cut at 256 bytes as in the summary.
     error: str
-    # Present and true where `error` was cut.
-    errorTruncated: Literal[True]
     # The run.
     executionId: ExecutionId
     # The project.
     projectId: ProjectId
+
+
+class FailedRun(_FailedRun, total=False):
+    """A run with its error."""
+
+    # Present and true where `error` was cut.
+    errorTruncated: Literal[True]
 
 
 class Features(TypedDict):
@@ -467,9 +470,6 @@ class FilterError(_FilterError, total=False):
 
 
 class _GetResult(TypedDict):
-    # The file's own JSON: unknown members, number spellings and lone surrogates untouched. With
-    # `maxBytes` cut where `cut` says; absent with `fields`.
-    execution: ExecutionRecord
     # An opaque hash of the stored bytes; `ifVersion` takes it.
     version: Version
 
@@ -479,6 +479,9 @@ class GetResult(_GetResult, total=False):
 
     # Every place in `execution` where something was left out.
     cut: Optional[List[Cut]]
+    # The file's own JSON: unknown members, number spellings and lone surrogates untouched. With
+    # `maxBytes` cut where `cut` says; absent with `fields`.
+    execution: ExecutionRecord
     # Which run it is, where that was not given by its own ids.
     executionId: Optional[ExecutionId]
     # Each of `fields`, by its pointer.
@@ -553,7 +556,7 @@ class _ListResult(TypedDict):
     clock: Clock
     # False only with `allowPartial`, while runs may be missing.
     complete: bool
-    # The runs, newest first.
+    # The runs, newest first; with `fields` only those members of each.
     executions: List[Summary]
     # How many runs match, on all pages.
     total: int
@@ -571,7 +574,8 @@ class Match(TypedDict):
 
     # Where the snippet begins in the decoded string, in UTF-16 units.
     offset: int
-    # JSON pointer to the string or number: `/steps/3/output/result/0`.
+    # JSON pointer to the string or number: `/steps/3/output/result/0`; `/id` is the run's id,
+    # whatever the record says.
     path: str
     # What was found in the snippet, in UTF-16 units from its beginning.
     ranges: List[Place]
@@ -1312,8 +1316,6 @@ SubscriptionId = int
 
 
 class _Summary(TypedDict):
-    # Present and true where `error` was cut.
-    errorTruncated: Literal[True]
     # The file's stem.
     id: ExecutionId
     # The project's folder.
@@ -1322,8 +1324,6 @@ class _Summary(TypedDict):
     sizeBytes: int
     # How many steps the record holds.
     stepCount: int
-    # Tokens used; members that the record lacks are absent.
-    tokenUsage: Tokens
     # The file's modification time as last seen.
     updatedAt: Millis
     # An opaque hash of the stored bytes; `ifVersion` takes it.
@@ -1341,6 +1341,8 @@ class Summary(_Summary, total=False):
     duration: Optional[Milliseconds]
     # The error, cut at 256 bytes.
     error: Optional[str]
+    # Present and true where `error` was cut.
+    errorTruncated: Literal[True]
     # What to show as the run's name: `name`, else the first line of `input`; 80 characters at
     # most.
     label: Optional[str]
@@ -1361,6 +1363,8 @@ class Summary(_Summary, total=False):
     # The tags that people gave the run, in the order of their bytes; absent where there are
     # none.
     tags: List[str]
+    # Tokens used; members that the record lacks are absent, and so is this where it lacks all.
+    tokenUsage: Tokens
 
 
 class TextRange(TypedDict):

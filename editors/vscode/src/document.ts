@@ -53,7 +53,7 @@ export class Documents implements vscode.TextDocumentContentProvider, vscode.Doc
     this.#symbols.delete(uri.toString());
     if (!run) return `No daemon serves ${uri.query} in this window.\n`;
     try {
-      const [{ execution, cut }, summary] = await Promise.all([run.request('executions/get', { maxBytes: DOCUMENT_BYTES }), run.summary()]);
+      const [{ execution = {}, cut }, summary] = await Promise.all([run.request('executions/get', { maxBytes: DOCUMENT_BYTES }), run.summary()]);
       const { text, symbols } = new Renderer().record(execution, summary?.label ?? run.executionId, cut ?? []);
       this.#symbols.set(uri.toString(), symbols);
       return text;

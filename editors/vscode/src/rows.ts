@@ -128,7 +128,7 @@ export function tooltip(run: Summary): vscode.MarkdownString {
   const text = new vscode.MarkdownString().appendText(run.label ?? run.id);
   const rows = [
     line(run.status, stale && 'stale', run.model), line(localDate(run.startedAt), span(run.duration)),
-    line(dollars(run.costUSD), run.tokenUsage.total != null && `${count(run.tokenUsage.total)} tokens`, `${count(run.stepCount)} steps`),
+    line(dollars(run.costUSD), run.tokenUsage?.total != null && `${count(run.tokenUsage.total)} tokens`, `${count(run.stepCount)} steps`),
     run.error, run.note, run.id,
   ];
   for (const row of rows) if (row) text.appendMarkdown('\n\n').appendText(row);

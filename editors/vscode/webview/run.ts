@@ -44,7 +44,7 @@ function draw(told: Told): void {
   if (!got) {
     if (!old?.isEqualNode(head)) old?.replaceWith(head);
   } else {
-    const { execution: record, sizeBytes } = got;
+    const { execution: record = {}, sizeBytes } = got;
     const cut = got.cut ?? [];
     const session = typeof record['sessionId'] === 'string' && record['sessionId'];
     main.replaceChildren(

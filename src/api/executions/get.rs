@@ -91,8 +91,7 @@ impl JsonSchema for MaxBytes {
 pub struct Found {
     /// The file's own JSON: unknown members, number spellings and lone surrogates untouched. With
     /// `maxBytes` cut where `cut` says; absent with `fields`.
-    // required, as it was released: a new param may make it absent
-    #[schemars(with = "RecordText")]
+    #[schemars(with = "RecordText", default, skip_serializing_if = "Option::is_none")]
     pub execution: Option<Vec<u8>>,
     /// An opaque hash of the stored bytes; `ifVersion` takes it.
     pub version: Version,

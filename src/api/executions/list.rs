@@ -53,7 +53,7 @@ pub struct Params {
 #[derive(Debug, JsonSchema)]
 #[schemars(rename = "ListResult", rename_all = "camelCase")]
 pub struct Page {
-    /// The runs, newest first.
+    /// The runs, newest first; with `fields` only those members of each.
     #[schemars(with = "Vec<Summary>")]
     pub executions: Written,
     /// How many runs match, on all pages.

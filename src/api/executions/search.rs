@@ -111,7 +111,7 @@ pub struct Search;
 impl Method for Search {
     const NAME: &'static str = "executions/search";
     const SUMMARY: &'static str = "Finds runs by what they were given and what they said.";
-    const DESCRIPTION: &'static str = "Searches every string and number of `id`, `name`, `input`, \
+    const DESCRIPTION: &'static str = "Searches the id and every string and number of `name`, `input`, \
         `output` and `error`, and of each step's `nodeId`, `name`, `input`, `output` and `error`. \
         Case, accents and what is not seen (a soft hyphen, a zero-width space) make no difference; \
         what else is neither letter nor digit stands between words, and words joined by it \
