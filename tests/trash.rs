@@ -603,6 +603,43 @@ fn what_is_carried_out_is_what_was_rehearsed() {
     }
 }
 
+/// A project whose trash cannot be is told with the others, wherever its name stands among theirs.
+#[test]
+fn one_project_that_cannot_holds_up_no_other() {
+    for odd in ["a", "z"] {
+        for (method, params) in [
+            (
+                "executions/deleteMatching",
+                json!({ "status": "completed" }),
+            ),
+            (
+                "executions/prune",
+                json!({
+                    "policy": { "rules": [{ "maxCount": 0 }], "keepPinned": false },
+                    "everything": true
+                }),
+            ),
+        ] {
+            let root = Root::empty();
+            for project in [odd, "m"] {
+                root.engine(project, "x", &record(project, "x", "completed"));
+            }
+            let (_daemon, mut client) = Daemon::stdio(&root.path());
+            client.call("executions/list", &json!({ "sync": true }));
+            // since it was looked at
+            fs::write(root.path().join(odd).join(".runlog"), "").unwrap();
+            let done = client.call(method, &params);
+            assert_eq!(done["count"], 1, "{method} {odd}: {done}");
+            assert_eq!(done["executions"][0]["projectId"], "m");
+            assert_eq!(done["skipped"][0]["projectId"], odd);
+            assert!(root.file(odd, "x").exists());
+            // where there is nothing else, it says why
+            let refused = client.refused(method, &params);
+            assert_eq!(refused["data"]["kind"], "storage", "{refused}");
+        }
+    }
+}
+
 /// Names come in pages, and count and bytes are those of all.
 #[test]
 fn what_would_go_is_told_page_by_page() {
@@ -694,7 +731,7 @@ fn where_the_trash_cannot_take_it_nothing_is_deleted() {
     for (script, kind, says) in [
         (&elsewhere, "storage", "another file system"),
         (&full, "storage-full", "no room"),
-        (&read_only, "storage", "read-only"),
+        (&read_only, "storage", "Read-only"),
     ] {
         let root = Root::empty();
         let mounts = Mounts::new(script, &root.path());
@@ -722,6 +759,15 @@ fn where_the_trash_cannot_take_it_nothing_is_deleted() {
         }
         let folder = mounts.path(&root.path().join("p/executions"));
         assert_eq!(listing(&folder), ["a.json", "b.json"]);
+        if says.contains("ead-only") {
+            let permanent = json!({ "projectId": "p", "executionId": "a", "permanent": true });
+            let error = client.refused("executions/delete", &permanent);
+            let message = error["message"].as_str().unwrap();
+            let says = "changing the execution's file failed: Read-only file system";
+            assert!(message.starts_with(says), "{message}");
+            // that nothing was done is known
+            assert_eq!(error["data"].get("outcome"), None, "{error}");
+        }
         if kind == "storage-full" || says.starts_with("another") {
             let permanent = json!({ "projectId": "p", "executionId": "a", "permanent": true });
             assert_eq!(

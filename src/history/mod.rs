@@ -39,7 +39,7 @@ use parking_lot::{Condvar, Mutex, RwLock};
 use tokio::sync::{oneshot, watch};
 
 pub use costs::{Comparing, Polling};
-pub use delete::{Chosen, Deleted, DeletedAll, DeletedMany, Spared};
+pub use delete::{Chosen, Deleted, DeletedAll, DeletedMany, Deleting, Spared};
 pub use error::HistoryError;
 pub use export::{Format, Row as ExportRow, Rows, Written as RowsWritten};
 pub(crate) use help::with_help;

@@ -15,7 +15,7 @@ use super::{Statuses, blocking, prepare};
 use crate::api::progress::{Steps, Teller, here};
 use crate::api::table::{Effect, Example, Method};
 use crate::api::{Clock, Context, Error, ErrorKind, samples};
-use crate::history::{Chosen, DeletedMany, History, HistoryError, Spared, Wanted};
+use crate::history::{Chosen, DeletedMany, Deleting, History, HistoryError, Spared, Wanted};
 use crate::index::{self, Place, SortedKey};
 use crate::model::{ExecutionId, ProjectId, RunKey};
 
@@ -293,7 +293,7 @@ impl Gone {
 pub(super) fn carry_out(
     history: &History,
     chosen: Vec<Chosen>,
-    permanent: bool,
+    how: Deleting,
     naming: &Naming,
     teller: &Teller,
 ) -> Result<Gone, HistoryError> {
@@ -302,7 +302,7 @@ pub(super) fn carry_out(
         let done = done as u64;
         teller.tell(Steps { done, total });
     };
-    let done = history.delete_chosen(chosen, permanent, tell)?;
+    let done = history.delete_chosen(chosen, how, tell)?;
     Ok(Gone::did(&done, naming))
 }
 
@@ -368,7 +368,10 @@ impl Method for DeleteMatching {
         };
         prepare(&context, asked.plain.project.as_ref(), params.sync, None).await?;
         let query = asked.every(now);
-        let permanent = params.permanent == Some(true);
+        let how = Deleting {
+            permanent: params.permanent == Some(true),
+            keep_doubtful: false,
+        };
         let teller = here();
         let wanted = Wanted::default();
         let stop = wanted.stop();
@@ -379,7 +382,7 @@ impl Method for DeleteMatching {
             }
             let is_after = |one: &mut Chosen| told.is_some_and(|told| one.is_after(told));
             let changed: Vec<Chosen> = chosen.extract_if(.., is_after).collect();
-            let mut gone = carry_out(history, chosen, permanent, &naming, &teller)?;
+            let mut gone = carry_out(history, chosen, how, &naming, &teller)?;
             let changed = changed.iter().map(|one| (one.key(), Spared::Changed));
             gone.skip(changed, naming.limit);
             Ok(gone)

@@ -14,7 +14,7 @@ use super::{Statuses, blocking, prepare};
 use crate::api::progress::here;
 use crate::api::table::{Effect, Example, Method};
 use crate::api::{Context, Error, ErrorKind, samples};
-use crate::history::{self, Spared, ToEmpty, Wanted};
+use crate::history::{self, Deleting, Spared, ToEmpty, Wanted};
 use crate::model::{Millis, ProjectId, read_span};
 
 /// A span of time on the wire: `90s`, `30m`, `12h`, `30d`.
@@ -305,10 +305,14 @@ impl Method for Prune {
             if everything && !may_all && !dry_run {
                 return Ok(Err(plan.chosen.len()));
             }
+            let how = Deleting {
+                permanent,
+                keep_doubtful: policy.keep_pinned,
+            };
             let mut gone = if dry_run {
                 Gone::would(&plan.chosen, plan.clock, &naming)
             } else {
-                carry_out(history, plan.chosen, permanent, &naming, &teller)?
+                carry_out(history, plan.chosen, how, &naming, &teller)?
             };
             let kept = plan.maybe_pinned.iter();
             gone.skip(kept.map(|key| (key, Spared::MaybePinned)), naming.limit);
