@@ -594,12 +594,71 @@ fn what_is_carried_out_is_what_was_rehearsed() {
         let skipped = done["skipped"].as_array().unwrap();
         let mut skipped: Vec<_> = skipped.iter().map(|run| &run["executionId"]).collect();
         skipped.sort_by_key(|id| id.to_string());
-        assert_eq!(skipped, [&json!("late"), &json!(of(0))], "{done}");
-        assert_eq!(done["skipped"][0]["reason"], "changed");
+        let mut left = [json!("late"), json!(of(0)), json!(of(1))];
+        left.sort_by_key(Value::to_string);
+        assert_eq!(skipped, left.iter().collect::<Vec<_>>(), "{done}");
+        for run in done["skipped"].as_array().unwrap() {
+            let gone = run["executionId"] == json!(of(1));
+            assert_eq!(run["reason"], if gone { "gone" } else { "changed" });
+        }
         for id in ["late", &of(0)] {
             fs::remove_file(root.file("p", id)).unwrap();
         }
         client.call("executions/list", &json!({ "sync": true }));
+    }
+}
+
+/// Whatever becomes of the runs that were to stay, each that was told goes or says why not.
+#[test]
+fn what_was_told_goes_or_says_why_not() {
+    type Change = fn(&Root, &mut Client);
+    let changes: [(Change, &[&str], Value); 3] = [
+        (
+            |_, client| {
+                let note = json!({ "projectId": "p", "executionId": "a", "note": "mine" });
+                client.call("executions/annotate", &note);
+            },
+            &["b", "c", "d"],
+            json!([]),
+        ),
+        // another is the youngest
+        (
+            |root, _| fs::remove_file(root.file("p", "a")).unwrap(),
+            &["c", "d"],
+            json!([{ "projectId": "p", "executionId": "b", "reason": "kept" }]),
+        ),
+        (
+            |_, client| {
+                let note = json!({ "projectId": "p", "executionId": "b", "note": "mine" });
+                client.call("executions/annotate", &note);
+            },
+            &["c", "d"],
+            json!([{ "projectId": "p", "executionId": "b", "reason": "changed" }]),
+        ),
+    ];
+    for (change, want, skipped) in changes {
+        let root = Root::empty();
+        for (age, id) in ["a", "b", "c", "d"].iter().enumerate() {
+            let mut record = record("p", id, "completed");
+            record["startedAt"] = format!("2025-01-0{}T00:00:00.000Z", 9 - age).into();
+            record.as_object_mut().unwrap().remove("completedAt");
+            root.engine("p", id, &record);
+        }
+        let (_daemon, mut client) = Daemon::stdio(&root.path());
+        let mut asked = json!({ "policy": { "rules": [{ "maxCount": 1 }] }, "sync": true });
+        asked["dryRun"] = true.into();
+        let would = client.call("executions/prune", &asked);
+        assert_eq!(would["count"], 3, "{would}");
+        change(&root, &mut client);
+        asked["dryRun"] = false.into();
+        asked["plan"] = would["plan"].clone();
+        let done = client.call("executions/prune", &asked);
+        let gone = done["executions"].as_array().unwrap().iter();
+        let gone: Vec<_> = gone
+            .map(|run| run["executionId"].as_str().unwrap())
+            .collect();
+        assert_eq!(gone, want, "{done}");
+        assert_eq!(done["skipped"], skipped);
     }
 }
 

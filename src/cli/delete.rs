@@ -342,11 +342,6 @@ async fn going(
     if skipped > done.at("skipped").items().len() as u64 {
         tell!("runlog: {} stay in all", grouped(&skipped.to_string()));
     }
-    let unmet = count.saturating_sub(done.at("count").count() + skipped);
-    if unmet > 0 {
-        let unmet = grouped(&unmet.to_string());
-        tell!("runlog: {unmet} more were changed or deleted meanwhile");
-    }
     if let Some(batch) = done.at("batch").text() {
         tell_undo(&common.root, &format!("--batch {}", quoted(batch)));
     }

@@ -218,6 +218,8 @@ pub enum Spared {
     Refused,
     /// Whether it is pinned cannot be read.
     MaybePinned,
+    /// Others changed or came or went, so that the policy keeps it by now.
+    Kept,
 }
 
 /// How runs that were chosen are deleted.
