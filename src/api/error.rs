@@ -588,8 +588,8 @@ impl From<WriteError> for Error {
                 storage(&source, &what)
             }
             WriteError::Io { path, source } => {
-                let what = own_part(&path).unwrap_or("the execution's file");
-                unsure(&source, what)
+                let what = own_part(&path).map(|part| format!("{part},"));
+                unsure(&source, what.as_deref().unwrap_or("the execution's file"))
             }
         }
     }
