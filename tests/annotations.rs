@@ -371,3 +371,74 @@ fn what_two_processes_note_at_once_is_all_noted() {
         assert_eq!(run(client, "p", "a")["tags"].as_array().unwrap().len(), 30);
     }
 }
+
+/// Who prunes may not have heard yet of what another process pinned.
+#[test]
+fn what_another_process_has_pinned_just_now_stays() {
+    let root = Root::empty();
+    for project in ["p", "q"] {
+        for id in ["a", "b"] {
+            root.engine(project, id, &record(project, id, "completed"));
+        }
+    }
+    let (_one, mut one) = Daemon::stdio(&root.path());
+    let mut command = support::runlog();
+    let command = command.args(["serve", "--watch", "poll", "--projects"]);
+    let (_other, mut other) = Daemon::spawn(command.arg(root.path()));
+    for client in [&mut one, &mut other] {
+        client.call("executions/list", &json!({ "sync": true }));
+    }
+    annotate(&mut one, "a", json!({ "pinned": true }));
+    let policy = json!({ "rules": [{ "projectId": "p", "maxCount": 0 }] });
+    let done = other.call(
+        "executions/prune",
+        &json!({ "policy": policy, "everything": true }),
+    );
+    // whether it has heard by now or not
+    let only = |id: &str, done: &Value| {
+        assert_eq!(done["count"], 1, "{done}");
+        assert_eq!(done["executions"][0]["executionId"], id);
+    };
+    only("b", &done);
+    let pin = json!({ "projectId": "q", "executionId": "b", "pinned": true });
+    one.call("executions/annotate", &pin);
+    let matching = json!({ "projectId": "q", "status": "completed" });
+    only("a", &other.call("executions/deleteMatching", &matching));
+    // and so does one of which it cannot be read
+    root.engine("p", "b", &record("p", "b", "completed"));
+    other.call("executions/list", &json!({ "sync": true }));
+    fs::write(root.path().join("p/.runlog/b.json"), "{").unwrap();
+    let policy = json!({ "rules": [{ "projectId": "p", "maxCount": 0 }] });
+    let done = other.call(
+        "executions/prune",
+        &json!({ "policy": policy, "everything": true }),
+    );
+    assert_eq!(done["count"], 0, "{done}");
+    let reasons = done["skipped"].as_array().unwrap().iter();
+    let reasons: Vec<_> = reasons.map(|run| &run["reason"]).collect();
+    assert!(reasons.contains(&&json!("maybe-pinned")), "{done}");
+}
+
+/// What a process left in the folder of ours when it died goes at the next start.
+#[test]
+fn what_was_being_written_when_a_process_died_is_swept() {
+    let root = Root::empty();
+    fill(&root);
+    let own = root.path().join("p/.runlog");
+    fs::create_dir_all(own.join("trash/5-00ff8a1be2d49377")).unwrap();
+    fs::write(own.join(".gitignore"), "*\n").unwrap();
+    fs::write(own.join(".runlog-0123456789abcdef.tmp"), "{ \"no").unwrap();
+    // on its way to the trash, and the run not yet
+    let moving = ".runlog-moving-5-00ff8a1be2d49377-0123456789abcdef";
+    fs::write(own.join(moving), "").unwrap();
+    let along = own.join("trash/5-00ff8a1be2d49377/a.note");
+    fs::write(along, r#"{ "pinned": true }"#).unwrap();
+    let daemon = Daemon::socket(&root);
+    let mut client = daemon.connect();
+    assert_eq!(ids(&mut client, "pinned"), ["a"]);
+    let left = fs::read_dir(&own).unwrap();
+    let mut left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, [".gitignore", "a.json", "trash"]);
+    assert_eq!(fs::read_dir(own.join("trash")).unwrap().count(), 0);
+}

@@ -594,12 +594,108 @@ fn what_is_carried_out_is_what_was_rehearsed() {
         let skipped = done["skipped"].as_array().unwrap();
         let mut skipped: Vec<_> = skipped.iter().map(|run| &run["executionId"]).collect();
         skipped.sort_by_key(|id| id.to_string());
-        assert_eq!(skipped, [&json!("late"), &json!(of(0))], "{done}");
-        assert_eq!(done["skipped"][0]["reason"], "changed");
+        let mut left = [json!("late"), json!(of(0)), json!(of(1))];
+        left.sort_by_key(Value::to_string);
+        assert_eq!(skipped, left.iter().collect::<Vec<_>>(), "{done}");
+        for run in done["skipped"].as_array().unwrap() {
+            let gone = run["executionId"] == json!(of(1));
+            assert_eq!(run["reason"], if gone { "gone" } else { "changed" });
+        }
         for id in ["late", &of(0)] {
             fs::remove_file(root.file("p", id)).unwrap();
         }
         client.call("executions/list", &json!({ "sync": true }));
+    }
+}
+
+/// Whatever becomes of the runs that were to stay, each that was told goes or says why not.
+#[test]
+fn what_was_told_goes_or_says_why_not() {
+    type Change = fn(&Root, &mut Client);
+    let changes: [(Change, &[&str], Value); 3] = [
+        (
+            |_, client| {
+                let note = json!({ "projectId": "p", "executionId": "a", "note": "mine" });
+                client.call("executions/annotate", &note);
+            },
+            &["b", "c", "d"],
+            json!([]),
+        ),
+        // another is the youngest
+        (
+            |root, _| fs::remove_file(root.file("p", "a")).unwrap(),
+            &["c", "d"],
+            json!([{ "projectId": "p", "executionId": "b", "reason": "kept" }]),
+        ),
+        (
+            |_, client| {
+                let note = json!({ "projectId": "p", "executionId": "b", "note": "mine" });
+                client.call("executions/annotate", &note);
+            },
+            &["c", "d"],
+            json!([{ "projectId": "p", "executionId": "b", "reason": "changed" }]),
+        ),
+    ];
+    for (change, want, skipped) in changes {
+        let root = Root::empty();
+        for (age, id) in ["a", "b", "c", "d"].iter().enumerate() {
+            let mut record = record("p", id, "completed");
+            record["startedAt"] = format!("2025-01-0{}T00:00:00.000Z", 9 - age).into();
+            record.as_object_mut().unwrap().remove("completedAt");
+            root.engine("p", id, &record);
+        }
+        let (_daemon, mut client) = Daemon::stdio(&root.path());
+        let mut asked = json!({ "policy": { "rules": [{ "maxCount": 1 }] }, "sync": true });
+        asked["dryRun"] = true.into();
+        let would = client.call("executions/prune", &asked);
+        assert_eq!(would["count"], 3, "{would}");
+        change(&root, &mut client);
+        asked["dryRun"] = false.into();
+        asked["plan"] = would["plan"].clone();
+        let done = client.call("executions/prune", &asked);
+        let gone = done["executions"].as_array().unwrap().iter();
+        let gone: Vec<_> = gone
+            .map(|run| run["executionId"].as_str().unwrap())
+            .collect();
+        assert_eq!(gone, want, "{done}");
+        assert_eq!(done["skipped"], skipped);
+    }
+}
+
+/// A project whose trash cannot be is told with the others, wherever its name stands among theirs.
+#[test]
+fn one_project_that_cannot_holds_up_no_other() {
+    for odd in ["a", "z"] {
+        for (method, params) in [
+            (
+                "executions/deleteMatching",
+                json!({ "status": "completed" }),
+            ),
+            (
+                "executions/prune",
+                json!({
+                    "policy": { "rules": [{ "maxCount": 0 }], "keepPinned": false },
+                    "everything": true
+                }),
+            ),
+        ] {
+            let root = Root::empty();
+            for project in [odd, "m"] {
+                root.engine(project, "x", &record(project, "x", "completed"));
+            }
+            let (_daemon, mut client) = Daemon::stdio(&root.path());
+            client.call("executions/list", &json!({ "sync": true }));
+            // since it was looked at
+            fs::write(root.path().join(odd).join(".runlog"), "").unwrap();
+            let done = client.call(method, &params);
+            assert_eq!(done["count"], 1, "{method} {odd}: {done}");
+            assert_eq!(done["executions"][0]["projectId"], "m");
+            assert_eq!(done["skipped"][0]["projectId"], odd);
+            assert!(root.file(odd, "x").exists());
+            // where there is nothing else, it says why
+            let refused = client.refused(method, &params);
+            assert_eq!(refused["data"]["kind"], "storage", "{refused}");
+        }
     }
 }
 
@@ -694,7 +790,7 @@ fn where_the_trash_cannot_take_it_nothing_is_deleted() {
     for (script, kind, says) in [
         (&elsewhere, "storage", "another file system"),
         (&full, "storage-full", "no room"),
-        (&read_only, "storage", "read-only"),
+        (&read_only, "storage", "Read-only"),
     ] {
         let root = Root::empty();
         let mounts = Mounts::new(script, &root.path());
@@ -722,6 +818,15 @@ fn where_the_trash_cannot_take_it_nothing_is_deleted() {
         }
         let folder = mounts.path(&root.path().join("p/executions"));
         assert_eq!(listing(&folder), ["a.json", "b.json"]);
+        if says.contains("ead-only") {
+            let permanent = json!({ "projectId": "p", "executionId": "a", "permanent": true });
+            let error = client.refused("executions/delete", &permanent);
+            let message = error["message"].as_str().unwrap();
+            let says = "changing the execution's file failed: Read-only file system";
+            assert!(message.starts_with(says), "{message}");
+            // that nothing was done is known
+            assert_eq!(error["data"].get("outcome"), None, "{error}");
+        }
         if kind == "storage-full" || says.starts_with("another") {
             let permanent = json!({ "projectId": "p", "executionId": "a", "permanent": true });
             assert_eq!(

@@ -267,14 +267,35 @@ impl From<Error> for ErrorObjectOwned {
     }
 }
 
+/// What the system says, which names no path; of any other error only its kind.
+fn words(error: &std::io::Error) -> String {
+    let Some(code) = error.raw_os_error() else {
+        return error.kind().to_string();
+    };
+    let text = std::io::Error::from_raw_os_error(code).to_string();
+    let of_code = format!(" (os error {code})");
+    text.strip_suffix(&of_code).unwrap_or(&text).to_owned()
+}
+
 /// An error of the file system: its reason goes to the log, never its path to the client.
 fn storage(error: &std::io::Error, doing: &str) -> Error {
     tracing::warn!(%error, doing, "the file system refused");
-    let reason = error.kind();
+    let reason = words(error);
     Error::new(
         ErrorKind::Storage,
         format!("{doing} failed: {reason}; see the daemon's log, mend the cause and try again"),
     )
+}
+
+/// The same after the change was made, which may be lost if the power fails now.
+fn unsure(error: &std::io::Error, what: &str) -> Error {
+    tracing::warn!(%error, what, "the file system refused the last step");
+    let reason = words(error);
+    let message = format!(
+        "{what} was changed, but it cannot be told whether that will last: {reason}; see the \
+         daemon's log, mend the cause and look whether it is as it should be"
+    );
+    Error::new(ErrorKind::Storage, message).with("outcome", "unknown")
 }
 
 impl From<HistoryError> for Error {
@@ -310,8 +331,30 @@ impl From<HistoryError> for Error {
             }
             HistoryError::Read(error) => error.into(),
             HistoryError::Write(error) => error.into(),
+            HistoryError::DeletedSome {
+                deleted,
+                entry,
+                batch,
+                why,
+            } => {
+                let error = match *why {
+                    WriteError::Full { .. } => Self::new(
+                        ErrorKind::StorageFull,
+                        "the disk is full; not all was deleted. Make room and try again",
+                    ),
+                    why => why.into(),
+                };
+                let undo = [
+                    ("entry", entry.map(|entry| entry.to_string())),
+                    ("batch", batch.map(|batch| batch.to_string())),
+                ];
+                let told = undo.into_iter().filter_map(|(name, id)| Some((name, id?)));
+                told.fold(error.with("deleted", deleted), |error, (name, id)| {
+                    error.with(name, id)
+                })
+            }
             HistoryError::Trash(StoreError::Io { path, source }) => {
-                storage(&source, &format!("reading {path},"))
+                storage(&source, &format!("reading {path}"))
             }
             HistoryError::NotTrashed(key) => Self::new(
                 ErrorKind::EntryNotFound,
@@ -341,11 +384,15 @@ impl From<HistoryError> for Error {
                         "two of the entries are of one execution, which can be only one of them; \
                          name that one",
                     ),
-                    RestoreError::Write(WriteError::Io { path, source }) => {
+                    RestoreError::Write(WriteError::Refused { path, source }) => {
                         let from = own_part(&path).map(|part| format!(" from {part},"));
                         let doing = format!("restoring it{}", from.unwrap_or_default());
-                        storage(&source, &doing).with("outcome", "unknown")
+                        storage(&source, &doing)
                     }
+                    RestoreError::Write(WriteError::Full { .. }) => Self::new(
+                        ErrorKind::StorageFull,
+                        "the disk is full; it is still in the trash. Make room and try again",
+                    ),
                     RestoreError::Write(error) => error.into(),
                 };
                 let restored: Vec<String> = restored.iter().map(ToString::to_string).collect();
@@ -395,9 +442,9 @@ impl From<HistoryError> for Error {
                         ErrorKind::StorageFull,
                         "there is no room for the export; nothing was left behind".into(),
                     ),
-                    kind => (
+                    _ => (
                         ErrorKind::Storage,
-                        format!("`path`: cannot be written: {kind}"),
+                        format!("`path`: cannot be written: {}", words(&error)),
                     ),
                 };
                 Self::new(kind, message)
@@ -527,7 +574,7 @@ impl From<WriteError> for Error {
                     ),
                     NoTrash::System(error) => {
                         tracing::warn!(%error, "nothing can be moved to the trash");
-                        let why = format!("nothing can be moved to the trash: {}", error.kind());
+                        let why = format!("nothing can be moved to the trash: {}", words(&error));
                         (ErrorKind::Storage, why)
                     }
                 };
@@ -535,11 +582,14 @@ impl From<WriteError> for Error {
                             true, which cannot be undone";
                 Self::new(kind, format!("{why}; {what}"))
             }
-            // it may have been the last step that failed
-            WriteError::Io { path, source } => {
+            WriteError::Refused { path, source } => {
                 let what = own_part(&path).map(|part| format!("changing {part},"));
-                let what = what.unwrap_or_else(|| "writing the execution's file".to_owned());
-                storage(&source, &what).with("outcome", "unknown")
+                let what = what.unwrap_or_else(|| "changing the execution's file".to_owned());
+                storage(&source, &what)
+            }
+            WriteError::Io { path, source } => {
+                let what = own_part(&path).map(|part| format!("{part},"));
+                unsure(&source, what.as_deref().unwrap_or("the execution's file"))
             }
         }
     }
@@ -547,7 +597,10 @@ impl From<WriteError> for Error {
 
 #[cfg(test)]
 mod tests {
+    use rustix::io::Errno;
+
     use super::*;
+    use crate::store::EntryId;
 
     #[test]
     fn every_error_tells_its_kind_and_whether_to_try_again() {
@@ -557,5 +610,57 @@ mod tests {
             assert_eq!(value["data"]["kind"], kind.word());
             assert_eq!(value["data"]["retryable"], kind.retryable());
         }
+    }
+
+    #[test]
+    fn what_the_system_says_is_told_in_its_words_and_without_paths() {
+        let io = |errno: Errno| std::io::Error::from(errno);
+        let told = |error: HistoryError| {
+            let value = Error::from(error).to_value();
+            let message = value["message"].as_str().unwrap().to_owned();
+            (message, value["data"].clone())
+        };
+        let (message, _) = told(HistoryError::Trash(StoreError::Io {
+            path: "a/.runlog".into(),
+            source: io(Errno::IO),
+        }));
+        assert!(
+            message.starts_with("reading a/.runlog failed: Input/output error; "),
+            "{message}"
+        );
+        let path = || "p/executions/x.json".to_owned();
+        // nothing was done, and that is known
+        let (message, data) = told(HistoryError::Write(WriteError::Refused {
+            path: path(),
+            source: io(Errno::ROFS),
+        }));
+        assert!(
+            message.contains("failed: Read-only file system"),
+            "{message}"
+        );
+        assert_eq!(data.get("outcome"), None);
+        // of an error of our own only the kind
+        let own = std::io::Error::new(std::io::ErrorKind::InvalidData, "/a/secret");
+        let (message, _) = told(HistoryError::Write(WriteError::Refused {
+            path: path(),
+            source: own,
+        }));
+        assert!(message.contains("failed: invalid data;"), "{message}");
+        // it was done, and the disk is full
+        let why = Box::new(WriteError::Io {
+            path: path(),
+            source: io(Errno::NOSPC),
+        });
+        let (message, data) = told(HistoryError::DeletedSome {
+            deleted: 1,
+            entry: EntryId::parse("p/5-00ff8a1be2d49377/x"),
+            batch: None,
+            why,
+        });
+        assert!(message.contains("No space left on device"), "{message}");
+        assert!(!message.contains("nothing was changed"), "{message}");
+        assert_eq!(data["kind"], "storage");
+        assert_eq!(data["outcome"], "unknown");
+        assert_eq!(data["entry"], "p/5-00ff8a1be2d49377/x");
     }
 }

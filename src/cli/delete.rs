@@ -150,20 +150,24 @@ async fn each(args: &DeleteArgs, client: &mut Client) -> Result<u8, Failure> {
         let mut params = key.params();
         params.insert("permanent".into(), args.how.permanent.into());
         let text = interrupts.answer(client, "executions/delete", params);
-        let Some(text) = text.await? else {
-            tell!("runlog: {} stays", visible(&key.to_string()));
-            break;
+        let text = match text.await {
+            Ok(Some(text)) => text,
+            Ok(None) => {
+                tell!("runlog: {} stays", visible(&key.to_string()));
+                break;
+            }
+            Err(failure) => {
+                if let Some(entry) = failure.says("entry") {
+                    tell_trashed(&args.common.root, &visible(&key.to_string()), &entry);
+                }
+                return Err(failure);
+            }
         };
         let answer = Json::read(&text);
         let key = visible(&key.to_string());
         match answer.at("entry").text() {
             _ if !answer.at("deleted").is_true() => tell!("runlog: {key} was gone already"),
-            Some(entry) => {
-                tell!("runlog: {key} is in the trash");
-                // a project may be called like a flag
-                let flag = if entry.starts_with('-') { "-- " } else { "" };
-                tell_undo(&args.common.root, &format!("{flag}{}", quoted(entry)));
-            }
+            Some(entry) => tell_trashed(&args.common.root, &key, entry),
             None => tell!("runlog: {key} is deleted"),
         }
         printed = printed.and(json.print(&text, None, |_| String::new()));
@@ -338,11 +342,6 @@ async fn going(
     if skipped > done.at("skipped").items().len() as u64 {
         tell!("runlog: {} stay in all", grouped(&skipped.to_string()));
     }
-    let unmet = count.saturating_sub(done.at("count").count() + skipped);
-    if unmet > 0 {
-        let unmet = grouped(&unmet.to_string());
-        tell!("runlog: {unmet} more were changed or deleted meanwhile");
-    }
     if let Some(batch) = done.at("batch").text() {
         tell_undo(&common.root, &format!("--batch {}", quoted(batch)));
     }
@@ -350,6 +349,14 @@ async fn going(
     json.print(&text, Some(ROWS), |_| String::new())?;
     // others were changed or deleted by somebody, which is no failure
     Ok(interrupts.status(u8::from(refused)))
+}
+
+/// Tells that a run is in the trash, and how to have it back.
+fn tell_trashed(root: &RootArgs, key: &str, entry: &str) {
+    tell!("runlog: {key} is in the trash");
+    // a project may be called like a flag
+    let flag = if entry.starts_with('-') { "-- " } else { "" };
+    tell_undo(root, &format!("{flag}{}", quoted(entry)));
 }
 
 /// Tells the command that puts `what` back, for the root that was meant.

@@ -57,6 +57,15 @@ impl Failure {
         }
     }
 
+    /// What an error of the daemon's says in one of its members.
+    pub(super) fn says(&self, name: &str) -> Option<String> {
+        let Self::Refused { error, .. } = self else {
+            return None;
+        };
+        let value = error.to_value();
+        value["data"][name].as_str().map(str::to_owned)
+    }
+
     /// Tells it on stderr; the status to exit with.
     pub(super) fn told(&self) -> ExitCode {
         match self {

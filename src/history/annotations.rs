@@ -5,12 +5,14 @@
 //! is read and written under its run's lock, and in this process's turn among ours.
 
 use std::collections::HashSet;
+use std::time::Instant;
 
-use super::look::folder_kind;
+use super::look::{folder_kind, note_unswept};
 use super::{History, HistoryError, Moment};
 use crate::index::{Clock, ProblemKind, Report};
 use crate::model::{Annotation, AnnotationChange, ProjectId, RunKey, Summary};
 use crate::store::{Sidecar, annotated_at, annotation_path, own_folders};
+use crate::watch::Mark;
 
 /// What may be wrong with the file of what is noted on a run.
 const OF_SIDECARS: [ProblemKind; 2] = [ProblemKind::CorruptAnnotation, ProblemKind::Unreadable];
@@ -88,8 +90,12 @@ impl History {
                 .ok_or_else(|| HistoryError::NotFound(key.clone()))?;
             self.look_at_held(vec![key.clone()], Moment::now());
         }
-        // other processes change what is noted as well
+        // other processes change what is noted as well, and delete runs
         let turn = self.store.turn_of(&key.project);
+        if self.store.stamp(key)?.is_none() {
+            self.mark(Mark::Run(key.clone()), Instant::now());
+            return Err(HistoryError::NotFound(key.clone()));
+        }
         let held = match self.store.annotation(key)? {
             Sidecar::Is(annotation) => annotation,
             // whoever damaged it may still have use for what is left
@@ -119,6 +125,10 @@ impl History {
 
     /// Looks at what is noted on the runs of a project, as far as it is not what is known.
     pub(super) fn look_at_annotations(&self, project: &ProjectId, now: Moment) {
+        // what an earlier daemon left when it died
+        if self.first.lock().awaits(project) {
+            note_unswept(&self.store.sweep_own(project));
+        }
         self.look_at_own_folders(project, now);
         let found = match self.store.annotated(project) {
             Ok(found) => found,

@@ -11,7 +11,7 @@ use super::select::Stop;
 use super::{History, HistoryError, Moment, RACY_FOR};
 use crate::index::{Clock, Listed, Place, Query, Report};
 use crate::model::{Millis, ProjectId, RunKey, Version};
-use crate::store::{Batch, EntryId, Removal, Removed, WriteError};
+use crate::store::{Batch, EntryId, Removal, Removed, Sparing, WriteError};
 use crate::watch::Mark;
 
 /// What deleting a run did.
@@ -45,14 +45,19 @@ impl History {
     /// Deletes one run's file. Blocks.
     ///
     /// # Errors
-    /// [`HistoryError::Write`].
+    /// [`HistoryError::Write`], and [`HistoryError::DeletedSome`] if it is gone all the same.
     pub fn delete(&self, key: &RunKey, permanent: bool) -> Result<Deleted, HistoryError> {
         let batch = batch(permanent);
         let guard = self.locks.lock(key);
-        let deleted = self.store.delete(key, batch).inspect_err(|_| {
-            // the last step may have failed after the record was gone
-            self.mark(Mark::Run(key.clone()), Instant::now());
-        })?;
+        let (deleted, unsure) = match self.store.delete(key, batch) {
+            Ok(deleted) => (deleted, None),
+            Err(why @ WriteError::Io { .. }) => (true, Some(why)),
+            Err(why) => {
+                self.mark(Mark::Annotation(key.clone()), Instant::now());
+                self.mark(Mark::Run(key.clone()), Instant::now());
+                return Err(why.into());
+            }
+        };
         let noted = self.noted_before(std::iter::once(key));
         let clock = {
             let mut index = self.index.write();
@@ -65,17 +70,26 @@ impl History {
         self.mark_quietly(Mark::Run(key.clone()), Instant::now() + RACY_FOR);
         drop(guard);
         let entry = batch.filter(|_| deleted);
-        Ok(Deleted {
-            deleted,
-            entry: entry.map(|batch| EntryId::of_run(key, batch)),
-            clock,
-        })
+        let entry = entry.map(|batch| EntryId::of_run(key, batch));
+        match unsure {
+            None => Ok(Deleted {
+                deleted,
+                entry,
+                clock,
+            }),
+            Some(why) => Err(HistoryError::DeletedSome {
+                deleted: 1,
+                entry,
+                batch: None,
+                why: Box::new(why),
+            }),
+        }
     }
 
     /// Deletes every `*.json` of a project. Blocks.
     ///
     /// # Errors
-    /// [`HistoryError::Write`]; some may have been deleted by then, and the index knows.
+    /// [`HistoryError::Write`] if none was; [`HistoryError::DeletedSome`].
     pub fn delete_all(
         &self,
         project: &ProjectId,
@@ -85,12 +99,19 @@ impl History {
         let deleted = self.store.delete_all(project, batch);
         // everything that is gone now, whoever deleted it
         self.look_at_project(project, Moment::now());
-        let mut deleted = deleted?;
-        match deleted.failures.pop() {
-            Some(failure) => Err(failure.into()),
+        let mut all = deleted?;
+        let (deleted, batch) = (all.count, batch.filter(|_| all.count > 0));
+        match all.failures.pop() {
+            Some(why) if deleted == 0 => Err(why.into()),
+            Some(why) => Err(HistoryError::DeletedSome {
+                deleted,
+                entry: None,
+                batch,
+                why: Box::new(why),
+            }),
             None => Ok(DeletedAll {
-                deleted: deleted.count,
-                batch: batch.filter(|_| deleted.count > 0),
+                deleted,
+                batch,
                 clock: self.clock(),
             }),
         }
@@ -175,6 +196,15 @@ impl Chosen {
     pub fn size_bytes(&self) -> u64 {
         self.size_bytes
     }
+
+    /// What spares it: a pin that it had when it was chosen does not.
+    fn sparing(&self, how: Deleting) -> Sparing {
+        match how.keep_doubtful {
+            _ if self.pinned => Sparing::Nothing,
+            true => Sparing::MaybePinned,
+            false => Sparing::Pinned,
+        }
+    }
 }
 
 /// Why a run that was chosen was not deleted.
@@ -188,6 +218,17 @@ pub enum Spared {
     Refused,
     /// Whether it is pinned cannot be read.
     MaybePinned,
+    /// Others changed or came or went, so that the policy keeps it by now.
+    Kept,
+}
+
+/// How runs that were chosen are deleted.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Deleting {
+    /// For good, not into the trash.
+    pub permanent: bool,
+    /// Whether those stay of which it cannot be read whether they are pinned.
+    pub keep_doubtful: bool,
 }
 
 /// What deleting many did.
@@ -224,17 +265,18 @@ impl History {
     }
 
     /// Deletes runs that are still as they were when they were chosen, in parts, each of which is
-    /// durable before it is told; `each` hears how many are done. What changed is spared. Blocks.
+    /// durable before it is told; `each` hears how many are done. What changed is spared, what was
+    /// pinned since too. Blocks.
     ///
     /// # Errors
-    /// [`HistoryError::Write`] if the first of them could not be deleted; nothing was then.
+    /// [`HistoryError::Write`] if nothing was deleted and the file system refused some of it.
     pub fn delete_chosen(
         &self,
         mut chosen: Vec<Chosen>,
-        permanent: bool,
+        how: Deleting,
         mut each: impl FnMut(usize),
     ) -> Result<DeletedMany, HistoryError> {
-        let batch = batch(permanent);
+        let batch = batch(how.permanent);
         // stable: within a project they go in the order in which they were chosen
         chosen.sort_by(|a, b| a.key.project.cmp(&b.key.project));
         let mut done = DeletedMany {
@@ -242,6 +284,11 @@ impl History {
             batch: None,
             spared: Vec::new(),
             clock: self.clock(),
+        };
+        let mut refused = None;
+        let mut refuse = |error: WriteError| {
+            tracing::warn!(%error, "a project's runs could not be deleted");
+            refused.get_or_insert(error);
         };
         for of_project in chosen.chunk_by(|a, b| a.key.project == b.key.project) {
             let Some(first) = of_project.first() else {
@@ -255,21 +302,18 @@ impl History {
                     self.mark(Mark::Project(project.clone()), Instant::now());
                     continue;
                 }
-                Err(error) if done.deleted.is_empty() => return Err(error.into()),
                 Err(error) => {
-                    tracing::warn!(%error, "a project's runs could not be deleted");
+                    refuse(error);
                     done.spare(of_project, Spared::Refused);
                     continue;
                 }
             };
             let mut parts = of_project.chunks(self.part());
             while let Some(part) = parts.next() {
-                if let Err(error) = self.delete_part(&mut removal, part, &mut done) {
-                    if done.deleted.is_empty() {
-                        return Err(error.into());
-                    }
+                let deleted = self.delete_part(&mut removal, part, how, &mut done);
+                if let Err(error) = deleted {
                     // what is in the way of one is in the way of the others
-                    tracing::warn!(%error, "a project's runs could not be deleted");
+                    refuse(error);
                     for part in parts.by_ref() {
                         done.spare(part, Spared::Refused);
                     }
@@ -278,7 +322,10 @@ impl History {
             }
         }
         done.batch = batch.filter(|_| !done.deleted.is_empty());
-        Ok(done)
+        match refused {
+            Some(error) if done.deleted.is_empty() => Err(error.into()),
+            _ => Ok(done),
+        }
     }
 
     /// Deletes some runs of the removal's project. On an error the rest of the part is spared.
@@ -286,6 +333,7 @@ impl History {
         &self,
         removal: &mut Removal<'_>,
         part: &[Chosen],
+        how: Deleting,
         done: &mut DeletedMany,
     ) -> Result<(), WriteError> {
         let mut rest: Vec<&Chosen> = part.iter().collect();
@@ -293,32 +341,31 @@ impl History {
         while !rest.is_empty() {
             let (guard, mine, others) = self.locks.lock_free(rest, |one| &one.key);
             rest = others;
-            let held: Vec<_> = self.index(|index| {
-                let pinned = |key| index.annotation(key).is_some_and(|noted| noted.pinned);
-                mine.iter()
-                    .map(|one| (index.held(&one.key), pinned(&one.key) && !one.pinned))
-                    .collect()
-            });
+            let held: Vec<_> =
+                self.index(|index| mine.iter().map(|one| index.held(&one.key)).collect());
             let (mut gone, mut doubtful) = (Vec::new(), Vec::new());
             let mut pace = Pace::new();
-            for (one, (held, now_pinned)) in mine.into_iter().zip(held) {
+            for (one, held) in mine.into_iter().zip(held) {
                 pace.keep();
                 let removed = match held {
                     _ if outcome.is_err() => Err(Spared::Refused),
                     None => Err(Spared::Gone),
-                    Some(_) if now_pinned => Err(Spared::Changed),
                     Some((stamp, version, racy)) => {
                         let as_chosen = version == one.version
                             && Millis(stamp.mtime_ns.div_euclid(1_000_000)) == one.updated_at
                             && (!racy || self.is_still(&one.key, version));
                         match as_chosen {
                             false => Err(Spared::Changed),
-                            true => match removal.remove(&one.key.execution, Some(&stamp)) {
+                            true => match removal.remove(
+                                &one.key.execution,
+                                Some(&stamp),
+                                one.sparing(how),
+                            ) {
                                 Ok(Removed::Gone) => Ok(()),
                                 Ok(Removed::Missing) => Err(Spared::Gone),
-                                Ok(Removed::Changed) | Err(WriteError::NotRegular { .. }) => {
-                                    Err(Spared::Changed)
-                                }
+                                Ok(Removed::Changed | Removed::Pinned)
+                                | Err(WriteError::NotRegular { .. }) => Err(Spared::Changed),
+                                Ok(Removed::MaybePinned) => Err(Spared::MaybePinned),
                                 Err(error) => {
                                     outcome = Err(error);
                                     Err(Spared::Refused)
@@ -364,6 +411,7 @@ impl History {
                     dirty.mark_quietly(Mark::Run(one.key.clone()), now + RACY_FOR);
                 }
                 for key in doubtful {
+                    dirty.mark(Mark::Annotation(key.clone()), now);
                     dirty.mark(Mark::Run(key), now);
                 }
             });

@@ -2,7 +2,7 @@
 
 use crate::model::update::UpdateError;
 use crate::model::{AnnotationError, ExecutionId, RunKey, Version};
-use crate::store::{EntryId, ReadError, RestoreError, RewriteError, StoreError, WriteError};
+use crate::store::{Batch, EntryId, ReadError, RestoreError, RewriteError, StoreError, WriteError};
 
 /// Why something could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +29,18 @@ pub enum HistoryError {
     /// The file could not be written or deleted.
     #[error("the execution's file cannot be written: {0}")]
     Write(#[from] WriteError),
+    /// Something was deleted, and then something failed.
+    #[error("{deleted} were deleted, and then: {why}")]
+    DeletedSome {
+        /// How many.
+        deleted: u64,
+        /// What the only one is in the trash, if it is there.
+        entry: Option<EntryId>,
+        /// What several are there.
+        batch: Option<Batch>,
+        /// What failed; what was deleted may not be so durably.
+        why: Box<WriteError>,
+    },
     /// The trash could not be looked at.
     #[error("the trash cannot be read: {0}")]
     Trash(#[from] StoreError),

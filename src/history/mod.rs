@@ -25,6 +25,7 @@ mod recording;
 mod select;
 mod snapshot;
 mod start;
+mod told;
 mod trash;
 
 #[cfg(test)]
@@ -40,7 +41,7 @@ use parking_lot::{Condvar, Mutex, RwLock};
 use tokio::sync::{oneshot, watch};
 
 pub use costs::{Comparing, Polling};
-pub use delete::{Chosen, Deleted, DeletedAll, DeletedMany, Spared};
+pub use delete::{Chosen, Deleted, DeletedAll, DeletedMany, Deleting, Spared};
 pub use error::HistoryError;
 pub use export::{Format, Row as ExportRow, Rows, Written as RowsWritten};
 pub(crate) use help::with_help;
@@ -50,6 +51,7 @@ pub use patience::Patience;
 pub use prune::{Plan, Policy, Rule};
 pub use select::{Stop, Wanted};
 pub use start::{Indexing, Progress};
+pub use told::Told;
 pub use trash::{Restored, ToEmpty, TrashPage, Trashed};
 
 use crate::index::{
@@ -65,6 +67,7 @@ use locks::PathLocks;
 use recording::Recording;
 use snapshot::Snapshots;
 use start::First;
+use told::Rehearsals;
 
 /// How large a record may be, in bytes: what a frame holds, less room for what is around it.
 pub const RECORD_LIMIT_BYTES: u64 = 63 * 1024 * 1024;
@@ -179,6 +182,8 @@ pub struct History {
     /// Files opened to be read into the index; a start without changes opens none.
     reads: AtomicU64,
     costs: Mutex<Costs>,
+    /// What was told would go.
+    rehearsals: Rehearsals,
     /// Whether it was logged that the root cannot be read.
     root_unreadable: AtomicBool,
 }
@@ -223,6 +228,7 @@ impl History {
             ending: AtomicBool::new(false),
             reads: AtomicU64::new(0),
             costs: Mutex::new(Costs::default()),
+            rehearsals: Rehearsals::default(),
             root_unreadable: AtomicBool::new(false),
         }
     }

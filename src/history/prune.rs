@@ -3,12 +3,13 @@
 //! A policy is a list of rules; a run goes if one of them says so and nothing keeps it. What it
 //! says is decided at one state of the index, so that a rehearsal tells exactly what would go.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use super::annotations::Doubts;
 use super::select::Stop;
-use super::{Chosen, History, HistoryError};
+use super::told::Told;
+use super::{Chosen, History, HistoryError, Spared};
 use crate::index::{Clock, Filter, Listed};
 use crate::model::{Millis, ProjectId, RunKey, Status};
 
@@ -49,10 +50,9 @@ pub struct Policy {
 pub struct Plan {
     /// The runs, the youngest first; of those as old as each other in list order.
     pub chosen: Vec<Chosen>,
-    /// Those that stay only because it cannot be read whether they are pinned, newest first.
-    pub maybe_pinned: Vec<RunKey>,
-    /// Those that stay only because they came or changed since it was told what would go.
-    pub changed: Vec<RunKey>,
+    /// Those that stay only because it cannot be read whether they are pinned, or because they came or
+    /// changed since it was told what would go; and of what was told all that stays.
+    pub spared: Vec<(RunKey, Spared)>,
     /// Whether that leaves no run in the projects that the rules are about, but such as no rule can
     /// mean: those that are queued, running or paused.
     pub everything: bool,
@@ -166,8 +166,8 @@ impl Policy {
 }
 
 impl History {
-    /// What `policy` lets go at `now`; of that, where it was told at the state `told` what would go,
-    /// only what was there then and has not changed since. Some hundred bytes a run. Blocks.
+    /// What `policy` lets go at `now`; of that, where it was `told` what would go, only what was told
+    /// and has not changed since. Some hundred bytes a run. Blocks.
     ///
     /// # Errors
     /// Those of [`History::select`].
@@ -175,7 +175,7 @@ impl History {
         &self,
         policy: &Policy,
         now: Millis,
-        told: Option<Clock>,
+        told: Option<&Told>,
         stop: &Stop,
     ) -> Result<Plan, HistoryError> {
         let everything = Filter::default().into();
@@ -191,22 +191,27 @@ impl History {
         });
         let order: Vec<usize> = (0..runs.len()).collect();
         let mut goes = policy.judge(&runs, &order, now);
-        let mut changed = Vec::new();
+        let mut spared = Vec::new();
         if let Some(told) = told {
-            // what came since pushes nothing out
-            let is_after = |run: &Candidate| run.chosen.is_after(told);
-            let held = |at: &usize| runs.get(*at).is_some_and(|run| !is_after(run));
-            let held: Vec<usize> = order.iter().copied().filter(held).collect();
-            let gone = runs.iter().zip(&goes);
-            let gone = gone.filter(|(run, goes)| **goes && is_after(run));
-            changed.extend(gone.map(|(run, _)| run.chosen.key().clone()));
-            goes = policy.judge(&runs, &held, now);
+            let mut left: HashSet<&RunKey> = told.runs.iter().collect();
+            for (run, goes) in runs.iter().zip(&mut goes) {
+                let was_told = left.remove(run.chosen.key());
+                let is_after = run.chosen.is_after(told.clock);
+                let why = match (was_told, *goes) {
+                    (true, _) | (_, true) if is_after => Some(Spared::Changed),
+                    (true, false) => Some(Spared::Kept),
+                    _ => None,
+                };
+                spared.extend(why.map(|why| (run.chosen.key().clone(), why)));
+                // what came since pushes nothing out
+                *goes &= was_told && !is_after;
+            }
+            spared.extend(self.missing_of(left));
         }
-        let mut maybe_pinned = Vec::new();
         for (run, goes) in runs.iter().zip(&mut goes) {
             if *goes && policy.keep_pinned && run.maybe_pinned {
                 *goes = false;
-                maybe_pinned.push(run.chosen.key().clone());
+                spared.push((run.chosen.key().clone(), Spared::MaybePinned));
             }
         }
         let stays = |at: &usize| !goes.get(*at).is_some_and(|goes| *goes);
@@ -219,8 +224,7 @@ impl History {
         Ok(Plan {
             everything: !chosen.is_empty() && !some_left,
             chosen,
-            maybe_pinned,
-            changed,
+            spared,
             clock,
         })
     }

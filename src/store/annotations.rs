@@ -2,25 +2,28 @@
 //!
 //! `{project}/.runlog/{execution}.json`: beside the project's runs, so that it goes where the project
 //! goes, and told to be ignored by git. Whoever deletes a run into the trash takes it along
-//! (`{batch}/{execution}.note` there), whoever restores it brings it back. A crash between the two
-//! steps leaves it where it was, which is where a restored run looks for it.
+//! (`{batch}/{execution}.note` there), whoever restores it brings it back. Whenever a process dies,
+//! it is found with its run at the next start, or is gone with it: it waits for no other run.
 
 use std::ffi::CStr;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
-use rustix::fs::{AtFlags, Mode};
+use rustix::fs::{FileType, Mode};
 use rustix::io::Errno;
 
 use super::layout::{
-    Folder, Obstacle, Opened, SUFFIX, Turn, file_name, names, open_file, sync_folder,
+    Folder, Obstacle, Opened, SUFFIX, Turn, file_name, file_type, lstat, names, open_file, rename,
+    rename_new, sync_folder, unlink,
 };
-use super::own::{Temporary, own_path};
+use super::own::{Moving, Temporary, own_path, temporary_name};
+use super::trash::Batch;
 use super::{Store, StoreError, WriteError};
 use crate::model::{Annotation, ExecutionId, ProjectId, RunKey};
 
 /// What a sidecar is called in the trash, beside its run: no name of a run ends so.
-const TRASHED_SUFFIX: &str = ".note";
+pub(super) const TRASHED_SUFFIX: &str = ".note";
 /// No sidecar of ours comes near this: 2,000 characters and 32 tags, all of them escaped.
 const SIDECAR_MAX_BYTES: u64 = 64 * 1024;
 
@@ -94,18 +97,8 @@ impl Store {
             Err(Obstacle::System(_, errno)) => return Err(failed(errno)),
             Err(_) => return Ok(Sidecar::Is(Annotation::default())),
         };
-        let name = file_name(&key.execution);
-        let file = match open_file(&own, name.as_str()).map_err(failed)? {
-            Opened::File(file, _) => file,
-            Opened::Missing => return Ok(Sidecar::Is(Annotation::default())),
-            Opened::NotRegular => return Ok(Sidecar::Corrupt),
-        };
-        let mut text = Vec::new();
-        file.take(SIDECAR_MAX_BYTES + 1)
-            .read_to_end(&mut text)
-            .map_err(|error| StoreError::io(annotation_path(key), error))?;
-        let read = (text.len() as u64 <= SIDECAR_MAX_BYTES).then(|| Annotation::read(&text));
-        Ok(read.flatten().map_or(Sidecar::Corrupt, Sidecar::Is))
+        read_in(own, &file_name(&key.execution))
+            .map_err(|error| StoreError::io(annotation_path(key), error))
     }
 
     /// Makes it durable that `annotation` is what is noted on a run; an empty one has no file.
@@ -114,16 +107,17 @@ impl Store {
     /// [`WriteError::NotRegular`] where something else stands in the way, and what the system says.
     pub fn annotate(&self, key: &RunKey, annotation: &Annotation) -> Result<(), WriteError> {
         let path = || annotation_path(key);
-        let failed = |errno: Errno| WriteError::io(path(), errno);
+        let failed = |errno: Errno| WriteError::refused(path(), errno);
+        let unsure = |errno: Errno| WriteError::unsure(path(), errno);
         let name = file_name(&key.execution);
         if annotation.is_empty() {
             let own = match self.open_own(&key.project) {
                 Ok(own) => own,
-                Err(Obstacle::System(path, errno)) => return Err(WriteError::io(path, errno)),
+                Err(Obstacle::System(path, errno)) => return Err(WriteError::refused(path, errno)),
                 Err(_) => return Ok(()),
             };
-            return match rustix::fs::unlinkat(&own, name.as_str(), AtFlags::empty()) {
-                Ok(()) => sync_folder(&own).map_err(failed),
+            return match unlink(&own, name.as_str()) {
+                Ok(()) => sync_folder(&own).map_err(unsure),
                 Err(Errno::NOENT) => Ok(()),
                 Err(Errno::ISDIR) => Err(WriteError::NotRegular { path: path() }),
                 Err(errno) => Err(failed(errno)),
@@ -134,22 +128,35 @@ impl Store {
             .map_err(|obstacle| match obstacle {
                 Obstacle::Missing => failed(Errno::NOENT),
                 Obstacle::Link(path) | Obstacle::NoFolder(path) => WriteError::NotRegular { path },
-                Obstacle::System(path, errno) => WriteError::io(path, errno),
+                Obstacle::System(path, errno) => WriteError::refused(path, errno),
             })?;
         let text = annotation
             .text()
-            .map_err(|error| WriteError::io(path(), io::Error::from(error)))?;
+            .map_err(|error| WriteError::refused(path(), io::Error::from(error)))?;
         let mut file = Temporary::create(&own, Mode::from_raw_mode(0o666)).map_err(failed)?;
         let written = file.file().write_all(&text);
         written
             .and_then(|()| file.file().sync_all())
-            .map_err(|error| WriteError::io(path(), error))?;
+            .map_err(|error| WriteError::refused(path(), error))?;
         match file.rename_over(&name) {
-            Ok(()) => sync_folder(&own).map_err(failed),
+            Ok(()) => sync_folder(&own).map_err(unsure),
             Err(Errno::ISDIR | Errno::NOTEMPTY) => Err(WriteError::NotRegular { path: path() }),
             Err(errno) => Err(failed(errno)),
         }
     }
+}
+
+/// What the sidecar `name` in a folder of ours holds.
+fn read_in(own: impl AsFd, name: &str) -> io::Result<Sidecar> {
+    let file = match open_file(&own, name)? {
+        Opened::File(file, _) => file,
+        Opened::Missing => return Ok(Sidecar::Is(Annotation::default())),
+        Opened::NotRegular => return Ok(Sidecar::Corrupt),
+    };
+    let mut text = Vec::new();
+    file.take(SIDECAR_MAX_BYTES + 1).read_to_end(&mut text)?;
+    let read = (text.len() as u64 <= SIDECAR_MAX_BYTES).then(|| Annotation::read(&text));
+    Ok(read.flatten().map_or(Sidecar::Corrupt, Sidecar::Is))
 }
 
 /// What the sidecar of the run's file `name` is called in the trash.
@@ -162,73 +169,233 @@ pub(super) fn is_trashed_sidecar(name: &[u8]) -> bool {
     name.ends_with(TRASHED_SUFFIX.as_bytes()) && !name.starts_with(b".")
 }
 
-/// The folder of ours whose sidecars go where their runs go.
+/// The sidecars of a project, which go where their runs go: first, on the way to the trash, and last,
+/// on the way back, so that none is left for another run of that name. What a process that dies
+/// between the two steps leaves in the trash without its run is given back by [`Store::sweep_own`].
+/// Whoever calls has the turn.
 #[derive(Debug)]
-pub(super) struct Sidecars {
-    own: Option<OwnedFd>,
+pub(super) struct Sidecars<'s> {
+    store: &'s Store,
+    project: ProjectId,
+    own: Option<Arc<OwnedFd>>,
+    /// As long as some are on their way.
+    moving: Option<Moving>,
     moved: bool,
 }
 
-impl Sidecars {
+/// The sidecar of a run that is about to be gone for good.
+#[derive(Debug)]
+pub(super) struct Aside(String);
+
+impl<'s> Sidecars<'s> {
+    pub(super) fn of(store: &'s Store, project: &ProjectId) -> Self {
+        Self {
+            store,
+            project: project.clone(),
+            own: None,
+            moving: None,
+            moved: false,
+        }
+    }
+
+    /// The folder they are in; somebody may make it at any time.
+    fn own(&mut self) -> Result<Option<Arc<OwnedFd>>, Obstacle> {
+        if self.own.is_none() {
+            match self.store.open_own(&self.project) {
+                Ok(own) => self.own = Some(Arc::new(own)),
+                Err(Obstacle::Missing) => {}
+                Err(obstacle) => return Err(obstacle),
+            }
+        }
+        Ok(self.own.clone())
+    }
+
+    /// The same where the file `name` is in it; none where the folder is none, or closed.
+    fn own_with(&mut self, name: &str) -> Result<Option<Arc<OwnedFd>>, Errno> {
+        match self.own() {
+            Ok(Some(own)) if lstat(&own, name)?.is_some() => Ok(Some(own)),
+            Err(Obstacle::System(_, errno)) if errno != Errno::ACCESS => Err(errno),
+            _ => Ok(None),
+        }
+    }
+
+    /// What is noted on a run; nothing where that cannot be told.
+    pub(super) fn read(&mut self, execution: &ExecutionId) -> Option<Annotation> {
+        let read = match self.own().ok()? {
+            Some(own) => read_in(own, &file_name(execution)).ok()?,
+            None => Sidecar::Is(Annotation::default()),
+        };
+        match read {
+            Sidecar::Is(annotation) => Some(annotation),
+            Sidecar::Corrupt => None,
+        }
+    }
+
     /// Whether any went somewhere since the last [`Sidecars::sync`].
     pub(super) fn have_moved(&self) -> bool {
         self.moved
     }
 
-    /// Those of a project; none where there is no folder of ours.
-    pub(super) fn of(store: &Store, project: &ProjectId) -> Self {
-        Self {
-            own: store.open_own(project).ok(),
-            moved: false,
+    /// Tells that some are on their way. Where that cannot be told they go all the same: it matters
+    /// only to those who die in that moment.
+    fn begin(&mut self, own: &Arc<OwnedFd>, batch: Batch) {
+        if self.moving.is_none() {
+            self.moving = Moving::create(Arc::clone(own), batch).ok();
         }
     }
 
-    /// Takes the sidecar of a run's file after it into a folder of the trash. One that cannot go
-    /// stays, where the run will find it if it comes back.
-    pub(super) fn follow(&mut self, name: &str, to: impl AsFd) {
-        if let (Some(own), Some(trashed)) = (&self.own, trashed_name(name)) {
-            self.moved |= rustix::fs::renameat(own, name, to, trashed).is_ok();
+    /// Lets the next start put right what could not be.
+    pub(super) fn leave(&mut self) {
+        if let Some(moving) = self.moving.take() {
+            moving.leave();
         }
     }
 
-    /// Removes the sidecar of a run's file that is gone for good.
-    pub(super) fn remove(&mut self, name: &str) {
-        if let Some(own) = &self.own {
-            self.moved |= rustix::fs::unlinkat(own, name, AtFlags::empty()).is_ok();
-        }
-    }
-
-    /// Makes that durable.
-    pub(super) fn sync(&mut self) -> Result<(), Errno> {
-        match &self.own {
-            Some(own) if std::mem::take(&mut self.moved) => sync_folder(own),
-            _ => Ok(()),
-        }
-    }
-
-    /// Puts the sidecar of a run's file back from a folder of the trash, before the run, of which
-    /// there must be none: what lies there meanwhile belongs to no run, and is replaced; where
-    /// nothing comes it stays. Whether one came.
-    pub(super) fn bring_back(&mut self, name: &str, from: impl AsFd) -> Result<bool, Errno> {
-        let (Some(own), Some(trashed)) = (&self.own, trashed_name(name)) else {
+    /// Takes the sidecar of a run's file ahead of it into the folder of a batch; whether there is one.
+    pub(super) fn go_ahead(
+        &mut self,
+        name: &str,
+        to: impl AsFd,
+        batch: Batch,
+    ) -> Result<bool, Errno> {
+        let (Some(own), Some(trashed)) = (self.own_with(name)?, trashed_name(name)) else {
             return Ok(false);
         };
-        match rustix::fs::renameat(&from, trashed.as_str(), own, name) {
-            Ok(()) => {
-                self.moved = true;
-                Ok(true)
-            }
-            Err(Errno::NOENT) => Ok(false),
+        self.begin(&own, batch);
+        rename(&own, name, to, trashed.as_str())?;
+        self.moved = true;
+        Ok(true)
+    }
+
+    /// The way back for one whose run did not follow.
+    pub(super) fn turn_back(&mut self, name: &str, from: impl AsFd) {
+        let (Ok(Some(own)), Some(trashed)) = (self.own(), trashed_name(name)) else {
+            return;
+        };
+        if rename_new(from, trashed.as_str(), own, name).is_err() {
+            self.leave();
+        }
+    }
+
+    /// Makes way for the sidecar of a run that comes back from a batch, if it has one, which is told:
+    /// what lies there while there is no run belongs to none.
+    pub(super) fn make_way(
+        &mut self,
+        name: &str,
+        from: impl AsFd,
+        batch: Batch,
+    ) -> Result<bool, Errno> {
+        let Some(trashed) = trashed_name(name) else {
+            return Ok(false);
+        };
+        if lstat(from, trashed.as_str())?.is_none() {
+            return Ok(false);
+        }
+        let own = match self.own() {
+            Ok(own) => own.ok_or(Errno::NOENT)?,
+            Err(Obstacle::System(_, errno)) => return Err(errno),
+            Err(_) => return Err(Errno::NOTDIR),
+        };
+        self.begin(&own, batch);
+        match unlink(own, name) {
+            Ok(()) | Err(Errno::NOENT) => Ok(true),
             Err(errno) => Err(errno),
         }
     }
+
+    /// Takes a sidecar after its run, for which there is way.
+    pub(super) fn come_after(&mut self, name: &str, from: impl AsFd) -> Result<(), Errno> {
+        let (Ok(Some(own)), Some(trashed)) = (self.own(), trashed_name(name)) else {
+            return Ok(());
+        };
+        match rename(from, trashed.as_str(), own, name) {
+            // somebody removed it
+            Err(Errno::NOENT) => return Ok(()),
+            done => done?,
+        }
+        self.moved = true;
+        Ok(())
+    }
+
+    /// Puts the sidecar of a run's file, if there is one, where nobody looks for it, so that it can be
+    /// put back if the run stays.
+    pub(super) fn put_aside(&mut self, name: &str) -> Result<Option<Aside>, Errno> {
+        let Some(own) = self.own_with(name)? else {
+            return Ok(None);
+        };
+        if lstat(&own, name)?.is_some_and(|stat| file_type(&stat) == FileType::Directory) {
+            // it is nothing of ours
+            return Ok(None);
+        }
+        let aside = temporary_name();
+        rename(&own, name, &own, aside.as_str())?;
+        self.moved = true;
+        Ok(Some(Aside(aside)))
+    }
+
+    /// Puts it back.
+    pub(super) fn take_back(&mut self, Aside(aside): &Aside, name: &str) {
+        if let Ok(Some(own)) = self.own() {
+            let _ = rename_new(&own, aside.as_str(), &own, name);
+        }
+    }
+
+    /// Removes it.
+    pub(super) fn discard(&mut self, Aside(aside): &Aside) {
+        if let Ok(Some(own)) = self.own() {
+            // what cannot be removed is swept at the next start
+            let _ = unlink(own, aside.as_str());
+        }
+    }
+
+    /// Makes what was done durable; then none is on its way.
+    pub(super) fn sync(&mut self) -> Result<(), Errno> {
+        let moved = std::mem::take(&mut self.moved);
+        if let Some(own) = self.own.as_ref().filter(|_| moved) {
+            sync_folder(own)?;
+        }
+        self.moving = None;
+        Ok(())
+    }
 }
 
-/// Removes what was noted on a run whose file `name` has gone from a folder of the trash.
-pub(super) fn remove_trashed(folder: impl AsFd, name: &CStr) {
-    let trashed = name.to_str().ok().and_then(trashed_name);
-    if let Some(trashed) = trashed {
-        // what stays goes with its batch
-        let _ = rustix::fs::unlinkat(folder, trashed, AtFlags::empty());
+/// What was noted on a run whose file is called `name`, in a folder of the trash, if something was.
+pub(super) fn trashed_of(folder: impl AsFd, name: &CStr) -> Result<Option<String>, Errno> {
+    let Some(trashed) = name.to_str().ok().and_then(trashed_name) else {
+        return Ok(None);
+    };
+    Ok(lstat(folder, trashed.as_str())?.map(|_| trashed))
+}
+
+impl Store {
+    /// Gives the sidecars in the folder of a batch whose runs did not come there, or have left it,
+    /// back to those. One whose run is nowhere, or has another, stays until the trash is emptied.
+    pub(super) fn give_back(
+        &self,
+        project: &ProjectId,
+        batch: Batch,
+        own: &OwnedFd,
+    ) -> Result<(), Errno> {
+        let (Ok(folder), Ok(runs)) = (
+            self.open_batch(project, batch),
+            self.open_executions(project),
+        ) else {
+            return Ok(());
+        };
+        for trashed in names(&folder, is_trashed_sidecar)? {
+            let stem = trashed.to_str().ok();
+            let Some(stem) = stem.and_then(|name| name.strip_suffix(TRASHED_SUFFIX)) else {
+                continue;
+            };
+            let name = format!("{stem}{SUFFIX}");
+            if lstat(&folder, name.as_str())?.is_none() && lstat(&runs, name.as_str())?.is_some() {
+                match rename_new(&folder, trashed.as_c_str(), own, name.as_str()) {
+                    Ok(()) | Err(Errno::EXIST) => {}
+                    Err(errno) => return Err(errno),
+                }
+            }
+        }
+        sync_folder(own)?;
+        self.remove_batch(project, batch).map(drop)
     }
 }

@@ -7,15 +7,16 @@
 
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
-use rustix::fs::{AtFlags, FileType};
+use rustix::fs::FileType;
 use rustix::io::Errno;
 use rustix::path::Arg;
 
 use super::annotations::Sidecars;
 use super::layout::{
-    Folder, Obstacle, SUFFIX, executions_path, file_name, file_type, lstat, names, rename_new,
-    sync_folder,
+    Folder, Obstacle, SUFFIX, Turns, executions_path, file_name, file_type, lstat, names,
+    rename_new, sync_folder, unlink,
 };
 use super::own::own_path;
 use super::stamp::stamp_of;
@@ -46,18 +47,34 @@ pub enum Removed {
     Missing,
     /// Its file is another than the one expected, and was left alone.
     Changed,
+    /// It is pinned, and was left alone.
+    Pinned,
+    /// It cannot be read whether it is pinned, and it was left alone.
+    MaybePinned,
+}
+
+/// Which runs are left alone for what is noted on them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sparing {
+    /// None.
+    Nothing,
+    /// Those that are pinned.
+    Pinned,
+    /// And those of which it cannot be read whether they are.
+    MaybePinned,
 }
 
 /// Deleting some runs of one project: into one folder of its trash, or for good.
 #[derive(Debug)]
 pub struct Removal<'s> {
     store: &'s Store,
-    folder: Folder,
+    folder: Arc<Folder>,
     batch: Option<Batch>,
     /// The batch's folder, made when it is needed.
     to: Option<OwnedFd>,
     /// What people noted on the runs goes with them.
-    sidecars: Sidecars,
+    sidecars: Sidecars<'s>,
+    turns: Turns,
     /// Whether there is something to be made durable.
     unsynced: bool,
     /// Whether anything went into the batch's folder.
@@ -79,14 +96,15 @@ impl Store {
             Ok(folder) => folder,
             Err(Obstacle::Missing | Obstacle::NoFolder(_)) => return Ok(None),
             Err(Obstacle::Link(path)) => return Err(WriteError::NotRegular { path }),
-            Err(Obstacle::System(path, errno)) => return Err(WriteError::io(path, errno)),
+            Err(Obstacle::System(path, errno)) => return Err(WriteError::refused(path, errno)),
         };
         Ok(Some(Removal {
             store: self,
             sidecars: Sidecars::of(self, project),
-            folder,
+            folder: Arc::new(folder),
             batch,
             to: None,
+            turns: Turns::default(),
             unsynced: false,
             used: false,
         }))
@@ -96,12 +114,12 @@ impl Store {
     ///
     /// # Errors
     /// [`WriteError::NotRegular`] for a folder and behind symlinks; [`WriteError::NoTrash`]; what
-    /// the system says.
+    /// the system says. After a [`WriteError::Io`], and no other, it is gone.
     pub fn delete(&self, key: &RunKey, batch: Option<Batch>) -> Result<bool, WriteError> {
         let Some(mut removal) = self.removal(&key.project, batch)? else {
             return Ok(false);
         };
-        let removed = removal.remove(&key.execution, None)?;
+        let removed = removal.remove(&key.execution, None, Sparing::Nothing)?;
         removal.sync()?;
         Ok(removed == Removed::Gone)
     }
@@ -121,8 +139,8 @@ impl Store {
         let Some(mut removal) = self.removal(project, batch)? else {
             return Ok(deleted);
         };
-        let names = names(&removal.folder, is_deletable)
-            .map_err(|errno| WriteError::io(executions_path(project), errno))?;
+        let names = names(&*removal.folder, is_deletable)
+            .map_err(|errno| WriteError::refused(executions_path(project), errno))?;
         for name in names {
             match removal.remove_name(&name) {
                 Ok(true) => {
@@ -153,8 +171,9 @@ impl Store {
 }
 
 impl Removal<'_> {
-    /// Deletes one run if its file has the stamp `expected`, or whatever it is if nothing is.
-    /// The engine knows no locks: a file that it puts there between the look and the deletion goes.
+    /// Deletes one run if its file has the stamp `expected`, or whatever it is if nothing is, and what
+    /// is noted on it does not spare it. Others of ours note nothing between the look and the deletion;
+    /// the engine knows no locks: a file that it puts there meanwhile goes.
     ///
     /// # Errors
     /// [`WriteError::NotRegular`] for a folder; [`WriteError::NoTrash`]; what the system says.
@@ -162,15 +181,24 @@ impl Removal<'_> {
         &mut self,
         execution: &ExecutionId,
         expected: Option<&Stamp>,
+        sparing: Sparing,
     ) -> Result<Removed, WriteError> {
         let name = file_name(execution);
+        let _turn = self.turns.next(Arc::clone(&self.folder));
         if let Some(expected) = expected {
-            let stat = lstat(&self.folder, name.as_str());
+            let stat = lstat(&*self.folder, name.as_str());
             let path = || self.folder.path_of(&name);
-            match stat.map_err(|errno| WriteError::io(path(), errno))? {
+            match stat.map_err(|errno| WriteError::refused(path(), errno))? {
                 None => return Ok(Removed::Missing),
                 Some(stat) if stamp_of(&stat) != *expected => return Ok(Removed::Changed),
                 Some(_) => {}
+            }
+        }
+        if sparing != Sparing::Nothing {
+            match self.sidecars.read(execution) {
+                Some(noted) if noted.pinned => return Ok(Removed::Pinned),
+                None if sparing == Sparing::MaybePinned => return Ok(Removed::MaybePinned),
+                _ => {}
             }
         }
         Ok(match self.take(name.as_str(), &name)? {
@@ -180,6 +208,7 @@ impl Removal<'_> {
     }
 
     fn remove_name(&mut self, name: &CString) -> Result<bool, WriteError> {
+        let _turn = self.turns.next(Arc::clone(&self.folder));
         self.take(name.as_c_str(), &name.to_string_lossy())
     }
 
@@ -187,34 +216,42 @@ impl Removal<'_> {
     fn take(&mut self, name: impl Arg + Copy, lossy: &str) -> Result<bool, WriteError> {
         let path = || self.folder.path_of(lossy);
         // Asked first: some systems let a superuser unlink folders, and all rename them.
-        match lstat(&self.folder, name) {
+        match lstat(&*self.folder, name) {
             Ok(Some(stat)) if file_type(&stat) == FileType::Directory => {
                 return Err(WriteError::NotRegular { path: path() });
             }
             Ok(Some(_)) => {}
             Ok(None) => return Ok(false),
-            Err(errno) => return Err(WriteError::io(path(), errno)),
+            Err(errno) => return Err(WriteError::refused(path(), errno)),
         }
         let taken = match self.batch {
-            Some(batch) => {
-                let taken = self.put_into(batch, name, lossy)?;
-                if let (true, Some(to)) = (taken, &self.to) {
-                    self.sidecars.follow(lossy, to);
-                }
-                taken
-            }
-            None => match rustix::fs::unlinkat(&self.folder, name, AtFlags::empty()) {
-                Ok(()) => {
-                    self.sidecars.remove(lossy);
-                    true
-                }
-                Err(Errno::NOENT) => false,
-                Err(Errno::ISDIR) => return Err(WriteError::NotRegular { path: path() }),
-                Err(errno) => return Err(WriteError::io(path(), errno)),
-            },
+            Some(batch) => self.put_into(batch, name, lossy)?,
+            None => self.remove_for_good(name, lossy)?,
         };
         self.unsynced |= taken;
         Ok(taken)
+    }
+
+    fn remove_for_good(&mut self, name: impl Arg + Copy, lossy: &str) -> Result<bool, WriteError> {
+        let refused = |errno| WriteError::refused(own_path(self.folder.project()), errno);
+        let aside = match name.as_str() {
+            Ok(name) => self.sidecars.put_aside(name).map_err(refused)?,
+            Err(_) => None,
+        };
+        let removed = unlink(&*self.folder, name);
+        if let Some(aside) = aside {
+            match name.as_str() {
+                Ok(name) if removed.is_err() => self.sidecars.take_back(&aside, name),
+                _ => self.sidecars.discard(&aside),
+            }
+        }
+        let path = || self.folder.path_of(lossy);
+        match removed {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(Errno::ISDIR) => Err(WriteError::NotRegular { path: path() }),
+            Err(errno) => Err(WriteError::refused(path(), errno)),
+        }
     }
 
     fn put_into(
@@ -228,14 +265,24 @@ impl Removal<'_> {
                 Some(to) => to,
                 None => self.store.make_batch(self.folder.project(), batch)?,
             };
-            let renamed = rename_new(&self.folder, name, &to, name);
+            let ahead = match name.as_str() {
+                Ok(name) => self.sidecars.go_ahead(name, &to, batch),
+                Err(_) => Ok(false),
+            };
+            let renamed = match ahead {
+                Ok(_) => rename_new(&*self.folder, name, &to, name),
+                Err(errno) => Err(errno),
+            };
+            if let (Err(_), Ok(true), Ok(name)) = (renamed, ahead, name.as_str()) {
+                self.sidecars.turn_back(name, &to);
+            }
             self.to = Some(to);
             match renamed {
                 Ok(()) => {
                     self.used = true;
                     return Ok(true);
                 }
-                Err(Errno::NOENT) => match lstat(&self.folder, name) {
+                Err(Errno::NOENT) => match lstat(&*self.folder, name) {
                     Ok(None) => return Ok(false),
                     // somebody emptied the trash between the folder's making and its use
                     _ => self.to = None,
@@ -262,11 +309,13 @@ impl Removal<'_> {
         let project = self.folder.project();
         // where it is now before where it was: what is nowhere is lost
         if let (Some(to), Some(batch)) = (&self.to, self.batch) {
-            sync_folder(to).map_err(|errno| WriteError::io(batch_path(project, batch), errno))?;
+            sync_folder(to)
+                .map_err(|errno| WriteError::unsure(batch_path(project, batch), errno))?;
         }
         let synced = self.sidecars.sync();
-        synced.map_err(|errno| WriteError::io(own_path(project), errno))?;
-        sync_folder(&self.folder).map_err(|errno| WriteError::io(executions_path(project), errno))
+        synced.map_err(|errno| WriteError::unsure(own_path(project), errno))?;
+        sync_folder(&*self.folder)
+            .map_err(|errno| WriteError::unsure(executions_path(project), errno))
     }
 }
 

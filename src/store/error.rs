@@ -110,8 +110,16 @@ pub enum WriteError {
         /// Why not.
         reason: NoTrash,
     },
-    /// The system refused. Where it was the last step (making the rename durable) that failed, the
-    /// new record may already be the one that is read.
+    /// The system refused.
+    #[error("{path}: {source}")]
+    Refused {
+        /// Relative to the root.
+        path: String,
+        /// The system's own words.
+        source: io::Error,
+    },
+    /// The system refused the last step, which makes durable what was done: what is there is the new
+    /// state, or, after a power failure, the old one.
     #[error("{path}: {source}")]
     Io {
         /// Relative to the root.
@@ -150,8 +158,7 @@ pub enum RestoreError {
     /// Another one that is to be restored with it is of the same file.
     #[error("another entry is of the same file")]
     Twice,
-    /// The system refused. Where it was the last step (making the rename durable) that failed, it
-    /// may be back already.
+    /// The system refused. After a [`WriteError::Io`] it may be back already.
     #[error(transparent)]
     Write(#[from] WriteError),
 }
@@ -204,11 +211,20 @@ impl WriteError {
         Self::NoTrash { path, reason }
     }
 
-    pub(super) fn io(path: impl Into<String>, source: impl Into<io::Error>) -> Self {
+    /// Before anything was changed.
+    pub(super) fn refused(path: impl Into<String>, source: impl Into<io::Error>) -> Self {
         let (path, source) = (path.into(), source.into());
         match Errno::from_io_error(&source) {
             Some(Errno::NOSPC | Errno::DQUOT) => Self::Full { path },
-            _ => Self::Io { path, source },
+            _ => Self::Refused { path, source },
+        }
+    }
+
+    /// After it was: of no such error it may be said that nothing is changed.
+    pub(super) fn unsure(path: impl Into<String>, source: impl Into<io::Error>) -> Self {
+        Self::Io {
+            path: path.into(),
+            source: source.into(),
         }
     }
 }

@@ -32,6 +32,25 @@ const FOLDER: OFlags = OFlags::RDONLY
     .union(OFlags::NOFOLLOW)
     .union(OFlags::CLOEXEC);
 
+/// A change of a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    MakeFolder,
+    Rename,
+    Unlink,
+    RemoveFolder,
+    Sync,
+}
+
+/// Comes before each; tests let it be refused.
+#[cfg(not(test))]
+const fn step(_: Step) -> Result<(), Errno> {
+    Ok(())
+}
+
+#[cfg(test)]
+use super::tests::steps::step;
+
 /// A FIFO put in the file's place opens at once and is then refused, instead of blocking for ever.
 pub(super) const FILE: OFlags = OFlags::RDONLY
     .union(OFlags::NOFOLLOW)
@@ -73,41 +92,6 @@ impl AsFd for Root {
 pub struct Folder {
     fd: OwnedFd,
     project: ProjectId,
-    _made: Made,
-}
-
-/// Folders that were made for what is to lie in them, each by its name in the one above. Those in
-/// which nothing does are removed again when this is dropped: what could not be stored has changed
-/// nothing.
-#[derive(Debug, Default)]
-struct Made(Vec<(OwnedFd, String)>);
-
-impl Made {
-    /// As [`make_folder`].
-    fn folder(
-        &mut self,
-        at: impl AsFd,
-        name: &str,
-        path: impl Fn() -> String,
-    ) -> Result<OwnedFd, Obstacle> {
-        match open_folder(&at, name, &path) {
-            Err(Obstacle::Missing) => {}
-            found => return found,
-        }
-        let above = rustix::io::fcntl_dupfd_cloexec(&at, 0);
-        let above = above.map_err(|errno| Obstacle::System(path(), errno))?;
-        self.0.push((above, name.to_owned()));
-        make_folder(at, name, path)
-    }
-}
-
-impl Drop for Made {
-    fn drop(&mut self) {
-        while let Some((above, name)) = self.0.pop() {
-            // what is not empty is refused
-            let _ = rustix::fs::unlinkat(above, name, AtFlags::REMOVEDIR);
-        }
-    }
 }
 
 impl AsFd for Folder {
@@ -119,11 +103,7 @@ impl AsFd for Folder {
 impl Folder {
     /// A folder of runs of `project` that lies elsewhere.
     pub(super) fn elsewhere(fd: OwnedFd, project: ProjectId) -> Self {
-        Self {
-            fd,
-            project,
-            _made: Made::default(),
-        }
+        Self { fd, project }
     }
 
     /// The project whose runs these are.
@@ -199,13 +179,12 @@ impl Store {
         Ok(Folder {
             fd,
             project: project.clone(),
-            _made: Made::default(),
         })
     }
 
     /// The project's `executions` folder; it, the project's and the root are made where they are
-    /// missing, durably. Where nothing comes to lie in the first two, they go with what is returned.
-    pub(super) fn make_executions(&self, project: &ProjectId) -> Result<Folder, Obstacle> {
+    /// missing, durably.
+    pub(super) fn make_executions(&self, project: &ProjectId) -> Result<(Folder, Made), Obstacle> {
         let root = match self.require_root() {
             Err(Obstacle::Missing) => {
                 make_root(&self.path).map_err(|error| {
@@ -216,14 +195,42 @@ impl Store {
             }
             other => other?,
         };
-        let mut made = Made::default();
-        let above = made.folder(&root, project.as_str(), || project.to_string())?;
-        let fd = made.folder(&above, EXECUTIONS, || executions_path(project))?;
-        Ok(Folder {
-            fd,
-            project: project.clone(),
-            _made: made,
-        })
+        let (above, is_new) = open_or_make(&root, project.as_str(), || project.to_string())?;
+        let mut made = Made {
+            project: is_new.then(|| (root, project.clone())),
+            executions: None,
+        };
+        let (fd, is_new) = open_or_make(&above, EXECUTIONS, || executions_path(project))?;
+        made.executions = is_new.then_some(above);
+        let project = project.clone();
+        Ok((Folder { fd, project }, made))
+    }
+}
+
+/// The folders that were made for a file that is still to be written: what nothing is in is removed
+/// again when this is dropped.
+#[derive(Debug)]
+pub(super) struct Made {
+    project: Option<(Arc<Root>, ProjectId)>,
+    /// The folder that it is in.
+    executions: Option<OwnedFd>,
+}
+
+impl Made {
+    /// Lets them stay.
+    pub(super) fn keep(mut self) {
+        (self.project, self.executions) = (None, None);
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        if let Some(above) = &self.executions {
+            let _ = remove_folder(above, EXECUTIONS);
+        }
+        if let Some((root, project)) = &self.project {
+            let _ = remove_folder(root, project.as_str());
+        }
     }
 }
 
@@ -276,18 +283,33 @@ pub(super) fn make_folder(
     name: &str,
     path: impl Fn() -> String,
 ) -> Result<OwnedFd, Obstacle> {
+    open_or_make(at, name, path).map(|(folder, _)| folder)
+}
+
+/// The same, and whether it was made.
+fn open_or_make(
+    at: impl AsFd,
+    name: &str,
+    path: impl Fn() -> String,
+) -> Result<(OwnedFd, bool), Obstacle> {
     match open_folder(&at, name, &path) {
         Err(Obstacle::Missing) => {}
-        found => return found,
+        found => return found.map(|folder| (folder, false)),
     }
     let failed = |errno| Obstacle::System(path(), errno);
-    match rustix::fs::mkdirat(&at, name, Mode::from_raw_mode(0o777)) {
+    let mode = Mode::from_raw_mode(0o777);
+    let made = match step(Step::MakeFolder).and_then(|()| rustix::fs::mkdirat(&at, name, mode)) {
+        Ok(()) => true,
         // Somebody made it just now, and may not have made it durable yet.
-        Ok(()) | Err(Errno::EXIST) => sync_folder(&at).map_err(failed)?,
+        Err(Errno::EXIST) => false,
         Err(Errno::NOENT) => return Err(Obstacle::Missing),
         Err(errno) => return Err(failed(errno)),
+    };
+    let synced = sync_folder(&at).map_err(failed);
+    if synced.is_err() && made {
+        let _ = remove_folder(&at, name);
     }
-    open_folder(at, name, path)
+    synced.and_then(|()| Ok((open_folder(at, name, path)?, made)))
 }
 
 /// Makes the root and what is missing above it, durably.
@@ -382,6 +404,29 @@ pub(super) fn open_listed(at: impl AsFd, name: impl Arg + Copy) -> Result<Opened
     Ok(Opened::File(File::from(fd), stamp_of(&stat)))
 }
 
+/// Renames, whatever has the new name unless it is a folder.
+pub(super) fn rename(
+    from: impl AsFd,
+    name: impl Arg,
+    to: impl AsFd,
+    new_name: impl Arg,
+) -> Result<(), Errno> {
+    step(Step::Rename)?;
+    rustix::fs::renameat(from, name, to, new_name)
+}
+
+/// Removes a name that is no folder's.
+pub(super) fn unlink(folder: impl AsFd, name: impl Arg) -> Result<(), Errno> {
+    step(Step::Unlink)?;
+    rustix::fs::unlinkat(folder, name, AtFlags::empty())
+}
+
+/// Removes an empty folder.
+pub(super) fn remove_folder(at: impl AsFd, name: impl Arg) -> Result<(), Errno> {
+    step(Step::RemoveFolder)?;
+    rustix::fs::unlinkat(at, name, AtFlags::REMOVEDIR)
+}
+
 /// Renames if nothing has the new name, in one step where the file system can do that;
 /// [`Errno::EXIST`] otherwise.
 pub(super) fn rename_new(
@@ -390,6 +435,7 @@ pub(super) fn rename_new(
     to: impl AsFd,
     new_name: impl Arg + Copy,
 ) -> Result<(), Errno> {
+    step(Step::Rename)?;
     #[cfg(any(target_os = "linux", target_os = "macos"))]
     {
         use rustix::fs::{RenameFlags, renameat_with};
@@ -427,7 +473,11 @@ const TURN_TRIED: (Duration, Duration) = (Duration::from_micros(20), Duration::f
 /// The turn of one process of ours among those that compare what is in a folder and replace it; the
 /// engine knows none. It ends when this is dropped.
 #[derive(Debug)]
-pub struct Turn<F: AsFd>(F);
+pub struct Turn<F: AsFd> {
+    folder: F,
+    /// Whether somebody else still has it as well.
+    shared: bool,
+}
 
 impl<F: AsFd> Turn<F> {
     /// Waits until nobody else has it. Where the file system has no locks everybody has, and so it is
@@ -436,23 +486,44 @@ impl<F: AsFd> Turn<F> {
         let end = Instant::now() + TURN_WITHIN;
         let mut pause = TURN_TRIED.0;
         let taken = || rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive);
-        while taken() == Err(Errno::WOULDBLOCK) && Instant::now() < end {
+        let mut shared = false;
+        while taken() == Err(Errno::WOULDBLOCK) {
+            shared = Instant::now() >= end;
+            if shared {
+                break;
+            }
             std::thread::sleep(pause);
             pause = (pause * 2).min(TURN_TRIED.1);
         }
-        Self(folder)
+        Self { folder, shared }
+    }
+}
+
+/// Who takes one turn after the other, and waits in vain for one of them at most.
+#[derive(Debug, Default)]
+pub(super) struct Turns {
+    /// Whether one was waited for in vain.
+    in_vain: bool,
+}
+
+impl Turns {
+    pub(super) fn next<F: AsFd>(&mut self, folder: F) -> Option<Turn<F>> {
+        let turn = (!self.in_vain).then(|| Turn::wait(folder))?;
+        self.in_vain = turn.shared;
+        Some(turn)
     }
 }
 
 impl<F: AsFd> Drop for Turn<F> {
     fn drop(&mut self) {
         // closing the folder ends it as well, but it may be open for longer
-        let _ = rustix::fs::flock(&self.0, FlockOperation::Unlock);
+        let _ = rustix::fs::flock(&self.folder, FlockOperation::Unlock);
     }
 }
 
 /// Makes what was created, renamed or removed in a folder durable.
 pub(super) fn sync_folder(folder: impl AsFd) -> Result<(), Errno> {
+    step(Step::Sync)?;
     match retry_on_intr(|| rustix::fs::fsync(&folder)) {
         // File systems whose folders cannot be synced have nothing to sync.
         Err(Errno::INVAL | Errno::NOTSUP) => Ok(()),

@@ -25,7 +25,7 @@ mod walk;
 mod write;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -34,7 +34,7 @@ use parking_lot::Mutex;
 
 pub use annotations::{Sidecar, annotated_at, annotation_path};
 pub use cache::{Cache, CacheError, root_hash};
-pub use delete::{DeletedAll, Removal, Removed};
+pub use delete::{DeletedAll, Removal, Removed, Sparing};
 pub use error::{NoTrash, ReadError, RestoreError, StoreError, WriteError};
 pub use layout::Folder;
 pub use own::{Cookie, Swept, own_folders, own_part};

@@ -20,14 +20,16 @@ use rustix::path::Arg;
 
 use super::layout::{
     self, Obstacle, Opened, Root, Turn, executions_path, lstat, make_folder, names, open_folder,
-    permissions, sync_folder,
+    permissions, sync_folder, unlink,
 };
 use super::stamp::{same_file, stamp_of};
+use super::trash::Batch;
 use super::{Problem, ProblemKind, Store, StoreError};
 use crate::model::{ProjectId, Stamp};
 
 const TEMPORARY: Pattern = Pattern(".runlog-", ".tmp");
 const COOKIE: Pattern = Pattern(".runlog-cookie-", "");
+const MOVING: Pattern = Pattern(".runlog-moving-", "");
 
 /// The folder of ours in a project's.
 const OWN: &str = ".runlog";
@@ -100,7 +102,7 @@ impl<F: AsFd> Drop for Locked<F> {
     fn drop(&mut self) {
         if !self.renamed {
             // What cannot be removed now is swept at the next start.
-            let _ = rustix::fs::unlinkat(&self.folder, &self.name, AtFlags::empty());
+            let _ = unlink(&self.folder, self.name.as_str());
         }
     }
 }
@@ -146,7 +148,7 @@ impl<F: AsFd + Clone> Temporary<F> {
     /// Takes the place of `name`, whatever that is unless it is a folder.
     pub(super) fn rename_over(&mut self, name: &str) -> Result<(), Errno> {
         let folder = &self.0.folder;
-        rustix::fs::renameat(folder, &self.0.name, folder, name)?;
+        layout::rename(folder, self.0.name.as_str(), folder, name)?;
         self.0.renamed = true;
         Ok(())
     }
@@ -159,7 +161,7 @@ impl<F: AsFd + Clone> Temporary<F> {
 
     /// Removes what this file has changed places with.
     pub(super) fn discard_exchanged(&mut self) -> Result<(), Errno> {
-        rustix::fs::unlinkat(&self.0.folder, &self.0.name, AtFlags::empty())?;
+        unlink(&self.0.folder, self.0.name.as_str())?;
         self.0.renamed = true;
         Ok(())
     }
@@ -171,6 +173,34 @@ impl<F: AsFd + Clone> Temporary<F> {
         layout::rename_new(folder, &self.0.name, folder, name)?;
         self.0.renamed = true;
         Ok(())
+    }
+}
+
+/// An empty file in a project's folder of ours, as long as what is noted on runs is on its way to or
+/// from a batch of the trash: what a process that died has left between is found by it.
+#[derive(Debug)]
+pub(super) struct Moving(Locked<Arc<OwnedFd>>);
+
+impl Moving {
+    pub(super) fn create(own: Arc<OwnedFd>, batch: Batch) -> Result<Self, Errno> {
+        let name = format!("{}{batch}-{:016x}", MOVING.0, random());
+        let made = Locked::create(own, name, Mode::RUSR | Mode::WUSR)?;
+        made.ok_or(Errno::AGAIN).map(Self)
+    }
+
+    /// Leaves it to the next start, which puts right what could not be.
+    pub(super) fn leave(mut self) {
+        self.0.renamed = true;
+    }
+
+    /// The batch that the file of this name is about.
+    fn batch_of(name: &CString) -> Option<Batch> {
+        let (batch, _) = name
+            .to_str()
+            .ok()?
+            .strip_prefix(MOVING.0)?
+            .rsplit_once('-')?;
+        Batch::parse(batch)
     }
 }
 
@@ -251,6 +281,52 @@ impl Store {
             Err(Obstacle::Missing | Obstacle::Link(_) | Obstacle::NoFolder(_)) => {}
         }
         swept
+    }
+
+    /// The same for the project's folder of ours; what was noted on a run and is on its way to or
+    /// from the trash without it goes to where that is.
+    pub fn sweep_own(&self, project: &ProjectId) -> Swept {
+        let mut swept = Swept::default();
+        let Ok(own) = self.open_own(project) else {
+            // what is wrong with it is a finding of its own
+            return swept;
+        };
+        let is_ours = |name: &[u8]| TEMPORARY.matches(name) || MOVING.matches(name);
+        let found = names(&own, is_ours).unwrap_or_default();
+        if found.is_empty() {
+            return swept;
+        }
+        // what is on its way has it
+        let _turn = self.turn_of(project);
+        let (moving, temporary): (Vec<_>, Vec<_>) = found
+            .into_iter()
+            .partition(|name| MOVING.matches(name.to_bytes()));
+        let path = own_path(project);
+        swept.remove(&own, &temporary, &path);
+        for name in moving {
+            let done = self.settle_moving(project, &own, &name);
+            let failed = |errno| StoreError::io(path.as_str(), io::Error::from(errno));
+            match done {
+                Ok(done) => swept.removed += usize::from(done),
+                Err(errno) => swept.failures.push(failed(errno)),
+            }
+        }
+        swept
+    }
+
+    fn settle_moving(
+        &self,
+        project: &ProjectId,
+        own: &OwnedFd,
+        name: &CString,
+    ) -> Result<bool, Errno> {
+        let Some(_lock) = abandoned(own, name)? else {
+            return Ok(false);
+        };
+        if let Some(batch) = Moving::batch_of(name) {
+            self.give_back(project, batch, own)?;
+        }
+        remove(own, name)
     }
 }
 
@@ -357,6 +433,11 @@ pub(super) fn sweep(folder: impl AsFd) -> Result<(), Errno> {
     Ok(())
 }
 
+/// A name that the next sweep removes, if it is a file's that nobody uses.
+pub(super) fn temporary_name() -> String {
+    TEMPORARY.draw()
+}
+
 /// Whether a file of this name is a temporary one of ours.
 pub(super) fn is_temporary(name: &[u8]) -> bool {
     TEMPORARY.matches(name)
@@ -377,21 +458,32 @@ impl Swept {
 }
 
 fn remove_abandoned(folder: impl AsFd, name: &CString) -> Result<bool, Errno> {
+    match abandoned(&folder, name)? {
+        Some(_lock) => remove(folder, name),
+        None => Ok(false),
+    }
+}
+
+/// A file of ours that nobody uses, whose lock is had as long as this is open.
+fn abandoned(folder: impl AsFd, name: &CString) -> Result<Option<File>, Errno> {
     let (file, stamp) = match layout::open_file(&folder, name.as_c_str())? {
         Opened::File(file, stamp) => (file, stamp),
-        Opened::NotRegular | Opened::Missing => return Ok(false),
+        Opened::NotRegular | Opened::Missing => return Ok(None),
     };
     // Shared is enough to be refused by the owner's exclusive lock, and network file systems give
     // it to a file that is open for reading only.
     if rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared).is_err() {
-        return Ok(false);
+        return Ok(None);
     }
     // With the lock held, the name can go to no other file of ours but through another sweeper.
-    match lstat(&folder, name.as_c_str())? {
-        Some(stat) if same_file(&stamp_of(&stat), &stamp) => {}
-        _ => return Ok(false),
-    }
-    match rustix::fs::unlinkat(&folder, name.as_c_str(), AtFlags::empty()) {
+    let there = lstat(&folder, name.as_c_str())?;
+    let is_same = there.is_some_and(|stat| same_file(&stamp_of(&stat), &stamp));
+    Ok(is_same.then_some(file))
+}
+
+/// Removes a name; whether it was there.
+fn remove(folder: impl AsFd, name: &CString) -> Result<bool, Errno> {
+    match unlink(folder, name.as_c_str()) {
         Ok(()) => Ok(true),
         Err(Errno::NOENT) => Ok(false),
         Err(errno) => Err(errno),

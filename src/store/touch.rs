@@ -22,7 +22,7 @@ impl Store {
             return Ok(None);
         };
         let name = file_name(&key.execution);
-        let failed = |errno: Errno| WriteError::io(folder.path_of(&name), errno);
+        let failed = |errno: Errno| WriteError::refused(folder.path_of(&name), errno);
         match open_file(&folder, &name).map_err(failed)? {
             Opened::File(file, stamp) if stamp == *known => {
                 let now = Timespec {

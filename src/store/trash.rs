@@ -10,14 +10,15 @@ use std::ffi::{CStr, CString};
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
-use rustix::fs::{AtFlags, Dir, FileType};
+use rustix::fs::{Dir, FileType};
 use rustix::io::Errno;
 
-use super::annotations::{Sidecars, is_trashed_sidecar, remove_trashed};
+use super::annotations::{Sidecars, TRASHED_SUFFIX, is_trashed_sidecar, trashed_of};
 use super::layout::{
-    Folder, Obstacle, SUFFIX, executions_path, file_name, file_type, lstat, make_folder, names,
-    open_folder, rename_new, sync_folder,
+    Folder, Obstacle, SUFFIX, Turns, executions_path, file_name, file_type, lstat, make_folder,
+    names, open_folder, remove_folder, rename_new, sync_folder, unlink,
 };
 use super::own::{own_path, random};
 use super::read::LOOKING_FIRST;
@@ -240,7 +241,7 @@ impl Store {
         open_folder(own, TRASH, || trash_path(project))
     }
 
-    fn open_batch(&self, project: &ProjectId, batch: Batch) -> Result<Folder, Obstacle> {
+    pub(super) fn open_batch(&self, project: &ProjectId, batch: Batch) -> Result<Folder, Obstacle> {
         let trash = self.open_trash(project)?;
         let name = batch.to_string();
         let fd = open_folder(trash, name.as_str(), || batch_path(project, batch))?;
@@ -274,7 +275,7 @@ impl Store {
             Err(Obstacle::System(_, errno)) => return Err(errno),
             Err(_) => return Ok(true),
         };
-        match rustix::fs::unlinkat(&trash, batch.to_string(), AtFlags::REMOVEDIR) {
+        match remove_folder(&trash, batch.to_string()) {
             Ok(()) | Err(Errno::NOENT) => Ok(true),
             Err(Errno::NOTEMPTY | Errno::EXIST) => Ok(false),
             Err(errno) => Err(errno),
@@ -291,7 +292,7 @@ impl Store {
             Err(Obstacle::System(_, errno)) => Err(errno),
             Err(_) => Ok(()),
         };
-        synced.map_err(|errno| WriteError::io(trash_path(project), errno))
+        synced.map_err(|errno| WriteError::unsure(trash_path(project), errno))
     }
 
     /// The batches in a project's trash, the latest first. A trash that is a link, or no folder,
@@ -416,11 +417,16 @@ impl Store {
         now: Millis,
     ) -> Emptied {
         let mut emptied = Emptied::default();
-        let failed = |errno| WriteError::io(batch_path(project, batch), errno);
+        // not Full, of which it is said that nothing was changed
+        let failed = |errno: Errno| WriteError::Refused {
+            path: batch_path(project, batch),
+            source: errno.into(),
+        };
+        let unsure = |errno| WriteError::unsure(batch_path(project, batch), errno);
         let folder = match self.open_batch(project, batch) {
             Ok(folder) => folder,
             Err(Obstacle::System(path, errno)) => {
-                emptied.failures.push(WriteError::io(path, errno));
+                emptied.failures.push(WriteError::refused(path, errno));
                 return emptied;
             }
             Err(_) => return emptied,
@@ -432,11 +438,10 @@ impl Store {
         match found {
             Ok(found) => {
                 for name in found {
-                    match unlink(&folder, &name) {
+                    match self.remove_entry(&folder, &name) {
                         Ok(Some(size_bytes)) => {
                             emptied.entries += 1;
                             emptied.freed_bytes += size_bytes;
-                            remove_trashed(&folder, &name);
                         }
                         Ok(None) => {}
                         Err(errno) => emptied.failures.push(failed(errno)),
@@ -446,23 +451,60 @@ impl Store {
             Err(errno) => emptied.failures.push(failed(errno)),
         }
         if only.is_none() {
-            // of runs whose restoring was cut off
-            let orphans = names(&folder, is_trashed_sidecar).unwrap_or_default();
-            for name in orphans {
-                let _ = rustix::fs::unlinkat(&folder, name, AtFlags::empty());
-            }
+            self.remove_orphans(&folder);
         }
         let old = batch.deleted_at().0 < now.0 - UNUSED_AFTER_MS;
-        let gone = match emptied.entries > 0 || old {
-            true => self.remove_batch(project, batch),
-            false => Ok(false),
-        };
-        let synced = gone.and_then(|gone| match gone {
-            true => Ok(()),
-            false => sync_folder(&folder),
-        });
-        emptied.failures.extend(synced.map_err(failed).err());
+        let is_gone = |done| matches!(done, Ok(true));
+        // an empty folder that stays is removed another time
+        let synced =
+            match (emptied.entries > 0 || old) && is_gone(self.remove_batch(project, batch)) {
+                true => Ok(()),
+                false => sync_folder(&folder),
+            };
+        emptied.failures.extend(synced.map_err(unsure).err());
         emptied
+    }
+
+    /// Removes an entry and what is noted on it; how many bytes it had, `None` if there is none.
+    fn remove_entry(&self, folder: &Folder, name: &CStr) -> Result<Option<u64>, Errno> {
+        let Some((size_bytes, _)) = entry_of(folder, name)? else {
+            return Ok(None);
+        };
+        let mut _turn = None;
+        if let Some(trashed) = trashed_of(folder, name)? {
+            // who restores it takes first the one, then the other
+            _turn = self.turn_of(folder.project());
+            if entry_of(folder, name)?.is_none() {
+                return Ok(None);
+            }
+            // it must not outlive its run
+            match unlink(folder, trashed) {
+                Ok(()) | Err(Errno::NOENT | Errno::ISDIR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        match unlink(folder, name) {
+            Ok(()) => Ok(Some(size_bytes)),
+            Err(Errno::NOENT | Errno::ISDIR) => Ok(None),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// Removes what is noted on runs that are not there.
+    fn remove_orphans(&self, folder: &Folder) {
+        let orphans = || names(folder, is_trashed_sidecar).unwrap_or_default();
+        if orphans().is_empty() {
+            return;
+        }
+        // not those whose runs are on their way
+        let _turn = self.turn_of(folder.project());
+        for name in orphans() {
+            let stem = name.to_bytes().strip_suffix(TRASHED_SUFFIX.as_bytes());
+            let run = CString::new([stem.unwrap_or_default(), SUFFIX.as_bytes()].concat());
+            if run.is_ok_and(|run| matches!(entry_of(folder, &run), Ok(None))) {
+                let _ = unlink(folder, name);
+            }
+        }
     }
 
     /// The way back from a batch of a project. Makes the executions folder if it is missing.
@@ -476,24 +518,31 @@ impl Store {
     ) -> Result<Restoring<'_>, RestoreError> {
         let from = match self.open_batch(project, batch) {
             Ok(folder) => folder,
-            Err(Obstacle::System(path, errno)) => return Err(WriteError::io(path, errno).into()),
+            Err(Obstacle::System(path, errno)) => {
+                return Err(WriteError::refused(path, errno).into());
+            }
             Err(_) => return Err(RestoreError::NoEntry),
         };
         Ok(Restoring {
             store: self,
             from,
             batch,
-            to: self.folder_to_restore_to(project)?,
+            to: Arc::new(self.folder_to_restore_to(project)?),
             sidecars: Sidecars::of(self, project),
+            turns: Turns::default(),
         })
     }
 
     fn folder_to_restore_to(&self, project: &ProjectId) -> Result<Folder, WriteError> {
         self.make_executions(project)
+            .map(|(folder, made)| {
+                made.keep();
+                folder
+            })
             .map_err(|obstacle| match obstacle {
-                Obstacle::Missing => WriteError::io(project.to_string(), Errno::NOENT),
+                Obstacle::Missing => WriteError::refused(project.to_string(), Errno::NOENT),
                 Obstacle::Link(path) | Obstacle::NoFolder(path) => WriteError::NotRegular { path },
-                Obstacle::System(path, errno) => WriteError::io(path, errno),
+                Obstacle::System(path, errno) => WriteError::refused(path, errno),
             })
     }
 }
@@ -504,8 +553,9 @@ pub struct Restoring<'s> {
     store: &'s Store,
     from: Folder,
     batch: Batch,
-    to: Folder,
-    sidecars: Sidecars,
+    to: Arc<Folder>,
+    sidecars: Sidecars<'s>,
+    turns: Turns,
 }
 
 impl Restoring<'_> {
@@ -515,35 +565,54 @@ impl Restoring<'_> {
     /// Any [`RestoreError`].
     pub fn restore(&mut self, id: &EntryId) -> Result<(), RestoreError> {
         let name = id.name.as_c_str();
-        let failed = |errno| RestoreError::Write(WriteError::io(id.path(), errno));
-        let mut came = false;
+        let failed = |errno| RestoreError::Write(WriteError::refused(id.path(), errno));
         for _ in 0..2 {
+            let _turn = self.turns.next(Arc::clone(&self.to));
             if entry_of(&self.from, name).map_err(failed)?.is_none() {
                 return Err(RestoreError::NoEntry);
             }
-            if lstat(&self.to, name).map_err(failed)?.is_some() {
+            if lstat(&*self.to, name).map_err(failed)?.is_some() {
                 return Err(RestoreError::Occupied);
             }
-            // before the run: a crash between them leaves it where the run will look for it
-            if let Ok(name) = name.to_str() {
-                let back = self.sidecars.bring_back(name, &self.from);
-                came |= back.map_err(failed)?;
-            }
-            match rename_new(&self.from, name, &self.to, name) {
-                Ok(()) => return Ok(()),
-                Err(Errno::EXIST) => {
-                    // somebody made one just now, to whom it does not belong
-                    if let (true, Ok(name)) = (came, name.to_str()) {
-                        self.sidecars.follow(name, &self.from);
-                    }
-                    return Err(RestoreError::Occupied);
+            let noted = match name.to_str() {
+                Ok(name) => {
+                    let noted = self.sidecars.make_way(name, &self.from, self.batch);
+                    noted.map_err(failed)?.then_some(name)
                 }
+                Err(_) => None,
+            };
+            match rename_new(&self.from, name, &*self.to, name) {
+                Ok(()) => return self.bring_noted(id, noted),
+                // somebody made one just now
+                Err(Errno::EXIST) => return Err(RestoreError::Occupied),
                 // it was emptied, or the executions folder was removed
-                Err(Errno::NOENT) => self.to = self.store.folder_to_restore_to(&id.project)?,
+                Err(Errno::NOENT) => {
+                    self.to = Arc::new(self.store.folder_to_restore_to(&id.project)?);
+                }
                 Err(errno) => return Err(failed(errno)),
             }
         }
         Err(failed(Errno::NOENT))
+    }
+
+    /// Brings what is noted on a run that is back, or lets it go again.
+    fn bring_noted(&mut self, id: &EntryId, noted: Option<&str>) -> Result<(), RestoreError> {
+        let Some(name) = noted else {
+            return Ok(());
+        };
+        let Err(errno) = self.sidecars.come_after(name, &self.from) else {
+            return Ok(());
+        };
+        let path = id.path();
+        Err(RestoreError::Write(
+            match rename_new(&*self.to, name, &self.from, name) {
+                Ok(()) => WriteError::refused(path, errno),
+                Err(_) => {
+                    self.sidecars.leave();
+                    WriteError::unsure(path, errno)
+                }
+            },
+        ))
     }
 
     /// Whether something that people noted came back with a run.
@@ -558,16 +627,15 @@ impl Restoring<'_> {
     /// What the system says.
     pub fn finish(mut self) -> Result<(), WriteError> {
         let project = self.to.project();
-        let failed = |errno| WriteError::io(batch_path(project, self.batch), errno);
         // where it is now before where it was
-        sync_folder(&self.to).map_err(|errno| WriteError::io(project.to_string(), errno))?;
+        let unsure = |path: String, errno| WriteError::unsure(path, errno);
+        sync_folder(&*self.to).map_err(|errno| unsure(executions_path(project), errno))?;
         let synced = self.sidecars.sync();
-        synced.map_err(|errno| WriteError::io(own_path(project), errno))?;
-        sync_folder(&self.from).map_err(failed)?;
-        self.store
-            .remove_batch(project, self.batch)
-            .map(drop)
-            .map_err(failed)
+        synced.map_err(|errno| unsure(own_path(project), errno))?;
+        sync_folder(&self.from).map_err(|errno| unsure(batch_path(project, self.batch), errno))?;
+        // An empty folder that stays is removed when the trash is emptied.
+        let _ = self.store.remove_batch(project, self.batch);
+        Ok(())
     }
 }
 
@@ -581,18 +649,6 @@ fn entry_of(folder: impl AsFd, name: &CStr) -> Result<Option<(u64, FileType)>, E
         let size_bytes = u64::try_from(stat.st_size).unwrap_or(0);
         (kind != FileType::Directory).then_some((size_bytes, kind))
     }))
-}
-
-/// Removes an entry; how many bytes it had, `None` if there is none.
-fn unlink(folder: impl AsFd, name: &CStr) -> Result<Option<u64>, Errno> {
-    let Some((size_bytes, _)) = entry_of(&folder, name)? else {
-        return Ok(None);
-    };
-    match rustix::fs::unlinkat(folder, name, AtFlags::empty()) {
-        Ok(()) => Ok(Some(size_bytes)),
-        Err(Errno::NOENT | Errno::ISDIR) => Ok(None),
-        Err(errno) => Err(errno),
-    }
 }
 
 #[cfg(test)]

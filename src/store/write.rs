@@ -86,7 +86,7 @@ impl Store {
                 Err(Failure::FolderGone) => {}
             }
         }
-        Err(WriteError::io(
+        Err(WriteError::unsure(
             executions_path(&key.project),
             io::Error::new(
                 io::ErrorKind::NotFound,
@@ -103,7 +103,7 @@ impl Store {
         fill: &mut impl FnMut(&mut File) -> io::Result<()>,
     ) -> Result<Saved, Failure> {
         let name = file_name(&key.execution);
-        let folder = match (expect, self.open_executions(&key.project)) {
+        let (folder, made) = match (expect, self.open_executions(&key.project)) {
             // Nothing is made for a save that cannot go through.
             (Expect::Version(_), Err(Obstacle::Missing)) => {
                 let path = path_of(&key.project, &name);
@@ -113,8 +113,11 @@ impl Store {
                 }
                 .into());
             }
-            (_, Err(Obstacle::Missing)) => self.make_executions(&key.project)?,
-            (_, found) => found?,
+            (_, Err(Obstacle::Missing)) => {
+                let (folder, made) = self.make_executions(&key.project)?;
+                (folder, Some(made))
+            }
+            (_, found) => (found?, None),
         };
         let failed = |errno| folder.write_failure(&name, errno);
 
@@ -123,21 +126,22 @@ impl Store {
         // Never more open than the old file, not even for a moment.
         let mode = kept.unwrap_or(Mode::from_raw_mode(0o666));
         let mut temporary = Temporary::create(&folder, mode).map_err(failed)?;
-        fill(temporary.file()).map_err(|error| WriteError::io(folder.path_of(&name), error))?;
+        fill(temporary.file())
+            .map_err(|error| WriteError::refused(folder.path_of(&name), error))?;
         if let Some(mode) = kept {
             temporary.set_permissions(mode).map_err(failed)?;
         }
         temporary
             .file()
             .sync_all()
-            .map_err(|error| WriteError::io(folder.path_of(&name), error))?;
+            .map_err(|error| WriteError::refused(folder.path_of(&name), error))?;
         let created = folder.place(&mut temporary, &name, expect)?;
 
         // From here on no error may say that nothing was changed.
-        let unsure = |errno: Errno| WriteError::Io {
-            path: folder.path_of(&name),
-            source: errno.into(),
-        };
+        if let Some(made) = made {
+            made.keep();
+        }
+        let unsure = |errno: Errno| WriteError::unsure(folder.path_of(&name), errno);
         sync_folder(&folder).map_err(unsure)?;
         let stamp = temporary.stamp().map_err(unsure)?;
         match self.open_executions(&key.project) {
@@ -147,6 +151,7 @@ impl Store {
                 created,
             }),
             Ok(_) | Err(Obstacle::Missing) => Err(Failure::FolderGone),
+            Err(Obstacle::System(path, errno)) => Err(WriteError::unsure(path, errno).into()),
             Err(obstacle) => Err(obstacle.into()),
         }
     }
@@ -235,7 +240,7 @@ impl Folder {
             return Ok(());
         }
         self.put_back(temporary, name)
-            .map_err(|errno| WriteError::io(self.path_of(name), errno))?;
+            .map_err(|errno| WriteError::unsure(self.path_of(name), errno))?;
         let current = self.stored_version(name).ok().flatten();
         Err(self
             .conflict(name, current.map(|stored| stored.value))
@@ -275,7 +280,7 @@ impl Folder {
                 })
             }
             Ok(found) => Ok(found),
-            Err(errno) => Err(WriteError::io(self.path_of(name), errno)),
+            Err(errno) => Err(WriteError::refused(self.path_of(name), errno)),
         }
     }
 
@@ -301,7 +306,7 @@ impl Folder {
             Errno::ISDIR | Errno::NOTEMPTY => Failure::Final(WriteError::NotRegular {
                 path: self.path_of(name),
             }),
-            errno => Failure::Final(WriteError::io(self.path_of(name), errno)),
+            errno => Failure::Final(WriteError::refused(self.path_of(name), errno)),
         }
     }
 }
@@ -313,7 +318,7 @@ impl From<Obstacle> for Failure {
             Obstacle::Link(path) | Obstacle::NoFolder(path) => {
                 Self::Final(WriteError::NotRegular { path })
             }
-            Obstacle::System(path, errno) => Self::Final(WriteError::io(path, errno)),
+            Obstacle::System(path, errno) => Self::Final(WriteError::refused(path, errno)),
         }
     }
 }
@@ -322,11 +327,11 @@ impl From<ReadError> for WriteError {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::NotRegular { path } => Self::NotRegular { path },
-            ReadError::Io { path, source } => Self::io(path, source),
+            ReadError::Io { path, source } => Self::refused(path, source),
             ReadError::Corrupt { ref path, .. }
             | ReadError::NotAnObject { ref path }
             | ReadError::TooLarge { ref path, .. }
-            | ReadError::TooDeep { ref path, .. } => Self::io(
+            | ReadError::TooDeep { ref path, .. } => Self::refused(
                 path.clone(),
                 io::Error::new(io::ErrorKind::InvalidData, error),
             ),

@@ -15,7 +15,7 @@ use super::{Statuses, blocking, prepare};
 use crate::api::progress::{Steps, Teller, here};
 use crate::api::table::{Effect, Example, Method};
 use crate::api::{Clock, Context, Error, ErrorKind, samples};
-use crate::history::{Chosen, DeletedMany, History, HistoryError, Spared, Wanted};
+use crate::history::{Chosen, DeletedMany, Deleting, History, HistoryError, Spared, Told, Wanted};
 use crate::index::{self, Place, SortedKey};
 use crate::model::{ExecutionId, ProjectId, RunKey};
 
@@ -105,7 +105,7 @@ pub(super) struct Naming {
 }
 
 impl Naming {
-    /// What `plan` begins with, and the state at which it was told.
+    /// What `plan` begins with, and what was told.
     ///
     /// # Errors
     /// -32602 for anything else, with `dryRun`, and where it is not known any more what changed.
@@ -113,17 +113,18 @@ impl Naming {
         history: &History,
         plan: &'p str,
         dry_run: bool,
-    ) -> Result<(&'p str, index::Clock), Error> {
+    ) -> Result<(&'p str, Arc<Told>), Error> {
         if dry_run {
             return Err(Error::params("`plan`: expected only without `dryRun`"));
         }
-        let read = || {
-            let (mark, clock) = plan.rsplit_once('/')?;
-            Some((mark, index::Clock::parse(clock)?))
+        let known = || {
+            let (mark, _) = plan.rsplit_once('/')?;
+            Some((mark, history.told(plan)?))
         };
-        let known = read().filter(|(_, clock)| history.honours(*clock));
-        known.ok_or_else(|| {
-            Error::params("`plan`: what changed since is not known any more; rehearse it again")
+        known().ok_or_else(|| {
+            Error::params(
+                "`plan`: what it told, or what changed since, is not known any more; rehearse it again",
+            )
         })
     }
 
@@ -199,9 +200,10 @@ pub struct SkippedRun {
     pub project_id: ProjectId,
     /// The file's stem.
     pub execution_id: ExecutionId,
-    /// `changed`: came, or was saved or touched, after it was chosen or told; `gone`: deleted by somebody else;
-    /// `refused` by the file system; `maybe-pinned`: what is noted on it cannot be read, and the
-    /// policy keeps pinned runs.
+    /// `changed`: came, or was saved, touched or noted on, after it was chosen or told; `gone`: deleted
+    /// by somebody else; `kept`: others changed or went, so that the policy keeps it by now; `refused`
+    /// by the file system; `maybe-pinned`: what is noted on it cannot be read, and the policy keeps
+    /// pinned runs.
     pub reason: &'static str,
 }
 
@@ -257,17 +259,12 @@ impl Gone {
             plan: None,
             ..Self::would(&done.deleted, done.clock, naming)
         };
-        let spared = done.spared.iter().map(|(key, why)| (key, *why));
-        did.skip(spared, naming.limit);
+        did.skip(&done.spared, naming.limit);
         did
     }
 
     /// The same, with some that were to go and do not.
-    pub(super) fn skip<'k>(
-        &mut self,
-        some: impl Iterator<Item = (&'k RunKey, Spared)>,
-        limit: NamedLimit,
-    ) {
+    pub(super) fn skip(&mut self, some: &[(RunKey, Spared)], limit: NamedLimit) {
         for (key, why) in some {
             self.skipped_count += 1;
             if self.skipped.len() < limit.0 {
@@ -279,11 +276,26 @@ impl Gone {
                         Spared::Changed => "changed",
                         Spared::Refused => "refused",
                         Spared::MaybePinned => "maybe-pinned",
+                        Spared::Kept => "kept",
                     },
                 });
             }
         }
     }
+}
+
+/// Tells what would go, and remembers that.
+pub(super) fn rehearse(
+    history: &History,
+    chosen: &[Chosen],
+    clock: index::Clock,
+    naming: &Naming,
+) -> Gone {
+    let would = Gone::would(chosen, clock, naming);
+    if let Some(plan) = &would.plan {
+        history.remember_told(plan, clock, chosen);
+    }
+    would
 }
 
 /// Deletes what was chosen, and tells how far it has come.
@@ -293,7 +305,7 @@ impl Gone {
 pub(super) fn carry_out(
     history: &History,
     chosen: Vec<Chosen>,
-    permanent: bool,
+    how: Deleting,
     naming: &Naming,
     teller: &Teller,
 ) -> Result<Gone, HistoryError> {
@@ -302,7 +314,7 @@ pub(super) fn carry_out(
         let done = done as u64;
         teller.tell(Steps { done, total });
     };
-    let done = history.delete_chosen(chosen, permanent, tell)?;
+    let done = history.delete_chosen(chosen, how, tell)?;
     Ok(Gone::did(&done, naming))
 }
 
@@ -354,11 +366,11 @@ impl Method for DeleteMatching {
         }
         let mut told = None;
         if let Some(plan) = &params.plan {
-            let (mark, clock) = Naming::told(&context.history, plan, dry_run)?;
+            let (mark, known) = Naming::told(&context.history, plan, dry_run)?;
             now = asked.moment(mark, now).ok_or_else(|| {
                 Error::params("`plan` belongs to another question; rehearse this one")
             })?;
-            told = Some(clock);
+            told = Some(known);
         }
         let naming = Naming {
             limit: params.limit.unwrap_or_default(),
@@ -368,20 +380,24 @@ impl Method for DeleteMatching {
         };
         prepare(&context, asked.plain.project.as_ref(), params.sync, None).await?;
         let query = asked.every(now);
-        let permanent = params.permanent == Some(true);
+        let how = Deleting {
+            permanent: params.permanent == Some(true),
+            keep_doubtful: false,
+        };
         let teller = here();
         let wanted = Wanted::default();
         let stop = wanted.stop();
         blocking(&context, move |history| {
             let (mut chosen, clock) = history.choose(&query, &stop)?;
             if dry_run {
-                return Ok(Gone::would(&chosen, clock, &naming));
+                return Ok(rehearse(history, &chosen, clock, &naming));
             }
-            let is_after = |one: &mut Chosen| told.is_some_and(|told| one.is_after(told));
-            let changed: Vec<Chosen> = chosen.extract_if(.., is_after).collect();
-            let mut gone = carry_out(history, chosen, permanent, &naming, &teller)?;
-            let changed = changed.iter().map(|one| (one.key(), Spared::Changed));
-            gone.skip(changed, naming.limit);
+            let spared = match told {
+                Some(told) => history.hold_to(&told, &mut chosen),
+                None => Vec::new(),
+            };
+            let mut gone = carry_out(history, chosen, how, &naming, &teller)?;
+            gone.skip(&spared, naming.limit);
             Ok(gone)
         })
         .await

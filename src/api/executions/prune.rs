@@ -8,13 +8,13 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
 
 use super::asked::now;
-use super::delete_matching::{Gone, NamedLimit, Naming, carry_out};
+use super::delete_matching::{Gone, NamedLimit, Naming, carry_out, rehearse};
 use super::list::read_place;
 use super::{Statuses, blocking, prepare};
 use crate::api::progress::here;
 use crate::api::table::{Effect, Example, Method};
 use crate::api::{Context, Error, ErrorKind, samples};
-use crate::history::{self, Spared, ToEmpty, Wanted};
+use crate::history::{self, Deleting, ToEmpty, Wanted};
 use crate::model::{Millis, ProjectId, read_span};
 
 /// A span of time on the wire: `90s`, `30m`, `12h`, `30d`.
@@ -300,20 +300,21 @@ impl Method for Prune {
         let wanted = Wanted::default();
         let stop = wanted.stop();
         let done = blocking(&context, move |history| {
-            let plan = history.plan(&policy, now, told, &stop)?;
+            let plan = history.plan(&policy, now, told.as_deref(), &stop)?;
             let everything = plan.everything;
             if everything && !may_all && !dry_run {
                 return Ok(Err(plan.chosen.len()));
             }
-            let mut gone = if dry_run {
-                Gone::would(&plan.chosen, plan.clock, &naming)
-            } else {
-                carry_out(history, plan.chosen, permanent, &naming, &teller)?
+            let how = Deleting {
+                permanent,
+                keep_doubtful: policy.keep_pinned,
             };
-            let kept = plan.maybe_pinned.iter();
-            gone.skip(kept.map(|key| (key, Spared::MaybePinned)), naming.limit);
-            let changed = plan.changed.iter();
-            gone.skip(changed.map(|key| (key, Spared::Changed)), naming.limit);
+            let mut gone = if dry_run {
+                rehearse(history, &plan.chosen, plan.clock, &naming)
+            } else {
+                carry_out(history, plan.chosen, how, &naming, &teller)?
+            };
+            gone.skip(&plan.spared, naming.limit);
             let mut pruned = Pruned {
                 gone,
                 everything,

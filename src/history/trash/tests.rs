@@ -9,11 +9,14 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use rustix::io::Errno;
+
 use super::*;
 use crate::history::tests::{Client, Random, record};
-use crate::history::{Options, Policy, Rule, Wanted};
+use crate::history::{Deleting, Options, Policy, Rule, Wanted};
 use crate::index::{Filter, From};
 use crate::model::{Annotation, AnnotationChange, ExecutionId, Status};
+use crate::store::tests::steps::{Step, refusing};
 use crate::store::{Expect, WriteError, version_of};
 use crate::watch::Hint;
 
@@ -322,7 +325,11 @@ impl Ground {
                     }
                 }
                 let permanent = random.one_in(4);
-                let done = history.delete_chosen(chosen, permanent, |_| {}).unwrap();
+                let how = Deleting {
+                    permanent,
+                    ..Deleting::default()
+                };
+                let done = history.delete_chosen(chosen, how, |_| {}).unwrap();
                 let spared: Vec<RunKey> = done.spared.into_iter().map(|(key, _)| key).collect();
                 assert_eq!(spared, Vec::from_iter(between));
                 assert_eq!(done.batch.is_some(), !done.deleted.is_empty() && !permanent);
@@ -550,4 +557,58 @@ fn a_folder_in_a_files_place_is_not_deleted_and_known() {
         |error: &HistoryError| matches!(error, HistoryError::Write(WriteError::NotRegular { .. }));
     assert!(refused.as_ref().is_err_and(is_folder), "{refused:?}");
     assert!(folder.is_dir());
+}
+
+/// The last step may fail when a run is gone already: it is told where it is then, and known.
+#[test]
+fn what_is_deleted_but_not_durably_is_told_with_its_way_back() {
+    for permanent in [false, true] {
+        let mut told = 0;
+        for number in 0.. {
+            let ground = Ground::new();
+            let key = key_of("a", "x");
+            ground.history.save(&key, "{}", &Expect::Anything).unwrap();
+            let delete = || ground.history.delete(&key, permanent);
+            let (done, met) = refusing((Step::Sync, number), Errno::NOSPC, delete);
+            if !met {
+                done.unwrap();
+                break;
+            }
+            settle(&ground.history);
+            let there = ground.root().join("a/executions/x.json").exists();
+            assert_eq!(ground.history.totals(None).0.runs() == 1, there);
+            match done.unwrap_err() {
+                HistoryError::DeletedSome { deleted, entry, .. } => {
+                    told += 1;
+                    assert_eq!((deleted, there), (1, false));
+                    assert_eq!(entry.is_none(), permanent);
+                    if let Some(entry) = entry {
+                        ground.history.restore_entries(&[entry]).unwrap();
+                    }
+                }
+                HistoryError::Write(_) => assert!(there),
+                error => panic!("{error}"),
+            }
+        }
+        assert!(told > 0);
+    }
+}
+
+/// The run may go between the look for it and the note.
+#[test]
+fn nothing_is_noted_on_a_run_that_is_gone() {
+    let ground = Ground::new();
+    let key = key_of("a", "x");
+    ground.history.save(&key, "{}", &Expect::Anything).unwrap();
+    fs::remove_file(ground.root().join("a/executions/x.json")).unwrap();
+    let pinned = AnnotationChange {
+        pinned: Some(true),
+        ..AnnotationChange::default()
+    };
+    let refused = ground.history.annotate(&key, &pinned);
+    assert!(
+        matches!(refused, Err(HistoryError::NotFound(_))),
+        "{refused:?}"
+    );
+    assert!(!ground.root().join("a/.runlog").exists());
 }

@@ -3,10 +3,12 @@
 use std::fs;
 use std::io::{self, Write};
 use std::panic::AssertUnwindSafe;
-use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use rustix::io::Errno;
+
+use super::steps::{Step, refusing};
 use super::{Ground, disturbed, listing, run, sweep, test_process};
 use crate::store::{Expect, Store, WriteError, version_of};
 
@@ -35,42 +37,54 @@ fn a_full_disk_leaves_the_old_record_and_nothing_else() {
         }
     }
     let result = full("x", rustix::io::Errno::IO);
-    assert!(matches!(result, Err(WriteError::Io { .. })), "{result:?}");
+    assert!(
+        matches!(result, Err(WriteError::Refused { .. })),
+        "{result:?}"
+    );
     assert_eq!(listing(&folder), ["x.json"]);
     assert_eq!(fs::read(folder.join("x.json")).unwrap(), b"old");
 }
 
+/// Folders that were made for a record that then has no room are not left.
 #[test]
-fn a_full_disk_leaves_no_folder_that_was_made_for_the_record() {
-    let ground = Ground::new();
-    let project = ground.root().join("p");
-    let full = |meanwhile: fn(&Path)| {
-        let key = run("x");
-        let saved = ground
-            .store
-            .save_through(&key, version_of(b"new"), &Expect::Absent, |file| {
-                file.write_all(b"ne")?;
-                meanwhile(&project.join("executions"));
-                Err(rustix::io::Errno::NOSPC.into())
-            });
-        assert!(matches!(saved, Err(WriteError::Full { .. })), "{saved:?}");
+fn a_save_that_fails_leaves_no_folders_that_it_made() {
+    let save = |ground: &Ground, full: bool| {
+        ground.store.save_through(
+            &run("x"),
+            version_of(b"{}"),
+            &Expect::Anything,
+            |file| match full {
+                true => Err(Errno::NOSPC.into()),
+                false => file.write_all(b"{}"),
+            },
+        )
     };
-    full(|_| {});
-    assert_eq!(listing(&ground.root()), Vec::<String>::new());
-    // what was there stays
-    fs::create_dir(&project).unwrap();
-    full(|_| {});
-    assert_eq!(listing(&project), Vec::<String>::new());
-    ground.executions();
-    full(|_| {});
-    assert_eq!(listing(&project), ["executions"]);
-    // and what somebody puts there meanwhile
-    fs::remove_dir_all(&project).unwrap();
-    full(|folder| fs::write(folder.join("y.json"), "{}").unwrap());
-    assert_eq!(listing(&project.join("executions")), ["y.json"]);
+    let full = |result: Result<_, WriteError>| matches!(result, Err(WriteError::Full { .. }));
+    let ground = Ground::new();
+    assert!(full(save(&ground, true)));
+    assert_eq!(listing(&ground.root()), [""; 0]);
+    for step in [Step::MakeFolder, Step::Sync] {
+        for number in 0..2 {
+            let (saved, met) = refusing((step, number), Errno::NOSPC, || save(&ground, false));
+            assert!(met && full(saved));
+            assert_eq!(listing(&ground.root()), [""; 0], "{step:?} {number}");
+        }
+    }
+    // what was there stays, and so does what somebody else put there meanwhile
+    fs::create_dir(ground.root().join("p")).unwrap();
+    assert!(full(save(&ground, true)));
+    assert_eq!(listing(&ground.root().join("p")), [""; 0]);
+    let result = ground
+        .store
+        .save_through(&run("x"), version_of(b"{}"), &Expect::Anything, |_| {
+            fs::write(ground.executions().join("theirs.json"), "{}")?;
+            Err(Errno::NOSPC.into())
+        });
+    assert!(full(result));
+    assert_eq!(listing(&ground.executions()), ["theirs.json"]);
 }
 
-/// A full disk with a kernel that says so: the size of files is limited in a process of its own.
+/// The same with a kernel that says so: the size of files is limited in a process of its own.
 #[test]
 fn a_write_that_the_system_cuts_off_leaves_the_old_record() {
     let ground = Ground::new();
@@ -102,7 +116,7 @@ fn child_of_limited_size() {
     let store = Store::new(root.into());
     let result = store.save(&run("x"), &[b' '; 1 << 16], &Expect::Anything);
     assert!(
-        matches!(&result, Err(WriteError::Io { source, .. }) if source.kind() == io::ErrorKind::FileTooLarge),
+        matches!(&result, Err(WriteError::Refused { source, .. }) if source.kind() == io::ErrorKind::FileTooLarge),
         "{result:?}"
     );
     store.save(&run("small"), b"{}", &Expect::Anything).unwrap();

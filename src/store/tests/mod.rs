@@ -6,6 +6,7 @@ mod model;
 mod pieces;
 mod reading;
 mod removing;
+pub(crate) mod steps;
 mod trash;
 mod walking;
 mod writing;
@@ -57,8 +58,10 @@ pub(super) fn sweep(store: &Store) -> Swept {
     let mut swept = store.sweep_cookies().unwrap();
     for project in store.projects().unwrap().projects {
         let walk = store.walk(&project, SystemTime::now(), false).unwrap();
+        let own = store.sweep_own(&project);
         let more = store.sweep_temporaries(&project, &walk.temporaries);
-        swept.removed += more.removed;
+        swept.removed += own.removed + more.removed;
+        swept.failures.extend(own.failures);
         swept.failures.extend(more.failures);
     }
     swept

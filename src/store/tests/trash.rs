@@ -10,9 +10,14 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use super::{Ground, in_time, listing, make_fifo, project, run, test_process};
+use rustix::io::Errno;
+
+use super::steps::{Step, killed_before, refusing};
+use super::{Ground, in_time, listing, make_fifo, project, run, sweep, test_process};
 use crate::model::{Annotation, Millis};
-use crate::store::{Batch, EntryId, NoTrash, Removed, RestoreError, Sidecar, Store, WriteError};
+use crate::store::{
+    Batch, EntryId, NoTrash, Removed, RestoreError, Sidecar, Sparing, Store, WriteError,
+};
 
 fn trash_of(ground: &Ground) -> PathBuf {
     ground.root().join("p/.runlog/trash")
@@ -264,7 +269,10 @@ fn only_the_file_that_was_meant_is_removed() {
     fs::write(folder.join("new"), "newer").unwrap();
     fs::rename(folder.join("new"), folder.join("x.json")).unwrap();
     let mut removal = ground.store.removal(&project("p"), None).unwrap().unwrap();
-    let mut remove = |name, stamp| removal.remove(&run(name).execution, stamp).unwrap();
+    let mut remove = |name, stamp| {
+        let execution = run(name).execution;
+        removal.remove(&execution, stamp, Sparing::Nothing).unwrap()
+    };
     assert_eq!(remove("x", Some(&stamp)), Removed::Changed);
     assert_eq!(remove("y", Some(&stamp)), Removed::Missing);
     let stamp = ground.store.stamp(&run("x")).unwrap().unwrap();
@@ -346,6 +354,207 @@ fn what_is_restored_brings_its_own_note_whatever_was_left_there() {
     store.annotate(&key, &note("left")).unwrap();
     restore(store, &EntryId::of_run(&key, batch)).unwrap();
     assert_eq!(noted(&key).as_deref(), Some("left"));
+}
+
+/// A run with a note, in its place or in the trash, and what is done with it.
+struct Scene {
+    ground: Ground,
+    batch: Batch,
+}
+
+/// What is done in a [`Scene`].
+type Deed = fn(&Scene) -> Result<(), WriteError>;
+
+impl Scene {
+    fn new(trashed: bool) -> Self {
+        let ground = Ground::new();
+        fs::write(ground.executions().join("x.json"), "x").unwrap();
+        ground.store.annotate(&run("x"), &note("first")).unwrap();
+        let batch = Batch::new(Millis(5));
+        if trashed {
+            assert!(ground.store.delete(&run("x"), Some(batch)).unwrap());
+        }
+        Self { ground, batch }
+    }
+
+    fn delete(&self, batch: Option<Batch>) -> Result<(), WriteError> {
+        self.ground.store.delete(&run("x"), batch).map(drop)
+    }
+
+    /// What there is, the folders and git's file aside: where, and what it holds.
+    fn files(&self) -> Vec<(String, String)> {
+        let mut files = Vec::new();
+        let mut folders = vec![self.ground.root()];
+        while let Some(folder) = folders.pop() {
+            for name in listing(&folder) {
+                let path = folder.join(&name);
+                if path.is_dir() {
+                    folders.push(path);
+                } else if name != ".gitignore" {
+                    let text = fs::read_to_string(&path).unwrap();
+                    let path = path.strip_prefix(self.ground.root()).unwrap();
+                    let path = path.to_string_lossy().replace(&self.batch.to_string(), "B");
+                    files.push((path, text));
+                }
+            }
+        }
+        files.sort();
+        files
+    }
+
+    /// Where the run is, and where its note.
+    fn places(&self) -> (&'static str, &'static str) {
+        let files = self.files();
+        let place = |of: [&'static str; 2]| {
+            let there = |path: &&&str| files.iter().any(|(found, _)| found == **path);
+            let found: Vec<_> = of.iter().filter(there).collect();
+            assert!(found.len() < 2, "{files:?}");
+            match found.first() {
+                Some(path) if path.contains("trash") => "trash",
+                Some(_) => "here",
+                None => "gone",
+            }
+        };
+        let of_run = place(["p/executions/x.json", "p/.runlog/trash/B/x.json"]);
+        let of_note = place(["p/.runlog/x.json", "p/.runlog/trash/B/x.note"]);
+        let count = [of_run, of_note].iter().filter(|at| **at != "gone").count();
+        assert_eq!(files.len(), count, "nothing else is left: {files:?}");
+        (of_run, of_note)
+    }
+}
+
+const DEEDS: [(&str, bool, Deed); 4] = [
+    ("delete", false, |scene| scene.delete(Some(scene.batch))),
+    ("delete for good", false, |scene| scene.delete(None)),
+    ("restore", true, |scene| {
+        let id = EntryId::of_run(&run("x"), scene.batch);
+        let restoring = scene.ground.store.restoring(id.project(), id.batch());
+        let written = |error| match error {
+            RestoreError::Write(error) => error,
+            error => panic!("{error}"),
+        };
+        let mut restoring = restoring.map_err(written)?;
+        restoring.restore(&id).map_err(written)?;
+        restoring.finish()
+    }),
+    ("empty", true, |scene| {
+        let emptied = scene
+            .ground
+            .store
+            .empty(&project("p"), scene.batch, None, Millis(5));
+        emptied.failures.into_iter().next().map_or(Ok(()), Err)
+    }),
+];
+
+/// Whenever a process dies: after the next start a note is with its run, or gone with it, and never
+/// waits for another run of that name.
+#[test]
+fn after_a_kill_before_any_step_a_note_is_where_its_run_is() {
+    for (what, trashed, deed) in DEEDS {
+        let mut ends = Vec::new();
+        for number in 0.. {
+            let scene = Scene::new(trashed);
+            let killed = killed_before(number, || drop(deed(&scene)));
+            let swept = sweep(&Store::new(scene.ground.root()));
+            assert!(swept.failures.is_empty(), "{:?}", swept.failures);
+            let places = scene.places();
+            match places {
+                (of_run, of_note) if of_run == of_note => {}
+                // it was to be gone
+                ("here" | "trash", "gone") if what.contains("good") || what == "empty" => {}
+                _ => panic!("{what}, killed before {number}: {places:?}"),
+            }
+            ends.push(places.0);
+            if !killed {
+                break;
+            }
+        }
+        ends.dedup();
+        assert_eq!(ends.len(), 2, "{what}: {ends:?}");
+    }
+}
+
+/// A note that could not go with its run, or come with it, does not part from it.
+#[test]
+fn a_step_that_is_refused_parts_no_note_from_its_run() {
+    for (what, trashed, deed) in DEEDS {
+        for step in [Step::Rename, Step::Unlink] {
+            for number in 0.. {
+                let scene = Scene::new(trashed);
+                let (done, met) = refusing((step, number), Errno::IO, || deed(&scene));
+                if !met {
+                    break;
+                }
+                // what is only to be swept
+                sweep(&Store::new(scene.ground.root()));
+                let (of_run, of_note) = scene.places();
+                // what was to be removed for good goes as far as it does
+                let lost = what == "empty" && of_note == "gone";
+                assert!(
+                    of_run == of_note || lost,
+                    "{what} {step:?} {number}: {done:?}"
+                );
+                let stays = (of_run == "trash") == trashed && of_run != "gone";
+                assert_eq!(done.is_err(), stays, "{what} {step:?} {number}: {done:?}");
+            }
+        }
+    }
+}
+
+/// The disk may be full at each step: it is never said that nothing was changed where something was.
+#[test]
+fn what_is_done_is_not_said_to_be_undone() {
+    let noted: [(&str, bool, Deed); 2] = [
+        ("note", false, |scene| {
+            scene.ground.store.annotate(&run("x"), &note("second"))
+        }),
+        ("no note", false, |scene| {
+            scene
+                .ground
+                .store
+                .annotate(&run("x"), &Annotation::default())
+        }),
+    ];
+    for (what, trashed, deed) in DEEDS.into_iter().chain(noted) {
+        let mut unsure = 0;
+        for step in [
+            Step::Sync,
+            Step::RemoveFolder,
+            Step::MakeFolder,
+            Step::Unlink,
+        ] {
+            for number in 0.. {
+                let scene = Scene::new(trashed);
+                let before = scene.files();
+                let (done, met) = refusing((step, number), Errno::NOSPC, || deed(&scene));
+                if !met {
+                    break;
+                }
+                sweep(&Store::new(scene.ground.root()));
+                if what == "empty" && step == Step::Unlink && number > 0 {
+                    // its note went, which it was to
+                    continue;
+                }
+                let changed = scene.files() != before;
+                let said = match &done {
+                    Ok(()) => true,
+                    Err(WriteError::Io { .. }) => {
+                        unsure += 1;
+                        true
+                    }
+                    Err(_) => false,
+                };
+                assert_eq!(changed, said, "{what} {step:?} {number}: {done:?}");
+                if step == Step::RemoveFolder {
+                    assert!(
+                        done.is_ok(),
+                        "{what}: an empty folder is no failure: {done:?}"
+                    );
+                }
+            }
+        }
+        assert!(unsure > 0, "{what}");
+    }
 }
 
 const KILLS: usize = 25;

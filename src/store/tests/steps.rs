@@ -1,0 +1,76 @@
+//! Refusing changes of folders: any of them, or from one of them on all, as after a kill.
+
+use std::cell::Cell;
+
+use rustix::io::Errno;
+
+pub(crate) use crate::store::layout::Step;
+
+/// What is refused in this thread.
+#[derive(Debug, Clone, Copy)]
+struct Plan {
+    /// Changes of another kind are none of it.
+    only: Option<Step>,
+    /// How many go through before.
+    left: u32,
+    errno: Errno,
+    /// Whether all others after it are refused as well.
+    for_good: bool,
+    met: bool,
+}
+
+thread_local! {
+    static PLAN: Cell<Option<Plan>> = const { Cell::new(None) };
+}
+
+/// What comes before each change.
+pub(crate) fn step(step: Step) -> Result<(), Errno> {
+    let Some(mut plan) = PLAN.get() else {
+        return Ok(());
+    };
+    if plan.only.is_some_and(|only| only != step) {
+        return Ok(());
+    }
+    let refused = plan.left == 0 && (plan.for_good || !plan.met);
+    plan.met |= refused;
+    plan.left = plan.left.saturating_sub(1);
+    PLAN.set(Some(plan));
+    if refused { Err(plan.errno) } else { Ok(()) }
+}
+
+fn with<T>(plan: Plan, work: impl FnOnce() -> T) -> (T, bool) {
+    PLAN.set(Some(plan));
+    let done = work();
+    let plan = PLAN.take().unwrap();
+    (done, plan.met)
+}
+
+/// What `work` gives if the change of this kind with this number, from 0 on, is refused; and whether
+/// it came to that.
+pub(crate) fn refusing<T>(
+    (only, number): (Step, u32),
+    errno: Errno,
+    work: impl FnOnce() -> T,
+) -> (T, bool) {
+    let plan = Plan {
+        only: Some(only),
+        left: number,
+        errno,
+        for_good: false,
+        met: false,
+    };
+    with(plan, work)
+}
+
+/// Does `work` as far as a process comes that is killed before the change with this number, from 0
+/// on; whether it was.
+pub(crate) fn killed_before(number: u32, work: impl FnOnce()) -> bool {
+    let plan = Plan {
+        only: None,
+        left: number,
+        errno: Errno::IO,
+        for_good: true,
+        met: false,
+    };
+    with(plan, work).1
+}
