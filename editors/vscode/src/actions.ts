@@ -78,10 +78,9 @@ export class Actions {
     if (clicked instanceof Run) return [clicked];
     if (clicked && typeof clicked === 'object' && 'kind' in clicked) return runsOf([clicked as Node]);
     // a key in the view says so
-    const key = clicked === 'view';
-    if (key && this.tree.chosen.length === 0) await vscode.commands.executeCommand('list.toggleSelection');
+    if (clicked === 'view') return await this.tree.meant();
     const { chosen } = this.tree;
-    if (key || (this.#inView && !(clicked instanceof vscode.Uri) && chosen.length > 0)) return chosen;
+    if (this.#inView && !(clicked instanceof vscode.Uri) && chosen.length > 0) return chosen;
     const uri = clicked instanceof vscode.Uri ? clicked : vscode.window.activeTextEditor?.document.uri;
     const run = (uri?.scheme === 'runlog' ? this.documents.runOf(uri) : undefined) ?? this.panel.active;
     return run ? [run] : chosen;
