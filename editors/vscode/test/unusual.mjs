@@ -262,7 +262,11 @@ export function unusual(code, browser) {
 
   check('narrow panels: a status has its sign, and nothing is out of sight', async () => {
     const project = `narrow-${'long-name-'.repeat(20)}`;
-    place.save(project, record(1, { id: 'narrow', name: 'In a narrow panel', costUSD: 2481.85824286, steps: [{ nodeId: 'n', nodeType: 'subagent', status: 'failed', startedAt: new Date().toISOString(), duration: 5 }] }));
+    const status = 'failed';
+    place.save(project, record(1, {
+      id: 'narrow', name: 'In a narrow panel', costUSD: 2481.85824286, status, error: 'Timeout of 30 s while reading https://example.com/page/17',
+      steps: [{ nodeId: 'n', nodeType: 'subagent', status, startedAt: new Date().toISOString(), duration: 37_000_000 }],
+    }));
     await begin();
     await only(project);
     await openRun('In a narrow panel');
