@@ -1,5 +1,4 @@
 // What records may hold that nobody expects, and what people do while runs are saved, noted on and removed by others.
-import { utimesSync } from 'node:fs';
 import { Place, record } from './place.mjs';
 import { check, equal, ok } from './tap.mjs';
 import { until } from './window.mjs';
@@ -238,14 +237,18 @@ export function unusual(code, browser) {
 
   check('a run that is open turns stale, and its running step takes longer', async () => {
     const startedAt = new Date(Date.now() - 3_500_000).toISOString();
-    place.save('silent', record(1, { id: 'silent', name: 'Falls silent', status: 'running', startedAt, completedAt: undefined, duration: undefined, steps: [{ nodeId: 'n', status: 'running', startedAt }] }));
-    const touched = new Date(Date.now() - 3_600_000 + 25_000);
-    utimesSync(place.path('silent', 'silent'), touched, touched);
+    const silent = (more) => record(1, { id: 'silent', name: 'Falls silent', status: 'running', startedAt, completedAt: undefined, duration: undefined, steps: [{ nodeId: 'n', status: 'running', startedAt }], ...more });
+    place.save('silent', silent());
     await begin();
     await only('silent');
     await openRun('Falls silent');
-    const time = await panel.textContent('.step-time');
-    ok(!(await panel.textContent('.title')).includes('stale'), 'it is not stale yet');
+    // so that it is silent for an hour soon
+    place.save('silent', silent({ costUSD: 0.0211 }), new Date(Date.now() - 3_600_000 + 15_000));
+    const [, title, time] = await until('it is shown', async () => {
+      const texts = await panel.evaluate(() => ['.facts', '.title', '.step-time'].map((part) => document.querySelector(part).textContent));
+      return texts[0].includes('$0.0211') && texts;
+    });
+    ok(!title.includes('stale'), 'it is not stale yet');
     await until('it is', async () => (await panel.textContent('.title')).includes('stale'), 80_000);
     await until('time goes on', async () => (await panel.textContent('.step-time')) !== time, 60_000);
   });
