@@ -4,10 +4,12 @@ import * as path from 'node:path';
 import * as vscode from 'vscode';
 import type { Documents } from './document';
 import { count, line, message } from './format';
+import type { Notes } from './note';
 import { copyValue, type RunPanel } from './panel';
 import { runsOf, type Node } from './rows';
 import { Run } from './run';
 import type { Session } from './session';
+import { shownTags, tagChange } from './tags';
 import { plain, tell } from './tell';
 import type { Tree } from './tree';
 
@@ -21,7 +23,7 @@ export class Actions {
 
   constructor(
     private readonly session: Session, private readonly tree: Tree, private readonly panel: RunPanel,
-    private readonly documents: Documents, context: vscode.ExtensionContext,
+    private readonly documents: Documents, notes: Notes, context: vscode.ExtensionContext,
   ) {
     const command = (name: string, act: (...args: unknown[]) => unknown): void => {
       context.subscriptions.push(vscode.commands.registerCommand(`runlog.${name}`, async (...args: unknown[]) => {
@@ -45,13 +47,13 @@ export class Actions {
     one('reveal', (run) => vscode.commands.executeCommand(local ? 'revealFileInOS' : 'revealInExplorer', run.file));
     one('copyOutput', (run) => copyValue(run, '/output'));
     one('tag', async (run) => {
-      const value = await vscode.window.showInputBox({ title: 'Tags', prompt: 'Separated by commas', value: (await run.summary())?.tags?.join(', ') ?? '' });
-      if (value !== undefined) await run.request('executions/annotate', { tags: value.split(',').map((tag) => tag.trim()).filter((tag) => tag !== '') });
+      const tags = (await run.summary())?.tags ?? [];
+      const typed = await vscode.window.showInputBox({ title: 'Tags', prompt: 'Separated by commas', value: shownTags(tags) });
+      if (typed === undefined) return;
+      const change = tagChange(tags, typed);
+      if (change.addTags.length + change.removeTags.length > 0) await run.request('executions/annotate', change);
     });
-    one('note', async (run) => {
-      const note = await vscode.window.showInputBox({ title: 'Note', prompt: 'Empty removes it', value: (await run.summary())?.note ?? '' });
-      if (note !== undefined) await run.request('executions/annotate', { note });
-    });
+    one('note', (run) => notes.edit(run));
     one('runAgain', (run) => this.#runAgain(run));
     all('copyId', (runs) => vscode.env.clipboard.writeText(runs.map(({ executionId }) => executionId).join('\n')));
     all('copyPath', (runs) => vscode.env.clipboard.writeText(runs.map(({ file }) => file.fsPath).join('\n')));
@@ -78,10 +80,9 @@ export class Actions {
     if (clicked instanceof Run) return [clicked];
     if (clicked && typeof clicked === 'object' && 'kind' in clicked) return runsOf([clicked as Node]);
     // a key in the view says so
-    const key = clicked === 'view';
-    if (key && this.tree.chosen.length === 0) await vscode.commands.executeCommand('list.toggleSelection');
+    if (clicked === 'view') return await this.tree.meant();
     const { chosen } = this.tree;
-    if (key || (this.#inView && !(clicked instanceof vscode.Uri) && chosen.length > 0)) return chosen;
+    if (this.#inView && !(clicked instanceof vscode.Uri) && chosen.length > 0) return chosen;
     const uri = clicked instanceof vscode.Uri ? clicked : vscode.window.activeTextEditor?.document.uri;
     const run = (uri?.scheme === 'runlog' ? this.documents.runOf(uri) : undefined) ?? this.panel.active;
     return run ? [run] : chosen;

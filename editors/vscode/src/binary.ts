@@ -1,19 +1,20 @@
 /** Which program `runlog` is started: the configured one, the bundled one, or the one on the PATH. */
 import { accessSync, constants, statSync } from 'node:fs';
+import { homedir } from 'node:os';
 import * as path from 'node:path';
 import * as vscode from 'vscode';
 
-/** The program, or why there is none. */
-export type Found = { program: string } | { missing: string };
+/** The program, or why there is none: the view says one thing where the setting is wrong and another where there is none. */
+export type Found = { program: string } | { missing: string; state: 'pathWrong' | 'daemonMissing' };
 
 export function findProgram(context: vscode.ExtensionContext): Found {
   // machine-scoped: a workspace cannot name a program
-  const configured = vscode.workspace.getConfiguration('runlog').get('path', '').trim();
+  const configured = vscode.workspace.getConfiguration('runlog').get('path', '').trim().replace(/^~(?=\/|$)/, () => homedir());
   if (configured !== '') {
     // somebody meant this one: falling back to another would hide a mistake
     return executable(configured)
       ? { program: configured }
-      : { missing: `The setting runlog.path names ${configured}, which is no program.` };
+      : { missing: `The setting runlog.path names ${configured}, which is no program.`, state: 'pathWrong' };
   }
   const candidates = [context.asAbsolutePath('bin/runlog')];
   if (context.extensionMode === vscode.ExtensionMode.Development) {
@@ -24,7 +25,7 @@ export function findProgram(context: vscode.ExtensionContext): Found {
     if (path.isAbsolute(folder)) candidates.push(path.join(folder, 'runlog'));
   }
   const program = candidates.find(executable);
-  return program ? { program } : { missing: 'No program runlog: neither in this extension nor on the PATH.' };
+  return program ? { program } : { missing: 'No program runlog: neither in this extension nor on the PATH.', state: 'daemonMissing' };
 }
 
 function executable(file: string): boolean {

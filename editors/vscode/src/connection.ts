@@ -78,7 +78,7 @@ export class Connection implements vscode.Disposable {
   }
 
   /** The pages of a list, as long as somebody wants more. */
-  async *pages<M extends 'executions/list' | 'server/problems'>(method: M, params: Params<M>): AsyncGenerator<Result<M>> {
+  async *pages<M extends 'executions/list' | 'server/problems' | 'trash/list'>(method: M, params: Params<M>): AsyncGenerator<Result<M>> {
     let cursor: string | null | undefined;
     do {
       const page: Result<M> = await this.request(method, { ...params, cursor: cursor ?? null });

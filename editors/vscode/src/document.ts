@@ -1,8 +1,8 @@
 /** Runs as read-only documents with an outline by steps, which fold by their indentation, and two of them side by side. */
 import * as vscode from 'vscode';
 import { Renderer } from './render';
-import { message } from './format';
-import { Run, runTold, SCHEME, SUFFIX } from './run';
+import { message, visible } from './format';
+import { runNamed, runTold, SCHEME, SUFFIX, type Run } from './run';
 import type { Session } from './session';
 import { together } from './together';
 
@@ -38,14 +38,12 @@ export class Documents implements vscode.TextDocumentContentProvider, vscode.Doc
   /** The native diff editor over the two as text. */
   async compare(a: Run, b: Run): Promise<void> {
     const [left, right] = await Promise.all([a, b].map(async (run) => (await run.summary())?.label ?? run.executionId));
-    await vscode.commands.executeCommand('vscode.diff', a.uri, b.uri, `${left} ↔ ${right}`);
+    await vscode.commands.executeCommand('vscode.diff', a.uri, b.uri, visible(`${left} ↔ ${right}`));
   }
 
   /** Which run a document shows. */
   runOf(uri: vscode.Uri): Run | undefined {
-    const connection = this.session.at(uri.query);
-    const [, projectId, name] = uri.path.split('/');
-    return connection && projectId && name ? new Run(connection, projectId, name.slice(0, -SUFFIX.length)) : undefined;
+    return runNamed(this.session, uri, SUFFIX);
   }
 
   async provideTextDocumentContent(uri: vscode.Uri): Promise<string> {

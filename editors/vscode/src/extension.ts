@@ -5,6 +5,7 @@ import { Dashboard } from './dashboard';
 import { Documents } from './document';
 import { tellFailures } from './failures';
 import { Filter } from './filter';
+import { Notes } from './note';
 import { RunPanel } from './panel';
 import { showProblems } from './problems';
 import type { ProjectNode } from './rows';
@@ -22,7 +23,7 @@ export function activate(context: vscode.ExtensionContext): void {
   const documents = new Documents(session, context);
   const panel = new RunPanel(session, filter, context);
   const dashboard = new Dashboard(session, filter, context, (run) => panel.show(run));
-  new Actions(session, tree, panel, documents, context);
+  new Actions(session, tree, panel, documents, new Notes(session, context), context);
   tellFailures(session, filter, context, (run) => panel.show(run));
   showToday(session, context);
   showProblems(session, context);

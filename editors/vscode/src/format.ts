@@ -38,12 +38,12 @@ export function brief(millis: number | null | undefined): string | undefined {
 /** Dollars with as many places as there are, two at least. */
 export function dollars(amount: number | null | undefined): string | undefined {
   if (amount == null) return undefined;
-  return `$${amount.toLocaleString('en', { minimumFractionDigits: 2, maximumFractionDigits: 9 })}`;
+  return `${amount < 0 ? '-' : ''}$${Math.abs(amount).toLocaleString('en', { minimumFractionDigits: 2, maximumFractionDigits: 9 })}`;
 }
 
 /** Dollars with two places that tell something. */
 export function price(amount: number | null | undefined): string | undefined {
-  return amount == null ? undefined : dollars(Number(amount < 1 ? amount.toPrecision(2) : amount.toFixed(2)));
+  return amount == null ? undefined : dollars(Number(Math.abs(amount) < 1 ? amount.toPrecision(2) : amount.toFixed(2)));
 }
 
 export function count(number: number): string {
@@ -69,6 +69,16 @@ export function timezone(): string {
 /** What there is of them, as one line. */
 export function line(...parts: Array<string | false | null | undefined>): string {
   return parts.filter(Boolean).join(' · ');
+}
+
+const UNSEEN = /[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]|\r(?!\n)/g;
+
+/** Text of records, every character for what it is: none may turn round or hide what stands beside it. */
+export function visible(text: string): string {
+  return text.replace(UNSEEN, (character) => {
+    const code = character.charCodeAt(0);
+    return code < 32 ? String.fromCharCode(0x2400 + code) : code === 127 ? '␡' : `<${code.toString(16).padStart(4, '0')}>`;
+  });
 }
 
 export function message(error: unknown): string {

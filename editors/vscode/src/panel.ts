@@ -1,7 +1,7 @@
 /** The panel that shows one run: who asked for which is here, what it looks like is in webview/run.ts. */
 import * as vscode from 'vscode';
 import type { Filter } from './filter';
-import { message } from './format';
+import { message, visible } from './format';
 import { RUN_COMMANDS, type FieldsAsked, type FromRun, type RunKey, type ToRun } from './messages';
 import { Run, runTold } from './run';
 import type { Session } from './session';
@@ -85,15 +85,19 @@ export class RunPanel extends Page<ToRun, FromRun, RunKey> {
       if (turn !== this.#turn || !this.panel) return;
       if (got) this.sent = `${run.uri} ${got.version}`;
       this.#around = around;
-      this.panel.title = summary?.label ?? run.executionId;
+      this.panel.title = visible(summary?.label ?? run.executionId);
       const { newer, older } = this.#around;
       const runAgain = vscode.workspace.getConfiguration('runlog').get<string[]>('runAgainCommand', []).length > 0;
       this.say({ type: 'run', key, summary, got, newer: newer !== undefined, older: older !== undefined, runAgain });
     } catch (error) {
       if (turn !== this.#turn) return;
       const missing = (error as { code?: number }).code === 404;
+      // somebody else may have removed or renamed it
+      const undo = missing && await run.inTrash().catch(() => false);
+      if (turn !== this.#turn) return;
       this.sent = undefined;
-      this.say({ type: 'gone', key, text: missing ? 'This run was deleted.' : message(error), undo: missing });
+      const text = undo ? 'This run was deleted.' : missing ? 'It is not there any more.' : message(error);
+      this.say({ type: 'gone', key, text, undo });
     }
   }
 

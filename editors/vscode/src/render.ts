@@ -1,6 +1,6 @@
 /** A run as text, and the outline of that text. */
 import * as vscode from 'vscode';
-import { bytes, count, dollars, line, span } from './format';
+import { bytes, count, dollars, line, span, visible } from './format';
 import { isNumber, numberOf } from './json';
 import type { Cut, ExecutionRecord } from '../../clients/node/types';
 
@@ -91,7 +91,7 @@ function text(value: unknown): string | undefined {
 }
 
 function single(text: string): string {
-  return text.replace(/\s+/g, ' ');
+  return visible(text.replace(/\s+/g, ' '));
 }
 
 function indent(depth: number): string {

@@ -5,38 +5,57 @@ import * as path from 'node:path';
 import { promisify } from 'node:util';
 import * as vscode from 'vscode';
 
+/** So much is shown of what is no answer. */
+const SAID_MAX = 80;
+
 /** What `runlog root --json` prints. */
 type Printed = Record<'tried' | 'candidates', string[]> & { root: string | null; exists: boolean };
 
-/** The roots that are there, each once, and where one was looked for. */
-export async function findRoots(program: string): Promise<{ folders: string[]; tried: string[] }> {
+/** The roots that are there, each once; where one was looked for; and whether somewhere there was none. */
+export async function findRoots(program: string): Promise<{ folders: string[]; tried: string[]; lacking: boolean }> {
   const folders = new Set<string>();
   const tried = new Set<string>();
+  let lacking = false;
   const workspace = (vscode.workspace.workspaceFolders ?? []).flatMap(({ uri }) => (uri.scheme === 'file' ? uri.fsPath : []));
   const configured = vscode.workspace.getConfiguration('runlog').get<string[]>('projects', []);
   for (const name of configured) {
     const folder = path.resolve(workspace[0] ?? '/', name);
     if (existsSync(`${folder}/`)) folders.add(realpathSync(folder));
-    else tried.add(`${folder} (the setting runlog.projects)`);
+    else {
+      tried.add(`${folder} (the setting runlog.projects)`);
+      lacking = true;
+    }
   }
   if (configured.length === 0) {
     for (const printed of await Promise.all(workspace.map((folder) => ask(program, folder)))) {
-      if (printed.root !== null && printed.exists) folders.add(printed.root);
-      for (const candidate of printed.candidates) folders.add(candidate);
+      const found = [...(printed.root !== null && printed.exists ? [printed.root] : []), ...printed.candidates];
+      for (const folder of found) folders.add(folder);
+      if (found.length === 0) lacking = true;
       for (const place of printed.tried) tried.add(place);
     }
   }
-  return { folders: [...folders], tried: [...tried] };
+  return { folders: [...folders], tried: [...tried], lacking };
 }
 
 async function ask(program: string, cwd: string): Promise<Printed> {
   // where several could be meant it tells them and ends with a status
   const { stdout, stderr } = await promisify(execFile)(program, ['root', '--json'], { cwd, timeout: 30_000 })
     .catch((error: { stdout?: string; stderr?: string; message: string }) => ({ stdout: error.stdout ?? '', stderr: error.stderr ?? error.message }));
+  const printed = printedIn(stdout);
+  if (printed) return printed;
+  const why = stderr.trim() || (stdout.trim() === '' ? 'said nothing' : `said ${stdout.trim().slice(0, SAID_MAX)}, which tells no root`);
+  return { root: null, exists: false, tried: [`${program} root --json in ${cwd}: ${why}`], candidates: [] };
+}
+
+/** The answer, if it is one: the settings may name any program. */
+function printedIn(text: string): Printed | undefined {
   try {
-    return JSON.parse(stdout) as Printed;
+    const { root, exists, tried, candidates } = JSON.parse(text) as Partial<Printed>;
+    const texts = (list: unknown): list is string[] => Array.isArray(list) && list.every((one) => typeof one === 'string');
+    if ((root !== null && typeof root !== 'string') || typeof exists !== 'boolean' || !texts(tried) || !texts(candidates)) return undefined;
+    return { root, exists, tried, candidates };
   } catch {
-    return { root: null, exists: false, tried: [stderr.trim() || `${program} root --json said nothing in ${cwd}`], candidates: [] };
+    return undefined;
   }
 }
 

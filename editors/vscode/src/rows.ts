@@ -1,7 +1,7 @@
 /** The rows of the view: what each is, by what it is known, and what it says. */
 import * as vscode from 'vscode';
 import type { Connection } from './connection';
-import { ago, brief, count, dollars, isStale, line, localDate, price, span } from './format';
+import { ago, brief, count, dollars, isStale, line, localDate, price, span, visible } from './format';
 import type { Project, Summary, Told } from '../../clients/node/types';
 import { nameOf } from './roots';
 import { Run } from './run';
@@ -73,15 +73,15 @@ export function itemOf(node: Node): vscode.TreeItem {
     case 'project': return projectItem(node);
     case 'root': {
       const { root, state } = node.connection;
-      return Object.assign(new vscode.TreeItem(nameOf(node.connection), Expanded), {
-        iconPath: new vscode.ThemeIcon('root-folder'), description: line(root, state !== 'ready' && 'connecting…'), tooltip: root,
+      return Object.assign(new vscode.TreeItem(visible(nameOf(node.connection)), Expanded), {
+        iconPath: new vscode.ThemeIcon('root-folder'), description: line(visible(root), state !== 'ready' && 'connecting…'), tooltip: root,
       });
     }
     case 'more': return Object.assign(new vscode.TreeItem('Load more…', None), {
       iconPath: new vscode.ThemeIcon('ellipsis'), description: `${count(node.shown)} of ${count(node.total)}`,
       command: { command: 'runlog.loadMore', title: 'Load more', arguments: [node.project] },
     });
-    case 'note': return Object.assign(new vscode.TreeItem(node.label, None), {
+    case 'note': return Object.assign(new vscode.TreeItem(visible(node.label), None), {
       iconPath: new vscode.ThemeIcon(node.icon), description: node.detail, tooltip: node.detail ?? node.label, command: node.command,
     });
   }
@@ -90,7 +90,7 @@ export function itemOf(node: Node): vscode.TreeItem {
 function projectItem({ id, known, open, waiting }: ProjectNode): vscode.TreeItem {
   const failed = known.failed ? `${count(known.failed)} failed` : '';
   const running = known.running ? `${count(known.running)} running` : '';
-  return Object.assign(new vscode.TreeItem(id, open ? Expanded : Collapsed), {
+  return Object.assign(new vscode.TreeItem(visible(id), open ? Expanded : Collapsed), {
     contextValue: waiting > 0 ? 'project held' : 'project', iconPath: new vscode.ThemeIcon('folder'),
     description: line(waiting > 0 && `${count(waiting)} new ↑`, count(known.executions), running, failed, price(known.totalCostUSD)),
     tooltip: line(`${count(known.executions)} runs`, running, failed, dollars(known.totalCostUSD)),
@@ -108,15 +108,15 @@ function runOf({ connection, run }: RunNode): Run {
 function runItem(node: RunNode): vscode.TreeItem {
   const { run } = node;
   const stale = isStale(run);
-  const label = run.label ?? run.id;
+  const label = visible(run.label ?? run.id);
   const when = ago(run.startedAt ?? run.updatedAt);
-  const tags = run.tags?.map((tag) => `#${tag}`).join(' ');
+  const tags = visible(run.tags?.map((tag) => `#${tag}`).join(' ') ?? '');
   return Object.assign(new vscode.TreeItem(label, None), {
     contextValue: run.pinned ? 'run pinned' : 'run', iconPath: statusIcon(run.status, stale),
     // a narrow view cuts off its end
     description: line(run.pinned && '★', stale && 'stale', price(run.costUSD), when, brief(run.duration), tags),
     accessibilityInformation: {
-      label: line(label, run.status ?? 'no status', run.pinned && 'pinned', stale && 'stale', when, span(run.duration), dollars(run.costUSD), tags),
+      label: line(label, visible(run.status ?? 'no status'), run.pinned && 'pinned', stale && 'stale', when, span(run.duration), dollars(run.costUSD), tags),
     },
     command: { command: 'runlog.open', title: 'Open run', arguments: [runOf(node)] },
   });
@@ -125,12 +125,12 @@ function runItem(node: RunNode): vscode.TreeItem {
 /** Text of records is appended as text: nothing in it is a link or an image. */
 export function tooltip(run: Summary): vscode.MarkdownString {
   const stale = isStale(run);
-  const text = new vscode.MarkdownString().appendText(run.label ?? run.id);
+  const text = new vscode.MarkdownString().appendText(visible(run.label ?? run.id));
   const rows = [
     line(run.status, stale && 'stale', run.model), line(localDate(run.startedAt), span(run.duration)),
     line(dollars(run.costUSD), run.tokenUsage?.total != null && `${count(run.tokenUsage.total)} tokens`, `${count(run.stepCount)} steps`),
     run.error, run.note, run.id,
   ];
-  for (const row of rows) if (row) text.appendMarkdown('\n\n').appendText(row);
+  for (const row of rows) if (row) text.appendMarkdown('\n\n').appendText(visible(row));
   return text;
 }

@@ -3,6 +3,7 @@ import * as path from 'node:path';
 import * as vscode from 'vscode';
 import type { Connection, Params, Result } from './connection';
 import type { Filter } from './filter';
+import type { Session } from './session';
 import type { Summary, Told } from '../../clients/node/types';
 
 /** The scheme of runs as documents. */
@@ -12,6 +13,7 @@ export const SUFFIX = '.runlog';
 
 /** How many runs of one moment are looked at for the neighbours of one of them. */
 const SAME_MOMENT = 100;
+const TRASH_PAGE = 1000;
 
 export class Run {
   constructor(readonly connection: Connection, readonly projectId: string, readonly executionId: string) {}
@@ -39,6 +41,15 @@ export class Run {
     return executions[0];
   }
 
+  /** Whether it can be put back. */
+  async inTrash(): Promise<boolean> {
+    const { connection, projectId, executionId } = this;
+    for await (const { entries } of connection.pages('trash/list', { projectId, limit: TRASH_PAGE })) {
+      if (entries.some((entry) => entry.executionId === executionId)) return true;
+    }
+    return false;
+  }
+
   /** The runs before and after this one, as the view has them. */
   async neighbours(summary: Summary, filter: Filter): Promise<{ newer?: Run | undefined; older?: Run | undefined }> {
     const { connection, projectId } = this;
@@ -60,6 +71,13 @@ export class Run {
     else if (apart) newer ??= (await list('pinned', Math.max(await count('pinned') - 1, 0), 1))[0];
     return { newer, older };
   }
+}
+
+/** The run that a URI of ours names: by its path, and its root by the query. */
+export function runNamed(session: Session, uri: vscode.Uri, suffix: string): Run | undefined {
+  const connection = session.at(uri.query);
+  const [, projectId, name] = uri.path.split('/');
+  return connection && projectId && name ? new Run(connection, projectId, name.slice(0, -suffix.length)) : undefined;
 }
 
 /** The run that a change is about, if it is about one. */

@@ -1,4 +1,5 @@
 /** What a window is connected to: a connection for each root, and in which state all of it is. */
+import * as path from 'node:path';
 import * as vscode from 'vscode';
 import { findProgram } from './binary';
 import { Connection } from './connection';
@@ -7,7 +8,7 @@ import { together } from './together';
 import type { Told } from '../../clients/node/types';
 
 /** The context key `runlog.state`, which chooses what an empty view says. */
-export type SessionState = 'untrusted' | 'noFolder' | 'daemonMissing' | 'starting' | 'noRoot' | 'error' | 'ready';
+export type SessionState = 'untrusted' | 'noFolder' | 'pathWrong' | 'daemonMissing' | 'starting' | 'noRoot' | 'error' | 'ready';
 
 /** A workflow that makes its folders has soon saved its run. */
 const LOOK_AGAIN_MS = 500;
@@ -50,15 +51,15 @@ export class Session implements vscode.Disposable {
     const found = findProgram(this.context);
     if ('missing' in found) {
       this.log.error(found.missing);
-      return this.#without('daemonMissing');
+      return this.#without(found.state);
     }
     if (this.connections.length === 0) this.#become('starting');
-    const { folders, tried } = await findRoots(found.program);
+    const { folders, tried, lacking } = await findRoots(found.program);
     if (turn !== this.#opening) return;
     this.#connect(found.program, folders);
     this.tried = tried;
     this.#watcher?.dispose();
-    if (folders.length === 0) this.#watch();
+    if (lacking) this.#watch();
     this.#become(folders.length === 0 ? 'noRoot' : this.#stateOfConnections());
   }
 
@@ -98,11 +99,12 @@ export class Session implements vscode.Disposable {
     return states.includes('starting') ? 'starting' : 'error';
   }
 
-  /** Looks again as soon as a workflow saves its first run. */
+  /** Looks again as soon as a workflow saves its first run where none is served from. */
   #watch(): void {
     // of folders that are made and filled at once, only their own making may be told
     const watcher = vscode.workspace.createFileSystemWatcher('**/{projects,executions,executions/*.json}', false, true, true);
-    watcher.onDidCreate(together(LOOK_AGAIN_MS, () => this.open()));
+    const again = together(LOOK_AGAIN_MS, () => this.open());
+    watcher.onDidCreate(({ fsPath }) => !this.connections.some(({ root }) => fsPath.startsWith(`${root}${path.sep}`)) && again());
     this.#watcher = watcher;
   }
 

@@ -1,7 +1,7 @@
 /** What today has cost and how many runs go on, in the status bar; a warning where that is over the budget. */
 import * as vscode from 'vscode';
 import type { Connection } from './connection';
-import { count, dollars, line, price, timezone } from './format';
+import { count, dollars, line, price, timezone, visible } from './format';
 import { nameOf } from './roots';
 import type { Session } from './session';
 import { plain, tell } from './tell';
@@ -34,7 +34,7 @@ export function showToday(session: Session, context: vscode.ExtensionContext): v
         row: `${name && `${name}: `}${count(runs)} runs today cost ${dollars(cost)}${budget === null ? '' : ` of ${dollars(budget)}`}; ${count(live)} running`,
       };
     }));
-    const rows = parts.map(({ row }) => row);
+    const rows = parts.map(({ row }) => visible(row));
     item.text = `$(pulse) ${plain(parts.map(({ text }) => text.trim()).join('  '))}`;
     item.tooltip = rows.join('\n');
     item.accessibilityInformation = { label: `Runlog: ${rows.join('; ')}` };

@@ -1,9 +1,10 @@
 /** Notifications. VS Code makes links of what looks like one in them, such that start commands too. */
 import * as vscode from 'vscode';
+import { visible } from './format';
 
 /** Text of records, or that has such in it, as it is: a joiner that is not seen keeps links and icons from being made of it. */
 export function plain(text: string): string {
-  return text.replace(/[\]$](?=\()/g, '$&\u2060');
+  return visible(text).replace(/[\]$](?=\()/g, '$&\u2060');
 }
 
 /** A row of a quick pick that says something. */

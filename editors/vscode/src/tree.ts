@@ -8,7 +8,7 @@
 import * as vscode from 'vscode';
 import type { Connection } from './connection';
 import { and, type Filter } from './filter';
-import { count, message } from './format';
+import { count, message, visible } from './format';
 import type { Summary, Told } from '../../clients/node/types';
 import { MARKED_EVERY, Painted } from './painted';
 import { idOf, itemOf, noRoot, runsOf, tooltip, type Node, type ProjectNode, type RunNode } from './rows';
@@ -62,6 +62,10 @@ export class Tree implements vscode.TreeDataProvider<Node> {
   #progress = '';
   /** Whether somebody reads further down: what arrives waits, so that the rows do not move. */
   #reading = false;
+  /** Whether nothing is painted for now. */
+  #held = false;
+  /** What the keys before have meant. */
+  #meant: Promise<unknown> = Promise.resolve();
 
   constructor(private readonly session: Session, private readonly filter: Filter, context: vscode.ExtensionContext) {
     this.#painted = new Painted(context);
@@ -124,7 +128,7 @@ export class Tree implements vscode.TreeDataProvider<Node> {
   }
 
   #soon(within = TOGETHER_MS): void {
-    if (this.#painting || this.#rest || !this.view.visible || !(this.#dirty || this.#stale)) return;
+    if (this.#painting || this.#rest || this.#held || !this.view.visible || !(this.#dirty || this.#stale)) return;
     const due = Math.max(this.#dirty ? 0 : this.#askedAt + ASK_EVERY_MS, Date.now() + within);
     if (this.#timer && this.#due <= due) return;
     clearTimeout(this.#timer);
@@ -135,7 +139,7 @@ export class Tree implements vscode.TreeDataProvider<Node> {
   async #paint(): Promise<void> {
     this.#timer = undefined;
     // a large tree, or a busy machine, takes longer for the painting before
-    if (!this.#painted.seen && Date.now() - this.#paintedAt < PAINT_MOST_MS) return this.#soon();
+    if (!this.#paintedLast()) return this.#soon();
     this.#painting = true;
     this.#dirty = false;
     this.#read(this.#reads());
@@ -163,6 +167,11 @@ export class Tree implements vscode.TreeDataProvider<Node> {
       setTimeout(() => painted === this.#paintedAt && this.#selected(this.view.selection), RESELECT_AFTER_MS);
     }
     this.#soon();
+  }
+
+  /** Whether the last painting is done, as far as can be told. */
+  #paintedLast(): boolean {
+    return this.#painted.seen || Date.now() - this.#paintedAt >= PAINT_MOST_MS;
   }
 
   /** Asks for all that is shown, which goes on being shown meanwhile. */
@@ -213,6 +222,35 @@ export class Tree implements vscode.TreeDataProvider<Node> {
     }
   }
 
+  /** The runs that a key means, as in VS Code's own lists: the one with the focus, with all that are selected if it is one of those. */
+  meant(): Promise<Run[]> {
+    const meant = this.#meant.then(() => this.#focused());
+    this.#meant = meant.catch(() => undefined);
+    return meant;
+  }
+
+  /** Who has the focus VS Code does not tell: it is who comes into the selection, or leaves it, when that is turned over. */
+  async #focused(): Promise<Run[]> {
+    // after a painting the view's own selection is empty for a moment
+    this.#held = true;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    try {
+      while (this.#painting || !this.#paintedLast()) await new Promise((resolve) => setTimeout(resolve, TOGETHER_MS));
+      const before = this.view.selection;
+      await vscode.commands.executeCommand('list.toggleSelection');
+      const turned = this.view.selection;
+      await vscode.commands.executeCommand('list.toggleSelection');
+      const left = before.find((node) => !turned.some((other) => idOf(other) === idOf(node)));
+      const come = turned.find((node) => !before.some((other) => idOf(other) === idOf(node)));
+      if (come) return runsOf([come]);
+      return left && left.kind !== 'run' ? [] : runsOf(before);
+    } finally {
+      this.#held = false;
+      this.#soon(0);
+    }
+  }
+
   loadMore(project: ProjectNode): void {
     project.rows += pageSize();
     project.stale = true;
@@ -240,7 +278,7 @@ export class Tree implements vscode.TreeDataProvider<Node> {
   }
 
   getTreeItem(node: Node): vscode.TreeItem {
-    const item = itemOf(node);
+    const item = itemOrWhy(node);
     item.id = idOf(node);
     if (node.kind === 'run' && node.marked) item.resourceUri = this.#painted.uri(item.id);
     return item;
@@ -364,6 +402,15 @@ export class Tree implements vscode.TreeDataProvider<Node> {
     if (deep === this.#deep) return;
     this.#deep = deep;
     this.#paintSoon();
+  }
+}
+
+/** A row that cannot be laid out is not to take the others with it. */
+function itemOrWhy(node: Node): vscode.TreeItem {
+  try {
+    return itemOf(node);
+  } catch (error) {
+    return Object.assign(new vscode.TreeItem(visible(node.kind === 'run' ? node.run.id : node.kind)), { iconPath: new vscode.ThemeIcon('error'), description: message(error) });
   }
 }
 

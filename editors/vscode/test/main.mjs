@@ -8,6 +8,7 @@ import { Browser, Code } from './window.mjs';
 import { states } from './states.mjs';
 import { view } from './view.mjs';
 import { panels } from './panels.mjs';
+import { unusual } from './unusual.mjs';
 
 const here = fileURLToPath(new URL('..', import.meta.url));
 const code = new Code('code', true);
@@ -35,6 +36,8 @@ try {
   view(code, browser);
   inGroup('panel');
   panels(code, browser);
+  inGroup('unusual');
+  unusual(code, browser);
   inGroup('states');
   states(changing, careful, browser);
   failures = await runAll(process.argv.slice(2), async (number, group) => {

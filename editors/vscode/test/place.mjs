@@ -1,6 +1,6 @@
 // Folders of runs in a temporary place, files written as the engine writes them, and the daemon's own answers.
 import { spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -35,11 +35,12 @@ export class Place {
     return join(this.root, project, 'executions', `${id}.json`);
   }
 
-  /** As the engine does: beside it, then renamed. */
-  save(project, record) {
+  /** As the engine does: beside it, then renamed; as if that had been `at` another time, where one is given. */
+  save(project, record, at) {
     const path = this.path(project, record.id);
     mkdirSync(join(path, '..'), { recursive: true });
     writeFileSync(`${path}.tmp`, JSON.stringify({ projectId: project, ...record }, null, 2));
+    if (at) utimesSync(`${path}.tmp`, at, at);
     renameSync(`${path}.tmp`, path);
   }
 

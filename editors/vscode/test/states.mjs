@@ -1,5 +1,5 @@
 // What the view says where there is nothing to list, and how it lives through the daemon's end.
-import { existsSync, mkdirSync, readdirSync, readlinkSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { bridges, daemons, Place, record, RUNLOG, top } from './place.mjs';
 import { check, equal, ok } from './tap.mjs';
@@ -18,6 +18,22 @@ export function states(code, careful, browser) {
     const other = listed.findIndex((row, at) => JSON.stringify(row) !== JSON.stringify(shown[at]));
     if (other >= 0) throw new Error(`run ${other + 1} is ${shown[other]} and should be ${listed[other]}`);
     return true;
+  };
+
+  /** A window on a workspace of these folders below `parent`, of whose first the view shows a run. */
+  const openBoth = async (parent, names) => {
+    const file = join(top, parent, 'both.code-workspace');
+    const folders = names.map((path) => ({ path }));
+    writeFileSync(file, JSON.stringify({ folders }));
+    const window = await browser.open('states', code, file);
+    await window.showView();
+    await until('the folders of the workspace', async () => {
+      if (await window.waitForRow('Of the first', 10_000).catch(() => undefined)) return true;
+      // a busy VS Code may take a workspace that it could not read in time for an empty one, until the file changes
+      writeFileSync(file, JSON.stringify({ folders, settings: { 'editor.rulers': [Date.now() % 100] } }));
+      return false;
+    });
+    return window;
   };
 
   check('the daemon is killed during 100 saves: the view equals the list, one daemon is left', async () => {
@@ -63,12 +79,25 @@ export function states(code, careful, browser) {
     code.machine({ 'runlog.path': '/nowhere/runlog' });
     const window = await browser.open('states', code, place.folder);
     await window.showView();
-    await until('what is wrong', async () => (await welcome(window)).includes('was not found'));
+    await until('what is wrong', async () => (await welcome(window)).includes('The setting runlog.path names no program.'));
     await until('and what to do', async () => (await window.text('.sidebar .welcome-view .monaco-button')).includes('Set Its Path'));
     code.machine({});
     await window.waitForRow('Task number 0');
     ok(!existsSync(`${trap}.sprung`), 'the program that the workspace names was not run');
     await window.close();
+  });
+
+  check('the path of the program may begin with ~/', async () => {
+    const place = new Place('athome');
+    place.save('website', record(0));
+    mkdirSync(join(top, 'home/bin'));
+    symlinkSync(RUNLOG, join(top, 'home/bin/runlog'));
+    code.machine({ 'runlog.path': '~/bin/runlog' });
+    const window = await browser.open('states', code, place.folder);
+    await window.showView();
+    await window.waitForRow('Task number 0', 15_000);
+    await window.close();
+    code.machine({});
   });
 
   check('no daemon in the settings or in the package: the one on the PATH', async () => {
@@ -86,6 +115,13 @@ export function states(code, careful, browser) {
     } finally {
       renameSync(`${bundled}.away`, bundled);
     }
+  });
+
+  check('the package asks for a VS Code whose Node spells numbers, and is compiled against that one', () => {
+    const { engines, devDependencies } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
+    // src/json.ts
+    ok(Number(/^\^1\.(\d+)\.0$/.exec(engines.vscode)?.[1]) >= 101, engines.vscode);
+    equal(`^${devDependencies['@types/vscode']}`, engines.vscode, 'the types');
   });
 
   check('the package has the licences', () => {
@@ -106,6 +142,36 @@ export function states(code, careful, browser) {
     code.machine({});
     await window.waitForRow('Task number 0');
     await window.close();
+  });
+
+  check('a program that tells no root: the view says what it said', async () => {
+    const place = new Place('rootless');
+    place.save('website', record(0));
+    const other = join(top, 'other-program');
+    writeFileSync(other, '#!/bin/sh\necho {}\n', { mode: 0o755 });
+    code.machine({ 'runlog.path': other });
+    const window = await browser.open('states', code, place.folder);
+    await window.showView();
+    await window.waitForRow('No runs were found', 15_000);
+    ok((await labels(window)).some((label) => label.includes('said {}, which tells no root')), `${await labels(window)}`);
+    await window.close();
+    code.machine({});
+  });
+
+  check('a row that cannot be laid out leaves the others', async () => {
+    const place = new Place('strange');
+    place.save('website', record(0, { id: 'strange', costUSD: 0.0417 }));
+    place.save('website', record(1));
+    const strange = join(top, 'strange-runlog');
+    const change = 'process.stdin.on("data", (part) => process.stdout.write(part.toString("latin1").replaceAll("\\"costUSD\\":0.0417", "\\"costUSD\\":\\"abcd\\""), "latin1"))';
+    writeFileSync(strange, `#!/bin/sh\n[ "$1" = serve ] || exec '${RUNLOG}' "$@"\n'${RUNLOG}' "$@" | '${process.execPath}' -e '${change}'\n`, { mode: 0o755 });
+    code.machine({ 'runlog.path': strange });
+    const window = await browser.open('states', code, place.folder);
+    await window.showView();
+    await window.waitForRow('Task number 1', 15_000);
+    ok(/codicon-error/.test((await window.waitForRow('strange')).icon), 'the row that cannot');
+    await window.close();
+    code.machine({});
   });
 
   check('no root: the places tried and "Choose folder", then the first run', async () => {
@@ -153,16 +219,7 @@ export function states(code, careful, browser) {
     const [first, second] = [new Place('alpha', join(top, 'two')), new Place('beta', join(top, 'two'))];
     first.save('website', record(0, { input: 'Of the first' }));
     second.save('docs', record(0, { input: 'Of the second', costUSD: 0.5 }));
-    const file = join(top, 'two/both.code-workspace');
-    writeFileSync(file, JSON.stringify({ folders: [{ path: 'alpha' }, { path: 'beta' }] }));
-    const window = await browser.open('states', code, file);
-    await window.showView();
-    await until('the folders of the workspace', async () => {
-      if (await window.waitForRow('Of the first', 10_000).catch(() => undefined)) return true;
-      // a busy VS Code may take a workspace that it could not read in time for an empty one, until the file changes
-      writeFileSync(file, JSON.stringify({ folders: [{ path: 'alpha' }, { path: 'beta' }], settings: { 'editor.rulers': [Date.now() % 100] } }));
-      return false;
-    });
+    const window = await openBoth('two', ['alpha', 'beta']);
     await window.waitForRow('Of the second');
     const rows = await labels(window);
     equal(rows, ['alpha', 'website', 'Of the first', 'beta', 'docs', 'Of the second'], 'rows');
@@ -170,6 +227,15 @@ export function states(code, careful, browser) {
     await window.waitForRow('Live in the second');
     await until('each cost by itself', async () => /alpha \$0\.01.*beta \$0\.51/s.test(await window.text('.statusbar-item[id*="runlog.today"]')));
     equal([daemons(first.root).length, daemons(second.root).length], [1, 1], 'daemons');
+    await window.close();
+  });
+
+  check('a root that comes later in one of two folders is shown', async () => {
+    const [first, second] = [new Place('early', join(top, 'later')), new Place('late', join(top, 'later'))];
+    first.save('website', record(0, { input: 'Of the first' }));
+    const window = await openBoth('later', ['early', 'late']);
+    second.save('docs', record(0, { input: 'Of the second' }));
+    await window.waitForRow('Of the second', 15_000);
     await window.close();
   });
 

@@ -238,7 +238,7 @@ export function view(code, browser) {
     await copied('the panel', 'exec-0001');
     await window.settled();
     // without opening them, in place of the one that is open
-    for (const number of [5, 6, 1]) await window.row(`Task number ${number}`).click({ modifiers: ['Control'] });
+    for (const number of [1, 5, 6]) await window.row(`Task number ${number}`).click({ modifiers: ['Control'] });
     await until('others are selected', async () => JSON.stringify(await selected()) === JSON.stringify(['Task number 5', 'Task number 6']));
     await copied('the selected', 'exec-0005\nexec-0006');
     await panel.click('h1');

@@ -142,7 +142,8 @@ function operate(group: HTMLElement, chart: Chart, { kind, labels, series, forma
     const { key } = event;
     if (![...along, ...across, 'Home', 'End', 'Enter', ' '].includes(key)) return;
     event.preventDefault();
-    if (key === 'Enter' || key === ' ') return row >= 0 ? show(row, column) : undefined;
+    // where there is no value there are no runs behind it
+    if (key === 'Enter' || key === ' ') return series[column]?.values[row] == null ? undefined : show(row, column);
     row = key === 'Home' ? 0 : key === 'End' ? labels.length - 1 : moved(row, rowKeys, key, labels.length - 1);
     column = moved(column, seriesKeys, key, series.length - 1);
     const value = series[column]?.values[row];

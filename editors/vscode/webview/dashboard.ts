@@ -1,5 +1,5 @@
 /** The page with the charts: what each shows, and which runs are behind each bar. */
-import { ago, count, dollars, span } from '../src/format';
+import { ago, count, dollars, price, span, visible } from '../src/format';
 import type { Asked, FromDashboard, Range, ToDashboard } from '../src/messages';
 import type { ErrorGroup, NodeStats } from '../../clients/node/types';
 import { clearCharts, COLOURS, figure, repaint, type ChartSpec } from './charts';
@@ -55,7 +55,7 @@ function controls({ asked, roots, projects, timezone }: Data): HTMLElement {
       say({ type: 'ask', asked: wanted });
     };
     const select = h('select', { id, change: ask },
-      ...options.map(([key, text]) => h('option', { value: key, selected: key === value }, text)));
+      ...options.map(([key, text]) => h('option', { value: key, selected: key === value }, visible(text))));
     return h('label', {}, label, select);
   };
   return h('header', { class: 'controls' }, h('h1', {}, 'Dashboard'),
@@ -74,12 +74,13 @@ function percent(value: number): string {
 }
 
 function tiles({ data: { stats } }: Data): HTMLElement {
-  const tile = (name: string, value: string | undefined, where: string, status: string[] = []): HTMLElement => h('div', { class: 'tile' },
+  // a tile has no room for what is `exact`
+  const tile = (name: string, value: string | undefined, where: string, status: string[] = [], exact?: string): HTMLElement => h('div', { class: 'tile' },
     h('span', { class: 'quiet' }, name),
-    value === undefined ? h('strong', {}, '–') : h('button', { class: 'link', 'data-tile': name, 'aria-label': `${name}: ${value}. Show the runs`, click: () => show(where, status) }, value));
+    value === undefined ? h('strong', {}, '–') : h('button', { class: 'link', 'data-tile': name, title: exact, 'aria-label': `${name}: ${value}. Show the runs`, click: () => show(where, status) }, value));
   const slower = (name: string, millis: number | null | undefined): HTMLElement => tile(name, span(millis), `duration >= ${millis}ms`);
   return h('section', { class: 'tiles', 'aria-label': 'In this range' },
-    tile('Runs', count(stats.totalExecutions), ''), tile('Failed', count(stats.failed), '', ['failed']), tile('Cost', money(stats.totalCostUSD), 'costUSD > 0'),
+    tile('Runs', count(stats.totalExecutions), ''), tile('Failed', count(stats.failed), '', ['failed']), tile('Cost', price(stats.totalCostUSD), 'costUSD > 0', [], money(stats.totalCostUSD)),
     tile('Success rate', stats.successRate == null ? undefined : percent(stats.successRate), '', ['completed', 'failed']),
     slower('Median duration', stats.duration?.p50), slower('95th percentile', stats.duration?.p95), slower('99th percentile', stats.duration?.p99));
 }
@@ -95,7 +96,7 @@ function daily({ data: { bucket, buckets }, timezone }: Data): ChartSpec[] {
   const byStatus = (title: string, format: (value: number) => string, value: 'executions' | 'totalCostUSD'): ChartSpec => ({
     title, ...axis, kind: 'stacked', format,
     series: keys.map((key) => ({
-      name: key ?? 'no status', colour: colour(key),
+      name: visible(key ?? 'no status'), colour: colour(key),
       values: buckets.map(({ groups }) => groups?.find((group) => (group.key ?? null) === key)?.[value] ?? 0),
     })),
     show: (row, column) => {
@@ -122,7 +123,7 @@ function daily({ data: { bucket, buckets }, timezone }: Data): ChartSpec[] {
 }
 
 function colour(status: string | null): string {
-  return COLOURS[status as keyof typeof COLOURS] ?? COLOURS.other;
+  return status !== null && Object.hasOwn(COLOURS, status) ? COLOURS[status as keyof typeof COLOURS] : COLOURS.other;
 }
 
 const LABELS: Record<Data['data']['bucket'], Intl.DateTimeFormatOptions> = {
@@ -135,7 +136,7 @@ function nodes(
   title: string, name: string, found: NodeStats[], value: (node: NodeStats) => number | null, format: (value: number) => string, colour: string, field: string,
 ): ChartSpec {
   return {
-    title, rows: 'Node', labels: found.map(({ nodeId }) => nodeId), kind: 'horizontal', format, series: [{ name, colour, values: found.map(value) }],
+    title, rows: 'Node', labels: found.map(({ nodeId }) => visible(nodeId)), kind: 'horizontal', format, series: [{ name, colour, values: found.map(value) }],
     show: (row) => show(`${field} = ${JSON.stringify(found[row]?.nodeId)}`),
   };
 }
@@ -148,8 +149,8 @@ function errorGroups(groups: ErrorGroup[]): HTMLElement | '' {
     bar.style.width = `${(100 * group.count) / most}%`;
     const text = `${count(group.count)} ${group.count === 1 ? 'run' : 'runs'}`;
     return h('li', {},
-      h('button', { class: 'group', 'data-count': group.count, title: group.pattern, click: () => show(`errorGroup = ${JSON.stringify(group.fingerprint)}`) },
-        h('span', { class: 'track' }, bar), h('span', { class: 'number' }, text), h('code', {}, group.pattern)),
+      h('button', { class: 'group', 'data-count': group.count, title: visible(group.pattern), click: () => show(`errorGroup = ${JSON.stringify(group.fingerprint)}`) },
+        h('span', { class: 'track' }, bar), h('span', { class: 'number' }, text), h('code', {}, visible(group.pattern))),
       h('span', { class: 'quiet' }, `${group.new ? 'new, ' : ''}last ${ago(group.lastSeenAt)} `,
         h('button', { class: 'link', click: () => say({ type: 'open', ...group.example }) }, 'latest run')));
   })));

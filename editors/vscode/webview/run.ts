@@ -1,23 +1,36 @@
 /** The page of one run: header, error in front, timeline, input and output. */
-import { ago, bytes, count, dollars, isStale, localDate, span } from '../src/format';
+import { ago, bytes, count, dollars, isStale, localDate, span, visible } from '../src/format';
 import type { FromRun, RunCommand, ToRun } from '../src/messages';
-import { badge, h } from './dom';
+import { shownTags } from '../src/tags';
+import { arrange, badge, h, refill } from './dom';
 import { answered } from './fields';
 import { announce, hear, main, vscode } from './page';
-import { forgetOpened, timeline } from './timeline';
-import { valueSection } from './value';
+import { forgetTimeline, redrawTimeline, timeline } from './timeline';
+import { forgetSections, valueSection } from './value';
 
 type Told = Extract<ToRun, { type: 'run' }>;
 
+/** Staleness and what a running step has taken move without a change. */
+const REDRAW_EVERY_MS = 30_000;
+
 const say = (what: FromRun): void => vscode.postMessage(what);
+const head = h('header');
+/** What is shown; nothing where the run is gone. */
+let shown: Told | undefined;
 let shownRun = '';
 
 hear((told: ToRun) => {
   if (told.type === 'fields') return answered(told);
   vscode.setState(told.key);
   if (told.type === 'run') return draw(told);
+  shown = undefined;
   main.replaceChildren(h('div', { class: 'gone', role: 'alert' }, h('p', {}, told.text), told.undo && action('undoDelete', 'Undo delete')));
 });
+setInterval(() => {
+  if (!shown) return;
+  drawHead(shown);
+  redrawTimeline();
+}, REDRAW_EVERY_MS);
 addEventListener('focus', () => say({ type: 'focus' }));
 
 function action(name: RunCommand, text: string, enabled = true): HTMLElement {
@@ -25,51 +38,55 @@ function action(name: RunCommand, text: string, enabled = true): HTMLElement {
 }
 
 function fact(name: string, value: string | null | undefined, title?: string): HTMLElement | '' {
-  return value == null || value === '' ? '' : h('div', {}, h('dt', {}, name), h('dd', { title }, value));
+  return value == null || value === '' ? '' : h('div', {}, h('dt', {}, name), h('dd', { title }, visible(value)));
 }
 
 function draw(told: Told): void {
   const { key, got, summary } = told;
   const identity = `${key.root}/${key.projectId}/${key.executionId}`;
   if (identity !== shownRun) {
-    forgetOpened();
+    forgetTimeline();
+    forgetSections();
     scrollTo(0, 0);
-    announce(`Run ${summary?.label ?? key.executionId}, ${summary?.status ?? 'no status'}`);
+    announce(`Run ${visible(summary?.label ?? key.executionId)}, ${visible(summary?.status ?? 'no status')}`);
   }
   shownRun = identity;
-  const head = header(told);
-  const old = main.querySelector('header');
-  // what was loaded below the head stays, as does who has the focus in it
+  shown = told;
+  drawHead(told);
+  if (!got) return;
+  const { execution: record = {}, sizeBytes } = got;
+  const cut = got.cut ?? [];
+  const session = typeof record['sessionId'] === 'string' && record['sessionId'];
+  arrange(main, [
+    head,
+    ...valueSection('Error', '/error', record.error, cut, 'h2'),
+    ...timeline(record, cut),
+    ...valueSection('Input', '/input', record.input, cut, 'h2'),
+    ...valueSection('Output', '/output', record.output, cut, 'h2'),
+    h('p', { class: 'quiet' }, visible(`${key.projectId} / ${key.executionId} · ${bytes(sizeBytes ?? 0)}${session ? ` · session ${session}` : ''}`)),
+  ]);
+}
+
+function drawHead(told: Told): void {
   const focused = document.activeElement?.id;
-  if (!got) {
-    if (!old?.isEqualNode(head)) old?.replaceWith(head);
-  } else {
-    const { execution: record = {}, sizeBytes } = got;
-    const cut = got.cut ?? [];
-    const session = typeof record['sessionId'] === 'string' && record['sessionId'];
-    main.replaceChildren(
-      head,
-      ...valueSection('Error', '/error', record.error, cut, 'h2'),
-      ...timeline(record, cut),
-      ...valueSection('Input', '/input', record.input, cut, 'h2'),
-      ...valueSection('Output', '/output', record.output, cut, 'h2'),
-      h('p', { class: 'quiet' }, `${key.projectId} / ${key.executionId} · ${bytes(sizeBytes ?? 0)}${session ? ` · session ${session}` : ''}`));
-  }
+  refill(head, headParts(told));
+  // what looks otherwise now is another element
   if (focused) document.getElementById(focused)?.focus();
 }
 
-function header({ key, summary, newer, older, runAgain }: Told): HTMLElement {
+function headParts({ key, summary, newer, older, runAgain }: Told): HTMLElement[] {
   const { total, input, output } = summary?.tokenUsage ?? {};
   const usage = total == null ? '' : `${count(total)}${input != null && output != null ? ` (${count(input)} in, ${count(output)} out)` : ''}`;
-  return h('header', {},
-    h('div', { class: 'title' }, h('h1', {}, summary?.label ?? key.executionId), badge(summary?.status, summary !== null && isStale(summary))),
+  return [
+    h('div', { class: 'title' }, h('h1', {}, visible(summary?.label ?? key.executionId)), badge(summary?.status, summary !== null && isStale(summary))),
     h('dl', { class: 'facts' },
       fact('Project', key.projectId), fact('Started', localDate(summary?.startedAt), ago(summary?.startedAt)), fact('Ended', localDate(summary?.completedAt)),
       fact('Duration', span(summary?.duration)), fact('Cost', dollars(summary?.costUSD)), fact('Tokens', usage),
       fact('Model', summary?.model), fact('Retries', summary?.retryCount ? count(summary.retryCount) : ''),
-      fact('Tags', summary?.tags?.join(', ')), fact('Note', summary?.note)),
+      fact('Tags', shownTags(summary?.tags ?? [])), fact('Note', summary?.note)),
     h('div', { class: 'toolbar', role: 'toolbar', 'aria-label': 'Run' },
       action('previousRun', '← Previous', newer), action('nextRun', 'Next →', older), action('openDocument', 'As text'), action('openFile', 'Open file'),
       action('reveal', 'Reveal'), action('copyId', 'Copy id'), summary?.pinned ? action('unpin', 'Unpin') : action('pin', 'Pin'),
-      action('tag', 'Tags…'), action('note', 'Note…'), runAgain && action('runAgain', 'Run again'), action('delete', 'Delete')));
+      action('tag', 'Tags…'), action('note', 'Note…'), runAgain && action('runAgain', 'Run again'), action('delete', 'Delete')),
+  ];
 }

@@ -1,8 +1,8 @@
 /** The steps of a run as a waterfall: when each began, how long it took, what went in and out. */
-import { count, dollars, line, span } from '../src/format';
+import { count, dollars, line, span, visible } from '../src/format';
 import { membersOf, numberOf } from '../src/json';
-import type { Cut, ExecutionRecord } from '../../clients/node/types';
-import { badge, h } from './dom';
+import type { Cut, ExecutionRecord, Piece } from '../../clients/node/types';
+import { arrange, badge, h, refill, statusClass } from './dom';
 import { fieldsOf } from './fields';
 import { valueSection } from './value';
 
@@ -14,40 +14,97 @@ const PAGE = 200;
 /** How much of steps that the record was too large to hold is asked for at once. */
 const PAGE_BYTES = 512 * 1024;
 
-/** The places of the steps that are open; they stay open when the run changes. */
-const opened = new Set<number>();
+interface Timeline {
+  element: HTMLElement;
+  update: (record: ExecutionRecord, cut: readonly Cut[]) => void;
+  /** Steps that go on take longer than when they were drawn. */
+  redraw: () => void;
+}
+interface StepRow {
+  element: HTMLElement;
+  update: (step: unknown, cut: Cut[], scale: Scale) => void;
+}
 
-export function forgetOpened(): void {
-  opened.clear();
+/** That of the run that is shown: which steps are shown and open stays when the run changes. */
+let current: Timeline | undefined;
+
+export function forgetTimeline(): void {
+  current = undefined;
+}
+
+export function redrawTimeline(): void {
+  current?.redraw();
 }
 
 export function timeline(record: ExecutionRecord, cut: readonly Cut[]): HTMLElement[] {
-  const given: unknown = record.steps;
-  if (!Array.isArray(given) || given.length === 0) return [];
-  const total = cut.find(({ pointer }) => pointer === '/steps')?.length ?? given.length;
-  const byStep = new Map<string, Cut[]>();
-  for (const one of cut) {
-    const step = /^\/steps\/\d+/.exec(one.pointer)?.[0] ?? '';
-    byStep.set(step, [...byStep.get(step) ?? [], one]);
-  }
+  const steps: unknown = record.steps;
+  if (!Array.isArray(steps)) return valueSection('Steps', '/steps', steps, cut, 'h2');
+  if (steps.length === 0) return [];
+  current ??= newTimeline();
+  current.update(record, cut);
+  return [current.element];
+}
+
+function newTimeline(): Timeline {
+  const heading = h('h2');
+  const ruler = h('div', { class: 'axis', 'aria-hidden': 'true' });
   const list = h('ol', { class: 'steps' });
   const foot = h('p', { class: 'foot' });
-  const scale = scaleOf(record, given.map(membersOf));
+  const rows: StepRow[] = [];
+  let record: ExecutionRecord = {};
+  let given: unknown[] = [];
+  let byStep = new Map<string, Cut[]>();
+  /** Steps that are not given, or not all of them, by pointer. */
+  let pieces: Record<string, Piece> = {};
+  let total = 0;
+  /** How many steps somebody wants to see. */
+  let wanted = PAGE;
+  let turn = 0;
 
-  const show = async (from: number): Promise<void> => {
-    const to = Math.min(from + PAGE, total);
-    const places = Array.from({ length: to - from }, (_, index) => from + index);
-    const missing = (place: number): boolean => place >= given.length || byStep.get(`/steps/${place}`)?.some(({ pointer }) => pointer === `/steps/${place}`) === true;
-    const fields = places.filter(missing).map((place) => `/steps/${place}`);
-    const pieces = fields.length > 0 ? await fieldsOf({ fields, maxBytes: PAGE_BYTES }).catch(() => undefined) : {};
-    list.append(...places.map((place) => {
-      const piece = pieces?.[`/steps/${place}`];
-      return stepRow(place, membersOf(piece ? piece.value : given[place]), piece ? piece.cut ?? [] : byStep.get(`/steps/${place}`) ?? [], scale);
-    }));
-    foot.replaceChildren(...(to < total ? [h('button', { click: () => void show(to) }, `Show more steps (${count(to)} of ${count(total)})`)] : []));
+  const more = h('button', { click: () => {
+    wanted += PAGE;
+    void fill();
+  } });
+  const redraw = (): void => {
+    const scale = scaleOf(record, given.map(membersOf));
+    const to = Math.min(wanted, total);
+    heading.textContent = `Timeline (${count(total)} ${total === 1 ? 'step' : 'steps'})`;
+    refill(ruler, [ticks(scale)]);
+    rows.length = Math.min(rows.length, to);
+    for (let place = 0; place < to; place++) {
+      const pointer = `/steps/${place}`;
+      const piece = pieces[pointer];
+      (rows[place] ??= newStep(place)).update(piece ? piece.value : given[place], piece ? piece.cut ?? [] : byStep.get(pointer) ?? [], scale);
+    }
+    arrange(list, rows.map(({ element }) => element));
+    more.textContent = `Show more steps (${count(to)} of ${count(total)})`;
+    arrange(foot, to < total ? [more] : []);
   };
-  void show(0);
-  return [h('section', { class: 'timeline' }, h('h2', {}, `Timeline (${count(total)} ${total === 1 ? 'step' : 'steps'})`), axis(scale), list, foot)];
+  /** Asks for what is wanted and not given, and shows it. */
+  const fill = async (): Promise<void> => {
+    const mine = ++turn;
+    const missing = Array.from({ length: Math.min(wanted, total) }, (_, place) => `/steps/${place}`)
+      .filter((pointer, place) => place >= given.length || byStep.get(pointer)?.some((one) => one.pointer === pointer));
+    const found: Record<string, Piece> = {};
+    for (let at = 0; at < missing.length; at += PAGE) {
+      Object.assign(found, await fieldsOf({ fields: missing.slice(at, at + PAGE), maxBytes: PAGE_BYTES }).catch(() => ({})));
+      if (mine !== turn) return;
+    }
+    pieces = found;
+    redraw();
+  };
+  const update = (next: ExecutionRecord, cut: readonly Cut[]): void => {
+    record = next;
+    given = next.steps as unknown[];
+    total = cut.find(({ pointer }) => pointer === '/steps')?.length ?? given.length;
+    byStep = new Map();
+    for (const one of cut) {
+      const step = /^\/steps\/\d+/.exec(one.pointer)?.[0] ?? '';
+      byStep.set(step, [...byStep.get(step) ?? [], one]);
+    }
+    void fill();
+  };
+  return { element: h('section', { class: 'timeline' }, heading, ruler, list, foot), update, redraw };
 }
 
 function moment(value: unknown): number | undefined {
@@ -75,46 +132,58 @@ function scaleOf(record: ExecutionRecord, steps: Step[]): Scale {
   return { start, length: Math.max(end - start, 1) };
 }
 
-function axis({ length }: Scale): HTMLElement {
-  const ticks = [0, 0.25, 0.5, 0.75, 1].map((part) => h('span', {}, span(length * part)));
-  return h('div', { class: 'axis', 'aria-hidden': 'true' }, h('span', { class: 'track' }, ...ticks));
+function ticks({ length }: Scale): HTMLElement {
+  return h('span', { class: 'track' }, ...[0, 0.25, 0.5, 0.75, 1].map((part) => h('span', {}, span(length * part))));
 }
 
-function stepRow(place: number, step: Step, cut: Cut[], scale: Scale): HTMLElement {
+function newStep(place: number): StepRow {
+  let step: unknown;
+  let cut: Cut[] = [];
+  let open = false;
+  const body = h('div', { class: 'step-body', id: `step-${place}` });
+  const fill = (): void => arrange(body, open ? stepBody(place, step, cut) : []);
+  const button = h('button', { class: 'step', id: `step-${place}-button`, 'aria-controls': body.id, 'aria-expanded': 'false', click: () => {
+    open = !open;
+    button.setAttribute('aria-expanded', String(open));
+    fill();
+  } });
+  const update = (next: unknown, nextCut: Cut[], scale: Scale): void => {
+    [step, cut] = [next, nextCut];
+    refill(button, stepFace(place, membersOf(step), scale));
+    fill();
+  };
+  return { element: h('li', {}, button, body), update };
+}
+
+/** What is seen of a step that is not open. */
+function stepFace(place: number, step: Step, scale: Scale): HTMLElement[] {
   const text = (name: string): string | undefined => (typeof step[name] === 'string' ? step[name] : undefined);
-  const status = text('status') ?? 'other';
+  const status = text('status');
   const began = moment(step['startedAt']);
   const length = lengthOf(step) ?? (status === 'running' && began !== undefined ? Date.now() - began : undefined);
-  const bar = h('span', { class: `fill ${/^[a-z]+$/.test(status) ? status : 'other'}`, hidden: began === undefined });
+  const bar = h('span', { class: `fill ${statusClass(status)}`, hidden: began === undefined });
   const percent = (millis: number): string => `${Math.min(100, Math.max(0, (100 * millis) / scale.length))}%`;
   bar.style.left = percent((began ?? 0) - scale.start);
   bar.style.width = percent(length ?? 0);
-  const body = h('div', { class: 'step-body', id: `step-${place}` });
-  const button = h('button', { class: 'step', 'aria-controls': body.id, click: () => toggle(!opened.has(place)) },
+  return [
     h('span', { class: 'step-name' },
       h('span', { class: 'twist', 'aria-hidden': 'true' }, '›'),
-      h('span', { class: 'called' }, text('nodeId') ?? text('name') ?? text('id') ?? `step ${place + 1}`),
-      h('span', { class: 'quiet kind' }, text('nodeType') ?? text('type'))),
+      h('span', { class: 'called' }, visible(text('nodeId') ?? text('name') ?? text('id') ?? `step ${place + 1}`)),
+      h('span', { class: 'quiet kind' }, visible(text('nodeType') ?? text('type') ?? ''))),
     h('span', { class: 'track' }, bar),
     h('span', { class: 'step-time' }, span(length) ?? '–'),
-    badge(text('status')));
-  const toggle = (open: boolean): void => {
-    if (open) opened.add(place);
-    else opened.delete(place);
-    button.setAttribute('aria-expanded', String(open));
-    body.replaceChildren(...(open ? stepBody(place, step, cut) : []));
-  };
-  toggle(opened.has(place));
-  return h('li', {}, button, body);
+    badge(status),
+  ];
 }
 
-function stepBody(place: number, step: Step, cut: Cut[]): HTMLElement[] {
+function stepBody(place: number, value: unknown, cut: Cut[]): HTMLElement[] {
+  const step = membersOf(value);
   const usage = membersOf(step['tokenUsage']);
   const tokens = ([['input', 'in'], ['output', 'out']] as const).map(([name, text]) => {
     const number = numberOf(usage[name]);
     return number !== undefined && `${count(number)} tokens ${text}`;
   });
-  const facts = line(typeof step['model'] === 'string' && step['model'], dollars(numberOf(step['costUSD'])), ...tokens);
+  const facts = line(typeof step['model'] === 'string' && visible(step['model']), dollars(numberOf(step['costUSD'])), ...tokens);
   const parts = ([['error', 'Error'], ['input', 'Input'], ['output', 'Output']] as const)
     .flatMap(([name, title]) => valueSection(title, `/steps/${place}/${name}`, step[name], cut, 'h4'));
   return [h('p', { class: 'quiet' }, facts || (parts.length === 0 && 'Nothing else was recorded.')), ...parts];

@@ -5,7 +5,7 @@ import { bytes, count } from '../src/format';
 import { parse } from '../src/json';
 import type { FromRun } from '../src/messages';
 import type { Cut, Piece } from '../../clients/node/types';
-import { h } from './dom';
+import { arrange, h } from './dom';
 import { fieldsOf } from './fields';
 import { vscode } from './page';
 
@@ -16,56 +16,117 @@ const PIECE_UNITS = 64 * 1024;
 const PIECE_BYTES = 1 << 20;
 /** Larger texts stay text: to colour or to lay them out would take too long. */
 const COLOURED_UNITS = 200_000;
-const MARKDOWN_HINTS = /^(#{1,6} |[-*] |\d+\. |> |```|\|.*\|)|\*\*[^*\n]+\*\*|\[[^\]\n]+\]\([^)\n]+\)/m;
+// no part of it may begin where it goes on: a text of brackets only would take seconds
+const MARKDOWN_HINTS = /^(#{1,6} |[-*] |\d+\. |> |```|\|.*\|)|\*\*[^*\n]+\*\*|\[[^[\]\n]+\]\([^()\n]+\)/m;
 
 // no HTML is let through, and images would be fetched from wherever the record says
 const markdown = new MarkdownIt({ html: false, linkify: false }).disable('image');
 
+interface Section {
+  element: HTMLElement;
+  /** Shows another version of the value. */
+  update: (value: unknown, cut: readonly Cut[]) => void;
+}
+
+/** The sections of the run that is shown, by pointer: how somebody reads one stays when the run changes. */
+const sections = new Map<string, Section>();
+
+export function forgetSections(): void {
+  sections.clear();
+}
+
 /** The section for one value, if there is one; `cut` says what of it is not there. */
 export function valueSection(title: string, pointer: string, value: unknown, cut: readonly Cut[], level: 'h2' | 'h4'): HTMLElement[] {
   if (value == null) return [];
-  let mine = cut.filter((one) => one.pointer === pointer || one.pointer.startsWith(`${pointer}/`));
-  const whole = mine.find((one) => one.pointer === pointer);
-  const body = h('div', { class: 'body' });
-  const modes = h('span', { class: 'modes', role: 'group', 'aria-label': `${title} as` });
-  const foot = h('p', { class: 'foot' });
-  let length = whole?.length ?? 0;
-  let maxBytes = PIECE_BYTES;
-  let mode = best(value);
+  let section = sections.get(pointer);
+  if (!section) sections.set(pointer, section = newSection(title, pointer, level));
+  section.update(value, cut.filter((one) => one.pointer === pointer || one.pointer.startsWith(`${pointer}/`)));
+  return [section.element];
+}
 
+function newSection(title: string, pointer: string, level: 'h2' | 'h4'): Section {
+  const body = h('div', { class: 'body' });
+  const foot = h('p', { class: 'foot' });
+  /** What there is of this version, how long all of it is if it is a text, and what is shown. */
+  let given: { value: unknown; cut: readonly Cut[]; total: number } = { value: undefined, cut: [], total: 0 };
+  let value: unknown;
+  /** The mode that somebody has chosen. */
+  let chosen: Mode | undefined;
+  /** How much somebody wants: so many units of a text, so many bytes of anything else. */
+  let wanted = 0;
+  let shownAs: Mode | undefined;
+  let turn = 0;
+
+  const buttons = (['Text', 'JSON', 'Markdown'] as const).map((name) => h('button', { click: () => { chosen = name; draw(); } }, name));
+  const modes = h('span', { class: 'modes', role: 'group', 'aria-label': `${title} as` });
   const draw = (): void => {
-    body.replaceChildren(shown(value, mode));
-    modes.replaceChildren(...(typeof value === 'string' ? (['Text', 'JSON', 'Markdown'] as const) : []).flatMap((name) => {
-      if (name === 'JSON' && parsed(value) === undefined) return [];
-      return [h('button', { 'aria-pressed': String(name === mode), click: () => { mode = name; draw(); } }, name)];
-    }));
+    const possible = (name: Mode): boolean => typeof value === 'string' && (name !== 'JSON' || parsed(value) !== undefined);
+    const mode = chosen && possible(chosen) ? chosen : best(value);
+    const old = body.firstElementChild;
+    const focused = old !== null && old === document.activeElement;
+    const scrolled = mode === shownAs ? old?.scrollTop ?? 0 : 0;
+    const made = shown(value, mode);
+    body.replaceChildren(made);
+    if (focused) made.focus({ preventScroll: true });
+    made.scrollTop = scrolled;
+    shownAs = mode;
+    for (const button of buttons) button.setAttribute('aria-pressed', String(button.textContent === mode));
+    arrange(modes, buttons.filter(({ textContent }) => possible(textContent as Mode)));
   };
-  const rest = (): void => {
+
+  const load = h('button', { click: () => {
+    wanted = typeof value === 'string' ? value.length + PIECE_UNITS : wanted === 0 ? PIECE_BYTES : 8 * wanted;
+    void fill();
+  } }, 'Load more');
+  /** Asks for what is wanted and not given, and shows it. */
+  const fill = async (): Promise<void> => {
+    const mine = ++turn;
+    let { value: now, cut, total } = given;
+    try {
+      while (typeof now === 'string' ? now.length < Math.min(wanted, total) : wanted > 0 && cut.length > 0) {
+        const text = typeof now === 'string';
+        const start = text ? (now as string).length : 0;
+        const asked = text ? { maxBytes: PIECE_BYTES, range: { start, end: wanted } } : { maxBytes: wanted };
+        const piece: Piece | undefined = (await fieldsOf({ fields: [pointer], ...asked }))[pointer];
+        if (mine !== turn) return;
+        if (!piece) throw new Error('It is not there any more.');
+        now = text ? now + String(piece.value) : piece.value;
+        total = piece.length ?? total;
+        if (!piece.truncated) cut = [];
+        if (!text || piece.value === '') break;
+      }
+    } catch (error) {
+      if (mine === turn) foot.replaceChildren((error as Error).message);
+      return;
+    }
+    given = { value: now, cut, total };
+    if (!same(value, now)) {
+      value = now;
+      draw();
+    }
+    const whole = cut.find((one) => one.pointer === pointer);
     const left = typeof value === 'string'
-      ? value.length < length && `${count(value.length)} of ${count(length)} characters `
-      : whole ? `Not all of its ${bytes(whole.sizeBytes)} are shown ` : mine.length > 0 && 'Not all of it is shown ';
-    foot.replaceChildren(...(left ? [left, h('button', { click: () => void more().catch((error: Error) => foot.replaceChildren(error.message)) }, 'Load more')] : []));
-  };
-  const more = async (): Promise<void> => {
-    foot.querySelector('button')?.setAttribute('disabled', '');
-    const start = typeof value === 'string' ? value.length : 0;
-    const range = typeof value === 'string' ? { range: { start, end: start + PIECE_UNITS } } : {};
-    const piece: Piece | undefined = (await fieldsOf({ fields: [pointer], maxBytes, ...range }))[pointer];
-    if (!piece) throw new Error('It is not there any more.');
-    if (typeof value !== 'string') maxBytes *= 8;
-    value = typeof value === 'string' ? value + String(piece.value) : piece.value;
-    length = piece.length ?? length;
-    if (!piece.truncated) mine = [];
-    draw();
-    rest();
+      ? value.length < total ? `${count(value.length)} of ${count(total)} characters ` : ''
+      : whole ? `Not all of its ${bytes(whole.sizeBytes)} are shown ` : cut.length > 0 ? 'Not all of it is shown ' : '';
+    if (left === '') foot.replaceChildren();
+    else if (load.parentElement) load.previousSibling?.replaceWith(left);
+    else foot.replaceChildren(left, load);
   };
 
   const copy = (): void => vscode.postMessage({ type: 'copy', pointer } satisfies FromRun);
-  draw();
-  rest();
-  return [h('section', { class: `value ${title.toLowerCase()}`, 'data-pointer': pointer },
+  const element = h('section', { class: `value ${title.toLowerCase()}`, 'data-pointer': pointer },
     h('div', { class: 'bar' }, h(level, {}, title), modes, h('button', { class: 'copy', 'aria-label': `Copy ${title.toLowerCase()}`, click: copy }, 'Copy')),
-    body, foot)];
+    body, foot);
+  const update = (next: unknown, cut: readonly Cut[]): void => {
+    given = { value: next, cut, total: cut.find((one) => one.pointer === pointer)?.length ?? 0 };
+    void fill();
+  };
+  return { element, update };
+}
+
+/** Whether two values are written alike. */
+function same(a: unknown, b: unknown): boolean {
+  return typeof a === 'string' || typeof b === 'string' ? a === b : JSON.stringify(a) === JSON.stringify(b);
 }
 
 function best(value: unknown): Mode {

@@ -1,0 +1,311 @@
+// What records may hold that nobody expects, and what people do while runs are saved, noted on and removed by others.
+import { Place, record } from './place.mjs';
+import { check, equal, ok } from './tap.mjs';
+import { until } from './window.mjs';
+
+export function unusual(code, browser) {
+  const place = new Place('unusual');
+  let window;
+  let panel;
+
+  /** The window of these checks, each of which has a project of its own. */
+  const begin = async () => {
+    if (window) return;
+    place.save('first', record(5000));
+    window = await browser.open('unusual', code, place.folder);
+    await window.showView();
+    await window.waitForRow('first');
+  };
+  const labels = async () => (await window.rows()).map(({ label }) => label);
+  const only = async (project) => {
+    await until('the filter', async () => {
+      if ((await window.message()) === `project = "${project}"`) return true;
+      await window.command('Runlog: Filter Runs');
+      await window.type(`project = "${project}"`);
+      await until('it is right', async () => (await window.quickItems())[0]?.startsWith('Show runs with'), 5000);
+      await window.page.keyboard.press('Enter');
+      return await until('it is set', async () => (await window.message()) === `project = "${project}"`, 5000);
+    });
+    await until('no other', async () => (await labels())[0] === project && !(await labels()).includes('first'));
+  };
+  const openRun = async (label) => {
+    await window.settled();
+    await window.select(label);
+    await until(`${label} is open`, async () => (panel = await window.panel('header h1')) && (await panel.textContent('h1')) === label);
+  };
+  const openDashboard = async () => {
+    await window.command('Runlog: Open Dashboard');
+    const dashboard = await window.panel('.controls');
+    await dashboard.waitForSelector('#project');
+    return dashboard;
+  };
+  const summary = async (id) => (await place.ask('executions/list', { where: `id = ${JSON.stringify(id)}` })).executions[0];
+  const annotate = (projectId, executionId, what) => place.ask('executions/annotate', { projectId, executionId, ...what });
+
+  check('a status may be called as what all objects have', async () => {
+    const names = ['constructor', 'toString', '__proto__', 'hasOwnProperty', 'unseen'];
+    for (const name of names) place.save('named', record(1, { id: `named-${name}`, name: `Status ${name}`, status: name, steps: [{ nodeId: 'n', status: name }] }));
+    await begin();
+    for (const name of names) ok(/codicon-question/.test((await window.waitForRow(`Status ${name}`)).icon), name);
+    await openRun('Status constructor');
+    equal(await panel.$eval('.step .fill', ({ className }) => className), 'fill other', 'the bar of its step');
+    const dashboard = await openDashboard();
+    await dashboard.selectOption('#project', 'named');
+    await until('the chart of all', async () => {
+      const heads = await dashboard.$$eval('figure[data-chart="Runs a day"] thead th', (cells) => cells.slice(1).map((cell) => cell.textContent));
+      return heads.sort().join() === [...names].sort().join();
+    });
+    await until('they are drawn', () => dashboard.$eval('figure canvas', ({ width, height }) => width > 0 && height > 0));
+  });
+
+  check('a key acts on the row with the focus, and on what is selected only if that is', async () => {
+    for (let number = 0; number < 6; number++) place.save('keys', record(number, { id: `key-${number}`, input: `Key ${number}` }));
+    await begin();
+    await only('keys');
+    await openRun('Key 1');
+    await window.settled();
+    for (const key of ['ArrowDown', 'ArrowDown']) await window.press(key);
+    await window.page.keyboard.press('Delete');
+    const toast = await window.notification('Deleted run');
+    ok((await toast.textContent()).includes('Deleted run Key 3 · key-3.'), await toast.textContent());
+    await until('it has gone', async () => !(await labels()).includes('Key 3'));
+    equal((await window.rows()).filter(({ selected }) => selected).map(({ label }) => label), ['Key 1'], 'selected');
+    ok(await summary('key-1'), 'the selected one is there');
+    await toast.locator('.monaco-button', { hasText: 'Undo' }).click();
+    await window.waitForRow('Key 3');
+    await window.settled();
+    await window.press('Home');
+    await window.page.keyboard.press('Delete');
+    await window.notification('Select a run in the view first.');
+    equal((await place.ask('executions/list', { projectId: 'keys', sync: true })).total, 6, 'runs');
+    // twice at once is not another run
+    await window.select('Key 4');
+    await window.settled();
+    for (const key of ['ArrowDown', 'Delete', 'Delete']) await window.press(key);
+    await until('it has gone', async () => !(await labels()).includes('Key 5'));
+    await window.settled();
+    equal((await place.ask('executions/list', { projectId: 'keys', sync: true })).executions.map(({ label }) => label), [0, 1, 2, 3, 4].map((number) => `Key ${number}`), 'runs');
+  });
+
+  check('a run that is saved while somebody reads it: nothing of how it is read is lost', async () => {
+    const steps = Array.from({ length: 500 }, (_, step) => ({ id: `s${step}`, nodeId: `node-${step}`, status: 'completed', duration: 5, input: `# In ${step}`, output: `out ${step}` }));
+    const live = (more) => record(1, { id: 'live', name: 'Goes on', status: 'running', completedAt: undefined, duration: undefined, input: '# Task\n\n**do** it', output: 'a line of much output\n'.repeat(50_000), steps, ...more });
+    place.save('live', live());
+    await begin();
+    await only('live');
+    await openRun('Goes on');
+    const length = () => panel.$eval('[data-pointer="/output"] pre', (pre) => pre.textContent.length);
+    await panel.click('[data-pointer="/input"] .modes button >> text=Text');
+    const given = await length();
+    await panel.click('[data-pointer="/output"] .foot button');
+    await until('more of the output', async () => (await length()) > given);
+    await panel.$eval('[data-pointer="/output"] pre', (pre) => (pre.scrollTop = 700));
+    await panel.click('.timeline .foot button');
+    await until('more steps', async () => (await panel.$$eval('.step', (found) => found.length)) === 400);
+    await panel.click('.step >> nth=350');
+    await panel.click('#step-350 [data-pointer="/steps/350/input"] .modes button >> text=Text');
+    await panel.focus('.step >> nth=350');
+    const seen = () => panel.evaluate(() => ({
+      steps: document.querySelectorAll('.step').length, open: document.querySelector('#step-350').textContent, top: Math.round(document.querySelector('#step-350').getBoundingClientRect().top),
+      modes: [...document.querySelectorAll('[aria-pressed=true]')].map((button) => button.textContent), output: document.querySelector('[data-pointer="/output"] pre').textContent.length,
+      scrolled: document.querySelector('[data-pointer="/output"] pre').scrollTop, focused: document.activeElement.textContent,
+    }));
+    const before = await seen();
+    ok(before.open.includes('# In 350') && before.scrolled === 700 && before.focused.includes('node-350'), JSON.stringify(before));
+    place.save('live', live({ costUSD: 0.0211, steps: [...steps, { id: 'last', nodeId: 'one more', status: 'running' }] }));
+    await until('the new version', async () => (await panel.textContent('.timeline h2')).includes('501') && (await panel.textContent('.facts')).includes('$0.0211'));
+    equal(await seen(), before, 'what is seen');
+    const output = `${'another line of output\n'.repeat(50_000)}`;
+    place.save('live', live({ costUSD: 0.0212, output }));
+    await until('another output', async () => output.startsWith(await panel.textContent('[data-pointer="/output"] pre')));
+    equal(await seen(), before, 'what is seen');
+    // who has opened a step by a key goes on there
+    await window.page.keyboard.press('Enter');
+    await until('it is closed', async () => (await panel.textContent('#step-350')) === '');
+  });
+
+  check('tags: what is not touched stays, one with a comma too', async () => {
+    place.save('tagged', record(1, { id: 'tagged', name: 'Has tags' }));
+    await begin();
+    await only('tagged');
+    await annotate('tagged', 'tagged', { tags: ['a, b', 'c'] });
+    await openRun('Has tags');
+    const box = window.page.locator('.quick-input-widget .quick-input-box input').first();
+    const typed = async (text) => {
+      await panel.click('#tag');
+      const { tags } = await summary('tagged');
+      await until('the box shows them', async () => (await box.inputValue()) === tags.join(', '));
+      if (text !== undefined) await window.type(text);
+      await window.page.keyboard.press('Enter');
+      await box.waitFor({ state: 'hidden' });
+    };
+    const tags = (wanted) => until(JSON.stringify(wanted), async () => JSON.stringify((await summary('tagged')).tags) === JSON.stringify(wanted), 10_000);
+    await typed();
+    await typed('b, a, c,  d ,');
+    await tags(['a, b', 'c', 'd']);
+    await typed('b, d');
+    await tags(['a, b', 'd']);
+    await typed('d');
+    await tags(['d']);
+  });
+
+  check('a note of several lines is edited as lines', async () => {
+    place.save('noted', record(1, { id: 'noted', name: 'Has a note' }));
+    await begin();
+    await only('noted');
+    const note = (wanted) => until(`the note ${wanted}`, async () => (await summary('noted')).note === wanted, 10_000);
+    await annotate('noted', 'noted', { note: 'first line\nsecond line' });
+    await openRun('Has a note');
+    const lines = () => window.page.$$eval('.editor-instance .view-lines .view-line', (rows) => rows.map((row) => row.textContent.replaceAll('\u00a0', ' ')));
+    await panel.click('#note');
+    await until('its lines', async () => (await lines()).join() === 'first line,second line');
+    await window.page.locator('.editor-instance .view-lines').click();
+    for (const key of ['Control+End', 'Enter']) await window.page.keyboard.press(key);
+    await window.page.keyboard.type('third');
+    await window.page.keyboard.press('Control+S');
+    await note('first line\nsecond line\nthird');
+    // what somebody else writes is shown
+    await annotate('noted', 'noted', { note: 'just one' });
+    await until('the other note', async () => (await lines()).join() === 'just one');
+    await window.page.keyboard.press('Control+F4');
+    await openRun('Has a note');
+    await panel.click('#note');
+    const box = window.page.locator('.quick-input-widget .quick-input-box input').first();
+    await until('one line is in a box', async () => (await box.inputValue()) === 'just one');
+    await window.page.locator('.quick-input-widget .codicon-go-to-file').click();
+    await until('which leads to the editor', async () => (await lines()).join() === 'just one');
+    await window.page.keyboard.press('Control+F4');
+  });
+
+  check('no name turns round what stands beside it, or hides', async () => {
+    const name = '\u202egnp.exe \u200b\u0007x';
+    const shown = '<202e>gnp.exe <200b>␇x';
+    place.save('turned', record(1, { id: 'turned', name, output: 'a quagga', model: '\u202eledom', steps: [{ nodeId: '\u202eedon', status: '\u202esutats' }] }));
+    place.save('turned', record(2, { id: 'straight', name: 'As it is' }));
+    await until('it is indexed', async () => (await place.ask('executions/search', { query: 'quagga', sync: true })).hits.length === 1);
+    await begin();
+    await only('turned');
+    await window.waitForRow(shown);
+    ok((await window.row(shown).getAttribute('aria-label')).startsWith(shown), 'what is read out');
+    await window.command('Runlog: Search in Runs');
+    await window.type('quagga');
+    await until('the hit', async () => (await window.quickItems()).some((item) => item.startsWith(shown)));
+    await window.page.keyboard.press('Escape');
+    await openRun(shown);
+    ok((await panel.textContent('.facts')).includes('<202e>ledom'), 'the model');
+    const step = await panel.textContent('.step');
+    ok(step.includes('<202e>edon') && step.includes('<202e>sutats'), step);
+    equal(await panel.$$eval('h1, .facts dd, .step .called, .step .badge', (parts) => [...new Set(parts.map((part) => getComputedStyle(part).unicodeBidi))]), ['isolate'], 'what stands beside others');
+    await until('the tab', async () => (await window.text('.tabs-container .tab')).includes(shown));
+    await window.pressButton(shown, 'Delete', 'it has gone', async () => !(await labels()).includes(shown));
+    await window.notification(`Deleted run ${shown}`);
+  });
+
+  check('dashboard: an empty day leads nowhere', async () => {
+    place.save('days', record(1, { id: 'today', name: 'Of today', duration: 5000 }));
+    await begin();
+    const dashboard = await openDashboard();
+    await dashboard.selectOption('#project', 'days');
+    await until('the project', async () => (await dashboard.textContent('[data-tile=Runs]')) === '1');
+    const chart = dashboard.locator('figure[data-chart="Duration"] .chart');
+    for (const key of ['End', 'Enter']) await chart.press(key);
+    await until('the filter', async () => (await window.message()).endsWith('duration >= 5000ms'));
+    for (const key of ['Home', 'Enter']) await chart.press(key);
+    // what is said after it is heard after it
+    await dashboard.selectOption('#range', '7d');
+    await until('a week', async () => (await dashboard.$$('figure[data-chart="Duration"] tbody tr')).length === 7);
+    await window.settled();
+    ok((await window.message()).endsWith('duration >= 5000ms') && (await labels()).includes('Of today'), `${await window.message()}: ${await labels()}`);
+    await dashboard.selectOption('#range', '30d');
+    await window.command('Runlog: Clear Filter');
+  });
+
+  check('undo is offered of what the trash has', async () => {
+    for (const id of ['removed', 'trashed']) place.save('gone', record(1, { id, name: `To be ${id}` }));
+    await begin();
+    await only('gone');
+    await openRun('To be removed');
+    place.remove('gone', 'removed');
+    const gone = async () => (await (panel = await window.panel('.gone')).textContent('.gone')).trim();
+    await until('it is not there', async () => (await gone()) === 'It is not there any more.', 10_000);
+    await openRun('To be trashed');
+    await place.ask('executions/delete', { projectId: 'gone', executionId: 'trashed' });
+    await until('it is deleted', async () => (await gone()).startsWith('This run was deleted.'));
+    await panel.click('#undoDelete');
+    await until('it is there again', async () => (await (panel = await window.panel('header h1')).textContent('h1')) === 'To be trashed');
+  });
+
+  check('a run that is open turns stale, and its running step takes longer', async () => {
+    const startedAt = new Date(Date.now() - 3_500_000).toISOString();
+    const silent = (more) => record(1, { id: 'silent', name: 'Falls silent', status: 'running', startedAt, completedAt: undefined, duration: undefined, steps: [{ nodeId: 'n', status: 'running', startedAt }], ...more });
+    place.save('silent', silent());
+    await begin();
+    await only('silent');
+    await openRun('Falls silent');
+    // so that it is silent for an hour soon
+    place.save('silent', silent({ costUSD: 0.0211 }), new Date(Date.now() - 3_600_000 + 15_000));
+    const [, title, time] = await until('it is shown', async () => {
+      const texts = await panel.evaluate(() => ['.facts', '.title', '.step-time'].map((part) => document.querySelector(part).textContent));
+      return texts[0].includes('$0.0211') && texts;
+    });
+    ok(!title.includes('stale'), 'it is not stale yet');
+    await until('it is', async () => (await panel.textContent('.title')).includes('stale'), 80_000);
+    await until('time goes on', async () => (await panel.textContent('.step-time')) !== time, 60_000);
+  });
+
+  check('amounts below nothing, and steps that are no list', async () => {
+    place.save('amounts', record(1, { id: 'below', name: 'Below nothing', costUSD: -1.5, steps: { only: 'one' } }));
+    await begin();
+    await only('amounts');
+    ok((await window.waitForRow('Below nothing')).description.startsWith('-$1.50'), 'the cost');
+    await openRun('Below nothing');
+    ok((await panel.textContent('.facts')).includes('-$1.50'), 'the cost in the panel');
+    ok((await panel.textContent('[data-pointer="/steps"]')).includes('"only": "one"'), 'what steps are');
+  });
+
+  check('narrow panels: a status has its sign, and nothing is out of sight', async () => {
+    const project = `narrow-${'long-name-'.repeat(20)}`;
+    const status = 'failed';
+    place.save(project, record(1, {
+      id: 'narrow', name: 'In a narrow panel', costUSD: 2481.85824286, status, error: 'Timeout of 30 s while reading https://example.com/page/17',
+      steps: [{ nodeId: 'n', nodeType: 'subagent', status, startedAt: new Date().toISOString(), duration: 37_000_000 }],
+    }));
+    await begin();
+    await only(project);
+    await openRun('In a narrow panel');
+    const { width, height } = window.page.viewportSize();
+    try {
+      await window.page.setViewportSize({ width: 640, height });
+      const fits = (frame) => frame.evaluate(() => innerWidth < 340 && document.documentElement.scrollWidth <= innerWidth);
+      await until('the run fits', () => fits(panel), 10_000);
+      const [sign, text] = await panel.$eval('.step .badge', (badge) => [badge.firstElementChild.getBoundingClientRect().width, badge.textContent]);
+      ok(sign > 4 && text.includes('✗') && text.includes('failed'), `${text}, ${sign} wide`);
+      const dashboard = await openDashboard();
+      await dashboard.selectOption('#project', project);
+      await until('the project', async () => (await dashboard.textContent('[data-tile=Cost]')).startsWith('$2,481'));
+      await until('the dashboard fits', () => fits(dashboard), 10_000);
+      equal(await dashboard.$$eval('select', (boxes) => boxes.filter((box) => box.getBoundingClientRect().right > innerWidth).length), 0, 'choices out of sight');
+      equal(await dashboard.$eval('[data-tile=Cost]', (tile) => [tile.textContent, tile.title]), ['$2,481.86', '$2,481.85824286'], 'the cost');
+      equal(await dashboard.$$eval('.tile', (tiles) => tiles.filter((tile) => tile.scrollWidth > tile.clientWidth).length), 0, 'tiles that are too small');
+    } finally {
+      await window.page.setViewportSize({ width, height });
+    }
+  });
+
+  check('a text of brackets only is shown at once', async () => {
+    place.save('brackets', record(1, { id: 'before', name: 'Before it' }));
+    place.save('brackets', record(2, { id: 'brackets', name: 'Only brackets', output: '['.repeat(190_000) }));
+    await begin();
+    await only('brackets');
+    await openRun('Before it');
+    await panel.evaluate(() => {
+      globalThis.longest = 0;
+      new PerformanceObserver((list) => list.getEntries().forEach(({ duration }) => (globalThis.longest = Math.max(globalThis.longest, duration)))).observe({ type: 'longtask' });
+    });
+    await openRun('Only brackets');
+    await until('it is shown', async () => (await panel.textContent('[data-pointer="/output"] pre')).length === 190_000);
+    const longest = await until('how long it took', () => panel.evaluate(() => new Promise((resolve) => setTimeout(() => resolve(globalThis.longest + 1), 100))));
+    ok(longest < 1500, `${longest} ms`);
+    await window.close();
+  });
+}
