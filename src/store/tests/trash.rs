@@ -442,7 +442,8 @@ const DEEDS: [(&str, bool, Deed); 4] = [
             .ground
             .store
             .empty(&project("p"), scene.batch, None, Millis(5));
-        emptied.failures.into_iter().next().map_or(Ok(()), Err)
+        let failed = emptied.failures.into_iter().next();
+        failed.map_or_else(|| scene.ground.store.sync_trash(&project("p")), Err)
     }),
 ];
 
