@@ -627,6 +627,9 @@ fn after_a_kill_each_run_is_in_exactly_one_place() {
         }
         child.kill().unwrap();
         child.wait().unwrap();
+        // as the next start does
+        let swept = sweep(&ground.store);
+        assert!(swept.failures.is_empty(), "{:?}", swept.failures);
         // not what was noted on another run of that name
         let is_own = |run: &str, path: &Path| {
             let noted = Annotation::read(&fs::read(path).unwrap()).unwrap();
