@@ -381,6 +381,21 @@ impl Scene {
         self.ground.store.delete(&run("x"), batch).map(drop)
     }
 
+    /// The next start. A process that another test starts holds the locks of this one, too, until it
+    /// is another program.
+    fn begin_again(&self) {
+        let end = Instant::now() + super::PATIENCE;
+        loop {
+            let swept = sweep(&Store::new(self.ground.root()));
+            assert!(swept.failures.is_empty(), "{:?}", swept.failures);
+            let is_ours = |(path, _): &(String, String)| path.contains("/.runlog-");
+            if !self.files().iter().any(is_ours) || Instant::now() > end {
+                return;
+            }
+            std::thread::yield_now();
+        }
+    }
+
     /// What there is, the folders and git's file aside: where, and what it holds.
     fn files(&self) -> Vec<(String, String)> {
         let mut files = Vec::new();
@@ -456,8 +471,7 @@ fn after_a_kill_before_any_step_a_note_is_where_its_run_is() {
         for number in 0.. {
             let scene = Scene::new(trashed);
             let killed = killed_before(number, || drop(deed(&scene)));
-            let swept = sweep(&Store::new(scene.ground.root()));
-            assert!(swept.failures.is_empty(), "{:?}", swept.failures);
+            scene.begin_again();
             let places = scene.places();
             match places {
                 (of_run, of_note) if of_run == of_note => {}
@@ -487,7 +501,7 @@ fn a_step_that_is_refused_parts_no_note_from_its_run() {
                     break;
                 }
                 // what is only to be swept
-                sweep(&Store::new(scene.ground.root()));
+                scene.begin_again();
                 let (of_run, of_note) = scene.places();
                 // what was to be removed for good goes as far as it does
                 let lost = what == "empty" && of_note == "gone";
@@ -531,7 +545,7 @@ fn what_is_done_is_not_said_to_be_undone() {
                 if !met {
                     break;
                 }
-                sweep(&Store::new(scene.ground.root()));
+                scene.begin_again();
                 if what == "empty" && step == Step::Unlink && number > 0 {
                     // its note went, which it was to
                     continue;
@@ -627,6 +641,9 @@ fn after_a_kill_each_run_is_in_exactly_one_place() {
         }
         child.kill().unwrap();
         child.wait().unwrap();
+        // as the next start does
+        let swept = sweep(&ground.store);
+        assert!(swept.failures.is_empty(), "{:?}", swept.failures);
         // not what was noted on another run of that name
         let is_own = |run: &str, path: &Path| {
             let noted = Annotation::read(&fs::read(path).unwrap()).unwrap();
