@@ -165,14 +165,15 @@ class Recorder(Placed):
         self.assertEqual((record["status"], record["costUSD"]), ("cancelled", 0.25))
 
     def test_what_is_interrupted_while_it_begins_is_cancelled(self):
-        before = signal.signal(signal.SIGINT, signal.default_int_handler)
-        self.addCleanup(signal.signal, signal.SIGINT, before)
         here = threading.main_thread().ident
 
         def interrupted(method, interrupt):
             """A client all of whose work is interrupted with the first request of this method."""
             self.doCleanups()
             self.setUp()
+            # whoever started us may have had it ignored
+            before = signal.signal(signal.SIGINT, signal.default_int_handler)
+            self.addCleanup(signal.signal, signal.SIGINT, before)
             self.place.daemon()
             between = self.place.between()
             seen = []
