@@ -349,7 +349,7 @@ fn params_that_do_not_fit_are_refused_by_name() {
         ),
         (
             json!({ "fields": ["/id"], "range": { "start": -1, "end": 1 } }),
-            "range",
+            "range.start",
         ),
         (
             json!({ "fields": ["/id"], "range": { "start": 0 } }),
