@@ -12,7 +12,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -57,6 +57,22 @@ impl Desk {
     /// A window: a client with a forwarder.
     fn window(&self) -> (Daemon, Client) {
         Daemon::spawn(self.command(&["serve", "--shared"]).stderr(Stdio::null()))
+    }
+
+    /// A forwarder that was asked all it will be asked.
+    fn asking(&self, requests: impl IntoIterator<Item = Value>) -> Child {
+        let mut asking = self
+            .command(&["serve", "--shared"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut input = asking.stdin.take().unwrap();
+        for request in requests {
+            writeln!(input, "{request}").unwrap();
+        }
+        asking
     }
 
     /// The daemons that are there.
@@ -917,20 +933,8 @@ fn a_question_before_the_end_of_input_goes_to_the_next_daemon_too() {
     for round in 0..5 {
         let pid = daemon_of(&mut client);
         kill(pid, Signal::STOP);
-        let mut asking = desk
-            .command(&["serve", "--shared"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut input = asking.stdin.take().unwrap();
-        writeln!(
-            input,
-            r#"{{"jsonrpc":"2.0","id":1,"method":"executions/stats"}}"#
-        )
-        .unwrap();
-        drop(input);
+        let request = json!({ "jsonrpc": "2.0", "id": 1, "method": "executions/stats" });
+        let asking = desk.asking([request]);
         // before the question is there, while it waits, and in between
         std::thread::sleep(Duration::from_millis(10 * round));
         kill(pid, Signal::KILL);
@@ -949,22 +953,13 @@ fn whoever_has_no_more_to_ask_may_take_his_time() {
     let mut large = record("p", "large", "completed");
     large["output"] = "x".repeat(3 << 20).into();
     desk.root.engine("p", "large", &large);
-    let mut asking = desk
-        .command(&["serve", "--shared"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut input = asking.stdin.take().unwrap();
-    for id in 0..3 {
-        let request = json!({
+    let request = |id| {
+        json!({
             "jsonrpc": "2.0", "id": id, "method": "executions/get",
             "params": { "projectId": "p", "executionId": "large" },
-        });
-        writeln!(input, "{request}").unwrap();
-    }
-    drop(input);
+        })
+    };
+    let asking = desk.asking((0..3).map(request));
     // longer than what is unanswered has
     std::thread::sleep(Duration::from_secs(2));
     let output = asking.wait_with_output().unwrap();
