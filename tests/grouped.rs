@@ -167,6 +167,24 @@ fn a_record_of_any_size_costs_bounded_step_data_and_says_so() {
     assert_eq!(nodes["total"], 257);
     assert_eq!(nodes["nodes"][0]["nodeId"], "a");
     assert_eq!(nodes["nodes"][0]["steps"], 2);
+    // filters see the nodes of all steps: where those that are kept do not decide, the record is read
+    let mut count = |text: &str| {
+        let params = json!({ "where": text, "sync": true });
+        client.call("executions/count", &params)["count"].clone()
+    };
+    assert_eq!(count("nodeId = 'node-99999'"), 1);
+    assert_eq!(count("nodeId != 'node-99999'"), 2);
+    assert_eq!(count("nodeId ~ 9999 or nodeId = a"), 3);
+    assert_eq!(count("failedNode ~ node"), 0);
+    let last = json!([{ "nodeId": "node-99999", "status": "failed" }]);
+    let steps: Vec<Value> = many
+        .iter()
+        .chain(last.as_array().unwrap())
+        .cloned()
+        .collect();
+    root.engine("p", "many", &run_of("many", &steps));
+    assert_eq!(count("failedNode = 'node-99999'"), 1);
+    assert_eq!(count("not failedNode = 'node-99999'"), 2);
     let status = client.call("server/status", &json!({}));
     let kept = status["memory"]["stepDataBytes"].as_u64().unwrap();
     assert!((1..64 * 1024).contains(&kept), "{kept}");

@@ -12,9 +12,10 @@ use chrono_tz::Tz;
 use super::date::Date;
 use super::field::{Field, Number, Text};
 use super::needle::Needle;
-use super::subject::{ErrorTests, ErrorText, StatusText, Subject};
+use super::subject::{ErrorText, RecordTests, StatusText, Subject};
 use super::value::Value;
 use super::{Expr, Operator, Test};
+use crate::model::extract::Beyond;
 use crate::model::{Millis, ProjectId, Status};
 
 /// What a filter says of a run.
@@ -24,8 +25,9 @@ pub enum Verdict {
     Passes,
     /// It does not.
     Fails,
-    /// That depends on what comes after the cut of its error.
-    NeedsError,
+    /// That depends on what only its record says: what comes after the cut of its error, or of its
+    /// steps.
+    NeedsRecord,
 }
 
 /// A filter at a moment and in a zone. Cheap to clone.
@@ -58,8 +60,8 @@ const NOTHING: Bounds = (i64::MAX, i64::MIN);
 pub struct Plan {
     root: Option<Node>,
     dates: Vec<Dated>,
-    /// How many tests of errors there are.
-    errors: usize,
+    /// How many tests there are that a record may have to be asked.
+    of_record: usize,
 }
 
 /// Which values a comparison with dates allows.
@@ -93,11 +95,11 @@ enum Check {
     Text(Text, Strings),
     Version(Strings),
     ErrorGroup(Strings),
-    /// Of the nodes of failed steps alone, or of all.
-    Node(bool, Strings),
     Tag(Strings),
     Pinned,
-    /// Its number among the tests of errors.
+    /// Its number among the tests of records, and whether it is of the nodes of failed steps alone.
+    Node(usize, bool, Strings),
+    /// Its number among the tests of records.
     Error(usize, Strings),
 }
 
@@ -113,22 +115,22 @@ enum Strings {
 
 impl Plan {
     pub fn of(expr: Option<&Expr>) -> Self {
-        let (mut dates, mut errors) = (Vec::new(), 0);
-        let root = expr.map(|expr| Node::of(expr, false, &mut dates, &mut errors));
+        let (mut dates, mut of_record) = (Vec::new(), 0);
+        let root = expr.map(|expr| Node::of(expr, false, &mut dates, &mut of_record));
         Self {
             root,
             dates,
-            errors,
+            of_record,
         }
     }
 }
 
 impl Node {
-    fn of(expr: &Expr, negated: bool, dates: &mut Vec<Dated>, errors: &mut usize) -> Self {
+    fn of(expr: &Expr, negated: bool, dates: &mut Vec<Dated>, of_record: &mut usize) -> Self {
         let mut many = |members: &[Expr]| {
             let nodes = members
                 .iter()
-                .map(|member| Self::of(member, negated, dates, errors));
+                .map(|member| Self::of(member, negated, dates, of_record));
             let mut nodes: Vec<Self> = nodes.collect();
             // stable, so that equals stay as they were written
             nodes.sort_by_key(Self::cost);
@@ -137,14 +139,14 @@ impl Node {
         match (expr, negated) {
             (Expr::All(members), false) | (Expr::Any(members), true) => Self::All(many(members)),
             (Expr::Any(members), false) | (Expr::All(members), true) => Self::Any(many(members)),
-            (Expr::Not(inner), _) => Self::of(inner, !negated, dates, errors),
+            (Expr::Not(inner), _) => Self::of(inner, !negated, dates, of_record),
             (Expr::Test(field, test), _) => {
-                Self::Check(Check::of(*field, test, dates, errors), negated)
+                Self::Check(Check::of(*field, test, dates, of_record), negated)
             }
         }
     }
 
-    /// What is asked first costs least; errors may have to be read.
+    /// What is asked first costs least; records may have to be read.
     fn cost(&self) -> usize {
         match self {
             Self::All(members) | Self::Any(members) => {
@@ -163,24 +165,17 @@ impl Node {
         }
     }
 
-    /// Asks its tests of errors of a whole one, each in its place among `tests`.
-    fn ask_error(&self, error: &str, tests: &mut [bool]) {
+    /// Gives each of its checks to `each`.
+    fn each_check(&self, each: &mut impl FnMut(&Check)) {
         match self {
-            Self::Check(Check::Error(at, strings), _) => {
-                if let Some(test) = tests.get_mut(*at) {
-                    *test = strings.hold(error);
-                }
-            }
-            Self::Check(..) => {}
+            Self::Check(check, _) => each(check),
             Self::All(members) | Self::Any(members) => {
-                members
-                    .iter()
-                    .for_each(|member| member.ask_error(error, tests));
+                members.iter().for_each(|member| member.each_check(each));
             }
         }
     }
 
-    /// Whether it is true of `subject`; `None` if that depends on the rest of its error.
+    /// Whether it is true of `subject`; `None` if that depends on what only its record says.
     fn holds(&self, subject: &impl Subject, spans: &[Bounds]) -> Option<bool> {
         match self {
             Self::Check(check, negated) => Some(check.holds(subject, spans)? != *negated),
@@ -217,7 +212,11 @@ fn decided(
 }
 
 impl Check {
-    fn of(field: Field, test: &Test, dates: &mut Vec<Dated>, errors: &mut usize) -> Self {
+    fn of(field: Field, test: &Test, dates: &mut Vec<Dated>, of_record: &mut usize) -> Self {
+        let mut number = || {
+            *of_record += 1;
+            *of_record - 1
+        };
         match field {
             Field::Status => {
                 let strings = Strings::of(test);
@@ -227,14 +226,11 @@ impl Check {
                     .fold(0, |bits, (at, _)| bits | 1 << at);
                 Self::Status(bits, strings)
             }
-            Field::Error => {
-                *errors += 1;
-                Self::Error(*errors - 1, Strings::of(test))
-            }
+            Field::Error => Self::Error(number(), Strings::of(test)),
             Field::Version => Self::Version(Strings::of(test)),
             Field::ErrorGroup => Self::ErrorGroup(Strings::of(test)),
-            Field::Node => Self::Node(false, Strings::of(test)),
-            Field::FailedNode => Self::Node(true, Strings::of(test)),
+            Field::Node => Self::Node(number(), false, Strings::of(test)),
+            Field::FailedNode => Self::Node(number(), true, Strings::of(test)),
             Field::Tag => Self::Tag(Strings::of(test)),
             Field::Text(text) => Self::Text(text, Strings::of(test)),
             Field::Number(number) => Self::of_number(number, test, dates),
@@ -314,11 +310,15 @@ impl Check {
                 let digits = group.digits();
                 std::str::from_utf8(&digits).is_ok_and(|text| strings.hold(text))
             }),
-            Self::Node(failed, strings) => subject.any_node(*failed, |node| strings.hold(node)),
             Self::Tag(strings) => subject.any_tag(|tag| strings.hold(tag)),
             Self::Pinned => subject.pinned(),
-            Self::Error(at, strings) => match subject.error() {
-                ErrorText::Asked(tests) => tests.0.get(*at) == Some(&true),
+            Self::Node(at, ..) | Self::Error(at, _) if let Some(tests) = subject.asked() => {
+                tests.0.get(*at) == Some(&true)
+            }
+            Self::Node(_, failed, strings) => {
+                return subject.any_node(*failed, |node| strings.hold(node));
+            }
+            Self::Error(_, strings) => match subject.error() {
                 ErrorText::None => false,
                 ErrorText::Whole(text) => strings.hold(text),
                 ErrorText::Cut(beginning) => return strings.hold_of_longer(beginning),
@@ -423,26 +423,25 @@ impl Bound {
         }
     }
 
-    /// Whether `subject` passes. Where an error was cut and what is missing decides, ask again with
-    /// [`WithError`](super::WithError), which is never undecided.
+    /// Whether `subject` passes. Where what is kept of a record does not decide, ask again with
+    /// [`WithRecord`](super::WithRecord), which is never undecided.
     #[must_use]
     pub fn matches(&self, subject: &impl Subject) -> Verdict {
         let root = self.plan.root.as_ref();
         match root.map_or(Some(true), |root| root.holds(subject, &self.spans)) {
             Some(true) => Verdict::Passes,
             Some(false) => Verdict::Fails,
-            None => Verdict::NeedsError,
+            None => Verdict::NeedsRecord,
         }
     }
 
-    /// What the tests of errors say of a run's whole one. Costs its length for each of them.
+    /// Begins to ask a record what it alone may say.
     #[must_use]
-    pub fn of_error(&self, error: Option<&str>) -> ErrorTests {
-        let mut tests = vec![false; self.plan.errors];
-        if let (Some(root), Some(error)) = (&self.plan.root, error) {
-            root.ask_error(error, &mut tests);
+    pub fn asking(&self) -> Asking<'_> {
+        Asking {
+            plan: &self.plan,
+            tests: RecordTests(vec![false; self.plan.of_record]),
         }
-        ErrorTests(tests)
     }
 
     /// Leaves in `many` what passes, and what is undecided, each with whether it is. Quicker than one
@@ -547,6 +546,62 @@ impl Hints {
         self.started_at = Some(match self.started_at.take() {
             Some(range) => low.max(*range.start())..=high.min(*range.end()),
             None => low..=high,
+        });
+    }
+}
+
+/// A record being asked what it alone may say, as it is read; of one of which nothing was read, no test
+/// holds. Costs the length of its error for each test of errors, and as much for each of nodes.
+#[derive(Debug)]
+pub struct Asking<'p> {
+    plan: &'p Plan,
+    tests: RecordTests,
+}
+
+impl Asking<'_> {
+    /// What its tests say.
+    #[must_use]
+    pub fn tests(self) -> RecordTests {
+        self.tests
+    }
+
+    /// Sets each test of which `holds` says anything.
+    fn set(&mut self, holds: impl Fn(&Check) -> Option<(usize, bool)>) {
+        let tests = &mut self.tests.0;
+        let mut set = |check: &Check| {
+            if let Some((at, holds)) = holds(check)
+                && let Some(test) = tests.get_mut(at)
+            {
+                *test = holds;
+            }
+        };
+        if let Some(root) = &self.plan.root {
+            root.each_check(&mut set);
+        }
+    }
+}
+
+impl Beyond for Asking<'_> {
+    fn error(&mut self, error: Option<&str>) {
+        self.set(|check| match check {
+            Check::Error(at, strings) => Some((*at, error.is_some_and(|text| strings.hold(text)))),
+            _ => None,
+        });
+    }
+
+    fn steps(&mut self) {
+        self.set(|check| match check {
+            Check::Node(at, ..) => Some((*at, false)),
+            _ => None,
+        });
+    }
+
+    fn step(&mut self, node: &str, failed: bool) {
+        self.set(|check| match check {
+            Check::Node(at, only_failed, strings) if failed || !only_failed => {
+                strings.hold(node).then_some((*at, true))
+            }
+            _ => None,
         });
     }
 }

@@ -41,7 +41,7 @@ pub use check::{Check, Completion, CompletionKind, check};
 pub use date::moment;
 pub use field::{Field, Kind, Named, Number, Text, known};
 pub use parse::FilterError;
-pub use subject::{ErrorTests, ErrorText, StatusText, Subject, WithError};
+pub use subject::{ErrorText, RecordTests, StatusText, Subject, WithRecord};
 
 use crate::model::Millis;
 use bound::Plan;

@@ -28,8 +28,9 @@ pub trait Subject {
     /// The hash of the stored bytes.
     fn version(&self) -> Version;
 
-    /// Whether `test` is true of the node of any step, or of any that `failed`.
-    fn any_node(&self, failed: bool, test: impl FnMut(&str) -> bool) -> bool;
+    /// Whether `test` is true of the node of any step, or of any that `failed`; `None` if it is of none
+    /// at hand, and there are more.
+    fn any_node(&self, failed: bool, test: impl FnMut(&str) -> bool) -> Option<bool>;
 
     /// Whether `test` is true of any tag; a subject without annotations has none.
     fn any_tag(&self, _test: impl FnMut(&str) -> bool) -> bool {
@@ -39,6 +40,11 @@ pub trait Subject {
     /// Whether it is pinned; a subject without annotations is not.
     fn pinned(&self) -> bool {
         false
+    }
+
+    /// What has been asked of its record already.
+    fn asked(&self) -> Option<&RecordTests> {
+        None
     }
 }
 
@@ -62,25 +68,23 @@ pub enum ErrorText<'a> {
     Whole(&'a str),
     /// Its beginning; it is longer.
     Cut(&'a str),
-    /// All of it, which has been asked already.
-    Asked(&'a ErrorTests),
 }
 
-/// What a filter's tests of errors say of one: what takes long of asking it, and needs nothing else
-/// of the run.
+/// What a filter's tests of errors and of nodes say of a record: what takes long of asking it, and
+/// needs nothing else of the run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ErrorTests(pub(super) Vec<bool>);
+pub struct RecordTests(pub(super) Vec<bool>);
 
-/// A subject together with its whole error, for those that were undecided without.
+/// A subject together with what its record says, for those that were undecided without.
 #[derive(Debug, Clone, Copy)]
-pub struct WithError<'a, S> {
+pub struct WithRecord<'a, S> {
     /// The run.
     pub subject: &'a S,
-    /// What the filter's tests of errors say of all of its own.
-    pub error: &'a ErrorTests,
+    /// What the filter's tests say of its record.
+    pub record: &'a RecordTests,
 }
 
-impl<S: Subject> Subject for WithError<'_, S> {
+impl<S: Subject> Subject for WithRecord<'_, S> {
     fn status(&self) -> StatusText<'_> {
         self.subject.status()
     }
@@ -94,7 +98,7 @@ impl<S: Subject> Subject for WithError<'_, S> {
     }
 
     fn error(&self) -> ErrorText<'_> {
-        ErrorText::Asked(self.error)
+        self.subject.error()
     }
 
     fn error_group(&self) -> Option<Fingerprint> {
@@ -105,7 +109,7 @@ impl<S: Subject> Subject for WithError<'_, S> {
         self.subject.version()
     }
 
-    fn any_node(&self, failed: bool, test: impl FnMut(&str) -> bool) -> bool {
+    fn any_node(&self, failed: bool, test: impl FnMut(&str) -> bool) -> Option<bool> {
         self.subject.any_node(failed, test)
     }
 
@@ -115,5 +119,9 @@ impl<S: Subject> Subject for WithError<'_, S> {
 
     fn pinned(&self) -> bool {
         self.subject.pinned()
+    }
+
+    fn asked(&self) -> Option<&RecordTests> {
+        Some(self.record)
     }
 }

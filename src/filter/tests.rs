@@ -10,6 +10,7 @@ use serde_json::{Value as Json, json};
 
 use super::date::Date;
 use super::*;
+use crate::model::extract::Beyond;
 use crate::model::{Fingerprint, ProjectId, Status, Version};
 
 const NUMBERS: [Number; 12] = [
@@ -572,6 +573,8 @@ struct Run {
 
 /// How much of an error such a run has at hand, in bytes.
 const CUT: usize = 3;
+/// How many nodes it has at hand.
+const AT_HAND: usize = 1;
 
 impl Subject for Run {
     fn status(&self) -> StatusText<'_> {
@@ -609,9 +612,10 @@ impl Subject for Run {
         self.version
     }
 
-    fn any_node(&self, failed: bool, test: impl FnMut(&str) -> bool) -> bool {
+    fn any_node(&self, failed: bool, test: impl FnMut(&str) -> bool) -> Option<bool> {
         let nodes = if failed { &self.failed } else { &self.nodes };
-        nodes.iter().map(String::as_str).any(test)
+        let found = nodes.iter().take(AT_HAND).map(String::as_str).any(test);
+        (found || nodes.len() <= AT_HAND).then_some(found)
     }
 
     fn any_tag(&self, test: impl FnMut(&str) -> bool) -> bool {
@@ -898,7 +902,8 @@ fn runs(now: i64) -> BoxedStrategy<Run> {
                 let mut all = [None; 12];
                 all[..4].copy_from_slice(&dates);
                 all[4..].copy_from_slice(&numbers);
-                let (nodes, failed, tags, pinned) = of_many;
+                let (mut nodes, failed, tags, pinned) = of_many;
+                nodes.extend(failed.iter().cloned());
                 Run {
                     status,
                     texts,
@@ -1026,13 +1031,21 @@ proptest! {
         for run in runs {
             let expected = naive.holds(&expr, &run.json());
             let verdict = if expected { Verdict::Passes } else { Verdict::Fails };
-            let error = bound.of_error(run.error.as_deref());
-            let whole = WithError { subject: &run, error: &error };
+            let mut asking = bound.asking();
+            // what came before is void
+            asking.step("a", true);
+            asking.steps();
+            asking.error(Some("a"));
+            asking.error(run.error.as_deref());
+            run.nodes.iter().for_each(|node| asking.step(node, false));
+            run.failed.iter().for_each(|node| asking.step(node, true));
+            let whole = WithRecord { subject: &run, record: &asking.tests() };
             prop_assert_eq!(bound.matches(&whole), verdict, "{} of {}", expr, run.json());
             let cut = bound.matches(&run);
-            prop_assert!(cut == verdict || cut == Verdict::NeedsError, "{} of {}", expr, run.json());
-            if cut == Verdict::NeedsError {
-                prop_assert!(matches!(run.error(), ErrorText::Cut(_)));
+            prop_assert!(cut == verdict || cut == Verdict::NeedsRecord, "{} of {}", expr, run.json());
+            if cut == Verdict::NeedsRecord {
+                let unkept = run.nodes.len().max(run.failed.len()) > AT_HAND;
+                prop_assert!(unkept || matches!(run.error(), ErrorText::Cut(_)));
             }
             // what the hints say
             let status = run.status.as_deref().map(Status::from_text);

@@ -53,17 +53,16 @@ impl History {
         *held = Some(older);
     }
 
-    /// The changes, of which undecided ones become what they are by their runs' errors as their
-    /// files have them now; those are left out that a later one tells. Blocks.
+    /// The changes, of which undecided ones become what they are by their runs' records as they are
+    /// now; those are left out that a later one tells. Blocks.
     pub fn decided(&self, changes: Vec<Change>, query: &Query) -> Vec<Change> {
         let mut pace = Pace::fine_from(Instant::now());
         let decide = |Change { clock, what }| {
             let what = match what {
                 Changed::Undecided(one) => {
                     pace.keep();
-                    let error = self.whole_error(one.key(), &|| true);
-                    let error = query.bound.of_error(error.as_deref());
-                    self.index(|index| index.decide_change(one, query, &error))?
+                    let record = self.ask_record(one.key(), &query.bound, &|| true);
+                    self.index(|index| index.decide_change(one, query, &record))?
                 }
                 decided => decided,
             };

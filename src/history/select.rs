@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use super::help::quick_until;
 use super::pace::Pace;
 use super::{History, HistoryError, with_help};
-use crate::filter::{ErrorTests, Verdict};
+use crate::filter::{Bound, RecordTests, Verdict};
 use crate::index::{
     Clock, ErrorGroup, ErrorGroups, First, From, GATHERED_BYTES_MAX, Gather, Index, Key, Listed,
     NodeSteps, NodeSums, PageAt, Query, Selection, Sort, SortedFrom, SortedKey, Taken,
@@ -285,10 +285,9 @@ impl History {
         let mut pace = Pace::fine_from(Instant::now());
         for open in selection.take_open() {
             pace.keep();
-            let error = self.whole_error(&open.1, &|| going().is_ok());
             // it may be long, and asked a lot: not while others wait for the index
-            let error = selection.of_error(error.as_deref());
-            self.index(|index| index.decide(selection, &open, &error));
+            let record = self.ask_record(&open.1, selection.bound(), &|| going().is_ok());
+            self.index(|index| index.decide(selection, &open, &record));
             going()?;
         }
         Ok(())
@@ -319,28 +318,27 @@ impl History {
         }
     }
 
-    /// One run, if it passes; its whole error is read where that decides.
+    /// One run, if it passes; its record is read where that decides.
     pub fn passing(&self, query: &Query, key: &RunKey) -> Option<Summary> {
-        let passes = |error: Option<&ErrorTests>| {
+        let passes = |record: Option<&RecordTests>| {
             self.index(|index| {
-                let verdict = index.passes(query, key, error)?;
+                let verdict = index.passes(query, key, record)?;
                 Some((verdict, index.summary_of(key)?))
             })
         };
         match passes(None)? {
             (Verdict::Passes, summary) => Some(summary),
             (Verdict::Fails, _) => None,
-            (Verdict::NeedsError, _) => {
-                let error = self.whole_error(key, &|| true);
-                let error = query.bound.of_error(error.as_deref());
-                let (verdict, summary) = passes(Some(&error))?;
+            (Verdict::NeedsRecord, _) => {
+                let record = self.ask_record(key, &query.bound, &|| true);
+                let (verdict, summary) = passes(Some(&record))?;
                 (verdict == Verdict::Passes).then_some(summary)
             }
         }
     }
 
     /// The next `rows` runs that the plain filter means, in list order: those that pass with their
-    /// starts, and the place to go on from, `None` at the end. Whole errors are not read: a run that
+    /// starts, and the place to go on from, `None` at the end. Records are not read: a run that
     /// its own decides is given, to be asked by [`History::passing`].
     pub fn walk(
         &self,
@@ -355,9 +353,19 @@ impl History {
         (runs, next)
     }
 
-    /// A run's error as its file has it now, as far as `going` lets it be read.
-    pub(super) fn whole_error(&self, key: &RunKey, going: &dyn Fn() -> bool) -> Option<String> {
-        self.store.error(key, ERROR_BYTES_MAX, going).ok()?
+    /// What a run's record as it is now says to the tests of `bound`; no test holds if it cannot be
+    /// read, or `going` lets it not be read to its end.
+    pub(super) fn ask_record(
+        &self,
+        key: &RunKey,
+        bound: &Bound,
+        going: &dyn Fn() -> bool,
+    ) -> RecordTests {
+        let mut asking = bound.asking();
+        match self.store.beyond(key, ERROR_BYTES_MAX, going, &mut asking) {
+            Ok(true) => asking.tests(),
+            Ok(false) | Err(_) => bound.asking().tests(),
+        }
     }
 }
 

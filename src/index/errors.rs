@@ -51,7 +51,7 @@ impl Gather for ErrorGroups {
     fn put(&mut self, number: u32, run: Option<Gathered<'_>>) {
         let seen = run.and_then(|run| {
             Some(Seen {
-                fingerprint: run.kept().fingerprint?,
+                fingerprint: run.kept().head.fingerprint?,
                 at: run.seen_at(),
                 tick: run.row.tick(),
             })

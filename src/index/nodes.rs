@@ -108,7 +108,7 @@ impl Gather for NodeSteps {
     fn put(&mut self, number: u32, run: Option<Gathered<'_>>) {
         let kept = run.map(|run| run.kept()).unwrap_or_default();
         let number = number as usize;
-        let nothing = kept.packed.is_empty() && !kept.truncated;
+        let nothing = kept.packed.is_empty() && !kept.head.truncated;
         if number >= self.spans.len() {
             if nothing {
                 return;
@@ -129,7 +129,7 @@ impl Gather for NodeSteps {
             *span = Span {
                 at,
                 length,
-                truncated: kept.truncated,
+                truncated: kept.head.truncated,
             };
         }
         self.bytes.extend_from_slice(kept.packed);

@@ -2,8 +2,8 @@
 //!
 //! Every row is looked at once, some thousand at a time, so that no lock is held long; what
 //! changed meanwhile is looked at again at the end, under the lock that the answer is given under,
-//! so that the answer is true at its clock. What passes is a bit a row. Where a run's error was cut
-//! and the rest decides, the caller reads it.
+//! so that the answer is true at its clock. What passes is a bit a row. Where what is kept of a record
+//! does not decide, the caller reads it.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -16,7 +16,7 @@ use super::query::{Changed, Filter, From, Key, PageAt};
 use super::row::{Place, Row, STATUS_OTHER, STATUS_UNKNOWN, key_of, status_code};
 use super::{Index, Listed};
 use crate::filter::{
-    Bound, ErrorTests, ErrorText, Number, StatusText, Subject, Text, Verdict, Where, WithError,
+    Bound, ErrorText, Number, RecordTests, StatusText, Subject, Text, Verdict, Where, WithRecord,
 };
 use crate::model::{
     Annotation, Fingerprint, Millis, ProjectId, RunKey, Status, Step, Summary, Version,
@@ -49,9 +49,9 @@ pub struct Selection {
     next: u32,
     /// What changed since it began.
     changes: Cursor,
-    /// Rows that their whole error decides, as they were.
+    /// Rows that their records decide, as they were.
     open: Vec<(u32, RunKey, Version)>,
-    /// What whole errors have decided.
+    /// What records have decided.
     decided: HashMap<(u32, Version), bool>,
     /// The next row to gather from; those before it have been.
     gathered: u32,
@@ -61,7 +61,7 @@ pub struct Selection {
     gone: bool,
 }
 
-/// A run whose whole error is to be read.
+/// A run whose record is to be asked.
 pub type Open = (u32, RunKey, Version);
 
 impl Selection {
@@ -120,19 +120,19 @@ impl Selection {
         ones.sum()
     }
 
-    /// What the query's tests of errors say of a whole one, to be asked while no lock is held.
+    /// What each of [`Selection::take_open`] is to be asked, while no lock is held.
     #[must_use]
-    pub fn of_error(&self, error: Option<&str>) -> ErrorTests {
-        self.query.bound.of_error(error)
+    pub fn bound(&self) -> &Bound {
+        &self.query.bound
     }
 
-    /// The rows whose errors are to be read now; each is to be given to [`Index::decide`].
+    /// The rows whose records are to be asked now; each is to be given to [`Index::decide`].
     pub fn take_open(&mut self) -> Vec<Open> {
         std::mem::take(&mut self.open)
     }
 }
 
-/// A change of a run whose whole error decides what the change is.
+/// A change of a run whose record decides what the change is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Undecided {
     open: Open,
@@ -141,7 +141,7 @@ pub struct Undecided {
 }
 
 impl Undecided {
-    /// The run whose error is to be read.
+    /// The run whose record is to be asked.
     #[must_use]
     pub fn key(&self) -> &RunKey {
         &self.open.1
@@ -205,7 +205,7 @@ impl Subject for Asked<'_> {
     }
 
     fn error_group(&self) -> Option<Fingerprint> {
-        self.index.rows.kept(self.number).fingerprint
+        self.index.rows.kept(self.number).head.fingerprint
     }
 
     fn any_tag(&self, test: impl FnMut(&str) -> bool) -> bool {
@@ -218,17 +218,18 @@ impl Subject for Asked<'_> {
             .is_some_and(|annotation| annotation.pinned)
     }
 
-    fn any_node(&self, failed: bool, mut test: impl FnMut(&str) -> bool) -> bool {
+    fn any_node(&self, failed: bool, mut test: impl FnMut(&str) -> bool) -> Option<bool> {
         let nodes = self.index.rows.nodes();
         let mut before = None;
         let kept = self.index.rows.kept(self.number);
         let mut steps = kept
             .steps()
             .filter(|(_, step)| !failed || Step::has_failed(step));
-        steps.any(|(node, _)| {
+        let found = steps.any(|(node, _)| {
             // a loop at one node is asked once
             before.replace(node) != Some(node) && nodes.name(node).is_some_and(|name| test(name))
-        })
+        });
+        (found || !kept.head.lacks_nodes).then_some(found)
     }
 }
 
@@ -395,7 +396,7 @@ impl Index {
         }
     }
 
-    /// Whether a row passes that its whole error decides; if that is not known, it is to be read.
+    /// Whether a row passes that its record decides; if that is not known, it is to be asked.
     fn is_decided(&self, selection: &mut Selection, number: u32) -> bool {
         let Some(run) = self.listed(number) else {
             return false;
@@ -409,16 +410,16 @@ impl Index {
         false
     }
 
-    /// Whether one run passes; `None` if it is not there. Of a row that its whole error decides,
-    /// `error` says what the tests of errors say of that, if it is known.
+    /// Whether one run passes; `None` if it is not there. `record` is what its record says, if that is
+    /// known.
     #[must_use]
     pub fn passes(
         &self,
         query: &Query,
         key: &RunKey,
-        error: Option<&ErrorTests>,
+        record: Option<&RecordTests>,
     ) -> Option<Verdict> {
-        self.verdict(query, self.find(key)?, error)
+        self.verdict(query, self.find(key)?, record)
     }
 
     /// The next `rows` runs that the plain filter means, in list order, each that the rest does not
@@ -445,18 +446,18 @@ impl Index {
     }
 
     /// What a row is to a query, looked at alone.
-    fn verdict(&self, query: &Query, number: u32, error: Option<&ErrorTests>) -> Option<Verdict> {
+    fn verdict(&self, query: &Query, number: u32, record: Option<&RecordTests>) -> Option<Verdict> {
         let row = self.rows.get(number)?;
         let project = &self.project(row.project())?.id;
         if !query.plain.takes(row, project) {
             return Some(Verdict::Fails);
         }
         let subject = self.asked(number, row);
-        Some(match error {
+        Some(match record {
             None => query.bound.matches(&subject),
-            Some(error) => query.bound.matches(&WithError {
+            Some(record) => query.bound.matches(&WithRecord {
                 subject: &subject,
-                error,
+                record,
             }),
         })
     }
@@ -469,9 +470,8 @@ impl Index {
         }
     }
 
-    /// Takes in what the tests of errors say of all of the error of a row that was open, if that still
-    /// is what it was.
-    pub fn decide(&self, selection: &mut Selection, open: &Open, error: &ErrorTests) {
+    /// Takes in what the record of a row says that was open, if that still is what it was.
+    pub fn decide(&self, selection: &mut Selection, open: &Open, record: &RecordTests) {
         let (number, _, version) = open;
         let row = self.rows.get(*number);
         let Some(row) = row.filter(|row| row.version() == *version) else {
@@ -479,9 +479,9 @@ impl Index {
             return;
         };
         let subject = self.asked(*number, row);
-        let whole = WithError {
+        let whole = WithRecord {
             subject: &subject,
-            error,
+            record,
         };
         let passes = selection.query.bound.matches(&whole) == Verdict::Passes;
         selection.decided.insert((*number, *version), passes);
@@ -511,7 +511,7 @@ impl Index {
                 created,
                 summary: summary()?,
             },
-            Verdict::NeedsError => Changed::Undecided(Undecided {
+            Verdict::NeedsRecord => Changed::Undecided(Undecided {
                 open: (number, key_of(row, project)?, row.version()),
                 created,
                 summary: summary()?,
@@ -519,14 +519,13 @@ impl Index {
         })
     }
 
-    /// The same of a change that was undecided, with what the tests of errors say of the whole one;
-    /// `None` if the run is not as it was, and the change that made it so is told by itself.
+    /// The same of a change that was undecided, with what the record says; `None` if the run is not as it was, and the change that made it so is told by itself.
     #[must_use]
     pub fn decide_change(
         &self,
         undecided: Undecided,
         query: &Query,
-        error: &ErrorTests,
+        record: &RecordTests,
     ) -> Option<Changed> {
         let Undecided {
             open: (number, key, version),
@@ -537,13 +536,13 @@ impl Index {
         if run.row().version() != version || run.row().id() != key.execution.as_str() {
             return None;
         }
-        let whole = WithError {
+        let whole = WithRecord {
             subject: &self.asked(run.number(), run.row()),
-            error,
+            record,
         };
         Some(match query.bound.matches(&whole) {
             Verdict::Passes => Changed::Saved { created, summary },
-            Verdict::Fails | Verdict::NeedsError => Changed::Left(key),
+            Verdict::Fails | Verdict::NeedsRecord => Changed::Left(key),
         })
     }
 

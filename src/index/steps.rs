@@ -150,48 +150,69 @@ impl Nodes {
 /// What is to be kept of a run.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Draft<'a> {
-    fingerprint: Option<Fingerprint>,
-    truncated: bool,
+    head: Head,
     steps: &'a Steps,
 }
 
-/// A number before everything else: the length of the steps, and two flags.
-const HAS_FINGERPRINT: u64 = 1;
-const TRUNCATED: u64 = 2;
-const FLAGS: u32 = 2;
-
-fn put_head(fingerprint: Option<Fingerprint>, truncated: bool, length: usize, out: &mut Vec<u8>) {
-    let mut head = (length as u64) << FLAGS;
-    if truncated {
-        head |= TRUNCATED;
-    }
-    if fingerprint.is_some() {
-        head |= HAS_FINGERPRINT;
-    }
-    put_number(head, out);
-    if let Some(Fingerprint(bits)) = fingerprint {
-        out.extend_from_slice(&bits.to_le_bytes());
-    }
+/// What is kept of a run beside its steps.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Head {
+    /// Which errors its own is like.
+    pub(super) fingerprint: Option<Fingerprint>,
+    /// Whether there were steps that are not kept, …
+    pub(super) truncated: bool,
+    /// … and nodes among theirs that are not.
+    pub(super) lacks_nodes: bool,
 }
 
-/// The fingerprint, whether there were more steps, and how many bytes of them follow.
-fn take_head(bytes: &mut &[u8]) -> Option<(Option<Fingerprint>, bool, usize)> {
-    let head = take_number(bytes)?;
-    let mut fingerprint = None;
-    if head & HAS_FINGERPRINT != 0 {
-        let (bits, rest) = bytes.split_first_chunk()?;
-        *bytes = rest;
-        fingerprint = Some(Fingerprint(u64::from_le_bytes(*bits)));
+/// A number before everything else: the length of the steps, and three flags.
+const HAS_FINGERPRINT: u64 = 1;
+const TRUNCATED: u64 = 2;
+const LACKS_NODES: u64 = 4;
+const FLAGS: u32 = 3;
+
+impl Head {
+    fn put(self, length: usize, out: &mut Vec<u8>) {
+        let mut head = (length as u64) << FLAGS;
+        for (flag, is_set) in [
+            (HAS_FINGERPRINT, self.fingerprint.is_some()),
+            (TRUNCATED, self.truncated),
+            (LACKS_NODES, self.lacks_nodes),
+        ] {
+            head |= if is_set { flag } else { 0 };
+        }
+        put_number(head, out);
+        if let Some(Fingerprint(bits)) = self.fingerprint {
+            out.extend_from_slice(&bits.to_le_bytes());
+        }
     }
-    let length = usize::try_from(head >> FLAGS).ok()?;
-    Some((fingerprint, head & TRUNCATED != 0, length))
+
+    /// It, and how many bytes of steps follow.
+    fn take(bytes: &mut &[u8]) -> Option<(Self, usize)> {
+        let head = take_number(bytes)?;
+        let mut fingerprint = None;
+        if head & HAS_FINGERPRINT != 0 {
+            let (bits, rest) = bytes.split_first_chunk()?;
+            *bytes = rest;
+            fingerprint = Some(Fingerprint(u64::from_le_bytes(*bits)));
+        }
+        let own = Self {
+            fingerprint,
+            truncated: head & TRUNCATED != 0,
+            lacks_nodes: head & LACKS_NODES != 0,
+        };
+        Some((own, usize::try_from(head >> FLAGS).ok()?))
+    }
 }
 
 impl<'a> Draft<'a> {
     pub(super) fn of(facts: &'a Facts) -> Self {
         Self {
-            fingerprint: facts.fingerprint,
-            truncated: facts.steps.truncated(),
+            head: Head {
+                fingerprint: facts.fingerprint,
+                truncated: facts.steps.truncated(),
+                lacks_nodes: facts.steps.lacks_nodes(),
+            },
             steps: &facts.steps,
         }
     }
@@ -222,8 +243,8 @@ impl<'a> Draft<'a> {
                 steps.extend_from_slice(packed);
             }
         }
-        if !steps.is_empty() || self.fingerprint.is_some() || self.truncated {
-            put_head(self.fingerprint, self.truncated, steps.len(), all);
+        if !steps.is_empty() || self.head != Head::default() {
+            self.head.put(steps.len(), all);
             all.extend_from_slice(steps);
         }
     }
@@ -253,10 +274,8 @@ impl<'a> Iterator for Numbered<'a> {
 /// What is kept of one run.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Kept<'a> {
-    /// Which errors its own is like.
-    pub(super) fingerprint: Option<Fingerprint>,
-    /// Whether there were steps that are not kept.
-    pub(super) truncated: bool,
+    /// What is beside its steps.
+    pub(super) head: Head,
     /// Its steps: the number of each one's node, and the step, packed.
     pub(super) packed: &'a [u8],
 }
@@ -269,7 +288,7 @@ impl<'a> Kept<'a> {
 
     /// Appends it as a page of a snapshot has it; how many bytes that are.
     pub(super) fn write(self, local: &mut Local<'_>, out: &mut Vec<u8>) -> usize {
-        if self.packed.is_empty() && self.fingerprint.is_none() && !self.truncated {
+        if self.packed.is_empty() && self.head == Head::default() {
             return 0;
         }
         let before = out.len();
@@ -278,7 +297,7 @@ impl<'a> Kept<'a> {
             put_number(local.of(number).into(), &mut steps);
             steps.extend_from_slice(packed);
         }
-        put_head(self.fingerprint, self.truncated, steps.len(), out);
+        self.head.put(steps.len(), out);
         out.extend_from_slice(&steps);
         out.len() - before
     }
@@ -359,10 +378,9 @@ impl Apart {
         let begin = self.at.get(at).filter(|begin| **begin != NOWHERE)?;
         let all = self.bytes.get(*begin as usize..)?;
         let mut rest = all;
-        let (fingerprint, truncated, length) = take_head(&mut rest)?;
+        let (head, length) = Head::take(&mut rest)?;
         let kept = Kept {
-            fingerprint,
-            truncated,
+            head,
             packed: rest.get(..length)?,
         };
         Some((kept, all.len() - rest.len() + length))

@@ -11,7 +11,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::filter::Number;
+use crate::filter::{Number, RecordTests};
+use crate::model::extract::Beyond;
 use crate::model::steps::{self, Taking};
 use crate::model::{
     CostSum, Facts, Fingerprint, Milliseconds, Money, Status, Step as NodeStep, Summary, Tokens,
@@ -37,9 +38,12 @@ struct Content {
     numbers: [i64; 5],
     /// Its steps and their nodes.
     steps: Vec<(&'static str, NodeStep)>,
-    /// Whether there were more of them.
+    /// Whether there was one more, the [`UNKEPT`].
     truncated: bool,
 }
+
+/// A step that failed, of which the index has no room to keep anything.
+const UNKEPT: &str = "hidden";
 
 /// What most runs hold where a test does not say otherwise.
 const PLAIN: Content = Content {
@@ -173,7 +177,14 @@ fn seen(content: &Content, mtime_s: i64) -> Seen {
                 taking.take(node, step);
             }
             if content.truncated {
-                taking.leave_out();
+                taking.end();
+                taking.take(
+                    UNKEPT,
+                    &NodeStep {
+                        failed: true,
+                        ..NodeStep::default()
+                    },
+                );
             }
             taking.steps()
         },
@@ -480,8 +491,9 @@ fn compare(index: &Index, model: &Model) {
             named.collect::<Vec<_>>(),
             steps::tests::named(&seen.facts.steps)
         );
-        assert_eq!(kept.fingerprint, seen.facts.fingerprint);
-        assert_eq!(kept.truncated, seen.facts.steps.truncated());
+        assert_eq!(kept.head.fingerprint, seen.facts.fingerprint);
+        assert_eq!(kept.head.truncated, seen.facts.steps.truncated());
+        assert_eq!(kept.head.lacks_nodes, seen.facts.steps.lacks_nodes());
     }
     index.rows.check();
     let scopes = index
@@ -666,16 +678,20 @@ fn a_clock_from_elsewhere_or_from_before_the_tombstones_is_not_honoured() {
 /// Filters as they are written, and what they mean.
 type Meant = (&'static str, fn(&Facts) -> bool);
 
-const MEANT: [Meant; 9] = [
+const MEANT: [Meant; 10] = [
     ("nodeId in (a, f) and not nodeId ~ E", |facts| {
-        let nodes = || steps::tests::named(&facts.steps).into_iter();
-        nodes().any(|(node, _)| matches!(&*node, "a" | "f"))
-            && !nodes().any(|(node, _)| node.contains('e'))
+        let nodes = all_nodes(facts);
+        nodes.iter().any(|(node, _)| matches!(&**node, "a" | "f"))
+            && !nodes.iter().any(|(node, _)| node.contains('e'))
     }),
     ("failedNode = a or not failedNode ~ d", |facts| {
-        let steps = steps::tests::named(&facts.steps);
-        let failed = || steps.iter().filter(|(_, step)| step.failed);
+        let nodes = all_nodes(facts);
+        let failed = || nodes.iter().filter(|(_, failed)| *failed);
         failed().any(|(node, _)| node == "a") || !failed().any(|(node, _)| node.contains('d'))
+    }),
+    ("nodeId = hidden and error ~ 'x the end'", |facts| {
+        all_nodes(facts).iter().any(|(node, _)| node == UNKEPT)
+            && whole_error(facts).is_some_and(|error| error.contains("x the end"))
     }),
     ("errorGroup != 0000000000000001", |facts| {
         facts.fingerprint != Some(Fingerprint(1))
@@ -732,6 +748,27 @@ fn whole_error(facts: &Facts) -> Option<String> {
     } else {
         error.to_owned()
     })
+}
+
+/// The nodes of all steps that stand in the file of a run, and whether each failed.
+fn all_nodes(facts: &Facts) -> Vec<(String, bool)> {
+    let kept = steps::tests::named(&facts.steps).into_iter();
+    let unkept = facts.steps.lacks_nodes().then(|| (UNKEPT.to_owned(), true));
+    kept.map(|(node, step)| (node.to_string(), step.failed))
+        .chain(unkept)
+        .collect()
+}
+
+/// What a record says to the tests of `query`.
+fn asked(query: &Query, seen: Option<&Seen>) -> RecordTests {
+    let mut asking = query.bound.asking();
+    if let Some(seen) = seen {
+        asking.error(whole_error(&seen.facts).as_deref());
+        for (node, failed) in all_nodes(&seen.facts) {
+            asking.step(&node, failed);
+        }
+    }
+    asking.tests()
 }
 
 /// What is taken from a run: which it is, as it was then, and what it adds to sums.
@@ -971,8 +1008,8 @@ proptest! {
                     loop {
                         while index.select_some(&mut selection, part) {}
                         for open in selection.take_open() {
-                            let error = model.runs.get(&open.1).and_then(|(seen, _)| whole_error(&seen.facts));
-                            index.decide(&mut selection, &open, &query.bound.of_error(error.as_deref()));
+                            let seen = model.runs.get(&open.1).map(|(seen, _)| seen);
+                            index.decide(&mut selection, &open, &asked(&query, seen));
                         }
                         if index.selected(&mut selection, visit).is_some() {
                             break;
@@ -1096,9 +1133,8 @@ proptest! {
                         for change in changes_after(&index, &mut cursor, &query, 3, 5) {
                             let decided = match change.what {
                                 Changed::Undecided(one) => {
-                                    let run = model.runs.get(one.key());
-                                    let error = run.and_then(|(seen, _)| whole_error(&seen.facts));
-                                    index.decide_change(one, &query, &query.bound.of_error(error.as_deref()))
+                                    let seen = model.runs.get(one.key()).map(|(seen, _)| seen);
+                                    index.decide_change(one, &query, &asked(&query, seen))
                                 }
                                 other => Some(other),
                             };

@@ -116,7 +116,7 @@ impl<'a> Listed<'a> {
     /// Which errors its error is like.
     #[must_use]
     pub fn error_group(&self) -> Option<Fingerprint> {
-        self.kept().fingerprint
+        self.kept().head.fingerprint
     }
 
     /// Gives the node of each of its steps to `each`: its name, and a number that no other node has

@@ -152,33 +152,57 @@ pub fn extract_stream(
     extract_with(Walk::new(Stream::new(source, buffer), usize::MAX), key)
 }
 
-/// The whole error of a record, but no more than `bytes_max` of it; `None` if it has none that is a
-/// text. Reads as [`extract_stream`] does, and is as tolerant.
+/// Takes what a record says beyond what [`Facts`] keep of it.
+pub trait Beyond {
+    /// Its error, none if that is no text; in place of what came before.
+    fn error(&mut self, error: Option<&str>);
+    /// Its steps begin, in place of those that came before.
+    fn steps(&mut self);
+    /// The next step that names a node, and whether it failed.
+    fn step(&mut self, node: &str, failed: bool);
+}
+
+/// Tells `beyond` of a record, but no more than `error_max` bytes of its error. Reads as
+/// [`extract_stream`] does, and is as tolerant.
 ///
 /// # Errors
-/// When it is not JSON, or cannot be read.
-pub fn error_stream(
+/// When it is not JSON, or cannot be read; what was told is void then.
+pub fn beyond_stream(
     source: impl Read,
     buffer: &mut Vec<u8>,
-    bytes_max: usize,
-) -> Result<Option<String>, JsonError> {
+    error_max: usize,
+    beyond: &mut impl Beyond,
+) -> Result<(), JsonError> {
     let mut walk = Walk::new(Stream::new(source, buffer), usize::MAX);
-    let mut error = None;
+    beyond.error(None);
+    beyond.steps();
     if walk.kind()? != Kind::Object {
-        return Ok(error);
+        return Ok(());
     }
     walk.enter()?;
     let (mut first, mut name) = (true, Short::default());
     while walk.more(&mut first, &mut name)? {
-        if name.bytes() == Some(b"error") {
-            let mut text = Beginning::of(bytes_max);
-            error = string(&mut walk, &mut text)?.then_some(text.text);
-        } else {
-            walk.skip()?;
+        match name.bytes() {
+            Some(b"error") => {
+                let mut text = Beginning::of(error_max);
+                let found = string(&mut walk, &mut text)?;
+                beyond.error(found.then_some(&text.text));
+            }
+            Some(b"steps") => {
+                beyond.steps();
+                each_step(&mut walk, |walk, step| {
+                    step.read(walk)?;
+                    if let Some(node) = step.node().filter(|node| !node.cut) {
+                        beyond.step(node.kept(), step.step.failed);
+                    }
+                    Ok(())
+                })?;
+            }
+            _ => walk.skip()?,
         }
         name.clear();
     }
-    Ok(error)
+    Ok(())
 }
 
 fn extract_with<I: Input>(mut walk: Walk<I>, key: &RunKey) -> Result<Facts, ExtractError> {
@@ -556,26 +580,41 @@ fn tokens<I: Input>(walk: &mut Walk<I>) -> Result<Tokens, JsonError> {
 
 /// How many elements the next value has, if it is an array, and what those say that are steps.
 fn steps<I: Input>(walk: &mut Walk<I>) -> Result<(u32, Steps), JsonError> {
-    let mut count: u32 = 0;
     let mut taking = Taking::default();
+    let count = each_step(walk, |walk, step| {
+        if taking.is_full() {
+            return walk.skip();
+        }
+        step.read(walk)?;
+        step.give(&mut taking);
+        Ok(())
+    })?;
+    Ok((count, taking.steps()))
+}
+
+/// How many elements the next value has, if it is an array. `each` goes past those that are objects,
+/// and may read them.
+fn each_step<I: Input>(
+    walk: &mut Walk<I>,
+    mut each: impl FnMut(&mut Walk<I>, &mut StepReading) -> Result<(), JsonError>,
+) -> Result<u32, JsonError> {
+    let mut count: u32 = 0;
     if walk.kind()? != Kind::Array {
         walk.skip()?;
-        return Ok((count, taking.steps()));
+        return Ok(count);
     }
     walk.enter()?;
     let mut first = true;
     let mut reading = StepReading::default();
     // elements have no names
     while walk.more(&mut first, &mut Expected(None))? {
-        if taking.is_full() || walk.kind()? != Kind::Object {
-            walk.skip()?;
-        } else {
-            reading.read(walk)?;
-            reading.give(&mut taking);
+        match walk.kind()? {
+            Kind::Object => each(walk, &mut reading)?,
+            _ => walk.skip()?,
         }
         count = count.saturating_add(1);
     }
-    Ok((count, taking.steps()))
+    Ok(count)
 }
 
 /// What has been read of one step; used again for the next.
@@ -636,14 +675,18 @@ impl StepReading {
         Ok(())
     }
 
+    /// The node that it names.
+    fn node(&self) -> Option<&Text> {
+        match (self.has_node, self.has_name) {
+            (true, _) => Some(&self.node),
+            (false, true) => Some(&self.name),
+            (false, false) => None,
+        }
+    }
+
     /// Gives what was read to `taking`, unless it names no node.
     fn give(&mut self, taking: &mut Taking) {
-        let node = match (self.has_node, self.has_name) {
-            (true, _) => &self.node,
-            (false, true) => &self.name,
-            (false, false) => return,
-        };
-        if node.cut {
+        if self.node().is_some_and(|node| node.cut) {
             return taking.leave_out();
         }
         if self.step.duration.is_none() {
@@ -655,7 +698,9 @@ impl StepReading {
             });
             self.step.duration = took.map(Milliseconds);
         }
-        taking.take(node.kept(), &self.step);
+        if let Some(node) = self.node() {
+            taking.take(node.kept(), &self.step);
+        }
     }
 }
 

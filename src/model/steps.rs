@@ -41,6 +41,7 @@ pub enum Node<'a> {
 pub struct Steps {
     packed: Vec<u8>,
     truncated: bool,
+    lacks_nodes: bool,
 }
 
 impl Steps {
@@ -48,6 +49,12 @@ impl Steps {
     #[must_use]
     pub fn truncated(&self) -> bool {
         self.truncated
+    }
+
+    /// Whether any of those ran at a node, or failed at one, that none does which is kept.
+    #[must_use]
+    pub fn lacks_nodes(&self) -> bool {
+        self.lacks_nodes
     }
 
     /// Whether there are none.
@@ -83,6 +90,8 @@ pub struct Taking {
     /// Where the name of each node is among the packed steps, and how long.
     names: [(u16, u8); NODES_MAX],
     nodes: usize,
+    /// At which of them a step has failed.
+    failed: [bool; NODES_MAX],
     /// Nothing more is kept.
     full: bool,
 }
@@ -96,16 +105,17 @@ impl Default for Taking {
             steps: Steps::default(),
             names: [(0, 0); NODES_MAX],
             nodes: 0,
+            failed: [false; NODES_MAX],
             full: false,
         }
     }
 }
 
 impl Taking {
-    /// Whether what comes is not kept in any case.
+    /// Whether what comes makes no difference.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.full
+        self.full && self.steps.lacks_nodes
     }
 
     /// Notes that there is a step that cannot be kept.
@@ -126,14 +136,21 @@ impl Taking {
         };
         let known = self.names.iter().take(self.nodes).position(named);
         let new = if known.is_none() { node.len() } else { 0 };
-        if packed.len() + new + STEP_BYTES_MAX > STEPS_BYTES_MAX
+        if self.full
+            || packed.len() + new + STEP_BYTES_MAX > STEPS_BYTES_MAX
             || (known.is_none() && self.nodes == NODES_MAX)
         {
             self.full = true;
+            let failed = known.is_some_and(|at| self.failed.get(at) == Some(&true));
+            self.steps.lacks_nodes |= known.is_none() || (step.failed && !failed);
             return self.leave_out();
         }
+        let at = known.unwrap_or(self.nodes);
+        if let Some(failed) = self.failed.get_mut(at) {
+            *failed |= step.failed;
+        }
         let packed = &mut self.steps.packed;
-        put_number(known.unwrap_or(self.nodes) as u64, packed);
+        put_number(at as u64, packed);
         if known.is_none() {
             put_number(node.len() as u64, packed);
             #[allow(clippy::cast_possible_truncation)] // asserted above
@@ -145,6 +162,12 @@ impl Taking {
             packed.extend_from_slice(node.as_bytes());
         }
         step.pack(packed);
+    }
+
+    /// Keeps nothing more, as if there were no room.
+    #[cfg(test)]
+    pub(crate) fn end(&mut self) {
+        self.full = true;
     }
 
     /// What was taken.
@@ -427,21 +450,32 @@ pub(crate) mod tests {
             taking.take(&format!("{at:0>250}"), &Step::default());
         };
         let many_steps = |taking: &mut Taking, _: usize| taking.take("a", &Step::default());
-        for (take, at_least) in [
-            (&many_nodes as &dyn Fn(&mut Taking, usize), 200),
-            (&long_names, 60),
-            (&many_steps, 8000),
+        for (take, at_least, lacks_nodes) in [
+            (&many_nodes as &dyn Fn(&mut Taking, usize), 200, true),
+            (&long_names, 60, true),
+            (&many_steps, 8000, false),
         ] {
             let mut taking = Taking::default();
             for at in 0..20_000 {
                 take(&mut taking, at);
             }
-            assert!(taking.is_full());
+            assert_eq!(taking.is_full(), lacks_nodes);
             let steps = taking.steps();
+            assert_eq!(steps.lacks_nodes(), lacks_nodes);
             assert!(steps.truncated() && steps.packed.len() <= STEPS_BYTES_MAX);
             let count = steps.packed().count();
             assert!((at_least..9000).contains(&count), "{count}");
         }
+        // that a node failed is kept of the first time, and is lacking where that is not kept
+        let mut taking = Taking::default();
+        taking.take("a", &large);
+        for _ in 0..20_000 {
+            many_steps(&mut taking, 0);
+        }
+        taking.take("a", &large);
+        assert!(!taking.steps.lacks_nodes());
+        taking.take("b", &Step::default());
+        assert!(taking.is_full());
         // one with too long a name is left out, and what comes after it counts
         let mut taking = Taking::default();
         taking.take(&"n".repeat(1_000_000), &large);

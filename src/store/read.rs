@@ -18,7 +18,7 @@ use super::layout::{
 use super::pieces::Span;
 use super::stamp::{is_racy, stamp_of, version_from, version_of};
 use super::{ReadError, Store};
-use crate::model::extract::{error_stream, extract, extract_stream};
+use crate::model::extract::{Beyond, beyond_stream, extract, extract_stream};
 use crate::model::json::{self, Kind, WINDOW};
 use crate::model::{Facts, ProjectId, RunKey, Stamp, Version};
 
@@ -139,20 +139,21 @@ impl Store {
         }))
     }
 
-    /// The whole error of one run, whatever the size of its record, but no more than `bytes_max` of
-    /// it; `None` if it has none that is a text, or there is no such file. It ends early where `going`
-    /// says no.
+    /// Tells `beyond` of the record of one run, whatever its size, but no more than `error_max` bytes of
+    /// its error; whether there is such a file. It ends early where `going` says no.
     ///
     /// # Errors
-    /// Any [`ReadError`] but [`ReadError::TooLarge`]; [`ReadError::Io`] where it was ended.
-    pub fn error(
+    /// Any [`ReadError`] but [`ReadError::TooLarge`]; [`ReadError::Io`] where it was ended. What was told
+    /// is void then.
+    pub fn beyond(
         &self,
         key: &RunKey,
-        bytes_max: usize,
+        error_max: usize,
         going: &dyn Fn() -> bool,
-    ) -> Result<Option<String>, ReadError> {
+        beyond: &mut impl Beyond,
+    ) -> Result<bool, ReadError> {
         let Some(folder) = self.folder(&key.project)? else {
-            return Ok(None);
+            return Ok(false);
         };
         let reading = folder.read_settled(&file_name(&key.execution), |file, size_bytes| {
             let source = Span {
@@ -162,10 +163,10 @@ impl Store {
                 end: size_bytes,
             };
             BUFFER
-                .with_borrow_mut(|buffer| error_stream(source, buffer, bytes_max))
+                .with_borrow_mut(|buffer| beyond_stream(source, buffer, error_max, beyond))
                 .map_err(|error| ReadError::of_extract(key, error.into()))
         })?;
-        Ok(reading.and_then(|reading| reading.value))
+        Ok(reading.is_some())
     }
 
     /// What the file of one run that is known to be a regular file holds, unchecked, if it is no
