@@ -139,6 +139,10 @@ fn within(path: &str, name: &str) -> String {
 fn describe(path: &str, said: &str) -> String {
     let said = said.rfind(" at line ").map_or(said, |end| &said[..end]);
     let what = match said.rfind(", expected ") {
+        // in a text, by the only escapes that are sound and stand for no character
+        None if said.ends_with("hex escape") => {
+            "half of a surrogate pair stands for no character".to_owned()
+        }
         Some(at) => format!("expected {}", in_words(&said[at + ", expected ".len()..])),
         None => said.replace("missing field", "missing parameter"),
     };
@@ -149,7 +153,7 @@ fn describe(path: &str, said: &str) -> String {
 }
 
 /// A type as serde calls it, for people who write JSON.
-fn in_words(expected: &str) -> &str {
+pub(crate) fn in_words(expected: &str) -> &str {
     match expected {
         "u8" | "u16" | "u32" | "u64" | "u128" | "usize" => "a whole number of 0 or more",
         "i8" | "i16" | "i32" | "i64" | "i128" | "isize" => "a whole number",
@@ -387,6 +391,9 @@ impl JsonSchema for RecordText {
                 "tokenUsage": { "type": "object" },
                 "costUSD": { "type": "number" },
                 "retryCount": { "type": "integer" },
+                "name": { "type": "string", "description": "what to show as the run's name" },
+                "model": { "type": "string" },
+                "sessionId": { "type": "string" },
                 "steps": { "type": "array", "items": { "type": "object" } }
             },
             "additionalProperties": true

@@ -180,6 +180,7 @@ pub struct EmptyParams {
     /// Only what was deleted before this moment (RFC 3339).
     pub before: Option<String>,
     /// Only these, 1,000 at most; not beside another param.
+    #[schemars(length(max = ENTRIES_MAX))]
     pub entries: Option<Vec<String>>,
     /// Only what one request deleted; not beside another param.
     pub batch: Option<String>,

@@ -47,9 +47,26 @@ pub(super) fn print(args: &CompletionsArgs) -> Result<u8, Failure> {
     };
     let mut script = Vec::new();
     shell.write_registration(VARIABLE, "runlog", "runlog", "runlog", &mut script)?;
-    Out::stdout().print(&String::from_utf8_lossy(&script))?;
+    let script = String::from_utf8_lossy(&script);
+    // what is quoted is asked for as the shell reads it
+    let script = match args.shell {
+        Shell::Bash => script.into_owned(),
+        Shell::Zsh => script.replace(ZSH_WORDS, ZSH_READ),
+        Shell::Fish => script.replace(FISH_WORD, FISH_READ),
+    };
+    Out::stdout().print(&script)?;
     Ok(0)
 }
+
+/// The words as they were typed, quotes and all, …
+const ZSH_WORDS: &str = r#"-- "${words[@]}""#;
+/// … and as they are read, of the one that is being typed what is before the cursor.
+const ZSH_READ: &str =
+    r#"-- "${(@Q)words[1,CURRENT-1]}" "${(Q)PREFIX}" "${(@Q)words[CURRENT+1,-1]}""#;
+/// The same of the one that is being typed.
+const FISH_WORD: &str = "(commandline --current-token)";
+const FISH_READ: &str = "(commandline --current-token --cut-at-cursor | string unescape \
+    | string collect --allow-empty)";
 
 #[derive(Debug, Args)]
 pub(super) struct ManArgs {

@@ -4,6 +4,8 @@
 //! `$XDG_CONFIG_HOME/runlog/runlog.toml`. Only the latter can have it checked at intervals, root by
 //! root: what comes with a checkout deletes nothing by itself.
 
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,6 +13,7 @@ use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
 use crate::api::PrunePolicy;
+use crate::api::params::in_words;
 use crate::model::read_span;
 
 /// What both files are called.
@@ -57,10 +60,30 @@ fn read<T: for<'de> Deserialize<'de>>(file: &Path) -> Result<Option<T>, String> 
     if !super::root::is_own_file(file) {
         return Ok(None);
     }
-    let text = std::fs::read_to_string(file).map_err(|error| error.kind().to_string())?;
+    let text = std::fs::read_to_string(file).map_err(|error| match error.kind() {
+        ErrorKind::InvalidData => "is no text in UTF-8".to_owned(),
+        kind => kind.to_string(),
+    })?;
     toml::from_str(&text)
         .map(Some)
-        .map_err(|error| error.message().to_owned())
+        .map_err(|error| what_is_wrong(&text, &error))
+}
+
+/// What is wrong with a file that holds `text`, and in which line.
+pub(super) fn what_is_wrong(text: &str, error: &toml::de::Error) -> String {
+    let said = error.message();
+    let said = match said.split_once(", expected ") {
+        // what is there is in the file
+        Some((there, expected)) if there.starts_with("invalid type") => {
+            format!("expected {}", in_words(expected))
+        }
+        _ => said.to_owned(),
+    };
+    let before = error.span().and_then(|span| text.get(..span.start));
+    match before.map(|before| before.matches('\n').count()) {
+        Some(lines) => format!("line {}: {said}", lines + 1),
+        None => said,
+    }
 }
 
 /// Where the user's own file is, whether it is there or not.
@@ -101,18 +124,53 @@ pub(super) fn policy_file(root: &Path) -> Option<PathBuf> {
         .or_else(|| of_user().filter(|_| user().is_ok_and(|user| user.prune.is_some())))
 }
 
-/// The files that cannot be used, of those above `here` and `root` and the user's own, and why.
-pub(super) fn faults(here: &Path, root: &Path) -> Vec<(PathBuf, String)> {
-    let mut faults: Vec<(PathBuf, String)> = Vec::new();
-    let all = above(here.ancestors().chain(root.ancestors().skip(1)));
-    let all = all.filter_map(|(file, found)| Some((file, found.err()?)));
-    let own = of_user().and_then(|file| Some((file, user().err()?)));
-    for fault in all.chain(own) {
-        if !faults.contains(&fault) {
-            faults.push(fault);
+/// The files that cannot be used, of those above `here` and `root` and the user's own, and why; each
+/// once.
+pub(super) fn faults(here: &Path, root: &Path) -> Vec<(PathBuf, Fault)> {
+    let folders = here.ancestors().chain(root.ancestors().skip(1));
+    let above = folders.map(|folder| (folder.join(FILE), read::<OfRoot>));
+    let above =
+        above.filter_map(|(file, read)| Some((fault(&file, |file| read(file).err())?, file)));
+    let own = of_user();
+    let own = own.and_then(|file| Some((fault(&file, |file| read::<OfUser>(file).err())?, file)));
+    let mut faults: Vec<(PathBuf, Fault)> = Vec::new();
+    for (fault, file) in above.chain(own) {
+        if faults.iter().all(|(known, _)| *known != file) {
+            faults.push((file, fault));
         }
     }
     faults
+}
+
+/// Why a file is not used.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// It, or the folder that it is in, cannot be opened.
+    Closed(PathBuf),
+    /// It is another user's.
+    Foreign(u32),
+    /// A folder, a link that leads nowhere, or the like.
+    NotAFile,
+    /// What is in it.
+    Wrong(String),
+}
+
+fn fault(file: &Path, wrong: impl FnOnce(&Path) -> Option<String>) -> Option<Fault> {
+    let found = match file.symlink_metadata() {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            return Some(Fault::Closed(file.parent()?.to_owned()));
+        }
+        Err(_) => return None,
+        Ok(_) => file.metadata(),
+    };
+    match found {
+        Ok(found) if found.is_file() => match found.uid() {
+            uid if uid != rustix::process::geteuid().as_raw() => Some(Fault::Foreign(uid)),
+            _ if std::fs::File::open(file).is_err() => Some(Fault::Closed(file.to_owned())),
+            _ => wrong(file).map(Fault::Wrong),
+        },
+        _ => Some(Fault::NotAFile),
+    }
 }
 
 /// The user's files in these folders, as far as there are any.

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,7 +17,7 @@ use serde_json::json;
 
 use super::args::{Params, quoted, quoted_path as word};
 use super::client::{Client, Needs};
-use super::config;
+use super::config::{self, Fault};
 use super::json::Json;
 use super::progress::Screen;
 use super::root::{self, Place};
@@ -168,7 +168,7 @@ fn rooted(args: &DoctorArgs, findings: &mut Vec<Finding>) -> Result<Option<PathB
             .collect();
         findings.push(Finding::new(
             format!("several folders could be served: {}", others.join(", ")),
-            format!("printf '%s\\n' {} >> {}", quoted(&line), word(&file)),
+            first_line(&file, &line),
         ));
         return Ok(None);
     };
@@ -192,12 +192,37 @@ fn rooted(args: &DoctorArgs, findings: &mut Vec<Finding>) -> Result<Option<PathB
     Ok(Some(folder))
 }
 
+/// Puts a line before all that a file holds: behind it, it would belong to the file's last table.
+fn first_line(file: &Path, line: &str) -> String {
+    let print = format!("printf '%s\\n' {}", quoted(line));
+    match file.symlink_metadata() {
+        Err(_) => format!("{print} > {}", word(file)),
+        Ok(_) => {
+            let (file, new) = (word(file), word(&beside(file, ".new")));
+            format!("{print} | cat - {file} > {new} && mv {new} {file}")
+        }
+    }
+}
+
 /// The files that say what is served and kept.
 fn configs(folder: &Path, findings: &mut Vec<Finding>) -> Result<(), Failure> {
     let here = std::env::current_dir()?;
-    for (file, what) in config::faults(&here, folder) {
-        let told = format!("{}: {}", file.display(), what.trim_end());
-        findings.push(Finding::new(told, aside(&file)));
+    for (file, fault) in config::faults(&here, folder) {
+        let (what, mend) = match fault {
+            Fault::Closed(closed) => ("cannot be opened".to_owned(), readable(&closed)),
+            Fault::Foreign(uid) => {
+                // anybody may put one into a folder that is everybody's
+                let mend = match uid {
+                    0 => readable(&file),
+                    _ => format!("sudo {}", aside(&file)),
+                };
+                (format!("belongs to user {uid}, and is not used"), mend)
+            }
+            Fault::NotAFile => ("is no file".to_owned(), aside(&file)),
+            Fault::Wrong(what) => (what.trim_end().to_owned(), aside(&file)),
+        };
+        let told = format!("{}: {what}", file.display());
+        findings.push(Finding::new(told, mend));
     }
     for config::Idle { file, lines, why } in config::idle_roots() {
         let mend = match lines {
@@ -349,6 +374,14 @@ fn socket(root: &Path, findings: &mut Vec<Finding>) -> bool {
     }
     let path = path.as_path();
     if path.symlink_metadata().is_err() {
+        return true;
+    }
+    if !path
+        .metadata()
+        .is_ok_and(|found| found.file_type().is_socket())
+    {
+        let what = format!("{}, where the socket would be, is none", path.display());
+        findings.push(Finding::new(what, aside(path)));
         return true;
     }
     let Ok(mut stream) = UnixStream::connect(path) else {
@@ -524,7 +557,10 @@ async fn asked_of(
             None => break,
         }
     }
-    if let Some(file) = config::policy_file(root) {
+    // what is wrong with a file is told already
+    if config::policy(root).is_ok()
+        && let Some(file) = config::policy_file(root)
+    {
         let mut params = Params::new();
         params.insert("dryRun".into(), true.into());
         let what = match client.ask("executions/prune", params).await {
@@ -571,7 +607,7 @@ impl Alike {
         if !is_closed(root, &file) {
             told.count += 1;
             told.last = findings.len();
-            findings.push(of_file(&file, problem));
+            findings.push(of_file(root, &file, problem));
         }
     }
 }
@@ -642,7 +678,7 @@ fn is_closed(root: &Path, file: &Path) -> bool {
 }
 
 /// A file that cannot be read or does not fit.
-fn of_file(file: &Path, problem: &Json) -> Finding {
+fn of_file(root: &Path, file: &Path, problem: &Json) -> Finding {
     let what = format!(
         "{}: {}",
         problem.at("path").word(),
@@ -669,6 +705,11 @@ fn of_file(file: &Path, problem: &Json) -> Finding {
         "invalid-cost" => edited("del(.costUSD)"),
         "unreadable" | "unwritable" => readable(file),
         "abandoned-temporary" => format!("rm -f {}", word(file)),
+        // whatever it is called there, it would be taken for a project
+        _ if file.parent() == Some(root) => {
+            let outside = root.with_file_name(file.file_name().unwrap_or_default());
+            format!("mv -n {} {}", word(file), word(&beside(&outside, ".aside")))
+        }
         _ => aside(file),
     };
     Finding::new(what, mend)

@@ -67,14 +67,14 @@ const USAGE: u8 = 2;
 
 /// What is printed below all commands.
 const EXIT: &str = "\
-Commands that read or change runs ask the root's daemon where one listens (see `runlog socket`), and
-do the same by themselves where none does. On a terminal they print what fits its width; in a pipe a
-row is a line, its fields are separated by tabs, there is no heading, nothing is shortened, and dates
-and numbers are as the protocol has them. --json prints the protocol's results. NO_COLOR takes the
+Commands that read or change runs ask the root's daemon where one listens (see `runlog socket`), and \
+do the same by themselves where none does. On a terminal they print what fits its width; in a pipe a \
+row is a line, its fields are separated by tabs, there is no heading, nothing is shortened, and dates \
+and numbers are as the protocol has them. --json prints the protocol's results. NO_COLOR takes the \
 colours away.
 
-Exit status: 0 done; 1 it failed, or `doctor` found something; 2 the arguments make no sense, or the
-root is not clear; `watch` also 3 the run failed, 4 it was cancelled, 5 it is gone or ended otherwise;
+Exit status: 0 done; 1 it failed, or `doctor` found something; 2 the arguments make no sense, or the \
+root is not clear; `watch` also 3 the run failed, 4 it was cancelled, 5 it is gone or ended otherwise; \
 `run` that of its command; 130 interrupted.";
 
 #[derive(Debug, Parser)]

@@ -1,5 +1,7 @@
 //! `runlog watch`: waits for the end of a run, and exits by how it ended.
 
+use std::time::Duration;
+
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -13,6 +15,9 @@ use crate::api::ErrorKind;
 use crate::api::executions::subscribe::Subscribe;
 use crate::api::table::Method;
 use crate::model::json::members;
+
+/// How often a file that holds no record is looked at: that it goes is told of nobody.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The run failed.
 pub(super) const FAILED: u8 = 3;
@@ -54,34 +59,46 @@ pub(super) async fn run(args: &WatchArgs, client: &mut Client) -> Result<u8, Fai
     };
     let params = Value::Object(key.filter()).to_string();
     client.call(Subscribe::NAME, &params).await?;
-    let mut shown = String::new();
-    let mut look = true;
+    let mut shown = None;
+    let (mut look, mut is_torn) = (true, false);
     loop {
         let text = match look {
             true => listed(client, &key).await?,
+            false if is_torn => {
+                tokio::select! {
+                    change = client.change() => change?,
+                    () = tokio::time::sleep(LOOK_EVERY) => deleted(&key),
+                }
+            }
             false => client.change().await?,
         };
         look = false;
         let change = Json::read(&text);
         match change.at("kind").word() {
             "saved" => {
+                is_torn = false;
                 let status = change.at("summary").at("status").word().to_owned();
                 let ended = ended(&status);
                 // each status once, for whoever looks on; a program wants the end
                 let news = ended.is_some() || (out.is_terminal() && !args.common.json.wanted());
-                if news && shown != status {
+                if news && shown.as_ref() != Some(&status) {
                     print(&text, &change)?;
                 }
-                shown = status;
+                shown = Some(status);
                 if let Some(code) = ended {
                     return Ok(code);
                 }
             }
             // others that do not pass are told as well, in case that they did
-            "deleted" if is_of(&change, &key) && is_gone(client, &key).await? => {
-                let key = visible(&key.to_string());
-                tell!("runlog: {key} was deleted before it ended");
-                return Ok(OTHERWISE);
+            "deleted" if is_of(&change, &key) => {
+                let shown = visible(&key.to_string());
+                if is_gone(client, &key).await? {
+                    tell!("runlog: {shown} was deleted before it ended");
+                    return Ok(OTHERWISE);
+                }
+                if !std::mem::replace(&mut is_torn, true) {
+                    tell!("runlog: what is in the file of {shown} is no record; waiting for one");
+                }
             }
             // what came meanwhile is not known
             "resync" => look = true,
@@ -95,12 +112,15 @@ async fn listed(client: &mut Client, key: &Key) -> Result<String, Failure> {
     let (run, _) = key.listed(client, true).await?;
     Ok(match run {
         Some(run) => format!(r#"{{"kind":"saved","summary":{run}}}"#),
-        None => {
-            let mut deleted = key.params();
-            deleted.insert("kind".into(), "deleted".into());
-            Value::Object(deleted).to_string()
-        }
+        None => deleted(key),
     })
+}
+
+/// That the run is gone, as a change tells it.
+fn deleted(key: &Key) -> String {
+    let mut deleted = key.params();
+    deleted.insert("kind".into(), "deleted".into());
+    Value::Object(deleted).to_string()
 }
 
 /// Whether there is no such file: one that is being written in place is no run for a moment, and then

@@ -282,7 +282,9 @@ impl Reading {
     }
 
     fn facts(mut self) -> Facts {
-        self.facts.label = self.name.or(self.input);
+        // what nobody would see names nothing
+        let shown = |text: &Box<str>| !text.trim().is_empty();
+        self.facts.label = self.name.filter(shown).or(self.input.filter(shown));
         for (found, finding) in [
             (self.other_id, Finding::IdMismatch),
             (self.other_project, Finding::ProjectMismatch),
@@ -801,6 +803,11 @@ mod tests {
             Some("i")
         );
         assert_eq!(read(r#"{"input":"\ni"}"#).label, None);
+        assert_eq!(
+            read(r#"{"input":"i","name":" \t"}"#).label.as_deref(),
+            Some("i")
+        );
+        assert_eq!(read(r#"{"input":"\u2003","name":" "}"#).label, None);
     }
 
     #[test]

@@ -246,6 +246,9 @@ fn is_time(word: &str) -> bool {
     }
 }
 
+/// What stands between the parts of an id.
+const SEPARATORS: [char; 7] = ['-', '_', '.', ':', '/', '#', '@'];
+
 /// What comes before the id that `word` is or ends in.
 fn id(word: &str) -> Option<&str> {
     if let Some(hex) = word.strip_prefix("0x")
@@ -253,6 +256,9 @@ fn id(word: &str) -> Option<&str> {
         && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
     {
         return Some("");
+    }
+    if let Some(from) = uuid(word) {
+        return word.get(..from);
     }
     // else it is a number
     let named = word.contains(char::is_alphabetic);
@@ -268,7 +274,7 @@ fn id(word: &str) -> Option<&str> {
             || (letters > 0 && digits >= 4 && part.len() >= 8 && !(unit && letters <= 3)))
     };
     let mut from = 0;
-    for part in word.split(['-', '_', '.', ':', '/', '#', '@']) {
+    for part in word.split(SEPARATORS) {
         if random(part) {
             return word.get(..from);
         }
@@ -281,6 +287,23 @@ fn id(word: &str) -> Option<&str> {
     let numbered = last.bytes().all(|byte| byte.is_ascii_alphanumeric())
         && last.bytes().any(|byte| byte.is_ascii_digit());
     (named && numbered).then(|| word.get(..=name.len()))?
+}
+
+/// Where the first part of `word` begins that is a UUID, whatever its own parts look like.
+fn uuid(word: &str) -> Option<usize> {
+    const LENGTHS: [usize; 5] = [8, 4, 4, 4, 12];
+    let after = word.match_indices(SEPARATORS).map(|(at, _)| at + 1);
+    std::iter::once(0).chain(after).find(|&from| {
+        let mut parts = word.get(from..).unwrap_or_default().split('-');
+        LENGTHS.iter().enumerate().all(|(at, length)| {
+            let part = parts.next().unwrap_or_default();
+            let part = match at {
+                4 => part.split(SEPARATORS).next().unwrap_or_default(),
+                _ => part,
+            };
+            part.len() == *length && part.bytes().all(|byte| byte.is_ascii_hexdigit())
+        })
+    })
 }
 
 /// Writes `word` with every number in it as a word of its own.
@@ -322,6 +345,19 @@ mod tests {
                     "Execution exec-1760504566570-abcdefghi timed out  after 30ms",
                 ][..],
                 "Execution exec-<id> timed out after <n>ms",
+            ),
+            (
+                &[
+                    "session 222578ed-0269-4809-a9a6-1d2c3b4a5968 was not found",
+                    "session feacba93-23c9-49ab-ad2c-aaaaaaaaaaaa was not found",
+                    "session ABCDEFAB-CDEF-ABCD-EFAB-CDEFABCDEFAB was not found",
+                    "session 12345678-1234-4123-8123-123456789012 was not found",
+                ],
+                "session <id> was not found",
+            ),
+            (
+                &["run-deadbeef-dead-4eef-8eef-deadbeefdead: no"],
+                "run-<id>: no",
             ),
             (
                 &[

@@ -23,7 +23,7 @@ pub mod update;
 mod window;
 mod wire;
 
-pub use annotation::{Annotation, AnnotationChange, AnnotationError};
+pub use annotation::{Annotation, AnnotationChange, AnnotationError, NOTE_MAX_CHARS};
 pub use extract::{Facts, Finding, Milliseconds, Tokens};
 pub use fingerprint::{Fingerprint, pattern};
 pub use id::{EXECUTION_ID_MAX, ExecutionId, InvalidId, PROJECT_ID_MAX, ProjectId, RunKey};

@@ -105,8 +105,13 @@ impl Query {
             (_, Lexeme::End) => {}
             (begin, _) => return Err(parser.error(begin, "a word or the end")),
         }
-        let end = text.len();
-        query.ok_or_else(|| parser.error(end, "a word to look for"))
+        query.ok_or_else(|| match text.trim() {
+            "" => parser.error(text.len(), "a word to look for"),
+            _ => {
+                let begin = text.len() - text.trim_start().len();
+                parser.error(begin, "a word to look for, of letters or digits")
+            }
+        })
     }
 
     /// All phrases, those under a `NOT` too.
@@ -406,7 +411,8 @@ mod tests {
     fn errors_tell_where_and_what() {
         for (text, offset, expected) in [
             ("", 0, "a word to look for"),
-            ("→ …", 3, "a word to look for"),
+            ("→ …", 0, "a word to look for, of letters or digits"),
+            (" \"😀\"", 1, "a word to look for, of letters or digits"),
             ("a AND", 5, "a word after AND"),
             ("OR a", 0, "a word before OR"),
             ("(a", 2, "`)`"),

@@ -69,7 +69,10 @@ pub fn read(frame: &Bytes) -> Frame {
         Err(JsonError::Depth { .. }) => {
             let message = format!("the frame is nested deeper than {NESTING_LIMIT} levels");
             let error = Error::new(ErrorKind::TooLarge, message);
-            return invalid(error.with("limitNesting", NESTING_LIMIT));
+            let error = error.with("limitNesting", NESTING_LIMIT);
+            // whose it is can be told all the same
+            let id = deep_id(frame).unwrap_or(NULL_ID);
+            return Frame::Single(Message::Invalid { id, error });
         }
         Err(error) => {
             let message = format!("the frame is not one JSON value: {error}");
@@ -96,6 +99,15 @@ pub fn read(frame: &Bytes) -> Frame {
         }
         _ => invalid(request_error("a message is an object, or an array of them")),
     }
+}
+
+/// The id of a message that is nested too deep, if it is one.
+fn deep_id(frame: &Bytes) -> Option<Bytes> {
+    let text = json::text(frame).ok()?;
+    let mut parts = Parts::default();
+    json::check_members(text, usize::MAX, |name, value| parts.take(&name, value)).ok()?;
+    let id = parts.id.filter(|id| is_id(id))?;
+    Some(frame.slice_ref(id.as_bytes()))
 }
 
 fn request_error(message: &str) -> Error {
@@ -247,6 +259,11 @@ mod tests {
             ("4".into(), -32600)
         );
         assert_eq!(refused(&"[".repeat(129)), ("null".into(), 413));
+        let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+        let deep = format!(r#"{{"id":7,"params":{deep},"jsonrpc":"2.0","method":"m"}}"#);
+        assert_eq!(refused(&deep), ("7".into(), 413));
+        assert_eq!(refused(&deep[..deep.len() - 1]), ("null".into(), 413));
+        assert_eq!(refused(&deep.replace('7', "7.5")), ("null".into(), 413));
         let batch = format!("[{}1]", "1,".repeat(1000));
         assert_eq!(refused(&batch), ("null".into(), -32600));
     }

@@ -103,22 +103,24 @@ impl Drop for Shell {
     }
 }
 
+/// How each is started, and told of the completions.
+const SHELLS: [(&[&str], &str); 3] = [
+    (
+        &["bash", "--norc", "--noprofile", "-i"],
+        "source <(runlog completions bash)",
+    ),
+    (
+        &["zsh", "-f", "-i"],
+        "autoload -U compinit && compinit -u -D && source <(runlog completions zsh)",
+    ),
+    (
+        &["fish", "--no-config", "-i"],
+        "runlog completions fish | source",
+    ),
+];
+
 #[test]
 fn shells_complete_commands_projects_and_ids_of_runs() {
-    let shells: [(&[&str], &str); 3] = [
-        (
-            &["bash", "--norc", "--noprofile", "-i"],
-            "source <(runlog completions bash)",
-        ),
-        (
-            &["zsh", "-f", "-i"],
-            "autoload -U compinit && compinit -u -D && source <(runlog completions zsh)",
-        ),
-        (
-            &["fish", "--no-config", "-i"],
-            "runlog completions fish | source",
-        ),
-    ];
     let stage = Stage::samples();
     let deleted = stage.piped(&[
         "delete",
@@ -127,7 +129,7 @@ fn shells_complete_commands_projects_and_ids_of_runs() {
         "--yes",
     ]);
     assert_eq!(deleted.status, 0, "{}", deleted.err);
-    for (words, setup) in shells {
+    for (words, setup) in SHELLS {
         let mut shell = Shell::start(&stage, words);
         // half of a word each, so that its echo is not taken for what it prints
         shell.types(&format!("{setup}; echo rea''dy\r"));
@@ -150,6 +152,26 @@ fn shells_complete_commands_projects_and_ids_of_runs() {
             &format!("docs/{batch}/{GONE}"),
         );
         shell.completes("runlog trash restore --batch ", batch);
+    }
+}
+
+#[test]
+fn shells_complete_what_has_been_begun_in_quotes() {
+    let root = Root::empty();
+    for id in ["c d one", "c d two"] {
+        root.engine("my proj", id, &record("my proj", id, "completed"));
+    }
+    let stage = Stage::over(root);
+    for (words, setup) in SHELLS {
+        let mut shell = Shell::start(&stage, words);
+        shell.types(&format!("{setup}; echo rea''dy\r"));
+        shell.until("ready");
+        shell.types("clear\r");
+        shell.completes(r"runlog show c\ d\ o", r"c\ d\ one");
+        shell.completes("runlog show \"c d o", "c d one");
+        shell.completes("runlog show 'c d o", "c d one");
+        shell.completes(r"runlog show my\ proj/c\ d\ t", r"my\ proj/c\ d\ two");
+        shell.completes(r"runlog show --project my\ proj c\ d\ t", r"c\ d\ two");
     }
 }
 

@@ -254,6 +254,20 @@ fn a_root_that_is_not_there_or_not_clear() {
         fs::create_dir_all(folder).unwrap();
     }
     mended(&stage, "several folders could be served");
+    // beside what its owner has in it, with an end or without
+    let config = stage.root.beside("runlog.toml");
+    for text in [
+        "[prune]\nkeepLast = 1\nrules = [{ maxAge = \"90d\" }]\n",
+        "# mine",
+    ] {
+        fs::write(&config, text).unwrap();
+        mended(&stage, "several folders could be served");
+        let mended = fs::read_to_string(&config).unwrap();
+        assert!(
+            mended.starts_with("projects = ") && mended.ends_with(text),
+            "{mended}"
+        );
+    }
 }
 
 #[test]
@@ -267,7 +281,12 @@ fn a_config_and_a_policy_that_cannot_be_used() {
             "`projects` must name a folder below",
         ),
         ("project = \"projects\"", "unknown field `project`"),
-        ("[prune]\nkeepLst = 3", "unknown field `keepLst`"),
+        ("[prune]\nkeepLst = 3", "line 2: unknown field `keepLst`"),
+        (
+            "[prune]\n\nrules = [{ maxCount = \"2\" }]",
+            "line 3: expected a whole number of 0 or more",
+        ),
+        ("prune = true", "line 1: expected an object"),
         (
             "[prune]\nrules = [{ maxAge = \"soon\" }]",
             "expected a number and a unit",
@@ -287,6 +306,41 @@ fn a_config_and_a_policy_that_cannot_be_used() {
     )
     .unwrap();
     healthy(&stage);
+}
+
+/// The policy of a healthy file is not asked for where one before it is broken, nor blamed.
+#[test]
+fn a_config_is_told_of_once_and_one_that_is_not_used_is_told_of() {
+    let stage = Stage::samples();
+    let user = stage.root.beside(".config/runlog/runlog.toml");
+    fs::create_dir_all(user.parent().unwrap()).unwrap();
+    let text = "[prune]\nkeepLast = 1\nrules = [{ maxAge = \"90d\" }]\n";
+    fs::write(&user, text).unwrap();
+    healthy(&stage);
+    let config = stage.root.beside("runlog.toml");
+    fs::write(&config, "[prune]\nkeeplast = 1").unwrap();
+    mended(&stage, "unknown field `keeplast`");
+    fs::write(&config, b"# caf\xe9\n").unwrap();
+    mended(&stage, "is no text in UTF-8");
+    std::os::unix::fs::symlink("nowhere", &config).unwrap();
+    mended(&stage, "runlog.toml: is no file");
+    fs::create_dir(&config).unwrap();
+    mended(&stage, "runlog.toml: is no file");
+    assert_eq!(fs::read_to_string(&user).unwrap(), text);
+}
+
+/// What lies among the projects and is none: wherever it went there, it would be found again.
+#[test]
+fn an_entry_of_the_root_that_is_no_project() {
+    let stage = Stage::samples();
+    let root = stage.root.path();
+    std::os::unix::fs::symlink("website", root.join("link")).unwrap();
+    mended(&stage, "link: a link");
+    for name in ["back\\slash", "two\nlines"] {
+        fs::create_dir_all(root.join(name).join("executions")).unwrap();
+        mended(&stage, "the name is not an id");
+        assert!(stage.root.beside(&format!("{name}.aside")).is_dir());
+    }
 }
 
 /// What the user's own file says to no effect: that alone is taken out of it.
@@ -354,6 +408,13 @@ fn a_socket_that_nobody_or_somebody_else_listens_on() {
     daemon.0.wait().unwrap();
     assert!(socket.exists());
     mended(&stage, "a daemon that is gone left its socket");
+    // what somebody has put there is his
+    fs::create_dir(socket).unwrap();
+    mended(&stage, "where the socket would be, is none");
+    fs::write(socket, "notes").unwrap();
+    mended(&stage, "where the socket would be, is none");
+    let kept = socket.with_extension("sock.aside-2");
+    assert_eq!(fs::read_to_string(kept).unwrap(), "notes");
     // one of another version, and what is no daemon
     for (answer, says) in [
         (
@@ -499,6 +560,8 @@ fn what_belongs_to_somebody_else() {
     let own = stage.root.path().join("website/.runlog");
     fs::create_dir(&own).unwrap();
     fs::set_permissions(&own, Permissions::from_mode(0o755)).unwrap();
+    let config = stage.root.beside("runlog.toml");
+    fs::write(&config, "").unwrap();
     // whoever serves it says so as well
     let mut command = stage.command(binary.to_str().unwrap());
     let problems = done(command.arg("problems").uid(nobody).gid(nobody)).printed();
@@ -512,6 +575,7 @@ fn what_belongs_to_somebody_else() {
         (stage.root.path().join("website"), "belongs to user 0"),
         (file, "website/executions/late.json"),
         (runtime, "belongs to user 0"),
+        (config, "belongs to user 0, and is not used"),
     ] {
         chown(&path, Some(0), Some(0)).unwrap();
         let mode = if path.is_dir() { 0o700 } else { 0o600 };

@@ -217,6 +217,15 @@ fn watch_waits_for_the_end_and_exits_by_it() {
             .root
             .engine("p", "gone", &record("p", "gone", "queued"));
         let _daemon = served.then(|| stage.daemon());
+        for odd in [
+            json!({}),
+            json!({ "status": null }),
+            json!({ "status": "odd" }),
+        ] {
+            stage.root.engine("p", "odd", &odd);
+            let done = stage.piped(&["watch", "odd"]);
+            assert_eq!((done.status, done.out.lines().count()), (5, 1), "{odd}");
+        }
         for (id, status) in [("good-over", 0), ("bad-over", 3), ("off-over", 4)] {
             assert_eq!(stage.piped(&["watch", id]).status, status, "{id}");
         }
@@ -275,6 +284,35 @@ fn watch_waits_for_a_file_that_is_being_written_in_place() {
         while !seen.line().contains("\"deleted\"") {}
         std::fs::write(&file, record("p", "a", "failed").to_string()).unwrap();
         assert_eq!(watch.wait().unwrap().code(), Some(3), "{served}");
+    }
+}
+
+/// That a file goes which holds no record is told to nobody.
+#[test]
+fn watch_ends_when_what_was_torn_is_removed() {
+    for served in [false, true] {
+        let stage = Stage::over(Root::empty());
+        stage.root.engine("p", "a", &record("p", "a", "running"));
+        let _daemon = served.then(|| stage.daemon());
+        let (master, line) = terminal(80, 24);
+        let mut watch = stage
+            .runlog(&["watch", "p/a"])
+            .stdout(line.try_clone().unwrap())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut screen = std::io::BufReader::new(master);
+        let mut shown = String::new();
+        while !shown.contains("running") {
+            screen.read_line(&mut shown).unwrap();
+        }
+        std::fs::write(stage.root.file("p", "a"), "{").unwrap();
+        let mut said = std::io::BufReader::new(watch.stderr.take().unwrap());
+        let mut line = String::new();
+        said.read_line(&mut line).unwrap();
+        assert!(line.contains("is no record; waiting for one"), "{line}");
+        std::fs::remove_file(stage.root.file("p", "a")).unwrap();
+        assert_eq!(watch.wait().unwrap().code(), Some(5), "{served}");
     }
 }
 

@@ -29,6 +29,7 @@ pub struct Params {
     /// Tags that it loses; one that it does not have is no error.
     pub remove_tags: Option<Vec<String>>,
     /// The note, 2,000 characters at most; an empty one removes it.
+    #[schemars(length(max = crate::model::NOTE_MAX_CHARS))]
     pub note: Option<String>,
 }
 

@@ -36,6 +36,7 @@ pub struct Params {
     pub timezone: Option<String>,
     /// By what to group: none, one or two.
     #[serde(default)]
+    #[schemars(length(max = GROUP_BY_MAX))]
     pub group_by: Vec<GroupBy>,
     /// At most so many groups.
     #[serde(default)]

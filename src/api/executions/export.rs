@@ -50,6 +50,7 @@ pub struct Params {
     pub timezone: Option<String>,
     /// How large a piece is, in bytes of its text: 1 MiB if absent, 16 MiB at most. A row is given
     /// whatever its size, but a record of more than 16 MiB is told by its summary in a piece.
+    #[schemars(range(min = 1, max = PIECE_BYTES_MAX))]
     pub max_bytes: Option<u64>,
     /// `nextCursor` of the piece before; the other params must be the same.
     pub cursor: Option<String>,

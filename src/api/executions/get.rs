@@ -42,6 +42,7 @@ pub struct Params {
     pub execution_id: ExecutionId,
     /// Only these members, as JSON pointers (RFC 6901), for example `/steps/3/output`; `execution`
     /// is absent then. At most 256, of 64 KiB together.
+    #[schemars(length(max = FIELDS_MAX))]
     pub fields: Option<Vec<String>>,
     /// Only these UTF-16 units of the text that the one of `fields` points to; a bound between the
     /// two halves of a character is moved before it.
