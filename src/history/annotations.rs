@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use super::look::{folder_kind, note_unswept};
 use super::{History, HistoryError, Moment};
-use crate::index::{Clock, ProblemKind, Report};
+use crate::index::{Clock, Index, ProblemKind, Report};
 use crate::model::{Annotation, AnnotationChange, ProjectId, RunKey, Summary};
 use crate::store::{Sidecar, annotated_at, annotation_path, own_folders};
 use crate::watch::Mark;
@@ -91,7 +91,7 @@ impl History {
             self.look_at_held(vec![key.clone()], Moment::now());
         }
         // other processes change what is noted as well, and delete runs
-        let turn = self.store.turn_of(&key.project);
+        let turn = self.store.turn_to_note(&key.project)?;
         if self.store.stamp(key)?.is_none() {
             self.mark(Mark::Run(key.clone()), Instant::now());
             return Err(HistoryError::NotFound(key.clone()));
@@ -115,9 +115,18 @@ impl History {
         Ok((summary, clock))
     }
 
-    /// Looks at what is noted on one run.
-    pub(super) fn look_at_annotation(&self, key: &RunKey, now: Moment) {
+    /// Looks at what is noted on one run. Whoever died on the way to the trash may have taken it there
+    /// alone; `swept` are the projects in which that was put right just now.
+    pub(super) fn look_at_annotation(
+        &self,
+        key: &RunKey,
+        swept: &mut HashSet<ProjectId>,
+        now: Moment,
+    ) {
         let guard = self.locks.lock(key);
+        if self.has_lost_its_note(key) && swept.insert(key.project.clone()) {
+            note_unswept(&self.store.sweep_own(&key.project));
+        }
         let clock = self.take_in_annotation(key, now);
         drop(guard);
         self.tell(clock.tick);
@@ -125,10 +134,9 @@ impl History {
 
     /// Looks at what is noted on the runs of a project, as far as it is not what is known.
     pub(super) fn look_at_annotations(&self, project: &ProjectId, now: Moment) {
-        // what an earlier daemon left when it died
-        if self.first.lock().awaits(project) {
-            note_unswept(&self.store.sweep_own(project));
-        }
+        // what an earlier daemon, or another one, left when it died
+        note_unswept(&self.store.sweep_own(project));
+        let mut swept = HashSet::from([project.clone()]);
         self.look_at_own_folders(project, now);
         let found = match self.store.annotated(project) {
             Ok(found) => found,
@@ -162,8 +170,15 @@ impl History {
             }
         }
         for key in differing {
-            self.look_at_annotation(&key, now);
+            self.look_at_annotation(&key, &mut swept, now);
         }
+    }
+
+    /// Whether something was noted on a listed run and is not there any more.
+    fn has_lost_its_note(&self, key: &RunKey) -> bool {
+        let was_noted = |index: &Index| index.contains(key) && index.annotation(key).is_some();
+        self.index(was_noted)
+            && matches!(self.store.annotation(key), Ok(Sidecar::Is(noted)) if noted.is_empty())
     }
 
     /// Reads what is noted on a run whose lock the caller holds, and takes it in; the state that

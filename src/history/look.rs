@@ -98,7 +98,7 @@ impl History {
         if due.is_empty() {
             return false;
         }
-        let mut runs = Vec::new();
+        let (mut runs, mut swept) = (Vec::new(), HashSet::new());
         for taken in &due {
             tracing::debug!(mark = ?taken.mark, attempt = taken.attempt, "looking");
             match &taken.mark {
@@ -113,7 +113,7 @@ impl History {
                     self.settle(std::mem::take(&mut runs), now);
                     match other {
                         Mark::Project(id) => self.look_at(id, Some(taken), taken.attempt > 0, now),
-                        Mark::Annotation(key) => self.look_at_annotation(key, now),
+                        Mark::Annotation(key) => self.look_at_annotation(key, &mut swept, now),
                         Mark::Annotations(id) => {
                             // watched first, then read
                             let watcher = self.watcher();

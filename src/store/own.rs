@@ -314,6 +314,18 @@ impl Store {
         swept
     }
 
+    /// Gives back what processes of ours that died left on its way to or from a project's trash. The
+    /// caller has the turn. What lies in a folder that is closed to us waits there.
+    pub(super) fn settle_abandoned(&self, project: &ProjectId, own: &OwnedFd) -> Result<(), Errno> {
+        for name in names(own, |name| MOVING.matches(name))? {
+            match self.settle_moving(project, own, &name) {
+                Ok(_) | Err(Errno::ACCESS) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(())
+    }
+
     fn settle_moving(
         &self,
         project: &ProjectId,
@@ -324,7 +336,14 @@ impl Store {
             return Ok(false);
         };
         if let Some(batch) = Moving::batch_of(name) {
-            self.give_back(project, batch, own)?;
+            match self.open_batch(project, batch) {
+                Ok(folder) => {
+                    self.give_back(&folder, own)?;
+                    self.remove_batch(project, batch)?;
+                }
+                Err(Obstacle::System(_, errno)) => return Err(errno),
+                Err(_) => {}
+            }
         }
         remove(own, name)
     }

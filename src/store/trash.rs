@@ -490,7 +490,7 @@ impl Store {
         }
     }
 
-    /// Removes what is noted on runs that are not there.
+    /// Removes what is noted on runs that are nowhere.
     fn remove_orphans(&self, folder: &Folder) {
         let orphans = || names(folder, is_trashed_sidecar).unwrap_or_default();
         if orphans().is_empty() {
@@ -498,6 +498,11 @@ impl Store {
         }
         // not those whose runs are on their way
         let _turn = self.turn_of(folder.project());
+        // nor those whose runs did not follow, because somebody died
+        let own = self.open_own(folder.project());
+        if !own.is_ok_and(|own| self.give_back(folder, &own).is_ok()) {
+            return;
+        }
         for name in orphans() {
             let stem = name.to_bytes().strip_suffix(TRASHED_SUFFIX.as_bytes());
             let run = CString::new([stem.unwrap_or_default(), SUFFIX.as_bytes()].concat());

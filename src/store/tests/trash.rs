@@ -396,6 +396,25 @@ impl Scene {
         }
     }
 
+    /// Somebody else's.
+    fn store(&self) -> Store {
+        Store::new(self.ground.root())
+    }
+
+    /// As it says of [`Scene::begin_again`].
+    fn wait_for_locks(&self) {
+        let own = self.ground.root().join("p/.runlog");
+        let end = Instant::now() + super::PATIENCE;
+        for name in listing(&own) {
+            if name.starts_with(".runlog-") {
+                let file = fs::File::open(own.join(name)).unwrap();
+                while file.try_lock_shared().is_err() && Instant::now() < end {
+                    std::thread::yield_now();
+                }
+            }
+        }
+    }
+
     /// What there is, the folders and git's file aside: where, and what it holds.
     fn files(&self) -> Vec<(String, String)> {
         let mut files = Vec::new();
@@ -486,6 +505,49 @@ fn after_a_kill_before_any_step_a_note_is_where_its_run_is() {
         }
         ends.dedup();
         assert_eq!(ends.len(), 2, "{what}: {ends:?}");
+    }
+}
+
+/// So it is whatever is done first, by the next start or by somebody who was there all the time.
+#[test]
+fn what_is_done_first_after_a_kill_loses_no_note() {
+    let seconds: [(&str, &str, Deed); 3] = [
+        ("empty", "here", |scene| {
+            let emptied = scene.store().empty(&project("p"), scene.batch, None, Millis(5));
+            emptied.failures.into_iter().next().map_or(Ok(()), Err)
+        }),
+        ("delete", "trash", |scene| {
+            scene.store().delete(&run("x"), Some(scene.batch)).map(drop)
+        }),
+        ("note", "here", |scene| {
+            let _turn = scene.store().turn_to_note(&project("p")).unwrap();
+            let noted = scene.store().annotation(&run("x")).unwrap();
+            assert_eq!(noted, Sidecar::Is(note("first")));
+            Ok(())
+        }),
+    ];
+    for (what, place, second) in seconds {
+        let mut parted = 0;
+        for number in 0.. {
+            let mut scene = Scene::new(false);
+            let killed = killed_before(number, || drop(scene.delete(Some(scene.batch))));
+            if !killed {
+                break;
+            }
+            let files = scene.files();
+            let there = |path: &str| files.iter().any(|(found, _)| found == path);
+            if there("p/executions/x.json") && there("p/.runlog/trash/B/x.note") {
+                parted += 1;
+                scene.wait_for_locks();
+                if what == "delete" {
+                    scene.batch = Batch::new(Millis(6));
+                }
+                second(&scene).unwrap();
+                scene.begin_again();
+                assert_eq!(scene.places(), (place, place), "{what}, killed before {number}");
+            }
+        }
+        assert!(parted > 0, "{what}");
     }
 }
 
