@@ -137,8 +137,10 @@ pub(super) fn id_given(execution: &str, project: &ProjectId) -> Result<Option<Ex
     }
     let [id, inside] = members_named(Some(execution), ["id", "projectId"]);
     let id = id.map(parse_id).transpose()?;
-    match inside.map(text_of) {
-        Some(inside) if inside.as_deref() != Some(project.as_str()) => Err(Error::params(
+    let is_other =
+        |spelt| !matches!(ProjectId::parse_spelt(spelt), Ok(inside) if inside == *project);
+    match inside {
+        Some(spelt) if !spelt.starts_with('"') || is_other(spelt) => Err(Error::params(
             "`execution.projectId` must be the same as `projectId`, or absent",
         )),
         _ => Ok(id),
@@ -146,8 +148,11 @@ pub(super) fn id_given(execution: &str, project: &ProjectId) -> Result<Option<Ex
 }
 
 fn parse_id(spelt: &str) -> Result<ExecutionId, Error> {
-    let text = text_of(spelt).ok_or_else(|| Error::params("`execution.id`: expected a string"))?;
-    ExecutionId::parse(&text).map_err(|error| Error::params(format!("`execution.id`: {error}")))
+    if !spelt.starts_with('"') {
+        return Err(Error::params("`execution.id`: expected a string"));
+    }
+    ExecutionId::parse_spelt(spelt)
+        .map_err(|error| Error::params(format!("`execution.id`: {error}")))
 }
 
 /// The run that a save is about, from its project and record as they are spelt; for keeping saves in
