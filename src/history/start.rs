@@ -220,6 +220,7 @@ impl History {
             };
             if now >= compare_due {
                 self.listen();
+                self.rehearsals.drop_old(now);
                 // what may heal is waited for, see `poll`
                 if unwatched.is_nothing() {
                     self.mark_quietly(Mark::Everything, now);
