@@ -6,10 +6,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
 
-use super::blocking;
+use super::patiently;
 use crate::api::params::{RecordText, member, members_named, text_of};
 use crate::api::table::{Effect, Example, Method};
 use crate::api::{Clock, Context, Error, ErrorKind, samples};
+use crate::history::{History, HistoryError, Patience};
 use crate::model::{ExecutionId, ProjectId, RunKey, Summary, Version};
 use crate::store::Expect;
 
@@ -103,10 +104,14 @@ impl Method for Save {
         let expect = params
             .if_version
             .map_or(Expect::Anything, |version| version.0);
-        let saved = blocking(&context, move |history| {
-            history.save(&key, execution.get(), &expect)
-        })
-        .await?;
+        let save = move |history: &History, key: &RunKey, patient| {
+            if patient && matches!(expect, Expect::Version(_)) && history.is_away(key) {
+                return Err(HistoryError::NotFound(key.clone()));
+            }
+            history.save(key, execution.get(), &expect)
+        };
+        let mut patience = Patience::default();
+        let saved = patiently(&context, &mut patience, &key, save).await??;
         Ok(Stored {
             summary: saved.summary,
             created: saved.created,
