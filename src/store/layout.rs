@@ -501,7 +501,7 @@ impl<F: AsFd> Turn<F> {
 
 /// Who takes one turn after the other, and waits in vain for one of them at most.
 #[derive(Debug, Default)]
-pub(super) struct Turns {
+pub struct Turns {
     /// Whether one was waited for in vain.
     in_vain: bool,
 }
