@@ -3,7 +3,8 @@
 //! `{project}/.runlog/{execution}.json`: beside the project's runs, so that it goes where the project
 //! goes, and told to be ignored by git. Whoever deletes a run into the trash takes it along
 //! (`{batch}/{execution}.note` there), whoever restores it brings it back. Whenever a process dies,
-//! it is found with its run at the next start, or is gone with it: it waits for no other run.
+//! it is found with its run, or is gone: with it, or just before it where the run was to be gone for
+//! good. It waits for no other run.
 
 use std::ffi::CStr;
 use std::io::{self, Read, Write};
