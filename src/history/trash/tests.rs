@@ -675,3 +675,25 @@ fn nothing_is_noted_on_a_run_that_is_gone() {
     );
     assert!(!ground.root().join("a/.runlog").exists());
 }
+
+/// What is noted is what was known before it could not be read.
+#[test]
+fn a_file_of_notes_that_can_be_read_again_is_no_problem() {
+    let ground = Ground::new();
+    let key = key_of("a", "x");
+    ground.history.save(&key, "{}", &Expect::Anything).unwrap();
+    let pinned = AnnotationChange {
+        pinned: Some(true),
+        ..AnnotationChange::default()
+    };
+    ground.history.annotate(&key, &pinned).unwrap();
+    let kinds = [ProblemKind::Unreadable];
+    let path = annotation_path(&key);
+    let mut index = ground.history.index.write();
+    index.note_problems(&path, &kinds, Moment::now().millis());
+    drop(index);
+    assert!(ground.history.doubts().has(&key));
+    ground.history.look_at_project(&key.project, Moment::now());
+    assert!(!ground.history.doubts().has(&key));
+    assert!(noted(&ground.history.summary(&key).unwrap()).pinned);
+}
