@@ -442,3 +442,23 @@ fn what_was_being_written_when_a_process_died_is_swept() {
     assert_eq!(left, [".gitignore", "a.json", "trash"]);
     assert_eq!(fs::read_dir(own.join("trash")).unwrap().count(), 0);
 }
+
+/// So it is with one that dies while another goes on serving the folder.
+#[test]
+fn a_note_that_was_on_its_way_when_another_process_died_comes_back() {
+    let root = Root::empty();
+    fill(&root);
+    let daemon = Daemon::socket(&root);
+    let mut client = daemon.connect();
+    let noted = annotate(&mut client, "a", json!({ "pinned": true }));
+    let own = root.path().join("p/.runlog");
+    fs::create_dir_all(own.join("trash/5-00ff8a1be2d49377")).unwrap();
+    let moving = ".runlog-moving-5-00ff8a1be2d49377-0123456789abcdef";
+    fs::write(own.join(moving), "").unwrap();
+    let along = own.join("trash/5-00ff8a1be2d49377/a.note");
+    fs::rename(own.join("a.json"), along).unwrap();
+    assert_eq!(ids(&mut client, "pinned"), ["a"]);
+    let since = json!({ "since": noted["clock"] });
+    let told = client.call("executions/changes", &since);
+    assert_eq!(told["changes"], json!([]), "{told}");
+}

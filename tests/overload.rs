@@ -24,6 +24,8 @@ fn what_could_not_be_read_for_want_of_descriptors_is_read_later() {
     let daemon = Daemon::socket(&root);
     let mut client = daemon.connect();
     client.call("executions/list", &json!({ "sync": true }));
+    let pin = json!({ "projectId": "p", "executionId": "c", "pinned": true });
+    client.call("executions/annotate", &pin);
     client.call("executions/subscribe", &json!({}));
     assert_eq!(client.change()["kind"], "current");
     let read = |client: &mut support::Client| {
@@ -42,6 +44,11 @@ fn what_could_not_be_read_for_want_of_descriptors_is_read_later() {
     limit(Some(3));
     save("a", "failed");
     save("new", "failed");
+    // by hand, one that is known and one that is not
+    let note = |id: &str| root.path().join(format!("p/.runlog/{id}.json"));
+    for id in ["b", "c"] {
+        std::fs::write(note(id), r#"{ "pinned": true }"#).unwrap();
+    }
     // long enough to be looked at twice, and believed if it were
     std::thread::sleep(std::time::Duration::from_millis(500));
     assert!(read(&mut client) > before);
@@ -51,12 +58,14 @@ fn what_could_not_be_read_for_want_of_descriptors_is_read_later() {
     assert_eq!(list["total"], 4);
     let problems = client.call("server/problems", &json!({}));
     assert_eq!(problems["problems"], json!([]));
-    let mut told = [client.change(), client.change()].map(|change| {
+    let pinned = client.call("executions/list", &json!({ "where": "pinned" }));
+    assert_eq!(pinned["total"], 2, "{pinned}");
+    let mut told = [client.change(), client.change(), client.change()].map(|change| {
         assert_eq!(change["kind"], "saved", "{change}");
         change["summary"]["id"].as_str().unwrap().to_owned()
     });
     told.sort();
-    assert_eq!(told, ["a", "new"]);
+    assert_eq!(told, ["a", "b", "new"]);
 }
 
 #[test]

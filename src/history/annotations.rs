@@ -9,10 +9,10 @@ use std::time::Instant;
 
 use super::look::{folder_kind, note_unswept};
 use super::{History, HistoryError, Moment};
-use crate::index::{Clock, ProblemKind, Report};
+use crate::index::{Clock, Index, ProblemKind, Report};
 use crate::model::{Annotation, AnnotationChange, ProjectId, RunKey, Summary};
-use crate::store::{Sidecar, annotated_at, annotation_path, own_folders};
-use crate::watch::Mark;
+use crate::store::{Sidecar, StoreError, annotated_at, annotation_path, is_short, own_folders};
+use crate::watch::{Mark, Taken};
 
 /// What may be wrong with the file of what is noted on a run.
 const OF_SIDECARS: [ProblemKind; 2] = [ProblemKind::CorruptAnnotation, ProblemKind::Unreadable];
@@ -48,13 +48,13 @@ impl History {
     }
 
     /// Makes the findings about the folders of ours in a project's equal to what is wrong there.
-    fn look_at_own_folders(&self, project: &ProjectId, now: Moment) {
+    fn look_at_own_folders(&self, project: &ProjectId, now: Moment) -> Result<(), StoreError> {
         const KINDS: [ProblemKind; 3] = [
             ProblemKind::NotRegular,
             ProblemKind::Unreadable,
             ProblemKind::Unwritable,
         ];
-        let faults = self.store.own_faults(project);
+        let faults = self.store.own_faults(project)?;
         for path in own_folders(project) {
             let of_path = faults.iter().filter(|fault| fault.path == path);
             let kinds: Vec<_> = of_path.map(|fault| folder_kind(fault.kind)).collect();
@@ -68,6 +68,7 @@ impl History {
                     .note_problems(&path, &kinds, now.millis());
             }
         }
+        Ok(())
     }
 
     /// Changes what is noted on a run, durably; what a list says of the run then, and the state
@@ -88,10 +89,11 @@ impl History {
             self.store
                 .scan(key)?
                 .ok_or_else(|| HistoryError::NotFound(key.clone()))?;
-            self.look_at_held(vec![key.clone()], Moment::now());
+            let clock = self.look_at_held(vec![key.clone()], Moment::now());
+            self.tell(clock.tick);
         }
         // other processes change what is noted as well, and delete runs
-        let turn = self.store.turn_of(&key.project);
+        let turn = self.store.turn_to_note(&key.project)?;
         if self.store.stamp(key)?.is_none() {
             self.mark(Mark::Run(key.clone()), Instant::now());
             return Err(HistoryError::NotFound(key.clone()));
@@ -105,7 +107,7 @@ impl History {
         let written = self.store.annotate(key, &annotation);
         drop(turn);
         // whatever came of it
-        let clock = self.take_in_annotation(key, Moment::now());
+        let clock = self.take_in_annotation(key, None, Moment::now());
         drop(guard);
         self.tell(clock.tick);
         written?;
@@ -115,23 +117,42 @@ impl History {
         Ok((summary, clock))
     }
 
-    /// Looks at what is noted on one run.
-    pub(super) fn look_at_annotation(&self, key: &RunKey, now: Moment) {
+    /// Looks at what is noted on one run. Whoever died on the way to the trash may have taken it there
+    /// alone; `swept` are the projects in which that was put right just now.
+    pub(super) fn look_at_annotation(
+        &self,
+        key: &RunKey,
+        taken: Option<&Taken>,
+        swept: &mut HashSet<ProjectId>,
+        now: Moment,
+    ) {
         let guard = self.locks.lock(key);
-        let clock = self.take_in_annotation(key, now);
+        if self.has_lost_its_note(key) && swept.insert(key.project.clone()) {
+            note_unswept(&self.store.sweep_own(&key.project));
+        }
+        let clock = self.take_in_annotation(key, taken, now);
         drop(guard);
         self.tell(clock.tick);
     }
 
     /// Looks at what is noted on the runs of a project, as far as it is not what is known.
-    pub(super) fn look_at_annotations(&self, project: &ProjectId, now: Moment) {
-        // what an earlier daemon left when it died
-        if self.first.lock().awaits(project) {
-            note_unswept(&self.store.sweep_own(project));
-        }
-        self.look_at_own_folders(project, now);
-        let found = match self.store.annotated(project) {
+    pub(super) fn look_at_annotations(
+        &self,
+        project: &ProjectId,
+        taken: Option<&Taken>,
+        now: Moment,
+    ) {
+        // what an earlier daemon, or another one, left when it died
+        note_unswept(&self.store.sweep_own(project));
+        let mut swept = HashSet::from([project.clone()]);
+        let found = self
+            .look_at_own_folders(project, now)
+            .and_then(|()| self.store.annotated(project));
+        let found = match found {
             Ok(found) => found,
+            Err(StoreError::Io { source, .. }) if is_short(&source) => {
+                return self.look_later(taken, Mark::Annotations(project.clone()), now);
+            }
             Err(error) => {
                 // that does not say that there are none
                 tracing::warn!(%error, "what is noted on a project's runs cannot be read");
@@ -145,12 +166,9 @@ impl History {
         });
         let there: HashSet<&RunKey> = found.iter().collect();
         let gone = known.iter().filter(|(key, _)| !there.contains(key));
-        let mut differing: Vec<RunKey> = gone.map(|(key, _)| key.clone()).collect();
-        differing.extend(
-            bad.iter()
-                .filter_map(|path| annotated_at(path))
-                .filter(|key| !there.contains(key)),
-        );
+        // what was wrong with a file may be so no more, while what is noted is what was known before
+        let mut differing: HashSet<RunKey> = gone.map(|(key, _)| key.clone()).collect();
+        differing.extend(bad.iter().filter_map(|path| annotated_at(path)));
         let known: std::collections::HashMap<_, _> = known.into_iter().collect();
         for key in found {
             let is_known = match self.store.annotation(&key) {
@@ -158,20 +176,31 @@ impl History {
                 Ok(Sidecar::Corrupt) | Err(_) => false,
             };
             if !is_known {
-                differing.push(key);
+                differing.insert(key);
             }
         }
         for key in differing {
-            self.look_at_annotation(&key, now);
+            self.look_at_annotation(&key, taken, &mut swept, now);
         }
+    }
+
+    /// Whether something was noted on a listed run and is not there any more.
+    fn has_lost_its_note(&self, key: &RunKey) -> bool {
+        let was_noted = |index: &Index| index.contains(key) && index.annotation(key).is_some();
+        self.index(was_noted)
+            && matches!(self.store.annotation(key), Ok(Sidecar::Is(noted)) if noted.is_empty())
     }
 
     /// Reads what is noted on a run whose lock the caller holds, and takes it in; the state that
     /// has it is still to be told.
-    fn take_in_annotation(&self, key: &RunKey, now: Moment) -> Clock {
+    fn take_in_annotation(&self, key: &RunKey, taken: Option<&Taken>, now: Moment) -> Clock {
         let (annotation, problems) = match self.store.annotation(key) {
             Ok(Sidecar::Is(annotation)) => (annotation, &[][..]),
             Ok(Sidecar::Corrupt) => (Annotation::default(), &[ProblemKind::CorruptAnnotation][..]),
+            Err(StoreError::Io { source, .. }) if is_short(&source) => {
+                self.look_later(taken, Mark::Annotation(key.clone()), now);
+                return self.clock();
+            }
             Err(error) => {
                 tracing::warn!(%error, "what is noted on a run cannot be read");
                 // what was known of it is still as true as it was

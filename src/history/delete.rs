@@ -123,7 +123,6 @@ impl History {
 pub struct Chosen {
     key: RunKey,
     started_at: Option<Millis>,
-    version: Version,
     updated_at: Millis,
     aged_from: Millis,
     size_bytes: u64,
@@ -136,14 +135,12 @@ impl Chosen {
     #[must_use]
     pub fn of(run: &Listed<'_>) -> Option<Self> {
         let summary = run.summary();
-        let (version, updated_at) = (summary.version, summary.updated_at);
-        let size_bytes = summary.size_bytes;
+        let (updated_at, size_bytes) = (summary.updated_at, summary.size_bytes);
         let pinned = summary.annotation.is_some_and(|noted| noted.pinned);
         let aged_from = summary.completed_at.or(summary.started_at);
         run.run_key().map(|key| Self {
             key,
             started_at: run.started_at(),
-            version,
             updated_at,
             aged_from: aged_from.unwrap_or(updated_at),
             size_bytes,
@@ -158,7 +155,6 @@ impl Chosen {
         Self {
             key,
             started_at: None,
-            version: Version::default(),
             updated_at: Millis(0),
             aged_from,
             size_bytes,
@@ -265,11 +261,12 @@ impl History {
     }
 
     /// Deletes runs that are still as they were when they were chosen, in parts, each of which is
-    /// durable before it is told; `each` hears how many are done. What changed is spared, what was
-    /// pinned since too. Blocks.
+    /// durable before it is told; `each` hears how many are done. What changed, or was noted on, is
+    /// spared, also what another process has pinned just now. Blocks.
     ///
     /// # Errors
-    /// [`HistoryError::Write`] if nothing was deleted and the file system refused some of it.
+    /// [`HistoryError::Write`] if nothing was deleted and the file system refused some of it;
+    /// [`HistoryError::DeletedSome`], when all is done, if some of it is not gone durably.
     pub fn delete_chosen(
         &self,
         mut chosen: Vec<Chosen>,
@@ -285,10 +282,13 @@ impl History {
             spared: Vec::new(),
             clock: self.clock(),
         };
-        let mut refused = None;
+        let (mut refused, mut unsure) = (None, None);
         let mut refuse = |error: WriteError| {
             tracing::warn!(%error, "a project's runs could not be deleted");
-            refused.get_or_insert(error);
+            match error {
+                WriteError::Io { .. } => unsure.get_or_insert(error),
+                _ => refused.get_or_insert(error),
+            };
         };
         for of_project in chosen.chunk_by(|a, b| a.key.project == b.key.project) {
             let Some(first) = of_project.first() else {
@@ -322,8 +322,14 @@ impl History {
             }
         }
         done.batch = batch.filter(|_| !done.deleted.is_empty());
-        match refused {
-            Some(error) if done.deleted.is_empty() => Err(error.into()),
+        match (unsure, refused) {
+            (Some(why), _) => Err(HistoryError::DeletedSome {
+                deleted: done.deleted.len() as u64,
+                entry: None,
+                batch: done.batch,
+                why: Box::new(why),
+            }),
+            (None, Some(error)) if done.deleted.is_empty() => Err(error.into()),
             _ => Ok(done),
         }
     }
@@ -341,8 +347,10 @@ impl History {
         while !rest.is_empty() {
             let (guard, mine, others) = self.locks.lock_free(rest, |one| &one.key);
             rest = others;
-            let held: Vec<_> =
-                self.index(|index| mine.iter().map(|one| index.held(&one.key)).collect());
+            let held: Vec<_> = self.index(|index| {
+                let held = |one: &&Chosen| Some((index.held(&one.key)?, index.tick_of(&one.key)?));
+                mine.iter().map(held).collect()
+            });
             let (mut gone, mut doubtful) = (Vec::new(), Vec::new());
             let mut pace = Pace::new();
             for (one, held) in mine.into_iter().zip(held) {
@@ -350,8 +358,9 @@ impl History {
                 let removed = match held {
                     _ if outcome.is_err() => Err(Spared::Refused),
                     None => Err(Spared::Gone),
-                    Some((stamp, version, racy)) => {
-                        let as_chosen = version == one.version
+                    Some(((stamp, version, racy), tick)) => {
+                        // a touch may be told later, or not at all
+                        let as_chosen = tick == one.tick
                             && Millis(stamp.mtime_ns.div_euclid(1_000_000)) == one.updated_at
                             && (!racy || self.is_still(&one.key, version));
                         match as_chosen {

@@ -8,12 +8,10 @@
 //! believed: in-place writes and backup-and-rename leave such states for an instant.
 
 use std::collections::{HashMap, HashSet};
-use std::io;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
-use rustix::io::Errno;
 
 use super::pace::Pace;
 use super::start::Ahead;
@@ -21,14 +19,15 @@ use super::{History, Moment, RACY_FOR};
 use crate::index::{Clock, Index, ProblemKind, Report, Seen};
 use crate::model::{ExecutionId, Facts, Finding, Millis, ProjectId, RunKey, Stamp};
 use crate::store::{
-    Folder, Problem, ProblemKind as FolderProblemKind, ReadError, StoreError, Swept, own_part,
+    Folder, Problem, ProblemKind as FolderProblemKind, ReadError, StoreError, Swept, is_short,
+    own_part,
 };
 use crate::watch::{Mark, Taken};
 
 /// How long a file may be missing or unreadable before that is believed.
 pub(super) const MOMENT: Duration = Duration::from_millis(50);
 /// How soon the system may have what it was short of.
-const LATER: Duration = Duration::from_millis(500);
+pub(super) const LATER: Duration = Duration::from_millis(500);
 /// How many runs are looked at before somebody else has a turn.
 pub(super) const BATCH: usize = 2048;
 /// How many runs a thread reads and takes in at a time; bounds how long readers wait for the index.
@@ -98,7 +97,7 @@ impl History {
         if due.is_empty() {
             return false;
         }
-        let mut runs = Vec::new();
+        let (mut runs, mut swept) = (Vec::new(), HashSet::new());
         for taken in &due {
             tracing::debug!(mark = ?taken.mark, attempt = taken.attempt, "looking");
             match &taken.mark {
@@ -113,14 +112,16 @@ impl History {
                     self.settle(std::mem::take(&mut runs), now);
                     match other {
                         Mark::Project(id) => self.look_at(id, Some(taken), taken.attempt > 0, now),
-                        Mark::Annotation(key) => self.look_at_annotation(key, now),
+                        Mark::Annotation(key) => {
+                            self.look_at_annotation(key, Some(taken), &mut swept, now);
+                        }
                         Mark::Annotations(id) => {
                             // watched first, then read
                             let watcher = self.watcher();
                             if watcher.is_some_and(|watcher| watcher.follow(id)) {
                                 self.look_at(id, Some(taken), false, now);
                             } else {
-                                self.look_at_annotations(id, now);
+                                self.look_at_annotations(id, Some(taken), now);
                             }
                         }
                         Mark::Everything => self.look_at_root(true, taken, now),
@@ -266,7 +267,7 @@ impl History {
         if let Some(watcher) = self.watcher() {
             watcher.follow(project);
         }
-        self.look_at_annotations(project, now);
+        self.look_at_annotations(project, taken, now);
         drop(self.first.lock().take_ahead(project));
         let (differing, names) = self.differing(project, None, taken, now);
         self.costs.lock().note(project, began.elapsed());
@@ -302,12 +303,11 @@ impl History {
     }
 
     /// Looks again when the system may have what it is short of; who waits for `taken` waits on.
-    fn look_later(&self, taken: Option<&Taken>, mark: Mark, now: Moment) {
-        let mut dirty = self.dirty.lock();
-        match taken {
+    pub(super) fn look_later(&self, taken: Option<&Taken>, mark: Mark, now: Moment) {
+        self.note_dirty(|dirty| match taken {
             Some(taken) => dirty.again(taken, mark, now.instant + LATER),
             None => dirty.mark(mark, now.instant + LATER),
-        }
+        });
     }
 
     /// The runs of a project whose files are not as the index has them, each with whether its
@@ -422,29 +422,31 @@ impl History {
         while !rest.is_empty() {
             let (guard, mine, others) = self.locks.lock_free(rest, |look| &look.key);
             rest = others;
-            let mut folders: HashMap<&ProjectId, Option<Folder>> = HashMap::new();
-            if mine.len() >= MANY {
-                for look in &mine {
-                    let open = || self.store.folder(&look.key.project).ok().flatten();
-                    folders.entry(&look.key.project).or_insert_with(open);
-                }
-            }
-            let folder = |look: &Look<'_>| {
-                let folder = folders.get(&look.key.project).and_then(Option::as_ref);
-                folder.filter(|_| look.listed)
-            };
+            let many = mine.len() >= MANY;
+            // one at a time: there may be as many projects as runs, and not as many descriptors
+            let mut open: Option<(&ProjectId, Option<Folder>)> = None;
             let mut pace = Pace::new();
-            let sights: Vec<Sight> = mine
-                .iter()
-                .map(|look| {
-                    // nobody lists before the first index is there
-                    if look.taken.is_some() {
-                        pace.keep();
-                    }
-                    self.see(&look.key, folder(look))
-                })
-                .collect();
-            drop(folders);
+            let mut sights = Vec::with_capacity(mine.len());
+            for Look {
+                key, taken, listed, ..
+            } in &mine
+            {
+                // nobody lists before the first index is there
+                if taken.is_some() {
+                    pace.keep();
+                }
+                let mut folder = None;
+                if many && *listed {
+                    let held = open.take().filter(|(project, _)| *project == &key.project);
+                    let held = held.unwrap_or_else(|| {
+                        let folder = self.store.folder(&key.project);
+                        (&key.project, folder.ok().flatten())
+                    });
+                    folder = open.insert(held).1.as_ref();
+                }
+                sights.push(self.see(key, folder));
+            }
+            drop(open);
             let clock = self.take_in(mine, sights, now);
             drop(guard);
             self.tell(clock.tick);
@@ -533,50 +535,52 @@ impl History {
             self.index(|index| looks.iter().map(|look| missed(index, look)).collect());
         let (mut changes, mut problems) = (Vec::with_capacity(looks.len()), Vec::new());
         let any_known = self.index(|index| index.problems.count() > 0);
-        let mut dirty = self.dirty.lock();
         // read after the files were: a file is racy for so long after its reading
         let read = Instant::now().max(now.instant);
-        for ((look, sight), listed) in looks.into_iter().zip(sights).zip(listed) {
-            let Look {
-                key,
-                taken,
-                believe,
-                ..
-            } = look;
-            match sight {
-                Sight::Seen(seen) => {
-                    let soon = now.wall + RACY_AT_MOST;
-                    let last = seen.stamp.mtime_ns.max(seen.stamp.ctime_ns);
-                    // of a file of the future (a clock set back, a time set) that time never
-                    // comes; it stays racy, and is read whenever its project is compared
-                    if seen.racy && last <= Millis::from_system(soon).0.saturating_mul(1_000_000) {
-                        dirty.mark_quietly(Mark::Run(key.clone()), read + RACY_FOR);
+        self.note_dirty(|dirty| {
+            for ((look, sight), listed) in looks.into_iter().zip(sights).zip(listed) {
+                let Look {
+                    key,
+                    taken,
+                    believe,
+                    ..
+                } = look;
+                match sight {
+                    Sight::Seen(seen) => {
+                        let soon = now.wall + RACY_AT_MOST;
+                        let last = seen.stamp.mtime_ns.max(seen.stamp.ctime_ns);
+                        // of a file of the future (a clock set back, a time set) that time never
+                        // comes; it stays racy, and is read whenever its project is compared
+                        if seen.racy
+                            && last <= Millis::from_system(soon).0.saturating_mul(1_000_000)
+                        {
+                            dirty.mark_quietly(Mark::Run(key.clone()), read + RACY_FOR);
+                        }
+                        if any_known || !seen.facts.findings.is_empty() {
+                            problems.push((key.clone(), kinds_of(&seen.facts)));
+                        }
+                        changes.push(Report::Seen(key, seen));
                     }
-                    if any_known || !seen.facts.findings.is_empty() {
-                        problems.push((key.clone(), kinds_of(&seen.facts)));
+                    Sight::Missing if believe || !listed => {
+                        problems.push((key.clone(), Vec::new()));
+                        changes.push(Report::Gone(key));
                     }
-                    changes.push(Report::Seen(key, seen));
+                    Sight::Bad(kind, stamp) if believe => {
+                        problems.push((key.clone(), vec![kind]));
+                        changes.push(Report::Unlisted(key, stamp));
+                    }
+                    Sight::Missing | Sight::Bad(..) => match taken {
+                        Some(taken) => dirty.again(taken, Mark::Run(key), now.instant + MOMENT),
+                        None => dirty.mark(Mark::Run(key), now.instant),
+                    },
+                    // what is known of it is as good as it was
+                    Sight::Later => match taken {
+                        Some(taken) => dirty.again(taken, Mark::Run(key), now.instant + LATER),
+                        None => dirty.mark(Mark::Run(key), now.instant + LATER),
+                    },
                 }
-                Sight::Missing if believe || !listed => {
-                    problems.push((key.clone(), Vec::new()));
-                    changes.push(Report::Gone(key));
-                }
-                Sight::Bad(kind, stamp) if believe => {
-                    problems.push((key.clone(), vec![kind]));
-                    changes.push(Report::Unlisted(key, stamp));
-                }
-                Sight::Missing | Sight::Bad(..) => match taken {
-                    Some(taken) => dirty.again(taken, Mark::Run(key), now.instant + MOMENT),
-                    None => dirty.mark(Mark::Run(key), now.instant),
-                },
-                // what is known of it is as good as it was
-                Sight::Later => match taken {
-                    Some(taken) => dirty.again(taken, Mark::Run(key), now.instant + LATER),
-                    None => dirty.mark(Mark::Run(key), now.instant + LATER),
-                },
             }
-        }
-        drop(dirty);
+        });
         (changes, problems)
     }
 }
@@ -586,12 +590,6 @@ pub(super) fn note_unswept(swept: &Swept) {
     for failure in &swept.failures {
         tracing::warn!(%failure, "an abandoned file could not be removed");
     }
-}
-
-/// Whether the system is short of what every reading takes: descriptors, or memory.
-fn is_short(error: &io::Error) -> bool {
-    let errno = Errno::from_io_error(error);
-    matches!(errno, Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM))
 }
 
 fn kind_of(error: &ReadError) -> ProblemKind {

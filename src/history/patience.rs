@@ -49,4 +49,9 @@ impl History {
         };
         away && self.index(|index| index.contains(key))
     }
+
+    /// Whether a run is listed and its file is not there. Blocks.
+    pub fn is_away(&self, key: &RunKey) -> bool {
+        self.index(|index| index.contains(key)) && matches!(self.store.stamp(key), Ok(None))
+    }
 }

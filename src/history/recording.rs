@@ -427,9 +427,31 @@ fn again(error: &HistoryError) -> HistoryError {
     match error {
         HistoryError::Write(WriteError::Io { path, source }) => WriteError::Io {
             path: path.clone(),
-            source: std::io::Error::new(source.kind(), source.to_string()),
+            // of what the system says only its code knows the words
+            source: match source.raw_os_error() {
+                Some(code) => std::io::Error::from_raw_os_error(code),
+                None => std::io::Error::new(source.kind(), source.to_string()),
+            },
         }
         .into(),
         _ => HistoryError::Ending,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_who_share_a_write_are_told_the_same() {
+        let error = HistoryError::Write(WriteError::Io {
+            path: "p/executions/x.json".to_owned(),
+            source: std::io::Error::from_raw_os_error(5),
+        });
+        let HistoryError::Write(WriteError::Io { source, .. }) = again(&error) else {
+            panic!("{error}");
+        };
+        assert_eq!(source.raw_os_error(), Some(5));
+        assert_eq!(again(&error).to_string(), error.to_string());
     }
 }

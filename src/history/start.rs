@@ -16,11 +16,11 @@ use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::look::{BATCH, Names, note_unswept};
+use super::look::{BATCH, LATER, Names, note_unswept};
 use super::{History, HistoryError, Moment, READY_WITHIN};
 use crate::index::Index;
 use crate::model::{ExecutionId, ProjectId, RunKey, Stamp};
-use crate::store::{Folder, Walk};
+use crate::store::{Folder, StoreError, Walk, is_short};
 use crate::watch::{Mark, Unwatched};
 
 /// How far the index is.
@@ -220,6 +220,7 @@ impl History {
             };
             if now >= compare_due {
                 self.listen();
+                self.rehearsals.drop_old(now);
                 // what may heal is waited for, see `poll`
                 if unwatched.is_nothing() {
                     self.mark_quietly(Mark::Everything, now);
@@ -265,11 +266,19 @@ impl History {
         if let Some(watcher) = self.watcher() {
             watcher.follow_root();
         }
-        let mut projects = match self.store.projects() {
-            Ok(found) => found.projects,
-            Err(error) => {
-                tracing::warn!(%error, "the root cannot be read");
-                Vec::new()
+        let mut projects = loop {
+            match self.store.projects() {
+                Ok(found) => break found.projects,
+                // nobody is answered before it is known what there is
+                Err(StoreError::Io { source, .. })
+                    if is_short(&source) && !self.ending.load(Ordering::Acquire) =>
+                {
+                    self.marked.wait_for(&mut self.dirty.lock(), LATER);
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the root cannot be read");
+                    break Vec::new();
+                }
             }
         };
         let ahead = self.restore_and_compare(&projects, now);
@@ -478,7 +487,7 @@ impl History {
     fn first_list(&self, project: ProjectId) -> Listed {
         let began = Instant::now();
         // before the runs, which so come with what is noted on them
-        self.look_at_annotations(&project, Moment::now());
+        self.look_at_annotations(&project, None, Moment::now());
         let ahead = self.first.lock().take_ahead(&project);
         let (differing, names) = self.differing(&project, ahead, None, Moment::now());
         self.costs.lock().note(&project, began.elapsed());

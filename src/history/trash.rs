@@ -11,7 +11,7 @@ use super::select::Stop;
 use super::{History, HistoryError, Moment};
 use crate::index::{Clock, Index, Instance, Report, Seen};
 use crate::model::{Millis, ProjectId, RunKey, Summary};
-use crate::store::{Batch, Emptied, Entry, EntryId, RestoreError, StoreError};
+use crate::store::{Batch, Emptied, Entry, EntryId, RestoreError, StoreError, Turns};
 use crate::watch::Mark;
 
 /// Something in the trash.
@@ -387,9 +387,9 @@ impl History {
         let mut emptied = Emptied::default();
         let mut failed = None;
         let mut touched: Vec<ProjectId> = Vec::new();
-        let now = Moment::now().millis();
+        let (mut turns, now) = (Turns::default(), Moment::now().millis());
         let mut empty = |project: &ProjectId, batch, only: Option<&[EntryId]>| {
-            let one = self.store.empty(project, batch, only, now);
+            let one = self.store.empty(project, batch, only, (&mut turns, now));
             emptied.entries += one.entries;
             emptied.freed_bytes += one.freed_bytes;
             emptied.failures.extend(one.failures);

@@ -8,52 +8,61 @@ use hashbrown::{Equivalent, HashMap};
 
 use super::Index;
 use super::row::Row;
-use crate::model::{Annotation, ProjectId, RunKey};
+use crate::model::{Annotation, ExecutionId, ProjectId, RunKey};
 
-/// A run's key by its parts, hashed as [`RunKey`] is.
+/// An execution's id, hashed as [`ExecutionId`] is.
 #[derive(Hash)]
-struct Named<'a> {
-    project: &'a str,
-    execution: &'a str,
-}
+struct Named<'a>(&'a str);
 
-impl Equivalent<RunKey> for Named<'_> {
-    fn equivalent(&self, key: &RunKey) -> bool {
-        key.execution.as_str() == self.execution && key.project.as_str() == self.project
+impl Equivalent<ExecutionId> for Named<'_> {
+    fn equivalent(&self, id: &ExecutionId) -> bool {
+        id.as_str() == self.0
     }
 }
 
-/// All annotations that say something.
+/// All annotations that say something, by project: they are looked at project by project.
 #[derive(Debug, Default)]
-pub(super) struct Annotations(HashMap<RunKey, Annotation>);
+pub(super) struct Annotations(HashMap<ProjectId, HashMap<ExecutionId, Annotation>>);
 
 impl Annotations {
     /// What is noted on a run.
     pub(super) fn of(&self, key: &RunKey) -> Option<&Annotation> {
-        self.0.get(key)
+        self.0.get(&key.project)?.get(&key.execution)
     }
 
     /// Takes in what is noted on a run; whether that is something else.
     pub(super) fn set(&mut self, key: &RunKey, annotation: Annotation) -> bool {
-        if annotation.is_empty() {
-            return self.0.remove(key).is_some();
+        if self.of(key) == Some(&annotation) {
+            return false;
         }
-        match self.0.get_mut(key) {
-            Some(held) if *held == annotation => false,
-            Some(held) => {
-                *held = annotation;
-                true
-            }
-            None => {
-                self.0.insert(key.clone(), annotation);
-                true
-            }
+        if !annotation.is_empty() {
+            let of_project = self.0.entry(key.project.clone()).or_default();
+            of_project.insert(key.execution.clone(), annotation);
+            return true;
         }
+        let Some(of_project) = self.0.get_mut(&key.project) else {
+            return false;
+        };
+        let held = of_project.remove(&key.execution);
+        if of_project.is_empty() {
+            self.0.remove(&key.project);
+        }
+        held.is_some()
     }
 
     /// Each with its run, in no order.
-    pub(super) fn all(&self) -> impl Iterator<Item = (&RunKey, &Annotation)> {
-        self.0.iter()
+    pub(super) fn all(&self) -> impl Iterator<Item = (RunKey, &Annotation)> {
+        self.0.keys().flat_map(|project| self.of_project(project))
+    }
+
+    /// The same for one project.
+    fn of_project(&self, project: &ProjectId) -> impl Iterator<Item = (RunKey, &Annotation)> {
+        let project = project.clone();
+        let of_project = self.0.get(&project).into_iter().flatten();
+        of_project.map(move |(execution, annotation)| {
+            let (project, execution) = (project.clone(), execution.clone());
+            (RunKey { project, execution }, annotation)
+        })
     }
 }
 
@@ -63,10 +72,7 @@ impl Index {
         if !row.is_annotated() {
             return None;
         }
-        self.annotations.0.get(&Named {
-            project: project.as_str(),
-            execution: row.id(),
-        })
+        self.annotations.0.get(project)?.get(&Named(row.id()))
     }
 
     /// What is noted on a run, whether it is there or not.
@@ -78,9 +84,8 @@ impl Index {
     /// The runs of a project on which something is noted, there or not.
     #[must_use]
     pub fn annotated_of(&self, project: &ProjectId) -> Vec<(RunKey, Annotation)> {
-        let all = self.annotations.all();
-        all.filter(|(key, _)| key.project == *project)
-            .map(|(key, annotation)| (key.clone(), annotation.clone()))
+        let all = self.annotations.of_project(project);
+        all.map(|(key, annotation)| (key, annotation.clone()))
             .collect()
     }
 
@@ -101,7 +106,7 @@ impl Index {
         let annotated: Vec<u32> = self
             .annotations
             .all()
-            .filter_map(|(key, _)| self.find(key))
+            .filter_map(|(key, _)| self.find(&key))
             .collect();
         for number in annotated {
             if let Some(row) = self.rows.fixed_mut(number) {

@@ -414,6 +414,12 @@ impl Index {
         Some((row.stamp(), row.version(), row.is_racy()))
     }
 
+    /// The tick of the last change of a listed run that was told.
+    #[must_use]
+    pub fn tick_of(&self, key: &RunKey) -> Option<u64> {
+        Some(self.row(key)?.tick())
+    }
+
     /// The stamp of a listed run's file and the version that a file has whose stamp is the same;
     /// `None` if the stamp proves nothing, or the record is nested too deep to be given.
     #[must_use]

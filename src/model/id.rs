@@ -7,7 +7,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::json::string_bytes;
 
 /// The longest project id in bytes: one file name.
 pub const PROJECT_ID_MAX: usize = 255;
@@ -32,6 +35,9 @@ pub enum InvalidId {
     /// A path separator or a control character.
     #[error("must not hold '/', '\\' or control characters")]
     Character,
+    /// What JSON can spell and no file's name can be.
+    #[error("must not hold half of a surrogate pair")]
+    Surrogate,
 }
 
 fn check(text: &str, limit: usize) -> Result<(), InvalidId> {
@@ -51,6 +57,32 @@ fn check(text: &str, limit: usize) -> Result<(), InvalidId> {
         return Err(InvalidId::Character);
     }
     Ok(())
+}
+
+fn from_wtf8<T>(
+    text: &[u8],
+    parse: impl FnOnce(&str) -> Result<T, InvalidId>,
+) -> Result<T, InvalidId> {
+    parse(std::str::from_utf8(text).map_err(|_| InvalidId::Surrogate)?)
+}
+
+/// What becomes an id.
+struct Text<T>(fn(&str) -> Result<T, InvalidId>);
+
+impl<T> Visitor<'_> for Text<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+        self.0(text).map_err(E::custom)
+    }
+
+    fn visit_bytes<E: serde::de::Error>(self, text: &[u8]) -> Result<T, E> {
+        from_wtf8(text, self.0).map_err(E::custom)
+    }
 }
 
 macro_rules! id_type {
@@ -75,6 +107,14 @@ macro_rules! id_type {
             pub fn parse(text: &str) -> Result<Self, InvalidId> {
                 check(text, $limit)?;
                 Ok(Self(Arc::from(text)))
+            }
+
+            /// The same for the JSON spelling of a string.
+            ///
+            /// # Errors
+            /// [`InvalidId`].
+            pub fn parse_spelt(spelling: &str) -> Result<Self, InvalidId> {
+                from_wtf8(&string_bytes(spelling), Self::parse)
             }
 
             /// The id as it stands in the path.
@@ -104,8 +144,8 @@ macro_rules! id_type {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = String::deserialize(deserializer)?;
-                Self::parse(&text).map_err(serde::de::Error::custom)
+                // as bytes: of a lone surrogate it can be said then what is wrong
+                deserializer.deserialize_bytes(Text(Self::parse))
             }
         }
 
@@ -170,6 +210,28 @@ mod tests {
         assert!(ExecutionId::parse(&"x".repeat(251)).is_err());
         assert!(ProjectId::parse(&"x".repeat(255)).is_ok());
         assert!(ProjectId::parse("über plan 7 日本").is_ok());
+    }
+
+    #[test]
+    fn half_a_pair_is_no_id() {
+        for spelt in [r#""\ud800""#, r#""a\udc00b""#] {
+            assert_eq!(ExecutionId::parse_spelt(spelt), Err(InvalidId::Surrogate));
+            let refused = serde_json::from_str::<ProjectId>(spelt).unwrap_err();
+            assert!(
+                refused.to_string().contains("half of a surrogate pair"),
+                "{refused}"
+            );
+        }
+        for spelt in [r#""\ud83d\ude00""#, r#""\u0061""#, r#""\ufffd""#] {
+            let id = ExecutionId::parse_spelt(spelt).unwrap();
+            assert_eq!(serde_json::from_str::<ExecutionId>(spelt).unwrap(), id);
+            assert_eq!(serde_json::from_str::<String>(spelt).unwrap(), id.as_str());
+        }
+        let refused = serde_json::from_str::<ExecutionId>("7").unwrap_err();
+        assert!(
+            refused.to_string().contains("expected a string"),
+            "{refused}"
+        );
     }
 
     proptest! {

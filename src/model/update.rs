@@ -247,9 +247,11 @@ pub fn begun(project: &str, id: &str, execution: Option<&str>, now: Millis) -> S
     // ids hold neither control characters nor backslashes, but may hold quotes
     let spelt = |id: &str| format!("\"{}\"", id.replace('"', "\\\""));
     let mut record = Object::default();
+    let ids = [("id", id), ("projectId", project)];
+    for (name, id) in ids {
+        record.put(format!("\"{name}\""), spelt(id));
+    }
     for (name, value) in [
-        ("\"id\"", spelt(id)),
-        ("\"projectId\"", spelt(project)),
         ("\"status\"", "\"running\"".to_owned()),
         ("\"startedAt\"", format!("\"{now}\"")),
         (
@@ -264,6 +266,12 @@ pub fn begun(project: &str, id: &str, execution: Option<&str>, now: Millis) -> S
     }
     if let Some(execution) = execution {
         record.overlay(execution);
+    }
+    // null ones are absent
+    for (name, id) in ids {
+        if record.get(name).is_none() {
+            record.put(format!("\"{name}\""), spelt(id));
+        }
     }
     finish(&mut record, now);
     record.text()
@@ -600,6 +608,16 @@ mod tests {
         assert_eq!(
             text,
             r#"{"id":"a \"b\"","projectId":"p","status":"queued","startedAt":"2025-10-15T05:03:20.000Z","tokenUsage":{"input":0,"output":0,"total":0},"costUSD":null,"steps":[],"retryCount":0,"name":"n"}"#
+        );
+        let nulls = begun(
+            "p",
+            "a",
+            Some(r#"{"id":null,"projectId":null,"\u0069d":null}"#),
+            NOW,
+        );
+        assert!(
+            nulls.starts_with(r#"{"id":"a","projectId":"p","#),
+            "{nulls}"
         );
         let whole: Value =
             serde_json::from_str(&begun("p", "a", Some(r#"{"status":"completed"}"#), NOW)).unwrap();

@@ -35,7 +35,7 @@ use super::texts::{Sink, texts};
 use super::token::Tokens;
 use crate::index::Clock;
 use crate::model::{ExecutionId, Millis, ProjectId, RunKey, Version};
-use crate::store::{Cache, CacheError};
+use crate::store::{Cache, CacheError, is_short};
 
 /// The folder with the index, in the root's cache.
 const FOLDER: &str = "search";
@@ -298,7 +298,7 @@ pub(super) fn open(cache: &Cache, suspect: bool) -> Result<Opened, EngineError> 
         if fs::symlink_metadata(&folder).is_ok_and(|found| !found.is_dir()) {
             return Err(EngineError::Elsewhere);
         }
-        let index = open_index(&folder, &waiting, None).map_err(|_| EngineError::Elsewhere)?;
+        let index = open_index(&folder, &waiting, None)?.map_err(|_| EngineError::Elsewhere)?;
         return Ok(Opened {
             view: Arc::new(View::of(&index)?),
             writer: None,
@@ -309,7 +309,7 @@ pub(super) fn open(cache: &Cache, suspect: bool) -> Result<Opened, EngineError> 
         None => Err("it is missing".to_owned()),
         Some(found) if !found.is_dir() => Err("it is no folder".to_owned()),
         Some(_) if suspect => Err("a search in it failed".to_owned()),
-        Some(_) => open_index(&folder, &waiting, Some(cache)),
+        Some(_) => open_index(&folder, &waiting, Some(cache))?,
     };
     let index = match (opened, found) {
         (Ok(index), _) => index,
@@ -371,23 +371,32 @@ fn open_index(
     folder: &Path,
     waiting: &Arc<Waiting>,
     cache: Option<&Cache>,
-) -> Result<Index, String> {
+) -> Result<Result<Index, String>, EngineError> {
     let (wanted, _) = schema();
-    let index = IndexFolder::open(folder)
-        .and_then(Index::open)
-        .map_err(|error| told(&error))?;
+    let mut index = match IndexFolder::open(folder).and_then(Index::open) {
+        Ok(index) => index,
+        Err(error) => return unusable(error).map(Err),
+    };
     if index.schema() != wanted || *index.settings() != settings() {
-        return Err("it is of another version".to_owned());
+        return Ok(Err("it is of another version".to_owned()));
     }
     if let Some(cache) = cache {
-        let damaged = sound::damaged(cache, folder, &index).map_err(|error| told(&error))?;
-        if damaged > 0 {
-            return Err(format!("{damaged} of its files are damaged"));
+        match sound::damaged(cache, folder, &index) {
+            Ok(0) => {}
+            Ok(damaged) => return Ok(Err(format!("{damaged} of its files are damaged"))),
+            Err(error) => return unusable(error).map(Err),
         }
     }
-    let mut index = index;
     index.set_tokenizers(tokenizers(waiting));
-    Ok(index)
+    Ok(Ok(index))
+}
+
+/// What is wrong with an index that cannot be opened, unless the system is only short of what it takes.
+fn unusable(error: TantivyError) -> Result<String, EngineError> {
+    match io_error(&error) {
+        Some(source) if is_short(source) => Err(error.into()),
+        _ => Ok(told(&error)),
+    }
 }
 
 fn make_index(folder: &Path, waiting: &Arc<Waiting>) -> Result<Index, EngineError> {

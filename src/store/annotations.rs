@@ -3,7 +3,8 @@
 //! `{project}/.runlog/{execution}.json`: beside the project's runs, so that it goes where the project
 //! goes, and told to be ignored by git. Whoever deletes a run into the trash takes it along
 //! (`{batch}/{execution}.note` there), whoever restores it brings it back. Whenever a process dies,
-//! it is found with its run at the next start, or is gone with it: it waits for no other run.
+//! it is found with its run, or is gone: with it, or just before it where the run was to be gone for
+//! good. It waits for no other run.
 
 use std::ffi::CStr;
 use std::io::{self, Read, Write};
@@ -80,9 +81,21 @@ impl Store {
     }
 
     /// The turn of changing what is noted on runs of a project, which others of ours wait for; none
-    /// where there are no runs.
-    #[must_use]
-    pub fn turn_of(&self, project: &ProjectId) -> Option<Turn<Folder>> {
+    /// where there are no runs. What somebody who died left between a run and the trash is back then.
+    ///
+    /// # Errors
+    /// What the system says where that cannot be put right.
+    pub fn turn_to_note(&self, project: &ProjectId) -> Result<Option<Turn<Folder>>, StoreError> {
+        let turn = self.turn_of(project);
+        if let (Some(_), Ok(own)) = (&turn, self.open_own(project)) {
+            let settled = self.settle_abandoned(project, &own);
+            settled.map_err(|errno| StoreError::io(own_path(project), io::Error::from(errno)))?;
+        }
+        Ok(turn)
+    }
+
+    /// The turn alone.
+    pub(super) fn turn_of(&self, project: &ProjectId) -> Option<Turn<Folder>> {
         self.open_executions(project).ok().map(Turn::wait)
     }
 
@@ -171,8 +184,8 @@ pub(super) fn is_trashed_sidecar(name: &[u8]) -> bool {
 
 /// The sidecars of a project, which go where their runs go: first, on the way to the trash, and last,
 /// on the way back, so that none is left for another run of that name. What a process that dies
-/// between the two steps leaves in the trash without its run is given back by [`Store::sweep_own`].
-/// Whoever calls has the turn.
+/// between the two steps leaves in the trash without its run is given back to it before another moves
+/// any, and by [`Store::sweep_own`]. Whoever calls has the turn.
 #[derive(Debug)]
 pub(super) struct Sidecars<'s> {
     store: &'s Store,
@@ -202,7 +215,11 @@ impl<'s> Sidecars<'s> {
     fn own(&mut self) -> Result<Option<Arc<OwnedFd>>, Obstacle> {
         if self.own.is_none() {
             match self.store.open_own(&self.project) {
-                Ok(own) => self.own = Some(Arc::new(own)),
+                Ok(own) => {
+                    let settled = self.store.settle_abandoned(&self.project, &own);
+                    settled.map_err(|errno| Obstacle::System(own_path(&self.project), errno))?;
+                    self.own = Some(Arc::new(own));
+                }
                 Err(Obstacle::Missing) => {}
                 Err(obstacle) => return Err(obstacle),
             }
@@ -369,33 +386,26 @@ pub(super) fn trashed_of(folder: impl AsFd, name: &CStr) -> Result<Option<String
 
 impl Store {
     /// Gives the sidecars in the folder of a batch whose runs did not come there, or have left it,
-    /// back to those. One whose run is nowhere, or has another, stays until the trash is emptied.
-    pub(super) fn give_back(
-        &self,
-        project: &ProjectId,
-        batch: Batch,
-        own: &OwnedFd,
-    ) -> Result<(), Errno> {
-        let (Ok(folder), Ok(runs)) = (
-            self.open_batch(project, batch),
-            self.open_executions(project),
-        ) else {
-            return Ok(());
+    /// back to those; whose run is nowhere, or has another, stays. The caller has the turn.
+    pub(super) fn give_back(&self, folder: &Folder, own: &OwnedFd) -> Result<(), Errno> {
+        let runs = match self.open_executions(folder.project()) {
+            Ok(runs) => runs,
+            Err(Obstacle::System(_, errno)) => return Err(errno),
+            Err(_) => return Ok(()),
         };
-        for trashed in names(&folder, is_trashed_sidecar)? {
+        for trashed in names(folder, is_trashed_sidecar)? {
             let stem = trashed.to_str().ok();
             let Some(stem) = stem.and_then(|name| name.strip_suffix(TRASHED_SUFFIX)) else {
                 continue;
             };
             let name = format!("{stem}{SUFFIX}");
-            if lstat(&folder, name.as_str())?.is_none() && lstat(&runs, name.as_str())?.is_some() {
-                match rename_new(&folder, trashed.as_c_str(), own, name.as_str()) {
+            if lstat(folder, name.as_str())?.is_none() && lstat(&runs, name.as_str())?.is_some() {
+                match rename_new(folder, trashed.as_c_str(), own, name.as_str()) {
                     Ok(()) | Err(Errno::EXIST) => {}
                     Err(errno) => return Err(errno),
                 }
             }
         }
-        sync_folder(own)?;
-        self.remove_batch(project, batch).map(drop)
+        sync_folder(own)
     }
 }

@@ -15,8 +15,8 @@ use rustix::path::Arg;
 
 use super::annotations::Sidecars;
 use super::layout::{
-    Folder, Obstacle, SUFFIX, Turns, executions_path, file_name, file_type, lstat, names,
-    rename_new, sync_folder, unlink,
+    Folder, Obstacle, Turns, executions_path, file_name, file_type, lstat, names, rename_new,
+    sync_folder, unlink,
 };
 use super::own::own_path;
 use super::stamp::stamp_of;
@@ -32,8 +32,6 @@ const FOLDERS_MADE: u32 = 8;
 pub struct DeletedAll {
     /// How many files are gone.
     pub count: u64,
-    /// Those of them whose names were ids.
-    pub executions: Vec<ExecutionId>,
     /// What could not be deleted, or not durably.
     pub failures: Vec<WriteError>,
 }
@@ -143,16 +141,7 @@ impl Store {
             .map_err(|errno| WriteError::refused(executions_path(project), errno))?;
         for name in names {
             match removal.remove_name(&name) {
-                Ok(true) => {
-                    deleted.count += 1;
-                    let id = name
-                        .to_str()
-                        .ok()
-                        .and_then(|name| name.strip_suffix(SUFFIX));
-                    if let Some(Ok(id)) = id.map(ExecutionId::parse) {
-                        deleted.executions.push(id);
-                    }
-                }
+                Ok(true) => deleted.count += 1,
                 Ok(false) | Err(WriteError::NotRegular { .. }) => {}
                 Err(error) => {
                     deleted.failures.push(error);

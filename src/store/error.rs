@@ -25,6 +25,14 @@ pub enum StoreError {
     },
 }
 
+/// Whether the system is short of what every reading takes: descriptors, or memory. What cannot be
+/// read for that reason is neither bad nor gone.
+#[must_use]
+pub fn is_short(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    matches!(errno, Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM))
+}
+
 /// Why a record that is there could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {

@@ -465,7 +465,7 @@ pub(super) fn exchange(folder: impl AsFd, one: &str, other: &str) -> Result<(), 
 }
 
 /// How long somebody's turn in a folder is waited for: it lasts as long as a file is compared and
-/// renamed, or an annotation written, unless who has it was stopped.
+/// renamed, an annotation written, or what the dead left swept, unless who has it was stopped.
 const TURN_WITHIN: Duration = Duration::from_secs(2);
 /// Between two tries to have it, at first and at most.
 const TURN_TRIED: (Duration, Duration) = (Duration::from_micros(20), Duration::from_millis(2));
@@ -501,7 +501,7 @@ impl<F: AsFd> Turn<F> {
 
 /// Who takes one turn after the other, and waits in vain for one of them at most.
 #[derive(Debug, Default)]
-pub(super) struct Turns {
+pub struct Turns {
     /// Whether one was waited for in vain.
     in_vain: bool,
 }

@@ -24,7 +24,7 @@ use super::layout::{
 };
 use super::stamp::{same_file, stamp_of};
 use super::trash::Batch;
-use super::{Problem, ProblemKind, Store, StoreError};
+use super::{Problem, ProblemKind, Store, StoreError, is_short};
 use crate::model::{ProjectId, Stamp};
 
 const TEMPORARY: Pattern = Pattern(".runlog-", ".tmp");
@@ -314,6 +314,18 @@ impl Store {
         swept
     }
 
+    /// Gives back what processes of ours that died left on its way to or from a project's trash. The
+    /// caller has the turn. What lies in a folder that is closed to us waits there.
+    pub(super) fn settle_abandoned(&self, project: &ProjectId, own: &OwnedFd) -> Result<(), Errno> {
+        for name in names(own, |name| MOVING.matches(name))? {
+            match self.settle_moving(project, own, &name) {
+                Ok(_) | Err(Errno::ACCESS) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(())
+    }
+
     fn settle_moving(
         &self,
         project: &ProjectId,
@@ -324,7 +336,14 @@ impl Store {
             return Ok(false);
         };
         if let Some(batch) = Moving::batch_of(name) {
-            self.give_back(project, batch, own)?;
+            match self.open_batch(project, batch) {
+                Ok(folder) => {
+                    self.give_back(&folder, own)?;
+                    self.remove_batch(project, batch)?;
+                }
+                Err(Obstacle::System(_, errno)) => return Err(errno),
+                Err(_) => {}
+            }
         }
         remove(own, name)
     }
@@ -360,7 +379,10 @@ pub fn own_folders(project: &ProjectId) -> [String; 2] {
 impl Store {
     /// What is wrong with the folders of ours in a project's, as far as they are there. What is
     /// wrong with the project's own folder is told by [`Store::walk`].
-    pub fn own_faults(&self, project: &ProjectId) -> Vec<Problem> {
+    ///
+    /// # Errors
+    /// Where the system is short of what it takes to see that.
+    pub fn own_faults(&self, project: &ProjectId) -> Result<Vec<Problem>, StoreError> {
         let [of_own, of_trash] = own_folders(project);
         let own = self.open_own(project);
         let trash = match &own {
@@ -375,12 +397,16 @@ impl Store {
                 Err(Obstacle::Link(at) | Obstacle::NoFolder(at)) if at == path => {
                     ProblemKind::NotRegular
                 }
-                Err(Obstacle::System(at, _)) if at == path => ProblemKind::Unreadable,
+                Err(Obstacle::System(at, errno)) => match io::Error::from(errno) {
+                    source if is_short(&source) => return Err(StoreError::io(at, source)),
+                    _ if at == path => ProblemKind::Unreadable,
+                    _ => continue,
+                },
                 Err(_) => continue,
             };
             faults.push(Problem { path, kind });
         }
-        faults
+        Ok(faults)
     }
 
     /// The folder of ours in a project's.

@@ -17,8 +17,8 @@ use rustix::io::Errno;
 
 use super::annotations::{Sidecars, TRASHED_SUFFIX, is_trashed_sidecar, trashed_of};
 use super::layout::{
-    Folder, Obstacle, SUFFIX, Turns, executions_path, file_name, file_type, lstat, make_folder,
-    names, open_folder, remove_folder, rename_new, sync_folder, unlink,
+    Folder, Obstacle, SUFFIX, Turn, Turns, executions_path, file_name, file_type, lstat,
+    make_folder, names, open_folder, remove_folder, rename_new, sync_folder, unlink,
 };
 use super::own::{own_path, random};
 use super::read::LOOKING_FIRST;
@@ -224,6 +224,9 @@ pub struct Entry {
     pub is_file: bool,
 }
 
+/// The turn of changing what is noted on a project's runs.
+type RunsTurn = Turn<Arc<Folder>>;
+
 /// What emptying did.
 #[derive(Debug, Default)]
 pub struct Emptied {
@@ -408,13 +411,13 @@ impl Store {
     /// Removes for good what is in a batch of a project, or only some entries of it, and the folder if
     /// it is empty then, which [`Store::sync_trash`] makes durable. What is not there is no error. A
     /// folder that was empty before may be one that a deletion has just made, unless it is old at
-    /// `now`.
+    /// `now`. Of the turns that it takes, whoever empties several waits in vain for one at most.
     pub fn empty(
         &self,
         project: &ProjectId,
         batch: Batch,
         only: Option<&[EntryId]>,
-        now: Millis,
+        (turns, now): (&mut Turns, Millis),
     ) -> Emptied {
         let mut emptied = Emptied::default();
         // not Full, of which it is said that nothing was changed
@@ -431,6 +434,9 @@ impl Store {
             }
             Err(_) => return emptied,
         };
+        // where there are no runs nobody restores one, or deletes it
+        let runs = self.open_executions(project).ok().map(Arc::new);
+        let mut turn = || turns.next(Arc::clone(runs.as_ref()?));
         let found = match only {
             Some(ids) => Ok(ids.iter().map(|id| id.name.clone()).collect()),
             None => names(&folder, is_deletable),
@@ -438,7 +444,7 @@ impl Store {
         match found {
             Ok(found) => {
                 for name in found {
-                    match self.remove_entry(&folder, &name) {
+                    match remove_entry(&folder, &name, &mut turn) {
                         Ok(Some(size_bytes)) => {
                             emptied.entries += 1;
                             emptied.freed_bytes += size_bytes;
@@ -451,7 +457,7 @@ impl Store {
             Err(errno) => emptied.failures.push(failed(errno)),
         }
         if only.is_none() {
-            self.remove_orphans(&folder);
+            self.remove_orphans(&folder, &mut turn);
         }
         let old = batch.deleted_at().0 < now.0 - UNUSED_AFTER_MS;
         let is_gone = |done| matches!(done, Ok(true));
@@ -465,39 +471,19 @@ impl Store {
         emptied
     }
 
-    /// Removes an entry and what is noted on it; how many bytes it had, `None` if there is none.
-    fn remove_entry(&self, folder: &Folder, name: &CStr) -> Result<Option<u64>, Errno> {
-        let Some((size_bytes, _)) = entry_of(folder, name)? else {
-            return Ok(None);
-        };
-        let mut _turn = None;
-        if let Some(trashed) = trashed_of(folder, name)? {
-            // who restores it takes first the one, then the other
-            _turn = self.turn_of(folder.project());
-            if entry_of(folder, name)?.is_none() {
-                return Ok(None);
-            }
-            // it must not outlive its run
-            match unlink(folder, trashed) {
-                Ok(()) | Err(Errno::NOENT | Errno::ISDIR) => {}
-                Err(errno) => return Err(errno),
-            }
-        }
-        match unlink(folder, name) {
-            Ok(()) => Ok(Some(size_bytes)),
-            Err(Errno::NOENT | Errno::ISDIR) => Ok(None),
-            Err(errno) => Err(errno),
-        }
-    }
-
-    /// Removes what is noted on runs that are not there.
-    fn remove_orphans(&self, folder: &Folder) {
+    /// Removes what is noted on runs that are nowhere.
+    fn remove_orphans(&self, folder: &Folder, turn: &mut impl FnMut() -> Option<RunsTurn>) {
         let orphans = || names(folder, is_trashed_sidecar).unwrap_or_default();
         if orphans().is_empty() {
             return;
         }
         // not those whose runs are on their way
-        let _turn = self.turn_of(folder.project());
+        let _turn = turn();
+        // nor those whose runs did not follow, because somebody died
+        let own = self.open_own(folder.project());
+        if !own.is_ok_and(|own| self.give_back(folder, &own).is_ok()) {
+            return;
+        }
         for name in orphans() {
             let stem = name.to_bytes().strip_suffix(TRASHED_SUFFIX.as_bytes());
             let run = CString::new([stem.unwrap_or_default(), SUFFIX.as_bytes()].concat());
@@ -636,6 +622,35 @@ impl Restoring<'_> {
         // An empty folder that stays is removed when the trash is emptied.
         let _ = self.store.remove_batch(project, self.batch);
         Ok(())
+    }
+}
+
+/// Removes an entry and what is noted on it; how many bytes it had, `None` if there is none.
+fn remove_entry(
+    folder: &Folder,
+    name: &CStr,
+    turn: &mut impl FnMut() -> Option<RunsTurn>,
+) -> Result<Option<u64>, Errno> {
+    let Some((size_bytes, _)) = entry_of(folder, name)? else {
+        return Ok(None);
+    };
+    let mut _turn = None;
+    if let Some(trashed) = trashed_of(folder, name)? {
+        // who restores it takes first the one, then the other
+        _turn = turn();
+        if entry_of(folder, name)?.is_none() {
+            return Ok(None);
+        }
+        // it must not outlive its run
+        match unlink(folder, trashed) {
+            Ok(()) | Err(Errno::NOENT | Errno::ISDIR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    match unlink(folder, name) {
+        Ok(()) => Ok(Some(size_bytes)),
+        Err(Errno::NOENT | Errno::ISDIR) => Ok(None),
+        Err(errno) => Err(errno),
     }
 }
 

@@ -6,9 +6,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::blocking;
+use super::patiently;
 use crate::api::table::{Effect, Example, Method};
 use crate::api::{Clock, Context, Error, ErrorKind, samples};
+use crate::history::{History, Patience};
 use crate::model::{AnnotationChange, ExecutionId, ProjectId, RunKey, Summary};
 
 /// Which run, and what is noted on it from now on. What is absent stays as it is.
@@ -77,8 +78,9 @@ impl Method for Annotate {
             remove_tags: params.remove_tags.unwrap_or_default(),
             note: params.note,
         };
-        let (summary, clock) =
-            blocking(&context, move |history| history.annotate(&key, &change)).await?;
+        let annotate = move |history: &History, key: &RunKey, _| history.annotate(key, &change);
+        let mut patience = Patience::default();
+        let (summary, clock) = patiently(&context, &mut patience, &key, annotate).await??;
         Ok(Annotated {
             summary,
             clock: Clock(clock),

@@ -6,10 +6,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::blocking;
+use super::patiently;
 use crate::api::params::text_of;
 use crate::api::table::{Effect, Example, Method};
 use crate::api::{Clock, Context, Error, ErrorKind, samples};
+use crate::history::{History, HistoryError, Patience};
 use crate::model::{ExecutionId, ProjectId, RunKey};
 
 /// Which run.
@@ -61,7 +62,14 @@ impl Method for Delete {
             project: params.project_id,
             execution: params.execution_id,
         };
-        let done = blocking(&context, move |history| history.delete(&key, permanent)).await?;
+        let delete = move |history: &History, key: &RunKey, patient| {
+            if patient && history.is_away(key) {
+                return Err(HistoryError::NotFound(key.clone()));
+            }
+            history.delete(key, permanent)
+        };
+        let mut patience = Patience::default();
+        let done = patiently(&context, &mut patience, &key, delete).await??;
         Ok(Deleted {
             deleted: done.deleted,
             entry: done.entry.map(|entry| entry.to_string()),

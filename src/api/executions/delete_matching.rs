@@ -392,11 +392,14 @@ impl Method for DeleteMatching {
             if dry_run {
                 return Ok(rehearse(history, &chosen, clock, &naming));
             }
-            let spared = match told {
-                Some(told) => history.hold_to(&told, &mut chosen),
+            let spared = match &told {
+                Some(told) => history.hold_to(told, &mut chosen),
                 None => Vec::new(),
             };
             let mut gone = carry_out(history, chosen, how, &naming, &teller)?;
+            if let Some(told) = &told {
+                history.forget_told(told);
+            }
             gone.skip(&spared, naming.limit);
             Ok(gone)
         })

@@ -137,16 +137,9 @@ pub(super) async fn read_named<T: Send + 'static>(
     let (stop, read) = (wanted.stop(), Arc::new(read));
     let mut patience = Patience::default();
     let mut read_patiently = async |key: &RunKey| {
-        loop {
-            let (read, stop, named) = (Arc::clone(&read), stop.clone(), key.clone());
-            let done = blocking(context, move |history| Ok(read(history, &named, &stop))).await?;
-            match done {
-                Err(error) if patience.lasts() && context.history.may_return(key, &error) => {
-                    patience.wait().await;
-                }
-                done => return Ok::<_, Error>(done),
-            }
-        }
+        let (read, stop) = (Arc::clone(&read), stop.clone());
+        let read = move |history: &History, key: &RunKey, _| read(history, key, &stop);
+        patiently(context, &mut patience, key, read).await
     };
     if let Some(key) = named.key() {
         match read_patiently(&key).await? {
@@ -164,6 +157,30 @@ pub(super) async fn read_named<T: Send + 'static>(
     Ok((key, read))
 }
 
+/// What `work` makes of a run; asked again as long as the run is listed, `work` finds its file away and
+/// there is `patience`, which `work` is told.
+///
+/// # Errors
+/// None of those of `work`.
+pub(super) async fn patiently<T: Send + 'static>(
+    context: &Context,
+    patience: &mut Patience,
+    key: &RunKey,
+    work: impl Fn(&History, &RunKey, bool) -> Result<T, HistoryError> + Send + Sync + 'static,
+) -> Result<Result<T, HistoryError>, Error> {
+    let work = Arc::new(work);
+    loop {
+        let (work, run, patient) = (Arc::clone(&work), key.clone(), patience.lasts());
+        let done = blocking(context, move |history| Ok(work(history, &run, patient))).await?;
+        match done {
+            Err(error) if patient && context.history.may_return(key, &error) => {
+                patience.wait().await;
+            }
+            done => return Ok(done),
+        }
+    }
+}
+
 /// Runs what does file IO where that may block.
 pub(in crate::api) async fn blocking<T: Send + 'static>(
     context: &Context,
@@ -179,5 +196,101 @@ pub(in crate::api) async fn blocking<T: Send + 'static>(
                 "the request ended early; this is a defect of runlog",
             ))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::OnceLock;
+    use std::sync::atomic::AtomicUsize;
+    use std::time::Duration;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::api::table::Method;
+    use crate::history::{Moment, Options};
+    use crate::search::Search;
+    use crate::store::Expect;
+    use crate::watch::Hint;
+
+    async fn call<M: Method>(context: &Arc<Context>, params: Value) -> Result<Value, Error>
+    where
+        M::Result: serde::Serialize,
+    {
+        let params = serde_json::from_str(&params.to_string()).unwrap();
+        let result = M::call(Arc::clone(context), params).await?;
+        Ok(serde_json::to_value(result).unwrap())
+    }
+
+    /// A person saves by backup-and-rename, while others change the run.
+    #[tokio::test(start_paused = true)]
+    async fn who_changes_a_run_waits_a_moment_for_its_file() {
+        let root = tempfile::tempdir().unwrap();
+        let history = Arc::new(History::new(root.path().to_owned(), Options::default()));
+        let context = Arc::new(Context {
+            search: Search::start(&history, None),
+            history: Arc::clone(&history),
+            started: std::time::Instant::now(),
+            tried: Vec::new(),
+            policy: |_| Ok(None),
+            sessions: AtomicUsize::new(0),
+            ending: OnceLock::new(),
+        });
+        let key = RunKey {
+            project: ProjectId::parse("p").unwrap(),
+            execution: ExecutionId::parse("x").unwrap(),
+        };
+        let saved = history
+            .save(&key, r#"{"id":"x"}"#, &Expect::Anything)
+            .unwrap();
+        let file = root.path().join("p/executions/x.json");
+        let kept = root.path().join("kept");
+        let away = || std::fs::rename(&file, &kept).unwrap();
+        let back_after = async |millis| {
+            tokio::time::sleep(Duration::from_millis(millis)).await;
+            std::fs::rename(&kept, &file).unwrap();
+        };
+        let named = json!({ "projectId": "p", "executionId": "x" });
+        let mut tags = named.clone();
+        tags["addTags"] = json!(["t"]);
+        let save = json!({
+            "projectId": "p", "execution": { "id": "x" }, "ifVersion": saved.version
+        });
+        for number in 0..3 {
+            let change = async || match number {
+                0 => call::<annotate::Annotate>(&context, tags.clone()).await,
+                1 => call::<save::Save>(&context, save.clone()).await,
+                _ => call::<delete::Delete>(&context, named.clone()).await,
+            };
+            away();
+            let clock = history.clock();
+            let began = tokio::time::Instant::now();
+            let (done, ()) = tokio::join!(change(), back_after(80));
+            assert_eq!(began.elapsed(), Duration::from_millis(80));
+            match number {
+                0 => assert_eq!(done.unwrap_err().kind, ErrorKind::ExecutionNotFound),
+                1 => assert_eq!(done.unwrap_err().kind, ErrorKind::VersionConflict),
+                // believed by then
+                _ => {
+                    assert_eq!(done.unwrap()["deleted"], false);
+                    assert!(history.summary(&key).is_none());
+                    let mut now = Moment::now();
+                    history.hint(Hint::Run(key.clone()), now.instant);
+                    now.instant += Duration::from_secs(1);
+                    history.pass(now);
+                }
+            }
+            assert!(number > 1 || history.clock() == clock, "something was told");
+            away();
+            let (done, ()) = tokio::join!(change(), back_after(25));
+            let done = done.unwrap();
+            assert!(number < 2 || done["deleted"] == true, "{done}");
+        }
+        assert!(!file.exists());
+        let began = tokio::time::Instant::now();
+        let done = call::<delete::Delete>(&context, named).await.unwrap();
+        assert_eq!(done["deleted"], false);
+        assert_eq!(began.elapsed(), Duration::ZERO);
     }
 }

@@ -314,6 +314,9 @@ impl Method for Prune {
             } else {
                 carry_out(history, plan.chosen, how, &naming, &teller)?
             };
+            if let Some(told) = &told {
+                history.forget_told(told);
+            }
             gone.skip(&plan.spared, naming.limit);
             let mut pruned = Pruned {
                 gone,

@@ -6,10 +6,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
 
-use super::blocking;
+use super::patiently;
 use crate::api::params::{RecordText, member, members_named, text_of};
 use crate::api::table::{Effect, Example, Method};
 use crate::api::{Clock, Context, Error, ErrorKind, samples};
+use crate::history::{History, HistoryError, Patience};
 use crate::model::{ExecutionId, ProjectId, RunKey, Summary, Version};
 use crate::store::Expect;
 
@@ -103,10 +104,14 @@ impl Method for Save {
         let expect = params
             .if_version
             .map_or(Expect::Anything, |version| version.0);
-        let saved = blocking(&context, move |history| {
-            history.save(&key, execution.get(), &expect)
-        })
-        .await?;
+        let save = move |history: &History, key: &RunKey, patient| {
+            if patient && matches!(expect, Expect::Version(_)) && history.is_away(key) {
+                return Err(HistoryError::NotFound(key.clone()));
+            }
+            history.save(key, execution.get(), &expect)
+        };
+        let mut patience = Patience::default();
+        let saved = patiently(&context, &mut patience, &key, save).await??;
         Ok(Stored {
             summary: saved.summary,
             created: saved.created,
@@ -137,8 +142,10 @@ pub(super) fn id_given(execution: &str, project: &ProjectId) -> Result<Option<Ex
     }
     let [id, inside] = members_named(Some(execution), ["id", "projectId"]);
     let id = id.map(parse_id).transpose()?;
-    match inside.map(text_of) {
-        Some(inside) if inside.as_deref() != Some(project.as_str()) => Err(Error::params(
+    let is_other =
+        |spelt| !matches!(ProjectId::parse_spelt(spelt), Ok(inside) if inside == *project);
+    match inside {
+        Some(spelt) if !spelt.starts_with('"') || is_other(spelt) => Err(Error::params(
             "`execution.projectId` must be the same as `projectId`, or absent",
         )),
         _ => Ok(id),
@@ -146,8 +153,11 @@ pub(super) fn id_given(execution: &str, project: &ProjectId) -> Result<Option<Ex
 }
 
 fn parse_id(spelt: &str) -> Result<ExecutionId, Error> {
-    let text = text_of(spelt).ok_or_else(|| Error::params("`execution.id`: expected a string"))?;
-    ExecutionId::parse(&text).map_err(|error| Error::params(format!("`execution.id`: {error}")))
+    if !spelt.starts_with('"') {
+        return Err(Error::params("`execution.id`: expected a string"));
+    }
+    ExecutionId::parse_spelt(spelt)
+        .map_err(|error| Error::params(format!("`execution.id`: {error}")))
 }
 
 /// The run that a save is about, from its project and record as they are spelt; for keeping saves in

@@ -13,11 +13,11 @@ use rustix::io::Errno;
 
 use super::*;
 use crate::history::tests::{Client, Random, record};
-use crate::history::{Deleting, Options, Policy, Rule, Wanted};
-use crate::index::{Filter, From};
+use crate::history::{Deleting, Options, Policy, Rule, Spared, Wanted};
+use crate::index::{Filter, From, ProblemKind};
 use crate::model::{Annotation, AnnotationChange, ExecutionId, Status};
 use crate::store::tests::steps::{Step, refusing};
-use crate::store::{Expect, WriteError, version_of};
+use crate::store::{Expect, WriteError, annotation_path, version_of};
 use crate::watch::Hint;
 
 /// What must be where.
@@ -312,16 +312,27 @@ impl Ground {
                 let mut have: Vec<String> = chosen.iter().map(|one| name(one.key())).collect();
                 have.sort();
                 assert_eq!(have, want);
-                // somebody saves or deletes one of them between the choice and the deed
+                // somebody changes or deletes one of them between the choice and the deed
                 let between = chosen.get(random.below(chosen.len() + 1));
                 let between = between.map(|one| one.key().clone());
                 if let Some(key) = &between {
-                    if random.one_in(2) {
-                        history.delete(key, true).unwrap();
-                        self.model.remove(&name(key), None);
-                    } else {
-                        history.save(key, "{}", &Expect::Anything).unwrap();
-                        self.model.runs.insert(name(key), "{}".to_owned());
+                    match random.below(3) {
+                        0 => {
+                            history.delete(key, true).unwrap();
+                            self.model.remove(&name(key), None);
+                        }
+                        1 => {
+                            history.save(key, "{}", &Expect::Anything).unwrap();
+                            self.model.runs.insert(name(key), "{}".to_owned());
+                        }
+                        _ => {
+                            let change = AnnotationChange {
+                                note: Some(format!("between {}", random.below(1 << 30))),
+                                ..AnnotationChange::default()
+                            };
+                            let (summary, _) = history.annotate(key, &change).unwrap();
+                            self.model.notes.insert(name(key), noted(&summary));
+                        }
                     }
                 }
                 let permanent = random.one_in(4);
@@ -594,6 +605,58 @@ fn what_is_deleted_but_not_durably_is_told_with_its_way_back() {
     }
 }
 
+/// So it is where many go: those of which it is not sure that they are gone are no plain success.
+#[test]
+fn what_of_many_is_deleted_but_not_durably_is_told_with_its_way_back() {
+    for permanent in [false, true] {
+        let mut told = 0;
+        for number in 0.. {
+            let ground = Ground::new();
+            for project in ["a", "b"] {
+                let key = key_of(project, "x");
+                ground.history.save(&key, "{}", &Expect::Anything).unwrap();
+            }
+            let wanted = Wanted::default();
+            let all = Filter::default().into();
+            let (chosen, _) = ground.history.choose(&all, &wanted.stop()).unwrap();
+            let how = Deleting {
+                permanent,
+                ..Deleting::default()
+            };
+            let delete = || ground.history.delete_chosen(chosen, how, |_| {});
+            let (done, met) = refusing((Step::Sync, number), Errno::IO, delete);
+            let path = |project| ground.root().join(project).join("executions/x.json");
+            let gone = 2 - u64::from(path("a").exists()) - u64::from(path("b").exists());
+            assert_eq!(ground.history.totals(None).0.runs() as u64, 2 - gone);
+            match done {
+                Err(HistoryError::DeletedSome { deleted, batch, .. }) => {
+                    told += 1;
+                    assert!(met);
+                    assert_eq!(deleted, gone);
+                    assert_eq!(batch.is_none(), permanent);
+                    if let Some(batch) = batch {
+                        let stop = wanted.stop();
+                        let back = ground.history.restore_batch(batch, &stop).unwrap();
+                        assert_eq!(back.entries.len() as u64, gone);
+                    }
+                }
+                // before any of them went
+                done => {
+                    let done = done.unwrap();
+                    let refused = |(_, why): &(_, Spared)| *why == Spared::Refused;
+                    assert!(done.spared.iter().all(refused), "{:?}", done.spared);
+                    assert_eq!(done.spared.len() as u64, 2 - gone);
+                    assert_eq!(gone == 2, !met, "{number}");
+                }
+            }
+            if !met {
+                break;
+            }
+        }
+        assert!(told > 1);
+    }
+}
+
 /// The run may go between the look for it and the note.
 #[test]
 fn nothing_is_noted_on_a_run_that_is_gone() {
@@ -611,4 +674,26 @@ fn nothing_is_noted_on_a_run_that_is_gone() {
         "{refused:?}"
     );
     assert!(!ground.root().join("a/.runlog").exists());
+}
+
+/// What is noted is what was known before it could not be read.
+#[test]
+fn a_file_of_notes_that_can_be_read_again_is_no_problem() {
+    let ground = Ground::new();
+    let key = key_of("a", "x");
+    ground.history.save(&key, "{}", &Expect::Anything).unwrap();
+    let pinned = AnnotationChange {
+        pinned: Some(true),
+        ..AnnotationChange::default()
+    };
+    ground.history.annotate(&key, &pinned).unwrap();
+    let kinds = [ProblemKind::Unreadable];
+    let path = annotation_path(&key);
+    let mut index = ground.history.index.write();
+    index.note_problems(&path, &kinds, Moment::now().millis());
+    drop(index);
+    assert!(ground.history.doubts().has(&key));
+    ground.history.look_at_project(&key.project, Moment::now());
+    assert!(!ground.history.doubts().has(&key));
+    assert!(noted(&ground.history.summary(&key).unwrap()).pinned);
 }

@@ -51,9 +51,6 @@ fn deleting_all_takes_every_json_file_and_nothing_else() {
     fs::create_dir(folder.join("folder.json")).unwrap();
     let deleted = ground.store.delete_all(&project("p"), None).unwrap();
     assert_eq!(deleted.count, 4);
-    let mut ids: Vec<&str> = deleted.executions.iter().map(|id| id.as_str()).collect();
-    ids.sort_unstable();
-    assert_eq!(ids, ["a", "b", "link"]);
     assert!(deleted.failures.is_empty());
     assert_eq!(
         listing(&folder),

@@ -16,7 +16,7 @@ use super::steps::{Step, killed_before, refusing};
 use super::{Ground, in_time, listing, make_fifo, project, run, sweep, test_process};
 use crate::model::{Annotation, Millis};
 use crate::store::{
-    Batch, EntryId, NoTrash, Removed, RestoreError, Sidecar, Sparing, Store, WriteError,
+    Batch, EntryId, NoTrash, Removed, RestoreError, Sidecar, Sparing, Store, Turns, WriteError,
 };
 
 fn trash_of(ground: &Ground) -> PathBuf {
@@ -179,7 +179,12 @@ fn what_is_not_ours_is_neither_shown_nor_followed_nor_removed() {
         let mut count = 0;
         for text in ["5", "7-0000000000000000", "8-0000000000000000"] {
             let batch = Batch::parse(text).unwrap_or(batch);
-            let done = store.empty(&project("p"), batch, None, Millis(5));
+            let done = store.empty(
+                &project("p"),
+                batch,
+                None,
+                (&mut Turns::default(), Millis(5)),
+            );
             assert!(done.failures.is_empty(), "{:?}", done.failures);
             count += done.entries;
         }
@@ -292,7 +297,14 @@ fn deleting_and_emptying_at_once_loses_nothing() {
     super::disturbed(
         || {
             for batch in other.batches(&project("p")).unwrap() {
-                emptied += other.empty(&project("p"), batch, None, Millis(0)).entries;
+                emptied += other
+                    .empty(
+                        &project("p"),
+                        batch,
+                        None,
+                        (&mut Turns::default(), Millis(0)),
+                    )
+                    .entries;
             }
         },
         || {
@@ -396,6 +408,25 @@ impl Scene {
         }
     }
 
+    /// Somebody else's.
+    fn store(&self) -> Store {
+        Store::new(self.ground.root())
+    }
+
+    /// As it says of [`Scene::begin_again`].
+    fn wait_for_locks(&self) {
+        let own = self.ground.root().join("p/.runlog");
+        let end = Instant::now() + super::PATIENCE;
+        for name in listing(&own) {
+            if name.starts_with(".runlog-") {
+                let file = fs::File::open(own.join(name)).unwrap();
+                while file.try_lock_shared().is_err() && Instant::now() < end {
+                    std::thread::yield_now();
+                }
+            }
+        }
+    }
+
     /// What there is, the folders and git's file aside: where, and what it holds.
     fn files(&self) -> Vec<(String, String)> {
         let mut files = Vec::new();
@@ -453,17 +484,19 @@ const DEEDS: [(&str, bool, Deed); 4] = [
         restoring.finish()
     }),
     ("empty", true, |scene| {
-        let emptied = scene
-            .ground
-            .store
-            .empty(&project("p"), scene.batch, None, Millis(5));
+        let emptied = scene.ground.store.empty(
+            &project("p"),
+            scene.batch,
+            None,
+            (&mut Turns::default(), Millis(5)),
+        );
         let failed = emptied.failures.into_iter().next();
         failed.map_or_else(|| scene.ground.store.sync_trash(&project("p")), Err)
     }),
 ];
 
-/// Whenever a process dies: after the next start a note is with its run, or gone with it, and never
-/// waits for another run of that name.
+/// Whenever a process dies: after the next start a note is with its run, or gone where that was to be
+/// gone for good, and never waits for another run of that name.
 #[test]
 fn after_a_kill_before_any_step_a_note_is_where_its_run_is() {
     for (what, trashed, deed) in DEEDS {
@@ -486,6 +519,58 @@ fn after_a_kill_before_any_step_a_note_is_where_its_run_is() {
         }
         ends.dedup();
         assert_eq!(ends.len(), 2, "{what}: {ends:?}");
+    }
+}
+
+/// So it is whatever is done first, by the next start or by somebody who was there all the time.
+#[test]
+fn what_is_done_first_after_a_kill_loses_no_note() {
+    let seconds: [(&str, &str, Deed); 3] = [
+        ("empty", "here", |scene| {
+            let emptied = scene.store().empty(
+                &project("p"),
+                scene.batch,
+                None,
+                (&mut Turns::default(), Millis(5)),
+            );
+            emptied.failures.into_iter().next().map_or(Ok(()), Err)
+        }),
+        ("delete", "trash", |scene| {
+            scene.store().delete(&run("x"), Some(scene.batch)).map(drop)
+        }),
+        ("note", "here", |scene| {
+            let _turn = scene.store().turn_to_note(&project("p")).unwrap();
+            let noted = scene.store().annotation(&run("x")).unwrap();
+            assert_eq!(noted, Sidecar::Is(note("first")));
+            Ok(())
+        }),
+    ];
+    for (what, place, second) in seconds {
+        let mut parted = 0;
+        for number in 0.. {
+            let mut scene = Scene::new(false);
+            let killed = killed_before(number, || drop(scene.delete(Some(scene.batch))));
+            if !killed {
+                break;
+            }
+            let files = scene.files();
+            let there = |path: &str| files.iter().any(|(found, _)| found == path);
+            if there("p/executions/x.json") && there("p/.runlog/trash/B/x.note") {
+                parted += 1;
+                scene.wait_for_locks();
+                if what == "delete" {
+                    scene.batch = Batch::new(Millis(6));
+                }
+                second(&scene).unwrap();
+                scene.begin_again();
+                assert_eq!(
+                    scene.places(),
+                    (place, place),
+                    "{what}, killed before {number}"
+                );
+            }
+        }
+        assert!(parted > 0, "{what}");
     }
 }
 

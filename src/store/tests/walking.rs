@@ -238,7 +238,7 @@ fn folders_of_ours_that_may_not_be_written_to_are_problems() {
         fs::set_permissions(&trash, fs::Permissions::from_mode(of_trash)).unwrap();
         let above = trash.parent().unwrap();
         fs::set_permissions(above, fs::Permissions::from_mode(own)).unwrap();
-        let faults = |store: Store| (store.own_faults(&project("p")), Vec::new());
+        let faults = |store: Store| (store.own_faults(&project("p")).unwrap(), Vec::new());
         let [faults, _] = as_nobody(ground.root(), faults);
         let told = faults.into_iter().map(|fault| (fault.path, fault.kind));
         told.collect::<Vec<_>>()
