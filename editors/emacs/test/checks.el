@@ -275,6 +275,33 @@
     (t-type "q")
     (t-until-equal root)))
 
+;; (kind . id) of each change that the view of a run was told
+(defvar t-told nil)
+
+(t-check t-08-others
+    "run: what becomes of others of its project is not taken for its own"
+  (let* ((root (t-root 3))
+         (file (lambda (id) (format "%s/website/executions/%s.json" root id)))
+         (note (lambda (change)
+                 (push (cons (plist-get change :kind) (plist-get change :executionId)) t-told)))
+         (told (lambda (kind id)
+                 (t-until (concat kind " " id) (member (cons kind id) t-told))
+                 (t-mode-line))))
+    (t-list root)
+    (t-type "M-< RET")
+    (t-until "the run" (string-search "Output of exec-0003" (t-text)))
+    (setq t-told nil)
+    (advice-add 'runlog-run--told :after note)
+    (unwind-protect
+        (progn
+          (t-save root "website" "exec-0002" '(:status "failed"))
+          (should-not (string-search "any more" (funcall told "left" "exec-0002")))
+          (delete-file (funcall file "exec-0001"))
+          (should-not (string-search "any more" (funcall told "deleted" "exec-0001")))
+          (delete-file (funcall file "exec-0003"))
+          (t-has (funcall told "deleted" "exec-0003") "it is not there any more"))
+      (advice-remove 'runlog-run--told note))))
+
 (t-check t-09-more
     "load more: the rest comes on the last row, and point stays"
   (let ((root (t-root 230)))

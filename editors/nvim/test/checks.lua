@@ -377,6 +377,40 @@ t.run({
     wait_equal(editor, root)
   end),
 
+  check('run: what becomes of others of its project is not taken for its own', function()
+    local root = t.root(3)
+    local editor = t.list(root)
+    editor:type('gg<CR>')
+    editor:wait_text('Output of exec-0003')
+    t.until_('it to be followed', function()
+      return editor:lua([[
+        _G.told = {}
+        for one in pairs(require('runlog.client').all()[1].subscriptions) do
+          if one.id and one.params.where == 'id = "exec-0003"' then
+            local told = one.told
+            one.told = function(change)
+              told(change)
+              _G.told[change.kind .. ' ' .. (change.executionId or '')] = true
+            end
+            return true
+          end
+        end
+        return false]])
+    end)
+    local function is_told(change)
+      t.until_(change, function()
+        return editor:lua('return _G.told[...] == true', change)
+      end)
+      return editor:lua('return vim.wo.winbar')
+    end
+    t.save(root, 'website', 'exec-0002', { status = 'failed' })
+    assert(not is_told('left exec-0002'):find('any more', 1, true), 'another was saved')
+    assert(vim.uv.fs_unlink(root .. '/website/executions/exec-0001.json'))
+    assert(not is_told('deleted exec-0001'):find('any more', 1, true), 'another was deleted')
+    assert(vim.uv.fs_unlink(root .. '/website/executions/exec-0003.json'))
+    t.has(is_told('deleted exec-0003'), 'it is not there any more', 'the winbar')
+  end),
+
   check('load more: the rest comes on the last row, and the cursor stays', function()
     local root = t.root(230)
     local editor = t.list(root)
@@ -797,15 +831,20 @@ exec %s]=]):format(t.binary, hang)),
     t.equal(editor:lua('return vim.v.errmsg'), '', 'the last error')
   end),
 
-  check('odd record: negative amounts, and steps that are no list', function()
+  check('odd record: negative amounts, steps that are no list, and a status of two lines', function()
     local root = t.root(1)
+    t.save(root, 'website', 'exec-lines', { startedAt = t.minute(100), status = 'odd\nstatus' })
     t.save(root, 'website', 'exec-odd', { startedAt = t.minute(99), duration = -5000, costUSD = -1.5 },
       [=["steps":{"a":1},"tokenUsage":{"input":-1234,"output":5}]=])
     local editor = t.list(root)
     editor:wait_text('    -5.0 s    -$1.50  Input of exec-odd')
-    editor:type('gg<CR>')
+    editor:type('2gg<CR>')
     editor:wait_text('Steps\n  {\n    "a": 1\n  }')
     t.has(editor:text(), 'Duration   -5.0 s\nCost       -$1.50', 'the run')
+    editor:type('qgg')
+    t.has(editor:view().cursor, 'odd ', 'the row')
+    editor:type('<CR>')
+    editor:wait_text('Input of exec-lines\nodd\nRun ')
     t.equal(editor:lua('return vim.v.errmsg'), '', 'the last error')
   end),
 

@@ -265,7 +265,7 @@ function M.status(summary)
   if stale and stale <= os.time() then
     return 'stale'
   end
-  return summary.status or '?'
+  return format.line(summary.status or '?')
 end
 
 ---@param summary table
@@ -301,7 +301,7 @@ local function row_line(summary, projects, chosen)
   local status = M.status(summary)
   add(chosen and '>' or ' ', 'RunlogMark')
   add(summary.pinned and '*' or ' ', 'RunlogMark')
-  add(format.pad(format.shorten(format.line(status), 10), 10), format.status_group(status))
+  add(format.pad(format.shorten(status, 10), 10), format.status_group(status))
   add(' ' .. (format.date(summary.startedAt, '%Y-%m-%d %H:%M') or ('%16s'):format('')), 'RunlogTime')
   add((' %10s'):format(format.duration(summary.duration) or ''), 'RunlogDuration')
   add((' %9s  '):format(format.cost(summary.costUSD) or ''), 'RunlogCost')

@@ -171,8 +171,11 @@ function Run:told(change)
     end
     self:paint()
   elseif change.kind == 'deleted' or change.kind == 'left' then
-    self.gone = true
-    self:draw_winbar()
+    -- also told of others of the project
+    if change.executionId == self.run.executionId then
+      self.gone = true
+      self:draw_winbar()
+    end
   elseif change.kind == 'resync' then
     self:load()
   end
