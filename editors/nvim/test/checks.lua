@@ -123,6 +123,10 @@ t.run({
         return not left
       end, 30)
     end
+    -- pressed twice before there is an answer
+    editor:lua([[
+      vim.fn.search('characters are shown')
+      vim.cmd.normal(vim.keycode('<CR><CR>'))]])
     load_all('characters are shown')
     t.has(editor:text(), '  ' .. table.concat(text, '\n  '), 'the output')
     load_all('elements are shown')
@@ -548,6 +552,20 @@ t.run({
     t.equal(note('exec-0002'), 'first\n\n  third\nfourth', 'the note')
   end),
 
+  check('note: one with a control character is edited in a window, which an input would take out', function()
+    local root = t.root(1)
+    t.ask(root, 'executions/annotate', { projectId = 'website', executionId = 'exec-0001', note = 'a\rb\27c' })
+    local editor = t.list(root)
+    editor:wait_text('“a')
+    t.until_('the daemon', function()
+      return editor:lua("return require('runlog.list').current().client.server ~= nil")
+    end)
+    editor:type('gga')
+    t.until_('the note', function()
+      return vim.deep_equal(editor:lines(), { 'a\rb\27c' })
+    end)
+  end),
+
   check('deletions: how many went and what was refused is said, and no undo is offered for those of others', function()
     local root = t.root(5)
     local editor = t.list(root)
@@ -694,6 +712,21 @@ exec sleep 1000]=]):format(t.binary)),
     editor:wait_text('refuses to begin: Not today.')
   end),
 
+  check('program: one that prints without end is given up at once', function()
+    local root = t.root(1)
+    local words = 'yes no ' .. vim.uv.os_getpid()
+    local editor = t.editor({
+      cwd = vim.fs.dirname(root),
+      binary = t.program(('[ "$1" = root ] && exec %s "$@"\nexec %s'):format(t.binary, words)),
+    })
+    editor:type(':Runlog<CR>')
+    editor:wait_text('does not speak the protocol, but says: no')
+    t.until_('it to end', function()
+      return #vim.fn.systemlist({ 'pgrep', '-xf', words }) == 0
+    end)
+    t.equal(editor:lua('return vim.v.errmsg'), '', 'the last error')
+  end),
+
   check('program: what `root --json` prints is looked at before it is believed', function()
     for _, printed in ipairs({ '{}', '[]', '3', '{"root":5,"candidates":[{}]}', '' }) do
       local program = t.program(("[ $1 = --version ] && echo runlog 9 && exit\necho '%s'"):format(printed))
@@ -831,6 +864,13 @@ exec %s]=]):format(t.binary, hang)),
     t.equal(editor:lua('return vim.v.errmsg'), '', 'the last error')
   end),
 
+  check('text: what acts on a terminal is shown for what it is, as the program itself shows it', function()
+    local format = require('runlog.format')
+    for _, char in ipairs(t.acting()) do
+      t.equal(format.visible('a' .. char .. 'b'), ('a<%04x>b'):format(vim.fn.char2nr(char, true)))
+    end
+  end),
+
   check('odd record: negative amounts, steps that are no list, and a status of two lines', function()
     local root = t.root(1)
     t.save(root, 'website', 'exec-lines', { startedAt = t.minute(100), status = 'odd\nstatus' })
@@ -934,6 +974,25 @@ exec %s]=]):format(t.binary, hang)),
     editor:wait_text('running')
     editor:type(':split<CR>gg<CR>')
     editor:wait_text('\nrunning\n')
+    -- a painting does not leave the timer of the one before behind
+    local more = editor:lua([[
+      local function timers()
+        local count = 0
+        vim.uv.walk(function(handle)
+          count = count + (handle:get_type() == 'timer' and 1 or 0)
+        end)
+        return count
+      end
+      local before = timers()
+      for _ = 1, 50 do
+        for _, win in ipairs(vim.api.nvim_list_wins()) do
+          vim.api.nvim_win_call(win, function()
+            vim.cmd('silent edit')
+          end)
+        end
+      end
+      return timers() - before]])
+    assert(more < 10, more .. ' timers more')
     editor:wait_text('\nstale\n')
     editor:type('q')
     editor:wait_text('stale  ')

@@ -183,7 +183,7 @@ end
 ---@type table<string, integer> buffers of notes that are edited
 local notes = {}
 
----Opens a window for a note of several lines, which an input would join.
+---Opens a window for a note that an input would change: it has blanks in place of line ends and other controls.
 ---@param client runlog.Client
 ---@param row table
 local function edit_note(client, row)
@@ -244,7 +244,7 @@ end
 function M.note(client, row)
   if not row then
     return
-  elseif row.note and row.note:find('\n', 1, true) then
+  elseif row.note and row.note:find('%c') then
     return edit_note(client, row)
   end
   vim.ui.input({ prompt = 'Note: ', default = row.note }, function(text)

@@ -41,9 +41,7 @@ function Run:paint()
   paint.paint(self.buf, old, lines)
   self:fold_new(old)
   self:draw_winbar()
-  if self.stale_timer then
-    self.stale_timer:stop()
-  end
+  list_view.cancel(self.stale_timer)
   self.stale_timer = list_view.when_stale(self.summary and list_view.turns_stale(self.summary), function()
     self:paint()
   end)
@@ -328,9 +326,7 @@ function M.open(client, project, id, command)
         run.subscription.close()
       end
       for _, timer in ipairs({ 'reload_timer', 'stale_timer' }) do
-        if run[timer] then
-          run[timer]:stop()
-        end
+        list_view.cancel(run[timer])
       end
       client:release()
     end,
