@@ -228,7 +228,12 @@
     (t-list root)
     (t-type "s f a i l e d RET")
     (t-until "three runs" (= 3 (length (t-runs))))
-    (t-has (t-mode-line) "status failed")))
+    (t-has (t-mode-line) "status failed")
+    ;; what is told of runs that it does not show is not kept
+    (t-save root "website" "exec-0001" '(:output "again"))
+    (t-save root "website" "exec-0010" '(:status "failed"))
+    (t-until "four runs" (= 4 (length (t-runs))))
+    (should (zerop (hash-table-count runlog-list--gone)))))
 
 (t-check t-07-search
     "search: hits with snippets, and a run that comes later"
@@ -379,11 +384,13 @@
 (t-check t-10-deletions
     "deletions: how many went and what was refused is said, and no undo is offered for those of others"
   (let ((root (t-root 5))
+        (asked 0)
         said)
     (t-list root)
     (cl-letf* ((request (symbol-function 'runlog-client-request))
                ((symbol-function 'runlog-client-request)
                 (lambda (client method params success &optional failure)
+                  (cl-incf asked)
                   (if (and (eq method 'executions/delete)
                            (equal (plist-get params :executionId) "exec-0004"))
                       (funcall failure '(:code 500 :message "No room in the trash."))
@@ -406,7 +413,14 @@
       (t-save root "website" "exec-0005" `(:startedAt ,(t-minute 5)))
       (t-until "it to be back" (not (string-search "any more" (t-mode-line))))
       (t-type "d")
-      (t-until "the undo" (string-search "deleted; u has it back" (t-mode-line))))))
+      (t-until "the undo" (string-search "deleted; u has it back" (t-mode-line)))
+      ;; more than the daemon lets one ask at once
+      (setq asked 0)
+      (runlog-delete runlog-client
+                     (cl-loop for i from 1 to 1500
+                              collect `(:projectId "website" :id ,(format "no-%d" i))))
+      (should (< 0 asked 200))
+      (t-until "what is said" (member "1500 not there any more" said)))))
 
 (t-check t-11-compare
     "compare: two runs as a diff, with what the daemon says of both"
@@ -584,6 +598,11 @@ exec sleep 1000" t-binary)))
       (t-has text "😀�")
       (t-has text long)
       (should-not (string-match-p "[\0-\10\13-\37\177]" text)))))
+
+(t-check t-17-acting
+    "text: what acts on a terminal is shown for what it is, as the program itself shows it"
+  (dolist (char (t-acting))
+    (should (equal (runlog-text-visible (string ?a char ?b)) (format "a<%04x>b" char)))))
 
 (t-check t-17-odd
     "odd record: negative amounts, steps that are no list, and a label that begins as a heading does"

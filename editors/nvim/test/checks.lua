@@ -324,6 +324,13 @@ t.run({
       return #editor:runs() == 3
     end)
     editor:wait_screen('status failed')
+    -- what is told of runs that it does not show is not kept
+    t.save(root, 'website', 'exec-0001', { output = 'again' })
+    t.save(root, 'website', 'exec-0010', { status = 'failed' })
+    t.until_('four runs', function()
+      return #editor:runs() == 4
+    end)
+    t.equal(editor:lua("return vim.tbl_count(require('runlog.list').current().gone)"), 0, 'runs that are gone')
   end),
 
   check('search: hits with snippets, and a run that comes later', function()
@@ -600,6 +607,16 @@ t.run({
     end)
     editor:type('dd')
     editor:wait_screen('deleted  u has it back')
+    -- more than the daemon lets one ask at once
+    local asked = editor:lua([[
+      local client, rows = require('runlog.client').all()[1], {}
+      for i = 1, 1500 do
+        rows[i] = { projectId = 'website', id = 'no-' .. i }
+      end
+      require('runlog.actions').delete(client, rows)
+      return vim.tbl_count(client.pending)]])
+    assert(asked < 200, asked .. ' at once')
+    editor:wait_screen('1500 not there any more.')
   end),
 
   check('compare: two runs in the native diff, with what the daemon says of both', function()

@@ -225,9 +225,9 @@ function List:told(change)
     end
   elseif change.kind == 'deleted' or change.kind == 'left' then
     local key = change.projectId .. '/' .. change.executionId
-    self.gone[key] = true
     local index = self.places[key]
     if index then
+      self.gone[key] = true
       table.remove(self.rows, index)
       self:index()
     end
