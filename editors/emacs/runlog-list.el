@@ -314,8 +314,8 @@ ROWS, the last one first, SEEN and MATCHES are of the pages before."
        ((member kind '("deleted" "left"))
         (let* ((key (concat (plist-get change :projectId) "/" (plist-get change :executionId)))
                (old (gethash key runlog-list--by-key)))
-          (puthash key t runlog-list--gone)
           (when old
+            (puthash key t runlog-list--gone)
             (setq runlog-list--rows (delq old runlog-list--rows))
             (remhash key runlog-list--by-key)))))
       (runlog-list--later 'paint
@@ -611,35 +611,43 @@ Words, \"phrases\", begin*, OR, NOT or -."
          (nreverse rows))
      (list (runlog-list--need-row)))))
 
+(defconst runlog-list--deletions 100
+  "How many runs are deleted at a time.
+The daemon refuses more than 1,024 requests that are not answered.")
+
 (defun runlog-delete (client rows)
   "Delete ROWS by way of CLIENT."
-  (let ((left (length rows)) (went 0) entries keys refusals)
+  (let ((left (length rows)) (to-ask rows) (went 0) entries keys refusals)
     (cl-incf (runlog-client-deleting client))
-    (cl-flet ((next ()
-                (when (zerop (cl-decf left))
-                  (cl-decf (runlog-client-deleting client))
-                  (when entries
-                    (push (cons (vconcat (nreverse entries)) keys)
-                          (runlog-client-deleted client))
-                    (force-mode-line-update t))
-                  (message "%s" (runlog-list--outcome rows went (nreverse refusals) entries))
-                  (when (runlog-client-undo-wanted client)
-                    (setf (runlog-client-undo-wanted client) nil)
-                    (runlog-list--restore client)))))
-      (dolist (row rows)
-        (runlog-client-request
-         client 'executions/delete
-         `(:projectId ,(plist-get row :projectId) :executionId ,(plist-get row :id))
-         (lambda (result)
-           (when (eq (plist-get result :deleted) t)
-             (cl-incf went)
-             (when-let ((entry (runlog-client-get result :entry)))
-               (push entry entries)
-               (push (runlog-list--key row) keys)))
-           (next))
-         (lambda (err)
-           (push (plist-get err :message) refusals)
-           (next)))))))
+    (cl-labels ((ask ()
+                  (when-let ((row (pop to-ask)))
+                    (runlog-client-request
+                     client 'executions/delete
+                     `(:projectId ,(plist-get row :projectId) :executionId ,(plist-get row :id))
+                     (lambda (result)
+                       (when (eq (plist-get result :deleted) t)
+                         (cl-incf went)
+                         (when-let ((entry (runlog-client-get result :entry)))
+                           (push entry entries)
+                           (push (runlog-list--key row) keys)))
+                       (answered))
+                     (lambda (err)
+                       (push (plist-get err :message) refusals)
+                       (answered)))))
+                (answered ()
+                  (if (> (cl-decf left) 0)
+                      (ask)
+                    (cl-decf (runlog-client-deleting client))
+                    (when entries
+                      (push (cons (vconcat (nreverse entries)) keys)
+                            (runlog-client-deleted client))
+                      (force-mode-line-update t))
+                    (message "%s" (runlog-list--outcome rows went (nreverse refusals) entries))
+                    (when (runlog-client-undo-wanted client)
+                      (setf (runlog-client-undo-wanted client) nil)
+                      (runlog-list--restore client)))))
+      (dotimes (_ (min runlog-list--deletions left))
+        (ask)))))
 
 (defun runlog-list--outcome (rows went refusals undo)
   "Return what is said of a deletion of ROWS.

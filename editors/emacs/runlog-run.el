@@ -642,8 +642,11 @@ CUTS are those of RECORD, VERSION is its version; reading it BEGAN then."
         (runlog-run--read-soon))
       (runlog-run--paint))
      ((member kind '("deleted" "left"))
-      (setq runlog-run--gone t)
-      (force-mode-line-update))
+      ;; also told of others of the project
+      (when (equal (plist-get change :executionId)
+                   (plist-get runlog-run--ids :executionId))
+        (setq runlog-run--gone t)
+        (force-mode-line-update)))
      ((equal kind "resync") (runlog-run--load)))))
 
 (defun runlog-run-revert (&rest _)

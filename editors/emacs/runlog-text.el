@@ -114,9 +114,10 @@
      (t (format "%d bytes" bytes)))))
 
 (defconst runlog-text--unseen
-  (concat "[\0-\10\13-\37\177\u0080-\u009f\u200b\u200e\u200f\u2028-\u202e"
-          "\u2060-\u2069\ufeff\x3fff80-\x3fffff]")
-  "What would turn the writing round on a display, or is not to be seen on it.")
+  (concat "[\0-\10\13-\37\177\u0080-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e"
+          "\u2060-\u2069\ufeff\ufff9-\ufffb\U000e0000-\U000e007f\x3fff80-\x3fffff]")
+  "What would turn the writing round on a display, or is not to be seen on it.
+`acts' in src/cli/terminal.rs has the same.")
 
 (defun runlog-text-visible (text)
   "Return TEXT with every character shown for what it is."

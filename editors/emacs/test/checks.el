@@ -228,7 +228,12 @@
     (t-list root)
     (t-type "s f a i l e d RET")
     (t-until "three runs" (= 3 (length (t-runs))))
-    (t-has (t-mode-line) "status failed")))
+    (t-has (t-mode-line) "status failed")
+    ;; what is told of runs that it does not show is not kept
+    (t-save root "website" "exec-0001" '(:output "again"))
+    (t-save root "website" "exec-0010" '(:status "failed"))
+    (t-until "four runs" (= 4 (length (t-runs))))
+    (should (zerop (hash-table-count runlog-list--gone)))))
 
 (t-check t-07-search
     "search: hits with snippets, and a run that comes later"
@@ -274,6 +279,33 @@
     (t-until "it to be back" (not (string-search "deleted" (t-mode-line))))
     (t-type "q")
     (t-until-equal root)))
+
+;; (kind . id) of each change that the view of a run was told
+(defvar t-told nil)
+
+(t-check t-08-others
+    "run: what becomes of others of its project is not taken for its own"
+  (let* ((root (t-root 3))
+         (file (lambda (id) (format "%s/website/executions/%s.json" root id)))
+         (note (lambda (change)
+                 (push (cons (plist-get change :kind) (plist-get change :executionId)) t-told)))
+         (told (lambda (kind id)
+                 (t-until (concat kind " " id) (member (cons kind id) t-told))
+                 (t-mode-line))))
+    (t-list root)
+    (t-type "M-< RET")
+    (t-until "the run" (string-search "Output of exec-0003" (t-text)))
+    (setq t-told nil)
+    (advice-add 'runlog-run--told :after note)
+    (unwind-protect
+        (progn
+          (t-save root "website" "exec-0002" '(:status "failed"))
+          (should-not (string-search "any more" (funcall told "left" "exec-0002")))
+          (delete-file (funcall file "exec-0001"))
+          (should-not (string-search "any more" (funcall told "deleted" "exec-0001")))
+          (delete-file (funcall file "exec-0003"))
+          (t-has (funcall told "deleted" "exec-0003") "it is not there any more"))
+      (advice-remove 'runlog-run--told note))))
 
 (t-check t-09-more
     "load more: the rest comes on the last row, and point stays"
@@ -352,11 +384,13 @@
 (t-check t-10-deletions
     "deletions: how many went and what was refused is said, and no undo is offered for those of others"
   (let ((root (t-root 5))
+        (asked 0)
         said)
     (t-list root)
     (cl-letf* ((request (symbol-function 'runlog-client-request))
                ((symbol-function 'runlog-client-request)
                 (lambda (client method params success &optional failure)
+                  (cl-incf asked)
                   (if (and (eq method 'executions/delete)
                            (equal (plist-get params :executionId) "exec-0004"))
                       (funcall failure '(:code 500 :message "No room in the trash."))
@@ -379,7 +413,14 @@
       (t-save root "website" "exec-0005" `(:startedAt ,(t-minute 5)))
       (t-until "it to be back" (not (string-search "any more" (t-mode-line))))
       (t-type "d")
-      (t-until "the undo" (string-search "deleted; u has it back" (t-mode-line))))))
+      (t-until "the undo" (string-search "deleted; u has it back" (t-mode-line)))
+      ;; more than the daemon lets one ask at once
+      (setq asked 0)
+      (runlog-delete runlog-client
+                     (cl-loop for i from 1 to 1500
+                              collect `(:projectId "website" :id ,(format "no-%d" i))))
+      (should (< 0 asked 200))
+      (t-until "what is said" (member "1500 not there any more" said)))))
 
 (t-check t-11-compare
     "compare: two runs as a diff, with what the daemon says of both"
@@ -557,6 +598,11 @@ exec sleep 1000" t-binary)))
       (t-has text "😀�")
       (t-has text long)
       (should-not (string-match-p "[\0-\10\13-\37\177]" text)))))
+
+(t-check t-17-acting
+    "text: what acts on a terminal is shown for what it is, as the program itself shows it"
+  (dolist (char (t-acting))
+    (should (equal (runlog-text-visible (string ?a char ?b)) (format "a<%04x>b" char)))))
 
 (t-check t-17-odd
     "odd record: negative amounts, steps that are no list, and a label that begins as a heading does"

@@ -40,6 +40,22 @@
   (let ((coding-system-for-write 'utf-8-unix))
     (write-region text nil path nil 'quiet)))
 
+(defun t-acting ()
+  "Return the characters that the program makes visible on a terminal."
+  (with-temp-buffer
+    (insert-file-contents (expand-file-name "../../src/cli/terminal.rs"
+                                            (getenv "RUNLOG_PACKAGE")))
+    (let (from found)
+      (search-forward "fn acts(")
+      (narrow-to-region (point) (progn (search-forward "\n}") (point)))
+      (goto-char (point-min))
+      (while (re-search-forward "'\\\\u{\\([[:xdigit:]]+\\)}'\\(\\.\\.=\\)?" nil t)
+        (let ((char (string-to-number (match-string 1) 16)))
+          (cl-loop for each from (or from char) to char do (push each found))
+          (setq from (and (match-string 2) (1+ char)))))
+      (or (length> found 100) (ert-fail "the list is spelt another way"))
+      found)))
+
 (defun t-minute (n)
   "Return RFC 3339 of the minute N after an arbitrary one."
   (format-time-string "%Y-%m-%dT%H:%M:00.000Z" (+ 1769904000 (* 60 n)) t))

@@ -123,6 +123,10 @@ t.run({
         return not left
       end, 30)
     end
+    -- pressed twice before there is an answer
+    editor:lua([[
+      vim.fn.search('characters are shown')
+      vim.cmd.normal(vim.keycode('<CR><CR>'))]])
     load_all('characters are shown')
     t.has(editor:text(), '  ' .. table.concat(text, '\n  '), 'the output')
     load_all('elements are shown')
@@ -320,6 +324,13 @@ t.run({
       return #editor:runs() == 3
     end)
     editor:wait_screen('status failed')
+    -- what is told of runs that it does not show is not kept
+    t.save(root, 'website', 'exec-0001', { output = 'again' })
+    t.save(root, 'website', 'exec-0010', { status = 'failed' })
+    t.until_('four runs', function()
+      return #editor:runs() == 4
+    end)
+    t.equal(editor:lua("return vim.tbl_count(require('runlog.list').current().gone)"), 0, 'runs that are gone')
   end),
 
   check('search: hits with snippets, and a run that comes later', function()
@@ -375,6 +386,40 @@ t.run({
     end)
     editor:type('<C-o>')
     wait_equal(editor, root)
+  end),
+
+  check('run: what becomes of others of its project is not taken for its own', function()
+    local root = t.root(3)
+    local editor = t.list(root)
+    editor:type('gg<CR>')
+    editor:wait_text('Output of exec-0003')
+    t.until_('it to be followed', function()
+      return editor:lua([[
+        _G.told = {}
+        for one in pairs(require('runlog.client').all()[1].subscriptions) do
+          if one.id and one.params.where == 'id = "exec-0003"' then
+            local told = one.told
+            one.told = function(change)
+              told(change)
+              _G.told[change.kind .. ' ' .. (change.executionId or '')] = true
+            end
+            return true
+          end
+        end
+        return false]])
+    end)
+    local function is_told(change)
+      t.until_(change, function()
+        return editor:lua('return _G.told[...] == true', change)
+      end)
+      return editor:lua('return vim.wo.winbar')
+    end
+    t.save(root, 'website', 'exec-0002', { status = 'failed' })
+    assert(not is_told('left exec-0002'):find('any more', 1, true), 'another was saved')
+    assert(vim.uv.fs_unlink(root .. '/website/executions/exec-0001.json'))
+    assert(not is_told('deleted exec-0001'):find('any more', 1, true), 'another was deleted')
+    assert(vim.uv.fs_unlink(root .. '/website/executions/exec-0003.json'))
+    t.has(is_told('deleted exec-0003'), 'it is not there any more', 'the winbar')
   end),
 
   check('load more: the rest comes on the last row, and the cursor stays', function()
@@ -514,6 +559,20 @@ t.run({
     t.equal(note('exec-0002'), 'first\n\n  third\nfourth', 'the note')
   end),
 
+  check('note: one with a control character is edited in a window, which an input would take out', function()
+    local root = t.root(1)
+    t.ask(root, 'executions/annotate', { projectId = 'website', executionId = 'exec-0001', note = 'a\rb\27c' })
+    local editor = t.list(root)
+    editor:wait_text('“a')
+    t.until_('the daemon', function()
+      return editor:lua("return require('runlog.list').current().client.server ~= nil")
+    end)
+    editor:type('gga')
+    t.until_('the note', function()
+      return vim.deep_equal(editor:lines(), { 'a\rb\27c' })
+    end)
+  end),
+
   check('deletions: how many went and what was refused is said, and no undo is offered for those of others', function()
     local root = t.root(5)
     local editor = t.list(root)
@@ -548,6 +607,16 @@ t.run({
     end)
     editor:type('dd')
     editor:wait_screen('deleted  u has it back')
+    -- more than the daemon lets one ask at once
+    local asked = editor:lua([[
+      local client, rows = require('runlog.client').all()[1], {}
+      for i = 1, 1500 do
+        rows[i] = { projectId = 'website', id = 'no-' .. i }
+      end
+      require('runlog.actions').delete(client, rows)
+      return vim.tbl_count(client.pending)]])
+    assert(asked < 200, asked .. ' at once')
+    editor:wait_screen('1500 not there any more.')
   end),
 
   check('compare: two runs in the native diff, with what the daemon says of both', function()
@@ -658,6 +727,21 @@ exec sleep 1000]=]):format(t.binary)),
     })
     editor:type(':Runlog<CR>')
     editor:wait_text('refuses to begin: Not today.')
+  end),
+
+  check('program: one that prints without end is given up at once', function()
+    local root = t.root(1)
+    local words = 'yes no ' .. vim.uv.os_getpid()
+    local editor = t.editor({
+      cwd = vim.fs.dirname(root),
+      binary = t.program(('[ "$1" = root ] && exec %s "$@"\nexec %s'):format(t.binary, words)),
+    })
+    editor:type(':Runlog<CR>')
+    editor:wait_text('does not speak the protocol, but says: no')
+    t.until_('it to end', function()
+      return #vim.fn.systemlist({ 'pgrep', '-xf', words }) == 0
+    end)
+    t.equal(editor:lua('return vim.v.errmsg'), '', 'the last error')
   end),
 
   check('program: what `root --json` prints is looked at before it is believed', function()
@@ -797,15 +881,27 @@ exec %s]=]):format(t.binary, hang)),
     t.equal(editor:lua('return vim.v.errmsg'), '', 'the last error')
   end),
 
-  check('odd record: negative amounts, and steps that are no list', function()
+  check('text: what acts on a terminal is shown for what it is, as the program itself shows it', function()
+    local format = require('runlog.format')
+    for _, char in ipairs(t.acting()) do
+      t.equal(format.visible('a' .. char .. 'b'), ('a<%04x>b'):format(vim.fn.char2nr(char, true)))
+    end
+  end),
+
+  check('odd record: negative amounts, steps that are no list, and a status of two lines', function()
     local root = t.root(1)
+    t.save(root, 'website', 'exec-lines', { startedAt = t.minute(100), status = 'odd\nstatus' })
     t.save(root, 'website', 'exec-odd', { startedAt = t.minute(99), duration = -5000, costUSD = -1.5 },
       [=["steps":{"a":1},"tokenUsage":{"input":-1234,"output":5}]=])
     local editor = t.list(root)
     editor:wait_text('    -5.0 s    -$1.50  Input of exec-odd')
-    editor:type('gg<CR>')
+    editor:type('2gg<CR>')
     editor:wait_text('Steps\n  {\n    "a": 1\n  }')
     t.has(editor:text(), 'Duration   -5.0 s\nCost       -$1.50', 'the run')
+    editor:type('qgg')
+    t.has(editor:view().cursor, 'odd ', 'the row')
+    editor:type('<CR>')
+    editor:wait_text('Input of exec-lines\nodd\nRun ')
     t.equal(editor:lua('return vim.v.errmsg'), '', 'the last error')
   end),
 
@@ -895,6 +991,25 @@ exec %s]=]):format(t.binary, hang)),
     editor:wait_text('running')
     editor:type(':split<CR>gg<CR>')
     editor:wait_text('\nrunning\n')
+    -- a painting does not leave the timer of the one before behind
+    local more = editor:lua([[
+      local function timers()
+        local count = 0
+        vim.uv.walk(function(handle)
+          count = count + (handle:get_type() == 'timer' and 1 or 0)
+        end)
+        return count
+      end
+      local before = timers()
+      for _ = 1, 50 do
+        for _, win in ipairs(vim.api.nvim_list_wins()) do
+          vim.api.nvim_win_call(win, function()
+            vim.cmd('silent edit')
+          end)
+        end
+      end
+      return timers() - before]])
+    assert(more < 10, more .. ' timers more')
     editor:wait_text('\nstale\n')
     editor:type('q')
     editor:wait_text('stale  ')

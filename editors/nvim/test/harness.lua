@@ -72,6 +72,23 @@ function M.save(root, project, id, members, more)
   return path
 end
 
+---@return string[] each character that the program makes visible on a terminal
+function M.acting()
+  local file = assert(io.open(vim.env.RUNLOG_PLUGIN .. '/../../src/cli/terminal.rs'))
+  local set = assert(file:read('*a'):match('fn acts.-matches!(.-)\n}'))
+  file:close()
+  local found, from = {}, nil
+  for code, range in set:gmatch("'\\u{(%x+)}'(%.?%.?=?)") do
+    local char = tonumber(code, 16)
+    for each = from or char, char do
+      found[#found + 1] = vim.fn.nr2char(each, true)
+    end
+    from = range == '..=' and char + 1 or nil
+  end
+  assert(#found > 100, 'the list is spelt another way')
+  return found
+end
+
 ---@return string RFC 3339 of a minute since an arbitrary one
 function M.minute(n)
   return ('2026-02-%02dT%02d:%02d:00.000Z'):format(1 + math.floor(n / 1440), math.floor(n / 60) % 24, n % 60)

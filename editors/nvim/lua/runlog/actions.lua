@@ -3,6 +3,9 @@ local format = require('runlog.format')
 
 local M = {}
 
+-- how many runs are deleted at a time: the daemon refuses more than 1,024 requests that are not answered
+local at_once = 100
+
 ---@param err table
 local function refused(err)
   vim.notify('runlog: ' .. err.message, vim.log.levels.ERROR)
@@ -44,9 +47,14 @@ function M.delete(client, rows)
     return
   end
   local deletion = { entries = {}, keys = {} }
-  local refusals, went, left = {}, 0, #rows
+  local refusals, went, asked, left = {}, 0, 0, #rows
   client.deleting = client.deleting + 1
-  for _, row in ipairs(rows) do
+  local function ask()
+    asked = asked + 1
+    local row = rows[asked]
+    if not row then
+      return
+    end
     client:request('executions/delete', { projectId = row.projectId, executionId = row.id }, function(err, result)
       left = left - 1
       if err then
@@ -59,7 +67,7 @@ function M.delete(client, rows)
         end
       end
       if left > 0 then
-        return
+        return ask()
       end
       client.deleting = client.deleting - 1
       local undo = #deletion.entries > 0
@@ -73,6 +81,9 @@ function M.delete(client, rows)
         M.undo(client)
       end
     end)
+  end
+  for _ = 1, math.min(at_once, #rows) do
+    ask()
   end
 end
 
@@ -183,7 +194,7 @@ end
 ---@type table<string, integer> buffers of notes that are edited
 local notes = {}
 
----Opens a window for a note of several lines, which an input would join.
+---Opens a window for a note that an input would change: it has blanks in place of line ends and other controls.
 ---@param client runlog.Client
 ---@param row table
 local function edit_note(client, row)
@@ -244,7 +255,7 @@ end
 function M.note(client, row)
   if not row then
     return
-  elseif row.note and row.note:find('\n', 1, true) then
+  elseif row.note and row.note:find('%c') then
     return edit_note(client, row)
   end
   vim.ui.input({ prompt = 'Note: ', default = row.note }, function(text)

@@ -12,6 +12,8 @@ local uv = vim.uv
 local first_delay, longest_delay = 50, 5000
 -- so many processes may end in a row without a word, then it is given up until somebody asks again
 local silent_max = 5
+-- so many lines that are no protocol may come before a process has begun: some print a greeting, others never end
+local odd_max = 100
 -- how long a process has to end by itself after the end of its input; one that answers what it was asked takes less
 local end_within = 2000
 
@@ -243,7 +245,7 @@ function Client:_start()
     self:_give_up('failed', ('There is no folder %s.'):format(self.root.folder))
     return
   end
-  local process = {}
+  local process = { odd_count = 0 }
   local stdin, stdout, stderr = uv.new_pipe(), uv.new_pipe(), uv.new_pipe()
   local arguments = { 'serve', '--shared' }
   if self.root.given then
@@ -311,15 +313,16 @@ function Client:_start()
       end
       if #messages > 0 then
         vim.schedule(function()
-          if self.process == process then
-            for _, line in ipairs(messages) do
-              -- a mistake with one is not to lose the others
-              local ok, trouble = xpcall(self._receive, debug.traceback, self, line)
-              if not ok then
-                vim.schedule(function()
-                  error(trouble, 0)
-                end)
-              end
+          for _, line in ipairs(messages) do
+            if self.process ~= process then
+              return -- one of them was the last
+            end
+            -- a mistake with one is not to lose the others
+            local ok, trouble = xpcall(self._receive, debug.traceback, self, line)
+            if not ok then
+              vim.schedule(function()
+                error(trouble, 0)
+              end)
             end
           end
         end)
@@ -486,10 +489,13 @@ function Client:_receive(line)
     ok, message = pcall(vim.json.decode, json.tame(line), options)
   end
   if not ok or type(message) ~= 'table' then
-    self.process.odd = line
+    local process = self.process
+    process.odd, process.odd_count = line, process.odd_count + 1
     if pending then
       self.pending[id] = nil
       pending.done({ code = -32603, message = 'The answer cannot be read: ' .. message, data = {} })
+    elseif not process.heard and process.odd_count == odd_max then
+      self:_give_up('failed', ('%s does not speak the protocol, but says: %s'):format(config.command, line:sub(1, 1000)))
     end
     return
   end

@@ -90,25 +90,39 @@ function M.bytes(bytes)
   return ('%d bytes'):format(bytes)
 end
 
--- What would move the cursor or turn the writing round on a terminal: C1, bidirectional controls, line and
--- paragraph separators, zero-width characters that hide.
-local unseen = vim.regex([=[[\x01-\x08\x0b-\x1f\x7f\u0080-\u009f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]]=])
+-- What would move the cursor or turn the writing round on a terminal: control characters, marks of direction, line
+-- and paragraph separators, characters that nobody sees. As bytes, since Vim's patterns take some of them for parts
+-- of the character before. `acts` in src/cli/terminal.rs has the same.
+local unseen = {
+  '[%z\1-\8\11-\31\127]',
+  '\194[\128-\159]', -- U+0080 to U+009F
+  '\216\156', -- U+061C
+  '\226\128[\139\142\143\168-\174]', -- U+200B, U+200E, U+200F, U+2028 to U+202E
+  '\226\129[\160-\169]', -- U+2060 to U+2069
+  '\239\187\191', -- U+FEFF
+  '\239\191[\185-\187]', -- U+FFF9 to U+FFFB
+  '\243\160[\128\129][\128-\191]', -- U+E0000 to U+E007F
+}
+-- how all of them begin
+local begins = '[%z\1-\8\11-\31\127\194\216\226\239\243]'
+
+local function spelt(char)
+  local code = #char == 1 and char:byte() or vim.fn.char2nr(char)
+  return code < 32 and vim.fn.nr2char(0x2400 + code) or code == 127 and '␡' or ('<%04x>'):format(code)
+end
 
 ---One line of text that shows every character for what it is.
 ---@param text string
 function M.visible(text)
-  text = text:gsub('%z', '␀')
-  if not unseen:match_str(text) then
+  if not text:find(begins) then
     return text
   end
-  return (
-    vim.fn.substitute(
-      text,
-      [=[[\x01-\x08\x0b-\x1f\x7f\u0080-\u009f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]]=],
-      [[\=char2nr(submatch(0)) < 32 ? nr2char(0x2400 + char2nr(submatch(0))) : char2nr(submatch(0)) == 127 ? '␡' : printf('<%04x>', char2nr(submatch(0)))]],
-      'g'
-    )
-  )
+  for _, pattern in ipairs(unseen) do
+    if text:find(pattern) then
+      text = text:gsub(pattern, spelt)
+    end
+  end
+  return text
 end
 
 ---@param text string

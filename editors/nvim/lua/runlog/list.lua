@@ -199,10 +199,8 @@ function List:ask()
     self.subscription = nil
   end
   self.pages, self.total, self.loaded, self.rows, self.gone = 1, nil, false, {}, {}
-  if self.refresh_timer then
-    self.refresh_timer:stop()
-    self.refresh_timer = nil
-  end
+  M.cancel(self.refresh_timer)
+  self.refresh_timer = nil
   self:paint_now()
   self:refresh()
 end
@@ -227,9 +225,9 @@ function List:told(change)
     end
   elseif change.kind == 'deleted' or change.kind == 'left' then
     local key = change.projectId .. '/' .. change.executionId
-    self.gone[key] = true
     local index = self.places[key]
     if index then
+      self.gone[key] = true
       table.remove(self.rows, index)
       self:index()
     end
@@ -265,7 +263,7 @@ function M.status(summary)
   if stale and stale <= os.time() then
     return 'stale'
   end
-  return summary.status or '?'
+  return format.line(summary.status or '?')
 end
 
 ---@param summary table
@@ -273,6 +271,13 @@ end
 function M.turns_stale(summary)
   local stale = format.seconds(summary.staleAt)
   return stale and stale > os.time() and stale or nil
+end
+
+---@param timer uv.uv_timer_t? of `vim.defer_fn`; one that is only stopped stays for ever, with all that it holds
+function M.cancel(timer)
+  if timer and not timer:is_closing() then
+    timer:close()
+  end
 end
 
 ---@param stale number? seconds since 1970
@@ -301,7 +306,7 @@ local function row_line(summary, projects, chosen)
   local status = M.status(summary)
   add(chosen and '>' or ' ', 'RunlogMark')
   add(summary.pinned and '*' or ' ', 'RunlogMark')
-  add(format.pad(format.shorten(format.line(status), 10), 10), format.status_group(status))
+  add(format.pad(format.shorten(status, 10), 10), format.status_group(status))
   add(' ' .. (format.date(summary.startedAt, '%Y-%m-%d %H:%M') or ('%16s'):format('')), 'RunlogTime')
   add((' %10s'):format(format.duration(summary.duration) or ''), 'RunlogDuration')
   add((' %9s  '):format(format.cost(summary.costUSD) or ''), 'RunlogCost')
@@ -442,9 +447,7 @@ function List:paint_now()
   end
   self.lines, self.items = lines, items
   self:draw_winbar()
-  if self.stale_timer then
-    self.stale_timer:stop()
-  end
+  M.cancel(self.stale_timer)
   self.stale_timer = M.when_stale(turns_stale, function()
     self:paint_now()
   end)
@@ -702,9 +705,7 @@ function M.open(root, trouble)
         list.subscription.close()
       end
       for _, timer in ipairs({ 'refresh_timer', 'paint_timer', 'stale_timer' }) do
-        if list[timer] then
-          list[timer]:stop()
-        end
+        M.cancel(list[timer])
       end
       list.client:release()
       vim.api.nvim_del_augroup_by_id(group)

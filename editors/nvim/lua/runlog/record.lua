@@ -71,7 +71,7 @@ function M.get(client, run, bytes, done)
   end, { tree = true })
 end
 
----Reads more of what was left out at `pointer` into the record.
+---Reads more of what was left out at `pointer` into the record; what is read already is not asked for again.
 ---@param client runlog.Client
 ---@param run { projectId: string, executionId: string }
 ---@param record runlog.Json
@@ -82,9 +82,10 @@ end
 function M.more(client, run, record, pointer, bytes, done, upto)
   local node = M.at(record, pointer)
   local cut = node and node.cut
-  if not cut then
+  if not cut or cut.asking then
     return done(nil)
   end
+  cut.asking = true
   local params = { projectId = run.projectId, executionId = run.executionId, maxBytes = bytes, fields = { pointer } }
   local given = cut.given
   local last = math.min(cut.length or math.huge, upto or math.huge)
@@ -105,6 +106,7 @@ function M.more(client, run, record, pointer, bytes, done, upto)
     params.maxBytes = cut.asked
   end
   client:request('executions/get', params, function(err, answer)
+    cut.asking = nil
     if err then
       return done(err)
     end

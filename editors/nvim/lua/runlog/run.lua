@@ -41,9 +41,7 @@ function Run:paint()
   paint.paint(self.buf, old, lines)
   self:fold_new(old)
   self:draw_winbar()
-  if self.stale_timer then
-    self.stale_timer:stop()
-  end
+  list_view.cancel(self.stale_timer)
   self.stale_timer = list_view.when_stale(self.summary and list_view.turns_stale(self.summary), function()
     self:paint()
   end)
@@ -171,8 +169,11 @@ function Run:told(change)
     end
     self:paint()
   elseif change.kind == 'deleted' or change.kind == 'left' then
-    self.gone = true
-    self:draw_winbar()
+    -- also told of others of the project
+    if change.executionId == self.run.executionId then
+      self.gone = true
+      self:draw_winbar()
+    end
   elseif change.kind == 'resync' then
     self:load()
   end
@@ -325,9 +326,7 @@ function M.open(client, project, id, command)
         run.subscription.close()
       end
       for _, timer in ipairs({ 'reload_timer', 'stale_timer' }) do
-        if run[timer] then
-          run[timer]:stop()
-        end
+        list_view.cancel(run[timer])
       end
       client:release()
     end,
