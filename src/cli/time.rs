@@ -1,5 +1,8 @@
 //! Moments and spans as people read them.
 
+use std::path::Path;
+use std::sync::LazyLock;
+
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
@@ -27,7 +30,7 @@ impl Clock {
             Some(name) => name.parse().map_err(|_| {
                 format!("there is no time zone {name}; name one as in Europe/Berlin, or UTC")
             })?,
-            None => local_zone(),
+            None => *LOCAL,
         };
         Ok(Self {
             now: Millis::from_system(std::time::SystemTime::now()),
@@ -91,18 +94,78 @@ impl Clock {
     }
 }
 
-/// The zone that this machine is set to: what TZ names, else what /etc/localtime leads to.
-fn local_zone() -> Tz {
-    let named = std::env::var("TZ")
-        .ok()
-        .and_then(|name| name.trim_start_matches(':').parse().ok());
-    named
-        .or_else(|| {
-            let target = std::fs::read_link("/etc/localtime").ok()?;
-            let target = target.to_str()?;
-            target.split_once("zoneinfo/")?.1.parse().ok()
-        })
-        .unwrap_or(Tz::UTC)
+/// Where systems keep their zones.
+const ZONES: &str = "/usr/share/zoneinfo";
+/// What says which of them is this machine's.
+const LOCAL_TIME: &str = "/etc/localtime";
+
+/// The zone that this machine is set to: what TZ says, else what it is installed with. Said once where
+/// that has no name, which the protocol wants.
+static LOCAL: LazyLock<Tz> = LazyLock::new(|| {
+    let found = match std::env::var("TZ") {
+        Ok(rule) => of_rule(rule.trim_start_matches(':'), Path::new(ZONES)),
+        Err(_) => of_machine(),
+    };
+    found.unwrap_or_else(|| {
+        tell!(
+            "runlog: this machine's time zone has no known name; dates are in UTC, unless -z names one"
+        );
+        Tz::UTC
+    })
+});
+
+/// A zone as TZ spells it.
+fn of_rule(rule: &str, zones: &Path) -> Option<Tz> {
+    if rule.starts_with('/') {
+        return of_file(Path::new(rule), zones);
+    }
+    match rule {
+        "" => Some(Tz::UTC),
+        name => name.parse().ok().or_else(|| fixed(rule)),
+    }
+}
+
+/// The zone of a rule that has hours alone: `JST-9`, `<+03>-3`.
+fn fixed(rule: &str) -> Option<Tz> {
+    let name = match rule.strip_prefix('<') {
+        Some(rest) => rest.find('>')? + 2,
+        None => rule.find(|c: char| !c.is_ascii_alphabetic())?,
+    };
+    let offset: i32 = rule.get(name..)?.parse().ok()?;
+    // the same way round: what is west of Greenwich is positive
+    match offset {
+        0 => Some(Tz::UTC),
+        hours => format!("Etc/GMT{hours:+}").parse().ok(),
+    }
+}
+
+fn of_machine() -> Option<Tz> {
+    let file = Path::new(LOCAL_TIME);
+    let told = || {
+        let name = std::fs::read_to_string("/etc/timezone").ok()?;
+        name.trim().parse().ok()
+    };
+    let none = || (!file.exists()).then_some(Tz::UTC);
+    of_file(file, Path::new(ZONES)).or_else(told).or_else(none)
+}
+
+/// The zone that a file describes: by where it is, or else by what is in it.
+fn of_file(file: &Path, zones: &Path) -> Option<Tz> {
+    let by_place = |path: &Path| {
+        let (_, name) = path.to_str()?.split_once("zoneinfo/")?;
+        let name = name.strip_prefix("posix/").unwrap_or(name);
+        name.parse().ok()
+    };
+    let linked = || by_place(&std::fs::read_link(file).ok()?);
+    let by_text = || {
+        let text = std::fs::read(file).ok()?;
+        let is_it = |zone: &&Tz| {
+            let of_zone = std::fs::read(zones.join(zone.name()));
+            of_zone.is_ok_and(|of_zone| of_zone == text)
+        };
+        chrono_tz::TZ_VARIANTS.iter().find(is_it).copied()
+    };
+    by_place(file).or_else(linked).or_else(by_text)
 }
 
 /// How long something took, from milliseconds.
@@ -190,6 +253,34 @@ mod tests {
             clock.both("2025-01-15T11:00:00.000Z"),
             "2025-01-15 12:00:00 CET"
         );
+    }
+
+    #[test]
+    fn a_zone_is_found_however_it_is_spelt() {
+        let zones = tempfile::tempdir().unwrap();
+        std::fs::create_dir(zones.path().join("Asia")).unwrap();
+        let copied = zones.path().join("localtime");
+        for path in [&zones.path().join("Asia/Tokyo"), &copied] {
+            std::fs::write(path, "TZif2 and so on").unwrap();
+        }
+        for (rule, name) in [
+            ("Asia/Kathmandu", Some("Asia/Kathmandu")),
+            ("", Some("UTC")),
+            ("/usr/share/zoneinfo/Asia/Tokyo", Some("Asia/Tokyo")),
+            (
+                "/elsewhere/zoneinfo/posix/Europe/Berlin",
+                Some("Europe/Berlin"),
+            ),
+            (copied.to_str().unwrap(), Some("Asia/Tokyo")),
+            ("JST-9", Some("Etc/GMT-9")),
+            ("<+0330>-3:30", None),
+            ("<-03>3", Some("Etc/GMT+3")),
+            ("EST5EDT4,M3.2.0,M11.1.0", None),
+            ("/not/there", None),
+        ] {
+            let found = of_rule(rule, zones.path());
+            assert_eq!(found.map(|zone| zone.name()), name, "{rule}");
+        }
     }
 
     #[test]

@@ -55,6 +55,8 @@ pub struct Progress {
 pub(super) struct First {
     /// The projects have been found.
     begun: bool,
+    /// What the last snapshot knew is known again, if there was one.
+    restored: bool,
     /// Projects that somebody waits for.
     wanted: VecDeque<ProjectId>,
     /// Projects not yet begun.
@@ -313,6 +315,7 @@ impl History {
             }
         };
         let Some(snapshot) = self.open_snapshot() else {
+            self.is_known_again();
             follow();
             return HashMap::new();
         };
@@ -331,6 +334,7 @@ impl History {
             });
             self.restore(snapshot);
             restored.store(true, Ordering::Release);
+            self.is_known_again();
         });
         let (mut unchanged, walked) = found.into_inner();
         // what the index says only where the snapshot had every run of them
@@ -541,11 +545,17 @@ impl History {
     /// forgotten: the index is another one then.
     pub async fn begun(&self) {
         let mut progress = self.progress.subscribe();
-        while !self.first.lock().begun {
+        while !self.first.lock().restored {
             if progress.changed().await.is_err() {
                 return;
             }
         }
+    }
+
+    /// Lets those go on who wait in [`History::begun`]: whatever is still to be compared.
+    fn is_known_again(&self) {
+        self.first.lock().restored = true;
+        self.progress.send_modify(|_| {});
     }
 
     /// Returns when the first index has the project, or everything; asks for it to come first.

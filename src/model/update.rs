@@ -6,6 +6,8 @@
 
 use std::borrow::Cow;
 
+use hashbrown::HashMap;
+
 use super::decimal::{Exact, scaled};
 use super::json::{decode_string, elements, members, spelt_members, string_bytes};
 use super::{Millis, Money, Status, Version};
@@ -114,33 +116,48 @@ impl<'a> Object<'a> {
 
     /// Gives the member spelt `name` this value, where it stands, or else as the last one.
     pub fn put(&mut self, name: impl Into<Cow<'a, str>>, value: impl Into<Cow<'a, str>>) {
-        let name = name.into();
-        let text = string_bytes(&name).into_owned();
-        let value = value.into();
-        match self.0.iter().position(|held| held.is(&text)) {
-            None => self.0.push(Member { name, value }),
-            Some(place) => {
-                if let Some(held) = self.0.get_mut(place) {
-                    held.value = value;
-                }
-                let mut at = 0..;
-                self.0
-                    .retain(|held| at.next() <= Some(place) || !held.is(&text));
-            }
-        }
-    }
-
-    /// Takes the member spelt `name` out.
-    pub fn remove(&mut self, name: &str) {
-        let text = string_bytes(name);
-        self.0.retain(|held| !held.is(&text));
+        self.change([(name, Some(value))]);
     }
 
     /// Puts every member of `text` in.
     pub fn overlay(&mut self, text: &'a str) {
-        for (name, value) in spelt_members(text) {
-            self.put(name, value);
+        self.change(spelt_members(text).map(|(name, value)| (name, Some(value))));
+    }
+
+    /// Gives each member spelt so its value, as [`Object::put`] does, one after the other, or takes it
+    /// out. Costs its own members and the changes.
+    pub fn change<N: Into<Cow<'a, str>>, V: Into<Cow<'a, str>>>(
+        &mut self,
+        changes: impl IntoIterator<Item = (N, Option<V>)>,
+    ) {
+        let held = std::mem::take(&mut self.0);
+        let mut held: Vec<Option<Member<'a>>> = held.into_iter().map(Some).collect();
+        let mut places: HashMap<Vec<u8>, Vec<usize>> = HashMap::with_capacity(held.len());
+        for (at, member) in held.iter().flatten().enumerate() {
+            let name = string_bytes(&member.name).into_owned();
+            places.entry(name).or_default().push(at);
         }
+        for (name, value) in changes {
+            let name = name.into();
+            let own = places.entry(string_bytes(&name).into_owned()).or_default();
+            // the first of repeated ones stays
+            for at in own.drain(usize::from(value.is_some()).min(own.len())..) {
+                if let Some(member) = held.get_mut(at) {
+                    *member = None;
+                }
+            }
+            let Some(value) = value.map(Into::into) else {
+                continue;
+            };
+            match own.first().and_then(|&at| held.get_mut(at)?.as_mut()) {
+                Some(member) => member.value = value,
+                None => {
+                    own.push(held.len());
+                    held.push(Some(Member { name, value }));
+                }
+            }
+        }
+        self.0 = held.into_iter().flatten().collect();
     }
 
     /// Its text, without whitespace around members.
@@ -165,15 +182,21 @@ impl Member<'_> {
     }
 }
 
-/// A step: its id, if it has one, and its text.
-type Step<'a> = (Option<Cow<'a, [u8]>>, Cow<'a, str>);
+/// The steps of a record.
+#[derive(Debug, Clone, Default)]
+struct Steps<'a> {
+    /// Their texts.
+    all: Vec<Cow<'a, str>>,
+    /// Where the last one is that has the id.
+    places: HashMap<Cow<'a, [u8]>, usize>,
+}
 
 /// A record that updates are applied to, one after the other.
 #[derive(Debug, Clone)]
 pub struct Draft<'a> {
     record: Object<'a>,
     /// Its steps, once one was changed.
-    steps: Option<Vec<Step<'a>>>,
+    steps: Option<Steps<'a>>,
 }
 
 impl<'a> Draft<'a> {
@@ -202,21 +225,20 @@ impl<'a> Draft<'a> {
             return Err(UpdateError::Finished { status });
         }
         let mut record = self.record.clone();
-        for (name, value) in &update.set {
-            if &**value == "null" {
-                record.remove(name);
-            } else {
-                record.put(&**name, &**value);
-            }
-        }
+        let value = |value: &'a str| (value != "null").then_some(value);
+        let set = update.set.iter();
+        record.change(set.map(|(name, to)| (&**name, value(to))));
         add(&mut record, &update.add)?;
         finish(&mut record, now);
         if !update.steps.is_empty() {
-            let held = match self.steps.take() {
-                Some(held) => held,
-                None => steps_of(&self.record)?,
+            let mut steps = match self.steps.take() {
+                Some(steps) => steps,
+                None => Steps::of(&self.record)?,
             };
-            self.steps = Some(overlaid(held, &update.steps));
+            for step in &update.steps {
+                steps.put(step);
+            }
+            self.steps = Some(steps);
         }
         self.record = record;
         Ok(())
@@ -228,9 +250,10 @@ impl<'a> Draft<'a> {
         let Some(steps) = &self.steps else {
             return self.record.text();
         };
-        let length = |step: &Step<'_>| step.1.len() + 1;
+        let steps = &steps.all;
+        let length = |step: &Cow<'_, str>| step.len() + 1;
         let mut text = String::with_capacity(2 + steps.iter().map(length).sum::<usize>());
-        for (_, step) in steps {
+        for step in steps {
             text.push(if text.is_empty() { '[' } else { ',' });
             text.push_str(step);
         }
@@ -376,38 +399,44 @@ pub fn step_id(step: &str) -> Option<Cow<'_, [u8]>> {
     id.starts_with('"').then(|| string_bytes(id))
 }
 
-fn steps_of<'a>(record: &Object<'a>) -> Result<Vec<Step<'a>>, UpdateError> {
-    let Some(held) = record.0.iter().rev().find(|held| held.is(b"steps")) else {
-        return Ok(Vec::new());
-    };
-    // it is as it was read: no update sets it
-    let Cow::Borrowed(text) = held.value else {
-        return Err(UpdateError::NoSteps);
-    };
-    match text.as_bytes().first() {
-        Some(b'n') => Ok(Vec::new()),
-        Some(b'[') => Ok(elements(text)
-            .map(|step| (step_id(step), Cow::Borrowed(step)))
-            .collect()),
-        _ => Err(UpdateError::NoSteps),
+impl<'a> Steps<'a> {
+    fn of(record: &Object<'a>) -> Result<Self, UpdateError> {
+        let mut steps = Self::default();
+        let Some(held) = record.0.iter().rev().find(|held| held.is(b"steps")) else {
+            return Ok(steps);
+        };
+        // it is as it was read: no update sets it
+        let Cow::Borrowed(text) = held.value else {
+            return Err(UpdateError::NoSteps);
+        };
+        match text.as_bytes().first() {
+            Some(b'n') => {}
+            Some(b'[') => elements(text).for_each(|step| steps.append(step)),
+            _ => return Err(UpdateError::NoSteps),
+        }
+        Ok(steps)
     }
-}
 
-/// `held` with what `steps` say of them, and with the new ones.
-fn overlaid<'a>(mut held: Vec<Step<'a>>, steps: &'a [Box<str>]) -> Vec<Step<'a>> {
-    for step in steps {
-        let id = step_id(step);
-        match held.iter_mut().rev().find(|(known, _)| *known == id) {
-            Some((_, text)) => {
+    fn append(&mut self, step: &'a str) {
+        if let Some(id) = step_id(step) {
+            self.places.insert(id, self.all.len());
+        }
+        self.all.push(step.into());
+    }
+
+    /// What `step` says of the one with its id, or a new one.
+    fn put(&mut self, step: &'a str) {
+        let place = step_id(step).and_then(|id| self.places.get(&id).copied());
+        match place.and_then(|at| self.all.get_mut(at)) {
+            Some(text) => {
                 let mut merged = Object::of(text);
                 merged.overlay(step);
                 let merged = merged.text();
                 *text = merged.into();
             }
-            None => held.push((id, Cow::Borrowed(&**step))),
+            None => self.append(step),
         }
     }
-    held
 }
 
 #[cfg(test)]
