@@ -622,7 +622,22 @@ exec sleep 1000" t-binary)))
     (t-has (t-line) "** odd")
     (should-not (outline-on-heading-p))
     (t-type "M-< RET")
-    (should-not (outline-invisible-p (line-end-position)))))
+    (should-not (outline-invisible-p (line-end-position)))
+    ;; what the head cannot tell is told below
+    (t-save root "website" "exec-kinds"
+            `(:startedAt ,(t-minute 101) :duration "soon" :costUSD "1 2" :completedAt "garbage")
+            (concat "\"retryCount\":\"a\",\"tokenUsage\":{\"input\":\"x\"},\"name\":null,\"model\":\"\","
+                    "\"steps\":[{\"id\":5,\"costUSD\":\"free\",\"duration\":7,\"error\":null}]"))
+    (t-type "q")
+    (t-until "it" (string-search "Input of exec-kinds" (t-line 1)))
+    (t-type "M-< RET")
+    (t-until "the run" (string-search "* Other members" (t-text)))
+    (dolist (member '("\"duration\": \"soon\"" "\"costUSD\": \"1 2\"" "\"completedAt\": \"garbage\""
+                      "\"retryCount\": \"a\"" "\"input\": \"x\"" "\"id\": 5" "\"costUSD\": \"free\""))
+      (t-has (t-text) member))
+    (dolist (member '("\"name\"" "\"model\"" "\"projectId\"" "\"startedAt\"" "\"status\""
+                      "\"duration\": 7" "\"error\""))
+      (should-not (string-search member (t-text))))))
 
 (t-check t-17-spelling
     "numbers: shown as the record spells them, read as numbers"

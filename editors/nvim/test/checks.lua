@@ -902,6 +902,19 @@ exec %s]=]):format(t.binary, hang)),
     t.has(editor:view().cursor, 'odd ', 'the row')
     editor:type('<CR>')
     editor:wait_text('Input of exec-lines\nodd\nRun ')
+    -- what the head cannot tell is told below
+    t.save(root, 'website', 'exec-kinds', { startedAt = t.minute(101), duration = 'soon', costUSD = '1 2', completedAt = 'garbage' },
+      [=["retryCount":"a","tokenUsage":{"input":"x"},"name":null,"model":"","steps":[{"id":5,"costUSD":"free","duration":7,"error":null}]]=])
+    editor:type('q')
+    editor:wait_text('Input of exec-kinds')
+    editor:type('gg<CR>')
+    editor:wait_text('Other members')
+    for _, member in ipairs({ '"duration": "soon"', '"costUSD": "1 2"', '"completedAt": "garbage"', '"retryCount": "a"', '"input": "x"', '"id": 5', '"costUSD": "free"' }) do
+      t.has(editor:text(), member, 'the run')
+    end
+    for _, member in ipairs({ '"name"', '"model"', '"projectId"', '"startedAt"', '"status"', '"duration": 7', '"error"' }) do
+      assert(not editor:text():find(member, 1, true), editor:text())
+    end
     t.equal(editor:lua('return vim.v.errmsg'), '', 'the last error')
   end),
 
