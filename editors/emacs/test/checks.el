@@ -611,7 +611,7 @@ exec sleep 1000" t-binary)))
             `(:startedAt ,(t-minute 99) :duration -5000 :costUSD -1.5 :name "* starts" :status "** odd")
             "\"steps\":{\"a\":1},\"tokenUsage\":{\"input\":-1234,\"output\":5}")
     (t-list root)
-    (t-until "it" (string-search "    -5.0 s    -$1.50 " (t-line 1)))
+    (t-until "it" (string-search "    -5.0 s       -$1.50 " (t-line 1)))
     (t-type "M-< RET")
     (t-until "the run" (string-search "* Steps\n  {\n    \"a\": 1\n  }" (t-text)))
     (t-has (t-text) "Duration  -5.0 s\nCost      -$1.50\n")
@@ -642,11 +642,12 @@ exec sleep 1000" t-binary)))
 (t-check t-17-spelling
     "numbers: shown as the record spells them, read as numbers"
   (let ((root (t-root 1)))
-    (t-save root "website" "exec-spelt" `(:startedAt ,(t-minute 99))
+    (t-save root "website" "exec-spelt" `(:startedAt ,(t-minute 99) :costUSD 0.000123456)
             (concat "\"output\":{\"one\":1.0,\"ten\":0.10,\"huge\":1e400,\"zero\":-0,\"text\":\"1.0\"},"
                     "\"steps\":[{\"id\":\"s\",\"nodeId\":\"n\",\"duration\":1.5e3,\"costUSD\":0.10,\"output\":[2.50]}]"))
     (t-list root)
     (t-until "it" (= 2 (length (t-runs))))
+    (t-has (t-line 1) "$0.000123456 ")
     (t-type "M-< RET")
     (t-until "the run" (string-search "* Steps" (t-text)))
     (dolist (part '("\"one\": 1.0," "\"ten\": 0.10," "\"huge\": 1e400," "\"zero\": -0," "\"text\": \"1.0\""

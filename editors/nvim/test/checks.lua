@@ -890,11 +890,12 @@ exec %s]=]):format(t.binary, hang)),
 
   check('odd record: negative amounts, steps that are no list, and a status of two lines', function()
     local root = t.root(1)
-    t.save(root, 'website', 'exec-lines', { startedAt = t.minute(100), status = 'odd\nstatus' })
+    t.save(root, 'website', 'exec-lines', { startedAt = t.minute(100), status = 'odd\nstatus', costUSD = 0.000123456 })
     t.save(root, 'website', 'exec-odd', { startedAt = t.minute(99), duration = -5000, costUSD = -1.5 },
       [=["steps":{"a":1},"tokenUsage":{"input":-1234,"output":5}]=])
     local editor = t.list(root)
-    editor:wait_text('    -5.0 s    -$1.50  Input of exec-odd')
+    editor:wait_text('    -5.0 s       -$1.50  Input of exec-odd')
+    editor:wait_text('     1.5 s $0.000123456  Input of exec-lines')
     editor:type('2gg<CR>')
     editor:wait_text('Steps\n  {\n    "a": 1\n  }')
     t.has(editor:text(), 'Duration   -5.0 s\nCost       -$1.50', 'the run')
