@@ -552,6 +552,8 @@ exec sleep 1000" t-binary)))
     (t-has (t-text) (concat folder " and 3 levels below"))
     (t-save (concat folder "/projects") "p" "exec-first")
     (t-until "the first run" (equal (t-runs) '("p/exec-first")))
+    (t-type "M-< d")
+    (t-until "that there is none" (string-search "No runs yet" (t-text)))
     (execute-kbd-macro (vconcat (kbd "R C-a C-k") (file-name-directory root) (kbd "RET")))
     (t-until-equal root)))
 

@@ -827,6 +827,8 @@ exec %s]=]):format(t.binary, hang)),
     t.until_('the first run', function()
       return vim.deep_equal(editor:runs(), { 'p/exec-first' })
     end)
+    editor:type('dd')
+    editor:wait_text('No runs yet.')
     editor:type('R<C-u>' .. vim.fs.dirname(root) .. '<CR>')
     t.until_('the other list', function()
       return vim.deep_equal(editor:runs(), listed(root))

@@ -396,7 +396,7 @@ function List:empty(lines, items)
   elseif self.where or self.status then
     say('No run passes the filter.')
     say('i changes the filter, s the status, x drops both.', 'RunlogHint')
-  elseif client.server and not client.server.root.exists then
+  elseif client.server and vim.fn.isdirectory(client.server.root.path) == 0 then
     say('There is no folder of runs here. Looked for:')
     for _, place in ipairs(client.root.tried or { client.root.path }) do
       say('  ' .. place)
