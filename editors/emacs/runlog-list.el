@@ -327,7 +327,7 @@ ROWS, the last one first, SEEN and MATCHES are of the pages before."
 
 (defconst runlog-list--format
   [("" 1 nil) ("Status" 10 nil) ("Started" 16 nil) ("  Duration" 10 nil)
-   ("     Cost" 9 nil) ("Project" 16 nil) ("Run" 0 nil)]
+   ("        Cost" 12 nil) ("Project" 16 nil) ("Run" 0 nil)]
   "The columns; the daemon sorts.")
 
 (defun runlog-list--columns (summary status chosen)
@@ -346,7 +346,7 @@ ROWS, the last one first, SEEN and MATCHES are of the pages before."
                        'runlog-time)
      (runlog-text-face (format "%10s" (or (runlog-text-duration (funcall get :duration)) ""))
                        'runlog-number)
-     (runlog-text-face (format "%9s" (or (runlog-text-cost (funcall get :costUSD)) ""))
+     (runlog-text-face (format "%12s" (or (runlog-text-cost (funcall get :costUSD)) ""))
                        'runlog-number)
      (runlog-text-face (runlog-text-line (funcall get :projectId)) 'runlog-project)
      (concat label
@@ -434,7 +434,8 @@ ROWS, the last one first, SEEN and MATCHES are of the pages before."
      ((or runlog-list-where runlog-list-status)
       '(("No run passes the filter.")
         ("/ changes the filter, s the status, x shows all." . runlog-hint)))
-     ((eq :json-false (runlog-client-get (runlog-client-server client) :root :exists))
+     ((let ((root (runlog-client-get (runlog-client-server client) :root :path)))
+        (and root (not (file-directory-p root))))
       `(("There is no folder of runs here.  Looked for:")
         ,@(mapcar (lambda (place) (list (concat "  " place)))
                   (or (runlog-client-tried client) (list (runlog-client-root client))))

@@ -338,21 +338,34 @@ CUTS tell what was left out."
   "Whether there is something in VALUE."
   (not (member value '(nil :null ""))))
 
-(defconst runlog-run--head
-  '(:id :projectId :name :status :startedAt :completedAt :duration :tokenUsage :costUSD
-    :retryCount :model :error :input :output :steps)
-  "Members of a record that are told elsewhere.")
+(defconst runlog-run--summarized
+  '(:status :startedAt :completedAt :duration :tokenUsage :costUSD :retryCount :model)
+  "Members of a record that its summary tells, where they can be understood.")
 
-(defconst runlog-run--step-head
-  '(:id :nodeId :nodeType :name :status :startedAt :completedAt :duration :costUSD
-    :tokenUsage :model :error :input :output)
-  "Members of a step that are told elsewhere.")
+(defun runlog-run--told-p (summary key value)
+  "Whether the member KEY of a record, VALUE, is told elsewhere, as by SUMMARY."
+  (cond
+   ((memq key '(:error :input :output :steps)) t)
+   ((memq key '(:id :projectId :name)) (or (stringp value) (not (runlog-run--said-p value))))
+   ((memq key runlog-run--summarized)
+    (or (runlog-client-get summary key) (not (runlog-run--said-p value))))))
 
-(defun runlog-run--add-rest (pointer object known cuts indent)
-  "Add the members of OBJECT, at POINTER, that are not KNOWN, behind INDENT.
+(defun runlog-run--step-told-p (key value)
+  "Whether the member KEY of a step, VALUE, is told elsewhere."
+  (pcase key
+    ((or :error :input :output) t)
+    ((or :id :nodeId :nodeType :name :status :startedAt :completedAt :model)
+     (or (stringp value) (not (runlog-run--said-p value))))
+    ((or :duration :costUSD)
+     (or (numberp (runlog-client-get value)) (not (runlog-run--said-p value))))
+    (:tokenUsage (or (consp value) (not (runlog-run--said-p value))))))
+
+(defun runlog-run--add-rest (pointer object told-p cuts indent)
+  "Add the members of OBJECT, at POINTER, behind INDENT.
+Those are left out of which TOLD-P holds, called with key and value.
 CUTS tell what was left out."
   (cl-loop for (key value) on object by #'cddr
-           unless (memq key known)
+           unless (funcall told-p key value)
            do (runlog-run--add-json (runlog-run--pointer pointer key) value cuts indent
                                     (concat (runlog-run--quote (runlog-run--name key)) ": ") "")))
 
@@ -410,7 +423,7 @@ CUTS tell what was left out."
                            (if (eq key :error) 'runlog-error 'runlog-heading))
           (runlog-run--add-value (runlog-run--pointer pointer key) (plist-get step key)
                                  cuts "    ")))
-      (runlog-run--add-rest pointer step runlog-run--step-head cuts "   ")
+      (runlog-run--add-rest pointer step #'runlog-run--step-told-p cuts "   ")
       (runlog-run--add-cut pointer cuts "   "))))
 
 (defun runlog-run--text (summary record cuts)
@@ -468,10 +481,11 @@ SUMMARY is what lists say of it, RECORD what was read, CUTS what was left out."
        ((and (not (vectorp steps)) (runlog-run--said-p steps))
         (runlog-run--add "steps title" "* Steps" 'runlog-heading)
         (runlog-run--add-value "/steps" steps cuts "  "))))
-    (when (cl-loop for (key) on record by #'cddr
-                   thereis (not (memq key runlog-run--head)))
-      (runlog-run--add "rest title" "* Other members" 'runlog-heading)
-      (runlog-run--add-rest "" record runlog-run--head cuts "  "))
+    (let ((told-p (apply-partially #'runlog-run--told-p summary)))
+      (when (cl-loop for (key value) on record by #'cddr
+                     thereis (not (funcall told-p key value)))
+        (runlog-run--add "rest title" "* Other members" 'runlog-heading)
+        (runlog-run--add-rest "" record told-p cuts "  ")))
     (runlog-run--add-cut "" cuts "  ")
     (nreverse runlog-run--lines)))
 

@@ -7,7 +7,7 @@
  */
 import { spawn } from 'node:child_process';
 import { randomBytes, randomInt } from 'node:crypto';
-import { once } from 'node:events';
+import { once, setMaxListeners } from 'node:events';
 import { connect } from 'node:net';
 import { addAbortSignal, finished, Readable, type Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -22,8 +22,9 @@ const FIRST_DELAY_MS = 50;
 const LONGEST_DELAY_MS = 5000;
 /** How long a daemon has to end once its input has. */
 const END_WITHIN_MS = 3000;
-/** The daemon could not say of a longer one whom its answer is for. */
+/** The daemon could not say of a longer line, or of one that is nested deeper, whom its answer is for. */
 const LINE_BYTES_MAX = 64 * 1024 * 1024;
+const NESTING_MAX = 128;
 /** How many places after the point an amount has at most. */
 const PLACES = 30;
 /** Before the digits of a number that JSON is to have as it is; no text that is told can have guessed it. */
@@ -70,10 +71,15 @@ export class Client implements AsyncDisposable {
   private readonly options: Settings;
   /** @internal */
   readonly closing = new AbortController();
+  /** @internal What recorders have still to write. */
+  readonly writing = new Set<Promise<void>>();
   private connection: Promise<Connection> | undefined;
 
   constructor({ patience = 30_000, heartbeat = 60_000, ...options }: ClientOptions = {}) {
-    this.options = { ...options, patience, heartbeat };
+    // timers have no more
+    this.options = { ...options, patience: Math.min(patience, 2 ** 31 - 1), heartbeat };
+    // each recorder that waits for another daemon is one
+    setMaxListeners(0, this.closing.signal);
   }
 
   /** Asks; the answer, or a {@link RunlogError}. */
@@ -131,7 +137,12 @@ export class Client implements AsyncDisposable {
   /** Ends the connection, and the daemon if it was started for it. Iterations of changes end. */
   async close(): Promise<void> {
     this.closing.abort();
-    await this.connection?.then(({ ended }) => ended, () => undefined);
+    // nobody may wait for it, but it was told before
+    const written = Promise.all(this.writing);
+    if (this.writing.size > 0) await Promise.race([written, sleep(this.options.patience, undefined, { ref: false })]);
+    const connection = await this.connection?.catch(() => undefined);
+    connection?.end();
+    await connection?.ended;
   }
 
   readonly [Symbol.asyncDispose] = (): Promise<void> => this.close();
@@ -186,10 +197,9 @@ class Connection {
     const program = projects === undefined ? command : [...command, '--projects', projects];
     const connection = await (socket === undefined ? Connection.spawn(program) : Connection.meet(socket));
     // one that takes us in and then says nothing has no more time than one that is not there
-    const timer = setTimeout(connection.end, Math.min(options.patience, 2 ** 31 - 1));
+    const timer = setTimeout(connection.end, options.patience);
     closing.addEventListener('abort', connection.end);
     if (closing.aborted) connection.end();
-    void connection.ended.then(() => closing.removeEventListener('abort', connection.end));
     try {
       const about = { processId: process.pid, protocolVersion: 1, clientInfo: { name: 'runlog-node' } };
       await connection.request('initialize', about);
@@ -202,6 +212,7 @@ class Connection {
       return unreachable(error, !closing.aborted);
     } finally {
       clearTimeout(timer);
+      closing.removeEventListener('abort', connection.end);
     }
   }
 
@@ -244,6 +255,10 @@ class Connection {
   }
 
   private send(message: { id?: number; method: string; params: object }): void {
+    if (deeper(message, NESTING_MAX)) {
+      const data = { kind: 'too-large', limitNesting: NESTING_MAX };
+      throw new RunlogError(413, `the request is nested deeper than ${NESTING_MAX} levels`, data);
+    }
     const text = JSON.stringify({ jsonrpc: '2.0', ...message }).replace(new RegExp(`"${DIGITS}([^"]*)"`, 'g'), '$1');
     const line = Buffer.from(`${text}\n`);
     if (line.length > LINE_BYTES_MAX) {
@@ -418,7 +433,10 @@ export class Run {
     // within a write `set` comes before `add`
     if (!this.next || change.set) {
       const next: Waiting[] = (this.next = []);
-      this.written = this.written.then(() => this.write(next));
+      const written = (this.written = this.written.then(() => this.write(next)));
+      const { writing } = this.client;
+      writing.add(written);
+      void written.then(() => writing.delete(written));
     }
     return new Promise((resolve, reject) => this.next?.push({ ...change, resolve, reject }));
   }
@@ -467,27 +485,33 @@ export class Run {
       }
       return told;
     });
-    const news = { set: { ...set, recorder }, add, steps };
-    const told = set || adds.length > 0 || steps.length > 0 ? news : {};
-    // the version that is written on, and whether a try before may have gone through
+    const silent = !execution && !set && adds.length === 0 && steps.length === 0;
+    let told: object = silent ? {} : { set: { ...set, recorder }, add, steps };
+    let begins = execution !== undefined;
+    // the version that is written on, whether a try before may have gone through, and may have without lasting
     let known = this.version;
     let lost = false;
+    let unsure = false;
     const write = async (): Promise<string> => {
       for (;;) {
         try {
-          const { version } = await (execution
+          const { version } = await (begins
             ? this.client.request('executions/start', { projectId, execution: { ...execution, recorder } })
             : this.client.request('executions/update', { projectId, executionId, ifVersion: known, ...told }));
           return version;
         } catch (error) {
           // a sign of life may come twice
-          lost = (execution !== undefined || told === news) && (lost || unknown(error));
+          lost = !silent && (lost || unknown(error));
+          unsure ||= unknown(error) && error.kind === 'storage';
           if (passing(error) || !(error instanceof RunlogError) || !(lost || error.code === 409)) throw error;
           const { version, fields } =
             await this.client.request('executions/get', { projectId, executionId, fields: ['/recorder'] });
           known = version;
-          if (fields?.['/recorder']?.value === recorder) return known;
-          if (!lost && error.kind !== 'version-conflict') throw error;
+          if (fields?.['/recorder']?.value === recorder) {
+            if (!unsure) return known;
+            // once what is there is written again it lasts
+            [begins, told, unsure] = [false, { set: { recorder } }, false];
+          } else if (!lost && error.kind !== 'version-conflict') throw error;
           lost = false;
         }
       }
@@ -519,7 +543,7 @@ async function through<S, T>(begun: Promise<void>, body: Body<S, T>, subject: S,
       result = await body(subject);
     } catch (error) {
       const cancelled = error instanceof Error && error.name === 'AbortError';
-      const how: End = cancelled ? { status: 'cancelled' } : { status: 'failed', error: String(error) };
+      const how: End = cancelled ? { status: 'cancelled' } : { status: 'failed', error: text(error) };
       await end(how).catch((other) => process.emitWarning(`an end was not recorded: ${other}`, 'RunlogWarning'));
       throw error;
     }
@@ -539,7 +563,8 @@ let interrupted: Promise<void> | undefined;
 
 /** Listens for a Ctrl-C as long as something is being recorded. */
 function listen(): void {
-  if (open.size === 0) process.off('SIGINT', interrupt);
+  // one that has come and is not yet told would go with the listener: it is told in this turn or in the next
+  if (open.size === 0) setImmediate(setImmediate, () => open.size === 0 && process.off('SIGINT', interrupt));
   else if (!interrupted && !process.listeners('SIGINT').includes(interrupt)) {
     process.prependListener('SIGINT', interrupt);
   }
@@ -619,6 +644,21 @@ function onTop({ costUSD, tokenUsage }: Spent, { costUSD: cost, input, output }:
   return sums;
 }
 
+/** Whether objects and arrays are nested in it deeper than so many levels. */
+function deeper(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null || 'toJSON' in value) return false;
+  return levels === 0 || Object.values(value).some((one) => deeper(one, levels - 1));
+}
+
+/** What is said of something that was thrown, which need not be an error, nor have a text. */
+function text(thrown: unknown): string {
+  try {
+    return String(thrown);
+  } catch {
+    return Object.prototype.toString.call(thrown);
+  }
+}
+
 /** An id as the engine makes them. */
 function newId(): string {
   const digits = Array.from({ length: 9 }, () => randomInt(36).toString(36));
@@ -631,7 +671,7 @@ function passing(error: unknown): error is RunlogError {
 }
 
 /** Whether it may have gone through. */
-function unknown(error: unknown): boolean {
+function unknown(error: unknown): error is RunlogError {
   return error instanceof RunlogError && error.data['outcome'] === 'unknown';
 }
 

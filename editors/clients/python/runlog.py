@@ -51,8 +51,9 @@ _FIRST_DELAY = 0.05
 _LONGEST_DELAY = 5.0
 # How long a daemon has to end once its input has.
 _END_WITHIN = 3.0
-# The daemon could not say of a longer line whom its answer is for.
+# The daemon could not say of a longer line, or of one that is nested deeper, whom its answer is for.
 _LINE_BYTES_MAX = 64 * 1024 * 1024
+_NESTING_MAX = 128
 # What takes work back, rather than making it fail.
 _CANCELLED = (KeyboardInterrupt, asyncio.CancelledError, GeneratorExit)
 
@@ -147,7 +148,8 @@ class Client(types.Requests):
         return _result(self._go(self._ask(method, params)), **options)
 
     async def _request_async(self, method: str, params: Any, **options: Any) -> Any:
-        return await asyncio.wrap_future(self._go(self._ask(method, params, **options)))
+        answer = asyncio.wrap_future(self._go(self._ask(method, params)))
+        return await asyncio.wait_for(answer, **{"timeout": None, **options})
 
     def changes(self, params: types.ExecutionsSubscribeParams | None = None) -> Changes:
         """Changes as they happen, for `for` and `async for`: see :class:`Changes`."""
@@ -240,6 +242,7 @@ class _Connection:
     def __init__(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, daemon: subprocess.Popen[bytes] | None
     ) -> None:
+        # whether nothing more goes out on it
         self.lost = False
         self._writer = writer
         self._daemon = daemon
@@ -295,6 +298,7 @@ class _Connection:
 
     async def close(self) -> None:
         if not self.lost:
+            self.lost = True
             self._writer.write_eof()
             asyncio.get_running_loop().call_later(_END_WITHIN, self._abort)
         await self._ended
@@ -305,13 +309,17 @@ class _Connection:
             self._daemon.kill()
 
     def _send(self, message: dict[str, Any]) -> None:
+        if _deeper(message, _NESTING_MAX):
+            data = {"kind": "too-large", "retryable": False, "limitNesting": _NESTING_MAX}
+            raise RunlogError(413, f"the request is nested deeper than {_NESTING_MAX} levels", data)
         # a number that JSON lacks would make the message one that has no answer, and so would too many bytes
         text = json.dumps({"jsonrpc": "2.0", **message}, default=_digits, allow_nan=False, separators=(",", ":"))
         line = re.sub(f'"{_DIGITS}([^"]*)"', r"\1", text).encode() + b"\n"
         if len(line) > _LINE_BYTES_MAX:
             data = {"kind": "too-large", "retryable": False, "sizeBytes": len(line), "limitBytes": _LINE_BYTES_MAX}
             raise RunlogError(413, f"the request has {len(line)} bytes", data)
-        self._writer.write(line)
+        if not self.lost:
+            self._writer.write(line)
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
         try:
@@ -626,32 +634,37 @@ class _Recorder:
         add = {"costUSD": spent.pop("costUSD", None), "tokenUsage": spent}
         mark = f"{self._mark}:{next(self._writes)}"
         ids = {"projectId": self.projectId, "executionId": self.id}
-        if "execution" not in first and not self._version:
+        news = {"set": {**first.get("set", {}), "recorder": mark}, "add": add, "steps": steps} if any(changes) else {}
+        begins = "execution" in first
+        if not begins and not self._version:
             raise RunlogError(404, "the run has not begun", {"kind": "execution-not-found"})
 
-        # the version that is written on, and whether a try before may have gone through
-        known, lost = self._version, False
+        # the version that is written on, whether a try before may have gone through, and may have without lasting
+        known, lost, unsure = self._version, False, False
 
         async def write() -> Any:
-            nonlocal known, lost
+            nonlocal known, lost, unsure, begins, news
             while True:
                 try:
-                    if "execution" in first:
+                    if begins:
                         begin = {"projectId": self.projectId, "execution": {**first["execution"], "recorder": mark}}
                         return (await self._client._ask("executions/start", begin))["version"]
-                    news = {"set": {**first.get("set", {}), "recorder": mark}, "add": add, "steps": steps}
-                    update = {**ids, "ifVersion": known, **(news if any(changes) else {})}
+                    update = {**ids, "ifVersion": known, **news}
                     return (await self._client._ask("executions/update", update))["version"]
                 except RunlogError as error:
                     # a sign of life may come twice
                     lost = any(changes) and (lost or error._unknown)
+                    unsure = unsure or (error._unknown and error.kind == "storage")
                     if error._passing or not (lost or error.code == 409):
                         raise
                     found = await self._client._ask("executions/get", {**ids, "fields": ["/recorder"]})
                     known = found["version"]
                     if found["fields"]["/recorder"].get("value") == mark:
-                        return known
-                    if not lost and error.kind != "version-conflict":
+                        if not unsure:
+                            return known
+                        # once what is there is written again it lasts
+                        begins, news, unsure = False, {"set": {"recorder": mark}}, False
+                    elif not lost and error.kind != "version-conflict":
                         raise
                     lost = False
 
@@ -717,6 +730,15 @@ def _digits(value: Any) -> str:
         raise TypeError(f"{value!r} cannot be told in JSON")
     text = format(value, "f")
     return _DIGITS + (text.rstrip("0").rstrip(".") if "." in text else text)
+
+
+def _deeper(value: Any, levels: int) -> bool:
+    """Whether it is nested deeper than so many levels."""
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, (list, tuple)):
+        return False
+    return levels == 0 or any(_deeper(one, levels - 1) for one in value)
 
 
 def _result(future: Future[Any], timeout: float | None = None) -> Any:

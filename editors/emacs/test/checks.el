@@ -552,6 +552,8 @@ exec sleep 1000" t-binary)))
     (t-has (t-text) (concat folder " and 3 levels below"))
     (t-save (concat folder "/projects") "p" "exec-first")
     (t-until "the first run" (equal (t-runs) '("p/exec-first")))
+    (t-type "M-< d")
+    (t-until "that there is none" (string-search "No runs yet" (t-text)))
     (execute-kbd-macro (vconcat (kbd "R C-a C-k") (file-name-directory root) (kbd "RET")))
     (t-until-equal root)))
 
@@ -611,7 +613,7 @@ exec sleep 1000" t-binary)))
             `(:startedAt ,(t-minute 99) :duration -5000 :costUSD -1.5 :name "* starts" :status "** odd")
             "\"steps\":{\"a\":1},\"tokenUsage\":{\"input\":-1234,\"output\":5}")
     (t-list root)
-    (t-until "it" (string-search "    -5.0 s    -$1.50 " (t-line 1)))
+    (t-until "it" (string-search "    -5.0 s       -$1.50 " (t-line 1)))
     (t-type "M-< RET")
     (t-until "the run" (string-search "* Steps\n  {\n    \"a\": 1\n  }" (t-text)))
     (t-has (t-text) "Duration  -5.0 s\nCost      -$1.50\n")
@@ -622,16 +624,32 @@ exec sleep 1000" t-binary)))
     (t-has (t-line) "** odd")
     (should-not (outline-on-heading-p))
     (t-type "M-< RET")
-    (should-not (outline-invisible-p (line-end-position)))))
+    (should-not (outline-invisible-p (line-end-position)))
+    ;; what the head cannot tell is told below
+    (t-save root "website" "exec-kinds"
+            `(:startedAt ,(t-minute 101) :duration "soon" :costUSD "1 2" :completedAt "garbage")
+            (concat "\"retryCount\":\"a\",\"tokenUsage\":{\"input\":\"x\"},\"name\":null,\"model\":\"\","
+                    "\"steps\":[{\"id\":5,\"costUSD\":\"free\",\"duration\":7,\"error\":null}]"))
+    (t-type "q")
+    (t-until "it" (string-search "Input of exec-kinds" (t-line 1)))
+    (t-type "M-< RET")
+    (t-until "the run" (string-search "* Other members" (t-text)))
+    (dolist (member '("\"duration\": \"soon\"" "\"costUSD\": \"1 2\"" "\"completedAt\": \"garbage\""
+                      "\"retryCount\": \"a\"" "\"input\": \"x\"" "\"id\": 5" "\"costUSD\": \"free\""))
+      (t-has (t-text) member))
+    (dolist (member '("\"name\"" "\"model\"" "\"projectId\"" "\"startedAt\"" "\"status\""
+                      "\"duration\": 7" "\"error\""))
+      (should-not (string-search member (t-text))))))
 
 (t-check t-17-spelling
     "numbers: shown as the record spells them, read as numbers"
   (let ((root (t-root 1)))
-    (t-save root "website" "exec-spelt" `(:startedAt ,(t-minute 99))
+    (t-save root "website" "exec-spelt" `(:startedAt ,(t-minute 99) :costUSD 0.000123456)
             (concat "\"output\":{\"one\":1.0,\"ten\":0.10,\"huge\":1e400,\"zero\":-0,\"text\":\"1.0\"},"
                     "\"steps\":[{\"id\":\"s\",\"nodeId\":\"n\",\"duration\":1.5e3,\"costUSD\":0.10,\"output\":[2.50]}]"))
     (t-list root)
     (t-until "it" (= 2 (length (t-runs))))
+    (t-has (t-line 1) "$0.000123456 ")
     (t-type "M-< RET")
     (t-until "the run" (string-search "* Steps" (t-text)))
     (dolist (part '("\"one\": 1.0," "\"ten\": 0.10," "\"huge\": 1e400," "\"zero\": -0," "\"text\": \"1.0\""

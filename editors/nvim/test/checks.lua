@@ -827,6 +827,8 @@ exec %s]=]):format(t.binary, hang)),
     t.until_('the first run', function()
       return vim.deep_equal(editor:runs(), { 'p/exec-first' })
     end)
+    editor:type('dd')
+    editor:wait_text('No runs yet.')
     editor:type('R<C-u>' .. vim.fs.dirname(root) .. '<CR>')
     t.until_('the other list', function()
       return vim.deep_equal(editor:runs(), listed(root))
@@ -890,11 +892,12 @@ exec %s]=]):format(t.binary, hang)),
 
   check('odd record: negative amounts, steps that are no list, and a status of two lines', function()
     local root = t.root(1)
-    t.save(root, 'website', 'exec-lines', { startedAt = t.minute(100), status = 'odd\nstatus' })
+    t.save(root, 'website', 'exec-lines', { startedAt = t.minute(100), status = 'odd\nstatus', costUSD = 0.000123456 })
     t.save(root, 'website', 'exec-odd', { startedAt = t.minute(99), duration = -5000, costUSD = -1.5 },
       [=["steps":{"a":1},"tokenUsage":{"input":-1234,"output":5}]=])
     local editor = t.list(root)
-    editor:wait_text('    -5.0 s    -$1.50  Input of exec-odd')
+    editor:wait_text('    -5.0 s       -$1.50  Input of exec-odd')
+    editor:wait_text('     1.5 s $0.000123456  Input of exec-lines')
     editor:type('2gg<CR>')
     editor:wait_text('Steps\n  {\n    "a": 1\n  }')
     t.has(editor:text(), 'Duration   -5.0 s\nCost       -$1.50', 'the run')
@@ -902,6 +905,19 @@ exec %s]=]):format(t.binary, hang)),
     t.has(editor:view().cursor, 'odd ', 'the row')
     editor:type('<CR>')
     editor:wait_text('Input of exec-lines\nodd\nRun ')
+    -- what the head cannot tell is told below
+    t.save(root, 'website', 'exec-kinds', { startedAt = t.minute(101), duration = 'soon', costUSD = '1 2', completedAt = 'garbage' },
+      [=["retryCount":"a","tokenUsage":{"input":"x"},"name":null,"model":"","steps":[{"id":5,"costUSD":"free","duration":7,"error":null}]]=])
+    editor:type('q')
+    editor:wait_text('Input of exec-kinds')
+    editor:type('gg<CR>')
+    editor:wait_text('Other members')
+    for _, member in ipairs({ '"duration": "soon"', '"costUSD": "1 2"', '"completedAt": "garbage"', '"retryCount": "a"', '"input": "x"', '"id": 5', '"costUSD": "free"' }) do
+      t.has(editor:text(), member, 'the run')
+    end
+    for _, member in ipairs({ '"name"', '"model"', '"projectId"', '"startedAt"', '"status"', '"duration": 7', '"error"' }) do
+      assert(not editor:text():find(member, 1, true), editor:text())
+    end
     t.equal(editor:lua('return vim.v.errmsg'), '', 'the last error')
   end),
 

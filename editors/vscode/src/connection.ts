@@ -102,11 +102,7 @@ export class Connection implements vscode.Disposable {
     this.#changed.fire();
     this.#changed.dispose();
     this.#told.dispose();
-    const child = this.#child;
-    if (!child) return;
-    child.stdin.end();
-    const timer = setTimeout(() => child.kill('SIGKILL'), END_WITHIN_MS);
-    child.once('exit', () => clearTimeout(timer));
+    if (this.#child) end(this.#child);
   }
 
   #become(state: State): void {
@@ -129,9 +125,9 @@ export class Connection implements vscode.Disposable {
     child.stdin.on('error', () => undefined);
     const rpc = createMessageConnection(new StreamMessageReader(child.stdout, { contentTypeDecoder: decoder }), new StreamMessageWriter(child.stdin));
     // a process whose connection is of no more use ends, and its end starts the next one
-    const slow = setTimeout(() => child.kill(), BEGIN_WITHIN_MS);
-    rpc.onClose(() => child.kill());
-    rpc.onError(() => child.kill());
+    const slow = setTimeout(() => child.kill('SIGKILL'), BEGIN_WITHIN_MS);
+    rpc.onClose(() => end(child));
+    rpc.onError(() => end(child));
     const ended = (why: string): void => {
       if (this.#child !== child) return;
       clearTimeout(slow);
@@ -159,7 +155,7 @@ export class Connection implements vscode.Disposable {
       this.#become('ready');
     }, (error: Error) => {
       said ||= error.message;
-      child.kill();
+      end(child);
     });
   }
 
@@ -173,4 +169,11 @@ export class Connection implements vscode.Disposable {
     if (hello.shared?.active === false) this.log.warn(`${this.root}: not shared: ${hello.shared.reason ?? ''}`);
     await rpc.sendRequest('executions/subscribe', { since: this.#clock ?? null });
   }
+}
+
+/** Ends a process by the end of its input, so that it can finish; one that does not hear it is killed. */
+function end(child: ChildProcessWithoutNullStreams): void {
+  child.stdin.end();
+  const timer = setTimeout(() => child.kill('SIGKILL'), END_WITHIN_MS);
+  child.once('exit', () => clearTimeout(timer));
 }

@@ -71,12 +71,13 @@ export function line(...parts: Array<string | false | null | undefined>): string
   return parts.filter(Boolean).join(' · ');
 }
 
-const UNSEEN = /[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]|\r(?!\n)/g;
+/** `acts` in src/cli/terminal.rs has the same. */
+const UNSEEN = /[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]|\r(?!\n)/gu;
 
 /** Text of records, every character for what it is: none may turn round or hide what stands beside it. */
 export function visible(text: string): string {
   return text.replace(UNSEEN, (character) => {
-    const code = character.charCodeAt(0);
+    const code = character.codePointAt(0) ?? 0;
     return code < 32 ? String.fromCharCode(0x2400 + code) : code === 127 ? '␡' : `<${code.toString(16).padStart(4, '0')}>`;
   });
 }

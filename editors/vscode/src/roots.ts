@@ -11,13 +11,18 @@ const SAID_MAX = 80;
 /** What `runlog root --json` prints. */
 type Printed = Record<'tried' | 'candidates', string[]> & { root: string | null; exists: boolean };
 
+/** The folders that the settings name; who names one only may leave the brackets out. */
+export function configuredRoots(): string[] {
+  return [vscode.workspace.getConfiguration('runlog').get<unknown>('projects')].flat().filter((name) => typeof name === 'string');
+}
+
 /** The roots that are there, each once; where one was looked for; and whether somewhere there was none. */
 export async function findRoots(program: string): Promise<{ folders: string[]; tried: string[]; lacking: boolean }> {
   const folders = new Set<string>();
   const tried = new Set<string>();
   let lacking = false;
   const workspace = (vscode.workspace.workspaceFolders ?? []).flatMap(({ uri }) => (uri.scheme === 'file' ? uri.fsPath : []));
-  const configured = vscode.workspace.getConfiguration('runlog').get<string[]>('projects', []);
+  const configured = configuredRoots();
   for (const name of configured) {
     const folder = path.resolve(workspace[0] ?? '/', name);
     if (existsSync(`${folder}/`)) folders.add(realpathSync(folder));
@@ -39,7 +44,7 @@ export async function findRoots(program: string): Promise<{ folders: string[]; t
 
 async function ask(program: string, cwd: string): Promise<Printed> {
   // where several could be meant it tells them and ends with a status
-  const { stdout, stderr } = await promisify(execFile)(program, ['root', '--json'], { cwd, timeout: 30_000 })
+  const { stdout, stderr } = await promisify(execFile)(program, ['root', '--json'], { cwd, timeout: 30_000, killSignal: 'SIGKILL' })
     .catch((error: { stdout?: string; stderr?: string; message: string }) => ({ stdout: error.stdout ?? '', stderr: error.stderr ?? error.message }));
   const printed = printedIn(stdout);
   if (printed) return printed;

@@ -3,7 +3,7 @@ import * as path from 'node:path';
 import * as vscode from 'vscode';
 import { findProgram } from './binary';
 import { Connection } from './connection';
-import { findRoots } from './roots';
+import { configuredRoots, findRoots } from './roots';
 import { together } from './together';
 import type { Told } from '../../clients/node/types';
 
@@ -47,7 +47,7 @@ export class Session implements vscode.Disposable {
   async open(): Promise<void> {
     const turn = ++this.#opening;
     if (!vscode.workspace.isTrusted) return this.#without('untrusted');
-    if (!vscode.workspace.workspaceFolders?.length && vscode.workspace.getConfiguration('runlog').get<string[]>('projects', []).length === 0) return this.#without('noFolder');
+    if (!vscode.workspace.workspaceFolders?.length && configuredRoots().length === 0) return this.#without('noFolder');
     const found = findProgram(this.context);
     if ('missing' in found) {
       this.log.error(found.missing);

@@ -317,6 +317,8 @@ export class Tree implements vscode.TreeDataProvider<Node> {
       return node;
     }));
     if (shown && this.#reading) nodes = shown.nodes.filter((node) => nodes.includes(node));
+    // that look was taken before it was known what there is
+    if (!shown) this.#shownLook = undefined;
     this.#shown.set(connection, { nodes, stale: false });
     return nodes;
   }

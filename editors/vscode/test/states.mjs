@@ -144,6 +144,31 @@ export function states(code, careful, browser) {
     await window.close();
   });
 
+  check('a program that says nothing more and hears no signal is replaced', async () => {
+    const place = new Place('deaf');
+    place.save('website', record(0));
+    const deaf = join(top, 'deaf-runlog');
+    writeFileSync(deaf, `#!/bin/sh\n[ "$1" = root ] && exec '${RUNLOG}' "$@"\ntrap '' TERM\nexec sleep 1000 >&-\n`, { mode: 0o755 });
+    code.machine({ 'runlog.path': deaf });
+    const window = await browser.open('states', code, place.folder);
+    await window.showView();
+    await until('what is wrong', async () => (await welcome(window)).includes('cannot be started'));
+    code.machine({});
+    await window.waitForRow('Task number 0');
+    await window.close();
+  });
+
+  check('the setting of the folders may be one, without brackets', async () => {
+    const place = new Place('single');
+    const elsewhere = new Place('single-elsewhere', join(top, 'other'));
+    elsewhere.save('apart', record(0, { input: 'Of the one' }));
+    place.settings({ 'runlog.projects': elsewhere.root });
+    const window = await browser.open('states', code, place.folder);
+    await window.showView();
+    await window.waitForRow('Of the one', 15_000);
+    await window.close();
+  });
+
   check('a program that tells no root: the view says what it said', async () => {
     const place = new Place('rootless');
     place.save('website', record(0));
@@ -201,17 +226,26 @@ export function states(code, careful, browser) {
     const place = new Place('quiet');
     mkdirSync(join(place.root, 'website/executions'), { recursive: true });
     const window = await browser.open('states', code, place.folder);
+    const filter = async (text) => {
+      await window.command('Runlog: Filter Runs');
+      await window.type(text);
+      await until('it is right', async () => (await window.quickItems())[0]?.startsWith('Show runs with'));
+      await window.page.keyboard.press('Enter');
+    };
     await window.showView();
     await until('what to expect', async () => (await welcome(window)).includes('No runs yet'));
     place.save('website', record(0));
     await window.waitForRow('Task number 0');
-    await window.command('Runlog: Filter Runs');
-    await window.type('status = paused');
-    await until('it is right', async () => (await window.quickItems())[0]?.startsWith('Show runs with'));
-    await window.page.keyboard.press('Enter');
+    await filter('status = paused');
     await until('that nothing passes', async () => (await welcome(window)).includes('No run passes the filter'));
     await window.page.locator('.sidebar .welcome-view .monaco-button', { hasText: 'Clear Filter' }).click();
     await window.waitForRow('Task number 0');
+    // and the last one that passes goes by itself
+    await filter('status = completed');
+    await until('the filter', async () => (await window.message()) === 'status = completed');
+    await window.settled();
+    place.remove('website', 'exec-0000');
+    await until('that nothing passes', async () => (await welcome(window)).includes('No run passes the filter'), 10_000);
     await window.close();
   });
 

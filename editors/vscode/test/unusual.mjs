@@ -1,4 +1,6 @@
 // What records may hold that nobody expects, and what people do while runs are saved, noted on and removed by others.
+import { readFileSync } from 'node:fs';
+import { visible } from '../src/format.ts';
 import { Place, record } from './place.mjs';
 import { check, equal, ok } from './tap.mjs';
 import { until } from './window.mjs';
@@ -81,7 +83,8 @@ export function unusual(code, browser) {
     // twice at once is not another run
     await window.select('Key 4');
     await window.settled();
-    for (const key of ['ArrowDown', 'Delete', 'Delete']) await window.press(key);
+    await window.press('ArrowDown');
+    await Promise.all(['Delete', 'Delete'].map((key) => window.page.keyboard.press(key)));
     await until('it has gone', async () => !(await labels()).includes('Key 5'));
     await window.settled();
     equal((await place.ask('executions/list', { projectId: 'keys', sync: true })).executions.map(({ label }) => label), [0, 1, 2, 3, 4].map((number) => `Key ${number}`), 'runs');
@@ -175,6 +178,34 @@ export function unusual(code, browser) {
     await window.page.locator('.quick-input-widget .codicon-go-to-file').click();
     await until('which leads to the editor', async () => (await lines()).join() === 'just one');
     await window.page.keyboard.press('Control+F4');
+  });
+
+  check('a value of several megabytes that is no text comes whole, and its next version, too', async () => {
+    const wide = (word) => record(1, { id: 'wide', name: 'Wide', output: Array.from({ length: 900 }, () => `${word} `.repeat(1700)) });
+    place.save('wide', wide('first'));
+    await begin();
+    await only('wide');
+    await openRun('Wide');
+    const length = () => panel.$eval('[data-pointer="/output"] pre', (pre) => pre.textContent.length);
+    for (let times = 0; times < 3; times++) {
+      const before = await length();
+      await panel.click('[data-pointer="/output"] .foot button');
+      await until('more of it', async () => (await length()) > before);
+    }
+    equal(await panel.textContent('[data-pointer="/output"] .foot'), '', 'what is left');
+    place.save('wide', wide('other'));
+    await until('the next version', async () => panel.$eval('[data-pointer="/output"] pre', (pre) => pre.textContent.slice(0, 100).includes('other')));
+  });
+
+  check('what acts on a terminal is shown for what it is, as the program itself shows it', () => {
+    const [set] = /fn acts\([^]*?\n}/.exec(readFileSync(new URL('../../../src/cli/terminal.rs', import.meta.url), 'utf8'));
+    let acting = 0;
+    for (const [, first, last = first] of set.matchAll(/'\\u\{(\w+)\}'(?:\.\.='\\u\{(\w+)\}')?/g)) {
+      for (let code = parseInt(first, 16); code <= parseInt(last, 16); code++, acting++) {
+        equal(visible(`a${String.fromCodePoint(code)}b`), `a<${code.toString(16).padStart(4, '0')}>b`, 'it');
+      }
+    }
+    ok(acting > 100, 'the list is spelt another way');
   });
 
   check('no name turns round what stands beside it, or hides', async () => {

@@ -14,6 +14,8 @@ type Mode = 'Text' | 'JSON' | 'Markdown';
 /** How many UTF-16 units of a text are given at once, and how many bytes of anything else at first. */
 const PIECE_UNITS = 64 * 1024;
 const PIECE_BYTES = 1 << 20;
+/** So much the daemon gives at once, and no more. */
+const PIECE_MOST_BYTES = 63 << 20;
 /** Larger texts stay text: to colour or to lay them out would take too long. */
 const COLOURED_UNITS = 200_000;
 // no part of it may begin where it goes on: a text of brackets only would take seconds
@@ -75,12 +77,13 @@ function newSection(title: string, pointer: string, level: 'h2' | 'h4'): Section
   };
 
   const load = h('button', { click: () => {
-    wanted = typeof value === 'string' ? value.length + PIECE_UNITS : wanted === 0 ? PIECE_BYTES : 8 * wanted;
+    wanted = typeof value === 'string' ? value.length + PIECE_UNITS : wanted === 0 ? PIECE_BYTES : Math.min(8 * wanted, PIECE_MOST_BYTES);
     void fill();
   } }, 'Load more');
-  /** Asks for what is wanted and not given, and shows it. */
+  /** Asks for what is wanted and not given, and shows it; without it, what is given. */
   const fill = async (): Promise<void> => {
     const mine = ++turn;
+    let trouble = '';
     let { value: now, cut, total } = given;
     try {
       while (typeof now === 'string' ? now.length < Math.min(wanted, total) : wanted > 0 && cut.length > 0) {
@@ -96,8 +99,8 @@ function newSection(title: string, pointer: string, level: 'h2' | 'h4'): Section
         if (!text || piece.value === '') break;
       }
     } catch (error) {
-      if (mine === turn) foot.replaceChildren((error as Error).message);
-      return;
+      if (mine !== turn) return;
+      trouble = (error as Error).message;
     }
     given = { value: now, cut, total };
     if (!same(value, now)) {
@@ -105,7 +108,7 @@ function newSection(title: string, pointer: string, level: 'h2' | 'h4'): Section
       draw();
     }
     const whole = cut.find((one) => one.pointer === pointer);
-    const left = typeof value === 'string'
+    const left = trouble !== '' ? `${trouble} ` : typeof value === 'string'
       ? value.length < total ? `${count(value.length)} of ${count(total)} characters ` : ''
       : whole ? `Not all of its ${bytes(whole.sizeBytes)} are shown ` : cut.length > 0 ? 'Not all of it is shown ' : '';
     if (left === '') foot.replaceChildren();

@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { readFileSync, renameSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { RunlogError } from '../dist/runlog.js';
 import { binary, Place, until } from './place.js';
 
 test('a run is one whole record from its beginning to its end', async (t) => {
@@ -57,6 +58,10 @@ test('a run ends as its code does', async (t) => {
     });
   });
   await assert.rejects(failing, TypeError);
+  const thrown = Object.create(null);
+  const odd = client.run({ projectId: 'p', id: 'odd' }, (run) => run.step('s', () => Promise.reject(thrown)));
+  assert.equal(await odd.catch((error) => error), thrown);
+  assert.equal(place.record('p', 'odd').steps[0].error, '[object Object]');
   const failed = place.record('p', ids[0]);
   assert.deepEqual([failed.status, failed.error], ['failed', 'TypeError: no index']);
   assert.deepEqual([failed.steps[0].status, failed.steps[0].error], ['failed', 'TypeError: no index']);
@@ -117,6 +122,77 @@ for (const listens of [false, true]) {
     }
   });
 }
+
+test('a Ctrl-C that comes with the end of what is recorded is not lost', async () => {
+  const program = `
+    import { Client } from ${JSON.stringify(import.meta.resolve('../dist/runlog.js'))};
+    const client = new Client();
+    client.request = async () => {
+      process.kill(process.pid, 'SIGINT');
+      throw new Error('refused');
+    };
+    await client.run({ projectId: 'p' }, () => undefined).catch(() => undefined);
+    await new Promise((resolve) => setTimeout(resolve, 10_000));
+  `;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', program], { stdio: 'inherit' });
+  assert.deepEqual(await once(child, 'exit'), [null, 'SIGINT']);
+});
+
+test('what was told is written before a client is closed', async (t) => {
+  const place = new Place(t);
+  const client = place.client();
+  const run = await client.start({ projectId: 'p', id: 'a' });
+  const told = Array.from({ length: 20 }, (_, number) => run.set({ name: `name ${number}` }));
+  await client.close();
+  await Promise.all(told);
+  assert.equal(place.record('p', 'a').name, 'name 19');
+});
+
+test('what may not last is written until it does', async (t) => {
+  const place = new Place(t);
+  const client = place.client({ patience: 1000 });
+  const request = client.request.bind(client);
+  let written;
+  /** The disk refuses the last step of so many writes. */
+  const mayNotLast = (times) => {
+    written = [];
+    client.request = async (method, params) => {
+      const result = await request(method, params);
+      if (result.version && method !== 'executions/get' && written.push(method) <= times) {
+        const data = { kind: 'storage', retryable: true, outcome: 'unknown' };
+        throw new RunlogError(500, 'it was changed, but it cannot be told whether that will last', data);
+      }
+      return result;
+    };
+  };
+  mayNotLast(2);
+  const run = await client.start({ projectId: 'p', id: 'a' });
+  assert.deepEqual(written, ['executions/start', 'executions/update', 'executions/update']);
+  mayNotLast(2);
+  await run.add({ costUSD: 1 });
+  assert.equal(written.length, 3);
+  mayNotLast(1000);
+  await assert.rejects(run.add({ costUSD: 2 }), { kind: 'storage', data: { kind: 'storage', retryable: true, outcome: 'unknown' } });
+  mayNotLast(0);
+  await run.add({ costUSD: 4 });
+  assert.equal(place.record('p', 'a').costUSD, 7);
+});
+
+test('many recorders that wait for the daemon are no leak', async (t) => {
+  const warnings = [];
+  const warn = (warning) => warnings.push(warning);
+  process.on('warning', warn);
+  t.after(() => process.off('warning', warn));
+  const client = new Place(t).client();
+  let refusals = 20;
+  const work = async () => {
+    if (refusals-- > 0) throw new RunlogError(503, 'not yet', { retryable: true });
+  };
+  await Promise.all(Array.from({ length: 20 }, () => client.patiently(work)));
+  // it is told in a turn of its own
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(warnings, []);
+});
 
 test('what cannot be recorded is refused, and the rest of it is not', async (t) => {
   const place = new Place(t);

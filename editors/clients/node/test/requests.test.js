@@ -43,6 +43,9 @@ test('refusals are errors with what the protocol says of them', async (t) => {
   // the daemon could not say whom its answer is for
   const long = 'x'.repeat(64 * 1024 * 1024);
   await assert.rejects(client.request('executions/save', { projectId: 'p', execution: run('c', { input: long }) }), { code: 413, kind: 'too-large' });
+  const nested = (levels) => (levels > 1 ? [nested(levels - 1)] : []);
+  await assert.rejects(client.request('executions/save', { projectId: 'p', execution: run('c', { input: nested(126) }) }), { code: 413, kind: 'too-large' });
+  await client.request('executions/save', { projectId: 'p', execution: run('a', { input: nested(125) }) });
   await assert.rejects(client.request('executions/save', { projectId: 'p', execution: run('c', { input: 1n }) }), TypeError);
   assert.equal((await client.request('executions/list')).total, 1);
 });

@@ -221,6 +221,40 @@ class Recorder(Placed):
         asyncio.run(main())
         self.assertEqual(self.place.record("p", "a")["name"], "name 19")
 
+    def test_what_may_not_last_is_written_until_it_does(self):
+        client = self.place.client(patience=1)
+        ask = client._ask
+        written = []
+
+        def may_not_last(times):
+            """The disk refuses the last step of so many writes."""
+            written.clear()
+
+            async def asked(method, params):
+                result = await ask(method, params)
+                if "version" in result and method != "executions/get":
+                    written.append(method)
+                    if len(written) <= times:
+                        data = {"kind": "storage", "retryable": True, "outcome": "unknown"}
+                        raise RunlogError(500, "it was changed, but it cannot be told whether that will last", data)
+                return result
+
+            client._ask = asked
+
+        may_not_last(2)
+        run = client.start("p", id="a")
+        self.assertEqual(written, ["executions/start", "executions/update", "executions/update"])
+        may_not_last(2)
+        run.add(costUSD=1)
+        self.assertEqual(len(written), 3)
+        may_not_last(1000)
+        with self.assertRaises(RunlogError) as raised:
+            run.add(costUSD=2)
+        self.assertEqual((raised.exception.kind, raised.exception.data["outcome"]), ("storage", "unknown"))
+        may_not_last(0)
+        run.add(costUSD=4)
+        self.assertEqual(self.place.record("p", "a")["costUSD"], 7)
+
     def test_what_cannot_be_recorded_is_refused_and_the_rest_of_it_is_not(self):
         client = self.place.client()
         with client.run("p") as run:

@@ -61,6 +61,13 @@ class Requests(Placed):
         with self.assertRaises(RunlogError) as raised:
             client.request("executions/save", {"projectId": "p", "execution": a_run("c", input="x" * (64 << 20))})
         self.assertEqual((raised.exception.code, raised.exception.kind), (413, "too-large"))
+        def nested(levels):
+            return [nested(levels - 1)] if levels > 1 else []
+
+        with self.assertRaises(RunlogError) as raised:
+            client.request("executions/save", {"projectId": "p", "execution": a_run("c", input=nested(126))})
+        self.assertEqual((raised.exception.code, raised.exception.data["limitNesting"]), (413, 128))
+        client.request("executions/save", {"projectId": "p", "execution": a_run("a", input=nested(125))})
         with self.assertRaises(ValueError):
             client.request("executions/save", {"projectId": "p", "execution": a_run("c", costUSD=float("nan"))})
         with self.assertRaises(TypeError):
@@ -79,10 +86,27 @@ class Requests(Placed):
                 self.assertEqual(listed["total"], 0)
                 with self.assertRaises(NotInTime):
                     client.request("executions/list", {"sync": True}, timeout=0)
+                with self.assertRaises(asyncio.TimeoutError):
+                    await client.request_async("executions/list", {"sync": True}, timeout=0)
+                self.assertEqual(await client.request_async("ping", timeout=30), {})
                 answers = [client.request_async("ping") for _ in range(50)]
                 self.assertEqual(await asyncio.gather(*answers), [{}] * 50)
 
         asyncio.run(main())
+
+    def test_what_is_asked_while_the_connection_is_closed_is_refused(self):
+        client = self.place.client()
+
+        async def ask():
+            connection = await client._connected()
+            closed = asyncio.ensure_future(connection.close())
+            await asyncio.sleep(0)
+            with self.assertRaises(RunlogError):
+                await connection.request("ping", {})
+            connection.unsubscribe(0)
+            await closed
+
+        client._go(ask()).result(30)
 
     def test_a_socket_that_comes_late_is_waited_for(self):
         async def main():
@@ -150,7 +174,7 @@ class Requests(Placed):
         with self.assertRaises(TypeError):
             client.request("ping", timeuot=1)
         with self.assertRaises(TypeError):
-            asyncio.run(client.request_async("ping", timeout=1))
+            asyncio.run(client.request_async("ping", timeuot=1))
 
     def test_a_forked_child_has_clients_of_its_own(self):
         self.place.daemon()

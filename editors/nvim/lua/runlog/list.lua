@@ -309,7 +309,7 @@ local function row_line(summary, projects, chosen)
   add(format.pad(format.shorten(status, 10), 10), format.status_group(status))
   add(' ' .. (format.date(summary.startedAt, '%Y-%m-%d %H:%M') or ('%16s'):format('')), 'RunlogTime')
   add((' %10s'):format(format.duration(summary.duration) or ''), 'RunlogDuration')
-  add((' %9s  '):format(format.cost(summary.costUSD) or ''), 'RunlogCost')
+  add((' %12s  '):format(format.cost(summary.costUSD) or ''), 'RunlogCost')
   if projects > 0 then
     add(format.pad(format.shorten(format.line(summary.projectId), projects), projects) .. '  ', 'RunlogProject')
   end
@@ -396,7 +396,7 @@ function List:empty(lines, items)
   elseif self.where or self.status then
     say('No run passes the filter.')
     say('i changes the filter, s the status, x drops both.', 'RunlogHint')
-  elseif client.server and not client.server.root.exists then
+  elseif client.server and vim.fn.isdirectory(client.server.root.path) == 0 then
     say('There is no folder of runs here. Looked for:')
     for _, place in ipairs(client.root.tried or { client.root.path }) do
       say('  ' .. place)

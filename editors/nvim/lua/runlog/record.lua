@@ -355,16 +355,26 @@ local function said(node)
   return node and node.kind ~= 'null' and not (node.kind == 'string' and node.text == '' and not node.cut)
 end
 
--- told by the summary, or by the view's own name
+-- told in places of their own, where they are of this kind
 local head = {
-  id = true, projectId = true, name = true, status = true, startedAt = true, completedAt = true, duration = true,
-  tokenUsage = true, costUSD = true, retryCount = true, model = true, error = true, input = true, output = true,
-  steps = true,
+  id = 'string', projectId = 'string', name = 'string', error = 'any', input = 'any', output = 'any', steps = 'any',
 }
 local step_head = {
-  id = true, nodeId = true, nodeType = true, name = true, status = true, startedAt = true, completedAt = true,
-  duration = true, costUSD = true, tokenUsage = true, model = true, error = true, input = true, output = true,
+  id = 'string', nodeId = 'string', nodeType = 'string', name = 'string', status = 'string', startedAt = 'string',
+  completedAt = 'string', duration = 'number', costUSD = 'number', tokenUsage = 'object', model = 'string',
+  error = 'any', input = 'any', output = 'any',
 }
+-- told by the summary, where the daemon can make something of them
+local summarized = {
+  status = true, startedAt = true, completedAt = true, duration = true, tokenUsage = true, costUSD = true,
+  retryCount = true, model = true,
+}
+
+---@param node runlog.Json
+local function told(kinds, name, node)
+  local kind = kinds[name]
+  return kind == 'any' or kind ~= nil and (kind == node.kind or not said(node))
+end
 
 ---@param node runlog.Json?
 local function tokens(node)
@@ -436,7 +446,7 @@ function Text:step(i, step)
     end
   end
   for _, name in ipairs(step.keys) do
-    if not step_head[name] then
+    if not told(step_head, name, step.members[name]) then
       self:json(key .. '/' .. name, step.members[name], 2, '      ', format.visible(json.quote(name)) .. ': ', '')
     end
   end
@@ -501,7 +511,11 @@ function M.lines(summary, record, status)
     self:value('/steps', steps, 1, '  ')
   end
   local rest = vim.tbl_filter(function(name)
-    return not head[name]
+    local node = record.members[name]
+    if summarized[name] then
+      return summary[name] == nil and said(node)
+    end
+    return not told(head, name, node)
   end, record.keys)
   if #rest > 0 then
     self:section('rest', 'Other members', 1)
