@@ -65,8 +65,7 @@ const ZSH_READ: &str =
     r#"-- "${(@Q)words[1,CURRENT-1]}" "${(Q)PREFIX}" "${(@Q)words[CURRENT+1,-1]}""#;
 /// The same of the one that is being typed.
 const FISH_WORD: &str = "(commandline --current-token)";
-const FISH_READ: &str = "(commandline --current-token --cut-at-cursor | string unescape \
-    | string collect --allow-empty)";
+const FISH_READ: &str = "(commandline --current-token --cut-at-cursor | string unescape)";
 
 #[derive(Debug, Args)]
 pub(super) struct ManArgs {

@@ -60,17 +60,20 @@ fn read<T: for<'de> Deserialize<'de>>(file: &Path) -> Result<Option<T>, String> 
     if !super::root::is_own_file(file) {
         return Ok(None);
     }
+    parse(file).map(Some)
+}
+
+/// What a file holds.
+pub(super) fn parse<T: for<'de> Deserialize<'de>>(file: &Path) -> Result<T, String> {
     let text = std::fs::read_to_string(file).map_err(|error| match error.kind() {
         ErrorKind::InvalidData => "is no text in UTF-8".to_owned(),
         kind => kind.to_string(),
     })?;
-    toml::from_str(&text)
-        .map(Some)
-        .map_err(|error| what_is_wrong(&text, &error))
+    toml::from_str(&text).map_err(|error| what_is_wrong(&text, &error))
 }
 
 /// What is wrong with a file that holds `text`, and in which line.
-pub(super) fn what_is_wrong(text: &str, error: &toml::de::Error) -> String {
+fn what_is_wrong(text: &str, error: &toml::de::Error) -> String {
     let said = error.message();
     let said = match said.split_once(", expected ") {
         // what is there is in the file

@@ -139,9 +139,7 @@ fn configured(here: &Path, tried: &mut Vec<String>) -> Result<Option<PathBuf>, S
         }
         tried.push(file.display().to_string());
         let wrong = |what: &str| format!("{}: {what}", file.display());
-        let text = std::fs::read_to_string(&file).map_err(|error| wrong(&error.to_string()))?;
-        let config: Config = toml::from_str(&text)
-            .map_err(|error| wrong(&super::config::what_is_wrong(&text, &error)))?;
+        let config: Config = super::config::parse(&file).map_err(|what| wrong(&what))?;
         let Some(named) = config.projects else {
             continue;
         };

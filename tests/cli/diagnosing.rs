@@ -541,6 +541,8 @@ fn what_belongs_to_somebody_else() {
     fs::copy(env!("CARGO_BIN_EXE_runlog"), &binary).unwrap();
     fs::write(&sudo, "#!/bin/sh\nexec \"$@\"\n").unwrap();
     fs::set_permissions(&sudo, Permissions::from_mode(0o755)).unwrap();
+    let config = stage.root.beside("runlog.toml");
+    fs::write(&config, "").unwrap();
     let all = stage.root.beside("");
     let given = format!("chown -R {nobody} {}", all.display());
     assert_eq!(stage.shell(&given).status, 0);
@@ -560,8 +562,6 @@ fn what_belongs_to_somebody_else() {
     let own = stage.root.path().join("website/.runlog");
     fs::create_dir(&own).unwrap();
     fs::set_permissions(&own, Permissions::from_mode(0o755)).unwrap();
-    let config = stage.root.beside("runlog.toml");
-    fs::write(&config, "").unwrap();
     // whoever serves it says so as well
     let mut command = stage.command(binary.to_str().unwrap());
     let problems = done(command.arg("problems").uid(nobody).gid(nobody)).printed();
