@@ -310,9 +310,13 @@ export type ExecutionRecord = {
   error?: string;
   id?: string;
   input?: string;
+  model?: string;
+  /** what to show as the run's name */
+  name?: string;
   output?: string;
   projectId?: string;
   retryCount?: number;
+  sessionId?: string;
   startedAt?: string;
   status?: string;
   steps?: Array<Record<string, unknown>>;

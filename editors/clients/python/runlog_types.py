@@ -387,9 +387,13 @@ class ExecutionRecord(TypedDict, total=False):
     error: str
     id: str
     input: str
+    model: str
+    # what to show as the run's name
+    name: str
     output: str
     projectId: str
     retryCount: int
+    sessionId: str
     startedAt: str
     status: str
     steps: List[Dict[str, Any]]

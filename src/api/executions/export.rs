@@ -113,8 +113,9 @@ impl Method for Export {
     const SUMMARY: &'static str = "Writes many runs as JSON Lines, JSON or CSV.";
     const DESCRIPTION: &'static str = "To a file, which is there whole or not at all, with \
         `$/progress`; or in pieces over the wire. In list order. Which runs is decided at one \
-        clock; a record that cannot be given any more by then is told by its summary. Costs \
-        reading the records.";
+        clock: that of the file, or of each piece, so that a run which comes or changes its place \
+        between two pieces may be missing. A record that cannot be given any more by then is told \
+        by its summary. Costs reading the records.";
     const EFFECT: Effect = Effect::Read;
     const ERRORS: &'static [ErrorKind] = &[
         ErrorKind::NotReady,
