@@ -8,6 +8,7 @@
 //! believed: in-place writes and backup-and-rename leave such states for an instant.
 
 use std::collections::{HashMap, HashSet};
+use std::io;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -75,6 +76,9 @@ enum Sight {
     Bad(ProblemKind, Option<Stamp>),
     /// The system has nothing to read it with now.
     Later,
+    /// A folder on the way to it may not be entered, which does not say that it is gone; when it may
+    /// be, all of it is looked at.
+    Closed,
 }
 
 /// What is wrong inside a record that is listed all the same.
@@ -269,7 +273,9 @@ impl History {
         }
         self.look_at_annotations(project, taken, now);
         drop(self.first.lock().take_ahead(project));
-        let (differing, names) = self.differing(project, None, taken, now);
+        let Ok((differing, names)) = self.differing(project, None, now) else {
+            return self.look_later(taken, Mark::Project(project.clone()), now);
+        };
         self.costs.lock().note(project, began.elapsed());
         let certain = believe || differing.is_empty();
         let mut looks = differing.into_iter().map(|(key, listed)| Look {
@@ -313,15 +319,18 @@ impl History {
     /// The runs of a project whose files are not as the index has them, each with whether its
     /// folder has it as a regular file, and the names to note when they are all taken in. `ahead`
     /// is what was found of it before.
+    ///
+    /// # Errors
+    /// Where the system is short of what it takes to see that.
+    #[allow(clippy::type_complexity)] // the runs are most of it
     pub(super) fn differing(
         &self,
         project: &ProjectId,
         ahead: Option<Ahead>,
-        taken: Option<&Taken>,
         now: Moment,
-    ) -> (Vec<(RunKey, bool)>, Option<Names>) {
+    ) -> Result<(Vec<(RunKey, bool)>, Option<Names>), StoreError> {
         let ahead = match ahead {
-            Some(Ahead::Compared(differing)) => return (differing, None),
+            Some(Ahead::Compared(differing)) => return Ok((differing, None)),
             Some(Ahead::Walked(walk)) => Some(walk),
             None => None,
         };
@@ -329,13 +338,12 @@ impl History {
         let stamps = self.index(|index| index.files_of(project)) > 0;
         let walk = match ahead.map_or_else(|| self.store.walk(project, now.wall, stamps), Ok) {
             Ok(walk) => walk,
-            Err(StoreError::Io { source, .. }) if is_short(&source) => {
-                self.look_later(taken, Mark::Project(project.clone()), now);
-                return (Vec::new(), None);
+            Err(StoreError::Io { path, source }) if is_short(&source) => {
+                return Err(StoreError::Io { path, source });
             }
             Err(error) => {
                 tracing::warn!(%error, "a project cannot be read");
-                return (Vec::new(), None);
+                return Ok((Vec::new(), None));
             }
         };
         // what an earlier daemon left when it died
@@ -391,7 +399,7 @@ impl History {
         });
         // whoever has time frees what many runs were called
         rayon::spawn(move || drop(walk));
-        (differing, names)
+        Ok((differing, names))
     }
 
     /// How many runs a thread should read and take in at a time.
@@ -494,6 +502,11 @@ impl History {
         loop {
             match scan() {
                 Err(ReadError::Io { source, .. }) if is_short(&source) => return Sight::Later,
+                Err(ReadError::Io { path, source })
+                    if is_folder(&path) && source.kind() == io::ErrorKind::PermissionDenied =>
+                {
+                    return Sight::Closed;
+                }
                 // whoever may not read it now may later, and its stamp need not tell
                 Err(ReadError::Io { .. }) if stamp.is_some() => {
                     return Sight::Bad(ProblemKind::Unreadable, None);
@@ -508,7 +521,7 @@ impl History {
                 }
                 Ok(None) => return Sight::Missing,
                 // its folder is a link, which is told of the folder
-                Err(ReadError::NotRegular { path }) if path.split('/').count() < 3 => {
+                Err(ReadError::NotRegular { path }) if is_folder(&path) => {
                     return Sight::Missing;
                 }
                 // what is remembered of a file that cannot be read must not be newer than the
@@ -574,6 +587,7 @@ impl History {
                         None => dirty.mark(Mark::Run(key), now.instant),
                     },
                     // what is known of it is as good as it was
+                    Sight::Closed => {}
                     Sight::Later => match taken {
                         Some(taken) => dirty.again(taken, Mark::Run(key), now.instant + LATER),
                         None => dirty.mark(Mark::Run(key), now.instant + LATER),
@@ -590,6 +604,11 @@ pub(super) fn note_unswept(swept: &Swept) {
     for failure in &swept.failures {
         tracing::warn!(%failure, "an abandoned file could not be removed");
     }
+}
+
+/// Whether what lies at `path` below the root is on the way to runs, and none.
+fn is_folder(path: &str) -> bool {
+    path.split('/').count() < 3
 }
 
 fn kind_of(error: &ReadError) -> ProblemKind {

@@ -272,11 +272,7 @@ impl History {
             match self.store.projects() {
                 Ok(found) => break found.projects,
                 // nobody is answered before it is known what there is
-                Err(StoreError::Io { source, .. })
-                    if is_short(&source) && !self.ending.load(Ordering::Acquire) =>
-                {
-                    self.marked.wait_for(&mut self.dirty.lock(), LATER);
-                }
+                Err(StoreError::Io { source, .. }) if is_short(&source) && self.may_wait() => {}
                 Err(error) => {
                     tracing::warn!(%error, "the root cannot be read");
                     break Vec::new();
@@ -299,6 +295,15 @@ impl History {
         // finds the folder-level problems, and what came since
         self.mark(Mark::Root, now.instant);
         self.progress.send_modify(|_| {});
+    }
+
+    /// Waits until the system may have what it was short of; false if it is time to end.
+    fn may_wait(&self) -> bool {
+        let mut dirty = self.dirty.lock();
+        if !self.ending.load(Ordering::Acquire) {
+            self.marked.wait_for(&mut dirty, LATER);
+        }
+        !self.ending.load(Ordering::Acquire)
     }
 
     /// Watches the projects, goes on from the last snapshot, if there is one, and compares what can
@@ -492,8 +497,15 @@ impl History {
         let began = Instant::now();
         // before the runs, which so come with what is noted on them
         self.look_at_annotations(&project, None, Moment::now());
-        let ahead = self.first.lock().take_ahead(&project);
-        let (differing, names) = self.differing(&project, ahead, None, Moment::now());
+        let mut ahead = self.first.lock().take_ahead(&project);
+        let (differing, names) = loop {
+            match self.differing(&project, ahead.take(), Moment::now()) {
+                Ok(found) => break found,
+                // nor of the project before it is known what is in it
+                Err(_) if self.may_wait() => {}
+                Err(_) => break (Vec::new(), None),
+            }
+        };
         self.costs.lock().note(&project, began.elapsed());
         let found = differing.len();
         {

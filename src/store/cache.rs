@@ -34,7 +34,7 @@ pub enum CacheError {
     #[error(transparent)]
     Io(#[from] io::Error),
     /// Others could have put there what they like.
-    #[error("the folder is not private to this user")]
+    #[error("it is no folder, or not private to this user")]
     Untrusted,
     /// Something else is in the file's place, which might never be read to its end.
     #[error("in its place is no regular file")]

@@ -388,3 +388,47 @@ async fn updates_wait_a_moment_for_the_file_of_a_listed_run() {
     assert!(matches!(missing, Err(HistoryError::NotFound(_))));
     assert_eq!(began.elapsed(), Duration::ZERO);
 }
+
+/// Not those that were looked at just then either.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_folder_that_is_closed_does_not_say_that_its_runs_are_gone() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().canonicalize().unwrap();
+    let project = root.join("p");
+    let chmod = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    chmod(&root, 0o755);
+    let history = History::new(root.clone(), Options::default());
+    let key = |id| RunKey {
+        project: ProjectId::parse("p").unwrap(),
+        execution: ExecutionId::parse(id).unwrap(),
+    };
+    history.save(&key("a"), "{}", &Expect::Anything).unwrap();
+    chmod(&project, 0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            if rustix::process::geteuid().is_root() {
+                // of this thread only
+                let nobody = rustix::process::Uid::from_raw(65534);
+                rustix::thread::set_thread_res_uid(nobody, nobody, nobody).unwrap();
+            }
+            let mut now = Moment::now();
+            for hint in ["a", "b", "a"] {
+                history.hint(Hint::Run(key(hint)), now.instant);
+                now.instant += Duration::from_secs(1);
+                while history.pass(now) {}
+            }
+            assert!(history.summary(&key("a")).is_some());
+            assert_eq!(history.sizes().2, 0, "problems");
+            history.look_at_project(&key("a").project, now);
+            assert!(history.summary(&key("a")).is_some());
+            assert_eq!(history.sizes().2, 1, "the folder is one");
+        });
+    });
+    chmod(&project, 0o755);
+    history.look_at_project(&key("a").project, Moment::now());
+    assert_eq!(history.sizes().2, 0);
+}

@@ -627,7 +627,7 @@ fn what_of_many_is_deleted_but_not_durably_is_told_with_its_way_back() {
             let (done, met) = refusing((Step::Sync, number), Errno::IO, delete);
             let path = |project| ground.root().join(project).join("executions/x.json");
             let gone = 2 - u64::from(path("a").exists()) - u64::from(path("b").exists());
-            assert_eq!(ground.history.totals(None).0.runs() as u64, 2 - gone);
+            assert_eq!(ground.history.totals(None).0.runs(), 2 - gone);
             match done {
                 Err(HistoryError::DeletedSome { deleted, batch, .. }) => {
                     told += 1;
