@@ -43,6 +43,7 @@ mod series;
 mod serve;
 mod service;
 mod show;
+mod signals;
 mod stats;
 mod status;
 mod statusline;
