@@ -76,7 +76,7 @@ colours away.
 
 Exit status: 0 done; 1 it failed, or `doctor` found something; 2 the arguments make no sense, or the
 root is not clear; `watch` also 3 the run failed, 4 it was cancelled, 5 it is gone or ended otherwise;
-`run` that of its command; 130 interrupted.";
+`run` that of its command; 128 and the signal's number where one ended it (130: Ctrl-C).";
 
 #[derive(Debug, Parser)]
 #[command(
