@@ -25,7 +25,7 @@ use super::terminal::{Out, Paint, unless_unread, visible};
 use super::time::grouped;
 use super::{Failure, RootArgs, serve, status};
 use crate::store::{Cache, root_hash};
-use crate::transport::{SocketPathError, socket_path::Untrusted};
+use crate::transport::{SocketPathError, cut_off, socket_path::Untrusted};
 
 /// How long a daemon may take to say who it is.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
@@ -349,6 +349,14 @@ fn socket(root: &Path, findings: &mut Vec<Finding>) -> bool {
     }
     let path = path.as_path();
     if path.symlink_metadata().is_err() {
+        if let Some(pid) = cut_off(path) {
+            let path = path.display();
+            findings.push(Finding::new(
+                format!("somebody has removed {path}, where the daemon, process {pid}, listens"),
+                // it makes it again
+                format!("kill -URG {pid}"),
+            ));
+        }
         return true;
     }
     let Ok(mut stream) = UnixStream::connect(path) else {

@@ -238,7 +238,7 @@ impl Daemon {
     /// Serves whoever comes. What is given beside the status is to be kept until the index is.
     async fn socket(
         &self,
-        listener: Listener,
+        mut listener: Listener,
         idle_exit: Option<Duration>,
     ) -> (Result<i32, String>, Option<Retired>) {
         let ready = json!({
@@ -256,7 +256,7 @@ impl Daemon {
             let shared = self.shared.clone();
             sessions.spawn(transport::serve(reader, writer, shared, Kind::Socket));
         };
-        // whether it is for want of clients that the daemon ends
+        // whether it is because nobody comes any more that the daemon ends
         let idle = loop {
             let idle_exit = idle_exit.filter(|_| sessions.is_empty());
             let idle = async {
@@ -270,7 +270,8 @@ impl Daemon {
                 biased;
                 _ = ending.wait_for(|ending| *ending) => break Ok(false),
                 stream = listener.accept() => match stream {
-                    Ok(stream) => serve(stream, &mut sessions),
+                    Ok(Some(stream)) => serve(stream, &mut sessions),
+                    Ok(None) => break Ok(true),
                     Err(error) => break Err(format!("the socket is broken: {error}")),
                 },
                 Some(_) = sessions.join_next() => {}
@@ -281,8 +282,8 @@ impl Daemon {
         let (waiting, retired) = listener.retire();
         let mut retired = Some(retired);
         if let Ok(true) = idle {
-            tracing::info!("no client for a while; the daemon ends");
-            if !waiting.is_empty() {
+            tracing::info!("no more clients; the daemon ends");
+            if !waiting.is_empty() || !sessions.is_empty() {
                 // they may stay long, and others must not wait for that
                 retired = None;
             }

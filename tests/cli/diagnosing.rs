@@ -354,6 +354,14 @@ fn a_socket_that_nobody_or_somebody_else_listens_on() {
     daemon.0.wait().unwrap();
     assert!(socket.exists());
     mended(&stage, "a daemon that is gone left its socket");
+    // one that can be found no more
+    {
+        let _daemon = stage.daemon();
+        fs::remove_file(socket).unwrap();
+        mended(&stage, "somebody has removed");
+        assert!(socket.exists());
+    }
+    let _ = fs::remove_file(socket);
     // one of another version, and what is no daemon
     for (answer, says) in [
         (
