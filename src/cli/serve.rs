@@ -1,7 +1,8 @@
 //! `runlog serve`: the daemon.
 //!
 //! Section 2 and 3 of the protocol: stdio or a Unix socket, and every way to end within two
-//! seconds: end of input, `exit`, a dead parent, a broken pipe, SIGTERM, SIGINT.
+//! seconds: end of input, `exit`, a dead parent, a broken pipe, SIGTERM, SIGINT. After the end of
+//! input a client who still takes what he asked for is waited for.
 
 pub(super) mod shared;
 
