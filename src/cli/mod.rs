@@ -266,7 +266,7 @@ pub fn main() -> ExitCode {
             });
         }
         Command::Statusline(args) => {
-            return ask(&args.common.root, &screen, async |client| {
+            return client::run(&args.common.root, Needs::Glance, &screen, async |client| {
                 statusline::run(&args, client).await
             });
         }

@@ -47,8 +47,6 @@ use ledger::{Greeting, Ledger, Prepared};
 use message::LIMIT_BYTES;
 use stream::{Sink, Source};
 
-/// For so long a daemon is looked for, or waited for, before this process serves by itself.
-const REACH_WITHIN: Duration = Duration::from_secs(10);
 /// How soon one is looked for again, at first.
 const AGAIN_AFTER: Duration = Duration::from_millis(10);
 /// And later.
@@ -75,6 +73,9 @@ pub trait Reach: Send + 'static {
     /// What the system says, or what those say that were started before; `Unsupported` by whoever
     /// starts none.
     fn start(&mut self) -> io::Result<()>;
+
+    /// For so long a daemon is looked for, or waited for, before this process serves by itself.
+    fn patience(&self) -> Duration;
 
     /// Where the root was looked for, which only this process knows.
     fn tried(&self) -> Vec<String>;
@@ -503,7 +504,7 @@ impl<R: Reach> Daemons<R> {
         while self.alone.is_none() {
             match self.reach.connect() {
                 Ok(stream) => return Ok(Some(stream)),
-                Err(error) if began.elapsed() >= REACH_WITHIN => {
+                Err(error) if began.elapsed() >= self.reach.patience() => {
                     self.go_alone(format!("none answers: {}", said(&error)));
                 }
                 // asleep until the one that was started listens
@@ -649,7 +650,7 @@ impl<R: Reach> Daemons<R> {
         let request =
             format!(r#"{{"jsonrpc":"2.0","id":0,"method":"{method}","params":{params}}}"#);
         sink.send(request.into(), None, || false)?;
-        let deadline = Some(Instant::now() + REACH_WITHIN);
+        let deadline = Some(Instant::now() + self.reach.patience());
         loop {
             match source.next(deadline)? {
                 // whatever version spells it

@@ -1,6 +1,7 @@
 //! What is printed, kept as snapshots (`RUNLOG_KEEP_OUTPUT=1` renews them), at several widths and in
 //! a pipe, from a daemon and without one.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -608,6 +609,23 @@ fn the_status_line_counts_what_began_today_and_nothing_dated_later() {
         line.starts_with("$0") && line.ends_with(" 0 failed\n"),
         "{line}"
     );
+}
+
+/// As a daemon that was stopped.
+#[test]
+fn the_status_line_does_not_wait_for_a_daemon_that_does_not_answer() {
+    let stage = Stage::samples();
+    let socket = stage.piped(&["socket"]).printed();
+    let socket = std::path::Path::new(socket.trim_end());
+    let folder = socket.parent().unwrap();
+    std::fs::create_dir(folder).unwrap();
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let _silent = std::os::unix::net::UnixListener::bind(socket).unwrap();
+    let began = Instant::now();
+    let line = stage.piped(&["statusline"]).printed();
+    assert!(line.ends_with(" failed\n"), "{line}");
+    // other commands wait for so long
+    assert!(began.elapsed() < Duration::from_secs(10));
 }
 
 /// What ends it is the reader, and how things are is told all the same.
