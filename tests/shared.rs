@@ -437,6 +437,8 @@ fn alone_because(client: &mut Client, why: &str) {
     assert_eq!(shared["active"], false);
     let reason = shared["reason"].as_str().unwrap();
     assert!(reason.contains(why), "{reason}");
+    // which cannot be given here
+    assert!(!reason.contains("--socket"), "{reason}");
 }
 
 #[test]

@@ -203,7 +203,7 @@ impl Relay {
                         parent = Some(ended).into();
                         continue;
                     }
-                    Some(Event::Client(end)) => end,
+                    Some(Event::Client(end)) => (end, end != End::Closed),
                     Some(Event::Done) | None => return end.unwrap_or(End::Closed),
                 },
                 Some(seen) = &mut parent => {
@@ -220,10 +220,7 @@ impl Relay {
                     grace = Some(Box::pin(tokio::time::sleep(GRACE))).into();
                     continue;
                 }
-                () = &mut stop, if !hurried => {
-                    hurried = true;
-                    End::Closed
-                }
+                () = &mut stop, if !hurried => (End::Closed, true),
             };
             // not anew by what says no more than is known
             if end.is_none() || hurries && !hurried {

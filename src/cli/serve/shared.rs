@@ -270,10 +270,20 @@ fn open_log(path: &Path) -> std::io::Result<File> {
         | OFlags::NOFOLLOW
         | OFlags::NONBLOCK
         | OFlags::CLOEXEC;
-    let log = File::from(rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)?);
+    let wrong = |what: &str| std::io::Error::other(format!("its log, {}, {what}", path.display()));
+    let no_file = || wrong("is not a file: move it away");
+    if path.symlink_metadata().is_ok_and(|found| !found.is_file()) {
+        return Err(no_file());
+    }
+    let log = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR).map_err(|error| {
+        let kind = std::io::Error::from(error).kind();
+        std::io::Error::new(kind, wrong(&format!("cannot be written: {kind}")))
+    });
+    let log = File::from(log?);
     let found = log.metadata()?;
+    // another may have come in its place
     if !found.is_file() {
-        return Err(std::io::Error::other("the log is no file"));
+        return Err(no_file());
     }
     if found.len() > LOG_MAX_BYTES {
         log.set_len(0)?;
