@@ -369,6 +369,8 @@ fn a_socket_that_nobody_or_somebody_else_listens_on() {
             "is runlog 0.0.1",
         ),
         ("hello", "does not answer"),
+        // and goes on with that
+        ("endless", "does not answer"),
     ] {
         let _ = fs::remove_file(socket);
         let listener = UnixListener::bind(socket).unwrap();
@@ -377,7 +379,11 @@ fn a_socket_that_nobody_or_somebody_else_listens_on() {
             while True:\n \
                 c, _ = s.accept()\n \
                 c.makefile('rb').readline()\n \
-                c.sendall(sys.argv[1].encode() + b'\\n')\n \
+                end = b'' if sys.argv[1] == 'endless' else b'\\n'\n \
+                try:\n  \
+                    c.sendall(sys.argv[1].encode() + end)\n  \
+                    while not end: c.sendall(b'endless')\n \
+                except OSError: pass\n \
                 c.close()\n";
         let mut other = Command::new("python3")
             .args(["-c", script, answer])
