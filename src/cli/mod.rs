@@ -371,9 +371,11 @@ fn give(line: &str) -> ExitCode {
 fn tell_fitted(text: &str) {
     use std::io::IsTerminal;
     let stderr = std::io::stderr();
+    // whatever it names, a folder of somebody else's too
+    let text = terminal::visible_lines(text);
     let text = match stderr.is_terminal() {
-        true => terminal::wrapped(text, terminal::width_of(stderr)).join("\n"),
-        false => text.to_owned(),
+        true => terminal::wrapped(&text, terminal::width_of(stderr)).join("\n"),
+        false => text,
     };
     tell_all(&(text + "\n"));
 }

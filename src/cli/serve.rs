@@ -22,6 +22,7 @@ use tokio::sync::watch;
 
 use super::progress::Screen;
 use super::root::{self, Found, Place};
+use super::terminal::visible;
 use super::{RootArgs, USAGE};
 use crate::api::Context;
 use crate::api::table::methods;
@@ -124,12 +125,17 @@ pub(super) fn run(args: &ServeArgs, screen: &Screen) -> ExitCode {
 /// Says that there is nothing to serve yet. Whoever cannot be told is served all the same.
 fn tell_missing(screen: &Screen, folder: &Path, found: &Found) {
     let mut text = format!(
-        "runlog: there is no {}; serving it as empty until it comes. Looked for:\n",
-        folder.display()
+        "runlog: there is no {}; serving it as empty until it comes",
+        visible(&folder.display().to_string())
     );
-    for place in &found.tried {
-        text.push_str(&format!("  {place}\n"));
+    // nowhere, where somebody has named it
+    if !found.tried.is_empty() {
+        text.push_str(". Looked for:");
     }
+    for place in &found.tried {
+        text.push_str(&format!("\n  {}", visible(place)));
+    }
+    text.push('\n');
     let _ = screen.lines().write_all(text.as_bytes());
 }
 

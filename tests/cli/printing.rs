@@ -785,4 +785,19 @@ fn a_root_that_is_not_clear_or_not_there_is_told() {
     let none = done(command.current_dir(stage.root.beside("none")));
     assert_eq!((none.status, none.out.as_str()), (0, ""));
     assert!(none.err.contains("runlog: there is no"), "{}", none.err);
+    let missing = stage.root.beside("missing");
+    let mut command = stage.runlog(&["serve", "--projects"]);
+    let named = done(command.arg(&missing));
+    assert_eq!(
+        named.err,
+        format!(
+            "runlog: there is no {}; serving it as empty until it comes\n",
+            missing.display()
+        )
+    );
+    let mut command = stage.runlog(&["serve"]);
+    let looked_for = done(command.current_dir(stage.root.beside("none")));
+    let mut lines = looked_for.err.lines();
+    assert!(lines.next().unwrap().ends_with(". Looked for:"));
+    assert!(lines.next().unwrap().starts_with("  /"));
 }
