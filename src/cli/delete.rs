@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::args::{Common, FilterArgs, JsonArgs, Key, Params, quoted};
+use super::args::{Common, FilterArgs, JsonArgs, Key, Params, quoted, quoted_path};
 use super::ask::SureArgs;
 use super::client::Client;
 use super::interrupt::Interrupts;
@@ -373,7 +373,7 @@ fn tell_trashed(root: &RootArgs, key: &str, entry: &str) {
 /// Tells the command that puts `what` back, for the root that was meant.
 fn tell_undo(root: &RootArgs, what: &str) {
     let of_root = root.projects.as_ref().map_or(String::new(), |folder| {
-        format!("--projects={} ", quoted(&folder.to_string_lossy()))
+        format!("--projects={} ", quoted_path(folder))
     });
     super::tell_undo(&format!("runlog trash restore {of_root}{what}"));
 }

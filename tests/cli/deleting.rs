@@ -1,5 +1,6 @@
 //! What goes says so before, asks, and can be had back; and what is exported.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::process::Stdio;
@@ -8,8 +9,8 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::stage::{Done, Stage, agreed_after, on_terminal};
-use crate::support::{Root, record};
+use crate::stage::{Done, Stage, agreed_after, done, on_terminal};
+use crate::support::{PATIENCE, Root, record};
 
 fn three() -> Stage {
     let stage = Stage::over(Root::empty());
@@ -515,6 +516,13 @@ fn an_undo_runs_as_it_is_printed() {
         assert_eq!(stage.shell(&undo(&done)).status, 0, "{}", done.err);
         assert!(moved.join("it's a/executions/-x.json").exists());
     }
+    // whatever its name is
+    let odd = beside.join(OsStr::from_bytes(b"odd\xff"));
+    std::fs::rename(&moved, &odd).unwrap();
+    let mut command = stage.runlog(&["delete", "--yes", "it's a/-x", "--projects"]);
+    let done = done(command.arg(&odd));
+    assert_eq!(stage.shell(&undo(&done)).status, 0, "{}", done.err);
+    assert!(odd.join("it's a/executions/-x.json").exists());
 }
 
 /// What the trash lists can be restored by the name it has there, whatever the file was called.
