@@ -167,9 +167,6 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Run a command and record it as a run
     Run(run::RunArgs),
-    /// Pass on what comes, in the place of a `run` that has ended
-    #[command(name = run::PASS_ON, hide = true)]
-    PassOn,
     /// Show the main job on sample projects, or on your own with --projects
     Demo(demo::DemoArgs),
     /// Print which folder would be served, and why
@@ -201,6 +198,12 @@ enum Command {
 /// Runs the program.
 #[must_use]
 pub fn main() -> ExitCode {
+    if std::env::args_os()
+        .next()
+        .is_some_and(|name| name == run::PASS_ON)
+    {
+        return run::pass_on();
+    }
     completions::complete();
     let cli = Cli::parse();
     let screen = progress::Screen::new();
@@ -320,7 +323,6 @@ pub fn main() -> ExitCode {
         Command::Man(args) => return done(completions::man(&args)),
         Command::Serve(args) => return serve::run(&args, &screen),
         Command::Run(args) => return run::run(&args),
-        Command::PassOn => return run::pass_on(),
         Command::Demo(args) => demo::run(&args, &screen),
         Command::Root { root, json } => return root::print(root.projects.as_deref(), json),
         Command::Socket(args) => return serve::print_socket(args.projects.as_deref()),

@@ -72,8 +72,8 @@ const ENDS: [SignalKind; 4] = [
 ];
 /// How long a command has to end of a Ctrl-C.
 const GRACE: Duration = Duration::from_millis(500);
-/// The command that [`pass_on`] is.
-pub(super) const PASS_ON: &str = "pass-on";
+/// What this program is called where [`pass_on`] is all that it is to do: by nobody but us.
+pub(super) const PASS_ON: &str = "runlog (passing on)";
 /// As shells do where a command cannot be run.
 const CANNOT_RUN: u8 = 126;
 /// As shells do where a command is not there.
@@ -400,8 +400,7 @@ impl Stream {
             false => std::env::current_exe()?,
         };
         std::process::Command::new(program)
-            .arg0("runlog")
-            .arg(PASS_ON)
+            .arg0(PASS_ON)
             // it ends with whoever prints, not by what ends us
             .process_group(0)
             // it holds no folder that somebody was in
