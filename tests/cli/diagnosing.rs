@@ -549,7 +549,6 @@ fn what_belongs_to_somebody_else() {
     }
 }
 
-/// A disk that nothing can be written to, and a cache that is found elsewhere.
 #[test]
 fn a_cache_with_something_else_in_the_place_of_its_files() {
     let stage = Stage::samples();
@@ -571,6 +570,7 @@ fn a_cache_with_something_else_in_the_place_of_its_files() {
     }
 }
 
+/// A disk that nothing can be written to, and a cache that is found elsewhere.
 #[test]
 fn a_cache_that_cannot_be_written() {
     for how in ["ro,mode=700", "mode=700,size=4k"] {
