@@ -214,6 +214,7 @@ fn whoever_interrupts_it_cancels_it() {
     for (signal, trap, code, status) in [
         (Signal::INT, "", 130, "cancelled"),
         (Signal::TERM, "", 143, "cancelled"),
+        (Signal::QUIT, "", 131, "cancelled"),
         (Signal::HUP, "exit 7' HUP", 7, "cancelled"),
         (Signal::TERM, "exit 0' TERM", 0, "completed"),
     ] {
@@ -223,13 +224,34 @@ fn whoever_interrupts_it_cancels_it() {
             // a shell handles a trap when what it waits for in front has ended, and `wait` at once
             trap => format!("trap 'kill $!; {trap}; echo begun; sleep 100 >&- 2>&- & wait"),
         };
-        let mut child = going_with(&root, "--default-signal=INT,TERM,HUP", &script);
+        let mut child = going_with(&root, "--default-signal=INT,QUIT,TERM,HUP", &script);
         kill_process(Pid::from_child(&child), signal).unwrap();
         assert_eq!(child.wait().unwrap().code(), Some(code), "{signal:?}");
         let record = only(&root);
         assert_eq!(record["status"], status, "{record}");
         assert!(record["completedAt"].is_string());
     }
+}
+
+/// However far it has come.
+#[test]
+fn whoever_interrupts_it_as_it_is_recorded_cancels_it() {
+    let root = Root::empty();
+    let mut command = under(&["env", "--default-signal=INT"], &root, SLEEPS);
+    let mut child = command.stdout(Stdio::null()).spawn().unwrap();
+    let folder = root.path().join("shell/executions");
+    let is_record = |path: PathBuf| path.extension().is_some_and(|kind| kind == "json");
+    let is_there = || {
+        fs::read_dir(&folder).is_ok_and(|mut all| all.any(|entry| is_record(entry.unwrap().path())))
+    };
+    while !is_there() {
+        assert!(child.try_wait().unwrap().is_none());
+    }
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let record = only(&root);
+    assert_eq!(record["status"], "cancelled");
+    assert!(record["completedAt"].is_string(), "{record}");
 }
 
 #[test]
@@ -262,7 +284,11 @@ const SLEEPS: &str = "echo begun; exec sleep 100";
 fn who_interrupts_all_of_them_cancels_it() {
     for _ in 0..10 {
         let root = Root::empty();
-        let mut command = under(&["env", "--default-signal=INT,TERM,HUP"], &root, SLEEPS);
+        let mut command = under(
+            &["env", "--default-signal=INT,QUIT,TERM,HUP"],
+            &root,
+            SLEEPS,
+        );
         let mut child = going_by(command.process_group(0));
         kill_process_group(Pid::from_child(&child), Signal::TERM).unwrap();
         assert_eq!(child.wait().unwrap().code(), Some(143));
@@ -282,18 +308,24 @@ fn on_terminal(root: &Root, script: &str) -> (File, Child) {
         .custom_flags(OFlags::NOCTTY.bits().cast_signed())
         .open(std::ffi::OsStr::from_bytes(name.as_bytes()))
         .unwrap();
-    let words = ["setsid", "--ctty", "env", "--default-signal=INT,TERM,HUP"];
+    let words = [
+        "setsid",
+        "--ctty",
+        "env",
+        "--default-signal=INT,QUIT,TERM,HUP",
+    ];
     let child = going_from(under(&words, root, script).stdin(line));
     (File::from(terminal), child)
 }
 
 #[test]
 fn a_ctrl_c_cancels_it_and_reaches_it_once() {
-    for _ in 0..10 {
+    for number in 0..10 {
         let root = Root::empty();
         let (mut terminal, mut child) = on_terminal(&root, SLEEPS);
-        terminal.write_all(b"\x03").unwrap();
-        assert_eq!(child.wait().unwrap().code(), Some(130));
+        let (typed, code) = [(b"\x03", 130), (b"\x1c", 131)][number % 2];
+        terminal.write_all(typed).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(code));
         assert_eq!(only(&root)["status"], "cancelled");
     }
     // a second one would end it
@@ -309,7 +341,12 @@ fn a_ctrl_c_cancels_it_and_reaches_it_once() {
 
 #[test]
 fn what_is_sent_to_it_alone_on_a_terminal_is_handed_on() {
-    for (signal, code) in [(Signal::INT, 130), (Signal::HUP, 129), (Signal::TERM, 143)] {
+    for (signal, code) in [
+        (Signal::INT, 130),
+        (Signal::QUIT, 131),
+        (Signal::HUP, 129),
+        (Signal::TERM, 143),
+    ] {
         let root = Root::empty();
         let (_terminal, mut child) = on_terminal(&root, SLEEPS);
         kill_process(Pid::from_child(&child), signal).unwrap();

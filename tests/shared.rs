@@ -437,6 +437,8 @@ fn alone_because(client: &mut Client, why: &str) {
     assert_eq!(shared["active"], false);
     let reason = shared["reason"].as_str().unwrap();
     assert!(reason.contains(why), "{reason}");
+    // which cannot be given here
+    assert!(!reason.contains("--socket"), "{reason}");
 }
 
 #[test]
@@ -449,6 +451,41 @@ fn what_is_in_the_place_of_the_socket_is_told_and_left_there() {
     let (_window, mut client) = desk.window();
     alone_because(&mut client, "is not a socket: move it away");
     assert_eq!(fs::read(desk.socket()).unwrap(), b"precious");
+}
+
+#[test]
+fn what_is_in_the_place_of_the_log_is_told() {
+    let desk = Desk::new();
+    let folder = desk.socket().parent().unwrap().to_owned();
+    fs::create_dir(&folder).unwrap();
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
+    let mut log = desk.socket().into_os_string();
+    log.push(".log");
+    std::os::unix::fs::symlink("/dev/null", log).unwrap();
+    let (_window, mut client) = desk.window();
+    alone_because(&mut client, ".sock.log, is not a file: move it away");
+}
+
+/// As a cleaner of temporary files does.
+#[test]
+fn a_socket_that_somebody_removed_is_there_again_for_the_next_window() {
+    let desk = Desk::new();
+    let (_window, mut client) = desk.window();
+    let daemon = daemon_of(&mut client);
+    for lock_too in [false, true] {
+        fs::remove_file(desk.socket()).unwrap();
+        if lock_too {
+            let mut lock = desk.socket().into_os_string();
+            lock.push(".lock");
+            fs::remove_file(lock).unwrap();
+        }
+        let (_next, mut other) = desk.window();
+        let greeting = other.call("initialize", &json!({}));
+        assert_eq!(greeting["shared"]["active"], true, "{greeting}");
+        // with its lock it cannot be found, and is left to those who have it
+        assert_eq!(daemon_of(&mut other) == daemon, !lock_too);
+    }
+    client.call("executions/save", &save("a", 1));
 }
 
 #[test]

@@ -55,6 +55,8 @@ impl Bar {
 pub(super) enum Needs {
     /// Nothing: it asks once, and need not be told what comes later.
     Index,
+    /// The same, and soon: it stands in a prompt, or behind what is typed there.
+    Glance,
     /// The events that tell what changes.
     Changes,
     /// The text index; it asks once as well.

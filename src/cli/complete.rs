@@ -190,7 +190,7 @@ fn asked(method: &str, params: Params) -> Json {
         let folder = found.root.clone().filter(|_| found.exists)?;
         let runtime = super::serve::runtime().ok()?;
         let answer = runtime.block_on(async {
-            let mut client = Client::over(&folder, &found, Needs::Index, &Screen::new()).ok()?;
+            let mut client = Client::over(&folder, &found, Needs::Glance, &Screen::new()).ok()?;
             let answer = client.ask(method, params).await.ok();
             client.end();
             answer

@@ -3,10 +3,10 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::args::{Common, FilterArgs, JsonArgs, Key, Params, quoted};
+use super::args::{Common, FilterArgs, JsonArgs, Key, Params, quoted, quoted_path};
 use super::ask::SureArgs;
 use super::client::Client;
-use super::interrupt::{INTERRUPTED, Interrupts};
+use super::interrupt::Interrupts;
 use super::json::Json;
 use super::terminal::{Out, fitted, visible};
 use super::time::{bytes, grouped};
@@ -140,9 +140,8 @@ async fn each(args: &DeleteArgs, client: &mut Client) -> Result<u8, Failure> {
     if !args.how.sure.agreed(&what)? {
         return Ok(1);
     }
-    // that nobody reads what is printed stops nothing of what was agreed to
-    let mut printed = Ok(());
-    let mut interrupts = Interrupts::new();
+    let interrupts = Interrupts::new();
+    let (mut answers, mut failed) = (Vec::new(), None);
     let mut rest = keys.into_iter();
     while !interrupts.came()
         && let Some(key) = rest.next()
@@ -160,7 +159,8 @@ async fn each(args: &DeleteArgs, client: &mut Client) -> Result<u8, Failure> {
                 if let Some(entry) = failure.says("entry") {
                     tell_trashed(&args.common.root, &visible(&key.to_string()), &entry);
                 }
-                return Err(failure);
+                failed = Some(failure);
+                break;
             }
         };
         let answer = Json::read(&text);
@@ -170,12 +170,21 @@ async fn each(args: &DeleteArgs, client: &mut Client) -> Result<u8, Failure> {
             Some(entry) => tell_trashed(&args.common.root, &key, entry),
             None => tell!("runlog: {key} is deleted"),
         }
-        printed = printed.and(json.print(&text, None, |_| String::new()));
+        answers.push(text);
     }
     for key in rest {
         tell!("runlog: {} stays", visible(&key.to_string()));
     }
-    printed.map(|()| interrupts.status(0))
+    let status = interrupts.status(0);
+    drop(interrupts);
+    // last: that nobody reads it stops nothing of what was agreed to
+    let printed = answers
+        .iter()
+        .try_for_each(|text| json.print(text, None, |_| String::new()));
+    match failed {
+        Some(failure) => Err(failure),
+        None => printed.map(|()| status),
+    }
 }
 
 #[derive(Debug, Args)]
@@ -314,10 +323,10 @@ async fn going(
     // what came or changed while it was asked was not agreed to
     params.insert("plan".into(), plan.at("plan").word().into());
     params.insert("permanent".into(), how.permanent.into());
-    let mut interrupts = Interrupts::new();
+    let interrupts = Interrupts::new();
     let Some(text) = interrupts.answer(client, method, params).await? else {
         tell!("runlog: nothing was done");
-        return Ok(INTERRUPTED);
+        return Ok(interrupts.status(1));
     };
     let done = Json::read(&text);
     if count > 0 {
@@ -345,10 +354,12 @@ async fn going(
     if let Some(batch) = done.at("batch").text() {
         tell_undo(&common.root, &format!("--batch {}", quoted(batch)));
     }
+    // others were changed or deleted by somebody, which is no failure
+    let status = interrupts.status(u8::from(refused));
+    drop(interrupts);
     // last: what was done is told also where nobody reads this
     json.print(&text, Some(ROWS), |_| String::new())?;
-    // others were changed or deleted by somebody, which is no failure
-    Ok(interrupts.status(u8::from(refused)))
+    Ok(status)
 }
 
 /// Tells that a run is in the trash, and how to have it back.
@@ -362,7 +373,7 @@ fn tell_trashed(root: &RootArgs, key: &str, entry: &str) {
 /// Tells the command that puts `what` back, for the root that was meant.
 fn tell_undo(root: &RootArgs, what: &str) {
     let of_root = root.projects.as_ref().map_or(String::new(), |folder| {
-        format!("--projects={} ", quoted(&folder.to_string_lossy()))
+        format!("--projects={} ", quoted_path(folder))
     });
     super::tell_undo(&format!("runlog trash restore {of_root}{what}"));
 }

@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde_json::json;
@@ -25,10 +25,12 @@ use super::terminal::{Out, Paint, unless_unread, visible};
 use super::time::grouped;
 use super::{Failure, RootArgs, serve, status};
 use crate::store::{Cache, root_hash};
-use crate::transport::{SocketPathError, socket_path::Untrusted};
+use crate::transport::{SocketPathError, cut_off, socket_path::Untrusted};
 
 /// How long a daemon may take to say who it is.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
+/// And in how many bytes.
+const ANSWER_MAX_BYTES: usize = 64 << 10;
 /// What inotify's limits are to be raised to.
 const WATCHES: u32 = 524_288;
 const INSTANCES: u32 = 1024;
@@ -374,6 +376,14 @@ fn socket(root: &Path, findings: &mut Vec<Finding>) -> bool {
     }
     let path = path.as_path();
     if path.symlink_metadata().is_err() {
+        if let Some(pid) = cut_off(path) {
+            let path = path.display();
+            findings.push(Finding::new(
+                format!("somebody has removed {path}, where the daemon, process {pid}, listens"),
+                // it makes it again
+                format!("kill -URG {pid}"),
+            ));
+        }
         return true;
     }
     if !path
@@ -422,11 +432,20 @@ fn socket(root: &Path, findings: &mut Vec<Finding>) -> bool {
 
 /// The version that a daemon says it has.
 fn version(stream: &mut UnixStream) -> io::Result<String> {
-    stream.set_read_timeout(Some(ANSWERS_WITHIN))?;
+    let deadline = Instant::now() + ANSWERS_WITHIN;
     stream.write_all(b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\"}\n")?;
     let mut answer = Vec::new();
     let mut byte = [0];
-    while stream.read(&mut byte)? == 1 && byte != *b"\n" {
+    while answer.len() < ANSWER_MAX_BYTES {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        // of all of it, however slowly it comes
+        stream.set_read_timeout(Some(left))?;
+        if stream.read(&mut byte)? == 0 || byte == *b"\n" {
+            break;
+        }
         answer.extend_from_slice(&byte);
     }
     let answer = Json::read(&String::from_utf8_lossy(&answer));

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::Failure;
 use super::args::{Common, FilterArgs, JsonArgs, Params};
 use super::client::Client;
-use super::interrupt::{INTERRUPTED, Interrupts};
+use super::interrupt::Interrupts;
 use super::terminal::{Out, visible, visible_lines};
 use super::time::{bytes, grouped};
 use crate::api::executions::export::PIECE_BYTES_MAX;
@@ -109,8 +109,8 @@ pub(super) async fn run(args: &ExportArgs, client: &mut Client) -> Result<u8, Fa
             // of these a piece says only what lists say
             if of_records && larger(PIECE_BYTES_MAX, &filter, client).await? > 0 {
                 return match by_file(params, client).await? {
-                    true => left_out(&filter, client).await,
-                    false => Ok(INTERRUPTED),
+                    0 => left_out(&filter, client).await,
+                    status => Ok(status),
                 };
             }
             to_stdout(format, params, count.at("count").count(), client).await
@@ -145,17 +145,16 @@ async fn left_out(filter: &Params, client: &mut Client) -> Result<u8, Failure> {
     Ok(u8::from(count > 0))
 }
 
-/// By way of a file of nobody else's: whole, however large its rows are. False where somebody
-/// interrupted it.
-async fn by_file(mut params: Params, client: &mut Client) -> Result<bool, Failure> {
+/// By way of a file of nobody else's: whole, however large its rows are. The status to exit with.
+async fn by_file(mut params: Params, client: &mut Client) -> Result<u8, Failure> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("rows");
     let Some(text) = path.to_str() else {
         return Err(Failure::Usage("TMPDIR is no UTF-8".to_owned()));
     };
     params.insert("path".into(), text.into());
-    if written(params, client).await?.is_none() {
-        return Ok(false);
+    if let Err(status) = written(params, client).await? {
+        return Ok(status);
     }
     let mut rows = BufReader::new(File::open(&path)?);
     // whatever ends this, nothing is left behind
@@ -165,20 +164,20 @@ async fn by_file(mut params: Params, client: &mut Client) -> Result<bool, Failur
         out.print_json(&row)?;
         row.clear();
     }
-    Ok(true)
+    Ok(0)
 }
 
-/// What is said of the file that was written; none where somebody interrupted it: whoever writes it takes
-/// back what is there.
-async fn written(params: Params, client: &mut Client) -> Result<Option<String>, Failure> {
-    let mut interrupts = Interrupts::new();
+/// What is said of the file that was written; the status to exit with where somebody interrupted it:
+/// whoever writes it takes back what is there.
+async fn written(params: Params, client: &mut Client) -> Result<Result<String, u8>, Failure> {
+    let interrupts = Interrupts::new();
     let answer = interrupts
         .answer(client, "executions/export", params)
         .await?;
-    if answer.is_none() {
+    Ok(answer.ok_or_else(|| {
         tell!("runlog: nothing was written");
-    }
-    Ok(answer)
+        interrupts.status(1)
+    }))
 }
 
 async fn to_file(
@@ -192,8 +191,9 @@ async fn to_file(
         return Err(Failure::Usage("the file's path is no UTF-8".to_owned()));
     };
     params.insert("path".into(), path.into());
-    let Some(answer) = written(params, client).await? else {
-        return Ok(INTERRUPTED);
+    let answer = match written(params, client).await? {
+        Ok(answer) => answer,
+        Err(status) => return Ok(status),
     };
     json.print(&answer, None, |_| String::new())?;
     let answer = super::json::Json::read(&answer);

@@ -1,59 +1,73 @@
-//! Ctrl-C while something goes.
+//! Ctrl-C while something goes, and what else asks for an end.
 //!
 //! What has not begun is taken back. What has begun is done to its end by whoever does it, and so its
-//! answer is waited for: it says what went, and how to have it back.
+//! answer is waited for: it says what went, and how to have it back. Once that is told nothing is lost
+//! by an end, whatever is still printed to whomever: then a signal ends the process at once.
+
+use std::process::exit;
+use std::sync::mpsc;
+use std::thread;
 
 use serde_json::Value;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::SignalKind;
+use tokio::sync::watch;
 
 use super::Failure;
 use super::args::Params;
 use super::client::Client;
+use super::signals::{Signals, status_of};
 use crate::api::ErrorKind;
 
-/// As shells say of what an interrupt ended.
-pub(super) const INTERRUPTED: u8 = 130;
+/// What asks for an end; Ctrl-\ ends without delay as ever.
+const ENDS: [SignalKind; 3] = [
+    SignalKind::interrupt(),
+    SignalKind::terminate(),
+    SignalKind::hangup(),
+];
 
-/// Interrupts of this process, which end it no more once there is one of these.
+/// Signals that do not end this process while there is one of these, but are noted.
 pub(super) struct Interrupts {
-    /// None where the system gives none: then they end the process.
-    signal: Option<Signal>,
-    came: bool,
+    /// The status to exit with.
+    came: watch::Receiver<Option<u8>>,
 }
 
 impl Interrupts {
     /// Those from here on.
     pub(super) fn new() -> Self {
-        Self {
-            signal: signal(SignalKind::interrupt()).ok(),
-            came: false,
+        let (sender, came) = watch::channel(None);
+        let (ready, is_ready) = mpsc::channel();
+        // it ends the process also while all others wait for whoever reads what is printed
+        let listening = thread::Builder::new().name("runlog-signals".to_owned());
+        let listening = listening.spawn(move || listen(&sender, &ready));
+        if listening.is_ok() {
+            // fails where they go on to end the process
+            let _ = is_ready.recv();
         }
+        Self { came }
     }
 
     /// Whether there was one.
     pub(super) fn came(&self) -> bool {
-        self.came
+        self.came.borrow().is_some()
     }
 
     /// The status to exit with.
     pub(super) fn status(&self, status: u8) -> u8 {
-        if self.came { INTERRUPTED } else { status }
+        self.came.borrow().unwrap_or(status)
     }
 
     /// Asks, and gives the result's own text; none where an interrupt took the request back.
     pub(super) async fn answer(
-        &mut self,
+        &self,
         client: &mut Client,
         method: &str,
         params: Params,
     ) -> Result<Option<String>, Failure> {
-        let Self { signal, came } = self;
+        let mut came = self.came.clone();
         let interrupted = async {
-            match signal {
-                Some(signal) => drop(signal.recv().await),
-                None => std::future::pending().await,
+            if came.wait_for(Option::is_some).await.is_err() {
+                std::future::pending().await
             }
-            *came = true;
             tell!("runlog: interrupted; what has begun is told when it is done");
         };
         let params = Value::Object(params).to_string();
@@ -62,4 +76,22 @@ impl Interrupts {
             answer => answer.map(Some),
         }
     }
+}
+
+/// Notes signals for as long as there is somebody who heeds them, and ends the process by the next one.
+fn listen(sender: &watch::Sender<Option<u8>>, ready: &mpsc::Sender<()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build();
+    let Ok(runtime) = runtime else { return };
+    runtime.block_on(async {
+        let mut signals = Signals::new(&ENDS);
+        let _ = ready.send(());
+        loop {
+            let status = status_of(signals.next().await);
+            if sender.send(Some(status)).is_err() {
+                exit(status.into());
+            }
+        }
+    });
 }

@@ -43,6 +43,7 @@ mod series;
 mod serve;
 mod service;
 mod show;
+mod signals;
 mod stats;
 mod status;
 mod statusline;
@@ -75,7 +76,7 @@ colours away.
 
 Exit status: 0 done; 1 it failed, or `doctor` found something; 2 the arguments make no sense, or the \
 root is not clear; `watch` also 3 the run failed, 4 it was cancelled, 5 it is gone or ended otherwise; \
-`run` that of its command; 130 interrupted.";
+`run` that of its command; 128 and the signal's number where one ended it (130: Ctrl-C).";
 
 #[derive(Debug, Parser)]
 #[command(
@@ -166,9 +167,6 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Run a command and record it as a run
     Run(run::RunArgs),
-    /// Pass on what comes, in the place of a `run` that has ended
-    #[command(name = run::PASS_ON, hide = true)]
-    PassOn,
     /// Show the main job on sample projects, or on your own with --projects
     Demo(demo::DemoArgs),
     /// Print which folder would be served, and why
@@ -200,6 +198,12 @@ enum Command {
 /// Runs the program.
 #[must_use]
 pub fn main() -> ExitCode {
+    if std::env::args_os()
+        .next()
+        .is_some_and(|name| name == run::PASS_ON)
+    {
+        return run::pass_on();
+    }
     completions::complete();
     let cli = Cli::parse();
     let screen = progress::Screen::new();
@@ -265,7 +269,7 @@ pub fn main() -> ExitCode {
             });
         }
         Command::Statusline(args) => {
-            return ask(&args.common.root, &screen, async |client| {
+            return client::run(&args.common.root, Needs::Glance, &screen, async |client| {
                 statusline::run(&args, client).await
             });
         }
@@ -319,7 +323,6 @@ pub fn main() -> ExitCode {
         Command::Man(args) => return done(completions::man(&args)),
         Command::Serve(args) => return serve::run(&args, &screen),
         Command::Run(args) => return run::run(&args),
-        Command::PassOn => return run::pass_on(),
         Command::Demo(args) => demo::run(&args, &screen),
         Command::Root { root, json } => return root::print(root.projects.as_deref(), json),
         Command::Socket(args) => return serve::print_socket(args.projects.as_deref()),
@@ -370,9 +373,11 @@ fn give(line: &str) -> ExitCode {
 fn tell_fitted(text: &str) {
     use std::io::IsTerminal;
     let stderr = std::io::stderr();
+    // whatever it names, a folder of somebody else's too
+    let text = terminal::visible_lines(text);
     let text = match stderr.is_terminal() {
-        true => terminal::wrapped(text, terminal::width_of(stderr)).join("\n"),
-        false => text.to_owned(),
+        true => terminal::wrapped(&text, terminal::width_of(stderr)).join("\n"),
+        false => text,
     };
     tell_all(&(text + "\n"));
 }

@@ -10,7 +10,9 @@ use std::process::ExitCode;
 use serde::{Deserialize, Serialize};
 
 use super::USAGE;
+use super::args::quoted_path;
 use super::config::FILE as CONFIG;
+use super::terminal::{Out, visible};
 
 /// How many levels below the repository's top a folder is looked for.
 const LEVELS: usize = 3;
@@ -202,7 +204,7 @@ pub(super) fn ambiguous(candidates: &[PathBuf]) -> String {
     let mut text = String::from("several folders could be served; name one with --projects:");
     for candidate in candidates {
         text.push_str("\n  --projects ");
-        text.push_str(&candidate.display().to_string());
+        text.push_str(&quoted_path(candidate));
     }
     text
 }
@@ -225,7 +227,12 @@ pub(super) fn print(given: Option<&Path>, json: bool) -> ExitCode {
         tell!("runlog: {}", ambiguous(&found.candidates));
         return USAGE.into();
     };
-    let given = super::give(&root.display().to_string());
+    let shown = root.display().to_string();
+    // programs get it as it is
+    let given = super::give(&match Out::stdout().is_terminal() {
+        true => visible(&shown),
+        false => shown,
+    });
     if !found.exists {
         tell!("runlog: it is not there yet; looked for:");
         for place in &found.tried {

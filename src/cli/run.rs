@@ -17,7 +17,6 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{ExitCode, ExitStatus, Stdio};
 use std::sync::{Arc, mpsc};
-use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
@@ -32,7 +31,7 @@ use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe::Receiver;
 use tokio::process::{Child, Command};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::SignalKind;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -41,6 +40,7 @@ use tokio_util::sync::CancellationToken;
 use super::RootArgs;
 use super::args::quoted;
 use super::serve::{find, runtime};
+use super::signals::{Signals, bit, signals_of, status_of};
 use crate::history::{History, HistoryError, Options};
 use crate::model::update::Update;
 use crate::model::{Millis, ProjectId, RunKey};
@@ -63,10 +63,17 @@ const PIECE_BYTES: usize = 16 * 1024;
 const WAITING_BYTES: usize = 256 * 1024;
 /// How many the command may have left in a pipe when it ended.
 const LEFT_BYTES: usize = 1024 * 1024;
+/// The signals that ask for an end; a terminal sends the first two, by Ctrl-C and Ctrl-\.
+const ENDS: [SignalKind; 4] = [
+    SignalKind::interrupt(),
+    SignalKind::quit(),
+    SignalKind::terminate(),
+    SignalKind::hangup(),
+];
 /// How long a command has to end of a Ctrl-C.
 const GRACE: Duration = Duration::from_millis(500);
-/// The command that [`pass_on`] is.
-pub(super) const PASS_ON: &str = "pass-on";
+/// What this program is called where [`pass_on`] is all that it is to do: by nobody but us.
+pub(super) const PASS_ON: &str = "runlog (passing on)";
 /// As shells do where a command cannot be run.
 const CANNOT_RUN: u8 = 126;
 /// As shells do where a command is not there.
@@ -113,6 +120,8 @@ pub(super) fn run(args: &RunArgs) -> ExitCode {
 }
 
 async fn recorded(history: Arc<History>, args: &RunArgs) -> u8 {
+    // from here on they are the command's, and only noted
+    let mut signals = Signals::new(&ENDS);
     let line: Vec<String> = args
         .command
         .iter()
@@ -133,7 +142,18 @@ async fn recorded(history: Arc<History>, args: &RunArgs) -> u8 {
         }
     };
     let mut recorder = Recorder { history, key };
-    let ran = recorder.through(&program, args).await;
+    let ran = match signals.came().await {
+        // nothing is begun that is to end
+        Some(signal) => Ran {
+            status: status_of(signal),
+            end: json!({ "status": "cancelled" }),
+            writers: JoinSet::new(),
+            left: Vec::new(),
+            signals,
+            interrupted: true,
+        },
+        None => recorder.through(&program, args, signals).await,
+    };
     let word = ran.end["status"].as_str().unwrap_or_default();
     let said = match recorder.set(&ran.end).await {
         Ok(took) => format!(
@@ -195,9 +215,7 @@ struct Recorder {
 
 impl Recorder {
     /// Runs the command to its end.
-    async fn through(&mut self, program: &PathBuf, args: &RunArgs) -> Ran {
-        // from here on they are the command's, and only noted
-        let mut signals = Signals::new();
+    async fn through(&mut self, program: &PathBuf, args: &RunArgs, mut signals: Signals) -> Ran {
         let mut writers = JoinSet::new();
         let words = args.command.get(1..).unwrap_or_default();
         let (mut child, streams) = match spawn(program, words) {
@@ -281,29 +299,38 @@ impl Recorder {
         let mut interrupted = false;
         let mut shown = 0;
         let mut silent_since = Instant::now();
-        let mut due = None;
+        // what a terminal may have sent to both, and when it is clear that it did not
+        let mut due: Option<(SignalKind, Instant)> = None;
         let mut show = tokio::time::interval(SHOW_EVERY);
         show.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 status = child.wait() => {
                     // one that both got may have ended it before we looked at ours
-                    tokio::task::yield_now().await;
-                    interrupted |= signals.next().now_or_never().is_some();
+                    interrupted |= signals.came().await.is_some();
                     return (status, interrupted);
                 }
                 signal = signals.next() => {
                     interrupted = true;
-                    if signal == SignalKind::interrupt() && in_front() {
-                        due = Some(Instant::now() + GRACE);
+                    let typed = [SignalKind::interrupt(), SignalKind::quit()].contains(&signal);
+                    if typed && in_front() {
+                        due = Some((signal, Instant::now() + GRACE));
                     } else {
                         forward(child, signal);
                     }
                 }
-                () = tokio::time::sleep_until(due.unwrap_or(silent_since)), if due.is_some() => {
+                signal = async {
+                    match due {
+                        Some((signal, at)) => {
+                            tokio::time::sleep_until(at).await;
+                            signal
+                        }
+                        None => std::future::pending().await,
+                    }
+                } => {
                     due = None;
-                    if !handles_interrupts(child) {
-                        forward(child, SignalKind::interrupt());
+                    if !handles(child, signal) {
+                        forward(child, signal);
                     }
                 }
                 _ = show.tick() => {
@@ -373,8 +400,7 @@ impl Stream {
             false => std::env::current_exe()?,
         };
         std::process::Command::new(program)
-            .arg0("runlog")
-            .arg(PASS_ON)
+            .arg0(PASS_ON)
             // it ends with whoever prints, not by what ends us
             .process_group(0)
             // it holds no folder that somebody was in
@@ -460,58 +486,7 @@ fn ended(status: ExitStatus, interrupted: bool) -> Value {
     end
 }
 
-/// The signals that ask for an end; those that whoever started us had us ignore (`nohup`) stay
-/// ignored, by the command too.
-struct Signals([Option<Signal>; 3]);
-
-impl Signals {
-    const ALL: [SignalKind; 3] = [
-        SignalKind::interrupt(),
-        SignalKind::terminate(),
-        SignalKind::hangup(),
-    ];
-
-    fn new() -> Self {
-        let ignored = ignored();
-        Self(Self::ALL.map(|kind| {
-            let bit = 1u64 << (kind.as_raw_value() - 1);
-            if ignored & bit != 0 {
-                return None;
-            }
-            signal(kind)
-                .inspect_err(|error| tracing::warn!(%error, "a signal is not seen"))
-                .ok()
-        }))
-    }
-
-    async fn next(&mut self) -> SignalKind {
-        std::future::poll_fn(|context| {
-            for (held, kind) in self.0.iter_mut().zip(Self::ALL) {
-                if let Some(signal) = held
-                    && signal.poll_recv(context).is_ready()
-                {
-                    return Poll::Ready(kind);
-                }
-            }
-            Poll::Pending
-        })
-        .await
-    }
-}
-
-/// The signals that are ignored, a bit each; none where the system does not tell.
-fn ignored() -> u64 {
-    signals_of("self", "SigIgn:")
-}
-
-fn signals_of(process: &str, mask: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix(mask));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
-        .unwrap_or(0)
-}
-
-/// Whether a Ctrl-C of our terminal is for us, and so for the command, which has it already.
+/// Whether what is typed on our terminal is for us, and so for the command, which has it already.
 fn in_front() -> bool {
     let ours = getpgrp();
     tcgetpgrp(std::io::stdin()).is_ok_and(|front| front == ours)
@@ -520,10 +495,9 @@ fn in_front() -> bool {
 
 /// Whether the command may live on after a Ctrl-C. It would take a second one for impatience; one
 /// that does not, and lives, was sent none.
-fn handles_interrupts(child: &Child) -> bool {
-    let bit = 1u64 << (SignalKind::interrupt().as_raw_value() - 1);
+fn handles(child: &Child, signal: SignalKind) -> bool {
     let process = child.id().unwrap_or_default().to_string();
-    signals_of(&process, "SigCgt:") & bit != 0
+    signals_of(&process, "SigCgt:") & bit(signal) != 0
 }
 
 /// Hands a signal on.

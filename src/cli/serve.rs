@@ -1,7 +1,8 @@
 //! `runlog serve`: the daemon.
 //!
 //! Section 2 and 3 of the protocol: stdio or a Unix socket, and every way to end within two
-//! seconds: end of input, `exit`, a dead parent, a broken pipe, SIGTERM, SIGINT.
+//! seconds: end of input, `exit`, a dead parent, a broken pipe, SIGTERM, SIGINT. After the end of
+//! input a client who still takes what he asked for is waited for.
 
 pub(super) mod shared;
 
@@ -21,6 +22,7 @@ use tokio::sync::watch;
 
 use super::progress::Screen;
 use super::root::{self, Found, Place};
+use super::terminal::visible;
 use super::{RootArgs, USAGE};
 use crate::api::Context;
 use crate::api::table::methods;
@@ -123,12 +125,17 @@ pub(super) fn run(args: &ServeArgs, screen: &Screen) -> ExitCode {
 /// Says that there is nothing to serve yet. Whoever cannot be told is served all the same.
 fn tell_missing(screen: &Screen, folder: &Path, found: &Found) {
     let mut text = format!(
-        "runlog: there is no {}; serving it as empty until it comes. Looked for:\n",
-        folder.display()
+        "runlog: there is no {}; serving it as empty until it comes",
+        visible(&folder.display().to_string())
     );
-    for place in &found.tried {
-        text.push_str(&format!("  {place}\n"));
+    // nowhere, where somebody has named it
+    if !found.tried.is_empty() {
+        text.push_str(". Looked for:");
     }
+    for place in &found.tried {
+        text.push_str(&format!("\n  {}", visible(place)));
+    }
+    text.push('\n');
     let _ = screen.lines().write_all(text.as_bytes());
 }
 
@@ -238,7 +245,7 @@ impl Daemon {
     /// Serves whoever comes. What is given beside the status is to be kept until the index is.
     async fn socket(
         &self,
-        listener: Listener,
+        mut listener: Listener,
         idle_exit: Option<Duration>,
     ) -> (Result<i32, String>, Option<Retired>) {
         let ready = json!({
@@ -256,7 +263,7 @@ impl Daemon {
             let shared = self.shared.clone();
             sessions.spawn(transport::serve(reader, writer, shared, Kind::Socket));
         };
-        // whether it is for want of clients that the daemon ends
+        // whether it is because nobody comes any more that the daemon ends
         let idle = loop {
             let idle_exit = idle_exit.filter(|_| sessions.is_empty());
             let idle = async {
@@ -270,7 +277,8 @@ impl Daemon {
                 biased;
                 _ = ending.wait_for(|ending| *ending) => break Ok(false),
                 stream = listener.accept() => match stream {
-                    Ok(stream) => serve(stream, &mut sessions),
+                    Ok(Some(stream)) => serve(stream, &mut sessions),
+                    Ok(None) => break Ok(true),
                     Err(error) => break Err(format!("the socket is broken: {error}")),
                 },
                 Some(_) = sessions.join_next() => {}
@@ -281,8 +289,8 @@ impl Daemon {
         let (waiting, retired) = listener.retire();
         let mut retired = Some(retired);
         if let Ok(true) = idle {
-            tracing::info!("no client for a while; the daemon ends");
-            if !waiting.is_empty() {
+            tracing::info!("no more clients; the daemon ends");
+            if !waiting.is_empty() || !sessions.is_empty() {
                 // they may stay long, and others must not wait for that
                 retired = None;
             }

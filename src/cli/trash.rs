@@ -283,7 +283,7 @@ async fn empty(args: &EmptyArgs, client: &mut Client) -> Result<u8, Failure> {
         return Ok(1);
     }
     let (mut count, mut freed) = (0, 0);
-    let mut interrupts = Interrupts::new();
+    let interrupts = Interrupts::new();
     // by their names: what was deleted while it was asked was not agreed to
     for some in going.chunks(AT_ONCE) {
         let named: Vec<&str> = some.iter().map(|entry| entry.at("entry").word()).collect();
@@ -299,9 +299,11 @@ async fn empty(args: &EmptyArgs, client: &mut Client) -> Result<u8, Failure> {
         }
     }
     removed(count, freed);
+    let status = interrupts.status(0);
+    drop(interrupts);
     args.json
         .print(&emptied(count, freed), None, |_| String::new())?;
-    Ok(interrupts.status(0))
+    Ok(status)
 }
 
 fn removed(count: u64, freed: u64) {

@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::message::{Answer, Told};
+use super::message::{Answer, Progress, Told};
 use crate::api::executions::subscribe::{NOTIFICATION, Subscribe, Unsubscribe};
 use crate::api::lifecycle::{Initialize, Shutdown};
-use crate::api::params::member;
+use crate::api::params::{WORK_DONE_TOKEN, member};
 use crate::api::table::{self, Entry, Method};
 use crate::api::{Error, ErrorKind};
 use crate::model::json::{decode_string, elements, members};
@@ -69,7 +69,18 @@ struct Call {
     /// None for what cannot be understood.
     entry: Option<&'static Entry>,
     params: Option<Bytes>,
+    /// Under what its sender is told how far it has come.
+    token: Option<Bytes>,
+    told: Course,
     cancelled: bool,
+}
+
+/// What was told of how far something has come, by whichever daemon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Course {
+    Nothing,
+    Begun,
+    Ended,
 }
 
 #[derive(Debug)]
@@ -145,7 +156,9 @@ impl Ledger {
                 at,
                 id,
                 entry,
+                token: token(params.as_ref()),
                 params,
+                told: Course::Nothing,
                 cancelled: false,
             });
         }
@@ -258,7 +271,11 @@ impl Ledger {
             return self.batch_came(frame);
         }
         let Some(answer) = Answer::read(frame) else {
-            return Some(self.told(frame));
+            let progress = text(Some(frame)).and_then(Progress::read);
+            return match progress {
+                Some(progress) => self.is_news(&progress).then(|| frame.clone()),
+                None => Some(self.told(frame)),
+            };
         };
         let key = self.pending.iter().find_map(|(key, pending)| {
             let [call] = &*pending.calls else { return None };
@@ -366,6 +383,33 @@ impl Ledger {
             }
             Ok(_) => Fate::Same,
         }
+    }
+
+    /// Whether the client is told this of a request's progress: of one that is repeated the beginning
+    /// is told once, and nothing after the end.
+    fn is_news(&mut self, progress: &Progress<'_>) -> bool {
+        let its = |call: &&mut Call| call.token.as_deref() == Some(progress.token.as_bytes());
+        let calls = self.pending.values_mut();
+        let mut calls = calls.flat_map(|pending| &mut pending.calls);
+        let mut calls = calls.by_ref().filter(its).peekable();
+        // nobody's that is known of
+        if calls.peek().is_none() {
+            return true;
+        }
+        // several may be called the same
+        let (told, then) = match progress.kind {
+            "begin" => (
+                calls.find(|call| call.told == Course::Nothing),
+                Course::Begun,
+            ),
+            "end" => (calls.find(|call| call.told != Course::Ended), Course::Ended),
+            _ => return calls.any(|call| call.told != Course::Ended),
+        };
+        let is_news = told.is_some();
+        if let Some(call) = told {
+            call.told = then;
+        }
+        is_news
     }
 
     /// A notification as the client is told it.
@@ -537,6 +581,15 @@ impl Greeting {
 
 fn text(bytes: Option<&Bytes>) -> Option<&str> {
     bytes.and_then(|bytes| std::str::from_utf8(bytes).ok())
+}
+
+/// What a request's sender calls it where it is told how far that has come.
+fn token(params: Option<&Bytes>) -> Option<Bytes> {
+    let params = params?;
+    // few have one, and some are large
+    memchr::memmem::find(params, WORK_DONE_TOKEN.as_bytes())?;
+    let token = member(text(Some(params)), WORK_DONE_TOKEN)?;
+    Some(params.slice_ref(token.as_bytes()))
 }
 
 /// The subscription that an unsubscribing names.
@@ -756,6 +809,54 @@ mod tests {
             ledger.sends(),
             [(Some(request(2, "ping", json!({}))), None)]
         );
+    }
+
+    #[test]
+    fn of_what_is_repeated_the_beginning_and_the_end_are_told_once() {
+        let tells = |kind: &str| {
+            let value = json!({ "kind": kind });
+            format!(
+                r#"{{"jsonrpc":"2.0","method":"$/progress","params":{{"token":"t","value":{value}}}}}"#
+            )
+        };
+        let ending = format!(
+            r#"{{"jsonrpc":"2.0","id":1,"error":{}}}"#,
+            Error::ending().to_value()
+        );
+        for killed in [true, false] {
+            let mut ledger = Ledger::default();
+            let params = json!({ "workDoneToken": "t" });
+            ledger.says(&request(1, "executions/list", params));
+            let mut told = Vec::new();
+            for daemon in 0..2 {
+                ledger.sends();
+                for kind in ["begin", "report"] {
+                    told.extend(ledger.hears(&tells(kind)));
+                }
+                match (daemon, killed) {
+                    (0, true) => drop(ledger.lost()),
+                    (0, false) => {
+                        told.extend(ledger.hears(&tells("end")));
+                        assert_eq!(ledger.hears(&ending), None);
+                    }
+                    _ => {
+                        told.extend(ledger.hears(&tells("end")));
+                        assert!(ledger.hears(&result(1, &json!({}))).is_some());
+                    }
+                }
+            }
+            let kinds: Vec<_> = told
+                .iter()
+                .map(|told| told["params"]["value"]["kind"].as_str().unwrap())
+                .collect();
+            let expected: &[&str] = match killed {
+                true => &["begin", "report", "report", "end"],
+                false => &["begin", "report", "end"],
+            };
+            assert_eq!(kinds, expected);
+            // somebody else's
+            assert!(ledger.hears(&tells("begin")).is_some());
+        }
     }
 
     #[test]

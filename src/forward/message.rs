@@ -26,6 +26,26 @@ pub(crate) struct Told<'a> {
     pub result: &'a str,
 }
 
+/// How far a request has come.
+pub(crate) struct Progress<'a> {
+    /// What its sender calls it, as it is spelt.
+    pub token: &'a str,
+    /// Which of `begin`, `report` and `end` it is.
+    pub kind: &'a str,
+}
+
+impl<'a> Progress<'a> {
+    /// None for what is something else.
+    pub(crate) fn read(text: &'a str) -> Option<Self> {
+        let rest = text.strip_prefix(r#"{"jsonrpc":"2.0","method":"$/progress","params":"#)?;
+        let params = rest.strip_suffix('}');
+        Some(Self {
+            token: member(params, "token")?,
+            kind: member(member(params, "value"), "kind")?.trim_matches('"'),
+        })
+    }
+}
+
 impl<'a> Answer<'a> {
     pub(crate) fn read(text: &'a [u8]) -> Option<Self> {
         let rest = text.strip_prefix(br#"{"jsonrpc":"2.0","id":"#)?;

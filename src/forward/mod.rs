@@ -47,8 +47,6 @@ use ledger::{Greeting, Ledger, Prepared};
 use message::LIMIT_BYTES;
 use stream::{Sink, Source};
 
-/// For so long a daemon is looked for, or waited for, before this process serves by itself.
-const REACH_WITHIN: Duration = Duration::from_secs(10);
 /// How soon one is looked for again, at first.
 const AGAIN_AFTER: Duration = Duration::from_millis(10);
 /// And later.
@@ -75,6 +73,9 @@ pub trait Reach: Send + 'static {
     /// What the system says, or what those say that were started before; `Unsupported` by whoever
     /// starts none.
     fn start(&mut self) -> io::Result<()>;
+
+    /// For so long a daemon is looked for, or waited for, before this process serves by itself.
+    fn patience(&self) -> Duration;
 
     /// Where the root was looked for, which only this process knows.
     fn tried(&self) -> Vec<String>;
@@ -170,14 +171,7 @@ impl Relay {
         process_ended: fn(u32) -> BoxFuture<'static, bool>,
     ) -> io::Result<Self> {
         let (sender, events) = mpsc::unbounded_channel();
-        let common = Arc::new(Common {
-            state: Mutex::default(),
-            changed: Condvar::new(),
-            client: Mutex::default(),
-            daemon: Mutex::default(),
-            events: sender,
-            process_ended,
-        });
+        let common = Arc::new(Common::new(sender, process_ended));
         let named = |name: &str| thread::Builder::new().name(name.to_owned());
         let daemon = Daemons {
             common: Arc::clone(&common),
@@ -202,14 +196,14 @@ impl Relay {
         // whoever has no more to ask may take his time
         let mut hurried = false;
         loop {
-            let ended = tokio::select! {
+            let (ended, hurries) = tokio::select! {
                 biased;
                 event = self.events.recv() => match event {
                     Some(Event::Parent(ended)) => {
                         parent = Some(ended).into();
                         continue;
                     }
-                    Some(Event::Client(end)) => end,
+                    Some(Event::Client(end)) => (end, end != End::Closed),
                     Some(Event::Done) | None => return end.unwrap_or(End::Closed),
                 },
                 Some(seen) = &mut parent => {
@@ -226,22 +220,36 @@ impl Relay {
                     grace = Some(Box::pin(tokio::time::sleep(GRACE))).into();
                     continue;
                 }
-                () = &mut stop, if !hurried => {
-                    hurried = true;
-                    End::Closed
-                }
+                () = &mut stop, if !hurried => (End::Closed, true),
             };
+            // not anew by what says no more than is known
+            if end.is_none() || hurries && !hurried {
+                grace = Some(Box::pin(tokio::time::sleep(GRACE))).into();
+            }
+            hurried |= hurries;
             if end.is_none() {
-                hurried |= ended != End::Closed;
                 end = Some(ended);
                 self.common.end();
             }
-            grace = Some(Box::pin(tokio::time::sleep(GRACE))).into();
         }
     }
 }
 
 impl Common {
+    fn new(
+        events: mpsc::UnboundedSender<Event>,
+        process_ended: fn(u32) -> BoxFuture<'static, bool>,
+    ) -> Self {
+        Self {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            client: Mutex::default(),
+            daemon: Mutex::default(),
+            events,
+            process_ended,
+        }
+    }
+
     /// Takes what the client sends, to its end.
     fn listen(&self, mut source: Source, output: OwnedFd) {
         let mut output = Some(output);
@@ -337,7 +345,7 @@ impl Common {
                 return false;
             };
             let notification = message.starts_with(br#"{"jsonrpc":"2.0","method""#);
-            let waited_for = || !notification || !self.state.lock().ledger.is_settled();
+            let waited_for = || self.state.lock().is_waited_for(notification);
             if let Err(error) = sink.send(message, Some(PATIENCE), waited_for) {
                 tracing::info!(%error, "the client cannot be written to");
                 *client = None;
@@ -351,6 +359,8 @@ impl Common {
     fn end(&self) {
         let mut state = self.state.lock();
         state.ending = true;
+        // what came before is no sign that the rest will
+        state.came = false;
         if state.up {
             state.close(std::net::Shutdown::Write);
         }
@@ -415,6 +425,12 @@ impl State {
             // there is nothing to close where the other side was faster
             let _ = socket.shutdown(how);
         }
+    }
+
+    /// Whether somebody waits until the client has taken a message: for an answer behind it, or for
+    /// the end of this process.
+    fn is_waited_for(&self, notification: bool) -> bool {
+        !notification || self.ending || !self.ledger.is_settled()
     }
 
     /// Whether the client has ended, and nothing is to be answered.
@@ -485,7 +501,7 @@ impl<R: Reach> Daemons<R> {
         while self.alone.is_none() {
             match self.reach.connect() {
                 Ok(stream) => return Ok(Some(stream)),
-                Err(error) if began.elapsed() >= REACH_WITHIN => {
+                Err(error) if began.elapsed() >= self.reach.patience() => {
                     self.go_alone(format!("none answers: {}", said(&error)));
                 }
                 // asleep until the one that was started listens
@@ -631,7 +647,7 @@ impl<R: Reach> Daemons<R> {
         let request =
             format!(r#"{{"jsonrpc":"2.0","id":0,"method":"{method}","params":{params}}}"#);
         sink.send(request.into(), None, || false)?;
-        let deadline = Some(Instant::now() + REACH_WITHIN);
+        let deadline = Some(Instant::now() + self.reach.patience());
         loop {
             match source.next(deadline)? {
                 // whatever version spells it
@@ -684,7 +700,69 @@ fn foreign(greeting: &str) -> Option<String> {
         .filter(|c| !c.is_control())
         .take(40)
         .collect();
-    Some(format!(
-        "the root's daemon is version {theirs}, and this is {ours}; end the older one"
-    ))
+    Some(match theirs == ours {
+        true => format!("the root's daemon of version {ours} speaks another protocol; end it"),
+        false => {
+            format!("the root's daemon is version {theirs}, and this is {ours}; end the older one")
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn relay() -> (Relay, mpsc::UnboundedSender<Event>) {
+        let (sender, events) = mpsc::unbounded_channel();
+        let nobody: fn(u32) -> BoxFuture<'static, bool> = |_| Box::pin(std::future::pending());
+        let common = Arc::new(Common::new(sender.clone(), nobody));
+        (Relay { common, events }, sender)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_told_to_end_is_not_told_to_take_longer_by_the_end_of_input() {
+        let (relay, events) = relay();
+        let began = tokio::time::Instant::now();
+        tokio::spawn(async move {
+            tokio::time::sleep(GRACE - Duration::from_millis(100)).await;
+            events.send(Event::Client(End::Closed)).ok().unwrap();
+            // it stays open as long as the relay does
+            std::future::pending::<()>().await;
+        });
+        relay.run(std::future::ready(())).await;
+        assert_eq!(began.elapsed(), GRACE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_came_before_the_end_does_not_prolong_it() {
+        for later in [false, true] {
+            let (relay, events) = relay();
+            relay.common.state.lock().came = true;
+            events.send(Event::Client(End::Closed)).ok().unwrap();
+            let common = Arc::clone(&relay.common);
+            let began = tokio::time::Instant::now();
+            tokio::spawn(async move {
+                tokio::time::sleep(GRACE / 2).await;
+                common.state.lock().came |= later;
+            });
+            relay.run(std::future::pending()).await;
+            assert_eq!(began.elapsed(), if later { GRACE * 2 } else { GRACE });
+        }
+    }
+
+    #[test]
+    fn what_is_only_told_is_waited_for_when_something_is_behind_it() {
+        let mut state = State::default();
+        assert!(state.is_waited_for(false));
+        assert!(!state.is_waited_for(true));
+        let ping = Bytes::from_static(br#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#);
+        let read = envelope::read(&ping);
+        state.ledger.note(ping, read);
+        assert!(state.is_waited_for(true));
+        state.ledger.ended();
+        assert!(!state.is_waited_for(true));
+        // a client that sends nothing more and takes nothing does not keep this process
+        state.ending = true;
+        assert!(state.is_waited_for(true));
+    }
 }

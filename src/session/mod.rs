@@ -32,6 +32,7 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, Stream, StreamExt};
 use jsonrpsee::core::server::Methods;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::lifecycle::{Initialize, Ping, Shutdown};
@@ -144,14 +145,14 @@ async fn read(frame: Bytes) -> Frame {
     }
 }
 
-/// Serves one connection until it ends. Everything that is sent goes through `outbox`, which is
-/// finished when this returns.
+/// Serves one connection until it ends: how, and since when. Everything that is sent goes through
+/// `outbox`, which is finished when this returns.
 pub async fn run(
     shared: Shared,
     kind: Kind,
     incoming: impl Stream<Item = Incoming> + Unpin,
     outbox: Arc<Outbox>,
-) -> End {
+) -> (End, Instant) {
     let number = CONNECTIONS.fetch_add(1, Ordering::Relaxed) + 1;
     shared.context.sessions.fetch_add(1, Ordering::Relaxed);
     let context = Arc::clone(&shared.context);
@@ -182,7 +183,7 @@ pub async fn run(
 }
 
 impl Session {
-    async fn serve(mut self, mut incoming: impl Stream<Item = Incoming> + Unpin) -> End {
+    async fn serve(mut self, mut incoming: impl Stream<Item = Incoming> + Unpin) -> (End, Instant) {
         let mut ending = self.shared.ending.clone();
         let outbox = Arc::clone(&self.outbox);
         let mut parent: futures_util::future::OptionFuture<_> = None.into();
@@ -226,12 +227,9 @@ impl Session {
                 self.receive(frame).await;
             }
         };
-        if self.kind == Kind::Stdio {
-            // the daemon ends with its only connection
-            let _ = self.shared.context.ending.set(std::time::Instant::now());
-        }
+        let since = Instant::now();
         self.end().await;
-        end
+        (end, since)
     }
 
     /// Lets what is in flight finish, and refuses what does not in time.

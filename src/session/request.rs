@@ -22,7 +22,7 @@ use tracing::Instrument;
 use super::Shared;
 use super::dispatch::{self, Feed, Service};
 use super::envelope::Message;
-use super::order::{Target, Turn};
+use super::order::{Held, Target, Turn};
 use super::outbox::Outbox;
 use crate::api::executions::{annotate, delete, get, save, start, subscribe, update};
 use crate::api::params::{WORK_DONE_TOKEN, member, members_named};
@@ -221,12 +221,13 @@ impl Request {
                 answer,
                 unsubscribed,
             } = {
-                let work = async {
+                let ready = async {
                     if entry.effect.is_change() {
                         context.history.begun().await;
                     }
-                    perform(number, entry, text, &service, turn, &cancel).await
+                    turn.come().await
                 };
+                let work = perform(number, entry, text, &service, ready, &cancel);
                 match progress {
                     Some(progress) => progress.accompany(work, &context).await,
                     None => work.await,
@@ -253,14 +254,14 @@ async fn perform(
     entry: &'static Entry,
     text: Option<&str>,
     service: &Service,
-    turn: Turn,
+    ready: impl Future<Output = Held>,
     cancel: &CancellationToken,
 ) -> Outcome {
     let work = async {
         let mut held = tokio::select! {
             biased;
             () = cancel.cancelled() => return Err(cancelled()).into(),
-            held = turn.come() => held,
+            held = ready => held,
         };
         let call = call(number, entry, text, service);
         let outcome = if entry.effect.is_change() {

@@ -1,8 +1,8 @@
 //! One connection over any pair of byte streams.
 //!
 //! Reads frames for the session and writes what it puts into its outbox. One task does both, and
-//! neither waits for the other. Cuts off a client
-//! that takes no byte for 30 s while an answer waits (section 2 of the protocol).
+//! neither waits for the other. Cuts off a client that takes no byte for 30 s while an answer waits
+//! (section 2 of the protocol), or after its last request while anything does.
 
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
@@ -39,14 +39,26 @@ where
         })
     });
     let mut ending = shared.ending.clone();
+    let context = Arc::clone(&shared.context);
     let mut session = pin!(session::run(shared, kind, incoming, outbox));
     // both in one task: an answer is written by the thread that made it
     let mut written = false;
-    let end = loop {
+    let (end, since) = loop {
         tokio::select! {
             biased;
             end = &mut session => break end,
             () = &mut writing, if !written => written = true,
+        }
+    };
+    let flushing = Instant::now();
+    // the daemon ends with its only connection
+    let daemon_ends = || {
+        if kind == Kind::Stdio {
+            // what the client took for itself is not counted
+            let now = Instant::now();
+            let slow = now - flushing > FLUSH_WITHIN;
+            let since = if slow { now } else { since };
+            let _ = context.ending.set(since.into_std());
         }
     };
     let hurried = async {
@@ -54,6 +66,7 @@ where
         if end == End::Closed {
             let _ = ending.wait_for(|ending| *ending).await;
         }
+        daemon_ends();
         tokio::time::sleep(FLUSH_WITHIN).await;
     };
     tokio::select! {
@@ -61,6 +74,7 @@ where
         () = hurried, if !written => tracing::info!("the client did not take its last answers"),
         else => {}
     }
+    daemon_ends();
     end
 }
 
@@ -175,6 +189,7 @@ mod tests {
         reader: BufReader<ReadHalf<DuplexStream>>,
         writer: Option<WriteHalf<DuplexStream>>,
         served: JoinHandle<End>,
+        context: Arc<Context>,
         ending: watch::Sender<bool>,
         root: tempfile::TempDir,
         history: Arc<History>,
@@ -183,14 +198,22 @@ mod tests {
     impl Client {
         /// `pipe_bytes` are on the way at most.
         fn connect(pipe_bytes: usize) -> Self {
-            let client = Self::starting(pipe_bytes, |methods| methods);
+            Self::connect_by(Kind::Socket, pipe_bytes)
+        }
+
+        fn connect_by(kind: Kind, pipe_bytes: usize) -> Self {
+            let client = Self::starting(kind, pipe_bytes, |methods| methods);
             while client.history.first_step() {}
             while client.history.pass(Moment::now()) {}
             client
         }
 
         /// The same before the first index is built, with other methods in place of some.
-        fn starting(pipe_bytes: usize, change: impl FnOnce(Methods) -> Methods) -> Self {
+        fn starting(
+            kind: Kind,
+            pipe_bytes: usize,
+            change: impl FnOnce(Methods) -> Methods,
+        ) -> Self {
             let root = tempfile::tempdir().unwrap();
             samples::lay_out(root.path()).unwrap();
             let history = Arc::new(History::new(root.path().to_owned(), Options::default()));
@@ -207,18 +230,19 @@ mod tests {
             let (ending, receiver) = watch::channel(false);
             let shared = Shared {
                 methods: change(methods(Arc::clone(&context)).unwrap()),
-                context,
+                context: Arc::clone(&context),
                 ending: receiver,
                 process_ended: |_| std::future::ready(false).boxed(),
             };
             let (ours, theirs) = duplex(pipe_bytes);
             let (reader, writer) = split(theirs);
-            let served = tokio::spawn(serve(reader, writer, shared, Kind::Socket));
+            let served = tokio::spawn(serve(reader, writer, shared, kind));
             let (reader, writer) = split(ours);
             Self {
                 reader: BufReader::new(reader),
                 writer: Some(writer),
                 served,
+                context,
                 ending,
                 root,
                 history,
@@ -236,6 +260,19 @@ mod tests {
         async fn request(&mut self, id: u64, method: &str, params: Value) {
             let request = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
             self.send(&request.to_string()).await;
+        }
+
+        /// Changes by somebody else: more than a small pipe holds of what is told of them.
+        fn others_save(&self) {
+            for number in 0..20 {
+                let id = format!("run-{number}");
+                let key = RunKey {
+                    project: ProjectId::parse("website").unwrap(),
+                    execution: ExecutionId::parse(&id).unwrap(),
+                };
+                let text = format!(r#"{{"id":"{id}"}}"#);
+                self.history.save(&key, &text, &Expect::Anything).unwrap();
+            }
         }
 
         async fn receive(&mut self) -> Option<Value> {
@@ -353,18 +390,39 @@ mod tests {
         }
     }
 
+    /// What is left to be done then has its whole time, but for what is in flight.
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_a_daemon_counts_from_when_its_client_has_taken_all() {
+        for (slow, hurried) in [(false, false), (true, false), (true, true)] {
+            let mut client = Client::connect_by(Kind::Stdio, 1 << 10);
+            client.request(1, "rpc.discover", json!({})).await;
+            drop(client.writer.take().unwrap().shutdown().await);
+            let began = Instant::now();
+            if slow {
+                tokio::time::sleep(PATIENCE / 3).await;
+            }
+            if hurried {
+                client.ending.send_replace(true);
+            } else {
+                client.reader.read_to_end(&mut Vec::new()).await.unwrap();
+            }
+            assert_eq!((&mut client.served).await.unwrap(), End::Closed);
+            let ending = Instant::from_std(*client.context.ending.get().unwrap());
+            let expected = if slow { PATIENCE / 3 } else { Duration::ZERO };
+            assert_eq!(ending - began, expected);
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn whoever_takes_nothing_after_his_last_question_is_cut_off() {
         let mut client = Client::connect(1 << 10);
         client.request(1, "executions/subscribe", json!({})).await;
         assert_eq!(client.receive().await.unwrap()["id"], 1);
-        for number in 0..20 {
-            client
-                .request(2, "executions/save", run(&format!("run-{number}"), number))
-                .await;
-        }
-        drop(client.writer.take().unwrap().shutdown().await);
+        client.others_save();
         let began = Instant::now();
+        // they are told before he asks no more
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        drop(client.writer.take().unwrap().shutdown().await);
         assert_eq!((&mut client.served).await.unwrap(), End::Closed);
         let waited = began.elapsed();
         assert!(waited >= PATIENCE && waited < PATIENCE * 2, "{waited:?}");
@@ -379,16 +437,7 @@ mod tests {
             client.receive().await.unwrap()["params"]["result"]["kind"],
             "current"
         );
-        // more than the pipe holds, and nobody reads them
-        for number in 0..20 {
-            let id = format!("run-{number}");
-            let key = RunKey {
-                project: ProjectId::parse("website").unwrap(),
-                execution: ExecutionId::parse(&id).unwrap(),
-            };
-            let text = format!(r#"{{"id":"{id}"}}"#);
-            client.history.save(&key, &text, &Expect::Anything).unwrap();
-        }
+        client.others_save();
         tokio::time::sleep(PATIENCE * 3).await;
         assert!(!client.served.is_finished());
         client.request(99, "ping", json!({})).await;
@@ -485,7 +534,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn before_the_first_index_requests_wait_unless_told_not_to() {
-        let mut client = Client::starting(1 << 20, |methods| methods);
+        let mut client = Client::starting(Kind::Socket, 1 << 20, |methods| methods);
         let began = Instant::now();
         client.request(1, "executions/list", json!({})).await;
         client
@@ -514,7 +563,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_waits_is_cancelled_or_refused_when_the_daemon_ends() {
-        let mut client = Client::starting(1 << 20, |methods| methods);
+        let mut client = Client::starting(Kind::Socket, 1 << 20, |methods| methods);
         for id in 1..=2 {
             client.request(id, "executions/list", json!({})).await;
         }
@@ -536,7 +585,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_defect_costs_its_request_and_not_the_connection() {
-        let mut client = Client::starting(1 << 20, |methods| {
+        let mut client = Client::starting(Kind::Socket, 1 << 20, |methods| {
             let mut module = RpcModule::new(());
             module.merge(methods).unwrap();
             module.remove_method("executions/stats");

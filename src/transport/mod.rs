@@ -19,5 +19,5 @@ pub use outgoing::Outgoing;
 pub use parent::{UnseenProcess, process_ended};
 pub use socket_path::{SocketEnv, SocketPath, SocketPathError};
 pub use stdio::{Stdin, Stdout};
-pub(crate) use unix::find_socket;
 pub use unix::{BindError, Listener, Retired};
+pub(crate) use unix::{cut_off, find_socket};

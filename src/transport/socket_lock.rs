@@ -53,6 +53,21 @@ impl SocketLock {
         })
     }
 
+    /// The process that holds the lock of a socket path; none where nobody does, or does not say so.
+    pub(super) fn holder(socket: &Path) -> Option<u32> {
+        let mut path = socket.as_os_str().to_owned();
+        path.push(".lock");
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = File::from(open(path, flags, Mode::empty()).ok()?);
+        let held = flock(&file, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK);
+        held.then(|| pid_in(&file)).flatten()
+    }
+
+    /// Whether its file is where others look for it.
+    pub(super) fn is_in_place(&self) -> bool {
+        is_at(&self.file, &self.path).unwrap_or(false)
+    }
+
     fn take_file(path: &Path) -> Result<Self, TakeError> {
         for _ in 0..ATTEMPTS {
             // Not blocking: a FIFO of that name must not hold us up.
@@ -93,7 +108,7 @@ impl SocketLock {
 
 impl Drop for SocketLock {
     fn drop(&mut self) {
-        if let Ok(true) = is_at(&self.file, &self.path) {
+        if self.is_in_place() {
             // Left behind, it would only be a file that the next daemon locks again.
             let _ = fs::remove_file(&self.path);
         }

@@ -20,11 +20,13 @@ pub enum SocketPathError {
     /// The system has no room for it in a socket's address.
     #[error(
         "the socket path {path} has {} bytes, and the system allows {PATH_LIMIT_BYTES}: \
-         name a shorter one with --socket=PATH", path.as_os_str().len()
+         {}", path.as_os_str().len(), shorter(*is_default)
     )]
     TooLong {
         /// The path.
         path: PathBuf,
+        /// Whether nobody named it.
+        is_default: bool,
     },
     /// It is empty, or relative to a current folder that is gone.
     #[error("the socket path {path:?} cannot be used: {source}")]
@@ -35,7 +37,9 @@ pub enum SocketPathError {
         source: io::Error,
     },
     /// The default folder could not be made or looked at.
-    #[error("cannot make the socket folder {folder}: {source}; name a path with --socket=PATH")]
+    #[error(
+        "cannot make the socket folder {folder}: {source}; set XDG_RUNTIME_DIR to another folder of yours"
+    )]
     Folder {
         /// The folder.
         folder: PathBuf,
@@ -43,13 +47,23 @@ pub enum SocketPathError {
         source: io::Error,
     },
     /// The default folder is not ours alone, so others could put their socket in the place of ours.
-    #[error("the socket folder {folder} {found}: remove it, or name a path with --socket=PATH")]
+    #[error(
+        "the socket folder {folder} {found}: remove it, or set XDG_RUNTIME_DIR to another folder of yours"
+    )]
     Untrusted {
         /// The folder.
         folder: PathBuf,
         /// What is wrong with it.
         found: Untrusted,
     },
+}
+
+/// What helps, those who serve and those who connect alike.
+fn shorter(is_default: bool) -> &'static str {
+    match is_default {
+        true => "set XDG_RUNTIME_DIR to a folder of yours with a shorter path",
+        false => "name a shorter one",
+    }
 }
 
 /// What is wrong with a default folder that is already there.
@@ -133,7 +147,7 @@ impl SocketPath {
             source,
         })?;
         if path.as_os_str().len() > PATH_LIMIT_BYTES {
-            return Err(SocketPathError::TooLong { path });
+            return Err(SocketPathError::TooLong { path, is_default });
         }
         Ok(Self { path, is_default })
     }
@@ -241,11 +255,12 @@ mod tests {
             message.contains(&format!("{} bytes", PATH_LIMIT_BYTES + 1)),
             "{message}"
         );
-        assert!(message.contains("--socket=PATH"), "{message}");
+        assert!(!message.contains("XDG_RUNTIME_DIR"), "{message}");
 
         let deep = PathBuf::from(format!("/{}", "x".repeat(PATH_LIMIT_BYTES - 20)));
         let found = SocketPath::default_for(Path::new("/srv"), &env(None, &deep));
-        assert!(matches!(found, Err(SocketPathError::TooLong { .. })));
+        let message = found.unwrap_err().to_string();
+        assert!(message.contains("set XDG_RUNTIME_DIR"));
     }
 
     #[test]

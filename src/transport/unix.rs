@@ -1,8 +1,10 @@
 //! The daemon's Unix socket: protocol section 2, "Transports".
 //!
 //! Binding never takes a socket from a live server and never removes what is no stale socket; the
-//! socket is private before anybody can connect. Nothing here changes the umask, which belongs to
-//! all threads. What is said on a connection is the session's business.
+//! socket is private before anybody can connect. A daemon whose socket was removed (a cleaner of
+//! temporary files does that) makes it again when the next one, which its lock refuses, asks it to.
+//! Nothing here changes the umask, which belongs to all threads. What is said on a connection is the
+//! session's business.
 
 use std::fs;
 use std::io;
@@ -13,7 +15,9 @@ use std::time::{Duration, Instant};
 use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::net::SocketAddrUnix;
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::net::{UnixListener, UnixSocket, UnixStream};
+use tokio::signal::unix::{self, SignalKind};
 
 use super::socket_lock::{NotLocked, SocketLock};
 use super::socket_path::{SocketPath, SocketPathError};
@@ -28,6 +32,8 @@ const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 const RETIRED_MAX: Duration = Duration::from_millis(2500);
 /// How soon the lock of one is looked at again.
 const LOCK_AGAIN_AFTER: Duration = Duration::from_millis(10);
+/// Asks a daemon to look whether its socket is there. Whoever does not listen to it ignores it.
+const LOOK: Signal = Signal::URG;
 
 /// Why a path is not served.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +53,7 @@ pub enum BindError {
         pid: Option<u32>,
     },
     /// Something else is there. It was left alone.
-    #[error("{path} is not a socket: move it away, or name another path with --socket=PATH")]
+    #[error("{path} is not a socket: move it away")]
     NotASocket {
         /// What is no socket.
         path: PathBuf,
@@ -73,20 +79,25 @@ pub struct Listener {
     file: Option<SocketFile>,
     listener: UnixListener,
     lock: Option<SocketLock>,
-    path: PathBuf,
+    place: SocketPath,
     uid: u32,
+    /// None where the system gives none, and where the file is not ours.
+    asked: Option<unix::Signal>,
+    /// Those who had found a socket that is not there any more.
+    waiting: Vec<UnixStream>,
 }
 
 impl Listener {
     /// Binds and listens. Call it within a tokio runtime; it makes a few file system calls and waits
     /// for nobody but a daemon that has retired, or is about to listen: `RETIRED_MAX` at most,
     /// and its thread with it.
-    pub fn bind(path: &SocketPath) -> Result<Self, BindError> {
-        path.prepare_folder()?;
-        let path = path.as_path();
+    pub fn bind(place: &SocketPath) -> Result<Self, BindError> {
+        place.prepare_folder()?;
+        let path = place.as_path();
         // Looked at before there is a lock file too, so that a mistaken path leaves no trace.
         find_socket(path)?;
         let began = Instant::now();
+        let mut asked = false;
         let lock = loop {
             match SocketLock::take(path) {
                 Ok(lock) => break lock,
@@ -95,24 +106,22 @@ impl Listener {
                         let path = path.to_owned();
                         return Err(BindError::InUse { path, pid });
                     }
+                    // it ends, or begins, or somebody has removed its socket
+                    asked = asked || pid.is_some_and(ask_to_look);
                     std::thread::sleep(LOCK_AGAIN_AFTER);
                 }
-                Err(NotLocked::Failed { path, source }) => {
-                    let step = "lock";
-                    return Err(BindError::Io { step, path, source });
-                }
+                Err(error) => return Err(not_locked(path, error)),
             }
         };
-        if find_socket(path)? {
-            remove_stale(path)?;
-        }
-        let (listener, file) = listen(path).map_err(failed("listen on", path))?;
+        let (listener, file) = listen_at(path)?;
         Ok(Self {
             file: Some(file),
             listener,
             lock: Some(lock),
-            path: path.to_owned(),
+            place: place.clone(),
             uid: rustix::process::geteuid().as_raw(),
+            asked: unix::signal(SignalKind::from_raw(LOOK.as_raw())).ok(),
+            waiting: Vec::new(),
         })
     }
 
@@ -125,15 +134,17 @@ impl Listener {
         let named = listener.local_addr()?;
         let path = named
             .as_pathname()
-            .ok_or_else(|| io::Error::other("the socket that was handed over has no path"))?
-            .to_owned();
+            .ok_or_else(|| io::Error::other("the socket that was handed over has no path"))?;
+        let place = SocketPath::given(path).map_err(io::Error::other)?;
         listener.set_nonblocking(true)?;
         Ok(Self {
             file: None,
             listener: UnixListener::from_std(listener)?,
             lock: None,
-            path,
+            place,
             uid: rustix::process::geteuid().as_raw(),
+            asked: None,
+            waiting: Vec::new(),
         })
     }
 
@@ -145,43 +156,48 @@ impl Listener {
         let retired = Retired {
             _lock: self.lock.take(),
         };
-        let mut waiting = Vec::new();
-        if self.file.take().is_none() {
-            return (waiting, retired);
+        let mut waiting = self.waiting;
+        if self.file.take().is_some() {
+            waiting.extend(refused_from_now(self.listener, self.uid));
         }
-        let (uid, Ok(listener)) = (self.uid, self.listener.into_std()) else {
-            return (waiting, retired);
-        };
-        let _ = rustix::net::shutdown(&listener, rustix::net::Shutdown::Read);
-        // asked directly: the runtime may not have heard of them yet
-        loop {
-            let stream = match listener.accept() {
-                Ok((stream, _)) => stream,
-                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
-                Err(_) => return (waiting, retired),
-            };
-            let stream = stream
-                .set_nonblocking(true)
-                .and_then(|()| UnixStream::from_std(stream));
-            let ours = |stream: &UnixStream| stream.peer_cred().is_ok_and(|peer| peer.uid() == uid);
-            waiting.extend(stream.ok().filter(ours));
-        }
+        (waiting, retired)
     }
 
     /// Where it listens: absolute.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.place.as_path()
     }
 
-    /// The next connection of this user's. Others are closed unheard: the file's mode keeps them
-    /// out already, unless somebody changed it.
+    /// The next connection of this user's; none when nobody will come any more, because another
+    /// daemon is found in this one's place. Other users' are closed unheard: the file's mode keeps
+    /// them out already, unless somebody changed it.
     ///
     /// Cancel-safe. An error is one of the listening socket itself; accepting again is useless.
-    pub async fn accept(&self) -> io::Result<UnixStream> {
+    pub async fn accept(&mut self) -> io::Result<Option<UnixStream>> {
         loop {
-            match self.listener.accept().await {
+            if let Some(stream) = self.waiting.pop() {
+                return Ok(Some(stream));
+            }
+            let asked = async {
+                match &mut self.asked {
+                    Some(asked) => asked.recv().await,
+                    None => std::future::pending().await,
+                }
+            };
+            let accepted = tokio::select! {
+                accepted = self.listener.accept() => accepted,
+                _ = asked => {
+                    match self.look() {
+                        Ok(()) => continue,
+                        Err(BindError::InUse { .. }) => return Ok(None),
+                        Err(error) => tracing::warn!(%error, "the socket is gone"),
+                    }
+                    continue;
+                }
+            };
+            match accepted {
                 Ok((stream, _)) => match stream.peer_cred() {
-                    Ok(peer) if peer.uid() == self.uid => return Ok(stream),
+                    Ok(peer) if peer.uid() == self.uid => return Ok(Some(stream)),
                     Ok(peer) => tracing::warn!(uid = peer.uid(), "refused another user's client"),
                     Err(error) => tracing::warn!(%error, "refused a client of unknown user"),
                 },
@@ -196,6 +212,29 @@ impl Listener {
                 },
             }
         }
+    }
+
+    /// Makes the socket again if somebody has removed it, as [`Listener::bind`] does. `InUse` where
+    /// another daemon was faster.
+    fn look(&mut self) -> Result<(), BindError> {
+        let path = self.place.as_path();
+        let is_there = |file: &SocketFile| inode_at(path).is_ok_and(|inode| inode == file.inode);
+        if self.file.as_ref().is_none_or(is_there) {
+            return Ok(());
+        }
+        self.place.prepare_folder()?;
+        find_socket(path)?;
+        // without its file nobody is kept out by it
+        if !self.lock.as_ref().is_some_and(SocketLock::is_in_place) {
+            let lock = SocketLock::take(path).map_err(|error| not_locked(path, error))?;
+            self.lock = Some(lock);
+        }
+        let (listener, file) = listen_at(path)?;
+        tracing::warn!("somebody had removed the socket; it is there again");
+        let former = std::mem::replace(&mut self.listener, listener);
+        self.waiting.extend(refused_from_now(former, self.uid));
+        self.file = Some(file);
+        Ok(())
     }
 }
 
@@ -223,6 +262,51 @@ impl Drop for SocketFile {
 
 fn inode_at(path: &Path) -> io::Result<(u64, u64)> {
     fs::symlink_metadata(path).map(|found| (found.dev(), found.ino()))
+}
+
+/// Those of this user's who have found a socket before, all of them: once this is called the kernel
+/// refuses, so that nobody is let in and left alone.
+fn refused_from_now(listener: UnixListener, uid: u32) -> Vec<UnixStream> {
+    let mut waiting = Vec::new();
+    let Ok(listener) = listener.into_std() else {
+        return waiting;
+    };
+    let _ = rustix::net::shutdown(&listener, rustix::net::Shutdown::Read);
+    // asked directly: the runtime may not have heard of them yet
+    loop {
+        let stream = match listener.accept() {
+            Ok((stream, _)) => stream,
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
+            Err(_) => return waiting,
+        };
+        let stream = stream
+            .set_nonblocking(true)
+            .and_then(|()| UnixStream::from_std(stream));
+        let ours = |stream: &UnixStream| stream.peer_cred().is_ok_and(|peer| peer.uid() == uid);
+        waiting.extend(stream.ok().filter(ours));
+    }
+}
+
+/// The process of the daemon that serves a path at which there is no socket, though it neither begins
+/// nor ends. Waits until that is clear.
+pub(crate) fn cut_off(path: &Path) -> Option<u32> {
+    let began = Instant::now();
+    loop {
+        let holder = SocketLock::holder(path)?;
+        if path.symlink_metadata().is_ok() {
+            return None;
+        }
+        if began.elapsed() >= RETIRED_MAX {
+            return Some(holder);
+        }
+        std::thread::sleep(LOCK_AGAIN_AFTER);
+    }
+}
+
+/// Asks a daemon to look for its socket; whether it could be asked.
+fn ask_to_look(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    pid.is_some_and(|pid| kill_process(pid, LOOK).is_ok())
 }
 
 /// Whether there is a socket, of whatever state; anything else is an error.
@@ -255,6 +339,14 @@ fn remove_stale(path: &Path) -> Result<(), BindError> {
     }
 }
 
+/// Listens where only a stale socket may be. Call it while the lock is held.
+fn listen_at(path: &Path) -> Result<(UnixListener, SocketFile), BindError> {
+    if find_socket(path)? {
+        remove_stale(path)?;
+    }
+    listen(path).map_err(failed("listen on", path))
+}
+
 fn listen(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     let private = Mode::RUSR | Mode::WUSR;
     let socket = UnixSocket::new_stream()?;
@@ -277,6 +369,20 @@ fn in_use(path: &Path) -> BindError {
     BindError::InUse {
         path: path.to_owned(),
         pid: None,
+    }
+}
+
+fn not_locked(socket: &Path, error: NotLocked) -> BindError {
+    match error {
+        NotLocked::Held { pid } => BindError::InUse {
+            path: socket.to_owned(),
+            pid,
+        },
+        NotLocked::Failed { path, source } => BindError::Io {
+            step: "lock",
+            path,
+            source,
+        },
     }
 }
 
@@ -324,10 +430,10 @@ mod tests {
             .unwrap()
     }
 
-    async fn assert_answers(listener: &Listener) {
-        let client = UnixStream::connect(listener.path());
+    async fn assert_answers(listener: &mut Listener) {
+        let client = UnixStream::connect(listener.path().to_owned());
         let (client, server) = in_time(async { tokio::join!(client, listener.accept()) }).await;
-        server.unwrap().write_all(b"hello").await.unwrap();
+        server.unwrap().unwrap().write_all(b"hello").await.unwrap();
         let mut heard = String::new();
         in_time(client.unwrap().read_to_string(&mut heard))
             .await
@@ -339,9 +445,9 @@ mod tests {
     async fn a_bound_socket_answers_and_leaves_nothing_behind() {
         let folder = tempfile::tempdir().unwrap();
         let path = given(&folder);
-        let listener = Listener::bind(&path).unwrap();
+        let mut listener = Listener::bind(&path).unwrap();
         assert_eq!(listener.path(), path.as_path());
-        assert_answers(&listener).await;
+        assert_answers(&mut listener).await;
         drop(listener);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
@@ -370,7 +476,69 @@ mod tests {
         });
         assert!(lock_of(&path).exists());
         drop(retired);
-        assert_answers(&in_time(next).await.unwrap().unwrap()).await;
+        assert_answers(&mut in_time(next).await.unwrap().unwrap()).await;
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_was_removed_is_there_again_when_the_next_daemon_asks() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = given(&folder);
+        let mut listener = Listener::bind(&path).unwrap();
+        for lock_too in [false, true] {
+            // one who has found it before
+            let _client = std_net::UnixStream::connect(path.as_path()).unwrap();
+            fs::remove_file(path.as_path()).unwrap();
+            let asked = async {
+                if lock_too {
+                    // nothing keeps the next one from taking the place
+                    fs::remove_file(lock_of(&path)).unwrap();
+                    assert!(ask_to_look(std::process::id()));
+                } else {
+                    let (path, runtime) = (path.clone(), tokio::runtime::Handle::current());
+                    let next = tokio::task::spawn_blocking(move || {
+                        let _entered = runtime.enter();
+                        Listener::bind(&path).map(drop)
+                    });
+                    let refused = next.await.unwrap();
+                    assert!(matches!(refused, Err(BindError::InUse { .. })));
+                }
+                while !path.as_path().exists() {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            };
+            in_time(async {
+                tokio::pin!(asked);
+                let (mut is_there, mut let_in) = (false, false);
+                while !is_there || !let_in {
+                    tokio::select! {
+                        stream = listener.accept() => let_in = stream.unwrap().is_some(),
+                        () = &mut asked, if !is_there => is_there = true,
+                    }
+                }
+            })
+            .await;
+            let mode = fs::symlink_metadata(path.as_path()).unwrap().mode();
+            assert_eq!(mode & 0o7777, 0o600);
+            assert_answers(&mut listener).await;
+            let error = Listener::bind(&path).unwrap_err();
+            assert!(matches!(error, BindError::InUse { .. }));
+        }
+        drop(listener);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[tokio::test]
+    async fn whose_path_another_daemon_has_lets_nobody_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = given(&folder);
+        let mut listener = Listener::bind(&path).unwrap();
+        fs::remove_file(path.as_path()).unwrap();
+        fs::remove_file(lock_of(&path)).unwrap();
+        let mut next = Listener::bind(&path).unwrap();
+        assert!(ask_to_look(std::process::id()));
+        assert!(in_time(listener.accept()).await.unwrap().is_none());
+        drop(listener);
+        assert_answers(&mut next).await;
     }
 
     #[tokio::test]
@@ -382,7 +550,7 @@ mod tests {
         let _client = std_net::UnixStream::connect(path.as_path()).unwrap();
         assert_eq!(listener.retire().0.len(), 0);
         // for the next one that is started for it
-        let next = Listener::adopt(theirs).unwrap();
+        let mut next = Listener::adopt(theirs).unwrap();
         in_time(next.accept()).await.unwrap();
         assert!(path.as_path().exists());
     }
@@ -395,15 +563,15 @@ mod tests {
             ..SocketEnv::of_process()
         };
         let path = SocketPath::default_for(Path::new("/srv"), &env).unwrap();
-        let listener = Listener::bind(&path).unwrap();
-        assert_answers(&listener).await;
+        let mut listener = Listener::bind(&path).unwrap();
+        assert_answers(&mut listener).await;
     }
 
     #[tokio::test]
     async fn a_live_daemon_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let path = given(&folder);
-        let listener = Listener::bind(&path).unwrap();
+        let mut listener = Listener::bind(&path).unwrap();
         let error = Listener::bind(&path).unwrap_err();
         let own = std::process::id();
         assert!(matches!(error, BindError::InUse { pid: Some(pid), .. } if pid == own));
@@ -412,7 +580,7 @@ mod tests {
                 .to_string()
                 .contains(&format!("another daemon (process {own})"))
         );
-        assert_answers(&listener).await;
+        assert_answers(&mut listener).await;
     }
 
     #[tokio::test]
@@ -461,8 +629,8 @@ mod tests {
         let path = given(&folder);
         leave_stale(&path);
         fs::write(lock_of(&path), "1234567890\n").unwrap();
-        let listener = Listener::bind(&path).unwrap();
-        assert_answers(&listener).await;
+        let mut listener = Listener::bind(&path).unwrap();
+        assert_answers(&mut listener).await;
     }
 
     #[tokio::test]
@@ -553,11 +721,11 @@ mod tests {
                 let threads: Vec<_> = (0..8).map(|_| scope.spawn(bind)).collect();
                 threads.into_iter().map(|t| t.join().unwrap()).collect()
             });
-            let (won, lost): (Vec<_>, Vec<_>) = bound.into_iter().partition(Result::is_ok);
+            let (mut won, lost): (Vec<_>, Vec<_>) = bound.into_iter().partition(Result::is_ok);
             for error in lost {
                 assert!(matches!(error, Err(BindError::InUse { .. })), "{error:?}");
             }
-            let [Ok(winner)] = &won[..] else {
+            let [Ok(winner)] = &mut won[..] else {
                 panic!("{} won", won.len());
             };
             assert_answers(winner).await;

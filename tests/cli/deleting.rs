@@ -1,11 +1,16 @@
 //! What goes says so before, asks, and can be had back; and what is exported.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::stage::{Done, Stage, agreed_after, on_terminal};
-use crate::support::{Root, record};
+use crate::stage::{Done, Stage, agreed_after, done, on_terminal};
+use crate::support::{PATIENCE, Root, record};
 
 fn three() -> Stage {
     let stage = Stage::over(Root::empty());
@@ -511,6 +516,13 @@ fn an_undo_runs_as_it_is_printed() {
         assert_eq!(stage.shell(&undo(&done)).status, 0, "{}", done.err);
         assert!(moved.join("it's a/executions/-x.json").exists());
     }
+    // whatever its name is
+    let odd = beside.join(OsStr::from_bytes(b"odd\xff"));
+    std::fs::rename(&moved, &odd).unwrap();
+    let mut command = stage.runlog(&["delete", "--yes", "it's a/-x", "--projects"]);
+    let done = done(command.arg(&odd));
+    assert_eq!(stage.shell(&undo(&done)).status, 0, "{}", done.err);
+    assert!(odd.join("it's a/executions/-x.json").exists());
 }
 
 /// What the trash lists can be restored by the name it has there, whatever the file was called.
@@ -715,6 +727,9 @@ fn pins_tags_and_notes_are_put_on_and_taken_off() {
     assert_eq!(found("pinned"), "");
 }
 
+/// What asks for an end, and the status that says so.
+const ENDS: [(Signal, i32); 3] = [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)];
+
 /// At whatever moment somebody interrupts it: nothing has gone, or it says what, and what undoes it.
 #[test]
 fn an_interrupted_deletion_says_what_went() {
@@ -744,15 +759,16 @@ fn an_interrupted_deletion_says_what_went() {
                 assert!(said.read_line(&mut err).unwrap() > 0, "{err}");
             }
             let pid = rustix::process::Pid::from_child(&child);
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::INT);
+            let (signal, code) = ENDS[tries % ENDS.len()];
+            let _ = rustix::process::kill_process(pid, signal);
             said.read_to_string(&mut err).unwrap();
             let status = child.wait().unwrap().code();
-            interrupted += u8::from(status == Some(130));
+            interrupted += u8::from(status == Some(code));
             if left() == 2000 {
                 assert_ne!(status, Some(0), "{err}");
                 continue;
             }
-            assert!([Some(0), Some(130)].contains(&status), "{err}");
+            assert!([Some(0), Some(code)].contains(&status), "{status:?} {err}");
             let (_, undo) = err.split_once("undo: ").unwrap_or_else(|| panic!("{err}"));
             assert_eq!(stage.shell(undo).status, 0, "{err}");
             assert_eq!(left(), 2000);
@@ -781,6 +797,36 @@ fn tags_and_notes_are_printed_without_a_write() {
     assert!(!file.with_file_name("b.json").exists());
 }
 
+/// Rows that are larger than an answer come by a file, and are printed when that is written.
+#[test]
+fn an_export_that_nobody_reads_can_be_interrupted() {
+    let stage = Stage::over(Root::empty());
+    let mut large = record("p", "large", "completed");
+    large["output"] = "x".repeat(17 << 20).into();
+    stage.root.engine("p", "large", &large);
+    let mut command = stage.command("env");
+    // however this test was started
+    command.args(["--default-signal=INT", "runlog", "export"]);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut first = [0];
+    let mut out = child.stdout.take().unwrap();
+    out.read_exact(&mut first).unwrap();
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, Signal::INT).unwrap();
+    let began = Instant::now();
+    let status = loop {
+        match child.try_wait().unwrap() {
+            None if began.elapsed() > PATIENCE => {
+                child.kill().unwrap();
+                panic!("it is still there");
+            }
+            None => std::thread::sleep(Duration::from_millis(2)),
+            Some(status) => break status,
+        }
+    };
+    assert_eq!(status.code(), Some(130));
+}
+
 /// At whatever moment somebody interrupts it, there is the whole file or none.
 #[test]
 fn an_interrupted_export_leaves_a_whole_file_or_none() {
@@ -803,14 +849,14 @@ fn an_interrupted_export_leaves_a_whole_file_or_none() {
             .unwrap();
         std::thread::sleep(std::time::Duration::from_millis(millis));
         let pid = rustix::process::Pid::from_child(&child);
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::INT);
+        let _ = rustix::process::kill_process(pid, Signal::TERM);
         let status = child.wait().unwrap();
         if status.success() {
             let text = std::fs::read_to_string(&path).unwrap();
             assert_eq!(text.lines().count(), 2000, "{millis}");
         } else {
             // before there was a handler the signal itself ended it
-            assert!([Some(130), None].contains(&status.code()), "{status:?}");
+            assert!([Some(143), None].contains(&status.code()), "{status:?}");
             assert!(status.code().is_none() || !path.exists(), "{millis}");
             interrupted += 1;
         }

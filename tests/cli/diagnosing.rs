@@ -415,6 +415,14 @@ fn a_socket_that_nobody_or_somebody_else_listens_on() {
     mended(&stage, "where the socket would be, is none");
     let kept = socket.with_extension("sock.aside-2");
     assert_eq!(fs::read_to_string(kept).unwrap(), "notes");
+    // one that can be found no more
+    {
+        let _daemon = stage.daemon();
+        fs::remove_file(socket).unwrap();
+        mended(&stage, "somebody has removed");
+        assert!(socket.exists());
+    }
+    let _ = fs::remove_file(socket);
     // one of another version, and what is no daemon
     for (answer, says) in [
         (
@@ -422,6 +430,8 @@ fn a_socket_that_nobody_or_somebody_else_listens_on() {
             "is runlog 0.0.1",
         ),
         ("hello", "does not answer"),
+        // and goes on with that
+        ("endless", "does not answer"),
     ] {
         let _ = fs::remove_file(socket);
         let listener = UnixListener::bind(socket).unwrap();
@@ -430,7 +440,11 @@ fn a_socket_that_nobody_or_somebody_else_listens_on() {
             while True:\n \
                 c, _ = s.accept()\n \
                 c.makefile('rb').readline()\n \
-                c.sendall(sys.argv[1].encode() + b'\\n')\n \
+                end = b'' if sys.argv[1] == 'endless' else b'\\n'\n \
+                try:\n  \
+                    c.sendall(sys.argv[1].encode() + end)\n  \
+                    while not end: c.sendall(b'endless')\n \
+                except OSError: pass\n \
                 c.close()\n";
         let mut other = Command::new("python3")
             .args(["-c", script, answer])
@@ -599,7 +613,6 @@ fn what_belongs_to_somebody_else() {
     }
 }
 
-/// A disk that nothing can be written to, and a cache that is found elsewhere.
 #[test]
 fn a_cache_with_something_else_in_the_place_of_its_files() {
     let stage = Stage::samples();
@@ -621,6 +634,7 @@ fn a_cache_with_something_else_in_the_place_of_its_files() {
     }
 }
 
+/// A disk that nothing can be written to, and a cache that is found elsewhere.
 #[test]
 fn a_cache_that_cannot_be_written() {
     for how in ["ro,mode=700", "mode=700,size=4k"] {

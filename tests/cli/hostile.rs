@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::stage::{Stage, on_terminal};
+use crate::stage::{Stage, done, on_terminal};
 use crate::support::Root;
 
 #[test]
@@ -98,4 +98,44 @@ fn nothing_of_a_record_reaches_the_terminal_as_it_is() {
     // a program gets the record itself
     let json = stage.piped(&["show", "other", "--json"]).printed();
     assert!(json.contains(r#""error":"x\ud800""#), "{json}");
+}
+
+/// They come with whatever somebody has checked out.
+#[test]
+fn no_more_do_names_of_folders() {
+    let stage = Stage::over(Root::empty());
+    let is_bad = |c: char| c.is_control() && c != '\n';
+    let repo = stage.root.beside("repo");
+    let folder = |name: &str| repo.join(name).join("projects/p/executions");
+    std::fs::create_dir_all(repo.join(".git")).unwrap();
+    std::fs::create_dir_all(folder("a\u{1b}]0;owned\u{7}")).unwrap();
+    std::fs::create_dir_all(folder("b c")).unwrap();
+    let asked = |args: &[&str], here: &str| {
+        let mut command = stage.runlog(args);
+        done(command.current_dir(repo.join(here)))
+    };
+    for args in [&["list"][..], &["root"], &["serve"]] {
+        let said = asked(args, "");
+        assert_eq!(said.status, 2, "{args:?}");
+        assert!(!said.err.contains(is_bad), "{args:?}: {:?}", said.err);
+        // each can be typed as it stands
+        let lines = said
+            .err
+            .lines()
+            .filter(|line| line.starts_with("  --projects "));
+        let runs = lines.map(|line| stage.shell(&format!("runlog list {}", line.trim())));
+        assert_eq!(
+            runs.filter(|run| run.status == 0).count(),
+            2,
+            "{}",
+            said.err
+        );
+    }
+    let here = "a\u{1b}]0;owned\u{7}/empty";
+    std::fs::create_dir_all(repo.join(here).join(".git")).unwrap();
+    for args in [&["list"][..], &["root"], &["serve"]] {
+        let said = asked(args, here);
+        assert!(said.err.contains("owned"), "{args:?}: {said:?}");
+        assert!(!said.err.contains(is_bad), "{args:?}: {:?}", said.err);
+    }
 }

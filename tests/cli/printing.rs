@@ -1,6 +1,7 @@
 //! What is printed, kept as snapshots (`RUNLOG_KEEP_OUTPUT=1` renews them), at several widths and in
 //! a pipe, from a daemon and without one.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -610,6 +611,23 @@ fn the_status_line_counts_what_began_today_and_nothing_dated_later() {
     );
 }
 
+/// As a daemon that was stopped.
+#[test]
+fn the_status_line_does_not_wait_for_a_daemon_that_does_not_answer() {
+    let stage = Stage::samples();
+    let socket = stage.piped(&["socket"]).printed();
+    let socket = std::path::Path::new(socket.trim_end());
+    let folder = socket.parent().unwrap();
+    std::fs::create_dir(folder).unwrap();
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let _silent = std::os::unix::net::UnixListener::bind(socket).unwrap();
+    let began = Instant::now();
+    let line = stage.piped(&["statusline"]).printed();
+    assert!(line.ends_with(" failed\n"), "{line}");
+    // other commands wait for so long
+    assert!(began.elapsed() < Duration::from_secs(10));
+}
+
 /// What ends it is the reader, and how things are is told all the same.
 #[test]
 fn whoever_stops_reading_is_told_the_status() {
@@ -767,4 +785,19 @@ fn a_root_that_is_not_clear_or_not_there_is_told() {
     let none = done(command.current_dir(stage.root.beside("none")));
     assert_eq!((none.status, none.out.as_str()), (0, ""));
     assert!(none.err.contains("runlog: there is no"), "{}", none.err);
+    let missing = stage.root.beside("missing");
+    let mut command = stage.runlog(&["serve", "--projects"]);
+    let named = done(command.arg(&missing));
+    assert_eq!(
+        named.err,
+        format!(
+            "runlog: there is no {}; serving it as empty until it comes\n",
+            missing.display()
+        )
+    );
+    let mut command = stage.runlog(&["serve"]);
+    let looked_for = done(command.current_dir(stage.root.beside("none")));
+    let mut lines = looked_for.err.lines();
+    assert!(lines.next().unwrap().ends_with(". Looked for:"));
+    assert!(lines.next().unwrap().starts_with("  /"));
 }

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use clap::ValueEnum;
 use parking_lot::Mutex;
@@ -30,6 +31,10 @@ use crate::history::Options;
 use crate::session::Kind;
 use crate::transport::{self, SocketPath, find_socket};
 
+/// For so long a daemon is looked for, or waited for, before this process serves by itself.
+const REACH_WITHIN: Duration = Duration::from_secs(10);
+/// The same for what somebody waits for who has not asked for it.
+const GLANCE_WITHIN: Duration = Duration::from_millis(500);
 /// How large its log may be before a new one begins.
 const LOG_MAX_BYTES: u64 = 1 << 20;
 /// So many in a row that end with an error are enough: one does because another was faster.
@@ -45,6 +50,7 @@ pub(super) async fn serve(folder: &Path, found: &Found, args: &ServeArgs) -> Res
         options: args.options(),
         search: true,
         startable: Some(args.clone()),
+        patience: REACH_WITHIN,
         failed: Arc::default(),
         own: Arc::clone(&own),
         runtime: Handle::current(),
@@ -86,6 +92,10 @@ pub(in crate::cli) fn for_command(
         options,
         search: needs == Needs::Search,
         startable: None,
+        patience: match needs {
+            Needs::Glance => GLANCE_WITHIN,
+            Needs::Index | Needs::Changes | Needs::Search => REACH_WITHIN,
+        },
         failed: Arc::default(),
         own: Arc::clone(&own),
         runtime: Handle::current(),
@@ -112,6 +122,8 @@ struct Nearby {
     search: bool,
     /// How a daemon is started where there is none; none for whoever starts none.
     startable: Option<ServeArgs>,
+    /// How long it may take to answer.
+    patience: Duration,
     /// How many of those that were started ended with an error since one answered.
     failed: Arc<AtomicU32>,
     own: Own,
@@ -130,6 +142,10 @@ impl Nearby {
 }
 
 impl Reach for Nearby {
+    fn patience(&self) -> Duration {
+        self.patience
+    }
+
     fn tried(&self) -> Vec<String> {
         self.found.tried.clone()
     }
@@ -216,7 +232,7 @@ impl Reach for Nearby {
 impl ServeArgs {
     /// What a daemon is told that is started in our place.
     fn passed_on(&self) -> Vec<OsString> {
-        let spelt = |span: std::time::Duration| format!("{}s", span.as_secs());
+        let spelt = |span: Duration| format!("{}s", span.as_secs());
         let idle = self.idle_exit.map_or(IDLE_EXIT.to_owned(), spelt);
         let watch = self.watch.to_possible_value();
         let mut passed: Vec<OsString> = vec!["--idle-exit".into(), idle.into()];
@@ -254,10 +270,20 @@ fn open_log(path: &Path) -> std::io::Result<File> {
         | OFlags::NOFOLLOW
         | OFlags::NONBLOCK
         | OFlags::CLOEXEC;
-    let log = File::from(rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)?);
+    let wrong = |what: &str| std::io::Error::other(format!("its log, {}, {what}", path.display()));
+    let no_file = || wrong("is not a file: move it away");
+    if path.symlink_metadata().is_ok_and(|found| !found.is_file()) {
+        return Err(no_file());
+    }
+    let log = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR).map_err(|error| {
+        let kind = std::io::Error::from(error).kind();
+        std::io::Error::new(kind, wrong(&format!("cannot be written: {kind}")))
+    });
+    let log = File::from(log?);
     let found = log.metadata()?;
+    // another may have come in its place
     if !found.is_file() {
-        return Err(std::io::Error::other("the log is no file"));
+        return Err(no_file());
     }
     if found.len() > LOG_MAX_BYTES {
         log.set_len(0)?;
