@@ -488,10 +488,10 @@ export class Run {
     const silent = !execution && !set && adds.length === 0 && steps.length === 0;
     let told: object = silent ? {} : { set: { ...set, recorder }, add, steps };
     let begins = execution !== undefined;
-    // the version that is written on, whether a try before may have gone through, and may have without lasting
+    // the version written on, whether a try before may have gone through, and who says that it may not last
     let known = this.version;
     let lost = false;
-    let unsure = false;
+    let unsure: RunlogError | undefined;
     const write = async (): Promise<string> => {
       for (;;) {
         try {
@@ -502,15 +502,19 @@ export class Run {
         } catch (error) {
           // a sign of life may come twice
           lost = !silent && (lost || unknown(error));
-          unsure ||= unknown(error) && error.kind === 'storage';
+          if (unknown(error) && error.kind === 'storage') unsure = error;
           if (passing(error) || !(error instanceof RunlogError) || !(lost || error.code === 409)) throw error;
           const { version, fields } =
             await this.client.request('executions/get', { projectId, executionId, fields: ['/recorder'] });
           known = version;
           if (fields?.['/recorder']?.value === recorder) {
             if (!unsure) return known;
+            if (error.kind === 'already-finished') {
+              lost = false;
+              throw new RunlogError(unsure.code, unsure.message, { ...unsure.data, retryable: false });
+            }
             // once what is there is written again it lasts
-            [begins, told, unsure] = [false, { set: { recorder } }, false];
+            [begins, told] = [false, { set: { recorder } }];
           } else if (!lost && error.kind !== 'version-conflict') throw error;
           lost = false;
         }

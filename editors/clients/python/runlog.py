@@ -639,8 +639,9 @@ class _Recorder:
         if not begins and not self._version:
             raise RunlogError(404, "the run has not begun", {"kind": "execution-not-found"})
 
-        # the version that is written on, whether a try before may have gone through, and may have without lasting
-        known, lost, unsure = self._version, False, False
+        # the version written on, whether a try before may have gone through, and who says that it may not last
+        known, lost = self._version, False
+        unsure: RunlogError | None = None
 
         async def write() -> Any:
             nonlocal known, lost, unsure, begins, news
@@ -654,16 +655,21 @@ class _Recorder:
                 except RunlogError as error:
                     # a sign of life may come twice
                     lost = any(changes) and (lost or error._unknown)
-                    unsure = unsure or (error._unknown and error.kind == "storage")
+                    if error._unknown and error.kind == "storage":
+                        unsure = error
                     if error._passing or not (lost or error.code == 409):
                         raise
                     found = await self._client._ask("executions/get", {**ids, "fields": ["/recorder"]})
                     known = found["version"]
                     if found["fields"]["/recorder"].get("value") == mark:
-                        if not unsure:
+                        if unsure is None:
                             return known
+                        if error.kind == "already-finished":
+                            lost = False
+                            data = {**unsure.data, "retryable": False}
+                            raise RunlogError(unsure.code, unsure.message, data) from None
                         # once what is there is written again it lasts
-                        begins, news, unsure = False, {"set": {"recorder": mark}}, False
+                        begins, news = False, {"set": {"recorder": mark}}
                     elif not lost and error.kind != "version-conflict":
                         raise
                     lost = False

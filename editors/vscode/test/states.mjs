@@ -292,6 +292,12 @@ export function states(code, careful, browser) {
     await window.showView();
     await until('why', async () => (await welcome(window)).includes('do not trust'));
     equal([daemons(place.root), bridges(place.root)], [[], []], 'processes');
+    // what needs a daemon is not offered
+    await window.page.keyboard.press('F1');
+    await window.type('>Runlog: ');
+    await until('the commands', async () => (await window.quickItems()).some((item) => item.includes('Show Log')));
+    ok(!(await window.quickItems()).some((item) => /Filter Runs|Search in Runs|Dashboard|Undo/.test(item)), `${await window.quickItems()}`);
+    await window.page.keyboard.press('Escape');
     await window.page.locator('.sidebar .welcome-view .monaco-button', { hasText: 'Manage Workspace Trust' }).click();
     await window.page.locator('.workspace-trust-editor .monaco-button', { hasText: /^Trust$/ }).first().click();
     await window.waitForRow('Task number 0');

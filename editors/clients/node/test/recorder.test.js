@@ -176,6 +176,9 @@ test('what may not last is written until it does', async (t) => {
   mayNotLast(0);
   await run.add({ costUSD: 4 });
   assert.equal(place.record('p', 'a').costUSD, 7);
+  // what has ended cannot be written again
+  mayNotLast(1);
+  await assert.rejects(run.finish(), { kind: 'storage', retryable: false });
 });
 
 test('many recorders that wait for the daemon are no leak', async (t) => {

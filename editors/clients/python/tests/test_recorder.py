@@ -254,6 +254,11 @@ class Recorder(Placed):
         may_not_last(0)
         run.add(costUSD=4)
         self.assertEqual(self.place.record("p", "a")["costUSD"], 7)
+        # what has ended cannot be written again
+        may_not_last(1)
+        with self.assertRaises(RunlogError) as raised:
+            run.finish()
+        self.assertEqual((raised.exception.kind, raised.exception.data["outcome"]), ("storage", "unknown"))
 
     def test_what_cannot_be_recorded_is_refused_and_the_rest_of_it_is_not(self):
         client = self.place.client()
