@@ -58,7 +58,7 @@ fn exit_tells_by_its_status_whether_a_shutdown_came_first() {
 #[test]
 fn signals_end_the_daemon_cleanly_on_either_transport() {
     let root = Root::empty();
-    for signal in [Signal::TERM, Signal::INT] {
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
         let (mut daemon, mut client) = Daemon::stdio(&root.path());
         client.call("ping", &json!({}));
         daemon.signal(signal);

@@ -387,7 +387,7 @@ fn socket(root: &Path, findings: &mut Vec<Finding>) -> bool {
         return true;
     }
     if !path
-        .metadata()
+        .symlink_metadata()
         .is_ok_and(|found| found.file_type().is_socket())
     {
         let what = format!("{}, where the socket would be, is none", path.display());

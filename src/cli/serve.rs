@@ -1,7 +1,7 @@
 //! `runlog serve`: the daemon.
 //!
 //! Section 2 and 3 of the protocol: stdio or a Unix socket, and every way to end within two
-//! seconds: end of input, `exit`, a dead parent, a broken pipe, SIGTERM, SIGINT. After the end of
+//! seconds: end of input, `exit`, a dead parent, a broken pipe, SIGTERM, SIGINT, SIGHUP. After the end of
 //! input a client who still takes what he asked for is waited for.
 
 pub(super) mod shared;
@@ -22,6 +22,7 @@ use tokio::sync::watch;
 
 use super::progress::Screen;
 use super::root::{self, Found, Place};
+use super::signals::Signals;
 use super::terminal::visible;
 use super::{RootArgs, USAGE};
 use crate::api::Context;
@@ -315,10 +316,13 @@ impl Daemon {
 fn stopped() -> std::io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    // its terminal is closed, unless it was started not to mind that
+    let mut hangup = Signals::new(&[SignalKind::hangup()]);
     Ok(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
+            _ = hangup.next() => {}
         }
     })
 }

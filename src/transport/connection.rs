@@ -83,7 +83,13 @@ fn understood(frame: Result<Incoming, FramingError>) -> Option<Incoming> {
     match frame {
         Ok(frame) => Some(frame),
         Err(error) => {
-            tracing::info!(%error, "the connection ends");
+            match &error {
+                // whoever writes a client looks for why
+                FramingError::Malformed { .. } => {
+                    tracing::warn!(%error, "what came in is no message; the connection ends");
+                }
+                _ => tracing::info!(%error, "the connection ends"),
+            }
             None
         }
     }
