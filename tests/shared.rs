@@ -466,6 +466,30 @@ fn what_is_in_the_place_of_the_log_is_told() {
     alone_because(&mut client, ".sock.log, is not a file: move it away");
 }
 
+/// A script may wait for the end of a pipe, or for a lock, that its windows were given.
+#[test]
+fn a_daemon_keeps_nothing_open_that_its_first_window_was_given() {
+    let desk = Desk::new();
+    let given = desk.root.beside("given");
+    let window = desk.command(&["serve", "--shared"]);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "exec \"$@\" 9> \"$0\""]).arg(&given);
+    shell.arg(window.get_program()).args(window.get_args());
+    for (name, value) in window.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    let (window, mut client) = Daemon::spawn(shell.stderr(Stdio::null()));
+    let holds = |pid: i32| {
+        let mut all = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+        all.any(|entry| fs::read_link(entry.unwrap().path()).is_ok_and(|file| file == given))
+    };
+    assert!(!holds(daemon_of(&mut client)));
+    assert!(holds(i32::try_from(window.pid()).unwrap()));
+}
+
 /// As a cleaner of temporary files does.
 #[test]
 fn a_socket_that_somebody_removed_is_there_again_for_the_next_window() {

@@ -209,12 +209,13 @@ mod tests {
 
         fn connect_by(kind: Kind, pipe_bytes: usize) -> Self {
             let client = Self::starting(kind, pipe_bytes, |methods| methods);
+            client.history.begin(Moment::now());
             while client.history.first_step() {}
             while client.history.pass(Moment::now()) {}
             client
         }
 
-        /// The same before the first index is built, with other methods in place of some.
+        /// The same before anything is known, with other methods in place of some.
         fn starting(
             kind: Kind,
             pipe_bytes: usize,
@@ -223,7 +224,6 @@ mod tests {
             let root = tempfile::tempdir().unwrap();
             samples::lay_out(root.path()).unwrap();
             let history = Arc::new(History::new(root.path().to_owned(), Options::default()));
-            history.begin(Moment::now());
             let context = Arc::new(Context {
                 search: Search::start(&history, None),
                 history: Arc::clone(&history),
@@ -541,6 +541,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn before_the_first_index_requests_wait_unless_told_not_to() {
         let mut client = Client::starting(Kind::Socket, 1 << 20, |methods| methods);
+        client.history.begin(Moment::now());
         let began = Instant::now();
         client.request(1, "executions/list", json!({})).await;
         client
@@ -570,6 +571,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_waits_is_cancelled_or_refused_when_the_daemon_ends() {
         let mut client = Client::starting(Kind::Socket, 1 << 20, |methods| methods);
+        client.history.begin(Moment::now());
         for id in 1..=2 {
             client.request(id, "executions/list", json!({})).await;
         }
@@ -587,6 +589,19 @@ mod tests {
         assert_eq!(refused["error"]["code"], 503);
         assert!(client.receive().await.is_none());
         assert!(began.elapsed() <= Duration::from_millis(1_900));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_can_be_taken_back_before_anything_is_known() {
+        let mut client = Client::starting(Kind::Socket, 1 << 20, |methods| methods);
+        client.request(1, "executions/save", run("a", 1)).await;
+        client
+            .send(r#"{"jsonrpc":"2.0","method":"$/cancelRequest","params":{"id":1}}"#)
+            .await;
+        let answer = tokio::time::timeout(PATIENCE, client.receive()).await;
+        assert_eq!(answer.unwrap().unwrap()["error"]["code"], -32800);
+        client.request(2, "ping", json!({})).await;
+        assert_eq!(client.receive().await.unwrap()["id"], 2);
     }
 
     #[tokio::test]

@@ -188,6 +188,8 @@ impl Reach for Nearby {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log);
+        // nor what it was given: a lock, or a pipe whose end somebody waits for
+        close_fds::set_fds_cloexec_threadsafe(3, &[]);
         let mut child = command.spawn()?;
         // it is waited for, so that none is left behind as a zombie
         let failed = Arc::clone(&self.failed);
