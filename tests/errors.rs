@@ -756,3 +756,40 @@ fn a_disk_that_is_full() {
     // room is made by what failed, so what fits goes in
     client.call("executions/save", &save("small", 10));
 }
+
+/// JSON can spell it, and no file can be called so.
+#[test]
+fn half_of_a_surrogate_pair_is_in_no_id() {
+    let root = Root::empty();
+    let (_daemon, mut client) = Daemon::stdio(&root.path());
+    for (method, params) in [
+        ("save", r#""projectId":"p","execution":{"id":"\ud800"}"#),
+        ("start", r#""projectId":"p","execution":{"id":"a\udc00"}"#),
+        ("save", r#""projectId":"\ud800","execution":{"id":"x"}"#),
+        (
+            "save",
+            r#""projectId":"\ufffd","execution":{"id":"x","projectId":"\ud800"}"#,
+        ),
+        ("get", r#""projectId":"p","executionId":"\ud800\ud800""#),
+        ("delete", r#""projectId":"p","executionId":"\ud800""#),
+    ] {
+        client.send(&format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"executions/{method}","params":{{{params}}}}}"#
+        ));
+        let answer = client.next().unwrap();
+        assert_eq!(answer["error"]["code"], -32602, "{answer}");
+        let message = answer["error"]["message"].as_str().unwrap();
+        let is_clear = [
+            "half of a surrogate pair",
+            "must be the same as `projectId`",
+        ];
+        assert!(
+            is_clear.iter().any(|part| message.contains(part)),
+            "{answer}"
+        );
+    }
+    assert_eq!(
+        client.call("projects/list", &json!({ "sync": true }))["projects"],
+        json!([])
+    );
+}

@@ -69,11 +69,16 @@ fn from_wtf8<T>(
 /// What becomes an id.
 struct Text<T>(fn(&str) -> Result<T, InvalidId>);
 
-impl<T> Visitor<'_> for Text<T> {
+impl<'de, T> Visitor<'de> for Text<T> {
     type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a string")
+    }
+
+    /// As bytes: of a lone surrogate it can be said then what is wrong.
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error> {
+        deserializer.deserialize_bytes(self)
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
@@ -144,8 +149,7 @@ macro_rules! id_type {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                // as bytes: of a lone surrogate it can be said then what is wrong
-                deserializer.deserialize_bytes(Text(Self::parse))
+                deserializer.deserialize_newtype_struct(stringify!($name), Text(Self::parse))
             }
         }
 

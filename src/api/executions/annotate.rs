@@ -6,10 +6,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::patiently;
+use super::when_there;
 use crate::api::table::{Effect, Example, Method};
 use crate::api::{Clock, Context, Error, ErrorKind, samples};
-use crate::history::{History, Patience};
+use crate::history::History;
 use crate::model::{AnnotationChange, ExecutionId, ProjectId, RunKey, Summary};
 
 /// Which run, and what is noted on it from now on. What is absent stays as it is.
@@ -78,9 +78,8 @@ impl Method for Annotate {
             remove_tags: params.remove_tags.unwrap_or_default(),
             note: params.note,
         };
-        let annotate = move |history: &History, key: &RunKey, _| history.annotate(key, &change);
-        let mut patience = Patience::default();
-        let (summary, clock) = patiently(&context, &mut patience, &key, annotate).await??;
+        let annotate = move |history: &History, key: &RunKey| history.annotate(key, &change);
+        let (summary, clock) = when_there(&context, key, annotate).await?;
         Ok(Annotated {
             summary,
             clock: Clock(clock),

@@ -6,11 +6,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::patiently;
+use super::when_there;
 use crate::api::params::text_of;
 use crate::api::table::{Effect, Example, Method};
 use crate::api::{Clock, Context, Error, ErrorKind, samples};
-use crate::history::{History, HistoryError, Patience};
+use crate::history::History;
 use crate::model::{ExecutionId, ProjectId, RunKey};
 
 /// Which run.
@@ -62,14 +62,8 @@ impl Method for Delete {
             project: params.project_id,
             execution: params.execution_id,
         };
-        let delete = move |history: &History, key: &RunKey, patient| {
-            if patient && history.is_away(key) {
-                return Err(HistoryError::NotFound(key.clone()));
-            }
-            history.delete(key, permanent)
-        };
-        let mut patience = Patience::default();
-        let done = patiently(&context, &mut patience, &key, delete).await??;
+        let delete = move |history: &History, key: &RunKey| history.delete(key, permanent);
+        let done = when_there(&context, key, delete).await?;
         Ok(Deleted {
             deleted: done.deleted,
             entry: done.entry.map(|entry| entry.to_string()),

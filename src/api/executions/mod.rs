@@ -137,9 +137,16 @@ pub(super) async fn read_named<T: Send + 'static>(
     let (stop, read) = (wanted.stop(), Arc::new(read));
     let mut patience = Patience::default();
     let mut read_patiently = async |key: &RunKey| {
-        let (read, stop) = (Arc::clone(&read), stop.clone());
-        let read = move |history: &History, key: &RunKey, _| read(history, key, &stop);
-        patiently(context, &mut patience, key, read).await
+        loop {
+            let (read, stop, named) = (Arc::clone(&read), stop.clone(), key.clone());
+            let done = blocking(context, move |history| Ok(read(history, &named, &stop))).await?;
+            match done {
+                Err(error) if patience.lasts() && context.history.may_return(key, &error) => {
+                    patience.wait().await;
+                }
+                done => return Ok::<_, Error>(done),
+            }
+        }
     };
     if let Some(key) = named.key() {
         match read_patiently(&key).await? {
@@ -157,27 +164,33 @@ pub(super) async fn read_named<T: Send + 'static>(
     Ok((key, read))
 }
 
-/// What `work` makes of a run; asked again as long as the run is listed, `work` finds its file away and
-/// there is `patience`, which `work` is told.
+/// What `work` makes of a run; if that is listed and its file is away, it is waited for a moment first.
 ///
 /// # Errors
-/// None of those of `work`.
-pub(super) async fn patiently<T: Send + 'static>(
+/// Those of `work`.
+pub(super) async fn when_there<T, W>(
     context: &Context,
-    patience: &mut Patience,
-    key: &RunKey,
-    work: impl Fn(&History, &RunKey, bool) -> Result<T, HistoryError> + Send + Sync + 'static,
-) -> Result<Result<T, HistoryError>, Error> {
-    let work = Arc::new(work);
+    key: RunKey,
+    mut work: W,
+) -> Result<T, Error>
+where
+    T: Send + 'static,
+    W: FnOnce(&History, &RunKey) -> Result<T, HistoryError> + Send + 'static,
+{
+    let mut patience = Patience::default();
     loop {
-        let (work, run, patient) = (Arc::clone(&work), key.clone(), patience.lasts());
-        let done = blocking(context, move |history| Ok(work(history, &run, patient))).await?;
-        match done {
-            Err(error) if patient && context.history.may_return(key, &error) => {
-                patience.wait().await;
+        let (run, patient) = (key.clone(), patience.lasts());
+        let done = blocking(context, move |history| {
+            match patient && history.is_away(&run) {
+                true => Ok(Err(work)),
+                false => work(history, &run).map(Ok),
             }
-            done => return Ok(done),
+        });
+        match done.await? {
+            Ok(done) => return Ok(done),
+            Err(undone) => work = undone,
         }
+        patience.wait().await;
     }
 }
 

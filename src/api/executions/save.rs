@@ -6,11 +6,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
 
-use super::patiently;
+use super::{blocking, when_there};
 use crate::api::params::{RecordText, member, members_named, text_of};
 use crate::api::table::{Effect, Example, Method};
 use crate::api::{Clock, Context, Error, ErrorKind, samples};
-use crate::history::{History, HistoryError, Patience};
+use crate::history::History;
 use crate::model::{ExecutionId, ProjectId, RunKey, Summary, Version};
 use crate::store::Expect;
 
@@ -104,14 +104,13 @@ impl Method for Save {
         let expect = params
             .if_version
             .map_or(Expect::Anything, |version| version.0);
-        let save = move |history: &History, key: &RunKey, patient| {
-            if patient && matches!(expect, Expect::Version(_)) && history.is_away(key) {
-                return Err(HistoryError::NotFound(key.clone()));
-            }
-            history.save(key, execution.get(), &expect)
+        let is_anything = matches!(expect, Expect::Anything);
+        let save =
+            move |history: &History, key: &RunKey| history.save(key, execution.get(), &expect);
+        let saved = match is_anything {
+            true => blocking(&context, move |history| save(history, &key)).await?,
+            false => when_there(&context, key, save).await?,
         };
-        let mut patience = Patience::default();
-        let saved = patiently(&context, &mut patience, &key, save).await??;
         Ok(Stored {
             summary: saved.summary,
             created: saved.created,
