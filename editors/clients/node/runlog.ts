@@ -71,8 +71,8 @@ export class Client implements AsyncDisposable {
   private readonly options: Settings;
   /** @internal */
   readonly closing = new AbortController();
-  /** @internal What recorders have still to write. */
-  readonly writing = new Set<Promise<void>>();
+  /** @internal Fulfilled once what recorders were told is written, or refused. */
+  written = Promise.resolve();
   private connection: Promise<Connection> | undefined;
 
   constructor({ patience = 30_000, heartbeat = 60_000, ...options }: ClientOptions = {}) {
@@ -138,8 +138,7 @@ export class Client implements AsyncDisposable {
   async close(): Promise<void> {
     this.closing.abort();
     // nobody may wait for it, but it was told before
-    const written = Promise.all(this.writing);
-    if (this.writing.size > 0) await Promise.race([written, sleep(this.options.patience, undefined, { ref: false })]);
+    await Promise.race([this.written, sleep(this.options.patience, undefined, { ref: false })]);
     const connection = await this.connection?.catch(() => undefined);
     connection?.end();
     await connection?.ended;
@@ -434,9 +433,7 @@ export class Run {
     if (!this.next || change.set) {
       const next: Waiting[] = (this.next = []);
       const written = (this.written = this.written.then(() => this.write(next)));
-      const { writing } = this.client;
-      writing.add(written);
-      void written.then(() => writing.delete(written));
+      this.client.written = this.client.written.then(() => written);
     }
     return new Promise((resolve, reject) => this.next?.push({ ...change, resolve, reject }));
   }

@@ -62,6 +62,8 @@ export function noRoot(tried: string[]): Node[] {
     { kind: 'note', id: 'none', label: 'No runs were found', detail: 'Looked in:', icon: 'info' },
     ...tried.map((place): Node => ({ kind: 'note', id: `tried:${place}`, label: place, icon: 'circle-small' })),
     { kind: 'note', id: 'choose', label: 'Choose folder…', icon: 'folder-opened', command: { command: 'runlog.chooseFolder', title: 'Choose folder' } },
+    // a folder that comes with all that is in it may not be told
+    { kind: 'note', id: 'again', label: 'Look again', icon: 'refresh', command: { command: 'runlog.reload', title: 'Look again' } },
   ];
 }
 

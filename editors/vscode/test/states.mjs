@@ -222,6 +222,21 @@ export function states(code, careful, browser) {
     await window.close();
   });
 
+  check('no root: one that a file names later is found by looking again', async () => {
+    const place = new Place('named');
+    place.root = join(place.folder, 'kept');
+    place.save('website', record(0, { input: 'Named later' }));
+    const window = await browser.open('states', code, place.folder);
+    await window.showView();
+    await window.waitForRow('No runs were found');
+    writeFileSync(join(place.folder, 'runlog.toml'), 'projects = "kept"\n');
+    await until('it is found', async () => {
+      await window.row('Look again').click({ timeout: 5000 });
+      return await window.waitForRow('Named later', 5000);
+    }, 20_000);
+    await window.close();
+  });
+
   check('an empty root says that runs appear by themselves, and they do', async () => {
     const place = new Place('quiet');
     mkdirSync(join(place.root, 'website/executions'), { recursive: true });
