@@ -265,8 +265,8 @@ impl Subject for Run {
         Version::default()
     }
 
-    fn any_node(&self, _: bool, _: impl FnMut(&str) -> bool) -> bool {
-        false
+    fn any_node(&self, _: bool, _: impl FnMut(&str) -> bool) -> Option<bool> {
+        Some(false)
     }
 }
 

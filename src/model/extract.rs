@@ -283,8 +283,9 @@ impl Reading {
 
     fn facts(mut self) -> Facts {
         // what nobody would see names nothing
-        let shown = |text: &Box<str>| !text.trim().is_empty();
-        self.facts.label = self.name.filter(shown).or(self.input.filter(shown));
+        let is_seen = |text: &str| !text.trim().is_empty();
+        let name = self.name.filter(|text| is_seen(text));
+        self.facts.label = name.or(self.input.filter(|text| is_seen(text)));
         for (found, finding) in [
             (self.other_id, Finding::IdMismatch),
             (self.other_project, Finding::ProjectMismatch),
