@@ -127,6 +127,11 @@ impl Document {
                         return wrong("too long");
                     }
                 }
+                "maxItems" => {
+                    if value.as_array().map(|items| items.len() as u64) > says.as_u64() {
+                        return wrong("too many");
+                    }
+                }
                 "allOf" => each().try_for_each(fits)?,
                 "anyOf" => {
                     let found: Vec<_> = each().map(fits).collect();

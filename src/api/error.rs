@@ -458,6 +458,10 @@ impl From<HistoryError> for Error {
                 ErrorKind::NotReady,
                 "the index is still being built; try again, or pass allowPartial",
             ),
+            HistoryError::Behind => Self::new(
+                ErrorKind::NotReady,
+                "what was done to the files is still being looked at; try again, or without `sync`",
+            ),
             HistoryError::Ending => Self::ending(),
         }
     }

@@ -324,9 +324,17 @@ async fn going(
     params.insert("plan".into(), plan.at("plan").word().into());
     params.insert("permanent".into(), how.permanent.into());
     let interrupts = Interrupts::new();
-    let Some(text) = interrupts.answer(client, method, params).await? else {
-        tell!("runlog: nothing was done");
-        return Ok(interrupts.status(1));
+    let text = match interrupts.answer(client, method, params).await {
+        Ok(Some(text)) => text,
+        Ok(None) => {
+            tell!("runlog: nothing was done");
+            return Ok(interrupts.status(1));
+        }
+        Err(failure) if failure.says("member").as_deref() == Some("plan") => {
+            let why = "nothing was done: who knew what was asked about has ended; run it again";
+            return Err(Failure::Failed(why.to_owned()));
+        }
+        Err(failure) => return Err(failure),
     };
     let done = Json::read(&text);
     if count > 0 {

@@ -98,6 +98,9 @@ pub enum HistoryError {
     /// The first index is still being built.
     #[error("the index of this project is still being built")]
     NotReady,
+    /// So much was changed that it could not all be looked at in time.
+    #[error("what was done to the files is still being looked at")]
+    Behind,
     /// The daemon is ending.
     #[error("the daemon is ending")]
     Ending,

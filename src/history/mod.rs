@@ -568,7 +568,7 @@ impl History {
     /// Returns when everything done to the files before the call is in the index.
     ///
     /// # Errors
-    /// [`HistoryError::NotReady`] after 30 s, [`HistoryError::Ending`].
+    /// [`HistoryError::Behind`] after 30 s, [`HistoryError::Ending`].
     pub async fn sync(self: &Arc<Self>) -> Result<(), HistoryError> {
         let deadline = tokio::time::Instant::now() + READY_WITHIN;
         let ticket = match self.health().unwatched {
@@ -600,7 +600,7 @@ impl History {
             }
             tokio::time::timeout_at(deadline, looked.changed())
                 .await
-                .map_err(|_| HistoryError::NotReady)?
+                .map_err(|_| HistoryError::Behind)?
                 .map_err(|_| HistoryError::Ending)?;
         }
     }

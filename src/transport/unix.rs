@@ -85,6 +85,8 @@ pub struct Listener {
     asked: Option<unix::Signal>,
     /// Those who had found a socket that is not there any more.
     waiting: Vec<UnixStream>,
+    /// Whether it has been said that nobody can be let in for the moment.
+    is_short: bool,
 }
 
 impl Listener {
@@ -122,6 +124,7 @@ impl Listener {
             uid: rustix::process::geteuid().as_raw(),
             asked: unix::signal(SignalKind::from_raw(LOOK.as_raw())).ok(),
             waiting: Vec::new(),
+            is_short: false,
         })
     }
 
@@ -145,6 +148,7 @@ impl Listener {
             uid: rustix::process::geteuid().as_raw(),
             asked: None,
             waiting: Vec::new(),
+            is_short: false,
         })
     }
 
@@ -195,6 +199,7 @@ impl Listener {
                     continue;
                 }
             };
+            self.is_short &= accepted.is_err();
             match accepted {
                 Ok((stream, _)) => match stream.peer_cred() {
                     Ok(peer) if peer.uid() == self.uid => return Ok(Some(stream)),
@@ -205,7 +210,10 @@ impl Listener {
                     // The client was gone before it was accepted.
                     Some(Errno::CONNABORTED | Errno::INTR | Errno::PROTO) => {}
                     Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
-                        tracing::warn!(%error, "cannot accept a client for the moment");
+                        // once, however long it lasts
+                        if !std::mem::replace(&mut self.is_short, true) {
+                            tracing::warn!(%error, "cannot accept a client for the moment");
+                        }
                         tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
                     }
                     _ => return Err(error),

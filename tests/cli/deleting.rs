@@ -242,6 +242,20 @@ fn what_was_not_there_when_it_was_asked_stays() {
 }
 
 #[test]
+fn nothing_goes_where_nobody_knows_any_more_what_was_asked_about() {
+    let stage = three();
+    let before = ids(&stage);
+    let mut daemon = stage.daemon();
+    let done = agreed_after(&mut stage.runlog(&["delete", "-s", "failed"]), || {
+        daemon.0.kill().unwrap();
+        daemon.0.wait().unwrap();
+    });
+    assert_eq!(done.status, 1, "{}", done.out);
+    assert!(done.out.contains("nothing was done"), "{}", done.out);
+    assert_eq!(ids(&stage), before);
+}
+
+#[test]
 fn an_empty_filter_and_a_policy_that_leaves_nothing_delete_nothing() {
     let stage = three();
     for args in [

@@ -125,6 +125,7 @@ impl Naming {
             Error::params(
                 "`plan`: what it told, or what changed since, is not known any more; rehearse it again",
             )
+            .with("member", "plan")
         })
     }
 
