@@ -922,7 +922,7 @@ fn pruning_by_itself_is_switched_on_by_the_user_alone_and_for_one_root() {
     fs::write(&user, "prunes = 1").unwrap();
     let error = bystander.refused("executions/prune", &json!({ "dryRun": true }));
     let message = error["message"].as_str().unwrap();
-    let which = "the user's runlog.toml: unknown field `prunes`";
+    let which = "the user's runlog.toml: line 1: unknown field `prunes`";
     assert!(message.starts_with(which), "{message}");
     fs::write(&user, &every).unwrap();
     // a file beside the projects cannot switch it on
