@@ -30,7 +30,8 @@ hear((told: ToDashboard) => {
 
 function draw(data: Data): void {
   const open = [...main.querySelectorAll('details[open]')].map((table) => table.parentElement?.dataset['chart']);
-  const focused = document.activeElement?.id;
+  // not while somebody types elsewhere: to focus anything here would take that from him
+  const focused = document.hasFocus() ? document.activeElement?.id : undefined;
   const { scrollY } = window;
   clearCharts();
   const { stats, expensive, failing, errors } = data.data;

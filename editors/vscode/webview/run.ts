@@ -68,7 +68,8 @@ function draw(told: Told): void {
 }
 
 function drawHead(told: Told): void {
-  const focused = document.activeElement?.id;
+  // not while somebody types elsewhere: to focus anything here would take that from him
+  const focused = document.hasFocus() ? document.activeElement?.id : undefined;
   refill(head, headParts(told));
   // what looks otherwise now is another element
   if (focused) document.getElementById(focused)?.focus();
