@@ -125,6 +125,8 @@ export function unusual(code, browser) {
     // who has opened a step by a key goes on there
     await window.page.keyboard.press('Enter');
     await until('it is closed', async () => (await panel.textContent('#step-350')) === '');
+    // a megabyte that is laid out again each second leaves little to what comes next
+    await window.page.keyboard.press('Control+F4');
   });
 
   check('tags: what is not touched stays, one with a comma too', async () => {
