@@ -25,7 +25,8 @@ export function unusual(code, browser) {
       await window.command('Runlog: Filter Runs');
       await window.type(`project = "${project}"`);
       await until('it is right', async () => (await window.quickItems())[0]?.startsWith('Show runs with'), 5000);
-      await window.page.keyboard.press('Enter');
+      // there, wherever the focus has gone meanwhile
+      await window.page.locator('.quick-input-widget .quick-input-box input, .quick-input-widget .quick-input-filter input').first().press('Enter', { timeout: 2000 });
       return await until('it is set', async () => (await window.message()) === `project = "${project}"`, 5000);
     });
     await until('no other', async () => (await labels())[0] === project && !(await labels()).includes('first'));
@@ -197,6 +198,7 @@ export function unusual(code, browser) {
     equal(await panel.textContent('[data-pointer="/output"] .foot'), '', 'what is left');
     place.save('wide', wide('other'));
     await until('the next version', async () => panel.$eval('[data-pointer="/output"] pre', (pre) => pre.textContent.slice(0, 100).includes('other')));
+    await window.page.keyboard.press('Control+F4');
   });
 
   check('what acts on a terminal is shown for what it is, as the program itself shows it', () => {
