@@ -320,7 +320,7 @@ impl History {
             }
         };
         let Some(snapshot) = self.open_snapshot() else {
-            self.is_known_again();
+            self.note_restored();
             follow();
             return HashMap::new();
         };
@@ -339,7 +339,7 @@ impl History {
             });
             self.restore(snapshot);
             restored.store(true, Ordering::Release);
-            self.is_known_again();
+            self.note_restored();
         });
         let (mut unchanged, walked) = found.into_inner();
         // what the index says only where the snapshot had every run of them
@@ -555,7 +555,7 @@ impl History {
 
     /// Returns when what was known before this start is known again. What is changed sooner would be
     /// forgotten: the index is another one then.
-    pub async fn begun(&self) {
+    pub async fn restored(&self) {
         let mut progress = self.progress.subscribe();
         while !self.first.lock().restored {
             if progress.changed().await.is_err() {
@@ -564,8 +564,8 @@ impl History {
         }
     }
 
-    /// Lets those go on who wait in [`History::begun`]: whatever is still to be compared.
-    fn is_known_again(&self) {
+    /// Lets those go on who wait in [`History::restored`]: whatever is still to be compared.
+    fn note_restored(&self) {
         self.first.lock().restored = true;
         self.progress.send_modify(|_| {});
     }

@@ -223,7 +223,7 @@ impl Request {
             } = {
                 let ready = async {
                     if entry.effect.is_change() {
-                        context.history.begun().await;
+                        context.history.restored().await;
                     }
                     turn.come().await
                 };
