@@ -72,6 +72,22 @@ pub struct Context {
     pub ending: OnceLock<Instant>,
 }
 
+#[cfg(test)]
+impl Context {
+    /// That of a history, with nothing beside it.
+    pub(crate) fn over(history: &Arc<History>) -> Arc<Self> {
+        Arc::new(Self {
+            search: Search::start(history, None),
+            history: Arc::clone(history),
+            started: Instant::now(),
+            tried: Vec::new(),
+            policy: |_| Ok(None),
+            sessions: AtomicUsize::new(0),
+            ending: OnceLock::new(),
+        })
+    }
+}
+
 /// A clock on the wire: opaque to clients.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock(pub index::Clock);

@@ -172,7 +172,6 @@ async fn write_some<W: AsyncWrite + Unpin>(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicUsize;
 
     use jsonrpsee::{Methods, RpcModule};
     use serde_json::{Value, json};
@@ -187,7 +186,6 @@ mod tests {
     use crate::api::{Context, UNSENT_LIMIT_BYTES, samples};
     use crate::history::{History, Moment, Options};
     use crate::model::{ExecutionId, ProjectId, RunKey};
-    use crate::search::Search;
     use crate::store::Expect;
 
     /// A session in memory over the sample projects, and its client.
@@ -224,15 +222,7 @@ mod tests {
             let root = tempfile::tempdir().unwrap();
             samples::lay_out(root.path()).unwrap();
             let history = Arc::new(History::new(root.path().to_owned(), Options::default()));
-            let context = Arc::new(Context {
-                search: Search::start(&history, None),
-                history: Arc::clone(&history),
-                started: std::time::Instant::now(),
-                tried: Vec::new(),
-                policy: |_| Ok(None),
-                sessions: AtomicUsize::new(0),
-                ending: OnceLock::new(),
-            });
+            let context = Context::over(&history);
             let (ending, receiver) = watch::channel(false);
             let shared = Shared {
                 methods: change(methods(Arc::clone(&context)).unwrap()),

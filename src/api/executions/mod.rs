@@ -214,8 +214,6 @@ pub(in crate::api) async fn blocking<T: Send + 'static>(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::OnceLock;
-    use std::sync::atomic::AtomicUsize;
     use std::time::Duration;
 
     use serde_json::{Value, json};
@@ -223,7 +221,6 @@ mod tests {
     use super::*;
     use crate::api::table::Method;
     use crate::history::{Moment, Options};
-    use crate::search::Search;
     use crate::store::Expect;
     use crate::watch::Hint;
 
@@ -241,15 +238,7 @@ mod tests {
     async fn who_changes_a_run_waits_a_moment_for_its_file() {
         let root = tempfile::tempdir().unwrap();
         let history = Arc::new(History::new(root.path().to_owned(), Options::default()));
-        let context = Arc::new(Context {
-            search: Search::start(&history, None),
-            history: Arc::clone(&history),
-            started: std::time::Instant::now(),
-            tried: Vec::new(),
-            policy: |_| Ok(None),
-            sessions: AtomicUsize::new(0),
-            ending: OnceLock::new(),
-        });
+        let context = Context::over(&history);
         let key = RunKey {
             project: ProjectId::parse("p").unwrap(),
             execution: ExecutionId::parse("x").unwrap(),
