@@ -86,3 +86,30 @@ fn nothing_is_logged_where_nothing_is_wrong_and_a_bad_filter_is_told() {
     let text = logged(&root, "runlog=loud", "text", &[]);
     assert!(text.contains("RUNLOG_LOG is not understood"), "{text}");
 }
+
+#[test]
+fn a_log_that_lies_beside_what_is_watched_does_not_feed_itself() {
+    let root = Root::empty();
+    for path in [root.beside("runlog.log"), root.path().join("runlog.log")] {
+        let mut child = runlog()
+            .args(["serve", "--projects"])
+            .arg(root.path())
+            .env("RUNLOG_LOG", "trace")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(std::fs::File::create(&path).unwrap())
+            .spawn()
+            .unwrap();
+        let mut input = child.stdin.take().unwrap();
+        let list =
+            r#"{"jsonrpc":"2.0","id":1,"method":"executions/list","params":{"sync":true}}"#;
+        writeln!(input, "{list}").unwrap();
+        drop(input);
+        let output = child.wait_with_output().unwrap();
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(answer["result"]["total"], 0, "{answer}");
+        let lines = std::fs::read_to_string(&path).unwrap().lines().count();
+        assert!(lines < 1000, "{lines} lines");
+        std::fs::remove_file(path).unwrap();
+    }
+}

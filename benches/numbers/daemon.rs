@@ -301,7 +301,7 @@ fn copy(mut from: impl Read, mut to: impl Write) -> std::io::Result<()> {
     }
 }
 
-/// Answers every line with as many bytes as it was asked for; a process of its own, as a daemon is.
+/// Gives every line back; a process of its own, as a daemon is.
 pub struct Echo {
     path: PathBuf,
     child: Child,
@@ -316,7 +316,7 @@ pub fn echo(path: &str) -> Result<(), Failure> {
     });
     for stream in UnixListener::bind(path)?.incoming() {
         let stream = stream?;
-        std::thread::spawn(move || answer(stream));
+        std::thread::spawn(move || give_back(stream));
     }
     Ok(())
 }
@@ -339,9 +339,11 @@ impl Echo {
         Ok(Self { path, child })
     }
 
+    /// How long it takes until each of `rounds` lines of `bytes` has come back.
     pub fn time(&self, bytes: usize, rounds: usize) -> Result<Vec<Duration>, Failure> {
         let mut client = Client::connect(&self.path)?;
-        let request = format!("{bytes:<100}\n");
+        let mut request = "x".repeat(bytes.saturating_sub(1));
+        request.push('\n');
         let mut times = Vec::new();
         for _ in 0..rounds {
             let began = Instant::now();
@@ -360,19 +362,12 @@ impl Drop for Echo {
     }
 }
 
-fn answer(stream: UnixStream) -> std::io::Result<()> {
+fn give_back(stream: UnixStream) -> std::io::Result<()> {
     let mut writer = stream.try_clone()?;
-    let mut reader = BufReader::new(stream);
-    let mut line = String::new();
-    let mut text = Vec::new();
-    while reader.read_line(&mut line)? > 0 {
-        let bytes: usize = line.trim().parse().unwrap_or(1);
-        text.resize(bytes, b'x');
-        if let Some(last) = text.last_mut() {
-            *last = b'\n';
-        }
-        writer.write_all(&text)?;
-        text.fill(b'x');
+    let mut reader = BufReader::with_capacity(64 << 10, stream);
+    let mut line = Vec::new();
+    while reader.read_until(b'\n', &mut line)? > 0 {
+        writer.write_all(&line)?;
         line.clear();
     }
     Ok(())

@@ -13,7 +13,10 @@
 //! - Lost events may have been such, so after an overflow every watch is renewed.
 //! - What is queued under a watch is lost when it is renewed, so whoever follows looks afterwards:
 //!   at the root and its projects after [`Watcher::follow_root`], into a project after its own.
-//! - notify's own reading must not raise events, so only the kinds that matter are asked for.
+//! - notify's own reading must not raise events, so only the kinds that matter are asked for. Above
+//!   the root only names matter. Others write there, perhaps our own log, and notify goes on
+//!   reading before it does anything else for as long as that lasts; so what is above is watched
+//!   apart, without what is written.
 //! - What is refused is tried again whenever it is followed. Folders are watched in the order in
 //!   which they are asked for, so at the limit most projects are watched wholly or not at all.
 //! - A folder on a remote file system is watched, which tells at once what this machine does there,
@@ -52,6 +55,8 @@ struct Heard {
 
 struct Watches {
     watcher: RecommendedWatcher,
+    /// Of what is above the root.
+    above: RecommendedWatcher,
     held: HashMap<PathBuf, Identity>,
     /// Why the root's changes, and so new projects, are not all heard.
     root: Option<Reason>,
@@ -121,23 +126,24 @@ impl NotifyWatcher {
         on_hint: impl Fn(Hint) + Send + Sync + 'static,
     ) -> Result<Self, Reason> {
         let heard = Arc::new(Mutex::new(Heard::default()));
-        let config = Config::default()
-            .with_follow_symlinks(false)
-            .with_event_kinds(
-                EventKindMask::CREATE
-                    | EventKindMask::REMOVE
-                    | EventKindMask::MODIFY_NAME
-                    | EventKindMask::MODIFY_DATA
-                    | EventKindMask::MODIFY_META
-                    | EventKindMask::ACCESS_CLOSE,
-            );
-        let listener = {
+        let on_hint = Arc::new(on_hint);
+        let listening = |kinds| {
             let (root, heard) = (root.to_owned(), Arc::clone(&heard));
-            move |event| listen(&root, &heard, event, &on_hint)
+            let on_hint = Arc::clone(&on_hint);
+            let config = Config::default()
+                .with_follow_symlinks(false)
+                .with_event_kinds(kinds);
+            let listener = move |event| listen(&root, &heard, event, &*on_hint);
+            RecommendedWatcher::new(listener, config).map_err(no_events)
         };
-        let watcher = RecommendedWatcher::new(listener, config).map_err(no_events)?;
+        let names = EventKindMask::CREATE
+            | EventKindMask::REMOVE
+            | EventKindMask::MODIFY_NAME
+            | EventKindMask::MODIFY_META;
+        let contents = EventKindMask::MODIFY_DATA | EventKindMask::ACCESS_CLOSE;
         let watches = Watches {
-            watcher,
+            watcher: listening(names | contents)?,
+            above: listening(names)?,
             held: HashMap::new(),
             root: Some(Reason::NotYet),
             unwatched: Arc::default(),
@@ -174,7 +180,12 @@ impl NotifyWatcher {
                 .cloned()
                 .collect()
         };
-        let mut operations = Vec::new();
+        let (mut operations, mut above) = (Vec::new(), Vec::new());
+        let is_above = |path: &Path| self.root != path && self.root.starts_with(path);
+        let mut operate = |path: &Path, operation| match is_above(path) {
+            true => above.push(operation),
+            false => operations.push(operation),
+        };
         let mut renewed = Renewed::default();
         for path in wanted {
             let now = identity(path).unwrap_or_else(|error| {
@@ -185,7 +196,7 @@ impl NotifyWatcher {
                 continue;
             }
             if watches.held.remove(path).is_some() {
-                operations.push(PathOp::unwatch(path));
+                operate(path, PathOp::unwatch(path));
             }
             if let Some(now) = now {
                 renewed.fresh.insert(path.clone(), now);
@@ -193,18 +204,18 @@ impl NotifyWatcher {
         }
         for path in unwanted {
             if watches.held.remove(path).is_some() {
-                operations.push(PathOp::unwatch(path));
+                operate(path, PathOp::unwatch(path));
             }
         }
         // only now, because two names may lead to one inode and so to one watch
         let config =
             WatchPathConfig::new(RecursiveMode::NonRecursive).with_dereference_symlinks(false);
-        operations.extend(
-            wanted
-                .iter()
-                .filter(|path| renewed.fresh.contains_key(*path))
-                .map(|path| PathOp::Watch(path.clone(), config.clone())),
-        );
+        for path in wanted {
+            if renewed.fresh.contains_key(path) {
+                operate(path, PathOp::Watch(path.clone(), config.clone()));
+            }
+        }
+        carry_out(&mut watches.above, above, &mut renewed);
         carry_out(&mut watches.watcher, operations, &mut renewed);
         for (path, identity_before) in &renewed.fresh {
             // what came between is heard, unless it came between these two lines: look again
