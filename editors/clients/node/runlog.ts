@@ -120,7 +120,7 @@ export class Client implements AsyncDisposable {
    */
   async run<T>(execution: RunMembers, body: Body<Run, T>): Promise<T> {
     const run = this.recorder(execution);
-    return await through(run.begun, body, run, ({ status, ...members }) => run.finish(status, members));
+    return await through(this, run.begun, body, run, ({ status, ...members }) => run.finish(status, members));
   }
 
   /** Begins a run whose end is told by its `finish`. */
@@ -134,8 +134,14 @@ export class Client implements AsyncDisposable {
     return new Run(this, this.options.heartbeat, projectId, execution);
   }
 
-  /** Ends the connection, and the daemon if it was started for it. Iterations of changes end. */
+  /**
+   * Ends the connection, and the daemon if it was started for it. Iterations of changes end. What `run` and
+   * `step` still record is told to be cancelled.
+   */
   async close(): Promise<void> {
+    // steps before their runs; each who records hears of what is refused
+    const ours = [...open].filter(([, client]) => client === this).reverse();
+    for (const [end] of ours) end({ status: 'cancelled' }).catch(() => undefined);
     this.closing.abort();
     // nobody may wait for it, but it was told before
     await Promise.race([this.written, sleep(this.options.patience, undefined, { ref: false })]);
@@ -405,7 +411,7 @@ export class Run {
     };
     const began = new Date();
     const first = { nodeId: members.name ?? id, nodeType: 'agent', status: 'running', startedAt: began.toISOString() };
-    return await through(set({ ...first, ...members }), body, { id, add, set }, (end) => {
+    return await through(this.client, set({ ...first, ...members }), body, { id, add, set }, (end) => {
       const ended = new Date();
       return set({ ...end, completedAt: ended.toISOString(), duration: ended.getTime() - began.getTime() });
     });
@@ -532,10 +538,12 @@ type End = { status: 'completed' | 'failed' | 'cancelled'; error?: string };
 type Tell = (end: End) => Promise<void>;
 
 /** Runs `body` once `begun` is fulfilled, and tells how it ended; its error comes before one of telling. */
-async function through<S, T>(begun: Promise<void>, body: Body<S, T>, subject: S, tell: Tell): Promise<T> {
+async function through<S, T>(
+  client: Client, begun: Promise<void>, body: Body<S, T>, subject: S, tell: Tell,
+): Promise<T> {
   let told: Promise<void> | undefined;
   const end: Tell = (how) => (told ??= tell(how));
-  open.add(end);
+  open.set(end, client);
   listen();
   try {
     await begun;
@@ -557,8 +565,8 @@ async function through<S, T>(begun: Promise<void>, body: Body<S, T>, subject: S,
   }
 }
 
-/** How to end what is being recorded, a run before its steps. */
-const open = new Set<Tell>();
+/** How to end what is being recorded, a run before its steps, and by which client. */
+const open = new Map<Tell, Client>();
 /** While a Ctrl-C ends them: fulfilled after that. */
 let interrupted: Promise<void> | undefined;
 
@@ -579,7 +587,7 @@ function interrupt(): void {
     setImmediate(listen);
     return;
   }
-  const ends = [...open].reverse().map((end) => end({ status: 'cancelled' }));
+  const ends = [...open.keys()].reverse().map((end) => end({ status: 'cancelled' }));
   interrupted = Promise.allSettled(ends).then(() => {
     interrupted = undefined;
     process.kill(process.pid, 'SIGINT');

@@ -106,6 +106,10 @@ class RunlogError(Exception):
         # whether it may succeed as it is
         self._passing = self.retryable and code != 409
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # as it is made: a process may raise it for another one
+        return type(self), (self.code, self.message, self.data)
+
     @property
     def _unknown(self) -> bool:
         """Whether it may have gone through."""
@@ -141,8 +145,9 @@ class Client(types.Requests):
         self._own_loop = _loop()
         self._closing: asyncio.Future[None] = self._loop.create_future()
         self._connection: asyncio.Future[_Connection] | None = None
-        # what recorders have still to write
+        # what recorders have still to write, and what has begun and not ended, in the order of beginning
         self._writing: set[asyncio.Task[None]] = set()
+        self._open: dict[_Scope[Any, Any], None] = {}
 
     def _request(self, method: str, params: Any, **options: Any) -> Any:
         return _result(self._go(self._ask(method, params)), **options)
@@ -163,14 +168,18 @@ class Client(types.Requests):
         recorder = _Recorder(self, projectId, members)
         begin = functools.partial(recorder.put, execution={**members, "id": recorder.id})
         blocking = Run[None](recorder, None, _result)
-        return _Scope(begin, recorder.finish, blocking, Run[Awaitable[None]](recorder, None, asyncio.wrap_future))
+        awaited = Run[Awaitable[None]](recorder, None, asyncio.wrap_future)
+        return _Scope(self._open, begin, recorder.finish, blocking, awaited)
 
     def start(self, projectId: str, **members: Any) -> Run[None]:
         """Begins a run whose end is told by its `finish`, where no `with` does both."""
         return self.run(projectId, **members).__enter__()
 
     def close(self) -> None:
-        """Ends the connection, and the daemon if it was started for it. Iterations of changes end."""
+        """Ends the connection, and the daemon if it was started for it. Iterations of changes end.
+
+        What a `with` still records, in another task or thread, is told to be cancelled.
+        """
         self._go(self._close()).result()
 
     def __enter__(self) -> Client:
@@ -225,6 +234,11 @@ class Client(types.Requests):
             delay = min(2 * delay, _LONGEST_DELAY)
 
     async def _close(self) -> None:
+        # steps before their runs
+        for scope in reversed(list(self._open)):
+            scope.told({"status": "cancelled"})
+        # those are joined in this turn of the loop
+        await asyncio.sleep(0)
         if not self._closing.done():
             self._closing.set_result(None)
         if self._writing:
@@ -418,18 +432,33 @@ class Changes:
             await asyncio.sleep(_FIRST_DELAY)
 
 
-@dataclass
+@dataclass(eq=False)
 class _Scope(Generic[S, A]):
-    """What begins and ends with a block, of `with` or of `async with`."""
+    """What begins and ends with a block, of `with` or of `async with`; or with its client, if that is sooner."""
 
+    open: dict[_Scope[Any, Any], None]
     begin: Callable[[], Future[None]]
     end: Callable[[dict[str, Any]], Future[None]]
     blocking: S
     awaited: A
+    _end: Future[None] | None = None
+
+    def told(self, how: dict[str, Any]) -> Future[None]:
+        """Tells its end, once."""
+        self.open.pop(self, None)
+        if self._end is None:
+            self._end = self.end(how)
+        return self._end
+
+    def _begin(self) -> Future[None]:
+        begun = self.begin()
+        self.open[self] = None
+        begun.add_done_callback(lambda begun: begun.exception() and self.open.pop(self, None))
+        return begun
 
     def __enter__(self) -> S:
         try:
-            self.begin().result()
+            self._begin().result()
             return self.blocking
         except _CANCELLED as error:
             self.__exit__(type(error), error, None)  # it begins all the same
@@ -437,13 +466,13 @@ class _Scope(Generic[S, A]):
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         try:
-            self.end(_end_of(error)).result()
+            self.told(_end_of(error)).result()
         except RunlogError as other:
             self._refused(other, error)
 
     async def __aenter__(self) -> A:
         try:
-            await asyncio.wrap_future(self.begin())
+            await asyncio.wrap_future(self._begin())
             return self.awaited
         except _CANCELLED as error:
             await self.__aexit__(type(error), error, None)  # it begins all the same
@@ -451,7 +480,7 @@ class _Scope(Generic[S, A]):
 
     async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         try:
-            await asyncio.wrap_future(self.end(_end_of(error)))
+            await asyncio.wrap_future(self.told(_end_of(error)))
         except RunlogError as other:
             self._refused(other, error)
 
@@ -509,7 +538,8 @@ class Run(_Recorded[T]):
             return recorder.set(ident, {**members, "completedAt": _date(ended), "duration": ended - began})
 
         blocking = Step[None](recorder, ident, _result)
-        return _Scope(begin, end, blocking, Step[Awaitable[None]](recorder, ident, asyncio.wrap_future))
+        awaited = Step[Awaitable[None]](recorder, ident, asyncio.wrap_future)
+        return _Scope(recorder.open, begin, end, blocking, awaited)
 
     def finish(self, status: str = "completed", **members: Any) -> T:
         """Ends the run; what is told of it later is refused. Only the first call that goes through counts."""
@@ -534,6 +564,7 @@ class _Recorder:
         self._steps = {str(step.get("id")) for step in members.get("steps") or [] if isinstance(step, dict)}
         self._step_ids = map("step-{}".format, itertools.count(1))
         self._client = client
+        self.open = client._open
         self._mark = secrets.token_hex(8)
         self._version = ""
         self._writes = itertools.count()

@@ -47,6 +47,34 @@ test('a run is one whole record from its beginning to its end', async (t) => {
   assert.deepEqual([write.id, write.nodeId, write.status], ['step-2', 'write', 'completed']);
 });
 
+test('what is recorded when its client is closed ends as cancelled', async (t) => {
+  const place = new Place(t);
+  const client = place.client();
+  let began = 0;
+  let done;
+  const closed = new Promise((resolve) => (done = resolve));
+  const work = (number) => client.run({ projectId: 'p', id: `run-${number}` }, (run) =>
+    run.step('search', async () => {
+      began += 1;
+      if (number > 0) return await closed;
+      await until(() => began === 3, 'all to begin');
+      throw new TypeError('no index');
+    }));
+  const all = [0, 1, 2].map(work);
+  await assert.rejects(Promise.all(all), TypeError);
+  await client.close();
+  const check = () => {
+    for (const [number, status] of ['failed', 'cancelled', 'cancelled'].entries()) {
+      const record = place.record('p', `run-${number}`);
+      assert.deepEqual([record.status, record.steps[0].status], [status, status]);
+    }
+  };
+  check();
+  done();
+  await Promise.allSettled(all);
+  check();
+});
+
 test('a run ends as its code does', async (t) => {
   const place = new Place(t);
   const client = place.client();

@@ -75,6 +75,47 @@ class Recorder(Placed):
 
         self.check_whole(asyncio.run(main()))
 
+    def test_what_is_recorded_when_its_client_is_closed_ends_as_cancelled(self):
+        began = []
+
+        async def work(client, number):
+            async with client.run("p", id=f"run-{number}") as run:
+                async with run.step("search"):
+                    began.append(number)
+                    if number == 0:
+                        while len(began) < 3:
+                            await asyncio.sleep(0.001)
+                        raise ValueError("no index")
+                    await asyncio.Event().wait()
+
+        async def main():
+            async with self.place.client() as client:
+                # the others go on until the program ends them, which is later
+                await asyncio.gather(*(work(client, number) for number in range(3)))
+
+        with self.assertRaises(ValueError), self.assertNoLogs("runlog"):
+            asyncio.run(main())
+        for number, status in enumerate(["failed", "cancelled", "cancelled"]):
+            record = self.place.record("p", f"run-{number}")
+            self.assertEqual((record["status"], record["steps"][0]["status"]), (status, status))
+
+    def test_what_another_thread_records_ends_with_the_client(self):
+        client = self.place.client()
+        begun, closed = threading.Event(), threading.Event()
+
+        def work():
+            with client.run("p", id="a"):
+                begun.set()
+                closed.wait()
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        begun.wait()
+        client.close()
+        closed.set()
+        thread.join()
+        self.assertEqual(self.place.record("p", "a")["status"], "cancelled")
+
     def test_a_run_ends_as_its_code_does(self):
         client = self.place.client()
 

@@ -4,6 +4,7 @@ import ast
 import asyncio
 import os
 import pathlib
+import pickle
 import signal
 import socket
 import threading
@@ -73,6 +74,11 @@ class Requests(Placed):
         with self.assertRaises(TypeError):
             client.request("executions/save", {"projectId": "p", "execution": a_run("c", input=object())})
         self.assertEqual(client.request("executions/list")["total"], 1)
+
+    def test_a_refusal_can_be_raised_for_another_process(self):
+        refusal = RunlogError(409, "changed", {"kind": "version-conflict", "retryable": True})
+        copy = pickle.loads(pickle.dumps(refusal))
+        self.assertEqual((str(copy), copy.code, copy.kind, copy.data), ("changed", 409, "version-conflict", refusal.data))
 
     def test_a_request_that_is_cancelled_is_taken_back(self):
         async def main():
