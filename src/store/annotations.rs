@@ -15,8 +15,8 @@ use rustix::fs::{FileType, Mode};
 use rustix::io::Errno;
 
 use super::layout::{
-    Folder, Obstacle, Opened, SUFFIX, Turn, file_name, file_type, lstat, names, open_file, rename,
-    rename_new, sync_folder, unlink,
+    Folder, Obstacle, Opened, SUFFIX, Turn, file_name, file_type, lstat, names, open_file,
+    permissions, rename, rename_new, sync_folder, unlink,
 };
 use super::own::{Moving, Temporary, own_path, temporary_name};
 use super::trash::Batch;
@@ -146,7 +146,7 @@ impl Store {
         let text = annotation
             .text()
             .map_err(|error| WriteError::refused(path(), io::Error::from(error)))?;
-        let mut file = Temporary::create(&own, Mode::from_raw_mode(0o666)).map_err(failed)?;
+        let mut file = Temporary::create(&own, self.mode_for(key)).map_err(failed)?;
         let written = file.file().write_all(&text);
         written
             .and_then(|()| file.file().sync_all())
@@ -156,6 +156,16 @@ impl Store {
             Err(Errno::ISDIR | Errno::NOTEMPTY) => Err(WriteError::NotRegular { path: path() }),
             Err(errno) => Err(failed(errno)),
         }
+    }
+}
+
+impl Store {
+    /// The permissions of what is noted on a run: none that its file does not give.
+    fn mode_for(&self, key: &RunKey) -> Mode {
+        const SHARED: Mode = Mode::from_raw_mode(0o666);
+        let runs = self.open_executions(&key.project).ok();
+        let run = runs.and_then(|runs| lstat(&runs, file_name(&key.execution)).ok()?);
+        run.map_or(SHARED, |run| permissions(&run) & SHARED)
     }
 }
 

@@ -195,12 +195,13 @@ impl Store {
             }
             other => other?,
         };
-        let (above, is_new) = open_or_make(&root, project.as_str(), || project.to_string())?;
+        let (above, is_new) =
+            open_or_make(&root, project.as_str(), ANYBODY, || project.to_string())?;
         let mut made = Made {
             project: is_new.then(|| (root, project.clone())),
             executions: None,
         };
-        let (fd, is_new) = open_or_make(&above, EXECUTIONS, || executions_path(project))?;
+        let (fd, is_new) = open_or_make(&above, EXECUTIONS, ANYBODY, || executions_path(project))?;
         made.executions = is_new.then_some(above);
         let project = project.clone();
         Ok((Folder { fd, project }, made))
@@ -283,13 +284,27 @@ pub(super) fn make_folder(
     name: &str,
     path: impl Fn() -> String,
 ) -> Result<OwnedFd, Obstacle> {
-    open_or_make(at, name, path).map(|(folder, _)| folder)
+    make_folder_for(at, name, ANYBODY, path)
 }
+
+/// The same, for those whom `mode` less the umask lets in if it is missing.
+pub(super) fn make_folder_for(
+    at: impl AsFd,
+    name: &str,
+    mode: Mode,
+    path: impl Fn() -> String,
+) -> Result<OwnedFd, Obstacle> {
+    open_or_make(at, name, mode, path).map(|(folder, _)| folder)
+}
+
+/// All whom the umask does not keep out.
+pub(super) const ANYBODY: Mode = Mode::from_raw_mode(0o777);
 
 /// The same, and whether it was made.
 fn open_or_make(
     at: impl AsFd,
     name: &str,
+    mode: Mode,
     path: impl Fn() -> String,
 ) -> Result<(OwnedFd, bool), Obstacle> {
     match open_folder(&at, name, &path) {
@@ -297,7 +312,6 @@ fn open_or_make(
         found => return found.map(|folder| (folder, false)),
     }
     let failed = |errno| Obstacle::System(path(), errno);
-    let mode = Mode::from_raw_mode(0o777);
     let made = match step(Step::MakeFolder).and_then(|()| rustix::fs::mkdirat(&at, name, mode)) {
         Ok(()) => true,
         // Somebody made it just now, and may not have made it durable yet.

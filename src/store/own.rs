@@ -19,8 +19,8 @@ use rustix::io::{Errno, retry_on_intr};
 use rustix::path::Arg;
 
 use super::layout::{
-    self, Obstacle, Opened, Root, Turn, executions_path, lstat, make_folder, names, open_folder,
-    permissions, sync_folder, unlink,
+    self, ANYBODY, EXECUTIONS, Obstacle, Opened, Root, Turn, executions_path, lstat,
+    make_folder_for, names, open_folder, permissions, sync_folder, unlink,
 };
 use super::stamp::{same_file, stamp_of};
 use super::trash::Batch;
@@ -420,8 +420,11 @@ impl Store {
     pub(super) fn make_own(&self, project: &ProjectId) -> Result<OwnedFd, Obstacle> {
         let root = self.require_root()?;
         let above = open_folder(&root, project.as_str(), || project.to_string())?;
-        let own = make_folder(above, OWN, || own_path(project))?;
         let failed = |errno| Obstacle::System(own_path(project), errno);
+        // what is deleted or noted is for no more people than the runs are
+        let runs = lstat(&above, EXECUTIONS).map_err(failed)?;
+        let mode = runs.map_or(ANYBODY, |runs| permissions(&runs));
+        let own = make_folder_for(above, OWN, mode, || own_path(project))?;
         if lstat(&own, IGNORE).map_err(failed)?.is_none() {
             ignore(&own).map_err(failed)?;
         }

@@ -329,6 +329,27 @@ fn note(text: &str) -> Annotation {
 }
 
 #[test]
+fn what_is_deleted_or_noted_is_for_no_more_people_than_its_run() {
+    use std::os::unix::fs::PermissionsExt;
+    let ground = Ground::new();
+    let (store, key) = (&ground.store, run("x"));
+    let path = ground.executions().join("x.json");
+    fs::write(&path, "1").unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
+    fs::set_permissions(ground.executions(), fs::Permissions::from_mode(0o700)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    store.annotate(&key, &note("private")).unwrap();
+    let own = ground.root().join("p/.runlog");
+    assert_eq!(mode(&own), 0o700);
+    assert_eq!(mode(&own.join("x.json")), 0o600);
+    store.delete(&key, Some(Batch::new(Millis(1)))).unwrap();
+    let ids = entries(store);
+    restore(store, &ids[0]).unwrap();
+    assert_eq!(mode(&path), 0o600);
+    assert_eq!(mode(&own.join("x.json")), 0o600);
+}
+
+#[test]
 fn what_is_restored_brings_its_own_note_whatever_was_left_there() {
     let ground = Ground::new();
     let (store, key) = (&ground.store, run("x"));
