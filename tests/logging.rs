@@ -101,8 +101,7 @@ fn a_log_that_lies_beside_what_is_watched_does_not_feed_itself() {
             .spawn()
             .unwrap();
         let mut input = child.stdin.take().unwrap();
-        let list =
-            r#"{"jsonrpc":"2.0","id":1,"method":"executions/list","params":{"sync":true}}"#;
+        let list = r#"{"jsonrpc":"2.0","id":1,"method":"executions/list","params":{"sync":true}}"#;
         writeln!(input, "{list}").unwrap();
         drop(input);
         let output = child.wait_with_output().unwrap();

@@ -438,6 +438,36 @@ fn a_large_record_is_written_once_a_second_at_most() {
 }
 
 #[test]
+fn an_update_that_waits_for_its_write_can_be_taken_back() {
+    let root = Root::empty();
+    let (_daemon, mut client) = Daemon::stdio(&root.path());
+    let input = "x".repeat(1_100_000);
+    client.call(
+        "executions/start",
+        &json!({ "projectId": "p", "execution": { "id": "a", "input": input } }),
+    );
+    let step = |name: &str| params("a", json!({ "steps": [{ "id": name }] }));
+    client.call("executions/update", &step("first"));
+    // within the second of the first
+    let waiting = client.request("executions/update", &step("taken back"));
+    let other = client.request("executions/update", &step("last"));
+    client.send(&format!(
+        r#"{{"jsonrpc":"2.0","method":"$/cancelRequest","params":{{"id":{waiting}}}}}"#
+    ));
+    is(&client.answer(waiting)["error"], ErrorKind::Cancelled);
+    let answer = client.answer(other);
+    assert!(answer["result"]["version"].is_string(), "{answer}");
+    let steps = stored(&root, "p", "a")["steps"].clone();
+    assert_eq!(steps, json!([{ "id": "first" }, { "id": "last" }]));
+    // and one that is done is not undone
+    client.send(&format!(
+        r#"{{"jsonrpc":"2.0","method":"$/cancelRequest","params":{{"id":{other}}}}}"#
+    ));
+    client.call("ping", &json!({}));
+    assert_eq!(stored(&root, "p", "a")["steps"], steps);
+}
+
+#[test]
 fn a_full_disk_leaves_the_last_good_record() {
     let root = Root::empty();
     let mounts = Mounts::new("mount -t tmpfs -o size=256k none \"$1\"", &root.path());

@@ -206,6 +206,12 @@ impl Error {
         Self::new(ErrorKind::InvalidParams, message)
     }
 
+    /// What the answer to a request says that was taken back.
+    #[must_use]
+    pub fn cancelled() -> Self {
+        Self::new(ErrorKind::Cancelled, "the request was cancelled")
+    }
+
     /// What is refused because the daemon ends.
     #[must_use]
     pub fn ending() -> Self {
@@ -462,6 +468,7 @@ impl From<HistoryError> for Error {
                 ErrorKind::NotReady,
                 "what was done to the files is still being looked at; try again, or without `sync`",
             ),
+            HistoryError::TakenBack => Self::cancelled(),
             HistoryError::Ending => Self::ending(),
         }
     }

@@ -20,6 +20,7 @@ pub mod reference;
 pub mod samples;
 pub mod server;
 pub mod table;
+pub(crate) mod taking_back;
 pub mod trash;
 pub mod typescript;
 

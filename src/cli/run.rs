@@ -374,7 +374,9 @@ impl Recorder {
     }
 
     async fn update(&self, update: Update) -> Result<crate::history::Saved, HistoryError> {
-        self.history.update(self.key.clone(), update).await
+        let nobody = std::future::pending();
+        let key = self.key.clone();
+        self.history.update(key, update, nobody).await
     }
 }
 

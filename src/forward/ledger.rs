@@ -18,7 +18,7 @@ use crate::api::{Error, ErrorKind};
 use crate::model::json::{decode_string, elements, members};
 use crate::model::update::Object;
 use crate::session::envelope::{Frame, Message};
-use crate::session::{answer, cancelled, id_key, subscription_of};
+use crate::session::{answer, id_key, subscription_of};
 
 /// How many daemons may die of a request before it is taken for the cause.
 const DEATHS_MAX: u32 = 4;
@@ -557,7 +557,7 @@ impl Call {
             Some(entry) if entry.effect.is_change() && entry.name != Shutdown::NAME => {
                 Some(Err(lost()))
             }
-            _ if self.cancelled => Some(Err(cancelled())),
+            _ if self.cancelled => Some(Err(Error::cancelled())),
             _ => (deaths >= DEATHS_MAX).then(|| Err(deadly())),
         }
     }
@@ -614,7 +614,7 @@ fn whole(id: &Bytes, said: &Result<Bytes, Error>) -> Bytes {
 }
 
 fn taken_back_answer(call: &Call) -> Bytes {
-    whole(&call.id, &Err(cancelled()))
+    whole(&call.id, &Err(Error::cancelled()))
 }
 
 /// Messages as one frame.

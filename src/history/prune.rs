@@ -50,8 +50,8 @@ pub struct Policy {
 pub struct Plan {
     /// The runs, the youngest first; of those as old as each other in list order.
     pub chosen: Vec<Chosen>,
-    /// Those that stay only because it cannot be read whether they are pinned, or because they came or
-    /// changed since it was told what would go; and of what was told all that stays.
+    /// Those that stay only because it cannot be read whether they are pinned; and of what was told all
+    /// that stays.
     pub spared: Vec<(RunKey, Spared)>,
     /// Whether that leaves no run in the projects that the rules are about, but such as no rule can
     /// mean: those that are queued, running or paused.
@@ -197,10 +197,11 @@ impl History {
             for (run, goes) in runs.iter().zip(&mut goes) {
                 let was_told = left.remove(run.chosen.key());
                 let is_after = run.chosen.is_after(told.clock);
-                let why = match (was_told, *goes) {
-                    (true, _) | (_, true) if is_after => Some(Spared::Changed),
-                    (true, false) => Some(Spared::Kept),
-                    _ => None,
+                let why = match *goes {
+                    _ if !was_told => None,
+                    _ if is_after => Some(Spared::Changed),
+                    true => None,
+                    false => Some(Spared::Kept),
                 };
                 spared.extend(why.map(|why| (run.chosen.key().clone(), why)));
                 // what came since pushes nothing out

@@ -9,6 +9,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -35,11 +36,25 @@ const IDS_MAX: u32 = 8;
 #[derive(Debug, Default)]
 pub(super) struct Recording {
     waiting: Mutex<HashMap<RunKey, Vec<Waiting>>>,
+    last: AtomicU64,
+}
+
+impl Recording {
+    /// Takes back an update that no write has begun with; false if there is none of this number.
+    fn take_back(&self, key: &RunKey, number: u64) -> bool {
+        let mut waiting = self.waiting.lock();
+        let Some(waiting) = waiting.get_mut(key) else {
+            return false;
+        };
+        let at = waiting.iter().position(|one| one.number == number);
+        at.map(|at| waiting.remove(at)).is_some()
+    }
 }
 
 /// An update, and whom to tell.
 #[derive(Debug)]
 struct Waiting {
+    number: u64,
     update: Update,
     reply: oneshot::Sender<Result<Saved, HistoryError>>,
 }
@@ -116,18 +131,26 @@ impl History {
     }
 
     /// Changes a run that has not ended; durable when it returns, unless it is a heartbeat. It is
-    /// in its place among the updates of the run when this is first polled.
+    /// in its place among the updates of the run when this is first polled, and out of it again
+    /// once `taken_back` is ready, unless a write has begun with it.
     ///
     /// # Errors
     /// [`HistoryError::NotFound`], [`HistoryError::Version`], [`HistoryError::Update`], and those
     /// of [`History::get`] and [`History::save`]; the record is as it was then.
+    /// [`HistoryError::TakenBack`].
     pub async fn update(
         self: &Arc<Self>,
         key: RunKey,
         update: Update,
+        taken_back: impl Future<Output = ()>,
     ) -> Result<Saved, HistoryError> {
-        let (reply, answer) = oneshot::channel();
-        let waiting = Waiting { update, reply };
+        let (reply, mut answer) = oneshot::channel();
+        let number = self.recording.last.fetch_add(1, Ordering::Relaxed);
+        let waiting = Waiting {
+            number,
+            update,
+            reply,
+        };
         let first = match self.recording.waiting.lock().entry(key.clone()) {
             Entry::Vacant(free) => {
                 free.insert(vec![waiting]);
@@ -139,9 +162,17 @@ impl History {
             }
         };
         if first {
-            tokio::spawn(Arc::clone(self).write_updates(key));
+            tokio::spawn(Arc::clone(self).write_updates(key.clone()));
         }
-        answer.await.unwrap_or(Err(HistoryError::Ending))
+        let answered = tokio::select! {
+            biased;
+            answered = &mut answer => answered,
+            () = taken_back => match self.recording.take_back(&key, number) {
+                true => return Err(HistoryError::TakenBack),
+                false => answer.await,
+            },
+        };
+        answered.unwrap_or(Err(HistoryError::Ending))
     }
 
     /// Writes what waits for `key` until nothing does.

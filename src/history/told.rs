@@ -106,7 +106,8 @@ impl History {
         chosen.retain(|one| {
             let was_told = left.remove(one.key());
             let is_after = one.is_after(told.clock);
-            if is_after {
+            // what came since nobody was told of
+            if was_told && is_after {
                 spared.push((one.key().clone(), Spared::Changed));
             }
             was_told && !is_after

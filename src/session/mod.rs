@@ -46,7 +46,7 @@ use envelope::{Frame, Message, NULL_ID};
 use order::Order;
 use outbox::Outbox;
 use request::{Batch, Done, Request, Running};
-pub(crate) use request::{answer, cancelled, id_key, subscription_of};
+pub(crate) use request::{answer, id_key, subscription_of};
 
 /// How long what is in flight has when the connection ends.
 pub(crate) const GRACE: Duration = Duration::from_millis(1500);
@@ -321,7 +321,7 @@ impl Session {
         self.waiting = waiting;
         for request in cancelled {
             self.held_bytes -= request.held_bytes;
-            self.answer(request.reply, Err(request::cancelled()));
+            self.answer(request.reply, Err(Error::cancelled()));
         }
     }
 

@@ -28,7 +28,7 @@ use crate::api::executions::{annotate, delete, get, save, start, subscribe, upda
 use crate::api::params::{WORK_DONE_TOKEN, member, members_named};
 use crate::api::progress::{self, Steps};
 use crate::api::table::{AnswerSlot, Entry, Method};
-use crate::api::{Context, Error, ErrorKind, FRAME_LIMIT_BYTES};
+use crate::api::{Context, Error, ErrorKind, FRAME_LIMIT_BYTES, taking_back};
 use crate::history::{Indexing, Progress};
 use crate::model::json as walk;
 
@@ -144,11 +144,6 @@ pub(super) fn aside(work: BoxFuture<'static, Done>) -> BoxFuture<'static, Done> 
     .boxed()
 }
 
-/// What the answer to a cancelled request says.
-pub(crate) fn cancelled() -> Error {
-    Error::new(ErrorKind::Cancelled, "the request was cancelled")
-}
-
 /// What an entry of a batch gets that has no room left.
 pub(super) fn batch_full() -> Error {
     let message = format!("the batch's answers exceed {FRAME_LIMIT_BYTES} bytes; send it alone");
@@ -260,12 +255,13 @@ async fn perform(
     let work = async {
         let mut held = tokio::select! {
             biased;
-            () = cancel.cancelled() => return Err(cancelled()).into(),
+            () = cancel.cancelled() => return Err(Error::cancelled()).into(),
             held = ready => held,
         };
         let call = call(number, entry, text, service);
         let outcome = if entry.effect.is_change() {
-            // from here on it happens, whoever still wants to know
+            // from here on it happens, whoever still wants to know, unless it can say better
+            let call = taking_back::scope(cancel.clone(), call);
             tokio::pin!(call);
             let first = poll_fn(|context| Poll::Ready(call.as_mut().poll(context))).await;
             held.begun();
@@ -276,7 +272,7 @@ async fn perform(
         } else {
             tokio::select! {
                 biased;
-                () = cancel.cancelled() => Err(cancelled()).into(),
+                () = cancel.cancelled() => Err(Error::cancelled()).into(),
                 outcome = call => outcome,
             }
         };

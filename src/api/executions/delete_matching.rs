@@ -11,11 +11,11 @@ use serde_json::json;
 
 use super::asked::{Asked, now};
 use super::list::{read_cursor, write_place};
-use super::{Statuses, blocking, prepare};
+use super::{Statuses, blocking, choosing, prepare};
 use crate::api::progress::{Steps, Teller, here};
 use crate::api::table::{Effect, Example, Method};
 use crate::api::{Clock, Context, Error, ErrorKind, samples};
-use crate::history::{Chosen, DeletedMany, Deleting, History, HistoryError, Spared, Told, Wanted};
+use crate::history::{Chosen, DeletedMany, Deleting, History, HistoryError, Spared, Told};
 use crate::index::{self, Place, SortedKey};
 use crate::model::{ExecutionId, ProjectId, RunKey};
 
@@ -201,7 +201,7 @@ pub struct SkippedRun {
     pub project_id: ProjectId,
     /// The file's stem.
     pub execution_id: ExecutionId,
-    /// `changed`: came, or was saved, touched or noted on, after it was chosen or told; `gone`: deleted
+    /// `changed`: was saved, touched or noted on after it was chosen or told; `gone`: deleted
     /// by somebody else; `kept`: others changed or went, so that the policy keeps it by now; `refused`
     /// by the file system; `maybe-pinned`: what is noted on it cannot be read, and the policy keeps
     /// pinned runs.
@@ -386,13 +386,16 @@ impl Method for DeleteMatching {
             keep_doubtful: false,
         };
         let teller = here();
-        let wanted = Wanted::default();
-        let stop = wanted.stop();
+        if dry_run {
+            return choosing(&context, move |history, stop| {
+                let (chosen, clock) = history.choose(&query, stop)?;
+                Ok(rehearse(history, &chosen, clock, &naming))
+            })
+            .await;
+        }
+        let chosen = choosing(&context, move |history, stop| history.choose(&query, stop));
+        let (mut chosen, _) = chosen.await?;
         blocking(&context, move |history| {
-            let (mut chosen, clock) = history.choose(&query, &stop)?;
-            if dry_run {
-                return Ok(rehearse(history, &chosen, clock, &naming));
-            }
             let spared = match &told {
                 Some(told) => history.hold_to(told, &mut chosen),
                 None => Vec::new(),

@@ -28,7 +28,7 @@ use schemars::JsonSchema;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::{Context, Error, ErrorKind};
+use super::{Context, Error, ErrorKind, taking_back};
 use crate::history::{History, HistoryError, Patience, Stop, Wanted};
 use crate::model::{ExecutionId, ProjectId, RunKey, Status};
 
@@ -191,6 +191,23 @@ where
             Err(undone) => work = undone,
         }
         patience.wait().await;
+    }
+}
+
+/// Chooses what a change is about. Until that is done the change can be taken back.
+///
+/// # Errors
+/// Those of `work`, and that of a request that was taken back.
+pub(in crate::api) async fn choosing<T: Send + 'static>(
+    context: &Context,
+    work: impl FnOnce(&History, &Stop) -> Result<T, HistoryError> + Send + 'static,
+) -> Result<T, Error> {
+    let wanted = Wanted::default();
+    let stop = wanted.stop();
+    tokio::select! {
+        biased;
+        () = taking_back::here() => Err(Error::cancelled()),
+        chosen = blocking(context, move |history| work(history, &stop)) => chosen,
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::asked::now;
 use super::delete_matching::{Gone, NamedLimit, Naming, carry_out, rehearse};
 use super::list::read_place;
-use super::{Statuses, blocking, prepare};
+use super::{Statuses, blocking, choosing, prepare};
 use crate::api::progress::here;
 use crate::api::table::{Effect, Example, Method};
 use crate::api::{Context, Error, ErrorKind, samples};
@@ -193,6 +193,19 @@ pub struct Pruned {
     pub freed_bytes: u64,
 }
 
+impl Pruned {
+    /// `of_trash` is how many entries of the trash, and how many bytes.
+    fn of(gone: Gone, everything: bool, of_trash: (u64, u64)) -> Self {
+        let (emptied, freed_bytes) = of_trash;
+        Self {
+            gone,
+            everything,
+            emptied,
+            freed_bytes,
+        }
+    }
+}
+
 /// What tells a policy from others.
 fn hash(asked: &PrunePolicy) -> String {
     let hash = xxhash_rust::xxh3::xxh3_64(format!("{asked:?}").as_bytes());
@@ -295,60 +308,61 @@ impl Method for Prune {
         let (mark, told) = told.transpose()?.unzip();
         let (naming, now) = naming(&hash(&asked), params.limit, params.cursor.as_deref(), mark)?;
         prepare(&context, None, params.sync, None).await?;
-        let trash = asked.trash.map(|trash| trash.max_age.0);
+        // what lies in the trash since before then goes for good
+        let old = asked.trash.map(|trash| {
+            let age = i64::try_from(trash.max_age.0.as_millis()).unwrap_or(i64::MAX);
+            Millis(now.0.saturating_sub(age))
+        });
+        let keep_doubtful = policy.keep_pinned;
+        if dry_run {
+            return choosing(&context, move |history, stop| {
+                let plan = history.plan(&policy, now, None, stop)?;
+                let mut gone = rehearse(history, &plan.chosen, plan.clock, &naming);
+                gone.skip(&plan.spared, naming.limit);
+                let of_trash = old.map(|old| history.trashed_before(old, stop));
+                let of_trash = of_trash.transpose()?.unwrap_or_default();
+                Ok(Pruned::of(gone, plan.everything, of_trash))
+            })
+            .await;
+        }
+        let known = told.clone();
+        let plan = choosing(&context, move |history, stop| {
+            history.plan(&policy, now, known.as_deref(), stop)
+        });
+        let plan = plan.await?;
+        if plan.everything && !may_all {
+            return Err(Error::params(
+                "`policy`: leaves no run that has ended in the projects that its rules are about; \
+                 mend it, or pass everything: true",
+            )
+            .with("count", plan.chosen.len()));
+        }
+        let how = Deleting {
+            permanent,
+            keep_doubtful,
+        };
         let teller = here();
         let wanted = Wanted::default();
         let stop = wanted.stop();
-        let done = blocking(&context, move |history| {
-            let plan = history.plan(&policy, now, told.as_deref(), &stop)?;
-            let everything = plan.everything;
-            if everything && !may_all && !dry_run {
-                return Ok(Err(plan.chosen.len()));
-            }
-            let how = Deleting {
-                permanent,
-                keep_doubtful: policy.keep_pinned,
-            };
-            let mut gone = if dry_run {
-                rehearse(history, &plan.chosen, plan.clock, &naming)
-            } else {
-                carry_out(history, plan.chosen, how, &naming, &teller)?
-            };
+        blocking(&context, move |history| {
+            let mut gone = carry_out(history, plan.chosen, how, &naming, &teller)?;
             if let Some(told) = &told {
                 history.forget_told(told);
             }
             gone.skip(&plan.spared, naming.limit);
-            let mut pruned = Pruned {
-                gone,
-                everything,
-                emptied: 0,
-                freed_bytes: 0,
-            };
-            if let Some(age) = trash {
-                let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
-                let before = Millis(now.0.saturating_sub(age_ms));
-                let old = ToEmpty::Before(None, Some(before));
-                (pruned.emptied, pruned.freed_bytes) = if dry_run {
-                    history.trashed_before(before, &stop)?
-                } else {
-                    // what went before must be told, whatever becomes of this
-                    let (emptied, failed) = history.empty_trash(&old, &stop)?;
-                    if let Some(error) = failed {
-                        tracing::warn!(%error, "not all that is old was removed from the trash");
-                    }
-                    (emptied.entries, emptied.freed_bytes)
-                };
+            let mut of_trash = (0, 0);
+            if let Some(old) = old {
+                // what went before must be told, whatever becomes of this
+                let old = ToEmpty::Before(None, Some(old));
+                let (emptied, failed) = history.empty_trash(&old, &stop)?;
+                if let Some(error) = failed {
+                    tracing::warn!(%error, "not all that is old was removed from the trash");
+                }
+                of_trash = (emptied.entries, emptied.freed_bytes);
             }
-            Ok(Ok(pruned))
+            Ok(Pruned::of(gone, plan.everything, of_trash))
         })
-        .await?;
-        done.map_err(|count| {
-            Error::params(
-                "`policy`: leaves no run that has ended in the projects that its rules are about; \
-                 mend it, or pass everything: true",
-            )
-            .with("count", count)
-        })
+        .await
     }
 
     fn examples() -> Vec<Example> {

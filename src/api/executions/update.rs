@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::save::IfVersion;
 use crate::api::table::{Effect, Example, Method};
-use crate::api::{Clock, Context, Error, ErrorKind, samples};
+use crate::api::{Clock, Context, Error, ErrorKind, samples, taking_back};
 use crate::history::{HistoryError, check_names};
 use crate::model::decimal::Exact;
 use crate::model::json::{decode_string, spelt_members};
@@ -292,7 +292,11 @@ impl Method for Update {
             execution: params.execution_id,
         };
         // in its place among the updates of the run when this is first polled: nothing waits before
-        let saved = match context.history.update(key, changes).await {
+        let saved = match context
+            .history
+            .update(key, changes, taking_back::here())
+            .await
+        {
             // it may have been under way
             Err(error @ HistoryError::Ending) => {
                 return Err(Error::from(error).with("outcome", "unknown"));

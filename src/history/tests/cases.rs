@@ -1,5 +1,7 @@
 //! What random sequences do not come to, or not for certain: one case a test.
 
+use std::future::pending;
+
 use super::*;
 use crate::model::update::Update;
 use crate::store::version_of;
@@ -315,8 +317,8 @@ async fn a_heartbeat_beside_what_is_refused_changes_no_byte() {
     };
     // the write begins when both are there
     let (beat, refused) = tokio::join!(
-        history.update(key.clone(), Update::default()),
-        history.update(key, late),
+        history.update(key.clone(), Update::default(), pending()),
+        history.update(key, late, pending()),
     );
     assert!(matches!(refused, Err(HistoryError::Version { .. })));
     assert_eq!(beat.unwrap().version, version_of(text.as_bytes()));
@@ -341,7 +343,7 @@ async fn updates_wait_a_moment_for_the_file_of_a_listed_run() {
             steps: vec![format!(r#"{{"id":"{id}"}}"#).into()],
             ..Update::default()
         };
-        history.update(key("a"), update)
+        history.update(key("a"), update, pending())
     };
     for torn in [true, false] {
         let saved = fs::read(&file).unwrap();
@@ -353,7 +355,7 @@ async fn updates_wait_a_moment_for_the_file_of_a_listed_run() {
             tokio::time::sleep(Duration::from_millis(millis)).await;
             fs::write(&file, &saved).unwrap();
         };
-        let beat = || history.update(key("a"), Update::default());
+        let beat = || history.update(key("a"), Update::default(), pending());
         away();
         let (beaten, ()) = tokio::join!(beat(), back_after(25));
         beaten.unwrap();
@@ -384,7 +386,7 @@ async fn updates_wait_a_moment_for_the_file_of_a_listed_run() {
     }
     // nobody misses one that was never there
     let began = tokio::time::Instant::now();
-    let missing = history.update(key("b"), Update::default()).await;
+    let missing = history.update(key("b"), Update::default(), pending()).await;
     assert!(matches!(missing, Err(HistoryError::NotFound(_))));
     assert_eq!(began.elapsed(), Duration::ZERO);
 }
