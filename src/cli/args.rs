@@ -113,9 +113,22 @@ impl FilterArgs {
             [only] => drop(params.insert("status".into(), only.as_str().into())),
             several => drop(params.insert("status".into(), json!(several))),
         }
-        let since = self.since.as_deref().map(|when| began(">=", when));
-        let until = self.until.as_deref().map(|when| began("<=", when));
-        let spans = [since, until].into_iter().flatten();
+        let mut spans = Vec::new();
+        for (flag, operator, when) in [
+            ("--since", ">=", &self.since),
+            ("--until", "<=", &self.until),
+        ] {
+            let Some(when) = when else { continue };
+            let span = began(operator, when);
+            if Where::parse(&span).is_err() {
+                return Err(Failure::Usage(format!(
+                    "{flag}: {} is no span such as 7d or 90m, and no date such as 2025-10-15 or \
+                        2025-10-15T07:00",
+                    visible(when)
+                )));
+            }
+            spans.push(span);
+        }
         let parts: Vec<String> = match &self.filter {
             Some(filter) if self.since.is_none() && self.until.is_none() => vec![filter.clone()],
             // blanks are the filter that every run passes
@@ -129,7 +142,7 @@ impl FilterArgs {
                     .chain(spans)
                     .collect()
             }
-            _ => spans.collect(),
+            _ => spans,
         };
         if !parts.is_empty() {
             params.insert("where".into(), parts.join(" and ").into());
@@ -362,6 +375,19 @@ impl std::fmt::Display for Key {
 }
 
 impl WhichArgs {
+    /// Refuses a run that is written with another project than that of `--project`.
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        let of = self.run.split_once('/').map(|(project, _)| project);
+        match (of, &self.project) {
+            (Some(of), Some(project)) if of != project => {
+                let (run, project) = (visible(&self.run), visible(project));
+                let message = format!("{run} is not of the project {project} that --project says");
+                Err(Failure::Usage(message))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The params that name it.
     pub(super) fn params(&self) -> Params {
         which(&self.run, self.project.as_deref())
@@ -384,6 +410,7 @@ impl WhichArgs {
         more: Params,
     ) -> Result<(Key, String), Failure> {
         const METHOD: &str = "executions/get";
+        self.check()?;
         let mut params = self.params();
         params.extend(more);
         let mut named = self.named();

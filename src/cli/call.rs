@@ -50,6 +50,10 @@ pub(super) async fn run(args: &CallArgs, client: &mut Client) -> Result<u8, Fail
         }
         given => given,
     };
+    let params = match params.trim() {
+        "null" | "[]" => "{}",
+        _ => params,
+    };
     match json::check(params.as_bytes(), crate::api::NESTING_LIMIT) {
         Ok((_, json::Kind::Object)) => {}
         Ok(_) => {

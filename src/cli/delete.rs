@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::args::{Common, FilterArgs, JsonArgs, Key, Params, quoted, quoted_path};
+use super::args::{Common, FilterArgs, JsonArgs, Key, Params, WhichArgs, quoted, quoted_path};
 use super::ask::SureArgs;
 use super::client::Client;
 use super::interrupt::Interrupts;
@@ -77,28 +77,22 @@ async fn each(args: &DeleteArgs, client: &mut Client) -> Result<u8, Failure> {
         true => json.check("executions/deleteMatching", Some(ROWS))?,
         false => json.check("executions/delete", None)?,
     }
-    if let Some(project) = &args.filter.project {
-        let is_other = |run: &&String| run.split_once('/').is_some_and(|(of, _)| of != project);
-        if let Some(other) = args.runs.iter().find(is_other) {
-            let (other, project) = (visible(other), visible(project));
-            let message = format!("{other} is not of the project {project} that --project says");
-            return Err(Failure::Usage(message));
-        }
-    }
+    let meant = args.runs.iter().map(|run| WhichArgs {
+        run: run.clone(),
+        project: args.filter.project.clone(),
+    });
+    let meant: Vec<WhichArgs> = meant.collect();
+    meant.iter().try_for_each(WhichArgs::check)?;
     let mut keys: Vec<Key> = Vec::new();
     let (mut rows, mut size) = (String::new(), 0);
-    for run in &args.runs {
-        let which = super::args::WhichArgs {
-            run: run.clone(),
-            project: args.filter.project.clone(),
-        };
+    for which in &meant {
         let (key, of_run) = match which.found_with_size(client).await {
             Err(failure) if failure.kind() == Some(ErrorKind::CorruptExecution) => {
                 // what is no record can only be meant by its whole name
                 let Some(key) = which.named() else {
                     return Err(Failure::Failed(format!(
                         "{} is no record that can be read; say PROJECT/ID to delete it",
-                        visible(run)
+                        visible(&which.run)
                     )));
                 };
                 (key, None)

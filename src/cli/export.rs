@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use serde_json::Value;
@@ -21,7 +21,7 @@ use crate::history::RECORD_LIMIT_BYTES;
 pub(super) struct ExportArgs {
     #[command(flatten)]
     pub common: Common,
-    /// The file to write, at which nothing may be; stdout if absent
+    /// The file to write, at which nothing may be; stdout if absent or `-`
     #[arg(value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     file: Option<PathBuf>,
     /// How rows are written; otherwise as the file's name says, or JSON Lines
@@ -69,7 +69,8 @@ impl Format {
 }
 
 pub(super) async fn run(args: &ExportArgs, client: &mut Client) -> Result<u8, Failure> {
-    let named = args.file.as_deref().and_then(Format::of);
+    let file = args.file.as_deref().filter(|file| *file != Path::new("-"));
+    let named = file.and_then(Format::of);
     let format = args.format.or(named).unwrap_or(Format::Jsonl);
     let of_records = !matches!(
         (format, args.rows),
@@ -86,7 +87,7 @@ pub(super) async fn run(args: &ExportArgs, client: &mut Client) -> Result<u8, Fa
         params.insert("rows".into(), rows.into());
     }
     client.doing = "Exporting";
-    match &args.file {
+    match file {
         Some(file) => {
             args.common.json.check("executions/export", None)?;
             if file.as_os_str().as_bytes().ends_with(b"/") {

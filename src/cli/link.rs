@@ -2,6 +2,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::StreamExt;
+use serde_json::Value;
 use tokio::net::UnixStream;
 use tokio_util::codec::FramedRead;
 
@@ -58,11 +59,10 @@ impl Link {
         method: &str,
         params: Option<&[u8]>,
     ) -> Result<(), Error> {
-        // names of methods need no escapes
-        let mut head = BytesMut::with_capacity(64 + method.len());
-        head.put_slice(
-            format!(r#"{{"jsonrpc":"2.0","id":{number},"method":"{method}""#).as_bytes(),
-        );
+        // whoever types one may type anything
+        let method = Value::from(method);
+        let head = format!(r#"{{"jsonrpc":"2.0","id":{number},"method":{method}"#);
+        let mut head = BytesMut::from(head.as_bytes());
         match params {
             None => self
                 .outgoing

@@ -274,11 +274,9 @@ async fn empty(args: &EmptyArgs, client: &mut Client) -> Result<u8, Failure> {
         .iter()
         .map(|entry| entry.at("sizeBytes").count())
         .sum();
-    let what = format!(
-        "Remove {} deleted runs, {}, for good",
-        grouped(&going.len().to_string()),
-        bytes(size)
-    );
+    let runs = if going.len() == 1 { "run" } else { "runs" };
+    let count = grouped(&going.len().to_string());
+    let what = format!("Remove {count} deleted {runs}, {}, for good", bytes(size));
     if !args.sure.agreed(&what)? {
         return Ok(1);
     }
