@@ -1,6 +1,7 @@
 //! What cannot be beaten: the same files read, looked at, watched and written by somebody who does
 //! nothing else.
 
+use std::collections::{HashMap, VecDeque};
 use std::fs;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -8,14 +9,19 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use crate::Failure;
-use crate::live::engine_saves;
+use crate::live::{IDS, engine_saves, save_text, text, wait_until};
 
-/// How long it takes to do something to all files with as many threads as there are.
+/// How many threads run at once.
+fn cores() -> Result<usize, Failure> {
+    Ok(std::thread::available_parallelism()?.get())
+}
+
+/// How long it takes so many threads to do something to all files.
 fn of_all(
+    threads: usize,
     files: &[PathBuf],
     work: impl Fn(&[PathBuf]) -> io::Result<()> + Sync,
 ) -> Result<Duration, Failure> {
-    let threads = std::thread::available_parallelism()?.get();
     let began = Instant::now();
     std::thread::scope(|scope| -> Result<(), Failure> {
         let workers: Vec<_> = files
@@ -32,7 +38,7 @@ fn of_all(
 
 /// Reads all files without looking at them.
 pub fn read_all(files: &[PathBuf]) -> Result<Duration, Failure> {
-    of_all(files, |part| {
+    of_all(cores()?, files, |part| {
         let mut buffer = Vec::new();
         for file in part {
             buffer.clear();
@@ -44,9 +50,14 @@ pub fn read_all(files: &[PathBuf]) -> Result<Duration, Failure> {
 
 /// Asks for the size and times of every file, beneath its open folder, folder by folder.
 pub fn stat_all(files: &[PathBuf]) -> Result<Duration, Failure> {
+    stat_all_by(cores()?, files)
+}
+
+/// The same by so many threads.
+pub fn stat_all_by(threads: usize, files: &[PathBuf]) -> Result<Duration, Failure> {
     let mut files = files.to_vec();
     files.sort_by(|a, b| a.parent().cmp(&b.parent()));
-    of_all(&files, |part| {
+    of_all(threads, &files, |part| {
         let mut open: Option<(&Path, fs::File)> = None;
         for file in part {
             let (Some(folder), Some(name)) = (file.parent(), file.file_name()) else {
@@ -94,6 +105,45 @@ pub fn bare_watch(folder: &Path, rounds: usize, pause: Duration) -> Result<Vec<D
                 .recv_timeout(Duration::from_secs(10))?
                 .duration_since(began),
         );
+    }
+    Ok(times)
+}
+
+/// The same while `rate` saves a second go on for `lasting`, as in a burst.
+pub fn busy_watch(folder: &Path, rate: f64, lasting: Duration) -> Result<Vec<Duration>, Failure> {
+    use notify::event::{EventKind, ModifyKind, RenameMode};
+    use notify::{Config, EventKindMask, RecommendedWatcher, RecursiveMode, Watcher};
+    let (send, receive) = mpsc::channel();
+    let kinds = EventKindMask::MODIFY_NAME | EventKindMask::CREATE;
+    let config = Config::default().with_event_kinds(kinds);
+    let mut watcher = RecommendedWatcher::new(
+        move |event: notify::Result<notify::Event>| {
+            let came = Instant::now();
+            if let Ok(event) = event
+                && event.kind == EventKind::Modify(ModifyKind::Name(RenameMode::To))
+            {
+                let _ = send.send((event.paths, came));
+            }
+        },
+        config,
+    )?;
+    watcher.watch(folder, RecursiveMode::NonRecursive)?;
+    let runs: Vec<String> = (0..IDS).map(|number| format!("bare-{number:05}")).collect();
+    let texts: Vec<String> = (0..IDS).map(|at| text("bare", &runs[at], at)).collect();
+    let began = Instant::now();
+    let mut saved: HashMap<PathBuf, VecDeque<Instant>> = HashMap::new();
+    for number in 0..(rate * lasting.as_secs_f64()) as usize {
+        wait_until(began + Duration::from_secs_f64(number as f64 / rate));
+        let at = number % IDS;
+        let renamed = save_text(folder, &runs[at], &texts[at])?;
+        let path = folder.join(format!("{}.json", runs[at]));
+        saved.entry(path).or_default().push_back(renamed);
+    }
+    let mut times = Vec::new();
+    while let Ok((paths, came)) = receive.recv_timeout(Duration::from_secs(1)) {
+        let of_path = paths.first().and_then(|path| saved.get_mut(path));
+        let renamed = of_path.and_then(VecDeque::pop_front);
+        times.extend(renamed.map(|renamed| came.duration_since(renamed)));
     }
     Ok(times)
 }

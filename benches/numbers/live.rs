@@ -64,12 +64,18 @@ pub fn engine_saves(folder: &Path, id: &str, number: usize) -> Result<Instant, F
     save_text(folder, id, &text("live", id, number))
 }
 
-fn save_text(folder: &Path, id: &str, text: &str) -> Result<Instant, Failure> {
+pub fn save_text(folder: &Path, id: &str, text: &str) -> Result<Instant, Failure> {
     let temporary = folder.join(format!("{id}.json.tmp"));
     fs::write(&temporary, text)?;
     let began = Instant::now();
     fs::rename(temporary, folder.join(format!("{id}.json")))?;
     Ok(began)
+}
+
+pub fn wait_until(due: Instant) {
+    if let Some(early) = due.checked_duration_since(Instant::now()) {
+        std::thread::sleep(early);
+    }
 }
 
 /// From the engine's rename to the client's having the notification, one at a time.
@@ -116,7 +122,8 @@ pub enum By {
 }
 
 const SUBSCRIBERS: usize = 10;
-const IDS: usize = 2_000;
+/// How many runs are saved in turn.
+pub const IDS: usize = 2_000;
 
 /// `rate` saves a second for `lasting`, with ten subscribers.
 pub fn burst(
@@ -161,10 +168,7 @@ pub fn burst(
         })),
     };
     for number in 0..total {
-        let due = began + Duration::from_secs_f64(number as f64 / rate);
-        if let Some(early) = due.checked_duration_since(Instant::now()) {
-            std::thread::sleep(early);
-        }
+        wait_until(began + Duration::from_secs_f64(number as f64 / rate));
         let id = format!("run-{:05}", number % IDS);
         let run = &mut runs[number % IDS];
         run.renumber(number + IDS);

@@ -552,14 +552,11 @@ fn bursts(plan: &Plan) -> Result<(), Failure> {
     fs::create_dir_all(root.join("live/executions"))?;
     let lasting = Duration::from_secs(plan.seconds);
     let mut daemon = Daemon::start_settled(&root)?;
-    let mut floors = floors::bare_watch(
-        &root.join("live/executions"),
-        plan.pick(20, 500),
-        Duration::from_millis(1),
-    )?;
-    let floor = table::median(&mut floors);
     let bare = root.join("burst/bare");
     fs::create_dir_all(&bare)?;
+    let mut floors = floors::busy_watch(&bare, 1000.0, lasting / 4)?;
+    let usual = table::median(&mut floors);
+    let floor = table::late(&floors);
     let mut times = Vec::new();
     for number in 0..plan.pick(20, 500) {
         let id = format!("run-{number}");
@@ -587,6 +584,13 @@ fn bursts(plan: &Plan) -> Result<(), Failure> {
         };
         let ratio = table::ratio(late, floor);
         table::ratio_row(&name, Some(middle), Some(late), floor, ratio, Some(most));
+        if by == By::Engine {
+            // late ones beside the usual one of a watch alone, and the usual ones
+            let ratio = table::ratio(late, usual);
+            table::ratio_row("… beside its median", None, Some(late), usual, ratio, None);
+            let ratio = table::ratio(middle, usual);
+            table::ratio_row("… the medians", Some(middle), None, usual, ratio, Some(5.0));
+        }
         table::fact(
             "… memory afterwards, more than before, bytes",
             &burst.grown_bytes.to_string(),

@@ -51,20 +51,32 @@ pub fn show(root: &Path, folder: &Path, files: &[PathBuf], rounds: usize) -> Res
     daemon.end()?;
     let snapshot = snapshot_of(root)?;
     for (name, words) in COMMANDS {
-        let (mut times, mut floors) = (Vec::new(), Vec::new());
+        let (mut times, mut floors, mut plain) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..rounds {
             let began = Instant::now();
             fs::read(&snapshot)?;
-            floors.push(began.elapsed() + floors::stat_all(files)?);
+            let read = began.elapsed();
+            floors.push(read + floors::stat_all(files)?);
+            plain.push(read + floors::stat_all_by(1, files)?);
             times.push(shell.time(words)?);
         }
-        let floor = table::median(&mut floors);
-        table::row(
-            &format!("{name} without one / reading the snapshot, a stat of every file"),
-            &mut times,
-            floor,
-            Some(1.2),
-        );
+        let middle = table::median(&mut times);
+        for (floor, threads, at_most) in [
+            (&mut plain, "by one thread", Some(1.2)),
+            (&mut floors, "by as many threads as cores", None),
+        ] {
+            let floor = table::median(floor);
+            table::ratio_row(
+                &format!(
+                    "{name} without one / reading the snapshot, a stat of every file {threads}"
+                ),
+                Some(middle),
+                Some(table::late(&times)),
+                floor,
+                table::ratio(middle, floor),
+                at_most,
+            );
+        }
     }
     Ok(())
 }
