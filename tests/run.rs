@@ -233,6 +233,22 @@ fn whoever_interrupts_it_cancels_it() {
     }
 }
 
+/// As batch systems tell what they began that its time is nearly over.
+#[test]
+fn what_only_the_command_knows_the_meaning_of_is_handed_on() {
+    for signal in [Signal::USR1, Signal::USR2] {
+        let root = Root::empty();
+        let script = "trap 'echo heard; exit 3' USR1 USR2; echo begun; \
+            sleep 100 >&- 2>&- & wait";
+        let mut child = going(&root, script);
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(3), "{signal:?}");
+        let record = only(&root);
+        assert_eq!(record["status"], "failed", "{record}");
+        assert_eq!(record["output"], "begun\nheard\n");
+    }
+}
+
 /// However far it has come.
 #[test]
 fn whoever_interrupts_it_as_it_is_recorded_cancels_it() {

@@ -594,7 +594,8 @@ fn what_is_carried_out_is_what_was_rehearsed() {
         let skipped = done["skipped"].as_array().unwrap();
         let mut skipped: Vec<_> = skipped.iter().map(|run| &run["executionId"]).collect();
         skipped.sort_by_key(|id| id.to_string());
-        let mut left = [json!("late"), json!(of(0)), json!(of(1))];
+        // of the one that came nobody was told
+        let mut left = [json!(of(0)), json!(of(1))];
         left.sort_by_key(Value::to_string);
         assert_eq!(skipped, left.iter().collect::<Vec<_>>(), "{done}");
         for run in done["skipped"].as_array().unwrap() {

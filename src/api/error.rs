@@ -434,6 +434,10 @@ impl From<HistoryError> for Error {
             ),
             HistoryError::Export(error) => {
                 let (kind, message) = match error.kind() {
+                    std::io::ErrorKind::InvalidInput | std::io::ErrorKind::InvalidFilename => (
+                        ErrorKind::InvalidParams,
+                        "`path`: no file can be called so".into(),
+                    ),
                     std::io::ErrorKind::AlreadyExists => (
                         ErrorKind::AlreadyExists,
                         "`path`: something is there already; it was left alone, name another"

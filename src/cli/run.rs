@@ -63,6 +63,8 @@ const PIECE_BYTES: usize = 16 * 1024;
 const WAITING_BYTES: usize = 256 * 1024;
 /// How many the command may have left in a pipe when it ended.
 const LEFT_BYTES: usize = 1024 * 1024;
+/// What means whatever the command takes it for.
+const PASSED: [SignalKind; 2] = [SignalKind::user_defined1(), SignalKind::user_defined2()];
 /// The signals that ask for an end; a terminal sends the first two, by Ctrl-C and Ctrl-\.
 const ENDS: [SignalKind; 4] = [
     SignalKind::interrupt(),
@@ -141,7 +143,11 @@ async fn recorded(history: Arc<History>, args: &RunArgs) -> u8 {
             return 1;
         }
     };
-    let mut recorder = Recorder { history, key };
+    let mut recorder = Recorder {
+        history,
+        key,
+        passed: Signals::new(&PASSED),
+    };
     let ran = match signals.came().await {
         // nothing is begun that is to end
         Some(signal) => Ran {
@@ -211,6 +217,7 @@ impl Ran {
 struct Recorder {
     history: Arc<History>,
     key: RunKey,
+    passed: Signals,
 }
 
 impl Recorder {
@@ -319,6 +326,7 @@ impl Recorder {
                         forward(child, signal);
                     }
                 }
+                signal = self.passed.next() => forward(child, signal),
                 signal = async {
                     match due {
                         Some((signal, at)) => {

@@ -43,11 +43,15 @@ impl Method for DeleteAll {
     const NAME: &'static str = "executions/deleteAll";
     const SUMMARY: &'static str = "Deletes every run of a project.";
     const DESCRIPTION: &'static str = "Every `*.json` of the project's executions folder, corrupt \
-        ones too. A missing project deletes nothing. The files go to the trash of the project, together \
+        ones too. A missing project deletes nothing, and one that is a link is refused (422). The files go to the trash of the project, together \
         as one batch, from where executions/restore puts them back, unless `permanent` says \
         otherwise.";
     const EFFECT: Effect = Effect::ChangeMany;
-    const ERRORS: &'static [ErrorKind] = &[ErrorKind::StorageFull, ErrorKind::Storage];
+    const ERRORS: &'static [ErrorKind] = &[
+        ErrorKind::CorruptExecution,
+        ErrorKind::StorageFull,
+        ErrorKind::Storage,
+    ];
     type Params = Params;
     type Result = Deleted;
 

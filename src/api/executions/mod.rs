@@ -25,7 +25,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
-use serde::de::{SeqAccess, Visitor};
+use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::{Context, Error, ErrorKind, taking_back};
@@ -35,6 +35,21 @@ use crate::model::{ExecutionId, ProjectId, RunKey, Status};
 /// One status or several, any strings.
 #[derive(Debug, Clone)]
 pub struct Statuses(pub BTreeSet<Status>);
+
+/// How many there may be: a subscription keeps them, and is compared with each change.
+const STATUSES_MAX: usize = 100;
+/// A longer one no run has.
+const STATUS_BYTES_MAX: usize = 64;
+
+/// The status that is called so.
+fn status<E: serde::de::Error>(text: &str) -> Result<Status, E> {
+    match text.len() <= STATUS_BYTES_MAX {
+        true => Ok(Status::from_text(text)),
+        false => Err(E::custom(format!(
+            "a status has at most {STATUS_BYTES_MAX} bytes"
+        ))),
+    }
+}
 
 impl<'de> Deserialize<'de> for Statuses {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -46,14 +61,21 @@ impl<'de> Deserialize<'de> for Statuses {
                 f.write_str("a status or an array of them")
             }
 
-            fn visit_str<E>(self, text: &str) -> Result<Statuses, E> {
-                Ok(Statuses(BTreeSet::from([Status::from_text(text)])))
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Statuses, E> {
+                Ok(Statuses(BTreeSet::from([status(text)?])))
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Statuses, A::Error> {
                 let mut statuses = BTreeSet::new();
-                while let Some(text) = seq.next_element::<String>()? {
-                    statuses.insert(Status::from_text(&text));
+                for count in 0.. {
+                    let Some(text) = seq.next_element::<String>()? else {
+                        break;
+                    };
+                    if count == STATUSES_MAX {
+                        let message = format!("at most {STATUSES_MAX} statuses");
+                        return Err(A::Error::custom(message));
+                    }
+                    statuses.insert(status(&text)?);
                 }
                 Ok(Statuses(statuses))
             }
@@ -69,7 +91,7 @@ impl JsonSchema for Statuses {
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({
-            "description": "One status or several; any strings.",
+            "description": "One status, or at most 100; any strings of at most 64 bytes.",
             "anyOf": [
                 { "type": "string" },
                 { "type": "array", "items": { "type": "string" } }
@@ -248,6 +270,25 @@ mod tests {
         let params = serde_json::from_str(&params.to_string()).unwrap();
         let result = M::call(Arc::clone(context), params).await?;
         Ok(serde_json::to_value(result).unwrap())
+    }
+
+    #[test]
+    fn a_client_cannot_have_more_statuses_kept_than_there_are() {
+        let read = |text: &str| serde_json::from_str::<Statuses>(text);
+        let many = |count: usize| serde_json::to_string(&(0..count).collect::<Vec<_>>()).unwrap();
+        let quoted = |text: String| {
+            text.replace(',', "\",\"")
+                .replace('[', "[\"")
+                .replace(']', "\"]")
+        };
+        assert_eq!(read(&quoted(many(100))).unwrap().0.len(), 100);
+        let refused = read(&quoted(many(101))).unwrap_err().to_string();
+        assert!(refused.contains("at most 100 statuses"), "{refused}");
+        let long = format!("\"{}\"", "x".repeat(65));
+        for text in [long.clone(), format!("[{long}]")] {
+            let refused = read(&text).unwrap_err().to_string();
+            assert!(refused.contains("at most 64 bytes"), "{refused}");
+        }
     }
 
     /// A person saves by backup-and-rename, while others change the run.
