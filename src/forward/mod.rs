@@ -703,7 +703,10 @@ fn foreign(greeting: &str) -> Option<String> {
     Some(match theirs == ours {
         true => format!("the root's daemon of version {ours} speaks another protocol; end it"),
         false => {
-            format!("the root's daemon is version {theirs}, and this is {ours}; end the older one")
+            format!(
+                "the root's daemon is version {theirs}, and this is {ours}; update the older of the \
+                 two, and end it"
+            )
         }
     })
 }

@@ -29,6 +29,8 @@ use crate::watch::{Mark, Taken};
 pub(super) const MOMENT: Duration = Duration::from_millis(50);
 /// How soon the system may have what it was short of.
 pub(super) const LATER: Duration = Duration::from_millis(500);
+/// How soon more projects may be gone where some are.
+const GOING_ON: Duration = Duration::from_millis(250);
 /// How many runs are looked at before somebody else has a turn.
 pub(super) const BATCH: usize = 2048;
 /// How many runs a thread reads and takes in at a time; bounds how long readers wait for the index.
@@ -165,6 +167,9 @@ impl History {
             }
         };
         self.root_unreadable.store(false, Ordering::Relaxed);
+        if all && let Some(watcher) = &watcher {
+            watcher.drop_others(&found.projects);
+        }
         let fresh = watcher.map_or_else(Vec::new, |watcher| watcher.follow_all(&found.projects));
         let known: HashSet<ProjectId> =
             self.index(|index| index.project_ids().into_iter().collect());
@@ -172,6 +177,8 @@ impl History {
         self.costs.lock().retain(|id| there.contains(id));
         let gone = known.iter().filter(|id| !there.contains(id));
         let mut todo: Vec<&ProjectId> = gone.collect();
+        let go = todo.len();
+        let go_on = self.projects_gone.swap(go, Ordering::Relaxed) != go && go > 0;
         if all {
             todo.extend(&found.projects);
         } else {
@@ -189,6 +196,10 @@ impl History {
             let mut dirty = self.dirty.lock();
             for id in todo {
                 dirty.follow_up(taken, Mark::Project(id.clone()), now.instant);
+            }
+            if go_on {
+                // where thousands go the events come late: each costs notify a walk over all watches
+                dirty.mark_quietly(Mark::Root, now.instant + GOING_ON);
             }
         }
         self.note_folder_problems(None, &found.problems, now);

@@ -34,7 +34,7 @@ mod tests;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::{Condvar, Mutex, RwLock};
@@ -186,6 +186,8 @@ pub struct History {
     rehearsals: Rehearsals,
     /// Whether it was logged that the root cannot be read.
     root_unreadable: AtomicBool,
+    /// How many projects were gone at the last look at the root.
+    projects_gone: AtomicUsize,
 }
 
 impl std::fmt::Debug for History {
@@ -230,6 +232,7 @@ impl History {
             costs: Mutex::new(Costs::default()),
             rehearsals: Rehearsals::default(),
             root_unreadable: AtomicBool::new(false),
+            projects_gone: AtomicUsize::new(0),
         }
     }
 

@@ -138,6 +138,9 @@ pub trait Watcher: Send + Sync {
     /// because what happened in them before was not hinted.
     fn follow_all(&self, projects: &[ProjectId]) -> Vec<ProjectId>;
 
+    /// Drops what is left of the watches of other projects than `projects`.
+    fn drop_others(&self, projects: &[ProjectId]);
+
     /// The same for one project; whether it is one of those.
     fn follow(&self, project: &ProjectId) -> bool;
 

@@ -11,6 +11,10 @@
 //!   the same came back. So the folders at and below a name in an event are suspect, and their
 //!   watches are renewed whatever their inodes.
 //! - Lost events may have been such, so after an overflow every watch is renewed.
+//! - Each watch that notify drops costs it a walk over all others, and whoever asks it for something
+//!   waits meanwhile: seconds where thousands of projects are removed. So it is asked for nothing
+//!   where a folder is gone: what comes there later is another one. What is left of such folders is
+//!   dropped when everything is compared.
 //! - What is queued under a watch is lost when it is renewed, so whoever follows looks afterwards:
 //!   at the root and its projects after [`Watcher::follow_root`], into a project after its own.
 //! - notify's own reading must not raise events, so only the kinds that matter are asked for. Above
@@ -43,6 +47,8 @@ use crate::model::ProjectId;
 
 /// Which folder a name led to.
 type Identity = (u64, u64);
+/// No folder has it: that of what is gone, and may still be known to notify.
+const GONE: Identity = (0, 0);
 
 /// What the callback leaves for those who follow.
 #[derive(Debug, Default)]
@@ -195,12 +201,17 @@ impl NotifyWatcher {
             if watches.held.get(path) == now.as_ref() && !suspect.contains(path) {
                 continue;
             }
+            let Some(now) = now else {
+                watches
+                    .held
+                    .entry(path.clone())
+                    .and_modify(|held| *held = GONE);
+                continue;
+            };
             if watches.held.remove(path).is_some() {
                 operate(path, PathOp::unwatch(path));
             }
-            if let Some(now) = now {
-                renewed.fresh.insert(path.clone(), now);
-            }
+            renewed.fresh.insert(path.clone(), now);
         }
         for path in unwanted {
             if watches.held.remove(path).is_some() {
@@ -236,7 +247,10 @@ impl NotifyWatcher {
         projects: &[ProjectId],
         renewed: &Renewed,
     ) -> Vec<ProjectId> {
-        let device = |held: Option<&Identity>| held.map(|(device, _)| *device);
+        let device = |held: Option<&Identity>| {
+            let held = held.filter(|held| **held != GONE);
+            held.map(|(device, _)| *device)
+        };
         let device_of_root = device(watches.held.get(&self.root));
         let mut changed = Vec::new();
         for project in projects {
@@ -339,22 +353,28 @@ fn carry_out(watcher: &mut RecommendedWatcher, mut operations: Vec<PathOp>, rene
 impl Watcher for NotifyWatcher {
     fn follow_all(&self, projects: &[ProjectId]) -> Vec<ProjectId> {
         let mut watches = self.watches.lock();
-        let of_root = self.of_root();
-        let mut wanted = Vec::with_capacity(projects.len() * 2);
-        for project in projects {
-            wanted.extend(folders::of_project(&self.root, project));
-        }
-        let unwanted: Vec<PathBuf> = {
-            let keep: HashSet<&PathBuf> = wanted.iter().chain(&of_root).collect();
-            let held = watches.held.keys();
-            held.filter(|path| !keep.contains(path)).cloned().collect()
-        };
-        let renewed = self.renew(&mut watches, &wanted, &unwanted);
+        let of_projects = projects.iter();
+        let wanted = of_projects.flat_map(|project| folders::of_project(&self.root, project));
+        let renewed = self.renew(&mut watches, &wanted.collect::<Vec<_>>(), &[]);
         if !watches.unwatched.is_empty() {
             let there: HashSet<&ProjectId> = projects.iter().collect();
             Arc::make_mut(&mut watches.unwatched).retain(|project, _| there.contains(project));
         }
         self.note(&mut watches, projects, &renewed)
+    }
+
+    fn drop_others(&self, projects: &[ProjectId]) {
+        let mut watches = self.watches.lock();
+        let keep: HashSet<PathBuf> = projects
+            .iter()
+            .flat_map(|project| folders::of_project(&self.root, project))
+            .chain(self.of_root())
+            .collect();
+        let held = watches.held.iter();
+        let others = held.filter(|(path, identity)| !keep.contains(*path) || **identity == GONE);
+        let others: Vec<PathBuf> = others.map(|(path, _)| path.clone()).collect();
+        self.heard.lock().suspect.retain(|path| keep.contains(path));
+        self.renew(&mut watches, &[], &others);
     }
 
     fn follow(&self, project: &ProjectId) -> bool {
@@ -393,7 +413,7 @@ impl Watcher for NotifyWatcher {
             } else {
                 "fsevents"
             },
-            folders: watches.held.len(),
+            folders: watches.held.values().filter(|held| **held != GONE).count(),
             overflows: self.heard.lock().overflows,
             unwatched: match &watches.root {
                 Some(reason) => Unwatched::Everything(reason.clone()),
