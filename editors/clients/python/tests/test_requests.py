@@ -22,8 +22,8 @@ FOLDER = pathlib.Path(__file__).parent.parent
 
 class Sources(unittest.TestCase):
     def test_the_oldest_python_understands_them(self):
-        for name in ("runlog.py", "runlog_types.py"):
-            ast.parse((FOLDER / name).read_text(), name, feature_version=(3, 9))
+        for name in ("__init__.py", "types.py"):
+            ast.parse((FOLDER / "runlog" / name).read_text(), name, feature_version=(3, 9))
 
 
 class Requests(Placed):

@@ -3,7 +3,7 @@
 from typing import Awaitable, Optional
 
 from runlog import Client, Run
-from runlog_types import Summary
+from runlog.types import Summary
 
 
 def uses(client: Client) -> None:

@@ -39,8 +39,8 @@ from datetime import datetime, timezone
 from decimal import Decimal
 from typing import Any, Generic, Optional, TypeVar, Union, cast
 
-import runlog_types as types
-from runlog_types import Told
+from . import types
+from .types import Told
 
 __all__ = ["Changes", "Client", "Run", "RunlogError", "Step", "types"]
 
@@ -124,7 +124,7 @@ class Client(types.Requests):
     is for how long to look for a daemon, in seconds, before what needs it fails, and `heartbeat` how often
     a silent run of ours is told to be alive.
 
-    `request` and `request_async`, typed for every method, come from `runlog_types`. A request that is
+    `request` and `request_async`, typed for every method, come from `runlog.types`. A request that is
     cancelled, or not answered within `timeout` seconds, is taken back; a mutation may have gone through.
     """
 
