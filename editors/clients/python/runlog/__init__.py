@@ -149,12 +149,11 @@ class Client(types.Requests):
         self._writing: set[asyncio.Task[None]] = set()
         self._open: dict[_Scope[Any, Any], None] = {}
 
-    def _request(self, method: str, params: Any, **options: Any) -> Any:
-        return _result(self._go(self._ask(method, params)), **options)
+    def _request(self, method: str, params: Any, timeout: float | None) -> Any:
+        return _result(self._go(self._ask(method, params)), timeout)
 
-    async def _request_async(self, method: str, params: Any, **options: Any) -> Any:
-        answer = asyncio.wrap_future(self._go(self._ask(method, params)))
-        return await asyncio.wait_for(answer, **{"timeout": None, **options})
+    async def _request_async(self, method: str, params: Any, timeout: float | None) -> Any:
+        return await asyncio.wait_for(asyncio.wrap_future(self._go(self._ask(method, params))), timeout)
 
     def changes(self, params: types.ExecutionsSubscribeParams | None = None) -> Changes:
         """Changes as they happen, for `for` and `async for`: see :class:`Changes`."""

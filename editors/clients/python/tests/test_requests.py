@@ -177,10 +177,13 @@ class Requests(Placed):
 
     def test_an_option_that_there_is_not_is_an_error(self):
         client = self.place.client()
+        save = ["executions/save", {"projectId": "p", "execution": a_run("a")}]
         with self.assertRaises(TypeError):
-            client.request("ping", timeuot=1)
+            client.request(*save, timeuot=1)
         with self.assertRaises(TypeError):
-            asyncio.run(client.request_async("ping", timeuot=1))
+            asyncio.run(client.request_async(*save, timeuot=1))
+        # and nothing was asked
+        self.assertEqual(client.request("executions/list", {"sync": True})["total"], 0)
 
     def test_a_forked_child_has_clients_of_its_own(self):
         self.place.daemon()

@@ -15,6 +15,9 @@ def uses(client: Client) -> None:
     client.request("executions/lits", {})  # type: ignore[call-overload]
     client.request("executions/get", {"projectId": "p"})  # type: ignore[call-overload]
     client.request("executions/list", {"limit": "all"})  # type: ignore[call-overload]
+    client.request("ping", timeout=1)
+    client.request("ping", timeuot=1)  # type: ignore[call-overload]
+    client.run("p").add()  # type: ignore[attr-defined]
     for change in client.changes({"projectId": "p"}):
         if change["kind"] == "deleted":
             print(change["executionId"], label, cost)
