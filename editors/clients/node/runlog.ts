@@ -11,6 +11,7 @@ import { once, setMaxListeners } from 'node:events';
 import { connect } from 'node:net';
 import { addAbortSignal, finished, Readable, type Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { inspect } from 'node:util';
 import type { Arguments, ExecutionRecord, Methods, Params, Result, StepUpdate, Told, UpdateAdd } from './types.js';
 
 export type * from './types.js';
@@ -27,6 +28,10 @@ const LINE_BYTES_MAX = 64 * 1024 * 1024;
 const NESTING_MAX = 128;
 /** How many places after the point an amount has at most. */
 const PLACES = 30;
+/** What is kept of an error's text. */
+const ERROR_CHARS_MAX = 8192;
+/** How a run ends. */
+const ENDS = ['completed', 'failed', 'cancelled'] as const;
 /** Before the digits of a number that JSON is to have as it is; no text that is told can have guessed it. */
 const DIGITS = randomBytes(16).toString('hex');
 
@@ -418,7 +423,8 @@ export class Run {
   }
 
   /** Ends the run; what is told of it later is refused. Only the first call that goes through counts. */
-  finish(status: End['status'] = 'completed', members: Record<string, unknown> = {}): Promise<void> {
+  async finish(status: End['status'] = 'completed', members: Record<string, unknown> = {}): Promise<void> {
+    if (!ENDS.includes(status)) throw new TypeError(`a run ends as ${ENDS.join(' or ')}, not as ${inspect(status)}`);
     this.finished ??= this.put({ set: { ...members, status } }).catch((error) => {
       this.finished = undefined;
       throw error;
@@ -533,7 +539,7 @@ export class Run {
   }
 }
 
-type End = { status: 'completed' | 'failed' | 'cancelled'; error?: string };
+type End = { status: (typeof ENDS)[number]; error?: string };
 
 type Tell = (end: End) => Promise<void>;
 
@@ -551,9 +557,8 @@ async function through<S, T>(
     try {
       result = await body(subject);
     } catch (error) {
-      const cancelled = error instanceof Error && error.name === 'AbortError';
-      const how: End = cancelled ? { status: 'cancelled' } : { status: 'failed', error: text(error) };
-      await end(how).catch((other) => process.emitWarning(`an end was not recorded: ${other}`, 'RunlogWarning'));
+      const told = end(endOf(error));
+      await told.catch((other) => process.emitWarning(`an end was not recorded: ${other}`, 'RunlogWarning'));
       throw error;
     }
     await end({ status: 'completed' });
@@ -562,6 +567,16 @@ async function through<S, T>(
     await interrupted;
     open.delete(end);
     listen();
+  }
+}
+
+/** How something ended that threw this, which need not be an error, nor have a text. */
+function endOf(thrown: unknown): End {
+  try {
+    if (thrown instanceof Error && thrown.name === 'AbortError') return { status: 'cancelled' };
+    return { status: 'failed', error: String(thrown).slice(0, ERROR_CHARS_MAX) };
+  } catch {
+    return { status: 'failed', error: 'its text cannot be had' };
   }
 }
 
@@ -599,13 +614,16 @@ class Sum {
   /** In units of 10^-PLACES. */
   private constructor(private readonly units: bigint) {}
 
-  static of(name: string, amount: unknown): Sum {
+  static of(name: string, amount: unknown, whole = false): Sum {
     if (amount instanceof Sum) return amount;
-    const spelt = typeof amount === 'number' ? String(amount) : '';
-    const [, whole, fraction = '', exponent = '0'] = /^(\d+)(?:\.(\d+))?(?:e(.+))?$/.exec(spelt) ?? [];
+    const spelt = whole && !Number.isSafeInteger(amount) || typeof amount !== 'number' ? '' : String(amount);
+    const [, digits, fraction = '', exponent = '0'] = /^(\d+)(?:\.(\d+))?(?:e(.+))?$/.exec(spelt) ?? [];
     const places = PLACES - fraction.length + Number(exponent);
-    if (whole === undefined || places < 0) throw new RangeError(`${name}: ${amount} cannot be added`);
-    return new Sum(BigInt(whole + fraction) * 10n ** BigInt(places));
+    if (digits === undefined || places < 0) {
+      const kind = whole ? 'whole number below 2^53' : `number of at most ${PLACES} decimal places`;
+      throw new RangeError(`${name} must be a ${kind} that is not negative: ${inspect(amount)}`);
+    }
+    return new Sum(BigInt(digits + fraction) * 10n ** BigInt(places));
   }
 
   plus(other: Sum | undefined): Sum {
@@ -622,10 +640,7 @@ class Sum {
 function sums(amounts: Amounts): Sums {
   const sums: Sums = {};
   for (const name of ['costUSD', 'input', 'output'] as const) {
-    const amount = amounts[name];
-    if (amount === undefined) continue;
-    if (name !== 'costUSD' && !Number.isSafeInteger(amount)) throw new RangeError(`${name}: ${amount} cannot be added`);
-    sums[name] = Sum.of(name, amount);
+    if (amounts[name] !== undefined) sums[name] = Sum.of(name, amounts[name], name !== 'costUSD');
   }
   return sums;
 }
@@ -657,15 +672,6 @@ function onTop({ costUSD, tokenUsage }: Spent, { costUSD: cost, input, output }:
 function deeper(value: unknown, levels: number): boolean {
   if (typeof value !== 'object' || value === null || 'toJSON' in value) return false;
   return levels === 0 || Object.values(value).some((one) => deeper(one, levels - 1));
-}
-
-/** What is said of something that was thrown, which need not be an error, nor have a text. */
-function text(thrown: unknown): string {
-  try {
-    return String(thrown);
-  } catch {
-    return Object.prototype.toString.call(thrown);
-  }
 }
 
 /** An id as the engine makes them. */

@@ -23,6 +23,7 @@ import functools
 import itertools
 import json
 import logging
+import operator
 import os
 import re
 import secrets
@@ -37,7 +38,7 @@ from copy import copy
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from decimal import Decimal
-from typing import Any, Generic, Optional, TypeVar, Union, cast
+from typing import TYPE_CHECKING, Any, Generic, Literal, Optional, SupportsIndex, TypeVar, Union, cast, get_args
 
 from . import types
 from .types import Told
@@ -54,6 +55,8 @@ _END_WITHIN = 3.0
 # The daemon could not say of a longer line, or of one that is nested deeper, whom its answer is for.
 _LINE_BYTES_MAX = 64 * 1024 * 1024
 _NESTING_MAX = 128
+# What is kept of an error's text.
+_ERROR_CHARS_MAX = 8192
 # What takes work back, rather than making it fail.
 _CANCELLED = (KeyboardInterrupt, asyncio.CancelledError, GeneratorExit)
 
@@ -66,6 +69,7 @@ _DIGITS = secrets.token_hex(16)
 _log = logging.getLogger("runlog")
 
 Amount = Union[int, float, Decimal]
+Ended = Literal["completed", "failed", "cancelled"]
 # Changes that wait to be taken, and None after the last.
 _Queue = asyncio.Queue[Optional[Told]]
 # What is to be written, and who waits for that.
@@ -500,9 +504,12 @@ class _Recorded(Generic[T]):
         self._step = step
         self._wait = wait
 
-    def add(self, *, costUSD: Amount | None = None, input: int | None = None, output: int | None = None) -> T:
+    def add(
+        self, *, costUSD: Amount | None = None, input: SupportsIndex | None = None, output: SupportsIndex | None = None
+    ) -> T:
         """Cost and tokens that come on top: of the run, and of the step if it is one."""
-        amounts = _amounts(costUSD=costUSD, input=input, output=output)
+        given = {"costUSD": costUSD, "input": input, "output": output}
+        amounts = {name: _exact(name, amount, name != "costUSD") for name, amount in given.items() if amount is not None}
         return self._wait(self._recorder.put(add=amounts, step=self._step))
 
     def set(self, **members: Any) -> T:
@@ -540,8 +547,10 @@ class Run(_Recorded[T]):
         awaited = Step[Awaitable[None]](recorder, ident, asyncio.wrap_future)
         return _Scope(recorder.open, begin, end, blocking, awaited)
 
-    def finish(self, status: str = "completed", **members: Any) -> T:
+    def finish(self, status: Ended = "completed", **members: Any) -> T:
         """Ends the run; what is told of it later is refused. Only the first call that goes through counts."""
+        if status not in get_args(Ended):
+            raise ValueError(f"a run ends as completed, failed or cancelled, not as {status!r}")
         return self._wait(self._recorder.finish({**members, "status": status}))
 
 
@@ -719,25 +728,21 @@ def _end_of(error: BaseException | None) -> dict[str, Any]:
         return {"status": "completed"}
     if isinstance(error, _CANCELLED):
         return {"status": "cancelled"}
-    return {"status": "failed", "error": f"{type(error).__name__}: {error}"}
+    try:
+        text = str(error)
+    except Exception:
+        text = "its text cannot be had"
+    return {"status": "failed", "error": f"{type(error).__name__}: {text}"[:_ERROR_CHARS_MAX]}
 
 
-def _amounts(**given: Amount | None) -> dict[str, Decimal]:
-    """What is given of them, exactly."""
-    amounts = {name: _exact(name, amount) for name, amount in given.items() if amount is not None}
-    for name, amount in amounts.items():
-        if amount < 0 or (name != "costUSD" and not isinstance(given[name], int)):
-            raise ValueError(f"{name}: {given[name]} cannot be added")
-    return amounts
-
-
-def _exact(name: str, amount: Any) -> Decimal:
-    """The number that its shortest spelling is."""
-    with contextlib.suppress(decimal.DecimalException):
-        exact = Decimal(str(amount))
-        if exact.is_finite():
+def _exact(name: str, amount: Any, whole: bool = False) -> Decimal:
+    """The number that its shortest spelling is, or that it stands for if it is to be `whole`."""
+    with contextlib.suppress(TypeError, decimal.DecimalException):
+        exact = Decimal(str(operator.index(amount) if whole else amount))
+        if exact >= 0 and not isinstance(amount, str):
             return _EXACT.quantize(exact, _SMALLEST)
-    raise ValueError(f"{name}: {amount} cannot be added")
+    kind = "whole number" if whole else "number of at most 30 decimal places"
+    raise ValueError(f"{name} must be a {kind} that is not negative: {amount!r}")
 
 
 def _sum(name: str, held: Any, *more: Decimal) -> Decimal:

@@ -23,6 +23,16 @@ def millis(text):
     return round(datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp() * 1000)
 
 
+class Whole:
+    """A whole number that is no `int`, as NumPy's are."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def __index__(self):
+        return self.value
+
+
 class Recorder(Placed):
     def check_whole(self, ident):
         record = self.place.record("p", ident)
@@ -119,6 +129,10 @@ class Recorder(Placed):
     def test_a_run_ends_as_its_code_does(self):
         client = self.place.client()
 
+        class Silent(Exception):
+            def __str__(self):
+                raise RuntimeError("no text")
+
         def ended(error):
             try:
                 with client.run("p") as run:
@@ -132,6 +146,8 @@ class Recorder(Placed):
             return record["status"], record.get("error")
 
         self.assertEqual(ended(TypeError("no index")), ("failed", "TypeError: no index"))
+        self.assertEqual(ended(Silent()), ("failed", "Silent: its text cannot be had"))
+        self.assertEqual(ended(ValueError("x" * (65 << 20))), ("failed", "ValueError: ".ljust(8192, "x")))
         self.assertEqual(ended(KeyboardInterrupt()), ("cancelled", None))
         self.assertEqual(ended(SystemExit(0)), ("completed", None))
         self.assertEqual(ended(SystemExit(3)), ("failed", "SystemExit: 3"))
@@ -144,6 +160,10 @@ class Recorder(Placed):
         self.assertEqual((raised.exception.code, raised.exception.kind), (409, "already-finished"))
         # and an end that the code chose stays
         own = client.start("p", id="own")
+        for word in ("success", "paused", None):
+            with self.assertRaisesRegex(ValueError, "completed, failed or cancelled"):
+                own.finish(word)
+        self.assertEqual(self.place.record("p", "own")["status"], "running")
         own.finish("failed", error="by hand")
         own.finish()
         record = self.place.record("p", "own")
@@ -304,20 +324,26 @@ class Recorder(Placed):
     def test_what_cannot_be_recorded_is_refused_and_the_rest_of_it_is_not(self):
         client = self.place.client()
         with client.run("p") as run:
-            costs = [-1, float("nan"), "free", Decimal("1e-31"), Decimal("1e99")]
-            for amounts in [*({"costUSD": cost} for cost in costs), {"input": 0.5}, {"output": float("inf")}]:
-                with self.assertRaises(ValueError):
-                    run.add(**amounts)
+            for cost in [-1, float("nan"), "1", Decimal("1e-31"), Decimal("1e99")]:
+                with self.assertRaises(ValueError) as raised:
+                    run.add(costUSD=cost)
+                why = f"costUSD must be a number of at most 30 decimal places that is not negative: {cost!r}"
+                self.assertEqual(str(raised.exception), why)
+            for count in [-1, 5.0, float("inf"), "1"]:
+                with self.assertRaises(ValueError) as raised:
+                    run.add(input=count)
+                why = f"input must be a whole number that is not negative: {count!r}"
+                self.assertEqual(str(raised.exception), why)
             with ThreadPoolExecutor(8) as pool:
                 told = [
                     pool.submit(run.add, costUSD=0.1), pool.submit(run.step("a").__enter__),
                     pool.submit(run.step("b", input=object()).__enter__), pool.submit(run.add, costUSD=0.2, input=1),
-                    pool.submit(run.set, id="other"), pool.submit(run.add, costUSD=1e-7),
+                    pool.submit(run.set, id="other"), pool.submit(run.add, costUSD=1e-7, output=Whole(2)),
                 ]
             refused = [type(one.exception()) for one in told]
             self.assertEqual(refused, [type(None), type(None), TypeError, type(None), RunlogError, type(None)])
         record = self.place.record("p", run.id)
-        self.assertEqual((record["costUSD"], record["tokenUsage"]["total"]), (0.3000001, 1))
+        self.assertEqual((record["costUSD"], record["tokenUsage"]["total"]), (0.3000001, 3))
         self.assertEqual([step["name"] for step in record["steps"]], ["a"])
 
     def test_what_is_refused_of_a_step_is_counted_neither_in_it_nor_in_the_run(self):

@@ -24,6 +24,7 @@ def uses(client: Client) -> None:
             print(change["summary"])  # type: ignore[typeddict-item]
     with client.run("p", name="n") as run:
         recorded: Run[None] = run
+        recorded.finish("success")  # type: ignore[arg-type]
         with recorded.step("s", nodeType="mcp") as step:
             step.add(costUSD="free")  # type: ignore[arg-type]
 
