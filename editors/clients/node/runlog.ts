@@ -439,15 +439,16 @@ export class Run {
   }
 
   /** Joins the next write, or begins another one. */
-  private put(change: Change): Promise<void> {
+  private async put(change: Change): Promise<void> {
     if (interrupted) return interrupted.then(() => this.put(change));
+    if (this.client.closing.signal.aborted) unreachable('the client is closed', false);
     // within a write `set` comes before `add`
     if (!this.next || change.set) {
       const next: Waiting[] = (this.next = []);
       const written = (this.written = this.written.then(() => this.write(next)));
       this.client.written = this.client.written.then(() => written);
     }
-    return new Promise((resolve, reject) => this.next?.push({ ...change, resolve, reject }));
+    await new Promise<void>((resolve, reject) => this.next?.push({ ...change, resolve, reject }));
   }
 
   private async write(batch: Waiting[]): Promise<void> {
@@ -497,6 +498,8 @@ export class Run {
     const silent = !execution && !set && adds.length === 0 && steps.length === 0;
     let told: object = silent ? {} : { set: { ...set, recorder }, add, steps };
     let begins = execution !== undefined;
+    // else it would go to another run of this name
+    if (!begins && !this.version) throw new RunlogError(404, 'the run has not begun', { kind: 'execution-not-found' });
     // the version written on, whether a try before may have gone through, and who says that it may not last
     let known = this.version;
     let lost = false;

@@ -76,6 +76,31 @@ test('what is recorded when its client is closed ends as cancelled', async (t) =
   check();
 });
 
+test('what begins while its client is closed is refused, or ends', async (t) => {
+  const place = new Place(t);
+  const ids = [];
+  for (let round = 1; round <= 5; round++) {
+    const client = place.client();
+    const work = async () => {
+      for (;;) {
+        await client.run({ projectId: 'p' }, async (run) => {
+          ids.push(run.id);
+          for (;;) await run.step('s', (step) => step.add({ input: 1 }));
+        });
+      }
+    };
+    const all = Array.from({ length: 6 }, () => assert.rejects(work, { kind: 'unreachable', retryable: false }));
+    await until(() => ids.length === 6 * round, 'all to begin');
+    await client.close();
+    await Promise.all(all);
+  }
+  for (const id of ids) {
+    const { status, steps } = place.record('p', id);
+    assert.equal(status, 'cancelled');
+    assert(steps.every(({ status }) => status !== 'running'));
+  }
+});
+
 test('a run ends as its code does', async (t) => {
   const place = new Place(t);
   const client = place.client();
@@ -364,6 +389,21 @@ test('a silent run is told to be alive', async (t) => {
   await until(() => statSync(file).mtimeMs > noted, 'another');
   await run.finish();
   assert.equal(place.record('p', run.id).note, 'slow');
+});
+
+test('a run that cannot begin leaves the other of its name alone', async (t) => {
+  const place = new Place(t);
+  await place.daemon();
+  await place.client({ socket: place.socket }).start({ projectId: 'p', id: 'own' });
+  const client = place.client({ socket: place.socket });
+  await client.request('ping');
+  const refused = assert.rejects(client.run({ projectId: 'p', id: 'own' }, () => undefined), { kind: 'already-exists' });
+  // what has begun ends with it
+  await client.close();
+  await refused;
+  assert.equal(place.record('p', 'own').status, 'running');
+  // and nothing begins after it
+  await assert.rejects(client.start({ projectId: 'p', id: 'late' }), { kind: 'unreachable', retryable: false });
 });
 
 test('an end that cannot be told is not the end', async (t) => {

@@ -33,7 +33,7 @@ import threading
 import time
 from collections import ChainMap
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from copy import copy
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -152,6 +152,8 @@ class Client(types.Requests):
         # what recorders have still to write, and what has begun and not ended, in the order of beginning
         self._writing: set[asyncio.Task[None]] = set()
         self._open: dict[_Scope[Any, Any], None] = {}
+        # nothing begins or ends while that is being closed
+        self._lock = threading.RLock()
 
     def _request(self, method: str, params: Any, timeout: float | None) -> Any:
         return _result(self._go(self._ask(method, params)), timeout)
@@ -170,32 +172,34 @@ class Client(types.Requests):
         """
         recorder = _Recorder(self, projectId, members)
         begin = functools.partial(recorder.put, execution={**members, "id": recorder.id})
-        blocking = Run[None](recorder, None, _result)
         awaited = Run[Awaitable[None]](recorder, None, asyncio.wrap_future)
-        return _Scope(self._open, begin, recorder.finish, blocking, awaited)
+        return _Scope(self, begin, recorder.finish, Run[None](recorder, None, _result), awaited)
 
     def start(self, projectId: str, **members: Any) -> Run[None]:
         """Begins a run whose end is told by its `finish`, where no `with` does both."""
-        return self.run(projectId, **members).__enter__()
+        scope = self.run(projectId, **members)
+        run = scope.__enter__()
+        self._open.pop(scope, None)
+        return run
 
     def close(self) -> None:
         """Ends the connection, and the daemon if it was started for it. Iterations of changes end.
 
         What a `with` still records, in another task or thread, is told to be cancelled.
         """
-        self._go(self._close()).result()
+        _ended(self._go(self._close()))
 
     def __enter__(self) -> Client:
         return self
 
-    def __exit__(self, *_: Any) -> None:
-        self.close()
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        _ended(self._go(self._close()), error)
 
     async def __aenter__(self) -> Client:
         return self
 
     async def __aexit__(self, *_: Any) -> None:
-        await asyncio.wrap_future(self._go(self._close()))
+        await _ended_async(self._go(self._close()))
 
     @property
     def _loop(self) -> asyncio.AbstractEventLoop:
@@ -237,13 +241,14 @@ class Client(types.Requests):
             delay = min(2 * delay, _LONGEST_DELAY)
 
     async def _close(self) -> None:
-        # steps before their runs
-        for scope in reversed(list(self._open)):
-            scope.told({"status": "cancelled"})
+        with self._lock:
+            # steps before their runs
+            for scope in reversed(list(self._open)):
+                scope.told({"status": "cancelled"})
+            if not self._closing.done():
+                self._closing.set_result(None)
         # those are joined in this turn of the loop
         await asyncio.sleep(0)
-        if not self._closing.done():
-            self._closing.set_result(None)
         if self._writing:
             # nobody waits for it, but it was told before
             await asyncio.wait(self._writing, timeout=self._patience)
@@ -439,24 +444,32 @@ class Changes:
 class _Scope(Generic[S, A]):
     """What begins and ends with a block, of `with` or of `async with`; or with its client, if that is sooner."""
 
-    open: dict[_Scope[Any, Any], None]
+    client: Client
     begin: Callable[[], Future[None]]
     end: Callable[[dict[str, Any]], Future[None]]
     blocking: S
     awaited: A
     _end: Future[None] | None = None
 
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            raise AttributeError(f"it has not begun and has no {name!r}: use `with … as`, or `client.start` for a run")
+
     def told(self, how: dict[str, Any]) -> Future[None]:
         """Tells its end, once."""
-        self.open.pop(self, None)
-        if self._end is None:
-            self._end = self.end(how)
-        return self._end
+        with self.client._lock:
+            self.client._open.pop(self, None)
+            if self._end is None:
+                self._end = self.end(how)
+            return self._end
 
     def _begin(self) -> Future[None]:
-        begun = self.begin()
-        self.open[self] = None
-        begun.add_done_callback(lambda begun: begun.exception() and self.open.pop(self, None))
+        with self.client._lock:
+            begun = self.begin()
+            self._end = None
+            self.client._open[self] = None
+        begun.add_done_callback(lambda begun: begun.exception() and self.client._open.pop(self, None))
         return begun
 
     def __enter__(self) -> S:
@@ -469,7 +482,7 @@ class _Scope(Generic[S, A]):
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         try:
-            self.told(_end_of(error)).result()
+            _ended(self.told(_end_of(error)), error)
         except RunlogError as other:
             self._refused(other, error)
 
@@ -483,7 +496,7 @@ class _Scope(Generic[S, A]):
 
     async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         try:
-            await asyncio.wrap_future(self.told(_end_of(error)))
+            await _ended_async(self.told(_end_of(error)))
         except RunlogError as other:
             self._refused(other, error)
 
@@ -543,9 +556,8 @@ class Run(_Recorded[T]):
             ended = _now_ms()
             return recorder.set(ident, {**members, "completedAt": _date(ended), "duration": ended - began})
 
-        blocking = Step[None](recorder, ident, _result)
         awaited = Step[Awaitable[None]](recorder, ident, asyncio.wrap_future)
-        return _Scope(recorder.open, begin, end, blocking, awaited)
+        return _Scope(recorder.client, begin, end, Step[None](recorder, ident, _result), awaited)
 
     def finish(self, status: Ended = "completed", **members: Any) -> T:
         """Ends the run; what is told of it later is refused. Only the first call that goes through counts."""
@@ -571,8 +583,7 @@ class _Recorder:
         # the ids of steps that there are, and those for others
         self._steps = {str(step.get("id")) for step in members.get("steps") or [] if isinstance(step, dict)}
         self._step_ids = map("step-{}".format, itertools.count(1))
-        self._client = client
-        self.open = client._open
+        self.client = client
         self._mark = secrets.token_hex(8)
         self._version = ""
         self._writes = itertools.count()
@@ -605,9 +616,11 @@ class _Recorder:
 
     def put(self, **change: Any) -> Future[None]:
         """Has `execution` begin the record, or `set`, `steps` and `add` change it, the latter a `step`, too."""
+        if self.client._closing.done():
+            raise _unreachable("the client is closed", retryable=False)
         done: Future[None] = Future()
         done.set_running_or_notify_cancel()  # whoever stops waiting for it does not take it back
-        self._client._loop.call_soon_threadsafe(self._join, change, done)
+        self.client._loop.call_soon_threadsafe(self._join, change, done)
         return done
 
     # what follows runs in the loop
@@ -617,8 +630,8 @@ class _Recorder:
         if self._next is None or "set" in change:
             self._next = []
             self._written = asyncio.ensure_future(self._write(self._next, self._written))
-            self._client._writing.add(self._written)
-            self._written.add_done_callback(self._client._writing.discard)
+            self.client._writing.add(self._written)
+            self._written.add_done_callback(self.client._writing.discard)
         self._next.append((change, done))
 
     async def _write(self, batch: _Batch, before: asyncio.Task[None] | None = None) -> None:
@@ -646,10 +659,10 @@ class _Recorder:
                 done.set_result(None)
         # whatever else is wrong shows in the next write, or goes by
         if self._version and not over:
-            self._beat = self._client._loop.call_later(self._client._heartbeat, self._tell_alive)
+            self._beat = self.client._loop.call_later(self.client._heartbeat, self._tell_alive)
 
     def _tell_alive(self) -> None:
-        if not self._ends and not self._client._closing.done():
+        if not self._ends and not self.client._closing.done():
             self._join({}, Future())
 
     async def _update(self, changes: list[dict[str, Any]]) -> None:
@@ -688,9 +701,9 @@ class _Recorder:
                 try:
                     if begins:
                         begin = {"projectId": self.projectId, "execution": {**first["execution"], "recorder": mark}}
-                        return (await self._client._ask("executions/start", begin))["version"]
+                        return (await self.client._ask("executions/start", begin))["version"]
                     update = {**ids, "ifVersion": known, **news}
-                    return (await self._client._ask("executions/update", update))["version"]
+                    return (await self.client._ask("executions/update", update))["version"]
                 except RunlogError as error:
                     # a sign of life may come twice
                     lost = any(changes) and (lost or error._unknown)
@@ -698,7 +711,7 @@ class _Recorder:
                         unsure = error
                     if error._passing or not (lost or error.code == 409):
                         raise
-                    found = await self._client._ask("executions/get", {**ids, "fields": ["/recorder"]})
+                    found = await self.client._ask("executions/get", {**ids, "fields": ["/recorder"]})
                     known = found["version"]
                     if found["fields"]["/recorder"].get("value") == mark:
                         if unsure is None:
@@ -714,7 +727,7 @@ class _Recorder:
                     lost = False
 
         try:
-            self._version = await self._client._patiently(write, lambda: lost)
+            self._version = await self.client._patiently(write, lambda: lost)
         except RunlogError as error:
             if not lost:
                 raise
@@ -788,6 +801,26 @@ def _result(future: Future[Any], timeout: float | None = None) -> Any:
         return future.result(timeout)
     finally:
         future.cancel()
+
+
+def _ended(end: Future[None], error: BaseException | None = None) -> None:
+    """Waits until an end is told, which a second Ctrl-C breaks off; the first may be the `error` that led to it."""
+    try:
+        end.result()
+    except KeyboardInterrupt:
+        if not isinstance(error, KeyboardInterrupt):
+            wait([end])
+        raise
+
+
+async def _ended_async(end: Future[None]) -> None:
+    """Waits until an end is told, though its task is cancelled meanwhile."""
+    told = asyncio.wrap_future(end)
+    try:
+        await asyncio.shield(told)
+    except asyncio.CancelledError:
+        await asyncio.wait([told])
+        raise
 
 
 async def _next(told: AsyncIterator[Told]) -> Told | None:
