@@ -100,19 +100,22 @@ export class Client implements AsyncDisposable {
    * its clock was told; after the first one they are live. Of what is not taken the daemon keeps the latest states.
    */
   async *changes({ signal, ...params }: Params<'executions/subscribe'> & Abortable = {}): AsyncGenerator<Told, void> {
+    const subscribe = async (): Promise<Readable> => {
+      const connection = await abortable(this.connected(), signal);
+      const changes = new Readable({ objectMode: true, highWaterMark: QUEUED_CHANGES_MAX, read: () => undefined });
+      await connection.request('executions/subscribe', params, signal, changes);
+      return changes;
+    };
     while (!this.closing.signal.aborted) {
       try {
-        const connection = await abortable(this.connected(), signal);
-        const changes = new Readable({ objectMode: true, highWaterMark: QUEUED_CHANGES_MAX, read: () => undefined });
-        await connection.request('executions/subscribe', params, signal, changes);
+        const changes = await abortable(this.patiently(subscribe), signal);
         for await (const told of signal ? addAbortSignal(signal, changes) : changes) {
           params.since = told.clock;
           yield told;
         }
       } catch (error) {
         signal?.throwIfAborted();
-        const hopeless = !passing(error) || error.kind === 'unreachable';
-        if (hopeless && !this.closing.signal.aborted) throw error;
+        if (!this.closing.signal.aborted) throw error;
       }
       await sleep(FIRST_DELAY_MS);
     }
@@ -157,16 +160,16 @@ export class Client implements AsyncDisposable {
 
   readonly [Symbol.asyncDispose] = (): Promise<void> => this.close();
 
-  /** @internal Does again what may succeed later, and whatever else `again` says. */
-  async patiently<T>(ask: () => Promise<T>, again = (): boolean => false): Promise<T> {
+  /** @internal Does again what `again` says, the last time once our patience is over. */
+  async patiently<T>(ask: () => Promise<T>, again: (error: unknown) => boolean = waitable): Promise<T> {
     const until = Date.now() + this.options.patience;
     for (let delay = FIRST_DELAY_MS; ; delay = Math.min(2 * delay, LONGEST_DELAY_MS)) {
       try {
         return await ask();
       } catch (error) {
-        const hopeless = this.closing.signal.aborted || !(passing(error) || again());
-        if (hopeless || Date.now() + delay >= until) throw error;
-        await sleep(delay, undefined, { signal: this.closing.signal }).catch(() => undefined);
+        const left = until - Date.now();
+        if (this.closing.signal.aborted || left <= 0 || !again(error)) throw error;
+        await sleep(Math.min(delay, left), undefined, { signal: this.closing.signal }).catch(() => undefined);
       }
     }
   }
@@ -174,7 +177,7 @@ export class Client implements AsyncDisposable {
   private connected(): Promise<Connection> {
     if (!this.connection) {
       const forget = (): void => void (this.connection = undefined);
-      this.connection = this.patiently(() => Connection.open(this.options, this.closing.signal));
+      this.connection = this.patiently(() => Connection.open(this.options, this.closing.signal), passing);
       void this.connection.then(({ ended }) => ended).then(forget, forget);
     }
     return this.connection;
@@ -327,6 +330,8 @@ async function* lines(input: Readable): AsyncGenerator<string> {
 /** `promise`, unless `signal` comes first: then its reason, after a call of `abort`. */
 function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined, abort?: () => void): Promise<T> {
   if (!signal) return promise;
+  // each who waits for it is one
+  setMaxListeners(0, signal);
   return new Promise((resolve, reject) => {
     const stop = (): void => {
       abort?.();
@@ -533,7 +538,7 @@ export class Run {
       }
     };
     try {
-      this.version = await this.client.patiently(write, () => lost);
+      this.version = await this.client.patiently(write, (error) => lost || waitable(error));
     } catch (error) {
       if (!lost || !(error instanceof RunlogError)) throw error;
       throw new RunlogError(error.code, error.message, { ...error.data, outcome: 'unknown' });
@@ -691,6 +696,11 @@ function passing(error: unknown): error is RunlogError {
 /** Whether it may have gone through. */
 function unknown(error: unknown): error is RunlogError {
   return error instanceof RunlogError && error.data['outcome'] === 'unknown';
+}
+
+/** Whether to wait for that; a daemon that could not be reached has been waited for. */
+function waitable(error: unknown): boolean {
+  return passing(error) && error.kind !== 'unreachable';
 }
 
 function unreachable(why: unknown, retryable: boolean): never {

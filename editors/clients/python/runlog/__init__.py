@@ -31,6 +31,7 @@ import socket as sockets
 import subprocess
 import threading
 import time
+import weakref
 from collections import ChainMap
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
@@ -113,6 +114,11 @@ class RunlogError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         # as it is made: a process may raise it for another one
         return type(self), (self.code, self.message, self.data)
+
+    @property
+    def _waitable(self) -> bool:
+        """Whether to wait for that; a daemon that could not be reached has been waited for."""
+        return self._passing and self.kind != "unreachable"
 
     @property
     def _unknown(self) -> bool:
@@ -223,21 +229,24 @@ class Client(types.Requests):
     async def _connected(self) -> _Connection:
         known = self._connection
         if known is None or known.done() and (known.exception() or known.result().lost):
-            known = self._connection = asyncio.ensure_future(self._patiently(lambda: _Connection.open(self)))
+            opened = self._patiently(lambda: _Connection.open(self), lambda error: error._passing)
+            known = self._connection = asyncio.ensure_future(opened)
         return await asyncio.shield(known)
 
-    async def _patiently(self, work: Callable[[], Awaitable[T]], again: Callable[[], bool] = lambda: False) -> T:
-        """Does again what may succeed later, and whatever else `again` says."""
+    async def _patiently(
+        self, work: Callable[[], Awaitable[T]], again: Callable[[RunlogError], bool] = lambda error: error._waitable
+    ) -> T:
+        """Does again what `again` says, the last time once our patience is over."""
         until = time.monotonic() + self._patience
         delay = _FIRST_DELAY
         while True:
             try:
                 return await work()
             except RunlogError as error:
-                hopeless = self._closing.done() or not (error._passing or again())
-                if hopeless or time.monotonic() + delay >= until:
+                left = until - time.monotonic()
+                if self._closing.done() or left <= 0 or not again(error):
                     raise
-            await asyncio.wait([self._closing], timeout=delay)
+            await asyncio.wait([self._closing], timeout=min(delay, left))
             delay = min(2 * delay, _LONGEST_DELAY)
 
     async def _close(self) -> None:
@@ -288,6 +297,10 @@ class _Connection:
         # one that takes us in and then says nothing has no more time than one that is not there
         await asyncio.wait([hello, client._closing], timeout=client._patience, return_when=asyncio.FIRST_COMPLETED)
         if hello.done() and hello.exception() is None:
+            # holds it as long as there is the client, and ends it where that is forgotten and not closed
+            end = weakref.finalize(client, asyncio.get_running_loop().call_soon_threadsafe, connection.end)
+            end.atexit = False  # type: ignore[misc]
+            connection._ended.add_done_callback(lambda _: end.detach())
             return connection
         await connection.close()
         if daemon is not None and daemon.returncode > 0:
@@ -318,11 +331,14 @@ class _Connection:
             params = {"subscription": subscription}
             self._send({"id": next(self._ids), "method": "executions/unsubscribe", "params": params})
 
-    async def close(self) -> None:
+    def end(self) -> None:
         if not self.lost:
             self.lost = True
             self._writer.write_eof()
             asyncio.get_running_loop().call_later(_END_WITHIN, self._abort)
+
+    async def close(self) -> None:
+        self.end()
         await self._ended
 
     def _abort(self) -> None:
@@ -422,21 +438,26 @@ class Changes:
 
     # in the loop
     async def _tell(self) -> AsyncGenerator[Told, None]:
-        params = dict(self._params)
-        while not self._client._closing.done():
+        client, params = self._client, dict(self._params)
+
+        async def subscribe() -> tuple[_Connection, _Queue, int]:
             queue = _Queue()
+            connection = await client._connected()
+            return connection, queue, await connection.request("executions/subscribe", params, queue)
+
+        while not client._closing.done():
             try:
-                connection = await self._client._connected()
-                subscription = await connection.request("executions/subscribe", params, queue)
-                try:
-                    while (told := await queue.get()) is not None:
-                        params["since"] = told["clock"]
-                        yield told
-                finally:
-                    connection.unsubscribe(subscription)
-            except RunlogError as error:
-                if not self._client._closing.done() and (not error._passing or error.kind == "unreachable"):
-                    raise
+                connection, queue, subscription = await client._patiently(subscribe)
+            except RunlogError:
+                if client._closing.done():
+                    return
+                raise
+            try:
+                while (told := await queue.get()) is not None:
+                    params["since"] = told["clock"]
+                    yield told
+            finally:
+                connection.unsubscribe(subscription)
             await asyncio.sleep(_FIRST_DELAY)
 
 
@@ -727,7 +748,7 @@ class _Recorder:
                     lost = False
 
         try:
-            self._version = await self.client._patiently(write, lambda: lost)
+            self._version = await self.client._patiently(write, lambda error: lost or error._waitable)
         except RunlogError as error:
             if not lost:
                 raise

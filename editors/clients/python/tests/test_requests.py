@@ -2,6 +2,7 @@
 
 import ast
 import asyncio
+import gc
 import os
 import pathlib
 import pickle
@@ -134,6 +135,29 @@ class Requests(Placed):
         with self.assertRaisesRegex(RunlogError, "status 2"):
             self.place.client(command=[BINARY, "serve", "--no-such-flag"]).request("executions/list")
         self.assertLess(time.monotonic() - began, 20)
+
+    def test_a_daemon_is_looked_for_as_long_as_the_patience_lasts_and_no_longer(self):
+        client = self.place.client(socket="/nowhere/s.sock", patience=1)
+        for needs in (lambda: client.request("ping"), lambda: client.start("p"), lambda: next(iter(client.changes()))):
+            began = time.monotonic()
+            with self.assertRaises(RunlogError) as raised:
+                needs()
+            self.assertEqual((raised.exception.kind, raised.exception.retryable), ("unreachable", True))
+            lasted = time.monotonic() - began
+            self.assertTrue(0.99 <= lasted < 1.9, lasted)
+
+    def test_a_client_that_is_forgotten_ends_its_daemon_without_a_word(self):
+        told = []
+        loop = self.place.client()._loop
+        loop.set_exception_handler(lambda loop, context: told.append(context))
+        self.addCleanup(loop.set_exception_handler, None)
+        forgotten = Client(command=[BINARY, "serve"], projects=self.place.root)
+        pid = forgotten.request("server/status")["pid"]
+        del forgotten
+        gc.collect()
+        until(lambda: not os.path.exists(f"/proc/{pid}"), "the daemon to end")
+        gc.collect()
+        self.assertEqual(told, [])
 
     def test_a_daemon_that_takes_in_and_says_nothing_is_left_in_time(self):
         server = socket.socket(socket.AF_UNIX)
@@ -350,6 +374,20 @@ class Changes(Placed):
             for _ in client.changes():
                 break
         asyncio.run(main())
+
+    def test_an_iteration_for_which_there_is_no_room_is_waited_for_and_then_refused(self):
+        client = self.place.client(patience=0.3)
+        # a connection may have 256 at a time
+        iterations = [iter(client.changes()) for _ in range(256)]
+        for changes in iterations:
+            next(changes)
+        began = time.monotonic()
+        with self.assertRaises(RunlogError) as raised:
+            next(iter(client.changes()))
+        self.assertEqual((raised.exception.code, raised.exception.kind), (429, "overloaded"))
+        self.assertGreaterEqual(time.monotonic() - began, 0.29)
+        iterations.pop().close()
+        self.assertEqual(next(iter(client.changes()))["kind"], "current")
 
     def test_an_iteration_ends_with_its_client(self):
         client = self.place.client()
