@@ -158,7 +158,8 @@ async function asked(client, method, params) {
     } catch (error) {
       if (error.kind !== 'daemon-lost') throw error;
       assert(error.retryable);
-      assert.equal(error.data.outcome, 'unknown');
+      // of what several daemons died over, the shared one's window knows that nothing was changed
+      assert(['unknown', undefined].includes(error.data.outcome));
     }
   }
 }

@@ -249,7 +249,8 @@ def asked(client, method, params=None):
         except RunlogError as error:
             if error.kind != "daemon-lost":
                 raise
-            assert error.retryable and error.data["outcome"] == "unknown"
+            # of what several daemons died over, the shared one's window knows that nothing was changed
+            assert error.retryable and error.data.get("outcome") in ("unknown", None)
 
 
 class Table:
