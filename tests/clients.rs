@@ -35,7 +35,7 @@ fn passes(command: &mut Command) -> String {
 fn the_types_are_what_the_method_table_says() {
     for (language, path) in [
         ("typescript", folder("node").join("types.ts")),
-        ("python", folder("python").join("runlog_types.py")),
+        ("python", folder("python").join("runlog/types.py")),
     ] {
         let printed = support::runlog().args(["types", language]).output();
         let printed = String::from_utf8(printed.unwrap().stdout).unwrap();
@@ -105,5 +105,13 @@ fn the_python_client_is_typed_for_the_oldest_python() {
             ])
             .env("PYTHONPATH", tools::mypy())
             .current_dir(folder("python")),
+    );
+    // and says so, to a program that finds it elsewhere
+    let found = std::env::join_paths([tools::mypy(), folder("python")]).unwrap();
+    passes(
+        Command::new("python3")
+            .args(["-m", "mypy", "--no-incremental"])
+            .args(["--command", "import runlog"])
+            .env("PYTHONPATH", found),
     );
 }

@@ -94,17 +94,18 @@ fn requests(out: &mut String, methods: &[Method]) {
             let _ = write!(
                 out,
                 "\n    @overload\n    {definition} {name}(\n        self, method: Literal[{}], \
-                 params: {params}, **options: Any\n    ) -> {}: ...\n",
+                 params: {params}, *, timeout: Optional[float] = None\n    ) -> {}: ...\n",
                 method.name, method.result
             );
         }
         let wait = if name == "request" { "" } else { "await " };
         let _ = write!(
             out,
-            "\n    {definition} {name}(self, method: Any, params: Any = None, **options: Any) -> \
-             Any:\n        return {wait}self.{kept}(method, params, **options)\n\n    \
-             {definition} {kept}(self, method: str, params: Any, **options: Any) -> Any:\n        \
-             raise NotImplementedError\n"
+            "\n    {definition} {name}(self, method: Any, params: Any = None, *, timeout: \
+             Optional[float] = None) -> Any:\n        \
+             return {wait}self.{kept}(method, params, timeout)\n\n    \
+             {definition} {kept}(self, method: str, params: Any, timeout: Optional[float]) -> \
+             Any:\n        raise NotImplementedError\n"
         );
     }
 }

@@ -11,6 +11,7 @@ import { once, setMaxListeners } from 'node:events';
 import { connect } from 'node:net';
 import { addAbortSignal, finished, Readable, type Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { inspect } from 'node:util';
 import type { Arguments, ExecutionRecord, Methods, Params, Result, StepUpdate, Told, UpdateAdd } from './types.js';
 
 export type * from './types.js';
@@ -27,6 +28,10 @@ const LINE_BYTES_MAX = 64 * 1024 * 1024;
 const NESTING_MAX = 128;
 /** How many places after the point an amount has at most. */
 const PLACES = 30;
+/** What is kept of an error's text. */
+const ERROR_CHARS_MAX = 8192;
+/** How a run ends. */
+const ENDS = ['completed', 'failed', 'cancelled'] as const;
 /** Before the digits of a number that JSON is to have as it is; no text that is told can have guessed it. */
 const DIGITS = randomBytes(16).toString('hex');
 
@@ -95,19 +100,22 @@ export class Client implements AsyncDisposable {
    * its clock was told; after the first one they are live. Of what is not taken the daemon keeps the latest states.
    */
   async *changes({ signal, ...params }: Params<'executions/subscribe'> & Abortable = {}): AsyncGenerator<Told, void> {
+    const subscribe = async (): Promise<Readable> => {
+      const connection = await abortable(this.connected(), signal);
+      const changes = new Readable({ objectMode: true, highWaterMark: QUEUED_CHANGES_MAX, read: () => undefined });
+      await connection.request('executions/subscribe', params, signal, changes);
+      return changes;
+    };
     while (!this.closing.signal.aborted) {
       try {
-        const connection = await abortable(this.connected(), signal);
-        const changes = new Readable({ objectMode: true, highWaterMark: QUEUED_CHANGES_MAX, read: () => undefined });
-        await connection.request('executions/subscribe', params, signal, changes);
+        const changes = await abortable(this.patiently(subscribe), signal);
         for await (const told of signal ? addAbortSignal(signal, changes) : changes) {
           params.since = told.clock;
           yield told;
         }
       } catch (error) {
         signal?.throwIfAborted();
-        const hopeless = !passing(error) || error.kind === 'unreachable';
-        if (hopeless && !this.closing.signal.aborted) throw error;
+        if (!this.closing.signal.aborted) throw error;
       }
       await sleep(FIRST_DELAY_MS);
     }
@@ -152,16 +160,16 @@ export class Client implements AsyncDisposable {
 
   readonly [Symbol.asyncDispose] = (): Promise<void> => this.close();
 
-  /** @internal Does again what may succeed later, and whatever else `again` says. */
-  async patiently<T>(ask: () => Promise<T>, again = (): boolean => false): Promise<T> {
+  /** @internal Does again what `again` says, the last time once our patience is over. */
+  async patiently<T>(ask: () => Promise<T>, again: (error: unknown) => boolean = waitable): Promise<T> {
     const until = Date.now() + this.options.patience;
     for (let delay = FIRST_DELAY_MS; ; delay = Math.min(2 * delay, LONGEST_DELAY_MS)) {
       try {
         return await ask();
       } catch (error) {
-        const hopeless = this.closing.signal.aborted || !(passing(error) || again());
-        if (hopeless || Date.now() + delay >= until) throw error;
-        await sleep(delay, undefined, { signal: this.closing.signal }).catch(() => undefined);
+        const left = until - Date.now();
+        if (this.closing.signal.aborted || left <= 0 || !again(error)) throw error;
+        await sleep(Math.min(delay, left), undefined, { signal: this.closing.signal }).catch(() => undefined);
       }
     }
   }
@@ -169,7 +177,7 @@ export class Client implements AsyncDisposable {
   private connected(): Promise<Connection> {
     if (!this.connection) {
       const forget = (): void => void (this.connection = undefined);
-      this.connection = this.patiently(() => Connection.open(this.options, this.closing.signal));
+      this.connection = this.patiently(() => Connection.open(this.options, this.closing.signal), passing);
       void this.connection.then(({ ended }) => ended).then(forget, forget);
     }
     return this.connection;
@@ -322,6 +330,8 @@ async function* lines(input: Readable): AsyncGenerator<string> {
 /** `promise`, unless `signal` comes first: then its reason, after a call of `abort`. */
 function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined, abort?: () => void): Promise<T> {
   if (!signal) return promise;
+  // each who waits for it is one
+  setMaxListeners(0, signal);
   return new Promise((resolve, reject) => {
     const stop = (): void => {
       abort?.();
@@ -418,7 +428,8 @@ export class Run {
   }
 
   /** Ends the run; what is told of it later is refused. Only the first call that goes through counts. */
-  finish(status: End['status'] = 'completed', members: Record<string, unknown> = {}): Promise<void> {
+  async finish(status: End['status'] = 'completed', members: Record<string, unknown> = {}): Promise<void> {
+    if (!ENDS.includes(status)) throw new TypeError(`a run ends as ${ENDS.join(' or ')}, not as ${inspect(status)}`);
     this.finished ??= this.put({ set: { ...members, status } }).catch((error) => {
       this.finished = undefined;
       throw error;
@@ -433,15 +444,16 @@ export class Run {
   }
 
   /** Joins the next write, or begins another one. */
-  private put(change: Change): Promise<void> {
+  private async put(change: Change): Promise<void> {
     if (interrupted) return interrupted.then(() => this.put(change));
+    if (this.client.closing.signal.aborted) unreachable('the client is closed', false);
     // within a write `set` comes before `add`
     if (!this.next || change.set) {
       const next: Waiting[] = (this.next = []);
       const written = (this.written = this.written.then(() => this.write(next)));
       this.client.written = this.client.written.then(() => written);
     }
-    return new Promise((resolve, reject) => this.next?.push({ ...change, resolve, reject }));
+    await new Promise<void>((resolve, reject) => this.next?.push({ ...change, resolve, reject }));
   }
 
   private async write(batch: Waiting[]): Promise<void> {
@@ -491,6 +503,8 @@ export class Run {
     const silent = !execution && !set && adds.length === 0 && steps.length === 0;
     let told: object = silent ? {} : { set: { ...set, recorder }, add, steps };
     let begins = execution !== undefined;
+    // else it would go to another run of this name
+    if (!begins && !this.version) throw new RunlogError(404, 'the run has not begun', { kind: 'execution-not-found' });
     // the version written on, whether a try before may have gone through, and who says that it may not last
     let known = this.version;
     let lost = false;
@@ -524,7 +538,7 @@ export class Run {
       }
     };
     try {
-      this.version = await this.client.patiently(write, () => lost);
+      this.version = await this.client.patiently(write, (error) => lost || waitable(error));
     } catch (error) {
       if (!lost || !(error instanceof RunlogError)) throw error;
       throw new RunlogError(error.code, error.message, { ...error.data, outcome: 'unknown' });
@@ -533,7 +547,7 @@ export class Run {
   }
 }
 
-type End = { status: 'completed' | 'failed' | 'cancelled'; error?: string };
+type End = { status: (typeof ENDS)[number]; error?: string };
 
 type Tell = (end: End) => Promise<void>;
 
@@ -551,9 +565,8 @@ async function through<S, T>(
     try {
       result = await body(subject);
     } catch (error) {
-      const cancelled = error instanceof Error && error.name === 'AbortError';
-      const how: End = cancelled ? { status: 'cancelled' } : { status: 'failed', error: text(error) };
-      await end(how).catch((other) => process.emitWarning(`an end was not recorded: ${other}`, 'RunlogWarning'));
+      const told = end(endOf(error));
+      await told.catch((other) => process.emitWarning(`an end was not recorded: ${other}`, 'RunlogWarning'));
       throw error;
     }
     await end({ status: 'completed' });
@@ -562,6 +575,16 @@ async function through<S, T>(
     await interrupted;
     open.delete(end);
     listen();
+  }
+}
+
+/** How something ended that threw this, which need not be an error, nor have a text. */
+function endOf(thrown: unknown): End {
+  try {
+    if (thrown instanceof Error && thrown.name === 'AbortError') return { status: 'cancelled' };
+    return { status: 'failed', error: String(thrown).slice(0, ERROR_CHARS_MAX) };
+  } catch {
+    return { status: 'failed', error: 'its text cannot be had' };
   }
 }
 
@@ -599,13 +622,16 @@ class Sum {
   /** In units of 10^-PLACES. */
   private constructor(private readonly units: bigint) {}
 
-  static of(name: string, amount: unknown): Sum {
+  static of(name: string, amount: unknown, whole = false): Sum {
     if (amount instanceof Sum) return amount;
-    const spelt = typeof amount === 'number' ? String(amount) : '';
-    const [, whole, fraction = '', exponent = '0'] = /^(\d+)(?:\.(\d+))?(?:e(.+))?$/.exec(spelt) ?? [];
+    const spelt = whole && !Number.isSafeInteger(amount) || typeof amount !== 'number' ? '' : String(amount);
+    const [, digits, fraction = '', exponent = '0'] = /^(\d+)(?:\.(\d+))?(?:e(.+))?$/.exec(spelt) ?? [];
     const places = PLACES - fraction.length + Number(exponent);
-    if (whole === undefined || places < 0) throw new RangeError(`${name}: ${amount} cannot be added`);
-    return new Sum(BigInt(whole + fraction) * 10n ** BigInt(places));
+    if (digits === undefined || places < 0) {
+      const kind = whole ? 'whole number below 2^53' : `number of at most ${PLACES} decimal places`;
+      throw new RangeError(`${name} must be a ${kind} that is not negative: ${inspect(amount)}`);
+    }
+    return new Sum(BigInt(digits + fraction) * 10n ** BigInt(places));
   }
 
   plus(other: Sum | undefined): Sum {
@@ -622,10 +648,7 @@ class Sum {
 function sums(amounts: Amounts): Sums {
   const sums: Sums = {};
   for (const name of ['costUSD', 'input', 'output'] as const) {
-    const amount = amounts[name];
-    if (amount === undefined) continue;
-    if (name !== 'costUSD' && !Number.isSafeInteger(amount)) throw new RangeError(`${name}: ${amount} cannot be added`);
-    sums[name] = Sum.of(name, amount);
+    if (amounts[name] !== undefined) sums[name] = Sum.of(name, amounts[name], name !== 'costUSD');
   }
   return sums;
 }
@@ -659,15 +682,6 @@ function deeper(value: unknown, levels: number): boolean {
   return levels === 0 || Object.values(value).some((one) => deeper(one, levels - 1));
 }
 
-/** What is said of something that was thrown, which need not be an error, nor have a text. */
-function text(thrown: unknown): string {
-  try {
-    return String(thrown);
-  } catch {
-    return Object.prototype.toString.call(thrown);
-  }
-}
-
 /** An id as the engine makes them. */
 function newId(): string {
   const digits = Array.from({ length: 9 }, () => randomInt(36).toString(36));
@@ -682,6 +696,11 @@ function passing(error: unknown): error is RunlogError {
 /** Whether it may have gone through. */
 function unknown(error: unknown): error is RunlogError {
   return error instanceof RunlogError && error.data['outcome'] === 'unknown';
+}
+
+/** Whether to wait for that; a daemon that could not be reached has been waited for. */
+function waitable(error: unknown): boolean {
+  return passing(error) && error.kind !== 'unreachable';
 }
 
 function unreachable(why: unknown, retryable: boolean): never {

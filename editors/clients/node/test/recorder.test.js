@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { readFileSync, renameSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { inspect } from 'node:util';
 import { RunlogError } from '../dist/runlog.js';
 import { binary, Place, until } from './place.js';
 
@@ -75,6 +76,31 @@ test('what is recorded when its client is closed ends as cancelled', async (t) =
   check();
 });
 
+test('what begins while its client is closed is refused, or ends', async (t) => {
+  const place = new Place(t);
+  const ids = [];
+  for (let round = 1; round <= 5; round++) {
+    const client = place.client();
+    const work = async () => {
+      for (;;) {
+        await client.run({ projectId: 'p' }, async (run) => {
+          ids.push(run.id);
+          for (;;) await run.step('s', (step) => step.add({ input: 1 }));
+        });
+      }
+    };
+    const all = Array.from({ length: 6 }, () => assert.rejects(work, { kind: 'unreachable', retryable: false }));
+    await until(() => ids.length === 6 * round, 'all to begin');
+    await client.close();
+    await Promise.all(all);
+  }
+  for (const id of ids) {
+    const { status, steps } = place.record('p', id);
+    assert.equal(status, 'cancelled');
+    assert(steps.every(({ status }) => status !== 'running'));
+  }
+});
+
 test('a run ends as its code does', async (t) => {
   const place = new Place(t);
   const client = place.client();
@@ -89,7 +115,11 @@ test('a run ends as its code does', async (t) => {
   const thrown = Object.create(null);
   const odd = client.run({ projectId: 'p', id: 'odd' }, (run) => run.step('s', () => Promise.reject(thrown)));
   assert.equal(await odd.catch((error) => error), thrown);
-  assert.equal(place.record('p', 'odd').steps[0].error, '[object Object]');
+  assert.equal(place.record('p', 'odd').steps[0].error, 'its text cannot be had');
+  const long = client.run({ projectId: 'p', id: 'long' }, () => Promise.reject(new Error('x'.repeat(65 * 2 ** 20))));
+  await assert.rejects(long, Error);
+  const { status, error } = place.record('p', 'long');
+  assert.deepEqual([status, error], ['failed', `Error: ${'x'.repeat(8192 - 'Error: '.length)}`]);
   const failed = place.record('p', ids[0]);
   assert.deepEqual([failed.status, failed.error], ['failed', 'TypeError: no index']);
   assert.deepEqual([failed.steps[0].status, failed.steps[0].error], ['failed', 'TypeError: no index']);
@@ -112,6 +142,10 @@ test('a run ends as its code does', async (t) => {
   await assert.rejects(ended, { name: 'RunlogError', code: 409, kind: 'already-finished' });
   // and an end that the body chose stays
   const own = await client.start({ projectId: 'p', id: 'own' });
+  for (const word of ['success', 'paused', null]) {
+    await assert.rejects(own.finish(word), { name: 'TypeError', message: /completed or failed or cancelled/ });
+  }
+  assert.equal(place.record('p', 'own').status, 'running');
   await own.finish('failed', { error: 'by hand' });
   await own.finish('completed');
   assert.deepEqual([place.record('p', 'own').status, place.record('p', 'own').error], ['failed', 'by hand']);
@@ -229,9 +263,13 @@ test('what cannot be recorded is refused, and the rest of it is not', async (t) 
   const place = new Place(t);
   const client = place.client();
   const run = await client.start({ projectId: 'p' });
-  for (const amounts of [{ costUSD: -1 }, { costUSD: NaN }, { costUSD: 1e-31 }, { input: 0.5 }, { output: Infinity }]) {
-    const [[name, amount]] = Object.entries(amounts);
-    await assert.rejects(run.add(amounts), { name: 'RangeError', message: `${name}: ${amount} cannot be added` });
+  for (const costUSD of [-1, NaN, 1e-31, '1']) {
+    const message = `costUSD must be a number of at most 30 decimal places that is not negative: ${inspect(costUSD)}`;
+    await assert.rejects(run.add({ costUSD }), { name: 'RangeError', message });
+  }
+  for (const input of [-1, 0.5, Infinity, 2 ** 53, '1']) {
+    const message = `input must be a whole number below 2^53 that is not negative: ${inspect(input)}`;
+    await assert.rejects(run.add({ input }), { name: 'RangeError', message });
   }
   const several = await Promise.allSettled([
     run.add({ costUSD: 0.1 }), run.step('a', () => undefined), run.step({ name: 'b', input: 1n }, () => undefined),
@@ -351,6 +389,21 @@ test('a silent run is told to be alive', async (t) => {
   await until(() => statSync(file).mtimeMs > noted, 'another');
   await run.finish();
   assert.equal(place.record('p', run.id).note, 'slow');
+});
+
+test('a run that cannot begin leaves the other of its name alone', async (t) => {
+  const place = new Place(t);
+  await place.daemon();
+  await place.client({ socket: place.socket }).start({ projectId: 'p', id: 'own' });
+  const client = place.client({ socket: place.socket });
+  await client.request('ping');
+  const refused = assert.rejects(client.run({ projectId: 'p', id: 'own' }, () => undefined), { kind: 'already-exists' });
+  // what has begun ends with it
+  await client.close();
+  await refused;
+  assert.equal(place.record('p', 'own').status, 'running');
+  // and nothing begins after it
+  await assert.rejects(client.start({ projectId: 'p', id: 'late' }), { kind: 'unreachable', retryable: false });
 });
 
 test('an end that cannot be told is not the end', async (t) => {

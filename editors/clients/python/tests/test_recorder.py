@@ -23,6 +23,16 @@ def millis(text):
     return round(datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp() * 1000)
 
 
+class Whole:
+    """A whole number that is no `int`, as NumPy's are."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def __index__(self):
+        return self.value
+
+
 class Recorder(Placed):
     def check_whole(self, ident):
         record = self.place.record("p", ident)
@@ -93,8 +103,9 @@ class Recorder(Placed):
                 # the others go on until the program ends them, which is later
                 await asyncio.gather(*(work(client, number) for number in range(3)))
 
-        with self.assertRaises(ValueError), self.assertNoLogs("runlog"):
+        with self.assertRaises(ValueError), unittest.mock.patch("runlog._log.warning") as refused:
             asyncio.run(main())
+        refused.assert_not_called()
         for number, status in enumerate(["failed", "cancelled", "cancelled"]):
             record = self.place.record("p", f"run-{number}")
             self.assertEqual((record["status"], record["steps"][0]["status"]), (status, status))
@@ -116,8 +127,112 @@ class Recorder(Placed):
         thread.join()
         self.assertEqual(self.place.record("p", "a")["status"], "cancelled")
 
+    def test_a_run_of_start_goes_on_when_its_client_is_closed_and_nothing_begins_after_it(self):
+        client = self.place.client()
+        run = client.start("p", id="a")
+        client.close()
+        self.assertEqual(self.place.record("p", "a")["status"], "running")
+        for use in (run.finish, lambda: client.start("p")):
+            with self.assertRaises(RunlogError) as raised:
+                use()
+            self.assertEqual((raised.exception.kind, raised.exception.retryable), ("unreachable", False))
+
+    def test_what_begins_while_its_client_is_closed_is_refused_or_ends(self):
+        ids = []
+
+        def work(client):
+            with self.assertRaises(RunlogError) as raised:
+                while True:
+                    with client.run("p") as run:
+                        ids.append(run.id)
+                        for _ in range(2):
+                            with run.step("s") as step:
+                                step.add(input=1)
+            self.assertEqual((raised.exception.kind, raised.exception.retryable), ("unreachable", False))
+
+        with ThreadPoolExecutor(6) as pool:
+            for number in range(1, 6):
+                client = self.place.client()
+                told = [pool.submit(work, client) for _ in range(6)]
+                until(lambda: len(ids) >= 10 * number, "several to begin")
+                client.close()
+                for one in told:
+                    one.result()
+        for ident in ids:
+            record = self.place.record("p", ident)
+            self.assertNotIn("running", [record["status"], *(step["status"] for step in record["steps"])])
+
+    def test_a_ctrl_c_waits_for_the_ends_that_are_being_written(self):
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        self.addCleanup(signal.signal, signal.SIGINT, before)
+        self.place.daemon()
+        between = self.place.between()
+        here = threading.main_thread().ident
+
+        def judge(message):
+            if (message["params"].get("set") or {}).get("status"):
+                signal.pthread_kill(here, signal.SIGINT)
+                # whoever does not wait has gone by then
+                time.sleep(0.1)
+            return "pass"
+
+        def close():
+            client = self.place.client(socket=between.path)
+            client.run("p", id="close").__enter__()
+            between.fate = judge
+            client.close()
+
+        def leave():
+            with self.place.client(socket=between.path).run("p", id="leave"):
+                between.fate = judge
+
+        async def close_async():
+            async with self.place.client(socket=between.path) as client:
+                await client.run("p", id="close_async").__aenter__()
+                between.fate = judge
+
+        async def leave_async():
+            async with self.place.client(socket=between.path).run("p", id="leave_async"):
+                between.fate = judge
+
+        def cancelled(work):
+            async def main():
+                loop, task = asyncio.get_running_loop(), asyncio.current_task()
+                loop.add_signal_handler(signal.SIGINT, task.cancel)
+                await work()
+
+            return lambda: asyncio.run(main())
+
+        for end in (close, leave, cancelled(close_async), cancelled(leave_async)):
+            with self.assertRaises((KeyboardInterrupt, asyncio.CancelledError)):
+                end()
+            between.fate = lambda message: "pass"
+        for ident in ("close", "leave", "close_async", "leave_async"):
+            status = "cancelled" if ident.startswith("close") else "completed"
+            self.assertEqual(self.place.record("p", ident)["status"], status, ident)
+
+    def test_a_step_that_comes_again_ends_again(self):
+        client = self.place.client()
+        with client.run("p", id="a") as run:
+            scope = run.step("s")
+            for _ in range(2):
+                with scope:
+                    self.assertEqual(self.place.record("p", "a")["steps"][0]["status"], "running")
+                self.assertEqual(self.place.record("p", "a")["steps"][0]["status"], "completed")
+
+    def test_what_has_not_begun_says_how(self):
+        client = self.place.client()
+        with self.assertRaisesRegex(AttributeError, "with … as"):
+            client.run("p").add(costUSD=1)
+        with client.run("p") as run, self.assertRaisesRegex(AttributeError, "with … as"):
+            run.step("s").set(output=1)
+
     def test_a_run_ends_as_its_code_does(self):
         client = self.place.client()
+
+        class Silent(Exception):
+            def __str__(self):
+                raise RuntimeError("no text")
 
         def ended(error):
             try:
@@ -132,6 +247,8 @@ class Recorder(Placed):
             return record["status"], record.get("error")
 
         self.assertEqual(ended(TypeError("no index")), ("failed", "TypeError: no index"))
+        self.assertEqual(ended(Silent()), ("failed", "Silent: its text cannot be had"))
+        self.assertEqual(ended(ValueError("x" * (65 << 20))), ("failed", "ValueError: ".ljust(8192, "x")))
         self.assertEqual(ended(KeyboardInterrupt()), ("cancelled", None))
         self.assertEqual(ended(SystemExit(0)), ("completed", None))
         self.assertEqual(ended(SystemExit(3)), ("failed", "SystemExit: 3"))
@@ -144,6 +261,10 @@ class Recorder(Placed):
         self.assertEqual((raised.exception.code, raised.exception.kind), (409, "already-finished"))
         # and an end that the code chose stays
         own = client.start("p", id="own")
+        for word in ("success", "paused", None):
+            with self.assertRaisesRegex(ValueError, "completed, failed or cancelled"):
+                own.finish(word)
+        self.assertEqual(self.place.record("p", "own")["status"], "running")
         own.finish("failed", error="by hand")
         own.finish()
         record = self.place.record("p", "own")
@@ -304,20 +425,26 @@ class Recorder(Placed):
     def test_what_cannot_be_recorded_is_refused_and_the_rest_of_it_is_not(self):
         client = self.place.client()
         with client.run("p") as run:
-            costs = [-1, float("nan"), "free", Decimal("1e-31"), Decimal("1e99")]
-            for amounts in [*({"costUSD": cost} for cost in costs), {"input": 0.5}, {"output": float("inf")}]:
-                with self.assertRaises(ValueError):
-                    run.add(**amounts)
+            for cost in [-1, float("nan"), "1", Decimal("1e-31"), Decimal("1e99")]:
+                with self.assertRaises(ValueError) as raised:
+                    run.add(costUSD=cost)
+                why = f"costUSD must be a number of at most 30 decimal places that is not negative: {cost!r}"
+                self.assertEqual(str(raised.exception), why)
+            for count in [-1, 5.0, float("inf"), "1"]:
+                with self.assertRaises(ValueError) as raised:
+                    run.add(input=count)
+                why = f"input must be a whole number that is not negative: {count!r}"
+                self.assertEqual(str(raised.exception), why)
             with ThreadPoolExecutor(8) as pool:
                 told = [
                     pool.submit(run.add, costUSD=0.1), pool.submit(run.step("a").__enter__),
                     pool.submit(run.step("b", input=object()).__enter__), pool.submit(run.add, costUSD=0.2, input=1),
-                    pool.submit(run.set, id="other"), pool.submit(run.add, costUSD=1e-7),
+                    pool.submit(run.set, id="other"), pool.submit(run.add, costUSD=1e-7, output=Whole(2)),
                 ]
             refused = [type(one.exception()) for one in told]
             self.assertEqual(refused, [type(None), type(None), TypeError, type(None), RunlogError, type(None)])
         record = self.place.record("p", run.id)
-        self.assertEqual((record["costUSD"], record["tokenUsage"]["total"]), (0.3000001, 1))
+        self.assertEqual((record["costUSD"], record["tokenUsage"]["total"]), (0.3000001, 3))
         self.assertEqual([step["name"] for step in record["steps"]], ["a"])
 
     def test_what_is_refused_of_a_step_is_counted_neither_in_it_nor_in_the_run(self):

@@ -3,7 +3,7 @@
 from typing import Awaitable, Optional
 
 from runlog import Client, Run
-from runlog_types import Summary
+from runlog.types import Summary
 
 
 def uses(client: Client) -> None:
@@ -15,12 +15,16 @@ def uses(client: Client) -> None:
     client.request("executions/lits", {})  # type: ignore[call-overload]
     client.request("executions/get", {"projectId": "p"})  # type: ignore[call-overload]
     client.request("executions/list", {"limit": "all"})  # type: ignore[call-overload]
+    client.request("ping", timeout=1)
+    client.request("ping", timeuot=1)  # type: ignore[call-overload]
+    client.run("p").add()  # type: ignore[attr-defined]
     for change in client.changes({"projectId": "p"}):
         if change["kind"] == "deleted":
             print(change["executionId"], label, cost)
             print(change["summary"])  # type: ignore[typeddict-item]
     with client.run("p", name="n") as run:
         recorded: Run[None] = run
+        recorded.finish("success")  # type: ignore[arg-type]
         with recorded.step("s", nodeType="mcp") as step:
             step.add(costUSD="free")  # type: ignore[arg-type]
 

@@ -2110,334 +2110,334 @@ class Requests:
 
     @overload
     def request(
-        self, method: Literal["initialize"], params: Optional[InitializeParams] = None, **options: Any
+        self, method: Literal["initialize"], params: Optional[InitializeParams] = None, *, timeout: Optional[float] = None
     ) -> InitializeResult: ...
 
     @overload
     def request(
-        self, method: Literal["shutdown"], params: Optional[ShutdownParams] = None, **options: Any
+        self, method: Literal["shutdown"], params: Optional[ShutdownParams] = None, *, timeout: Optional[float] = None
     ) -> None: ...
 
     @overload
     def request(
-        self, method: Literal["ping"], params: Optional[PingParams] = None, **options: Any
+        self, method: Literal["ping"], params: Optional[PingParams] = None, *, timeout: Optional[float] = None
     ) -> Dict[str, Any]: ...
 
     @overload
     def request(
-        self, method: Literal["rpc.discover"], params: Optional[RpcDiscoverParams] = None, **options: Any
+        self, method: Literal["rpc.discover"], params: Optional[RpcDiscoverParams] = None, *, timeout: Optional[float] = None
     ) -> Dict[str, Any]: ...
 
     @overload
     def request(
-        self, method: Literal["server/status"], params: Optional[ServerStatusParams] = None, **options: Any
+        self, method: Literal["server/status"], params: Optional[ServerStatusParams] = None, *, timeout: Optional[float] = None
     ) -> StatusResult: ...
 
     @overload
     def request(
-        self, method: Literal["server/problems"], params: Optional[ServerProblemsParams] = None, **options: Any
+        self, method: Literal["server/problems"], params: Optional[ServerProblemsParams] = None, *, timeout: Optional[float] = None
     ) -> ProblemsResult: ...
 
     @overload
     def request(
-        self, method: Literal["filter/check"], params: FilterCheckParams, **options: Any
+        self, method: Literal["filter/check"], params: FilterCheckParams, *, timeout: Optional[float] = None
     ) -> CheckResult: ...
 
     @overload
     def request(
-        self, method: Literal["projects/list"], params: Optional[ProjectsListParams] = None, **options: Any
+        self, method: Literal["projects/list"], params: Optional[ProjectsListParams] = None, *, timeout: Optional[float] = None
     ) -> ProjectsResult: ...
 
     @overload
     def request(
-        self, method: Literal["executions/list"], params: Optional[ExecutionsListParams] = None, **options: Any
+        self, method: Literal["executions/list"], params: Optional[ExecutionsListParams] = None, *, timeout: Optional[float] = None
     ) -> ListResult: ...
 
     @overload
     def request(
-        self, method: Literal["executions/get"], params: ExecutionsGetParams, **options: Any
+        self, method: Literal["executions/get"], params: ExecutionsGetParams, *, timeout: Optional[float] = None
     ) -> GetResult: ...
 
     @overload
     def request(
-        self, method: Literal["executions/diff"], params: ExecutionsDiffParams, **options: Any
+        self, method: Literal["executions/diff"], params: ExecutionsDiffParams, *, timeout: Optional[float] = None
     ) -> DiffResult: ...
 
     @overload
     def request(
-        self, method: Literal["executions/count"], params: Optional[ExecutionsCountParams] = None, **options: Any
+        self, method: Literal["executions/count"], params: Optional[ExecutionsCountParams] = None, *, timeout: Optional[float] = None
     ) -> CountResult: ...
 
     @overload
     def request(
-        self, method: Literal["executions/stats"], params: Optional[ExecutionsStatsParams] = None, **options: Any
+        self, method: Literal["executions/stats"], params: Optional[ExecutionsStatsParams] = None, *, timeout: Optional[float] = None
     ) -> StatsResult: ...
 
     @overload
     def request(
-        self, method: Literal["executions/series"], params: Optional[ExecutionsSeriesParams] = None, **options: Any
+        self, method: Literal["executions/series"], params: Optional[ExecutionsSeriesParams] = None, *, timeout: Optional[float] = None
     ) -> SeriesResult: ...
 
     @overload
     def request(
-        self, method: Literal["executions/search"], params: ExecutionsSearchParams, **options: Any
+        self, method: Literal["executions/search"], params: ExecutionsSearchParams, *, timeout: Optional[float] = None
     ) -> SearchResult: ...
 
     @overload
     def request(
-        self, method: Literal["executions/export"], params: ExecutionsExportParams, **options: Any
+        self, method: Literal["executions/export"], params: ExecutionsExportParams, *, timeout: Optional[float] = None
     ) -> ExportResult: ...
 
     @overload
     def request(
-        self, method: Literal["executions/save"], params: ExecutionsSaveParams, **options: Any
+        self, method: Literal["executions/save"], params: ExecutionsSaveParams, *, timeout: Optional[float] = None
     ) -> SaveResult: ...
 
     @overload
     def request(
-        self, method: Literal["executions/start"], params: ExecutionsStartParams, **options: Any
+        self, method: Literal["executions/start"], params: ExecutionsStartParams, *, timeout: Optional[float] = None
     ) -> StartResult: ...
 
     @overload
     def request(
-        self, method: Literal["executions/update"], params: ExecutionsUpdateParams, **options: Any
+        self, method: Literal["executions/update"], params: ExecutionsUpdateParams, *, timeout: Optional[float] = None
     ) -> UpdateResult: ...
 
     @overload
     def request(
-        self, method: Literal["executions/annotate"], params: ExecutionsAnnotateParams, **options: Any
+        self, method: Literal["executions/annotate"], params: ExecutionsAnnotateParams, *, timeout: Optional[float] = None
     ) -> AnnotateResult: ...
 
     @overload
     def request(
-        self, method: Literal["executions/delete"], params: ExecutionsDeleteParams, **options: Any
+        self, method: Literal["executions/delete"], params: ExecutionsDeleteParams, *, timeout: Optional[float] = None
     ) -> DeleteResult: ...
 
     @overload
     def request(
-        self, method: Literal["executions/deleteAll"], params: ExecutionsDeleteAllParams, **options: Any
+        self, method: Literal["executions/deleteAll"], params: ExecutionsDeleteAllParams, *, timeout: Optional[float] = None
     ) -> DeleteAllResult: ...
 
     @overload
     def request(
-        self, method: Literal["executions/deleteMatching"], params: Optional[ExecutionsDeleteMatchingParams] = None, **options: Any
+        self, method: Literal["executions/deleteMatching"], params: Optional[ExecutionsDeleteMatchingParams] = None, *, timeout: Optional[float] = None
     ) -> DeleteMatchingResult: ...
 
     @overload
     def request(
-        self, method: Literal["executions/prune"], params: Optional[ExecutionsPruneParams] = None, **options: Any
+        self, method: Literal["executions/prune"], params: Optional[ExecutionsPruneParams] = None, *, timeout: Optional[float] = None
     ) -> PruneResult: ...
 
     @overload
     def request(
-        self, method: Literal["executions/restore"], params: Optional[ExecutionsRestoreParams] = None, **options: Any
+        self, method: Literal["executions/restore"], params: Optional[ExecutionsRestoreParams] = None, *, timeout: Optional[float] = None
     ) -> RestoreResult: ...
 
     @overload
     def request(
-        self, method: Literal["trash/list"], params: Optional[TrashListParams] = None, **options: Any
+        self, method: Literal["trash/list"], params: Optional[TrashListParams] = None, *, timeout: Optional[float] = None
     ) -> TrashListResult: ...
 
     @overload
     def request(
-        self, method: Literal["trash/empty"], params: Optional[TrashEmptyParams] = None, **options: Any
+        self, method: Literal["trash/empty"], params: Optional[TrashEmptyParams] = None, *, timeout: Optional[float] = None
     ) -> TrashEmptyResult: ...
 
     @overload
     def request(
-        self, method: Literal["executions/subscribe"], params: Optional[ExecutionsSubscribeParams] = None, **options: Any
+        self, method: Literal["executions/subscribe"], params: Optional[ExecutionsSubscribeParams] = None, *, timeout: Optional[float] = None
     ) -> SubscriptionId: ...
 
     @overload
     def request(
-        self, method: Literal["executions/unsubscribe"], params: ExecutionsUnsubscribeParams, **options: Any
+        self, method: Literal["executions/unsubscribe"], params: ExecutionsUnsubscribeParams, *, timeout: Optional[float] = None
     ) -> bool: ...
 
     @overload
     def request(
-        self, method: Literal["executions/changes"], params: ExecutionsChangesParams, **options: Any
+        self, method: Literal["executions/changes"], params: ExecutionsChangesParams, *, timeout: Optional[float] = None
     ) -> ChangesResult: ...
 
     @overload
     def request(
-        self, method: Literal["nodes/stats"], params: Optional[NodesStatsParams] = None, **options: Any
+        self, method: Literal["nodes/stats"], params: Optional[NodesStatsParams] = None, *, timeout: Optional[float] = None
     ) -> NodesStatsResult: ...
 
     @overload
     def request(
-        self, method: Literal["errors/groups"], params: Optional[ErrorsGroupsParams] = None, **options: Any
+        self, method: Literal["errors/groups"], params: Optional[ErrorsGroupsParams] = None, *, timeout: Optional[float] = None
     ) -> ErrorsGroupsResult: ...
 
-    def request(self, method: Any, params: Any = None, **options: Any) -> Any:
-        return self._request(method, params, **options)
+    def request(self, method: Any, params: Any = None, *, timeout: Optional[float] = None) -> Any:
+        return self._request(method, params, timeout)
 
-    def _request(self, method: str, params: Any, **options: Any) -> Any:
+    def _request(self, method: str, params: Any, timeout: Optional[float]) -> Any:
         raise NotImplementedError
 
     @overload
     async def request_async(
-        self, method: Literal["initialize"], params: Optional[InitializeParams] = None, **options: Any
+        self, method: Literal["initialize"], params: Optional[InitializeParams] = None, *, timeout: Optional[float] = None
     ) -> InitializeResult: ...
 
     @overload
     async def request_async(
-        self, method: Literal["shutdown"], params: Optional[ShutdownParams] = None, **options: Any
+        self, method: Literal["shutdown"], params: Optional[ShutdownParams] = None, *, timeout: Optional[float] = None
     ) -> None: ...
 
     @overload
     async def request_async(
-        self, method: Literal["ping"], params: Optional[PingParams] = None, **options: Any
+        self, method: Literal["ping"], params: Optional[PingParams] = None, *, timeout: Optional[float] = None
     ) -> Dict[str, Any]: ...
 
     @overload
     async def request_async(
-        self, method: Literal["rpc.discover"], params: Optional[RpcDiscoverParams] = None, **options: Any
+        self, method: Literal["rpc.discover"], params: Optional[RpcDiscoverParams] = None, *, timeout: Optional[float] = None
     ) -> Dict[str, Any]: ...
 
     @overload
     async def request_async(
-        self, method: Literal["server/status"], params: Optional[ServerStatusParams] = None, **options: Any
+        self, method: Literal["server/status"], params: Optional[ServerStatusParams] = None, *, timeout: Optional[float] = None
     ) -> StatusResult: ...
 
     @overload
     async def request_async(
-        self, method: Literal["server/problems"], params: Optional[ServerProblemsParams] = None, **options: Any
+        self, method: Literal["server/problems"], params: Optional[ServerProblemsParams] = None, *, timeout: Optional[float] = None
     ) -> ProblemsResult: ...
 
     @overload
     async def request_async(
-        self, method: Literal["filter/check"], params: FilterCheckParams, **options: Any
+        self, method: Literal["filter/check"], params: FilterCheckParams, *, timeout: Optional[float] = None
     ) -> CheckResult: ...
 
     @overload
     async def request_async(
-        self, method: Literal["projects/list"], params: Optional[ProjectsListParams] = None, **options: Any
+        self, method: Literal["projects/list"], params: Optional[ProjectsListParams] = None, *, timeout: Optional[float] = None
     ) -> ProjectsResult: ...
 
     @overload
     async def request_async(
-        self, method: Literal["executions/list"], params: Optional[ExecutionsListParams] = None, **options: Any
+        self, method: Literal["executions/list"], params: Optional[ExecutionsListParams] = None, *, timeout: Optional[float] = None
     ) -> ListResult: ...
 
     @overload
     async def request_async(
-        self, method: Literal["executions/get"], params: ExecutionsGetParams, **options: Any
+        self, method: Literal["executions/get"], params: ExecutionsGetParams, *, timeout: Optional[float] = None
     ) -> GetResult: ...
 
     @overload
     async def request_async(
-        self, method: Literal["executions/diff"], params: ExecutionsDiffParams, **options: Any
+        self, method: Literal["executions/diff"], params: ExecutionsDiffParams, *, timeout: Optional[float] = None
     ) -> DiffResult: ...
 
     @overload
     async def request_async(
-        self, method: Literal["executions/count"], params: Optional[ExecutionsCountParams] = None, **options: Any
+        self, method: Literal["executions/count"], params: Optional[ExecutionsCountParams] = None, *, timeout: Optional[float] = None
     ) -> CountResult: ...
 
     @overload
     async def request_async(
-        self, method: Literal["executions/stats"], params: Optional[ExecutionsStatsParams] = None, **options: Any
+        self, method: Literal["executions/stats"], params: Optional[ExecutionsStatsParams] = None, *, timeout: Optional[float] = None
     ) -> StatsResult: ...
 
     @overload
     async def request_async(
-        self, method: Literal["executions/series"], params: Optional[ExecutionsSeriesParams] = None, **options: Any
+        self, method: Literal["executions/series"], params: Optional[ExecutionsSeriesParams] = None, *, timeout: Optional[float] = None
     ) -> SeriesResult: ...
 
     @overload
     async def request_async(
-        self, method: Literal["executions/search"], params: ExecutionsSearchParams, **options: Any
+        self, method: Literal["executions/search"], params: ExecutionsSearchParams, *, timeout: Optional[float] = None
     ) -> SearchResult: ...
 
     @overload
     async def request_async(
-        self, method: Literal["executions/export"], params: ExecutionsExportParams, **options: Any
+        self, method: Literal["executions/export"], params: ExecutionsExportParams, *, timeout: Optional[float] = None
     ) -> ExportResult: ...
 
     @overload
     async def request_async(
-        self, method: Literal["executions/save"], params: ExecutionsSaveParams, **options: Any
+        self, method: Literal["executions/save"], params: ExecutionsSaveParams, *, timeout: Optional[float] = None
     ) -> SaveResult: ...
 
     @overload
     async def request_async(
-        self, method: Literal["executions/start"], params: ExecutionsStartParams, **options: Any
+        self, method: Literal["executions/start"], params: ExecutionsStartParams, *, timeout: Optional[float] = None
     ) -> StartResult: ...
 
     @overload
     async def request_async(
-        self, method: Literal["executions/update"], params: ExecutionsUpdateParams, **options: Any
+        self, method: Literal["executions/update"], params: ExecutionsUpdateParams, *, timeout: Optional[float] = None
     ) -> UpdateResult: ...
 
     @overload
     async def request_async(
-        self, method: Literal["executions/annotate"], params: ExecutionsAnnotateParams, **options: Any
+        self, method: Literal["executions/annotate"], params: ExecutionsAnnotateParams, *, timeout: Optional[float] = None
     ) -> AnnotateResult: ...
 
     @overload
     async def request_async(
-        self, method: Literal["executions/delete"], params: ExecutionsDeleteParams, **options: Any
+        self, method: Literal["executions/delete"], params: ExecutionsDeleteParams, *, timeout: Optional[float] = None
     ) -> DeleteResult: ...
 
     @overload
     async def request_async(
-        self, method: Literal["executions/deleteAll"], params: ExecutionsDeleteAllParams, **options: Any
+        self, method: Literal["executions/deleteAll"], params: ExecutionsDeleteAllParams, *, timeout: Optional[float] = None
     ) -> DeleteAllResult: ...
 
     @overload
     async def request_async(
-        self, method: Literal["executions/deleteMatching"], params: Optional[ExecutionsDeleteMatchingParams] = None, **options: Any
+        self, method: Literal["executions/deleteMatching"], params: Optional[ExecutionsDeleteMatchingParams] = None, *, timeout: Optional[float] = None
     ) -> DeleteMatchingResult: ...
 
     @overload
     async def request_async(
-        self, method: Literal["executions/prune"], params: Optional[ExecutionsPruneParams] = None, **options: Any
+        self, method: Literal["executions/prune"], params: Optional[ExecutionsPruneParams] = None, *, timeout: Optional[float] = None
     ) -> PruneResult: ...
 
     @overload
     async def request_async(
-        self, method: Literal["executions/restore"], params: Optional[ExecutionsRestoreParams] = None, **options: Any
+        self, method: Literal["executions/restore"], params: Optional[ExecutionsRestoreParams] = None, *, timeout: Optional[float] = None
     ) -> RestoreResult: ...
 
     @overload
     async def request_async(
-        self, method: Literal["trash/list"], params: Optional[TrashListParams] = None, **options: Any
+        self, method: Literal["trash/list"], params: Optional[TrashListParams] = None, *, timeout: Optional[float] = None
     ) -> TrashListResult: ...
 
     @overload
     async def request_async(
-        self, method: Literal["trash/empty"], params: Optional[TrashEmptyParams] = None, **options: Any
+        self, method: Literal["trash/empty"], params: Optional[TrashEmptyParams] = None, *, timeout: Optional[float] = None
     ) -> TrashEmptyResult: ...
 
     @overload
     async def request_async(
-        self, method: Literal["executions/subscribe"], params: Optional[ExecutionsSubscribeParams] = None, **options: Any
+        self, method: Literal["executions/subscribe"], params: Optional[ExecutionsSubscribeParams] = None, *, timeout: Optional[float] = None
     ) -> SubscriptionId: ...
 
     @overload
     async def request_async(
-        self, method: Literal["executions/unsubscribe"], params: ExecutionsUnsubscribeParams, **options: Any
+        self, method: Literal["executions/unsubscribe"], params: ExecutionsUnsubscribeParams, *, timeout: Optional[float] = None
     ) -> bool: ...
 
     @overload
     async def request_async(
-        self, method: Literal["executions/changes"], params: ExecutionsChangesParams, **options: Any
+        self, method: Literal["executions/changes"], params: ExecutionsChangesParams, *, timeout: Optional[float] = None
     ) -> ChangesResult: ...
 
     @overload
     async def request_async(
-        self, method: Literal["nodes/stats"], params: Optional[NodesStatsParams] = None, **options: Any
+        self, method: Literal["nodes/stats"], params: Optional[NodesStatsParams] = None, *, timeout: Optional[float] = None
     ) -> NodesStatsResult: ...
 
     @overload
     async def request_async(
-        self, method: Literal["errors/groups"], params: Optional[ErrorsGroupsParams] = None, **options: Any
+        self, method: Literal["errors/groups"], params: Optional[ErrorsGroupsParams] = None, *, timeout: Optional[float] = None
     ) -> ErrorsGroupsResult: ...
 
-    async def request_async(self, method: Any, params: Any = None, **options: Any) -> Any:
-        return await self._request_async(method, params, **options)
+    async def request_async(self, method: Any, params: Any = None, *, timeout: Optional[float] = None) -> Any:
+        return await self._request_async(method, params, timeout)
 
-    async def _request_async(self, method: str, params: Any, **options: Any) -> Any:
+    async def _request_async(self, method: str, params: Any, timeout: Optional[float]) -> Any:
         raise NotImplementedError
 
 

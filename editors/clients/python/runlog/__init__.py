@@ -23,6 +23,7 @@ import functools
 import itertools
 import json
 import logging
+import operator
 import os
 import re
 import secrets
@@ -30,17 +31,18 @@ import socket as sockets
 import subprocess
 import threading
 import time
+import weakref
 from collections import ChainMap
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from copy import copy
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from decimal import Decimal
-from typing import Any, Generic, Optional, TypeVar, Union, cast
+from typing import TYPE_CHECKING, Any, Generic, Literal, Optional, SupportsIndex, TypeVar, Union, cast, get_args
 
-import runlog_types as types
-from runlog_types import Told
+from . import types
+from .types import Told
 
 __all__ = ["Changes", "Client", "Run", "RunlogError", "Step", "types"]
 
@@ -54,6 +56,8 @@ _END_WITHIN = 3.0
 # The daemon could not say of a longer line, or of one that is nested deeper, whom its answer is for.
 _LINE_BYTES_MAX = 64 * 1024 * 1024
 _NESTING_MAX = 128
+# What is kept of an error's text.
+_ERROR_CHARS_MAX = 8192
 # What takes work back, rather than making it fail.
 _CANCELLED = (KeyboardInterrupt, asyncio.CancelledError, GeneratorExit)
 
@@ -66,6 +70,7 @@ _DIGITS = secrets.token_hex(16)
 _log = logging.getLogger("runlog")
 
 Amount = Union[int, float, Decimal]
+Ended = Literal["completed", "failed", "cancelled"]
 # Changes that wait to be taken, and None after the last.
 _Queue = asyncio.Queue[Optional[Told]]
 # What is to be written, and who waits for that.
@@ -111,6 +116,11 @@ class RunlogError(Exception):
         return type(self), (self.code, self.message, self.data)
 
     @property
+    def _waitable(self) -> bool:
+        """Whether to wait for that; a daemon that could not be reached has been waited for."""
+        return self._passing and self.kind != "unreachable"
+
+    @property
     def _unknown(self) -> bool:
         """Whether it may have gone through."""
         return self.data.get("outcome") == "unknown"
@@ -124,7 +134,7 @@ class Client(types.Requests):
     is for how long to look for a daemon, in seconds, before what needs it fails, and `heartbeat` how often
     a silent run of ours is told to be alive.
 
-    `request` and `request_async`, typed for every method, come from `runlog_types`. A request that is
+    `request` and `request_async`, typed for every method, come from `runlog.types`. A request that is
     cancelled, or not answered within `timeout` seconds, is taken back; a mutation may have gone through.
     """
 
@@ -148,13 +158,14 @@ class Client(types.Requests):
         # what recorders have still to write, and what has begun and not ended, in the order of beginning
         self._writing: set[asyncio.Task[None]] = set()
         self._open: dict[_Scope[Any, Any], None] = {}
+        # nothing begins or ends while that is being closed
+        self._lock = threading.RLock()
 
-    def _request(self, method: str, params: Any, **options: Any) -> Any:
-        return _result(self._go(self._ask(method, params)), **options)
+    def _request(self, method: str, params: Any, timeout: float | None) -> Any:
+        return _result(self._go(self._ask(method, params)), timeout)
 
-    async def _request_async(self, method: str, params: Any, **options: Any) -> Any:
-        answer = asyncio.wrap_future(self._go(self._ask(method, params)))
-        return await asyncio.wait_for(answer, **{"timeout": None, **options})
+    async def _request_async(self, method: str, params: Any, timeout: float | None) -> Any:
+        return await asyncio.wait_for(asyncio.wrap_future(self._go(self._ask(method, params))), timeout)
 
     def changes(self, params: types.ExecutionsSubscribeParams | None = None) -> Changes:
         """Changes as they happen, for `for` and `async for`: see :class:`Changes`."""
@@ -167,32 +178,34 @@ class Client(types.Requests):
         """
         recorder = _Recorder(self, projectId, members)
         begin = functools.partial(recorder.put, execution={**members, "id": recorder.id})
-        blocking = Run[None](recorder, None, _result)
         awaited = Run[Awaitable[None]](recorder, None, asyncio.wrap_future)
-        return _Scope(self._open, begin, recorder.finish, blocking, awaited)
+        return _Scope(self, begin, recorder.finish, Run[None](recorder, None, _result), awaited)
 
     def start(self, projectId: str, **members: Any) -> Run[None]:
         """Begins a run whose end is told by its `finish`, where no `with` does both."""
-        return self.run(projectId, **members).__enter__()
+        scope = self.run(projectId, **members)
+        run = scope.__enter__()
+        self._open.pop(scope, None)
+        return run
 
     def close(self) -> None:
         """Ends the connection, and the daemon if it was started for it. Iterations of changes end.
 
         What a `with` still records, in another task or thread, is told to be cancelled.
         """
-        self._go(self._close()).result()
+        _ended(self._go(self._close()))
 
     def __enter__(self) -> Client:
         return self
 
-    def __exit__(self, *_: Any) -> None:
-        self.close()
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        _ended(self._go(self._close()), error)
 
     async def __aenter__(self) -> Client:
         return self
 
     async def __aexit__(self, *_: Any) -> None:
-        await asyncio.wrap_future(self._go(self._close()))
+        await _ended_async(self._go(self._close()))
 
     @property
     def _loop(self) -> asyncio.AbstractEventLoop:
@@ -216,31 +229,35 @@ class Client(types.Requests):
     async def _connected(self) -> _Connection:
         known = self._connection
         if known is None or known.done() and (known.exception() or known.result().lost):
-            known = self._connection = asyncio.ensure_future(self._patiently(lambda: _Connection.open(self)))
+            opened = self._patiently(lambda: _Connection.open(self), lambda error: error._passing)
+            known = self._connection = asyncio.ensure_future(opened)
         return await asyncio.shield(known)
 
-    async def _patiently(self, work: Callable[[], Awaitable[T]], again: Callable[[], bool] = lambda: False) -> T:
-        """Does again what may succeed later, and whatever else `again` says."""
+    async def _patiently(
+        self, work: Callable[[], Awaitable[T]], again: Callable[[RunlogError], bool] = lambda error: error._waitable
+    ) -> T:
+        """Does again what `again` says, the last time once our patience is over."""
         until = time.monotonic() + self._patience
         delay = _FIRST_DELAY
         while True:
             try:
                 return await work()
             except RunlogError as error:
-                hopeless = self._closing.done() or not (error._passing or again())
-                if hopeless or time.monotonic() + delay >= until:
+                left = until - time.monotonic()
+                if self._closing.done() or left <= 0 or not again(error):
                     raise
-            await asyncio.wait([self._closing], timeout=delay)
+            await asyncio.wait([self._closing], timeout=min(delay, left))
             delay = min(2 * delay, _LONGEST_DELAY)
 
     async def _close(self) -> None:
-        # steps before their runs
-        for scope in reversed(list(self._open)):
-            scope.told({"status": "cancelled"})
+        with self._lock:
+            # steps before their runs
+            for scope in reversed(list(self._open)):
+                scope.told({"status": "cancelled"})
+            if not self._closing.done():
+                self._closing.set_result(None)
         # those are joined in this turn of the loop
         await asyncio.sleep(0)
-        if not self._closing.done():
-            self._closing.set_result(None)
         if self._writing:
             # nobody waits for it, but it was told before
             await asyncio.wait(self._writing, timeout=self._patience)
@@ -280,6 +297,10 @@ class _Connection:
         # one that takes us in and then says nothing has no more time than one that is not there
         await asyncio.wait([hello, client._closing], timeout=client._patience, return_when=asyncio.FIRST_COMPLETED)
         if hello.done() and hello.exception() is None:
+            # holds it as long as there is the client, and ends it where that is forgotten and not closed
+            end = weakref.finalize(client, asyncio.get_running_loop().call_soon_threadsafe, connection.end)
+            end.atexit = False  # type: ignore[misc]
+            connection._ended.add_done_callback(lambda _: end.detach())
             return connection
         await connection.close()
         if daemon is not None and daemon.returncode > 0:
@@ -310,11 +331,14 @@ class _Connection:
             params = {"subscription": subscription}
             self._send({"id": next(self._ids), "method": "executions/unsubscribe", "params": params})
 
-    async def close(self) -> None:
+    def end(self) -> None:
         if not self.lost:
             self.lost = True
             self._writer.write_eof()
             asyncio.get_running_loop().call_later(_END_WITHIN, self._abort)
+
+    async def close(self) -> None:
+        self.end()
         await self._ended
 
     def _abort(self) -> None:
@@ -414,21 +438,26 @@ class Changes:
 
     # in the loop
     async def _tell(self) -> AsyncGenerator[Told, None]:
-        params = dict(self._params)
-        while not self._client._closing.done():
+        client, params = self._client, dict(self._params)
+
+        async def subscribe() -> tuple[_Connection, _Queue, int]:
             queue = _Queue()
+            connection = await client._connected()
+            return connection, queue, await connection.request("executions/subscribe", params, queue)
+
+        while not client._closing.done():
             try:
-                connection = await self._client._connected()
-                subscription = await connection.request("executions/subscribe", params, queue)
-                try:
-                    while (told := await queue.get()) is not None:
-                        params["since"] = told["clock"]
-                        yield told
-                finally:
-                    connection.unsubscribe(subscription)
-            except RunlogError as error:
-                if not self._client._closing.done() and (not error._passing or error.kind == "unreachable"):
-                    raise
+                connection, queue, subscription = await client._patiently(subscribe)
+            except RunlogError:
+                if client._closing.done():
+                    return
+                raise
+            try:
+                while (told := await queue.get()) is not None:
+                    params["since"] = told["clock"]
+                    yield told
+            finally:
+                connection.unsubscribe(subscription)
             await asyncio.sleep(_FIRST_DELAY)
 
 
@@ -436,24 +465,32 @@ class Changes:
 class _Scope(Generic[S, A]):
     """What begins and ends with a block, of `with` or of `async with`; or with its client, if that is sooner."""
 
-    open: dict[_Scope[Any, Any], None]
+    client: Client
     begin: Callable[[], Future[None]]
     end: Callable[[dict[str, Any]], Future[None]]
     blocking: S
     awaited: A
     _end: Future[None] | None = None
 
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            raise AttributeError(f"it has not begun and has no {name!r}: use `with … as`, or `client.start` for a run")
+
     def told(self, how: dict[str, Any]) -> Future[None]:
         """Tells its end, once."""
-        self.open.pop(self, None)
-        if self._end is None:
-            self._end = self.end(how)
-        return self._end
+        with self.client._lock:
+            self.client._open.pop(self, None)
+            if self._end is None:
+                self._end = self.end(how)
+            return self._end
 
     def _begin(self) -> Future[None]:
-        begun = self.begin()
-        self.open[self] = None
-        begun.add_done_callback(lambda begun: begun.exception() and self.open.pop(self, None))
+        with self.client._lock:
+            begun = self.begin()
+            self._end = None
+            self.client._open[self] = None
+        begun.add_done_callback(lambda begun: begun.exception() and self.client._open.pop(self, None))
         return begun
 
     def __enter__(self) -> S:
@@ -466,7 +503,7 @@ class _Scope(Generic[S, A]):
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         try:
-            self.told(_end_of(error)).result()
+            _ended(self.told(_end_of(error)), error)
         except RunlogError as other:
             self._refused(other, error)
 
@@ -480,7 +517,7 @@ class _Scope(Generic[S, A]):
 
     async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         try:
-            await asyncio.wrap_future(self.told(_end_of(error)))
+            await _ended_async(self.told(_end_of(error)))
         except RunlogError as other:
             self._refused(other, error)
 
@@ -501,9 +538,12 @@ class _Recorded(Generic[T]):
         self._step = step
         self._wait = wait
 
-    def add(self, *, costUSD: Amount | None = None, input: int | None = None, output: int | None = None) -> T:
+    def add(
+        self, *, costUSD: Amount | None = None, input: SupportsIndex | None = None, output: SupportsIndex | None = None
+    ) -> T:
         """Cost and tokens that come on top: of the run, and of the step if it is one."""
-        amounts = _amounts(costUSD=costUSD, input=input, output=output)
+        given = {"costUSD": costUSD, "input": input, "output": output}
+        amounts = {name: _exact(name, amount, name != "costUSD") for name, amount in given.items() if amount is not None}
         return self._wait(self._recorder.put(add=amounts, step=self._step))
 
     def set(self, **members: Any) -> T:
@@ -537,12 +577,13 @@ class Run(_Recorded[T]):
             ended = _now_ms()
             return recorder.set(ident, {**members, "completedAt": _date(ended), "duration": ended - began})
 
-        blocking = Step[None](recorder, ident, _result)
         awaited = Step[Awaitable[None]](recorder, ident, asyncio.wrap_future)
-        return _Scope(recorder.open, begin, end, blocking, awaited)
+        return _Scope(recorder.client, begin, end, Step[None](recorder, ident, _result), awaited)
 
-    def finish(self, status: str = "completed", **members: Any) -> T:
+    def finish(self, status: Ended = "completed", **members: Any) -> T:
         """Ends the run; what is told of it later is refused. Only the first call that goes through counts."""
+        if status not in get_args(Ended):
+            raise ValueError(f"a run ends as completed, failed or cancelled, not as {status!r}")
         return self._wait(self._recorder.finish({**members, "status": status}))
 
 
@@ -563,8 +604,7 @@ class _Recorder:
         # the ids of steps that there are, and those for others
         self._steps = {str(step.get("id")) for step in members.get("steps") or [] if isinstance(step, dict)}
         self._step_ids = map("step-{}".format, itertools.count(1))
-        self._client = client
-        self.open = client._open
+        self.client = client
         self._mark = secrets.token_hex(8)
         self._version = ""
         self._writes = itertools.count()
@@ -597,9 +637,11 @@ class _Recorder:
 
     def put(self, **change: Any) -> Future[None]:
         """Has `execution` begin the record, or `set`, `steps` and `add` change it, the latter a `step`, too."""
+        if self.client._closing.done():
+            raise _unreachable("the client is closed", retryable=False)
         done: Future[None] = Future()
         done.set_running_or_notify_cancel()  # whoever stops waiting for it does not take it back
-        self._client._loop.call_soon_threadsafe(self._join, change, done)
+        self.client._loop.call_soon_threadsafe(self._join, change, done)
         return done
 
     # what follows runs in the loop
@@ -609,8 +651,8 @@ class _Recorder:
         if self._next is None or "set" in change:
             self._next = []
             self._written = asyncio.ensure_future(self._write(self._next, self._written))
-            self._client._writing.add(self._written)
-            self._written.add_done_callback(self._client._writing.discard)
+            self.client._writing.add(self._written)
+            self._written.add_done_callback(self.client._writing.discard)
         self._next.append((change, done))
 
     async def _write(self, batch: _Batch, before: asyncio.Task[None] | None = None) -> None:
@@ -638,10 +680,10 @@ class _Recorder:
                 done.set_result(None)
         # whatever else is wrong shows in the next write, or goes by
         if self._version and not over:
-            self._beat = self._client._loop.call_later(self._client._heartbeat, self._tell_alive)
+            self._beat = self.client._loop.call_later(self.client._heartbeat, self._tell_alive)
 
     def _tell_alive(self) -> None:
-        if not self._ends and not self._client._closing.done():
+        if not self._ends and not self.client._closing.done():
             self._join({}, Future())
 
     async def _update(self, changes: list[dict[str, Any]]) -> None:
@@ -680,9 +722,9 @@ class _Recorder:
                 try:
                     if begins:
                         begin = {"projectId": self.projectId, "execution": {**first["execution"], "recorder": mark}}
-                        return (await self._client._ask("executions/start", begin))["version"]
+                        return (await self.client._ask("executions/start", begin))["version"]
                     update = {**ids, "ifVersion": known, **news}
-                    return (await self._client._ask("executions/update", update))["version"]
+                    return (await self.client._ask("executions/update", update))["version"]
                 except RunlogError as error:
                     # a sign of life may come twice
                     lost = any(changes) and (lost or error._unknown)
@@ -690,7 +732,7 @@ class _Recorder:
                         unsure = error
                     if error._passing or not (lost or error.code == 409):
                         raise
-                    found = await self._client._ask("executions/get", {**ids, "fields": ["/recorder"]})
+                    found = await self.client._ask("executions/get", {**ids, "fields": ["/recorder"]})
                     known = found["version"]
                     if found["fields"]["/recorder"].get("value") == mark:
                         if unsure is None:
@@ -706,7 +748,7 @@ class _Recorder:
                     lost = False
 
         try:
-            self._version = await self._client._patiently(write, lambda: lost)
+            self._version = await self.client._patiently(write, lambda error: lost or error._waitable)
         except RunlogError as error:
             if not lost:
                 raise
@@ -720,25 +762,21 @@ def _end_of(error: BaseException | None) -> dict[str, Any]:
         return {"status": "completed"}
     if isinstance(error, _CANCELLED):
         return {"status": "cancelled"}
-    return {"status": "failed", "error": f"{type(error).__name__}: {error}"}
+    try:
+        text = str(error)
+    except Exception:
+        text = "its text cannot be had"
+    return {"status": "failed", "error": f"{type(error).__name__}: {text}"[:_ERROR_CHARS_MAX]}
 
 
-def _amounts(**given: Amount | None) -> dict[str, Decimal]:
-    """What is given of them, exactly."""
-    amounts = {name: _exact(name, amount) for name, amount in given.items() if amount is not None}
-    for name, amount in amounts.items():
-        if amount < 0 or (name != "costUSD" and not isinstance(given[name], int)):
-            raise ValueError(f"{name}: {given[name]} cannot be added")
-    return amounts
-
-
-def _exact(name: str, amount: Any) -> Decimal:
-    """The number that its shortest spelling is."""
-    with contextlib.suppress(decimal.DecimalException):
-        exact = Decimal(str(amount))
-        if exact.is_finite():
+def _exact(name: str, amount: Any, whole: bool = False) -> Decimal:
+    """The number that its shortest spelling is, or that it stands for if it is to be `whole`."""
+    with contextlib.suppress(TypeError, decimal.DecimalException):
+        exact = Decimal(str(operator.index(amount) if whole else amount))
+        if exact >= 0 and not isinstance(amount, str):
             return _EXACT.quantize(exact, _SMALLEST)
-    raise ValueError(f"{name}: {amount} cannot be added")
+    kind = "whole number" if whole else "number of at most 30 decimal places"
+    raise ValueError(f"{name} must be a {kind} that is not negative: {amount!r}")
 
 
 def _sum(name: str, held: Any, *more: Decimal) -> Decimal:
@@ -784,6 +822,26 @@ def _result(future: Future[Any], timeout: float | None = None) -> Any:
         return future.result(timeout)
     finally:
         future.cancel()
+
+
+def _ended(end: Future[None], error: BaseException | None = None) -> None:
+    """Waits until an end is told, which a second Ctrl-C breaks off; the first may be the `error` that led to it."""
+    try:
+        end.result()
+    except KeyboardInterrupt:
+        if not isinstance(error, KeyboardInterrupt):
+            wait([end])
+        raise
+
+
+async def _ended_async(end: Future[None]) -> None:
+    """Waits until an end is told, though its task is cancelled meanwhile."""
+    told = asyncio.wrap_future(end)
+    try:
+        await asyncio.shield(told)
+    except asyncio.CancelledError:
+        await asyncio.wait([told])
+        raise
 
 
 async def _next(told: AsyncIterator[Told]) -> Told | None:
