@@ -427,8 +427,8 @@ fn a_damaged_foreign_or_missing_index_is_built_anew() {
     // of another version
     let meta = folder(&place).join("meta.json");
     let text = fs::read_to_string(&meta).unwrap();
-    assert!(text.contains("runlog-4"));
-    fs::write(&meta, text.replace("runlog-4", "runlog-3")).unwrap();
+    assert!(text.contains("runlog-5"));
+    fs::write(&meta, text.replace("runlog-5", "runlog-4")).unwrap();
     start(1);
     fs::remove_file(&meta).unwrap();
     start(1);

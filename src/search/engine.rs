@@ -43,7 +43,7 @@ const FOLDER: &str = "search";
 const LOCK: &str = "search.lock";
 /// Named in the index: another number, another way to read a record or its words, and the index is
 /// built anew.
-const ANALYZER: &str = "runlog-4";
+const ANALYZER: &str = "runlog-5";
 /// How much memory words take before they are written.
 const WRITER_BYTES: usize = 32 << 20;
 /// How much text waits to be cut into words.
