@@ -90,6 +90,7 @@ pub(super) fn kinds_of(facts: &Facts) -> Vec<ProblemKind> {
             Finding::IdMismatch => ProblemKind::IdMismatch,
             Finding::ProjectMismatch => ProblemKind::ProjectMismatch,
             Finding::BadCost => ProblemKind::InvalidCost,
+            Finding::BadDate => ProblemKind::InvalidDate,
         })
         .collect()
 }

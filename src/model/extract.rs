@@ -80,6 +80,8 @@ pub enum Finding {
     ProjectMismatch,
     /// `costUSD` is not a number within nine billion.
     BadCost,
+    /// `startedAt` or `completedAt` is neither null nor a date.
+    BadDate,
 }
 
 /// What a record says.
@@ -234,6 +236,8 @@ struct Reading {
     other_project: bool,
     bad_cost: bool,
 }
+    /// Of the start and of the end.
+    bad_dates: [bool; 2],
 
 impl Reading {
     fn member<I: Input>(
@@ -251,8 +255,8 @@ impl Reading {
                 let found = string(walk, &mut text)?;
                 facts.status = text.whole().filter(|_| found).map(Status::from_text);
             }
-            b"startedAt" => facts.started_at = date(walk)?,
-            b"completedAt" => facts.completed_at = date(walk)?,
+            b"startedAt" => (facts.started_at, self.bad_dates[0]) = date(walk)?,
+            b"completedAt" => (facts.completed_at, self.bad_dates[1]) = date(walk)?,
             b"duration" => facts.duration = number(walk, MILLIONTHS)?.map(Milliseconds),
             b"tokenUsage" => facts.tokens = tokens(walk)?,
             b"costUSD" => {
@@ -291,6 +295,7 @@ impl Reading {
             (self.other_project, Finding::ProjectMismatch),
             (self.bad_cost, Finding::BadCost),
         ] {
+            (self.bad_dates.contains(&true), Finding::BadDate),
             if found {
                 self.facts.findings.push(finding);
             }
@@ -541,13 +546,14 @@ fn number<I: Input>(walk: &mut Walk<I>, scale: u32) -> Result<Option<i64>, JsonE
     Ok(None)
 }
 
-fn date<I: Input>(walk: &mut Walk<I>) -> Result<Option<Millis>, JsonError> {
+/// The next value, if it is a date, and whether it is none although it is there.
+fn date<I: Input>(walk: &mut Walk<I>) -> Result<(Option<Millis>, bool), JsonError> {
+    let null = walk.kind()? == Kind::Null;
     let mut text = Short::default();
     let found = string(walk, &mut text)?;
-    Ok(text
-        .whole()
-        .filter(|_| found)
-        .and_then(Millis::parse_rfc3339))
+    let spelt = text.whole().filter(|_| found);
+    let date = spelt.and_then(Millis::parse_rfc3339);
+    Ok((date, date.is_none() && !null))
 }
 
 /// Whether the next value says something else than `expected`; null says nothing.
@@ -789,8 +795,22 @@ mod tests {
         assert_eq!(facts.error, None);
         assert_eq!(facts.label.as_deref(), Some("a\u{fffd}"));
         assert_eq!(facts.started_at, None);
-        assert_eq!(facts.findings, [Finding::ProjectMismatch, Finding::BadCost]);
-        assert_eq!(read(r#"{"costUSD":null,"id":null}"#).findings, []);
+        let all = [Finding::ProjectMismatch, Finding::BadCost, Finding::BadDate];
+        assert_eq!(facts.findings, all);
+        let nothing = r#"{"costUSD":null,"id":null,"startedAt":null,"completedAt":null}"#;
+        assert_eq!(read(nothing).findings, []);
+        for date in [
+            r#""2025-01-05T10:00:00.123456""#,
+            r#""2025-01-05""#,
+            r#""""#,
+            "1736070000000",
+            "{}",
+        ] {
+            let facts = read(&format!(r#"{{"completedAt":{date}}}"#));
+            assert_eq!(facts.findings, [Finding::BadDate], "{date}");
+        }
+        let again = r#"{"startedAt":"soon","startedAt":"2025-01-05T10:00:00Z"}"#;
+        assert_eq!(read(again).findings, []);
         assert_eq!(
             read(r#"{"costUSD":9000000001}"#).findings,
             [Finding::BadCost]
