@@ -318,7 +318,8 @@ struct Text {
     len: usize,
     bytes_max: usize,
     chars_left: usize,
-    /// Only the first line is kept.
+    chars_max: usize,
+    /// Only the first line is kept that has anything to be seen.
     line: bool,
     /// Something was not kept.
     cut: bool,
@@ -331,6 +332,7 @@ impl Text {
             len: 0,
             bytes_max: limit.min(TEXT_BYTES),
             chars_left: usize::MAX,
+            chars_max: usize::MAX,
             line: false,
             cut: false,
         }
@@ -339,6 +341,7 @@ impl Text {
     fn chars(limit: usize, line: bool) -> Self {
         Self {
             chars_left: limit,
+            chars_max: limit,
             line,
             ..Self::bytes(TEXT_BYTES)
         }
@@ -356,6 +359,14 @@ impl TextSink for Text {
             return;
         }
         let line = match self.line.then(|| text.find(['\n', '\r'])) {
+        let mut text = text;
+        if self.line && self.kept().trim_start().is_empty() {
+            let seen = text.len() - text.trim_start().len();
+            if let Some(end) = text[..seen].rfind(['\n', '\r']) {
+                text = &text[end + 1..];
+                (self.len, self.chars_left) = (0, self.chars_max);
+            }
+        }
             Some(Some(end)) => &text[..end],
             _ => text,
         };
@@ -854,6 +865,14 @@ mod tests {
         steps::tests::named(&read(text).steps)
     }
 
+        for (input, label) in [
+            (r"\n\nfirst\nsecond", "first"),
+            (r" \r\n\u0020\n  first  ", "  first  "),
+            (r"\n \u0009", ""),
+        ] {
+            let facts = read(&format!(r#"{{"input":"{input}"}}"#));
+            assert_eq!(facts.label.as_deref().unwrap_or_default(), label);
+        }
     #[test]
     fn steps_are_read_with_their_nodes() {
         let found = named(
