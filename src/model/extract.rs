@@ -1092,7 +1092,7 @@ mod tests {
             .filter(|text| !text.is_empty());
         let first_line = |text: &str| {
             text.split(['\n', '\r'])
-                .next()
+                .find(|line| !line.trim().is_empty())
                 .unwrap_or_default()
                 .to_owned()
         };

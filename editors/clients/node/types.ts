@@ -1106,7 +1106,7 @@ export type Summary = {
   errorTruncated?: true;
   /** The file's stem. */
   id: ExecutionId;
-  /** What to show as the run's name: `name`, else the first line of `input`; 80 characters at most. */
+  /** What to show as the run's name: `name`, else the first line of `input` that is not empty; 80 characters at most. */
   label?: string | null;
   /** The model that the record names. */
   model?: string | null;

@@ -1348,8 +1348,8 @@ class Summary(_Summary, total=False):
     error: Optional[str]
     # Present and true where `error` was cut.
     errorTruncated: Literal[True]
-    # What to show as the run's name: `name`, else the first line of `input`; 80 characters at
-    # most.
+    # What to show as the run's name: `name`, else the first line of `input` that is not empty;
+    # 80 characters at most.
     label: Optional[str]
     # The model that the record names.
     model: Optional[str]
