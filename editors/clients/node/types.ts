@@ -574,7 +574,7 @@ export type Problem = {
 };
 
 /** What is wrong with a file or folder. */
-export type ProblemKind = "corrupt" | "not-an-object" | "not-regular" | "invalid-name" | "unreadable" | "id-mismatch" | "project-mismatch" | "invalid-cost" | "abandoned-temporary" | "corrupt-annotation" | "unwritable";
+export type ProblemKind = "corrupt" | "not-an-object" | "not-regular" | "invalid-name" | "unreadable" | "id-mismatch" | "project-mismatch" | "invalid-cost" | "invalid-date" | "abandoned-temporary" | "corrupt-annotation" | "unwritable";
 
 /** One page of findings. */
 export type ProblemsResult = {

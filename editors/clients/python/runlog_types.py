@@ -710,7 +710,7 @@ class Problem(TypedDict):
 
 
 # What is wrong with a file or folder.
-ProblemKind = Union[Literal["corrupt"], Literal["not-an-object"], Literal["not-regular"], Literal["invalid-name"], Literal["unreadable"], Literal["id-mismatch"], Literal["project-mismatch"], Literal["invalid-cost"], Literal["abandoned-temporary"], Literal["corrupt-annotation"], Literal["unwritable"]]
+ProblemKind = Union[Literal["corrupt"], Literal["not-an-object"], Literal["not-regular"], Literal["invalid-name"], Literal["unreadable"], Literal["id-mismatch"], Literal["project-mismatch"], Literal["invalid-cost"], Literal["invalid-date"], Literal["abandoned-temporary"], Literal["corrupt-annotation"], Literal["unwritable"]]
 
 
 class _ProblemsResult(TypedDict):
