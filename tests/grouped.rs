@@ -5,6 +5,8 @@
 
 mod support;
 
+use std::fs;
+
 use serde_json::{Value, json};
 use support::place::Place;
 use support::{Daemon, Root, record};
@@ -176,6 +178,28 @@ fn a_record_of_any_size_costs_bounded_step_data_and_says_so() {
     assert_eq!(count("nodeId != 'node-99999'"), 2);
     assert_eq!(count("nodeId ~ 9999 or nodeId = a"), 3);
     assert_eq!(count("failedNode ~ node"), 0);
+    // as they are those that have too long a name
+    let name = "n".repeat(300);
+    let long = json!({ "nodeId": name, "status": "failed" });
+    root.engine("p", "lone", &run_of("lone", &[long]));
+    for (text, expected) in [
+        ("nodeId is null", 0),
+        ("nodeId is not null", 1),
+        ("nodeId ~ nnn", 1),
+        ("nodeId !~ nnn", 0),
+        ("failedNode is null", 0),
+        ("failedNode ~ nnn", 1),
+        (&format!("nodeId = '{name}'"), 1),
+        (&format!("nodeId = '{name}n'"), 0),
+        (&format!("failedNode != '{name}'"), 0),
+    ] {
+        assert_eq!(
+            count(&format!("({text}) and id = lone")),
+            expected,
+            "{text}"
+        );
+    }
+    fs::remove_file(root.file("p", "lone")).unwrap();
     let last = json!([{ "nodeId": "node-99999", "status": "failed" }]);
     let steps: Vec<Value> = many
         .iter()

@@ -260,3 +260,30 @@ fn what_is_written_in_place_is_seen_before_the_file_is_closed() {
     assert_eq!(list["executions"][0]["status"], "stopped");
     drop(file);
 }
+
+/// Nobody reads the trash before somebody asks for it, but whether it is one is told at once.
+#[test]
+fn what_stands_in_the_place_of_the_trash_is_told_for_as_long_as_it_does() {
+    let root = Root::empty();
+    root.engine("p", "x", &record("p", "x", "completed"));
+    let trash = root.path().join("p/.runlog/trash");
+    fs::create_dir(trash.parent().unwrap()).unwrap();
+    let (_daemon, mut client) = Daemon::stdio(&root.path());
+    let mut told = || {
+        let result = client.call("server/problems", &json!({ "sync": true }));
+        let problems = result["problems"].as_array().unwrap().clone();
+        let told = problems
+            .into_iter()
+            .map(|one| (one["path"].clone(), one["kind"].clone()));
+        told.collect::<Vec<_>>()
+    };
+    assert_eq!(told(), []);
+    std::os::unix::fs::symlink("/etc", &trash).unwrap();
+    assert_eq!(told(), [(json!("p/.runlog/trash"), json!("not-regular"))]);
+    fs::remove_file(&trash).unwrap();
+    fs::create_dir(&trash).unwrap();
+    assert_eq!(told(), []);
+    fs::remove_dir(&trash).unwrap();
+    fs::write(&trash, "").unwrap();
+    assert_eq!(told().len(), 1);
+}

@@ -427,11 +427,12 @@ fn a_damaged_foreign_or_missing_index_is_built_anew() {
     // of another version
     let meta = folder(&place).join("meta.json");
     let text = fs::read_to_string(&meta).unwrap();
-    assert!(text.contains("runlog-4"));
-    fs::write(&meta, text.replace("runlog-4", "runlog-3")).unwrap();
+    assert!(text.contains("runlog-5"));
+    fs::write(&meta, text.replace("runlog-5", "runlog-4")).unwrap();
     start(1);
+    // nobody is told of one whose making was cut off
     fs::remove_file(&meta).unwrap();
-    start(1);
+    start(0);
     fs::remove_dir_all(folder(&place)).unwrap();
     start(0);
 }
@@ -629,4 +630,34 @@ fn hostile_queries_are_refused_or_bounded_and_delay_nobody() {
         );
     }
     assert_eq!(search(&mut client, "w299x99")["total"], 1);
+}
+
+/// A daemon that is stopped holds the text index, and will never go on with it.
+#[test]
+fn beside_a_daemon_that_does_not_answer_a_search_ends_with_what_is_known() {
+    let place = Place::new(1);
+    let run_folder = place.root.beside("run");
+    fs::create_dir(&run_folder).unwrap();
+    fs::set_permissions(&run_folder, fs::Permissions::from_mode(0o700)).unwrap();
+    let mut command = place.command();
+    let (daemon, mut client) = Daemon::spawn(command.env("XDG_RUNTIME_DIR", &run_folder));
+    assert_eq!(search(&mut client, "do")["total"], 1);
+    daemon.signal(Signal::STOP);
+    place.root.engine("p", "later", &saying("later", "do"));
+    let began = Instant::now();
+    let searched = support::runlog()
+        .args(["search", "do", "--projects"])
+        .arg(place.root.path())
+        .env("XDG_CACHE_HOME", place.cache())
+        .env("XDG_RUNTIME_DIR", &run_folder)
+        .output()
+        .unwrap();
+    daemon.signal(Signal::CONT);
+    let (out, said) = (&searched.stdout, &searched.stderr);
+    let (out, said) = (String::from_utf8_lossy(out), String::from_utf8_lossy(said));
+    assert!(searched.status.success(), "{said}");
+    assert!(out.contains("run-0") && !out.contains("later"), "{out}");
+    assert!(said.contains("not all runs are searched"), "{said}");
+    assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
+    client.close();
 }

@@ -6,7 +6,9 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::{self, Permissions};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::time::Instant;
 
@@ -101,6 +103,8 @@ fn what_is_wrong_with_files_is_known_after_every_start() {
     symlink("/etc/passwd", file("link")).unwrap();
     fs::write(file("cut"), "{").unwrap();
     fs::write(file("two\nlines"), "{}").unwrap();
+    let no_utf8 = file("x").with_file_name(OsStr::from_bytes(b"a\xff.json"));
+    fs::write(no_utf8, "{}").unwrap();
     let problems = |client: &mut Client| {
         let result = client.call("server/problems", &json!({ "sync": true }));
         result["problems"].as_array().unwrap().clone()
@@ -120,13 +124,13 @@ fn what_is_wrong_with_files_is_known_after_every_start() {
         // files as young as the first start are read once more
         assert!(began.elapsed() < PATIENCE);
     }
-    assert_eq!(first.unwrap().len(), 4);
+    assert_eq!(first.unwrap().len(), 5);
     // while no daemon ran
     fs::remove_dir(file("folder")).unwrap();
     fs::remove_file(file("link")).unwrap();
     fs::write(file("link"), record("p", "link", "failed").to_string()).unwrap();
     let (_daemon, mut client) = place.start();
-    assert_eq!(problems(&mut client).len(), 2);
+    assert_eq!(problems(&mut client).len(), 3);
     assert_eq!(client.call("executions/list", &json!({}))["total"], 6);
 }
 

@@ -722,6 +722,11 @@ fn of_file(root: &Path, file: &Path, problem: &Json) -> Finding {
         "id-mismatch" => edited(&format!(".id = {}", name(Some(file)))),
         "project-mismatch" => edited(&format!(".projectId = {project}")),
         "invalid-cost" => edited("del(.costUSD)"),
+        // only those that are none: the other one orders the run
+        "invalid-date" => edited(
+            "del((.startedAt, .completedAt) | select(type != \"string\" or \
+             (test(\"T.*(Z|[+-][0-9]{2}:[0-9]{2})$\"; \"i\") | not)))",
+        ),
         "unreadable" | "unwritable" => readable(file),
         "abandoned-temporary" => format!("rm -f {}", word(file)),
         // whatever it is called there, it would be taken for a project

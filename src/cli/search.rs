@@ -1,6 +1,10 @@
 //! `runlog search`: runs by what they were given and what they said.
 
+use std::time::Duration;
+
 use clap::Args;
+use serde_json::{Map, Value};
+use tokio::time::timeout;
 
 use super::Failure;
 use super::args::{Common, FilterArgs, LimitArgs};
@@ -10,6 +14,10 @@ use super::list::relative;
 use super::terminal::{Out, Paint, columns, fitted, status_paint, visible};
 use super::time::{Clock, grouped};
 use crate::model::json::{elements, members};
+
+/// How long the text index may stand still before it is no longer waited for: that of a daemon which
+/// does not answer, and holds its lock, does for ever.
+const STILL_FOR: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Args)]
 #[command(mut_arg("json", |arg| arg.help("Print a hit a line as the protocol has it, of which \
@@ -34,14 +42,7 @@ pub(super) async fn run(args: &SearchArgs, client: &mut Client) -> Result<u8, Fa
     let mut params = args.filter.params()?;
     params.insert("query".into(), args.query.join(" ").into());
     params.insert("limit".into(), args.limit.limit.into());
-    client.doing = "Searching";
-    let mut text = client.text("executions/search", params.clone()).await?;
-    let complete = members(&text).any(|(name, value)| name == "complete" && value == "true");
-    if !complete {
-        // the text index is behind, and is waited for
-        params.insert("sync".into(), true.into());
-        text = client.text("executions/search", params).await?;
-    }
+    let text = found(client, params).await?;
     if args.common.json.wanted() {
         let hits = members(&text).find(|(name, _)| name == "hits");
         let rows = elements(hits.map_or("[]", |(_, hits)| hits));
@@ -51,6 +52,45 @@ pub(super) async fn run(args: &SearchArgs, client: &mut Client) -> Result<u8, Fa
     }
     out.print(&shown(&Json::read(&text), out, &clock))?;
     Ok(0)
+}
+
+/// What the search finds once the text index has everything, or where that does not go on any more, what
+/// it finds by then.
+async fn found(client: &mut Client, params: Map<String, Value>) -> Result<String, Failure> {
+    const METHOD: &str = "executions/search";
+    client.doing = "Searching";
+    let mut synced = params.clone();
+    synced.insert("sync".into(), true.into());
+    let mut before = None;
+    loop {
+        let Ok(known) = timeout(STILL_FOR, client.text(METHOD, params.clone())).await else {
+            let status = client.ask("server/status", Map::new()).await?;
+            if status.at("indexing").at("state").word() != "ready" {
+                continue;
+            }
+            let text = "there is no text index yet, and whoever makes it does not go on; `runlog \
+                doctor` may say who";
+            return Err(Failure::Failed(text.into()));
+        };
+        let known = known?;
+        if members(&known).any(|(name, value)| name == "complete" && value == "true") {
+            return Ok(known);
+        }
+        let indexing = members(&known).find(|(name, _)| name == "indexing");
+        let so_far = indexing.map(|(_, value)| value.to_owned());
+        if before == so_far {
+            tell!(
+                "runlog: not all runs are searched: the text index does not go on; `runlog doctor` \
+                 may say why"
+            );
+            return Ok(known);
+        }
+        before = so_far;
+        // the text index is behind, and is waited for
+        if let Ok(text) = timeout(STILL_FOR, client.text(METHOD, synced.clone())).await {
+            return text;
+        }
+    }
 }
 
 fn shown(result: &Json, out: Out, clock: &Clock) -> String {

@@ -161,10 +161,17 @@ pub(super) fn find(given: Option<&Path>) -> Result<(PathBuf, Found), ExitCode> {
 
 /// What everything that waits runs on: one thread, which serves all connections.
 pub(super) fn runtime() -> Result<tokio::runtime::Runtime, ExitCode> {
-    tokio::runtime::Builder::new_current_thread()
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| failed(&error))
+        .map_err(|error| failed(&error))?;
+    let within = runtime.enter();
+    // a file that grows beyond what `ulimit -f` lets it ends its writing, as on a full disk, and not
+    // this process: once heard of, the signal does so no more, and what we start has it as it was
+    let beyond = rustix::process::Signal::XFSZ.as_raw();
+    Signals::new(&[SignalKind::from_raw(beyond)]);
+    drop(within);
+    Ok(runtime)
 }
 
 impl ServeArgs {

@@ -92,6 +92,7 @@ pub(super) fn kinds_of(facts: &Facts) -> Vec<ProblemKind> {
             Finding::IdMismatch => ProblemKind::IdMismatch,
             Finding::ProjectMismatch => ProblemKind::ProjectMismatch,
             Finding::BadCost => ProblemKind::InvalidCost,
+            Finding::BadDate => ProblemKind::InvalidDate,
         })
         .collect()
 }
@@ -572,12 +573,10 @@ impl History {
                 match sight {
                     Sight::Seen(seen) => {
                         let soon = now.wall + RACY_AT_MOST;
-                        let last = seen.stamp.mtime_ns.max(seen.stamp.ctime_ns);
-                        // of a file of the future (a clock set back, a time set) that time never
-                        // comes; it stays racy, and is read whenever its project is compared
-                        if seen.racy
-                            && last <= Millis::from_system(soon).0.saturating_mul(1_000_000)
-                        {
+                        let soon = Millis::from_system(soon).0.saturating_mul(1_000_000);
+                        // of a file of the future (a clock set back) that time never comes; it stays
+                        // racy, and is read whenever its project is compared
+                        if seen.racy && seen.stamp.ctime_ns <= soon {
                             dirty.mark_quietly(Mark::Run(key.clone()), read + RACY_FOR);
                         }
                         if any_known || !seen.facts.findings.is_empty() {

@@ -67,20 +67,38 @@ pub(super) struct First {
     reading: HashMap<ProjectId, (usize, usize)>,
     /// Of those: what to note when all are read.
     names: HashMap<ProjectId, Names>,
-    /// How many there were.
-    projects: usize,
+    /// How many files there may be in those that are not listed, and in all of these; `None` until they
+    /// are counted.
+    unlisted: Option<(HashMap<ProjectId, usize>, usize)>,
     /// What was found while the snapshot was read, of projects not looked at since.
     pub(super) ahead: HashMap<ProjectId, Ahead>,
 }
 
 impl First {
-    /// How much is done, in percent.
-    fn percentage(&self) -> u8 {
-        let finished = self.projects.saturating_sub(self.unfinished.len());
-        let read = |(read, found): &(usize, usize)| read * 100 / (*found).max(1);
-        let within: usize = self.reading.values().map(read).sum();
-        let all = (finished * 100 + within) / self.projects.max(1);
-        u8::try_from(all.min(100)).unwrap_or(100)
+    /// How much is done, in percent, where `done` of the `total` files in listed projects are read.
+    fn percentage(&self, done: usize, total: usize) -> u8 {
+        let Some((_, unlisted)) = &self.unlisted else {
+            return 0;
+        };
+        let all = done.saturating_mul(100).checked_div(total + unlisted);
+        u8::try_from(all.unwrap_or(100).min(100)).unwrap_or(100)
+    }
+
+    /// A project is listed, and so many of its files are to be read.
+    fn lists(&mut self, project: &ProjectId, found: usize) {
+        self.reading.insert(project.clone(), (0, found));
+        if let Some((counts, all)) = &mut self.unlisted {
+            *all -= counts.remove(project).unwrap_or_default();
+        }
+    }
+
+    /// So many files there may be in each of these.
+    fn counted(&mut self, mut counts: HashMap<ProjectId, usize>) {
+        // some are listed meanwhile
+        let (unfinished, reading) = (&self.unfinished, &self.reading);
+        counts.retain(|id, _| unfinished.contains(id) && !reading.contains_key(id));
+        let all = counts.values().sum();
+        self.unlisted = Some((counts, all));
     }
 
     /// Takes in that `count` more files of a listed project are read; whether it is whole now.
@@ -287,7 +305,6 @@ impl History {
         {
             let mut first = self.first.lock();
             first.unfinished = projects.iter().cloned().collect();
-            first.projects = projects.len();
             first.queue = projects.into();
             first.ahead = ahead;
             first.begun = true;
@@ -438,7 +455,14 @@ impl History {
     pub fn first_step(&self) -> bool {
         let room = Room::default();
         let mut any = false;
+        let uncounted = {
+            let first = self.first.lock();
+            first.unlisted.is_none().then(|| first.unfinished.clone())
+        };
         rayon::in_place_scope(|scope| {
+            if let Some(projects) = uncounted {
+                scope.spawn(|_| self.count_ahead(projects));
+            }
             let mut listed = Vec::new();
             while !self.ending.load(Ordering::Acquire) && self.first_choose(&mut listed) {
                 any = true;
@@ -467,6 +491,22 @@ impl History {
         self.progress
             .send_if_modified(|progress| first.turns_ready(progress));
         false
+    }
+
+    /// Counts the files of the projects that are still to be listed, so that those who watch see how much
+    /// all of it is.
+    fn count_ahead(&self, projects: HashSet<ProjectId>) {
+        let count = |project: ProjectId| {
+            // of what is known, few files are read again
+            let known = self.index(|index| index.files_of(&project)) > 0;
+            let count = match known {
+                true => 1,
+                false => self.store.entries(&project),
+            };
+            (project, count)
+        };
+        let counts = projects.into_iter().map(count).collect();
+        self.first.lock().counted(counts);
     }
 
     /// Makes the project to go on with the last of `listed`; false if there is none.
@@ -510,13 +550,13 @@ impl History {
         let found = differing.len();
         {
             let mut first = self.first.lock();
-            first.reading.insert(project.clone(), (0, found));
+            first.lists(&project, found);
             first
                 .names
                 .extend(names.map(|names| (project.clone(), names)));
+            self.progress
+                .send_modify(|progress| progress.total += found);
         }
-        self.progress
-            .send_modify(|progress| progress.total += found);
         self.first_read(&project, 0);
         Listed {
             project,
@@ -532,10 +572,10 @@ impl History {
         if whole && let Some(names) = first.names.remove(project) {
             names.note(project, &mut self.index.write());
         }
-        let percentage = first.percentage();
         self.progress.send_if_modified(|progress| {
             let batches = progress.done / BATCH;
             progress.done += count;
+            let percentage = first.percentage(progress.done, progress.total);
             // nobody wants to be told of every part
             let news = whole || percentage > progress.percentage || progress.done / BATCH > batches;
             progress.percentage = progress.percentage.max(percentage);

@@ -30,6 +30,8 @@ pub enum ProblemKind {
     ProjectMismatch,
     /// `costUSD` is not a number below nine billion.
     InvalidCost,
+    /// `startedAt` or `completedAt` is there and no date.
+    InvalidDate,
     /// A temporary file of the engine, older than an hour.
     AbandonedTemporary,
     /// The file that holds a run's pin, tags and note does not hold them.
@@ -40,7 +42,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// Every kind.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Corrupt,
         Self::NotAnObject,
         Self::NotRegular,
@@ -49,6 +51,7 @@ impl ProblemKind {
         Self::IdMismatch,
         Self::ProjectMismatch,
         Self::InvalidCost,
+        Self::InvalidDate,
         Self::AbandonedTemporary,
         Self::CorruptAnnotation,
         Self::Unwritable,
@@ -74,6 +77,10 @@ impl ProblemKind {
             }
             Self::InvalidCost => {
                 "`costUSD` is not a number below nine billion; the cost counts as unknown"
+            }
+            Self::InvalidDate => {
+                "`startedAt` or `completedAt` is no date as in 2025-10-15T05:02:46.569Z, with a zone; \
+                 it counts as unknown"
             }
             Self::AbandonedTemporary => {
                 "a temporary file of the engine, older than an hour: a save that was cut off. \

@@ -165,10 +165,11 @@ impl Index {
         self.changes = Changes::restored(now, floor, gone)?;
         // a run that came while the snapshot was written may be missing from it; it is found as a
         // new one, if it is there, and nobody would take back what was wrong with it; what is no
-        // regular file is no run, and the next list of its folder takes it back
+        // regular file, or whose name is no id (and may look like one, where it is no UTF-8), is no
+        // run, and the next list of its folder takes it back
         let mut problems = std::mem::take(&mut self.problems);
         problems.retain(|path, kind| {
-            kind == ProblemKind::NotRegular
+            matches!(kind, ProblemKind::NotRegular | ProblemKind::InvalidName)
                 || key_of_path(path).is_none_or(|key| self.stamp(&key).is_some())
         });
         self.problems = problems;

@@ -28,7 +28,7 @@ use super::{Index, Instance, Liveness};
 use crate::model::{ExecutionId, Millis, ProjectId, RunKey, Stamp};
 
 /// Raised with every change of the format or of what is extracted from records.
-const FORMAT: u32 = 11;
+const FORMAT: u32 = 12;
 const MAGIC: &[u8; 8] = b"runlogix";
 /// How many rows or tombstones are encoded at a time, at most as many as a page has rows; bounds how
 /// long the index is held.

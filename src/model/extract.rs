@@ -80,6 +80,8 @@ pub enum Finding {
     ProjectMismatch,
     /// `costUSD` is not a number within nine billion.
     BadCost,
+    /// `startedAt` or `completedAt` is neither null nor a date.
+    BadDate,
 }
 
 /// What a record says.
@@ -162,15 +164,15 @@ pub trait Beyond {
     fn step(&mut self, node: &str, failed: bool);
 }
 
-/// Tells `beyond` of a record, but no more than `error_max` bytes of its error. Reads as
-/// [`extract_stream`] does, and is as tolerant.
+/// Tells `beyond` of a record, but no more than `bytes_max` bytes of its error and of the name of each
+/// node. Reads as [`extract_stream`] does, and is as tolerant.
 ///
 /// # Errors
 /// When it is not JSON, or cannot be read; what was told is void then.
 pub fn beyond_stream(
     source: impl Read,
     buffer: &mut Vec<u8>,
-    error_max: usize,
+    bytes_max: usize,
     beyond: &mut impl Beyond,
 ) -> Result<(), JsonError> {
     let mut walk = Walk::new(Stream::new(source, buffer), usize::MAX);
@@ -181,18 +183,19 @@ pub fn beyond_stream(
     }
     walk.enter()?;
     let (mut first, mut name) = (true, Short::default());
+    let mut step = StepReading::of(Beginning::of(bytes_max), Beginning::of(bytes_max));
     while walk.more(&mut first, &mut name)? {
         match name.bytes() {
             Some(b"error") => {
-                let mut text = Beginning::of(error_max);
+                let mut text = Beginning::of(bytes_max);
                 let found = string(&mut walk, &mut text)?;
                 beyond.error(found.then_some(&text.text));
             }
             Some(b"steps") => {
                 beyond.steps();
-                each_step(&mut walk, |walk, step| {
+                each_step(&mut walk, |walk| {
                     step.read(walk)?;
-                    if let Some(node) = step.node().filter(|node| !node.cut) {
+                    if let Some(node) = step.node() {
                         beyond.step(node.kept(), step.step.failed);
                     }
                     Ok(())
@@ -233,6 +236,8 @@ struct Reading {
     other_id: bool,
     other_project: bool,
     bad_cost: bool,
+    /// Of the start and of the end.
+    bad_dates: [bool; 2],
 }
 
 impl Reading {
@@ -251,8 +256,8 @@ impl Reading {
                 let found = string(walk, &mut text)?;
                 facts.status = text.whole().filter(|_| found).map(Status::from_text);
             }
-            b"startedAt" => facts.started_at = date(walk)?,
-            b"completedAt" => facts.completed_at = date(walk)?,
+            b"startedAt" => (facts.started_at, self.bad_dates[0]) = date(walk)?,
+            b"completedAt" => (facts.completed_at, self.bad_dates[1]) = date(walk)?,
             b"duration" => facts.duration = number(walk, MILLIONTHS)?.map(Milliseconds),
             b"tokenUsage" => facts.tokens = tokens(walk)?,
             b"costUSD" => {
@@ -290,6 +295,7 @@ impl Reading {
             (self.other_id, Finding::IdMismatch),
             (self.other_project, Finding::ProjectMismatch),
             (self.bad_cost, Finding::BadCost),
+            (self.bad_dates.contains(&true), Finding::BadDate),
         ] {
             if found {
                 self.facts.findings.push(finding);
@@ -312,8 +318,9 @@ struct Text {
     bytes: [u8; TEXT_BYTES],
     len: usize,
     bytes_max: usize,
+    chars_max: usize,
     chars_left: usize,
-    /// Only the first line is kept.
+    /// Only the first line is kept that has anything to be seen.
     line: bool,
     /// Something was not kept.
     cut: bool,
@@ -325,6 +332,7 @@ impl Text {
             bytes: [0; TEXT_BYTES],
             len: 0,
             bytes_max: limit.min(TEXT_BYTES),
+            chars_max: usize::MAX,
             chars_left: usize::MAX,
             line: false,
             cut: false,
@@ -333,6 +341,7 @@ impl Text {
 
     fn chars(limit: usize, line: bool) -> Self {
         Self {
+            chars_max: limit,
             chars_left: limit,
             line,
             ..Self::bytes(TEXT_BYTES)
@@ -349,6 +358,14 @@ impl TextSink for Text {
     fn text(&mut self, text: &str) {
         if self.cut {
             return;
+        }
+        let mut text = text;
+        if self.line && self.kept().trim_start().is_empty() {
+            let seen = text.len() - text.trim_start().len();
+            if let Some(end) = text[..seen].rfind(['\n', '\r']) {
+                text = &text[end + 1..];
+                (self.len, self.chars_left) = (0, self.chars_max);
+            }
         }
         let line = match self.line.then(|| text.find(['\n', '\r'])) {
             Some(Some(end)) => &text[..end],
@@ -377,6 +394,45 @@ impl TextSink for Text {
 
     fn lone(&mut self, _: u16) {
         self.text(char::REPLACEMENT_CHARACTER.encode_utf8(&mut [0; 4]));
+    }
+}
+
+/// Text that is used again and again.
+trait Again: TextSink {
+    /// Begins anew.
+    fn clear(&mut self);
+    /// What there is.
+    fn kept(&self) -> &str;
+    /// Whether that is not all.
+    fn is_cut(&self) -> bool;
+}
+
+impl Again for Text {
+    fn clear(&mut self) {
+        (self.len, self.cut) = (0, false);
+    }
+
+    fn kept(&self) -> &str {
+        self.kept()
+    }
+
+    fn is_cut(&self) -> bool {
+        self.cut
+    }
+}
+
+impl Again for Beginning {
+    fn clear(&mut self) {
+        self.text.clear();
+        self.cut = false;
+    }
+
+    fn kept(&self) -> &str {
+        &self.text
+    }
+
+    fn is_cut(&self) -> bool {
+        self.cut
     }
 }
 
@@ -541,13 +597,14 @@ fn number<I: Input>(walk: &mut Walk<I>, scale: u32) -> Result<Option<i64>, JsonE
     Ok(None)
 }
 
-fn date<I: Input>(walk: &mut Walk<I>) -> Result<Option<Millis>, JsonError> {
+/// The next value, if it is a date, and whether it is none although it is there.
+fn date<I: Input>(walk: &mut Walk<I>) -> Result<(Option<Millis>, bool), JsonError> {
+    let null = walk.kind()? == Kind::Null;
     let mut text = Short::default();
     let found = string(walk, &mut text)?;
-    Ok(text
-        .whole()
-        .filter(|_| found)
-        .and_then(Millis::parse_rfc3339))
+    let spelt = text.whole().filter(|_| found);
+    let date = spelt.and_then(Millis::parse_rfc3339);
+    Ok((date, date.is_none() && !null))
 }
 
 /// Whether the next value says something else than `expected`; null says nothing.
@@ -584,7 +641,8 @@ fn tokens<I: Input>(walk: &mut Walk<I>) -> Result<Tokens, JsonError> {
 /// How many elements the next value has, if it is an array, and what those say that are steps.
 fn steps<I: Input>(walk: &mut Walk<I>) -> Result<(u32, Steps), JsonError> {
     let mut taking = Taking::default();
-    let count = each_step(walk, |walk, step| {
+    let mut step = StepReading::of(Text::bytes(NODE_BYTES_MAX), Text::bytes(NODE_BYTES_MAX));
+    let count = each_step(walk, |walk| {
         if taking.is_full() {
             return walk.skip();
         }
@@ -599,7 +657,7 @@ fn steps<I: Input>(walk: &mut Walk<I>) -> Result<(u32, Steps), JsonError> {
 /// and may read them.
 fn each_step<I: Input>(
     walk: &mut Walk<I>,
-    mut each: impl FnMut(&mut Walk<I>, &mut StepReading) -> Result<(), JsonError>,
+    mut each: impl FnMut(&mut Walk<I>) -> Result<(), JsonError>,
 ) -> Result<u32, JsonError> {
     let mut count: u32 = 0;
     if walk.kind()? != Kind::Array {
@@ -608,11 +666,10 @@ fn each_step<I: Input>(
     }
     walk.enter()?;
     let mut first = true;
-    let mut reading = StepReading::default();
     // elements have no names
     while walk.more(&mut first, &mut Expected(None))? {
         match walk.kind()? {
-            Kind::Object => each(walk, &mut reading)?,
+            Kind::Object => each(walk)?,
             _ => walk.skip()?,
         }
         count = count.saturating_add(1);
@@ -621,9 +678,9 @@ fn each_step<I: Input>(
 }
 
 /// What has been read of one step; used again for the next.
-struct StepReading {
-    node: Text,
-    name: Text,
+struct StepReading<T> {
+    node: T,
+    name: T,
     has_node: bool,
     has_name: bool,
     started_at: Short,
@@ -631,11 +688,12 @@ struct StepReading {
     step: Step,
 }
 
-impl Default for StepReading {
-    fn default() -> Self {
+impl<T: Again> StepReading<T> {
+    /// With what the names of nodes are read into.
+    fn of(node: T, name: T) -> Self {
         Self {
-            node: Text::bytes(NODE_BYTES_MAX),
-            name: Text::bytes(NODE_BYTES_MAX),
+            node,
+            name,
             has_node: false,
             has_name: false,
             started_at: Short::default(),
@@ -643,9 +701,7 @@ impl Default for StepReading {
             step: Step::default(),
         }
     }
-}
 
-impl StepReading {
     fn read<I: Input>(&mut self, walk: &mut Walk<I>) -> Result<(), JsonError> {
         (self.has_node, self.has_name) = (false, false);
         self.started_at.clear();
@@ -679,7 +735,7 @@ impl StepReading {
     }
 
     /// The node that it names.
-    fn node(&self) -> Option<&Text> {
+    fn node(&self) -> Option<&T> {
         match (self.has_node, self.has_name) {
             (true, _) => Some(&self.node),
             (false, true) => Some(&self.name),
@@ -689,7 +745,7 @@ impl StepReading {
 
     /// Gives what was read to `taking`, unless it names no node.
     fn give(&mut self, taking: &mut Taking) {
-        if self.node().is_some_and(|node| node.cut) {
+        if self.node().is_some_and(Again::is_cut) {
             return taking.leave_out();
         }
         if self.step.duration.is_none() {
@@ -708,9 +764,9 @@ impl StepReading {
 }
 
 /// Goes past the next value; whether it is a string with anything in it, which is in `text` then.
-fn filled<I: Input>(walk: &mut Walk<I>, text: &mut Text) -> Result<bool, JsonError> {
-    (text.len, text.cut) = (0, false);
-    Ok(string(walk, text)? && text.len > 0)
+fn filled<I: Input>(walk: &mut Walk<I>, text: &mut impl Again) -> Result<bool, JsonError> {
+    text.clear();
+    Ok(string(walk, text)? && !text.kept().is_empty())
 }
 
 /// Goes past the next value, whose text is in `text` then if it is a string.
@@ -789,12 +845,34 @@ mod tests {
         assert_eq!(facts.error, None);
         assert_eq!(facts.label.as_deref(), Some("a\u{fffd}"));
         assert_eq!(facts.started_at, None);
-        assert_eq!(facts.findings, [Finding::ProjectMismatch, Finding::BadCost]);
-        assert_eq!(read(r#"{"costUSD":null,"id":null}"#).findings, []);
+        let all = [Finding::ProjectMismatch, Finding::BadCost, Finding::BadDate];
+        assert_eq!(facts.findings, all);
+        let nothing = r#"{"costUSD":null,"id":null,"startedAt":null,"completedAt":null}"#;
+        assert_eq!(read(nothing).findings, []);
+        for date in [
+            r#""2025-01-05T10:00:00.123456""#,
+            r#""2025-01-05""#,
+            r#""""#,
+            "1736070000000",
+            "{}",
+        ] {
+            let facts = read(&format!(r#"{{"completedAt":{date}}}"#));
+            assert_eq!(facts.findings, [Finding::BadDate], "{date}");
+        }
+        let again = r#"{"startedAt":"soon","startedAt":"2025-01-05T10:00:00Z"}"#;
+        assert_eq!(read(again).findings, []);
         assert_eq!(
             read(r#"{"costUSD":9000000001}"#).findings,
             [Finding::BadCost]
         );
+        for (input, label) in [
+            (r"\n\nfirst\nsecond", "first"),
+            (r" \r\n\u0020\n  first  ", "  first  "),
+            (r"\n \u0009", ""),
+        ] {
+            let facts = read(&format!(r#"{{"input":"{input}"}}"#));
+            assert_eq!(facts.label.as_deref().unwrap_or_default(), label);
+        }
         assert_eq!(
             read(r#"{"input":"i","name":"n"}"#).label.as_deref(),
             Some("n")
@@ -1014,7 +1092,7 @@ mod tests {
             .filter(|text| !text.is_empty());
         let first_line = |text: &str| {
             text.split(['\n', '\r'])
-                .next()
+                .find(|line| !line.trim().is_empty())
                 .unwrap_or_default()
                 .to_owned()
         };

@@ -308,22 +308,33 @@ fn uuid(word: &str) -> Option<usize> {
 
 /// Writes `word` with every number in it as a word of its own.
 fn numbers(word: &str, pattern: &mut String) {
-    let mut chars = word.chars().peekable();
+    // what a sign stands behind that is part of the number; between two numbers it is not
+    const OPENING: [char; 6] = [' ', '(', '[', '=', ':', ','];
+    const SIGNS: [char; 2] = ['-', '+'];
+    let mut chars = word.chars();
     let mut inside = false;
     while let Some(c) = chars.next() {
-        let more = chars.peek().is_some_and(|next| next.is_numeric());
+        let mut ahead = chars.clone();
+        let next = ahead.next();
+        let more = next.is_some_and(char::is_numeric);
         if c.is_numeric() {
             if !inside {
-                // a sign is part of the number
                 let before = pattern
-                    .strip_suffix('-')
-                    .map(|rest| rest.trim_end_matches('-'));
-                if before.is_some_and(|before| before.is_empty() || before.ends_with(' ')) {
+                    .strip_suffix(SIGNS)
+                    .map(|rest| rest.trim_end_matches(SIGNS));
+                if before.is_some_and(|before| before.is_empty() || before.ends_with(OPENING)) {
                     pattern.pop();
                 }
                 pattern.push_str("<n>");
             }
             inside = true;
+        } else if inside
+            && matches!(c, 'e' | 'E')
+            && next.is_some_and(|next| SIGNS.contains(&next))
+            && ahead.next().is_some_and(char::is_numeric)
+        {
+            // the exponent's sign
+            chars.next();
         } else if !(inside && more && matches!(c, '.' | ',' | 'e' | 'E')) {
             inside = false;
             pattern.push(c);
@@ -405,10 +416,15 @@ mod tests {
                     "allocated ٣ bytes",
                     "allocated 1e5 bytes",
                     "allocated -7 bytes",
+                    "allocated +7 bytes",
+                    "allocated 2.5e-7 bytes",
+                    "allocated 1E+21 bytes",
                 ],
                 "allocated <n> bytes",
             ),
-            (&["-5 below", "5 below"], "<n> below"),
+            (&["-5 below", "5 below", "+5 below"], "<n> below"),
+            (&["off (-5, x=+5)", "off (5, x=5)"], "off (<n>, x=<n>)"),
+            (&["lines 3-5", "lines 12-100"], "lines <n>-<n>"),
             (
                 &[
                     "connect ECONNREFUSED 10.0.0.1:80",

@@ -6,7 +6,7 @@
 
 use super::{Milliseconds, Money, Tokens};
 
-/// A longer name of a node is none that is known.
+/// A step at a node with a longer name is not kept.
 pub const NODE_BYTES_MAX: usize = 250;
 /// How many different nodes of one run are kept.
 pub const NODES_MAX: usize = 256;
@@ -118,9 +118,9 @@ impl Taking {
         self.full && self.steps.lacks_nodes
     }
 
-    /// Notes that there is a step that cannot be kept.
+    /// Notes that there is a step that cannot be kept, nor can its node.
     pub fn leave_out(&mut self) {
-        self.steps.truncated = true;
+        (self.steps.truncated, self.steps.lacks_nodes) = (true, true);
     }
 
     /// Takes the next step, if there is room; if not, it is the end.
@@ -143,7 +143,8 @@ impl Taking {
             self.full = true;
             let failed = known.is_some_and(|at| self.failed.get(at) == Some(&true));
             self.steps.lacks_nodes |= known.is_none() || (step.failed && !failed);
-            return self.leave_out();
+            self.steps.truncated = true;
+            return;
         }
         let at = known.unwrap_or(self.nodes);
         if let Some(failed) = self.failed.get_mut(at) {

@@ -43,8 +43,8 @@ pub struct Summary {
     #[serde(skip_serializing_if = "is_false")]
     #[schemars(default, extend("const" = true))]
     pub error_truncated: bool,
-    /// What to show as the run's name: `name`, else the first line of `input`; 80 characters at
-    /// most.
+    /// What to show as the run's name: `name`, else the first line of `input` that is not empty; 80
+    /// characters at most.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
     /// The model that the record names.

@@ -39,11 +39,13 @@ use crate::store::{Cache, CacheError, is_short};
 
 /// The folder with the index, in the root's cache.
 const FOLDER: &str = "search";
+/// The file in it that says what it holds, made last.
+const META: &str = "meta.json";
 /// Whose holder writes to it.
 const LOCK: &str = "search.lock";
 /// Named in the index: another number, another way to read a record or its words, and the index is
 /// built anew.
-const ANALYZER: &str = "runlog-4";
+const ANALYZER: &str = "runlog-5";
 /// How much memory words take before they are written.
 const WRITER_BYTES: usize = 32 << 20;
 /// How much text waits to be cut into words.
@@ -304,7 +306,12 @@ pub(super) fn open(cache: &Cache, suspect: bool) -> Result<Opened, EngineError> 
             writer: None,
         });
     };
-    let found = fs::symlink_metadata(&folder).ok();
+    let mut found = fs::symlink_metadata(&folder).ok();
+    // whoever made it ended before it held anything, which is no damage
+    if found.as_ref().is_some_and(fs::Metadata::is_dir) && !fs::exists(folder.join(META))? {
+        fs::remove_dir_all(&folder)?;
+        found = None;
+    }
     let opened = match &found {
         None => Err("it is missing".to_owned()),
         Some(found) if !found.is_dir() => Err("it is no folder".to_owned()),

@@ -227,6 +227,14 @@ mod on {
         pub(super) trouble: Option<Trouble>,
     }
 
+    impl State {
+        /// Whether it is of no use to wait for the text index; another daemon's comes by itself.
+        fn is_in_vain(&self) -> bool {
+            self.trouble
+                .is_some_and(|trouble| trouble != Trouble::Elsewhere)
+        }
+    }
+
     impl std::fmt::Debug for Search {
         fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
             f.debug_struct("Search").finish_non_exhaustive()
@@ -303,8 +311,8 @@ mod on {
             let tick = self.history.clock().tick;
             let mut state = self.shared.state.subscribe();
             self.shared.urge.send_modify(|count| *count += 1);
-            let there = state
-                .wait_for(|state| state.trouble.is_some() || (state.whole && state.tick >= tick));
+            let there =
+                state.wait_for(|state| state.is_in_vain() || (state.whole && state.tick >= tick));
             let state = tokio::time::timeout(READY_WITHIN, there).await;
             match state.map(|state| state.map(|state| state.trouble)) {
                 Ok(Ok(None)) => Ok(()),
@@ -321,7 +329,7 @@ mod on {
                 return Ok(view);
             }
             let mut state = self.shared.state.subscribe();
-            let there = state.wait_for(|state| state.trouble.is_some() || held().is_some());
+            let there = state.wait_for(|state| state.is_in_vain() || held().is_some());
             let state = tokio::time::timeout(READY_WITHIN, there).await;
             match (held(), state.map(|state| state.map(|state| state.trouble))) {
                 (Some(view), _) => Ok(view),

@@ -7,6 +7,9 @@
 //! searched; they are in the path. Of a repeated member the last counts, as everywhere.
 
 use std::fmt::Write;
+use std::hash::BuildHasher;
+
+use hashbrown::{DefaultHashBuilder, HashMap, HashSet};
 
 use crate::model::json::{self, Kind, NumberSink, RECORD_NESTING_MAX, Slice, TextSink, Walk};
 
@@ -28,9 +31,14 @@ pub trait Sink {
 /// record's order.
 pub fn texts(id: &str, record: &str, sink: &mut impl Sink) {
     let mut walker = Walker::of(id, record, sink);
-    if matches!(walker.run(), Ok(End::Repeated)) {
+    let overwritten = match walker.run() {
+        Ok(End::Whole) | Err(_) => return,
+        // what was not looked at may stand in the place of what was told
+        Ok(End::Enough | End::Repeated) => overwritten(record),
+    };
+    if !overwritten.is_empty() {
         walker.sink.again();
-        walker.repeats = true;
+        walker.names = Names::Overwritten(overwritten);
         let _ = walker.run();
     }
 }
@@ -42,28 +50,48 @@ pub fn texts(id: &str, record: &str, sink: &mut impl Sink) {
 /// Where more is wanted than there is.
 pub fn texts_once(id: &str, beginning: &str, sink: &mut impl Sink) -> Result<(), json::JsonError> {
     let mut walker = Walker::of(id, beginning, sink);
-    walker.once = true;
+    walker.names = Names::Once;
     walker.run().map(drop)
 }
 
-/// Where in an object each of some members stands that counts: the last one.
-fn last_places<const N: usize>(
-    object: &str,
-    names: [&str; N],
-) -> Result<[Option<u64>; N], json::JsonError> {
-    let mut places = [None; N];
-    let mut walk = Walk::new(Slice::new(object), RECORD_NESTING_MAX);
+/// Where the values of members begin, of those that are searched, that come again in their object, and
+/// so do not count. Costs a walk, and memory for the names.
+fn overwritten(record: &str) -> HashSet<u64> {
+    let mut places = HashSet::new();
+    let mut walk = Walk::new(Slice::new(record), RECORD_NESTING_MAX);
+    // as far as it is sound
+    let _ = note_overwritten(&mut walk, Some(OF_RUN), &mut places);
+    places
+}
+
+/// The same for the value that begins here, and of it for the members with these `names` if it is an
+/// object.
+fn note_overwritten(
+    walk: &mut Walk<Slice<'_>>,
+    names: Option<[&str; OF_RUN.len()]>,
+    places: &mut HashSet<u64>,
+) -> Result<(), json::JsonError> {
+    let kind = walk.kind()?;
+    if !matches!(kind, Kind::Object | Kind::Array) {
+        return walk.skip();
+    }
+    let mut last: HashMap<String, u64> = HashMap::new();
     let (mut first, mut name) = (true, Text::default());
     walk.enter()?;
     while walk.more(&mut first, &mut name)? {
-        let at = names.iter().position(|known| *known == name.0);
-        name.0.clear();
-        if let Some(place) = at.and_then(|at| places.get_mut(at)) {
-            *place = Some(walk.offset());
+        let name = std::mem::take(&mut name.0);
+        if names.is_some_and(|names| !names.contains(&name.as_str())) {
+            walk.skip()?;
+            continue;
         }
-        walk.skip()?;
+        if kind == Kind::Object
+            && let Some(former) = last.insert(name, walk.offset())
+        {
+            places.insert(former);
+        }
+        note_overwritten(walk, None, places)?;
     }
-    Ok(places)
+    Ok(())
 }
 
 /// What stands between two offsets.
@@ -106,14 +134,27 @@ enum End {
     Repeated,
 }
 
+/// What is known of the names of members.
+#[derive(Debug)]
+enum Names {
+    /// In each object they are different.
+    Once,
+    /// Nothing.
+    Unknown,
+    /// Where the values begin of those that come again.
+    Overwritten(HashSet<u64>),
+}
+
+/// The names in one object.
+#[derive(Debug, Default)]
+struct Seen(HashSet<u64>);
+
 struct Walker<'r, 's, S> {
     id: &'r str,
     record: &'r str,
     path: String,
-    /// It is known that members are repeated.
-    repeats: bool,
-    /// It is known that none is.
-    once: bool,
+    names: Names,
+    hasher: DefaultHashBuilder,
     sink: &'s mut S,
 }
 
@@ -123,9 +164,20 @@ impl<'r, 's, S: Sink> Walker<'r, 's, S> {
             id,
             record,
             path: String::new(),
-            repeats: false,
-            once: false,
+            names: Names::Unknown,
+            hasher: DefaultHashBuilder::default(),
             sink,
+        }
+    }
+
+    /// Whether the member called `name`, whose value begins at `place`, is told; `None` if it has come
+    /// before, and this was not expected.
+    fn tells(&self, name: &str, place: u64, seen: &mut Seen) -> Option<bool> {
+        match &self.names {
+            Names::Once => Some(true),
+            // two that only look the same cost a walk more
+            Names::Unknown => seen.0.insert(self.hasher.hash_one(name)).then_some(true),
+            Names::Overwritten(places) => Some(!places.contains(&place)),
         }
     }
 
@@ -142,58 +194,42 @@ impl<'r, 's, S: Sink> Walker<'r, 's, S> {
         }
     }
 
-    /// The texts of some members of the object that begins here. What is not wanted is passed all the
-    /// same, as far as it may repeat one of them.
+    /// The texts of some members of the object that begins here.
     fn members<const N: usize>(
         &mut self,
         walk: &mut Walk<Slice<'_>>,
         names: [&str; N],
     ) -> Result<End, json::JsonError> {
-        let from = walk.offset();
-        let last = match self.repeats {
-            true => last_places(spelling(self.record, from, self.record.len() as u64), names)?,
-            false => [None; N],
-        };
         let before = self.path.len();
-        let mut seen = [false; N];
+        let mut seen = Seen::default();
         let (mut first, mut name) = (true, Text::default());
-        let mut end = End::Whole;
         walk.enter()?;
-        let depth = walk.depth();
         while walk.more(&mut first, &mut name)? {
-            let at = names.iter().position(|known| *known == name.0);
+            let known = names.iter().find(|known| **known == name.0).copied();
             name.0.clear();
-            let Some((at, name)) = at.and_then(|at| Some((at, *names.get(at)?))) else {
+            let Some(name) = known else {
                 walk.skip()?;
                 continue;
             };
-            if self.repeats {
-                if last.get(at) != Some(&Some(walk.offset() - from)) {
+            match self.tells(name, walk.offset(), &mut seen) {
+                Some(true) => {}
+                Some(false) => {
                     walk.skip()?;
                     continue;
                 }
-            } else if seen
-                .get_mut(at)
-                .is_some_and(|seen| std::mem::replace(seen, true))
-            {
-                return Ok(End::Repeated);
-            }
-            if end == End::Enough {
-                walk.skip()?;
-                continue;
+                None => return Ok(End::Repeated),
             }
             let _ = write!(self.path, "/{name}");
-            end = match (name, walk.kind()?) {
+            let end = match (name, walk.kind()?) {
                 ("steps", Kind::Array) => self.steps(walk)?,
                 _ => self.part(walk)?,
             };
-            if end == End::Repeated || (end == End::Enough && self.once) {
+            if end != End::Whole {
                 return Ok(end);
             }
             self.path.truncate(before);
-            walk.leave(depth)?;
         }
-        Ok(end)
+        Ok(End::Whole)
     }
 
     fn steps(&mut self, walk: &mut Walk<Slice<'_>>) -> Result<End, json::JsonError> {
@@ -240,9 +276,19 @@ impl<'r, 's, S: Sink> Walker<'r, 's, S> {
                     .text(&self.path, spelling(self.record, begin, end))
             }
             Kind::Object => {
+                let mut seen = Seen::default();
                 let (mut first, mut name) = (true, Text::default());
                 walk.enter()?;
                 while walk.more(&mut first, &mut name)? {
+                    match self.tells(&name.0, walk.offset(), &mut seen) {
+                        Some(true) => {}
+                        Some(false) => {
+                            name.0.clear();
+                            walk.skip()?;
+                            continue;
+                        }
+                        None => return Ok(End::Repeated),
+                    }
                     self.path.push('/');
                     for character in name.0.drain(..) {
                         match character {
@@ -251,8 +297,9 @@ impl<'r, 's, S: Sink> Walker<'r, 's, S> {
                             other => self.path.push(other),
                         }
                     }
-                    if self.part(walk)? == End::Enough {
-                        return Ok(End::Enough);
+                    let end = self.part(walk)?;
+                    if end != End::Whole {
+                        return Ok(end);
                     }
                     self.path.truncate(before);
                 }
@@ -264,8 +311,9 @@ impl<'r, 's, S: Sink> Walker<'r, 's, S> {
                 while walk.more(&mut first, &mut Text::default())? {
                     let _ = write!(self.path, "/{at}");
                     at += 1;
-                    if self.part(walk)? == End::Enough {
-                        return Ok(End::Enough);
+                    let end = self.part(walk)?;
+                    if end != End::Whole {
+                        return Ok(end);
                     }
                     self.path.truncate(before);
                 }
@@ -351,6 +399,12 @@ mod tests {
         ];
         assert_eq!(
             all(step),
+            pairs.map(|(path, text)| (path.to_owned(), text.to_owned()))
+        );
+        let nested = r#"{"output": {"k": "a", "l": [{"m": {"n": 1}, "m": "b"}], "k": {"o": "c"}, "\u006b": 2}}"#;
+        let pairs = [("/output/l/0/m", "b"), ("/output/k", "2")];
+        assert_eq!(
+            all(nested),
             pairs.map(|(path, text)| (path.to_owned(), text.to_owned()))
         );
         let steps = r#"{"steps": [{"input": "a"}], "id": "b", "steps": null, "name": "c"}"#;

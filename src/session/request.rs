@@ -400,7 +400,9 @@ impl Reporter<'_> {
     /// Tells how far it has come if that is more than `told`.
     fn report(&self, progress: Progress, told: &mut Option<u8>) {
         let percentage = progress.percentage;
-        if progress.state != Indexing::Ready && told.is_none_or(|told| told < percentage) {
+        // before anything is found there is nothing to tell
+        let found = progress.total > 0 && progress.state != Indexing::Ready;
+        if found && told.is_none_or(|told| told < percentage) {
             *told = Some(percentage);
             let message = format!("{} of {} runs read", progress.done, progress.total);
             self.tell(&json!({ "kind": "report", "message": message, "percentage": percentage }));

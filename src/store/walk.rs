@@ -193,6 +193,14 @@ impl Store {
         Ok(())
     }
 
+    /// About how many runs a project has: the entries of their folder, none where that cannot be read.
+    #[must_use]
+    pub fn entries(&self, project: &ProjectId) -> usize {
+        let folder = self.open_executions(project).ok();
+        let entries = folder.and_then(|folder| Dir::read_from(&folder).ok());
+        entries.map_or(0, Iterator::count)
+    }
+
     /// The project's folder of runs, if it has the names that it had when its stamp was `listed`
     /// (see [`Walk::listed`]).
     #[must_use]

@@ -6,7 +6,7 @@
 
 use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::store::root_hash;
@@ -170,6 +170,11 @@ impl SocketPath {
         match DirBuilder::new().mode(0o700).create(folder) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                 return Err(failed(error));
+            }
+            // A umask may take what is its owner's.
+            Ok(()) if fs::symlink_metadata(folder).map_err(failed)?.mode() & 0o700 != 0o700 => {
+                let private = fs::Permissions::from_mode(0o700);
+                fs::set_permissions(folder, private).map_err(failed)?;
             }
             // Even a folder just made: only what is there now matters.
             _ => {}

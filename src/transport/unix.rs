@@ -366,10 +366,11 @@ fn listen(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
         path: path.to_owned(),
         inode: inode_at(path)?,
     };
-    // Elsewhere the file is made with the umask's mode, but nobody can connect before the socket
-    // listens.
-    #[cfg(not(target_os = "linux"))]
-    rustix::fs::chmod(path, private)?;
+    // Elsewhere the file is made with the umask's mode, and a umask may take what is its owner's, but
+    // nobody can connect before the socket listens.
+    if Mode::from_raw_mode(rustix::fs::lstat(path)?.st_mode) != private {
+        rustix::fs::chmod(path, private)?;
+    }
     Ok((socket.listen(BACKLOG)?, file))
 }
 
@@ -789,9 +790,16 @@ mod tests {
     #[tokio::test]
     #[ignore = "changes the umask; run in a process of its own by the test above"]
     async fn private_with_umask_zero() {
-        rustix::process::umask(Mode::empty());
         let folder = tempfile::tempdir().unwrap();
         let path = given(&folder);
+        // one that takes what is its owner's, too
+        rustix::process::umask(Mode::RWXU | Mode::RWXG | Mode::RWXO);
+        drop(Listener::bind(&path).unwrap());
+        let listener = Listener::bind(&path).unwrap();
+        let mode = fs::symlink_metadata(path.as_path()).unwrap().mode();
+        assert_eq!(mode & 0o7777, 0o600);
+        drop(listener);
+        rustix::process::umask(Mode::empty());
         let done = AtomicBool::new(false);
         let seen = AtomicBool::new(false);
         thread::scope(|scope| {

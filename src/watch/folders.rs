@@ -12,6 +12,8 @@ use crate::model::{ExecutionId, ProjectId, RunKey};
 const EXECUTIONS: &str = "executions";
 /// The folder of ours in a project's, where people's notes on its runs lie.
 const OWN: &str = ".runlog";
+/// The trash in it. Nothing in there is watched, but what stands in its place is.
+const TRASH: &str = "trash";
 /// How the store's cookies begin.
 const COOKIE: &str = ".runlog-cookie-";
 
@@ -95,9 +97,14 @@ fn run(project: ProjectId, file: Option<&str>) -> Option<Hint> {
     }
 }
 
-/// What an event at a file in the folder of ours means; the trash is read when it is asked for.
+/// What an event at something in the folder of ours means; the trash is read when it is asked for, but
+/// that it is a folder is looked at before.
 fn note(project: ProjectId, file: Option<&str>) -> Option<Hint> {
-    let execution = ExecutionId::parse(file?.strip_suffix(".json")?).ok()?;
+    let file = file?;
+    if file == TRASH {
+        return Some(Hint::Annotations(project));
+    }
+    let execution = ExecutionId::parse(file.strip_suffix(".json")?).ok()?;
     Some(Hint::Annotation(RunKey { project, execution }))
 }
 
@@ -126,7 +133,12 @@ mod tests {
                 Event::Name,
                 (Some(annotation), Renew::Nothing),
             ),
-            ("p/.runlog/trash", Event::Name, (None, Renew::Nothing)),
+            (
+                "p/.runlog/trash",
+                Event::Name,
+                (Some(Hint::Annotations(project("p"))), Renew::Nothing),
+            ),
+            ("p/.runlog/trash/x", Event::Name, (None, Renew::Nothing)),
             (
                 "p/.runlog/.runlog-1.tmp",
                 Event::Name,

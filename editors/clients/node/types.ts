@@ -574,7 +574,7 @@ export type Problem = {
 };
 
 /** What is wrong with a file or folder. */
-export type ProblemKind = "corrupt" | "not-an-object" | "not-regular" | "invalid-name" | "unreadable" | "id-mismatch" | "project-mismatch" | "invalid-cost" | "abandoned-temporary" | "corrupt-annotation" | "unwritable";
+export type ProblemKind = "corrupt" | "not-an-object" | "not-regular" | "invalid-name" | "unreadable" | "id-mismatch" | "project-mismatch" | "invalid-cost" | "invalid-date" | "abandoned-temporary" | "corrupt-annotation" | "unwritable";
 
 /** One page of findings. */
 export type ProblemsResult = {
@@ -1106,7 +1106,7 @@ export type Summary = {
   errorTruncated?: true;
   /** The file's stem. */
   id: ExecutionId;
-  /** What to show as the run's name: `name`, else the first line of `input`; 80 characters at most. */
+  /** What to show as the run's name: `name`, else the first line of `input` that is not empty; 80 characters at most. */
   label?: string | null;
   /** The model that the record names. */
   model?: string | null;

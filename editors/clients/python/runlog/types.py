@@ -710,7 +710,7 @@ class Problem(TypedDict):
 
 
 # What is wrong with a file or folder.
-ProblemKind = Union[Literal["corrupt"], Literal["not-an-object"], Literal["not-regular"], Literal["invalid-name"], Literal["unreadable"], Literal["id-mismatch"], Literal["project-mismatch"], Literal["invalid-cost"], Literal["abandoned-temporary"], Literal["corrupt-annotation"], Literal["unwritable"]]
+ProblemKind = Union[Literal["corrupt"], Literal["not-an-object"], Literal["not-regular"], Literal["invalid-name"], Literal["unreadable"], Literal["id-mismatch"], Literal["project-mismatch"], Literal["invalid-cost"], Literal["invalid-date"], Literal["abandoned-temporary"], Literal["corrupt-annotation"], Literal["unwritable"]]
 
 
 class _ProblemsResult(TypedDict):
@@ -1348,8 +1348,8 @@ class Summary(_Summary, total=False):
     error: Optional[str]
     # Present and true where `error` was cut.
     errorTruncated: Literal[True]
-    # What to show as the run's name: `name`, else the first line of `input`; 80 characters at
-    # most.
+    # What to show as the run's name: `name`, else the first line of `input` that is not empty;
+    # 80 characters at most.
     label: Optional[str]
     # The model that the record names.
     model: Optional[str]
