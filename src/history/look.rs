@@ -168,9 +168,6 @@ impl History {
             }
         };
         self.root_unreadable.store(false, Ordering::Relaxed);
-        if all && let Some(watcher) = &watcher {
-            watcher.drop_others(&found.projects);
-        }
         let fresh = watcher.map_or_else(Vec::new, |watcher| watcher.follow_all(&found.projects));
         let known: HashSet<ProjectId> =
             self.index(|index| index.project_ids().into_iter().collect());

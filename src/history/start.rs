@@ -240,6 +240,9 @@ impl History {
             };
             if now >= compare_due {
                 self.listen();
+                if let Some(watcher) = self.watcher() {
+                    watcher.drop_others(&self.index(|index| index.project_ids()));
+                }
                 self.rehearsals.drop_old(now);
                 // what may heal is waited for, see `poll`
                 if unwatched.is_nothing() {
