@@ -129,6 +129,7 @@ function List:load()
         self:subscribe(clock)
       end
       self:count_problems()
+      require('runlog.today').look()
     end
     self:paint_now()
     if self.again or (not err and complete == false) then
@@ -531,6 +532,13 @@ function List:rows_between(first, last)
   return rows
 end
 
+---@param count integer
+---@return table[] summaries of so many runs, from the one under the cursor on
+function List:rows_from_cursor(count)
+  local item = self.items[vim.fn.line('.')]
+  return item and item.row and vim.list_slice(self.rows, item.index, item.index + count - 1) or {}
+end
+
 function List:load_more()
   if self.more then
     self.pages = math.ceil(#self.rows / config.page) + 1
@@ -624,8 +632,8 @@ local keys = {
   { 'n', 'x', 'show all again', function(list) list:drop_filters() end },
   { 'n', '+', 'load more', function(list) list:load_more() end },
   { 'n', 'c', 'compare: choose a run, then another', function(list) list:compare() end },
-  { 'n', 'dd', 'delete the run', function(list)
-    require('runlog.actions').delete(list.client, { list:row() })
+  { 'n', 'dd', 'delete the run, or as many as the count says', function(list)
+    require('runlog.actions').delete(list.client, list:rows_from_cursor(vim.v.count1))
   end },
   { 'x', 'd', 'delete the selected runs', function(list)
     local first, last = vim.fn.line('v'), vim.fn.line('.')
@@ -649,16 +657,17 @@ M.keys = keys
 ---@param trouble? string why nobody knows whether it is that one
 ---@return runlog.List
 function M.open(root, trouble)
-  local name = 'runlog://' .. root.path
-  local buf = vim.fn.bufnr('^' .. vim.fn.fnameescape(name) .. '$')
-  if buf > 0 and lists[buf] then
-    lists[buf].trouble = trouble
-    lists[buf]:paint_now()
-    vim.api.nvim_win_set_buf(0, buf)
-    return lists[buf]
+  -- not by its name: bufnr() takes a pattern, in which braces are alternatives
+  for known, list in pairs(lists) do
+    if list.client.root.path == root.path then
+      list.trouble = trouble
+      list:paint_now()
+      vim.api.nvim_win_set_buf(0, known)
+      return list
+    end
   end
-  buf = vim.api.nvim_create_buf(false, true)
-  pcall(vim.api.nvim_buf_set_name, buf, name)
+  local buf = vim.api.nvim_create_buf(false, true)
+  pcall(vim.api.nvim_buf_set_name, buf, 'runlog://' .. root.path)
   vim.bo[buf].buftype = 'nofile'
   vim.bo[buf].bufhidden = 'hide'
   vim.bo[buf].swapfile = false

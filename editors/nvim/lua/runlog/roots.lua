@@ -18,7 +18,7 @@ end
 local function ask(folder, done)
   local command = vim.fn.exepath(config.command)
   if command == '' then
-    done(nil, ('The program %q is not on PATH.'):format(config.command))
+    done(nil, config.missing())
     return
   end
   local leaving
