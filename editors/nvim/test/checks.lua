@@ -1085,7 +1085,7 @@ exec %s]=]):format(t.binary, hang)),
     editor:close()
     editor = t.editor({ cwd = vim.fs.dirname(root), binary = '/nowhere/runlog' })
     editor:type(':checkhealth runlog<CR>')
-    editor:wait_text('is not on PATH')
+    editor:wait_text('There is no program /nowhere/runlog.')
   end),
 
   check('help: tags are built without complaint, every key is in it, and g? shows the keys', function()

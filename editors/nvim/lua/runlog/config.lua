@@ -27,14 +27,4 @@ function M.set(options)
   end
 end
 
----@return string why the program cannot be found
-function M.missing()
-  if not M.command:find('/', 1, true) then
-    return ('The program %q is not on PATH.'):format(M.command)
-  elseif vim.uv.fs_stat(M.command) then
-    return ('%s is not executable.'):format(M.command)
-  end
-  return ('There is no program %s.'):format(M.command)
-end
-
 return M
