@@ -1038,6 +1038,16 @@ exec %s]=]):format(t.binary, hang)),
     end)
   end),
 
+  check('list: in a narrow window the name of a run is in sight', function()
+    local root = t.root(2)
+    local editor = t.list(root)
+    t.has(editor:lines()[1], '1.5 s', 'the row')
+    editor:type(':vsplit | vertical resize 50<CR>')
+    editor:wait_screen('$0.01  Task number 2')
+    editor:type(':only<CR>')
+    editor:wait_text('1.5 s')
+  end),
+
   check('stale: a run that is silent for too long is marked', function()
     local root = t.root(1)
     local file = t.save(root, 'website', 'exec-silent', { startedAt = t.minute(99), status = 'running' })

@@ -294,8 +294,9 @@ end
 ---@param summary table
 ---@param projects integer width of the projects' column
 ---@param chosen boolean
+---@param width integer of the window, in cells: so that the name is in sight, a narrow one has no duration, then no time
 ---@return runlog.Line
-local function row_line(summary, projects, chosen)
+local function row_line(summary, projects, chosen, width)
   local text, hl = '', {}
   local function add(part, group)
     local from = #text
@@ -308,8 +309,12 @@ local function row_line(summary, projects, chosen)
   add(chosen and '>' or ' ', 'RunlogMark')
   add(summary.pinned and '*' or ' ', 'RunlogMark')
   add(format.pad(format.shorten(status, 10), 10), format.status_group(status))
-  add(' ' .. (format.date(summary.startedAt, '%Y-%m-%d %H:%M') or ('%16s'):format('')), 'RunlogTime')
-  add((' %10s'):format(format.duration(summary.duration) or ''), 'RunlogDuration')
+  if width >= 60 then
+    add(' ' .. (format.date(summary.startedAt, '%Y-%m-%d %H:%M') or ('%16s'):format('')), 'RunlogTime')
+  end
+  if width >= 80 then
+    add((' %10s'):format(format.duration(summary.duration) or ''), 'RunlogDuration')
+  end
   add((' %12s  '):format(format.cost(summary.costUSD) or ''), 'RunlogCost')
   if projects > 0 then
     add(format.pad(format.shorten(format.line(summary.projectId), projects), projects) .. '  ', 'RunlogProject')
@@ -411,6 +416,15 @@ function List:empty(lines, items)
   end
 end
 
+---@return integer width of the narrowest window that shows it
+function List:narrowest()
+  local width = vim.o.columns
+  for _, win in ipairs(vim.fn.win_findbuf(self.buf)) do
+    width = math.min(width, vim.api.nvim_win_get_width(win))
+  end
+  return width
+end
+
 function List:paint_now()
   if self.closed then
     return
@@ -423,10 +437,11 @@ function List:paint_now()
     several = several or row.projectId ~= self.rows[1].projectId
     projects = math.max(projects, math.min(20, vim.fn.strdisplaywidth(format.line(row.projectId))))
   end
+  self.width = self:narrowest()
   local turns_stale
   for i, row in ipairs(self.rows) do
     local key = key_of(row)
-    lines[#lines + 1] = row_line(row, several and projects or 0, self.chosen == key)
+    lines[#lines + 1] = row_line(row, several and projects or 0, self.chosen == key, self.width)
     items[#items + 1] = { row = row, index = i }
     for _, line in ipairs(match_lines(row, self.matches[key])) do
       lines[#lines + 1] = line
@@ -742,7 +757,11 @@ function M.open(root, trouble)
   vim.api.nvim_create_autocmd('WinScrolled', {
     group = group,
     callback = function()
-      if vim.api.nvim_buf_is_valid(buf) then
+      if not vim.api.nvim_buf_is_valid(buf) then
+        return
+      elseif list:narrowest() ~= list.width then
+        list:paint_now()
+      else
         list:draw_winbar()
       end
     end,
