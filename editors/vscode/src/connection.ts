@@ -115,7 +115,7 @@ export class Connection implements vscode.Disposable {
     clearTimeout(this.#timer);
     const began = Date.now();
     let said = '';
-    // what is worse than its end
+    // why it is of no use, where its end does not tell
     let trouble = '';
     const child = spawn(this.program, ['serve', '--shared', '--projects', this.root], { stdio: 'pipe', cwd: '/' });
     this.#child = child;

@@ -37,6 +37,7 @@ export async function findRoots(program: string): Promise<{ folders: string[]; t
     for (const printed of await Promise.all(workspace.map((folder) => ask(program, folder)))) {
       if (typeof printed === 'string') {
         trouble = printed;
+        lacking = true;
         continue;
       }
       const found = [...(printed.root !== null && printed.exists ? [printed.root] : []), ...printed.candidates];

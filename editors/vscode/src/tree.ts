@@ -325,7 +325,7 @@ export class Tree implements vscode.TreeDataProvider<Node> {
     const [only, ...others] = connections;
     if (!only || (state !== 'ready' && state !== 'starting')) return [];
     const nodes: Node[] = others.length > 0 ? connections.map((connection) => ({ kind: 'root', connection })) : await this.#projectsOf(only);
-    this.#tellEmpty(nodes.length === 0);
+    this.#tellEmpty(nodes.length === 0 && this.#progress === '');
     // the description of a view that is alone VS Code does not show; what an empty one says a message would hide
     const said = this.#progress || (nodes.length > 0 ? plain(this.filter.text) : '');
     // which would put off the next painting
