@@ -276,6 +276,14 @@ TOLD is called with each, whatever dies in between.  Return what
     (dolist (request queue)
       (runlog-client--settle request nil (runlog-client--unreachable client)))))
 
+(defun runlog-client--missing ()
+  "Return why the program cannot be found."
+  (cond
+   ((not (string-search "/" runlog-command))
+    (format "The program %S is not on PATH." runlog-command))
+   ((file-exists-p runlog-command) (format "%s is not executable." runlog-command))
+   (t (format "There is no program %s." runlog-command))))
+
 (defun runlog-client--start (client)
   "Start a process for CLIENT."
   (let* ((program (executable-find runlog-command))
@@ -288,7 +296,7 @@ TOLD is called with each, whatever dies in between.  Return what
          connection)
     (if (not program)
         (runlog-client--give-up
-         client 'missing (format "There is no program %s" runlog-command))
+         client 'missing (runlog-client--missing))
       (condition-case oops
           (setq connection
                 (make-instance

@@ -330,6 +330,43 @@ ROWS, the last one first, SEEN and MATCHES are of the pages before."
    ("        Cost" 12 nil) ("Project" 16 nil) ("Run" 0 nil)]
   "The columns; the daemon sorts.")
 
+(defvar-local runlog-list--shown '(0 1 2 3 4 5 6)
+  "Which of the columns are shown.")
+
+(defun runlog-list--which ()
+  "Return which columns are shown, so that the name of a run is in sight.
+One project is not named; a narrow window has no durations, then no times."
+  (let ((width (apply #'min (or (mapcar #'window-body-width
+                                        (get-buffer-window-list nil nil t))
+                                (list (frame-width)))))
+        (project (plist-get (car runlog-list--rows) :projectId)))
+    (cl-set-difference
+     '(0 1 2 3 4 5 6)
+     (append (and (< width 60) '(2))
+             (and (< width 80) '(3))
+             (and (cl-every (lambda (row) (equal (plist-get row :projectId) project))
+                            runlog-list--rows)
+                  '(5))))))
+
+(defun runlog-list--choose (columns)
+  "Return those of COLUMNS, a vector, that are shown."
+  (vconcat (mapcar (lambda (place) (aref columns place)) runlog-list--shown)))
+
+(defun runlog-list--arrange ()
+  "Show the columns for which there is room."
+  (let ((which (sort (runlog-list--which) #'<)))
+    (unless (equal which runlog-list--shown)
+      (setq runlog-list--shown which
+            tabulated-list-format (runlog-list--choose runlog-list--format))
+      (clrhash runlog-list--printed)
+      (tabulated-list-init-header))))
+
+(defun runlog-list--resized (window)
+  "Show WINDOW's columns, if there is room for others now."
+  (runlog-list--in (window-buffer window)
+    (unless (equal (sort (runlog-list--which) #'<) runlog-list--shown)
+      (runlog-list--paint))))
+
 (defun runlog-list--columns (summary status chosen)
   "Return the columns of SUMMARY, shown with STATUS and maybe as CHOSEN."
   (let* ((get (lambda (&rest keys) (apply #'runlog-client-get summary keys)))
@@ -372,11 +409,12 @@ ROWS, the last one first, SEEN and MATCHES are of the pages before."
                              (equal key (runlog-list--key runlog-list--chosen)))))
          (known (gethash key runlog-list--printed)))
     (unless (equal (car known) made-of)
-      (let ((columns (apply #'runlog-list--columns made-of)))
+      (let ((columns (runlog-list--choose (apply #'runlog-list--columns made-of)))
+            (format tabulated-list-format))
         (setq known
               (cons made-of
                     (with-temp-buffer
-                      (setq tabulated-list-format runlog-list--format)
+                      (setq tabulated-list-format format)
                       (tabulated-list-print-entry key columns)
                       (buffer-substring (point-min) (1- (point-max)))))))
       (puthash key known runlog-list--printed))
@@ -457,6 +495,7 @@ ROWS, the last one first, SEEN and MATCHES are of the pages before."
   (runlog-list--not-later 'paint)
   (setq runlog-list--painted-at (float-time))
   (clrhash runlog-list--by-key)
+  (runlog-list--arrange)
   (let (lines stale)
     (dolist (row runlog-list--rows)
       (let ((key (runlog-list--key row))
@@ -778,6 +817,31 @@ Commas are between them.  Only what was changed is sent."
   (kill-new (plist-get (runlog-row) :id))
   (message "Copied %s" (plist-get (runlog-row) :id)))
 
+(defvar-local runlog-keys nil
+  "The keys of this buffer, as (KEY COMMAND WORDS).")
+
+(defun runlog-keymap (keys)
+  "Return a map of KEYS, which are as those of the variable `runlog-keys'."
+  (let ((map (make-sparse-keymap)))
+    (pcase-dolist (`(,key ,command ,_) keys)
+      (define-key map (kbd key) command))
+    map))
+
+(defun runlog-help ()
+  "Show the keys of this buffer, in a window that q closes."
+  (interactive nil runlog-list-mode runlog-run-mode)
+  (let ((keys runlog-keys))
+    (with-current-buffer (get-buffer-create "*runlog keys*")
+      (special-mode)
+      (let ((inhibit-read-only t))
+        (erase-buffer)
+        (pcase-dolist (`(,key ,_ ,words) keys)
+          (insert (format " %-9s %s\n" key words)))
+        (delete-char -1)
+        (goto-char (point-min)))
+      (pop-to-buffer (current-buffer) '((display-buffer-at-bottom)
+                                        (window-height . fit-window-to-buffer))))))
+
 (defun runlog-problems (&optional client cursor found)
   "List the files with problems of CLIENT.
 CURSOR is that of the next page, FOUND what those before had."
@@ -915,26 +979,29 @@ CURSOR is that of the next page, FOUND what those before had."
 
 ;;;; The buffer
 
-(defvar runlog-list-mode-map
-  (let ((map (make-sparse-keymap)))
-    (define-key map "\r" #'runlog-list-open)
-    (define-key map "/" #'runlog-list-filter)
-    (define-key map "s" #'runlog-list-choose-status)
-    (define-key map "S" #'runlog-list-search)
-    (define-key map "x" #'runlog-list-all)
-    (define-key map "+" #'runlog-list-load-more)
-    (define-key map "=" #'runlog-list-compare)
-    (define-key map "d" #'runlog-list-delete)
-    (define-key map "u" #'runlog-undo)
-    (define-key map "*" #'runlog-pin)
-    (define-key map "t" #'runlog-tag)
-    (define-key map "N" #'runlog-note)
-    (define-key map "f" #'runlog-find-file)
-    (define-key map "w" #'runlog-copy-id)
-    (define-key map "!" #'runlog-problems)
-    (define-key map "R" #'runlog-choose)
-    (define-key map "?" #'describe-mode)
-    map)
+(defconst runlog-list--keys
+  '(("RET" runlog-list-open "open the run, or load more")
+    ("f" runlog-find-file "open the run's file")
+    ("w" runlog-copy-id "copy its id")
+    ("/" runlog-list-filter "filter")
+    ("s" runlog-list-choose-status "only one status")
+    ("S" runlog-list-search "search the contents")
+    ("x" runlog-list-all "show all again")
+    ("+" runlog-list-load-more "load more")
+    ("=" runlog-list-compare "compare: choose a run, then another")
+    ("d" runlog-list-delete "delete the run, or those in the region")
+    ("u" runlog-undo "undo the last deletion")
+    ("*" runlog-pin "pin or unpin")
+    ("t" runlog-tag "tags")
+    ("N" runlog-note "note")
+    ("!" runlog-problems "list files with problems")
+    ("g" revert-buffer "ask again")
+    ("R" runlog-choose "choose another folder")
+    ("q" quit-window "close")
+    ("?" runlog-help "this help"))
+  "Keys of `runlog-list-mode'.")
+
+(defvar runlog-list-mode-map (runlog-keymap runlog-list--keys)
   "Keys of `runlog-list-mode'.")
 
 (define-derived-mode runlog-list-mode tabulated-list-mode "Runlog"
@@ -951,13 +1018,16 @@ many come above it; the mode line tells how many there are.
   (setq-local revert-buffer-function #'runlog-list-revert
               truncate-lines t
               runlog-row-function #'runlog-list--need-row
+              runlog-keys runlog-list--keys
               runlog-list--by-key (make-hash-table :test #'equal)
               runlog-list--matches (make-hash-table :test #'equal)
               runlog-list--gone (make-hash-table :test #'equal)
               runlog-list--printed (make-hash-table :test #'equal)
               bidi-paragraph-direction 'left-to-right
               mode-line-format
-              '("%e" mode-line-front-space (:eval (runlog-list--mode-line))))
+              '("%e" mode-line-front-space (:eval (runlog-list--mode-line))
+                "  " mode-line-misc-info))
+  (add-hook 'window-size-change-functions #'runlog-list--resized nil t)
   (hl-line-mode))
 
 (defun runlog-list--close ()

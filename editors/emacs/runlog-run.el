@@ -692,22 +692,25 @@ CUTS are those of RECORD, VERSION is its version; reading it BEGAN then."
   (interactive nil runlog-run-mode)
   (runlog-run--step -1))
 
-(defvar runlog-run-mode-map
-  (let ((map (make-sparse-keymap)))
-    (define-key map "\r" #'runlog-run-more)
-    (define-key map "\t" #'outline-cycle)
-    (define-key map [backtab] #'outline-cycle-buffer)
-    (define-key map "n" #'runlog-run-next-step)
-    (define-key map "p" #'runlog-run-previous-step)
-    (define-key map "d" #'runlog-run-delete)
-    (define-key map "u" #'runlog-undo)
-    (define-key map "*" #'runlog-pin)
-    (define-key map "t" #'runlog-tag)
-    (define-key map "N" #'runlog-note)
-    (define-key map "f" #'runlog-find-file)
-    (define-key map "w" #'runlog-copy-id)
-    (define-key map "?" #'describe-mode)
-    map)
+(defconst runlog-run--keys
+  '(("RET" runlog-run-more "load what was left out, or toggle the outline")
+    ("TAB" outline-cycle "show more or less of it")
+    ("<backtab>" outline-cycle-buffer "the same for all")
+    ("n" runlog-run-next-step "next step")
+    ("p" runlog-run-previous-step "previous step")
+    ("f" runlog-find-file "open its file")
+    ("w" runlog-copy-id "copy its id")
+    ("d" runlog-run-delete "delete it")
+    ("u" runlog-undo "undo the last deletion")
+    ("*" runlog-pin "pin or unpin")
+    ("t" runlog-tag "tags")
+    ("N" runlog-note "note")
+    ("g" revert-buffer "read it again")
+    ("q" quit-window "close")
+    ("?" runlog-help "this help"))
+  "Keys of `runlog-run-mode'.")
+
+(defvar runlog-run-mode-map (runlog-keymap runlog-run--keys)
   "Keys of `runlog-run-mode'.")
 
 (define-derived-mode runlog-run-mode special-mode "Run"
@@ -716,6 +719,7 @@ CUTS are those of RECORD, VERSION is its version; reading it BEGAN then."
 \\{runlog-run-mode-map}"
   (buffer-disable-undo)
   (setq-local revert-buffer-function #'runlog-run-revert
+              runlog-keys runlog-run--keys
               outline-regexp "\\*+ "
               bidi-paragraph-direction 'left-to-right
               runlog-run--cuts (make-hash-table :test #'equal)

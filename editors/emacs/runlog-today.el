@@ -29,6 +29,7 @@
 (defvar runlog-today--subscription nil "The subscription to changes.")
 (defvar runlog-today--timer nil "When it is asked next.")
 (defvar runlog-today--midnight nil "When the day turns.")
+(defvar runlog-today--awaiting nil "When it is looked next whether there are runs.")
 (defvar runlog-today--asked-at 0 "When it was asked last.")
 (defvar runlog-today--cost nil "What today has cost.")
 (defvar runlog-today--running nil "How many runs are going on.")
@@ -80,7 +81,7 @@
 
 (defun runlog-today--stop ()
   "Ask no more."
-  (dolist (timer (list runlog-today--timer runlog-today--midnight))
+  (dolist (timer (list runlog-today--timer runlog-today--midnight runlog-today--awaiting))
     (when timer
       (cancel-timer timer)))
   (when (process-live-p runlog-today--asked)
@@ -90,6 +91,7 @@
     (runlog-client-release runlog-today--client))
   (setq runlog-today--timer nil
         runlog-today--midnight nil
+        runlog-today--awaiting nil
         runlog-today--client nil
         runlog-today--cost nil
         runlog-today--running nil
@@ -97,9 +99,21 @@
   (setq global-mode-string (delq 'runlog-today-string global-mode-string)))
 
 (defun runlog-today--start (roots _)
-  "Ask from now on, if ROOTS, clients, are just one that is there."
-  (when (and roots (not (cdr roots)) (runlog-client-given (car roots)))
-    (setq runlog-today--client (car roots))
+  "Ask from now on, if ROOTS, clients, are just one, as soon as it is there."
+  (let ((client (car roots)))
+    (when (and client (not (cdr roots)))
+      (when (zerop (runlog-client-users client))
+        (setq runlog-client--all (delq client runlog-client--all)))
+      (runlog-today--await (runlog-client-root client) (runlog-client-folder client)))))
+
+(defun runlog-today--await (root folder)
+  "Ask from now on if ROOT is there, which was looked for in FOLDER.
+Otherwise look again in a while: nothing is started where there are no runs."
+  (if (not (file-directory-p root))
+      (setq runlog-today--awaiting
+            (run-at-time runlog-today--every nil #'runlog-today--await root folder))
+    (setq runlog-today--awaiting nil
+          runlog-today--client (runlog-client-of root :folder folder :given t))
     (runlog-client-retain runlog-today--client)
     (setq runlog-today--subscription
           (runlog-client-subscribe runlog-today--client nil
@@ -110,7 +124,7 @@
 (define-minor-mode runlog-today-mode
   "Show today's cost and how many runs are going on in the mode line.
 The runs are those of the folder in which this is turned on; where
-there are none, or it is not clear which, nothing is started."
+there are none yet, or it is not clear which, nothing is started."
   :global t
   :group 'runlog
   (runlog-today--stop)

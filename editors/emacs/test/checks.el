@@ -486,8 +486,14 @@
   (let* ((root (t-root 3))
          (runlog-command (expand-file-name "runlog" (t-folder "bin"))))
     (t-open (file-name-directory root))
-    (t-until "the message" (string-search "There is no program" (t-text)))
+    (t-until "the message"
+      (string-search (format "There is no program %s." runlog-command) (t-text)))
     (t-has (t-text) "M-x customize-option RET runlog-command")
+    (t-write runlog-command "no program")
+    (t-type "g")
+    (t-until "another message"
+      (string-search (format "%s is not executable." runlog-command) (t-text)))
+    (delete-file runlog-command)
     (make-symbolic-link t-binary runlog-command)
     (t-type "g")
     (t-until-equal root)))
@@ -688,6 +694,53 @@ exec sleep 1000" t-binary)))
     (let ((default-directory (file-name-as-directory (t-folder "nothing"))))
       (runlog-today-mode))
     (should-not runlog-today--client)))
+
+(t-check t-19-today-later
+    "mode line: is there as soon as the first run has come, in the list too"
+  (let ((folder (t-folder "later"))
+        (now (format-time-string "%Y-%m-%dT%H:%M:%S.000Z" nil t)))
+    (make-directory (expand-file-name ".git" folder))
+    (let ((default-directory (file-name-as-directory folder)))
+      (runlog-today-mode))
+    (t-open folder)
+    (t-until "the list" (string-search "There is no folder of runs here" (t-text)))
+    (should-not runlog-today--client)
+    (t-save (expand-file-name "projects" folder) "website" "exec-first"
+            `(:startedAt ,now :costUSD 0.1))
+    (t-until "today" (equal runlog-today-string " $0.10 today"))
+    (t-has (t-mode-line) "$0.10 today")))
+
+(t-check t-19-narrow
+    "list: in a narrow window the name of a run is in sight"
+  (let ((root (t-root 2)))
+    (t-list root)
+    (should-not (string-search "website" (t-line)))
+    (t-has (t-line) "1.5 s")
+    (split-window-right 50)
+    (redisplay)
+    (t-until "the name" (string-search "Task number 2" (truncate-string-to-width (t-line) 49)))
+    (t-has (t-line) "$0.01")
+    (t-has (t-line) "completed")
+    (delete-other-windows)
+    (redisplay)
+    (t-until "the duration" (string-search "1.5 s" (t-line)))
+    (t-save root "docs" "exec-other" `(:startedAt ,(t-minute 99)))
+    (t-until "the projects" (string-search "website" (t-line)))
+    (t-has (t-text) "docs")))
+
+(t-check t-19-help
+    "help: the keys first, in a window that q closes"
+  (let ((root (t-root 2)))
+    (t-list root)
+    (let ((list (current-buffer)))
+      (t-type "?")
+      (should (eq (current-buffer) (window-buffer)))
+      (dolist (part '(" RET       open the run, or load more" " /         filter" " ?         this help"))
+        (t-has (t-text) part))
+      (should (pos-visible-in-window-p (1- (point-max))))
+      (t-type "q")
+      (should (eq (current-buffer) list))
+      (should-not (cdr (window-list))))))
 
 (t-check t-19-zone
     "time zone: what TZ means, by a name that the daemon knows"

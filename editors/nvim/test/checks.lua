@@ -698,8 +698,12 @@ t.run({
     local folder = t.folder('bin')
     local editor = t.editor({ cwd = vim.fs.dirname(root), binary = folder .. '/runlog' })
     editor:type(':Runlog<CR>')
-    editor:wait_text('is not on PATH')
+    editor:wait_text(('There is no program %s/runlog.'):format(folder))
     t.has(editor:text(), "require('runlog').setup({ command =", 'the message')
+    t.write(folder .. '/runlog', 'no program')
+    editor:type('r')
+    editor:wait_text(('%s/runlog is not executable.'):format(folder))
+    assert(vim.uv.fs_unlink(folder .. '/runlog'))
     assert(vim.uv.fs_symlink(t.binary, folder .. '/runlog'))
     editor:type('r')
     wait_equal(editor, root)
@@ -994,6 +998,56 @@ exec %s]=]):format(t.binary, hang)),
     t.equal(editor:lua("return #require('runlog.client').all()"), 0, 'clients')
   end),
 
+  check('statusline: is there as soon as the first run has come', function()
+    local folder = t.folder('later')
+    t.write(folder .. '/.git/HEAD', '')
+    local editor = t.editor({ cwd = folder })
+    editor:command([[set laststatus=2 statusline=%{v:lua.require'runlog'.statusline()}here]])
+    editor:wait_screen('here')
+    editor:type(':Runlog<CR>')
+    editor:wait_text('There is no folder of runs here.')
+    t.save(folder .. '/projects', 'website', 'exec-first', { startedAt = os.date('!%Y-%m-%dT%H:%M:%S.000Z'), costUSD = 0.1 })
+    editor:wait_text('Input of exec-first')
+    editor:wait_screen('$0.10 today')
+  end),
+
+  check('list: a folder whose name is a pattern has one list', function()
+    local folder = t.folder('cur{a}')
+    t.save(folder .. '/projects', 'website', 'exec-1')
+    local editor = t.list(folder .. '/projects')
+    for _ = 1, 2 do
+      editor:type(':enew<CR>:Runlog<CR>')
+      editor:wait_text('Input of exec-1')
+    end
+    t.equal(editor:lua([[return #vim.tbl_filter(function(buf)
+      return vim.bo[buf].filetype == 'runlog'
+    end, vim.api.nvim_list_bufs())]]), 1, 'lists')
+  end),
+
+  check('delete: a count before it means as many runs, which one undo has back', function()
+    local root = t.root(6)
+    local editor = t.list(root)
+    editor:type('j3dd')
+    t.until_('three to go', function()
+      return #editor:runs() == 3
+    end)
+    t.equal(editor:runs(), { 'website/exec-0006', 'website/exec-0002', 'website/exec-0001' }, 'runs')
+    editor:type('u')
+    t.until_('them back', function()
+      return #editor:runs() == 6
+    end)
+  end),
+
+  check('list: in a narrow window the name of a run is in sight', function()
+    local root = t.root(2)
+    local editor = t.list(root)
+    t.has(editor:lines()[1], '1.5 s', 'the row')
+    editor:type(':vsplit | vertical resize 50<CR>')
+    editor:wait_screen('$0.01  Task number 2')
+    editor:type(':only<CR>')
+    editor:wait_text('1.5 s')
+  end),
+
   check('stale: a run that is silent for too long is marked', function()
     local root = t.root(1)
     local file = t.save(root, 'website', 'exec-silent', { startedAt = t.minute(99), status = 'running' })
@@ -1041,7 +1095,7 @@ exec %s]=]):format(t.binary, hang)),
     editor:close()
     editor = t.editor({ cwd = vim.fs.dirname(root), binary = '/nowhere/runlog' })
     editor:type(':checkhealth runlog<CR>')
-    editor:wait_text('is not on PATH')
+    editor:wait_text('There is no program /nowhere/runlog.')
   end),
 
   check('help: tags are built without complaint, every key is in it, and g? shows the keys', function()

@@ -9,9 +9,13 @@ import { copyValue, type RunPanel } from './panel';
 import { runsOf, type Node } from './rows';
 import { Run } from './run';
 import type { Session } from './session';
+import { isAllowed, setting } from './settings';
 import { shownTags, tagChange } from './tags';
 import { plain, tell } from './tell';
 import type { Tree } from './tree';
+
+/** So much of what a program said last is looked at. */
+const SAID_MAX = 1000;
 
 type Deletion = { run: Run; entry: string };
 
@@ -34,9 +38,9 @@ export class Actions {
         }
       }));
     };
-    const all = (name: string, act: (runs: Run[]) => unknown): void => command(name, async (...args) => {
+    const all = (name: string, act: (runs: Run[], byKey: boolean) => unknown): void => command(name, async (...args) => {
       const runs = await this.#meant(args);
-      return runs.length > 0 ? act(runs) : void tell('Information', 'Select a run in the view first.');
+      return runs.length > 0 ? act(runs, args[0] === 'view') : void tell('Information', 'Select a run in the view first.');
     });
     const one = (name: string, act: (run: Run) => unknown): void => all(name, ([first]) => first && act(first));
     one('open', (run) => panel.show(run));
@@ -57,7 +61,7 @@ export class Actions {
     one('runAgain', (run) => this.#runAgain(run));
     all('copyId', (runs) => vscode.env.clipboard.writeText(runs.map(({ executionId }) => executionId).join('\n')));
     all('copyPath', (runs) => vscode.env.clipboard.writeText(runs.map(({ file }) => file.fsPath).join('\n')));
-    all('delete', (runs) => this.#delete(runs));
+    all('delete', (runs, byKey) => this.#delete(runs, byKey));
     all('pin', (runs) => Promise.all(runs.map((run) => run.request('executions/annotate', { pinned: true }))));
     all('unpin', (runs) => Promise.all(runs.map((run) => run.request('executions/annotate', { pinned: false }))));
     all('compare', () => {
@@ -88,10 +92,11 @@ export class Actions {
     return run ? [run] : chosen;
   }
 
-  async #delete(runs: Run[]): Promise<void> {
+  async #delete(runs: Run[], byKey: boolean): Promise<void> {
     const deleted: Deletion[] = [];
     const refused: string[] = [];
     const label = runs.length === 1 ? (await runs[0]?.summary())?.label : undefined;
+    const next = this.tree.after(runs);
     for (const run of runs) {
       try {
         const { entry } = await run.request('executions/delete', {});
@@ -103,6 +108,8 @@ export class Actions {
     }
     if (deleted.length > 0) this.#deleted = deleted;
     else if (refused.length === 0) return;
+    // who has pressed a key in the view goes on there
+    if (byKey) void next().catch((error: unknown) => this.session.log.debug(String(error)));
     const what = deleted.length === 1 ? `run ${line(label, deleted[0]?.run.executionId)}` : `${deleted.length} runs`;
     const not = refused.length > 0 ? ` Not deleted: ${count(refused.length)}, the first ${refused[0]}` : '';
     const answer = await tell(not ? 'Warning' : 'Information', `Deleted ${what}.${not}`, ...(deleted.length > 0 ? ['Undo'] : []));
@@ -121,21 +128,26 @@ export class Actions {
 
   /** Starts the configured program, without a shell, with the ids as its last arguments. */
   async #runAgain({ connection, projectId, executionId }: Run): Promise<void> {
-    const [program, ...args] = vscode.workspace.getConfiguration('runlog').get<string[]>('runAgainCommand', []);
+    const [program, ...args] = setting('runAgainCommand');
     if (!program) {
-      const answer = await tell('Information', 'Say in the settings which program runs a workflow again.', 'Open Settings');
+      const answer = isAllowed('runAgainCommand')
+        ? await tell('Information', 'Say in the settings which program runs a workflow again.', 'Open Settings')
+        : await tell('Error', 'The setting runlog.runAgainCommand must be an array: the program, then its arguments, each a text of its own.', 'Open Settings');
       if (answer) await vscode.commands.executeCommand('workbench.action.openSettings', 'runlog.runAgainCommand');
       return;
     }
     const { log } = this.session;
     const child = spawn(program, [...args, projectId, executionId], { cwd: path.dirname(connection.root), stdio: ['ignore', 'pipe', 'pipe'], shell: false });
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (text: Buffer) => log.info(text.toString().trimEnd()));
+    let said = '';
+    child.stderr.on('data', (text: Buffer) => (said = (said + text.toString()).slice(-SAID_MAX)));
     const outcome = await new Promise<string | undefined>((resolve) => {
       child.once('error', (error) => resolve(error.message));
       child.once('close', (status, signal) => resolve(status === 0 ? undefined : `it ended with ${signal ?? `status ${status}`}`));
     });
     if (outcome === undefined) return void vscode.window.setStatusBarMessage(plain(`Ran ${executionId} again`), 5000);
-    const answer = await tell('Error', `${path.basename(program)} could not run it again: ${outcome}.`, 'Show Log');
+    const last = said.trim().split('\n').at(-1);
+    const answer = await tell('Error', `${path.basename(program)} could not run it again: ${outcome}${last ? `: ${last}` : '.'}`, 'Show Log');
     if (answer) log.show();
   }
 }

@@ -1,20 +1,22 @@
 /** Which program `runlog` is started: the configured one, the bundled one, or the one on the PATH. */
-import { accessSync, constants, statSync } from 'node:fs';
+import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import * as path from 'node:path';
 import * as vscode from 'vscode';
+import { setting } from './settings';
 
 /** The program, or why there is none: the view says one thing where the setting is wrong and another where there is none. */
 export type Found = { program: string } | { missing: string; state: 'pathWrong' | 'daemonMissing' };
 
 export function findProgram(context: vscode.ExtensionContext): Found {
   // machine-scoped: a workspace cannot name a program
-  const configured = vscode.workspace.getConfiguration('runlog').get('path', '').trim().replace(/^~(?=\/|$)/, () => homedir());
+  const configured = setting('path').trim().replace(/^~(?=\/|$)/, () => homedir());
   if (configured !== '') {
     // somebody meant this one: falling back to another would hide a mistake
-    return executable(configured)
-      ? { program: configured }
-      : { missing: `The setting runlog.path names ${configured}, which is no program.`, state: 'pathWrong' };
+    if (executable(configured)) return { program: configured };
+    const why = !path.isAbsolute(configured) ? `${configured} is not the whole path of a program.`
+      : existsSync(configured) ? `${configured} is not executable.` : `There is no program ${configured}.`;
+    return { missing: why, state: 'pathWrong' };
   }
   const candidates = [context.asAbsolutePath('bin/runlog')];
   if (context.extensionMode === vscode.ExtensionMode.Development) {

@@ -71,8 +71,7 @@ export class Connection implements vscode.Disposable {
       // an absent token would be taken for a second parameter
       return await this.#rpc.sendRequest<Result<M>>(method, params, ...(token ? [token] : []));
     } catch (error) {
-      // what the library makes up itself is the end of the connection
-      if (error instanceof ResponseError && (error.code < -32099 || error.code > -32096)) throw error;
+      if (isAnswer(error)) throw error;
       throw new Error('The connection to the daemon ended before it answered. If this was a change, look whether it was made.');
     }
   }
@@ -116,6 +115,8 @@ export class Connection implements vscode.Disposable {
     clearTimeout(this.#timer);
     const began = Date.now();
     let said = '';
+    // why it is of no use, where its end does not tell
+    let trouble = '';
     const child = spawn(this.program, ['serve', '--shared', '--projects', this.root], { stdio: 'pipe', cwd: '/' });
     this.#child = child;
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
@@ -125,7 +126,10 @@ export class Connection implements vscode.Disposable {
     child.stdin.on('error', () => undefined);
     const rpc = createMessageConnection(new StreamMessageReader(child.stdout, { contentTypeDecoder: decoder }), new StreamMessageWriter(child.stdin));
     // a process whose connection is of no more use ends, and its end starts the next one
-    const slow = setTimeout(() => child.kill('SIGKILL'), BEGIN_WITHIN_MS);
+    const slow = setTimeout(() => {
+      trouble = `${this.program} does not answer. Is it the right program?`;
+      child.kill('SIGKILL');
+    }, BEGIN_WITHIN_MS);
     rpc.onClose(() => end(child));
     rpc.onError(() => end(child));
     const ended = (why: string): void => {
@@ -134,7 +138,7 @@ export class Connection implements vscode.Disposable {
       rpc.dispose();
       this.#child = this.#rpc = undefined;
       if (this.#closed) return;
-      this.reason = said.trim() || why;
+      this.reason = trouble || (said.trim() ? `${why}: ${said.trim()}` : why);
       this.#failures = Date.now() - began > SOUND_AFTER_MS ? 1 : this.#failures + 1;
       this.#become(this.#failures >= FAILURES_TOLD ? 'failing' : 'lost');
       const delay = Math.min(FIRST_DELAY_MS * 2 ** (this.#failures - 1), LONGEST_DELAY_MS);
@@ -148,27 +152,38 @@ export class Connection implements vscode.Disposable {
       this.#told.fire(result);
     });
     rpc.listen();
-    this.#greet(rpc).then(() => {
+    this.#greet(rpc).then((unfit) => {
       clearTimeout(slow);
+      if (unfit) {
+        trouble = unfit;
+        return end(child);
+      }
       if (this.#child !== child || this.#closed) return;
       this.#rpc = rpc;
       this.#become('ready');
     }, (error: Error) => {
-      said ||= error.message;
+      if (isAnswer(error)) trouble = `${this.program} refuses to begin: ${error.message}`;
       end(child);
     });
   }
 
-  async #greet(rpc: MessageConnection): Promise<void> {
+  /** What makes the program unfit, if anything does. */
+  async #greet(rpc: MessageConnection): Promise<string | undefined> {
     const hello = await rpc.sendRequest<Result<'initialize'>>('initialize', {
       processId: process.pid, protocolVersion: 1, clientInfo: { name: 'runlog-vscode', version: vscode.version },
     });
     if (hello.protocolVersion !== 1) {
-      throw new Error(`${this.program} speaks version ${hello.protocolVersion} of the protocol; update this extension.`);
+      return `${this.program} speaks version ${hello.protocolVersion} of the protocol; update this extension.`;
     }
     if (hello.shared?.active === false) this.log.warn(`${this.root}: not shared: ${hello.shared.reason ?? ''}`);
     await rpc.sendRequest('executions/subscribe', { since: this.#clock ?? null });
+    return undefined;
   }
+}
+
+/** Whether it is the daemon's: what the library makes up itself is the end of the connection. */
+function isAnswer(error: unknown): error is ResponseError<unknown> {
+  return error instanceof ResponseError && (error.code < -32099 || error.code > -32096);
 }
 
 /** Ends a process by the end of its input, so that it can finish; one that does not hear it is killed. */

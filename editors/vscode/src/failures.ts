@@ -5,6 +5,7 @@ import { count } from './format';
 import type { Summary } from '../../clients/node/types';
 import { Run } from './run';
 import type { Session } from './session';
+import { setting } from './settings';
 import { tell } from './tell';
 import { together } from './together';
 
@@ -23,7 +24,7 @@ export function tellFailures(session: Session, filter: Filter, context: vscode.E
   const soon = together(TOGETHER_MS, () => void tellOf(failed.splice(0), filter, open));
   context.subscriptions.push(session.onTold(({ connection, told }) => {
     if (told.kind !== 'saved' || told.summary.status !== 'failed') return;
-    if (!vscode.workspace.getConfiguration('runlog').get('notifyOnFailure', false)) return;
+    if (!setting('notifyOnFailure')) return;
     const { summary } = told;
     const run = new Run(connection, summary.projectId, summary.id);
     const key = run.uri.toString();

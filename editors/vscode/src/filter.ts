@@ -5,6 +5,7 @@ import type { Params } from './connection';
 import { line, timezone } from './format';
 import type { FilterError } from '../../clients/node/types';
 import type { Session } from './session';
+import { setting } from './settings';
 import { STATUSES, statusIcon } from './status';
 import { plain, said } from './tell';
 
@@ -23,7 +24,7 @@ export class Filter {
 
   /** Whether the view has the pinned runs before the others. */
   get pinnedFirst(): boolean {
-    return vscode.workspace.getConfiguration('runlog').get('pinnedFirst', false);
+    return setting('pinnedFirst');
   }
 
   /** As the params that `executions/list` and all like it take; `also` narrows it further. */
@@ -75,8 +76,8 @@ export function and(...filters: string[]): string {
   return filters.filter((filter) => filter !== '').map((filter) => (/\bor\b/i.test(filter) ? `(${filter})` : filter)).join(' and ');
 }
 
-/** What is wrong with a filter, and where. */
-function wrong(text: string, { offset, end, found, expected, nearest }: FilterError): Row {
+/** What is wrong with a filter or a search, and where. */
+export function wrong(text: string, { offset, end, found, expected, nearest }: FilterError): Row {
   // an unfinished filter is no mistake yet
   if (offset >= text.trimEnd().length) return said(`Go on with ${expected}`);
   const what = `At ${offset + 1}: ${found}, where ${expected} was expected.${nearest ? ` Did you mean ${nearest}?` : ''}`;

@@ -82,6 +82,11 @@ export function visible(text: string): string {
   });
 }
 
+/** What VS Code puts beside a label: one that is written from right to left would take it for its own. */
+export function beside(text: string): string {
+  return text && `\u200e${text}`;
+}
+
 export function message(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

@@ -5,12 +5,15 @@ import { message, visible } from './format';
 import { RUN_COMMANDS, type FieldsAsked, type FromRun, type RunKey, type ToRun } from './messages';
 import { Run, runTold } from './run';
 import type { Session } from './session';
+import { isAllowed, setting } from './settings';
 import { tell } from './tell';
 import { Page } from './webview';
 
 /** What is shown at once of one record; the rest is asked for piece by piece. */
 const RECORD_BYTES = 512 * 1024;
 const REFRESH_EVERY_MS = 500;
+/** A tab is no place for more: the panel has it whole. */
+const TITLE_MAX = 60;
 
 export class RunPanel extends Page<ToRun, FromRun, RunKey> {
   #run: Run | undefined;
@@ -85,9 +88,11 @@ export class RunPanel extends Page<ToRun, FromRun, RunKey> {
       if (turn !== this.#turn || !this.panel) return;
       if (got) this.sent = `${run.uri} ${got.version}`;
       this.#around = around;
-      this.panel.title = visible(summary?.label ?? run.executionId);
+      const title = visible(summary?.label ?? run.executionId);
+      this.panel.title = title.length > TITLE_MAX ? `${[...title].slice(0, TITLE_MAX).join('')}…` : title;
       const { newer, older } = this.#around;
-      const runAgain = vscode.workspace.getConfiguration('runlog').get<string[]>('runAgainCommand', []).length > 0;
+      // what is wrong with it is told to who asks for it
+      const runAgain = setting('runAgainCommand').length > 0 || !isAllowed('runAgainCommand');
       this.say({ type: 'run', key, summary, got, newer: newer !== undefined, older: older !== undefined, runAgain });
     } catch (error) {
       if (turn !== this.#turn) return;

@@ -4,23 +4,25 @@ import { existsSync, realpathSync } from 'node:fs';
 import * as path from 'node:path';
 import { promisify } from 'node:util';
 import * as vscode from 'vscode';
+import { written } from './settings';
 
 /** So much is shown of what is no answer. */
-const SAID_MAX = 80;
+const SAID_MAX = 1000;
 
 /** What `runlog root --json` prints. */
 type Printed = Record<'tried' | 'candidates', string[]> & { root: string | null; exists: boolean };
 
 /** The folders that the settings name; who names one only may leave the brackets out. */
 export function configuredRoots(): string[] {
-  return [vscode.workspace.getConfiguration('runlog').get<unknown>('projects')].flat().filter((name) => typeof name === 'string');
+  return [written('projects')].flat().filter((name) => typeof name === 'string');
 }
 
-/** The roots that are there, each once; where one was looked for; and whether somewhere there was none. */
-export async function findRoots(program: string): Promise<{ folders: string[]; tried: string[]; lacking: boolean }> {
+/** The roots that are there, each once; where one was looked for; whether somewhere there was none; what kept the program from telling. */
+export async function findRoots(program: string): Promise<{ folders: string[]; tried: string[]; lacking: boolean; trouble: string }> {
   const folders = new Set<string>();
   const tried = new Set<string>();
   let lacking = false;
+  let trouble = '';
   const workspace = (vscode.workspace.workspaceFolders ?? []).flatMap(({ uri }) => (uri.scheme === 'file' ? uri.fsPath : []));
   const configured = configuredRoots();
   for (const name of configured) {
@@ -33,23 +35,29 @@ export async function findRoots(program: string): Promise<{ folders: string[]; t
   }
   if (configured.length === 0) {
     for (const printed of await Promise.all(workspace.map((folder) => ask(program, folder)))) {
+      if (typeof printed === 'string') {
+        trouble = printed;
+        lacking = true;
+        continue;
+      }
       const found = [...(printed.root !== null && printed.exists ? [printed.root] : []), ...printed.candidates];
       for (const folder of found) folders.add(folder);
       if (found.length === 0) lacking = true;
       for (const place of printed.tried) tried.add(place);
     }
   }
-  return { folders: [...folders], tried: [...tried], lacking };
+  return { folders: [...folders], tried: [...tried], lacking, trouble };
 }
 
-async function ask(program: string, cwd: string): Promise<Printed> {
+/** What it prints, or why that tells nothing. */
+async function ask(program: string, cwd: string): Promise<Printed | string> {
   // where several could be meant it tells them and ends with a status
   const { stdout, stderr } = await promisify(execFile)(program, ['root', '--json'], { cwd, timeout: 30_000, killSignal: 'SIGKILL' })
     .catch((error: { stdout?: string; stderr?: string; message: string }) => ({ stdout: error.stdout ?? '', stderr: error.stderr ?? error.message }));
   const printed = printedIn(stdout);
   if (printed) return printed;
-  const why = stderr.trim() || (stdout.trim() === '' ? 'said nothing' : `said ${stdout.trim().slice(0, SAID_MAX)}, which tells no root`);
-  return { root: null, exists: false, tried: [`${program} root --json in ${cwd}: ${why}`], candidates: [] };
+  const words = `${stderr}${stdout}`.trim().slice(0, SAID_MAX);
+  return `${program} does not say which folder it serves${words && `: ${words}`}`;
 }
 
 /** The answer, if it is one: the settings may name any program. */

@@ -1,7 +1,7 @@
 /** The rows of the view: what each is, by what it is known, and what it says. */
 import * as vscode from 'vscode';
 import type { Connection } from './connection';
-import { ago, brief, count, dollars, isStale, line, localDate, price, span, visible } from './format';
+import { ago, beside, brief, count, dollars, isStale, line, localDate, price, span, visible } from './format';
 import type { Project, Summary, Told } from '../../clients/node/types';
 import { nameOf } from './roots';
 import { Run } from './run';
@@ -67,9 +67,26 @@ export function noRoot(tried: string[]): Node[] {
   ];
 }
 
+/** What is said where the program is of no use. */
+export function noDaemon(trouble: string): Node[] {
+  return [
+    { kind: 'note', id: 'trouble', label: 'The runs cannot be listed', icon: 'error' },
+    ...trouble.split('\n').filter((text) => text.trim() !== '').map((label, place): Node => ({ kind: 'note', id: `trouble:${place}`, label, icon: 'circle-small' })),
+    { kind: 'note', id: 'path', label: 'Set its path…', icon: 'settings-gear', command: { command: 'runlog.setPath', title: 'Set its path' } },
+    { kind: 'note', id: 'again', label: 'Try again', icon: 'refresh', command: { command: 'runlog.reload', title: 'Try again' } },
+    { kind: 'note', id: 'log', label: 'Show the log', icon: 'output', command: { command: 'runlog.showLog', title: 'Show the log' } },
+  ];
+}
+
 const { None, Collapsed, Expanded } = vscode.TreeItemCollapsibleState;
 
 export function itemOf(node: Node): vscode.TreeItem {
+  const item = laidOut(node);
+  if (typeof item.description === 'string') item.description = beside(item.description);
+  return item;
+}
+
+function laidOut(node: Node): vscode.TreeItem {
   switch (node.kind) {
     case 'run': return runItem(node);
     case 'project': return projectItem(node);

@@ -1,7 +1,8 @@
 /** Search over what runs were given and what they said, with the places where it was found. */
 import { openBox, type Row } from './box';
-import { ago, line } from './format';
-import type { Match, SearchHit } from '../../clients/node/types';
+import { wrong } from './filter';
+import { ago, beside, line } from './format';
+import type { FilterError, Match, SearchHit } from '../../clients/node/types';
 import { Run } from './run';
 import type { Session } from './session';
 import { statusIcon } from './status';
@@ -12,8 +13,13 @@ const HITS = 50;
 export function search(session: Session, open: (run: Run) => void): void {
   const box = openBox('Search in runs', 'Words, "phrases", begin*, OR, NOT; in input, output, errors and steps', '', async (query, token) => {
     if (query.trim() === '') return [];
-    const found = await Promise.all(session.connections.map(async (connection) => {
-      const { hits, complete } = await connection.request('executions/search', { query, limit: HITS }, token);
+    const found = await Promise.all(session.connections.map(async (connection): Promise<Row[]> => {
+      const answer = await connection.request('executions/search', { query, limit: HITS }, token).catch((error: { data?: FilterError }) => {
+        if (error.data?.offset === undefined) throw error;
+        return wrong(query, error.data);
+      });
+      if (!('hits' in answer)) return [answer];
+      const { hits, complete } = answer;
       const rows = hits.map((hit): Row => {
         const act = (): void => {
           box.hide();
@@ -30,7 +36,7 @@ export function search(session: Session, open: (run: Run) => void): void {
 
 function row({ summary, matches: [first] }: SearchHit): Row {
   return {
-    label: plain(summary.label ?? summary.id), description: plain(line(summary.projectId, ago(summary.startedAt))),
+    label: plain(summary.label ?? summary.id), description: beside(plain(line(summary.projectId, ago(summary.startedAt)))),
     detail: first ? plain(`${first.path}: ${marked(first)}`) : '', iconPath: statusIcon(summary.status, false), alwaysShow: true,
   };
 }

@@ -7,7 +7,7 @@ import { configuredRoots, findRoots } from './roots';
 import { together } from './together';
 import type { Told } from '../../clients/node/types';
 
-/** The context key `runlog.state`, which chooses what an empty view says. */
+/** The context key `runlog.state`, which chooses what an empty view says, unless there are rows that say it. */
 export type SessionState = 'untrusted' | 'noFolder' | 'pathWrong' | 'daemonMissing' | 'starting' | 'noRoot' | 'error' | 'ready';
 
 /** A workflow that makes its folders has soon saved its run. */
@@ -29,6 +29,7 @@ export class Session implements vscode.Disposable {
   readonly opened: Promise<void>;
   #open: () => void = () => undefined;
   #opening = 0;
+  #trouble = '';
   #watcher: vscode.Disposable | undefined;
 
   constructor(private readonly context: vscode.ExtensionContext, readonly log: vscode.LogOutputChannel) {
@@ -51,21 +52,29 @@ export class Session implements vscode.Disposable {
     const found = findProgram(this.context);
     if ('missing' in found) {
       this.log.error(found.missing);
+      this.#trouble = found.missing;
       return this.#without(found.state);
     }
     if (this.connections.length === 0) this.#become('starting');
-    const { folders, tried, lacking } = await findRoots(found.program);
+    const { folders, tried, lacking, trouble } = await findRoots(found.program);
     if (turn !== this.#opening) return;
     this.#connect(found.program, folders);
     this.tried = tried;
     this.#watcher?.dispose();
     if (lacking) this.#watch();
-    this.#become(folders.length === 0 ? 'noRoot' : this.#stateOfConnections());
+    if (trouble) this.log.error(trouble);
+    this.#trouble = trouble;
+    this.#become(folders.length > 0 ? this.#stateOfConnections() : trouble ? 'error' : 'noRoot');
   }
 
   /** The connection to the root, where there is one. */
   at(root: string): Connection | undefined {
     return this.connections.find((connection) => connection.root === root);
+  }
+
+  /** What keeps the program from being of use, where the state is an error or the path is wrong. */
+  get trouble(): string {
+    return this.connections.find(({ state }) => state === 'failing')?.reason ?? this.#trouble;
   }
 
   dispose(): void {

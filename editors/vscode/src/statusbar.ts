@@ -4,6 +4,7 @@ import type { Connection } from './connection';
 import { count, dollars, line, price, timezone, visible } from './format';
 import { nameOf } from './roots';
 import type { Session } from './session';
+import { setting } from './settings';
 import { plain, tell } from './tell';
 import { together } from './together';
 
@@ -18,7 +19,7 @@ export function showToday(session: Session, context: vscode.ExtensionContext): v
   const update = async (): Promise<void> => {
     const connections = session.connections.filter(({ state }) => state === 'ready');
     if (connections.length === 0) return item.hide();
-    const budget = vscode.workspace.getConfiguration('runlog').get<number | null>('budgetUSD', null);
+    const budget = setting('budgetUSD');
     // what two roots cost together no daemon knows: each is told by itself
     const parts = await Promise.all(connections.map(async (connection) => {
       const [{ totalCostUSD: cost, totalExecutions: runs }, { count: live }] = await Promise.all([

@@ -11,9 +11,10 @@ import { and, type Filter } from './filter';
 import { count, message, visible } from './format';
 import type { Summary, Told } from '../../clients/node/types';
 import { MARKED_EVERY, Painted } from './painted';
-import { idOf, itemOf, noRoot, runsOf, tooltip, type Node, type ProjectNode, type RunNode } from './rows';
+import { idOf, itemOf, noDaemon, noRoot, runsOf, tooltip, type Node, type ProjectNode, type RunNode } from './rows';
 import { runTold, type Run } from './run';
 import type { Session } from './session';
+import { setting } from './settings';
 import { plain } from './tell';
 
 const ASK_EVERY_MS = 500;
@@ -58,6 +59,8 @@ export class Tree implements vscode.TreeDataProvider<Node> {
   /** The first run of each project that is open, as painted last. */
   #tops = new Map<ProjectNode, string>();
   #deep = false;
+  /** Whether there is nothing to list, as VS Code was told. */
+  #empty = false;
   /** How far the first reading has come, while it goes on. */
   #progress = '';
   /** Whether somebody reads further down: what arrives waits, so that the rows do not move. */
@@ -88,7 +91,10 @@ export class Tree implements vscode.TreeDataProvider<Node> {
       this.#painted.onLooked(() => (this.#painted.scrolling ? this.#reading : this.#reads() !== this.#reading) && this.#paintSoon()),
       this.view.onDidChangeVisibility(() => this.#soon()),
       this.view.onDidChangeSelection(({ selection }) => this.#selected(selection)),
-      vscode.workspace.onDidChangeConfiguration((event) => event.affectsConfiguration('runlog') && this.refresh()),
+      vscode.workspace.onDidChangeConfiguration((event) => {
+        if (event.affectsConfiguration('runlog.pageSize')) for (const project of this.#projects.values()) project.rows = setting('pageSize');
+        if (event.affectsConfiguration('runlog')) this.refresh();
+      }),
     );
   }
 
@@ -251,8 +257,24 @@ export class Tree implements vscode.TreeDataProvider<Node> {
     }
   }
 
+  /** The run that has the focus once these are gone, as in VS Code's own lists: the next one, else the one before. */
+  after(runs: readonly Run[]): () => Promise<void> {
+    const painted = this.#paintedAt;
+    const last = runs.at(-1);
+    const project = last && this.#projects.get(`${last.connection.root}/${last.projectId}`);
+    const nodes = project ? rowsOf(project) : [];
+    const place = nodes.findIndex(({ run }) => run.id === last?.executionId);
+    const stays = ({ run }: RunNode): boolean => !runs.some(({ projectId, executionId }) => projectId === run.projectId && executionId === run.id);
+    const next = nodes.slice(place + 1).find(stays) ?? nodes.slice(0, Math.max(place, 0)).filter(stays).at(-1);
+    return async () => {
+      // before the rows are painted without them the focus would be lost again
+      for (const end = Date.now() + PAINT_MOST_MS; this.#paintedAt === painted && Date.now() < end;) await new Promise((resolve) => setTimeout(resolve, TOGETHER_MS));
+      if (next) await this.view.reveal(next, { focus: true, select: false });
+    };
+  }
+
   loadMore(project: ProjectNode): void {
-    project.rows += pageSize();
+    project.rows += setting('pageSize');
     project.stale = true;
     this.#paintSoon();
   }
@@ -277,6 +299,12 @@ export class Tree implements vscode.TreeDataProvider<Node> {
     }
   }
 
+  /** Asked for where a row is to have the focus. */
+  getParent(node: Node): Node | undefined {
+    if (node.kind === 'run' || node.kind === 'more') return node.project;
+    return node.kind === 'project' && this.session.connections.length > 1 ? { kind: 'root', connection: node.connection } : undefined;
+  }
+
   getTreeItem(node: Node): vscode.TreeItem {
     const item = itemOrWhy(node);
     item.id = idOf(node);
@@ -291,16 +319,25 @@ export class Tree implements vscode.TreeDataProvider<Node> {
   }
 
   async #roots(): Promise<Node[]> {
-    const { state, connections, tried } = this.session;
+    const { state, connections, tried, trouble } = this.session;
     if (state === 'noRoot') return noRoot(tried);
+    if (state === 'error' || state === 'pathWrong') return noDaemon(trouble);
     const [only, ...others] = connections;
     if (!only || (state !== 'ready' && state !== 'starting')) return [];
     const nodes: Node[] = others.length > 0 ? connections.map((connection) => ({ kind: 'root', connection })) : await this.#projectsOf(only);
+    this.#tellEmpty(nodes.length === 0 && this.#progress === '');
     // the description of a view that is alone VS Code does not show; what an empty one says a message would hide
     const said = this.#progress || (nodes.length > 0 ? plain(this.filter.text) : '');
     // which would put off the next painting
     if (said !== (this.view.message ?? '')) this.view.message = said;
     return nodes;
+  }
+
+  /** What an empty view says is not said before it is known that it is. */
+  #tellEmpty(empty: boolean): void {
+    if (empty === this.#empty) return;
+    this.#empty = empty;
+    void vscode.commands.executeCommand('setContext', 'runlog.empty', empty);
   }
 
   async #projectsOf(connection: Connection, again = false): Promise<ProjectNode[]> {
@@ -347,9 +384,9 @@ export class Tree implements vscode.TreeDataProvider<Node> {
 
   async #runsOf(project: ProjectNode): Promise<Node[]> {
     await this.#fresh(project);
-    const { connection, runs, total } = project;
+    const { runs, total } = project;
     project.seen = [...runs];
-    const nodes: Node[] = runs.map((run, place) => ({ kind: 'run', connection, run, project, marked: place % MARKED_EVERY === 0 }));
+    const nodes: Node[] = rowsOf(project);
     if (nodes[0]) this.#tops.set(project, idOf(nodes[0]));
     if (runs.length < total) nodes.push({ kind: 'more', project, shown: runs.length, total });
     return nodes;
@@ -416,9 +453,14 @@ function itemOrWhy(node: Node): vscode.TreeItem {
   }
 }
 
+/** The runs that are seen of a project. */
+function rowsOf(project: ProjectNode): RunNode[] {
+  return project.seen.map((run, place) => ({ kind: 'run', connection: project.connection, run, project, marked: place % MARKED_EVERY === 0 }));
+}
+
 /** What is shown of a project before it is asked for. */
 function nothing(): Pick<ProjectNode, 'rows' | 'runs' | 'seen' | 'total' | 'stale' | 'asking' | 'told' | 'anchor' | 'waiting'> {
-  return { rows: pageSize(), runs: [], seen: [], total: 0, stale: true, asking: undefined, told: undefined, anchor: undefined, waiting: 0 };
+  return { rows: setting('pageSize'), runs: [], seen: [], total: 0, stale: true, asking: undefined, told: undefined, anchor: undefined, waiting: 0 };
 }
 
 /** Lays a change over what is shown; among so many rows, if any, a new run comes on top where it is the newest. */
@@ -432,8 +474,4 @@ function lay(runs: Summary[], told: Told, rows: number): void {
     runs.unshift(told.summary);
     runs.length = Math.min(runs.length, rows);
   }
-}
-
-function pageSize(): number {
-  return vscode.workspace.getConfiguration('runlog').get('pageSize', 50);
 }

@@ -79,8 +79,11 @@ export function states(code, careful, browser) {
     code.machine({ 'runlog.path': '/nowhere/runlog' });
     const window = await browser.open('states', code, place.folder);
     await window.showView();
-    await until('what is wrong', async () => (await welcome(window)).includes('The setting runlog.path names no program.'));
-    await until('and what to do', async () => (await window.text('.sidebar .welcome-view .monaco-button')).includes('Set Its Path'));
+    await window.waitForRow('There is no program /nowhere/runlog.');
+    await window.waitForRow('Set its path…');
+    writeFileSync(join(top, 'plain'), 'no program\n');
+    code.machine({ 'runlog.path': join(top, 'plain') });
+    await window.waitForRow(`${join(top, 'plain')} is not executable.`);
     code.machine({});
     await window.waitForRow('Task number 0');
     ok(!existsSync(`${trap}.sprung`), 'the program that the workspace names was not run');
@@ -128,7 +131,7 @@ export function states(code, careful, browser) {
     for (const name of ['LICENSE-APACHE', 'LICENSE-MIT']) ok(existsSync(join(installed(), name)), name);
   });
 
-  check('a program that is no daemon: the view says so, and the log why', async () => {
+  check('a program that is no daemon: the view says so, and why', async () => {
     const place = new Place('broken');
     place.save('website', record(0));
     const broken = join(top, 'broken-runlog');
@@ -137,8 +140,8 @@ export function states(code, careful, browser) {
     code.machine({ 'runlog.path': broken });
     const window = await browser.open('states', code, place.folder);
     await window.showView();
-    await until('what is wrong', async () => (await welcome(window)).includes('cannot be started'));
-    await until('and what to do', async () => (await window.text('.sidebar .welcome-view .monaco-button')).includes('Show the Log'));
+    await window.waitForRow(`${broken} ended with status 7: this will not do`);
+    for (const label of ['Set its path…', 'Try again', 'Show the log']) await window.waitForRow(label);
     code.machine({});
     await window.waitForRow('Task number 0');
     await window.close();
@@ -152,7 +155,7 @@ export function states(code, careful, browser) {
     code.machine({ 'runlog.path': deaf });
     const window = await browser.open('states', code, place.folder);
     await window.showView();
-    await until('what is wrong', async () => (await welcome(window)).includes('cannot be started'));
+    await window.waitForRow(`${deaf} ended with SIGKILL`);
     code.machine({});
     await window.waitForRow('Task number 0');
     await window.close();
@@ -177,8 +180,11 @@ export function states(code, careful, browser) {
     code.machine({ 'runlog.path': other });
     const window = await browser.open('states', code, place.folder);
     await window.showView();
-    await window.waitForRow('No runs were found', 15_000);
-    ok((await labels(window)).some((label) => label.includes('said {}, which tells no root')), `${await labels(window)}`);
+    await window.waitForRow(`${other} does not say which folder it serves: {}`, 15_000);
+    writeFileSync(other, "#!/bin/sh\necho 'runlog: cannot start: disk on fire' >&2\nexit 3\n");
+    await window.row('Try again').click();
+    await window.waitForRow(`${other} does not say which folder it serves: runlog: cannot start: disk on fire`, 15_000);
+    ok(!(await labels(window)).includes('Choose folder…'), 'no folder helps');
     await window.close();
     code.machine({});
   });
@@ -311,7 +317,7 @@ export function states(code, careful, browser) {
     await window.page.keyboard.press('F1');
     await window.type('>Runlog: ');
     await until('the commands', async () => (await window.quickItems()).some((item) => item.includes('Show Log')));
-    ok(!(await window.quickItems()).some((item) => /Filter Runs|Search in Runs|Dashboard|Undo/.test(item)), `${await window.quickItems()}`);
+    ok(!(await window.quickItems()).some((item) => /Filter Runs|Search in Runs|Dashboard|Undo|Choose Folder|Refresh|Set the Path/.test(item)), `${await window.quickItems()}`);
     await window.page.keyboard.press('Escape');
     await window.page.locator('.sidebar .welcome-view .monaco-button', { hasText: 'Manage Workspace Trust' }).click();
     await window.page.locator('.workspace-trust-editor .monaco-button', { hasText: /^Trust$/ }).first().click();

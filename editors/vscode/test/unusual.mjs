@@ -1,7 +1,8 @@
 // What records may hold that nobody expects, and what people do while runs are saved, noted on and removed by others.
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { visible } from '../src/format.ts';
-import { Place, record } from './place.mjs';
+import { Place, record, top } from './place.mjs';
 import { check, equal, ok } from './tap.mjs';
 import { until } from './window.mjs';
 
@@ -89,6 +90,92 @@ export function unusual(code, browser) {
     await until('it has gone', async () => !(await labels()).includes('Key 5'));
     await window.settled();
     equal((await place.ask('executions/list', { projectId: 'keys', sync: true })).executions.map(({ label }) => label), [0, 1, 2, 3, 4].map((number) => `Key ${number}`), 'runs');
+  });
+
+  check('who deletes by a key goes on at the next row', async () => {
+    for (let number = 0; number < 5; number++) place.save('keyed', record(number, { id: `keyed-${number}`, input: `Keyed ${number}` }));
+    await begin();
+    await only('keyed');
+    await window.settled();
+    await window.press('Home');
+    for (const key of ['ArrowDown', 'ArrowDown']) await window.page.keyboard.press(key);
+    const focused = () => window.text('.sidebar .tree-explorer-viewlet-tree-view .monaco-list-row.focused .label-name');
+    const deleted = async (label, next) => {
+      await until(`${label} has the focus`, async () => (await focused()) === label, 5000);
+      await window.page.keyboard.press('Delete');
+      await until('it has gone', async () => !(await labels()).includes(label));
+      await until(`${next} has the focus`, async () => (await focused()) === next, 5000);
+      await window.settled();
+    };
+    await deleted('Keyed 1', 'Keyed 2');
+    await deleted('Keyed 2', 'Keyed 3');
+    await window.page.keyboard.press('ArrowDown');
+    await deleted('Keyed 4', 'Keyed 3');
+  });
+
+  check('a page size that is none is the default, and another one applies at once', async () => {
+    await begin();
+    for (let number = 0; number < 70; number++) place.save('sized', record(number, { id: `sized-${number}`, input: `Sized ${number}` }));
+    await only('sized');
+    await window.press('End');
+    const shown = async (size, count) => {
+      place.settings({ 'runlog.pageSize': size });
+      await until(`${count} at ${size}`, async () => {
+        await window.press('End');
+        return (await window.rows()).find(({ label }) => label === 'Load more…')?.description === `${count} of 70`;
+      }, 15_000);
+    };
+    for (const wrong of ['many', 0, -5, 2.5]) {
+      await shown(20, 20);
+      await shown(wrong, 50);
+    }
+    await window.row('Load more…').click();
+    await until('the rest', async () => {
+      await window.press('End');
+      return (await labels()).includes('Sized 69');
+    });
+    place.settings({});
+    await window.press('Home');
+  });
+
+  check('the command that runs again is an array, or nothing is started', async () => {
+    const [trap, again] = [join(top, 'path/n'), join(top, 'again')];
+    writeFileSync(trap, `#!/bin/sh\ntouch '${trap}.sprung'\n`, { mode: 0o755 });
+    writeFileSync(again, '#!/bin/sh\necho first >&2\necho boom >&2\nexit 7\n', { mode: 0o755 });
+    place.save('again', record(1, { id: 'again', name: 'Once more' }));
+    await begin();
+    await only('again');
+    await openRun('Once more');
+    code.machine({ 'runlog.runAgainCommand': 'node run.js' });
+    await panel.click('#runAgain', { timeout: 15_000 });
+    await window.notification('The setting runlog.runAgainCommand must be an array');
+    ok(!existsSync(`${trap}.sprung`), 'nothing was started');
+    code.machine({ 'runlog.runAgainCommand': [again] });
+    await until('what it said last', async () => {
+      await panel.click('#runAgain');
+      return await window.notification('again could not run it again: it ended with status 7: boom', 3000);
+    });
+    code.machine({});
+  });
+
+  check('what is selected stays while an output grows', async () => {
+    const growing = (lines, more) => record(1, { id: 'growing', name: 'Grows', status: 'running', completedAt: undefined, duration: undefined, output: Array.from({ length: lines }, (_, line) => `line ${line}\n`).join(''), ...more });
+    place.save('growing', growing(20));
+    await begin();
+    await only('growing');
+    await openRun('Grows');
+    const selected = () => panel.evaluate(() => getSelection().toString());
+    await panel.$eval('[data-pointer="/output"] pre', (pre) => getSelection().setBaseAndExtent(pre.firstChild, 7, pre.firstChild, 20));
+    const before = await selected();
+    equal(before, 'line 1\nline 2', 'what is selected');
+    place.save('growing', growing(40));
+    await until('more of it', async () => (await panel.textContent('[data-pointer="/output"] pre')).includes('line 39'));
+    equal(await selected(), before, 'what is selected');
+    const live = () => panel.textContent('#live');
+    equal(await live(), 'Run Grows, running', 'what a screen reader is told');
+    place.save('growing', growing(41, { status: 'completed', completedAt: new Date().toISOString() }));
+    await until('a screen reader is told of its end', async () => (await live()) === 'Run Grows, completed', 5000);
+    equal(await selected(), before, 'what is selected');
   });
 
   check('a run that is saved while somebody reads it: nothing of how it is read is lost', async () => {
@@ -236,6 +323,26 @@ export function unusual(code, browser) {
     await window.notification(`Deleted run ${shown}`);
   });
 
+  check('a name from right to left leaves the cost and the age beside it as they are', async () => {
+    const name = 'תקריר של הריצה';
+    place.save('rtl', record(2, { id: 'rtl', name, costUSD: 12.34 }));
+    await begin();
+    await only('rtl');
+    await window.waitForRow(name);
+    const [label, cost, age] = await window.row(name).evaluate((row) => {
+      const of = (part, text) => {
+        const node = document.createTreeWalker(row.querySelector(part), NodeFilter.SHOW_TEXT).nextNode();
+        const range = document.createRange();
+        range.setStart(node, node.data.indexOf(text));
+        range.setEnd(node, node.data.indexOf(text) + text.length);
+        const { left, right } = range.getBoundingClientRect();
+        return { left, right };
+      };
+      return [row.querySelector('.label-name').getBoundingClientRect(), of('.label-description', '$12.34'), of('.label-description', 'ago')];
+    });
+    ok(label.right <= cost.left && cost.right <= age.left, JSON.stringify([label, cost, age]));
+  });
+
   check('dashboard: an empty day leads nowhere', async () => {
     place.save('days', record(1, { id: 'today', name: 'Of today', duration: 5000 }));
     await begin();
@@ -256,18 +363,29 @@ export function unusual(code, browser) {
   });
 
   check('undo is offered of what the trash has', async () => {
-    for (const id of ['removed', 'trashed']) place.save('gone', record(1, { id, name: `To be ${id}` }));
+    for (const id of ['removed', 'trashed']) place.save('gone', record(1, { id, name: `To be ${id}`, output: 'What it said' }));
     await begin();
     await only('gone');
     await openRun('To be removed');
     place.remove('gone', 'removed');
     const gone = async () => (await (panel = await window.panel('.gone')).textContent('.gone')).trim();
     await until('it is not there', async () => (await gone()) === 'It is not there any more.', 10_000);
+    ok((await panel.textContent('main')).includes('What it said'), 'what was shown of it stays');
+    equal(await panel.$$eval('.toolbar', ({ length }) => length), 0, 'nothing can be done with it');
     await openRun('To be trashed');
     await place.ask('executions/delete', { projectId: 'gone', executionId: 'trashed' });
     await until('it is deleted', async () => (await gone()).startsWith('This run was deleted.'));
     await panel.click('#undoDelete');
-    await until('it is there again', async () => (await (panel = await window.panel('header h1')).textContent('h1')) === 'To be trashed');
+    await until('it is there again', async () => (await panel.$('.gone')) === null && (await panel.textContent('h1')) === 'To be trashed');
+    // by keys alone
+    await panel.focus('#delete');
+    await window.page.keyboard.press('Enter');
+    const active = (id) => until(`${id} has the focus`, () => panel.evaluate((id) => document.activeElement.id === id, id), 10_000);
+    await active('undoDelete');
+    equal(await panel.textContent('#live'), 'This run was deleted.', 'what a screen reader is told');
+    await window.page.keyboard.press('Enter');
+    await active('delete');
+    equal(await panel.textContent('#live'), 'Run To be trashed, completed', 'what a screen reader is told');
   });
 
   check('a run that is open turns stale, and its running step takes longer', async () => {

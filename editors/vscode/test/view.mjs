@@ -39,7 +39,7 @@ export function view(code, browser) {
       const range = document.createRange();
       const [text] = row.querySelector('.label-description').childNodes;
       range.setStart(text.nodeType === 3 ? text : text.firstChild, 0);
-      range.setEnd(text.nodeType === 3 ? text : text.firstChild, '$0.073'.length);
+      range.setEnd(text.nodeType === 3 ? text : text.firstChild, 1 + '$0.073'.length);
       return [range.getBoundingClientRect().right, row.closest('.monaco-list').getBoundingClientRect().right];
     });
     ok(end < edge, `the cost ends at ${end}, the view at ${edge}`);
@@ -194,6 +194,10 @@ export function view(code, browser) {
     await window.page.keyboard.press('Enter');
     const panel = await window.panel('h1');
     await until('it is open', async () => (await panel.textContent('h1')) === 'Something else');
+    await window.command('Runlog: Search in Runs');
+    await window.type('"unclosed');
+    await until('what is wrong, and where', async () => (await window.quickItems()).some((text) => text.includes('At 1: `"unclosed`, where a closing `"` was expected.')));
+    await window.page.keyboard.press('Escape');
   });
 
   check('no text of a record shows as an icon, in the view, the search and the filter', async () => {

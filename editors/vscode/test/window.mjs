@@ -139,7 +139,7 @@ export class Window {
     return await this.page.$$eval('.sidebar .tree-explorer-viewlet-tree-view .monaco-list-rows .monaco-list-row', (rows) => rows
       .sort((a, b) => Number(a.dataset.index) - Number(b.dataset.index))
       .map((row) => ({
-        label: row.querySelector('.label-name')?.textContent ?? '', description: row.querySelector('.label-description')?.textContent ?? '',
+        label: row.querySelector('.label-name')?.textContent ?? '', description: row.querySelector('.label-description')?.textContent.replace('\u200e', '') ?? '',
         icon: row.querySelector('.custom-view-tree-node-item-icon')?.className ?? '', selected: row.classList.contains('selected'), index: Number(row.dataset.index), id: row.id,
       })));
   }

@@ -39,8 +39,9 @@ function draw(data: Data): void {
     tiles(data),
     h('div', { class: 'grid' }, ...[
       ...daily(data),
-      nodes('Most expensive nodes', 'cost', expensive, ({ costUSD }) => costUSD ?? null, money, COLOURS.running, 'nodeId'),
-      nodes('Most failing nodes', 'failed steps', failing, ({ failures }) => failures, count, COLOURS.failed, 'failedNode'),
+      // nodes that have cost nothing, or never failed, are not the most of anything
+      nodes('Most expensive nodes', 'cost', expensive.filter(({ costUSD }) => costUSD), ({ costUSD }) => costUSD ?? null, money, COLOURS.running, 'nodeId'),
+      nodes('Most failing nodes', 'failed steps', failing.filter(({ failures }) => failures > 0), ({ failures }) => failures, count, COLOURS.failed, 'failedNode'),
     ].filter(({ labels }) => labels.length > 0).map(figure)),
     errorGroups(errors),
   ]));
@@ -83,7 +84,7 @@ function tiles({ data: { stats } }: Data): HTMLElement {
   return h('section', { class: 'tiles', 'aria-label': 'In this range' },
     tile('Runs', count(stats.totalExecutions), ''), tile('Failed', count(stats.failed), '', ['failed']), tile('Cost', price(stats.totalCostUSD), 'costUSD > 0', [], money(stats.totalCostUSD)),
     tile('Success rate', stats.successRate == null ? undefined : percent(stats.successRate), '', ['completed', 'failed']),
-    slower('Median duration', stats.duration?.p50), slower('95th percentile', stats.duration?.p95), slower('99th percentile', stats.duration?.p99));
+    slower('Median duration', stats.duration?.p50), slower('95th percentile of duration', stats.duration?.p95), slower('99th percentile of duration', stats.duration?.p99));
 }
 
 function daily({ data: { bucket, buckets }, timezone }: Data): ChartSpec[] {

@@ -12,7 +12,7 @@ export function hear<To>(act: (told: To) => void): void {
   vscode.postMessage('ready');
 }
 
-/** Tells a screen reader. */
+/** Tells a screen reader, unless it has heard just that. */
 export function announce(text: string): void {
-  live.textContent = text;
+  if (live.textContent !== text) live.textContent = text;
 }

@@ -1,6 +1,6 @@
 /** The page of one run: header, error in front, timeline, input and output. */
 import { ago, bytes, count, dollars, isStale, localDate, span, visible } from '../src/format';
-import type { FromRun, RunCommand, ToRun } from '../src/messages';
+import type { FromRun, RunCommand, RunKey, ToRun } from '../src/messages';
 import { shownTags } from '../src/tags';
 import { arrange, badge, h, refill } from './dom';
 import { answered } from './fields';
@@ -9,6 +9,7 @@ import { forgetTimeline, redrawTimeline, timeline } from './timeline';
 import { forgetSections, valueSection } from './value';
 
 type Told = Extract<ToRun, { type: 'run' }>;
+type Gone = Extract<ToRun, { type: 'gone' }>;
 
 /** Staleness and what a running step has taken move without a change. */
 const REDRAW_EVERY_MS = 30_000;
@@ -22,9 +23,8 @@ let shownRun = '';
 hear((told: ToRun) => {
   if (told.type === 'fields') return answered(told);
   vscode.setState(told.key);
-  if (told.type === 'run') return draw(told);
-  shown = undefined;
-  main.replaceChildren(h('div', { class: 'gone', role: 'alert' }, h('p', {}, told.text), told.undo && action('undoDelete', 'Undo delete')));
+  if (told.type === 'run') draw(told);
+  else drawGone(told);
 });
 setInterval(() => {
   if (!shown) return;
@@ -41,17 +41,36 @@ function fact(name: string, value: string | null | undefined, title?: string): H
   return value == null || value === '' ? '' : h('div', {}, h('dt', {}, name), h('dd', { title }, visible(value)));
 }
 
+/** What was shown of a run stays below what is said of its end. */
+function drawGone({ key, text, undo }: Gone): void {
+  const focused = document.hasFocus();
+  const button = undo && action('undoDelete', 'Undo delete');
+  const gone = h('div', { class: 'gone' }, h('p', {}, text), button);
+  shown = undefined;
+  head.querySelector('.toolbar')?.remove();
+  arrange(main, [gone, ...(begins(key) ? [] : [...main.children].filter((part) => part.className !== 'gone'))]);
+  announce(text);
+  // with the toolbar the focus has gone
+  if (button && focused && document.activeElement === document.body) button.focus();
+}
+
+/** Whether it is another run than the one before, of which then nothing is kept. */
+function begins({ root, projectId, executionId }: RunKey): boolean {
+  const identity = `${root}/${projectId}/${executionId}`;
+  if (identity === shownRun) return false;
+  shownRun = identity;
+  forgetTimeline();
+  forgetSections();
+  scrollTo(0, 0);
+  return true;
+}
+
 function draw(told: Told): void {
   const { key, got, summary } = told;
-  const identity = `${key.root}/${key.projectId}/${key.executionId}`;
-  if (identity !== shownRun) {
-    forgetTimeline();
-    forgetSections();
-    scrollTo(0, 0);
-    announce(`Run ${visible(summary?.label ?? key.executionId)}, ${visible(summary?.status ?? 'no status')}`);
-  }
-  shownRun = identity;
+  begins(key);
   shown = told;
+  const undone = document.hasFocus() && document.activeElement?.id === 'undoDelete';
+  announce(`Run ${visible(summary?.label ?? key.executionId)}, ${visible(summary?.status ?? 'no status')}`);
   drawHead(told);
   if (!got) return;
   const { execution: record = {}, sizeBytes } = got;
@@ -65,6 +84,7 @@ function draw(told: Told): void {
     ...valueSection('Output', '/output', record.output, cut, 'h2'),
     h('p', { class: 'quiet' }, visible(`${key.projectId} / ${key.executionId} · ${bytes(sizeBytes ?? 0)}${session ? ` · session ${session}` : ''}`)),
   ]);
+  if (undone) document.getElementById('delete')?.focus();
 }
 
 function drawHead(told: Told): void {

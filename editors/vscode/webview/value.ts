@@ -68,7 +68,9 @@ function newSection(title: string, pointer: string, level: 'h2' | 'h4'): Section
     const focused = old !== null && old === document.activeElement;
     const scrolled = mode === shownAs ? old?.scrollTop ?? 0 : 0;
     const made = shown(value, mode);
+    const selected = mode === shownAs && old ? selectedIn(old) : undefined;
     body.replaceChildren(made);
+    if (selected) select(made, selected);
     if (focused) made.focus({ preventScroll: true });
     made.scrollTop = scrolled;
     shownAs = mode;
@@ -125,6 +127,39 @@ function newSection(title: string, pointer: string, level: 'h2' | 'h4'): Section
     void fill();
   };
   return { element, update };
+}
+
+interface Selected { text: string; from: number; to: number }
+
+/** What is selected in an element, if all of it is there: the element's text so far, and from where to where. */
+function selectedIn(element: Element): Selected | undefined {
+  const selection = getSelection();
+  if (!selection || selection.isCollapsed || selection.rangeCount === 0) return undefined;
+  const range = selection.getRangeAt(0);
+  if (!element.contains(range.commonAncestorContainer)) return undefined;
+  const before = document.createRange();
+  before.setStart(element, 0);
+  before.setEnd(range.startContainer, range.startOffset);
+  const from = before.toString().length;
+  const to = from + range.toString().length;
+  return { text: (element.textContent ?? '').slice(0, to), from, to };
+}
+
+/** Selects it again where the text is still the same. */
+function select(element: Element, { text, from, to }: Selected): void {
+  if (!element.textContent?.startsWith(text)) return;
+  const place = (offset: number): [Node, number] => {
+    const texts = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
+    let node: Node = element;
+    for (let next = texts.nextNode(); next; next = texts.nextNode()) {
+      const length = next.nodeValue?.length ?? 0;
+      node = next;
+      if (offset <= length) return [node, offset];
+      offset -= length;
+    }
+    return [node, node.nodeValue?.length ?? 0];
+  };
+  getSelection()?.setBaseAndExtent(...place(from), ...place(to));
 }
 
 /** Whether two values are written alike. */

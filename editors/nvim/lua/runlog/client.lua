@@ -272,7 +272,7 @@ function Client:_start()
       pipe:close()
     end
     self:_give_up('missing', trouble and ('%s cannot be started: %s'):format(command, trouble)
-      or ('The program %q is not on PATH.'):format(config.command))
+      or require('runlog.roots').missing())
     return
   end
   process.handle, process.stdin = handle, stdin

@@ -13,7 +13,7 @@ function M.check()
   end
   local command = vim.fn.exepath(config.command)
   if command == '' then
-    health.error(('The program %q is not on PATH'):format(config.command), {
+    health.error(require('runlog.roots').missing(), {
       'Install runlog, or name it: require("runlog").setup({ command = "/path/to/runlog" })',
     })
     return

@@ -129,6 +129,7 @@ function List:load()
         self:subscribe(clock)
       end
       self:count_problems()
+      require('runlog.today').look()
     end
     self:paint_now()
     if self.again or (not err and complete == false) then
@@ -293,8 +294,9 @@ end
 ---@param summary table
 ---@param projects integer width of the projects' column
 ---@param chosen boolean
+---@param width integer of the window, in cells: so that the name is in sight, a narrow one has no duration, then no time
 ---@return runlog.Line
-local function row_line(summary, projects, chosen)
+local function row_line(summary, projects, chosen, width)
   local text, hl = '', {}
   local function add(part, group)
     local from = #text
@@ -307,8 +309,12 @@ local function row_line(summary, projects, chosen)
   add(chosen and '>' or ' ', 'RunlogMark')
   add(summary.pinned and '*' or ' ', 'RunlogMark')
   add(format.pad(format.shorten(status, 10), 10), format.status_group(status))
-  add(' ' .. (format.date(summary.startedAt, '%Y-%m-%d %H:%M') or ('%16s'):format('')), 'RunlogTime')
-  add((' %10s'):format(format.duration(summary.duration) or ''), 'RunlogDuration')
+  if width >= 60 then
+    add(' ' .. (format.date(summary.startedAt, '%Y-%m-%d %H:%M') or ('%16s'):format('')), 'RunlogTime')
+  end
+  if width >= 80 then
+    add((' %10s'):format(format.duration(summary.duration) or ''), 'RunlogDuration')
+  end
   add((' %12s  '):format(format.cost(summary.costUSD) or ''), 'RunlogCost')
   if projects > 0 then
     add(format.pad(format.shorten(format.line(summary.projectId), projects), projects) .. '  ', 'RunlogProject')
@@ -410,6 +416,15 @@ function List:empty(lines, items)
   end
 end
 
+---@return integer width of the narrowest window that shows it
+function List:narrowest()
+  local width = vim.o.columns
+  for _, win in ipairs(vim.fn.win_findbuf(self.buf)) do
+    width = math.min(width, vim.api.nvim_win_get_width(win))
+  end
+  return width
+end
+
 function List:paint_now()
   if self.closed then
     return
@@ -422,10 +437,11 @@ function List:paint_now()
     several = several or row.projectId ~= self.rows[1].projectId
     projects = math.max(projects, math.min(20, vim.fn.strdisplaywidth(format.line(row.projectId))))
   end
+  self.width = self:narrowest()
   local turns_stale
   for i, row in ipairs(self.rows) do
     local key = key_of(row)
-    lines[#lines + 1] = row_line(row, several and projects or 0, self.chosen == key)
+    lines[#lines + 1] = row_line(row, several and projects or 0, self.chosen == key, self.width)
     items[#items + 1] = { row = row, index = i }
     for _, line in ipairs(match_lines(row, self.matches[key])) do
       lines[#lines + 1] = line
@@ -531,6 +547,13 @@ function List:rows_between(first, last)
   return rows
 end
 
+---@param count integer
+---@return table[] summaries of so many runs, from the one under the cursor on
+function List:rows_from_cursor(count)
+  local item = self.items[vim.fn.line('.')]
+  return item and item.row and vim.list_slice(self.rows, item.index, item.index + count - 1) or {}
+end
+
 function List:load_more()
   if self.more then
     self.pages = math.ceil(#self.rows / config.page) + 1
@@ -624,8 +647,8 @@ local keys = {
   { 'n', 'x', 'show all again', function(list) list:drop_filters() end },
   { 'n', '+', 'load more', function(list) list:load_more() end },
   { 'n', 'c', 'compare: choose a run, then another', function(list) list:compare() end },
-  { 'n', 'dd', 'delete the run', function(list)
-    require('runlog.actions').delete(list.client, { list:row() })
+  { 'n', 'dd', 'delete the run, or as many as the count says', function(list)
+    require('runlog.actions').delete(list.client, list:rows_from_cursor(vim.v.count1))
   end },
   { 'x', 'd', 'delete the selected runs', function(list)
     local first, last = vim.fn.line('v'), vim.fn.line('.')
@@ -649,16 +672,17 @@ M.keys = keys
 ---@param trouble? string why nobody knows whether it is that one
 ---@return runlog.List
 function M.open(root, trouble)
-  local name = 'runlog://' .. root.path
-  local buf = vim.fn.bufnr('^' .. vim.fn.fnameescape(name) .. '$')
-  if buf > 0 and lists[buf] then
-    lists[buf].trouble = trouble
-    lists[buf]:paint_now()
-    vim.api.nvim_win_set_buf(0, buf)
-    return lists[buf]
+  -- not by its name: bufnr() takes a pattern, in which braces are alternatives
+  for known, list in pairs(lists) do
+    if list.client.root.path == root.path then
+      list.trouble = trouble
+      list:paint_now()
+      vim.api.nvim_win_set_buf(0, known)
+      return list
+    end
   end
-  buf = vim.api.nvim_create_buf(false, true)
-  pcall(vim.api.nvim_buf_set_name, buf, name)
+  local buf = vim.api.nvim_create_buf(false, true)
+  pcall(vim.api.nvim_buf_set_name, buf, 'runlog://' .. root.path)
   vim.bo[buf].buftype = 'nofile'
   vim.bo[buf].bufhidden = 'hide'
   vim.bo[buf].swapfile = false
@@ -733,7 +757,11 @@ function M.open(root, trouble)
   vim.api.nvim_create_autocmd('WinScrolled', {
     group = group,
     callback = function()
-      if vim.api.nvim_buf_is_valid(buf) then
+      if not vim.api.nvim_buf_is_valid(buf) then
+        return
+      elseif list:narrowest() ~= list.width then
+        list:paint_now()
+      else
         list:draw_winbar()
       end
     end,

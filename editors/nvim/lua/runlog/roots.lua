@@ -6,6 +6,16 @@ local M = {
   within = 5000,
 }
 
+---@return string why the program cannot be found
+function M.missing()
+  if not config.command:find('/', 1, true) then
+    return ('The program %q is not on PATH.'):format(config.command)
+  elseif vim.uv.fs_stat(config.command) then
+    return ('%s is not executable.'):format(config.command)
+  end
+  return ('There is no program %s.'):format(config.command)
+end
+
 ---@param found any what the program printed
 ---@return boolean whether it tells a folder, or several
 function M.tells(found)
@@ -18,7 +28,7 @@ end
 local function ask(folder, done)
   local command = vim.fn.exepath(config.command)
   if command == '' then
-    done(nil, ('The program %q is not on PATH.'):format(config.command))
+    done(nil, M.missing())
     return
   end
   local leaving

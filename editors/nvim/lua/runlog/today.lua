@@ -6,9 +6,13 @@ local format = require('runlog.format')
 local M = {}
 
 local ask_every = 2000
+-- how often it is looked whether there are runs by now, in milliseconds
+local look_every = 2000
 
 local client, subscription, text, cost, running, pending, asked_at
 local started = false
+-- the folder of projects that is to come, and when it was looked for last
+local awaited, looked_at
 
 local function draw()
   local parts = {}
@@ -56,7 +60,11 @@ local function at_midnight()
   local now = os.date('*t') --[[@as osdate]]
   local left = 86400 - (now.hour * 3600 + now.min * 60 + now.sec) + 1
   vim.defer_fn(function()
-    ask()
+    if client then
+      ask()
+    else
+      M.start()
+    end
     at_midnight()
   end, left * 1000)
 end
@@ -71,11 +79,16 @@ local function stop()
   draw()
 end
 
-local function start()
+---Looks which runs those of the current folder are.
+function M.start()
   local folder = vim.fn.getcwd()
+  awaited = nil
   require('runlog.roots').find(folder, false, function(roots, trouble)
     -- nothing is started where there are no runs, or where nobody knows which
-    if trouble or #roots ~= 1 or not roots[1].given or folder ~= vim.fn.getcwd() then
+    if trouble or #roots ~= 1 or folder ~= vim.fn.getcwd() then
+      return
+    elseif not roots[1].given then
+      awaited, looked_at = roots[1].path, vim.uv.now()
       return
     end
     if client and client.root.path == roots[1].path then
@@ -89,18 +102,28 @@ local function start()
   end)
 end
 
+---Starts where the first run has come in the meantime.
+function M.look()
+  looked_at = vim.uv.now()
+  if awaited and vim.uv.fs_stat(awaited) then
+    vim.schedule(M.start)
+  end
+end
+
 ---@return string
 function M.text()
   if not started then
     started = true
     vim.schedule(function()
-      start()
+      M.start()
       at_midnight()
       vim.api.nvim_create_autocmd('DirChanged', {
         group = vim.api.nvim_create_augroup('runlog.today', {}),
-        callback = start,
+        callback = M.start,
       })
     end)
+  elseif awaited and vim.uv.now() - looked_at >= look_every then
+    M.look()
   end
   return text or ''
 end
