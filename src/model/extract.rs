@@ -881,7 +881,6 @@ mod tests {
             read(r#"{"input":"i","name":""}"#).label.as_deref(),
             Some("i")
         );
-        assert_eq!(read(r#"{"input":"\ni"}"#).label, None);
         assert_eq!(
             read(r#"{"input":"i","name":" \t"}"#).label.as_deref(),
             Some("i")
