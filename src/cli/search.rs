@@ -7,7 +7,7 @@ use super::args::{Common, FilterArgs, LimitArgs};
 use super::client::Client;
 use super::json::Json;
 use super::list::relative;
-use super::terminal::{Out, Paint, columns, fitted, status_paint, visible};
+use super::terminal::{Out, Paint, columns, field, fitted, status_paint, visible};
 use super::time::{Clock, grouped};
 use crate::model::json::{elements, members};
 
@@ -17,8 +17,8 @@ use crate::model::json::{elements, members};
 pub(super) struct SearchArgs {
     #[command(flatten)]
     pub common: Common,
-    /// Words, "phrases", prefix*, AND, OR, NOT or -, parentheses; words beside each other must all
-    /// be there
+    /// Words, "phrases", prefix*, AND, OR, NOT, parentheses; words beside each other must all be
+    /// there. A word with - before it must not be: write it in quotes with the others, or behind --
     #[arg(value_name = "QUERY", required = true, num_args = 1..)]
     query: Vec<String>,
     #[command(flatten)]
@@ -29,6 +29,14 @@ pub(super) struct SearchArgs {
 
 pub(super) async fn run(args: &SearchArgs, client: &mut Client) -> Result<u8, Failure> {
     let out = Out::stdout();
+    let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+    if let Some((flag, value)) = misread(args, words) {
+        let value = visible(&value);
+        return Err(Failure::Usage(format!(
+            "{flag}{value} may be {flag} {value}, or a word that must not be there: write the first, \
+                or all words behind --"
+        )));
+    }
     args.common.json.check("executions/search", Some("hits"))?;
     let clock = args.filter.zone.clock()?;
     let mut params = args.filter.params()?;
@@ -51,6 +59,25 @@ pub(super) async fn run(args: &SearchArgs, client: &mut Client) -> Result<u8, Fa
     }
     out.print(&shown(&Json::read(&text), out, &clock))?;
     Ok(0)
+}
+
+/// A word behind the query's first that was taken for a status or a project, but may be a part of the
+/// query: such as `-server`.
+fn misread(
+    args: &SearchArgs,
+    words: impl Iterator<Item = String>,
+) -> Option<(&'static str, String)> {
+    let first = args.query.first()?;
+    let is_status = |word: &str| super::complete::STATUSES.contains(&word);
+    let mut behind = words
+        .take_while(|word| word != "--")
+        .skip_while(|word| word != first);
+    behind.find_map(|word| {
+        let attached = |flag| word.strip_prefix(flag).filter(|value| !value.is_empty());
+        let status = attached("-s").filter(|value| !value.split(',').all(is_status));
+        let status = status.map(|value| ("-s", value.to_owned()));
+        status.or_else(|| Some(("-p", attached("-p")?.to_owned())))
+    })
 }
 
 fn shown(result: &Json, out: Out, clock: &Clock) -> String {
@@ -127,7 +154,7 @@ fn program(hit: &Json) -> String {
         run.at("id").word(),
         run.at("status").word(),
     ]
-    .map(visible)
+    .map(field)
     .join("\t");
     let places = hit.at("matches").items();
     if places.is_empty() {
@@ -135,11 +162,7 @@ fn program(hit: &Json) -> String {
     }
     for found in places {
         let (path, snippet) = (found.at("path").word(), found.at("snippet").word());
-        text.push_str(&format!(
-            "{head}\t{}\t{}\n",
-            visible(path),
-            visible(snippet)
-        ));
+        text.push_str(&format!("{head}\t{}\t{}\n", field(path), field(snippet)));
     }
     text
 }
