@@ -61,25 +61,6 @@ pub(super) async fn run(args: &SearchArgs, client: &mut Client) -> Result<u8, Fa
     Ok(0)
 }
 
-/// A word behind the query's first that was taken for a status or a project, but may be a part of the
-/// query: such as `-server`.
-fn misread(
-    args: &SearchArgs,
-    words: impl Iterator<Item = String>,
-) -> Option<(&'static str, String)> {
-    let first = args.query.first()?;
-    let is_status = |word: &str| super::complete::STATUSES.contains(&word);
-    let mut behind = words
-        .take_while(|word| word != "--")
-        .skip_while(|word| word != first);
-    behind.find_map(|word| {
-        let attached = |flag| word.strip_prefix(flag).filter(|value| !value.is_empty());
-        let status = attached("-s").filter(|value| !value.split(',').all(is_status));
-        let status = status.map(|value| ("-s", value.to_owned()));
-        status.or_else(|| Some(("-p", attached("-p")?.to_owned())))
-    })
-}
-
 fn shown(result: &Json, out: Out, clock: &Clock) -> String {
     let hits = result.at("hits").items();
     let mut text = String::new();
@@ -203,4 +184,23 @@ fn marked(found: &Json, out: Out, room: usize) -> String {
         }
     }
     text
+}
+
+/// A word behind the query's first that was taken for a status or a project, but may be a part of the
+/// query: such as `-server`.
+fn misread(
+    args: &SearchArgs,
+    words: impl Iterator<Item = String>,
+) -> Option<(&'static str, String)> {
+    let first = args.query.first()?;
+    let is_status = |word: &str| super::complete::STATUSES.contains(&word);
+    let mut behind = words
+        .take_while(|word| word != "--")
+        .skip_while(|word| word != first);
+    behind.find_map(|word| {
+        let attached = |flag| word.strip_prefix(flag).filter(|value| !value.is_empty());
+        let status = attached("-s").filter(|value| !value.split(',').all(is_status));
+        let status = status.map(|value| ("-s", value.to_owned()));
+        status.or_else(|| Some(("-p", attached("-p")?.to_owned())))
+    })
 }
