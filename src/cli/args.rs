@@ -157,14 +157,7 @@ impl FilterArgs {
 
 /// A test of when runs began; a span means so long ago.
 fn began(operator: &str, when: &str) -> String {
-    let weeks = when
-        .strip_suffix('w')
-        .is_some_and(|count| !count.is_empty() && count.bytes().all(|byte| byte.is_ascii_digit()));
-    let sign = if read_span(when).is_ok() || weeks {
-        "-"
-    } else {
-        ""
-    };
+    let sign = if read_span(when).is_ok() { "-" } else { "" };
     let value = format!("{sign}{when}");
     format!("startedAt {operator} {}", Value::from(value))
 }
@@ -242,7 +235,15 @@ impl JsonArgs {
         };
         let hint = match nearest(unknown, known()) {
             Some(near) => format!("did you mean `{near}`?"),
-            None => format!("there are {}", known().collect::<Vec<_>>().join(", ")),
+            None => {
+                let mut names: Vec<&str> = Vec::new();
+                for name in known() {
+                    if !names.contains(&name) {
+                        names.push(name);
+                    }
+                }
+                format!("there are {}", names.join(", "))
+            }
         };
         Err(Failure::Usage(format!(
             "--json: nothing is called `{}`; {hint}",

@@ -3,6 +3,7 @@
 //! The shells' scripts call this program back (`runlog completions`), which asks as any command
 //! does. Nothing is said on a terminal: who presses a key wants a word, or none.
 
+use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
@@ -32,19 +33,18 @@ pub(super) fn projects() -> ArgValueCandidates {
 }
 
 /// What a run's status may be.
+pub(super) const STATUSES: [&str; 6] = [
+    "queued",
+    "running",
+    "paused",
+    "completed",
+    "failed",
+    "cancelled",
+];
+
+/// These.
 pub(super) fn statuses() -> ArgValueCandidates {
-    ArgValueCandidates::new(|| {
-        [
-            "queued",
-            "running",
-            "paused",
-            "completed",
-            "failed",
-            "cancelled",
-        ]
-        .map(CompletionCandidate::new)
-        .into()
-    })
+    ArgValueCandidates::new(|| STATUSES.map(CompletionCandidate::new).into())
 }
 
 /// Runs by their ids, the newest first.
@@ -58,11 +58,15 @@ pub(super) fn runs() -> ArgValueCompleter {
             Some((project, id)) => (Some(project), id),
             None => (None, begun),
         };
-        if let Some(project) = project {
+        let given = given("--project", Some("-p")).and_then(|given| given.into_string().ok());
+        if let Some(project) = project.or(given.as_deref()) {
             params.insert("projectId".into(), project.into());
         }
         params.insert("limit".into(), 1000.into());
-        params.insert("fields".into(), json!(["id", "status", "label"]));
+        params.insert(
+            "fields".into(),
+            json!(["id", "projectId", "status", "label"]),
+        );
         if !id.is_empty() {
             // what is contained, of which those that begin with it are taken
             let test = format!("id ~ {}", json!(id));
@@ -70,18 +74,28 @@ pub(super) fn runs() -> ArgValueCompleter {
         }
         let answer = asked("executions/list", params);
         let last = CompletionCandidate::new("last").help(Some("the newest run".into()));
-        let ids = answer.at("executions").items().iter().enumerate();
+        let runs = answer.at("executions").items();
+        let mut count: HashMap<&str, usize> = HashMap::new();
+        for run in runs {
+            *count.entry(run.at("id").word()).or_default() += 1;
+        }
+        let ids = runs.iter().enumerate();
+        let mut names = HashSet::new();
         ids.filter(|(_, run)| run.at("id").word().starts_with(id))
-            .map(|(number, run)| {
+            .filter_map(|(number, run)| {
                 let name = run.at("id").word();
-                let name = match project {
+                // by its id alone it would be ambiguous; what is begun so goes on so
+                let several = begun.is_empty() && count.get(name).is_some_and(|count| *count > 1);
+                let name = match project.or(several.then(|| run.at("projectId").word())) {
                     Some(project) => format!("{project}/{name}"),
                     None => name.to_owned(),
                 };
                 let what = format!("{} {}", run.at("status").word(), run.at("label").word());
-                CompletionCandidate::new(name)
-                    .help(Some(visible(&what).into()))
-                    .display_order(Some(number))
+                names.insert(name.clone()).then(|| {
+                    CompletionCandidate::new(name)
+                        .help(Some(visible(&what).into()))
+                        .display_order(Some(number))
+                })
             })
             .chain("last".starts_with(begun).then_some(last))
             .collect()
@@ -162,20 +176,21 @@ fn of_trash(project: Option<&str>) -> Json {
     asked("trash/list", params)
 }
 
-/// The root that the words so far name.
-fn given() -> Option<PathBuf> {
+/// What the words so far give as a flag's value.
+fn given(long: &str, short: Option<&str>) -> Option<OsString> {
     let of_bash = super::bash::words().into_iter().flatten();
     let others = std::env::args_os().skip_while(|word| word != "--");
     let mut words = of_bash.map(OsString::from).chain(others);
     while let Some(word) = words.next() {
-        if word == "--projects" {
-            return words.next().map(PathBuf::from);
+        if word == long || short.is_some_and(|short| word == short) {
+            return words.next();
         }
-        if let Some(folder) = word
-            .to_str()
-            .and_then(|word| word.strip_prefix("--projects="))
-        {
-            return Some(folder.into());
+        let text = word.to_str().unwrap_or_default();
+        let attached = text.strip_prefix(long);
+        let attached = attached.and_then(|rest| rest.strip_prefix('='));
+        let attached = attached.or_else(|| text.strip_prefix(short?));
+        if let Some(value) = attached {
+            return Some(value.into());
         }
     }
     None
@@ -184,7 +199,7 @@ fn given() -> Option<PathBuf> {
 /// What is answered, or nothing.
 fn asked(method: &str, params: Params) -> Json {
     let asked = || {
-        let given = given();
+        let given = given("--projects", None).map(PathBuf::from);
         let place = Place::of_process(given.as_deref()).ok()?;
         let found = root::find(&place).ok()?;
         let folder = found.root.clone().filter(|_| found.exists)?;

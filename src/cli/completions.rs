@@ -84,12 +84,27 @@ fn without_help(command: clap::Command) -> clap::Command {
         .mut_subcommands(without_help)
 }
 
+fn page_of(command: clap::Command) -> clap_mangen::Man {
+    let source = concat!("runlog ", env!("CARGO_PKG_VERSION"));
+    clap_mangen::Man::new(command).source(source)
+}
+
+/// Writes the pages of a command and of those below it.
+fn write_pages(command: clap::Command, folder: &std::path::Path) -> std::io::Result<()> {
+    let below = command.get_subcommands();
+    for below in below.filter(|below| !below.is_hide_set()) {
+        write_pages(below.clone(), folder)?;
+    }
+    page_of(command).generate_to(folder).map(drop)
+}
+
 /// Prints a page, or writes all of them.
 pub(super) fn man(args: &ManArgs) -> Result<u8, Failure> {
     let mut command = without_help(Cli::command());
     if let Some(folder) = &args.out {
         std::fs::create_dir_all(folder)?;
-        clap_mangen::generate_to(command, folder)?;
+        command.build();
+        write_pages(command, folder)?;
         return Ok(0);
     }
     command.build();
@@ -104,7 +119,7 @@ pub(super) fn man(args: &ManArgs) -> Result<u8, Failure> {
         page = found.clone();
     }
     let mut text = Vec::new();
-    clap_mangen::Man::new(page.name(name)).render(&mut text)?;
+    page_of(page.name(name)).render(&mut text)?;
     Out::stdout().print(&String::from_utf8_lossy(&text))?;
     Ok(0)
 }

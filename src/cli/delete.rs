@@ -131,15 +131,37 @@ async fn each(args: &DeleteArgs, client: &mut Client) -> Result<u8, Failure> {
         true => format!("Delete {what} for good, which cannot be undone"),
         false => format!("Move {what} to the trash"),
     };
+    // what is asked about; nothing changes while nobody is asked
+    let mut asked_about = Vec::new();
+    if !args.how.sure.yes {
+        for key in &keys {
+            asked_about.push(key.listed(client, true).await?.0);
+        }
+    }
     if !args.how.sure.agreed(&what)? {
         return Ok(1);
     }
+    let mut asked_about = asked_about.into_iter();
     let interrupts = Interrupts::new();
     let (mut answers, mut failed) = (Vec::new(), None);
     let mut rest = keys.into_iter();
     while !interrupts.came()
         && let Some(key) = rest.next()
     {
+        if let Some(was) = asked_about.next() {
+            match is_as_it_was(&key, was, client).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    tell!("runlog: {} stays: changed", visible(&key.to_string()));
+                    continue;
+                }
+                Err(failure) => {
+                    failed = Some(failure);
+                    tell!("runlog: {} stays", visible(&key.to_string()));
+                    break;
+                }
+            }
+        }
         let mut params = key.params();
         params.insert("permanent".into(), args.how.permanent.into());
         let text = interrupts.answer(client, "executions/delete", params);
@@ -152,6 +174,10 @@ async fn each(args: &DeleteArgs, client: &mut Client) -> Result<u8, Failure> {
             Err(failure) => {
                 if let Some(entry) = failure.says("entry") {
                     tell_trashed(&args.common.root, &visible(&key.to_string()), &entry);
+                } else if failure.count("deleted").is_some() {
+                    tell!("runlog: {} is deleted", visible(&key.to_string()));
+                } else if failure.says("outcome").is_some() {
+                    tell_where_to_look(args.how.permanent);
                 }
                 failed = Some(failure);
                 break;
@@ -178,6 +204,30 @@ async fn each(args: &DeleteArgs, client: &mut Client) -> Result<u8, Failure> {
     match failed {
         Some(failure) => Err(failure),
         None => printed.map(|()| status),
+    }
+}
+
+/// Whether a run is gone, or as a list said that it `was`.
+async fn is_as_it_was(
+    key: &Key,
+    was: Option<String>,
+    client: &mut Client,
+) -> Result<bool, Failure> {
+    let is = key.listed(client, true).await?.0;
+    if is == was || is.is_some() {
+        return Ok(is == was);
+    }
+    // what is no record any more is in no list
+    let mut params = key.params();
+    params.insert("fields".into(), json!(["/id"]));
+    match client.text("executions/get", params).await {
+        Err(failure) if failure.kind() == Some(ErrorKind::ExecutionNotFound) => Ok(true),
+        answer => answer
+            .map(|_| false)
+            .or_else(|failure| match failure.kind() {
+                Some(ErrorKind::CorruptExecution | ErrorKind::TooLarge) => Ok(false),
+                _ => Err(failure),
+            }),
     }
 }
 
@@ -328,7 +378,10 @@ async fn going(
             let why = "nothing was done: who knew what was asked about has ended; run it again";
             return Err(Failure::Failed(why.to_owned()));
         }
-        Err(failure) => return Err(failure),
+        Err(failure) => {
+            tell_some(&common.root, &failure, how.permanent);
+            return Err(failure);
+        }
     };
     let done = Json::read(&text);
     if count > 0 {
@@ -347,8 +400,11 @@ async fn going(
     for run in done.at("skipped").items() {
         let reason = visible(run.at("reason").word());
         refused |= reason == "refused";
-        let key = key_of(run).to_string();
-        tell!("runlog: {} stays: {reason}", visible(&key));
+        let key = visible(&key_of(run).to_string());
+        match reason.as_str() {
+            "gone" => tell!("runlog: {key} was gone already"),
+            reason => tell!("runlog: {key} stays: {reason}"),
+        }
     }
     if skipped > done.at("skipped").items().len() as u64 {
         tell!("runlog: {} stay in all", grouped(&skipped.to_string()));
@@ -362,6 +418,29 @@ async fn going(
     // last: what was done is told also where nobody reads this
     json.print(&text, Some(ROWS), |_| String::new())?;
     Ok(status)
+}
+
+/// Tells what went before something failed, and how to have it back.
+fn tell_some(root: &RootArgs, failure: &Failure, permanent: bool) {
+    match failure.count("deleted") {
+        Some(deleted) => {
+            let runs = if deleted == 1 { "run" } else { "runs" };
+            tell!("runlog: {} {runs} gone", grouped(&deleted.to_string()));
+        }
+        None if failure.says("outcome").is_some() => tell_where_to_look(permanent),
+        None => {}
+    }
+    if let Some(batch) = failure.says("batch") {
+        tell_undo(root, &format!("--batch {}", quoted(&batch)));
+    }
+}
+
+/// Tells where to see what went, if that is not known.
+fn tell_where_to_look(permanent: bool) {
+    match permanent {
+        true => tell!("runlog: some may be gone: `runlog list` lists what is there"),
+        false => tell!("runlog: what went is in the trash: `runlog trash list` lists it"),
+    }
 }
 
 /// Tells that a run is in the trash, and how to have it back.

@@ -208,7 +208,8 @@ fn first_line(file: &Path, line: &str) -> String {
 
 /// The files that say what is served and kept.
 fn configs(folder: &Path, findings: &mut Vec<Finding>) -> Result<(), Failure> {
-    let here = std::env::current_dir()?;
+    // somebody may have removed it
+    let here = std::env::current_dir().unwrap_or_else(|_| folder.to_owned());
     for (file, fault) in config::faults(&here, folder) {
         let (what, mend) = match fault {
             Fault::Closed(closed) => ("cannot be opened".to_owned(), readable(&closed)),
@@ -424,7 +425,9 @@ fn socket(root: &Path, findings: &mut Vec<Finding>) -> bool {
                 }
                 _ => format!("what listens on {path} does not answer: {error}"),
             };
-            findings.push(Finding::new(what, kill));
+            // one that is stopped follows no other signal
+            let mend = kill.replace("kill ", "kill -KILL ");
+            findings.push(Finding::new(what, mend));
             false
         }
     }
@@ -728,7 +731,6 @@ fn of_file(root: &Path, file: &Path, problem: &Json) -> Finding {
              (test(\"T.*(Z|[+-][0-9]{2}:[0-9]{2})$\"; \"i\") | not)))",
         ),
         "unreadable" | "unwritable" => readable(file),
-        "abandoned-temporary" => format!("rm -f {}", word(file)),
         // whatever it is called there, it would be taken for a project
         _ if file.parent() == Some(root) => {
             let outside = root.with_file_name(file.file_name().unwrap_or_default());

@@ -9,9 +9,15 @@ use super::terminal::{columns, fitted, fitted_end, visible, width_of};
 use crate::api::{Error, ErrorKind};
 
 /// What params are called on the command line, where a message names one that would help.
-const FLAGS: [(&str, &str); 2] = [
+const FLAGS: [(&str, &str); 4] = [
     ("pass permanent: true", "say --permanent"),
     ("pass everything: true", "say --everything"),
+    (
+        "read what it is about, or repeat it if it has an ifVersion or changes nothing twice",
+        "look what became of it",
+    ),
+    // which is what a command without a daemon writes itself
+    ("the daemon's log", "the log"),
 ];
 /// What stands before a text that a message is about.
 const INDENT: &str = "  ";
@@ -64,6 +70,14 @@ impl Failure {
         };
         let value = error.to_value();
         value["data"][name].as_str().map(str::to_owned)
+    }
+
+    /// The same of a number, where it says one.
+    pub(super) fn count(&self, name: &str) -> Option<u64> {
+        let Self::Refused { error, .. } = self else {
+            return None;
+        };
+        error.to_value()["data"][name].as_u64()
     }
 
     /// Tells it on stderr; the status to exit with.

@@ -88,10 +88,16 @@ pub(super) async fn run(args: &NodesArgs, client: &mut Client) -> Result<u8, Fai
             if out.is_terminal() && table.is_empty() {
                 text.push_str("no steps\n");
             }
-            if out.is_terminal() && truncated.count() > 0 {
-                let count = grouped(&truncated.to_string());
-                let told = format!("{count} runs have more steps than are counted");
-                text.push_str(&out.remark(&told, Paint::Dim));
+            if truncated.count() > 0 {
+                let runs = match truncated.count() {
+                    1 => "1 run has".to_owned(),
+                    _ => format!("{} runs have", grouped(&truncated.to_string())),
+                };
+                let told = format!("{runs} more steps than are counted");
+                match out.is_terminal() {
+                    true => text.push_str(&out.remark(&told, Paint::Dim)),
+                    false => tell!("runlog: {told}"),
+                }
             }
             text
         },

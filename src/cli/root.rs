@@ -47,10 +47,16 @@ impl<'a> Place<'a> {
     /// Where this process is.
     pub fn of_process(given: Option<&'a Path>) -> std::io::Result<Self> {
         let environment = std::env::var_os("RUNLOG_PROJECTS").filter(|value| !value.is_empty());
-        let here = std::env::current_dir()?;
+        let environment = environment.map(PathBuf::from);
+        let named = given.or(environment.as_deref());
+        let here = match std::env::current_dir() {
+            // somebody removed it, and it does not matter
+            Err(_) if named.is_some_and(Path::is_absolute) => PathBuf::from("/"),
+            here => here?,
+        };
         Ok(Self {
             given,
-            environment: environment.map(PathBuf::from),
+            environment,
             here,
         })
     }

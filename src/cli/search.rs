@@ -11,7 +11,7 @@ use super::args::{Common, FilterArgs, LimitArgs};
 use super::client::Client;
 use super::json::Json;
 use super::list::relative;
-use super::terminal::{Out, Paint, columns, fitted, status_paint, visible};
+use super::terminal::{Out, Paint, columns, field, fitted, status_paint, visible};
 use super::time::{Clock, grouped};
 use crate::model::json::{elements, members};
 
@@ -25,8 +25,8 @@ const STILL_FOR: Duration = Duration::from_secs(10);
 pub(super) struct SearchArgs {
     #[command(flatten)]
     pub common: Common,
-    /// Words, "phrases", prefix*, AND, OR, NOT or -, parentheses; words beside each other must all
-    /// be there
+    /// Words, "phrases", prefix*, AND, OR, NOT, parentheses; words beside each other must all be
+    /// there. A word with - before it must not be: write it in quotes with the others, or behind --
     #[arg(value_name = "QUERY", required = true, num_args = 1..)]
     query: Vec<String>,
     #[command(flatten)]
@@ -37,6 +37,14 @@ pub(super) struct SearchArgs {
 
 pub(super) async fn run(args: &SearchArgs, client: &mut Client) -> Result<u8, Failure> {
     let out = Out::stdout();
+    let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+    if let Some((flag, value)) = misread(args, words) {
+        let value = visible(&value);
+        return Err(Failure::Usage(format!(
+            "{flag}{value} may be {flag} {value}, or a word that must not be there: write the first, \
+                or all words behind --"
+        )));
+    }
     args.common.json.check("executions/search", Some("hits"))?;
     let clock = args.filter.zone.clock()?;
     let mut params = args.filter.params()?;
@@ -167,7 +175,7 @@ fn program(hit: &Json) -> String {
         run.at("id").word(),
         run.at("status").word(),
     ]
-    .map(visible)
+    .map(field)
     .join("\t");
     let places = hit.at("matches").items();
     if places.is_empty() {
@@ -175,11 +183,7 @@ fn program(hit: &Json) -> String {
     }
     for found in places {
         let (path, snippet) = (found.at("path").word(), found.at("snippet").word());
-        text.push_str(&format!(
-            "{head}\t{}\t{}\n",
-            visible(path),
-            visible(snippet)
-        ));
+        text.push_str(&format!("{head}\t{}\t{}\n", field(path), field(snippet)));
     }
     text
 }
@@ -220,4 +224,23 @@ fn marked(found: &Json, out: Out, room: usize) -> String {
         }
     }
     text
+}
+
+/// A word behind the query's first that was taken for a status or a project, but may be a part of the
+/// query: such as `-server`.
+fn misread(
+    args: &SearchArgs,
+    words: impl Iterator<Item = String>,
+) -> Option<(&'static str, String)> {
+    let first = args.query.first()?;
+    let is_status = |word: &str| super::complete::STATUSES.contains(&word);
+    let mut behind = words
+        .take_while(|word| word != "--")
+        .skip_while(|word| word != first);
+    behind.find_map(|word| {
+        let attached = |flag| word.strip_prefix(flag).filter(|value| !value.is_empty());
+        let status = attached("-s").filter(|value| !value.split(',').all(is_status));
+        let status = status.map(|value| ("-s", value.to_owned()));
+        status.or_else(|| Some(("-p", attached("-p")?.to_owned())))
+    })
 }

@@ -14,8 +14,11 @@ use super::client::Client;
 use super::json::Json;
 use super::list::dollars;
 use super::table::{Cell, Column, Table};
-use super::terminal::{Out, Paint, columns, status_paint, visible, visible_lines, wrapped};
+use super::terminal::{
+    Out, Paint, columns, is_dumb, status_paint, visible, visible_lines, wrapped,
+};
 use super::time::{Clock, bytes, grouped, span};
+use crate::model::json::members;
 
 /// How many lines of a text are shown before it is folded.
 const FOLDED_LINES: usize = 12;
@@ -63,16 +66,13 @@ pub(super) async fn run(args: &ShowArgs, client: &mut Client) -> Result<u8, Fail
         let (_, text) = args.which.asked(client, Params::new()).await?;
         let text = match json.fields().as_slice() {
             [] => format!("{text}\n"),
-            // a run's own members, its version beside them
             fields => {
-                let members = crate::model::json::members(&text);
-                let record = members.filter(|(name, _)| name == "execution").last();
-                let record = record.map_or("{}", |(_, value)| value);
+                let all = with_what_is_beside(&text);
                 // a record may have members that nobody knows
-                let names = crate::model::json::members(record).map(|(name, _)| name);
+                let names = members(&all).map(|(name, _)| name);
                 let known: Vec<_> = names.chain(KNOWN.map(Into::into)).collect();
                 json.check_among(&known)?;
-                format!("{}\n", super::json::picked(record, fields))
+                format!("{}\n", super::json::picked(&all, fields))
             }
         };
         out.print_json(&text)?;
@@ -94,6 +94,21 @@ pub(super) async fn run(args: &ShowArgs, client: &mut Client) -> Result<u8, Fail
     };
     paged(out, &page.of(&key, &record, &summary))?;
     Ok(0)
+}
+
+/// A record's own members, and those of the answer that has it as far as it has none that are called
+/// so.
+fn with_what_is_beside(answer: &str) -> String {
+    let record = members(answer).filter(|(name, _)| name == "execution");
+    let record = record.last().map_or("{}", |(_, value)| value);
+    let of_record: Vec<_> = members(record).collect();
+    let is_new = |name: &str| of_record.iter().all(|(own, _)| own != name);
+    let beside = members(answer).filter(|(name, _)| is_new(name));
+    let all = of_record.iter().cloned().chain(beside);
+    let all: Vec<String> = all
+        .map(|(name, value)| format!("{}:{value}", serde_json::json!(name)))
+        .collect();
+    format!("{{{}}}", all.join(","))
 }
 
 /// What is shown of a run.
@@ -137,7 +152,10 @@ impl Page {
             self.fact("took", &span(millis));
         }
         if record.at("costUSD").number().is_some() {
-            self.fact("cost", &dollars(record.at("costUSD")));
+            // as lists spell it, where there is one
+            let listed = summary.at("costUSD");
+            let cost = listed.number().map_or(record.at("costUSD"), |_| listed);
+            self.fact("cost", &dollars(cost));
         }
         let tokens = tokens(record.at("tokenUsage"));
         self.fact("tokens", &tokens);
@@ -316,7 +334,8 @@ fn paged(out: Out, text: &str) -> Result<(), Failure> {
     let rows = rustix::termios::tcgetwinsize(std::io::stdout()).map_or(0, |size| size.ws_row);
     let pager = std::env::var("PAGER").unwrap_or_else(|_| "less".to_owned());
     let fits = text.lines().count() < usize::from(rows.max(1));
-    if !out.is_terminal() || fits || pager.trim().is_empty() || pager == "cat" {
+    let no_pager = pager.trim().is_empty() || pager == "cat" || is_dumb();
+    if !out.is_terminal() || fits || no_pager {
         return Ok(out.print(text)?);
     }
     let mut command = Command::new("sh");

@@ -4,7 +4,7 @@
 //! a pipe a row is a line and a column a field: no heading, nothing shortened, and an empty field
 //! where there is nothing.
 
-use super::terminal::{Out, Paint, columns, fitted, visible};
+use super::terminal::{Out, Paint, columns, field, fitted, visible};
 
 /// Between columns.
 const GAP: usize = 2;
@@ -121,7 +121,7 @@ impl Table {
         let mut cells = cells.into();
         for cell in &mut cells {
             cell.shown = visible(&cell.shown);
-            cell.plain = visible(&cell.plain);
+            cell.plain = field(&cell.plain);
         }
         self.rows.push(cells);
     }

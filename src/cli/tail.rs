@@ -15,7 +15,7 @@ use super::Failure;
 use super::args::{Common, FilterArgs, Key, Params};
 use super::client::Client;
 use super::json::Json;
-use super::terminal::{Out, Paint, columns, fitted, status_paint, visible};
+use super::terminal::{Out, Paint, columns, field, fitted, status_paint, visible};
 use super::time::{Clock, span};
 use crate::api::executions::subscribe::Subscribe;
 use crate::api::table::Method;
@@ -57,6 +57,8 @@ pub(super) async fn run(args: &TailArgs, client: &mut Client) -> Result<u8, Fail
     loop {
         let change = client.change().await?;
         tail.clock = args.filter.zone.clock()?;
+        // its terminal may be wider or narrower by now
+        tail.out = Out::stdout();
         tail.told(client, &change).await?;
     }
 }
@@ -244,14 +246,14 @@ pub(super) fn line(change: &Json, out: Out, clock: &Clock) -> String {
     let Some(width) = out.width() else {
         let plain = |value: &Json| match value {
             Json::Null => String::new(),
-            value => visible(&value.to_string()),
+            value => field(&value.to_string()),
         };
         let fields = ["status", "startedAt", "duration", "costUSD", "label"];
         let fields = fields.map(|member| plain(run.at(member)));
         return format!(
             "{kind}\t{}\t{}\t{}\n",
-            visible(project),
-            visible(id),
+            field(project),
+            field(id),
             fields.join("\t")
         );
     };

@@ -53,10 +53,9 @@ impl Out {
             };
         }
         let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-        let dumb = set("TERM").is_some_and(|term| term == "dumb");
         Self {
             width: Some(width_of(stdout)),
-            colour: set("NO_COLOR").is_none() && !dumb,
+            colour: set("NO_COLOR").is_none() && !is_dumb(),
         }
     }
 
@@ -148,6 +147,11 @@ pub(super) fn unless_unread(printed: io::Result<()>) -> io::Result<()> {
     }
 }
 
+/// Whether the terminal only prints lines.
+pub(super) fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
+}
+
 /// How wide `terminal` is, also where it is none: messages are fitted all the same.
 pub(super) fn width_of(terminal: impl AsFd) -> usize {
     let named = std::env::var("COLUMNS").ok();
@@ -205,6 +209,11 @@ pub(super) fn visible(text: &str) -> String {
         }
     }
     shown
+}
+
+/// The same of a field of a row in a pipe, from which the text can be had back.
+pub(super) fn field(text: &str) -> String {
+    visible(&text.replace('\\', "\\\\"))
 }
 
 /// The same of a text of several lines: its line ends stay, tabs become blanks.
@@ -321,6 +330,7 @@ mod tests {
         assert_eq!(visible("evil\u{202e}txt"), r"evil\u{202e}txt");
         assert_eq!(visible_lines("a\r\nb\tc\rd"), "a\nb    c\\rd");
         assert_eq!(visible("日本 é 👩‍💻"), "日本 é 👩‍💻");
+        assert_eq!([field("a\tb"), field(r"a\tb")], [r"a\tb", r"a\\tb"]);
     }
 
     #[test]

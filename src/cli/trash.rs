@@ -1,5 +1,7 @@
 //! `runlog trash`: what was deleted, and having it back.
 
+use std::collections::{BTreeSet, HashSet};
+
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -21,6 +23,8 @@ pub(super) struct TrashArgs {
     #[command(flatten)]
     pub root: RootArgs,
     // without one, what was deleted is listed
+    #[command(flatten)]
+    list: ListArgs,
     #[command(subcommand)]
     what: Option<Trash>,
 }
@@ -35,7 +39,7 @@ enum Trash {
     Empty(EmptyArgs),
 }
 
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Args)]
 struct ListArgs {
     #[command(flatten)]
     json: JsonArgs,
@@ -82,10 +86,28 @@ struct EmptyArgs {
 
 pub(super) async fn run(args: &TrashArgs, client: &mut Client) -> Result<u8, Failure> {
     match &args.what {
-        None => list(&ListArgs::default(), client).await,
+        None => list(&args.list, client).await,
+        Some(_) if !args.list.is_plain() => {
+            let message = "say --json, --project, --timezone and --limit behind the command";
+            Err(Failure::Usage(message.to_owned()))
+        }
         Some(Trash::List(args)) => list(args, client).await,
         Some(Trash::Restore(args)) => restore(args, client).await,
         Some(Trash::Empty(args)) => empty(args, client).await,
+    }
+}
+
+impl ListArgs {
+    /// Whether nothing is said.
+    fn is_plain(&self) -> bool {
+        let Self {
+            json,
+            project,
+            zone,
+            limit,
+        } = self;
+        let is_default = limit.limit == LimitArgs::default().limit;
+        !json.wanted() && project.is_none() && zone.timezone.is_none() && is_default
     }
 }
 
@@ -170,22 +192,40 @@ async fn entries(client: &mut Client, project: Option<&str>) -> Result<Vec<Json>
 async fn restore(args: &RestoreArgs, client: &mut Client) -> Result<u8, Failure> {
     args.json.check("executions/restore", Some("restored"))?;
     client.doing = "Restoring";
-    let mut params = Params::new();
-    match &args.batch {
-        Some(batch) => drop(params.insert("batch".into(), batch.as_str().into())),
-        None => {
-            let mut named = Vec::new();
-            for entry in &args.entries {
-                // a run is PROJECT/ID at most
-                named.push(match entry.matches('/').count() {
-                    0 | 1 => latest(entry, client).await?,
-                    _ => entry.clone(),
-                });
-            }
-            params.insert("entries".into(), json!(named));
-        }
+    if let Some(batch) = &args.batch {
+        let mut params = Params::new();
+        params.insert("batch".into(), batch.as_str().into());
+        return put_back(params, args, client).await;
     }
-    let result = client.text("executions/restore", params).await?;
+    // read once, and only where a run is named: which is PROJECT/ID at most
+    let is_run = |entry: &String| entry.matches('/').count() < 2;
+    let held = match args.entries.iter().any(is_run) {
+        true => entries(client, None).await?,
+        false => Vec::new(),
+    };
+    let mut named = Vec::new();
+    for entry in &args.entries {
+        named.push(match is_run(entry) {
+            true => latest(entry, &held)?,
+            false => entry.clone(),
+        });
+    }
+    for some in named.chunks(AT_ONCE) {
+        let mut params = Params::new();
+        params.insert("entries".into(), json!(some));
+        put_back(params, args, client).await?;
+    }
+    Ok(0)
+}
+
+/// Puts back what the params say, and tells it.
+async fn put_back(params: Params, args: &RestoreArgs, client: &mut Client) -> Result<u8, Failure> {
+    let result = client.text("executions/restore", params).await;
+    let result = result.inspect_err(|failure| {
+        if let Some(entry) = failure.says("entry") {
+            tell!("runlog: {} stays in the trash", visible(&entry));
+        }
+    })?;
     let answer = Json::read(&result);
     let name = |run: &Json| {
         visible(&format!(
@@ -222,17 +262,20 @@ async fn restore(args: &RestoreArgs, client: &mut Client) -> Result<u8, Failure>
     Ok(u8::from(stay > 0))
 }
 
-/// The latest deletion of the run that somebody means.
-async fn latest(run: &str, client: &mut Client) -> Result<String, Failure> {
+/// The latest deletion, of those that are `held`, of the run that somebody means.
+fn latest(run: &str, held: &[Json]) -> Result<String, Failure> {
     let wanted = which(run, None);
     let word = |name: &str| wanted.get(name).and_then(Value::as_str);
     let id = word("executionId").unwrap_or_default();
-    let entries = entries(client, word("projectId")).await?;
+    let project = word("projectId");
     let mut meant: Vec<(String, &Json)> = Vec::new();
-    for entry in &entries {
-        let name = entry.at("executionId").word();
-        let key = format!("{}/{name}", entry.at("projectId").word());
-        if name.starts_with(id) && !meant.iter().any(|(held, _)| *held == key) {
+    for entry in held {
+        let (of, name) = (entry.at("projectId").word(), entry.at("executionId").word());
+        if !name.starts_with(id) || project.is_some_and(|project| project != of) {
+            continue;
+        }
+        let key = format!("{of}/{name}");
+        if !meant.iter().any(|(held, _)| *held == key) {
             meant.push((key, entry));
         }
     }
@@ -241,11 +284,16 @@ async fn latest(run: &str, client: &mut Client) -> Result<String, Failure> {
     match (exact.as_slice(), meant.as_slice()) {
         ([(_, only)], _) | ([], [(_, only)]) => Ok(only.at("entry").word().to_owned()),
         (_, []) => Err(Failure::Failed(format!(
-            "the trash has no run whose id is, or begins with, {id}"
+            "the trash has no run whose id is, or begins with, {}",
+            visible(id)
         ))),
         _ => {
             let names: Vec<String> = meant.iter().map(|(key, _)| visible(key)).collect();
-            let message = format!("{id} may mean several runs:\n  {}", names.join("\n  "));
+            let message = format!(
+                "{} may mean several runs:\n  {}",
+                visible(id),
+                names.join("\n  ")
+            );
             Err(Failure::Failed(message))
         }
     }
@@ -288,8 +336,15 @@ async fn empty(args: &EmptyArgs, client: &mut Client) -> Result<u8, Failure> {
         let mut params = Params::new();
         params.insert("entries".into(), json!(named));
         let answer = interrupts.answer(client, "trash/empty", params).await;
-        let answer = answer.inspect_err(|_| removed(count, freed))?;
-        let answer = answer.map_or(Json::Null, |text| Json::read(&text));
+        let answer = match answer {
+            Ok(answer) => answer.map_or(Json::Null, |text| Json::read(&text)),
+            Err(failure) => {
+                if let Some((count, freed)) = no_more_there(&going, client).await {
+                    removed(count, freed);
+                }
+                return Err(failure);
+            }
+        };
         count += answer.at("emptied").count();
         freed += answer.at("freedBytes").count();
         if interrupts.came() {
@@ -302,6 +357,24 @@ async fn empty(args: &EmptyArgs, client: &mut Client) -> Result<u8, Failure> {
     args.json
         .print(&emptied(count, freed), None, |_| String::new())?;
     Ok(status)
+}
+
+/// How many of these entries are not in the trash any more, and how many bytes they had, if that can
+/// be told.
+async fn no_more_there(entries_before: &[&Json], client: &mut Client) -> Option<(u64, u64)> {
+    let word = |entry: &Json, name: &str| entry.at(name).word().to_owned();
+    let projects = entries_before.iter().map(|entry| word(entry, "projectId"));
+    let mut left = HashSet::new();
+    for project in projects.collect::<BTreeSet<_>>() {
+        // of one project it is an error if its trash cannot be read
+        let found = entries(client, Some(&project)).await.ok()?;
+        left.extend(found.iter().map(|entry| word(entry, "entry")));
+    }
+    let gone = entries_before.iter();
+    let gone = gone.filter(|entry| !left.contains(entry.at("entry").word()));
+    Some(gone.fold((0, 0), |(count, freed), entry| {
+        (count + 1, freed + entry.at("sizeBytes").count())
+    }))
 }
 
 fn removed(count: u64, freed: u64) {

@@ -267,12 +267,18 @@ fn put_summary(key: &RunKey, summary: Option<&Summary>, out: &mut Vec<u8>) {
     debug_assert!(written.is_ok(), "it is written to memory");
 }
 
-/// A cell that no spreadsheet takes for a formula.
+/// What a spreadsheet may take for the beginning of a formula; the wide ones where people write East
+/// Asian languages.
+const FORMULAS: [char; 11] = [
+    '=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}',
+];
+
+/// A cell that no spreadsheet takes for a formula, and no reader for the end of the text.
 fn safe(text: &str) -> String {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) {
-        format!("'{text}")
-    } else {
-        text.to_owned()
+    let text = text.replace('\0', "\u{fffd}");
+    match text.starts_with(FORMULAS) {
+        true => format!("'{text}"),
+        false => text,
     }
 }
 
@@ -330,6 +336,22 @@ fn csv_line(key: &RunKey, summary: Option<&Summary>, out: &mut Vec<u8>) {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_cell_is_no_formula_and_has_no_zero_byte() {
+        for (text, cell) in [
+            ("a=1", "a=1"),
+            ("=1", "'=1"),
+            ("\u{ff1d}1", "'\u{ff1d}1"),
+            ("\u{ff0b}1", "'\u{ff0b}1"),
+            ("\u{ff0d}1", "'\u{ff0d}1"),
+            ("\u{ff20}x", "'\u{ff20}x"),
+            ("a\0b", "a\u{fffd}b"),
+            ("\0=1", "\u{fffd}=1"),
+        ] {
+            assert_eq!(safe(text), cell, "{text:?}");
+        }
+    }
 
     proptest! {
         #[test]

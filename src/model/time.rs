@@ -45,13 +45,14 @@ pub fn read_span(text: &str) -> Result<Duration, String> {
         .find(|c: char| !c.is_ascii_digit())
         .unwrap_or(text.len());
     let (digits, unit) = text.split_at(split);
-    let expected = || "expected a number and a unit: 90s, 30m, 1h or 2d".to_owned();
+    let expected = || "expected a number and a unit: 90s, 30m, 1h, 2d or 1w".to_owned();
     let number: u64 = digits.parse().map_err(|_| expected())?;
     let seconds = match unit {
         "s" => 1,
         "m" => 60,
         "h" => 3600,
         "d" => 86_400,
+        "w" => 7 * 86_400,
         _ => return Err(expected()),
     };
     match number.checked_mul(seconds) {
@@ -171,7 +172,8 @@ mod tests {
     fn spans_of_time_have_a_unit() {
         assert_eq!(read_span("90s"), Ok(Duration::from_secs(90)));
         assert_eq!(read_span("2d"), Ok(Duration::from_secs(172_800)));
-        for text in ["", "1", "h", "-1h", "1w", "0s", "99999999999999999999d"] {
+        assert_eq!(read_span("2w"), read_span("14d"));
+        for text in ["", "1", "h", "-1h", "1y", "0s", "99999999999999999999d"] {
             assert!(read_span(text).is_err(), "{text}");
         }
     }

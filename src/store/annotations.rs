@@ -3,8 +3,7 @@
 //! `{project}/.runlog/{execution}.json`: beside the project's runs, so that it goes where the project
 //! goes, and told to be ignored by git. Whoever deletes a run into the trash takes it along
 //! (`{batch}/{execution}.note` there), whoever restores it brings it back. Whenever a process dies,
-//! it is found with its run, or is gone: with it, or just before it where the run was to be gone for
-//! good. It waits for no other run.
+//! it is found with its run, or is gone with it. It waits for no other run.
 
 use std::ffi::CStr;
 use std::io::{self, Read, Write};
@@ -18,7 +17,7 @@ use super::layout::{
     Folder, Obstacle, Opened, SUFFIX, Turn, file_name, file_type, lstat, names, open_file,
     permissions, rename, rename_new, sync_folder, unlink,
 };
-use super::own::{Moving, Temporary, own_path, temporary_name};
+use super::own::{Moving, Temporary, own_path};
 use super::trash::Batch;
 use super::{Store, StoreError, WriteError};
 use crate::model::{Annotation, ExecutionId, ProjectId, RunKey};
@@ -206,10 +205,6 @@ pub(super) struct Sidecars<'s> {
     moved: bool,
 }
 
-/// The sidecar of a run that is about to be gone for good.
-#[derive(Debug)]
-pub(super) struct Aside(String);
-
 impl<'s> Sidecars<'s> {
     pub(super) fn of(store: &'s Store, project: &ProjectId) -> Self {
         Self {
@@ -344,34 +339,26 @@ impl<'s> Sidecars<'s> {
         Ok(())
     }
 
-    /// Puts the sidecar of a run's file, if there is one, where nobody looks for it, so that it can be
-    /// put back if the run stays.
-    pub(super) fn put_aside(&mut self, name: &str) -> Result<Option<Aside>, Errno> {
+    /// Whether a run's file has a sidecar.
+    pub(super) fn has(&mut self, name: &str) -> Result<bool, Errno> {
         let Some(own) = self.own_with(name)? else {
-            return Ok(None);
+            return Ok(false);
         };
-        if lstat(&own, name)?.is_some_and(|stat| file_type(&stat) == FileType::Directory) {
-            // it is nothing of ours
-            return Ok(None);
-        }
-        let aside = temporary_name();
-        rename(&own, name, &own, aside.as_str())?;
+        // a folder is nothing of ours
+        let stat = lstat(own, name)?;
+        Ok(stat.is_some_and(|stat| file_type(&stat) != FileType::Directory))
+    }
+
+    /// Removes the sidecar of a run that is gone for good: from the folder `from` if it went ahead.
+    pub(super) fn discard(&mut self, name: &str, from: Option<&OwnedFd>) {
+        let removed = match (from, trashed_name(name), self.own()) {
+            (Some(from), Some(trashed), _) => unlink(from, trashed.as_str()),
+            (None, _, Ok(Some(own))) => unlink(own, name),
+            _ => return,
+        };
         self.moved = true;
-        Ok(Some(Aside(aside)))
-    }
-
-    /// Puts it back.
-    pub(super) fn take_back(&mut self, Aside(aside): &Aside, name: &str) {
-        if let Ok(Some(own)) = self.own() {
-            let _ = rename_new(&own, aside.as_str(), &own, name);
-        }
-    }
-
-    /// Removes it.
-    pub(super) fn discard(&mut self, Aside(aside): &Aside) {
-        if let Ok(Some(own)) = self.own() {
-            // what cannot be removed is swept at the next start
-            let _ = unlink(own, aside.as_str());
+        if removed.is_err() {
+            self.leave();
         }
     }
 
@@ -396,7 +383,8 @@ pub(super) fn trashed_of(folder: impl AsFd, name: &CStr) -> Result<Option<String
 
 impl Store {
     /// Gives the sidecars in the folder of a batch whose runs did not come there, or have left it,
-    /// back to those; whose run is nowhere, or has another, stays. The caller has the turn.
+    /// back to those; one whose run is nowhere is removed, one whose run has another stays. The caller
+    /// has the turn.
     pub(super) fn give_back(&self, folder: &Folder, own: &OwnedFd) -> Result<(), Errno> {
         let runs = match self.open_executions(folder.project()) {
             Ok(runs) => runs,
@@ -409,11 +397,17 @@ impl Store {
                 continue;
             };
             let name = format!("{stem}{SUFFIX}");
-            if lstat(folder, name.as_str())?.is_none() && lstat(&runs, name.as_str())?.is_some() {
-                match rename_new(folder, trashed.as_c_str(), own, name.as_str()) {
-                    Ok(()) | Err(Errno::EXIST) => {}
-                    Err(errno) => return Err(errno),
-                }
+            if lstat(folder, name.as_str())?.is_some() {
+                continue;
+            }
+            let done = match lstat(&runs, name.as_str())? {
+                Some(_) => rename_new(folder, trashed.as_c_str(), own, name.as_str()),
+                // it was to be gone for good, and its run is
+                None => unlink(folder, trashed.as_c_str()),
+            };
+            match done {
+                Ok(()) | Err(Errno::EXIST | Errno::NOENT | Errno::ISDIR) => {}
+                Err(errno) => return Err(errno),
             }
         }
         sync_folder(own)

@@ -8,6 +8,7 @@
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rustix::fs::FileType;
 use rustix::io::Errno;
@@ -22,7 +23,7 @@ use super::own::own_path;
 use super::stamp::stamp_of;
 use super::trash::{Batch, batch_path, is_deletable};
 use super::{Store, WriteError};
-use crate::model::{ExecutionId, ProjectId, RunKey, Stamp};
+use crate::model::{ExecutionId, Millis, ProjectId, RunKey, Stamp};
 
 /// How often a folder in the trash is made again because somebody emptied the trash meanwhile.
 const FOLDERS_MADE: u32 = 8;
@@ -70,6 +71,8 @@ pub struct Removal<'s> {
     batch: Option<Batch>,
     /// The batch's folder, made when it is needed.
     to: Option<OwnedFd>,
+    /// Where what is noted on runs waits until those are gone for good; made when it is needed.
+    waiting: Option<(Batch, Arc<OwnedFd>)>,
     /// What people noted on the runs goes with them.
     sidecars: Sidecars<'s>,
     turns: Turns,
@@ -102,6 +105,7 @@ impl Store {
             folder: Arc::new(folder),
             batch,
             to: None,
+            waiting: None,
             turns: Turns::default(),
             unsynced: false,
             used: false,
@@ -222,16 +226,26 @@ impl Removal<'_> {
     }
 
     fn remove_for_good(&mut self, name: impl Arg + Copy, lossy: &str) -> Result<bool, WriteError> {
-        let refused = |errno| WriteError::refused(own_path(self.folder.project()), errno);
-        let aside = match name.as_str() {
-            Ok(name) => self.sidecars.put_aside(name).map_err(refused)?,
+        let noted = match name.as_str() {
+            Ok(name) => {
+                let has = self.sidecars.has(name);
+                let path = || own_path(self.folder.project());
+                let has = has.map_err(|errno| WriteError::refused(path(), errno))?;
+                has.then_some(name)
+            }
             Err(_) => None,
         };
+        // What is noted on it waits in the trash meanwhile: after a death it is given back to a run
+        // that is still there, and else removed. Where there is no trash it goes last.
+        let waiting = noted.and_then(|name| self.let_wait(name));
         let removed = unlink(&*self.folder, name);
-        if let Some(aside) = aside {
-            match name.as_str() {
-                Ok(name) if removed.is_err() => self.sidecars.take_back(&aside, name),
-                _ => self.sidecars.discard(&aside),
+        if let Some(name) = noted {
+            match (&removed, &waiting) {
+                (Ok(()) | Err(Errno::NOENT), waiting) => {
+                    self.sidecars.discard(name, waiting.as_deref());
+                }
+                (Err(_), Some(waiting)) => self.sidecars.turn_back(name, waiting),
+                (Err(_), None) => {}
             }
         }
         let path = || self.folder.path_of(lossy);
@@ -241,6 +255,33 @@ impl Removal<'_> {
             Err(Errno::ISDIR) => Err(WriteError::NotRegular { path: path() }),
             Err(errno) => Err(WriteError::refused(path(), errno)),
         }
+    }
+
+    /// Takes what is noted on a run ahead of it into a folder that is there only for that.
+    fn let_wait(&mut self, name: &str) -> Option<Arc<OwnedFd>> {
+        for _ in 0..FOLDERS_MADE {
+            let (batch, to) = match self.waiting.take() {
+                Some(waiting) => waiting,
+                None => {
+                    let batch = Batch::new(Millis::from_system(SystemTime::now()));
+                    let to = self.store.make_batch(self.folder.project(), batch);
+                    (batch, Arc::new(to.ok()?))
+                }
+            };
+            match self.sidecars.go_ahead(name, &to, batch) {
+                Ok(ahead) => {
+                    self.waiting = Some((batch, Arc::clone(&to)));
+                    return ahead.then_some(to);
+                }
+                // somebody emptied the trash between the folder's making and its use
+                Err(Errno::NOENT) => {}
+                Err(_) => {
+                    self.waiting = Some((batch, to));
+                    return None;
+                }
+            }
+        }
+        None
     }
 
     fn put_into(
@@ -312,6 +353,9 @@ impl Drop for Removal<'_> {
     fn drop(&mut self) {
         if let (Some(_), Some(batch), false) = (&self.to, self.batch, self.used) {
             // An empty folder that stays is removed when the trash is emptied.
+            let _ = self.store.remove_batch(self.folder.project(), batch);
+        }
+        if let Some((batch, _)) = self.waiting {
             let _ = self.store.remove_batch(self.folder.project(), batch);
         }
     }

@@ -188,6 +188,12 @@ impl Moving {
         made.ok_or(Errno::AGAIN).map(Self)
     }
 
+    /// Whether a file in a project's folder of ours is about this batch.
+    pub(super) fn is_of(own: &OwnedFd, batch: Batch) -> Result<bool, Errno> {
+        let found = names(own, |name| MOVING.matches(name))?;
+        Ok(found.iter().any(|name| Self::batch_of(name) == Some(batch)))
+    }
+
     /// Leaves it to the next start, which puts right what could not be.
     pub(super) fn leave(mut self) {
         self.0.renamed = true;
@@ -460,11 +466,6 @@ pub(super) fn sweep(folder: impl AsFd) -> Result<(), Errno> {
         remove_abandoned(&folder, &name)?;
     }
     Ok(())
-}
-
-/// A name that the next sweep removes, if it is a file's that nobody uses.
-pub(super) fn temporary_name() -> String {
-    TEMPORARY.draw()
 }
 
 /// Whether a file of this name is a temporary one of ours.

@@ -20,7 +20,7 @@ use super::layout::{
     Folder, Obstacle, SUFFIX, Turn, Turns, executions_path, file_name, file_type, lstat,
     make_folder, names, open_folder, remove_folder, rename_new, sync_folder, unlink,
 };
-use super::own::{own_path, random};
+use super::own::{Moving, own_path, random};
 use super::read::LOOKING_FIRST;
 use super::{RestoreError, Scanned, Store, StoreError, WriteError};
 use crate::model::{ExecutionId, Millis, ProjectId, RunKey};
@@ -457,7 +457,7 @@ impl Store {
             Err(errno) => emptied.failures.push(failed(errno)),
         }
         if only.is_none() {
-            self.remove_orphans(&folder, &mut turn);
+            self.remove_orphans(&folder, batch, &mut turn);
         }
         let old = batch.deleted_at().0 < now.0 - UNUSED_AFTER_MS;
         let is_gone = |done| matches!(done, Ok(true));
@@ -472,16 +472,24 @@ impl Store {
     }
 
     /// Removes what is noted on runs that are nowhere.
-    fn remove_orphans(&self, folder: &Folder, turn: &mut impl FnMut() -> Option<RunsTurn>) {
+    fn remove_orphans(
+        &self,
+        folder: &Folder,
+        batch: Batch,
+        turn: &mut impl FnMut() -> Option<RunsTurn>,
+    ) {
         let orphans = || names(folder, is_trashed_sidecar).unwrap_or_default();
         if orphans().is_empty() {
             return;
         }
-        // not those whose runs are on their way
         let _turn = turn();
-        // nor those whose runs did not follow, because somebody died
+        // not those whose runs did not follow, because somebody died, nor those that are on their way
+        let is_settled = |own: OwnedFd| {
+            self.settle_abandoned(folder.project(), &own)?;
+            Moving::is_of(&own, batch).map(|moving| !moving)
+        };
         let own = self.open_own(folder.project());
-        if !own.is_ok_and(|own| self.give_back(folder, &own).is_ok()) {
+        if !own.is_ok_and(|own| is_settled(own).is_ok_and(|settled| settled)) {
             return;
         }
         for name in orphans() {
@@ -634,24 +642,19 @@ fn remove_entry(
     let Some((size_bytes, _)) = entry_of(folder, name)? else {
         return Ok(None);
     };
-    let mut _turn = None;
-    if let Some(trashed) = trashed_of(folder, name)? {
-        // who restores it takes first the one, then the other
-        _turn = turn();
-        if entry_of(folder, name)?.is_none() {
-            return Ok(None);
-        }
-        // it must not outlive its run
-        match unlink(folder, trashed) {
-            Ok(()) | Err(Errno::NOENT | Errno::ISDIR) => {}
-            Err(errno) => return Err(errno),
-        }
-    }
+    let trashed = trashed_of(folder, name)?;
+    // who restores it takes first the one, then the other
+    let _turn = trashed.as_ref().and_then(|_| turn());
     match unlink(folder, name) {
-        Ok(()) => Ok(Some(size_bytes)),
-        Err(Errno::NOENT | Errno::ISDIR) => Ok(None),
-        Err(errno) => Err(errno),
+        Ok(()) => {}
+        Err(Errno::NOENT | Errno::ISDIR) => return Ok(None),
+        Err(errno) => return Err(errno),
     }
+    if let Some(trashed) = trashed {
+        // what outlives its run here is nobody's, and removed when the trash is emptied next
+        let _ = unlink(folder, trashed);
+    }
+    Ok(Some(size_bytes))
 }
 
 /// Size and kind of what a deletion put there under this name; nothing else has them.

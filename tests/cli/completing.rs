@@ -142,6 +142,7 @@ fn shells_complete_commands_projects_and_ids_of_runs() {
             "runlog show website/exec-1760504",
             "website/exec-1760504566569-y49gl3ayg",
         );
+        shell.completes("runlog show -p website exec-1", "-p website exec-17605");
         shell.completes("runlog list --status cance", "cancelled");
         shell.completes("runlog call executions/se", "executions/se");
         shell.completes("runlog trash restore exec-17593", GONE);
@@ -245,6 +246,8 @@ fn the_manual_has_a_page_for_each_command() {
         page.contains("runlog\\-watch") && page.contains("4 cancelled"),
         "{page}"
     );
+    let source = concat!("\"runlog ", env!("CARGO_PKG_VERSION"), "\"");
+    assert!(page.contains(source), "{page}");
     let folder = stage.root.beside("man");
     stage
         .piped(&["man", "--out", folder.to_str().unwrap()])

@@ -54,6 +54,11 @@ fn the_root_is_given_before_or_behind_what_the_trash_is_asked() {
     assert_eq!(behind.lines().count(), 1);
     // which is what is asked where nothing is said
     assert_eq!(stage.piped(&["trash"]).printed(), behind);
+    let json = stage.piped(&["trash", "list", "--json"]).printed();
+    assert_eq!(stage.piped(&["trash", "--json"]).printed(), json);
+    let refused = stage.piped(&["trash", "-p", "p", "empty", "--yes"]);
+    assert_eq!(refused.status, 2);
+    assert!(refused.err.contains("behind"), "{}", refused.err);
 }
 
 #[test]
@@ -168,7 +173,7 @@ fn a_deletion_is_asked_for_and_its_undo_undoes_it() {
     let refused = stage.piped(&["trash", "empty"]);
     assert_eq!(refused.status, 2);
     assert!(
-        refused.err.contains("Remove 1 deleted runs"),
+        refused.err.contains("Remove 1 deleted run, "),
         "{}",
         refused.err
     );
@@ -238,7 +243,40 @@ fn what_was_not_there_when_it_was_asked_stays() {
         assert!(done.out.contains("Move 2 runs, "), "{}", done.out);
         assert!(done.out.contains("p/f stays: changed"), "{}", done.out);
         assert!(stage.root.file("p", "f").exists() && !stage.root.file("p", "d").exists());
+        // also where it was named: it was written, noted on, or is no record any more
+        let written = |text: &str| {
+            std::fs::write(stage.root.file("p", "f"), text).unwrap();
+            sync();
+        };
+        let changes: [&dyn Fn(); 3] = [
+            &|| written(r#"{ "id": "f", "projectId": "p", "status": "running" }"#),
+            &|| drop(stage.piped(&["pin", "f"]).printed()),
+            &|| written("{"),
+        ];
+        for change in changes {
+            let mut named = stage.runlog(&["delete", "f", "a", "--permanent"]);
+            stage.root.engine("p", "a", &record("p", "a", "completed"));
+            let done = agreed_after(&mut named, change);
+            assert_eq!(done.status, 0, "{}", done.out);
+            assert!(done.out.contains("p/f stays: changed"), "{}", done.out);
+            assert!(done.out.contains("p/a is deleted"), "{}", done.out);
+            assert!(stage.root.file("p", "f").exists() && !stage.root.file("p", "a").exists());
+        }
     }
+}
+
+#[test]
+fn of_several_that_are_restored_the_one_in_the_way_is_named() {
+    let stage = three();
+    stage.piped(&["delete", "a", "b", "c", "--yes"]).printed();
+    stage.root.engine("p", "b", &record("p", "b", "running"));
+    let done = stage.piped(&["trash", "restore", "a", "b", "c"]);
+    assert_eq!(done.status, 1);
+    assert!(done.err.contains("/b stays in the trash"), "{}", done.err);
+    assert!(done.err.contains("by now"), "{}", done.err);
+    assert_eq!(ids(&stage), "b");
+    let done = stage.piped(&["trash", "restore", "p/a", "c"]).printed();
+    assert_eq!(done, "p/a\np/c\n");
 }
 
 #[test]

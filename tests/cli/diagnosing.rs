@@ -98,6 +98,8 @@ fn files_that_cannot_be_read_or_do_not_fit() {
         .set_modified(long_ago)
         .unwrap();
     mended(&stage, "old.json.tmp");
+    // it may be all that is left of a record
+    assert!(file("old.json.tmp.aside").exists());
     // several at once, each with its own command
     for name in ["one.json", "two.json"] {
         fs::write(file(name), "{").unwrap();

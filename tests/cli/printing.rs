@@ -420,7 +420,7 @@ fn call_sends_any_method_and_says_what_is_wrong_with_it() {
             2,
             "did you mean `executions/list`?",
         ),
-        (vec!["call", "executions/list", "[]"], 2, "no object"),
+        (vec!["call", "executions/list", "7"], 2, "no object"),
         (vec!["call", "executions/list", "{"], 2, "no JSON"),
         (vec!["call", "executions/list", "{\"limt\":1}"], 2, "limit"),
         (
@@ -800,4 +800,89 @@ fn a_root_that_is_not_clear_or_not_there_is_told() {
     let mut lines = looked_for.err.lines();
     assert!(lines.next().unwrap().ends_with(". Looked for:"));
     assert!(lines.next().unwrap().starts_with("  /"));
+}
+
+#[test]
+fn a_word_that_may_be_a_status_is_not_taken_for_one() {
+    let stage = Stage::samples();
+    for words in ["search page -server", "search page -project"] {
+        let words: Vec<&str> = words.split(' ').collect();
+        let refused = stage.piped(&words);
+        assert_eq!(refused.status, 2, "{words:?}: {}", refused.out);
+        assert!(refused.err.contains("behind --"), "{}", refused.err);
+    }
+    let found = stage.piped(&["search", "page"]).printed();
+    let first = found.split('\t').nth(1).unwrap();
+    for words in [
+        "search -- page -server",
+        "search page -s completed -p website",
+        "search page -scompleted,failed",
+        "search -pwebsite page",
+    ] {
+        let words: Vec<&str> = words.split(' ').collect();
+        let found = stage.piped(&words).printed();
+        assert!(!words.contains(&"--") || found.contains(first), "{found}");
+    }
+}
+
+#[test]
+fn what_is_beside_a_record_can_be_chosen_too() {
+    let stage = Stage::over(Root::empty());
+    let text =
+        r#"{ "id": "a", "projectId": "p", "status": "failed", "version": 7, "costUSD": 1e-7 }"#;
+    stage.root.engine("p", "b", &record("p", "b", "failed"));
+    std::fs::write(stage.root.file("p", "a"), text).unwrap();
+    let told = |id: &str, fields: &str| {
+        let fields = format!("--json={fields}");
+        serde_json::from_str::<Value>(&stage.piped(&["show", id, &fields]).printed()).unwrap()
+    };
+    let whole = told("b", "");
+    let chosen = told("b", "version,status");
+    assert_eq!(chosen["version"], whole["version"]);
+    assert_eq!(chosen["status"], "failed");
+    assert_eq!(told("b", "execution")["execution"], whole["execution"]);
+    // its own goes first
+    assert_eq!(told("a", "version"), json!({ "version": 7 }));
+    let refused = stage.piped(&["show", "b", "--json=qqqqqqqq"]);
+    assert_eq!(refused.status, 2);
+    assert_eq!(
+        refused.err.matches("projectId").count(),
+        1,
+        "{}",
+        refused.err
+    );
+    // money as in lists
+    let shown = stage.piped(&["show", "a"]).printed();
+    assert!(shown.contains("$0.0000001"), "{shown}");
+}
+
+#[test]
+fn steps_that_are_left_out_are_told_of_in_a_pipe_too() {
+    let stage = Stage::over(Root::empty());
+    // each is another, or they would be counted together
+    let step = |number: u32| {
+        json!({
+            "nodeId": "n", "status": "completed", "duration": number,
+            "tokenUsage": { "input": 1, "output": 1 }, "costUSD": 0.001
+        })
+    };
+    let steps: Vec<Value> = (0..3000).map(step).collect();
+    let run = json!({ "id": "a", "projectId": "p", "status": "failed", "steps": steps });
+    stage.root.engine("p", "a", &run);
+    let nodes = stage.piped(&["nodes"]);
+    let told = "runlog: 1 run has more steps than are counted";
+    assert!(nodes.err.contains(told), "{}", nodes.err);
+    assert_eq!(nodes.printed().lines().count(), 1);
+}
+
+#[test]
+fn a_working_folder_that_was_removed_matters_only_where_the_root_depends_on_it() {
+    let stage = Stage::samples();
+    let root = stage.root.path();
+    let root = root.to_str().unwrap();
+    let gone = "mkdir gone && cd gone && rmdir ../gone &&";
+    for command in ["list", "doctor"] {
+        let done = stage.shell(&format!("{gone} runlog {command} --projects '{root}'"));
+        assert_eq!(done.status, 0, "{command}: {}{}", done.out, done.err);
+    }
 }

@@ -17,7 +17,7 @@ use crate::api::{Context, Error, ErrorKind, samples};
 use crate::history::{self, Deleting, ToEmpty, Wanted};
 use crate::model::{Millis, ProjectId, read_span};
 
-/// A span of time on the wire: `90s`, `30m`, `12h`, `30d`.
+/// A span of time on the wire: `90s`, `30m`, `12h`, `30d`, `2w`.
 #[derive(Debug, Clone, Copy)]
 pub struct Age(Duration);
 
@@ -40,7 +40,7 @@ impl JsonSchema for Age {
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({
             "type": "string",
-            "description": "A number and a unit: `90s`, `30m`, `12h` or `30d`."
+            "description": "A number and a unit: `90s`, `30m`, `12h`, `30d` or `2w`."
         })
     }
 }

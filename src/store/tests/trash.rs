@@ -516,8 +516,8 @@ const DEEDS: [(&str, bool, Deed); 4] = [
     }),
 ];
 
-/// Whenever a process dies: after the next start a note is with its run, or gone where that was to be
-/// gone for good, and never waits for another run of that name.
+/// Whenever a process dies: after the next start a note is with its run, or gone with it, and never
+/// waits for another run of that name. Of what was emptied it is gone when the trash is emptied next.
 #[test]
 fn after_a_kill_before_any_step_a_note_is_where_its_run_is() {
     for (what, trashed, deed) in DEEDS {
@@ -529,8 +529,11 @@ fn after_a_kill_before_any_step_a_note_is_where_its_run_is() {
             let places = scene.places();
             match places {
                 (of_run, of_note) if of_run == of_note => {}
-                // it was to be gone
-                ("here" | "trash", "gone") if what.contains("good") || what == "empty" => {}
+                ("gone", "trash") if what == "empty" => {
+                    fs::write(scene.ground.executions().join("x.json"), "another").unwrap();
+                    deed(&scene).unwrap();
+                    assert_eq!(scene.places(), ("here", "gone"), "{what} {number}");
+                }
                 _ => panic!("{what}, killed before {number}: {places:?}"),
             }
             ends.push(places.0);
@@ -609,12 +612,7 @@ fn a_step_that_is_refused_parts_no_note_from_its_run() {
                 // what is only to be swept
                 scene.begin_again();
                 let (of_run, of_note) = scene.places();
-                // what was to be removed for good goes as far as it does
-                let lost = what == "empty" && of_note == "gone";
-                assert!(
-                    of_run == of_note || lost,
-                    "{what} {step:?} {number}: {done:?}"
-                );
+                assert_eq!(of_run, of_note, "{what} {step:?} {number}: {done:?}");
                 let stays = (of_run == "trash") == trashed && of_run != "gone";
                 assert_eq!(done.is_err(), stays, "{what} {step:?} {number}: {done:?}");
             }
@@ -652,10 +650,6 @@ fn what_is_done_is_not_said_to_be_undone() {
                     break;
                 }
                 scene.begin_again();
-                if what == "empty" && step == Step::Unlink && number > 0 {
-                    // its note went, which it was to
-                    continue;
-                }
                 let changed = scene.files() != before;
                 let said = match &done {
                     Ok(()) => true,
