@@ -84,8 +84,7 @@ async fn found(client: &mut Client, params: Map<String, Value>) -> Result<String
         if members(&known).any(|(name, value)| name == "complete" && value == "true") {
             return Ok(known);
         }
-        let indexing = members(&known).find(|(name, _)| name == "indexing");
-        let so_far = indexing.map(|(_, value)| value.to_owned());
+        let so_far = Some(Json::read(&known).at("indexing").at("done").count());
         if before == so_far {
             tell!(
                 "runlog: not all runs are searched: the text index does not go on; `runlog doctor` \
