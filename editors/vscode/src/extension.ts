@@ -50,6 +50,8 @@ export function activate(context: vscode.ExtensionContext): void {
 
 /** Lets the person say where the runs are, for this workspace. */
 async function chooseFolder(): Promise<void> {
+  // asked here: what the command depends on VS Code knows seconds later than the rows that call it
+  if (!vscode.workspace.isTrusted) return;
   const [folder] = await vscode.window.showOpenDialog({
     canSelectFiles: false, canSelectFolders: true, openLabel: 'Show Its Runs', title: 'The folder that holds a folder for each project',
   }) ?? [];
