@@ -16,6 +16,7 @@ use super::json::Json;
 use super::progress::Screen;
 use super::root::{self, Place};
 use super::terminal::visible;
+use crate::model::Status;
 
 /// Projects by their ids.
 pub(super) fn projects() -> ArgValueCandidates {
@@ -33,18 +34,11 @@ pub(super) fn projects() -> ArgValueCandidates {
 }
 
 /// What a run's status may be.
-pub(super) const STATUSES: [&str; 6] = [
-    "queued",
-    "running",
-    "paused",
-    "completed",
-    "failed",
-    "cancelled",
-];
-
-/// These.
 pub(super) fn statuses() -> ArgValueCandidates {
-    ArgValueCandidates::new(|| STATUSES.map(CompletionCandidate::new).into())
+    ArgValueCandidates::new(|| {
+        let known = Status::KNOWN.iter().map(Status::as_str);
+        known.map(CompletionCandidate::new).collect()
+    })
 }
 
 /// Runs by their ids, the newest first.

@@ -13,6 +13,7 @@ use super::json::Json;
 use super::list::relative;
 use super::terminal::{Out, Paint, columns, field, fitted, status_paint, visible};
 use super::time::{Clock, grouped};
+use crate::model::Status;
 use crate::model::json::{elements, members};
 
 /// How long the text index may stand still before it is no longer waited for: that of a daemon which
@@ -232,7 +233,7 @@ fn misread(
     words: impl Iterator<Item = String>,
 ) -> Option<(&'static str, String)> {
     let first = args.query.first()?;
-    let is_status = |word: &str| super::complete::STATUSES.contains(&word);
+    let is_status = |word: &str| Status::KNOWN.iter().any(|known| known.as_str() == word);
     let mut behind = words
         .take_while(|word| word != "--")
         .skip_while(|word| word != first);

@@ -133,12 +133,14 @@ impl Health {
 /// Watches folders. Hints come on a thread of its own, in the order of the events; the methods
 /// are for other threads.
 pub trait Watcher: Send + Sync {
-    /// Makes the watches equal to what is on disk for `projects`, which are all there are.
-    /// Returns those whose watches are new, or have become too few: look at them after this,
-    /// because what happened in them before was not hinted.
+    /// Makes the watches of `projects`, which are all there are, equal to what is on disk; what
+    /// is left of others stays until [`Watcher::drop_others`]. Returns those whose watches are new,
+    /// or have become too few: look at them after this, because what happened in them before was
+    /// not hinted.
     fn follow_all(&self, projects: &[ProjectId]) -> Vec<ProjectId>;
 
-    /// Drops what is left of the watches of other projects than `projects`.
+    /// Drops what is left of the watches of other projects than `projects`. May take seconds where
+    /// thousands have gone.
     fn drop_others(&self, projects: &[ProjectId]);
 
     /// The same for one project; whether it is one of those.
