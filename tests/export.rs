@@ -293,6 +293,73 @@ fn a_full_disk_leaves_nothing_behind() {
     assert_eq!(fs::read_dir(mounts.path(&target)).unwrap().count(), 0);
 }
 
+/// Whatever comes, goes or moves between two pieces: they are the runs of one clock. A daemon that was
+/// started since goes on from the same place, and says so by another one.
+#[test]
+fn pieces_are_of_one_clock() {
+    let root = Root::empty();
+    let record = |id: &str, second: usize| {
+        let started = format!("2026-01-01T00:00:{second:02}Z");
+        json!({ "id": id, "status": "completed", "startedAt": started })
+    };
+    for number in 0..20 {
+        let id = format!("r{number:02}");
+        root.engine("p", &id, &record(&id, number));
+    }
+    let daemon = Daemon::socket(&root);
+    let mut client = daemon.connect();
+    let mut params = json!({ "format": "jsonl", "maxBytes": 1 });
+    let ask = |client: &mut Client, params: &mut Value| {
+        let piece = client.call("executions/export", params);
+        let row: Value = serde_json::from_str(piece["text"].as_str().unwrap()).unwrap();
+        params["cursor"] = piece["nextCursor"].clone();
+        (
+            row["id"].as_str().unwrap().to_owned(),
+            piece["clock"].clone(),
+        )
+    };
+    let count = client.call("executions/count", &json!({}));
+    assert_eq!(count["count"], 20);
+    let mut ids = Vec::new();
+    for number in 0..10 {
+        let (id, clock) = ask(&mut client, &mut params);
+        assert_eq!(clock, count["clock"]);
+        ids.push(id);
+        // one further down goes, one comes there, and one moves up past the place
+        let of = |name: String| json!({ "projectId": "p", "executionId": name });
+        if number < 4 {
+            client.call("executions/delete", &of(format!("r{number:02}")));
+        }
+        for (id, second) in [
+            (format!("n{number}"), 0),
+            (format!("r{:02}", 9 - number), 59),
+        ] {
+            let params = json!({ "projectId": "p", "execution": record(&id, second) });
+            client.call("executions/save", &params);
+        }
+    }
+    let mut others = params.clone();
+    for _ in 10..20 {
+        let (id, clock) = ask(&mut client, &mut params);
+        assert_eq!(clock, count["clock"]);
+        ids.push(id);
+    }
+    assert!(params["cursor"].is_null());
+    let all: Vec<String> = (0..20)
+        .rev()
+        .map(|number| format!("r{number:02}"))
+        .collect();
+    assert_eq!(ids, all);
+    drop((client, daemon));
+    let daemon = Daemon::socket(&root);
+    let mut client = daemon.connect();
+    let (id, clock) = ask(&mut client, &mut others);
+    assert_eq!(id, "n0", "what comes after the tenth by now");
+    assert_ne!(clock, count["clock"]);
+    let (id, same) = ask(&mut client, &mut others);
+    assert_eq!((id.as_str(), same), ("n1", clock));
+}
+
 /// An export that is under way: some of its rows are written. The request's id.
 fn under_way(client: &mut Client, path: &Path) -> u64 {
     let params = json!({ "format": "jsonl", "path": path, "workDoneToken": "t" });

@@ -3,13 +3,16 @@
 //! Which runs is decided at one state of the index, and each of them is one row, whatever happens
 //! meanwhile: a record that cannot be given any more, because it has gone, is corrupt or too large,
 //! is told by what is known of it. Records are read by several threads, some megabytes at a time,
-//! and each stands on a line of its own.
+//! and each stands on a line of its own. For those who take it in pieces it is kept which runs are
+//! to come.
 
 use std::io::Write;
 use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Instant;
 
 use super::{History, HistoryError};
-use crate::index::{Clock, Listed, Place, Query};
+use crate::index::{Clock, Instance, Key, Listed, Place, Query};
 use crate::model::{Millis, RunKey, Summary};
 
 use super::select::Stop;
@@ -44,7 +47,7 @@ pub enum Rows {
 }
 
 /// A run that is to be a row.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Row {
     key: RunKey,
     started_at: Option<Millis>,
@@ -52,9 +55,13 @@ pub struct Row {
 }
 
 impl Row {
-    /// The row of a run.
+    /// Where it stands.
     #[must_use]
-    pub fn of(run: &Listed<'_>) -> Option<Self> {
+    pub fn key(&self) -> Key {
+        self.place().to_key()
+    }
+
+    fn of(run: &Listed<'_>) -> Option<Self> {
         let size_bytes = run.summary().size_bytes;
         let started_at = run.started_at();
         run.run_key().map(|key| Self {
@@ -69,12 +76,45 @@ impl Row {
     }
 
     /// About how many bytes it will have.
-    #[must_use]
-    pub fn bytes(&self, rows: Rows) -> u64 {
+    fn bytes(&self, rows: Rows) -> u64 {
         match rows {
             Rows::Records => self.size_bytes,
             Rows::Summaries => SUMMARY_BYTES,
         }
+    }
+}
+
+/// The runs of an export.
+#[derive(Debug)]
+pub struct Exporting {
+    /// In list order.
+    pub rows: Vec<Row>,
+    /// The state at which they were chosen.
+    pub clock: Clock,
+}
+
+impl Exporting {
+    /// The rows of the next piece, which comes after the run at `after`, and whether others follow. It
+    /// has about `bytes_max` bytes and `rows_max` rows at most, but a row if there is any.
+    #[must_use]
+    pub fn piece(
+        &self,
+        after: Option<&Key>,
+        rows: Rows,
+        bytes_max: u64,
+        rows_max: usize,
+    ) -> (&[Row], bool) {
+        let is_past = |row: &Row| after.is_some_and(|after| row.place() <= after.place());
+        let from = self.rows.partition_point(is_past);
+        let rest = self.rows.get(from..).unwrap_or_default();
+        let mut bytes = 0;
+        let some = rest.iter().take(rows_max).take_while(|row| {
+            let first = bytes == 0;
+            bytes += row.bytes(rows).max(1);
+            first || bytes <= bytes_max
+        });
+        let piece = rest.get(..some.count()).unwrap_or_default();
+        (piece, piece.len() < rest.len())
     }
 }
 
@@ -103,16 +143,34 @@ const COLUMNS: [&str; 20] = [
 ];
 
 impl History {
-    /// The runs that pass, in list order, and the state at which they do. Some hundred bytes a run.
-    /// Blocks.
+    /// The runs that pass. Some hundred bytes a run. Blocks.
     ///
     /// # Errors
     /// Those of [`History::select`].
-    pub fn rows(&self, query: &Query, stop: &Stop) -> Result<(Vec<Row>, Clock), HistoryError> {
+    pub fn rows(&self, query: &Query, stop: &Stop) -> Result<Exporting, HistoryError> {
         let take = |run: &Listed<'_>, rows: &mut Vec<_>| rows.extend(Row::of(run));
         let (mut rows, _, clock) = self.take(query, stop, take)?;
         rows.sort_unstable_by(|a, b| a.place().cmp(&b.place()));
-        Ok((rows, clock))
+        Ok(Exporting { rows, clock })
+    }
+
+    /// Keeps the runs of an export for its next piece; by what name.
+    pub fn keep_export(&self, export: &Arc<Exporting>) -> String {
+        let name = format!("{:016x}", Instance::random().0);
+        let runs = export.rows.len();
+        self.exports
+            .keep(&name, Arc::clone(export), runs, Instant::now());
+        name
+    }
+
+    /// The runs of the export that was kept by this name, if they still are.
+    pub fn kept_export(&self, name: &str) -> Option<Arc<Exporting>> {
+        self.exports.find(name, Instant::now())
+    }
+
+    /// Drops them: the last piece is given.
+    pub fn forget_export(&self, export: &Arc<Exporting>) {
+        self.exports.forget(export);
     }
 
     /// Writes `rows` to `out`; what stands before, between and after them is the caller's. `each`

@@ -16,6 +16,7 @@ mod error;
 mod export;
 mod find;
 mod help;
+mod kept;
 mod locks;
 mod look;
 mod pace;
@@ -43,7 +44,7 @@ use tokio::sync::{oneshot, watch};
 pub use costs::{Comparing, Polling};
 pub use delete::{Chosen, Deleted, DeletedAll, DeletedMany, Deleting, Spared};
 pub use error::HistoryError;
-pub use export::{Format, Row as ExportRow, Rows, Written as RowsWritten};
+pub use export::{Exporting, Format, Rows, Written as RowsWritten};
 pub(crate) use help::with_help;
 #[cfg(feature = "search")]
 pub(crate) use help::{QUICK, stand_back};
@@ -63,6 +64,7 @@ pub use crate::store::{Batch, EntryId, PieceQuery, Pieces, Record, RestoreError}
 use crate::store::{Cache, Expect, Store, rewrite};
 use crate::watch::{Dirty, Health, Hint, Mark, NotifyWatcher, Reason, Unwatched, Watcher};
 use costs::Costs;
+use kept::Kept;
 use locks::PathLocks;
 use recording::Recording;
 use snapshot::Snapshots;
@@ -184,6 +186,7 @@ pub struct History {
     costs: Mutex<Costs>,
     /// What was told would go.
     rehearsals: Rehearsals,
+    exports: Kept<Exporting>,
     /// Whether it was logged that the root cannot be read.
     root_unreadable: AtomicBool,
     /// How many projects were gone at the last look at the root.
@@ -231,6 +234,7 @@ impl History {
             reads: AtomicU64::new(0),
             costs: Mutex::new(Costs::default()),
             rehearsals: Rehearsals::default(),
+            exports: Kept::default(),
             root_unreadable: AtomicBool::new(false),
             projects_gone: AtomicUsize::new(0),
         }

@@ -244,6 +244,7 @@ impl History {
                     watcher.drop_others(&self.index(|index| index.project_ids()));
                 }
                 self.rehearsals.drop_old(now);
+                self.exports.drop_old(now);
                 // what may heal is waited for, see `poll`
                 if unwatched.is_nothing() {
                     self.mark_quietly(Mark::Everything, now);

@@ -36,6 +36,18 @@ pub struct Key {
     pub project: String,
 }
 
+impl Key {
+    /// The same, borrowed.
+    #[must_use]
+    pub fn place(&self) -> Place<'_> {
+        Place {
+            started_at: self.started_at,
+            id: &self.id,
+            project: &self.project,
+        }
+    }
+}
+
 /// Where a page begins.
 #[derive(Debug, Clone)]
 pub enum From {
@@ -179,17 +191,10 @@ impl Index {
         let taken = match from {
             From::Offset(offset) if *offset >= at.total => return at,
             From::Offset(offset) => split(&orders, *offset, &places),
-            From::After(key) => {
-                let place = Place {
-                    started_at: key.started_at,
-                    id: &key.id,
-                    project: &key.project,
-                };
-                orders
-                    .iter()
-                    .map(|order| order.rank(&place, true, &places))
-                    .collect()
-            }
+            From::After(key) => orders
+                .iter()
+                .map(|order| order.rank(&key.place(), true, &places))
+                .collect(),
         };
         let end = taken.iter().sum::<usize>() + limit;
         let mut last = None;

@@ -13,7 +13,7 @@ use chrono_tz::Tz;
 use super::changes::{Cursor, Entry};
 use super::gather::{Gather, Gathered};
 use super::query::{Changed, Filter, From, Key, PageAt};
-use super::row::{Place, Row, STATUS_OTHER, STATUS_UNKNOWN, key_of, status_code};
+use super::row::{Row, STATUS_OTHER, STATUS_UNKNOWN, key_of, status_code};
 use super::{Index, Listed};
 use crate::filter::{
     Bound, ErrorText, Number, RecordTests, StatusText, Subject, Text, Verdict, Where, WithRecord,
@@ -566,14 +566,7 @@ impl Index {
         // of all runs, and of those that pass
         let (rank, offset) = match from {
             From::Offset(offset) => (0, *offset),
-            From::After(key) => {
-                let place = Place {
-                    started_at: key.started_at,
-                    id: &key.id,
-                    project: &key.project,
-                };
-                (scope.all.rank(&place, true, &self.places()), 0)
-            }
+            From::After(key) => (scope.all.rank(&key.place(), true, &self.places()), 0),
         };
         if offset >= at.total {
             return at;

@@ -16,7 +16,7 @@ use crate::api::progress::{Steps, Teller, here};
 use crate::api::table::{Effect, Example, Method};
 use crate::api::{Clock, Context, Error, ErrorKind, samples};
 use crate::history::{Chosen, DeletedMany, Deleting, History, HistoryError, Spared, Told};
-use crate::index::{self, Place, SortedKey};
+use crate::index::{self, SortedKey};
 use crate::model::{ExecutionId, ProjectId, RunKey};
 
 /// How many runs an answer names if nobody says.
@@ -141,13 +141,8 @@ impl Naming {
         let Some(SortedKey { number, key }) = &self.after else {
             return true;
         };
-        let after = Place {
-            started_at: key.started_at,
-            id: &key.id,
-            project: &key.project,
-        };
         let age = Reverse(self.number(one)).cmp(&Reverse(*number));
-        age.then_with(|| one.place().cmp(&after)).is_gt()
+        age.then_with(|| one.place().cmp(&key.place())).is_gt()
     }
 
     fn number(&self, one: &Chosen) -> Option<i64> {

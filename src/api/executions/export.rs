@@ -15,8 +15,9 @@ use super::{Statuses, blocking, prepare};
 use crate::api::progress::{Steps, here};
 use crate::api::table::{Effect, Example, Method};
 use crate::api::{Clock, Context, Error, ErrorKind, samples};
-use crate::history::{self, ExportRow, HistoryError, RECORD_LIMIT_BYTES, RowsWritten, Wanted};
-use crate::index::{From, Index, Selection, SortedKey};
+use crate::history::{self, HistoryError, RECORD_LIMIT_BYTES, RowsWritten, Wanted};
+use crate::index::{Key, SortedKey};
+use crate::model::Millis;
 use crate::model::ProjectId;
 use crate::store::{Claim, Target};
 
@@ -99,7 +100,8 @@ pub struct Exported {
     pub text: Option<String>,
     /// Pass it as `cursor` for the next piece; null at the end.
     pub next_cursor: Option<String>,
-    /// The state at which the runs were chosen.
+    /// The state at which the runs were chosen. That of all pieces, unless the daemon had to choose
+    /// anew: then those of the pieces before may be of another.
     pub clock: Clock,
     /// False only with `allowPartial`, while runs may be missing.
     pub complete: bool,
@@ -113,9 +115,12 @@ impl Method for Export {
     const SUMMARY: &'static str = "Writes many runs as JSON Lines, JSON or CSV.";
     const DESCRIPTION: &'static str = "To a file, which is there whole or not at all, with \
         `$/progress`; or in pieces over the wire. In list order. Which runs is decided at one \
-        clock: that of the file, or of each piece, so that a run which comes or changes its place \
-        between two pieces may be missing. A record that cannot be given any more by then is told \
-        by its summary. Costs reading the records.";
+        clock, the answer's, at which `rows`, of all pieces together, is what executions/count \
+        counts. For the next piece it is remembered for a quarter of an hour, of many exports at \
+        once the latest; where it is not any more, as after a new start of the daemon, the next \
+        piece goes on from the place of the one before with the runs of then, and says so by \
+        another `clock`. A record that cannot be given any more is told by its summary. Costs \
+        reading the records.";
     const EFFECT: Effect = Effect::Read;
     const ERRORS: &'static [ErrorKind] = &[
         ErrorKind::NotReady,
@@ -214,14 +219,14 @@ async fn to_file(
     let exported = blocking(context, move |history| {
         // refused before anything is read
         let mut target = Target::create(&path, &claimed).map_err(HistoryError::Export)?;
-        let (rows, clock) = history.rows(&query, &stop)?;
-        let total = rows.len() as u64;
+        let export = history.rows(&query, &stop)?;
+        let total = export.rows.len() as u64;
         let mut out = BufWriter::with_capacity(1 << 18, target.file());
         let put = |out: &mut dyn Write, text: &str| {
             out.write_all(text.as_bytes()).map_err(HistoryError::Export)
         };
         put(&mut out, &written.format.head())?;
-        history.write_rows(&rows, written, &mut out, &stop, |done| {
+        history.write_rows(&export.rows, written, &mut out, &stop, |done| {
             let done = done as u64;
             teller.tell(Steps { done, total });
             ControlFlow::Continue(())
@@ -236,11 +241,11 @@ async fn to_file(
             .len();
         target.finish().map_err(HistoryError::Export)?;
         Ok(Exported {
-            rows: rows.len(),
+            rows: export.rows.len(),
             bytes,
             text: None,
             next_cursor: None,
-            clock: Clock(clock),
+            clock: Clock(export.clock),
             complete,
         })
     })
@@ -257,56 +262,66 @@ async fn a_piece(
     piece: u64,
     complete: bool,
 ) -> Result<Exported, Error> {
-    let mut now = now();
-    let mut from = From::Offset(0);
+    let (mut now, mut name, mut after) = (now(), None, None);
     if let Some(cursor) = cursor {
-        let key;
-        (key, now) = read_cursor(&cursor, asked, None, now)?;
-        from = From::After(key.key);
+        let (kept, key);
+        (kept, key, now) = read_piece_cursor(&cursor, asked, now)?;
+        (name, after) = (Some(kept), Some(key));
     }
     let query = asked.every(now);
     let wanted = Wanted::default();
     let stop = wanted.stop();
     let (text, rows, next, clock) = blocking(context, move |history| {
-        let (rows, clock, more) =
-            history.select(&query, &stop, |index: &Index, selection: &Selection| {
-                let (mut rows, mut bytes, mut full) = (Vec::new(), 0, false);
-                let page = index.visit_selected(selection, &from, PIECE_ROWS, |run| {
-                    let Some(row) = ExportRow::of(&run) else {
-                        return;
-                    };
-                    bytes += row.bytes(written.rows);
-                    full |= bytes > piece && !rows.is_empty();
-                    if !full {
-                        rows.push((row, run.key()));
-                    }
-                });
-                let more = full || page.next.is_some();
-                (rows, page.clock, more)
-            })?;
-        let last = rows.last().map(|(_, key)| key.clone());
-        let rows: Vec<ExportRow> = rows.into_iter().map(|(row, _)| row).collect();
+        let kept = name.and_then(|name| Some((history.kept_export(&name)?, name)));
+        let (export, name) = match kept {
+            Some((export, name)) => (export, Some(name)),
+            None => (Arc::new(history.rows(&query, &stop)?), None),
+        };
+        let (rows, more) = export.piece(after.as_ref(), written.rows, piece, PIECE_ROWS);
         let mut text = Vec::new();
         if !written.after_others {
             text.extend_from_slice(written.format.head().as_bytes());
         }
-        history.write_rows(&rows, written, &mut text, &stop, |_| {
+        history.write_rows(rows, written, &mut text, &stop, |_| {
             ControlFlow::Continue(())
         })?;
-        if !more {
-            text.extend_from_slice(written.format.tail().as_bytes());
-        }
-        Ok((text, rows.len(), last.filter(|_| more), clock))
+        let next = match rows.last().filter(|_| more) {
+            Some(last) => {
+                let name = name.unwrap_or_else(|| history.keep_export(&export));
+                Some((name, last.key()))
+            }
+            None => {
+                text.extend_from_slice(written.format.tail().as_bytes());
+                history.forget_export(&export);
+                None
+            }
+        };
+        Ok((text, rows.len(), next, export.clock))
     })
     .await?;
-    let next = next.map(|key| SortedKey { number: None, key });
     Ok(Exported {
         rows,
         bytes: text.len() as u64,
         // records and summaries are UTF-8, and rows are cut nowhere else
         text: Some(String::from_utf8(text).unwrap_or_default()),
-        next_cursor: next.map(|key| write_cursor(&key, asked, None, now)),
+        next_cursor: next.map(|(name, key)| write_piece_cursor(&name, key, asked, now)),
         clock: Clock(clock),
         complete,
     })
+}
+
+/// Where the next piece begins, of the runs that are kept by this name.
+fn write_piece_cursor(name: &str, key: Key, asked: &Asked, now: Millis) -> String {
+    let key = SortedKey { number: None, key };
+    format!("{name}/{}", write_cursor(&key, asked, None, now))
+}
+
+fn read_piece_cursor(
+    cursor: &str,
+    asked: &Asked,
+    now: Millis,
+) -> Result<(String, Key, Millis), Error> {
+    let (name, place) = cursor.split_once('/').unwrap_or_default();
+    let (key, moment) = read_cursor(place, asked, None, now)?;
+    Ok((name.to_owned(), key.key, moment))
 }
