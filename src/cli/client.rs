@@ -99,6 +99,11 @@ impl Client {
                 "runlog: there is no {}; `runlog root --json` tells where it was looked for",
                 folder.display()
             );
+        } else if let Err(error) = std::fs::read_dir(&folder) {
+            // whoever serves it lists nothing, which would read as if nothing were there
+            let folder = folder.display();
+            let error = format!("{folder} cannot be read ({error}); `runlog doctor` tells why");
+            return Err(serve::failed(&error));
         }
         Self::over(&folder, &found, needs, screen).map_err(|error| serve::failed(&error))
     }

@@ -585,6 +585,21 @@ fn what_belongs_to_somebody_else() {
         problems.starts_with("website/.runlog\tunwritable\t"),
         "{problems}"
     );
+    // a root that nobody may look into is not an empty one
+    let closed = stage.root.path();
+    fs::set_permissions(&closed, Permissions::from_mode(0o000)).unwrap();
+    for command in ["list", "stats", "statusline", "export"] {
+        let mut asking = stage.command(binary.to_str().unwrap());
+        let found = done(asking.arg(command).uid(nobody).gid(nobody));
+        assert_eq!((found.status, found.out.as_str()), (1, ""), "{command}");
+        assert!(
+            found.err.contains("projects cannot be read"),
+            "{}",
+            found.err
+        );
+        assert!(!found.err.contains("WARN"), "{}", found.err);
+    }
+    fs::set_permissions(&closed, Permissions::from_mode(0o755)).unwrap();
     for (path, says) in [
         (own, "website/.runlog belongs to user 0"),
         (stage.root.path(), "belongs to user 0 and is closed to you"),
