@@ -27,6 +27,8 @@ const TOGETHER_MS = 30;
 /** Relative times and staleness move without a change. */
 const REPAINT_EVERY_MS = 30_000;
 const RESELECT_AFTER_MS = 300;
+/** So often rows that were painted and are not seen are painted again: there may be no room for any. */
+const AGAIN_MOST = 2;
 const PAGE_MAX = 1000;
 /** So many projects are open at first. */
 const EXPANDED = 3;
@@ -52,6 +54,8 @@ export class Tree implements vscode.TreeDataProvider<Node> {
   /** What was painted last, if that is not to be painted again. */
   #shownLook: string | undefined;
   #paintedAt = 0;
+  /** How often in a row nothing of a painting was seen. */
+  #unseen = 0;
   #askedAt = 0;
   /** Whether something is to be shown, and whether it is to be asked for. */
   #dirty = false;
@@ -171,8 +175,16 @@ export class Tree implements vscode.TreeDataProvider<Node> {
       // a selection made meanwhile may have been told before its rows were known
       const painted = this.#paintedAt;
       setTimeout(() => painted === this.#paintedAt && this.#selected(this.view.selection), RESELECT_AFTER_MS);
+      setTimeout(() => painted === this.#paintedAt && this.#find(), 2 * PAINT_MOST_MS);
     }
     this.#soon();
+  }
+
+  /** Paints again where no row of the last painting was seen: VS Code drops what it asks for when it is told to ask for more meanwhile, and shows an open project without rows then. */
+  #find(): void {
+    const rows = [...this.#shown.values()].some(({ nodes }) => nodes.some(({ open, known }) => open && known.executions > 0));
+    if (this.#painted.seen) this.#unseen = 0;
+    else if (rows && this.view.visible && this.#unseen++ < AGAIN_MOST) this.#again();
   }
 
   /** Whether the last painting is done, as far as can be told. */

@@ -205,7 +205,11 @@ export class Window {
   }
 
   async command(title) {
+    let again = false;
     await until(`the command ${title}`, async () => {
+      // a click may be told as lost and have opened what now has the keys
+      if (again) await this.page.keyboard.press('Escape');
+      again = true;
       await this.page.keyboard.press('F1');
       const input = this.page.locator('.quick-input-widget .quick-input-box input').first();
       await input.fill(`>${title}`, { timeout: 2000 });
