@@ -9,6 +9,11 @@ use bytes::Bytes;
 use crate::api::{BATCH_LIMIT, Error, ErrorKind, NESTING_LIMIT};
 use crate::model::json::{self, JsonError, Kind};
 
+/// How many bytes an id may have: each is held, compared and echoed.
+const ID_LIMIT_BYTES: usize = 1024;
+/// From this size on a frame is not kept for a small part of it.
+const SHARED_BYTES: usize = 64 * 1024;
+
 /// The id of answers to what has none.
 pub const NULL_ID: Bytes = Bytes::from_static(b"null");
 
@@ -107,7 +112,7 @@ fn deep_id(frame: &Bytes) -> Option<Bytes> {
     let mut parts = Parts::default();
     json::check_members(text, usize::MAX, |name, value| parts.take(&name, value)).ok()?;
     let id = parts.id.filter(|id| is_id(id))?;
-    Some(frame.slice_ref(id.as_bytes()))
+    Some(Bytes::copy_from_slice(id.as_bytes()))
 }
 
 fn request_error(message: &str) -> Error {
@@ -154,7 +159,11 @@ fn entry_of(frame: &Bytes, text: &str) -> Message {
 
 /// Reads one message, whose parts are parts of `frame`.
 fn message(frame: &Bytes, parts: &Parts<'_>) -> Message {
-    let slice = |text: &str| frame.slice_ref(text.as_bytes());
+    // what is kept of a frame keeps all of it alive, whatever else is in it
+    let slice = |text: &str| match frame.len() >= SHARED_BYTES && text.len() < frame.len() / 2 {
+        true => Bytes::copy_from_slice(text.as_bytes()),
+        false => frame.slice_ref(text.as_bytes()),
+    };
     let &Parts {
         version,
         id,
@@ -163,7 +172,9 @@ fn message(frame: &Bytes, parts: &Parts<'_>) -> Message {
         answer,
     } = parts;
     if id.is_some_and(|id| !is_id(id)) {
-        let error = request_error("an id is a string, an integer or null");
+        let message =
+            format!("an id is a string, an integer or null, of at most {ID_LIMIT_BYTES} bytes");
+        let error = request_error(&message);
         return Message::Invalid { id: NULL_ID, error };
     }
     if method.is_none() && answer && id.is_some() {
@@ -195,10 +206,13 @@ fn message(frame: &Bytes, parts: &Parts<'_>) -> Message {
     }
 }
 
-/// Whether a valid JSON value is an id: a string, an integer of any size, or null.
+/// Whether a valid JSON value is an id: a string, an integer whatever its value, or null.
 fn is_id(raw: &str) -> bool {
     let digits = raw.strip_prefix('-').unwrap_or(raw);
-    raw == "null" || raw.starts_with('"') || digits.bytes().all(|byte| byte.is_ascii_digit())
+    raw.len() <= ID_LIMIT_BYTES
+        && (raw == "null"
+            || raw.starts_with('"')
+            || digits.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 #[cfg(test)]
@@ -241,6 +255,49 @@ mod tests {
             let text = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"m"}}"#);
             assert_eq!(refused(&text), ("null".into(), -32600), "{id}");
         }
+    }
+
+    #[test]
+    fn an_id_is_short() {
+        for (length, kept) in [(ID_LIMIT_BYTES - 2, true), (ID_LIMIT_BYTES - 1, false)] {
+            let id = format!("\"{}\"", "x".repeat(length));
+            let text = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"m"}}"#);
+            match single(&text) {
+                Message::Request { id: spelt, .. } => assert!(kept && spelt == id.as_bytes()),
+                Message::Invalid { id, .. } => assert!(!kept && id == NULL_ID),
+                other => panic!("{length} gives {other:?}"),
+            }
+        }
+    }
+
+    /// A part that is kept does not keep all that stood beside it.
+    #[test]
+    fn a_small_part_of_a_large_frame_is_kept_alone() {
+        let padding = "x".repeat(1 << 20);
+        let message = format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"m","params":{{"a":1}},"other":"{padding}"}}"#
+        );
+        for text in [message.clone(), format!("[{message}]")] {
+            let frame = Bytes::from(text);
+            let range = frame.as_ptr_range();
+            let message = match read(&frame) {
+                Frame::Single(message) => message,
+                Frame::Batch(mut messages) => messages.remove(0),
+            };
+            let Message::Request { id, params, .. } = message else {
+                panic!("{message:?}");
+            };
+            for part in [id, params.unwrap()] {
+                assert!(!range.contains(&part.as_ptr()));
+            }
+        }
+        let text = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"m","params":["{padding}"]}}"#);
+        let frame = Bytes::from(text);
+        let Frame::Single(Message::Request { params, .. }) = read(&frame) else {
+            panic!("no request");
+        };
+        let shared = frame.as_ptr_range().contains(&params.unwrap().as_ptr());
+        assert!(shared, "what is most of it is not copied");
     }
 
     #[test]

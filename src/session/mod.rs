@@ -121,6 +121,8 @@ struct Session {
     /// The same by id, to be cancelled.
     live: Vec<Running>,
     held_bytes: usize,
+    /// Answers that wait for the others of their batches.
+    gathered_bytes: usize,
     heavy: usize,
     last_request: u64,
     feeds: Vec<(u64, tokio::task::AbortHandle)>,
@@ -168,6 +170,7 @@ pub async fn run(
         running: FuturesUnordered::new(),
         live: Vec::new(),
         held_bytes: 0,
+        gathered_bytes: 0,
         heavy: 0,
         last_request: 0,
         feeds: Vec::new(),
@@ -274,7 +277,7 @@ impl Session {
                     for (place, message) in messages.into_iter().enumerate() {
                         self.message(message, Some((Arc::clone(&batch), place)));
                     }
-                    batch.send(&self.outbox);
+                    self.gathered_bytes -= batch.send(&self.outbox);
                 }
             },
         }
@@ -389,10 +392,18 @@ impl Session {
     }
 
     /// Starts what may start, in order; whole records wait while too many are being read, and
-    /// others pass them.
+    /// others pass them. What batches have gathered counts as unsent, as long as anything is under
+    /// way that may complete one.
     fn start_waiting(&mut self) {
         let mut at = 0;
-        while at < self.waiting.len() && self.outbox.unsent_answers() < UNSENT_LIMIT_BYTES {
+        while at < self.waiting.len() {
+            let gathered = match self.live.is_empty() {
+                true => 0,
+                false => self.gathered_bytes,
+            };
+            if self.outbox.unsent_answers() + gathered >= UNSENT_LIMIT_BYTES {
+                break;
+            }
             let heavy = self
                 .waiting
                 .get(at)
@@ -412,7 +423,7 @@ impl Session {
             && batch.is_full()
         {
             self.held_bytes -= request.held_bytes;
-            self.answer(request.reply, Err(request::batch_full()));
+            self.answer(request.reply, Err(request::batch_full(false)));
             return;
         }
         let cancel = CancellationToken::new();
@@ -463,7 +474,7 @@ impl Session {
             .and_then(|text| request::number(text));
         let batch = running.reply.batch.as_ref();
         let batch = batch.map(|(batch, _)| Arc::clone(batch));
-        self.answer(running.reply, done.answer);
+        self.give(running.reply, done.answer, running.changes);
         if let (Some(feed), Some(id)) = (feed, subscription) {
             let forwarding = request::forward(feed, Arc::clone(&self.outbox), batch);
             self.feeds
@@ -472,11 +483,16 @@ impl Session {
     }
 
     fn answer(&mut self, reply: request::Reply, answer: Result<Bytes, Error>) {
+        self.give(reply, answer, false);
+    }
+
+    /// The answer to a request that has `changed` something or not.
+    fn give(&mut self, reply: request::Reply, answer: Result<Bytes, Error>, changed: bool) {
         match reply.batch {
             None => self.outbox.answer(request::answer(&reply.id, &answer)),
             Some((batch, place)) => {
-                batch.put(place, &reply.id, &answer);
-                batch.send(&self.outbox);
+                self.gathered_bytes += batch.put(place, &reply.id, &answer, changed);
+                self.gathered_bytes -= batch.send(&self.outbox);
             }
         }
     }

@@ -5,12 +5,14 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{self, Poll, Wake, Waker};
 use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use futures_util::task::AtomicWaker;
 use jsonrpsee::core::middleware::RpcServiceT;
 use parking_lot::Mutex;
 use serde_json::json;
@@ -131,24 +133,71 @@ impl std::fmt::Display for Shown<'_> {
     }
 }
 
-/// Runs `work` on a thread that may be busy for a while.
-pub(super) fn aside(work: BoxFuture<'static, Done>) -> BoxFuture<'static, Done> {
+/// Polls `work` on a thread that may be busy for a while, and holds none while it waits: there is a
+/// bound to them, and what it waits for may need one.
+pub(super) fn aside(mut work: BoxFuture<'static, Done>) -> BoxFuture<'static, Done> {
     async move {
-        let here = tokio::runtime::Handle::current();
-        match tokio::task::spawn_blocking(move || here.block_on(work)).await {
-            Ok(done) => done,
-            // the runtime ends, and the session answers for what is left
-            Err(_) => std::future::pending().await,
+        let woken = Arc::new(Woken::default());
+        loop {
+            let here = tokio::runtime::Handle::current();
+            let waker = Waker::from(Arc::clone(&woken));
+            let polled = tokio::task::spawn_blocking(move || {
+                let _within = here.enter();
+                let polled = work.poll_unpin(&mut task::Context::from_waker(&waker));
+                (work, polled)
+            });
+            match polled.await {
+                Ok((_, Poll::Ready(done))) => return done,
+                Ok((rest, Poll::Pending)) => work = rest,
+                // the runtime ends, and the session answers for what is left
+                Err(_) => return std::future::pending().await,
+            }
+            poll_fn(|context| woken.poll(context)).await;
         }
     }
     .boxed()
 }
 
-/// What an entry of a batch gets that has no room left.
-pub(super) fn batch_full() -> Error {
-    let message = format!("the batch's answers exceed {FRAME_LIMIT_BYTES} bytes; send it alone");
-    Error::new(ErrorKind::TooLarge, message).with("limitBytes", FRAME_LIMIT_BYTES)
+/// Whether somebody has woken what is polled aside, also while it was.
+#[derive(Debug, Default)]
+struct Woken {
+    already: AtomicBool,
+    waiting: AtomicWaker,
 }
+
+impl Woken {
+    fn poll(&self, context: &mut task::Context<'_>) -> Poll<()> {
+        self.waiting.register(context.waker());
+        match self.already.swap(false, Ordering::AcqRel) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    }
+}
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.already.store(true, Ordering::Release);
+        self.waiting.wake();
+    }
+}
+
+/// What an entry of a batch gets that has no room left; `done` is one that has changed something.
+pub(super) fn batch_full(done: bool) -> Error {
+    let what = match done {
+        true => "this was done, and its answer has no room",
+        false => "send it alone",
+    };
+    let message = format!("the batch's answers exceed {FRAME_LIMIT_BYTES} bytes; {what}");
+    let error = Error::new(ErrorKind::TooLarge, message).with("limitBytes", FRAME_LIMIT_BYTES);
+    match done {
+        true => error.with("outcome", "unknown"),
+        false => error,
+    }
+}
+
+/// What [`batch_full`] has at most, beside the id.
+const REFUSAL_MAX_BYTES: usize = 320;
 
 /// The number that an answer is, if it is one.
 pub(super) fn number(text: &[u8]) -> Option<u64> {
@@ -459,56 +508,84 @@ struct Gathered {
     /// Entries whose answers are not there yet.
     missing: usize,
     bytes: usize,
+    /// What refusals of those would have.
+    kept_free: usize,
     sent: bool,
+}
+
+/// What a refusal of an entry may have, with the comma.
+fn refusal_bytes(id: &Bytes) -> usize {
+    id.len() + REFUSAL_MAX_BYTES
 }
 
 impl Batch {
     /// Room for the answers to `messages`.
     pub(super) fn of(messages: &[Message]) -> Arc<Self> {
-        let missing = messages
-            .iter()
-            .filter(|message| matches!(message, Message::Request { .. } | Message::Invalid { .. }))
-            .count();
+        let ids = messages.iter().filter_map(|message| match message {
+            Message::Request { id, .. } | Message::Invalid { id, .. } => Some(id),
+            Message::Notification { .. } | Message::Answer => None,
+        });
+        let (missing, kept_free) = ids.fold((0, 0), |(count, bytes), id| {
+            (count + 1, bytes + refusal_bytes(id))
+        });
         let answers = vec![None; messages.len()];
         Arc::new(Self {
             state: Mutex::new(Gathered {
                 answers,
                 missing,
                 bytes: 0,
+                kept_free,
                 sent: false,
             }),
             answered: SetOnce::new(),
         })
     }
 
-    /// Whether the answers so far are as many bytes as an answer may have.
+    /// Whether there is no room for more than refusals.
     pub(super) fn is_full(&self) -> bool {
-        self.state.lock().bytes as u64 > FRAME_LIMIT_BYTES
+        let state = self.state.lock();
+        (state.bytes + state.kept_free) as u64 >= FRAME_LIMIT_BYTES
     }
 
-    pub(super) fn put(&self, place: usize, id: &Bytes, given: &Result<Bytes, Error>) {
+    /// Takes an entry's answer, of one that has `changed` something or not; how many bytes it has.
+    pub(super) fn put(
+        &self,
+        place: usize,
+        id: &Bytes,
+        given: &Result<Bytes, Error>,
+        changed: bool,
+    ) -> usize {
         let mut parts = answer(id, given);
-        let length = |parts: &[Bytes]| parts.iter().map(Bytes::len).sum::<usize>();
+        // and a comma
+        let length = |parts: &[Bytes]| parts.iter().map(Bytes::len).sum::<usize>() + 1;
         let mut state = self.state.lock();
-        if (state.bytes + length(&parts)) as u64 > FRAME_LIMIT_BYTES && given.is_ok() {
-            parts = answer(id, &Err(batch_full()));
+        let others = state.kept_free.saturating_sub(refusal_bytes(id));
+        // of the brackets one has taken the place of a comma
+        let fits = ((state.bytes + length(&parts) + others) as u64) < FRAME_LIMIT_BYTES;
+        if !fits && length(&parts) > refusal_bytes(id) {
+            let done = changed && given.is_ok();
+            parts = answer(id, &Err(batch_full(done)));
         }
-        state.bytes += length(&parts);
-        if let Some(slot) = state.answers.get_mut(place)
-            && slot.is_none()
-        {
-            *slot = Some(parts);
-            state.missing -= 1;
+        let bytes = length(&parts);
+        match state.answers.get_mut(place) {
+            Some(slot) if slot.is_none() => *slot = Some(parts),
+            _ => return 0,
         }
+        state.missing -= 1;
+        state.bytes += bytes;
+        state.kept_free = others;
+        bytes
     }
 
     /// Puts the whole answer into `outbox` when it is complete, once; nothing for a batch of
-    /// notifications.
-    pub(super) fn send(&self, outbox: &Outbox) {
-        if let Some(parts) = self.take() {
-            outbox.answer(parts);
-            let _ = self.answered.set(());
-        }
+    /// notifications. How many bytes were gathered for it.
+    pub(super) fn send(&self, outbox: &Outbox) -> usize {
+        let Some(parts) = self.take() else {
+            return 0;
+        };
+        outbox.answer(parts);
+        let _ = self.answered.set(());
+        self.state.lock().bytes
     }
 
     fn take(&self) -> Option<Vec<Bytes>> {
@@ -527,5 +604,75 @@ impl Batch {
         }
         parts.push(Bytes::from_static(b"]"));
         (parts.len() > 2).then_some(parts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::envelope::{self, Frame};
+    use super::*;
+
+    /// What a request waits for may need the only thread that there is for what blocks.
+    #[test]
+    fn whoever_waits_aside_holds_no_thread() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .max_blocking_threads(1)
+            .build()
+            .unwrap();
+        let waits = |number: u64| {
+            async move {
+                for _ in 0..3 {
+                    tokio::task::spawn_blocking(|| {}).await.unwrap();
+                    tokio::task::yield_now().await;
+                }
+                Done {
+                    number,
+                    answer: Ok(Bytes::new()),
+                    held_bytes: 0,
+                    heavy: false,
+                    unsubscribed: None,
+                }
+            }
+            .boxed()
+        };
+        let all = (0..50).map(|number| aside(waits(number)));
+        let done = runtime.block_on(futures_util::future::join_all(all));
+        assert!(done.iter().map(|done| done.number).eq(0..50));
+    }
+
+    /// However long the answers are, their batch's fits into a frame.
+    #[test]
+    fn a_batch_is_no_larger_than_a_frame() {
+        let limit = FRAME_LIMIT_BYTES as usize;
+        for (count, bytes, changed) in [(1000, 70_000, false), (1000, 1000, true), (3, limit, true)]
+        {
+            let entries = (0..count).map(|id| {
+                let id = format!("\"{id:x<1000}\"");
+                format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#)
+            });
+            let text = format!("[{}]", entries.collect::<Vec<_>>().join(","));
+            let Frame::Batch(messages) = envelope::read(&Bytes::from(text)) else {
+                panic!("no batch");
+            };
+            let batch = Batch::of(&messages);
+            let given = Bytes::from(vec![b'1'; bytes]);
+            let (mut gathered, mut refused) = (0, 0);
+            for (place, message) in messages.iter().enumerate() {
+                let Message::Request { id, .. } = message else {
+                    panic!("{message:?}");
+                };
+                gathered += batch.put(place, id, &Ok(given.clone()), changed);
+            }
+            let parts = batch.take().unwrap();
+            let length: usize = parts.iter().map(Bytes::len).sum();
+            assert!(length <= limit, "{length}");
+            assert_eq!(gathered + 1, length);
+            for part in &parts {
+                let text = std::str::from_utf8(part).unwrap();
+                refused += usize::from(text.starts_with("{\"code\":413"));
+                assert!(!text.contains("batch's") || changed == text.contains("\"outcome\""));
+            }
+            assert_eq!(refused > 0, count * bytes >= limit, "{count} of {bytes}");
+        }
     }
 }

@@ -172,6 +172,7 @@ async fn write_some<W: AsyncWrite + Unpin>(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use jsonrpsee::{Methods, RpcModule};
     use serde_json::{Value, json};
@@ -616,6 +617,51 @@ mod tests {
         assert_eq!(answer["error"]["data"]["kind"], "internal-error");
         client.request(2, "ping", json!({})).await;
         assert_eq!(client.receive().await.unwrap()["id"], 2);
+    }
+
+    /// However many batches wait for one of their answers, the others that they have are bounded.
+    #[tokio::test]
+    async fn batches_gather_no_more_than_may_be_unsent_and_all_come_to_their_end() {
+        const BIG_BYTES: usize = 4 << 20;
+        let counted = Arc::new(AtomicUsize::new(0));
+        let (release, released) = watch::channel(false);
+        let mut client = Client::starting(Kind::Socket, 1 << 16, |methods| {
+            let mut module = RpcModule::new((Arc::clone(&counted), released));
+            module.merge(methods).unwrap();
+            module.remove_method("executions/stats");
+            module.remove_method("executions/count");
+            module
+                .register_async_method("executions/stats", |_, of, _| async move {
+                    of.0.fetch_add(1, Ordering::Relaxed);
+                    "x".repeat(BIG_BYTES)
+                })
+                .unwrap();
+            module
+                .register_async_method("executions/count", |_, of, _| async move {
+                    let _ = of.1.clone().wait_for(|released| *released).await;
+                })
+                .unwrap();
+            module.into()
+        });
+        let one = |id: usize, method: &str| json!({ "jsonrpc": "2.0", "id": id, "method": method });
+        for batch in 0..20 {
+            let entries = [
+                one(2 * batch, "executions/count"),
+                one(2 * batch + 1, "executions/stats"),
+            ];
+            client.send(&json!(entries).to_string()).await;
+        }
+        client.request(99, "ping", json!({})).await;
+        assert_eq!(client.receive().await.unwrap()["id"], 99);
+        let most = UNSENT_LIMIT_BYTES / BIG_BYTES + 1;
+        let begun = counted.load(Ordering::Relaxed);
+        assert!((1..=most).contains(&begun), "{begun}");
+        release.send_replace(true);
+        for _ in 0..20 {
+            let answer = client.receive().await.unwrap();
+            assert_eq!(answer.as_array().unwrap().len(), 2);
+        }
+        assert_eq!(counted.load(Ordering::Relaxed), 20);
     }
 
     #[tokio::test]
