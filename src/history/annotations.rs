@@ -36,7 +36,7 @@ impl History {
     /// The runs on which something is noted that cannot be read.
     pub(super) fn doubts(&self) -> Doubts {
         let kinds = [&OF_SIDECARS[..], &[ProblemKind::NotRegular]].concat();
-        let paths = self.index(|index| index.problems.paths("", &kinds));
+        let paths = self.problem_paths("", &kinds);
         let project = |path: &String| {
             let project = ProjectId::parse(path.split('/').next()?).ok()?;
             (*path == own_folders(&project)[0]).then_some(project)
@@ -159,20 +159,17 @@ impl History {
                 return;
             }
         };
-        let (known, bad) = self.index(|index| {
-            let below = format!("{project}/");
-            let bad = index.problems.paths(&below, &OF_SIDECARS);
-            (index.annotated_of(project), bad)
-        });
-        let there: HashSet<&RunKey> = found.iter().collect();
-        let gone = known.iter().filter(|(key, _)| !there.contains(key));
+        let bad = self.problem_paths(&format!("{project}/"), &OF_SIDECARS);
+        let there: HashSet<&str> = found.iter().map(|key| key.execution.as_str()).collect();
+        let gone = self.index(|index| index.annotated_but(project, &there));
         // what was wrong with a file may be so no more, while what is noted is what was known before
-        let mut differing: HashSet<RunKey> = gone.map(|(key, _)| key.clone()).collect();
+        let mut differing: HashSet<RunKey> = gone.into_iter().collect();
         differing.extend(bad.iter().filter_map(|path| annotated_at(path)));
-        let known: std::collections::HashMap<_, _> = known.into_iter().collect();
         for key in found {
             let is_known = match self.store.annotation(&key) {
-                Ok(Sidecar::Is(annotation)) => known.get(&key) == Some(&annotation),
+                Ok(Sidecar::Is(annotation)) => {
+                    self.index(|index| index.annotation(&key) == Some(&annotation))
+                }
                 Ok(Sidecar::Corrupt) | Err(_) => false,
             };
             if !is_known {

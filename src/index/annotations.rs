@@ -4,6 +4,8 @@
 //! is not there, because its sidecar may come before it (a checkout, a copy) and stays when it goes.
 //! A row has a bit that says whether to look here.
 
+use std::collections::HashSet;
+
 use hashbrown::{Equivalent, HashMap};
 
 use super::Index;
@@ -50,6 +52,11 @@ impl Annotations {
         held.is_some()
     }
 
+    /// The projects with any.
+    pub(super) fn projects(&self) -> Vec<ProjectId> {
+        self.0.keys().cloned().collect()
+    }
+
     /// Each with its run, in no order.
     pub(super) fn all(&self) -> impl Iterator<Item = (RunKey, &Annotation)> {
         self.0.keys().flat_map(|project| self.of_project(project))
@@ -81,12 +88,16 @@ impl Index {
         self.annotations.of(key)
     }
 
-    /// The runs of a project on which something is noted, there or not.
+    /// The runs of a project on which something is noted, there or not, but these.
     #[must_use]
-    pub fn annotated_of(&self, project: &ProjectId) -> Vec<(RunKey, Annotation)> {
-        let all = self.annotations.of_project(project);
-        all.map(|(key, annotation)| (key, annotation.clone()))
-            .collect()
+    pub fn annotated_but(&self, project: &ProjectId, these: &HashSet<&str>) -> Vec<RunKey> {
+        let all = self.annotations.0.get(project).into_iter().flatten();
+        let others = all.filter(|(execution, _)| !these.contains(execution.as_str()));
+        let key = |execution: &ExecutionId| RunKey {
+            project: project.clone(),
+            execution: execution.clone(),
+        };
+        others.map(|(execution, _)| key(execution)).collect()
     }
 
     /// Tells that what is noted on a run is something else, if the run is there.

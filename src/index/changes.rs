@@ -17,6 +17,8 @@ use crate::model::RunKey;
 pub const RING: usize = 262_144;
 /// How many tombstones older than the ring are always kept.
 const TOMBSTONES: usize = 10_000;
+/// How many surplus ones go with a tick: nobody waits for all of them.
+const DROPPED_MAX: usize = 64;
 /// A ring entry that is about a tombstone.
 const GONE: u32 = u32::MAX;
 
@@ -108,7 +110,11 @@ impl Changes {
             }
         }
         self.ring.push_back(about);
-        while self.old_gone > self.tombstones_max.max(runs / 10) {
+        // after a start all that were kept count as old
+        for _ in 0..DROPPED_MAX {
+            if self.old_gone <= self.tombstones_max.max(runs / 10) {
+                break;
+            }
             self.old_gone -= 1;
             if let Some((tick, key)) = self.gone.pop_first() {
                 self.gone_at.remove(&key);

@@ -111,6 +111,9 @@ pub struct Problem {
     pub since: Millis,
 }
 
+/// How many findings are looked at while others wait.
+const PATHS_AT_ONCE: usize = if cfg!(test) { 2 } else { 1024 };
+
 /// All findings, in the order of their paths.
 #[derive(Debug, Default)]
 pub struct Problems {
@@ -145,10 +148,15 @@ impl Problems {
         changed
     }
 
-    /// Every finding, with when it was first made.
-    pub(super) fn all(&self) -> impl Iterator<Item = (&str, ProblemKind, Millis)> {
+    /// The findings after one, or all, with when each was first made.
+    pub(super) fn after(
+        &self,
+        after: Option<&(String, ProblemKind)>,
+    ) -> impl Iterator<Item = (&str, ProblemKind, Millis)> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let after = after.map_or(Unbounded, Excluded);
         self.found
-            .iter()
+            .range::<(String, ProblemKind), _>((after, Unbounded))
             .map(|((path, kind), since)| (path.as_str(), *kind, *since))
     }
 
@@ -167,17 +175,30 @@ impl Problems {
         self.found.contains_key(&(path.to_owned(), kind))
     }
 
-    /// The paths that begin with `prefix` and have one of `kinds`.
-    pub fn paths(&self, prefix: &str, kinds: &[ProblemKind]) -> Vec<String> {
-        let mut paths: Vec<String> = self
+    /// The paths from `from` on that begin with `prefix` and have one of `kinds`, as far as some
+    /// findings reach, and the one to go on from.
+    pub fn paths(
+        &self,
+        prefix: &str,
+        kinds: &[ProblemKind],
+        from: &str,
+    ) -> (Vec<String>, Option<String>) {
+        let found = self
             .found
-            .range((prefix.to_owned(), ProblemKind::Corrupt)..)
-            .take_while(|((path, _), _)| path.starts_with(prefix))
-            .filter(|((_, kind), _)| kinds.contains(kind))
-            .map(|((path, _), _)| path.clone())
-            .collect();
-        paths.dedup();
-        paths
+            .range((from.max(prefix).to_owned(), ProblemKind::Corrupt)..)
+            .map(|((path, kind), _)| (path, *kind))
+            .take_while(|(path, _)| path.starts_with(prefix));
+        let (mut paths, mut last): (Vec<String>, _) = (Vec::new(), None);
+        for (at, (path, kind)) in found.enumerate() {
+            if at >= PATHS_AT_ONCE && last != Some(path) {
+                return (paths, Some(path.clone()));
+            }
+            last = Some(path);
+            if kinds.contains(&kind) && paths.last() != Some(path) {
+                paths.push(path.clone());
+            }
+        }
+        (paths, None)
     }
 
     /// How many findings there are.
@@ -192,21 +213,19 @@ impl Problems {
         after: Option<&(String, ProblemKind)>,
         limit: usize,
     ) -> Vec<Problem> {
-        use std::ops::Bound::{Excluded, Unbounded};
         let below = project.map(|project| format!("{project}/"));
-        self.found
-            .range::<(String, ProblemKind), _>((after.map_or(Unbounded, Excluded), Unbounded))
-            .filter(|((path, _), _)| {
+        self.after(after)
+            .filter(|(path, ..)| {
                 below
                     .as_ref()
-                    .is_none_or(|below| path.starts_with(below) || Some(path.as_str()) == project)
+                    .is_none_or(|below| path.starts_with(below) || Some(*path) == project)
             })
             .take(limit)
-            .map(|((path, kind), since)| Problem {
-                path: path.clone(),
-                kind: *kind,
+            .map(|(path, kind, since)| Problem {
+                path: path.to_owned(),
+                kind,
                 message: kind.message().to_owned(),
-                since: *since,
+                since,
             })
             .collect()
     }

@@ -4,17 +4,16 @@
 //! first tells the format and whose it is, the last that nothing is missing. Rows come by the page,
 //! whose blocks hold its buffers as they lie in memory: they are read to where they stay, and most of
 //! a start from a snapshot is to look at whether they are sound. A snapshot is written in
-//! slices, so that readers of the index never wait for it, and may so hold rows from after the
-//! tick that its lineage names. That is sound, because whoever comes with a clock of that lineage
-//! is told every row with a later tick, and because files are compared after every start:
-//! what a slice missed is found there. Which folders need not be listed for that stands in the head,
-//! and counts only if nothing changed while the rest was written.
+//! slices, so that readers of the index never wait for it. Where nothing changed meanwhile it is one
+//! state, whose clock its lineage names. Else it is none: files are compared after every start, which
+//! finds what a slice missed, but no clock from before is honoured, and what the head says of folders
+//! that need not be listed does not count.
 //!
 //! Nothing here is trusted: lengths are bounded before anything is allocated, ids are parsed, and
 //! whatever does not fit makes the whole snapshot void. Only what is kept of steps is not looked into
 //! before somebody asks for it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{self, Read};
 use std::sync::mpsc;
 
@@ -24,7 +23,7 @@ use super::clock::Lineage;
 use super::restore::{PageRead, Restoring};
 use super::row::{Columns, PAGE, Place};
 use super::steps::{Local, Numbering};
-use super::{Index, Instance, Liveness};
+use super::{Index, Instance, Liveness, ProblemKind};
 use crate::model::{ExecutionId, Millis, ProjectId, RunKey, Stamp};
 
 /// Raised with every change of the format or of what is extracted from records.
@@ -87,8 +86,26 @@ enum Part {
     Head,
     Rows(Option<Resume>),
     Tombstones(u64),
-    Rest,
+    Folders(Folders),
+    Problems(Option<(String, ProblemKind)>),
+    Annotations(Noted),
+    End,
     Done,
+}
+
+/// Where the projects and what in them is no run are written from.
+#[derive(Default)]
+struct Folders {
+    /// The number of the next project.
+    next: usize,
+    /// What is left of the one before.
+    unlisted: Vec<(RunKey, Stamp)>,
+}
+
+/// The runs whose annotations are still to be written.
+struct Noted {
+    projects: Vec<ProjectId>,
+    runs: Vec<RunKey>,
 }
 
 /// A snapshot being written, slice by slice.
@@ -127,10 +144,28 @@ impl Saving {
             },
             Part::Tombstones(after) => match tombstones(index, after, out) {
                 Some(last) => Part::Tombstones(last),
-                None => Part::Rest,
+                None => Part::Folders(Folders::default()),
             },
-            Part::Rest => {
-                rest(index, out);
+            Part::Folders(mut from) => match folders(index, &mut from, out) {
+                true => Part::Folders(from),
+                false => Part::Problems(None),
+            },
+            Part::Problems(after) => match problems(index, after.as_ref(), out) {
+                Some(last) => Part::Problems(Some(last)),
+                None => Part::Annotations(Noted {
+                    projects: index.annotations.projects(),
+                    runs: Vec::new(),
+                }),
+            },
+            Part::Annotations(mut left) => match annotations(index, &mut left, out) {
+                true => Part::Annotations(left),
+                false => Part::End,
+            },
+            Part::End => {
+                block(out, END, |out| {
+                    put_u64(out, index.changes.now());
+                    put_u64(out, index.changes.floor());
+                });
                 Part::Done
             }
             Part::Done => return false,
@@ -237,54 +272,90 @@ fn tombstones(index: &Index, after: u64, out: &mut Vec<u8>) -> Option<u64> {
         put_u64(out, found.len() as u64);
         for (tick, key) in found {
             put_u64(out, tick);
-            put_text(out, key.project.as_str());
-            put_text(out, key.execution.as_str());
+            put_key(out, key);
         }
     });
     Some(last)
 }
 
-fn rest(index: &Index, out: &mut Vec<u8>) {
+/// Whether others follow.
+fn folders(index: &Index, from: &mut Folders, out: &mut Vec<u8>) -> bool {
     let mut projects = Piece::new(PROJECTS);
     let mut unlisted = Piece::new(UNLISTED);
-    for project in index.projects.iter().flatten() {
-        projects.add(out, |out| {
-            put_text(out, project.id.as_str());
-            out.push(u8::from(project.on_disk));
-        });
-        for (id, stamp) in &project.unlisted {
+    let mut more = true;
+    for _ in 0..SLICE {
+        if let Some((key, stamp)) = from.unlisted.pop() {
             unlisted.add(out, |out| {
-                put_text(out, project.id.as_str());
-                put_text(out, id.as_str());
-                put_stamp(out, stamp);
+                put_key(out, &key);
+                put_stamp(out, &stamp);
             });
+            continue;
+        }
+        let Some(project) = index.projects.get(from.next) else {
+            more = false;
+            break;
+        };
+        from.next += 1;
+        if let Some(project) = project {
+            projects.add(out, |out| {
+                put_text(out, project.id.as_str());
+                out.push(u8::from(project.on_disk));
+            });
+            let key = |execution: &ExecutionId| RunKey {
+                project: project.id.clone(),
+                execution: execution.clone(),
+            };
+            let all = project.unlisted.iter();
+            from.unlisted = all.map(|(id, stamp)| (key(id), *stamp)).collect();
         }
     }
     projects.end(out);
     unlisted.end(out);
-    let mut problems = Piece::new(PROBLEMS);
-    for (path, kind, since) in index.problems.all() {
-        problems.add(out, |out| {
+    more
+}
+
+/// The last one that was written, if any was left.
+fn problems(
+    index: &Index,
+    after: Option<&(String, ProblemKind)>,
+    out: &mut Vec<u8>,
+) -> Option<(String, ProblemKind)> {
+    let mut piece = Piece::new(PROBLEMS);
+    let mut last = None;
+    for (path, kind, since) in index.problems.after(after).take(SLICE) {
+        piece.add(out, |out| {
             put_text(out, path);
             out.push(kind as u8);
             put_u64(out, since.0.cast_unsigned());
         });
+        last = Some((path, kind));
     }
-    problems.end(out);
-    let mut annotations = Piece::new(ANNOTATIONS);
-    for (key, annotation) in index.annotations.all() {
-        annotations.add(out, |out| {
-            put_text(out, key.project.as_str());
-            put_text(out, key.execution.as_str());
-            // as a sidecar has it: some ten thousand bytes at most
-            put_bytes(out, &annotation.text().unwrap_or_default());
-        });
+    piece.end(out);
+    last.map(|(path, kind)| (path.to_owned(), kind))
+}
+
+/// Whether others follow.
+fn annotations(index: &Index, left: &mut Noted, out: &mut Vec<u8>) -> bool {
+    let mut piece = Piece::new(ANNOTATIONS);
+    let mut more = true;
+    for _ in 0..SLICE {
+        if let Some(key) = left.runs.pop() {
+            if let Some(annotation) = index.annotations.of(&key) {
+                piece.add(out, |out| {
+                    put_key(out, &key);
+                    // as a sidecar has it: some ten thousand bytes at most
+                    put_bytes(out, &annotation.text().unwrap_or_default());
+                });
+            }
+        } else if let Some(project) = left.projects.pop() {
+            left.runs = index.annotated_but(&project, &HashSet::new());
+        } else {
+            more = false;
+            break;
+        }
     }
-    annotations.end(out);
-    block(out, END, |out| {
-        put_u64(out, index.changes.now());
-        put_u64(out, index.changes.floor());
-    });
+    piece.end(out);
+    more
 }
 
 /// Entries of one kind, cut into blocks.
@@ -351,6 +422,11 @@ fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
 
 fn put_text(out: &mut Vec<u8>, text: &str) {
     put_bytes(out, text.as_bytes());
+}
+
+fn put_key(out: &mut Vec<u8>, key: &RunKey) {
+    put_text(out, key.project.as_str());
+    put_text(out, key.execution.as_str());
 }
 
 fn put_texts(out: &mut Vec<u8>, texts: &[impl AsRef<str>]) {
@@ -500,8 +576,10 @@ impl<R: Read> Snapshot<R> {
     }
 
     /// Reads the rest into a new index that goes on from it, as `instance`; other threads look at
-    /// whether it is sound meanwhile. Where changes came while it was written, the index says that no
-    /// project is [`complete`](Index::complete): it may not have all of their runs.
+    /// whether it is sound meanwhile. Where changes came while it was written, it is of no one state:
+    /// a run that moved to where all was written is in no part of it, and what was noted on one may be
+    /// newer than its tick. Then the index says that no project is [`complete`](Index::complete), and
+    /// honours no clock from before.
     ///
     /// # Errors
     /// [`SnapshotError`]; then nothing of it is of use.
@@ -566,8 +644,10 @@ impl<R: Read> Snapshot<R> {
                 };
             }
         })?;
+        let is_one_state = now == self.parent.1;
+        let floor = if is_one_state { floor } else { now };
         let mut index = restoring.end(now, floor).ok_or_else(damaged)?;
-        if index.changes.now() == self.parent.1 {
+        if is_one_state {
             for (project, stamp) in self.complete {
                 let files = index.files_of(&project);
                 index.note_complete(&project, stamp, files);

@@ -613,6 +613,46 @@ proptest! {
     }
 }
 
+/// What is written while things change is of no one state, so that nothing can be told after a clock
+/// from before: a run that moves to where all is written already is in no part of it.
+#[test]
+fn a_snapshot_within_which_something_changed_honours_no_clock_from_before() {
+    let content = |started| Content {
+        status: Some("completed"),
+        started: Some(started),
+        ..PLAIN
+    };
+    let report = |x, started| Report::Seen(key(0, x), Box::new(seen(&content(started), 0)));
+    let annotation = Annotation {
+        pinned: true,
+        ..Annotation::default()
+    };
+    for what in 0..4 {
+        for after in 0..6 {
+            let mut index = Index::new(Instance(1), LIVENESS);
+            index.apply((0..8).map(|x| report(x, 10 + i64::from(x))).collect());
+            let clock = index.clock();
+            let (mut saving, mut kept) = (Saving::of(b"here"), Vec::new());
+            for _ in 0..after {
+                saving.next(&index, &mut kept);
+            }
+            match what {
+                0 => {}
+                1 => drop(index.apply(vec![report(7, 1)])),
+                2 => drop(index.apply(vec![Report::Gone(key(0, 0))])),
+                _ => drop(index.apply(vec![Report::Annotated(key(0, 0), annotation.clone())])),
+            }
+            while saving.next(&index, &mut kept) {}
+            let snapshot = Snapshot::open(&kept[..], b"here").unwrap();
+            let restored = snapshot.restore(Instance(2), LIVENESS).unwrap();
+            // before its head the state is the later one
+            let is_honoured = what == 0 || after == 0;
+            assert_eq!(restored.honours(clock), is_honoured, "{what} after {after}");
+            assert!(restored.honours(restored.clock()));
+        }
+    }
+}
+
 #[test]
 fn what_the_ring_has_forgotten_is_found_in_the_rows() {
     let mut index = Index::forgetful(Instance(1), LIVENESS, 4, 100);
