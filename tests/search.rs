@@ -30,6 +30,11 @@ fn search(client: &mut Client, query: &str) -> Value {
     )
 }
 
+/// The same as far as the text index has come.
+fn search_now(client: &mut Client, query: &str) -> Value {
+    client.call("executions/search", &json!({ "query": query }))
+}
+
 /// The ids of the hits, sorted.
 fn ids(found: &Value) -> Vec<&str> {
     let hits = found["hits"].as_array().unwrap();
@@ -45,7 +50,7 @@ fn ids(found: &Value) -> Vec<&str> {
 fn until(client: &mut Client, query: &str, is: impl Fn(&Value) -> bool) -> Duration {
     let began = Instant::now();
     loop {
-        let found = client.call("executions/search", &json!({ "query": query }));
+        let found = search_now(client, query);
         if is(&found) {
             return began.elapsed();
         }
@@ -99,6 +104,33 @@ fn a_saved_run_is_found_within_a_second_and_a_deleted_one_is_not() {
     let all = search(&mut client, "do");
     assert_eq!(all["total"], 20);
     assert_eq!(all["hits"].as_array().unwrap().len(), 20);
+}
+
+/// What is saved while the first text index is built is there once, whether that has come to it or not.
+#[test]
+fn a_run_that_is_saved_while_the_index_is_built_is_found_once() {
+    let place = Place::new(3000);
+    let (_daemon, mut client) = place.start();
+    let listed = client.call("executions/list", &json!({ "offset": 2999, "limit": 1 }));
+    let last = &listed["executions"][0];
+    let [project, id] = ["projectId", "id"].map(|name| last[name].as_str().unwrap().to_owned());
+    let mut run = json!({ "id": id, "projectId": project, "startedAt": last["startedAt"] });
+    let indexing = |client: &mut Client| search_now(client, "needle")["indexing"].clone();
+    let mut saves = 0;
+    while indexing(&mut client)["done"] != 3000 && saves < 2000 {
+        run["output"] = format!("needle {saves}").into();
+        client.call(
+            "executions/save",
+            &json!({ "projectId": project, "execution": run }),
+        );
+        saves += 1;
+    }
+    let found = search(&mut client, "needle");
+    assert_eq!(
+        (&found["total"], ids(&found)),
+        (&json!(1), vec![id.as_str()])
+    );
+    assert_eq!(found["indexing"], json!({ "done": 3000, "total": 3000 }));
 }
 
 #[test]

@@ -285,6 +285,10 @@ impl Follower {
             let Some(changes) = changes else {
                 return Err(End::Again);
             };
+            if let Some(runs) = &mut comparison {
+                // it may come to one of them, or once more to one that has moved
+                runs.held |= !changes.is_empty();
+            }
             for change in changes {
                 pace.changed += 1;
                 match change.what {
@@ -458,7 +462,7 @@ fn put(
 /// A walk through the history for what the text index does not hold.
 struct Comparison {
     fresh: Arc<Fresh>,
-    /// It held something.
+    /// The text index holds something, so that what is put there replaces what may be.
     held: bool,
     after: Option<Key>,
     /// How many runs are compared next.
