@@ -59,10 +59,15 @@ struct Heard {
     overflows: u64,
 }
 
-struct Watches {
+/// Those who watch. Each request of them waits for notify's thread, which may have much to do.
+struct Watchers {
     watcher: RecommendedWatcher,
     /// Of what is above the root.
     above: RecommendedWatcher,
+}
+
+/// What is watched, as far as it is known; never held while anybody waits for notify.
+struct Watches {
     held: HashMap<PathBuf, Identity>,
     /// Why the root's changes, and so new projects, are not all heard.
     root: Option<Reason>,
@@ -111,6 +116,8 @@ impl Renewed {
 pub struct NotifyWatcher {
     root: PathBuf,
     heard: Arc<Mutex<Heard>>,
+    /// Locked before the others, by who changes what is watched.
+    watchers: Mutex<Watchers>,
     watches: Mutex<Watches>,
 }
 
@@ -147,9 +154,11 @@ impl NotifyWatcher {
             | EventKindMask::MODIFY_NAME
             | EventKindMask::MODIFY_META;
         let contents = EventKindMask::MODIFY_DATA | EventKindMask::ACCESS_CLOSE;
-        let watches = Watches {
+        let watchers = Watchers {
             watcher: listening(names | contents)?,
             above: listening(names)?,
+        };
+        let watches = Watches {
             held: HashMap::new(),
             root: Some(Reason::NotYet),
             unwatched: Arc::default(),
@@ -158,6 +167,7 @@ impl NotifyWatcher {
         Ok(Self {
             root: root.to_owned(),
             heard,
+            watchers: Mutex::new(watchers),
             watches: Mutex::new(watches),
         })
     }
@@ -176,8 +186,27 @@ impl NotifyWatcher {
             .collect()
     }
 
+    /// Whether what there is at each of these is watched already, or there is nothing to watch.
+    fn is_current(&self, wanted: &[PathBuf]) -> bool {
+        let now: Vec<_> = wanted.iter().map(|path| identity(path)).collect();
+        let mut watches = self.watches.lock();
+        let heard = self.heard.lock();
+        wanted.iter().zip(now).all(|(path, now)| {
+            let held = watches.held.get_mut(path);
+            match (held, now) {
+                (_, Err(_)) => false,
+                _ if heard.suspect.contains(path) => false,
+                (held, Ok(None)) => {
+                    held.into_iter().for_each(|held| *held = GONE);
+                    true
+                }
+                (held, Ok(now)) => held.copied() == now,
+            }
+        })
+    }
+
     /// Makes the watches of `wanted` equal to what is on disk, and drops those of `unwanted`.
-    fn renew(&self, watches: &mut Watches, wanted: &[PathBuf], unwanted: &[PathBuf]) -> Renewed {
+    fn renew(&self, watchers: &mut Watchers, wanted: &[PathBuf], unwanted: &[PathBuf]) -> Renewed {
         let suspect: HashSet<PathBuf> = {
             let mut heard = self.heard.lock();
             wanted
@@ -186,51 +215,69 @@ impl NotifyWatcher {
                 .cloned()
                 .collect()
         };
-        let (mut operations, mut above) = (Vec::new(), Vec::new());
-        let is_above = |path: &Path| self.root != path && self.root.starts_with(path);
-        let mut operate = |path: &Path, operation| match is_above(path) {
-            true => above.push(operation),
-            false => operations.push(operation),
-        };
         let mut renewed = Renewed::default();
-        for path in wanted {
-            let now = identity(path).unwrap_or_else(|error| {
-                renewed.refuse(path.clone(), Reason::Refused(error.to_string()));
-                None
-            });
-            if watches.held.get(path) == now.as_ref() && !suspect.contains(path) {
-                continue;
+        let there: Vec<Option<Identity>> = wanted
+            .iter()
+            .map(|path| {
+                identity(path).unwrap_or_else(|error| {
+                    renewed.refuse(path.clone(), Reason::Refused(error.to_string()));
+                    None
+                })
+            })
+            .collect();
+        let mut former: Vec<PathBuf> = Vec::new();
+        {
+            let mut watches = self.watches.lock();
+            for (path, now) in wanted.iter().zip(there) {
+                if watches.held.get(path) == now.as_ref() && !suspect.contains(path) {
+                    continue;
+                }
+                let Some(now) = now else {
+                    watches
+                        .held
+                        .entry(path.clone())
+                        .and_modify(|held| *held = GONE);
+                    continue;
+                };
+                former.extend(watches.held.remove_entry(path).map(|(path, _)| path));
+                renewed.fresh.insert(path.clone(), now);
             }
-            let Some(now) = now else {
-                watches
-                    .held
-                    .entry(path.clone())
-                    .and_modify(|held| *held = GONE);
-                continue;
-            };
-            if watches.held.remove(path).is_some() {
-                operate(path, PathOp::unwatch(path));
-            }
-            renewed.fresh.insert(path.clone(), now);
+            let unwanted = unwanted.iter();
+            former.extend(
+                unwanted
+                    .filter(|path| watches.held.remove(*path).is_some())
+                    .cloned(),
+            );
         }
-        for path in unwanted {
-            if watches.held.remove(path).is_some() {
-                operate(path, PathOp::unwatch(path));
+        let is_above = |path: &Path| self.root != path && self.root.starts_with(path);
+        for (watcher, of_above) in [(&mut watchers.above, true), (&mut watchers.watcher, false)] {
+            let mut dropped: HashSet<PathBuf> = former
+                .iter()
+                .filter(|path| is_above(path) == of_above)
+                .cloned()
+                .collect();
+            if !dropped.is_empty() {
+                // what is gone notify has dropped by itself, and to be told so of each would cost a
+                // walk over all
+                let held = watcher.watched_paths().unwrap_or_default();
+                let held: HashSet<PathBuf> = held.into_iter().map(|(path, _)| path).collect();
+                dropped.retain(|path| held.contains(path));
             }
+            let mut operations: Vec<PathOp> = dropped.into_iter().map(PathOp::unwatch).collect();
+            // only now, because two names may lead to one inode and so to one watch
+            let config =
+                WatchPathConfig::new(RecursiveMode::NonRecursive).with_dereference_symlinks(false);
+            let fresh = wanted
+                .iter()
+                .filter(|path| renewed.fresh.contains_key(*path));
+            let fresh = fresh.filter(|path| is_above(path) == of_above);
+            operations.extend(fresh.map(|path| PathOp::Watch(path.clone(), config.clone())));
+            carry_out(watcher, operations, &mut renewed);
         }
-        // only now, because two names may lead to one inode and so to one watch
-        let config =
-            WatchPathConfig::new(RecursiveMode::NonRecursive).with_dereference_symlinks(false);
-        for path in wanted {
-            if renewed.fresh.contains_key(path) {
-                operate(path, PathOp::Watch(path.clone(), config.clone()));
-            }
-        }
-        carry_out(&mut watches.above, above, &mut renewed);
-        carry_out(&mut watches.watcher, operations, &mut renewed);
         for (path, identity_before) in &renewed.fresh {
             // what came between is heard, unless it came between these two lines: look again
             if identity(path).is_ok_and(|now| now == Some(*identity_before)) {
+                let mut watches = self.watches.lock();
                 watches.held.insert(path.clone(), *identity_before);
             } else {
                 self.heard.lock().suspect.insert(path.clone());
@@ -241,12 +288,8 @@ impl NotifyWatcher {
 
     /// Notes which of `projects` are unwatched. Returns those whose watches are new, and those that
     /// were not unwatched before: what was queued under a watch that is no more is lost.
-    fn note(
-        &self,
-        watches: &mut Watches,
-        projects: &[ProjectId],
-        renewed: &Renewed,
-    ) -> Vec<ProjectId> {
+    fn note(&self, projects: &[ProjectId], renewed: &Renewed) -> Vec<ProjectId> {
+        let mut watches = self.watches.lock();
         let device = |held: Option<&Identity>| {
             let held = held.filter(|held| **held != GONE);
             held.map(|(device, _)| *device)
@@ -352,51 +395,68 @@ fn carry_out(watcher: &mut RecommendedWatcher, mut operations: Vec<PathOp>, rene
 
 impl Watcher for NotifyWatcher {
     fn follow_all(&self, projects: &[ProjectId]) -> Vec<ProjectId> {
-        let mut watches = self.watches.lock();
+        let mut watchers = self.watchers.lock();
         let of_projects = projects.iter();
         let wanted = of_projects.flat_map(|project| folders::of_project(&self.root, project));
-        let renewed = self.renew(&mut watches, &wanted.collect::<Vec<_>>(), &[]);
+        let renewed = self.renew(&mut watchers, &wanted.collect::<Vec<_>>(), &[]);
+        let mut watches = self.watches.lock();
         if !watches.unwatched.is_empty() {
             let there: HashSet<&ProjectId> = projects.iter().collect();
             Arc::make_mut(&mut watches.unwatched).retain(|project, _| there.contains(project));
         }
-        self.note(&mut watches, projects, &renewed)
+        drop(watches);
+        self.note(projects, &renewed)
     }
 
     fn drop_others(&self, projects: &[ProjectId]) {
-        let mut watches = self.watches.lock();
+        let mut watchers = self.watchers.lock();
         let keep: HashSet<PathBuf> = projects
             .iter()
             .flat_map(|project| folders::of_project(&self.root, project))
             .chain(self.of_root())
             .collect();
-        let held = watches.held.iter();
-        let others = held.filter(|(path, identity)| !keep.contains(*path) || **identity == GONE);
-        let others: Vec<PathBuf> = others.map(|(path, _)| path.clone()).collect();
+        let others: Vec<PathBuf> = {
+            let watches = self.watches.lock();
+            let held = watches.held.iter();
+            let others =
+                held.filter(|(path, identity)| !keep.contains(*path) || **identity == GONE);
+            others.map(|(path, _)| path.clone()).collect()
+        };
         self.heard.lock().suspect.retain(|path| keep.contains(path));
-        self.renew(&mut watches, &[], &others);
+        self.renew(&mut watchers, &[], &others);
     }
 
     fn follow(&self, project: &ProjectId) -> bool {
-        let mut watches = self.watches.lock();
         let wanted = folders::of_project(&self.root, project);
-        let renewed = self.renew(&mut watches, &wanted, &[]);
+        let is_watched = || !self.watches.lock().unwatched.contains_key(project);
+        if self.is_current(&wanted) && is_watched() {
+            return false;
+        }
+        let mut watchers = self.watchers.lock();
+        let renewed = self.renew(&mut watchers, &wanted, &[]);
         let projects = std::slice::from_ref(project);
-        !self.note(&mut watches, projects, &renewed).is_empty()
+        !self.note(projects, &renewed).is_empty()
     }
 
     fn follow_root(&self) -> bool {
-        let mut watches = self.watches.lock();
+        let mut watchers = self.watchers.lock();
         if std::mem::take(&mut self.heard.lock().all_suspect) {
-            let held: Vec<PathBuf> = watches.held.keys().cloned().collect();
+            let held: Vec<PathBuf> = self.watches.lock().held.keys().cloned().collect();
             self.heard.lock().suspect.extend(held);
         }
         let wanted = self.of_root();
         let unwanted: Vec<PathBuf> = {
             let above = |path: &&PathBuf| self.root.starts_with(path) && !wanted.contains(path);
-            watches.held.keys().filter(above).cloned().collect()
+            self.watches
+                .lock()
+                .held
+                .keys()
+                .filter(above)
+                .cloned()
+                .collect()
         };
-        let renewed = self.renew(&mut watches, &wanted, &unwanted);
+        let renewed = self.renew(&mut watchers, &wanted, &unwanted);
+        let mut watches = self.watches.lock();
         watches.root = self.root_unwatched(&watches, &wanted, &renewed);
         if let Some(reason) = watches.root.clone() {
             watches.tell(&reason);
