@@ -97,6 +97,9 @@ pub(super) fn kinds_of(facts: &Facts) -> Vec<ProblemKind> {
         .collect()
 }
 
+/// How many paths' findings are noted while others wait.
+const NOTED_AT_ONCE: usize = 512;
+
 impl History {
     /// Looks at what is due, at most a batch of it. Returns whether there was anything.
     pub fn pass(&self, now: Moment) -> bool {
@@ -222,27 +225,37 @@ impl History {
             Some(project) => vec![project.to_string(), format!("{project}/executions")],
             None => vec![".".to_owned()],
         };
-        let mut gone = self.index(|index| index.problems.paths(&below, &OF_ENTRIES));
+        let mut gone = self.problem_paths(&below, &OF_ENTRIES);
         gone.retain(|path| match project {
             // what is ours is looked at by itself
             Some(_) => own_part(path).is_none(),
             None => !path.contains('/'),
         });
         gone.extend(folders);
-        let mut index = self.index.write();
-        for path in gone
-            .iter()
-            .filter(|path| !kinds.contains_key(path.as_str()))
-        {
-            let of_entry =
-                path.ends_with(".json") && index.problems.has(path, ProblemKind::Unreadable);
-            if !of_entry {
-                index.note_problems(path, &[], now.millis());
+        gone.retain(|path| !kinds.contains_key(path.as_str()));
+        let gone = gone.iter().map(|path| (path.as_str(), Vec::new()));
+        let all: Vec<(&str, Vec<ProblemKind>)> = gone.chain(kinds).collect();
+        for some in all.chunks(NOTED_AT_ONCE) {
+            let mut index = self.index.write();
+            for (path, kinds) in some {
+                let of_entry =
+                    path.ends_with(".json") && index.problems.has(path, ProblemKind::Unreadable);
+                if !kinds.is_empty() || !of_entry {
+                    index.note_problems(path, kinds, now.millis());
+                }
             }
         }
-        for (path, kinds) in kinds {
-            index.note_problems(path, &kinds, now.millis());
+    }
+
+    /// The paths below `below` that have a finding of one of these kinds.
+    pub(super) fn problem_paths(&self, below: &str, kinds: &[ProblemKind]) -> Vec<String> {
+        let (mut all, mut next) = (Vec::new(), Some(String::new()));
+        while let Some(from) = next {
+            let some;
+            (some, next) = self.index(|index| index.problems.paths(below, kinds, &from));
+            all.extend(some);
         }
+        all
     }
 
     /// Watches a project's folders anew if they are others than before, and then looks at it.

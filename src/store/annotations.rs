@@ -383,13 +383,13 @@ pub(super) fn trashed_of(folder: impl AsFd, name: &CStr) -> Result<Option<String
 
 impl Store {
     /// Gives the sidecars in the folder of a batch whose runs did not come there, or have left it,
-    /// back to those; one whose run is nowhere is removed, one whose run has another stays. The caller
-    /// has the turn.
-    pub(super) fn give_back(&self, folder: &Folder, own: &OwnedFd) -> Result<(), Errno> {
+    /// back to those; one whose run is nowhere is removed, one whose run has another stays. False where
+    /// the project's runs are away, and nothing was done. The caller has the turn.
+    pub(super) fn give_back(&self, folder: &Folder, own: &OwnedFd) -> Result<bool, Errno> {
         let runs = match self.open_executions(folder.project()) {
             Ok(runs) => runs,
             Err(Obstacle::System(_, errno)) => return Err(errno),
-            Err(_) => return Ok(()),
+            Err(_) => return Ok(false),
         };
         for trashed in names(folder, is_trashed_sidecar)? {
             let stem = trashed.to_str().ok();
@@ -410,6 +410,6 @@ impl Store {
                 Err(errno) => return Err(errno),
             }
         }
-        sync_folder(own)
+        sync_folder(own).map(|()| true)
     }
 }

@@ -344,7 +344,10 @@ impl Store {
         if let Some(batch) = Moving::batch_of(name) {
             match self.open_batch(project, batch) {
                 Ok(folder) => {
-                    self.give_back(&folder, own)?;
+                    if !self.give_back(&folder, own)? {
+                        // it is known by this once they are back
+                        return Ok(false);
+                    }
                     self.remove_batch(project, batch)?;
                 }
                 Err(Obstacle::System(_, errno)) => return Err(errno),

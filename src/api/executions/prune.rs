@@ -354,11 +354,17 @@ impl Method for Prune {
             if let Some(old) = old {
                 // what went before must be told, whatever becomes of this
                 let old = ToEmpty::Before(None, Some(old));
-                let (emptied, failed) = history.empty_trash(&old, &stop)?;
+                let emptied = history.empty_trash(&old, &stop);
+                let failed = match emptied {
+                    Ok((emptied, failed)) => {
+                        of_trash = (emptied.entries, emptied.freed_bytes);
+                        failed
+                    }
+                    Err(error) => Some(error),
+                };
                 if let Some(error) = failed {
                     tracing::warn!(%error, "not all that is old was removed from the trash");
                 }
-                of_trash = (emptied.entries, emptied.freed_bytes);
             }
             Ok(Pruned::of(gone, plan.everything, of_trash))
         })
