@@ -443,6 +443,31 @@ fn what_was_being_written_when_a_process_died_is_swept() {
     assert_eq!(fs::read_dir(own.join("trash")).unwrap().count(), 0);
 }
 
+/// While the project's runs are away, nobody can tell whose note it is: it waits for them.
+#[test]
+fn a_note_that_was_on_its_way_waits_for_runs_that_are_away() {
+    let root = Root::empty();
+    fill(&root);
+    let own = root.path().join("p/.runlog");
+    fs::create_dir_all(own.join("trash/5-00ff8a1be2d49377")).unwrap();
+    let moving = own.join(".runlog-moving-5-00ff8a1be2d49377-0123456789abcdef");
+    fs::write(&moving, "").unwrap();
+    let along = own.join("trash/5-00ff8a1be2d49377/a.note");
+    fs::write(&along, r#"{ "pinned": true }"#).unwrap();
+    let [there, away] = ["executions", "elsewhere"].map(|name| root.path().join("p").join(name));
+    fs::rename(&there, &away).unwrap();
+    let daemon = Daemon::socket(&root);
+    let mut client = daemon.connect();
+    assert!(ids(&mut client, "pinned").is_empty());
+    client.call("trash/empty", &json!({}));
+    assert!(moving.exists() && along.exists());
+    drop((client, daemon));
+    fs::rename(&away, &there).unwrap();
+    let daemon = Daemon::socket(&root);
+    assert_eq!(ids(&mut daemon.connect(), "pinned"), ["a"]);
+    assert!(!moving.exists() && !along.exists());
+}
+
 /// So it is with one that dies while another goes on serving the folder.
 #[test]
 fn a_note_that_was_on_its_way_when_another_process_died_comes_back() {

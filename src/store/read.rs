@@ -197,6 +197,7 @@ impl Store {
         use rustix::io::{ReadWriteFlags, preadv2};
 
         // elsewhere even a look at a name may be a question to another machine
+        self.held.lock().as_ref().filter(|root| root.local)?;
         let root = self.require_root().ok().filter(|root| root.local)?;
         let path = path_of(&key.project, &file_name(&key.execution));
         let resolve = ResolveFlags::BENEATH
