@@ -98,7 +98,7 @@ pub(super) fn kinds_of(facts: &Facts) -> Vec<ProblemKind> {
 }
 
 /// How many paths' findings are noted while others wait.
-const NOTED_AT_ONCE: usize = 512;
+const NOTED_AT_ONCE: usize = 128;
 
 impl History {
     /// Looks at what is due, at most a batch of it. Returns whether there was anything.
