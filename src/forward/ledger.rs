@@ -34,6 +34,8 @@ pub(super) struct Ledger {
     /// What is put into the answer to `initialize`: members as they are spelt.
     greeting: Greeting,
     shut_down: bool,
+    /// Whether all is answered that ever will be.
+    ended: bool,
 }
 
 /// What only the process in between knows.
@@ -274,7 +276,7 @@ impl Ledger {
             let progress = text(Some(frame)).and_then(Progress::read);
             return match progress {
                 Some(progress) => self.is_news(&progress).then(|| frame.clone()),
-                None => Some(self.told(frame)),
+                None => self.told(frame),
             };
         };
         let key = self.pending.iter().find_map(|(key, pending)| {
@@ -282,9 +284,8 @@ impl Ledger {
             let its = pending.sent && !pending.batch && call.id == answer.id;
             its.then_some(*key)
         });
-        // to nothing that is known of: the client may know better
         let Some(mut pending) = key.and_then(|key| self.pending.remove(&key)) else {
-            return Some(frame.clone());
+            return self.unknown(frame);
         };
         let fate = pending.calls.first().map(|call| self.fate(call, &answer));
         match fate {
@@ -311,7 +312,7 @@ impl Ledger {
             its.then_some(*key)
         });
         let Some(mut pending) = key.and_then(|key| self.pending.remove(&key)) else {
-            return Some(frame.clone());
+            return self.unknown(frame);
         };
         let mut same = pending.done.is_empty();
         for (answer, element) in &answers {
@@ -341,6 +342,12 @@ impl Ledger {
         } else {
             pending.answers()
         })
+    }
+
+    /// An answer to nothing that is known of: the client may know better, unless it has been told
+    /// that there would be none.
+    fn unknown(&self, frame: &Bytes) -> Option<Bytes> {
+        (!self.ended).then(|| frame.clone())
     }
 
     fn fate(&mut self, call: &Call, answer: &Answer<'_>) -> Fate {
@@ -412,29 +419,28 @@ impl Ledger {
         is_news
     }
 
-    /// A notification as the client is told it.
-    fn told(&mut self, frame: &Bytes) -> Bytes {
+    /// A notification as the client is told it; none of a subscription that it does not hold, whose
+    /// id at this daemon may be what the client knows another one by.
+    fn told(&mut self, frame: &Bytes) -> Option<Bytes> {
         let Some(Told {
             subscription: Some(there),
             result,
         }) = text(Some(frame)).and_then(Told::read)
         else {
-            return frame.clone();
+            return Some(frame.clone());
         };
         let mut all = self.subscriptions.iter_mut();
-        let Some((id, held)) = all.find(|(_, held)| held.there == Some(there)) else {
-            return frame.clone();
-        };
+        let (id, held) = all.find(|(_, held)| held.there == Some(there))?;
         if let Some((_, clock)) = members(result).find(|(name, _)| name == "clock") {
             held.clock = Some(decode_string(clock).into_owned());
         }
         if there == *id {
-            return frame.clone();
+            return Some(frame.clone());
         }
-        format!(
+        let text = format!(
             r#"{{"jsonrpc":"2.0","method":"{NOTIFICATION}","params":{{"subscription":{id},"result":{result}}}}}"#
-        )
-        .into()
+        );
+        Some(text.into())
     }
 
     /// Takes note that the daemon is gone. What may have come of changes nobody knows: their
@@ -471,6 +477,7 @@ impl Ledger {
 
     /// Answers for what nobody will answer any more.
     pub(super) fn ended(&mut self) -> Vec<Bytes> {
+        self.ended = true;
         let all = std::mem::take(&mut self.pending).into_values();
         all.map(|mut pending| {
             for call in std::mem::take(&mut pending.calls) {
@@ -765,6 +772,45 @@ mod tests {
         let results: Vec<_> = answered.iter().map(|answer| &answer["result"]).collect();
         assert_eq!(results, [&json!(true), &json!(false), &json!({})]);
         assert!(ledger.is_settled());
+    }
+
+    /// Two subscriptions that the next daemon may call as it likes.
+    fn subscribed() -> Ledger {
+        let mut ledger = Ledger::default();
+        for id in [1, 2] {
+            ledger.says(&request(id, Subscribe::NAME, json!({})));
+            ledger.sends();
+            ledger.hears(&result(id, &json!(id)));
+            ledger.hears(&change(id, "c:a:5"));
+        }
+        ledger.lost();
+        ledger
+    }
+
+    #[test]
+    fn what_is_told_of_a_subscription_that_was_ended_reaches_no_other() {
+        let mut ledger = subscribed();
+        for (id, there) in [(1, 2), (2, 3)] {
+            ledger.renewed(id, &result(0, &json!(there)).into());
+        }
+        ledger.says(&request(3, Unsubscribe::NAME, json!({ "subscription": 1 })));
+        let sent = ledger.sends();
+        assert_eq!(sent[0].0.as_ref().unwrap()["params"]["subscription"], 2);
+        // under way, by the id that the client knows the other one by
+        assert_eq!(ledger.hears(&change(2, "c:b:6")), None);
+        let told = ledger.hears(&change(3, "c:b:7")).unwrap();
+        assert_eq!(told["params"]["subscription"], 2);
+    }
+
+    #[test]
+    fn after_its_end_nothing_is_answered_twice() {
+        let mut ledger = Ledger::default();
+        ledger.says(&request(1, "ping", json!({})));
+        ledger.says(&json!([request(2, "ping", json!({}))]));
+        ledger.sends();
+        assert_eq!(ledger.ended().len(), 2);
+        assert_eq!(ledger.hears(&result(1, &json!({}))), None);
+        assert_eq!(ledger.hears(&format!("[{}]", result(2, &json!({})))), None);
     }
 
     #[test]
