@@ -31,6 +31,8 @@ pub(super) struct Ledger {
     pending: BTreeMap<u64, Pending>,
     /// By the id that the client knows.
     subscriptions: BTreeMap<u64, Subscription>,
+    /// Ids of what this daemon has, to be told that it is taken back.
+    cancels: Vec<Bytes>,
     /// What is put into the answer to `initialize`: members as they are spelt.
     greeting: Greeting,
     shut_down: bool,
@@ -102,6 +104,8 @@ pub(super) struct Noted {
     pub key: Option<u64>,
     /// Whether the daemon is to have it although it wants no answer.
     pub pass: bool,
+    /// Ids of what the daemon has and the client takes back.
+    pub cancels: Vec<Bytes>,
     /// The process that the client belongs to.
     pub parent: Option<u32>,
     /// Whether the client takes its leave, and had asked for the shutdown.
@@ -190,24 +194,29 @@ impl Ledger {
                 noted.pass = true;
                 let same = |call: &Call| id_key(text(Some(&call.id)).unwrap_or_default()) == id;
                 for pending in self.pending.values_mut() {
-                    for call in pending.calls.iter_mut().filter(|call| same(call)) {
-                        call.cancelled = true;
+                    if pending.sent {
+                        for call in pending.calls.iter_mut().filter(|call| same(call)) {
+                            call.cancelled = true;
+                            noted.cancels.push(call.id.clone());
+                        }
+                        continue;
                     }
+                    // what no daemon has is taken back here
+                    let done = &mut pending.done;
+                    pending.calls.retain(|call| {
+                        let stays = !same(call);
+                        if !stays {
+                            done.push(whole(&call.id, &Err(Error::cancelled())));
+                        }
+                        stays
+                    });
                 }
-                // what no daemon has is taken back here
-                let taken_back = |pending: &Pending| {
-                    !pending.sent
-                        && !pending.batch
-                        && pending.calls.iter().all(|call| call.cancelled)
-                };
                 let gone = self
                     .pending
-                    .extract_if(.., |_, pending| taken_back(pending));
-                for (_, pending) in gone {
-                    noted
-                        .answers
-                        .extend(pending.calls.iter().map(taken_back_answer));
-                }
+                    .extract_if(.., |_, pending| pending.calls.is_empty());
+                noted
+                    .answers
+                    .extend(gone.map(|(_, pending)| pending.answers()));
             }
             _ => {}
         }
@@ -449,6 +458,7 @@ impl Ledger {
         for held in self.subscriptions.values_mut() {
             held.there = None;
         }
+        self.cancels.clear();
         let mut answers = Vec::new();
         for (_, pending) in self.pending.iter_mut().filter(|(_, pending)| pending.sent) {
             pending.sent = false;
@@ -501,6 +511,20 @@ impl Ledger {
                 .pending
                 .values()
                 .any(|pending| pending.calls.iter().any(asked))
+    }
+
+    /// The next message of our own for the daemon: what it is told is taken back.
+    pub(super) fn own(&mut self) -> Option<Bytes> {
+        let id = self.cancels.pop()?;
+        let id = text(Some(&id)).unwrap_or("null");
+        let cancel =
+            format!(r#"{{"jsonrpc":"2.0","method":"$/cancelRequest","params":{{"id":{id}}}}}"#);
+        Some(cancel.into())
+    }
+
+    /// Lets the daemon be told what is taken back that it has.
+    pub(super) fn cancel(&mut self, ids: Vec<Bytes>) {
+        self.cancels.extend(ids);
     }
 
     /// What the daemon is asked so that the subscriptions go on: params by the client's ids.
@@ -618,10 +642,6 @@ fn unsubscribing(id: &Bytes, there: u64) -> Bytes {
 
 fn whole(id: &Bytes, said: &Result<Bytes, Error>) -> Bytes {
     answer(id, said).concat().into()
-}
-
-fn taken_back_answer(call: &Call) -> Bytes {
-    whole(&call.id, &Err(Error::cancelled()))
 }
 
 /// Messages as one frame.
@@ -842,7 +862,36 @@ mod tests {
         let noted = ledger.says(&cancel(json!("a")));
         assert_eq!(value(&noted.answers[0])["error"]["code"], -32800);
         assert!(ledger.is_settled());
-        // what one has is not repeated once it is gone
+        // of a batch what is left is sent, if something is
+        ledger.says(&json!([
+            request(3, "ping", json!({})),
+            request(4, "executions/delete", json!({}))
+        ]));
+        assert!(ledger.says(&cancel(json!(4))).answers.is_empty());
+        let left = json!([request(3, "ping", json!({}))]);
+        assert_eq!(ledger.sends(), [(Some(left), None)]);
+        let batch = ledger
+            .hears(&format!("[{}]", result(3, &json!({}))))
+            .unwrap();
+        let mut codes = batch
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|answer| &answer["error"]["code"]);
+        assert!(codes.any(|code| *code == -32800) && batch[1]["id"] == 3);
+        ledger.says(&json!([request(4, "executions/delete", json!({}))]));
+        let noted = ledger.says(&cancel(json!(4)));
+        assert_eq!(value(&noted.answers[0])[0]["error"]["code"], -32800);
+        assert!(ledger.is_settled() && noted.cancels.is_empty());
+        // what one has it is told, if it is not as soon as the client says so
+        ledger.says(&json!({ "jsonrpc": "2.0", "id": "\u{61}", "method": "ping" }));
+        ledger.sends();
+        let noted = ledger.says(&cancel(json!("a")));
+        ledger.cancel(noted.cancels);
+        assert_eq!(value(&ledger.own().unwrap()), cancel(json!("a")));
+        assert_eq!(ledger.own(), None);
+        assert_eq!(ledger.lost().len(), 1);
+        // and it is not repeated once that one is gone
         ledger.says(&request(1, "ping", json!({})));
         ledger.says(&request(2, "ping", json!({})));
         ledger.sends();
@@ -934,7 +983,7 @@ mod tests {
         /// However daemons answer, refuse at their end or die, in whatever order: each call has one
         /// answer.
         #[test]
-        fn each_call_has_one_answer(steps in proptest::collection::vec((0..9u8, 0..6usize), 1..60)) {
+        fn each_call_has_one_answer(steps in proptest::collection::vec((0..10u8, 0..6usize), 1..60)) {
             let mut ledger = Ledger::default();
             let mut last = 0;
             let mut open = std::collections::BTreeSet::new();
@@ -977,6 +1026,13 @@ mod tests {
                     8 => {
                         there.clear();
                         told.extend(ledger.lost().iter().map(value));
+                    }
+                    9 => {
+                        let params = json!({ "id": last - (number as u64).min(last) });
+                        let cancel = json!({ "jsonrpc": "2.0", "method": "$/cancelRequest", "params": params });
+                        let noted = ledger.says(&cancel);
+                        told.extend(noted.answers.iter().map(value));
+                        ledger.cancel(noted.cancels);
                     }
                     _ => {}
                 }

@@ -300,6 +300,8 @@ impl Common {
         let mut prepared = Prepared::default();
         if !state.up {
             state.waiting_bytes += frame.len();
+            // after what is sent already
+            state.ledger.cancel(noted.cancels);
         } else if let Some(key) = noted.key {
             prepared = state.ledger.prepare(key);
         } else if noted.pass {
@@ -391,7 +393,14 @@ impl Common {
             if state.connection != connection {
                 return;
             }
-            let Some(key) = state.ledger.unsent() else {
+            let prepared = if let Some(own) = state.ledger.own() {
+                Prepared {
+                    to_daemon: Some(own),
+                    to_client: None,
+                }
+            } else if let Some(key) = state.ledger.unsent() {
+                state.ledger.prepare(key)
+            } else {
                 state.up = true;
                 state.waiting_bytes = 0;
                 if state.ending {
@@ -400,7 +409,6 @@ impl Common {
                 self.changed.notify_all();
                 return;
             };
-            let prepared = state.ledger.prepare(key);
             drop(state);
             self.pass(connection, prepared);
         }
