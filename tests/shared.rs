@@ -387,6 +387,13 @@ impl Puppet {
         Self { stream, reader }
     }
 
+    /// The same, once it has said who it is.
+    fn greeting(listener: &UnixListener) -> Self {
+        let mut puppet = Self::of(listener);
+        puppet.greets();
+        puppet
+    }
+
     fn greets(&mut self) {
         let asked = self.next();
         let info = json!({ "name": "runlog", "version": env!("CARGO_PKG_VERSION") });
@@ -427,6 +434,62 @@ impl Puppet {
         let (id, _) = rest.split_once(',').unwrap();
         self.says(&format!(r#"{{"jsonrpc":"2.0","id":{id},{said}}}"#));
     }
+
+    fn tells(&mut self, subscription: u64, tick: u64) {
+        let result = json!({ "kind": "current", "clock": format!("c:0123456789abcdef:{tick}") });
+        self.says(&format!(
+            r#"{{"jsonrpc":"2.0","method":"executions/changed","params":{{"subscription":{subscription},"result":{result}}}}}"#
+        ));
+    }
+}
+
+/// A daemon answers once it has looked at all, which takes its time where there is much.
+#[test]
+fn a_subscription_that_goes_on_late_holds_up_nothing() {
+    let desk = Desk::new();
+    let listener = in_its_place(&desk);
+    let (_window, mut client) = desk.window();
+    let subscribing = client.request("executions/subscribe", &json!({ "projectId": "p" }));
+    let mut daemon = Puppet::greeting(&listener);
+    let (asked, _) = daemon.asked("executions/subscribe");
+    daemon.answers(&asked, r#""result":7"#);
+    daemon.tells(7, 5);
+    assert_eq!(client.answer(subscribing)["result"], 7);
+    assert_eq!(client.change()["kind"], "current");
+    drop(daemon);
+
+    let since = json!({ "projectId": "p", "since": "c:0123456789abcdef:5" });
+    let mut daemon = Puppet::greeting(&listener);
+    let (renewal, params) = daemon.asked("executions/subscribe");
+    assert_eq!(params, since);
+    let ping = client.request("ping", &json!({}));
+    let (asked, _) = daemon.asked("ping");
+    daemon.answers(&asked, r#""result":{}"#);
+    assert_eq!(client.answer(ping)["result"], json!({}));
+    // not yet, so it is asked for again; and again at the next daemon
+    let not_yet = json!({ "code": 503, "message": "", "data": { "kind": "not-ready" } });
+    daemon.answers(&renewal, &format!(r#""error":{not_yet}"#));
+    assert_eq!(daemon.asked("executions/subscribe").1, since);
+    drop(daemon);
+    let mut daemon = Puppet::greeting(&listener);
+    let (renewal, params) = daemon.asked("executions/subscribe");
+    assert_eq!(params, since);
+
+    // ended by the client before it goes on
+    let seven = json!({ "subscription": 7 });
+    assert_eq!(client.call("executions/unsubscribe", &seven), true);
+    assert_eq!(client.call("executions/unsubscribe", &seven), false);
+    daemon.answers(&renewal, r#""result":3"#);
+    daemon.tells(3, 6);
+    let (ending, params) = daemon.asked("executions/unsubscribe");
+    assert_eq!(params, json!({ "subscription": 3 }));
+    daemon.tells(3, 7);
+    daemon.answers(&ending, r#""result":true"#);
+    let ping = client.request("ping", &json!({}));
+    let (asked, _) = daemon.asked("ping");
+    daemon.answers(&asked, r#""result":{}"#);
+    // of all that the client hears nothing
+    assert_eq!(client.next().unwrap()["id"], ping);
 }
 
 #[test]
