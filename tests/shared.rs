@@ -357,12 +357,201 @@ fn every_request_has_exactly_one_answer_under_random_kills() {
     client.call("ping", &json!({}));
 }
 
-/// Something that listens in the daemon's place and greets as another version does.
-fn other_version(desk: &Desk, spaces: bool) -> std::thread::JoinHandle<()> {
+/// Listens in the daemon's place.
+fn in_its_place(desk: &Desk) -> UnixListener {
     let folder = desk.socket().parent().unwrap().to_owned();
     fs::create_dir(&folder).unwrap();
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
-    let listener = UnixListener::bind(desk.socket()).unwrap();
+    UnixListener::bind(desk.socket()).unwrap()
+}
+
+/// A daemon of this version that does what a test says.
+struct Puppet {
+    stream: UnixStream,
+    reader: BufReader<UnixStream>,
+}
+
+impl Puppet {
+    /// One that somebody has connected to.
+    fn of(listener: &UnixListener) -> Self {
+        listener.set_nonblocking(true).unwrap();
+        let mut accepted = None;
+        until("somebody connects", || {
+            accepted = listener.accept().ok();
+            accepted.is_some()
+        });
+        let (stream, _) = accepted.unwrap();
+        stream.set_nonblocking(false).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let reader = BufReader::new(stream.try_clone().unwrap());
+        Self { stream, reader }
+    }
+
+    /// The same, once it has said who it is.
+    fn greeting(listener: &UnixListener) -> Self {
+        let mut puppet = Self::of(listener);
+        puppet.greets();
+        puppet
+    }
+
+    fn greets(&mut self) {
+        let asked = self.next();
+        let info = json!({ "name": "runlog", "version": env!("CARGO_PKG_VERSION") });
+        let greeting = json!({ "protocolVersion": 1, "serverInfo": info });
+        self.answers(&asked, &format!(r#""result":{greeting}"#));
+    }
+
+    /// The next message, as it is spelt.
+    fn next(&mut self) -> String {
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            self.reader.read_line(&mut line).unwrap();
+            match line.trim_end().split_once(": ") {
+                Some((_, digits)) => length = digits.parse().unwrap(),
+                None => break,
+            }
+        }
+        let mut body = vec![0; length];
+        std::io::Read::read_exact(&mut self.reader, &mut body).unwrap();
+        String::from_utf8(body).unwrap()
+    }
+
+    /// What it is asked next, which is `method`: the message, and its params.
+    fn asked(&mut self, method: &str) -> (String, Value) {
+        let text = self.next();
+        let message: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(message["method"], method, "{message}");
+        (text, message["params"].clone())
+    }
+
+    fn says(&mut self, text: &str) {
+        write!(self.stream, "Content-Length: {}\r\n\r\n{text}", text.len()).unwrap();
+    }
+
+    fn answers(&mut self, asked: &str, said: &str) {
+        let (_, rest) = asked.split_once("\"id\":").unwrap();
+        let (id, _) = rest.split_once(',').unwrap();
+        self.says(&format!(r#"{{"jsonrpc":"2.0","id":{id},{said}}}"#));
+    }
+
+    fn tells(&mut self, subscription: u64, tick: u64) {
+        let result = json!({ "kind": "current", "clock": format!("c:0123456789abcdef:{tick}") });
+        self.says(&format!(
+            r#"{{"jsonrpc":"2.0","method":"executions/changed","params":{{"subscription":{subscription},"result":{result}}}}}"#
+        ));
+    }
+}
+
+/// A daemon answers once it has looked at all, which takes its time where there is much.
+#[test]
+fn a_subscription_that_goes_on_late_holds_up_nothing() {
+    let desk = Desk::new();
+    let listener = in_its_place(&desk);
+    let (_window, mut client) = desk.window();
+    let subscribing = client.request("executions/subscribe", &json!({ "projectId": "p" }));
+    let mut daemon = Puppet::greeting(&listener);
+    let (asked, _) = daemon.asked("executions/subscribe");
+    daemon.answers(&asked, r#""result":7"#);
+    daemon.tells(7, 5);
+    assert_eq!(client.answer(subscribing)["result"], 7);
+    assert_eq!(client.change()["kind"], "current");
+    drop(daemon);
+
+    let since = json!({ "projectId": "p", "since": "c:0123456789abcdef:5" });
+    let mut daemon = Puppet::greeting(&listener);
+    let (renewal, params) = daemon.asked("executions/subscribe");
+    assert_eq!(params, since);
+    let ping = client.request("ping", &json!({}));
+    let (asked, _) = daemon.asked("ping");
+    daemon.answers(&asked, r#""result":{}"#);
+    assert_eq!(client.answer(ping)["result"], json!({}));
+    // not yet, so it is asked for again; and again at the next daemon
+    let not_yet = json!({ "code": 503, "message": "", "data": { "kind": "not-ready" } });
+    daemon.answers(&renewal, &format!(r#""error":{not_yet}"#));
+    assert_eq!(daemon.asked("executions/subscribe").1, since);
+    drop(daemon);
+    let mut daemon = Puppet::greeting(&listener);
+    let (renewal, params) = daemon.asked("executions/subscribe");
+    assert_eq!(params, since);
+
+    // ended by the client before it goes on
+    let seven = json!({ "subscription": 7 });
+    assert_eq!(client.call("executions/unsubscribe", &seven), true);
+    assert_eq!(client.call("executions/unsubscribe", &seven), false);
+    daemon.answers(&renewal, r#""result":3"#);
+    daemon.tells(3, 6);
+    let (ending, params) = daemon.asked("executions/unsubscribe");
+    assert_eq!(params, json!({ "subscription": 3 }));
+    daemon.tells(3, 7);
+    daemon.answers(&ending, r#""result":true"#);
+    let ping = client.request("ping", &json!({}));
+    let (asked, _) = daemon.asked("ping");
+    daemon.answers(&asked, r#""result":{}"#);
+    // of all that the client hears nothing
+    assert_eq!(client.next().unwrap()["id"], ping);
+}
+
+#[test]
+fn what_is_taken_back_before_a_daemon_is_there_is_not_done() {
+    for batch in [false, true] {
+        let desk = Desk::new();
+        desk.root.engine("p", "a", &record("p", "a", "failed"));
+        let (_window, mut client) = desk.window();
+        let params = json!({ "projectId": "p", "executionId": "a", "permanent": true });
+        let delete =
+            json!({ "jsonrpc": "2.0", "id": 5, "method": "executions/delete", "params": params });
+        let delete = if batch { json!([delete]) } else { delete };
+        let cancel =
+            json!({ "jsonrpc": "2.0", "method": "$/cancelRequest", "params": { "id": 5 } });
+        client.send(&format!("{delete}\n{cancel}"));
+        let mut answer = client.next().unwrap();
+        if batch {
+            answer = answer[0].take();
+        }
+        assert_eq!(answer["error"]["code"], -32800, "{answer}");
+        assert_eq!(client.call("executions/list", &json!({}))["total"], 1);
+    }
+}
+
+#[test]
+fn what_is_taken_back_while_the_rest_is_sent_is_told_the_daemon() {
+    let desk = Desk::new();
+    let listener = in_its_place(&desk);
+    let (_window, mut client) = desk.window();
+    let first = client.request("executions/stats", &json!({}));
+    let last = client.request(
+        "executions/stats",
+        &json!({ "projectId": "x".repeat(8 << 20) }),
+    );
+    // while it has not greeted, both wait
+    let mut daemon = Puppet::of(&listener);
+    std::thread::sleep(Duration::from_millis(500));
+    daemon.greets();
+    // it has the first now, and does not take the other
+    daemon.reader.fill_buf().unwrap();
+    let cancel =
+        json!({ "jsonrpc": "2.0", "method": "$/cancelRequest", "params": { "id": first } });
+    client.send(&cancel.to_string());
+    std::thread::sleep(Duration::from_millis(500));
+    let mut said: Vec<String> = (0..3).map(|_| daemon.next()).collect();
+    // after the first, and perhaps before the other
+    let at = said.iter().position(|text| text.contains("/cancelRequest"));
+    let told: Value = serde_json::from_str(&said.remove(at.unwrap())).unwrap();
+    assert_eq!(told["params"], json!({ "id": first }));
+    assert!(said[0].len() < said[1].len());
+    daemon.answers(
+        &said[0],
+        r#""error":{"code":-32800,"message":"","data":{}}"#,
+    );
+    daemon.answers(&said[1], r#""result":{}"#);
+    assert_eq!(client.answer(first)["error"]["code"], -32800);
+    assert_eq!(client.answer(last)["result"], json!({}));
+}
+
+/// Something that listens in the daemon's place and greets as another version does.
+fn other_version(desk: &Desk, spaces: bool) -> std::thread::JoinHandle<()> {
+    let listener = in_its_place(desk);
     std::thread::spawn(move || {
         let (stream, _) = listener.accept().unwrap();
         let mut reader = BufReader::new(stream.try_clone().unwrap());

@@ -3,7 +3,8 @@
 //! Messages are passed on as they are. Kept are the requests that are not answered, and the
 //! subscriptions with the last clock that each was told. A message is written anew only where a
 //! subscription's id at this daemon is not the one that the client knows, and in the answer to
-//! `initialize`, which also says whether the daemon is a shared one. Nothing here reads or writes.
+//! `initialize`, which also says whether the daemon is a shared one. Of our own are the requests by
+//! which subscriptions go on. Nothing here reads or writes.
 
 use std::collections::BTreeMap;
 
@@ -22,6 +23,10 @@ use crate::session::{answer, id_key, subscription_of};
 
 /// How many daemons may die of a request before it is taken for the cause.
 const DEATHS_MAX: u32 = 4;
+/// How many requests of our own may be unanswered: they count as the client's do.
+const OWN_MAX: usize = 16;
+/// What the ids of these begin with, which daemons echo as it is spelt: as no client spells its own.
+const OWN: &str = r#""\u0072elay "#;
 
 /// The requests that are not answered, and the subscriptions.
 #[derive(Debug, Default)]
@@ -31,9 +36,17 @@ pub(super) struct Ledger {
     pending: BTreeMap<u64, Pending>,
     /// By the id that the client knows.
     subscriptions: BTreeMap<u64, Subscription>,
+    /// How many requests of our own this daemon has not answered.
+    asked: usize,
+    /// Subscriptions at this daemon that the client ended before they were there.
+    unwanted: Vec<u64>,
+    /// Ids of what this daemon has, to be told that it is taken back.
+    cancels: Vec<Bytes>,
     /// What is put into the answer to `initialize`: members as they are spelt.
     greeting: Greeting,
     shut_down: bool,
+    /// Whether all is answered that ever will be.
+    ended: bool,
 }
 
 /// What only the process in between knows.
@@ -89,8 +102,20 @@ struct Subscription {
     params: Option<Bytes>,
     /// The last clock that was told.
     clock: Option<String>,
-    /// Its id at this daemon.
-    there: Option<u64>,
+    place: Place,
+}
+
+/// Where a subscription is at this daemon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Nowhere: it is to be asked for.
+    Lost,
+    /// It is asked for, under this number of ours.
+    Asked(u64),
+    /// It has this id.
+    At(u64),
+    /// It was refused, and may be asked for again or not.
+    Refused { again: bool },
 }
 
 /// What came of a client's frame.
@@ -100,6 +125,8 @@ pub(super) struct Noted {
     pub key: Option<u64>,
     /// Whether the daemon is to have it although it wants no answer.
     pub pass: bool,
+    /// Ids of what the daemon has and the client takes back.
+    pub cancels: Vec<Bytes>,
     /// The process that the client belongs to.
     pub parent: Option<u32>,
     /// Whether the client takes its leave, and had asked for the shutdown.
@@ -188,24 +215,29 @@ impl Ledger {
                 noted.pass = true;
                 let same = |call: &Call| id_key(text(Some(&call.id)).unwrap_or_default()) == id;
                 for pending in self.pending.values_mut() {
-                    for call in pending.calls.iter_mut().filter(|call| same(call)) {
-                        call.cancelled = true;
+                    if pending.sent {
+                        for call in pending.calls.iter_mut().filter(|call| same(call)) {
+                            call.cancelled = true;
+                            noted.cancels.push(call.id.clone());
+                        }
+                        continue;
                     }
+                    // what no daemon has is taken back here
+                    let done = &mut pending.done;
+                    pending.calls.retain(|call| {
+                        let stays = !same(call);
+                        if !stays {
+                            done.push(whole(&call.id, &Err(Error::cancelled())));
+                        }
+                        stays
+                    });
                 }
-                // what no daemon has is taken back here
-                let taken_back = |pending: &Pending| {
-                    !pending.sent
-                        && !pending.batch
-                        && pending.calls.iter().all(|call| call.cancelled)
-                };
                 let gone = self
                     .pending
-                    .extract_if(.., |_, pending| taken_back(pending));
-                for (_, pending) in gone {
-                    noted
-                        .answers
-                        .extend(pending.calls.iter().map(taken_back_answer));
-                }
+                    .extract_if(.., |_, pending| pending.calls.is_empty());
+                noted
+                    .answers
+                    .extend(gone.map(|(_, pending)| pending.answers()));
             }
             _ => {}
         }
@@ -243,13 +275,14 @@ impl Ledger {
             };
             let held = self.subscriptions.remove(&id);
             let known = held.is_some();
-            match held.and_then(|held| held.there) {
-                Some(there) if there == id => true,
-                Some(there) => {
+            match held.map(|held| held.place) {
+                Some(Place::At(there)) if there == id => true,
+                Some(Place::At(there)) => {
                     others.insert(call.at, unsubscribing(&call.id, there));
                     true
                 }
-                None => {
+                // it has told nothing, and what comes of its being asked for is nobody's
+                _ => {
                     let text = if known { "true" } else { "false" };
                     pending.done.push(whole(&call.id, &Ok(text.into())));
                     false
@@ -274,17 +307,22 @@ impl Ledger {
             let progress = text(Some(frame)).and_then(Progress::read);
             return match progress {
                 Some(progress) => self.is_news(&progress).then(|| frame.clone()),
-                None => Some(self.told(frame)),
+                None => self.told(frame),
             };
         };
+        if self.asked > 0
+            && let Some(number) = own_number(answer.id)
+        {
+            self.own_came(number, &answer);
+            return None;
+        }
         let key = self.pending.iter().find_map(|(key, pending)| {
             let [call] = &*pending.calls else { return None };
             let its = pending.sent && !pending.batch && call.id == answer.id;
             its.then_some(*key)
         });
-        // to nothing that is known of: the client may know better
         let Some(mut pending) = key.and_then(|key| self.pending.remove(&key)) else {
-            return Some(frame.clone());
+            return self.unknown(frame);
         };
         let fate = pending.calls.first().map(|call| self.fate(call, &answer));
         match fate {
@@ -311,7 +349,7 @@ impl Ledger {
             its.then_some(*key)
         });
         let Some(mut pending) = key.and_then(|key| self.pending.remove(&key)) else {
-            return Some(frame.clone());
+            return self.unknown(frame);
         };
         let mut same = pending.done.is_empty();
         for (answer, element) in &answers {
@@ -341,6 +379,12 @@ impl Ledger {
         } else {
             pending.answers()
         })
+    }
+
+    /// An answer to nothing that is known of: the client may know better, unless it has been told
+    /// that there would be none.
+    fn unknown(&self, frame: &Bytes) -> Option<Bytes> {
+        (!self.ended).then(|| frame.clone())
     }
 
     fn fate(&mut self, call: &Call, answer: &Answer<'_>) -> Fate {
@@ -373,7 +417,7 @@ impl Ledger {
                 let subscription = Subscription {
                     params: call.params.clone(),
                     clock: None,
-                    there: Some(there),
+                    place: Place::At(there),
                 };
                 self.subscriptions.insert(id, subscription);
                 if id == there {
@@ -412,37 +456,39 @@ impl Ledger {
         is_news
     }
 
-    /// A notification as the client is told it.
-    fn told(&mut self, frame: &Bytes) -> Bytes {
+    /// A notification as the client is told it; none of a subscription that it does not hold, whose
+    /// id at this daemon may be what the client knows another one by.
+    fn told(&mut self, frame: &Bytes) -> Option<Bytes> {
         let Some(Told {
             subscription: Some(there),
             result,
         }) = text(Some(frame)).and_then(Told::read)
         else {
-            return frame.clone();
+            return Some(frame.clone());
         };
         let mut all = self.subscriptions.iter_mut();
-        let Some((id, held)) = all.find(|(_, held)| held.there == Some(there)) else {
-            return frame.clone();
-        };
+        let (id, held) = all.find(|(_, held)| held.place == Place::At(there))?;
         if let Some((_, clock)) = members(result).find(|(name, _)| name == "clock") {
             held.clock = Some(decode_string(clock).into_owned());
         }
         if there == *id {
-            return frame.clone();
+            return Some(frame.clone());
         }
-        format!(
+        let text = format!(
             r#"{{"jsonrpc":"2.0","method":"{NOTIFICATION}","params":{{"subscription":{id},"result":{result}}}}}"#
-        )
-        .into()
+        );
+        Some(text.into())
     }
 
     /// Takes note that the daemon is gone. What may have come of changes nobody knows: their
     /// answers are given, and those of what several daemons died of.
     pub(super) fn lost(&mut self) -> Vec<Bytes> {
         for held in self.subscriptions.values_mut() {
-            held.there = None;
+            held.place = Place::Lost;
         }
+        self.asked = 0;
+        self.unwanted.clear();
+        self.cancels.clear();
         let mut answers = Vec::new();
         for (_, pending) in self.pending.iter_mut().filter(|(_, pending)| pending.sent) {
             pending.sent = false;
@@ -471,6 +517,7 @@ impl Ledger {
 
     /// Answers for what nobody will answer any more.
     pub(super) fn ended(&mut self) -> Vec<Bytes> {
+        self.ended = true;
         let all = std::mem::take(&mut self.pending).into_values();
         all.map(|mut pending| {
             for call in std::mem::take(&mut pending.calls) {
@@ -496,33 +543,100 @@ impl Ledger {
                 .any(|pending| pending.calls.iter().any(asked))
     }
 
-    /// What the daemon is asked so that the subscriptions go on: params by the client's ids.
-    pub(super) fn renewals(&self) -> Vec<(u64, String)> {
-        let renewal = |held: &Subscription| {
-            let mut params = Object::of(text(held.params.as_ref()).unwrap_or("{}"));
-            if let Some(clock) = &held.clock {
-                params.put("\"since\"", format!("\"{clock}\""));
+    /// The next message of our own for the daemon: what it is told is taken back, and by what
+    /// subscriptions go on after what each has told.
+    pub(super) fn own(&mut self) -> Option<Bytes> {
+        if let Some(id) = self.cancels.pop() {
+            let id = text(Some(&id)).unwrap_or("null");
+            let cancel =
+                format!(r#"{{"jsonrpc":"2.0","method":"$/cancelRequest","params":{{"id":{id}}}}}"#);
+            return Some(cancel.into());
+        }
+        if self.asked >= OWN_MAX {
+            return None;
+        }
+        let number = self.last + 1;
+        let id = Bytes::from(format!("{OWN}{number}\""));
+        let request = match self.unwanted.pop() {
+            Some(there) => unsubscribing(&id, there),
+            None => {
+                let mut all = self.subscriptions.values_mut();
+                let held = all.find(|held| held.place == Place::Lost)?;
+                held.place = Place::Asked(number);
+                held.renewal(&id)
             }
-            params.text()
         };
-        let all = self.subscriptions.iter();
-        all.map(|(id, held)| (*id, renewal(held))).collect()
+        self.last = number;
+        self.asked += 1;
+        Some(request)
     }
 
-    /// What the daemon answered to one of these.
-    pub(super) fn renewed(&mut self, id: u64, answer: &Bytes) {
-        let there = Answer::result(answer).and_then(|id| id.parse().ok());
-        if there.is_none() {
-            tracing::warn!("a subscription is not renewed");
+    /// What the daemon answered to a request of our own.
+    fn own_came(&mut self, number: u64, answer: &Answer<'_>) {
+        self.asked -= 1;
+        let mut all = self.subscriptions.values_mut();
+        let held = all.find(|held| held.place == Place::Asked(number));
+        let spelt = |body| std::str::from_utf8(body).unwrap_or_default();
+        match (held, answer.body) {
+            (Some(held), Ok(result)) => {
+                held.place = spelt(result)
+                    .parse()
+                    .map_or(Place::Refused { again: false }, Place::At);
+            }
+            (Some(held), Err(error)) => {
+                let error = Error::from_wire(spelt(error));
+                let again = error.kind.retryable();
+                if !again {
+                    tracing::warn!(kind = error.kind.word(), "a subscription is not renewed");
+                }
+                held.place = Place::Refused { again };
+            }
+            (None, Ok(result)) => self.unwanted.extend(spelt(result).parse::<u64>()),
+            (None, Err(_)) => {}
         }
-        if let Some(held) = self.subscriptions.get_mut(&id) {
-            held.there = there;
+    }
+
+    /// How many requests of our own are not answered.
+    pub(super) fn asked(&self) -> usize {
+        self.asked
+    }
+
+    /// Whether there are messages of our own for this daemon, or will be. Looks at each subscription.
+    pub(super) fn is_renewing(&self) -> bool {
+        let mut all = self.subscriptions.values();
+        self.asked > 0
+            || !self.cancels.is_empty()
+            || all.any(|held| matches!(held.place, Place::Lost | Place::Refused { again: true }))
+    }
+
+    /// Lets what was refused for a while be asked for again.
+    pub(super) fn ask_again(&mut self) {
+        for held in self.subscriptions.values_mut() {
+            if held.place == (Place::Refused { again: true }) {
+                held.place = Place::Lost;
+            }
         }
+    }
+
+    /// Lets the daemon be told what is taken back that it has.
+    pub(super) fn cancel(&mut self, ids: Vec<Bytes>) {
+        self.cancels.extend(ids);
     }
 
     /// What `initialize` is answered with beside what the daemon says.
     pub(super) fn greets(&mut self, greeting: Greeting) {
         self.greeting = greeting;
+    }
+}
+
+impl Subscription {
+    /// What is asked so that it goes on.
+    fn renewal(&self, id: &Bytes) -> Bytes {
+        let mut params = Object::of(text(self.params.as_ref()).unwrap_or("{}"));
+        if let Some(clock) = &self.clock {
+            params.put("\"since\"", format!("\"{clock}\""));
+        }
+        request(id, Subscribe::NAME, &params.text())
     }
 }
 
@@ -601,20 +715,23 @@ fn known_id(call: &Call) -> Option<u64> {
 }
 
 fn unsubscribing(id: &Bytes, there: u64) -> Bytes {
+    let params = format!(r#"{{"subscription":{there}}}"#);
+    request(id, Unsubscribe::NAME, &params)
+}
+
+fn request(id: &Bytes, method: &str, params: &str) -> Bytes {
     let id = text(Some(id)).unwrap_or("null");
-    let name = Unsubscribe::NAME;
-    format!(
-        r#"{{"jsonrpc":"2.0","id":{id},"method":"{name}","params":{{"subscription":{there}}}}}"#
-    )
-    .into()
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{params}}}"#).into()
+}
+
+/// Which request of our own an id is of.
+fn own_number(id: &[u8]) -> Option<u64> {
+    let number = std::str::from_utf8(id).ok()?.strip_prefix(OWN)?;
+    number.strip_suffix('"')?.parse().ok()
 }
 
 fn whole(id: &Bytes, said: &Result<Bytes, Error>) -> Bytes {
     answer(id, said).concat().into()
-}
-
-fn taken_back_answer(call: &Call) -> Bytes {
-    whole(&call.id, &Err(Error::cancelled()))
 }
 
 /// Messages as one frame.
@@ -703,6 +820,12 @@ mod tests {
         }
     }
 
+    /// The answer to a request of our own, whose id is echoed as it is spelt.
+    fn answered(request: &Bytes, said: &str) -> String {
+        let id = member(text(Some(request)), "id").unwrap();
+        format!(r#"{{"jsonrpc":"2.0","id":{id},{said}}}"#)
+    }
+
     fn change(subscription: u64, clock: &str) -> String {
         let result = json!({ "kind": "current", "clock": clock });
         format!(
@@ -719,11 +842,12 @@ mod tests {
         let told = ledger.hears(&change(3, "c:a:7")).unwrap();
         assert_eq!(told["params"]["subscription"], 3);
         assert_eq!(ledger.lost(), Vec::<Bytes>::new());
-        let renewals = ledger.renewals();
-        assert_eq!(renewals.len(), 1);
-        let params: Value = serde_json::from_str(&renewals[0].1).unwrap();
-        assert_eq!(params, json!({ "projectId": "p", "since": "c:a:7" }));
-        ledger.renewed(3, &result(0, &json!(9)).into());
+        let renewal = ledger.own().unwrap();
+        assert_eq!(ledger.own(), None);
+        let params = &value(&renewal)["params"];
+        assert_eq!(*params, json!({ "projectId": "p", "since": "c:a:7" }));
+        assert_eq!(ledger.hears(&answered(&renewal, r#""result":9"#)), None);
+        assert!(!ledger.is_renewing());
         let told = ledger.hears(&change(9, "c:b:8")).unwrap();
         assert_eq!(told["params"]["subscription"], 3);
         assert_eq!(told["params"]["result"]["clock"], "c:b:8");
@@ -767,6 +891,109 @@ mod tests {
         assert!(ledger.is_settled());
     }
 
+    /// Two subscriptions that the next daemon may call as it likes.
+    fn subscribed() -> Ledger {
+        let mut ledger = Ledger::default();
+        for id in [1, 2] {
+            ledger.says(&request(id, Subscribe::NAME, json!({})));
+            ledger.sends();
+            ledger.hears(&result(id, &json!(id)));
+            ledger.hears(&change(id, "c:a:5"));
+        }
+        ledger.lost();
+        ledger
+    }
+
+    #[test]
+    fn what_is_told_of_a_subscription_that_was_ended_reaches_no_other() {
+        let mut ledger = subscribed();
+        for there in ["2", "3"] {
+            let renewal = ledger.own().unwrap();
+            ledger.hears(&answered(&renewal, &format!(r#""result":{there}"#)));
+        }
+        ledger.says(&request(3, Unsubscribe::NAME, json!({ "subscription": 1 })));
+        let sent = ledger.sends();
+        assert_eq!(sent[0].0.as_ref().unwrap()["params"]["subscription"], 2);
+        // under way, by the id that the client knows the other one by
+        assert_eq!(ledger.hears(&change(2, "c:b:6")), None);
+        let told = ledger.hears(&change(3, "c:b:7")).unwrap();
+        assert_eq!(told["params"]["subscription"], 2);
+    }
+
+    #[test]
+    fn a_renewal_is_asked_for_until_it_is_given_and_wanted_by_somebody() {
+        let mut ledger = subscribed();
+        let renewals = [ledger.own().unwrap(), ledger.own().unwrap()];
+        assert_eq!(ledger.own(), None);
+        // what the client asks meanwhile is answered meanwhile, by whatever number
+        ledger.says(&request(7, Subscribe::NAME, json!({ "projectId": "p" })));
+        ledger.sends();
+        assert_eq!(ledger.hears(&result(7, &json!(1))).unwrap()["result"], 3);
+        assert_eq!(
+            ledger.hears(&change(1, "c:b:6")).unwrap()["params"]["subscription"],
+            3
+        );
+        // not yet, which is told to nobody, and asked for after a while
+        let not_yet = Error::new(ErrorKind::NotReady, "not yet").to_value();
+        let not_yet = answered(&renewals[0], &format!(r#""error":{not_yet}"#));
+        assert_eq!(ledger.hears(&not_yet), None);
+        assert_eq!(ledger.own(), None);
+        assert!(ledger.is_renewing());
+        ledger.ask_again();
+        let again = ledger.own().unwrap();
+        assert_eq!(value(&again)["params"]["since"], "c:a:5");
+        // one that was ended meanwhile is ended there as soon as it is there
+        ledger.says(&request(8, Unsubscribe::NAME, json!({ "subscription": 2 })));
+        let ended = json!({ "jsonrpc": "2.0", "id": 8, "result": true });
+        assert_eq!(ledger.sends(), [(None, Some(ended))]);
+        assert_eq!(ledger.hears(&answered(&renewals[1], r#""result":2"#)), None);
+        assert_eq!(ledger.hears(&change(2, "c:b:6")), None);
+        let ending = ledger.own().unwrap();
+        assert_eq!(value(&ending)["method"], Unsubscribe::NAME);
+        assert_eq!(value(&ending)["params"], json!({ "subscription": 2 }));
+        assert_eq!(ledger.hears(&answered(&ending, r#""result":true"#)), None);
+        // the daemon dies before it has answered the other one
+        assert!(ledger.is_renewing());
+        ledger.lost();
+        let mut since = Vec::new();
+        for there in ["8", "9"] {
+            let renewal = ledger.own().unwrap();
+            since.push(value(&renewal)["params"]["since"].clone());
+            ledger.hears(&answered(&renewal, &format!(r#""result":{there}"#)));
+        }
+        assert_eq!(since, ["c:a:5", "c:b:6"]);
+        assert_eq!(ledger.own(), None);
+        assert!(!ledger.is_renewing());
+        let told = ledger.hears(&change(8, "c:c:1")).unwrap();
+        assert_eq!(told["params"]["subscription"], 1);
+    }
+
+    #[test]
+    fn no_more_renewals_are_in_flight_than_leave_room_for_the_clients_requests() {
+        let mut ledger = Ledger::default();
+        for id in 0..=OWN_MAX as u64 {
+            ledger.says(&request(id, Subscribe::NAME, json!({})));
+            ledger.sends();
+            ledger.hears(&result(id, &json!(id)));
+        }
+        ledger.lost();
+        let sent: Vec<Bytes> = std::iter::from_fn(|| ledger.own()).collect();
+        assert_eq!(sent.len(), OWN_MAX);
+        ledger.hears(&answered(&sent[0], r#""result":0"#));
+        assert!(ledger.own().is_some());
+    }
+
+    #[test]
+    fn after_its_end_nothing_is_answered_twice() {
+        let mut ledger = Ledger::default();
+        ledger.says(&request(1, "ping", json!({})));
+        ledger.says(&json!([request(2, "ping", json!({}))]));
+        ledger.sends();
+        assert_eq!(ledger.ended().len(), 2);
+        assert_eq!(ledger.hears(&result(1, &json!({}))), None);
+        assert_eq!(ledger.hears(&format!("[{}]", result(2, &json!({})))), None);
+    }
+
     #[test]
     fn the_greeting_says_what_only_the_process_in_between_knows() {
         let mut ledger = Ledger::default();
@@ -796,7 +1023,36 @@ mod tests {
         let noted = ledger.says(&cancel(json!("a")));
         assert_eq!(value(&noted.answers[0])["error"]["code"], -32800);
         assert!(ledger.is_settled());
-        // what one has is not repeated once it is gone
+        // of a batch what is left is sent, if something is
+        ledger.says(&json!([
+            request(3, "ping", json!({})),
+            request(4, "executions/delete", json!({}))
+        ]));
+        assert!(ledger.says(&cancel(json!(4))).answers.is_empty());
+        let left = json!([request(3, "ping", json!({}))]);
+        assert_eq!(ledger.sends(), [(Some(left), None)]);
+        let batch = ledger
+            .hears(&format!("[{}]", result(3, &json!({}))))
+            .unwrap();
+        let mut codes = batch
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|answer| &answer["error"]["code"]);
+        assert!(codes.any(|code| *code == -32800) && batch[1]["id"] == 3);
+        ledger.says(&json!([request(4, "executions/delete", json!({}))]));
+        let noted = ledger.says(&cancel(json!(4)));
+        assert_eq!(value(&noted.answers[0])[0]["error"]["code"], -32800);
+        assert!(ledger.is_settled() && noted.cancels.is_empty());
+        // what one has it is told, if it is not as soon as the client says so
+        ledger.says(&json!({ "jsonrpc": "2.0", "id": "\u{61}", "method": "ping" }));
+        ledger.sends();
+        let noted = ledger.says(&cancel(json!("a")));
+        ledger.cancel(noted.cancels);
+        assert_eq!(value(&ledger.own().unwrap()), cancel(json!("a")));
+        assert_eq!(ledger.own(), None);
+        assert_eq!(ledger.lost().len(), 1);
+        // and it is not repeated once that one is gone
         ledger.says(&request(1, "ping", json!({})));
         ledger.says(&request(2, "ping", json!({})));
         ledger.sends();
@@ -888,11 +1144,12 @@ mod tests {
         /// However daemons answer, refuse at their end or die, in whatever order: each call has one
         /// answer.
         #[test]
-        fn each_call_has_one_answer(steps in proptest::collection::vec((0..9u8, 0..6usize), 1..60)) {
+        fn each_call_has_one_answer(steps in proptest::collection::vec((0..12u8, 0..6usize), 1..60)) {
             let mut ledger = Ledger::default();
             let mut last = 0;
             let mut open = std::collections::BTreeSet::new();
             let mut there: Vec<Value> = Vec::new();
+            let mut ours: Vec<Bytes> = Vec::new();
             let mut told: Vec<Value> = Vec::new();
             for (kind, number) in steps {
                 match kind {
@@ -930,7 +1187,20 @@ mod tests {
                     }
                     8 => {
                         there.clear();
+                        ours.clear();
                         told.extend(ledger.lost().iter().map(value));
+                    }
+                    9 => {
+                        let params = json!({ "id": last - (number as u64).min(last) });
+                        let cancel = json!({ "jsonrpc": "2.0", "method": "$/cancelRequest", "params": params });
+                        let noted = ledger.says(&cancel);
+                        told.extend(noted.answers.iter().map(value));
+                        ledger.cancel(noted.cancels);
+                    }
+                    10 => ours.extend(ledger.own().filter(|own| value(own).get("id").is_some())),
+                    11 if number < ours.len() => {
+                        let answer = answered(&ours.remove(number), &format!(r#""result":{number}"#));
+                        prop_assert!(ledger.hears(&answer).is_none());
                     }
                     _ => {}
                 }

@@ -57,11 +57,6 @@ impl<'a> Answer<'a> {
         };
         Some(Self { id, body })
     }
-
-    /// The result, if it is one.
-    pub(crate) fn result(text: &'a [u8]) -> Option<&'a str> {
-        std::str::from_utf8(Self::read(text)?.body.ok()?).ok()
-    }
 }
 
 /// Where an id ends that a text begins with.

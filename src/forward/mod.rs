@@ -14,9 +14,10 @@
 //!
 //! A thread a direction waits for the next message and passes it on. The one that reads from the
 //! daemon looks for another one when that is gone; what the client sends meanwhile waits, bounded in
-//! bytes, and is sent by a third thread then, so that the daemon is read from all the while. Each
-//! side is read from only as far as the other one takes it, so a client that does not read makes its
-//! daemon wait, which then coalesces.
+//! bytes, and is sent by a third thread then, so that the daemon is read from all the while. That
+//! one asks for the subscriptions too, and waits for them: a daemon may take half a minute for its
+//! first look, and the client's requests go past that. Each side is read from only as far as the
+//! other one takes it, so a client that does not read makes its daemon wait, which then coalesces.
 
 mod ledger;
 pub(crate) mod message;
@@ -34,7 +35,6 @@ use futures_util::future::{BoxFuture, OptionFuture};
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::mpsc;
 
-use crate::api::executions::subscribe::Subscribe;
 use crate::api::lifecycle::{Initialize, Shared, Shutdown};
 use crate::api::params::member;
 use crate::api::table::Method;
@@ -300,6 +300,8 @@ impl Common {
         let mut prepared = Prepared::default();
         if !state.up {
             state.waiting_bytes += frame.len();
+            // after what is sent already
+            state.ledger.cancel(noted.cancels);
         } else if let Some(key) = noted.key {
             prepared = state.ledger.prepare(key);
         } else if noted.pass {
@@ -384,23 +386,39 @@ impl Common {
         true
     }
 
-    /// Sends the connection all that waits for it; from then on what comes goes there at once.
+    /// Sends the connection all that waits for it; from then on what comes goes there at once. And
+    /// asks for the subscriptions again: until all go on, however long the daemon takes for it.
     fn catch_up(&self, connection: u64) {
         loop {
             let mut state = self.state.lock();
             if state.connection != connection {
                 return;
             }
-            let Some(key) = state.ledger.unsent() else {
+            let prepared = if let Some(own) = state.ledger.own() {
+                Prepared {
+                    to_daemon: Some(own),
+                    to_client: None,
+                }
+            } else if state.up {
+                if !state.ledger.is_renewing() {
+                    return;
+                }
+                let waited = self.changed.wait_for(&mut state, AGAIN_AFTER_MAX);
+                if waited.timed_out() {
+                    state.ledger.ask_again();
+                }
+                continue;
+            } else if let Some(key) = state.ledger.unsent() {
+                state.ledger.prepare(key)
+            } else {
                 state.up = true;
                 state.waiting_bytes = 0;
                 if state.ending {
                     state.close(std::net::Shutdown::Write);
                 }
                 self.changed.notify_all();
-                return;
+                continue;
             };
-            let prepared = state.ledger.prepare(key);
             drop(state);
             self.pass(connection, prepared);
         }
@@ -537,13 +555,12 @@ impl<R: Reach> Daemons<R> {
         let mut sink = Sink::new(stream.try_clone()?.into(), Framing::Headers)?;
         self.greet(&mut source, &mut sink)?;
         self.silent = 0;
-        self.renew(&mut source, &mut sink)?;
         let common = &self.common;
         let mut state = common.state.lock();
         state.connection += 1;
         state.socket = Some(stream);
         let connection = state.connection;
-        let waiting = state.ledger.unsent().is_some();
+        let waiting = state.ledger.unsent().is_some() || state.ledger.is_renewing();
         drop(state);
         *common.daemon.lock() = Some((connection, sink));
         let catching_up = waiting
@@ -563,6 +580,7 @@ impl<R: Reach> Daemons<R> {
         // whoever waits for it to take something fails
         state.close(std::net::Shutdown::Both);
         state.socket = None;
+        common.changed.notify_all();
         drop(state);
         *common.daemon.lock() = None;
         drop(catching_up.map(thread::JoinHandle::join));
@@ -575,7 +593,11 @@ impl<R: Reach> Daemons<R> {
                 Ok(Some(Incoming::Frame(frame))) => {
                     let mut state = self.common.state.lock();
                     state.came = true;
+                    let asked = state.ledger.asked();
                     let came = state.ledger.came(&frame);
+                    if state.ledger.asked() != asked {
+                        self.common.changed.notify_all();
+                    }
                     drop(state);
                     if !self.common.tell(came) {
                         return Over::Done;
@@ -625,16 +647,6 @@ impl<R: Reach> Daemons<R> {
         Ok(())
     }
 
-    /// Asks for every subscription again, after what it has told.
-    fn renew(&self, source: &mut Source, sink: &mut Sink) -> Result<(), Over> {
-        let renewals = self.common.state.lock().ledger.renewals();
-        for (id, params) in renewals {
-            let answer = self.ask(source, sink, Subscribe::NAME, &params)?;
-            self.common.state.lock().ledger.renewed(id, &answer);
-        }
-        Ok(())
-    }
-
     /// Asks something for ourselves, while nothing of the client's is in flight: the answer. What
     /// is told meanwhile is passed on.
     fn ask(
@@ -647,7 +659,9 @@ impl<R: Reach> Daemons<R> {
         let request =
             format!(r#"{{"jsonrpc":"2.0","id":0,"method":"{method}","params":{params}}}"#);
         sink.send(request.into(), None, || false)?;
-        let deadline = Some(Instant::now() + self.reach.patience());
+        // beside ourselves there is nobody to turn to
+        let is_alone = self.alone.is_some();
+        let deadline = (!is_alone).then(|| Instant::now() + self.reach.patience());
         loop {
             match source.next(deadline)? {
                 // whatever version spells it
