@@ -342,7 +342,8 @@ class _Connection:
         await self._ended
 
     def _abort(self) -> None:
-        self._writer.close()
+        # `close` would wait for what nobody reads
+        self._writer.transport.abort()
         if self._daemon is not None:
             self._daemon.kill()
 
@@ -369,7 +370,7 @@ class _Connection:
         except Exception:
             _log.exception("what the daemon says cannot be understood")
         self.lost = True
-        self._writer.close()
+        self._writer.transport.abort()
         if self._daemon is not None:
             loop = asyncio.get_running_loop()
             loop.call_later(_END_WITHIN, self._abort)

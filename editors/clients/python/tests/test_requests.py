@@ -3,6 +3,7 @@
 import ast
 import asyncio
 import gc
+import json
 import os
 import pathlib
 import pickle
@@ -191,6 +192,27 @@ class Requests(Placed):
             self.assertEqual(raised.exception.kind, "unreachable")
 
         asyncio.run(main())
+
+    def test_a_daemon_that_does_not_read_is_left_in_time(self):
+        server = socket.socket(socket.AF_UNIX)
+        self.addCleanup(server.close)
+        server.bind(self.place.socket)
+        server.listen()
+        client = self.place.client(socket=self.place.socket)
+        with ThreadPoolExecutor() as pool:
+            large = {"projectId": "p", "execution": a_run("a", input="x" * (8 << 20))}
+            asked = pool.submit(client.request, "executions/save", large)
+            taken, _ = server.accept()
+            with taken:
+                ident = json.loads(taken.makefile().readline())["id"]
+                taken.sendall(json.dumps({"id": ident, "result": {}}).encode() + b"\n")
+                taken.recv(1)
+                began = time.monotonic()
+                client.close()
+                self.assertLess(time.monotonic() - began, 10)
+            with self.assertRaises(RunlogError) as raised:
+                asked.result()
+            self.assertEqual(raised.exception.kind, "daemon-lost")
 
     def test_what_is_large_or_looks_like_the_end_of_a_line_comes_through_whole(self):
         client = self.place.client()
