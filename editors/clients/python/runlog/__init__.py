@@ -136,6 +136,7 @@ class Client(types.Requests):
 
     `request` and `request_async`, typed for every method, come from `runlog.types`. A request that is
     cancelled, or not answered within `timeout` seconds, is taken back; a mutation may have gone through.
+    An integer of more digits than `int` reads, which are 4300, is answered as the Decimal that it is.
     """
 
     def __init__(
@@ -364,7 +365,7 @@ class _Connection:
         try:
             # what breaks off is no line
             while (line := await reader.readline()).endswith(b"\n"):
-                self._receive(json.loads(line))
+                self._receive(_parsed(line))
         except OSError:
             pass  # that is an end, too
         except Exception:
@@ -806,6 +807,21 @@ def _digits(value: Any) -> str:
         raise TypeError(f"{value!r} cannot be told in JSON")
     text = format(value, "f")
     return _DIGITS + (text.rstrip("0").rstrip(".") if "." in text else text)
+
+
+def _parsed(line: bytes) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError:
+        return json.loads(line, parse_int=_whole)
+
+
+def _whole(digits: str) -> int | Decimal:
+    """Exactly that, though `int` takes only so many digits."""
+    try:
+        return int(digits)
+    except ValueError:
+        return Decimal(digits)
 
 
 def _deeper(value: Any, levels: int) -> bool:

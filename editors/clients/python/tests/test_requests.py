@@ -14,6 +14,7 @@ import time
 import unittest
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotInTime
+from decimal import Decimal
 
 from runlog import Client, RunlogError
 
@@ -213,6 +214,21 @@ class Requests(Placed):
             with self.assertRaises(RunlogError) as raised:
                 asked.result()
             self.assertEqual(raised.exception.kind, "daemon-lost")
+
+    def test_an_integer_of_any_length_is_answered_and_saved(self):
+        client = self.place.client()
+        seed = Decimal("7" * 5000)
+        client.request("executions/save", {"projectId": "p", "execution": a_run("a", seed=seed)})
+        with ThreadPoolExecutor(8) as pool:
+            ids = {"projectId": "p", "executionId": "a"}
+            others = [pool.submit(client.request, "ping") for _ in range(20)]
+            execution = client.request("executions/get", ids)["execution"]
+            self.assertEqual([other.result() for other in others], [{}] * 20)
+        # some of the oldest read any
+        self.assertEqual(Decimal(execution["seed"]), seed)
+        self.assertEqual((execution["costUSD"], type(execution["costUSD"])), (0.01, float))
+        client.request("executions/save", {"projectId": "p", "execution": execution})
+        self.assertEqual(client.request("executions/get", ids)["execution"], execution)
 
     def test_what_is_large_or_looks_like_the_end_of_a_line_comes_through_whole(self):
         client = self.place.client()
