@@ -311,8 +311,9 @@ class _Connection:
 
     async def request(self, method: str, params: Any, told: _Queue | None = None) -> Any:
         if self.lost:
-            raise _lost()
-        ident = next(self._ids)
+            # which it has not gone out on
+            raise RunlogError(503, "the connection has ended", {"kind": "daemon-lost", "retryable": True})
+ = next(self._ids)
         self._send({"id": ident, "method": method, "params": params})
         answer = asyncio.get_running_loop().create_future()
         self._pending[ident] = answer, told
