@@ -79,6 +79,8 @@ export class Client implements AsyncDisposable {
   /** @internal Fulfilled once what recorders were told is written, or refused. */
   written = Promise.resolve();
   private connection: Promise<Connection> | undefined;
+  /** Fulfilled once the last connection has ended, and its daemon. */
+  private ended: Promise<void> | undefined;
 
   constructor({ patience = 30_000, heartbeat = 60_000, ...options }: ClientOptions = {}) {
     // timers have no more
@@ -155,7 +157,7 @@ export class Client implements AsyncDisposable {
     await Promise.race([this.written, sleep(this.options.patience, undefined, { ref: false })]);
     const connection = await this.connection?.catch(() => undefined);
     connection?.end();
-    await connection?.ended;
+    await this.ended;
   }
 
   readonly [Symbol.asyncDispose] = (): Promise<void> => this.close();
@@ -178,7 +180,10 @@ export class Client implements AsyncDisposable {
     if (!this.connection) {
       const forget = (): void => void (this.connection = undefined);
       this.connection = this.patiently(() => Connection.open(this.options, this.closing.signal), passing);
-      void this.connection.then(({ ended }) => ended).then(forget, forget);
+      void this.connection.then(({ lost, ended }) => {
+        this.ended = ended;
+        return lost;
+      }).then(forget, forget);
     }
     return this.connection;
   }
@@ -189,19 +194,23 @@ type Pending = { resolve(result: unknown): void; reject(error: unknown): void; c
 
 /** One way to a daemon, from its first byte to its last. */
 class Connection {
+  /** Fulfilled once nothing more goes out on it. */
+  readonly lost: Promise<void>;
+  /** Fulfilled once its daemon has ended, too, and nothing more comes of what was asked. */
   readonly ended: Promise<void>;
   private readonly pending = new Map<number, Pending>();
   private readonly subscriptions = new Map<number, Readable>();
   private id = 0;
   private open = true;
 
-  /** Goes on until `end` is called or the input ends, and then until `exited`. */
+  /** Is open until `end` is called or the input ends, and goes on until `exited`. */
   private constructor(
     input: Readable, private output: Writable, readonly end: () => void, readonly exited?: Promise<unknown>,
   ) {
     // what fails here shows in the input's end
     output.on('error', () => input.destroy());
-    this.ended = this.read(input);
+    this.lost = this.read(input);
+    this.ended = this.lost.then(() => this.settle());
   }
 
   static async open(options: Settings, closing: AbortSignal): Promise<Connection> {
@@ -248,7 +257,8 @@ class Connection {
   }
 
   async request(method: string, params: object, signal?: AbortSignal, changes?: Readable): Promise<unknown> {
-    if (!this.open) throw lost();
+    // which it has not gone out on
+    if (!this.open) throw new RunlogError(503, 'the connection has ended', { kind: 'daemon-lost', retryable: true });
     const id = ++this.id;
     this.send({ id, method, params });
     const answer = new Promise((resolve, reject) => this.pending.set(id, { resolve, reject, changes }));
@@ -289,6 +299,9 @@ class Connection {
     }
     this.open = false;
     this.end();
+  }
+
+  private async settle(): Promise<void> {
     await this.exited;
     for (const { reject } of this.pending.values()) reject(lost());
     for (const changes of this.subscriptions.values()) changes.push(null);

@@ -1,6 +1,8 @@
 // Requests and changes against the real daemon, which is killed in the middle.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { RunlogError } from '../dist/runlog.js';
 import { Place, binary, until } from './place.js';
@@ -139,6 +141,36 @@ test('a daemon that takes in and says nothing is left in time', async (t) => {
   await patient.close();
   await assert.rejects(closed, { kind: 'unreachable', retryable: false });
   await until(() => taken.every((socket) => socket.closed), 'no socket to be left open');
+});
+
+test('what is asked while a lost daemon ends goes to another one', async (t) => {
+  const place = new Place(t);
+  const pid = join(place.folder, 'pid');
+  // its output ends, and it goes on
+  const program = `
+    exec 3<&0
+    "$0" "$@" <&3 3<&- & echo $! > '${pid}'
+    wait
+    exec 1>&-
+    sleep 2
+  `;
+  const client = place.client({ command: ['sh', '-c', program, binary, 'serve'] });
+  await client.request('ping');
+  const began = Date.now();
+  process.kill(Number(readFileSync(pid, 'utf-8')), 'SIGKILL');
+  // what is in flight is lost only once it cannot be answered by anybody
+  const data = { kind: 'daemon-lost', retryable: true, outcome: 'unknown' };
+  const lost = assert.rejects(client.request('ping'), { data });
+  await until(() => client['connection'] === undefined, 'the loss');
+  await client.request('executions/save', { projectId: 'p', execution: run('a') });
+  assert(Date.now() - began < 1900);
+  await lost;
+  assert(Date.now() - began >= 1900);
+  process.kill(Number(readFileSync(pid, 'utf-8')), 'SIGKILL');
+  await until(() => client['connection'] === undefined, 'the loss');
+  // which is waited for
+  await client.close();
+  assert(Date.now() - began >= 3900);
 });
 
 test('what is large or looks like the end of a line comes through whole', async (t) => {
