@@ -8,7 +8,7 @@
 import { spawn } from 'node:child_process';
 import { randomBytes, randomInt } from 'node:crypto';
 import { once, setMaxListeners } from 'node:events';
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { addAbortSignal, finished, Readable, type Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { inspect } from 'node:util';
@@ -146,7 +146,7 @@ export class Client implements AsyncDisposable {
 
   /**
    * Ends the connection, and the daemon if it was started for it. Iterations of changes end. What `run` and
-   * `step` still record is told to be cancelled.
+   * `step` still record is told to be cancelled. A program ends without it, too, once it waits for nothing.
    */
   async close(): Promise<void> {
     // steps before their runs; each who records hears of what is refused
@@ -205,7 +205,7 @@ class Connection {
 
   /** Is open until `end` is called or the input ends, and goes on until `exited`. */
   private constructor(
-    input: Readable, private output: Writable, readonly end: () => void, readonly exited?: Promise<unknown>,
+    private input: Socket, private output: Writable, readonly end: () => void, readonly exited?: Promise<unknown>,
   ) {
     // what fails here shows in the input's end
     output.on('error', () => input.destroy());
@@ -249,11 +249,18 @@ class Connection {
     const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'], detached: true });
     await once(child, 'spawn').catch((error) => unreachable(`${program} cannot be started: ${error}`, false));
     const exited = once(child, 'exit').then(([status]) => status);
+    // these pipes are sockets
+    const [input, output] = [child.stdout as Socket, child.stdin as Socket];
+    // what holds the program is what is to come from it
+    child.unref();
+    output.unref();
     const end = (): void => {
-      child.stdin.end();
+      child.ref();
+      input.ref();
+      output.end();
       setTimeout(() => child.kill('SIGKILL'), END_WITHIN_MS).unref();
     };
-    return new Connection(child.stdout, child.stdin, end, exited);
+    return new Connection(input, output, end, exited);
   }
 
   async request(method: string, params: object, signal?: AbortSignal, changes?: Readable): Promise<unknown> {
@@ -262,11 +269,18 @@ class Connection {
     const id = ++this.id;
     this.send({ id, method, params });
     const answer = new Promise((resolve, reject) => this.pending.set(id, { resolve, reject, changes }));
+    this.hold();
     return await abortable(answer, signal, () => {
       this.send({ method: '$/cancelRequest', params: { id } });
       // it may begin all the same
       changes?.destroy();
     });
+  }
+
+  /** Holds the program as long as somebody waits for something. */
+  private hold(): void {
+    if (this.pending.size + this.subscriptions.size > 0) this.input.ref();
+    else this.input.unref();
   }
 
   private unsubscribe(subscription: number): void {
@@ -323,6 +337,7 @@ class Connection {
       }
       if (error) asked?.reject(new RunlogError(error.code, error.message, error.data));
       else asked?.resolve(result);
+      this.hold();
     }
   }
 }
