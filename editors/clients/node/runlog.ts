@@ -8,7 +8,7 @@
 import { spawn } from 'node:child_process';
 import { randomBytes, randomInt } from 'node:crypto';
 import { once, setMaxListeners } from 'node:events';
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { addAbortSignal, finished, Readable, type Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { inspect } from 'node:util';
@@ -79,6 +79,8 @@ export class Client implements AsyncDisposable {
   /** @internal Fulfilled once what recorders were told is written, or refused. */
   written = Promise.resolve();
   private connection: Promise<Connection> | undefined;
+  /** Fulfilled once the last connection has ended, and its daemon. */
+  private ended: Promise<void> | undefined;
 
   constructor({ patience = 30_000, heartbeat = 60_000, ...options }: ClientOptions = {}) {
     // timers have no more
@@ -144,7 +146,7 @@ export class Client implements AsyncDisposable {
 
   /**
    * Ends the connection, and the daemon if it was started for it. Iterations of changes end. What `run` and
-   * `step` still record is told to be cancelled.
+   * `step` still record is told to be cancelled. A program ends without it, too, once it waits for nothing.
    */
   async close(): Promise<void> {
     // steps before their runs; each who records hears of what is refused
@@ -155,7 +157,7 @@ export class Client implements AsyncDisposable {
     await Promise.race([this.written, sleep(this.options.patience, undefined, { ref: false })]);
     const connection = await this.connection?.catch(() => undefined);
     connection?.end();
-    await connection?.ended;
+    await this.ended;
   }
 
   readonly [Symbol.asyncDispose] = (): Promise<void> => this.close();
@@ -178,7 +180,10 @@ export class Client implements AsyncDisposable {
     if (!this.connection) {
       const forget = (): void => void (this.connection = undefined);
       this.connection = this.patiently(() => Connection.open(this.options, this.closing.signal), passing);
-      void this.connection.then(({ ended }) => ended).then(forget, forget);
+      void this.connection.then(({ lost, ended }) => {
+        this.ended = ended;
+        return lost;
+      }).then(forget, forget);
     }
     return this.connection;
   }
@@ -189,19 +194,23 @@ type Pending = { resolve(result: unknown): void; reject(error: unknown): void; c
 
 /** One way to a daemon, from its first byte to its last. */
 class Connection {
+  /** Fulfilled once nothing more goes out on it. */
+  readonly lost: Promise<void>;
+  /** Fulfilled once its daemon has ended, too, and nothing more comes of what was asked. */
   readonly ended: Promise<void>;
   private readonly pending = new Map<number, Pending>();
   private readonly subscriptions = new Map<number, Readable>();
   private id = 0;
   private open = true;
 
-  /** Goes on until `end` is called or the input ends, and then until `exited`. */
+  /** Is open until `end` is called or the input ends, and goes on until `exited`. */
   private constructor(
-    input: Readable, private output: Writable, readonly end: () => void, readonly exited?: Promise<unknown>,
+    private input: Socket, private output: Writable, readonly end: () => void, readonly exited?: Promise<unknown>,
   ) {
     // what fails here shows in the input's end
     output.on('error', () => input.destroy());
-    this.ended = this.read(input);
+    this.lost = this.read(input);
+    this.ended = this.lost.then(() => this.settle());
   }
 
   static async open(options: Settings, closing: AbortSignal): Promise<Connection> {
@@ -240,23 +249,38 @@ class Connection {
     const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'], detached: true });
     await once(child, 'spawn').catch((error) => unreachable(`${program} cannot be started: ${error}`, false));
     const exited = once(child, 'exit').then(([status]) => status);
+    // these pipes are sockets
+    const [input, output] = [child.stdout as Socket, child.stdin as Socket];
+    // what holds the program is what is to come from it
+    child.unref();
+    output.unref();
     const end = (): void => {
-      child.stdin.end();
+      child.ref();
+      input.ref();
+      output.end();
       setTimeout(() => child.kill('SIGKILL'), END_WITHIN_MS).unref();
     };
-    return new Connection(child.stdout, child.stdin, end, exited);
+    return new Connection(input, output, end, exited);
   }
 
   async request(method: string, params: object, signal?: AbortSignal, changes?: Readable): Promise<unknown> {
-    if (!this.open) throw lost();
+    // which it has not gone out on
+    if (!this.open) throw new RunlogError(503, 'the connection has ended', { kind: 'daemon-lost', retryable: true });
     const id = ++this.id;
     this.send({ id, method, params });
     const answer = new Promise((resolve, reject) => this.pending.set(id, { resolve, reject, changes }));
+    this.hold();
     return await abortable(answer, signal, () => {
       this.send({ method: '$/cancelRequest', params: { id } });
       // it may begin all the same
       changes?.destroy();
     });
+  }
+
+  /** Holds the program as long as somebody waits for something. */
+  private hold(): void {
+    if (this.pending.size + this.subscriptions.size > 0) this.input.ref();
+    else this.input.unref();
   }
 
   private unsubscribe(subscription: number): void {
@@ -289,6 +313,9 @@ class Connection {
     }
     this.open = false;
     this.end();
+  }
+
+  private async settle(): Promise<void> {
     await this.exited;
     for (const { reject } of this.pending.values()) reject(lost());
     for (const changes of this.subscriptions.values()) changes.push(null);
@@ -310,6 +337,7 @@ class Connection {
       }
       if (error) asked?.reject(new RunlogError(error.code, error.message, error.data));
       else asked?.resolve(result);
+      this.hold();
     }
   }
 }

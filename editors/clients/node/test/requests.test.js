@@ -1,6 +1,10 @@
 // Requests and changes against the real daemon, which is killed in the middle.
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { RunlogError } from '../dist/runlog.js';
 import { Place, binary, until } from './place.js';
@@ -140,6 +144,93 @@ test('a daemon that takes in and says nothing is left in time', async (t) => {
   await assert.rejects(closed, { kind: 'unreachable', retryable: false });
   await until(() => taken.every((socket) => socket.closed), 'no socket to be left open');
 });
+
+test('what is asked while a lost daemon ends goes to another one', async (t) => {
+  const place = new Place(t);
+  const pid = join(place.folder, 'pid');
+  // its output ends, and it goes on
+  const program = `
+    exec 3<&0
+    "$0" "$@" <&3 3<&- & echo $! > '${pid}'
+    wait
+    exec 1>&-
+    sleep 2
+  `;
+  const client = place.client({ command: ['sh', '-c', program, binary, 'serve'] });
+  await client.request('ping');
+  const began = Date.now();
+  process.kill(Number(readFileSync(pid, 'utf-8')), 'SIGKILL');
+  // what is in flight is lost only once it cannot be answered by anybody
+  const data = { kind: 'daemon-lost', retryable: true, outcome: 'unknown' };
+  const lost = assert.rejects(client.request('ping'), { data });
+  await until(() => client['connection'] === undefined, 'the loss');
+  await client.request('executions/save', { projectId: 'p', execution: run('a') });
+  assert(Date.now() - began < 1900);
+  await lost;
+  assert(Date.now() - began >= 1900);
+  process.kill(Number(readFileSync(pid, 'utf-8')), 'SIGKILL');
+  await until(() => client['connection'] === undefined, 'the loss');
+  // which is waited for
+  await client.close();
+  assert(Date.now() - began >= 3900);
+});
+
+for (const way of ['socket', 'spawned', 'shared']) {
+  test(`a program goes on as long as it waits for something (${way})`, { timeout: 60_000 }, async (t) => {
+    const place = new Place(t);
+    if (way === 'socket') await place.daemon();
+    const client = way === 'shared' ? place.shared() : place.client(way === 'socket' ? { socket: place.socket } : {});
+    await client.request('ping');
+    /** Runs it, with a client of that way: it ends by itself. */
+    const ends = async (program, meanwhile) => {
+      const module = `
+        import { Client } from ${JSON.stringify(import.meta.resolve('../dist/runlog.js'))};
+        const client = new Client(${JSON.stringify(client['options'])});
+        ${program}
+      `;
+      const child = spawn(process.execPath, ['--input-type=module', '-e', module], { stdio: ['ignore', 'pipe', 'inherit'] });
+      place.ends.push(() => child.kill('SIGKILL'));
+      let said = '';
+      child.stdout.on('data', (text) => (said += text));
+      const closed = once(child, 'close');
+      await meanwhile?.(() => said);
+      assert.deepEqual(await closed, [0, null]);
+      return said;
+    };
+    await ends(`
+      await client.request('ping');
+      await client.run({ projectId: 'p' }, (run) => run.add({ input: 1 }));
+      for await (const change of client.changes()) break;
+      await client.start({ projectId: 'p' });
+      await client.request('executions/get', { projectId: 'p', executionId: 'none' }).catch(() => undefined);
+    `);
+    // for what was told, and for what is asked, though it does not wait for that itself
+    await ends(`
+      const run = await client.start({ projectId: 'p', id: 'a' });
+      for (let count = 0; count < 20; count++) void run.set({ count });
+      void client.request('executions/save', { projectId: 'p', execution: { id: 'b', input: 'x'.repeat(8 << 20) } });
+    `);
+    assert.equal(place.record('p', 'a').count, 19);
+    assert.equal(place.record('p', 'b').input.length, 8 << 20);
+    const told = await ends(`
+      for await (const change of client.changes()) {
+        if (change.kind === 'current') console.log('current');
+        if (change.kind === 'saved') break;
+      }
+      console.log('told');
+    `, async (said) => {
+      await until(() => said() === 'current\n', 'the iteration');
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      place.engineSaves('p', run('c'));
+    });
+    assert.match(told, /^(current\n)+told\n$/);
+    assert.equal(await ends(`
+      await client.request('ping');
+      await client.close();
+      console.log('closed');
+    `), 'closed\n');
+  });
+}
 
 test('what is large or looks like the end of a line comes through whole', async (t) => {
   const place = new Place(t);

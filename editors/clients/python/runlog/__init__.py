@@ -17,6 +17,7 @@ writes, which is brought to an end exactly once.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import decimal
 import functools
@@ -29,6 +30,7 @@ import re
 import secrets
 import socket as sockets
 import subprocess
+import sys
 import threading
 import time
 import weakref
@@ -91,6 +93,21 @@ def _loop() -> asyncio.AbstractEventLoop:
 
 # a forked child has the loop, but not the thread
 os.register_at_fork(after_in_child=_loop.cache_clear)
+_clients: weakref.WeakSet[Client] = weakref.WeakSet()
+
+
+@atexit.register
+def _at_exit() -> None:
+    if _loop.cache_info().currsize:
+        _ended(asyncio.run_coroutine_threadsafe(_end_all(), _loop()))
+
+
+async def _end_all() -> None:
+    """Ends what is still recorded while there is a thread that does it; the rest goes without a word."""
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda *_: None)
+    ours = [client for client in list(_clients) if client._own_loop is loop]
+    await asyncio.gather(*(client._end() for client in ours if client._open or client._writing))
 
 
 class RunlogError(Exception):
@@ -136,6 +153,7 @@ class Client(types.Requests):
 
     `request` and `request_async`, typed for every method, come from `runlog.types`. A request that is
     cancelled, or not answered within `timeout` seconds, is taken back; a mutation may have gone through.
+    An integer of more digits than `int` reads, which are 4300, is answered as the Decimal that it is.
     """
 
     def __init__(
@@ -160,6 +178,7 @@ class Client(types.Requests):
         self._open: dict[_Scope[Any, Any], None] = {}
         # nothing begins or ends while that is being closed
         self._lock = threading.RLock()
+        _clients.add(self)
 
     def _request(self, method: str, params: Any, timeout: float | None) -> Any:
         return _result(self._go(self._ask(method, params)), timeout)
@@ -191,15 +210,18 @@ class Client(types.Requests):
     def close(self) -> None:
         """Ends the connection, and the daemon if it was started for it. Iterations of changes end.
 
-        What a `with` still records, in another task or thread, is told to be cancelled.
+        What a `with` still records, in another task or thread, is told to be cancelled, as it is when the
+        program ends.
         """
-        _ended(self._go(self._close()))
+        self.__exit__(None, None, None)
 
     def __enter__(self) -> Client:
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        _ended(self._go(self._close()), error)
+        # the program's end was its end, too
+        if not sys.is_finalizing():
+            _ended(self._go(self._close()), error)
 
     async def __aenter__(self) -> Client:
         return self
@@ -211,6 +233,8 @@ class Client(types.Requests):
     def _loop(self) -> asyncio.AbstractEventLoop:
         if self._process != os.getpid():
             raise _unreachable("the client was made before a fork; a child needs one of its own", retryable=False)
+        if sys.is_finalizing():
+            raise _unreachable("the program has ended", retryable=False)
         return self._own_loop
 
     def _go(self, work: Any) -> Future[Any]:
@@ -249,7 +273,8 @@ class Client(types.Requests):
             await asyncio.wait([self._closing], timeout=min(delay, left))
             delay = min(2 * delay, _LONGEST_DELAY)
 
-    async def _close(self) -> None:
+    async def _end(self) -> None:
+        """Tells that it is over, and waits until what was told is written."""
         with self._lock:
             # steps before their runs
             for scope in reversed(list(self._open)):
@@ -261,6 +286,9 @@ class Client(types.Requests):
         if self._writing:
             # nobody waits for it, but it was told before
             await asyncio.wait(self._writing, timeout=self._patience)
+
+    async def _close(self) -> None:
+        await self._end()
         if self._connection is not None:
             await asyncio.wait([self._connection])
             if self._connection.exception() is None:
@@ -310,7 +338,8 @@ class _Connection:
 
     async def request(self, method: str, params: Any, told: _Queue | None = None) -> Any:
         if self.lost:
-            raise _lost()
+            # which it has not gone out on
+            raise RunlogError(503, "the connection has ended", {"kind": "daemon-lost", "retryable": True})
         ident = next(self._ids)
         self._send({"id": ident, "method": method, "params": params})
         answer = asyncio.get_running_loop().create_future()
@@ -342,7 +371,8 @@ class _Connection:
         await self._ended
 
     def _abort(self) -> None:
-        self._writer.close()
+        # `close` would wait for what nobody reads
+        self._writer.transport.abort()
         if self._daemon is not None:
             self._daemon.kill()
 
@@ -363,17 +393,18 @@ class _Connection:
         try:
             # what breaks off is no line
             while (line := await reader.readline()).endswith(b"\n"):
-                self._receive(json.loads(line))
+                self._receive(_parsed(line))
         except OSError:
             pass  # that is an end, too
         except Exception:
             _log.exception("what the daemon says cannot be understood")
         self.lost = True
-        self._writer.close()
+        self._writer.transport.abort()
         if self._daemon is not None:
-            loop = asyncio.get_running_loop()
-            loop.call_later(_END_WITHIN, self._abort)
-            await loop.run_in_executor(None, self._daemon.wait)
+            asyncio.get_running_loop().call_later(_END_WITHIN, self._abort)
+            # not in a thread: none begins any more when the program ends
+            while self._daemon.poll() is None:
+                await asyncio.sleep(0.005)
         for answer, _ in self._pending.values():
             if not answer.done():
                 answer.set_exception(_lost())
@@ -426,7 +457,7 @@ class Changes:
             while (change := _result(self._client._go(_next(told)))) is not None:
                 yield change
         finally:
-            self._client._go(told.aclose())
+            self._leave(told)
 
     async def __aiter__(self) -> AsyncIterator[Told]:
         told = self._tell()
@@ -434,6 +465,11 @@ class Changes:
             while (change := await asyncio.wrap_future(self._client._go(_next(told)))) is not None:
                 yield change
         finally:
+            self._leave(told)
+
+    def _leave(self, told: AsyncGenerator[Told, None]) -> None:
+        # after a fork, and at the program's end, there is nobody to be told
+        with contextlib.suppress(RunlogError):
             self._client._go(told.aclose())
 
     # in the loop
@@ -807,6 +843,21 @@ def _digits(value: Any) -> str:
     return _DIGITS + (text.rstrip("0").rstrip(".") if "." in text else text)
 
 
+def _parsed(line: bytes) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError:
+        return json.loads(line, parse_int=_whole)
+
+
+def _whole(digits: str) -> int | Decimal:
+    """Exactly that, though `int` takes only so many digits."""
+    try:
+        return int(digits)
+    except ValueError:
+        return Decimal(digits)
+
+
 def _deeper(value: Any, levels: int) -> bool:
     """Whether it is nested deeper than so many levels."""
     if isinstance(value, dict):
@@ -814,6 +865,13 @@ def _deeper(value: Any, levels: int) -> bool:
     elif not isinstance(value, (list, tuple)):
         return False
     return levels == 0 or any(_deeper(one, levels - 1) for one in value)
+
+
+def _in_loop() -> bool:
+    try:
+        return asyncio.get_running_loop() is _loop()
+    except RuntimeError:
+        return False
 
 
 def _result(future: Future[Any], timeout: float | None = None) -> Any:
@@ -826,6 +884,9 @@ def _result(future: Future[Any], timeout: float | None = None) -> Any:
 
 def _ended(end: Future[None], error: BaseException | None = None) -> None:
     """Waits until an end is told, which a second Ctrl-C breaks off; the first may be the `error` that led to it."""
+    # a generator is left where it is collected: in the loop, too, and where there is no loop any more
+    if sys.is_finalizing() or _in_loop():
+        return
     try:
         end.result()
     except KeyboardInterrupt:

@@ -3,21 +3,31 @@
 import ast
 import asyncio
 import gc
+import json
 import os
 import pathlib
 import pickle
 import signal
 import socket
+import subprocess
+import sys
+import textwrap
 import threading
 import time
 import unittest
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotInTime
+from decimal import Decimal
 
 from runlog import Client, RunlogError
 
 from .place import BINARY, Placed, a_run, until
 
+PROGRAM = f"""
+import atexit, os, sys, threading, time
+from runlog import Client, RunlogError
+client = Client(command=[{BINARY!r}, "serve"], projects=sys.argv[1])
+"""
 FOLDER = pathlib.Path(__file__).parent.parent
 
 
@@ -91,6 +101,8 @@ class Requests(Placed):
                     await task
                 listed = await client.request_async("executions/list")
                 self.assertEqual(listed["total"], 0)
+                # else the answer may be there before it is waited for
+                client._loop.call_soon_threadsafe(time.sleep, 0.1)
                 with self.assertRaises(NotInTime):
                     client.request("executions/list", {"sync": True}, timeout=0)
                 with self.assertRaises(asyncio.TimeoutError):
@@ -192,6 +204,42 @@ class Requests(Placed):
 
         asyncio.run(main())
 
+    def test_a_daemon_that_does_not_read_is_left_in_time(self):
+        server = socket.socket(socket.AF_UNIX)
+        self.addCleanup(server.close)
+        server.bind(self.place.socket)
+        server.listen()
+        client = self.place.client(socket=self.place.socket)
+        with ThreadPoolExecutor() as pool:
+            large = {"projectId": "p", "execution": a_run("a", input="x" * (8 << 20))}
+            asked = pool.submit(client.request, "executions/save", large)
+            taken, _ = server.accept()
+            with taken:
+                ident = json.loads(taken.makefile().readline())["id"]
+                taken.sendall(json.dumps({"id": ident, "result": {}}).encode() + b"\n")
+                taken.recv(1)
+                began = time.monotonic()
+                client.close()
+                self.assertLess(time.monotonic() - began, 10)
+            with self.assertRaises(RunlogError) as raised:
+                asked.result()
+            self.assertEqual(raised.exception.kind, "daemon-lost")
+
+    def test_an_integer_of_any_length_is_answered_and_saved(self):
+        client = self.place.client()
+        seed = Decimal("7" * 5000)
+        client.request("executions/save", {"projectId": "p", "execution": a_run("a", seed=seed)})
+        with ThreadPoolExecutor(8) as pool:
+            ids = {"projectId": "p", "executionId": "a"}
+            others = [pool.submit(client.request, "ping") for _ in range(20)]
+            execution = client.request("executions/get", ids)["execution"]
+            self.assertEqual([other.result() for other in others], [{}] * 20)
+        # some of the oldest read any
+        self.assertEqual(Decimal(execution["seed"]), seed)
+        self.assertEqual((execution["costUSD"], type(execution["costUSD"])), (0.01, float))
+        client.request("executions/save", {"projectId": "p", "execution": execution})
+        self.assertEqual(client.request("executions/get", ids)["execution"], execution)
+
     def test_what_is_large_or_looks_like_the_end_of_a_line_comes_through_whole(self):
         client = self.place.client()
         text = "\u2028\u2029\u0085\r\né😀" * 2**16
@@ -239,6 +287,104 @@ class Requests(Placed):
             os._exit(0 if kinds == [("unreachable", False, True)] * 3 else 1)
         self.assertEqual(os.waitpid(child, 0)[1], 0)
         run.finish()
+
+
+class Ends(Placed):
+    """Programs that end without a `close`."""
+
+    def ends(self, program):
+        """Runs it, with a `client`: nothing holds up its end, and nothing is said of it."""
+        command = [sys.executable, "-B", "-c", f"{PROGRAM}\n{textwrap.dedent(program)}", self.place.root]
+        env = {**os.environ, "PYTHONPATH": str(FOLDER)}
+        ended = subprocess.run(command, env=env, capture_output=True, text=True, timeout=30)
+        self.assertEqual((ended.returncode, ended.stdout, ended.stderr), (0, "", ""))
+
+    def test_nothing_is_said_of_what_was_not_closed(self):
+        self.ends("client.request('ping')")
+        self.ends("client.request('ping'); del client; time.sleep(0.1)")
+        self.ends("client.request('ping'); del client")
+        self.ends("changes = iter(client.changes()); next(changes)")
+
+    def test_a_thread_that_goes_on_is_left_alone(self):
+        self.ends(
+            """
+            def watch():
+                for change in client.changes():
+                    begun.set()
+
+            def ask():
+                Client(socket="/nowhere").request("ping")
+
+            begun = threading.Event()
+            for work in (watch, ask):
+                threading.Thread(target=work, daemon=True).start()
+            begun.wait()
+            """
+        )
+
+    def test_what_a_generator_records_ends_with_the_program(self):
+        self.ends(
+            """
+            def work():
+                with client.run("p", id="a") as run, run.step("s"):
+                    yield
+
+            suspended = work()
+            next(suspended)
+            """
+        )
+        self.ends(
+            """
+            def work():
+                with client, client.run("p", id="b") as run, run.step("s"):
+                    yield
+
+            suspended = work()
+            next(suspended)
+            """
+        )
+        for ident in ("a", "b"):
+            record = self.place.record("p", ident)
+            self.assertEqual((record["status"], record["steps"][0]["status"]), ("cancelled", "cancelled"))
+
+    def test_a_client_may_be_asked_and_closed_at_the_very_end(self):
+        self.ends(
+            """
+            client.request("ping")
+            atexit.register(client.close)
+            atexit.register(client.request, "executions/save", {"projectId": "p", "execution": {"id": "a"}})
+
+            def work(root):
+                try:
+                    yield
+                finally:
+                    try:
+                        client.request("ping")
+                    except RunlogError as error:
+                        os.rename(root + "/p", root + "/" + error.kind)
+
+            suspended = work(sys.argv[1])
+            next(suspended)
+            """
+        )
+        self.assertEqual(os.listdir(self.place.root + "/unreachable/executions"), ["a.json"])
+
+    def test_what_is_collected_in_any_thread_ends_there(self):
+        client = self.place.client()
+
+        def work():
+            with client.run("p", id="a"):
+                yield
+
+        suspended = work()
+        next(suspended)
+        own = [suspended]
+        own.append(own)
+        del suspended, own
+        collected = threading.Event()
+        client._loop.call_soon_threadsafe(lambda: (gc.collect(), collected.set()))
+        self.assertTrue(collected.wait(30))
+        until(lambda: self.place.record("p", "a")["status"] == "cancelled", "its end")
 
 
 def asked(client, method, params=None):
