@@ -183,8 +183,11 @@ pub(super) fn quoted_path(path: &std::path::Path) -> String {
     }
 }
 
-/// A word in which what would act on the terminal is spelt, and what is no text.
+/// A word in which what would act on the terminal is spelt, and what is no text; line ends at its very
+/// end stand as they are, because a shell takes them from what a command prints.
 fn spelt(word: &[u8]) -> String {
+    let ends = word.iter().rev().take_while(|byte| **byte == b'\n').count();
+    let (word, ends) = word.split_at(word.len() - ends);
     let mut spelt = String::new();
     let octal = |bytes: &[u8]| -> String {
         let bytes = bytes.iter();
@@ -192,7 +195,8 @@ fn spelt(word: &[u8]) -> String {
     };
     for chunk in word.utf8_chunks() {
         for c in chunk.valid().chars() {
-            if c == '\'' || c == '\\' || visible(&c.to_string()) != c.to_string() {
+            // a shell that is typed into takes `!` for its history in there
+            if "'\\!".contains(c) || visible(&c.to_string()) != c.to_string() {
                 spelt.push_str(&octal(c.encode_utf8(&mut [0; 4]).as_bytes()));
             } else {
                 spelt.push(c);
@@ -200,7 +204,15 @@ fn spelt(word: &[u8]) -> String {
         }
         spelt.push_str(&octal(chunk.invalid()));
     }
-    format!("\"$(printf %b '{spelt}')\"")
+    format!("\"$(printf %b '{spelt}'){}\"", "\n".repeat(ends.len()))
+}
+
+/// A command that takes one line, whatever its words hold.
+pub(super) fn in_one_line(command: String) -> String {
+    match command.contains('\n') {
+        true => format!("eval {}", spelt(command.as_bytes())),
+        false => command,
+    }
 }
 
 impl JsonArgs {
@@ -493,4 +505,64 @@ async fn begun(client: &mut Client, named: &Key) -> Result<Option<Key>, Failure>
     let (id, names) = (visible(id), names.join("\n  "));
     let message = format!("{id} may mean several executions; name one of them\n  {names}");
     Err(Failure::Failed(message))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    use std::path::Path;
+    use std::process::Command;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What shells make of a name that is typed as it is printed, in a command of its own as well.
+    fn is_given_back(name: &[u8]) -> Result<(), TestCaseError> {
+        let word = quoted_path(Path::new(OsStr::from_bytes(name)));
+        let line = in_one_line(format!("printf '%s\\0' {word} {word}"));
+        prop_assert_eq!(visible(&line), line.as_str(), "it acts on a terminal");
+        let twice = [name, b"\0", name, b"\0"].concat();
+        for shell in ["sh", "bash"] {
+            let script = format!("printf '%s\\0' {word} {word}");
+            for script in [&script, &line] {
+                let done = Command::new(shell).args(["-c", script]).output();
+                let printed = done.expect("sh and bash are needed").stdout;
+                prop_assert_eq!(&printed, &twice, "{}: {}", shell, script);
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_name_that_ends_a_line_is_no_other() {
+        for name in [
+            &b"/a/p\n"[..],
+            b"/a/p\n\n",
+            b"\n",
+            b"/a/\xff\n",
+            b"/a/it's\\\n",
+            b"-n\n",
+            b"",
+        ] {
+            is_given_back(name).unwrap();
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(100))]
+
+        #[test]
+        fn a_shell_gives_back_exactly_the_name_that_is_printed(
+            name in prop::collection::vec(
+                prop_oneof![prop::sample::select(b"\n'\"\\%-$`! \t0\xc3\xa9".as_slice()), 1u8..],
+                0..12,
+            ),
+            ends in 0usize..3,
+        ) {
+            let name = [name, vec![b'\n'; ends]].concat();
+            is_given_back(&name)?;
+        }
+    }
 }
