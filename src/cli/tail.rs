@@ -188,10 +188,13 @@ impl Tail<'_> {
         }
         for key in gone {
             self.known.remove(&key);
-            let text = json!({
-                "kind": "deleted", "projectId": key.project, "executionId": key.execution,
-            })
-            .to_string();
+            // one that is there is only none of those that are asked for any more
+            let (there, clock) = key.listed(client, false).await?;
+            let kind = there.map_or("deleted", |_| "left");
+            let (project, execution) = (json!(key.project), json!(key.execution));
+            let text = format!(
+                r#"{{"kind":"{kind}","clock":{clock},"projectId":{project},"executionId":{execution}}}"#
+            );
             self.print(&text, &Json::read(&text))?;
         }
         Ok(())
