@@ -77,7 +77,9 @@ fn what_is_wrong(text: &str, error: &toml::de::Error) -> String {
     let said = error.message();
     let said = match said.split_once(", expected ") {
         // what is there is in the file
-        Some((there, expected)) if there.starts_with("invalid type") => {
+        Some((there, expected))
+            if there.starts_with("invalid type") || there.starts_with("invalid value") =>
+        {
             format!("expected {}", in_words(expected))
         }
         _ => said.to_owned(),

@@ -394,6 +394,10 @@ fn a_config_and_a_policy_that_cannot_be_used() {
             "[prune]\n\nrules = [{ maxCount = \"2\" }]",
             "line 3: expected a whole number of 0 or more",
         ),
+        (
+            "[prune]\nrules = [{ maxCount = -1 }]",
+            "line 2: expected a whole number of 0 or more",
+        ),
         ("prune = true", "line 1: expected an object"),
         (
             "[prune]\nrules = [{ maxAge = \"soon\" }]",
