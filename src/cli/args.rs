@@ -12,7 +12,7 @@ use crate::api::{self, ErrorKind};
 use crate::cli::client::Client;
 use crate::filter::Where;
 use crate::model::json::{elements, members};
-use crate::model::{nearest, read_span};
+use crate::model::{Status, nearest, read_span};
 
 /// Which runs.
 #[derive(Debug, Clone, Args)]
@@ -21,7 +21,8 @@ pub(super) struct FilterArgs {
     #[arg(short, long, value_name = "PROJECT", add = super::complete::projects())]
     pub project: Option<String>,
     /// Only runs with this status, or one of these
-    #[arg(short, long, value_name = "STATUS", value_delimiter = ',', add = super::complete::statuses())]
+    #[arg(short, long, value_name = "STATUS", value_delimiter = ',', value_parser = trimmed,
+        add = super::complete::statuses())]
     pub status: Vec<String>,
     /// Only runs that began since: a span (7d, 90m), a date (2025-10-15, 2025-10-15T07:00) or a
     /// word (today, yesterday, monday)
@@ -37,6 +38,29 @@ pub(super) struct FilterArgs {
     pub zone: ZoneArgs,
 }
 
+/// A status as it is meant where blanks stand between several.
+pub(super) fn trimmed(text: &str) -> Result<String, std::convert::Infallible> {
+    Ok(text.trim().to_owned())
+}
+
+/// Where nothing was found: that a status is none that is known but near one. Any may be asked for.
+pub(super) fn tell_near_status(params: &Params) {
+    let statuses = match params.get("status") {
+        Some(Value::Array(several)) => several.as_slice(),
+        Some(only) => std::slice::from_ref(only),
+        None => return,
+    };
+    let known = || Status::KNOWN.iter().map(Status::as_str);
+    for status in statuses.iter().filter_map(Value::as_str) {
+        if !known().any(|known| known == status)
+            && let Some(near) = nearest(status, known())
+        {
+            let status = visible(status);
+            tell!("runlog: `{status}` is none of the known statuses; did you mean `{near}`?");
+        }
+    }
+}
+
 /// In which zone.
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct ZoneArgs {
@@ -50,8 +74,28 @@ pub(super) struct ZoneArgs {
 pub(super) struct LimitArgs {
     /// At most so many
     #[arg(short = 'L', long, value_name = "COUNT", default_value_t = Self::default().limit,
-        value_parser = clap::value_parser!(u32).range(1..=1000))]
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(LIMIT_MAX)))]
     pub limit: u32,
+}
+
+/// More than so many are never printed.
+const LIMIT_MAX: u32 = 1000;
+
+impl LimitArgs {
+    /// That there are more than are `shown`, and how to see them; `others` is how where this is the
+    /// most.
+    pub(super) fn more(self, shown: usize, total: &str, others: &str) -> String {
+        let how = match self.is_most() {
+            true => others,
+            false => "-L shows more",
+        };
+        format!("{shown} of {total}; {how}")
+    }
+
+    /// Whether more cannot be asked for.
+    pub(super) fn is_most(self) -> bool {
+        self.limit == LIMIT_MAX
+    }
 }
 
 impl Default for LimitArgs {
@@ -309,7 +353,18 @@ pub(super) async fn answered(
     shown: impl FnOnce(&json::Json, Out) -> String,
 ) -> Result<u8, Failure> {
     json.check(method, rows)?;
-    let text = client.text(method, params).await?;
+    let text = client.text(method, params.clone()).await?;
+    let of = |wanted: &str| {
+        let found = members(&text).find(|(name, _)| name == wanted);
+        found.map_or("", |(_, value)| value)
+    };
+    let is_empty = || match rows {
+        Some(rows) => elements(of(rows)).next().is_none(),
+        None => of("totalExecutions") == "0",
+    };
+    if params.contains_key("status") && is_empty() {
+        tell_near_status(&params);
+    }
     json.print(&text, rows, |out| shown(&json::Json::read(&text), out))?;
     Ok(0)
 }

@@ -27,6 +27,10 @@ const PAGE: u32 = 1000;
 const STATE: [&str; 4] = ["version", "pinned", "tags", "note"];
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "In a pipe, a line a change: kind, projectId, id, status, startedAt, duration, \
+    costUSD, label"
+)]
 #[command(mut_arg("json", |arg| arg.help("Print a change a line as the protocol has it, of which \
     FIELDS chooses members, as in kind,summary")))]
 pub(super) struct TailArgs {

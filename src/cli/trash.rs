@@ -40,6 +40,7 @@ enum Trash {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "In a pipe, a line a deletion: deletedAt, sizeBytes, status, label, entry")]
 struct ListArgs {
     #[command(flatten)]
     json: JsonArgs,
