@@ -505,6 +505,11 @@ fn a_root_in_the_users_file_that_nothing_comes_of() {
             assert!(left.contains(&good), "{left}");
         }
     }
+    // a line that only looks as a header does
+    let lines = "path = \"\"\"\n[x]\n/nope\"\"\"\n";
+    fs::write(&config, format!("[[root]]\n{every}{lines}{policy}")).unwrap();
+    mended(&stage, "does not begin with /");
+    assert!(!config.exists());
     // no policy that could be checked
     fs::write(&config, &good).unwrap();
     mended(&stage, "there is no [prune] for");
