@@ -705,10 +705,11 @@ fn long_texts_are_folded_and_paged_on_a_terminal_only() {
     assert!(page("no-such-pager").contains("line 299\n"));
     assert_eq!(page("head -1").lines().count(), 1);
     // nobody has asked for the one that is not there
+    let bin = stage.root.beside("bin");
+    std::fs::create_dir(&bin).unwrap();
+    std::os::unix::fs::symlink("/bin/sh", bin.join("sh")).unwrap();
     let mut command = stage.runlog(&["show", "long", "--full"]);
-    command
-        .env_remove("PAGER")
-        .env("PATH", stage.root.beside("run"));
+    command.env_remove("PAGER").env("PATH", bin);
     let whole = on_terminal(&mut command, 80, "").printed();
     assert!(whole.starts_with("\x1b[1mp/long"), "{whole:?}");
     assert!(whole.contains("line 299\n"), "{whole}");
@@ -957,8 +958,10 @@ fn of_a_record_that_no_answer_holds_members_are_shown() {
 #[test]
 fn what_a_command_can_do_nothing_with_says_what_can_be_done() {
     let stage = Stage::samples();
+    let file = stage.root.beside("file");
+    std::fs::write(&file, "").unwrap();
     let mut command = stage.runlog(&["search", "page"]);
-    let none = done(command.env("XDG_CACHE_HOME", "/dev/null"));
+    let none = done(command.env("XDG_CACHE_HOME", &file));
     assert_eq!((none.status, none.out.as_str()), (1, ""));
     assert!(none.err.contains("`runlog doctor`"), "{}", none.err);
     let first = stage.piped(&["prune", "-n"]);
@@ -968,8 +971,6 @@ fn what_a_command_can_do_nothing_with_says_what_can_be_done() {
         "{}",
         first.err
     );
-    let file = stage.root.beside("file");
-    std::fs::write(&file, "").unwrap();
     let no_folder = stage.piped(&["list", "--projects", file.to_str().unwrap()]);
     assert_eq!((no_folder.status, no_folder.out.as_str()), (2, ""));
     assert_eq!(
