@@ -521,7 +521,13 @@ impl From<ReadError> for Error {
                 size_bytes,
                 limit_bytes,
                 ..
-            } => Self::too_large("the record", size_bytes, limit_bytes),
+            } => {
+                let mut error = Self::too_large("the record", size_bytes, limit_bytes);
+                error
+                    .message
+                    .push_str("; executions/get gives it in pieces, by `fields` or `maxBytes`");
+                error
+            }
             ReadError::TooDeep { limit, .. } => Self::new(
                 ErrorKind::TooLarge,
                 format!("the record is nested deeper than {limit} levels; read its file instead"),

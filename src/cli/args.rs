@@ -12,7 +12,7 @@ use crate::api::{self, ErrorKind};
 use crate::cli::client::Client;
 use crate::filter::Where;
 use crate::model::json::{elements, members};
-use crate::model::{nearest, read_span};
+use crate::model::{Status, nearest, read_span};
 
 /// Which runs.
 #[derive(Debug, Clone, Args)]
@@ -21,7 +21,8 @@ pub(super) struct FilterArgs {
     #[arg(short, long, value_name = "PROJECT", add = super::complete::projects())]
     pub project: Option<String>,
     /// Only runs with this status, or one of these
-    #[arg(short, long, value_name = "STATUS", value_delimiter = ',', add = super::complete::statuses())]
+    #[arg(short, long, value_name = "STATUS", value_delimiter = ',', value_parser = trimmed,
+        add = super::complete::statuses())]
     pub status: Vec<String>,
     /// Only runs that began since: a span (7d, 90m), a date (2025-10-15, 2025-10-15T07:00) or a
     /// word (today, yesterday, monday)
@@ -37,6 +38,29 @@ pub(super) struct FilterArgs {
     pub zone: ZoneArgs,
 }
 
+/// A status as it is meant where blanks stand between several.
+pub(super) fn trimmed(text: &str) -> Result<String, std::convert::Infallible> {
+    Ok(text.trim().to_owned())
+}
+
+/// Where nothing was found: that a status is none that is known but near one. Any may be asked for.
+pub(super) fn tell_near_status(params: &Params) {
+    let statuses = match params.get("status") {
+        Some(Value::Array(several)) => several.as_slice(),
+        Some(only) => std::slice::from_ref(only),
+        None => return,
+    };
+    let known = || Status::KNOWN.iter().map(Status::as_str);
+    for status in statuses.iter().filter_map(Value::as_str) {
+        if !known().any(|known| known == status)
+            && let Some(near) = nearest(status, known())
+        {
+            let status = visible(status);
+            tell!("runlog: `{status}` is none of the known statuses; did you mean `{near}`?");
+        }
+    }
+}
+
 /// In which zone.
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct ZoneArgs {
@@ -50,8 +74,28 @@ pub(super) struct ZoneArgs {
 pub(super) struct LimitArgs {
     /// At most so many
     #[arg(short = 'L', long, value_name = "COUNT", default_value_t = Self::default().limit,
-        value_parser = clap::value_parser!(u32).range(1..=1000))]
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(LIMIT_MAX)))]
     pub limit: u32,
+}
+
+/// More than so many are never printed.
+const LIMIT_MAX: u32 = 1000;
+
+impl LimitArgs {
+    /// That there are more than are `shown`, and how to see them; `others` is how where this is the
+    /// most.
+    pub(super) fn more(self, shown: usize, total: &str, others: &str) -> String {
+        let how = match self.is_most() {
+            true => others,
+            false => "-L shows more",
+        };
+        format!("{shown} of {total}; {how}")
+    }
+
+    /// Whether more cannot be asked for.
+    pub(super) fn is_most(self) -> bool {
+        self.limit == LIMIT_MAX
+    }
 }
 
 impl Default for LimitArgs {
@@ -183,8 +227,11 @@ pub(super) fn quoted_path(path: &std::path::Path) -> String {
     }
 }
 
-/// A word in which what would act on the terminal is spelt, and what is no text.
+/// A word in which what would act on the terminal is spelt, and what is no text; line ends at its very
+/// end stand as they are, because a shell takes them from what a command prints.
 fn spelt(word: &[u8]) -> String {
+    let ends = word.iter().rev().take_while(|byte| **byte == b'\n').count();
+    let (word, ends) = word.split_at(word.len() - ends);
     let mut spelt = String::new();
     let octal = |bytes: &[u8]| -> String {
         let bytes = bytes.iter();
@@ -192,7 +239,8 @@ fn spelt(word: &[u8]) -> String {
     };
     for chunk in word.utf8_chunks() {
         for c in chunk.valid().chars() {
-            if c == '\'' || c == '\\' || visible(&c.to_string()) != c.to_string() {
+            // a shell that is typed into takes `!` for its history in there
+            if "'\\!".contains(c) || visible(&c.to_string()) != c.to_string() {
                 spelt.push_str(&octal(c.encode_utf8(&mut [0; 4]).as_bytes()));
             } else {
                 spelt.push(c);
@@ -200,7 +248,15 @@ fn spelt(word: &[u8]) -> String {
         }
         spelt.push_str(&octal(chunk.invalid()));
     }
-    format!("\"$(printf %b '{spelt}')\"")
+    format!("\"$(printf %b '{spelt}'){}\"", "\n".repeat(ends.len()))
+}
+
+/// A command that takes one line, whatever its words hold.
+pub(super) fn in_one_line(command: String) -> String {
+    match command.contains('\n') {
+        true => format!("eval {}", spelt(command.as_bytes())),
+        false => command,
+    }
 }
 
 impl JsonArgs {
@@ -297,7 +353,18 @@ pub(super) async fn answered(
     shown: impl FnOnce(&json::Json, Out) -> String,
 ) -> Result<u8, Failure> {
     json.check(method, rows)?;
-    let text = client.text(method, params).await?;
+    let text = client.text(method, params.clone()).await?;
+    let of = |wanted: &str| {
+        let found = members(&text).find(|(name, _)| name == wanted);
+        found.map_or("", |(_, value)| value)
+    };
+    let is_empty = || match rows {
+        Some(rows) => elements(of(rows)).next().is_none(),
+        None => of("totalExecutions") == "0",
+    };
+    if params.contains_key("status") && is_empty() {
+        tell_near_status(&params);
+    }
     json.print(&text, rows, |out| shown(&json::Json::read(&text), out))?;
     Ok(0)
 }
@@ -493,4 +560,64 @@ async fn begun(client: &mut Client, named: &Key) -> Result<Option<Key>, Failure>
     let (id, names) = (visible(id), names.join("\n  "));
     let message = format!("{id} may mean several executions; name one of them\n  {names}");
     Err(Failure::Failed(message))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    use std::path::Path;
+    use std::process::Command;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What shells make of a name that is typed as it is printed, in a command of its own as well.
+    fn is_given_back(name: &[u8]) -> Result<(), TestCaseError> {
+        let word = quoted_path(Path::new(OsStr::from_bytes(name)));
+        let line = in_one_line(format!("printf '%s\\0' {word} {word}"));
+        prop_assert_eq!(visible(&line), line.as_str(), "it acts on a terminal");
+        let twice = [name, b"\0", name, b"\0"].concat();
+        for shell in ["sh", "bash"] {
+            let script = format!("printf '%s\\0' {word} {word}");
+            for script in [&script, &line] {
+                let done = Command::new(shell).args(["-c", script]).output();
+                let printed = done.expect("sh and bash are needed").stdout;
+                prop_assert_eq!(&printed, &twice, "{}: {}", shell, script);
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_name_that_ends_a_line_is_no_other() {
+        for name in [
+            &b"/a/p\n"[..],
+            b"/a/p\n\n",
+            b"\n",
+            b"/a/\xff\n",
+            b"/a/it's\\\n",
+            b"-n\n",
+            b"",
+        ] {
+            is_given_back(name).unwrap();
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(100))]
+
+        #[test]
+        fn a_shell_gives_back_exactly_the_name_that_is_printed(
+            name in prop::collection::vec(
+                prop_oneof![prop::sample::select(b"\n'\"\\%-$`! \t0\xc3\xa9".as_slice()), 1u8..],
+                0..12,
+            ),
+            ends in 0usize..3,
+        ) {
+            let name = [name, vec![b'\n'; ends]].concat();
+            is_given_back(&name)?;
+        }
+    }
 }

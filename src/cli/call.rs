@@ -8,7 +8,7 @@ use super::client::{Client, Needs};
 use super::terminal::Out;
 use super::{Failure, RootArgs};
 use crate::api::executions::search::Search;
-use crate::api::executions::subscribe::is_ours;
+use crate::api::executions::subscribe::{Unsubscribe, is_ours};
 use crate::api::table::Method;
 use crate::model::json;
 
@@ -36,6 +36,10 @@ impl CallArgs {
 }
 
 pub(super) async fn run(args: &CallArgs, client: &mut Client) -> Result<u8, Failure> {
+    if args.method == Unsubscribe::NAME {
+        let message = "a call is a connection of its own, and has no subscription to end";
+        return Err(Failure::Usage(message.to_owned()));
+    }
     if is_ours(&args.method) {
         return Err(Failure::Usage(format!(
             "{} tells more than one answer; `runlog tail --json` prints changes",

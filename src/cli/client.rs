@@ -16,7 +16,7 @@ use super::json::Json;
 use super::link::{Arrived, Link};
 use super::progress::{Screen, Work};
 use super::serve::{self, shared};
-use super::{Failure, RootArgs};
+use super::{Failure, RootArgs, USAGE};
 use crate::api::{Error, ErrorKind};
 
 /// What requests tell of themselves under; the answers of one command are never mixed up by it.
@@ -94,6 +94,11 @@ pub(super) fn run(
 impl Client {
     fn open(root: &RootArgs, needs: Needs, screen: &Screen) -> Result<Self, ExitCode> {
         let (folder, found) = serve::find(root.projects.as_deref())?;
+        if !found.exists && folder.exists() {
+            // none comes in its place
+            tell!("runlog: {} is no folder", folder.display());
+            return Err(ExitCode::from(USAGE));
+        }
         if !found.exists {
             tell!(
                 "runlog: there is no {}; `runlog root --json` tells where it was looked for",

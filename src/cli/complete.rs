@@ -79,7 +79,9 @@ pub(super) fn runs() -> ArgValueCompleter {
             .filter_map(|(number, run)| {
                 let name = run.at("id").word();
                 // by its id alone it would be ambiguous; what is begun so goes on so
-                let several = begun.is_empty() && count.get(name).is_some_and(|count| *count > 1);
+                let several = count.get(name).is_some_and(|count| *count > 1);
+                // or be taken for a flag
+                let several = begun.is_empty() && (several || name.starts_with('-'));
                 let name = match project.or(several.then(|| run.at("projectId").word())) {
                     Some(project) => format!("{project}/{name}"),
                     None => name.to_owned(),

@@ -77,7 +77,9 @@ fn what_is_wrong(text: &str, error: &toml::de::Error) -> String {
     let said = error.message();
     let said = match said.split_once(", expected ") {
         // what is there is in the file
-        Some((there, expected)) if there.starts_with("invalid type") => {
+        Some((there, expected))
+            if there.starts_with("invalid type") || there.starts_with("invalid value") =>
+        {
             format!("expected {}", in_words(expected))
         }
         _ => said.to_owned(),
@@ -231,10 +233,13 @@ pub(super) fn idle_roots() -> Vec<Idle> {
                 }
             }
         };
-        idle.extend(why.map(|why| Idle {
-            file: file.clone(),
-            lines: table_around(&text, root.path.span().start),
-            why,
+        idle.extend(why.map(|why| {
+            Idle {
+                file: file.clone(),
+                lines: table_around(&text, root.path.span().start)
+                    .filter(|lines| is_read_without(&text, *lines)),
+                why,
+            }
         }));
     }
     idle
@@ -255,6 +260,15 @@ impl Root {
             false => Err("is no folder".to_owned()),
         }
     }
+}
+
+/// Whether a file says the rest without these lines: a text of several may look as if a table began
+/// in it.
+fn is_read_without(text: &str, (first, last): (usize, usize)) -> bool {
+    let lines = text.lines().enumerate();
+    let rest = lines.filter(|(at, _)| !(first..=last).contains(&(at + 1)));
+    let rest: Vec<&str> = rest.map(|(_, line)| line).collect();
+    toml::from_str::<OfUser>(&rest.join("\n")).is_ok()
 }
 
 /// The lines of the table, under a header of its own, in which the byte `at` is.

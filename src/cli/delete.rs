@@ -3,7 +3,10 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::args::{Common, FilterArgs, JsonArgs, Key, Params, WhichArgs, quoted, quoted_path};
+use super::args::{
+    Common, FilterArgs, JsonArgs, Key, Params, WhichArgs, quoted, quoted_path, tell_near_status,
+    trimmed,
+};
 use super::ask::SureArgs;
 use super::client::Client;
 use super::interrupt::Interrupts;
@@ -253,7 +256,8 @@ pub(super) struct PruneArgs {
     #[arg(short, long, value_name = "PROJECT", add = super::complete::projects())]
     project: Option<String>,
     /// Only runs with this status, or one of these, go
-    #[arg(short, long, value_name = "STATUS", value_delimiter = ',', add = super::complete::statuses())]
+    #[arg(short, long, value_name = "STATUS", value_delimiter = ',', value_parser = trimmed,
+        add = super::complete::statuses())]
     status: Vec<String>,
     /// So many of the youngest runs of each project stay
     #[arg(long, value_name = "COUNT")]
@@ -334,6 +338,7 @@ async fn going(
     if count == 0 && emptied == 0 {
         json.print(&planned, Some(ROWS), |_| String::new())?;
         tell!("runlog: no runs {why}");
+        tell_near_status(&params);
         return Ok(0);
     }
     let may_all = params.get("everything") == Some(&Value::Bool(true));

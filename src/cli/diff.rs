@@ -110,8 +110,10 @@ impl Shown {
             ("tokens out", "outputTokens"),
         ] {
             let delta = of.at(member);
+            let is_terminal = self.out.is_terminal();
             let shown = |value: &Json| match (value.is_null(), member) {
                 (true, _) => "none".to_owned(),
+                _ if !is_terminal => value.to_string(),
                 (_, "costUSD") => dollars(value),
                 (_, "duration") => time(value),
                 _ => count(value),
@@ -154,7 +156,11 @@ impl Shown {
                     self.line(&format!("{indent}{sign} {line}"), paint);
                 }
                 if piece.at("truncated").is_true() {
-                    let size = super::time::bytes(piece.at("sizeBytes").count());
+                    let size = piece.at("sizeBytes");
+                    let size = match self.out.is_terminal() {
+                        true => super::time::bytes(size.count()),
+                        false => format!("{size} B"),
+                    };
                     self.line(&format!("{indent}{sign} … of {size}"), Paint::Dim);
                 }
             }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde_json::json;
 
-use super::args::{Params, quoted, quoted_path as word};
+use super::args::{Params, in_one_line, quoted, quoted_path as word};
 use super::client::{Client, Needs};
 use super::config::{self, Fault};
 use super::json::Json;
@@ -24,7 +24,10 @@ use super::root::{self, Place};
 use super::terminal::{Out, Paint, unless_unread, visible};
 use super::time::grouped;
 use super::{Failure, RootArgs, serve, status};
-use crate::store::{Cache, root_hash};
+use crate::model::extract::extract;
+use crate::model::json::{members, spelt_members};
+use crate::model::{ExecutionId, ProjectId, RunKey};
+use crate::store::{Batch, Cache, root_hash};
 use crate::transport::{SocketPathError, cut_off, socket_path::Untrusted};
 
 /// How long a daemon may take to say who it is.
@@ -36,6 +39,12 @@ const WATCHES: u32 = 524_288;
 const INSTANCES: u32 = 1024;
 /// How long a file's name may be.
 const NAME_MAX_BYTES: usize = 255;
+/// How many digits of a number jq keeps, of whatever version.
+const DIGITS_MAX: usize = 17;
+/// Keeps the index, which is made anew, where there is room for it.
+const ELSEWHERE: &str = "export XDG_CACHE_HOME=\"$(mktemp -d)\"";
+/// The file system of `/sys`.
+const SYSFS_MAGIC: rustix::fs::FsWord = 0x6265_6572;
 /// How many bytes are written to find out whether there is room.
 const TRIED_BYTES: usize = 64 << 10;
 /// How many files of one project are told of that have the same wrong with them.
@@ -61,7 +70,8 @@ impl Finding {
     fn new(what: impl Into<String>, mend: impl Into<String>) -> Self {
         Self {
             what: what.into(),
-            mend: mend.into(),
+            // below each finding is one line, to be copied
+            mend: in_one_line(mend.into()),
             more: 0,
         }
     }
@@ -138,8 +148,13 @@ fn rooted(args: &DoctorArgs, findings: &mut Vec<Finding>) -> Result<Option<PathB
         Ok(found) => found,
         Err(error) => {
             // it begins with the file's path
-            let file = error.split(": ").next().unwrap_or_default().to_owned();
-            findings.push(Finding::new(error, aside(Path::new(&file))));
+            let is_it = |file: &PathBuf| error.starts_with(&format!("{}: ", file.display()));
+            let files = place
+                .here
+                .ancestors()
+                .map(|folder| folder.join(config::FILE));
+            let file = files.into_iter().find(is_it).unwrap_or_default();
+            findings.push(Finding::new(error, aside(&file)));
             return Ok(None);
         }
     };
@@ -199,11 +214,14 @@ fn first_line(file: &Path, line: &str) -> String {
     let print = format!("printf '%s\\n' {}", quoted(line));
     match file.symlink_metadata() {
         Err(_) => format!("{print} > {}", word(file)),
-        Ok(_) => {
-            let (file, new) = (word(file), word(&beside(file, ".new")));
-            format!("{print} | cat - {file} > {new} && mv {new} {file}")
-        }
+        Ok(_) => rewritten(file, &format!("{print} | cat - {}", word(file))),
     }
+}
+
+/// Puts what a command prints into the place of a file, whose mode stays as it is all the while.
+fn rewritten(file: &Path, print: &str) -> String {
+    let (file, new) = (word(file), word(&beside(file, ".new")));
+    format!("cp -p {file} {new} && {print} > {new} && mv {new} {file}")
 }
 
 /// The files that say what is served and kept.
@@ -252,10 +270,18 @@ fn permissions(root: &Path, findings: &mut Vec<Finding>) {
             if reachable {
                 let own = project.join(".runlog");
                 let trash = own.join("trash");
-                let ours = [own, trash].into_iter().filter(|path| is_folder(path));
+                // whatever else lies there is not touched
+                let batches = std::fs::read_dir(&trash).into_iter().flatten().flatten();
+                let batches = batches.filter(|entry| {
+                    let name = entry.file_name();
+                    name.to_str()
+                        .is_some_and(|name| Batch::parse(name).is_some())
+                });
+                let batches = batches.map(|entry| entry.path());
+                let ours = [own, trash].into_iter().chain(batches);
                 folders.push(project);
                 folders.push(executions);
-                folders.extend(ours);
+                folders.extend(ours.filter(|path| is_folder(path)));
             } else {
                 folders.push(project);
             }
@@ -463,7 +489,7 @@ fn version(stream: &mut UnixStream) -> io::Result<String> {
 fn cache(root: &Path, findings: &mut Vec<Finding>) {
     let Some(base) = serve::cache_home() else {
         let what = "there is no folder for the index: neither XDG_CACHE_HOME nor HOME is set";
-        findings.push(Finding::new(what, "export XDG_CACHE_HOME=\"$(mktemp -d)\""));
+        findings.push(Finding::new(what, ELSEWHERE));
         return;
     };
     let ours = base.join("runlog");
@@ -479,12 +505,18 @@ fn cache(root: &Path, findings: &mut Vec<Finding>) {
             found.is_dir()
         };
         let own = found.uid() == rustix::process::geteuid().as_raw();
+        let plain = found.is_file() || found.is_symlink();
         if !is_folder || (number > 0 && !own) {
             let what = format!(
                 "{}, where the index is kept, is no folder of yours",
                 folder.display()
             );
-            findings.push(Finding::new(what, aside(folder)));
+            // a device and the like is the system's, whoever runs this
+            let mend = match number == 0 && !(own && plain) {
+                true => ELSEWHERE.to_owned(),
+                false => aside(folder),
+            };
+            findings.push(Finding::new(what, mend));
             return;
         }
         if number > 0 && found.mode() & 0o777 != 0o700 || own && found.mode() & 0o700 != 0o700 {
@@ -492,10 +524,13 @@ fn cache(root: &Path, findings: &mut Vec<Finding>) {
                 "{}, where the index is kept, has the wrong mode",
                 folder.display()
             );
-            findings.push(Finding::new(
-                what,
-                format!("chmod u+rwx,go= {}", word(folder)),
-            ));
+            let mend = match number {
+                0 if is_of_the_system(folder) => ELSEWHERE.to_owned(),
+                // others may have theirs below it
+                0 => format!("chmod u+rwx {}", word(folder)),
+                _ => format!("chmod u+rwx,go= {}", word(folder)),
+            };
+            findings.push(Finding::new(what, mend));
             return;
         }
     }
@@ -523,8 +558,14 @@ fn cache(root: &Path, findings: &mut Vec<Finding>) {
         });
     if let Err(error) = written {
         let what = format!("the index cannot be kept in {}: {error}", ours.display());
-        findings.push(Finding::new(what, "export XDG_CACHE_HOME=\"$(mktemp -d)\""));
+        findings.push(Finding::new(what, ELSEWHERE));
     }
+}
+
+/// Whether a folder shows what the system knows, and holds no files.
+fn is_of_the_system(folder: &Path) -> bool {
+    let found = rustix::fs::statfs(folder);
+    found.is_ok_and(|found| [rustix::fs::PROC_SUPER_MAGIC, SYSFS_MAGIC].contains(&found.f_type))
 }
 
 /// What only whoever serves the root knows.
@@ -626,10 +667,12 @@ impl Alike {
             return;
         }
         let file = file_of(root, problem);
-        if !is_closed(root, &file) {
+        if !is_closed(root, &file)
+            && let Some(finding) = of_file(root, &file, problem)
+        {
             told.count += 1;
             told.last = findings.len();
-            findings.push(of_file(root, &file, problem));
+            findings.push(finding);
         }
     }
 }
@@ -699,37 +742,37 @@ fn is_closed(root: &Path, file: &Path) -> bool {
     folders.any(|folder| folder.is_dir() && denied(folder).is_some())
 }
 
-/// A file that cannot be read or does not fit.
-fn of_file(root: &Path, file: &Path, problem: &Json) -> Finding {
-    let what = format!(
-        "{}: {}",
-        problem.at("path").word(),
-        problem.at("message").word()
-    );
-    // members are changed by whoever keeps the spelling of the others
-    let edited = |change: &str| {
-        let path = word(file);
-        let new = word(&beside(file, ".new"));
-        format!("jq {} {path} > {new} && mv {new} {path}", quoted(change))
-    };
+/// A file that cannot be read or does not fit; `None` where it does by now.
+fn of_file(root: &Path, file: &Path, problem: &Json) -> Option<Finding> {
+    let mut message = problem.at("message").word().to_owned();
     let name = |path: Option<&Path>| {
         let name = path.and_then(Path::file_stem).unwrap_or_default();
         json!(name.to_string_lossy()).to_string()
     };
-    let project = file
-        .parent()
-        .and_then(Path::parent)
-        .and_then(Path::file_name);
-    let project = json!(project.unwrap_or_default().to_string_lossy());
+    let project = file.parent().and_then(Path::parent);
+    let project_name = project.and_then(Path::file_name).unwrap_or_default();
+    let project_name = project_name.to_string_lossy();
     let mend = match problem.at("kind").word() {
-        "id-mismatch" => edited(&format!(".id = {}", name(Some(file)))),
-        "project-mismatch" => edited(&format!(".projectId = {project}")),
-        "invalid-cost" => edited("del(.costUSD)"),
-        // only those that are none: the other one orders the run
-        "invalid-date" => edited(
-            "del((.startedAt, .completedAt) | select(type != \"string\" or \
-             (test(\"T.*(Z|[+-][0-9]{2}:[0-9]{2})$\"; \"i\") | not)))",
-        ),
+        "id-mismatch" => edited(file, "id", &format!(".id = {}", name(Some(file)))),
+        "project-mismatch" => {
+            let change = format!(".projectId = {}", json!(project_name));
+            edited(file, "projectId", &change)
+        }
+        "invalid-cost" => edited(file, "costUSD", "del(.costUSD)"),
+        "invalid-date" => {
+            let (names, change) = match bad_dates(file, &project_name) {
+                [true, true] => (
+                    "each of `startedAt` and `completedAt`",
+                    "del(.startedAt, .completedAt)",
+                ),
+                // the other one orders the run
+                [true, false] => ("`startedAt`", "del(.startedAt)"),
+                [false, true] => ("`completedAt`", "del(.completedAt)"),
+                [false, false] => return None,
+            };
+            message = message.replace("`startedAt` or `completedAt`", names);
+            edited(file, "", change)
+        }
         "unreadable" | "unwritable" => readable(file),
         // whatever it is called there, it would be taken for a project
         _ if file.parent() == Some(root) => {
@@ -738,5 +781,62 @@ fn of_file(root: &Path, file: &Path, problem: &Json) -> Finding {
         }
         _ => aside(file),
     };
-    Finding::new(what, mend)
+    let path = problem.at("path").word();
+    Some(Finding::new(format!("{path}: {message}"), mend))
+}
+
+/// Whether a run's start and its end are dates to nobody, as the index reads them.
+fn bad_dates(file: &Path, project: &str) -> [bool; 2] {
+    let bad = || {
+        let text = std::fs::read_to_string(file).ok()?;
+        let key = RunKey {
+            project: ProjectId::parse(project).ok()?,
+            execution: ExecutionId::parse(file.file_stem()?.to_str()?).ok()?,
+        };
+        let facts = extract(text.as_bytes(), &key).ok()?;
+        let is_there = |wanted: &str| {
+            let found = members(&text).filter(|(name, _)| name == wanted).last();
+            found.is_some_and(|(_, value)| value != "null")
+        };
+        Some([
+            facts.started_at.is_none() && is_there("startedAt"),
+            facts.completed_at.is_none() && is_there("completedAt"),
+        ])
+    };
+    bad().unwrap_or_default()
+}
+
+/// Changes a record by jq. One of which that would not leave the rest as it is is moved out of the way
+/// instead; a number that goes, in the member called `changed`, need not be kept.
+fn edited(file: &Path, changed: &str, change: &str) -> String {
+    let keeps = |(name, value): (&str, &str)| {
+        // a lone surrogate is refused or replaced, and so it is here
+        let is_text = serde_json::from_str::<String>(name).ok();
+        let is_number = value.starts_with(|c: char| c == '-' || c.is_ascii_digit());
+        is_text.is_some_and(|name| {
+            is_number && name == changed
+                || serde_json::from_str::<serde_json::Value>(value).is_ok()
+                    && keeps_digits(&Json::read(value))
+        })
+    };
+    match std::fs::read_to_string(file) {
+        Ok(text) if spelt_members(&text).all(keeps) => {
+            rewritten(file, &format!("jq {} {}", quoted(change), word(file)))
+        }
+        _ => aside(file),
+    }
+}
+
+/// Whether no number in it has more digits than those that count.
+fn keeps_digits(value: &Json) -> bool {
+    match value {
+        Json::Number(spelling) => {
+            let digits = spelling.split(['e', 'E']).next().unwrap_or_default();
+            let digits = digits.trim_start_matches(['-', '0', '.']).bytes();
+            digits.filter(u8::is_ascii_digit).count() <= DIGITS_MAX
+        }
+        Json::List(items) => items.iter().all(keeps_digits),
+        Json::Object(members) => members.iter().all(|(_, value)| keeps_digits(value)),
+        _ => true,
+    }
 }

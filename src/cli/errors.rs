@@ -8,8 +8,13 @@ use super::client::Client;
 use super::list::{counted, relative};
 use super::table::{Cell, Column, Table};
 use super::terminal::Paint;
+use super::time::grouped;
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "In a pipe, a line a group: count, lastSeenAt, firstSeenAt, fingerprint, \
+    example, pattern"
+)]
 pub(super) struct ErrorsArgs {
     #[command(flatten)]
     pub common: Common,
@@ -62,6 +67,12 @@ pub(super) async fn run(args: &ErrorsArgs, client: &mut Client) -> Result<u8, Fa
             let mut text = table.text(out);
             if out.is_terminal() && table.is_empty() {
                 text.push_str("no errors\n");
+            }
+            let (shown, total) = (result.at("groups").items().len(), result.at("total"));
+            if out.is_terminal() && (shown as u64) < total.count() {
+                let total = format!("{} groups", grouped(&total.to_string()));
+                let told = args.limit.more(shown, &total, "a filter says which");
+                text.push_str(&out.remark(&told, Paint::Dim));
             }
             text
         },

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use serde_json::Value;
 
 use super::Failure;
-use super::args::{Common, FilterArgs, JsonArgs, Params};
+use super::args::{Common, FilterArgs, JsonArgs, Params, tell_near_status};
 use super::client::Client;
 use super::interrupt::Interrupts;
 use super::terminal::{Out, visible, visible_lines};
@@ -107,6 +107,9 @@ pub(super) async fn run(args: &ExportArgs, client: &mut Client) -> Result<u8, Fa
         None => {
             // by itself first: in brackets it could be something else
             let count = client.ask("executions/count", filter.clone()).await?;
+            if count.at("count").count() == 0 {
+                tell_near_status(&filter);
+            }
             // of these a piece says only what lists say
             if of_records && larger(PIECE_BYTES_MAX, &filter, client).await? > 0 {
                 return match by_file(params, client).await? {

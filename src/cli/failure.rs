@@ -9,7 +9,15 @@ use super::terminal::{columns, fitted, fitted_end, visible, width_of};
 use crate::api::{Error, ErrorKind};
 
 /// What params are called on the command line, where a message names one that would help.
-const FLAGS: [(&str, &str); 4] = [
+const FLAGS: [(&str, &str); 6] = [
+    (
+        "executions/get gives it in pieces, by `fields` or `maxBytes`",
+        "`runlog show RUN --json=FIELDS` prints members of it",
+    ),
+    (
+        "expected `policy`, or [prune]",
+        "say how much may stay with --max-age, --max-count or --max-bytes, or write a [prune]",
+    ),
     ("pass permanent: true", "say --permanent"),
     ("pass everything: true", "say --everything"),
     (

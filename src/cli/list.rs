@@ -11,6 +11,10 @@ use super::terminal::{Out, Paint, status_paint};
 use super::time::{Clock, grouped, span};
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "In a pipe, a line a run: id, status, startedAt, duration, costUSD, \
+    projectId, label"
+)]
 pub(super) struct ListArgs {
     #[command(flatten)]
     pub common: Common,
@@ -37,24 +41,23 @@ pub(super) async fn run(args: &ListArgs, client: &mut Client) -> Result<u8, Fail
         params,
         json,
         rows,
-        |result, out| listed(result, out, &clock, args.filter.project.is_none()),
+        |result, out| listed(result, out, &clock, args),
     )
     .await
 }
 
 /// A list's lines.
-fn listed(result: &Json, out: Out, clock: &Clock, projects: bool) -> String {
+fn listed(result: &Json, out: Out, clock: &Clock, args: &ListArgs) -> String {
     let runs = result.at("executions").items();
-    let mut text = summaries(runs, out, clock, projects);
+    let mut text = summaries(runs, out, clock, args.filter.project.is_none());
     let total = result.at("total").count();
     if out.is_terminal() {
         let told = match runs.len() {
             0 => "no runs".to_owned(),
             shown if (shown as u64) < total => {
-                format!(
-                    "{shown} of {} runs; -L shows more",
-                    grouped(&total.to_string())
-                )
+                let total = format!("{} runs", grouped(&total.to_string()));
+                args.limit
+                    .more(shown, &total, "`runlog export` writes all of them")
             }
             _ => return text,
         };

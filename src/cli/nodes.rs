@@ -11,6 +11,10 @@ use super::terminal::Paint;
 use super::time::grouped;
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "In a pipe, a line a node: nodeId, runs, steps, failures, duration.p50, \
+    duration.p95, duration.max, totalTokens, costUSD"
+)]
 pub(super) struct NodesArgs {
     #[command(flatten)]
     pub common: Common,
@@ -87,6 +91,12 @@ pub(super) async fn run(args: &NodesArgs, client: &mut Client) -> Result<u8, Fai
             let truncated = result.at("truncatedRuns");
             if out.is_terminal() && table.is_empty() {
                 text.push_str("no steps\n");
+            }
+            let (shown, total) = (result.at("nodes").items().len(), result.at("total"));
+            if out.is_terminal() && (shown as u64) < total.count() {
+                let total = format!("{} nodes", grouped(&total.to_string()));
+                let told = args.limit.more(shown, &total, "--order says which");
+                text.push_str(&out.remark(&told, Paint::Dim));
             }
             if truncated.count() > 0 {
                 let runs = match truncated.count() {

@@ -10,6 +10,7 @@ use super::table::{Cell, Column, Table};
 use super::terminal::Paint;
 
 #[derive(Debug, Args)]
+#[command(after_help = "In a pipe, a line a problem: path, kind, since, message")]
 pub(super) struct ProblemsArgs {
     #[command(flatten)]
     pub common: Common,
@@ -57,7 +58,11 @@ pub(super) async fn run(args: &ProblemsArgs, client: &mut Client) -> Result<u8, 
                 text.push_str("no problems\n");
             }
             if out.is_terminal() && !result.at("nextCursor").is_null() {
-                text.push_str(&out.remark("there are more; -L shows them", Paint::Dim));
+                let told = match args.limit.is_most() {
+                    true => "there are more; -p says of which project",
+                    false => "there are more; -L shows them",
+                };
+                text.push_str(&out.remark(told, Paint::Dim));
             }
             text
         },

@@ -227,7 +227,11 @@ pub(super) fn print(given: Option<&Path>, json: bool) -> ExitCode {
     };
     if json {
         let text = serde_json::to_string_pretty(&found).unwrap_or_default();
-        return super::give(&text);
+        let given = super::give(&text);
+        return match found.root {
+            Some(_) => given,
+            None => USAGE.into(),
+        };
     }
     let Some(root) = &found.root else {
         tell!("runlog: {}", ambiguous(&found.candidates));

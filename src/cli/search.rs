@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use tokio::time::timeout;
 
 use super::Failure;
-use super::args::{Common, FilterArgs, LimitArgs};
+use super::args::{Common, FilterArgs, LimitArgs, tell_near_status};
 use super::client::Client;
 use super::json::Json;
 use super::list::relative;
@@ -19,8 +19,14 @@ use crate::model::json::{elements, members};
 /// How long the text index may stand still before it is no longer waited for: that of a daemon which
 /// does not answer, and holds its lock, does for ever.
 const STILL_FOR: Duration = Duration::from_secs(10);
+/// How the hits are seen that are never printed beside so many.
+const OTHERS: &str = "more words, or a filter, say which";
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "In a pipe, a line a place, at most three a run: projectId, id, status, \
+    path, snippet"
+)]
 #[command(mut_arg("json", |arg| arg.help("Print a hit a line as the protocol has it, of which \
     FIELDS chooses members, as in summary,score")))]
 pub(super) struct SearchArgs {
@@ -51,15 +57,20 @@ pub(super) async fn run(args: &SearchArgs, client: &mut Client) -> Result<u8, Fa
     let mut params = args.filter.params()?;
     params.insert("query".into(), args.query.join(" ").into());
     params.insert("limit".into(), args.limit.limit.into());
-    let text = found(client, params).await?;
+    let text = found(client, params.clone()).await?;
+    let hits = members(&text).find(|(name, _)| name == "hits");
+    let hits = hits.map_or("[]", |(_, hits)| hits);
+    if elements(hits).next().is_none() {
+        tell_near_status(&params);
+    }
     if args.common.json.wanted() {
-        let hits = members(&text).find(|(name, _)| name == "hits");
-        let rows = elements(hits.map_or("[]", |(_, hits)| hits));
-        let lines: String = rows.map(|row| args.common.json.row(row)).collect();
+        let lines: String = elements(hits)
+            .map(|row| args.common.json.row(row))
+            .collect();
         out.print_json(&lines)?;
         return Ok(0);
     }
-    out.print(&shown(&Json::read(&text), out, &clock))?;
+    out.print(&shown(&Json::read(&text), out, &clock, args.limit))?;
     Ok(0)
 }
 
@@ -101,7 +112,7 @@ async fn found(client: &mut Client, params: Map<String, Value>) -> Result<String
     }
 }
 
-fn shown(result: &Json, out: Out, clock: &Clock) -> String {
+fn shown(result: &Json, out: Out, clock: &Clock, limit: LimitArgs) -> String {
     let hits = result.at("hits").items();
     let mut text = String::new();
     for hit in hits {
@@ -114,12 +125,10 @@ fn shown(result: &Json, out: Out, clock: &Clock) -> String {
         let total = result.at("total");
         let told = match hits.len() {
             0 => "nothing found".to_owned(),
-            shown if total.is_null() => format!("{shown} of more than 1,000 runs; -L shows more"),
+            shown if total.is_null() => limit.more(shown, "more than 1,000 runs", OTHERS),
             shown if (shown as u64) < total.count() => {
-                format!(
-                    "{shown} of {} runs; -L shows more",
-                    grouped(&total.to_string())
-                )
+                let total = format!("{} runs", grouped(&total.to_string()));
+                limit.more(shown, &total, OTHERS)
             }
             _ => return text,
         };

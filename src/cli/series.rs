@@ -16,6 +16,10 @@ use super::time::{Clock, grouped};
 const BAR: std::ops::RangeInclusive<usize> = 8..=24;
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "In a pipe, a line a bucket: start, executions, completed, failed, \
+    totalCostUSD, totalTokens, duration.p50, duration.p95"
+)]
 pub(super) struct SeriesArgs {
     #[command(flatten)]
     pub common: Common,
@@ -113,26 +117,31 @@ fn shown(result: &Json, out: Out, clock: &Clock, bucket: Bucket) -> String {
         ]);
     }
     let mut text = table.text(out);
-    let undated = result.at("undated").at("executions");
-    if out.is_terminal() {
-        if table.is_empty() {
-            text.push_str(&out.remark("no runs", Paint::Dim));
-        }
-        if undated.count() > 0 {
-            let told = format!(
-                "and {} runs that do not say when they began",
-                grouped(&undated.to_string())
-            );
-            text.push_str(&out.remark(&told, Paint::Dim));
-        }
-        let outside = result.at("outside").at("executions");
-        if outside.count() > 0 {
-            let told = format!(
-                "and {} runs that began long before or after these",
-                grouped(&outside.to_string())
-            );
-            text.push_str(&out.paint(&told, Paint::Dim));
-            text.push('\n');
+    if out.is_terminal() && table.is_empty() {
+        text.push_str(&out.remark("no runs", Paint::Dim));
+    }
+    for (member, one, several) in [
+        (
+            "undated",
+            "run that does not say when it began",
+            "runs that do not say when they began",
+        ),
+        (
+            "outside",
+            "run that began long before or after these",
+            "runs that began long before or after these",
+        ),
+    ] {
+        let count = result.at(member).at("executions");
+        let what = match count.count() {
+            0 => continue,
+            1 => one,
+            _ => several,
+        };
+        let told = format!("and {} {what}", grouped(&count.to_string()));
+        match out.is_terminal() {
+            true => text.push_str(&out.remark(&told, Paint::Dim)),
+            false => tell!("runlog: {told}"),
         }
     }
     text

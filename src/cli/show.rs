@@ -7,6 +7,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use clap::Args;
+use serde_json::json;
 
 use super::Failure;
 use super::args::{Common, Key, Params, WhichArgs, ZoneArgs};
@@ -18,6 +19,8 @@ use super::terminal::{
     Out, Paint, columns, is_dumb, status_paint, visible, visible_lines, wrapped,
 };
 use super::time::{Clock, bytes, grouped, span};
+use crate::api::ErrorKind;
+use crate::history::RECORD_LIMIT_BYTES;
 use crate::model::json::members;
 
 /// How many lines of a text are shown before it is folded.
@@ -45,7 +48,11 @@ const KNOWN: [&str; 16] = [
 ];
 
 #[derive(Debug, Args)]
-#[command(mut_arg("run", |arg| arg.required(false).default_value("last").hide_default_value(true)))]
+#[command(
+    mut_arg("run", |arg| arg.required(false).default_value("last").hide_default_value(true)),
+    after_help = "In a pipe, durations are in milliseconds and sizes in bytes, and of the steps there \
+    is a line a step: number, node, type, status, duration, tokenUsage.total, costUSD, error"
+)]
 pub(super) struct ShowArgs {
     #[command(flatten)]
     pub common: Common,
@@ -63,11 +70,18 @@ pub(super) async fn run(args: &ShowArgs, client: &mut Client) -> Result<u8, Fail
     let clock = args.zone.clock()?;
     let json = &args.common.json;
     if json.wanted() {
-        let (_, text) = args.which.asked(client, Params::new()).await?;
-        let text = match json.fields().as_slice() {
-            [] => format!("{text}\n"),
+        let fields = json.fields();
+        let all = match args.which.asked(client, Params::new()).await {
+            // these may have room where all of it has none
+            Err(failure) if failure.kind() == Some(ErrorKind::TooLarge) && !fields.is_empty() => {
+                in_pieces(args, client, &fields).await?
+            }
+            answer => answer?.1,
+        };
+        let text = match fields.as_slice() {
+            [] => format!("{all}\n"),
             fields => {
-                let all = with_what_is_beside(&text);
+                let all = with_what_is_beside(&all);
                 // a record may have members that nobody knows
                 let names = members(&all).map(|(name, _)| name);
                 let known: Vec<_> = names.chain(KNOWN.map(Into::into)).collect();
@@ -90,10 +104,46 @@ pub(super) async fn run(args: &ShowArgs, client: &mut Client) -> Result<u8, Fail
         out,
         clock,
         full: args.full || !out.is_terminal(),
+        whole: "--full shows",
         text: String::new(),
     };
     paged(out, &page.of(&key, &record, &summary))?;
     Ok(0)
+}
+
+/// What an answer with the whole record would say of these members of it and beside it.
+async fn in_pieces(
+    args: &ShowArgs,
+    client: &mut Client,
+    names: &[String],
+) -> Result<String, Failure> {
+    let pointer = |name: &String| format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+    let mut params = Params::new();
+    let pointers: Vec<String> = names.iter().map(pointer).collect();
+    params.insert("fields".into(), json!(pointers));
+    let (_, text) = args.which.asked(client, params).await?;
+    let of = |object: &str, wanted: &str| {
+        let found = members(object).find(|(name, _)| name == wanted);
+        found.map_or(String::new(), |(_, value)| value.to_owned())
+    };
+    let pieces = of(&text, "fields");
+    let mut record = Vec::new();
+    for name in names {
+        let piece = of(&pieces, &pointer(name));
+        let value = of(&piece, "value");
+        if of(&piece, "truncated") == "true" {
+            let name = visible(name);
+            let message = format!("there is no room for all of `{name}`; the record's file has it");
+            return Err(Failure::Failed(message));
+        }
+        if !value.is_empty() {
+            record.push(format!("{}:{value}", json!(name)));
+        }
+    }
+    let (record, version) = (record.join(","), of(&text, "version"));
+    Ok(format!(
+        r#"{{"execution":{{{record}}},"version":{version}}}"#
+    ))
 }
 
 /// A record's own members, and those of the answer that has it as far as it has none that are called
@@ -106,7 +156,7 @@ fn with_what_is_beside(answer: &str) -> String {
     let beside = members(answer).filter(|(name, _)| is_new(name));
     let all = of_record.iter().cloned().chain(beside);
     let all: Vec<String> = all
-        .map(|(name, value)| format!("{}:{value}", serde_json::json!(name)))
+        .map(|(name, value)| format!("{}:{value}", json!(name)))
         .collect();
     format!("{{{}}}", all.join(","))
 }
@@ -116,12 +166,17 @@ struct Page {
     out: Out,
     clock: Clock,
     full: bool,
+    /// What has all of it.
+    whole: &'static str,
     text: String,
 }
 
 impl Page {
     fn of(mut self, key: &Key, answer: &Json, summary: &Json) -> String {
         let record = answer.at("execution");
+        if answer.at("sizeBytes").count() > RECORD_LIMIT_BYTES {
+            self.whole = "the record's file has";
+        }
         let status = summary.at("status").text().or(record.at("status").text());
         let status = status.unwrap_or("unknown");
         let head = visible(&key.to_string());
@@ -148,17 +203,22 @@ impl Page {
             let shown = self.moment(at);
             self.fact("stale", &format!("from {shown}"));
         }
-        if let Some(millis) = record.at("duration").number() {
-            self.fact("took", &span(millis));
+        let took = record.at("duration");
+        if let Some(millis) = took.number() {
+            self.number("took", &span(millis), &took.to_string());
         }
         if record.at("costUSD").number().is_some() {
             // as lists spell it, where there is one
             let listed = summary.at("costUSD");
             let cost = listed.number().map_or(record.at("costUSD"), |_| listed);
-            self.fact("cost", &dollars(cost));
+            self.number("cost", &dollars(cost), &cost.to_string());
         }
-        let tokens = tokens(record.at("tokenUsage"));
-        self.fact("tokens", &tokens);
+        let usage = record.at("tokenUsage");
+        self.number(
+            "tokens",
+            &tokens(usage, grouped),
+            &tokens(usage, str::to_owned),
+        );
         for (name, member) in [("model", "model"), ("session", "sessionId")] {
             self.fact(name, &visible(record.at(member).word()));
         }
@@ -169,7 +229,7 @@ impl Page {
             Json::Null => summary.at("sizeBytes"),
             size => size,
         };
-        self.fact("size", &bytes(size.count()));
+        self.number("size", &bytes(size.count()), &size.to_string());
         self.fact("version", answer.at("version").word());
         if summary.at("pinned").is_true() {
             self.fact("pinned", "yes");
@@ -196,14 +256,14 @@ impl Page {
         self.steps(record.at("steps"));
         if let Json::Object(members) = record {
             for (name, value) in members {
-                if !KNOWN.contains(&name.as_str()) {
+                if !has_a_place(name, value) {
                     self.value(&visible(name), value, Paint::Bold);
                 }
             }
         }
         if answer.at("truncated").is_true() {
             let cut = answer.at("cut").items().len();
-            let told = format!("{cut} values are not shown whole; --full shows them");
+            let told = format!("{cut} values are not shown whole; {} them", self.whole);
             let told = self.out.remark(&told, Paint::Dim);
             self.push(&format!("\n{told}"));
         }
@@ -228,6 +288,12 @@ impl Page {
             let fact = self.out.fact(name, 8, value);
             self.push(&fact);
         }
+    }
+
+    /// A number for a person, and as programs are given it.
+    fn number(&mut self, name: &str, shown: &str, plain: &str) {
+        let is_terminal = self.out.is_terminal();
+        self.fact(name, if is_terminal { shown } else { plain });
     }
 
     /// A text below its name.
@@ -258,10 +324,8 @@ impl Page {
             folded.push('\n');
         }
         if shown < lines.len() {
-            let more = format!(
-                "{indent}… {} more lines; --full shows them",
-                lines.len() - shown
-            );
+            let more = lines.len() - shown;
+            let more = format!("{indent}… {more} more lines; {} them", self.whole);
             folded.push_str(&self.out.remark(&more, Paint::Dim));
         }
         folded
@@ -319,22 +383,43 @@ impl Page {
     }
 }
 
-fn tokens(usage: &Json) -> String {
+/// Whether a member is shown in a place of its own: one of an unexpected type is not.
+fn has_a_place(name: &str, value: &Json) -> bool {
+    match name {
+        "input" | "output" | "error" => true,
+        "duration" | "costUSD" => matches!(value, Json::Number(_)),
+        // that there was none is not worth a line
+        "retryCount" => value.count() > 0 || value.to_string() == "0",
+        "tokenUsage" => !tokens(value, str::to_owned).is_empty(),
+        "steps" => matches!(value, Json::List(_)),
+        _ => KNOWN.contains(&name) && matches!(value, Json::Text(_)),
+    }
+}
+
+fn tokens(usage: &Json, shown: impl Fn(&str) -> String) -> String {
     let parts = [("input", "in"), ("output", "out"), ("total", "in all")];
     let told: Vec<String> = parts
         .iter()
         .filter(|(member, _)| usage.at(member).number().is_some())
-        .map(|(member, name)| format!("{} {name}", grouped(&usage.at(member).to_string())))
+        .map(|(member, name)| format!("{} {name}", shown(&usage.at(member).to_string())))
         .collect();
     told.join(", ")
+}
+
+fn is_on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
 /// Prints it through the pager where a person reads more than one screen.
 fn paged(out: Out, text: &str) -> Result<(), Failure> {
     let rows = rustix::termios::tcgetwinsize(std::io::stdout()).map_or(0, |size| size.ws_row);
-    let pager = std::env::var("PAGER").unwrap_or_else(|_| "less".to_owned());
+    let pager = std::env::var("PAGER").ok();
     let fits = text.lines().count() < usize::from(rows.max(1));
-    let no_pager = pager.trim().is_empty() || pager == "cat" || is_dumb();
+    // one that nobody has asked for need not be there
+    let is_there = pager.is_some() || is_on_path("less");
+    let pager = pager.unwrap_or_else(|| "less".to_owned());
+    let no_pager = pager.trim().is_empty() || pager == "cat" || is_dumb() || !is_there;
     if !out.is_terminal() || fits || no_pager {
         return Ok(out.print(text)?);
     }

@@ -27,6 +27,7 @@ const WIDTH: usize = 26;
 const BAR: usize = 30;
 
 #[derive(Debug, Args)]
+#[command(after_help = "In a pipe, a line a number: its name, the number")]
 pub(super) struct StatsArgs {
     #[command(flatten)]
     pub common: Common,

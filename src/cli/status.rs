@@ -10,6 +10,10 @@ use super::terminal::{Out, visible};
 use super::time::{bytes, grouped, span};
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "In a pipe, a line a fact: its name, the fact; times are in milliseconds, \
+    sizes in bytes"
+)]
 pub(super) struct StatusArgs {
     #[command(flatten)]
     pub common: Common,
@@ -44,7 +48,16 @@ fn shown(status: &Json, out: Out) -> String {
     let own = status.at("pid").count() == u64::from(std::process::id());
     let indexing = status.at("indexing");
     let watcher = status.at("watcher");
-    let count = |value: &Json| grouped(&value.to_string());
+    let person = out.is_terminal();
+    let count = |value: &Json| match person {
+        true => grouped(&value.to_string()),
+        false => value.to_string(),
+    };
+    let uptime = status.at("uptimeMs");
+    let uptime = match uptime.number() {
+        Some(millis) if person => span(millis),
+        _ => format!("{uptime} ms"),
+    };
     let state = indexing.at("state").word();
     let memory = status.at("memory").at("residentBytes");
     let facts = [
@@ -53,11 +66,7 @@ fn shown(status: &Json, out: Out) -> String {
             "served by",
             match own {
                 true => "this command; no daemon runs".to_owned(),
-                false => format!(
-                    "daemon {}, up for {}",
-                    status.at("pid"),
-                    span(status.at("uptimeMs").number().unwrap_or(0.0))
-                ),
+                false => format!("daemon {}, up for {uptime}", status.at("pid")),
             },
         ),
         ("version", status.at("version").word().to_owned()),
@@ -86,11 +95,17 @@ fn shown(status: &Json, out: Out) -> String {
             },
         ),
         ("problems", count(status.at("problems"))),
-        ("memory", bytes(memory.count())),
+        (
+            "memory",
+            match person {
+                true => bytes(memory.count()),
+                false => memory.to_string(),
+            },
+        ),
     ];
     let mut text = String::new();
     for (name, value) in facts {
-        if out.is_terminal() {
+        if person {
             text.push_str(&out.fact(name, 10, &value));
         } else {
             text.push_str(&format!("{name}\t{value}\n"));

@@ -27,6 +27,10 @@ const PAGE: u32 = 1000;
 const STATE: [&str; 4] = ["version", "pinned", "tags", "note"];
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "In a pipe, a line a change: kind, projectId, id, status, startedAt, duration, \
+    costUSD, label"
+)]
 #[command(mut_arg("json", |arg| arg.help("Print a change a line as the protocol has it, of which \
     FIELDS chooses members, as in kind,summary")))]
 pub(super) struct TailArgs {
@@ -188,10 +192,13 @@ impl Tail<'_> {
         }
         for key in gone {
             self.known.remove(&key);
-            let text = json!({
-                "kind": "deleted", "projectId": key.project, "executionId": key.execution,
-            })
-            .to_string();
+            // one that is there is only none of those that are asked for any more
+            let (there, clock) = key.listed(client, false).await?;
+            let kind = there.map_or("deleted", |_| "left");
+            let (project, execution) = (json!(key.project), json!(key.execution));
+            let text = format!(
+                r#"{{"kind":"{kind}","clock":{clock},"projectId":{project},"executionId":{execution}}}"#
+            );
             self.print(&text, &Json::read(&text))?;
         }
         Ok(())

@@ -283,12 +283,19 @@ pub(super) fn fitted_end(text: &str, width: usize) -> String {
     }
 }
 
-/// Lines of at most `width` columns, broken at blanks where there are any.
+/// Whether a text takes more columns, of which its beginning tells as a rule.
+fn is_wider(text: &str, width: usize) -> bool {
+    let near = text.char_indices().nth(4 * width);
+    let near = near.and_then(|(at, _)| text.get(..at));
+    near.is_some_and(|near| columns(near) > width) || columns(text) > width
+}
+
+/// Lines of at most `width` columns, broken at blanks where there are any. Costs the text.
 pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for line in text.split('\n') {
         let mut rest = line;
-        while columns(rest) > width {
+        while is_wider(rest, width) {
             let mut taken = 0;
             let mut end = rest.len();
             let mut blank = None;
@@ -346,6 +353,9 @@ mod tests {
         assert_eq!(fitted_end("abc", 0), "");
         assert_eq!(wrapped("one two three", 7), ["one two", "three"]);
         assert_eq!(wrapped("abcdefgh", 3), ["abc", "def", "gh"]);
+        // not the text for each of its lines
+        let long = "x".repeat(1 << 20);
+        assert_eq!(wrapped(&long, 32).len(), 1 << 15);
     }
 
     proptest! {

@@ -168,6 +168,9 @@ fn of_file(file: &Path, zones: &Path) -> Option<Tz> {
     by_place(file).or_else(linked).or_else(by_text)
 }
 
+/// Beyond so much a number of days tells nobody anything: a million years.
+const SPAN_MAX_SECONDS: f64 = 3e13;
+
 /// How long something took, from milliseconds.
 pub(super) fn span(millis: f64) -> String {
     if millis < 0.0 {
@@ -177,6 +180,9 @@ pub(super) fn span(millis: f64) -> String {
     let parts = |large: f64, small: f64| (f64::floor(large / small), large % small);
     if millis < 1000.0 {
         return format!("{}ms", millis.round());
+    }
+    if seconds > SPAN_MAX_SECONDS {
+        return "ages".to_owned();
     }
     if seconds < 60.0 {
         return format!("{:.1}s", (millis / 100.0).floor() / 10.0);

@@ -40,6 +40,7 @@ enum Trash {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "In a pipe, a line a deletion: deletedAt, sizeBytes, status, label, entry")]
 struct ListArgs {
     #[command(flatten)]
     json: JsonArgs,
@@ -267,6 +268,11 @@ fn latest(run: &str, held: &[Json]) -> Result<String, Failure> {
     let wanted = which(run, None);
     let word = |name: &str| wanted.get(name).and_then(Value::as_str);
     let id = word("executionId").unwrap_or_default();
+    if id.is_empty() {
+        // which all ids begin with
+        let message = "name a run, or the beginning of its id; --batch puts back all of a deletion";
+        return Err(Failure::Usage(message.to_owned()));
+    }
     let project = word("projectId");
     let mut meant: Vec<(String, &Json)> = Vec::new();
     for entry in held {

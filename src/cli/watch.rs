@@ -28,7 +28,8 @@ pub(super) const OTHERWISE: u8 = 5;
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit status: 0 completed, 3 failed, 4 cancelled, 5 deleted or ended \
+    after_help = "In a pipe, a line a change: kind, projectId, id, status, startedAt, duration, \
+    costUSD, label\n\nExit status: 0 completed, 3 failed, 4 cancelled, 5 deleted or ended \
     otherwise; 1 and 2 as everywhere."
 )]
 pub(super) struct WatchArgs {

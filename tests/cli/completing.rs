@@ -5,7 +5,7 @@ use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::stage::{Stage, terminal};
+use crate::stage::{Stage, done, terminal};
 use crate::support::{PATIENCE, Root, record};
 
 /// A sample that is deleted.
@@ -227,6 +227,21 @@ fn bash_puts_in_what_is_called_oddly_as_one_word() {
         shell.until(&format!("\n{number}:<{word}>\n"));
     }
     assert!(!stage.root.beside("pwned").exists());
+}
+
+/// By its project such a run is no flag.
+#[test]
+fn a_run_that_is_called_as_flags_are_is_completed_with_its_project() {
+    let root = Root::empty();
+    root.engine("p", "-x", &record("p", "-x", "failed"));
+    let stage = Stage::over(root);
+    let mut command = stage.runlog(&["--", "runlog", "show", ""]);
+    let told = done(command.env("RUNLOG_COMPLETE", "fish")).printed();
+    assert!(
+        told.lines().any(|line| line.starts_with("p/-x\t")),
+        "{told}"
+    );
+    assert!(!told.lines().any(|line| line.starts_with("-x\t")), "{told}");
 }
 
 #[test]

@@ -112,6 +112,92 @@ fn files_that_cannot_be_read_or_do_not_fit() {
     assert_eq!(stage.piped(&["list"]).printed().lines().count(), 4 + 5);
 }
 
+/// What is no date goes, and nothing else.
+#[test]
+fn a_date_that_is_none_is_named_and_taken_out() {
+    let stage = Stage::samples();
+    let file = stage.root.path().join("website/executions/dated.json");
+    let good = "2025-10-15 10:00:00Z";
+    for (started, completed, says, left) in [
+        (
+            json!("2025-02-30T10:00:00Z"),
+            json!(good),
+            "`startedAt` is",
+            [false, true],
+        ),
+        (
+            json!(good),
+            json!("2025-10-15T10:00:00+25:00"),
+            "`completedAt` is",
+            [true, false],
+        ),
+        (
+            json!(good),
+            json!("never"),
+            "`completedAt` is",
+            [true, false],
+        ),
+        (json!(5), json!(null), "`startedAt` is", [false, true]),
+        (
+            json!({}),
+            json!("2025-10-15T10:00:00"),
+            "each of `startedAt` and `completedAt` is",
+            [false, false],
+        ),
+    ] {
+        let run = json!({
+            "id": "dated", "startedAt": started, "completedAt": completed, "costUSD": 0.5
+        });
+        fs::write(&file, run.to_string()).unwrap();
+        mended(&stage, says);
+        let mended: serde_json::Value =
+            serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+        for (member, left) in ["startedAt", "completedAt"].iter().zip(left) {
+            let was = Some(&run[member]).filter(|_| left);
+            assert_eq!(mended.get(member), was, "{member} of {run}");
+        }
+        assert_eq!(mended["costUSD"], 0.5);
+    }
+}
+
+#[test]
+fn a_record_that_is_changed_keeps_its_mode_and_the_rest_of_what_it_says() {
+    let stage = Stage::samples();
+    let file = stage.root.path().join("website/executions/cost.json");
+    for mode in [0o600, 0o640, 0o644] {
+        fs::write(
+            &file,
+            r#"{ "id": "cost", "costUSD": 1e400, "output": "kept" }"#,
+        )
+        .unwrap();
+        fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
+        // as wide as can be
+        let found = stage.piped(&["doctor"]);
+        let mend = mends(&found).remove(0);
+        let run = stage.shell(&format!("umask 0; {mend}"));
+        assert_eq!(run.status, 0, "{mend}: {}", run.err);
+        healthy(&stage);
+        let found = fs::metadata(&file).unwrap().permissions().mode();
+        assert_eq!(found & 0o777, mode, "{mend}");
+        let kept = fs::read_to_string(&file).unwrap();
+        assert!(kept.contains("kept") && !kept.contains("cost\":"), "{kept}");
+    }
+    // what jq refuses or says in another way is left as it is
+    for rest in [
+        r#""output": "\ud800""#,
+        r#""output": "\udc00""#,
+        r#""output": { "count": 123456789012345678901 }"#,
+        r#""output": [1e400]"#,
+    ] {
+        let text = format!(r#"{{ "id": "cost", "costUSD": "much", {rest} }}"#);
+        fs::write(&file, &text).unwrap();
+        mended(&stage, "cost.json");
+        let aside = file.with_extension("json.aside");
+        assert_eq!(fs::read_to_string(&aside).unwrap(), text);
+        fs::remove_file(aside).unwrap();
+    }
+}
+
 #[test]
 fn of_very_many_alike_some_are_told_of_at_a_time() {
     let stage = Stage::samples();
@@ -202,9 +288,14 @@ fn a_folder_of_ours_that_is_none_or_cannot_be_used() {
         fs::remove_file(aside).unwrap();
     }
     fs::create_dir_all(&trash).unwrap();
+    stage.piped(&["delete", "-s", "failed", "--yes"]).printed();
+    let batch = fs::read_dir(&trash).unwrap().next().unwrap().unwrap();
+    let batch = batch.path();
+    let of_batch = format!("{} cannot be", batch.display());
     for (path, says) in [
         (&own, "website/.runlog cannot be"),
         (&trash, "website/.runlog/trash cannot be"),
+        (&batch, &of_batch),
     ] {
         for mode in [0o500, 0o300] {
             fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
@@ -272,6 +363,21 @@ fn a_root_that_is_not_there_or_not_clear() {
     }
 }
 
+/// Its path is told whole, whatever is in it.
+#[test]
+fn a_config_in_a_folder_that_is_called_as_messages_are_written() {
+    let stage = Stage::samples();
+    let folder = stage.root.beside("a: b");
+    fs::create_dir(&folder).unwrap();
+    fs::create_dir(stage.root.beside("a")).unwrap();
+    fs::write(folder.join("runlog.toml"), "projects = ").unwrap();
+    let found = done(stage.runlog(&["doctor"]).current_dir(&folder));
+    let mend = mends(&found).remove(0);
+    assert_eq!(stage.shell(&mend).status, 0, "{mend}");
+    assert!(folder.join("runlog.toml.aside").exists(), "{mend}");
+    assert!(stage.root.beside("a").is_dir());
+}
+
 #[test]
 fn a_config_and_a_policy_that_cannot_be_used() {
     let stage = Stage::samples();
@@ -287,6 +393,10 @@ fn a_config_and_a_policy_that_cannot_be_used() {
         (
             "[prune]\n\nrules = [{ maxCount = \"2\" }]",
             "line 3: expected a whole number of 0 or more",
+        ),
+        (
+            "[prune]\nrules = [{ maxCount = -1 }]",
+            "line 2: expected a whole number of 0 or more",
         ),
         ("prune = true", "line 1: expected an object"),
         (
@@ -338,10 +448,14 @@ fn an_entry_of_the_root_that_is_no_project() {
     let root = stage.root.path();
     std::os::unix::fs::symlink("website", root.join("link")).unwrap();
     mended(&stage, "link: a link");
-    for name in ["back\\slash", "two\nlines"] {
+    for name in ["back\\slash", "two\nlines", "website\n", "docs\n\n"] {
         fs::create_dir_all(root.join(name).join("executions")).unwrap();
         mended(&stage, "the name is not an id");
         assert!(stage.root.beside(&format!("{name}.aside")).is_dir());
+    }
+    // whose names only begin so
+    for healthy in ["website", "docs"] {
+        assert!(root.join(healthy).is_dir(), "{healthy}");
     }
 }
 
@@ -391,6 +505,11 @@ fn a_root_in_the_users_file_that_nothing_comes_of() {
             assert!(left.contains(&good), "{left}");
         }
     }
+    // a line that only looks as a header does
+    let lines = "path = \"\"\"\n[x]\n/nope\"\"\"\n";
+    fs::write(&config, format!("[[root]]\n{every}{lines}{policy}")).unwrap();
+    mended(&stage, "does not begin with /");
+    assert!(!config.exists());
     // no policy that could be checked
     fs::write(&config, &good).unwrap();
     mended(&stage, "there is no [prune] for");
@@ -519,6 +638,9 @@ fn an_environment_that_leaves_no_place() {
             "unset XDG_CACHE_HOME HOME",
             "there is no folder for the index",
         ),
+        // what is the system's is left alone: a command that moves or changes it is not run either
+        ("export XDG_CACHE_HOME=/dev/null", "is no folder of yours"),
+        ("export XDG_CACHE_HOME=/proc", "where the index is kept"),
         (
             &*format!("export XDG_RUNTIME_DIR={}", deep.display()),
             "the system allows",
@@ -526,10 +648,12 @@ fn an_environment_that_leaves_no_place() {
     ] {
         let script = format!(
             "{set}; runlog doctor > found && exit 9; cat found; \
+             grep -q -e aside -e chmod found && exit 8; \
              eval \"$(sed -n 's/^  //p' found)\"; runlog doctor"
         );
         let done = stage.shell(&script);
         assert!(done.out.contains(says), "{}{}", done.out, done.err);
+        assert_ne!(done.status, 8, "{}", done.out);
         assert!(
             done.out.ends_with("✓ nothing is wrong\n"),
             "{}{}",

@@ -199,6 +199,45 @@ fn tail_survives_the_death_of_its_daemon_without_a_gap() {
     }
 }
 
+/// What happened while nobody could tell is told as whoever tells it at once would.
+#[test]
+fn tail_tells_what_left_its_filter_from_what_is_gone() {
+    let stage = Stage::over(Root::empty());
+    for id in ["ended", "gone", "stays"] {
+        stage.root.engine("p", id, &record("p", id, "running"));
+    }
+    let mut daemon = stage.daemon();
+    let tail = Going::start(&stage, &["tail", "-s", "running", "-L", "3", "--json"]);
+    for _ in 0..3 {
+        assert!(tail.line().contains("\"saved\""));
+    }
+    // the next one has not come as far as this by itself
+    for number in 0..20 {
+        let id = format!("other-{number}");
+        stage.root.engine("p", &id, &record("p", &id, "failed"));
+    }
+    stage
+        .root
+        .engine("p", "last", &record("p", "last", "running"));
+    while !tail.line().contains("last") {}
+    kill_process(Pid::from_child(&daemon.0), Signal::STOP).unwrap();
+    stage
+        .root
+        .engine("p", "ended", &record("p", "ended", "completed"));
+    std::fs::remove_file(stage.root.file("p", "gone")).unwrap();
+    daemon.0.kill().unwrap();
+    daemon.0.wait().unwrap();
+    let mut told = BTreeMap::new();
+    for _ in 0..2 {
+        let change: Value = serde_json::from_str(&tail.line()).unwrap();
+        let word = |name: &str| change[name].as_str().unwrap().to_owned();
+        assert!(word("clock").starts_with("c:"), "{change}");
+        told.insert(word("executionId"), word("kind"));
+    }
+    let told: Vec<(&str, &str)> = told.iter().map(|(id, kind)| (&**id, &**kind)).collect();
+    assert_eq!(told, [("ended", "left"), ("gone", "deleted")]);
+}
+
 #[test]
 fn watch_waits_for_the_end_and_exits_by_it() {
     for served in [false, true] {

@@ -429,6 +429,7 @@ fn call_sends_any_method_and_says_what_is_wrong_with_it() {
             "x",
         ),
         (vec!["call", "executions/subscribe"], 2, "tail"),
+        (vec!["call", "executions/unsubscribe"], 2, "no subscription"),
     ] {
         let done = stage.piped(&args);
         assert_eq!((done.status, done.out.as_str()), (status, ""), "{args:?}");
@@ -703,6 +704,15 @@ fn long_texts_are_folded_and_paged_on_a_terminal_only() {
     assert!(paged.contains("PAGED   line 299\n"), "{paged}");
     assert!(page("no-such-pager").contains("line 299\n"));
     assert_eq!(page("head -1").lines().count(), 1);
+    // nobody has asked for the one that is not there
+    let bin = stage.root.beside("bin");
+    std::fs::create_dir(&bin).unwrap();
+    std::os::unix::fs::symlink("/bin/sh", bin.join("sh")).unwrap();
+    let mut command = stage.runlog(&["show", "long", "--full"]);
+    command.env_remove("PAGER").env("PATH", bin);
+    let whole = on_terminal(&mut command, 80, "").printed();
+    assert!(whole.starts_with("\x1b[1mp/long"), "{whole:?}");
+    assert!(whole.contains("line 299\n"), "{whole}");
 }
 
 #[test]
@@ -762,6 +772,219 @@ fn a_first_index_that_takes_long_shows_a_bar_and_leaves_nothing_of_it() {
     assert_eq!(screen.screen().contents(), "");
 }
 
+/// A line in a pipe has as many fields as the command says that it has.
+#[test]
+fn which_fields_a_line_has_in_a_pipe_is_told() {
+    let stage = Stage::samples();
+    let deleted = "exec-1760504566569-y49gl3ayg";
+    stage.piped(&["delete", deleted, "--yes"]).printed();
+    std::fs::write(stage.root.file("website", "cut"), "{").unwrap();
+    let mut failed = record("website", "failed", "failed");
+    failed["error"] = "no".into();
+    stage.root.engine("website", "failed", &failed);
+    for words in [
+        "list",
+        "stats",
+        "series",
+        "search notes",
+        "errors",
+        "nodes",
+        "trash list",
+        "problems",
+        "status",
+        "watch failed",
+    ] {
+        let args: Vec<&str> = words.split(' ').collect();
+        let line = stage.piped(&args).out;
+        let line = line.lines().next().unwrap_or_else(|| panic!("{words}"));
+        let help = stage.piped(&[&args[..], &["--help"]].concat()).printed();
+        let (_, told) = help.split_once("In a pipe, a line a ").expect(words);
+        let told = told.split("\n\n").next().unwrap();
+        let (_, fields) = told.split_once(": ").unwrap();
+        let fields = fields.split(';').next().unwrap();
+        assert_eq!(
+            line.split('\t').count(),
+            fields.split(',').count(),
+            "{words}: {line}: {fields}"
+        );
+    }
+}
+
+#[test]
+fn numbers_in_a_pipe_are_those_of_the_protocol() {
+    let stage = Stage::samples();
+    for number in 0..1100 {
+        let id = format!("run-{number}");
+        stage.root.engine("p", &id, &json!({ "status": "failed" }));
+    }
+    let status = stage.piped(&["status"]).printed();
+    assert!(status.contains("\nruns\t1104\n"), "{status}");
+    let memory = status
+        .lines()
+        .find_map(|line| line.strip_prefix("memory\t"));
+    assert!(memory.unwrap().parse::<u64>().is_ok(), "{status}");
+    let shown = stage.piped(&["show", COMPLETED]).printed();
+    for line in [
+        "took     36711",
+        "cost     0.0289",
+        "tokens   3650 in, 1190 out, 4840 in all",
+    ] {
+        assert!(shown.contains(&format!("\n{line}\n")), "{line}: {shown}");
+    }
+    let diff = stage.piped(&["diff", COMPLETED, "website/last"]).printed();
+    assert!(diff.contains("took       36711 → none"), "{diff}");
+    // more than are ever printed
+    let list = stage.shown(80, &["list", "-L", "1000"]).printed();
+    assert!(
+        list.ends_with("1000 of 1,104 runs; `runlog export` writes all of them\n"),
+        "{}",
+        list.lines().last().unwrap()
+    );
+    let list = stage.shown(80, &["list", "-L", "2"]).printed();
+    assert!(list.ends_with("2 of 1,104 runs; -L shows more\n"), "{list}");
+    // dates that nobody knows
+    let series = stage.piped(&["series"]);
+    let told = "runlog: and 1,100 runs that do not say when they began\n";
+    assert_eq!(series.err, told);
+}
+
+#[test]
+fn others_than_are_shown_are_told_of() {
+    let stage = Stage::over(Root::empty());
+    for id in ["one", "two"] {
+        let mut run = record("p", id, "failed");
+        run["error"] = format!("{id} is the matter with it").into();
+        run["steps"] = json!([{ "nodeId": id, "status": "failed" }]);
+        stage.root.engine("p", id, &run);
+    }
+    let mut far = record("p", "far", "completed");
+    far["startedAt"] = "9000-01-01T00:00:00.000Z".into();
+    stage.root.engine("p", "far", &far);
+    for (words, told) in [
+        ("nodes -L 1", "1 of 2 nodes; -L shows more\n"),
+        ("errors -L 1", "1 of 2 groups; -L shows more\n"),
+    ] {
+        let args: Vec<&str> = words.split(' ').collect();
+        let shown = stage.shown(80, &args).printed();
+        assert!(shown.ends_with(told), "{shown}");
+    }
+    let series = stage.shown(30, &["series"]).printed();
+    let narrow = series.lines().all(|line| line.chars().count() <= 30);
+    assert!(
+        narrow && series.contains("and 1 run that began long"),
+        "{series}"
+    );
+}
+
+/// Any status may be asked for, and one that is misspelt is answered with nothing.
+#[test]
+fn a_status_near_a_known_one_is_told_where_nothing_is_found() {
+    let stage = Stage::samples();
+    let several = stage.piped(&["list", "-s", "failed, running"]);
+    assert_eq!((several.out.lines().count(), several.err.as_str()), (2, ""));
+    for words in [
+        "list",
+        "stats",
+        "series",
+        "errors",
+        "nodes",
+        "search page",
+        "export",
+    ] {
+        let args: Vec<&str> = words.split(' ').chain(["-s", "Faild"]).collect();
+        let none = stage.piped(&args);
+        assert_eq!(none.status, 0, "{words}: {}", none.err);
+        let told = "runlog: `Faild` is none of the known statuses; did you mean `failed`?\n";
+        assert_eq!(none.err, told, "{words}");
+        let own: Vec<&str> = words.split(' ').chain(["-s", "archived"]).collect();
+        assert_eq!(stage.piped(&own).err, "", "{words}");
+    }
+}
+
+#[test]
+fn members_of_an_unexpected_type_are_shown_too() {
+    let stage = Stage::over(Root::empty());
+    let odd = json!({
+        "id": 1, "projectId": ["p"], "status": {}, "name": 9, "model": 7, "startedAt": 5,
+        "duration": "long", "costUSD": "1", "tokenUsage": 3, "retryCount": 1.5, "steps": { "a": 1 }
+    });
+    stage.root.engine("p", "odd", &odd);
+    let shown = stage.piped(&["show", "p/odd"]).printed();
+    for (name, value) in odd.as_object().unwrap() {
+        let value = value.as_str().map_or(value.to_string(), str::to_owned);
+        let told = format!("\n\n{name}\n  {value}\n");
+        assert!(shown.contains(&told), "{name}: {shown}");
+    }
+    // a number that no clock knows
+    std::fs::write(stage.root.file("p", "odd"), r#"{ "duration": 1e400 }"#).unwrap();
+    let shown = stage.shown(80, &["show", "p/odd"]).printed();
+    assert!(shown.contains("took     ages\n"), "{shown}");
+    let shown = stage.piped(&["show", "p/odd"]).printed();
+    assert!(shown.contains("took     1e400\n"), "{shown}");
+}
+
+#[test]
+fn of_a_record_that_no_answer_holds_members_are_shown() {
+    let stage = Stage::over(Root::empty());
+    let mut run = record("p", "huge", "completed");
+    run["output"] = "x".repeat(64 << 20).into();
+    stage.root.engine("p", "huge", &run);
+    let some = stage.piped(&["show", "huge", "--json=status,version,name"]);
+    let some: Value = serde_json::from_str(&some.printed()).unwrap();
+    assert_eq!(some["status"], "completed");
+    assert!(some["version"].is_string() && some.get("name").is_none());
+    for (args, status, says) in [
+        (&["show", "huge"][..], 1, "`runlog show RUN --json=FIELDS`"),
+        (
+            &["show", "huge", "--json=output"],
+            1,
+            "the record's file has it",
+        ),
+        (
+            &["show", "huge", "--json=statsu"],
+            2,
+            "did you mean `status`?",
+        ),
+    ] {
+        let done = stage.piped(args);
+        assert_eq!((done.status, done.out.as_str()), (status, ""), "{args:?}");
+        assert!(done.err.contains(says), "{args:?}: {}", done.err);
+    }
+    let shown = stage.shown(80, &["show", "huge"]).printed();
+    assert!(shown.contains("the record's file has them"), "{shown}");
+    assert!(!shown.contains("--full"), "{shown}");
+}
+
+#[test]
+fn what_a_command_can_do_nothing_with_says_what_can_be_done() {
+    let stage = Stage::samples();
+    let file = stage.root.beside("file");
+    std::fs::write(&file, "").unwrap();
+    let mut command = stage.runlog(&["search", "page"]);
+    let none = done(command.env("XDG_CACHE_HOME", &file));
+    assert_eq!((none.status, none.out.as_str()), (1, ""));
+    assert!(none.err.contains("`runlog doctor`"), "{}", none.err);
+    let first = stage.piped(&["prune", "-n"]);
+    assert_eq!(first.status, 2);
+    assert!(
+        first.err.contains("--max-age, --max-count or --max-bytes"),
+        "{}",
+        first.err
+    );
+    let no_folder = stage.piped(&["list", "--projects", file.to_str().unwrap()]);
+    assert_eq!((no_folder.status, no_folder.out.as_str()), (2, ""));
+    assert_eq!(
+        no_folder.err,
+        format!("runlog: {} is no folder\n", file.display())
+    );
+    stage.piped(&["delete", "exec-1760504", "--yes"]).printed();
+    for name in ["", "website/"] {
+        let refused = stage.piped(&["trash", "restore", name]);
+        assert_eq!(refused.status, 2, "{}{}", refused.out, refused.err);
+        assert!(refused.err.contains("name a run"), "{}", refused.err);
+    }
+}
+
 #[test]
 fn a_root_that_is_not_clear_or_not_there_is_told() {
     let stage = Stage::over(Root::empty());
@@ -780,6 +1003,10 @@ fn a_root_that_is_not_clear_or_not_there_is_told() {
         "{}",
         several.err
     );
+    let mut command = stage.runlog(&["root", "--json"]);
+    let told = done(command.current_dir(stage.root.beside("repo")));
+    assert_eq!(told.status, 2, "{}", told.out);
+    assert!(told.out.contains("candidates"), "{}", told.out);
     let mut command = stage.runlog(&["list"]);
     std::fs::create_dir_all(stage.root.beside("none")).unwrap();
     let none = done(command.current_dir(stage.root.beside("none")));
@@ -853,6 +1080,8 @@ fn what_is_beside_a_record_can_be_chosen_too() {
     );
     // money as in lists
     let shown = stage.piped(&["show", "a"]).printed();
+    assert!(shown.contains("cost     0.0000001\n"), "{shown}");
+    let shown = stage.shown(80, &["show", "a"]).printed();
     assert!(shown.contains("$0.0000001"), "{shown}");
 }
 

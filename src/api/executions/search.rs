@@ -318,7 +318,8 @@ impl From<SearchError> for Error {
             ),
             SearchError::Trouble(Trouble::Failed) => Self::new(
                 ErrorKind::Storage,
-                "the text index cannot be kept; the daemon's log says why. Try again",
+                "the text index cannot be kept in the cache; mend what `runlog doctor` finds there, or \
+                 set XDG_CACHE_HOME to a folder that can be written to, and start again",
             ),
             SearchError::Defect => Self::new(
                 ErrorKind::Internal,
