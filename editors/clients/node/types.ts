@@ -331,7 +331,7 @@ export type ExportFormat = "jsonl" | "json" | "csv";
 export type ExportResult = {
   /** How many bytes it has. */
   bytes: number;
-  /** The state at which the runs were chosen. */
+  /** The state at which the runs were chosen. That of all pieces, unless the daemon had to choose anew: then those of the pieces before may be of another. */
   clock: Clock;
   /** False only with `allowPartial`, while runs may be missing. */
   complete: boolean;

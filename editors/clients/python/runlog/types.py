@@ -407,7 +407,8 @@ ExportFormat = Union[Literal["jsonl"], Literal["json"], Literal["csv"]]
 class _ExportResult(TypedDict):
     # How many bytes it has.
     bytes: int
-    # The state at which the runs were chosen.
+    # The state at which the runs were chosen. That of all pieces, unless the daemon had to
+    # choose anew: then those of the pieces before may be of another.
     clock: Clock
     # False only with `allowPartial`, while runs may be missing.
     complete: bool
