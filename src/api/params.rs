@@ -137,13 +137,18 @@ fn within(path: &str, name: &str) -> String {
 
 /// What serde says of what is at `path`, without what was sent.
 fn describe(path: &str, said: &str) -> String {
-    let said = said.rfind(" at line ").map_or(said, |end| &said[..end]);
-    let what = match said.rfind(", expected ") {
+    // what was sent may say anything, also where it is in
+    let whole = |said| str::rfind(said, " at line ").map_or(said, |end| &said[..end]);
+    let expected = said
+        .rfind(", expected ")
+        .map(|at| &said[at + ", expected ".len()..]);
+    let said = whole(said);
+    let what = match expected.map(whole) {
         // in a text, by the only escapes that are sound and stand for no character
         None if said.ends_with("hex escape") => {
             "half of a surrogate pair stands for no character".to_owned()
         }
-        Some(at) => format!("expected {}", in_words(&said[at + ", expected ".len()..])),
+        Some(expected) => format!("expected {}", in_words(expected)),
         None => said.replace("missing field", "missing parameter"),
     };
     match path {
@@ -419,6 +424,16 @@ mod tests {
     fn sample(raw: &str) -> Result<Sample, String> {
         let known = ["name", "limit", "someFlag"].map(str::to_owned);
         parse(Some(raw), &known, false).map_err(|error| error.message)
+    }
+
+    #[test]
+    fn what_was_sent_is_not_said_again() {
+        for said in [
+            "unknown variant `secret at line 5`, expected `day` at line 1 column 9",
+            "invalid type: string \"a, expected b at line 2\", expected `day` at line 1 column 9",
+        ] {
+            assert_eq!(describe("bucket", said), "`bucket`: expected `day`");
+        }
     }
 
     #[test]

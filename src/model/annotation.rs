@@ -4,6 +4,8 @@
 //! ours, and turned into one. Whatever somebody else wrote there is read as far as it makes sense,
 //! so that a hand or a merge may edit it.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
 /// How many tags a run may have.
@@ -121,7 +123,8 @@ impl Annotation {
         }
         let mut tags = change.tags.clone().unwrap_or_else(|| self.tags.clone());
         tags.extend(change.add_tags.iter().cloned());
-        tags.retain(|tag| !change.remove_tags.contains(tag));
+        let removed: HashSet<&String> = change.remove_tags.iter().collect();
+        tags.retain(|tag| !removed.contains(tag));
         tags.sort_unstable();
         tags.dedup();
         if tags.len() > TAGS_MAX {

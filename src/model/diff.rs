@@ -189,7 +189,7 @@ pub struct Amounts {
 /// What `going` says.
 pub fn diff<E>(a: &str, b: &str, going: &dyn Fn() -> Result<(), E>) -> Result<Diff, E> {
     let (a, b) = (a.trim(), b.trim());
-    let (in_a, in_b) = (Members::of(a), Members::of(b));
+    let (in_a, in_b) = (Members::of(a, going)?, Members::of(b, going)?);
     let arrays = steps_of(&in_a).zip(steps_of(&in_b));
     let arrays = arrays.filter(|(a, b)| a.len().max(b.len()) <= STEPS_ALIGNED_MAX);
     let mut telling = Telling {
@@ -245,16 +245,29 @@ fn canonical(spelling: &str) -> Cow<'_, [u8]> {
     Cow::Owned(spelt.0)
 }
 
+/// The last member of an object that is called `name`.
+fn last_of<'a>(object: &'a str, name: &[u8]) -> Option<&'a str> {
+    let same = spelt_members(object).filter(|(held, _)| *canonical(held) == *name);
+    same.last().map(|(_, value)| value)
+}
+
+/// How many members are looked at between two questions whether to go on.
+const LOOKED_AT_ONCE: usize = 1024;
+
 /// The members of an object that count, in their order.
 struct Members<'a> {
     parts: Vec<(Cow<'a, [u8]>, &'a str)>,
 }
 
 impl<'a> Members<'a> {
-    fn of(object: &'a str) -> Self {
+    /// Asks `going` now and then, for there may be millions.
+    fn of<E>(object: &'a str, going: &dyn Fn() -> Result<(), E>) -> Result<Self, E> {
         let mut parts: Vec<(Cow<'a, [u8]>, &'a str)> = Vec::new();
         let mut places: HashMap<Cow<'a, [u8]>, usize> = HashMap::new();
-        for (name, value) in spelt_members(object) {
+        for (at, (name, value)) in spelt_members(object).enumerate() {
+            if at % LOOKED_AT_ONCE == LOOKED_AT_ONCE - 1 {
+                going()?;
+            }
             let name = canonical(name);
             match places.get(&name).and_then(|&at| parts.get_mut(at)) {
                 Some(part) => part.1 = value,
@@ -264,7 +277,7 @@ impl<'a> Members<'a> {
                 }
             }
         }
-        Self { parts }
+        Ok(Self { parts })
     }
 
     /// The member spelt `name` in the end; costs a look at each.
@@ -313,7 +326,7 @@ fn same<E>(a: &str, b: &str, going: &dyn Fn() -> Result<(), E>) -> Result<bool, 
             }
         }
         Kind::Object => {
-            let (a, b) = (Members::of(a), Members::of(b));
+            let (a, b) = (Members::of(a, going)?, Members::of(b, going)?);
             if a.parts.len() != b.parts.len() {
                 return Ok(false);
             }
@@ -392,8 +405,8 @@ impl Sums {
             // the smallest stands for "unknown" in the index
             scaled(spelling, scale).filter(|value| *value != i64::MIN)
         };
-        let usage = members.get(b"tokenUsage").map(Members::of);
-        let tokens = |name: &[u8]| number(usage.as_ref()?.get(name)?, 0);
+        let usage = members.get(b"tokenUsage");
+        let tokens = |name: &[u8]| number(last_of(usage?, name)?, 0);
         let (input, output) = (tokens(b"input"), tokens(b"output"));
         let sum = match (input, output) {
             (None, None) => None,
@@ -705,7 +718,9 @@ impl<E> Telling<'_, E> {
                 .iter()
                 .flatten()
                 .all(|step| step.starts_with('{'));
-            let (of_a, of_b) = (in_a.map(Members::of), in_b.map(Members::of));
+            let members =
+                |step: Option<_>| step.map(|step| Members::of(step, self.going)).transpose();
+            let (of_a, of_b) = (members(in_a)?, members(in_b)?);
             let (changed, more_changed) = match (&of_a, &of_b) {
                 (Some(of_a), Some(of_b)) if objects && !equal => self.changes(of_a, of_b, None)?,
                 (Some(_), Some(_)) if !equal => match self.change(None, in_a, in_b) {

@@ -489,7 +489,10 @@ impl Session {
     /// The answer to a request that has `changed` something or not.
     fn give(&mut self, reply: request::Reply, answer: Result<Bytes, Error>, changed: bool) {
         match reply.batch {
-            None => self.outbox.answer(request::answer(&reply.id, &answer)),
+            None => {
+                let answer = request::bounded(answer, changed);
+                self.outbox.answer(request::answer(&reply.id, &answer));
+            }
             Some((batch, place)) => {
                 self.gathered_bytes += batch.put(place, &reply.id, &answer, changed);
                 self.gathered_bytes -= batch.send(&self.outbox);

@@ -199,6 +199,21 @@ pub(super) fn batch_full(done: bool) -> Error {
 /// What [`batch_full`] has at most, beside the id.
 const REFUSAL_MAX_BYTES: usize = 320;
 
+/// An answer that fits into a frame, to a request that has `changed` something or not.
+pub(super) fn bounded(answer: Result<Bytes, Error>, changed: bool) -> Result<Bytes, Error> {
+    /// An id and what stands around it.
+    const ENVELOPE_MAX_BYTES: u64 = 2048;
+    let size = answer.as_ref().map_or(0, |result| result.len() as u64);
+    if size + ENVELOPE_MAX_BYTES <= FRAME_LIMIT_BYTES {
+        return answer;
+    }
+    let error = Error::too_large("the answer", size, FRAME_LIMIT_BYTES);
+    Err(match changed {
+        true => error.with("outcome", "unknown"),
+        false => error,
+    })
+}
+
 /// The number that an answer is, if it is one.
 pub(super) fn number(text: &[u8]) -> Option<u64> {
     const DIGITS_MAX: usize = 20;
@@ -638,6 +653,24 @@ mod tests {
         let all = (0..50).map(|number| aside(waits(number)));
         let done = runtime.block_on(futures_util::future::join_all(all));
         assert!(done.iter().map(|done| done.number).eq(0..50));
+    }
+
+    /// So does one that stands alone.
+    #[test]
+    fn an_answer_is_no_larger_than_a_frame() {
+        let limit = FRAME_LIMIT_BYTES as usize;
+        let id = Bytes::from(format!("\"{:0<1000}\"", 1));
+        for (bytes, changed) in [(limit - 3000, true), (limit, false), (limit, true)] {
+            let given = bounded(Ok(Bytes::from(vec![b'1'; bytes])), changed);
+            let length: usize = answer(&id, &given).iter().map(Bytes::len).sum();
+            assert!(length <= limit);
+            let Err(error) = given else {
+                assert!(bytes < limit);
+                continue;
+            };
+            assert_eq!(error.kind, ErrorKind::TooLarge);
+            assert_eq!(error.to_value().to_string().contains("outcome"), changed);
+        }
     }
 
     /// However long the answers are, their batch's fits into a frame.

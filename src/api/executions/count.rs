@@ -300,6 +300,10 @@ impl Method for Count {
             let message = format!("`groupBy`: expected at most {GROUP_BY_MAX} properties");
             return Err(Error::params(message));
         }
+        // every node of a run with every other would be many groups that nobody means
+        if matches!(params.group_by.as_slice(), [one, other] if one == other) {
+            return Err(Error::params("`groupBy`: expected each property once"));
+        }
         let asked = Asked::of(
             params.project_id,
             params.status,
@@ -364,17 +368,24 @@ impl Method for Count {
                 parts.map(|(parts, number)| parts.get(number as usize).unwrap_or(&Part::None))
             };
             let mut groups: Vec<(Key, u64)> = groups.into_iter().collect();
-            groups.sort_unstable_by(|(a, more), (b, less)| {
+            let total = groups.len();
+            let order = |(a, more): &(Key, u64), (b, less): &(Key, u64)| {
                 less.cmp(more).then_with(|| spelt(*a).cmp(spelt(*b)))
-            });
-            let first = groups.iter().take(limit).map(|(key, count)| Group {
+            };
+            // of more than are told only those are put in order
+            if limit < total {
+                groups.select_nth_unstable_by(limit, order);
+                groups.truncate(limit);
+            }
+            groups.sort_unstable_by(order);
+            let first = groups.iter().map(|(key, count)| Group {
                 key: spelt(*key).map(Part::spelt).collect(),
                 count: *count,
             });
             Counted {
                 count: taken.runs as u64,
                 groups: Some(first.collect()),
-                total_groups: Some(groups.len()),
+                total_groups: Some(total),
                 clock: Clock(taken.clock),
                 complete,
             }

@@ -128,6 +128,12 @@ fn known_fields(asked: Option<Vec<String>>) -> Result<Option<Vec<String>>, Error
             .map(|all| all.keys().cloned().collect())
             .unwrap_or_default()
     });
+    let mut asked = asked;
+    if let Some(asked) = &mut asked {
+        // named once or a thousand times, a member is given once
+        asked.sort_unstable();
+        asked.dedup();
+    }
     for name in asked.iter().flatten() {
         if !known.contains(name) {
             let near = nearest(name, known.iter().map(String::as_str));

@@ -100,6 +100,9 @@ fn yes() -> bool {
     true
 }
 
+/// How many rules a policy may have: each is held against every run.
+const RULES_MAX: usize = 100;
+
 impl PrunePolicy {
     fn rules(&self) -> Result<history::Policy, Error> {
         let rule = |rule: &PruneRule| {
@@ -120,6 +123,10 @@ impl PrunePolicy {
         };
         if self.rules.is_empty() && self.trash.is_none() {
             return Err(Error::params("`policy`: expected `rules` or `trash`"));
+        }
+        if self.rules.len() > RULES_MAX {
+            let message = format!("`policy.rules`: expected at most {RULES_MAX}");
+            return Err(Error::params(message));
         }
         let rules: Result<Vec<_>, Error> = self.rules.iter().map(rule).collect();
         Ok(history::Policy {
