@@ -43,8 +43,6 @@ const NAME_MAX_BYTES: usize = 255;
 const DIGITS_MAX: usize = 17;
 /// Keeps the index, which is made anew, where there is room for it.
 const ELSEWHERE: &str = "export XDG_CACHE_HOME=\"$(mktemp -d)\"";
-/// The file system of `/sys`.
-const SYSFS_MAGIC: rustix::fs::FsWord = 0x6265_6572;
 /// How many bytes are written to find out whether there is room.
 const TRIED_BYTES: usize = 64 << 10;
 /// How many files of one project are told of that have the same wrong with them.
@@ -563,9 +561,17 @@ fn cache(root: &Path, findings: &mut Vec<Finding>) {
 }
 
 /// Whether a folder shows what the system knows, and holds no files.
+#[cfg(target_os = "linux")]
 fn is_of_the_system(folder: &Path) -> bool {
+    const SYSFS_MAGIC: rustix::fs::FsWord = 0x6265_6572;
     let found = rustix::fs::statfs(folder);
     found.is_ok_and(|found| [rustix::fs::PROC_SUPER_MAGIC, SYSFS_MAGIC].contains(&found.f_type))
+}
+
+/// Whether it does: elsewhere there is none.
+#[cfg(not(target_os = "linux"))]
+fn is_of_the_system(_: &Path) -> bool {
+    false
 }
 
 /// What only whoever serves the root knows.
