@@ -1038,6 +1038,29 @@ exec %s]=]):format(t.binary, hang)),
     end)
   end),
 
+  check('delete: what goes is what is shown, though a run that is not shown yet has come above', function()
+    local root = t.root(6)
+    local editor = t.list(root)
+    t.until_('the daemon', function()
+      return editor:lua("return require('runlog.list').current().subscription ~= nil")
+    end)
+    editor:type('2j')
+    t.until_('the cursor', function()
+      return editor:view().lnum == 3
+    end)
+    editor:lua([[
+      local list = require('runlog.list').current()
+      list.painted_at = vim.uv.now() -- so that it is not painted before the keys are typed
+      list:told({ kind = 'saved', created = true, summary = {
+        projectId = 'website', id = 'exec-come', status = 'completed', startedAt = ... } })
+      vim.cmd.normal('2dd')]], t.minute(99))
+    t.until_('two to go', function()
+      return #listed(root) == 4
+    end)
+    wait_equal(editor, root)
+    t.equal(editor:runs(), { 'website/exec-0006', 'website/exec-0005', 'website/exec-0002', 'website/exec-0001' }, 'runs')
+  end),
+
   check('list: in a narrow window the name of a run is in sight', function()
     local root = t.root(2)
     local editor = t.list(root)

@@ -548,10 +548,10 @@ function List:rows_between(first, last)
 end
 
 ---@param count integer
----@return table[] summaries of so many runs, from the one under the cursor on
+---@return table[] summaries of so many runs, from the one under the cursor on, as they are shown: what was told since
+---they were painted has moved the rows
 function List:rows_from_cursor(count)
-  local item = self.items[vim.fn.line('.')]
-  return item and item.row and vim.list_slice(self.rows, item.index, item.index + count - 1) or {}
+  return vim.list_slice(self:rows_between(vim.fn.line('.'), #self.items), 1, count)
 end
 
 function List:load_more()
