@@ -221,10 +221,12 @@ scrolled to the line it was scrolled to."
       (setq runlog-text--lines lines)
       (pcase-dolist (`(,window ,line ,column ,start) places)
         (let* ((stays (or (zerop (length old))
-                          ;; a list that shows its top while somebody works elsewhere goes on showing it
+                          ;; a list that shows its top while somebody works elsewhere goes on showing it;
+                          ;; what is typed in the minibuffer is about the line of the window it is typed from
                           (and window
                                (zerop line) (zerop start)
-                               (not (eq window (selected-window))))))
+                               (not (memq window (list (selected-window)
+                                                       (minibuffer-selected-window)))))))
                (position (runlog-text--position
                           (if stays 0 (runlog-text--moved old at line)) column)))
           (if (not window)

@@ -372,6 +372,38 @@
     (should-not (t-sent (t-type "N RET")))
     (should (equal (t-sent (t-type "N M-> ! RET")) '((:note "first\n\n  third!"))))))
 
+(t-check t-10-meanwhile
+    "tags and note: of the run that they were asked for, whatever comes or goes while they are typed"
+  (let ((root (t-root 3))
+        come)
+    (t-list root)
+    (t-until "the daemon" runlog-list--subscription)
+    (define-key minibuffer-local-map [f5] (lambda ()
+                                            (interactive)
+                                            (with-current-buffer (window-buffer (minibuffer-selected-window))
+                                              (funcall come))))
+    (unwind-protect
+        (progn
+          (setq come (lambda ()
+                       (t-save root "website" "exec-come" `(:startedAt ,(t-minute 99)))
+                       (t-until "the new run" (string-search "exec-come" (t-line 1)))))
+          (t-type "N <f5> m i n e RET")
+          (t-until "the note" (string-search "“mine”" (t-text)))
+          (t-has (t-line 2) "“mine”")
+          (t-has (t-line) "“mine”")
+          (t-type "M-< s c o m p l e t e d RET")
+          (t-until "three runs" (= 3 (length (t-runs))))
+          (t-until "the daemon" runlog-list--subscription)
+          (t-type "n")
+          (t-has (t-line) "Task number 2")
+          (setq come (lambda ()
+                       (t-save root "website" "exec-0002" `(:startedAt ,(t-minute 2) :status "failed"))
+                       (t-until "it to leave" (= 2 (length (t-runs))))))
+          (t-type "t <f5> h i s RET x")
+          (t-until "the tag" (string-search "#his" (t-text)))
+          (t-has (t-line 3) "Input of exec-0002 #his"))
+      (define-key minibuffer-local-map [f5] nil))))
+
 (t-check t-10-line-end
     "list: a row is a run up to the end of its line"
   (let ((root (t-root 2)))
