@@ -1061,6 +1061,57 @@ exec %s]=]):format(t.binary, hang)),
     t.equal(editor:runs(), { 'website/exec-0006', 'website/exec-0005', 'website/exec-0002', 'website/exec-0001' }, 'runs')
   end),
 
+  check('selection: runs that come do not widen it, and are shown once it is over; a run that is read keeps it too', function()
+    local root = t.root(6)
+    local editor = t.list(root)
+    t.until_('the daemon', function()
+      return editor:lua("return require('runlog.list').current().subscription ~= nil")
+    end)
+    local function come(id, minute)
+      t.save(root, 'website', id, { startedAt = t.minute(minute) })
+      t.until_('it to be told', function()
+        return editor:lua("return require('runlog.list').current().places[...] ~= nil", 'website/' .. id)
+      end)
+      vim.wait(300) -- for what must not happen
+    end
+    editor:type('jjVj')
+    t.until_('the selection', function()
+      return vim.rpcrequest(editor.channel, 'nvim_get_mode').mode == 'V'
+    end)
+    local before = editor:runs()
+    come('exec-come-1', 98)
+    come('exec-come-2', 99)
+    t.equal(editor:runs(), before, 'the list')
+    editor:type('<Esc>')
+    t.until_('the two', function()
+      return #editor:runs() == 8
+    end)
+    editor:type('gv')
+    come('exec-come-3', 100)
+    editor:type('<Esc>')
+    t.until_('the third', function()
+      return #editor:runs() == 9
+    end)
+    t.has(editor:view().cursor, 'Task number 3', 'the cursor line')
+    editor:type('kVj')
+    come('exec-come-4', 101)
+    editor:type('d')
+    t.until_('two to go', function()
+      return #listed(root) == 8
+    end)
+    wait_equal(editor, root)
+    t.equal(editor:runs(), { 'website/exec-come-4', 'website/exec-come-3', 'website/exec-come-2', 'website/exec-come-1',
+      'website/exec-0006', 'website/exec-0005', 'website/exec-0002', 'website/exec-0001' }, 'runs')
+    editor:type('gg<CR>')
+    editor:wait_text('Output of exec-come-4')
+    editor:type('GV')
+    t.save(root, 'website', 'exec-come-4', { startedAt = t.minute(101), input = 'one\ntwo', output = 'Another' })
+    vim.wait(1500)
+    t.has(editor:text(), 'Output of exec-come-4', 'the run')
+    editor:type('<Esc>')
+    editor:wait_text('Another')
+  end),
+
   check('list: in a narrow window the name of a run is in sight', function()
     local root = t.root(2)
     local editor = t.list(root)

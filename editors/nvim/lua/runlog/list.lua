@@ -429,8 +429,11 @@ function List:paint_now()
   if self.closed then
     return
   end
-  self.painted_at = vim.uv.now()
   self:index()
+  if paint.selecting(self.buf, function() self:paint_now() end) then
+    return
+  end
+  self.painted_at = vim.uv.now()
   local lines, items = {}, {}
   local projects, several = 0, false
   for _, row in ipairs(self.rows) do
@@ -652,8 +655,9 @@ local keys = {
   end },
   { 'x', 'd', 'delete the selected runs', function(list)
     local first, last = vim.fn.line('v'), vim.fn.line('.')
+    local rows = list:rows_between(math.min(first, last), math.max(first, last))
     vim.api.nvim_feedkeys(vim.keycode('<Esc>'), 'nx', false)
-    require('runlog.actions').delete(list.client, list:rows_between(math.min(first, last), math.max(first, last)))
+    require('runlog.actions').delete(list.client, rows)
   end },
   { 'n', 'u', 'undo the last deletion', function(list) require('runlog.actions').undo(list.client) end },
   { 'n', 'p', 'pin or unpin', function(list) require('runlog.actions').pin(list.client, list:row()) end },
