@@ -404,6 +404,38 @@
           (t-has (t-line 3) "Input of exec-0002 #his"))
       (define-key minibuffer-local-map [f5] nil))))
 
+(t-check t-10-region
+    "region: has no other rows than it had, whatever comes above and changes in it"
+  (let* ((root (t-root 6))
+         (come (lambda (id minute)
+                 (t-save root "website" id `(:startedAt ,(t-minute minute)))
+                 (t-until "it to come" (string-search (concat "Input of " id) (t-text)))
+                 (should (use-region-p))))
+         (rows (lambda ()
+                 (buffer-substring-no-properties (region-beginning) (region-end))))
+         before)
+    (t-list root)
+    (t-until "the daemon" runlog-list--subscription)
+    (transient-mark-mode)
+    (t-type "M-< C-SPC n n")
+    (setq before (funcall rows))
+    (funcall come "exec-come-1" 97)
+    (should (equal (funcall rows) before))
+    (t-type "C-x C-x")
+    (funcall come "exec-come-2" 98)
+    (should (equal (funcall rows) before))
+    ;; one whose row is written anew right above the mark
+    (deactivate-mark)
+    (goto-char (point-min))
+    (search-forward "Task number 5")
+    (t-type "C-a C-SPC M->")
+    (setq before (funcall rows))
+    (funcall come "exec-0006" 6)
+    (should (equal (funcall rows) before))
+    (t-type "d")
+    (t-until "five to go" (= 3 (length (t-runs))))
+    (should (equal (t-runs) '("website/exec-come-2" "website/exec-come-1" "website/exec-0006")))))
+
 (t-check t-10-line-end
     "list: a row is a run up to the end of its line"
   (let ((root (t-root 2)))
