@@ -925,6 +925,22 @@ exec %s]=]):format(t.binary, hang)),
     t.equal(editor:lua('return vim.v.errmsg'), '', 'the last error')
   end),
 
+  check('numbers: one that is too large is shown as the record spells it', function()
+    local root = t.root(1)
+    local large = '"costUSD":1e400,"duration":-1e400,"tokenUsage":{"input":1e400}'
+    t.write(root .. '/website/executions/exec-large.json', ([=[{"id":"exec-large","projectId":"website","status":"failed",
+      "startedAt":"%s","input":"Input of exec-large",%s,"retryCount":1e400,"steps":[{"id":"s","nodeId":"n",%s}]}]=])
+      :format(t.minute(99), large, large))
+    local editor = t.list(root)
+    editor:wait_text('Input of exec-large')
+    editor:type('gg<CR>')
+    editor:wait_text('Steps (1)')
+    for _, line in ipairs({ '\n      "costUSD": 1e400', '\n      "duration": -1e400', '\n  "costUSD": 1e400', '\n  "retryCount": 1e400' }) do
+      t.has(editor:text(), line, 'the run')
+    end
+    t.equal(editor:lua('return vim.v.errmsg'), '', 'the last error')
+  end),
+
   check('corrupt file: counted, and listed as a problem with its file', function()
     local root = t.root(2)
     t.write(root .. '/website/executions/broken.json', '{ not json')
