@@ -709,6 +709,27 @@ t.run({
     wait_equal(editor, root)
   end),
 
+  check('daemon missing: where there are no runs, r goes on looking for them where it did', function()
+    for _, chosen in ipairs({ false, true }) do
+      local folder, bin = t.folder('work'), t.folder('bin')
+      t.write(folder .. '/.git/HEAD', '')
+      local editor = t.editor({ cwd = chosen and vim.fs.dirname(folder) or folder, binary = bin .. '/runlog' })
+      editor:type((':Runlog %s<CR>'):format(chosen and folder or ''))
+      editor:wait_text('There is no program')
+      assert(vim.uv.fs_symlink(t.binary, bin .. '/runlog'))
+      editor:type('r')
+      local root = chosen and folder or folder .. '/projects'
+      t.until_('the list', function()
+        return editor:lua([[
+          local client = require('runlog.list').current().client
+          return client.state == 'ready' and client.root.path]]) == root
+      end)
+      t.save(root, 'p', 'exec-first')
+      editor:wait_text('Input of exec-first')
+      editor:close()
+    end
+  end),
+
   check('program: one that prints what is no protocol and ends is given up, and so is one that refuses to begin', function()
     local root = t.root(1)
     local log = t.folder('log') .. '/started'
@@ -837,6 +858,26 @@ exec %s]=]):format(t.binary, hang)),
     t.until_('the other list', function()
       return vim.deep_equal(editor:runs(), listed(root))
     end)
+  end),
+
+  check('folder: what its name has is not expanded, least of all run', function()
+    local folder = t.folder('work') .. '/`touch made`$HOME*'
+    t.save(folder .. '/projects', 'p', 'exec-1')
+    local editor = t.editor({ cwd = folder })
+    editor:type(':lua require("runlog").choose()<CR>')
+    editor:wait_screen('Folder: ')
+    editor:type('<CR>')
+    editor:wait_text('Input of exec-1')
+    t.equal(editor:lua("return require('runlog.list').current().client.root.path"), folder .. '/projects', 'the root')
+    editor:type('gf')
+    editor:wait_text('"Input of exec-1"')
+    t.equal(vim.uv.fs_stat(folder .. '/made'), nil, 'what its name would do')
+    -- a home is one
+    t.save(vim.env.HOME .. '/mine/projects', 'p', 'exec-mine')
+    editor:type(':lua require("runlog").choose()<CR>')
+    editor:wait_screen('Folder: ')
+    editor:type('<C-u>~/mine<CR>')
+    editor:wait_text('Input of exec-mine')
   end),
 
   check('two roots: it asks which, and both are there', function()

@@ -577,7 +577,7 @@ end
 
 function List:retry()
   if self.client.state == 'missing' or self.client.state == 'failed' then
-    require('runlog').open(self.client.root.folder)
+    require('runlog').open(self.client.root.folder, self.client.root.chosen)
     self.client:retry()
   end
   self.problem = nil
