@@ -733,14 +733,26 @@ whether they can be had back."
 (defun runlog-list--restore (client)
   "Have back what was deleted last by way of CLIENT."
   (when-let ((deletion (pop (runlog-client-deleted client))))
-    (runlog-client-request
-     client 'executions/restore `(:entries ,(car deletion))
-     (lambda (result)
-       (message "%d %s back" (plist-get result :count)
-                (if (eql (plist-get result :count) 1) "run is" "runs are")))
-     (lambda (err)
-       (push deletion (runlog-client-deleted client))
-       (message "runlog: %s" (plist-get err :message))))))
+    (runlog-list--put-back client deletion)))
+
+(defun runlog-list--put-back (client deletion)
+  "Have back what DELETION, one of CLIENT, has deleted."
+  (runlog-client-request
+   client 'executions/restore `(:entries ,(car deletion))
+   (lambda (result)
+     (message "%d %s back" (plist-get result :count)
+              (if (eql (plist-get result :count) 1) "run is" "runs are")))
+   (lambda (err)
+     (if (not (equal (runlog-client-get err :data :kind) "entry-not-found"))
+         (progn
+           (push deletion (runlog-client-deleted client))
+           (message "runlog: %s" (plist-get err :message)))
+       ;; somebody else had it back: the others are to be had all the same, and what was deleted before
+       (let ((left (remove (runlog-client-get err :data :entry) (car deletion))))
+         (if (< 0 (length left) (length (car deletion)))
+             (runlog-list--put-back client (cons left (cdr deletion)))
+           (force-mode-line-update t)
+           (message "It is not in the trash any more")))))))
 
 (defvar-local runlog-row-function nil
   "Function that returns the summary that this buffer's commands are about.")

@@ -486,6 +486,25 @@
       (should (< 0 asked 200))
       (t-until "what is said" (member "1500 not there any more" said)))))
 
+(t-check t-10-undo
+    "undo: what somebody else had back is no obstacle to what was deleted with it and before it"
+  (let ((root (t-root 6)))
+    (t-list root)
+    (transient-mark-mode)
+    (t-type "M-< C-SPC n n d")
+    (t-until "two to go" (= 4 (length (t-runs))))
+    (t-type "M-< d")
+    (t-until "one to go" (= 3 (length (t-runs))))
+    (t-until "the deletions" (zerop (runlog-client-deleting runlog-client)))
+    (dolist (id '("exec-0004" "exec-0006"))
+      (t-ask root "executions/restore" `(:projectId "website" :executionId ,id)))
+    (t-until "two to be back" (= 5 (length (t-runs))))
+    (t-type "u")
+    (t-until "what is said" (equal (current-message) "It is not in the trash any more"))
+    (t-type "u")
+    (t-until "the other" (= 6 (length (t-runs))))
+    (t-has (t-complaint (runlog-undo)) "Nothing was deleted here")))
+
 (t-check t-11-compare
     "compare: two runs as a diff, with what the daemon says of both"
   (let ((root (t-root 1)))

@@ -619,6 +619,33 @@ t.run({
     editor:wait_screen('1500 not there any more.')
   end),
 
+  check('undo: what somebody else had back is no obstacle to what was deleted with it and before it', function()
+    local root = t.root(6)
+    local editor = t.list(root)
+    local function await(count)
+      t.until_(count .. ' runs', function()
+        return #editor:runs() == count and editor:lua("return require('runlog.list').current().client.deleting") == 0
+      end)
+    end
+    await(6)
+    for _, deletion in ipairs({ { 'gg2dd', 4 }, { 'ggdd', 3 } }) do
+      editor:type(deletion[1])
+      await(deletion[2])
+    end
+    for _, id in ipairs({ 'exec-0004', 'exec-0006' }) do
+      t.ask(root, 'executions/restore', { projectId = 'website', executionId = id })
+    end
+    await(5)
+    editor:type('u')
+    editor:wait_screen('It is not in the trash any more.')
+    editor:type('u')
+    editor:wait_screen('1 run is back.')
+    wait_equal(editor, root)
+    t.equal(#editor:runs(), 6, 'runs')
+    editor:type('u')
+    editor:wait_screen('Nothing was deleted here.')
+  end),
+
   check('compare: two runs in the native diff, with what the daemon says of both', function()
     local root = t.root(1)
     t.save(root, 'website', 'exec-a', { startedAt = t.minute(50), output = 'same\nold', costUSD = 0.01 })
