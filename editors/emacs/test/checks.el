@@ -778,6 +778,23 @@ exec sleep 1000" t-binary)))
       (runlog-today-mode))
     (should-not runlog-today--client)))
 
+(t-check t-19-today-stale
+    "mode line: a run that turns stale is no longer running"
+  (let* ((root (t-root 1))
+         (aside (t-save (t-folder "aside") "website" "exec-silent"
+                        `(:startedAt ,(t-minute 1) :status "running")))
+         (default-directory (file-name-directory root))
+         (every runlog-today--running-every))
+    (set-file-times aside (time-subtract nil 3594))
+    (rename-file aside (concat root "/website/executions/exec-silent.json"))
+    (unwind-protect
+        (progn
+          (setq runlog-today--running-every 0.5)
+          (runlog-today-mode)
+          (t-until "it" (equal runlog-today-string " $0.00 today · 1 running"))
+          (t-until "it to be stale" (equal runlog-today-string " $0.00 today")))
+      (setq runlog-today--running-every every))))
+
 (t-check t-19-today-later
     "mode line: is there as soon as the first run has come, in the list too"
   (let ((folder (t-folder "later"))

@@ -1049,6 +1049,24 @@ exec %s]=]):format(t.binary, hang)),
     assert(took < 100, ('a thousand times took %d ms'):format(took))
   end),
 
+  check('statusline: a run that turns stale is no longer running, and a folder without runs has no cost', function()
+    local root = t.root(1)
+    local aside = t.save(t.folder('aside'), 'website', 'exec-silent', { startedAt = t.minute(1), status = 'running' })
+    assert(vim.uv.fs_utime(aside, os.time() - 3594, os.time() - 3594))
+    assert(vim.uv.fs_rename(aside, root .. '/website/executions/exec-silent.json'))
+    local editor = t.editor({ cwd = vim.fs.dirname(root) })
+    editor:lua([[require('runlog.today').running_every = 500]])
+    editor:command([[set laststatus=2 statusline=%{v:lua.require'runlog'.statusline()}here]])
+    editor:wait_screen('$0.00 today · 1 running')
+    editor:wait_screen('$0.00 todayhere')
+    editor:command('cd ' .. t.folder('nothing'))
+    t.until_('the cost to go', function()
+      return editor:screen():find('here', 1, true) and not editor:screen():find('today', 1, true)
+    end)
+    editor:command('cd ' .. vim.fs.dirname(root))
+    editor:wait_screen('$0.00 todayhere')
+  end),
+
   check('time zone: what TZ means, by a name that the daemon knows', function()
     local root = t.root(1)
     local editor = t.editor({ cwd = vim.fs.dirname(root) })
