@@ -573,6 +573,29 @@ t.run({
     end)
   end),
 
+  check('note: what is edited in a window is kept though the list was closed', function()
+    local root = t.root(1)
+    t.ask(root, 'executions/annotate', { projectId = 'website', executionId = 'exec-0001', note = 'first\nsecond' })
+    local editor = t.list(root)
+    editor:wait_text('“first')
+    t.until_('the daemon', function()
+      return editor:lua("return require('runlog.list').current().client.server ~= nil")
+    end)
+    editor:type('gga')
+    t.until_('the note', function()
+      return vim.deep_equal(editor:lines(), { 'first', 'second' })
+    end)
+    editor:command('bwipeout #')
+    editor:type('Gothird<Esc>:w<CR>')
+    t.until_('the note', function()
+      return t.ask(root, 'executions/list', {}).executions[1].note == 'first\nsecond\nthird'
+    end)
+    editor:type(':enew<CR>')
+    t.until_('the client to go', function()
+      return editor:lua("return #require('runlog.client').all()") == 0
+    end)
+  end),
+
   check('deletions: how many went and what was refused is said, and no undo is offered for those of others', function()
     local root = t.root(5)
     local editor = t.list(root)
@@ -1007,6 +1030,30 @@ exec %s]=]):format(t.binary, hang)),
       t.has(editor:text(), line, 'the run')
     end
     t.equal(editor:lua('return vim.v.errmsg'), '', 'the last error')
+  end),
+
+  check('text: shortened to so many cells, however wide its characters are', function()
+    local format = require('runlog.format')
+    for text, short in pairs({
+      [('漢'):rep(30)] = '漢漢漢漢…', ['a' .. ('漢'):rep(30)] = 'a漢漢漢漢…', [('e\204\129'):rep(30)] = ('e\204\129'):rep(9) .. '…',
+      [('x'):rep(10)] = ('x'):rep(10), [('x'):rep(11)] = ('x'):rep(9) .. '…',
+    }) do
+      t.equal(format.shorten(text, 10), short, text)
+    end
+  end),
+
+  check('setup: what cannot be used is refused and changes nothing, and a program may be below ~', function()
+    local config = require('runlog.config')
+    for _, options in ipairs({ { page = 50.5 }, { page = 0 }, { page = 1001 }, { piece = 0 }, { piece = 1 / 0 }, { page = '5' }, { pages = 5 } }) do
+      local ok, trouble = pcall(config.set, options)
+      t.equal(ok, false, vim.inspect(options))
+      assert(vim.startswith(trouble, 'runlog: '), trouble)
+    end
+    t.equal({ config.page, config.piece }, { 100, 256 * 1024 }, 'the options')
+    local root = t.root(1)
+    vim.fn.mkdir(vim.env.HOME .. '/bin', 'p')
+    assert(vim.uv.fs_symlink(t.binary, vim.env.HOME .. '/bin/runlog'))
+    t.list(root, { binary = '~/bin/runlog' })
   end),
 
   check('corrupt file: counted, and listed as a problem with its file', function()

@@ -221,6 +221,7 @@ local function edit_note(client, row)
   end
   local buf = vim.api.nvim_create_buf(false, false)
   notes[key] = buf
+  client:retain() -- the list may be closed before it is written
   pcall(vim.api.nvim_buf_set_name, buf, 'runlog-note://' .. key)
   vim.bo[buf].buftype = 'acwrite'
   vim.bo[buf].bufhidden = 'wipe'
@@ -258,6 +259,7 @@ local function edit_note(client, row)
     BufWriteCmd = write,
     BufWipeout = function()
       notes[key] = nil
+      client:release()
     end,
   }) do
     vim.api.nvim_create_autocmd(event, { buffer = buf, callback = callback })
