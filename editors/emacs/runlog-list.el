@@ -733,14 +733,26 @@ whether they can be had back."
 (defun runlog-list--restore (client)
   "Have back what was deleted last by way of CLIENT."
   (when-let ((deletion (pop (runlog-client-deleted client))))
-    (runlog-client-request
-     client 'executions/restore `(:entries ,(car deletion))
-     (lambda (result)
-       (message "%d %s back" (plist-get result :count)
-                (if (eql (plist-get result :count) 1) "run is" "runs are")))
-     (lambda (err)
-       (push deletion (runlog-client-deleted client))
-       (message "runlog: %s" (plist-get err :message))))))
+    (runlog-list--put-back client deletion)))
+
+(defun runlog-list--put-back (client deletion)
+  "Have back what DELETION, one of CLIENT, has deleted."
+  (runlog-client-request
+   client 'executions/restore `(:entries ,(car deletion))
+   (lambda (result)
+     (message "%d %s back" (plist-get result :count)
+              (if (eql (plist-get result :count) 1) "run is" "runs are")))
+   (lambda (err)
+     (if (not (equal (runlog-client-get err :data :kind) "entry-not-found"))
+         (progn
+           (push deletion (runlog-client-deleted client))
+           (message "runlog: %s" (plist-get err :message)))
+       ;; somebody else had it back: the others are to be had all the same, and what was deleted before
+       (let ((left (remove (runlog-client-get err :data :entry) (car deletion))))
+         (if (< 0 (length left) (length (car deletion)))
+             (runlog-list--put-back client (cons left (cdr deletion)))
+           (force-mode-line-update t)
+           (message "It is not in the trash any more")))))))
 
 (defvar-local runlog-row-function nil
   "Function that returns the summary that this buffer's commands are about.")
@@ -768,15 +780,16 @@ whether they can be had back."
   "Return what is between the commas of TEXT."
   (split-string text "," t "[ \t\n]+"))
 
-(defun runlog-tag (text)
-  "Give the run the tags in TEXT, in place of those that it has.
+(defun runlog-tag (row text)
+  "Give ROW the tags in TEXT, in place of those that it has.
 Commas are between them.  Only what was changed is sent."
   (interactive
-   (list (read-string "Tags, with commas between them: "
-                      (string-join (runlog-client-get (runlog-row) :tags) ", ")))
+   ;; other rows may be where it is by the time that the text is typed
+   (let ((row (runlog-row)))
+     (list row (read-string "Tags, with commas between them: "
+                            (string-join (runlog-client-get row :tags) ", "))))
    runlog-list-mode runlog-run-mode)
-  (let* ((row (runlog-row))
-         (old (append (runlog-client-get row :tags) nil))
+  (let* ((old (append (runlog-client-get row :tags) nil))
          (before (runlog-list--pieces (string-join old ",")))
          (after (runlog-list--pieces text))
          (added (cl-set-difference after before :test #'equal))
@@ -791,13 +804,13 @@ Commas are between them.  Only what was changed is sent."
              (append (and added (list :addTags (vconcat added)))
                      (and removed (list :removeTags (vconcat removed))))))))
 
-(defun runlog-note (note)
-  "Give the run a NOTE; an empty one takes it away."
-  (interactive (list (read-string "Note: " (runlog-client-get (runlog-row) :note)))
+(defun runlog-note (row note)
+  "Give ROW a NOTE; an empty one takes it away."
+  (interactive (let ((row (runlog-row)))
+                 (list row (read-string "Note: " (runlog-client-get row :note))))
                runlog-list-mode runlog-run-mode)
-  (let ((row (runlog-row)))
-    (unless (equal note (or (runlog-client-get row :note) ""))
-      (runlog-annotate row :note note))))
+  (unless (equal note (or (runlog-client-get row :note) ""))
+    (runlog-annotate row :note note)))
 
 (defun runlog-root-path (client)
   "Return the folder of projects of CLIENT, as the daemon has it."

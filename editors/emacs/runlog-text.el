@@ -201,17 +201,19 @@ that was below it."
 (defun runlog-text-paint (lines)
   "Show LINES in this buffer.
 Only what differs is written, and every window stays on the line it was on, and
-scrolled to the line it was scrolled to."
+scrolled to the line it was scrolled to.  So does the mark, that the region has
+no other lines than before."
   (unless (equal lines runlog-text--lines)
     (let ((old (vconcat runlog-text--lines))
           (new (vconcat lines))
           (at (make-hash-table :test #'equal :size (length lines)))
-          (places nil))
+          (places nil)
+          (deactivate-mark nil))
       (dotimes (i (length new))
         (puthash (car (aref new i)) i at))
-      (dolist (window (cons nil (get-buffer-window-list nil nil t)))
-        (let ((point (if window (window-point window) (point)))
-              (start (if window (window-start window) (point-min))))
+      (dolist (window `(nil ,@(and (mark t) '(mark)) ,@(get-buffer-window-list nil nil t)))
+        (let ((point (cond ((eq window 'mark) (mark t)) (window (window-point window)) (t (point))))
+              (start (if (windowp window) (window-start window) (point-min))))
           (push (list window
                       (1- (line-number-at-pos point))
                       (save-excursion (goto-char point) (current-column))
@@ -221,14 +223,18 @@ scrolled to the line it was scrolled to."
       (setq runlog-text--lines lines)
       (pcase-dolist (`(,window ,line ,column ,start) places)
         (let* ((stays (or (zerop (length old))
-                          ;; a list that shows its top while somebody works elsewhere goes on showing it
-                          (and window
+                          ;; a list that shows its top while somebody works elsewhere goes on showing it;
+                          ;; what is typed in the minibuffer is about the line of the window it is typed from
+                          (and (windowp window)
                                (zerop line) (zerop start)
-                               (not (eq window (selected-window))))))
+                               (not (memq window (list (selected-window)
+                                                       (minibuffer-selected-window)))))))
                (position (runlog-text--position
-                          (if stays 0 (runlog-text--moved old at line)) column)))
-          (if (not window)
-              (goto-char position)
+                          (if stays 0 (runlog-text--moved old at line)) column mark-active)))
+          (cond
+           ((not window) (goto-char position))
+           ((eq window 'mark) (set-marker (mark-marker) position))
+           (t
             (set-window-start
              window
              (runlog-text--position
@@ -237,7 +243,7 @@ scrolled to the line it was scrolled to."
                 (runlog-text--moved old at start))
               0)
              t)
-            (set-window-point window position))))
+            (set-window-point window position)))))
       (set-buffer-modified-p nil))))
 
 (defun runlog-text--write (old new)
@@ -267,12 +273,13 @@ Only what differs is written."
             (remhash (car before) was)
             (cl-incf i))))))))
 
-(defun runlog-text--position (line column)
-  "Return the position of COLUMN in LINE, the first being 0."
+(defun runlog-text--position (line column &optional end)
+  "Return the position of COLUMN in LINE, the first being 0.
+It is on a line, unless with END it may be behind the last one."
   (save-excursion
     (goto-char (point-min))
     (forward-line line)
-    (when (and (eobp) (bolp) (not (bobp)))
+    (when (and (eobp) (bolp) (not (bobp)) (not end))
       (forward-line -1))
     (move-to-column column)
     (point)))

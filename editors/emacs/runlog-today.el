@@ -7,7 +7,8 @@
 
 ;; What today has cost and how many runs are going on, as the daemon has them.
 ;; Asked for when something changed, every two seconds at most, and when the day
-;; turns.
+;; turns; while something is running from time to time too, for what is silent
+;; for too long turns stale without a change.
 
 ;;; Code:
 
@@ -20,6 +21,9 @@
 (defconst runlog-today--every 2.0
   "Seconds between two questions.")
 
+(defconst runlog-today--running-every 30.0
+  "Seconds between two questions while something is running.")
+
 (defvar runlog-today-string ""
   "What the mode line shows.")
 (put 'runlog-today-string 'risky-local-variable t)
@@ -28,6 +32,7 @@
 (defvar runlog-today--client nil "The client that is asked.")
 (defvar runlog-today--subscription nil "The subscription to changes.")
 (defvar runlog-today--timer nil "When it is asked next.")
+(defvar runlog-today--running-timer nil "When it is asked what is still running.")
 (defvar runlog-today--midnight nil "When the day turns.")
 (defvar runlog-today--awaiting nil "When it is looked next whether there are runs.")
 (defvar runlog-today--asked-at 0 "When it was asked last.")
@@ -67,8 +72,19 @@
      '(:where "status = running and not stale")
      (lambda (counted)
        (setq runlog-today--running (runlog-client-get counted :count))
-       (runlog-today--draw))
-     #'ignore)))
+       (runlog-today--draw)
+       (runlog-today--while-running))
+     (lambda (_) (runlog-today--while-running)))))
+
+(defun runlog-today--while-running ()
+  "Ask again in a while, if something is running."
+  (when (and runlog-today--client runlog-today--running (> runlog-today--running 0)
+             (not runlog-today--running-timer))
+    (setq runlog-today--running-timer
+          (run-at-time runlog-today--running-every nil
+                       (lambda ()
+                         (setq runlog-today--running-timer nil)
+                         (runlog-today--soon))))))
 
 (defun runlog-today--at-midnight ()
   "Ask, and again when the day has turned."
@@ -81,7 +97,8 @@
 
 (defun runlog-today--stop ()
   "Ask no more."
-  (dolist (timer (list runlog-today--timer runlog-today--midnight runlog-today--awaiting))
+  (dolist (timer (list runlog-today--timer runlog-today--running-timer runlog-today--midnight
+                       runlog-today--awaiting))
     (when timer
       (cancel-timer timer)))
   (when (process-live-p runlog-today--asked)
@@ -90,6 +107,7 @@
     (runlog-client-unsubscribe runlog-today--client runlog-today--subscription)
     (runlog-client-release runlog-today--client))
   (setq runlog-today--timer nil
+        runlog-today--running-timer nil
         runlog-today--midnight nil
         runlog-today--awaiting nil
         runlog-today--client nil

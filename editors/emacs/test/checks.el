@@ -372,6 +372,70 @@
     (should-not (t-sent (t-type "N RET")))
     (should (equal (t-sent (t-type "N M-> ! RET")) '((:note "first\n\n  third!"))))))
 
+(t-check t-10-meanwhile
+    "tags and note: of the run that they were asked for, whatever comes or goes while they are typed"
+  (let ((root (t-root 3))
+        come)
+    (t-list root)
+    (t-until "the daemon" runlog-list--subscription)
+    (define-key minibuffer-local-map [f5] (lambda ()
+                                            (interactive)
+                                            (with-current-buffer (window-buffer (minibuffer-selected-window))
+                                              (funcall come))))
+    (unwind-protect
+        (progn
+          (setq come (lambda ()
+                       (t-save root "website" "exec-come" `(:startedAt ,(t-minute 99)))
+                       (t-until "the new run" (string-search "exec-come" (t-line 1)))))
+          (t-type "N <f5> m i n e RET")
+          (t-until "the note" (string-search "“mine”" (t-text)))
+          (t-has (t-line 2) "“mine”")
+          (t-has (t-line) "“mine”")
+          (t-type "M-< s c o m p l e t e d RET")
+          (t-until "three runs" (= 3 (length (t-runs))))
+          (t-until "the daemon" runlog-list--subscription)
+          (t-type "n")
+          (t-has (t-line) "Task number 2")
+          (setq come (lambda ()
+                       (t-save root "website" "exec-0002" `(:startedAt ,(t-minute 2) :status "failed"))
+                       (t-until "it to leave" (= 2 (length (t-runs))))))
+          (t-type "t <f5> h i s RET x")
+          (t-until "the tag" (string-search "#his" (t-text)))
+          (t-has (t-line 3) "Input of exec-0002 #his"))
+      (define-key minibuffer-local-map [f5] nil))))
+
+(t-check t-10-region
+    "region: has no other rows than it had, whatever comes above and changes in it"
+  (let* ((root (t-root 6))
+         (come (lambda (id minute)
+                 (t-save root "website" id `(:startedAt ,(t-minute minute)))
+                 (t-until "it to come" (string-search (concat "Input of " id) (t-text)))
+                 (should (use-region-p))))
+         (rows (lambda ()
+                 (buffer-substring-no-properties (region-beginning) (region-end))))
+         before)
+    (t-list root)
+    (t-until "the daemon" runlog-list--subscription)
+    (transient-mark-mode)
+    (t-type "M-< C-SPC n n")
+    (setq before (funcall rows))
+    (funcall come "exec-come-1" 97)
+    (should (equal (funcall rows) before))
+    (t-type "C-x C-x")
+    (funcall come "exec-come-2" 98)
+    (should (equal (funcall rows) before))
+    ;; one whose row is written anew right above the mark
+    (deactivate-mark)
+    (goto-char (point-min))
+    (search-forward "Task number 5")
+    (t-type "C-a C-SPC M->")
+    (setq before (funcall rows))
+    (funcall come "exec-0006" 6)
+    (should (equal (funcall rows) before))
+    (t-type "d")
+    (t-until "five to go" (= 3 (length (t-runs))))
+    (should (equal (t-runs) '("website/exec-come-2" "website/exec-come-1" "website/exec-0006")))))
+
 (t-check t-10-line-end
     "list: a row is a run up to the end of its line"
   (let ((root (t-root 2)))
@@ -421,6 +485,25 @@
                               collect `(:projectId "website" :id ,(format "no-%d" i))))
       (should (< 0 asked 200))
       (t-until "what is said" (member "1500 not there any more" said)))))
+
+(t-check t-10-undo
+    "undo: what somebody else had back is no obstacle to what was deleted with it and before it"
+  (let ((root (t-root 6)))
+    (t-list root)
+    (transient-mark-mode)
+    (t-type "M-< C-SPC n n d")
+    (t-until "two to go" (= 4 (length (t-runs))))
+    (t-type "M-< d")
+    (t-until "one to go" (= 3 (length (t-runs))))
+    (t-until "the deletions" (zerop (runlog-client-deleting runlog-client)))
+    (dolist (id '("exec-0004" "exec-0006"))
+      (t-ask root "executions/restore" `(:projectId "website" :executionId ,id)))
+    (t-until "two to be back" (= 5 (length (t-runs))))
+    (t-type "u")
+    (t-until "what is said" (equal (current-message) "It is not in the trash any more"))
+    (t-type "u")
+    (t-until "the other" (= 6 (length (t-runs))))
+    (t-has (t-complaint (runlog-undo)) "Nothing was deleted here")))
 
 (t-check t-11-compare
     "compare: two runs as a diff, with what the daemon says of both"
@@ -694,6 +777,23 @@ exec sleep 1000" t-binary)))
     (let ((default-directory (file-name-as-directory (t-folder "nothing"))))
       (runlog-today-mode))
     (should-not runlog-today--client)))
+
+(t-check t-19-today-stale
+    "mode line: a run that turns stale is no longer running"
+  (let* ((root (t-root 1))
+         (aside (t-save (t-folder "aside") "website" "exec-silent"
+                        `(:startedAt ,(t-minute 1) :status "running")))
+         (default-directory (file-name-directory root))
+         (every runlog-today--running-every))
+    (set-file-times aside (time-subtract nil 3594))
+    (rename-file aside (concat root "/website/executions/exec-silent.json"))
+    (unwind-protect
+        (progn
+          (setq runlog-today--running-every 0.5)
+          (runlog-today-mode)
+          (t-until "it" (equal runlog-today-string " $0.00 today · 1 running"))
+          (t-until "it to be stale" (equal runlog-today-string " $0.00 today")))
+      (setq runlog-today--running-every every))))
 
 (t-check t-19-today-later
     "mode line: is there as soon as the first run has come, in the list too"

@@ -573,6 +573,29 @@ t.run({
     end)
   end),
 
+  check('note: what is edited in a window is kept though the list was closed', function()
+    local root = t.root(1)
+    t.ask(root, 'executions/annotate', { projectId = 'website', executionId = 'exec-0001', note = 'first\nsecond' })
+    local editor = t.list(root)
+    editor:wait_text('“first')
+    t.until_('the daemon', function()
+      return editor:lua("return require('runlog.list').current().client.server ~= nil")
+    end)
+    editor:type('gga')
+    t.until_('the note', function()
+      return vim.deep_equal(editor:lines(), { 'first', 'second' })
+    end)
+    editor:command('bwipeout #')
+    editor:type('Gothird<Esc>:w<CR>')
+    t.until_('the note', function()
+      return t.ask(root, 'executions/list', {}).executions[1].note == 'first\nsecond\nthird'
+    end)
+    editor:type(':enew<CR>')
+    t.until_('the client to go', function()
+      return editor:lua("return #require('runlog.client').all()") == 0
+    end)
+  end),
+
   check('deletions: how many went and what was refused is said, and no undo is offered for those of others', function()
     local root = t.root(5)
     local editor = t.list(root)
@@ -617,6 +640,33 @@ t.run({
       return vim.tbl_count(client.pending)]])
     assert(asked < 200, asked .. ' at once')
     editor:wait_screen('1500 not there any more.')
+  end),
+
+  check('undo: what somebody else had back is no obstacle to what was deleted with it and before it', function()
+    local root = t.root(6)
+    local editor = t.list(root)
+    local function await(count)
+      t.until_(count .. ' runs', function()
+        return #editor:runs() == count and editor:lua("return require('runlog.list').current().client.deleting") == 0
+      end)
+    end
+    await(6)
+    for _, deletion in ipairs({ { 'gg2dd', 4 }, { 'ggdd', 3 } }) do
+      editor:type(deletion[1])
+      await(deletion[2])
+    end
+    for _, id in ipairs({ 'exec-0004', 'exec-0006' }) do
+      t.ask(root, 'executions/restore', { projectId = 'website', executionId = id })
+    end
+    await(5)
+    editor:type('u')
+    editor:wait_screen('It is not in the trash any more.')
+    editor:type('u')
+    editor:wait_screen('1 run is back.')
+    wait_equal(editor, root)
+    t.equal(#editor:runs(), 6, 'runs')
+    editor:type('u')
+    editor:wait_screen('Nothing was deleted here.')
   end),
 
   check('compare: two runs in the native diff, with what the daemon says of both', function()
@@ -707,6 +757,27 @@ t.run({
     assert(vim.uv.fs_symlink(t.binary, folder .. '/runlog'))
     editor:type('r')
     wait_equal(editor, root)
+  end),
+
+  check('daemon missing: where there are no runs, r goes on looking for them where it did', function()
+    for _, chosen in ipairs({ false, true }) do
+      local folder, bin = t.folder('work'), t.folder('bin')
+      t.write(folder .. '/.git/HEAD', '')
+      local editor = t.editor({ cwd = chosen and vim.fs.dirname(folder) or folder, binary = bin .. '/runlog' })
+      editor:type((':Runlog %s<CR>'):format(chosen and folder or ''))
+      editor:wait_text('There is no program')
+      assert(vim.uv.fs_symlink(t.binary, bin .. '/runlog'))
+      editor:type('r')
+      local root = chosen and folder or folder .. '/projects'
+      t.until_('the list', function()
+        return editor:lua([[
+          local client = require('runlog.list').current().client
+          return client.state == 'ready' and client.root.path]]) == root
+      end)
+      t.save(root, 'p', 'exec-first')
+      editor:wait_text('Input of exec-first')
+      editor:close()
+    end
   end),
 
   check('program: one that prints what is no protocol and ends is given up, and so is one that refuses to begin', function()
@@ -839,6 +910,26 @@ exec %s]=]):format(t.binary, hang)),
     end)
   end),
 
+  check('folder: what its name has is not expanded, least of all run', function()
+    local folder = t.folder('work') .. '/`touch made`$HOME*'
+    t.save(folder .. '/projects', 'p', 'exec-1')
+    local editor = t.editor({ cwd = folder })
+    editor:type(':lua require("runlog").choose()<CR>')
+    editor:wait_screen('Folder: ')
+    editor:type('<CR>')
+    editor:wait_text('Input of exec-1')
+    t.equal(editor:lua("return require('runlog.list').current().client.root.path"), folder .. '/projects', 'the root')
+    editor:type('gf')
+    editor:wait_text('"Input of exec-1"')
+    t.equal(vim.uv.fs_stat(folder .. '/made'), nil, 'what its name would do')
+    -- a home is one
+    t.save(vim.env.HOME .. '/mine/projects', 'p', 'exec-mine')
+    editor:type(':lua require("runlog").choose()<CR>')
+    editor:wait_screen('Folder: ')
+    editor:type('<C-u>~/mine<CR>')
+    editor:wait_text('Input of exec-mine')
+  end),
+
   check('two roots: it asks which, and both are there', function()
     local folder = t.folder('two')
     t.save(folder .. '/a/projects', 'p', 'exec-a', {})
@@ -925,6 +1016,46 @@ exec %s]=]):format(t.binary, hang)),
     t.equal(editor:lua('return vim.v.errmsg'), '', 'the last error')
   end),
 
+  check('numbers: one that is too large is shown as the record spells it', function()
+    local root = t.root(1)
+    local large = '"costUSD":1e400,"duration":-1e400,"tokenUsage":{"input":1e400}'
+    t.write(root .. '/website/executions/exec-large.json', ([=[{"id":"exec-large","projectId":"website","status":"failed",
+      "startedAt":"%s","input":"Input of exec-large",%s,"retryCount":1e400,"steps":[{"id":"s","nodeId":"n",%s}]}]=])
+      :format(t.minute(99), large, large))
+    local editor = t.list(root)
+    editor:wait_text('Input of exec-large')
+    editor:type('gg<CR>')
+    editor:wait_text('Steps (1)')
+    for _, line in ipairs({ '\n      "costUSD": 1e400', '\n      "duration": -1e400', '\n  "costUSD": 1e400', '\n  "retryCount": 1e400' }) do
+      t.has(editor:text(), line, 'the run')
+    end
+    t.equal(editor:lua('return vim.v.errmsg'), '', 'the last error')
+  end),
+
+  check('text: shortened to so many cells, however wide its characters are', function()
+    local format = require('runlog.format')
+    for text, short in pairs({
+      [('漢'):rep(30)] = '漢漢漢漢…', ['a' .. ('漢'):rep(30)] = 'a漢漢漢漢…', [('e\204\129'):rep(30)] = ('e\204\129'):rep(9) .. '…',
+      [('x'):rep(10)] = ('x'):rep(10), [('x'):rep(11)] = ('x'):rep(9) .. '…',
+    }) do
+      t.equal(format.shorten(text, 10), short, text)
+    end
+  end),
+
+  check('setup: what cannot be used is refused and changes nothing, and a program may be below ~', function()
+    local config = require('runlog.config')
+    for _, options in ipairs({ { page = 50.5 }, { page = 0 }, { page = 1001 }, { piece = 0 }, { piece = 1 / 0 }, { page = '5' }, { pages = 5 } }) do
+      local ok, trouble = pcall(config.set, options)
+      t.equal(ok, false, vim.inspect(options))
+      assert(vim.startswith(trouble, 'runlog: '), trouble)
+    end
+    t.equal({ config.page, config.piece }, { 100, 256 * 1024 }, 'the options')
+    local root = t.root(1)
+    vim.fn.mkdir(vim.env.HOME .. '/bin', 'p')
+    assert(vim.uv.fs_symlink(t.binary, vim.env.HOME .. '/bin/runlog'))
+    t.list(root, { binary = '~/bin/runlog' })
+  end),
+
   check('corrupt file: counted, and listed as a problem with its file', function()
     local root = t.root(2)
     t.write(root .. '/website/executions/broken.json', '{ not json')
@@ -963,6 +1094,24 @@ exec %s]=]):format(t.binary, hang)),
       for _ = 1, 1000 do require('runlog').statusline() end
       return (vim.uv.hrtime() - from) / 1e6]])
     assert(took < 100, ('a thousand times took %d ms'):format(took))
+  end),
+
+  check('statusline: a run that turns stale is no longer running, and a folder without runs has no cost', function()
+    local root = t.root(1)
+    local aside = t.save(t.folder('aside'), 'website', 'exec-silent', { startedAt = t.minute(1), status = 'running' })
+    assert(vim.uv.fs_utime(aside, os.time() - 3594, os.time() - 3594))
+    assert(vim.uv.fs_rename(aside, root .. '/website/executions/exec-silent.json'))
+    local editor = t.editor({ cwd = vim.fs.dirname(root) })
+    editor:lua([[require('runlog.today').running_every = 500]])
+    editor:command([[set laststatus=2 statusline=%{v:lua.require'runlog'.statusline()}here]])
+    editor:wait_screen('$0.00 today · 1 running')
+    editor:wait_screen('$0.00 todayhere')
+    editor:command('cd ' .. t.folder('nothing'))
+    t.until_('the cost to go', function()
+      return editor:screen():find('here', 1, true) and not editor:screen():find('today', 1, true)
+    end)
+    editor:command('cd ' .. vim.fs.dirname(root))
+    editor:wait_screen('$0.00 todayhere')
   end),
 
   check('time zone: what TZ means, by a name that the daemon knows', function()
@@ -1036,6 +1185,80 @@ exec %s]=]):format(t.binary, hang)),
     t.until_('them back', function()
       return #editor:runs() == 6
     end)
+  end),
+
+  check('delete: what goes is what is shown, though a run that is not shown yet has come above', function()
+    local root = t.root(6)
+    local editor = t.list(root)
+    t.until_('the daemon', function()
+      return editor:lua("return require('runlog.list').current().subscription ~= nil")
+    end)
+    editor:type('2j')
+    t.until_('the cursor', function()
+      return editor:view().lnum == 3
+    end)
+    editor:lua([[
+      local list = require('runlog.list').current()
+      list.painted_at = vim.uv.now() -- so that it is not painted before the keys are typed
+      list:told({ kind = 'saved', created = true, summary = {
+        projectId = 'website', id = 'exec-come', status = 'completed', startedAt = ... } })
+      vim.cmd.normal('2dd')]], t.minute(99))
+    t.until_('two to go', function()
+      return #listed(root) == 4
+    end)
+    wait_equal(editor, root)
+    t.equal(editor:runs(), { 'website/exec-0006', 'website/exec-0005', 'website/exec-0002', 'website/exec-0001' }, 'runs')
+  end),
+
+  check('selection: runs that come do not widen it, and are shown once it is over; a run that is read keeps it too', function()
+    local root = t.root(6)
+    local editor = t.list(root)
+    t.until_('the daemon', function()
+      return editor:lua("return require('runlog.list').current().subscription ~= nil")
+    end)
+    local function come(id, minute)
+      t.save(root, 'website', id, { startedAt = t.minute(minute) })
+      t.until_('it to be told', function()
+        return editor:lua("return require('runlog.list').current().places[...] ~= nil", 'website/' .. id)
+      end)
+      vim.wait(300) -- for what must not happen
+    end
+    editor:type('jjVj')
+    t.until_('the selection', function()
+      return vim.rpcrequest(editor.channel, 'nvim_get_mode').mode == 'V'
+    end)
+    local before = editor:runs()
+    come('exec-come-1', 98)
+    come('exec-come-2', 99)
+    t.equal(editor:runs(), before, 'the list')
+    editor:type('<Esc>')
+    t.until_('the two', function()
+      return #editor:runs() == 8
+    end)
+    editor:type('gv')
+    come('exec-come-3', 100)
+    editor:type('<Esc>')
+    t.until_('the third', function()
+      return #editor:runs() == 9
+    end)
+    t.has(editor:view().cursor, 'Task number 3', 'the cursor line')
+    editor:type('kVj')
+    come('exec-come-4', 101)
+    editor:type('d')
+    t.until_('two to go', function()
+      return #listed(root) == 8
+    end)
+    wait_equal(editor, root)
+    t.equal(editor:runs(), { 'website/exec-come-4', 'website/exec-come-3', 'website/exec-come-2', 'website/exec-come-1',
+      'website/exec-0006', 'website/exec-0005', 'website/exec-0002', 'website/exec-0001' }, 'runs')
+    editor:type('gg<CR>')
+    editor:wait_text('Output of exec-come-4')
+    editor:type('GV')
+    t.save(root, 'website', 'exec-come-4', { startedAt = t.minute(101), input = 'one\ntwo', output = 'Another' })
+    vim.wait(1500)
+    t.has(editor:text(), 'Output of exec-come-4', 'the run')
+    editor:type('<Esc>')
+    editor:wait_text('Another')
   end),
 
   check('list: in a narrow window the name of a run is in sight', function()

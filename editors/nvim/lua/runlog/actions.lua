@@ -97,6 +97,29 @@ function M.undoes(client, projectId, id)
 end
 
 ---@param client runlog.Client
+---@param deletion { entries: string[], keys: table<string, true> }
+local function restore(client, deletion)
+  client:request('executions/restore', { entries = deletion.entries }, function(err, result)
+    if not err then
+      vim.notify(('%d %s back.'):format(result.count, result.count == 1 and 'run is' or 'runs are'))
+    elseif err.data.kind ~= 'entry-not-found' then
+      table.insert(client.deleted, deletion)
+      refused(err)
+    else
+      -- somebody else had it back: the others are to be had all the same, and what was deleted before
+      local left = vim.tbl_filter(function(entry)
+        return entry ~= err.data.entry
+      end, deletion.entries)
+      if #left > 0 and #left < #deletion.entries then
+        return restore(client, { entries = left, keys = deletion.keys })
+      end
+      client:tell()
+      vim.notify('It is not in the trash any more.')
+    end
+  end)
+end
+
+---@param client runlog.Client
 function M.undo(client)
   if client.deleting > 0 then
     client.undo_wanted = true -- as soon as it is deleted
@@ -107,14 +130,7 @@ function M.undo(client)
     vim.notify('Nothing was deleted here.')
     return
   end
-  client:request('executions/restore', { entries = deletion.entries }, function(err, result)
-    if err then
-      table.insert(client.deleted, deletion)
-      refused(err)
-    else
-      vim.notify(('%d %s back.'):format(result.count, result.count == 1 and 'run is' or 'runs are'))
-    end
-  end)
+  restore(client, deletion)
 end
 
 ---@param client runlog.Client
@@ -205,6 +221,7 @@ local function edit_note(client, row)
   end
   local buf = vim.api.nvim_create_buf(false, false)
   notes[key] = buf
+  client:retain() -- the list may be closed before it is written
   pcall(vim.api.nvim_buf_set_name, buf, 'runlog-note://' .. key)
   vim.bo[buf].buftype = 'acwrite'
   vim.bo[buf].bufhidden = 'wipe'
@@ -242,6 +259,7 @@ local function edit_note(client, row)
     BufWriteCmd = write,
     BufWipeout = function()
       notes[key] = nil
+      client:release()
     end,
   }) do
     vim.api.nvim_create_autocmd(event, { buffer = buf, callback = callback })

@@ -33,6 +33,7 @@ local mutations = {
 
 ---@class runlog.Root
 ---@field folder string where to look from
+---@field chosen boolean whether somebody named that
 ---@field path string the folder of the projects
 ---@field given boolean whether it is to be named to the daemon
 ---@field tried? string[] where one was looked for, if there is none

@@ -20,10 +20,17 @@ function M.set(options)
     if type(value) ~= type(default) then
       error(('runlog: the option %q is a %s'):format(name, type(default)), 0)
     end
+    -- 1.5 the daemon would refuse
+    if type(value) == 'number' and (value < 1 or value % 1 ~= 0) then
+      error(('runlog: the option %q is a whole number, at least 1'):format(name), 0)
+    end
+    if name == 'page' and value > 1000 then
+      error('runlog: the option "page" is between 1 and 1000', 0)
+    end
+    if name == 'command' and vim.startswith(value, '~') then
+      value = vim.fn.fnamemodify(value, ':p')
+    end
     M[name] = value
-  end
-  if M.page < 1 or M.page > 1000 then
-    error('runlog: the option "page" is between 1 and 1000', 0)
   end
 end
 

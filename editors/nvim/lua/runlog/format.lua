@@ -155,7 +155,12 @@ function M.shorten(text, width)
   if vim.fn.strdisplaywidth(text) <= width then
     return text
   end
-  return vim.fn.strcharpart(text, 0, width - 1, true) .. '…'
+  local room = width - vim.fn.strdisplaywidth('…')
+  local short = vim.fn.strcharpart(text, 0, room, true)
+  while vim.fn.strdisplaywidth(short) > room do
+    short = vim.fn.strcharpart(short, 0, vim.fn.strcharlen(short) - 1, true)
+  end
+  return short .. '…'
 end
 
 ---A byte offset in `text` of an offset in UTF-16 units, and the other way round.

@@ -8,14 +8,18 @@ end
 
 ---Lists the runs of a folder, or of the current one. Where several could be meant, it asks.
 ---@param folder? string
-function M.open(folder)
+---@param chosen? boolean whether somebody named it, as is assumed of one that is given
+function M.open(folder, chosen)
+  if chosen == nil then
+    chosen = folder ~= nil
+  end
   local win = vim.api.nvim_get_current_win()
   local place = vim.fn.fnamemodify(folder or vim.fn.getcwd(), ':p')
   if vim.fn.isdirectory(place) == 0 then
     vim.notify(('runlog: there is no folder %s'):format(place), vim.log.levels.ERROR)
     return
   end
-  require('runlog.roots').find(place, folder ~= nil, function(roots, trouble)
+  require('runlog.roots').find(place, chosen, function(roots, trouble)
     local function show(root)
       if root and vim.api.nvim_win_is_valid(win) then
         vim.api.nvim_win_call(win, function()
@@ -40,7 +44,7 @@ end
 function M.choose()
   vim.ui.input({ prompt = 'Folder: ', default = vim.fn.getcwd() .. '/', completion = 'dir' }, function(folder)
     if folder and folder ~= '' then
-      M.open(vim.fn.expand(folder))
+      M.open(folder)
     end
   end)
 end

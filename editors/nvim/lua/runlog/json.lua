@@ -163,9 +163,10 @@ function M.string(node)
 end
 
 ---@param node runlog.Json?
----@return number?
+---@return number? none of one that is too large for a number
 function M.number(node)
-  return node and node.kind == 'number' and tonumber(node.text) or nil
+  local number = node and node.kind == 'number' and tonumber(node.text) or nil
+  return number and math.abs(number) < math.huge and number or nil
 end
 
 ---@param text string

@@ -429,8 +429,11 @@ function List:paint_now()
   if self.closed then
     return
   end
-  self.painted_at = vim.uv.now()
   self:index()
+  if paint.selecting(self.buf, function() self:paint_now() end) then
+    return
+  end
+  self.painted_at = vim.uv.now()
   local lines, items = {}, {}
   local projects, several = 0, false
   for _, row in ipairs(self.rows) do
@@ -548,10 +551,10 @@ function List:rows_between(first, last)
 end
 
 ---@param count integer
----@return table[] summaries of so many runs, from the one under the cursor on
+---@return table[] summaries of so many runs, from the one under the cursor on, as they are shown: what was told since
+---they were painted has moved the rows
 function List:rows_from_cursor(count)
-  local item = self.items[vim.fn.line('.')]
-  return item and item.row and vim.list_slice(self.rows, item.index, item.index + count - 1) or {}
+  return vim.list_slice(self:rows_between(vim.fn.line('.'), #self.items), 1, count)
 end
 
 function List:load_more()
@@ -574,7 +577,7 @@ end
 
 function List:retry()
   if self.client.state == 'missing' or self.client.state == 'failed' then
-    require('runlog').open(self.client.root.folder)
+    require('runlog').open(self.client.root.folder, self.client.root.chosen)
     self.client:retry()
   end
   self.problem = nil
@@ -652,8 +655,9 @@ local keys = {
   end },
   { 'x', 'd', 'delete the selected runs', function(list)
     local first, last = vim.fn.line('v'), vim.fn.line('.')
+    local rows = list:rows_between(math.min(first, last), math.max(first, last))
     vim.api.nvim_feedkeys(vim.keycode('<Esc>'), 'nx', false)
-    require('runlog.actions').delete(list.client, list:rows_between(math.min(first, last), math.max(first, last)))
+    require('runlog.actions').delete(list.client, rows)
   end },
   { 'n', 'u', 'undo the last deletion', function(list) require('runlog.actions').undo(list.client) end },
   { 'n', 'p', 'pin or unpin', function(list) require('runlog.actions').pin(list.client, list:row()) end },

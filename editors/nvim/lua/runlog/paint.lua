@@ -87,6 +87,37 @@ function M.is_said(line)
   return line == nil or line.key:byte() == 10
 end
 
+---@type table<integer, true> buffers to be painted once nothing is selected in them any more
+local awaiting = {}
+
+---@param mode string
+local function selects(mode)
+  return mode:find('^[vV\22sS\19]') ~= nil
+end
+
+---Whether something is being selected there. Then nothing is to be written: the end of the selection that the cursor
+---is not at stays on its line number, and so on another line.
+---@param buf integer
+---@param later fun() called once nothing is
+function M.selecting(buf, later)
+  if buf ~= vim.api.nvim_get_current_buf() or not selects(vim.api.nvim_get_mode().mode) then
+    return false
+  end
+  if not awaiting[buf] then
+    awaiting[buf] = true
+    vim.api.nvim_create_autocmd('ModeChanged', {
+      callback = function()
+        if not selects(vim.v.event.new_mode) then
+          awaiting[buf] = nil
+          vim.schedule(later) -- after what is done to the selection
+          return true
+        end
+      end,
+    })
+  end
+  return true
+end
+
 ---@param buf integer
 ---@param old runlog.Line[] what is there
 ---@param new runlog.Line[]

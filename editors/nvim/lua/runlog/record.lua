@@ -373,7 +373,7 @@ local summarized = {
 ---@param node runlog.Json
 local function told(kinds, name, node)
   local kind = kinds[name]
-  return kind == 'any' or kind ~= nil and (kind == node.kind or not said(node))
+  return kind == 'any' or kind ~= nil and (kind == node.kind and (kind ~= 'number' or json.number(node)) or not said(node))
 end
 
 ---@param node runlog.Json?

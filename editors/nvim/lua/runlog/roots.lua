@@ -75,20 +75,22 @@ end
 ---@param chosen boolean whether somebody named the folder: then it is the root itself if it holds none
 ---@param done fun(roots: runlog.Root[], trouble: string?)
 function M.find(folder, chosen, done)
-  folder = vim.fs.normalize(vim.fn.fnamemodify(folder, ':p')):gsub('(.)/$', '%1')
+  -- a dollar in its name is one
+  folder = vim.fs.normalize(vim.fn.fnamemodify(folder, ':p'), { expand_env = false }):gsub('(.)/$', '%1')
+  local function root(path, given, tried)
+    return { folder = folder, chosen = chosen, path = path, given = given, tried = tried }
+  end
   ask(folder, function(found, trouble)
     if not found then
-      done({ { folder = folder, path = folder .. '/projects', given = false } }, trouble)
+      done({ root(folder .. '/projects', false) }, trouble)
     elseif found.root and (found.exists or not chosen) then
-      done({ { folder = folder, path = found.root, given = found.exists, tried = found.tried } })
+      done({ root(found.root, found.exists, found.tried) })
     elseif found.root then
-      done({ { folder = folder, path = folder, given = true } })
+      done({ root(folder, true) })
     else
-      local roots = {}
-      for _, path in ipairs(found.candidates) do
-        roots[#roots + 1] = { folder = folder, path = path, given = true }
-      end
-      done(roots)
+      done(vim.tbl_map(function(path)
+        return root(path, true)
+      end, found.candidates))
     end
   end)
 end

@@ -20,7 +20,7 @@ Run.__index = Run
 local runs = {}
 
 function Run:paint()
-  if self.closed then
+  if self.closed or paint.selecting(self.buf, function() self:paint() end) then
     return
   end
   local status = self.summary and list_view.status(self.summary) or ''

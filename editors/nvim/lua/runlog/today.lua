@@ -1,15 +1,19 @@
 -- What a statusline shows: today's cost and how many runs are going on, as the daemon has them. Asked for when
--- something changed, every two seconds at most, and when the day turns.
+-- something changed, every two seconds at most, and when the day turns; while something is running from time to time
+-- too, for what is silent for too long turns stale without a change.
 local Client = require('runlog.client')
 local format = require('runlog.format')
 
-local M = {}
+local M = {
+  -- how often it is asked while something is running, in milliseconds
+  running_every = 30000,
+}
 
 local ask_every = 2000
 -- how often it is looked whether there are runs by now, in milliseconds
 local look_every = 2000
 
-local client, subscription, text, cost, running, pending, asked_at
+local client, subscription, text, cost, running, running_timer, pending, asked_at
 local started = false
 -- the folder of projects that is to come, and when it was looked for last
 local awaited, looked_at
@@ -40,17 +44,23 @@ local function ask()
     if not client then
       return
     end
-    local zone = require('runlog.zone').name()
+    local asked, zone = client, require('runlog.zone').name()
     client:request('executions/stats', { where = 'startedAt >= today', timezone = zone }, function(err, stats)
-      if not err then
+      if not err and client == asked then
         cost = stats.totalCostUSD
         draw()
       end
     end)
     client:request('executions/count', { where = 'status = running and not stale' }, function(err, counted)
-      if not err then
+      if not err and client == asked then
         running = counted.count
         draw()
+      end
+      if (running or 0) > 0 and not running_timer then
+        running_timer = vim.defer_fn(function()
+          running_timer = nil
+          ask()
+        end, M.running_every)
       end
     end)
   end, asked_at and math.max(0, asked_at + ask_every - vim.uv.now()) or 0)
@@ -84,18 +94,22 @@ function M.start()
   local folder = vim.fn.getcwd()
   awaited = nil
   require('runlog.roots').find(folder, false, function(roots, trouble)
-    -- nothing is started where there are no runs, or where nobody knows which
-    if trouble or #roots ~= 1 or folder ~= vim.fn.getcwd() then
-      return
-    elseif not roots[1].given then
-      awaited, looked_at = roots[1].path, vim.uv.now()
-      return
+    if folder ~= vim.fn.getcwd() then
+      return -- it is looked again
     end
-    if client and client.root.path == roots[1].path then
+    -- nothing is started where there are no runs, or where nobody knows which
+    local root = not trouble and #roots == 1 and roots[1] or nil
+    if root and root.given and client and client.root.path == root.path then
       return
     end
     stop()
-    client = Client.of(roots[1])
+    if not root then
+      return
+    elseif not root.given then
+      awaited, looked_at = root.path, vim.uv.now()
+      return
+    end
+    client = Client.of(root)
     client:retain()
     subscription = client:subscribe({}, ask)
     ask()
