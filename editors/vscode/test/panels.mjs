@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { Place, record, top } from './place.mjs';
+import { daemons, Place, record, top } from './place.mjs';
 import { story } from './story.mjs';
 import { check, equal, ok } from './tap.mjs';
 import { until } from './window.mjs';
@@ -120,6 +120,25 @@ export function panels(code, browser) {
     await until('none is newer again', () => panel.isDisabled('#previousRun'));
     await panel.click('#openFile');
     await until('the file', async () => (await window.text('.tabs-container .tab')).includes('exec-rich.json'));
+  });
+
+  check('what is pressed acts on the run that is seen, while the next one is on its way', async () => {
+    const { executions } = await place.ask('executions/list', { projectId: 'website', limit: 2 });
+    await openRun(executions[0].label);
+    const [daemon] = daemons(place.root);
+    process.kill(daemon, 'SIGSTOP');
+    try {
+      await panel.click('#nextRun');
+      await panel.click('#pin');
+    } finally {
+      process.kill(daemon, 'SIGCONT');
+    }
+    const pinned = async () => (await place.ask('executions/list', { projectId: 'website', where: 'pinned' })).executions.map(({ id }) => id);
+    await until('one is pinned', async () => (await pinned()).length > 0);
+    equal(await pinned(), [executions[0].id], 'the pinned run');
+    await until('the older run', async () => (await panel.textContent('h1')) === executions[1].label);
+    await place.ask('executions/annotate', { projectId: 'website', executionId: executions[0].id, pinned: false });
+    await window.settled();
   });
 
   check('previous and next run where pinned ones are first', async () => {
