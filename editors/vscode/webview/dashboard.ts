@@ -60,9 +60,11 @@ function controls({ asked, roots, projects, timezone }: Data): HTMLElement {
       ...options.map(([key, text]) => h('option', { value: key, selected: key === value }, visible(text))));
     return h('label', {}, label, select);
   };
+  // the one that is shown may have gone, and is not to look like all of them
+  const offered = projects.includes(asked.projectId) ? projects : [asked.projectId, ...projects];
   return h('header', { class: 'controls' }, h('h1', {}, 'Dashboard'),
     roots.length > 1 && pick('root', 'Root', roots.map(({ root, name }) => [root, name]), asked.root, (root) => ({ root, projectId: '' })),
-    pick('project', 'Project', [['', 'All projects'], ...projects.map((id): [string, string] => [id, id])], asked.projectId, (projectId) => ({ projectId })),
+    pick('project', 'Project', [['', 'All projects'], ...offered.filter((id) => id !== '').map((id): [string, string] => [id, id])], asked.projectId, (projectId) => ({ projectId })),
     pick('range', 'Range', Object.entries(RANGES), asked.range, (range) => ({ range: range as Range })),
     h('span', { class: 'quiet' }, timezone));
 }
