@@ -355,6 +355,33 @@ export function panels(code, browser) {
     await window.command('Runlog: Clear Filter');
   });
 
+  check('dashboard: what has the focus keeps it while runs come, and a project that has gone can be left', async () => {
+    const all = async () => String((await place.ask('executions/list', { where: since(30), timezone, limit: 1 })).total);
+    const focused = () => dashboard.evaluate(() => document.activeElement.id);
+    const shown = async () => (await dashboard.textContent('[data-tile=Runs]')) === (await all());
+    await dashboard.click('h1');
+    await dashboard.focus('#range');
+    await dashboard.$eval('#range', (select) => (select.dataset.same = 'yes'));
+    place.save('website', record(0, { id: 'meanwhile' }));
+    await until('it is counted', shown);
+    equal([await focused(), await dashboard.getAttribute('#range', 'data-same')], ['range', 'yes'], 'the list that may be open');
+    await dashboard.click('figure[data-chart="Runs a day"] summary');
+    const id = await dashboard.$$eval('figure[data-chart="Runs a day"] td button', (cells) => cells.at(-1).id);
+    await dashboard.focus(`[id="${id}"]`);
+    place.remove('website', 'meanwhile');
+    await until('it is not counted', shown);
+    equal(await focused(), id, 'the cell');
+    await dashboard.click('figure[data-chart="Runs a day"] summary');
+    place.save('gone', record(0, { id: 'only' }));
+    await dashboard.selectOption('#project', 'gone');
+    await until('one project', async () => (await dashboard.textContent('[data-tile=Runs]')) === '1');
+    place.remove('gone', 'only');
+    await until('it has gone', async () => (await dashboard.textContent('main')).includes('No runs in this range'));
+    equal(await dashboard.inputValue('#project'), 'gone', 'the project');
+    await dashboard.selectOption('#project', '');
+    await until('all of it', shown);
+  });
+
   check('after a reload of the window its panel is there again', async () => {
     await window.page.reload();
     // which one was in front VS Code notes from time to time only
