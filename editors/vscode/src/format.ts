@@ -50,6 +50,11 @@ export function count(number: number): string {
   return number.toLocaleString('en');
 }
 
+/** How many there are of what is counted, as `1 run` or `2 runs`. */
+export function counted(number: number, what: string): string {
+  return `${count(number)} ${what}${number === 1 ? '' : 's'}`;
+}
+
 export function bytes(size: number): string {
   if (size < 1000) return `${size} B`;
   const [amount, unit] = size < 1e6 ? [size / 1e3, 'kB'] : [size / 1e6, 'MB'];

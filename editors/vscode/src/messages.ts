@@ -7,9 +7,9 @@ export type ToRun =
   | { type: 'gone'; key: RunKey; text: string; undo: boolean }
   | { type: 'fields'; id: number; fields: Record<string, Piece>; error: string | null };
 
-/** From the run's panel. */
-export type FromRun =
-  | { type: 'focus' }
+/** From the run's panel: what is done names the run that is seen. */
+export type FromRun = { type: 'focus' } | (DoneToRun & { key: RunKey });
+export type DoneToRun =
   | { type: 'command'; name: RunCommand }
   | { type: 'copy'; pointer: string }
   | { type: 'fields'; id: number; asked: FieldsAsked };

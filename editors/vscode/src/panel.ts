@@ -16,7 +16,10 @@ const REFRESH_EVERY_MS = 500;
 const TITLE_MAX = 60;
 
 export class RunPanel extends Page<ToRun, FromRun, RunKey> {
+  /** The run that was asked for. */
   #run: Run | undefined;
+  /** The one that is seen until that comes. */
+  #seen: RunKey | undefined;
   #around: Awaited<ReturnType<Run['neighbours']>> = {};
   #turn = 0;
   readonly #used = new vscode.EventEmitter<void>();
@@ -45,11 +48,12 @@ export class RunPanel extends Page<ToRun, FromRun, RunKey> {
 
   /** The run that is shown, if the panel is what the person looks at. */
   get active(): Run | undefined {
-    return this.panel?.active ? this.#run : undefined;
+    return this.panel?.active ? this.#named(this.#seen) ?? this.#run : undefined;
   }
 
   show(run: Run): void {
     this.#run = run;
+    if (!this.panel) this.#seen = undefined;
     this.reveal();
   }
 
@@ -61,14 +65,19 @@ export class RunPanel extends Page<ToRun, FromRun, RunKey> {
   }
 
   protected restore(key: RunKey | undefined): boolean {
+    this.#run = this.#named(key);
+    return this.#run !== undefined;
+  }
+
+  #named(key: RunKey | undefined): Run | undefined {
     const connection = key && this.session.at(key.root);
-    if (connection) this.#run = new Run(connection, key.projectId, key.executionId);
-    return connection !== undefined;
+    return connection && new Run(connection, key.projectId, key.executionId);
   }
 
   protected async heard(said: FromRun): Promise<void> {
-    const run = this.#run;
     this.#used.fire();
+    if (said.type === 'focus') return;
+    const run = this.#named(said.key);
     if (!run) return;
     if (said.type === 'command' && RUN_COMMANDS.includes(said.name)) await vscode.commands.executeCommand(`runlog.${said.name}`, run);
     if (said.type === 'copy') await copyValue(run, said.pointer).catch((error: unknown) => tell('Error', `Runlog: ${message(error)}`));
@@ -88,6 +97,7 @@ export class RunPanel extends Page<ToRun, FromRun, RunKey> {
       if (turn !== this.#turn || !this.panel) return;
       if (got) this.sent = `${run.uri} ${got.version}`;
       this.#around = around;
+      this.#seen = key;
       const title = visible(summary?.label ?? run.executionId);
       this.panel.title = title.length > TITLE_MAX ? `${[...title].slice(0, TITLE_MAX).join('')}…` : title;
       const { newer, older } = this.#around;
@@ -101,6 +111,7 @@ export class RunPanel extends Page<ToRun, FromRun, RunKey> {
       const undo = missing && await run.inTrash().catch(() => false);
       if (turn !== this.#turn) return;
       this.sent = undefined;
+      this.#seen = key;
       const text = undo ? 'This run was deleted.' : missing ? 'It is not there any more.' : message(error);
       this.say({ type: 'gone', key, text, undo });
     }

@@ -1,7 +1,7 @@
 /** The rows of the view: what each is, by what it is known, and what it says. */
 import * as vscode from 'vscode';
 import type { Connection } from './connection';
-import { ago, beside, brief, count, dollars, isStale, line, localDate, price, span, visible } from './format';
+import { ago, beside, brief, count, counted, dollars, isStale, line, localDate, price, span, visible } from './format';
 import type { Project, Summary, Told } from '../../clients/node/types';
 import { nameOf } from './roots';
 import { Run } from './run';
@@ -112,7 +112,7 @@ function projectItem({ id, known, open, waiting }: ProjectNode): vscode.TreeItem
   return Object.assign(new vscode.TreeItem(visible(id), open ? Expanded : Collapsed), {
     contextValue: waiting > 0 ? 'project held' : 'project', iconPath: new vscode.ThemeIcon('folder'),
     description: line(waiting > 0 && `${count(waiting)} new ↑`, count(known.executions), running, failed, price(known.totalCostUSD)),
-    tooltip: line(`${count(known.executions)} runs`, running, failed, dollars(known.totalCostUSD)),
+    tooltip: line(counted(known.executions, 'run'), running, failed, dollars(known.totalCostUSD)),
   });
 }
 
@@ -147,7 +147,7 @@ export function tooltip(run: Summary): vscode.MarkdownString {
   const text = new vscode.MarkdownString().appendText(visible(run.label ?? run.id));
   const rows = [
     line(run.status, stale && 'stale', run.model), line(localDate(run.startedAt), span(run.duration)),
-    line(dollars(run.costUSD), run.tokenUsage?.total != null && `${count(run.tokenUsage.total)} tokens`, `${count(run.stepCount)} steps`),
+    line(dollars(run.costUSD), run.tokenUsage?.total != null && counted(run.tokenUsage.total, 'token'), counted(run.stepCount, 'step')),
     run.error, run.note, run.id,
   ];
   for (const row of rows) if (row) text.appendMarkdown('\n\n').appendText(visible(row));

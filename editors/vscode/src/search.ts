@@ -1,8 +1,9 @@
 /** Search over what runs were given and what they said, with the places where it was found. */
 import { openBox, type Row } from './box';
 import { wrong } from './filter';
-import { ago, beside, line } from './format';
+import { ago, beside, line, message } from './format';
 import type { FilterError, Match, SearchHit } from '../../clients/node/types';
+import { nameOf } from './roots';
 import { Run } from './run';
 import type { Session } from './session';
 import { statusIcon } from './status';
@@ -14,9 +15,10 @@ export function search(session: Session, open: (run: Run) => void): void {
   const box = openBox('Search in runs', 'Words, "phrases", begin*, OR, NOT; in input, output, errors and steps', '', async (query, token) => {
     if (query.trim() === '') return [];
     const found = await Promise.all(session.connections.map(async (connection): Promise<Row[]> => {
-      const answer = await connection.request('executions/search', { query, limit: HITS }, token).catch((error: { data?: FilterError }) => {
-        if (error.data?.offset === undefined) throw error;
-        return wrong(query, error.data);
+      const answer = await connection.request('executions/search', { query, limit: HITS }, token).catch((error: Error & { data?: FilterError }) => {
+        if (error.data?.offset !== undefined) return wrong(query, error.data);
+        // what others have found is shown beside it
+        return said(session.connections.length > 1 ? `${nameOf(connection)}: ${message(error)}` : message(error), 'error');
       });
       if (!('hits' in answer)) return [answer];
       const { hits, complete } = answer;

@@ -1,7 +1,7 @@
 /** What today has cost and how many runs go on, in the status bar; a warning where that is over the budget. */
 import * as vscode from 'vscode';
 import type { Connection } from './connection';
-import { count, dollars, line, price, timezone, visible } from './format';
+import { count, counted, dollars, line, price, timezone, visible } from './format';
 import { nameOf } from './roots';
 import type { Session } from './session';
 import { setting } from './settings';
@@ -32,7 +32,7 @@ export function showToday(session: Session, context: vscode.ExtensionContext): v
       return {
         over,
         text: `${name} ${line(`${price(cost)} today`, live > 0 && `${count(live)} running`)}`,
-        row: `${name && `${name}: `}${count(runs)} runs today cost ${dollars(cost)}${budget === null ? '' : ` of ${dollars(budget)}`}; ${count(live)} running`,
+        row: `${name && `${name}: `}${counted(runs, 'run')} today cost ${dollars(cost)}${budget === null ? '' : ` of ${dollars(budget)}`}; ${count(live)} running`,
       };
     }));
     const rows = parts.map(({ row }) => visible(row));

@@ -117,14 +117,19 @@ export class Tree implements vscode.TreeDataProvider<Node> {
     if (told.kind === 'current') return;
     if (told.kind === 'resync') return this.refresh();
     const project = this.#projects.get(`${connection.root}/${runTold(connection, told)?.projectId}`);
-    // which runs pass a filter, and where pinned ones stand, only the daemon knows
-    if (project && !this.filter.active && !this.filter.pinnedFirst) {
+    if (project && this.#lays) {
+      if (this.#reading && comesBack(project, told)) project.stale = true;
       project.told?.push(told);
       lay(project.runs, told, this.#reading ? 0 : project.rows);
       lay(project.seen, told, 0);
       this.#dirty = true;
     }
     this.#askSoon();
+  }
+
+  /** Whether changes are laid over what is shown: which runs pass a filter, and where pinned ones stand, only the daemon knows. */
+  get #lays(): boolean {
+    return !this.filter.active && !this.filter.pinnedFirst;
   }
 
   #askSoon(): void {
@@ -195,10 +200,12 @@ export class Tree implements vscode.TreeDataProvider<Node> {
   /** Asks for all that is shown, which goes on being shown meanwhile. */
   async #renew(): Promise<void> {
     const asked: Array<Promise<unknown>> = this.#ready().map((connection) => this.#projectsOf(connection, true));
-    // of what is read the daemon tells enough
-    if (!this.#reading || this.filter.active) {
+    // of what is read the daemon tells enough, where all that it tells is laid over
+    if (!this.#reading || !this.#lays) {
       for (const project of this.#projects.values()) {
-        if (project.connection.state === 'ready' && this.#tops.has(project)) asked.push(this.#asking(project));
+        const ask = (): Promise<void> => this.#asking(project);
+        // an answer on its way may not know of what was told since
+        if (project.connection.state === 'ready' && this.#tops.has(project)) asked.push(project.asking?.then(ask) ?? ask());
         else project.stale = true;
       }
     }
@@ -355,16 +362,24 @@ export class Tree implements vscode.TreeDataProvider<Node> {
   async #projectsOf(connection: Connection, again = false): Promise<ProjectNode[]> {
     const shown = this.#shown.get(connection);
     if (shown?.stale === false && !again) return shown.nodes;
+    const filter = this.filter.text;
     const projects = await this.#listed(connection);
-    let nodes = await Promise.all(projects.map(async (known, place) => {
-      const key = `${connection.root}/${known.id}`;
+    const keyOf = ({ id }: { id: string }): string => `${connection.root}/${id}`;
+    const waiting = await Promise.all(projects.map(async (known) => {
+      const anchor = this.#projects.get(keyOf(known))?.anchor;
+      if (anchor === undefined) return 0;
+      return (await connection.request('executions/count', { projectId: known.id, ...this.filter.selection(`startedAt > ${anchor}`) })).count;
+    }));
+    // another filter may have been set meanwhile
+    if (filter !== this.filter.text) return await this.#projectsOf(connection);
+    let nodes = projects.map((known, place) => {
+      const key = keyOf(known);
       let node = this.#projects.get(key);
       if (!node) this.#projects.set(key, node = { kind: 'project', connection, id: known.id, known, open: place < EXPANDED, ...nothing() });
       node.known = known;
-      const later = node.anchor !== undefined && { projectId: known.id, ...this.filter.selection(`startedAt > ${node.anchor}`) };
-      node.waiting = later ? (await connection.request('executions/count', later)).count : 0;
+      node.waiting = waiting[place] ?? 0;
       return node;
-    }));
+    });
     if (shown && this.#reading) nodes = shown.nodes.filter((node) => nodes.includes(node));
     // that look was taken before it was known what there is
     if (!shown) this.#shownLook = undefined;
@@ -473,6 +488,13 @@ function rowsOf(project: ProjectNode): RunNode[] {
 /** What is shown of a project before it is asked for. */
 function nothing(): Pick<ProjectNode, 'rows' | 'runs' | 'seen' | 'total' | 'stale' | 'asking' | 'told' | 'anchor' | 'waiting'> {
   return { rows: setting('pageSize'), runs: [], seen: [], total: 0, stale: true, asking: undefined, told: undefined, anchor: undefined, waiting: 0 };
+}
+
+/** Whether a run that is not shown belongs between those that are, as one that was deleted and is put back. */
+function comesBack({ runs, rows, anchor }: ProjectNode, told: Told): boolean {
+  if (told.kind !== 'saved' || anchor === undefined || runs.some(({ id }) => id === told.summary.id)) return false;
+  const startedAt = told.summary.startedAt ?? '';
+  return startedAt <= anchor && (runs.length < rows || startedAt >= (runs.at(-1)?.startedAt ?? ''));
 }
 
 /** Lays a change over what is shown; among so many rows, if any, a new run comes on top where it is the newest. */

@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { Place, record, top } from './place.mjs';
+import { daemons, Place, record, top } from './place.mjs';
 import { story } from './story.mjs';
 import { check, equal, ok } from './tap.mjs';
 import { until } from './window.mjs';
@@ -120,6 +120,25 @@ export function panels(code, browser) {
     await until('none is newer again', () => panel.isDisabled('#previousRun'));
     await panel.click('#openFile');
     await until('the file', async () => (await window.text('.tabs-container .tab')).includes('exec-rich.json'));
+  });
+
+  check('what is pressed acts on the run that is seen, while the next one is on its way', async () => {
+    const { executions } = await place.ask('executions/list', { projectId: 'website', limit: 2 });
+    await openRun(executions[0].label);
+    const [daemon] = daemons(place.root);
+    process.kill(daemon, 'SIGSTOP');
+    try {
+      await panel.click('#nextRun');
+      await panel.click('#pin');
+    } finally {
+      process.kill(daemon, 'SIGCONT');
+    }
+    const pinned = async () => (await place.ask('executions/list', { projectId: 'website', where: 'pinned' })).executions.map(({ id }) => id);
+    await until('one is pinned', async () => (await pinned()).length > 0);
+    equal(await pinned(), [executions[0].id], 'the pinned run');
+    await until('the older run', async () => (await panel.textContent('h1')) === executions[1].label);
+    await place.ask('executions/annotate', { projectId: 'website', executionId: executions[0].id, pinned: false });
+    await window.settled();
   });
 
   check('previous and next run where pinned ones are first', async () => {
@@ -334,6 +353,33 @@ export function panels(code, browser) {
     }
     await until('the filter of a day', async () => (await window.message()).includes('startedAt < '));
     await window.command('Runlog: Clear Filter');
+  });
+
+  check('dashboard: what has the focus keeps it while runs come, and a project that has gone can be left', async () => {
+    const runs = async () => Number(await dashboard.textContent('[data-tile=Runs]'));
+    const focused = () => dashboard.evaluate(() => document.activeElement.id);
+    const before = await runs();
+    await dashboard.click('h1');
+    await dashboard.focus('#range');
+    await dashboard.$eval('#range', (select) => (select.dataset.same = 'yes'));
+    place.save('website', record(0, { id: 'meanwhile' }));
+    await until('it is counted', async () => (await runs()) === before + 1);
+    equal([await focused(), await dashboard.getAttribute('#range', 'data-same')], ['range', 'yes'], 'the list that may be open');
+    await dashboard.click('figure[data-chart="Runs a day"] summary');
+    const id = await dashboard.$$eval('figure[data-chart="Runs a day"] td button', (cells) => cells.at(-1).id);
+    await dashboard.focus(`[id="${id}"]`);
+    place.remove('website', 'meanwhile');
+    await until('it is not counted', async () => (await runs()) === before);
+    equal(await focused(), id, 'the cell');
+    await dashboard.click('figure[data-chart="Runs a day"] summary');
+    place.save('gone', record(0, { id: 'only' }));
+    await dashboard.selectOption('#project', 'gone');
+    await until('one project', async () => (await runs()) === 1);
+    place.remove('gone', 'only');
+    await until('it has gone', async () => (await dashboard.textContent('main')).includes('No runs in this range'));
+    equal(await dashboard.inputValue('#project'), 'gone', 'the project');
+    await dashboard.selectOption('#project', '');
+    await until('all of it', async () => (await runs()) === before);
   });
 
   check('after a reload of the window its panel is there again', async () => {

@@ -1,5 +1,5 @@
 // The view: list, live changes, filter, search, deleting, problems, status bar.
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { Place, record } from './place.mjs';
 import { check, equal, ok } from './tap.mjs';
 import { until } from './window.mjs';
@@ -126,6 +126,26 @@ export function view(code, browser) {
     place.remove('docs', 'newest');
     place.save('website', record(Number(shown.split(' ').at(-1))));
     await until('they have gone', async () => (await labels())[0] === 'website' && !(await labels()).some((label) => label.startsWith('Above')));
+  });
+
+  check('who reads further down sees what changes there, what goes and what is put back; with pinned ones first too', async () => {
+    const [changed, removed] = ['exec-0012', 'exec-0013'].map((id) => JSON.parse(readFileSync(place.path('website', id), 'utf8')));
+    for (const pinnedFirst of [false, true]) {
+      place.settings({ 'runlog.pinnedFirst': pinnedFirst });
+      await window.settled();
+      await window.select('Task number 16');
+      await window.settled();
+      place.save('website', { ...changed, input: 'Changed below' });
+      await window.waitForRow('Changed below', 5000);
+      place.remove('website', removed.id);
+      await until('it has gone', async () => !(await labels()).includes(removed.input), 5000);
+      place.save('website', removed);
+      await window.waitForRow(removed.input, 5000);
+      place.save('website', changed);
+      await window.waitForRow(changed.input, 5000);
+      await window.select('Task number 0');
+    }
+    place.settings({});
   });
 
   check('load more: the last row brings the next page', async () => {

@@ -34,9 +34,17 @@ export interface ChartSpec {
   steps?: number[];
 }
 
-/** Forgets the charts of the page before. */
-export function clearCharts(): void {
-  for (const chart of Object.values(Chart.instances)) chart.destroy();
+/** Where the arrow keys have come in the chart of each title, for the one that is drawn after it. */
+const places = new Map<string, { row: number; column: number }>();
+
+/** Forgets the charts that are on the page no longer. */
+export function forgetCharts(): void {
+  for (const chart of Object.values(Chart.instances)) if (!chart.canvas.isConnected) chart.destroy();
+}
+
+/** By which what has the focus is found in what is drawn anew. */
+export function idOf(...names: string[]): string {
+  return names.join('-').replace(/\s/g, '_');
 }
 
 /** Draws in the theme's colours, which may be others than before. */
@@ -47,27 +55,33 @@ export function repaint(): void {
   for (const chart of Object.values(Chart.instances)) chart.update();
 }
 
-export function figure(spec: ChartSpec): HTMLElement {
+/** A chart with its table, which is as open and as far scrolled as in the one before. */
+export function figure(spec: ChartSpec, old?: HTMLElement): HTMLElement {
   const { title, rows, labels } = spec;
   const canvas = h('canvas', { 'aria-hidden': 'true' });
   const group = h('div', {
-    class: 'chart', tabindex: '0', role: 'group',
+    id: idOf('chart', title), class: 'chart', tabindex: '0', role: 'group',
     'aria-label': `${title}: chart with ${labels.length} ${rows.toLowerCase()} values. Arrow keys move, Enter shows the runs.`,
   }, canvas);
-  // a chart measures what it is in
-  queueMicrotask(() => operate(group, draw(canvas, spec), spec));
-  return h('figure', { 'data-chart': title }, h('figcaption', {}, h('h2', {}, title)), group, table(spec));
+  const numbers = table(spec, old?.querySelector('details')?.open ?? false);
+  const { scrollTop, scrollLeft } = old?.querySelector('.scroll') ?? group;
+  // a chart measures what it is in, and only what is on the page can be scrolled
+  queueMicrotask(() => {
+    operate(group, draw(canvas, spec), spec);
+    numbers.querySelector('.scroll')?.scrollTo(scrollLeft, scrollTop);
+  });
+  return h('figure', { 'data-chart': title }, h('figcaption', {}, h('h2', {}, title)), group, numbers);
 }
 
-function table({ title, rows, labels, series, format, show }: ChartSpec): HTMLElement {
+function table({ title, rows, labels, series, format, show }: ChartSpec, open: boolean): HTMLElement {
   const cell = (row: number, column: number): HTMLElement => {
     const value = series[column]?.values[row];
     if (value == null) return h('td', {}, '–');
     const text = format(value);
     const label = `${labels[row]}, ${series[column]?.name}: ${text}. Show the runs`;
-    return h('td', { 'data-value': value }, value === 0 ? text : h('button', { class: 'link', 'aria-label': label, click: () => show(row, column) }, text));
+    return h('td', { 'data-value': value }, value === 0 ? text : h('button', { id: idOf('cell', title, labels[row] ?? '', series[column]?.name ?? ''), class: 'link', 'aria-label': label, click: () => show(row, column) }, text));
   };
-  return h('details', {}, h('summary', {}, 'Table'), h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': `${title}, table` }, h('table', {},
+  return h('details', { open }, h('summary', { id: idOf('open', title) }, 'Table'), h('div', { id: idOf('table', title), class: 'scroll', tabindex: '0', role: 'region', 'aria-label': `${title}, table` }, h('table', {},
     h('caption', { class: 'unseen' }, title),
     h('thead', {}, h('tr', {}, h('th', { scope: 'col' }, rows), ...series.map(({ name }) => h('th', { scope: 'col' }, name)))),
     h('tbody', {}, ...labels.map((label, row) => h('tr', {}, h('th', { scope: 'row' }, label), ...series.map((_, column) => cell(row, column))))))));
@@ -126,10 +140,10 @@ function draw(canvas: HTMLCanvasElement, { labels, series, kind, format, show, m
 }
 
 /** Left and right go from value to value, up and down from series to series; in a chart that lies down the other way round. */
-function operate(group: HTMLElement, chart: Chart, { kind, labels, series, format, show }: ChartSpec): void {
+function operate(group: HTMLElement, chart: Chart, { title, kind, labels, series, format, show }: ChartSpec): void {
   const [along, across] = [['ArrowLeft', 'ArrowRight'], ['ArrowUp', 'ArrowDown']];
   const [rowKeys, seriesKeys] = kind === 'horizontal' ? [across, along] : [along, across];
-  let [row, column] = [-1, 0];
+  let { row, column } = places.get(title) ?? { row: -1, column: 0 };
   const select = (active: Array<{ index: number; datasetIndex: number }>): void => {
     chart.setActiveElements(active);
     chart.tooltip?.setActiveElements(active, { x: 0, y: 0 });
@@ -146,8 +160,10 @@ function operate(group: HTMLElement, chart: Chart, { kind, labels, series, forma
     if (key === 'Enter' || key === ' ') return series[column]?.values[row] == null ? undefined : show(row, column);
     row = key === 'Home' ? 0 : key === 'End' ? labels.length - 1 : moved(row, rowKeys, key, labels.length - 1);
     column = moved(column, seriesKeys, key, series.length - 1);
+    places.set(title, { row, column });
     const value = series[column]?.values[row];
     announce(`${labels[row]}, ${series[column]?.name}: ${value == null ? 'none' : format(value)}`);
     select([{ index: row, datasetIndex: column }]);
   });
+  if (document.activeElement === group && series[column]?.values[row] !== undefined) select([{ index: row, datasetIndex: column }]);
 }

@@ -1,9 +1,9 @@
 /** The page with the charts: what each shows, and which runs are behind each bar. */
-import { ago, count, dollars, price, span, visible } from '../src/format';
+import { ago, count, counted, dollars, price, span, visible } from '../src/format';
 import type { Asked, FromDashboard, Range, ToDashboard } from '../src/messages';
 import type { ErrorGroup, NodeStats } from '../../clients/node/types';
-import { clearCharts, COLOURS, figure, repaint, type ChartSpec } from './charts';
-import { h } from './dom';
+import { COLOURS, figure, forgetCharts, idOf, repaint, type ChartSpec } from './charts';
+import { arrange, h } from './dom';
 import { hear, main, vscode } from './page';
 
 const say = (what: FromDashboard): void => vscode.postMessage(what);
@@ -18,36 +18,61 @@ const ROUND_SPANS = [10, 20, 50, 100, 200, 500, ...[1, 2, 5, 10, 15, 30, 60, 120
 type Data = Extract<ToDashboard, { type: 'data' }>;
 /** What was asked for last: an answer may still be on its way. */
 let wanted: Asked | undefined;
+/** The parts that are shown, and what each was drawn from. */
+const drawn = new Map<string, { from: string; element: HTMLElement }>();
+const grid = h('div', { class: 'grid' });
 
 repaint();
 new MutationObserver(repaint).observe(document.body, { attributes: true, attributeFilter: ['class', 'data-vscode-theme-id'] });
 hear((told: ToDashboard) => {
-  if (told.type === 'error') return main.replaceChildren(h('p', { role: 'alert' }, told.text));
+  if (told.type === 'error') {
+    arrange(main, [h('p', { role: 'alert' }, told.text)]);
+    return forget();
+  }
   wanted = told.asked;
   vscode.setState(told.asked);
   draw(told);
 });
 
 function draw(data: Data): void {
-  const open = [...main.querySelectorAll('details[open]')].map((table) => table.parentElement?.dataset['chart']);
   // not while somebody types elsewhere: to focus anything here would take that from him
   const focused = document.hasFocus() ? document.activeElement?.id : undefined;
   const { scrollY } = window;
-  clearCharts();
-  const { stats, expensive, failing, errors } = data.data;
-  main.replaceChildren(controls(data), ...(stats.totalExecutions === 0 ? [h('p', { class: 'quiet' }, 'No runs in this range.')] : [
-    tiles(data),
-    h('div', { class: 'grid' }, ...[
-      ...daily(data),
-      // nodes that have cost nothing, or never failed, are not the most of anything
-      nodes('Most expensive nodes', 'cost', expensive.filter(({ costUSD }) => costUSD), ({ costUSD }) => costUSD ?? null, money, COLOURS.running, 'nodeId'),
-      nodes('Most failing nodes', 'failed steps', failing.filter(({ failures }) => failures > 0), ({ failures }) => failures, count, COLOURS.failed, 'failedNode'),
-    ].filter(({ labels }) => labels.length > 0).map(figure)),
-    errorGroups(errors),
-  ]));
-  for (const box of main.querySelectorAll('figure')) if (open.includes(box.dataset['chart'])) box.querySelector('details')?.setAttribute('open', '');
+  const { asked, roots, projects, timezone } = data;
+  const { stats, expensive, failing, errors, buckets } = data.data;
+  const starts = buckets.map(({ start }) => start);
+  const charts = [
+    ...daily(data),
+    // nodes that have cost nothing, or never failed, are not the most of anything
+    nodes('Most expensive nodes', 'cost', expensive.filter(({ costUSD }) => costUSD), ({ costUSD }) => costUSD ?? null, money, COLOURS.running, 'nodeId'),
+    nodes('Most failing nodes', 'failed steps', failing.filter(({ failures }) => failures > 0), ({ failures }) => failures, count, COLOURS.failed, 'failedNode'),
+  ].filter(({ labels }) => labels.length > 0);
+  const some = stats.totalExecutions > 0;
+  arrange(grid, some ? charts.map((spec) => part(spec.title, [spec, starts], (old) => figure(spec, old))) : []);
+  arrange(main, [
+    part('controls', [asked, roots, projects, timezone], () => controls(data)),
+    ...(some ? [part('tiles', stats, () => tiles(data)), grid] : [part('none', '', () => h('p', { class: 'quiet' }, 'No runs in this range.'))]),
+    ...(some && errors.length > 0 ? [part('errors', [errors, errors.map(({ lastSeenAt }) => ago(lastSeenAt))], () => errorGroups(errors))] : []),
+  ]);
+  forget();
   if (focused) document.getElementById(focused)?.focus();
   scrollTo(0, scrollY);
+}
+
+/** A part of the page: one that would be drawn from the same is left alone, with the focus and the open list that is in it. */
+function part(name: string, drawnFrom: unknown, make: (old: HTMLElement | undefined) => HTMLElement): HTMLElement {
+  const from = JSON.stringify(drawnFrom);
+  const old = drawn.get(name);
+  if (old?.from === from) return old.element;
+  const element = make(old?.element);
+  drawn.set(name, { from, element });
+  return element;
+}
+
+/** Forgets what is shown no longer. */
+function forget(): void {
+  for (const [name, { element }] of drawn) if (!element.isConnected) drawn.delete(name);
+  forgetCharts();
 }
 
 function controls({ asked, roots, projects, timezone }: Data): HTMLElement {
@@ -60,9 +85,11 @@ function controls({ asked, roots, projects, timezone }: Data): HTMLElement {
       ...options.map(([key, text]) => h('option', { value: key, selected: key === value }, visible(text))));
     return h('label', {}, label, select);
   };
+  // the one that is shown may have gone, and is not to look like all of them
+  const offered = projects.includes(asked.projectId) ? projects : [asked.projectId, ...projects];
   return h('header', { class: 'controls' }, h('h1', {}, 'Dashboard'),
     roots.length > 1 && pick('root', 'Root', roots.map(({ root, name }) => [root, name]), asked.root, (root) => ({ root, projectId: '' })),
-    pick('project', 'Project', [['', 'All projects'], ...projects.map((id): [string, string] => [id, id])], asked.projectId, (projectId) => ({ projectId })),
+    pick('project', 'Project', [['', 'All projects'], ...offered.filter((id) => id !== '').map((id): [string, string] => [id, id])], asked.projectId, (projectId) => ({ projectId })),
     pick('range', 'Range', Object.entries(RANGES), asked.range, (range) => ({ range: range as Range })),
     h('span', { class: 'quiet' }, timezone));
 }
@@ -79,7 +106,7 @@ function tiles({ data: { stats } }: Data): HTMLElement {
   // a tile has no room for what is `exact`
   const tile = (name: string, value: string | undefined, where: string, status: string[] = [], exact?: string): HTMLElement => h('div', { class: 'tile' },
     h('span', { class: 'quiet' }, name),
-    value === undefined ? h('strong', {}, '–') : h('button', { class: 'link', 'data-tile': name, title: exact, 'aria-label': `${name}: ${value}. Show the runs`, click: () => show(where, status) }, value));
+    value === undefined ? h('strong', {}, '–') : h('button', { id: idOf('tile', name), class: 'link', 'data-tile': name, title: exact, 'aria-label': `${name}: ${value}. Show the runs`, click: () => show(where, status) }, value));
   const slower = (name: string, millis: number | null | undefined): HTMLElement => tile(name, span(millis), `duration >= ${millis}ms`);
   return h('section', { class: 'tiles', 'aria-label': 'In this range' },
     tile('Runs', count(stats.totalExecutions), ''), tile('Failed', count(stats.failed), '', ['failed']), tile('Cost', price(stats.totalCostUSD), 'costUSD > 0', [], money(stats.totalCostUSD)),
@@ -143,17 +170,15 @@ function nodes(
   };
 }
 
-function errorGroups(groups: ErrorGroup[]): HTMLElement | '' {
-  if (groups.length === 0) return '';
+function errorGroups(groups: ErrorGroup[]): HTMLElement {
   const most = groups[0]?.count ?? 1;
   return h('section', { class: 'errors' }, h('h2', {}, 'Errors that are alike'), h('ul', {}, ...groups.map((group) => {
     const bar = h('span', { class: 'fill failed', 'aria-hidden': 'true' });
     bar.style.width = `${(100 * group.count) / most}%`;
-    const text = `${count(group.count)} ${group.count === 1 ? 'run' : 'runs'}`;
     return h('li', {},
-      h('button', { class: 'group', 'data-count': group.count, title: visible(group.pattern), click: () => show(`errorGroup = ${JSON.stringify(group.fingerprint)}`) },
-        h('span', { class: 'track' }, bar), h('span', { class: 'number' }, text), h('code', {}, visible(group.pattern))),
+      h('button', { id: idOf('group', group.fingerprint), class: 'group', 'data-count': group.count, title: visible(group.pattern), click: () => show(`errorGroup = ${JSON.stringify(group.fingerprint)}`) },
+        h('span', { class: 'track' }, bar), h('span', { class: 'number' }, counted(group.count, 'run')), h('code', {}, visible(group.pattern))),
       h('span', { class: 'quiet' }, `${group.new ? 'new, ' : ''}last ${ago(group.lastSeenAt)} `,
-        h('button', { class: 'link', click: () => say({ type: 'open', ...group.example }) }, 'latest run')));
+        h('button', { id: idOf('latest', group.fingerprint), class: 'link', click: () => say({ type: 'open', ...group.example }) }, 'latest run')));
   })));
 }

@@ -3,7 +3,7 @@ import { ago, bytes, count, dollars, isStale, localDate, span, visible } from '.
 import type { FromRun, RunCommand, RunKey, ToRun } from '../src/messages';
 import { shownTags } from '../src/tags';
 import { arrange, badge, h, refill } from './dom';
-import { answered } from './fields';
+import { act, answered } from './fields';
 import { announce, hear, main, vscode } from './page';
 import { forgetTimeline, redrawTimeline, timeline } from './timeline';
 import { forgetSections, valueSection } from './value';
@@ -14,7 +14,6 @@ type Gone = Extract<ToRun, { type: 'gone' }>;
 /** Staleness and what a running step has taken move without a change. */
 const REDRAW_EVERY_MS = 30_000;
 
-const say = (what: FromRun): void => vscode.postMessage(what);
 const head = h('header');
 /** What is shown; nothing where the run is gone. */
 let shown: Told | undefined;
@@ -31,10 +30,10 @@ setInterval(() => {
   drawHead(shown);
   redrawTimeline();
 }, REDRAW_EVERY_MS);
-addEventListener('focus', () => say({ type: 'focus' }));
+addEventListener('focus', () => vscode.postMessage({ type: 'focus' } satisfies FromRun));
 
 function action(name: RunCommand, text: string, enabled = true): HTMLElement {
-  return h('button', { id: name, disabled: !enabled, click: () => say({ type: 'command', name }) }, text);
+  return h('button', { id: name, disabled: !enabled, click: () => act({ type: 'command', name }) }, text);
 }
 
 function fact(name: string, value: string | null | undefined, title?: string): HTMLElement | '' {

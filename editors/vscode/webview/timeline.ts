@@ -1,5 +1,5 @@
 /** The steps of a run as a waterfall: when each began, how long it took, what went in and out. */
-import { count, dollars, line, span, visible } from '../src/format';
+import { count, counted, dollars, line, span, visible } from '../src/format';
 import { membersOf, numberOf } from '../src/json';
 import type { Cut, ExecutionRecord, Piece } from '../../clients/node/types';
 import { arrange, badge, h, refill, statusClass } from './dom';
@@ -68,7 +68,7 @@ function newTimeline(): Timeline {
   const redraw = (): void => {
     const scale = scaleOf(record, given.map(membersOf));
     const to = Math.min(wanted, total);
-    heading.textContent = `Timeline (${count(total)} ${total === 1 ? 'step' : 'steps'})`;
+    heading.textContent = `Timeline (${counted(total, 'step')})`;
     refill(ruler, [ticks(scale)]);
     rows.length = Math.min(rows.length, to);
     for (let place = 0; place < to; place++) {
@@ -181,7 +181,7 @@ function stepBody(place: number, value: unknown, cut: Cut[]): HTMLElement[] {
   const usage = membersOf(step['tokenUsage']);
   const tokens = ([['input', 'in'], ['output', 'out']] as const).map(([name, text]) => {
     const number = numberOf(usage[name]);
-    return number !== undefined && `${count(number)} tokens ${text}`;
+    return number !== undefined && `${counted(number, 'token')} ${text}`;
   });
   const facts = line(typeof step['model'] === 'string' && visible(step['model']), dollars(numberOf(step['costUSD'])), ...tokens);
   const parts = ([['error', 'Error'], ['input', 'Input'], ['output', 'Output']] as const)

@@ -3,11 +3,9 @@ import DOMPurify from 'dompurify';
 import MarkdownIt from 'markdown-it';
 import { bytes, count } from '../src/format';
 import { parse } from '../src/json';
-import type { FromRun } from '../src/messages';
 import type { Cut, Piece } from '../../clients/node/types';
 import { arrange, h } from './dom';
-import { fieldsOf } from './fields';
-import { vscode } from './page';
+import { act, fieldsOf } from './fields';
 
 type Mode = 'Text' | 'JSON' | 'Markdown';
 
@@ -118,7 +116,7 @@ function newSection(title: string, pointer: string, level: 'h2' | 'h4'): Section
     else foot.replaceChildren(left, load);
   };
 
-  const copy = (): void => vscode.postMessage({ type: 'copy', pointer } satisfies FromRun);
+  const copy = (): void => act({ type: 'copy', pointer });
   const element = h('section', { class: `value ${title.toLowerCase()}`, 'data-pointer': pointer },
     h('div', { class: 'bar' }, h(level, {}, title), modes, h('button', { class: 'copy', 'aria-label': `Copy ${title.toLowerCase()}`, click: copy }, 'Copy')),
     body, foot);
