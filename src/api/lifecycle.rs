@@ -11,8 +11,8 @@ use serde_json::{Map, Value, json};
 
 use super::table::{Effect, Example, Method, table};
 use super::{
-    BATCH_LIMIT, Context, Error, ErrorKind, FRAME_LIMIT_BYTES, NESTING_LIMIT, PROTOCOL_VERSION,
-    SUBSCRIPTION_LIMIT, UNANSWERED_LIMIT, UNSENT_LIMIT_BYTES, openrpc, samples,
+    BATCH_LIMIT, Context, Error, ErrorKind, FRAME_LIMIT_BYTES, ID_LIMIT_BYTES, NESTING_LIMIT,
+    PROTOCOL_VERSION, SUBSCRIPTION_LIMIT, UNANSWERED_LIMIT, UNSENT_LIMIT_BYTES, openrpc, samples,
 };
 use crate::history::RECORD_LIMIT_BYTES;
 
@@ -105,6 +105,8 @@ pub struct Limits {
     pub record_bytes: u64,
     /// How deep a frame or record may be nested.
     pub nesting: usize,
+    /// How many bytes a request's id may have.
+    pub id_bytes: usize,
     /// How many entries a batch may have.
     pub batch_entries: usize,
     /// How many requests of a connection may be unanswered.
@@ -173,6 +175,7 @@ impl Method for Initialize {
                     answer_bytes: FRAME_LIMIT_BYTES,
                     record_bytes: RECORD_LIMIT_BYTES,
                     nesting: NESTING_LIMIT,
+                    id_bytes: ID_LIMIT_BYTES,
                     batch_entries: BATCH_LIMIT,
                     unanswered_requests: UNANSWERED_LIMIT,
                     unsent_bytes: UNSENT_LIMIT_BYTES,

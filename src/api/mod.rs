@@ -45,6 +45,8 @@ pub const PROTOCOL_VERSION: u32 = 1;
 pub const FRAME_LIMIT_BYTES: u64 = 64 * 1024 * 1024;
 /// How deep a frame or a record may be nested.
 pub const NESTING_LIMIT: usize = 128;
+/// How many bytes a request's id may have: each is held, compared and echoed.
+pub const ID_LIMIT_BYTES: usize = 1024;
 /// How many entries a batch may have.
 pub const BATCH_LIMIT: usize = 1000;
 /// How many requests of a connection may be unanswered.

@@ -8,8 +8,8 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::{
-    BATCH_LIMIT, FRAME_LIMIT_BYTES, NESTING_LIMIT, SUBSCRIPTION_LIMIT, UNANSWERED_LIMIT,
-    UNSENT_LIMIT_BYTES,
+    BATCH_LIMIT, FRAME_LIMIT_BYTES, ID_LIMIT_BYTES, NESTING_LIMIT, SUBSCRIPTION_LIMIT,
+    UNANSWERED_LIMIT, UNSENT_LIMIT_BYTES,
 };
 use crate::history::RECORD_LIMIT_BYTES;
 use crate::model::Fingerprint;
@@ -490,7 +490,7 @@ pub(super) fn initialized() -> Value {
             "limits": {
                 "frameBytes": FRAME_LIMIT_BYTES, "answerBytes": FRAME_LIMIT_BYTES,
                 "recordBytes": RECORD_LIMIT_BYTES, "nesting": NESTING_LIMIT,
-                "batchEntries": BATCH_LIMIT, "unansweredRequests": UNANSWERED_LIMIT,
+                "idBytes": ID_LIMIT_BYTES, "batchEntries": BATCH_LIMIT, "unansweredRequests": UNANSWERED_LIMIT,
                 "unsentBytes": UNSENT_LIMIT_BYTES, "subscriptions": SUBSCRIPTION_LIMIT
             }
         },

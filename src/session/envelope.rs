@@ -6,11 +6,9 @@
 
 use bytes::Bytes;
 
-use crate::api::{BATCH_LIMIT, Error, ErrorKind, NESTING_LIMIT};
+use crate::api::{BATCH_LIMIT, Error, ErrorKind, ID_LIMIT_BYTES, NESTING_LIMIT};
 use crate::model::json::{self, JsonError, Kind};
 
-/// How many bytes an id may have: each is held, compared and echoed.
-const ID_LIMIT_BYTES: usize = 1024;
 /// From this size on a frame is not kept for a small part of it.
 const SHARED_BYTES: usize = 64 * 1024;
 
