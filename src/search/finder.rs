@@ -269,7 +269,8 @@ impl Finder<'_> {
         let (mut seen, mut had) = (0_usize, 0_usize);
         loop {
             rows = rows.min(self.bounds.rows);
-            let (runs, next) = self.history.walk(filter, &from, rows);
+            let lasts = || self.budget.lasts();
+            let (runs, next) = self.history.walk(filter, &from, rows, &lasts);
             let found = looked_for.among(runs.iter().map(|(key, _)| key))?;
             seen += runs.len();
             had += found.iter().flatten().count();
@@ -306,7 +307,8 @@ impl Finder<'_> {
         if runs > self.bounds.rows {
             return Ok(None);
         }
-        let (runs, _) = self.history.walk(filter, &From::Offset(0), runs);
+        let lasts = || self.budget.lasts();
+        let (runs, _) = self.history.walk(filter, &From::Offset(0), runs, &lasts);
         let found = looked_for.among(runs.iter().map(|(key, _)| key))?;
         let runs = runs.into_iter().zip(found);
         let known = |key| Known { key, plain: None };
