@@ -60,8 +60,12 @@ const NOTHING: Bounds = (i64::MAX, i64::MIN);
 pub struct Plan {
     root: Option<Node>,
     dates: Vec<Dated>,
-    /// How many tests there are that a record may have to be asked.
+    /// How many tests there are, …
+    checks: usize,
+    /// … that a record may have to be asked, …
     of_record: usize,
+    /// … and whether any of these is of nodes.
+    of_nodes: bool,
 }
 
 /// Which values a comparison with dates allows.
@@ -117,13 +121,25 @@ impl Plan {
     pub fn of(expr: Option<&Expr>) -> Self {
         let (mut dates, mut of_record) = (Vec::new(), 0);
         let root = expr.map(|expr| Node::of(expr, false, &mut dates, &mut of_record));
+        let (mut checks, mut of_nodes) = (0, false);
+        if let Some(root) = &root {
+            root.each_check(&mut |check| {
+                checks += 1;
+                of_nodes |= matches!(check, Check::Node(..));
+            });
+        }
         Self {
             root,
             dates,
+            checks,
             of_record,
+            of_nodes,
         }
     }
 }
+
+/// From this [cost](Node::cost) on a test is one of steps or of errors.
+const COSTLY: usize = 9;
 
 impl Node {
     fn of(expr: &Expr, negated: bool, dates: &mut Vec<Dated>, of_record: &mut usize) -> Self {
@@ -159,8 +175,8 @@ impl Node {
                 Check::Text(_, strings) => 3 + strings.cost(),
                 Check::Version(strings) | Check::ErrorGroup(strings) => 4 + strings.cost(),
                 Check::Tag(_) => 8,
-                Check::Node(..) => 9,
-                Check::Error(..) => 10,
+                Check::Node(..) => COSTLY,
+                Check::Error(..) => COSTLY + 1,
             },
         }
     }
@@ -444,15 +460,53 @@ impl Bound {
         }
     }
 
-    /// Leaves in `many` what passes, and what is undecided, each with whether it is. Quicker than one
-    /// by one: each test is asked of all that are left before the next, so that what it does and
-    /// where it looks can be foreseen.
-    pub fn sift(&self, many: &mut Vec<(impl Subject, bool)>) {
-        let tests = match &self.plan.root {
-            None => return,
+    /// How many tests there are.
+    #[must_use]
+    pub fn checks(&self) -> usize {
+        self.plan.checks
+    }
+
+    /// How many of them cost much: those of nodes and of errors.
+    #[must_use]
+    pub fn costly(&self) -> usize {
+        self.plan.of_record
+    }
+
+    /// Whether any of them is of nodes.
+    #[must_use]
+    pub fn asks_nodes(&self) -> bool {
+        self.plan.of_nodes
+    }
+
+    /// All of these must hold; those that cost least come first.
+    fn tests(&self) -> &[Node] {
+        match &self.plan.root {
+            None => &[],
             Some(Node::All(members)) => members.as_slice(),
             Some(one) => std::slice::from_ref(one),
-        };
+        }
+    }
+
+    /// The same, up to those that cost much, and these.
+    fn halves(&self) -> (&[Node], &[Node]) {
+        let tests = self.tests();
+        let costly = tests.partition_point(|test| test.cost() < COSTLY);
+        tests.split_at_checked(costly).unwrap_or((tests, &[]))
+    }
+
+    /// Leaves in `many` what passes, and what is undecided, each with whether it is, as far as that costs
+    /// little; [`Bound::sift_costly`] does the rest. Quicker than one by one: each test is asked of all
+    /// that are left before the next, so that what it does and where it looks can be foreseen.
+    pub fn sift(&self, many: &mut Vec<(impl Subject, bool)>) {
+        self.sift_by(self.halves().0, many);
+    }
+
+    /// The same for what costs much, of what [`Bound::sift`] left.
+    pub fn sift_costly(&self, many: &mut Vec<(impl Subject, bool)>) {
+        self.sift_by(self.halves().1, many);
+    }
+
+    fn sift_by(&self, tests: &[Node], many: &mut Vec<(impl Subject, bool)>) {
         for test in tests {
             if let Node::Check(Check::Error(..), _) = test {
                 // these lie far apart: so memory is waited for once, not for one after the other
@@ -485,12 +539,7 @@ impl Bound {
             complete: true,
             ..Hints::default()
         };
-        let tests = match &self.plan.root {
-            None => &[],
-            Some(Node::All(members)) => members.as_slice(),
-            Some(one) => std::slice::from_ref(one),
-        };
-        for test in tests {
+        for test in self.tests() {
             if self.hint(test, &mut hints).is_none() {
                 hints.complete = false;
             }

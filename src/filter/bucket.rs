@@ -8,7 +8,7 @@ use chrono::{Datelike, Days, Months, NaiveDate, Offset, TimeZone};
 use chrono_tz::Tz;
 use hashbrown::HashMap;
 
-use super::date::{day_start, local, naive};
+use super::date::{SHOWN, day_start, local, naive};
 use crate::model::Millis;
 
 const HOUR: i64 = 3_600_000;
@@ -100,8 +100,10 @@ impl Spans {
         }
     }
 
-    /// The number of the span that `at` lies in. Numbers count up from 0 as spans are met.
+    /// The number of the span that `at` lies in. Numbers count up from 0 as spans are met. What lies
+    /// more than a year before or behind all that can be written counts as if it lay there.
     pub fn number(&mut self, at: Millis) -> u32 {
+        let at = Millis(at.0.clamp(*SHOWN.start() + DAY, *SHOWN.end() - DAY));
         let day = at.0.div_euclid(DAY);
         let (from, count) = match self.days.get(&day) {
             Some(held) => *held,
@@ -124,6 +126,10 @@ impl Spans {
                 self.spans.push(span);
             }
             self.within.push((span.0.0, number));
+            if span.1.0 <= at {
+                // one that does not go forward would be met for ever
+                break;
+            }
             at = span.1.0;
         }
         let met = (from, self.within.len() - from);
@@ -222,6 +228,49 @@ mod tests {
         assert_eq!((end, second.0 - first.0), (second, HOUR));
     }
 
+    #[test]
+    fn dates_beyond_all_time_have_a_span() {
+        use super::super::date::Date;
+        let now = at("2026-11-28T12:34:56.789Z");
+        let dates = [
+            "-3000000d",
+            "+3000000d",
+            "-800000d",
+            "+2912400d",
+            "-106751991167d",
+            "+106751991167d",
+            "0000-01-01",
+            "0000-01-01T00:00:00Z",
+            "9999-12-31",
+            "9999-12-31T23:59:59.999Z",
+            "9999-12-31T23:59:59.999",
+            "0000-01-01T00:00",
+        ];
+        for zone in ["UTC", "Asia/Kathmandu", "Pacific/Apia", "America/Sao_Paulo"] {
+            let zone: Tz = zone.parse().unwrap();
+            for unit in [Unit::Hour, Unit::Day, Unit::Week, Unit::Month] {
+                let mut spans = Spans::of(unit, zone);
+                let begun = spans.number(now);
+                for date in dates {
+                    let (first, last) = Date::read(date).unwrap().span(now, zone);
+                    // and what is just before and behind, as comparisons have it
+                    for moment in [first - 1, first, last, last + 1] {
+                        let number = spans.number(Millis(moment));
+                        assert_ne!(number, begun, "{date}");
+                        let (start, end) = spans.span(number).unwrap();
+                        assert!(
+                            start.0 <= moment && moment < end.0,
+                            "{date} {zone} {unit:?}"
+                        );
+                    }
+                }
+                for moment in [i64::MIN, i64::MAX] {
+                    assert_ne!(spans.number(Millis(moment)), begun);
+                }
+            }
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]
 
@@ -238,6 +287,43 @@ mod tests {
             }
             prop_assert_eq!(unit.around(end, zone).0, end);
             prop_assert_eq!(unit.around(Millis(start.0 - 1), zone).1, start);
+        }
+
+        /// To the end of what can be written, and behind it as far as a zone shows it.
+        #[test]
+        fn spans_are_right_at_the_ends_of_time(
+            off in -70 * DAY..70 * DAY,
+            last in any::<bool>(),
+            zone in prop::sample::select(&["UTC", "Asia/Kathmandu", "Pacific/Apia", "America/Sao_Paulo"][..]),
+            unit in prop::sample::select(&[Unit::Hour, Unit::Day, Unit::Week, Unit::Month][..]),
+        ) {
+            let zone: Tz = zone.parse().unwrap();
+            let edge = if last { 253_402_300_800_000 } else { -62_167_219_200_000 };
+            let moment = edge + off;
+            let mut spans = Spans::of(unit, zone);
+            let number = spans.number(Millis(moment));
+            let (start, end) = spans.span(number).unwrap();
+            prop_assert!(start.0 <= moment && moment < end.0);
+            let day = |at: i64| {
+                let utc = chrono::DateTime::from_timestamp_millis(at).unwrap();
+                utc.with_timezone(&zone).naive_local()
+            };
+            let shown = |at: i64| {
+                use chrono::Timelike;
+                let at = day(at);
+                match unit {
+                    Unit::Hour => (at.year(), at.ordinal(), at.hour()),
+                    Unit::Day => (at.year(), at.ordinal(), 0),
+                    Unit::Week => (at.iso_week().year(), at.iso_week().week(), 0),
+                    Unit::Month => (at.year(), at.month(), 0),
+                }
+            };
+            for inside in [start.0, end.0 - 1] {
+                prop_assert_eq!(shown(inside), shown(moment));
+            }
+            for outside in [start.0 - 1, end.0] {
+                prop_assert_ne!(shown(outside), shown(moment));
+            }
         }
 
         /// Those of a year and of both its changes of clocks, in any order.

@@ -5,6 +5,7 @@
 //! one's, which are 23 or 25 hours where clocks change.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use chrono::{DateTime, Datelike, Days, LocalResult, NaiveDate, NaiveDateTime, TimeZone, Weekday};
 use chrono_tz::Tz;
@@ -21,7 +22,8 @@ pub enum Date {
     Clock(Millis),
     /// A day in the query's zone.
     Day(NaiveDate),
-    /// So many milliseconds, whole seconds, from when the query is asked. Days are of 24 hours.
+    /// So many milliseconds, whole seconds, from when the query is asked. Days are of 24 hours. Before
+    /// the first moment that can be written it is that one, and behind the last one the last.
     FromNow(i64),
     /// When the query is asked.
     Now,
@@ -65,7 +67,10 @@ const DAY: i64 = 24 * HOUR;
 const UNITS: [(&str, i64); 4] = [("d", DAY), ("h", HOUR), ("m", MINUTE), ("s", SECOND)];
 
 /// The years 0 to 9999, which are those that can be written.
-const WRITTEN: std::ops::RangeInclusive<i64> = -62_167_219_200_000..=253_402_300_799_999;
+const WRITTEN: RangeInclusive<i64> = -62_167_219_200_000..=253_402_300_799_999;
+/// A year more before and behind them: the spans of any zone that a moment of these lies in.
+pub(super) const SHOWN: RangeInclusive<i64> =
+    *WRITTEN.start() - 366 * DAY..=*WRITTEN.end() + 366 * DAY;
 
 impl Date {
     /// The date spelt `text`.
@@ -113,7 +118,10 @@ impl Date {
         match self {
             Self::Moment(moment) => at(moment.0),
             Self::Clock(shown) => at(first_showing(naive(shown), zone)),
-            Self::FromNow(span) => at(now.0.saturating_add(span)),
+            Self::FromNow(span) => {
+                let moment = now.0.saturating_add(span);
+                at(moment.clamp(*WRITTEN.start(), *WRITTEN.end()))
+            }
             Self::Now => at(now.0),
             Self::Day(day) => day_of(day, zone),
             Self::Today => day_of(today(), zone),
@@ -215,8 +223,8 @@ pub(super) fn local(moment: Millis, zone: Tz) -> NaiveDateTime {
 
 /// The date and time that UTC has at `moment`.
 pub(super) fn naive(moment: Millis) -> NaiveDateTime {
-    let named = moment.0.clamp(*WRITTEN.start(), *WRITTEN.end());
-    DateTime::from_timestamp_millis(named)
+    let shown = moment.0.clamp(*SHOWN.start(), *SHOWN.end());
+    DateTime::from_timestamp_millis(shown)
         .unwrap_or_default()
         .naive_utc()
 }

@@ -24,7 +24,8 @@ use crate::model::{Millis, RunKey, Summary};
 const PART: u32 = if cfg!(test) { 2 } else { 1024 };
 /// … and at least, …
 const PART_MIN: u32 = if cfg!(test) { 1 } else { 16 };
-/// … and for how long, about: a save, and all who come after it, wait for as long.
+/// … and for how long, about: a save, and all who come after it, wait for as long. A part that takes
+/// longer is looked at under several locks.
 const HELD: Duration = Duration::from_micros(200);
 /// How many changes are looked at again under the lock that the answer is given under.
 const CHANGES: usize = 4096;
@@ -248,11 +249,15 @@ impl History {
             let from = next.fetch_add(count, Ordering::Relaxed).min(rows);
             let upto = from.saturating_add(count).min(rows);
             let before = of_part.bytes();
-            let took = self.index(|index| {
-                let began = Instant::now();
-                index.select_part(&mut part, from..upto, &mut of_part);
-                began.elapsed()
-            });
+            let (mut at, mut took) = (from, Duration::ZERO);
+            while at < upto && going().is_ok() {
+                (at, took) = self.index(|index| {
+                    let began = Instant::now();
+                    let until = began + HELD;
+                    let at = index.select_part(&mut part, at..upto, &mut of_part, until);
+                    (at, took + began.elapsed())
+                });
+            }
             size.store(fitting(count, took), Ordering::Relaxed);
             let more = of_part.bytes() - before;
             let bytes = bytes.fetch_add(more, Ordering::Relaxed) + more;
@@ -279,7 +284,8 @@ impl History {
         selection: &mut Selection,
         going: &impl Fn() -> Result<(), HistoryError>,
     ) -> Result<(), HistoryError> {
-        while self.index(|index| index.select_some(selection, PART)) {
+        let until = || Instant::now() + HELD;
+        while self.index(|index| index.select_some(selection, PART, until())) {
             going()?;
         }
         let mut pace = Pace::fine_from(Instant::now());
@@ -339,18 +345,29 @@ impl History {
 
     /// The next `rows` runs that the plain filter means, in list order: those that pass with their
     /// starts, and the place to go on from, `None` at the end. Records are not read: a run that
-    /// its own decides is given, to be asked by [`History::passing`].
+    /// its own decides is given, to be asked by [`History::passing`]. They are fewer where `going` says that
+    /// it does not go on.
     pub fn walk(
         &self,
         query: &Query,
         from: &From,
         rows: usize,
+        going: &dyn Fn() -> bool,
     ) -> (Vec<(RunKey, Option<Millis>)>, Option<Key>) {
         let mut runs = Vec::new();
-        let next = self.index(|index| {
-            index.passing(query, from, rows, |key, started| runs.push((key, started)))
-        });
-        (runs, next)
+        let (mut from, mut left) = (from.clone(), rows);
+        loop {
+            let (looked, next) = self.index(|index| {
+                let until = Instant::now() + HELD;
+                let each = |key, started| runs.push((key, started));
+                index.passing(query, &from, left, until, each)
+            });
+            left = left.saturating_sub(looked);
+            match next {
+                Some(next) if left > 0 && going() => from = From::After(next),
+                next => return (runs, next),
+            }
+        }
     }
 
     /// What a run's record as it is now says to the tests of `bound`; no test holds if it cannot be

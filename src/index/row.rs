@@ -468,7 +468,7 @@ impl<'a> Row<'a> {
             Number::Tokens => total(bytes).or_else(|| {
                 match [Which::Input, Which::Output].map(|which| signed(bytes, which)) {
                     [None, None] => None,
-                    [input, output] => input.unwrap_or(0).checked_add(output.unwrap_or(0)),
+                    [input, output] => Some(input.unwrap_or(0).saturating_add(output.unwrap_or(0))),
                 }
             }),
             Number::InputTokens => signed(bytes, Which::Input),

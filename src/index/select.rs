@@ -1,19 +1,23 @@
 //! Runs that pass a filter which no order answers.
 //!
-//! Every row is looked at once, some thousand at a time, so that no lock is held long; what
-//! changed meanwhile is looked at again at the end, under the lock that the answer is given under,
-//! so that the answer is true at its clock. What passes is a bit a row. Where what is kept of a record
-//! does not decide, the caller reads it.
+//! Every row is looked at once, some thousand at a time and fewer where that takes long, so that no lock
+//! is held long; what changed meanwhile is looked at again at the end, under the lock that the answer is
+//! given under, so that the answer is true at its clock. What passes is a bit a row. Where what is kept of
+//! a record does not decide, or asking it would take long, the caller reads the record.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::ops::Range;
+use std::time::Instant;
 
 use chrono_tz::Tz;
+use hashbrown::HashSet;
 
 use super::changes::{Cursor, Entry};
 use super::gather::{Gather, Gathered};
 use super::query::{Changed, Filter, From, Key, PageAt};
 use super::row::{Row, STATUS_OTHER, STATUS_UNKNOWN, key_of, status_code};
+use super::steps::Kept;
 use super::{Index, Listed};
 use crate::filter::{
     Bound, ErrorText, Number, RecordTests, StatusText, Subject, Text, Verdict, Where, WithRecord,
@@ -149,13 +153,48 @@ impl Undecided {
 }
 
 /// How many rows are asked together: so many are near while they are asked one thing after the other.
-const TOGETHER: usize = 512;
+const TOGETHER: usize = if cfg!(test) { 2 } else { 512 };
+/// More tests than these of so many rows are more than can be done before the clock is looked at.
+const CHECKS: usize = 4 * TOGETHER;
+/// How much may be done before that otherwise, in nodes that a test is asked of, about.
+const WORK: usize = if cfg!(test) { 16 } else { 4096 };
+/// A run that is more than this, some milliseconds, is asked by its record, while nobody waits for the
+/// index.
+const WORK_OF_RUN: usize = if cfg!(test) { 24 } else { 1 << 17 };
+/// How many bytes of steps are about a node.
+const NODE_BYTES: usize = 8;
+/// Steps of more bytes than these are gone through once, however many tests are asked.
+const LONG: usize = if cfg!(test) { 16 } else { 512 };
 
 /// A row, to be asked by a filter.
 struct Asked<'a> {
     index: &'a Index,
     number: u32,
     row: Row<'a>,
+    /// Of long steps, once a test has asked.
+    nodes: OnceCell<Box<Distinct>>,
+}
+
+/// The nodes of a run, each once, in the order of their steps.
+struct Distinct {
+    all: Vec<u32>,
+    failed: Vec<u32>,
+}
+
+impl Distinct {
+    fn of(kept: Kept<'_>) -> Self {
+        let (mut seen, mut seen_failed) = (HashSet::new(), HashSet::new());
+        let (mut all, mut failed) = (Vec::new(), Vec::new());
+        for (node, step) in kept.steps() {
+            if seen.insert(node) {
+                all.push(node);
+            }
+            if Step::has_failed(step) && seen_failed.insert(node) {
+                failed.push(node);
+            }
+        }
+        Self { all, failed }
+    }
 }
 
 impl Asked<'_> {
@@ -220,15 +259,20 @@ impl Subject for Asked<'_> {
 
     fn any_node(&self, failed: bool, mut test: impl FnMut(&str) -> bool) -> Option<bool> {
         let nodes = self.index.rows.nodes();
-        let mut before = None;
+        let mut has = |node: u32| nodes.name(node).is_some_and(|name| test(name));
         let kept = self.index.rows.kept(self.number);
-        let mut steps = kept
-            .steps()
-            .filter(|(_, step)| !failed || Step::has_failed(step));
-        let found = steps.any(|(node, _)| {
+        let found = if kept.packed.len() > LONG {
+            let nodes = self.nodes.get_or_init(|| Box::new(Distinct::of(kept)));
+            let mut nodes = if failed { &nodes.failed } else { &nodes.all }.iter();
+            nodes.any(|node| has(*node))
+        } else {
+            let mut before = None;
+            let mut steps = kept
+                .steps()
+                .filter(|(_, step)| !failed || Step::has_failed(step));
             // a loop at one node is asked once
-            before.replace(node) != Some(node) && nodes.name(node).is_some_and(|name| test(name))
-        });
+            steps.any(|(node, _)| before.replace(node) != Some(node) && has(node))
+        };
         (found || !kept.head.lacks_nodes).then_some(found)
     }
 }
@@ -273,20 +317,30 @@ impl Index {
         u32::try_from(self.rows.numbers()).unwrap_or(u32::MAX)
     }
 
-    /// Looks at some rows for the part of a selection, and gives those that pass to `gather`.
-    pub fn select_part(&self, part: &mut Selection, rows: Range<u32>, gather: &mut impl Gather) {
-        self.ask(part, rows.clone());
-        for number in rows {
+    /// Looks at some rows for the part of a selection, and gives those that pass to `gather`; up to
+    /// which it came, as it ends at about `until`.
+    pub fn select_part(
+        &self,
+        part: &mut Selection,
+        rows: Range<u32>,
+        gather: &mut impl Gather,
+        until: Instant,
+    ) -> u32 {
+        let stopped = self.ask(part, rows.clone(), Some(until));
+        let end = stopped.unwrap_or(rows.end);
+        for number in rows.start..end {
             self.gather(part, number, gather);
         }
+        end
     }
 
-    /// Looks at so many rows more; false when all have been looked at.
-    pub fn select_some(&self, selection: &mut Selection, rows: u32) -> bool {
+    /// Looks at so many rows more, or at fewer, as it ends at about `until`; false when all have been
+    /// looked at.
+    pub fn select_some(&self, selection: &mut Selection, rows: u32, until: Instant) -> bool {
         let end = self.rows();
         let upto = selection.next.saturating_add(rows).min(end);
         let rows = selection.next..upto;
-        self.ask(selection, rows);
+        let upto = self.ask(selection, rows, Some(until)).unwrap_or(upto);
         selection.next = upto;
         upto < end
     }
@@ -304,7 +358,11 @@ impl Index {
         let (mut changed, mut gone) = (Vec::new(), false);
         while let Some((_, entry)) = changes.next(&self.changes, &self.rows, &mut left) {
             match entry {
-                Entry::Row(number) => changed.push(number),
+                Entry::Row(number) => {
+                    let work = self.work(&selection.query.bound, number);
+                    left = left.saturating_sub(work / NODE_BYTES);
+                    changed.push(number);
+                }
                 Entry::Gone(_) => gone = true,
             }
         }
@@ -315,7 +373,7 @@ impl Index {
                 selection.mark(number, false);
             }
         }
-        self.ask(selection, changed.into_iter());
+        self.ask(selection, changed.into_iter(), None);
         selection.changes = changes;
         let done = selection.changes.tick() == self.clock().tick;
         (done && selection.open.is_empty()).then_some(())
@@ -368,31 +426,94 @@ impl Index {
         gather.put(number, run);
     }
 
-    /// Looks at some rows.
-    fn ask(&self, selection: &mut Selection, numbers: impl Iterator<Item = u32> + Clone) {
+    /// Looks at some rows; at which it has stopped, if it is `until` before all have been looked at.
+    fn ask(
+        &self,
+        selection: &mut Selection,
+        numbers: impl Iterator<Item = u32> + Clone,
+        until: Option<Instant>,
+    ) -> Option<u32> {
         let gathered = selection.gathered;
         let again = numbers.clone().filter(|number| *number < gathered);
         selection.again.extend(again);
         let project = selection.query.plain.project.as_ref();
         let project = project.map(|id| self.project_numbers.get(id).copied());
+        let bound = selection.query.bound.clone();
+        let together = (CHECKS / bound.checks().max(1)).clamp(1, TOGETHER);
+        let is_over = || until.is_some_and(|until| Instant::now() >= until);
         let mut numbers = numbers.peekable();
         let mut left: Vec<(Asked<'_>, bool)> = Vec::new();
+        let mut few: Vec<(Asked<'_>, bool)> = Vec::new();
         while numbers.peek().is_some() {
             let plain = &selection.query.plain;
-            let some = numbers.clone().take(TOGETHER);
+            let some = numbers.clone().take(together);
             left.extend(some.clone().filter_map(|number| {
                 let row = self.rows.get(number)?;
                 let of_project = project.is_none_or(|wanted| wanted == Some(row.project()));
                 let meant = of_project && plain.takes_status(row);
                 meant.then(|| (self.asked(number, row), false))
             }));
-            selection.query.bound.sift(&mut left);
+            bound.sift(&mut left);
             some.for_each(|number| selection.mark(number, false));
-            for (asked, open) in left.drain(..) {
-                let passes = !open || self.is_decided(selection, asked.number);
-                selection.mark(asked.number, passes);
+            if bound.costly() == 0 {
+                self.mark_all(selection, &mut left);
             }
-            numbers.nth(TOGETHER - 1);
+            let mut rest = left.drain(..).peekable();
+            while rest.peek().is_some() {
+                let (mut work, mut long) = (0, None);
+                while work < WORK
+                    && long.is_none()
+                    && let Some(next) = rest.next()
+                {
+                    let own = self.work(&bound, next.0.number);
+                    work += own;
+                    match own > WORK_OF_RUN {
+                        true => long = Some((next.0, true)),
+                        false => few.push(next),
+                    }
+                }
+                bound.sift_costly(&mut few);
+                few.extend(long);
+                self.mark_all(selection, &mut few);
+                if let Some((next, _)) = rest.peek()
+                    && is_over()
+                {
+                    return Some(next.number);
+                }
+            }
+            numbers.nth(together - 1);
+            if let Some(next) = numbers.peek()
+                && is_over()
+            {
+                return Some(*next);
+            }
+        }
+        None
+    }
+
+    /// Marks rows that pass, or that their records decide.
+    fn mark_all(&self, selection: &mut Selection, rows: &mut Vec<(Asked<'_>, bool)>) {
+        for (asked, open) in rows.drain(..) {
+            let passes = !open || self.is_decided(selection, asked.number);
+            selection.mark(asked.number, passes);
+        }
+    }
+
+    /// How much the costly tests of a row are, about: of how many nodes, or what takes as long, a test is
+    /// asked.
+    fn work(&self, bound: &Bound, number: u32) -> usize {
+        let nodes = match bound.asks_nodes() {
+            true => self.rows.kept(number).packed.len() / NODE_BYTES,
+            false => 0,
+        };
+        bound.costly() * (NODE_BYTES + nodes)
+    }
+
+    /// What a row says; it needs its record also where that would take long.
+    fn matches(&self, bound: &Bound, asked: &Asked<'_>) -> Verdict {
+        match self.work(bound, asked.number) > WORK_OF_RUN {
+            true => Verdict::NeedsRecord,
+            false => bound.matches(asked),
         }
     }
 
@@ -422,16 +543,29 @@ impl Index {
         self.verdict(query, self.find(key)?, record)
     }
 
-    /// The next `rows` runs that the plain filter means, in list order, each that the rest does not
-    /// exclude given to `each` with its start; the place to go on from, `None` at the end.
+    /// The next `rows` runs that the plain filter means, in list order, or fewer, as it ends at about
+    /// `until`; each that the rest does not exclude is given to `each` with its start. How many they are,
+    /// and the place to go on from, `None` at the end.
     pub fn passing(
         &self,
         query: &Query,
         from: &From,
         rows: usize,
+        until: Instant,
         mut each: impl FnMut(RunKey, Option<Millis>),
-    ) -> Option<Key> {
+    ) -> (usize, Option<Key>) {
+        let bound = &query.bound;
+        let (mut looked, mut last) = (0, None);
+        // what was done since the clock was looked at; `None` when it is time
+        let mut work = Some(0);
+        let mut left = false;
         let page = self.visit_rows(&query.plain, from, rows, |number| {
+            let Some(done) = work else {
+                left = true;
+                return;
+            };
+            let done = done + NODE_BYTES + bound.checks() + self.work(bound, number);
+            (looked, last) = (looked + 1, Some(number));
             let verdict = self.verdict(query, number, None);
             let row = self.rows.get(number);
             if verdict.is_some_and(|verdict| verdict != Verdict::Fails)
@@ -441,8 +575,17 @@ impl Index {
             {
                 each(key, row.started());
             }
+            work = match done < WORK {
+                true => Some(done),
+                false => (Instant::now() < until).then_some(0),
+            };
         });
-        page.next
+        let last = last.filter(|_| left);
+        let next = match last {
+            Some(last) => self.listed(last).map(|run| run.key()),
+            None => page.next,
+        };
+        (looked, next)
     }
 
     /// What a row is to a query, looked at alone.
@@ -454,7 +597,7 @@ impl Index {
         }
         let subject = self.asked(number, row);
         Some(match record {
-            None => query.bound.matches(&subject),
+            None => self.matches(&query.bound, &subject),
             Some(record) => query.bound.matches(&WithRecord {
                 subject: &subject,
                 record,
@@ -467,6 +610,7 @@ impl Index {
             index: self,
             number,
             row,
+            nodes: OnceCell::new(),
         }
     }
 
@@ -499,7 +643,7 @@ impl Index {
             return None;
         }
         let verdict = if query.plain.takes(row, project) {
-            query.bound.matches(&self.asked(number, row))
+            self.matches(&query.bound, &self.asked(number, row))
         } else {
             Verdict::Fails
         };

@@ -6,12 +6,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::filter::{Number, RecordTests};
+use crate::filter::{Number, RecordTests, Verdict};
 use crate::model::extract::Beyond;
 use crate::model::steps::{self, Taking};
 use crate::model::{
@@ -967,6 +967,92 @@ fn groups_of(index: &Index, runs: &[(RunKey, Seen)]) -> Vec<(Fingerprint, u64, i
     groups
 }
 
+/// Ten runs with the same content, and what `text` asks of them.
+fn alike(content: &Content, text: &str) -> (Index, Query) {
+    let mut index = Index::new(Instance(1), LIVENESS);
+    let report = |x| Report::Seen(key(0, x), Box::new(seen(content, 0)));
+    index.apply((0..10).map(report).collect());
+    let query = Query {
+        plain: Filter::default(),
+        bound: crate::filter::Where::parse(text)
+            .unwrap()
+            .at(Millis(0), chrono_tz::UTC),
+    };
+    (index, query)
+}
+
+#[test]
+fn what_takes_long_is_looked_at_under_several_locks() {
+    let content = Content {
+        steps: vec![("a", NodeStep::default()), ("b", NodeStep::default())],
+        ..PLAIN
+    };
+    let (index, query) = alike(&content, "nodeId ~ b");
+    let later = Instant::now() + Duration::from_secs(60);
+    for (until, locks) in [(later, 1..=1), (Instant::now(), 5..=10)] {
+        let mut part = index.select(query.clone());
+        let (mut at, mut count) = (0, 0);
+        while at < index.rows() {
+            let next = index.select_part(&mut part, at..index.rows(), &mut (), until);
+            assert!(next > at);
+            (at, count) = (next, count + 1);
+        }
+        assert!(locks.contains(&count), "{count}");
+        assert_eq!(part.total(), 10);
+        let (mut from, mut count, mut runs) = (From::Offset(0), 0, BTreeSet::new());
+        loop {
+            let (looked, next) = index.passing(&query, &from, 20, until, |key, _| {
+                assert!(runs.insert(key));
+            });
+            assert!(looked > 0);
+            count += 1;
+            let Some(next) = next else { break };
+            from = From::After(next);
+        }
+        assert!(locks.contains(&count), "{count}");
+        assert_eq!(runs.len(), 10);
+    }
+}
+
+#[test]
+fn a_run_of_too_many_nodes_for_a_lock_is_asked_by_its_record() {
+    let steps = (0..20).map(|_| ("a", NodeStep::default()));
+    let content = Content {
+        steps: steps.collect(),
+        ..PLAIN
+    };
+    let text = "nodeId ~ b or nodeId ~ c or nodeId ~ d or nodeId ~ a";
+    let (index, query) = alike(&content, text);
+    let mut selection = index.select(query.clone());
+    while index.select_some(&mut selection, 4, Instant::now()) {}
+    assert_eq!(selection.total(), 0);
+    let seen = seen(&content, 0);
+    for open in selection.take_open() {
+        assert_eq!(
+            index.passes(&query, &open.1, None),
+            Some(Verdict::NeedsRecord)
+        );
+        index.decide(&mut selection, &open, &asked(&query, Some(&seen)));
+    }
+    assert_eq!(selection.total(), 10);
+    assert!(index.selected(&mut selection, 1).is_some());
+}
+
+#[test]
+fn more_tokens_than_can_be_counted_are_many() {
+    let (mut index, query) = alike(&PLAIN, "tokens > 9223372036854775806");
+    let mut seen = seen(&PLAIN, 0);
+    seen.facts.tokens = Tokens {
+        input: Some(i64::MAX),
+        output: Some(i64::MAX),
+        total: None,
+    };
+    index.apply(vec![Report::Seen(key(1, 0), Box::new(seen))]);
+    let mut selection = index.select(query);
+    while index.select_some(&mut selection, 4, Instant::now()) {}
+    assert_eq!(selection.total(), 1);
+}
+
 /// The rows that were there at first, which some look at beside each other.
 struct Beside {
     rows: u32,
@@ -989,7 +1075,8 @@ impl Beside {
         let from = self.next.min(self.rows);
         self.next = from.saturating_add(rows).min(self.rows);
         if let Some((part, all)) = self.parts.front_mut() {
-            index.select_part(part, from..self.next, all);
+            // stops as soon as it may
+            self.next = index.select_part(part, from..self.next, all, Instant::now());
         }
         self.parts.rotate_left(1.min(self.parts.len()));
     }
@@ -1046,7 +1133,7 @@ proptest! {
                     // it comes to its end, and another one begins
                     beside.join(&index, part, &mut selection, &mut all);
                     loop {
-                        while index.select_some(&mut selection, part) {}
+                        while index.select_some(&mut selection, part, Instant::now()) {}
                         for open in selection.take_open() {
                             let seen = model.runs.get(&open.1).map(|(seen, _)| seen);
                             index.decide(&mut selection, &open, &asked(&query, seen));
@@ -1208,7 +1295,7 @@ proptest! {
                 beside.look(&index, part);
             } else {
                 beside.join(&index, part, &mut selection, &mut all);
-                index.select_some(&mut selection, part);
+                index.select_some(&mut selection, part, Instant::now());
                 index.gather_some(&mut selection, part, &mut all);
             }
         }

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use super::budget::Budget;
 use super::engine::{Known, View, start};
 use super::look::{Candidate, Fault, Gathered, LookedFor, rank};
-use super::matching::{Match, Matcher};
+use super::matching::{Going, Match, Matcher};
 use super::{COUNTED_MAX, Hit, Place, Sort, Wanted};
 use crate::history::{History, with_help};
 use crate::index::{From, Key};
@@ -156,7 +156,7 @@ impl Finder<'_> {
             let Some((at, run)) = next.filter(|_| !budget.is_over()) else {
                 return false;
             };
-            let shown = self.look_at(run);
+            let shown = self.look_at(run, budget);
             if let Some(slot) = found.lock().get_mut(*at) {
                 *slot = shown;
             }
@@ -165,7 +165,9 @@ impl Finder<'_> {
         found.into_inner()
     }
 
-    fn look_at(&self, run: &Likely) -> Option<Shown> {
+    /// What a run shows, if it is a hit and the budget lasts to the end of the look.
+    fn look_at(&self, run: &Likely, budget: &Budget) -> Option<Shown> {
+        let lasts = || budget.lasts();
         let key = &run.place.key;
         let id = key.execution.as_str();
         let summary = self.history.passing(&self.wanted.filter, key)?;
@@ -173,13 +175,15 @@ impl Finder<'_> {
             let beginning = self
                 .history
                 .beginning_cached(key, version, BEGINNING_BYTES)?;
-            self.matcher.matches_once(id, whole_characters(&beginning))
+            let beginning = whole_characters(&beginning);
+            self.matcher.matches_once(id, beginning, Going::on(&lasts))
         });
         let matches = match known {
             Some(matches) => matches,
-            None => self
-                .matcher
-                .matches(id, self.history.get_known(key).ok()?.text()),
+            None => {
+                let record = self.history.get_known(key).ok()?;
+                self.matcher.matches(id, record.text(), Going::on(&lasts))
+            }
         };
         Some((summary, matches?))
     }
@@ -269,7 +273,8 @@ impl Finder<'_> {
         let (mut seen, mut had) = (0_usize, 0_usize);
         loop {
             rows = rows.min(self.bounds.rows);
-            let (runs, next) = self.history.walk(filter, &from, rows);
+            let lasts = || self.budget.lasts();
+            let (runs, next) = self.history.walk(filter, &from, rows, &lasts);
             let found = looked_for.among(runs.iter().map(|(key, _)| key))?;
             seen += runs.len();
             had += found.iter().flatten().count();
@@ -306,7 +311,8 @@ impl Finder<'_> {
         if runs > self.bounds.rows {
             return Ok(None);
         }
-        let (runs, _) = self.history.walk(filter, &From::Offset(0), runs);
+        let lasts = || self.budget.lasts();
+        let (runs, _) = self.history.walk(filter, &From::Offset(0), runs, &lasts);
         let found = looked_for.among(runs.iter().map(|(key, _)| key))?;
         let runs = runs.into_iter().zip(found);
         let known = |key| Known { key, plain: None };

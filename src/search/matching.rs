@@ -3,6 +3,7 @@
 //! The index says which records to look at and keeps no text; what a hit shows is found here, in
 //! the record as it is now. So a hit is never one that the record does not bear out.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 
 use hashbrown::HashMap;
@@ -12,7 +13,7 @@ use serde::Serialize;
 
 use super::query::{Phrase, Query};
 use super::texts::{Sink, texts, texts_once};
-use super::token::{Beyond, Class, Tokens, WORD_BYTES_MAX, is_within_word};
+use super::token::{Beyond, Class, Token, Tokens, WORD_BYTES_MAX, is_within_word};
 
 /// How many texts of a run are shown.
 pub const MATCHES_MAX: usize = 3;
@@ -22,12 +23,19 @@ const SNIPPET_CHARS: usize = 160;
 const BEFORE_CHARS: usize = 40;
 /// How many places are marked in one snippet.
 const RANGES_MAX: usize = 16;
+/// What begins so many bytes behind the first place of a phrase is in no snippet.
+const SHOWN_BYTES: usize = SNIPPET_CHARS * char::MAX_LEN_UTF8;
+/// How much may be done before the clock is looked at: bytes looked through, about.
+const WORK: usize = 1 << 20;
+/// What a token costs, in bytes looked through.
+const TOKEN_WORK: usize = 64;
 
 /// A text of a run that has what was looked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Match {
     /// JSON pointer to the string or number: `/steps/3/output/result/0`; `/id` is the run's id, whatever
-    /// the record says.
+    /// the record says. Up to 1,024 bytes; a longer one is that of the last value around it that has one
+    /// of these.
     pub path: String,
     /// The part of the text around the first place.
     pub snippet: String,
@@ -50,7 +58,10 @@ pub struct Place {
 #[derive(Debug)]
 pub struct Matcher<'q> {
     query: &'q Query,
+    /// Those of the query, each once.
     phrases: Vec<&'q Phrase>,
+    /// By phrase of the query: its number here.
+    numbers: Vec<usize>,
     /// Which phrases are looked for, rather than excluded.
     shown: Vec<bool>,
     /// Nothing is excluded, so that more of a record cannot unmake a match.
@@ -69,12 +80,74 @@ pub struct Matcher<'q> {
     unit: Finder<'static>,
 }
 
-/// Where the tokens of a phrase were met in one text: position and bytes, by token.
-type Met = Vec<Vec<(u32, Range<usize>)>>;
+/// Where a phrase may have begun in one text, ascending.
+type Met = VecDeque<Begun>;
+
+/// A phrase that has begun.
+#[derive(Debug, Clone, Copy)]
+struct Begun {
+    /// The position of its first token, …
+    position: u32,
+    /// … and where that begins.
+    at: usize,
+    /// How many of its tokens were met.
+    met: usize,
+}
+
+/// The places of one phrase that may be shown, in the order in which they are found.
+struct Places<'r> {
+    ranges: &'r mut Vec<Range<usize>>,
+    first: Option<usize>,
+}
+
+impl Places<'_> {
+    /// Adds one; false if it lies so far behind the first that neither it nor what follows is shown.
+    fn add(&mut self, place: Range<usize>) -> bool {
+        let first = *self.first.get_or_insert(place.start);
+        let near = place.start < first + SHOWN_BYTES;
+        if near {
+            self.ranges.push(place);
+        }
+        near
+    }
+}
+
+/// How long a look may go on.
+pub struct Going<'g> {
+    goes_on: &'g dyn Fn() -> bool,
+    /// How much may be done before it is asked.
+    left: usize,
+    over: bool,
+}
+
+impl<'g> Going<'g> {
+    /// As long as `goes_on` says so, which is asked now and then.
+    pub fn on(goes_on: &'g dyn Fn() -> bool) -> Self {
+        Self {
+            goes_on,
+            left: WORK,
+            over: false,
+        }
+    }
+
+    /// Whether it goes on to what costs so much.
+    #[inline]
+    fn on_to(&mut self, work: usize) -> bool {
+        match self.left.checked_sub(work) {
+            Some(left) => self.left = left,
+            None => {
+                self.left = WORK;
+                self.over = self.over || !(self.goes_on)();
+            }
+        }
+        !self.over
+    }
+}
 
 /// A look through one record.
-struct Look<'m> {
+struct Look<'m, 'g> {
     matcher: &'m Matcher<'m>,
+    going: Going<'g>,
     /// By phrase: whether it was found.
     has: Vec<bool>,
     matches: Vec<Match>,
@@ -82,47 +155,60 @@ struct Look<'m> {
     buffer: String,
 }
 
-impl<'m> Look<'m> {
-    fn of(matcher: &'m Matcher<'m>) -> Self {
-        let met = |phrase: &&Phrase| vec![Vec::new(); phrase.tokens.len()];
+impl<'m, 'g> Look<'m, 'g> {
+    fn of(matcher: &'m Matcher<'m>, going: Going<'g>) -> Self {
         Self {
             matcher,
+            going,
             has: vec![false; matcher.phrases.len()],
             matches: Vec::new(),
-            met: matcher.phrases.iter().map(met).collect(),
+            met: vec![Met::new(); matcher.phrases.len()],
             buffer: String::new(),
         }
     }
 
     fn into_matches(self) -> Option<Vec<Match>> {
-        self.matcher.query.holds(&self.has).then_some(self.matches)
+        let found = !self.going.over && self.matcher.holds(&self.has);
+        found.then_some(self.matches)
     }
 }
 
-impl Sink for Look<'_> {
+impl Sink for Look<'_, '_> {
     fn wants(&mut self, spelling: &str) -> bool {
-        self.matcher.may_meet(spelling, &mut self.buffer)
+        let Self { going, buffer, .. } = self;
+        self.matcher.may_meet(spelling, going, buffer)
     }
 
     fn text(&mut self, path: &str, text: &str) -> bool {
-        let matcher = self.matcher;
+        let Self {
+            matcher,
+            going,
+            has,
+            buffer,
+            ..
+        } = self;
         let ranges = if matcher.all_ascii || text.is_ascii() {
-            matcher.search(text, &mut self.has, &mut self.buffer)
-        } else if matcher.meet(text, &mut self.met, &mut self.buffer) {
-            matcher.found(&mut self.met, &mut self.has)
+            matcher.search(text, has, going, buffer)
         } else {
-            Vec::new()
+            matcher.meet(text, &mut self.met, has, going, buffer)
         };
+        if self.going.over {
+            return false;
+        }
         if !ranges.is_empty() && self.matches.len() < MATCHES_MAX {
             self.matches.push(shown(path, text, ranges));
         }
         // what follows makes no difference
-        !(matcher.monotonic && self.matches.len() == MATCHES_MAX && matcher.query.holds(&self.has))
+        !(matcher.monotonic && self.matches.len() == MATCHES_MAX && matcher.holds(&self.has))
     }
 
     fn again(&mut self) {
         self.has.fill(false);
         self.matches.clear();
+    }
+
+    fn is_over(&self) -> bool {
+        self.going.over
     }
 }
 
@@ -130,9 +216,25 @@ impl<'q> Matcher<'q> {
     /// For `query`.
     #[must_use]
     pub fn new(query: &'q Query) -> Self {
-        let phrases = query.phrases();
-        let mut shown = Vec::with_capacity(phrases.len());
-        mark_shown(query, true, &mut shown);
+        let mut phrases: Vec<&Phrase> = Vec::new();
+        let mut places: HashMap<&Phrase, usize> = HashMap::new();
+        let all = query.phrases().into_iter();
+        let numbers: Vec<usize> = all
+            .map(|phrase| {
+                *places.entry(phrase).or_insert_with(|| {
+                    phrases.push(phrase);
+                    phrases.len() - 1
+                })
+            })
+            .collect();
+        let mut looked_for = Vec::with_capacity(numbers.len());
+        mark_shown(query, true, &mut looked_for);
+        let mut shown = vec![false; phrases.len()];
+        for (number, looked_for) in numbers.iter().zip(&looked_for) {
+            if let Some(shown) = shown.get_mut(*number) {
+                *shown |= looked_for;
+            }
+        }
         let mut exact: HashMap<&str, Vec<(usize, usize)>> = HashMap::new();
         let mut prefixes = Vec::new();
         for (number, phrase) in phrases.iter().enumerate() {
@@ -157,8 +259,9 @@ impl<'q> Matcher<'q> {
             all_ascii: ascii.iter().all(Option::is_some),
             ascii,
             query,
-            monotonic: shown.iter().all(|shown| *shown),
+            monotonic: looked_for.iter().all(|looked_for| *looked_for),
             phrases,
+            numbers,
             shown,
             exact,
             prefixes,
@@ -166,11 +269,19 @@ impl<'q> Matcher<'q> {
         }
     }
 
+    /// Whether the query is true of what has these phrases.
+    fn holds(&self, has: &[bool]) -> bool {
+        let has = self.numbers.iter().map(|number| has.get(*number));
+        let has: Vec<bool> = has.map(|has| has == Some(&true)).collect();
+        self.query.holds(&has)
+    }
+
     /// The texts of the run called `id` and its `record` that have what is looked for, at most
-    /// [`MATCHES_MAX`]; `None` if the run is not what is looked for.
+    /// [`MATCHES_MAX`]; `None` if the run is not what is looked for, or the look does not go on to its
+    /// end. Costs the record's length for each phrase, and little memory.
     #[must_use]
-    pub fn matches(&self, id: &str, record: &str) -> Option<Vec<Match>> {
-        let mut look = Look::of(self);
+    pub fn matches(&self, id: &str, record: &str, going: Going<'_>) -> Option<Vec<Match>> {
+        let mut look = Look::of(self, going);
         texts(id, record, &mut look);
         look.into_matches()
     }
@@ -178,17 +289,27 @@ impl<'q> Matcher<'q> {
     /// The same for a record of which no member that is searched is repeated, or for the beginning of one:
     /// `None` if that does not tell.
     #[must_use]
-    pub fn matches_once(&self, id: &str, beginning: &str) -> Option<Option<Vec<Match>>> {
-        let mut look = Look::of(self);
+    pub fn matches_once(
+        &self,
+        id: &str,
+        beginning: &str,
+        going: Going<'_>,
+    ) -> Option<Option<Vec<Match>>> {
+        let mut look = Look::of(self, going);
         texts_once(id, beginning, &mut look).ok()?;
         Some(look.into_matches())
     }
 
-    /// What [`Matcher::meet`] and [`Matcher::found`] find, where the text or all that is looked for is
-    /// ASCII. Text is cut into tokens only where a phrase may begin: at a run of letters and digits that
-    /// begins as its first word does, or at a word that is not all ASCII, but may be that word without
-    /// its accents.
-    fn search(&self, text: &str, has: &mut [bool], buffer: &mut String) -> Vec<Range<usize>> {
+    /// What [`Matcher::meet`] finds, where the text or all that is looked for is ASCII. Text is cut into
+    /// tokens only where a phrase may begin: at a run of letters and digits that begins as its first word
+    /// does, or at a word that is not all ASCII, but may be that word without its accents.
+    fn search(
+        &self,
+        text: &str,
+        has: &mut [bool],
+        going: &mut Going<'_>,
+        buffer: &mut String,
+    ) -> Vec<Range<usize>> {
         buffer.clear();
         buffer.push_str(text);
         buffer.make_ascii_lowercase();
@@ -206,6 +327,25 @@ impl<'q> Matcher<'q> {
             let Some((finder, beyond)) = finder else {
                 continue;
             };
+            if !going.on_to(text.len() + TOKEN_WORK) {
+                break;
+            }
+            // notes what begins there; whether more of it is wanted
+            let mut note = |begin: usize, places: &mut Places<'_>| {
+                if !going.on_to(phrase.tokens.len() * TOKEN_WORK) {
+                    return false;
+                }
+                let rest = text.get(begin..).unwrap_or_default();
+                let Some(length) = phrase_length(phrase, rest, &mut word) else {
+                    return true;
+                };
+                *has = true;
+                *shown && places.add(begin..begin + length)
+            };
+            let mut places = Places {
+                ranges: &mut ranges,
+                first: None,
+            };
             // two that begin words do not overlap
             let begins = finder.find_iter(lower).filter(|begin| {
                 let before = begin.checked_sub(1).and_then(|before| lower.get(before));
@@ -214,29 +354,23 @@ impl<'q> Matcher<'q> {
                     before => !before.is_some_and(u8::is_ascii_alphanumeric),
                 }
             });
-            let odd = beyond.words(text);
-            // one that the finder has found, too, is ASCII as far as it looked
-            let odd = odd.into_iter().filter(|begin| {
-                let rest = lower.get(*begin..).unwrap_or_default();
-                !rest.starts_with(finder.needle())
-            });
-            for begin in begins.chain(odd) {
-                let rest = text.get(begin..).unwrap_or_default();
-                let Some(length) = phrase_length(phrase, rest, &mut word) else {
-                    continue;
-                };
-                *has = true;
-                if !shown {
+            for begin in begins {
+                if !note(begin, &mut places) {
                     break;
                 }
-                ranges.push(begin..begin + length);
             }
+            places.first = None;
+            beyond.words(text, |begin| {
+                let rest = lower.get(begin..).unwrap_or_default();
+                // one that the finder has found, too, is ASCII as far as it looked
+                rest.starts_with(finder.needle()) || note(begin, &mut places)
+            });
         }
         ranges
     }
 
     /// Whether a text that is spelt so may have a phrase. Most have none, and are not decoded then.
-    fn may_meet(&self, spelling: &str, buffer: &mut String) -> bool {
+    fn may_meet(&self, spelling: &str, going: &mut Going<'_>, buffer: &mut String) -> bool {
         if !self.all_ascii {
             return true;
         }
@@ -244,6 +378,10 @@ impl<'q> Matcher<'q> {
         buffer.push_str(spelling);
         buffer.make_ascii_lowercase();
         let may_have = |(phrase, finder): (&&Phrase, &Option<(Finder<'_>, Beyond)>)| {
+            if !going.on_to(spelling.len() + TOKEN_WORK) {
+                // the text will not be looked at
+                return true;
+            }
             finder.as_ref().is_none_or(|(finder, beyond)| {
                 places(finder, buffer.as_bytes()).any(|begin| may_begin(phrase, buffer, begin))
                     || beyond.may_be_in(spelling)
@@ -253,15 +391,42 @@ impl<'q> Matcher<'q> {
             || self.unit.find(buffer.as_bytes()).is_some()
     }
 
-    /// Notes where the tokens are in `text`; whether there are any.
-    fn meet(&self, text: &str, met: &mut [Met], buffer: &mut String) -> bool {
-        let mut any = false;
+    /// Notes which phrases are in `text`; where those to be shown are. Each token is met in turn, and what
+    /// has begun so far ahead of it that it cannot go on is forgotten.
+    fn meet(
+        &self,
+        text: &str,
+        met: &mut [Met],
+        has: &mut [bool],
+        going: &mut Going<'_>,
+        buffer: &mut String,
+    ) -> Vec<Range<usize>> {
+        let mut ranges = Vec::new();
+        let mut firsts = vec![None; self.phrases.len()];
+        met.iter_mut().for_each(Met::clear);
         let mut tokens = Tokens::with_buffer(text, std::mem::take(buffer));
         while let Some(token) = tokens.step() {
-            let mut note = |phrase: usize, at: usize| {
-                if let Some(places) = met.get_mut(phrase).and_then(|met| met.get_mut(at)) {
-                    places.push((token.position, token.range.clone()));
-                    any = true;
+            let mut asked = 1;
+            let mut note = |number: usize, at: usize| {
+                asked += 1;
+                let Some((phrase, met)) = self.phrases.get(number).zip(met.get_mut(number)) else {
+                    return;
+                };
+                let Some(begin) = begun(phrase, met, at, &token) else {
+                    return;
+                };
+                if let Some(has) = has.get_mut(number) {
+                    *has = true;
+                }
+                if self.shown.get(number) == Some(&true)
+                    && let Some(first) = firsts.get_mut(number)
+                {
+                    let mut places = Places {
+                        ranges: &mut ranges,
+                        first: *first,
+                    };
+                    places.add(begin..token.range.end);
+                    *first = places.first;
                 }
             };
             if tokens.text().len() <= self.longest
@@ -274,41 +439,44 @@ impl<'q> Matcher<'q> {
                     note(*phrase, *at);
                 }
             }
+            if !going.on_to(asked * TOKEN_WORK) {
+                break;
+            }
         }
         *buffer = tokens.into_buffer();
-        any
-    }
-
-    /// Makes of the tokens met in one text which phrases it has, and where those to be shown are.
-    fn found(&self, met: &mut [Met], has: &mut [bool]) -> Vec<Range<usize>> {
-        let mut ranges = Vec::new();
-        for (((phrase, met), has), shown) in self.phrases.iter().zip(met).zip(has).zip(&self.shown)
-        {
-            let (first, rest) = met.split_at_mut(1);
-            for (position, range) in first.iter_mut().flat_map(std::mem::take) {
-                let mut end = range.end;
-                let whole = rest
-                    .iter()
-                    .zip(&phrase.tokens[1..])
-                    .all(|(places, wanted)| {
-                        let place =
-                            places.binary_search_by_key(&(position + wanted.offset), |at| at.0);
-                        place.is_ok_and(|at| {
-                            end = places[at].1.end;
-                            true
-                        })
-                    });
-                if whole {
-                    *has = true;
-                    if *shown {
-                        ranges.push(range.start..end);
-                    }
-                }
-            }
-            rest.iter_mut().for_each(Vec::clear);
-        }
         ranges
     }
+}
+
+/// Notes that `token` is that of `phrase` with the number `at`; where the phrase begins if this is its
+/// last, and it is all there.
+fn begun(phrase: &Phrase, met: &mut Met, at: usize, token: &Token) -> Option<usize> {
+    let last = phrase.tokens.last()?.offset;
+    if at == 0 {
+        if phrase.tokens.len() == 1 {
+            return Some(token.range.start);
+        }
+        while let Some(first) = met.front()
+            && first.position + last < token.position
+        {
+            met.pop_front();
+        }
+        met.push_back(Begun {
+            position: token.position,
+            at: token.range.start,
+            met: 1,
+        });
+        return None;
+    }
+    let offset = phrase.tokens.get(at)?.offset;
+    let position = token.position.checked_sub(offset)?;
+    let found = met.binary_search_by_key(&position, |begun| begun.position);
+    let begun = met.get_mut(found.ok()?)?;
+    if begun.met != at {
+        return None;
+    }
+    begun.met += 1;
+    (begun.met == phrase.tokens.len()).then_some(begun.at)
 }
 
 /// How long `phrase` is in a text that begins with it and with a word; `None` if it does not.
@@ -452,7 +620,7 @@ mod tests {
 
     fn found(query: &str, record: &str) -> Option<Vec<(String, Vec<String>)>> {
         let query = Query::parse(query).unwrap();
-        let matches = Matcher::new(&query).matches("run", record)?;
+        let matches = Matcher::new(&query).matches("run", record, Going::on(&|| true))?;
         let cut = |found: &Match, place: &Place| {
             let units: Vec<u16> = found.snippet.encode_utf16().collect();
             String::from_utf16(&units[place.start..place.end]).unwrap()
@@ -502,20 +670,16 @@ mod tests {
             let query = Query::parse(query).unwrap();
             let matcher = Matcher::new(&query);
             let mut by_token = vec![false; matcher.phrases.len()];
-            let mut met: Vec<Met> = matcher
-                .phrases
-                .iter()
-                .map(|phrase| vec![Vec::new(); phrase.tokens.len()])
-                .collect();
-            let mut buffer = String::new();
-            matcher.meet(&text, &mut met, &mut buffer);
+            let mut met = vec![Met::new(); matcher.phrases.len()];
+            let (mut buffer, mut going) = (String::new(), Going::on(&|| true));
             let sorted = |mut ranges: Vec<Range<usize>>| {
                 ranges.sort_unstable_by_key(|range| (range.start, range.end));
                 ranges
             };
-            let expected = sorted(matcher.found(&mut met, &mut by_token));
+            let expected = matcher.meet(&text, &mut met, &mut by_token, &mut going, &mut buffer);
             let mut has = vec![false; matcher.phrases.len()];
-            prop_assert_eq!(sorted(matcher.search(&text, &mut has, &mut buffer)), expected);
+            let found = matcher.search(&text, &mut has, &mut going, &mut buffer);
+            prop_assert_eq!(sorted(found), sorted(expected));
             prop_assert_eq!(has, by_token);
         }
     }
@@ -551,13 +715,14 @@ mod tests {
             let query = Query::parse(query).unwrap();
             let matcher = Matcher::new(&query);
             let mut has = vec![false; matcher.phrases.len()];
-            matcher.search(&text, &mut has, &mut String::new());
+            let mut going = Going::on(&|| true);
+            matcher.search(&text, &mut has, &mut going, &mut String::new());
             let spelling = spelt(&text, &choices);
             let quoted = format!("\"{spelling}\"");
             let decoded = crate::model::json::decode_string(&quoted);
             prop_assert_eq!(&*decoded, &text);
             if has.contains(&true) {
-                prop_assert!(matcher.may_meet(&spelling, &mut String::new()), "{}", spelling);
+                prop_assert!(matcher.may_meet(&spelling, &mut going, &mut String::new()), "{}", spelling);
             }
         }
 
@@ -575,13 +740,14 @@ mod tests {
             let record = serde_json::json!({ "input": texts, "error": "a", "other": "b" }).to_string();
             let query = Query::parse(query).unwrap();
             let matcher = Matcher::new(&query);
-            let whole = matcher.matches("run", &record);
-            prop_assert_eq!(matcher.matches_once("run", &record), Some(whole.clone()));
+            let whole = matcher.matches("run", &record, Going::on(&|| true));
+            let once = |record| matcher.matches_once("run", record, Going::on(&|| true));
+            prop_assert_eq!(once(&record), Some(whole.clone()));
             let mut cut = cut % (record.len() + 1);
             while !record.is_char_boundary(cut) {
                 cut -= 1;
             }
-            if let Some(told) = matcher.matches_once("run", &record[..cut]) {
+            if let Some(told) = once(&record[..cut]) {
                 prop_assert_eq!(told, whole);
             }
         }
@@ -595,6 +761,54 @@ mod tests {
             for query in ["needle", "e", "\"a needle\"", "nothing"] {
                 let expected = query == "needle" || (query == "e" && part == "é-");
                 assert_eq!(found(query, &record).is_some(), expected, "{part} {query}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_places_that_may_be_shown_are_kept() {
+        let lengths = (0..60).map(|at| format!("\"{}\" ", "a ".repeat(at % 7 + 1)));
+        for (query, distinct) in [("a ".repeat(256), 1), (lengths.collect(), 7)] {
+            let query = Query::parse(&query).unwrap();
+            let matcher = Matcher::new(&query);
+            assert_eq!(matcher.phrases.len(), distinct);
+            for text in [
+                "a ".repeat(100_000),
+                "é a ".repeat(50_000),
+                "à ".repeat(100_000),
+            ] {
+                let mut has = vec![false; matcher.phrases.len()];
+                let mut met = vec![Met::new(); matcher.phrases.len()];
+                let (mut buffer, mut going) = (String::new(), Going::on(&|| true));
+                let found = matcher.search(&text, &mut has, &mut going, &mut buffer);
+                let by_token = matcher.meet(&text, &mut met, &mut has, &mut going, &mut buffer);
+                // those near the first of the finder's, and near the first of the others
+                let most = 2 * distinct * SHOWN_BYTES;
+                assert!(found.len() <= most && by_token.len() <= most);
+                assert!(met.iter().all(|met| met.len() <= 8));
+            }
+        }
+    }
+
+    #[test]
+    fn a_look_ends_where_it_does_not_go_on() {
+        use std::cell::Cell;
+        let phrase = format!("\"{}b\"", "a ".repeat(200));
+        let long = |text: &str| format!(r#"{{"input": "{}", "input": 1}}"#, text.repeat(200_000));
+        let numbers = format!("{{\"input\": [{}1]}}", "1,".repeat(500_000));
+        // the other one has each token looked at where the text is not ASCII
+        for query in [phrase.clone(), format!("{phrase} OR 東京")] {
+            let query = Query::parse(&query).unwrap();
+            let matcher = Matcher::new(&query);
+            for record in [&long("a "), &long("à "), &numbers] {
+                let asked = Cell::new(0);
+                let goes_on = || {
+                    asked.set(asked.get() + 1);
+                    asked.get() < 2
+                };
+                assert_eq!(matcher.matches("run", record, Going::on(&goes_on)), None);
+                // and is not asked for again
+                assert_eq!(asked.get(), 2, "{}", &record[..20]);
             }
         }
     }
@@ -617,7 +831,10 @@ mod tests {
             " x".repeat(1000)
         );
         let query = Query::parse("needle").unwrap();
-        let found = Matcher::new(&query).matches("run", &record).unwrap();
+        let matcher = Matcher::new(&query);
+        let found = matcher
+            .matches("run", &record, Going::on(&|| true))
+            .unwrap();
         assert_eq!(found.len(), 1);
         let found = &found[0];
         assert_eq!(found.snippet.chars().count(), SNIPPET_CHARS);

@@ -55,7 +55,7 @@ impl fmt::Display for QueryError {
 }
 
 /// A token that is looked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Wanted {
     /// As texts have it.
     pub text: String,
@@ -64,7 +64,7 @@ pub struct Wanted {
 }
 
 /// Tokens side by side.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Phrase {
     /// At least one; the first has offset 0.
     pub tokens: Vec<Wanted>,

@@ -16,15 +16,23 @@ use crate::model::json::{self, Kind, NumberSink, RECORD_NESTING_MAX, Slice, Text
 const OF_RUN: [&str; 5] = ["name", "input", "output", "error", "steps"];
 const OF_STEP: [&str; 5] = ["nodeId", "name", "input", "output", "error"];
 
+/// How long a path may be, in bytes; one that would be longer is that of the last value around it that
+/// has one of these.
+const PATH_BYTES_MAX: usize = 1024;
+
 /// Takes the texts of a record.
 pub trait Sink {
     /// Whether a text that is spelt so, between its quotes, may make a difference; if not, it need not
     /// be told.
     fn wants(&mut self, spelling: &str) -> bool;
-    /// A text and its JSON pointer; false if no more is wanted.
+    /// A text and its JSON pointer, of 1,024 bytes at most; false if no more is wanted.
     fn text(&mut self, path: &str, text: &str) -> bool;
     /// Some member is repeated, and not the last one has been told: all of it is told again.
     fn again(&mut self);
+    /// Nothing is wanted any more, whatever is repeated.
+    fn is_over(&self) -> bool {
+        false
+    }
 }
 
 /// Gives the `id` of a run and each text of its `record`, which is one JSON object, to `sink`, in the
@@ -33,6 +41,7 @@ pub fn texts(id: &str, record: &str, sink: &mut impl Sink) {
     let mut walker = Walker::of(id, record, sink);
     let overwritten = match walker.run() {
         Ok(End::Whole) | Err(_) => return,
+        Ok(_) if walker.sink.is_over() => return,
         // what was not looked at may stand in the place of what was told
         Ok(End::Enough | End::Repeated) => overwritten(record),
     };
@@ -153,6 +162,8 @@ struct Walker<'r, 's, S> {
     id: &'r str,
     record: &'r str,
     path: String,
+    /// The path would go on, but for its length.
+    cut: bool,
     names: Names,
     hasher: DefaultHashBuilder,
     sink: &'s mut S,
@@ -164,6 +175,7 @@ impl<'r, 's, S: Sink> Walker<'r, 's, S> {
             id,
             record,
             path: String::new(),
+            cut: false,
             names: Names::Unknown,
             hasher: DefaultHashBuilder::default(),
             sink,
@@ -183,6 +195,7 @@ impl<'r, 's, S: Sink> Walker<'r, 's, S> {
 
     fn run(&mut self) -> Result<End, json::JsonError> {
         self.path.clear();
+        self.cut = false;
         let mut walk = Walk::new(Slice::new(self.record), RECORD_NESTING_MAX);
         // JSON spells an id differently in quotes at most, which are in no word
         if self.sink.wants(self.id) && !self.sink.text("/id", self.id) {
@@ -252,9 +265,36 @@ impl<'r, 's, S: Sink> Walker<'r, 's, S> {
         Ok(End::Whole)
     }
 
+    /// Adds one name to the path, unless that is cut, or would be too long.
+    fn go_into(&mut self, name: &str) {
+        if self.cut {
+            return;
+        }
+        let before = self.path.len();
+        self.path.push('/');
+        for character in name.chars() {
+            match character {
+                '~' => self.path.push_str("~0"),
+                '/' => self.path.push_str("~1"),
+                other => self.path.push(other),
+            }
+            if self.path.len() > PATH_BYTES_MAX {
+                self.path.truncate(before);
+                self.cut = true;
+                return;
+            }
+        }
+    }
+
+    /// Makes the path again what it was.
+    fn come_back(&mut self, (length, cut): (usize, bool)) {
+        self.path.truncate(length);
+        self.cut = cut;
+    }
+
     /// The texts of the value that begins here.
     fn part(&mut self, walk: &mut Walk<Slice<'_>>) -> Result<End, json::JsonError> {
-        let before = self.path.len();
+        let before = (self.path.len(), self.cut);
         let goes_on = match walk.kind()? {
             Kind::String => {
                 let begin = walk.offset();
@@ -289,19 +329,13 @@ impl<'r, 's, S: Sink> Walker<'r, 's, S> {
                         }
                         None => return Ok(End::Repeated),
                     }
-                    self.path.push('/');
-                    for character in name.0.drain(..) {
-                        match character {
-                            '~' => self.path.push_str("~0"),
-                            '/' => self.path.push_str("~1"),
-                            other => self.path.push(other),
-                        }
-                    }
+                    self.go_into(&name.0);
+                    name.0.clear();
                     let end = self.part(walk)?;
                     if end != End::Whole {
                         return Ok(end);
                     }
-                    self.path.truncate(before);
+                    self.come_back(before);
                 }
                 true
             }
@@ -309,13 +343,19 @@ impl<'r, 's, S: Sink> Walker<'r, 's, S> {
                 let (mut first, mut at) = (true, 0_usize);
                 walk.enter()?;
                 while walk.more(&mut first, &mut Text::default())? {
-                    let _ = write!(self.path, "/{at}");
+                    if !self.cut {
+                        let _ = write!(self.path, "/{at}");
+                        if self.path.len() > PATH_BYTES_MAX {
+                            self.path.truncate(before.0);
+                            self.cut = true;
+                        }
+                    }
                     at += 1;
                     let end = self.part(walk)?;
                     if end != End::Whole {
                         return Ok(end);
                     }
-                    self.path.truncate(before);
+                    self.come_back(before);
                 }
                 true
             }
@@ -386,6 +426,30 @@ mod tests {
         ];
         let expected = pairs.map(|(path, text)| (path.to_owned(), text.to_owned()));
         assert_eq!(all(record), expected);
+    }
+
+    #[test]
+    fn long_paths_are_those_of_what_is_around() {
+        let long = "n".repeat(1015);
+        let record = format!(
+            r#"{{"input": {{"{long}n": 1, "{long}": {{"m": [2], "": 3}}, "{}": {{"m": [4]}}, "a": [{{"{}": 5}}, 6]}}}}"#,
+            "~".repeat(10_000_000),
+            "/".repeat(600),
+        );
+        let exact = format!("/input/{long}n");
+        assert_eq!(exact.len(), 1023);
+        let pairs = [
+            (exact, "1"),
+            (format!("/input/{long}/m"), "2"),
+            (format!("/input/{long}/"), "3"),
+            ("/input".to_owned(), "4"),
+            ("/input/a/0".to_owned(), "5"),
+            ("/input/a/1".to_owned(), "6"),
+        ];
+        assert_eq!(
+            all(&record),
+            pairs.map(|(path, text)| (path, text.to_owned()))
+        );
     }
 
     #[test]

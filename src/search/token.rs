@@ -341,14 +341,10 @@ impl Beyond {
         letter.is_some_and(|letter| !letter.is_ascii() || letter.eq_ignore_ascii_case(&self.first))
     }
 
-    /// Where words of `text` begin that may be such. Every other word is a run of letters and digits.
-    pub(super) fn words(&self, text: &str) -> Vec<usize> {
-        let mut found = Vec::new();
-        self.each_word(text, false, |begin| {
-            found.push(begin);
-            true
-        });
-        found
+    /// Gives where words of `text` begin that may be such to `found`, until that says no. Every other
+    /// word is a run of letters and digits.
+    pub(super) fn words(&self, text: &str, found: impl FnMut(usize) -> bool) {
+        self.each_word(text, false, found);
     }
 
     /// Whether there may be such in a text that is spelt so as a string of JSON without `\u`.

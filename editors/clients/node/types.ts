@@ -468,7 +468,7 @@ export type ListResult = {
 export type Match = {
   /** Where the snippet begins in the decoded string, in UTF-16 units. */
   offset: number;
-  /** JSON pointer to the string or number: `/steps/3/output/result/0`; `/id` is the run's id, whatever the record says. */
+  /** JSON pointer to the string or number: `/steps/3/output/result/0`; `/id` is the run's id, whatever the record says. Up to 1,024 bytes; a longer one is that of the last value around it that has one of these. */
   path: string;
   /** What was found in the snippet, in UTF-16 units from its beginning. */
   ranges: Array<Place>;
