@@ -438,6 +438,8 @@ export type Limits = {
   batchEntries: number;
   /** The largest frame, in bytes. */
   frameBytes: number;
+  /** How many bytes a request's id may have. */
+  idBytes: number;
   /** How deep a frame or record may be nested. */
   nesting: number;
   /** The largest record that is given or stored whole, in bytes. */

@@ -544,6 +544,8 @@ class Limits(TypedDict):
     batchEntries: int
     # The largest frame, in bytes.
     frameBytes: int
+    # How many bytes a request's id may have.
+    idBytes: int
     # How deep a frame or record may be nested.
     nesting: int
     # The largest record that is given or stored whole, in bytes.
