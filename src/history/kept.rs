@@ -1,8 +1,8 @@
-//! What is kept between the requests of one client: what a rehearsal told, and which runs an export in
-//! pieces is of.
+//! What is kept from one request to the next: what a rehearsal told, and which runs an export in pieces
+//! is of.
 //!
 //! In memory, by the names that the answers gave them, until it is of no more use or nobody can be
-//! expected to come back. Who does so later is told that it is not known any more.
+//! expected to come back. What is to be done for who does so later is said where it is asked for.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
