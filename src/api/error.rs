@@ -10,7 +10,9 @@ use serde_json::{Map, Value, json};
 use crate::filter::FilterError;
 use crate::history::HistoryError;
 use crate::model::update::UpdateError;
-use crate::store::{NoTrash, ReadError, RestoreError, StoreError, WriteError, own_part};
+use crate::store::{
+    NoTrash, ReadError, RestoreError, RewriteError, StoreError, WriteError, own_part,
+};
 
 /// What kind of error it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -459,11 +461,11 @@ impl From<HistoryError> for Error {
                 };
                 Self::new(kind, message)
             }
-            HistoryError::Record(error) => Self::params(format!("`execution`: {error}")),
-            HistoryError::TooLarge {
+            HistoryError::Record(RewriteError::TooLarge {
                 size_bytes,
                 limit_bytes,
-            } => Self::too_large("the record", size_bytes, limit_bytes),
+            }) => Self::too_large("the record", size_bytes, limit_bytes),
+            HistoryError::Record(error) => Self::params(format!("`execution`: {error}")),
             HistoryError::NotReady => Self::new(
                 ErrorKind::NotReady,
                 "the index is still being built; try again, or pass allowPartial",

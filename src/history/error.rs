@@ -60,14 +60,6 @@ pub enum HistoryError {
     /// The record to save is no record.
     #[error("the record cannot be stored: {0}")]
     Record(#[from] RewriteError),
-    /// The record to save is too large.
-    #[error("the record has {size_bytes} bytes; the limit is {limit_bytes}")]
-    TooLarge {
-        /// What it has.
-        size_bytes: u64,
-        /// What it may have.
-        limit_bytes: u64,
-    },
     /// The update cannot be applied to what is stored.
     #[error(transparent)]
     Update(#[from] UpdateError),

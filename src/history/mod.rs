@@ -60,6 +60,7 @@ use crate::index::{
     ProblemKind, ProjectInfo, Totals,
 };
 use crate::model::{Millis, ProjectId, RunKey, Summary, Version};
+pub use crate::store::rewrite::check_names;
 pub use crate::store::{Batch, EntryId, PieceQuery, Pieces, Record, RestoreError};
 use crate::store::{Cache, Expect, Store, rewrite};
 use crate::watch::{Dirty, Health, Hint, Mark, NotifyWatcher, Reason, Unwatched, Watcher};
@@ -147,14 +148,6 @@ pub struct Saved {
     pub version: Version,
     /// The state that has it.
     pub clock: Clock,
-}
-
-/// That no object in `json` has two members of one name, of which Node could keep only one.
-///
-/// # Errors
-/// [`rewrite::RewriteError`].
-pub fn check_names(json: &str) -> Result<(), rewrite::RewriteError> {
-    rewrite::pretty(json).map(drop)
 }
 
 /// The history of one root.
@@ -494,15 +487,7 @@ impl History {
         execution: &str,
         expect: &Expect,
     ) -> Result<Saved, HistoryError> {
-        let text = rewrite::pretty(execution)?;
-        let size_bytes = text.len() as u64;
-        if size_bytes > RECORD_LIMIT_BYTES {
-            let limit_bytes = RECORD_LIMIT_BYTES;
-            return Err(HistoryError::TooLarge {
-                size_bytes,
-                limit_bytes,
-            });
-        }
+        let text = rewrite::pretty(execution, RECORD_LIMIT_BYTES)?;
         let guard = self.locks.lock(key);
         self.expect_echo(key);
         let saved = self.store.save(key, &text, expect).inspect_err(|_| {

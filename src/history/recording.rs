@@ -19,7 +19,7 @@ use super::{History, HistoryError, Moment, Patience, RECORD_LIMIT_BYTES, Saved, 
 use crate::index::{Report, Seen};
 use crate::model::update::{Draft, Update, UpdateError, begun};
 use crate::model::{ExecutionId, ProjectId, RunKey, Version};
-use crate::store::{Expect, Record, Scanned, WriteError, rewrite, version_of};
+use crate::store::{Expect, Record, RewriteError, Scanned, WriteError, rewrite, version_of};
 use crate::watch::Mark;
 
 /// Above this a record is not written as often as somebody likes.
@@ -82,7 +82,7 @@ impl History {
     ) -> Result<(RunKey, Saved), HistoryError> {
         if let Some(execution) = execution {
             // what it says twice would otherwise be said once, unseen
-            rewrite::pretty(execution)?;
+            rewrite::check_names(execution)?;
         }
         let now = Moment::now();
         let made = id.is_none();
@@ -411,7 +411,7 @@ fn applied(record: &Record, batch: &[Waiting]) -> Result<Applied, HistoryError> 
             None => true,
             Some(expected) if !changed => expected == record.version,
             // rare: two that expect something met in one write
-            Some(expected) => expected == version_of(&rewrite::pretty_stored(&draft.text())?),
+            Some(expected) => expected == version_of(&stored(&draft)?),
         };
         let refusal = match draft.ended() {
             // told before a version: nothing more can be done about it
@@ -425,15 +425,11 @@ fn applied(record: &Record, batch: &[Waiting]) -> Result<Applied, HistoryError> 
     if !changed {
         return Ok((None, refused));
     }
-    let text = rewrite::pretty_stored(&draft.text())?;
-    let size_bytes = text.len() as u64;
-    if size_bytes > RECORD_LIMIT_BYTES {
-        return Err(HistoryError::TooLarge {
-            size_bytes,
-            limit_bytes: RECORD_LIMIT_BYTES,
-        });
-    }
-    Ok((Some(text), refused))
+    Ok((Some(stored(&draft)?), refused))
+}
+
+fn stored(draft: &Draft) -> Result<Vec<u8>, RewriteError> {
+    rewrite::pretty_stored(&draft.text(), RECORD_LIMIT_BYTES)
 }
 
 /// Answers those that are refused; the others.

@@ -293,7 +293,7 @@ impl History {
             pace.keep();
             // it may be long, and asked a lot: not while others wait for the index
             let record = self.ask_record(&open.1, selection.bound(), &|| going().is_ok());
-            self.index(|index| index.decide(selection, &open, &record));
+            self.index(|index| index.decide(selection, &open, record));
             going()?;
         }
         Ok(())

@@ -55,8 +55,8 @@ pub struct Selection {
     changes: Cursor,
     /// Rows that their records decide, as they were.
     open: Vec<(u32, RunKey, Version)>,
-    /// What records have decided.
-    decided: HashMap<(u32, Version), bool>,
+    /// What records have said; what is noted on a run may change while its record stays.
+    heard: HashMap<(u32, Version), RecordTests>,
     /// The next row to gather from; those before it have been.
     gathered: u32,
     /// Rows that were asked again after they had been gathered from.
@@ -96,7 +96,7 @@ impl Selection {
             next: 0,
             changes: Cursor::after(self.changes.tick()),
             open: Vec::new(),
-            decided: HashMap::new(),
+            heard: HashMap::new(),
             gathered: 0,
             again: Vec::new(),
             gone: false,
@@ -277,6 +277,11 @@ impl Subject for Asked<'_> {
     }
 }
 
+/// Whether a row passes, of which its record has been asked as well.
+fn passes_with(bound: &Bound, subject: &Asked<'_>, record: &RecordTests) -> bool {
+    bound.matches(&WithRecord { subject, record }) == Verdict::Passes
+}
+
 impl Filter {
     /// Whether a row is one of those that the plain filter means.
     pub(super) fn takes(&self, row: Row<'_>, project: &ProjectId) -> bool {
@@ -304,7 +309,7 @@ impl Index {
             next: 0,
             changes: Cursor::after(self.clock().tick),
             open: Vec::new(),
-            decided: HashMap::new(),
+            heard: HashMap::new(),
             gathered: 0,
             again: Vec::new(),
             gone: false,
@@ -494,7 +499,7 @@ impl Index {
     /// Marks rows that pass, or that their records decide.
     fn mark_all(&self, selection: &mut Selection, rows: &mut Vec<(Asked<'_>, bool)>) {
         for (asked, open) in rows.drain(..) {
-            let passes = !open || self.is_decided(selection, asked.number);
+            let passes = !open || self.is_decided(selection, &asked);
             selection.mark(asked.number, passes);
         }
     }
@@ -518,15 +523,12 @@ impl Index {
     }
 
     /// Whether a row passes that its record decides; if that is not known, it is to be asked.
-    fn is_decided(&self, selection: &mut Selection, number: u32) -> bool {
-        let Some(run) = self.listed(number) else {
-            return false;
-        };
-        let version = run.row().version();
-        if let Some(passes) = selection.decided.get(&(number, version)) {
-            return *passes;
+    fn is_decided(&self, selection: &mut Selection, asked: &Asked<'_>) -> bool {
+        let (number, version) = (asked.number, asked.row.version());
+        if let Some(record) = selection.heard.get(&(number, version)) {
+            return passes_with(&selection.query.bound, asked, record);
         }
-        let key = run.run_key();
+        let key = self.listed(number).and_then(|run| run.run_key());
         selection.open.extend(key.map(|key| (number, key, version)));
         false
     }
@@ -615,7 +617,7 @@ impl Index {
     }
 
     /// Takes in what the record of a row says that was open, if that still is what it was.
-    pub fn decide(&self, selection: &mut Selection, open: &Open, record: &RecordTests) {
+    pub fn decide(&self, selection: &mut Selection, open: &Open, record: RecordTests) {
         let (number, _, version) = open;
         let row = self.rows.get(*number);
         let Some(row) = row.filter(|row| row.version() == *version) else {
@@ -623,12 +625,8 @@ impl Index {
             return;
         };
         let subject = self.asked(*number, row);
-        let whole = WithRecord {
-            subject: &subject,
-            record,
-        };
-        let passes = selection.query.bound.matches(&whole) == Verdict::Passes;
-        selection.decided.insert((*number, *version), passes);
+        let passes = passes_with(&selection.query.bound, &subject, &record);
+        selection.heard.insert((*number, *version), record);
         selection.mark(*number, passes);
         if *number < selection.gathered {
             selection.again.push(*number);
@@ -680,13 +678,10 @@ impl Index {
         if run.row().version() != version || run.row().id() != key.execution.as_str() {
             return None;
         }
-        let whole = WithRecord {
-            subject: &self.asked(run.number(), run.row()),
-            record,
-        };
-        Some(match query.bound.matches(&whole) {
-            Verdict::Passes => Changed::Saved { created, summary },
-            Verdict::Fails | Verdict::NeedsRecord => Changed::Left(key),
+        let subject = self.asked(run.number(), run.row());
+        Some(match passes_with(&query.bound, &subject, record) {
+            true => Changed::Saved { created, summary },
+            false => Changed::Left(key),
         })
     }
 

@@ -1032,10 +1032,38 @@ fn a_run_of_too_many_nodes_for_a_lock_is_asked_by_its_record() {
             index.passes(&query, &open.1, None),
             Some(Verdict::NeedsRecord)
         );
-        index.decide(&mut selection, &open, &asked(&query, Some(&seen)));
+        index.decide(&mut selection, &open, asked(&query, Some(&seen)));
     }
     assert_eq!(selection.total(), 10);
     assert!(index.selected(&mut selection, 1).is_some());
+}
+
+#[test]
+fn what_is_noted_while_records_are_asked_counts() {
+    let steps = (0..20).map(|_| ("a", NodeStep::default()));
+    let content = Content {
+        steps: steps.collect(),
+        ..PLAIN
+    };
+    let text = "(tag = x and nodeId ~ a) or nodeId ~ b or nodeId ~ c or nodeId ~ d";
+    let (mut index, query) = alike(&content, text);
+    let mut selection = index.select(query.clone());
+    while index.select_some(&mut selection, 4, Instant::now()) {}
+    let seen = seen(&content, 0);
+    for open in selection.take_open() {
+        index.decide(&mut selection, &open, asked(&query, Some(&seen)));
+    }
+    assert_eq!(selection.total(), 0);
+    let tagged = Annotation {
+        tags: vec!["x".to_owned()],
+        ..Annotation::default()
+    };
+    index.apply(vec![Report::Annotated(key(0, 3), tagged)]);
+    assert!(index.selected(&mut selection, 100).is_some());
+    assert_eq!(selection.total(), 1);
+    index.apply(vec![Report::Annotated(key(0, 3), Annotation::default())]);
+    assert!(index.selected(&mut selection, 100).is_some());
+    assert_eq!(selection.total(), 0);
 }
 
 #[test]
@@ -1136,7 +1164,7 @@ proptest! {
                         while index.select_some(&mut selection, part, Instant::now()) {}
                         for open in selection.take_open() {
                             let seen = model.runs.get(&open.1).map(|(seen, _)| seen);
-                            index.decide(&mut selection, &open, &asked(&query, seen));
+                            index.decide(&mut selection, &open, asked(&query, seen));
                         }
                         if index.selected(&mut selection, visit).is_some() {
                             break;

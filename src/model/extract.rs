@@ -322,6 +322,8 @@ struct Text {
     chars_left: usize,
     /// Only the first line is kept that has anything to be seen.
     line: bool,
+    /// What the line began with was too much to be kept.
+    indented: bool,
     /// Something was not kept.
     cut: bool,
 }
@@ -335,6 +337,7 @@ impl Text {
             chars_max: usize::MAX,
             chars_left: usize::MAX,
             line: false,
+            indented: false,
             cut: false,
         }
     }
@@ -364,6 +367,14 @@ impl TextSink for Text {
             let seen = text.len() - text.trim_start().len();
             if let Some(end) = text[..seen].rfind(['\n', '\r']) {
                 text = &text[end + 1..];
+                (self.len, self.chars_left, self.indented) = (0, self.chars_max, false);
+            }
+            // a line that is indented further than all that is kept begins where it is seen
+            let blank = text.len() - text.trim_start().len();
+            let chars = text[..blank].chars().count();
+            self.indented |= chars >= self.chars_left || self.len + blank >= self.bytes_max;
+            if self.indented {
+                text = &text[blank..];
                 (self.len, self.chars_left) = (0, self.chars_max);
             }
         }
@@ -812,6 +823,16 @@ mod tests {
         );
         assert_eq!(facts.status, Some(Status::Failed));
         assert_eq!(facts.label.as_deref(), Some("first line"));
+        for (input, label) in [
+            (format!("{}\\nHello", " ".repeat(300)), "Hello"),
+            (format!("\\n{}Hello\\nyou", " ".repeat(80)), "Hello"),
+            (format!("  {}Hello", "\\t".repeat(500)), "Hello"),
+            (format!("{}Hello", " ".repeat(4)), "    Hello"),
+        ] {
+            let text =
+                format!(r#"{{"id":"x","projectId":"p","status":"failed","input":"{input}"}}"#);
+            assert_eq!(read(&text).label.as_deref(), Some(label), "{input}");
+        }
         assert_eq!(facts.duration.unwrap().to_string(), "12.5");
         assert_eq!(facts.cost.unwrap().to_string(), "0.0000001");
         assert_eq!(

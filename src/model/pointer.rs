@@ -4,6 +4,7 @@
 //! one walk, so that a record of any size is gone through once and in bounded memory. Of repeated
 //! members the last one counts. Only where a value stands is told, and how large it is.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 
 use super::json::{Input, JsonError, Kind, RECORD_NESTING_MAX, TextSink, Walk};
@@ -91,6 +92,8 @@ struct Node {
     parts: HashMap<String, Node>,
     /// Which pointers end here.
     ends: Vec<usize>,
+    /// Whether something may have been found below.
+    below: Cell<bool>,
 }
 
 impl Node {
@@ -109,8 +112,10 @@ impl Node {
                 *found = None;
             }
         }
-        for node in self.parts.values() {
-            node.forget(found);
+        if self.below.replace(false) {
+            for node in self.parts.values() {
+                node.forget(found);
+            }
         }
     }
 }
@@ -191,6 +196,7 @@ fn parts<I: Input>(
         match part {
             Some(part) => {
                 part.forget(found);
+                node.below.set(true);
                 visit(walk, part, found)?;
             }
             None => walk.skip()?,

@@ -714,10 +714,27 @@ struct Together {
     asked: DocId,
     /// Whether that has it.
     found: bool,
-    steps: u32,
     /// What lies from here on is not looked at.
     end: DocId,
+    looks: Looks,
+}
+
+/// Looks at the clock from time to time.
+struct Looks {
+    steps: u32,
     budget: Budget,
+}
+
+impl Looks {
+    /// Whether there is time left after so many steps more.
+    fn lasts(&mut self, steps: u32) -> bool {
+        self.steps = self.steps.saturating_add(steps);
+        if self.steps < STEPS {
+            return true;
+        }
+        self.steps = 0;
+        self.budget.lasts()
+    }
 }
 
 impl Together {
@@ -739,9 +756,11 @@ impl Together {
             others: Vec::new(),
             asked: TERMINATED,
             found: false,
-            steps: 0,
             end: planner.max_doc,
-            budget: planner.budget.clone(),
+            looks: Looks {
+                steps: 0,
+                budget: planner.budget.clone(),
+            },
         })
     }
 
@@ -766,12 +785,8 @@ impl Together {
                 return next;
             }
             doc = next;
-            self.steps += 1;
-            if self.steps == STEPS {
-                self.steps = 0;
-                if !self.budget.lasts() {
-                    return TERMINATED;
-                }
+            if !self.looks.lasts(1) {
+                return TERMINATED;
             }
         }
     }
@@ -791,12 +806,8 @@ impl Together {
                 Some(Ok(found)) => return found,
                 Some(Err(next)) => doc = next,
             }
-            self.steps += 1;
-            if self.steps == STEPS {
-                self.steps = 0;
-                if !self.budget.lasts() {
-                    return END;
-                }
+            if !self.looks.lasts(1) {
+                return END;
             }
         }
     }
@@ -841,6 +852,10 @@ impl Together {
                 break;
             }
             postings.positions_with_offset(0, &mut self.others);
+            let places = u32::try_from(self.others.len()).unwrap_or(u32::MAX);
+            if !self.looks.lasts(places) {
+                return false;
+            }
             if number == last && self.wants != Wants::Places {
                 return follows(&self.starts, &self.others, *offset, |_| false);
             }

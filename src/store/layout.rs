@@ -335,6 +335,8 @@ fn make_root(path: &Path) -> io::Result<()> {
     for folder in missing.into_iter().rev() {
         match std::fs::create_dir(folder) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            // a link that leads to nothing, as to a disk that is not there
+            Err(_) if !folder.exists() => return Err(Errno::NOENT.into()),
             _ => {}
         }
         let above = match folder.parent() {

@@ -20,36 +20,78 @@ pub enum RewriteError {
         /// Where the second one's value begins, in the text that was sent.
         offset: u64,
     },
+    /// What Node would write is more than may be stored.
+    #[error("the record has {size_bytes} bytes; the limit is {limit_bytes}")]
+    TooLarge {
+        /// How much it is.
+        size_bytes: u64,
+        /// How much may be.
+        limit_bytes: u64,
+    },
 }
 
-/// The text that Node would write. Costs the text's length twice over in memory.
+/// The text that Node would write, if it has at most so many bytes. Costs about as many in memory: a
+/// short text that is nested deeply would become a hundred times its length.
 ///
 /// # Errors
 /// [`RewriteError`]; the text is at most scanned once.
-pub fn pretty(record: &str) -> Result<Vec<u8>, RewriteError> {
-    rewritten(record, true)
+pub fn pretty(record: &str, limit_bytes: u64) -> Result<Vec<u8>, RewriteError> {
+    within(limit_bytes, rewritten(record, true, limit_bytes)?)
 }
 
 /// The same of a record that is stored already and may hold a name twice; it keeps both.
 ///
 /// # Errors
-/// [`RewriteError::Json`].
-pub fn pretty_stored(record: &str) -> Result<Vec<u8>, RewriteError> {
-    rewritten(record, false)
+/// [`RewriteError::Json`] and [`RewriteError::TooLarge`].
+pub fn pretty_stored(record: &str, limit_bytes: u64) -> Result<Vec<u8>, RewriteError> {
+    within(limit_bytes, rewritten(record, false, limit_bytes)?)
 }
 
-fn rewritten(record: &str, names_once: bool) -> Result<Vec<u8>, RewriteError> {
-    let mut out = Out(Vec::with_capacity(record.len() + record.len() / 8));
+/// That no object in `json` has two members of one name, of which Node could keep only one. Costs its
+/// longest names, and those of large objects that are open at once.
+///
+/// # Errors
+/// [`RewriteError::Json`] and [`RewriteError::RepeatedKey`].
+pub fn check_names(json: &str) -> Result<(), RewriteError> {
+    const KEPT_BYTES: u64 = 64 * 1024;
+    rewritten(json, true, KEPT_BYTES).map(drop)
+}
+
+fn within(limit_bytes: u64, out: Out) -> Result<Vec<u8>, RewriteError> {
+    match out.size_bytes() {
+        size_bytes if size_bytes > limit_bytes => Err(RewriteError::TooLarge {
+            size_bytes,
+            limit_bytes,
+        }),
+        _ => Ok(out.text),
+    }
+}
+
+/// What is beyond the limit is only counted.
+fn rewritten(record: &str, names_once: bool, limit_bytes: u64) -> Result<Out, RewriteError> {
+    let limit = usize::try_from(limit_bytes).unwrap_or(usize::MAX);
+    let likely = record.len() + record.len() / 8;
+    let mut out = Out {
+        text: Vec::with_capacity(likely.min(limit)),
+        counted: 0,
+    };
     let mut walk = Walk::new(Slice::new(record), usize::MAX);
     // the objects and arrays that are open
     let mut open: Vec<Level> = Vec::new();
     loop {
+        if out.text.len() > limit {
+            for level in &mut open {
+                level.names.own(&out.text);
+            }
+            out.counted = out.size_bytes();
+            out.text.clear();
+        }
         let kind = walk.kind()?;
         let from = position(&walk);
         if let Kind::Object | Kind::Array = kind {
             let object = kind == Kind::Object;
             walk.enter()?;
-            out.0.push(if object { b'{' } else { b'[' });
+            out.text.push(if object { b'{' } else { b'[' });
             open.push(Level {
                 object,
                 first: true,
@@ -59,13 +101,13 @@ fn rewritten(record: &str, names_once: bool) -> Result<Vec<u8>, RewriteError> {
             walk.skip()?;
             let spelling = record.get(from..position(&walk)).unwrap_or_default();
             if kind == Kind::String && spelling.contains('\\') {
-                out.0.push(b'"');
+                out.text.push(b'"');
                 Walk::new(Slice::new(spelling), 0).string(&mut out)?;
-                out.0.push(b'"');
+                out.text.push(b'"');
             } else {
                 // numbers and words stay as they are; so does a string that escapes nothing,
                 // because nothing that may stand raw in one must be escaped
-                out.0.extend_from_slice(spelling.as_bytes());
+                out.text.extend_from_slice(spelling.as_bytes());
             }
         }
         // to the next value, out of everything that ends before it
@@ -73,37 +115,37 @@ fn rewritten(record: &str, names_once: bool) -> Result<Vec<u8>, RewriteError> {
             let depth = open.len();
             let Some(level) = open.last_mut() else {
                 walk.end()?;
-                return Ok(out.0);
+                return Ok(out);
             };
-            let before = out.0.len();
+            let before = out.text.len();
             if !level.first {
-                out.0.push(b',');
+                out.text.push(b',');
             }
             out.line(depth);
             let was_first = level.first;
-            let name_from = out.0.len();
+            let name_from = out.text.len();
             if level.object {
-                out.0.push(b'"');
+                out.text.push(b'"');
             }
             if walk.more(&mut level.first, &mut out)? {
                 if level.object {
-                    out.0.push(b'"');
-                    if names_once && !level.names.insert(&out.0, name_from) {
+                    out.text.push(b'"');
+                    if names_once && !level.names.insert(&out.text, name_from) {
                         return Err(RewriteError::RepeatedKey {
                             offset: walk.offset(),
                         });
                     }
-                    out.0.extend_from_slice(b": ");
+                    out.text.extend_from_slice(b": ");
                 }
                 break;
             }
-            out.0.truncate(before);
+            out.text.truncate(before);
             let object = level.object;
             open.pop();
             if !was_first {
                 out.line(depth - 1);
             }
-            out.0.push(if object { b'}' } else { b']' });
+            out.text.push(if object { b'}' } else { b']' });
         }
     }
 }
@@ -136,32 +178,44 @@ impl Names {
             self.few.push(name);
             return new;
         }
-        if self.many.is_empty() {
-            self.many
-                .extend(self.few.iter().map(|held| Box::from(text(held))));
-        }
+        self.own(out);
         self.many.insert(Box::from(text(&name)))
+    }
+
+    /// Needs `out` no longer.
+    fn own(&mut self, out: &[u8]) {
+        let few = self.few.drain(..);
+        let text = |(from, to): (usize, usize)| out.get(from..to).unwrap_or_default();
+        self.many.extend(few.map(|held| Box::from(text(held))));
     }
 }
 
 /// What is written.
-struct Out(Vec<u8>);
+struct Out {
+    text: Vec<u8>,
+    /// The bytes before that, which were too many to be kept.
+    counted: u64,
+}
 
 impl Out {
+    fn size_bytes(&self) -> u64 {
+        self.counted + self.text.len() as u64
+    }
+
     /// A new line at this depth.
     fn line(&mut self, depth: usize) {
-        self.0.push(b'\n');
-        self.0.resize(self.0.len() + 2 * depth, b' ');
+        self.text.push(b'\n');
+        self.text.resize(self.text.len() + 2 * depth, b' ');
     }
 }
 
 impl TextSink for Out {
     fn text(&mut self, text: &str) {
-        put_text(text, &mut self.0);
+        put_text(text, &mut self.text);
     }
 
     fn lone(&mut self, surrogate: u16) {
-        put_lone(surrogate, &mut self.0);
+        put_lone(surrogate, &mut self.text);
     }
 }
 
@@ -175,7 +229,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn written(text: &str) -> String {
-        String::from_utf8(pretty(text).unwrap()).unwrap()
+        String::from_utf8(pretty(text, u64::MAX).unwrap()).unwrap()
     }
 
     #[test]
@@ -201,30 +255,66 @@ mod tests {
             r#"{"\ud800":1,"\uD800":2}"#,
         ] {
             assert!(
-                matches!(pretty(text), Err(RewriteError::RepeatedKey { .. })),
+                matches!(
+                    pretty(text, u64::MAX),
+                    Err(RewriteError::RepeatedKey { .. })
+                ),
                 "{text}"
             );
         }
-        assert!(pretty(r#"{"\ud800":1,"\ud801":2,"a":{"a":1}}"#).is_ok());
+        assert!(check_names(r#"{"\ud800":1,"\ud801":2,"a":{"a":1}}"#).is_ok());
         let many: Vec<String> = (0..100).map(|n| format!("\"{n}\":{n}")).collect();
-        assert!(pretty(&format!("{{{}}}", many.join(","))).is_ok());
-        assert!(pretty(&format!("{{{},\"7\":0}}", many.join(","))).is_err());
+        assert!(check_names(&format!("{{{}}}", many.join(","))).is_ok());
+        assert!(check_names(&format!("{{{},\"7\":0}}", many.join(","))).is_err());
     }
 
     #[test]
     fn what_is_stored_with_a_name_twice_keeps_both() {
-        let text = pretty_stored(r#"{"a":1,"a":[]}"#).unwrap();
+        let text = pretty_stored(r#"{"a":1,"a":[]}"#, u64::MAX).unwrap();
         assert_eq!(text, b"{\n  \"a\": 1,\n  \"a\": []\n}");
     }
 
     #[test]
     fn what_is_no_json_is_an_error() {
         for text in ["", "{", "[1,]", "{\"a\"}", "1 2", "\"\u{1}\""] {
-            assert!(pretty(text).is_err(), "{text:?}");
+            assert!(pretty(text, u64::MAX).is_err(), "{text:?}");
         }
     }
 
+    #[test]
+    fn what_is_too_large_is_counted_and_not_kept() {
+        let deep = format!(
+            "{}{}{}",
+            "[".repeat(100),
+            "1,".repeat(10_000) + "1",
+            "]".repeat(100)
+        );
+        let size_bytes = pretty(&deep, u64::MAX).unwrap().len() as u64;
+        assert!(size_bytes > 50 * deep.len() as u64);
+        assert!(pretty(&deep, size_bytes).is_ok());
+        let out = rewritten(&deep, true, 1000).unwrap();
+        assert_eq!(out.size_bytes(), size_bytes);
+        assert!(out.text.capacity() < 60_000, "{}", out.text.capacity());
+        let small = pretty(&deep, size_bytes - 1);
+        assert!(
+            matches!(small, Err(RewriteError::TooLarge { size_bytes: told, .. }) if told == size_bytes)
+        );
+    }
+
     proptest! {
+        /// What is kept no longer is compared all the same.
+        #[test]
+        fn names_are_compared_wherever_the_limit_is(
+            text in crate::model::json::tests::texts(), limit in 0_u64..50,
+        ) {
+            match (rewritten(&text, true, u64::MAX), rewritten(&text, true, limit)) {
+                (Ok(whole), Ok(counted)) => prop_assert_eq!(whole.size_bytes(), counted.size_bytes()),
+                (whole, counted) => {
+                    prop_assert_eq!(whole.err().map(|e| e.to_string()), counted.err().map(|e| e.to_string()));
+                }
+            }
+        }
+
         /// serde_json's pretty form is Node's, for values that it can hold and escape alike.
         #[test]
         fn equals_serde_json_on_what_it_can_hold(value in crate::model::json::tests::values()) {
@@ -235,7 +325,7 @@ mod tests {
 
         #[test]
         fn writing_again_changes_nothing(text in crate::model::json::tests::texts()) {
-            if let Ok(once) = pretty(&text) {
+            if let Ok(once) = pretty(&text, u64::MAX) {
                 let once = String::from_utf8(once).unwrap();
                 prop_assert_eq!(&written(&once), &once);
             }

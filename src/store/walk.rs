@@ -297,7 +297,7 @@ impl Walk {
             let path = || path_of(project, &name.to_string_lossy());
             if !is_run {
                 self.has_temporaries = true;
-                if let Some(stat) = lstat(&folder, name)?
+                if let Ok(Some(stat)) = lstat(&folder, name)
                     && file_type(&stat) == FileType::RegularFile
                     && stamp_of(&stat).mtime_ns < abandoned_before
                 {
@@ -330,16 +330,22 @@ impl Walk {
     }
 }
 
-/// The stamp of each run that is there, if it is a regular file.
+/// The stamp of each run that is there, if it is a regular file. One that the system refuses, as it may
+/// where a disk is damaged, is like no other: whoever reads the file hears what is wrong with it.
 fn ask(
     folder: impl AsFd,
     runs: Vec<ExecutionId>,
 ) -> Result<Vec<(ExecutionId, Option<Stamp>)>, Errno> {
     let mut asked = Vec::with_capacity(runs.len());
     for id in runs {
-        if let Some(stat) = lstat(&folder, file_name(&id))? {
-            let regular = file_type(&stat) == FileType::RegularFile;
-            asked.push((id, regular.then(|| stamp_of(&stat))));
+        match lstat(&folder, file_name(&id)) {
+            Ok(Some(stat)) => {
+                let regular = file_type(&stat) == FileType::RegularFile;
+                asked.push((id, regular.then(|| stamp_of(&stat))));
+            }
+            Ok(None) => {}
+            Err(errno) if is_permission(errno) => return Err(errno),
+            Err(_) => asked.push((id, Some(Stamp::default()))),
         }
     }
     Ok(asked)

@@ -49,9 +49,9 @@ pub struct Saved {
 enum Failure {
     /// For good.
     Final(WriteError),
-    /// The folder was removed or replaced meanwhile, so that the record is not where a reader
-    /// would look for it.
-    FolderGone,
+    /// The folder was removed or replaced meanwhile, so that the record, if it was `placed`, is not where
+    /// a reader would look for it.
+    FolderGone { placed: bool },
 }
 
 impl From<WriteError> for Failure {
@@ -79,20 +79,23 @@ impl Store {
         expect: &Expect,
         mut fill: impl FnMut(&mut File) -> io::Result<()>,
     ) -> Result<Saved, WriteError> {
+        let mut any_placed = false;
         for _ in 0..2 {
             match self.save_once(key, version, expect, &mut fill) {
                 Ok(saved) => return Ok(saved),
                 Err(Failure::Final(error)) => return Err(error),
-                Err(Failure::FolderGone) => {}
+                Err(Failure::FolderGone { placed }) => any_placed |= placed,
             }
         }
-        Err(WriteError::unsure(
-            executions_path(&key.project),
-            io::Error::new(
-                io::ErrorKind::NotFound,
-                "the folder was removed or replaced again and again during the save",
-            ),
-        ))
+        let path = executions_path(&key.project);
+        let error = io::Error::new(
+            io::ErrorKind::NotFound,
+            "the folder was removed or replaced again and again during the save",
+        );
+        Err(match any_placed {
+            true => WriteError::unsure(path, error),
+            false => WriteError::refused(path, error),
+        })
     }
 
     fn save_once(
@@ -150,7 +153,7 @@ impl Store {
                 version,
                 created,
             }),
-            Ok(_) | Err(Obstacle::Missing) => Err(Failure::FolderGone),
+            Ok(_) | Err(Obstacle::Missing) => Err(Failure::FolderGone { placed: true }),
             Err(Obstacle::System(path, errno)) => Err(WriteError::unsure(path, errno).into()),
             Err(obstacle) => Err(obstacle.into()),
         }
@@ -301,7 +304,7 @@ impl Folder {
     fn write_failure(&self, name: &str, errno: Errno) -> Failure {
         match errno {
             // Nothing can be made in a removed folder, and what was made there is gone with it.
-            Errno::NOENT | Errno::STALE => Failure::FolderGone,
+            Errno::NOENT | Errno::STALE => Failure::FolderGone { placed: false },
             // A folder has come to stand in the way.
             Errno::ISDIR | Errno::NOTEMPTY => Failure::Final(WriteError::NotRegular {
                 path: self.path_of(name),
@@ -314,7 +317,7 @@ impl Folder {
 impl From<Obstacle> for Failure {
     fn from(obstacle: Obstacle) -> Self {
         match obstacle {
-            Obstacle::Missing => Self::FolderGone,
+            Obstacle::Missing => Self::FolderGone { placed: false },
             Obstacle::Link(path) | Obstacle::NoFolder(path) => {
                 Self::Final(WriteError::NotRegular { path })
             }

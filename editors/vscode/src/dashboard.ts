@@ -19,6 +19,8 @@ const BUCKETS: Record<Range, DashboardData['bucket']> = { '24h': 'hour', '7d': '
 
 export class Dashboard extends Page<ToDashboard, FromDashboard, Asked> {
   #asked: Asked = { root: '', projectId: '', range: '30d' };
+  /** Of what the page asked for last. */
+  #number = 0;
   #turn = 0;
 
   constructor(session: Session, private readonly filter: Filter, context: vscode.ExtensionContext, private readonly open: (run: Run) => void) {
@@ -47,6 +49,7 @@ export class Dashboard extends Page<ToDashboard, FromDashboard, Asked> {
   protected async heard(said: FromDashboard): Promise<void> {
     if (said.type === 'ask') {
       this.#asked = said.asked;
+      this.#number = said.number;
       await this.update();
     } else if (said.type === 'show') {
       const { projectId, range } = this.#asked;
@@ -68,7 +71,7 @@ export class Dashboard extends Page<ToDashboard, FromDashboard, Asked> {
       const data = await this.#data(connection);
       if (turn !== this.#turn) return;
       const roots = this.session.connections.map((one) => ({ root: one.root, name: nameOf(one) }));
-      this.#tell({ type: 'data', asked: { ...this.#asked, root: connection.root }, roots, projects, timezone: timezone(), data });
+      this.#tell({ type: 'data', number: this.#number, asked: { ...this.#asked, root: connection.root }, roots, projects, timezone: timezone(), data });
     } catch (error) {
       if (turn === this.#turn) this.#tell({ type: 'error', text: message(error) });
     }

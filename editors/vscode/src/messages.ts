@@ -25,9 +25,9 @@ export type RunCommand = (typeof RUN_COMMANDS)[number];
 export type Range = '24h' | '7d' | '30d' | '90d' | '365d' | 'all';
 export interface Asked { root: string; projectId: string; range: Range }
 
-/** To the dashboard. */
+/** To the dashboard: `number` is of what it asked for last. */
 export type ToDashboard =
-  | { type: 'data'; asked: Asked; roots: Array<{ root: string; name: string }>; projects: string[]; timezone: string; data: DashboardData }
+  | { type: 'data'; number: number; asked: Asked; roots: Array<{ root: string; name: string }>; projects: string[]; timezone: string; data: DashboardData }
   | { type: 'error'; text: string };
 
 export interface DashboardData {
@@ -41,6 +41,6 @@ export interface DashboardData {
 
 /** From the dashboard. */
 export type FromDashboard =
-  | { type: 'ask'; asked: Asked }
+  | { type: 'ask'; number: number; asked: Asked }
   | { type: 'show'; where: string; status: string[] }
   | { type: 'open'; projectId: string; executionId: string };

@@ -16,8 +16,9 @@ const RANGES: Record<Range, string> = {
 const ROUND_SPANS = [10, 20, 50, 100, 200, 500, ...[1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 43_200, 86_400].map((seconds) => 1000 * seconds)];
 
 type Data = Extract<ToDashboard, { type: 'data' }>;
-/** What was asked for last: an answer may still be on its way. */
+/** What was asked for last, and how often something was: an answer to what was asked before may still be on its way. */
 let wanted: Asked | undefined;
+let number = 0;
 /** The parts that are shown, and what each was drawn from. */
 const drawn = new Map<string, { from: string; element: HTMLElement }>();
 const grid = h('div', { class: 'grid' });
@@ -29,6 +30,7 @@ hear((told: ToDashboard) => {
     arrange(main, [h('p', { role: 'alert' }, told.text)]);
     return forget();
   }
+  if (number > 0 && told.number !== number) return;
   wanted = told.asked;
   vscode.setState(told.asked);
   draw(told);
@@ -79,7 +81,7 @@ function controls({ asked, roots, projects, timezone }: Data): HTMLElement {
   const pick = (id: string, label: string, options: Array<[value: string, text: string]>, value: string, change: (value: string) => Partial<Asked>): HTMLElement => {
     const ask = (): void => {
       wanted = { ...(wanted ?? asked), ...change(select.value) };
-      say({ type: 'ask', asked: wanted });
+      say({ type: 'ask', number: ++number, asked: wanted });
     };
     const select = h('select', { id, change: ask },
       ...options.map(([key, text]) => h('option', { value: key, selected: key === value }, visible(text))));
