@@ -10,12 +10,12 @@
 //! | [`filter`] | the language of `where`: read, printed, completed, evaluated on whatever can be a subject | model |
 //! | [`index`] | what is known, in memory: rows, orders, totals, the clock, changes, pages | model, filter |
 //! | [`watch`] | hints that something may have changed | model |
-//! | [`history`] | where files, index and hints meet; every change passes through here | model, store, index, watch |
-//! | [`search`] | full text: which runs say what is looked for; follows the history as a subscription does | model, store (the cache's folder), history |
-//! | [`api`] | the method table: one file a method, errors, the documents printed from it | model, filter, history, search |
-//! | [`session`] | one connection: order, cancelling, subscriptions, back-pressure | api |
-//! | [`transport`] | bytes to messages and back: framing, stdio, the Unix socket | session |
-//! | [`forward`] | a client's messages carried to a daemon that others share | session, transport |
+//! | [`history`] | where files, index and hints meet; every change passes through here | model, store, filter, index, watch |
+//! | [`search`] | full text: which runs say what is looked for; follows the history as a subscription does | model, store (the cache's folder), index, history |
+//! | [`api`] | the method table: one file a method, errors, the documents printed from it | model, store (its errors), filter, index, history, search |
+//! | [`session`] | one connection: order, cancelling, subscriptions, back-pressure | model, history, api |
+//! | [`transport`] | bytes to messages and back: framing, stdio, the Unix socket | model, store (a root's name), history, api, session |
+//! | [`forward`] | a client's messages carried to a daemon that others share | model, api, session, transport |
 //! | [`cli`] | the commands that a person types | all |
 //!
 //! A **request** goes down from transport to index (or to the store, for whole records) and back.
@@ -32,8 +32,8 @@
 //!   converges to what a fresh scan would give (`history::tests`).
 //! - What events do not tell of is polled, that and nothing else, at most a tenth of the time
 //!   (`tests/polling.rs`).
-//! - A list touches the disk only for the rest of an error that a filter asks for, and no lock is
-//!   held across an await.
+//! - A list touches the disk only for what a filter asks of a record and the index does not keep (the
+//!   rest of an error, the nodes of too many steps), and no lock is held across an await.
 //! - Orders, totals and counts are maintained, not searched for (`index::tests`, against brute force).
 //! - Changes are told from the index by tick, not queued per client: a client costs the same
 //!   memory however slowly it reads (`tests/overload.rs`).

@@ -1,4 +1,4 @@
-//! Errors as clients see them: made here and nowhere else.
+//! Errors as clients see them: which kinds there are, and what those of the history become.
 //!
 //! Section 6 of the protocol. Each has a code, a stable word (`data.kind`), whether trying again
 //! may help (`data.retryable`), and a message that says what to do. No message holds an absolute
@@ -135,7 +135,8 @@ impl ErrorKind {
         }
     }
 
-    /// Whether the same request may succeed later without anything being mended first.
+    /// Whether the same request may succeed later; where the file system refuses, perhaps only after
+    /// somebody has mended that or made room.
     #[must_use]
     pub fn retryable(self) -> bool {
         matches!(
@@ -166,12 +167,20 @@ impl ErrorKind {
             Self::AlreadyFinished => "The execution has ended; it is not updated any more.",
             Self::TooLarge => "A frame, record or answer is over the limit, or nested too deep.",
             Self::CorruptExecution => "The file is there, but does not hold one JSON object.",
-            Self::QueryTooExpensive => "The query took longer than two seconds.",
-            Self::Overloaded => "Too many unanswered requests or subscriptions on the connection.",
+            Self::QueryTooExpensive => {
+                "The query took longer than two seconds, or its answer would be too much."
+            }
+            Self::Overloaded => {
+                "Too many unanswered requests or subscriptions on the connection, or searches of all."
+            }
             Self::Storage => "The file system refused; the log says why.",
-            Self::NotReady => "The first index is being built, or the daemon is ending.",
-            Self::DaemonLost => "The shared daemon ended during a change; its outcome is unknown.",
-            Self::StorageFull => "The disk is full; nothing was changed.",
+            Self::NotReady => {
+                "The first index or the text index is being built, what was changed is still being looked at, others write the same, or the daemon is ending."
+            }
+            Self::DaemonLost => {
+                "The shared daemon ended before it answered; where `outcome` is `unknown`, that of a change is."
+            }
+            Self::StorageFull => "The disk is full; what is not told as done was not.",
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The protocol's methods, as data and as code.
 //!
 //! One file a method, named after it, bound together by the [`table`]. Handlers take typed params
-//! and give typed results; they know the history and nothing of connections. Errors are made in
-//! [`error`] alone.
+//! and give typed results; they know the history and nothing of connections. The kinds of errors
+//! and their codes stand in [`error`] alone.
 
 pub mod error;
 pub mod error_groups;

@@ -110,9 +110,10 @@ impl Method for Stats {
     const SUMMARY: &'static str = "Sums up the steps of runs, node by node.";
     const DESCRIPTION: &'static str = "A node is what the `nodeId` of a step names, or its `name` \
         where it has no `nodeId`; steps without either are not counted. Steps are read once, when a \
-        run is; asking opens no file. Of the runs that match, every step is looked at.";
+        run is; asking opens no file, but where a filter asks for \
+        what is not kept of a record. Of the runs that match, every step is looked at.";
     const EFFECT: Effect = Effect::Read;
-    const ERRORS: &'static [ErrorKind] = &[ErrorKind::NotReady, ErrorKind::QueryTooExpensive];
+    const ERRORS: &'static [ErrorKind] = &[ErrorKind::QueryTooExpensive];
     type Params = Params;
     type Result = Nodes;
 

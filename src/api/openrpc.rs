@@ -15,13 +15,15 @@ use super::{ErrorKind, PROTOCOL_VERSION};
 pub const OPENRPC_VERSION: &str = "1.3.2";
 
 /// Errors that any request can meet.
-pub const COMMON_ERRORS: [ErrorKind; 6] = [
+pub const COMMON_ERRORS: [ErrorKind; 8] = [
     ErrorKind::InvalidRequest,
     ErrorKind::InvalidParams,
     ErrorKind::Internal,
     ErrorKind::Cancelled,
+    ErrorKind::TooLarge,
     ErrorKind::Overloaded,
     ErrorKind::NotReady,
+    ErrorKind::DaemonLost,
 ];
 
 /// The document.
@@ -72,10 +74,10 @@ pub fn document() -> Map<String, Value> {
                 "name": "$/cancelRequest",
                 "summary": "From the client: takes a request back.",
                 "params": [{ "name": "id", "required": true, "schema": {
-                    "anyOf": [{ "type": "string" }, { "type": "integer" }] } }]
+                    "anyOf": [{ "type": "string" }, { "type": "integer" }, { "type": "null" }] } }]
             },
             { "name": "initialized", "summary": "From the client: accepted.", "params": [] },
-            { "name": "exit", "summary": "From the client: ends the connection.", "params": [] }
+            { "name": "exit", "summary": "From the client: ends the connection, and a daemon on stdio.", "params": [] }
         ]
     });
     match document {
@@ -110,11 +112,7 @@ fn method(entry: &Entry, schemas: &mut Schemas) -> Value {
     let errors: Vec<Value> = entry
         .errors
         .iter()
-        .chain(
-            COMMON_ERRORS
-                .iter()
-                .filter(|kind| !entry.errors.contains(kind)),
-        )
+        .chain(&COMMON_ERRORS)
         .map(|kind| {
             json!({
                 "code": kind.code(),

@@ -63,7 +63,7 @@ impl Method for List {
     const SUMMARY: &'static str = "Lists projects, those with the latest activity first.";
     const DESCRIPTION: &'static str = "Activity is the latest `startedAt`.";
     const EFFECT: Effect = Effect::Read;
-    const ERRORS: &'static [ErrorKind] = &[ErrorKind::NotReady];
+    const ERRORS: &'static [ErrorKind] = &[];
     type Params = Params;
     type Result = Projects;
 

@@ -5,8 +5,12 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use super::openrpc;
-use super::{ErrorKind, table};
+use super::{
+    BATCH_LIMIT, ErrorKind, FRAME_LIMIT_BYTES, ID_LIMIT_BYTES, NESTING_LIMIT, SUBSCRIPTION_LIMIT,
+    UNANSWERED_LIMIT, UNSENT_LIMIT_BYTES, table,
+};
 use crate::filter;
+use crate::history::RECORD_LIMIT_BYTES;
 
 /// The whole page, in Markdown.
 #[must_use]
@@ -17,8 +21,10 @@ pub fn page() -> String {
          JSON-RPC 2.0 over stdio or a Unix socket, framed by `Content-Length` headers or by \
          newlines: what the client's first byte shows is answered in kind. Params are an object; \
          unknown members are refused, null ones are absent, and so it is in objects within them. \
-         Every request may carry `workDoneToken` and then gets `$/progress`.\n\n## Methods\n",
+         Every request may carry `workDoneToken` and then gets `$/progress`.\n",
     );
+    print_connections(&mut out);
+    out.push_str("\n## Methods\n");
     for method in document["methods"].as_array().into_iter().flatten() {
         print_method(&mut out, method);
     }
@@ -59,6 +65,46 @@ pub fn page() -> String {
         let _ = writeln!(out, "| {code} | `{word}` | {again} | {meaning} |");
     }
     out
+}
+
+/// What holds for every method: order, ids, limits, ends.
+fn print_connections(out: &mut String) {
+    let frame = mebibytes(FRAME_LIMIT_BYTES);
+    let record = mebibytes(RECORD_LIMIT_BYTES);
+    let unsent = mebibytes(UNSENT_LIMIT_BYTES as u64);
+    let _ = writeln!(
+        out,
+        "\n## Connections\n\n\
+         **Order.** After an answer every request on any connection sees its effect. Requests of one \
+         connection may be answered out of order; its later reads wait for its earlier changes, and \
+         changes of one run keep their order. `ping` and notifications never wait.\n\n\
+         **Requests.** An id is a text, an integer, or `null`, of at most {ID_LIMIT_BYTES} bytes, and is \
+         echoed as it was spelt; any other gets -32600 with `id: null`. Batches are as JSON-RPC says, and \
+         hold at most {BATCH_LIMIT} entries. Params by position are taken by `executions/unsubscribe` \
+         alone (`[subscription]`). Ids of projects and runs are names of files: no `/`, no `\\`, no control \
+         characters, no leading dot, at most 250 bytes.\n\n\
+         **Limits**, told by `initialize`. A frame and an answer: {frame}; a record that is saved or given \
+         whole: {record}; nesting: {NESTING_LIMIT}. Beyond them 413, with `id: null` where the frame is too \
+         large to be read; the connection lives on. Unanswered requests of a connection: \
+         {UNANSWERED_LIMIT}, subscriptions: {SUBSCRIPTION_LIMIT}; beyond them 429. While {unsent} of answers \
+         are unsent no request starts and reading pauses; a peer that takes none of them for 30 seconds is \
+         cut off.\n\n\
+         **Changes** reach a subscriber in order, each once; one that falls behind is told the latest \
+         state of each run, or `resync`. A `queued` or `running` run whose file is touched (a heartbeat) is \
+         told at most every tenth of the time after which it is stale.\n\n\
+         **Saves** are durable before they are answered: written beside, synced, renamed, the folder \
+         synced. A file keeps its permissions, a new one has those that the umask leaves. Nothing but \
+         runlog's own temporary files is ever swept.\n\n\
+         **The end.** `exit`, the end of input, SIGTERM and SIGINT end a daemon on stdio; on a socket the \
+         first two end the connection only. What is in flight then is answered within 1.5 seconds, or with \
+         503. The exit status is 0, but 1 for `exit` without `shutdown`. `serve --socket` prints one line \
+         `{{\"socket\", \"pid\", \"version\", \"root\"}}` when it is ready; `runlog socket` prints where it \
+         listens if no path is given."
+    );
+}
+
+fn mebibytes(bytes: u64) -> String {
+    format!("{} MiB", bytes >> 20)
 }
 
 fn print_filters(out: &mut String) {
@@ -182,6 +228,14 @@ fn range_of(schema: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn connections_are_described_by_the_limits_that_hold() {
+        let page = super::page();
+        for text in ["64 MiB", "63 MiB", "16 MiB", "1024 bytes", "1000 entries"] {
+            assert!(page.contains(text), "{text}");
+        }
+    }
+
     #[test]
     fn every_choice_is_named() {
         let page = super::page();

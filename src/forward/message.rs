@@ -5,7 +5,7 @@ use crate::api::params::member;
 use crate::model::json::members;
 use crate::transport::FRAME_LIMIT_BYTES;
 
-/// What stands around the largest result that a daemon gives.
+/// Room beyond the largest answer, so that one of another build is not lost for a few bytes.
 const ENVELOPE_MAX_BYTES: usize = 1024;
 /// How large a message of a daemon's may be.
 pub(crate) const LIMIT_BYTES: usize = FRAME_LIMIT_BYTES + ENVELOPE_MAX_BYTES;

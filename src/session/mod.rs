@@ -14,7 +14,7 @@
 //! worked on by threads of their own.
 //!
 //! **Absent:** it knows no socket and no framing, and it never looks into params but for what
-//! ordering, progress and the client's process need.
+//! ordering, progress, the client's process, a relay's and the end of subscriptions need.
 
 pub mod dispatch;
 pub mod envelope;

@@ -1,7 +1,7 @@
 //! Bytes to messages and back: the two framings, stdio, the Unix socket (protocol section 2).
 //!
 //! What a message means is the session's business: nothing here looks inside a frame, and nothing
-//! here decides when to answer, when to wait, or when to give a client up.
+//! here decides when to answer or when to wait.
 
 pub mod connection;
 pub(crate) mod direct;

@@ -104,7 +104,7 @@ impl Method for Changes {
     const DESCRIPTION: &'static str = "What a subscription since that clock would tell, in pieces. \
         A clock that cannot be honoured gives `resync: true` and the clock to go on from.";
     const EFFECT: Effect = Effect::Read;
-    const ERRORS: &'static [ErrorKind] = &[ErrorKind::NotReady];
+    const ERRORS: &'static [ErrorKind] = &[];
     type Params = Params;
     type Result = Changed;
 

@@ -320,8 +320,8 @@ pub struct DeleteMatching;
 impl Method for DeleteMatching {
     const NAME: &'static str = "executions/deleteMatching";
     const SUMMARY: &'static str = "Deletes the runs that pass a filter.";
-    const DESCRIPTION: &'static str = "They are chosen at one clock, by the same params as in \
-        executions/list, of which `status` or `where` must be given; with `dryRun`, `count` and \
+    const DESCRIPTION: &'static str = "They are chosen at one clock, by `projectId`, `status`, `where` \
+        and `timezone` as in executions/list, of which `status` or `where` must be given; with `dryRun`, `count` and \
         `bytes` are those of all of them, which are named page by page. Each is compared once more \
         before it goes; what was saved, touched or deleted meanwhile is skipped and told. With \
         `plan` of a rehearsal's answer nothing goes but what that told, however much came or \
@@ -330,7 +330,6 @@ impl Method for DeleteMatching {
         unless `permanent` says otherwise. Subscribers are told of each.";
     const EFFECT: Effect = Effect::ChangeMany;
     const ERRORS: &'static [ErrorKind] = &[
-        ErrorKind::NotReady,
         ErrorKind::QueryTooExpensive,
         ErrorKind::StorageFull,
         ErrorKind::Storage,

@@ -79,7 +79,6 @@ impl Method for Compare {
     const ERRORS: &'static [ErrorKind] = &[
         ErrorKind::ExecutionNotFound,
         ErrorKind::Ambiguous,
-        ErrorKind::TooLarge,
         ErrorKind::CorruptExecution,
         ErrorKind::QueryTooExpensive,
         ErrorKind::Storage,

@@ -123,7 +123,6 @@ impl Method for Export {
         reading the records.";
     const EFFECT: Effect = Effect::Read;
     const ERRORS: &'static [ErrorKind] = &[
-        ErrorKind::NotReady,
         ErrorKind::QueryTooExpensive,
         ErrorKind::AlreadyExists,
         ErrorKind::StorageFull,

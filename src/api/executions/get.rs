@@ -200,7 +200,6 @@ impl Method for Get {
     const ERRORS: &'static [ErrorKind] = &[
         ErrorKind::ExecutionNotFound,
         ErrorKind::Ambiguous,
-        ErrorKind::TooLarge,
         ErrorKind::CorruptExecution,
         ErrorKind::Storage,
     ];

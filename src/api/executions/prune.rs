@@ -292,7 +292,6 @@ impl Method for Prune {
         `everything` says so; with `dryRun` it is told.";
     const EFFECT: Effect = Effect::ChangeMany;
     const ERRORS: &'static [ErrorKind] = &[
-        ErrorKind::NotReady,
         ErrorKind::QueryTooExpensive,
         ErrorKind::StorageFull,
         ErrorKind::Storage,

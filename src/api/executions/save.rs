@@ -85,7 +85,6 @@ impl Method for Save {
     const EFFECT: Effect = Effect::ChangeRun;
     const ERRORS: &'static [ErrorKind] = &[
         ErrorKind::VersionConflict,
-        ErrorKind::TooLarge,
         ErrorKind::CorruptExecution,
         ErrorKind::StorageFull,
         ErrorKind::Storage,

@@ -125,8 +125,6 @@ impl Method for Search {
     const EFFECT: Effect = Effect::Read;
     const ERRORS: &'static [ErrorKind] = &[
         ErrorKind::QueryTooExpensive,
-        ErrorKind::NotReady,
-        ErrorKind::Overloaded,
         ErrorKind::StorageFull,
         ErrorKind::Storage,
         ErrorKind::MethodNotFound,

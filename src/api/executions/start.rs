@@ -53,7 +53,6 @@ impl Method for Start {
     const EFFECT: Effect = Effect::ChangeRun;
     const ERRORS: &'static [ErrorKind] = &[
         ErrorKind::AlreadyExists,
-        ErrorKind::TooLarge,
         ErrorKind::CorruptExecution,
         ErrorKind::StorageFull,
         ErrorKind::Storage,

@@ -149,7 +149,7 @@ impl Method for Subscribe {
         that cannot be honoured yields `resync` first. List, then subscribe since the first page's \
         clock: nothing is missed.";
     const EFFECT: Effect = Effect::Read;
-    const ERRORS: &'static [ErrorKind] = &[ErrorKind::Overloaded];
+    const ERRORS: &'static [ErrorKind] = &[];
     type Params = Params;
     type Result = SubscriptionId;
 

@@ -253,7 +253,6 @@ impl Method for Update {
         ErrorKind::ExecutionNotFound,
         ErrorKind::VersionConflict,
         ErrorKind::AlreadyFinished,
-        ErrorKind::TooLarge,
         ErrorKind::CorruptExecution,
         ErrorKind::StorageFull,
         ErrorKind::Storage,

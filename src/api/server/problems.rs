@@ -48,7 +48,7 @@ impl Method for Problems {
     const DESCRIPTION: &'static str =
         "Paths are below the root. A finding goes away when its cause does.";
     const EFFECT: Effect = Effect::Read;
-    const ERRORS: &'static [ErrorKind] = &[ErrorKind::NotReady];
+    const ERRORS: &'static [ErrorKind] = &[];
     type Params = Params;
     type Result = Page;
 
