@@ -591,8 +591,8 @@ impl From<WriteError> for Error {
                 let (kind, why) = match reason {
                     NoTrash::OtherFileSystem => (
                         ErrorKind::Storage,
-                        "the executions folder is on another file system than the project's, so \
-                         that nothing can be moved to the trash"
+                        "the executions folder and the trash, `.runlog/trash` beside it, are on two file \
+                         systems, so that nothing can be moved from one to the other"
                             .to_owned(),
                     ),
                     NoTrash::InTheWay => {
@@ -605,8 +605,8 @@ impl From<WriteError> for Error {
                         "there is no room for the trash's folder".to_owned(),
                     ),
                     NoTrash::System(error) => {
-                        tracing::warn!(%error, "nothing can be moved to the trash");
-                        let why = format!("nothing can be moved to the trash: {}", words(&error));
+                        tracing::warn!(%error, "moving to the trash failed");
+                        let why = format!("moving to the trash failed: {}", words(&error));
                         (ErrorKind::Storage, why)
                     }
                 };

@@ -76,7 +76,7 @@ impl Service {
             "\
 # {folder}/runlog-{hash}.socket
 [Unit]
-Description=runlog for {described}
+Description=runlog for {described} (run history)
 
 [Socket]
 ListenStream={socket}
@@ -88,7 +88,7 @@ WantedBy=sockets.target
 
 # {folder}/runlog-{hash}.service
 [Unit]
-Description=runlog for {described}
+Description=runlog for {described} (run history)
 # killed however often, it is there again for the next client
 StartLimitIntervalSec=0
 

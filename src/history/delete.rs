@@ -11,7 +11,7 @@ use super::select::Stop;
 use super::{History, HistoryError, Moment, RACY_FOR};
 use crate::index::{Clock, Listed, Place, Query, Report};
 use crate::model::{Millis, ProjectId, RunKey, Version};
-use crate::store::{Batch, EntryId, Removal, Removed, Sparing, WriteError};
+use crate::store::{Batch, EntryId, NoTrash, Removal, Removed, Sparing, WriteError};
 use crate::watch::Mark;
 
 /// What deleting a run did.
@@ -203,6 +203,19 @@ impl Chosen {
     }
 }
 
+/// Whether it may be in the way of one file, as its permissions are, and not of others beside it.
+fn is_of_one(error: &WriteError) -> bool {
+    let source = match error {
+        WriteError::Refused { source, .. } => source,
+        WriteError::NoTrash {
+            reason: NoTrash::System(source),
+            ..
+        } => source,
+        _ => return false,
+    };
+    source.kind() == std::io::ErrorKind::PermissionDenied
+}
+
 /// Why a run that was chosen was not deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Spared {
@@ -312,9 +325,9 @@ impl History {
             while let Some(part) = parts.next() {
                 let deleted = self.delete_part(&mut removal, part, how, &mut done);
                 if let Err(error) = deleted {
-                    // what is in the way of one is in the way of the others
+                    let goes_on = is_of_one(&error);
                     refuse(error);
-                    for part in parts.by_ref() {
+                    while !goes_on && let Some(part) = parts.next() {
                         done.spare(part, Spared::Refused);
                     }
                 }
@@ -334,7 +347,8 @@ impl History {
         }
     }
 
-    /// Deletes some runs of the removal's project. On an error the rest of the part is spared.
+    /// Deletes some runs of the removal's project. On an error that may be one of them all, the rest of
+    /// the part is spared; where one file is refused, the others go, and the first refusal is given at the end.
     fn delete_part(
         &self,
         removal: &mut Removal<'_>,
@@ -343,7 +357,7 @@ impl History {
         done: &mut DeletedMany,
     ) -> Result<(), WriteError> {
         let mut rest: Vec<&Chosen> = part.iter().collect();
-        let mut outcome = Ok(());
+        let (mut outcome, mut first_refusal) = (Ok(()), Ok(()));
         while !rest.is_empty() {
             let (guard, mine, others) = self.locks.lock_free(rest, |one| &one.key);
             rest = others;
@@ -376,7 +390,10 @@ impl History {
                                 | Err(WriteError::NotRegular { .. }) => Err(Spared::Changed),
                                 Ok(Removed::MaybePinned) => Err(Spared::MaybePinned),
                                 Err(error) => {
-                                    outcome = Err(error);
+                                    match is_of_one(&error) {
+                                        true => first_refusal = first_refusal.and(Err(error)),
+                                        false => outcome = Err(error),
+                                    }
                                     Err(Spared::Refused)
                                 }
                             },
@@ -427,7 +444,7 @@ impl History {
             drop(guard);
             done.deleted.extend(gone.into_iter().cloned());
         }
-        outcome
+        outcome.and(first_refusal)
     }
 
     /// Whether a file whose stamp proves nothing has this version.

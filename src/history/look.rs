@@ -16,12 +16,12 @@ use rayon::prelude::*;
 
 use super::pace::Pace;
 use super::start::Ahead;
-use super::{History, Moment, RACY_FOR};
+use super::{History, Moment};
 use crate::index::{Clock, Index, ProblemKind, Report, Seen};
 use crate::model::{ExecutionId, Facts, Finding, Millis, ProjectId, RunKey, Stamp};
 use crate::store::{
     Folder, Problem, ProblemKind as FolderProblemKind, ReadError, StoreError, Swept, is_short,
-    own_part,
+    own_part, settles_after,
 };
 use crate::watch::{Mark, Taken};
 
@@ -587,7 +587,8 @@ impl History {
                         // of a file of the future (a clock set back) that time never comes; it stays
                         // racy, and is read whenever its project is compared
                         if seen.racy && seen.stamp.ctime_ns <= soon {
-                            dirty.mark_quietly(Mark::Run(key.clone()), read + RACY_FOR);
+                            let settled = read + settles_after(&seen.stamp);
+                            dirty.mark_quietly(Mark::Run(key.clone()), settled);
                         }
                         if any_known || !seen.facts.findings.is_empty() {
                             problems.push((key.clone(), kinds_of(&seen.facts)));

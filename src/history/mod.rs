@@ -373,6 +373,17 @@ impl History {
         })
     }
 
+    /// Takes back what is said of temporary files that the engine left and that are gone by now: no event
+    /// tells of them, as the engine makes one with each save. Blocks; costs a look at each.
+    pub fn forget_temporaries(&self) {
+        for path in self.problem_paths("", &[ProblemKind::AbandonedTemporary]) {
+            if !self.store.has_temporary(&path) {
+                let now = Moment::now().millis();
+                self.index.write().note_problems(&path, &[], now);
+            }
+        }
+    }
+
     /// Whether everything after `clock` can be told.
     pub fn honours(&self, clock: Clock) -> bool {
         self.index(|index| index.honours(clock))

@@ -27,7 +27,7 @@ use super::{Index, Instance, Liveness, ProblemKind};
 use crate::model::{ExecutionId, Millis, ProjectId, RunKey, Stamp};
 
 /// Raised with every change of the format or of what is extracted from records.
-const FORMAT: u32 = 12;
+const FORMAT: u32 = 13;
 const MAGIC: &[u8; 8] = b"runlogix";
 /// How many rows or tombstones are encoded at a time, at most as many as a page has rows; bounds how
 /// long the index is held.
@@ -116,6 +116,30 @@ pub struct Saving {
     nodes: Numbering,
     /// Which of the index's models its rows have named, each one's place being its number here.
     models: Vec<u8>,
+    /// The blocks so far.
+    chain: Chain,
+}
+
+/// What tells a row of blocks from one that lacks some, or has them in another order.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Chain(u64);
+
+impl Chain {
+    /// With one block more, of which this is the beginning.
+    fn add(&mut self, head: &[u8]) {
+        let head = head.get(..BLOCK_HEAD).unwrap_or_default();
+        self.0 = xxh3_64_with_seed(head, self.0);
+    }
+
+    /// With all of `blocks`.
+    fn add_all(&mut self, mut blocks: &[u8]) {
+        while let Some(length) = Rest(blocks).u32() {
+            self.add(blocks);
+            blocks = blocks
+                .get(BLOCK_HEAD + length as usize..)
+                .unwrap_or_default();
+        }
+    }
 }
 
 impl Saving {
@@ -127,12 +151,20 @@ impl Saving {
             part: Part::Head,
             nodes: Numbering::default(),
             models: Vec::new(),
+            chain: Chain::default(),
         }
     }
 
     /// Appends the next slice to `out`; false when there is none left. The same index must be
     /// given each time; it may change between the slices.
     pub fn next(&mut self, index: &Index, out: &mut Vec<u8>) -> bool {
+        let start = out.len();
+        let some = self.append(index, out);
+        self.chain.add_all(out.get(start..).unwrap_or_default());
+        some
+    }
+
+    fn append(&mut self, index: &Index, out: &mut Vec<u8>) -> bool {
         self.part = match std::mem::replace(&mut self.part, Part::Done) {
             Part::Head => {
                 block(out, HEAD, |out| self.head(index, out));
@@ -165,6 +197,7 @@ impl Saving {
                 block(out, END, |out| {
                     put_u64(out, index.changes.now());
                     put_u64(out, index.changes.floor());
+                    put_u64(out, self.chain.0);
                 });
                 Part::Done
             }
@@ -522,6 +555,7 @@ impl<'a> Rest<'a> {
 /// A snapshot that is read, up to its head.
 pub struct Snapshot<R> {
     from: R,
+    chain: Chain,
     parent: (Instance, u64),
     runs: u64,
     lineage: Vec<(Instance, u64)>,
@@ -536,6 +570,8 @@ impl<R: Read> Snapshot<R> {
     pub fn open(mut from: R, owner: &[u8]) -> Result<Self, SnapshotError> {
         let damaged = || SnapshotError::Damaged;
         let block = Block::read(&mut from, Vec::new())?;
+        let mut chain = Chain::default();
+        chain.add(&block.0);
         let (kind, mut rest) = block.says().ok_or_else(damaged)?;
         if kind != HEAD || rest.take(MAGIC.len()) != Some(MAGIC) {
             return Err(damaged());
@@ -561,6 +597,7 @@ impl<R: Read> Snapshot<R> {
         let (parent, runs, lineage, complete) = read().ok_or_else(damaged)?;
         Ok(Self {
             from,
+            chain,
             parent,
             runs,
             lineage,
@@ -618,13 +655,17 @@ impl<R: Read> Snapshot<R> {
                             take(&mut restoring).ok_or_else(damaged)?;
                             waiting -= 1;
                         }
-                        let mut end = || Some((rest.u64()?, rest.u64()?));
-                        return end().ok_or_else(damaged);
+                        let mut end = || Some((rest.u64()?, rest.u64()?, Chain(rest.u64()?)));
+                        let (now, floor, chain) = end().ok_or_else(damaged)?;
+                        let is_whole = chain == self.chain && self.from.read(&mut [0])? == 0;
+                        return is_whole.then_some((now, floor)).ok_or_else(damaged);
                     }
+                    self.chain.add(&block.0);
                     restoring.block(kind, rest).ok_or_else(damaged)?;
                     buffer = block.0;
                     continue;
                 }
+                self.chain.add(&block.0);
                 let (give, which) = (give.clone(), count);
                 let hasher = restoring.hasher();
                 scope.spawn(move |_| {

@@ -85,8 +85,8 @@ impl Annotation {
         *self == Self::default()
     }
 
-    /// What a sidecar's text says; `None` if it is no JSON object of its kind. Tags and a note that
-    /// could not have been given are left out.
+    /// What a sidecar's text says; `None` if it is no JSON object of its kind, or says what could not have
+    /// been given, which the next change would lose.
     #[must_use]
     pub fn read(text: &[u8]) -> Option<Self> {
         // serde would take an array for the members in their order
@@ -94,12 +94,14 @@ impl Annotation {
             return None;
         }
         let mut found: Self = serde_json::from_slice(text).ok()?;
-        found.tags.retain(|tag| is_tag(tag));
+        found.tags.retain(|tag| !tag.is_empty());
         found.tags.sort_unstable();
         found.tags.dedup();
-        found.tags.truncate(TAGS_MAX);
-        found.note = found.note.filter(|note| is_note(note));
-        Some(found)
+        found.note = found.note.filter(|note| !note.is_empty());
+        let fits = found.tags.len() <= TAGS_MAX
+            && found.tags.iter().all(|tag| is_tag(tag))
+            && found.note.as_deref().is_none_or(is_note);
+        fits.then_some(found)
     }
 
     /// The text of a sidecar that says it.
@@ -217,6 +219,15 @@ mod tests {
         let found = read(r#"{ "tags": ["b", "", "a", "b"], "note": "", "later": 1 }"#).unwrap();
         assert_eq!(found.tags, ["a", "b"]);
         assert_eq!(found.note, None);
+        for lost in [
+            format!(r#"{{ "note": "{}" }}"#, "x".repeat(NOTE_MAX_CHARS + 1)),
+            format!(
+                r#"{{ "pinned": true, "tags": ["{}"] }}"#,
+                "x".repeat(TAG_MAX_CHARS + 1)
+            ),
+        ] {
+            assert_eq!(read(&lost), None, "the next change would lose it");
+        }
     }
 
     proptest! {

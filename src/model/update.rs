@@ -330,7 +330,7 @@ fn add(record: &mut Object<'_>, add: &Add) -> Result<(), UpdateError> {
     if let Some(cost) = add.cost {
         const COST: &str = "costUSD";
         let sum = sum(record.get(COST), cost, COST)?;
-        // what is beyond could not be read back
+        // what is beyond would be unknown
         Money::from_spelling(&sum).ok_or(UpdateError::Inexact { member: COST })?;
         record.put("\"costUSD\"", sum);
     }
@@ -388,8 +388,10 @@ fn sum(held: Option<&str>, more: Exact, member: &'static str) -> Result<String, 
         None => Exact::default(),
         Some(held) => Exact::parse(held).ok_or(UpdateError::NotAnAmount { member })?,
     };
-    let sum = held.plus(more).ok_or(UpdateError::Inexact { member })?;
-    Ok(sum.to_string())
+    let sum = held.plus(more).map(|sum| sum.to_string());
+    // one that could not be read back could not be added to
+    sum.filter(|sum| Exact::parse(sum).is_some())
+        .ok_or(UpdateError::Inexact { member })
 }
 
 /// The id of a step, which is a string, as [`string_bytes`] of it.

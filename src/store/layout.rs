@@ -136,7 +136,7 @@ pub(super) fn file_name(execution: &ExecutionId) -> String {
 }
 
 impl Store {
-    /// The root as it is now; `None` if nothing is there. Costs one `stat` unless it was replaced.
+    /// The root as it is now; `None` if no folder is there. Costs one `stat` unless it was replaced.
     pub(super) fn open_root(&self) -> Result<Option<Arc<Root>>, Errno> {
         let now = match rustix::fs::stat(&self.path) {
             Ok(stat) => stamp_of(&stat),
@@ -154,7 +154,10 @@ impl Store {
         let flags = FOLDER.difference(OFlags::NOFOLLOW);
         let fd = match retry_on_intr(|| rustix::fs::open(&self.path, flags, Mode::empty())) {
             Ok(fd) => fd,
-            Err(Errno::NOENT) => return Ok(None),
+            Err(Errno::NOENT | Errno::NOTDIR) => {
+                *self.held.lock() = None;
+                return Ok(None);
+            }
             Err(error) => return Err(error),
         };
         let stamp = stamp_of(&rustix::fs::fstat(&fd)?);
@@ -162,6 +165,12 @@ impl Store {
         let root = Arc::new(Root { fd, stamp, local });
         *self.held.lock() = Some(Arc::clone(&root));
         Ok(Some(root))
+    }
+
+    /// Whether something stands where the root should be that is no folder.
+    pub(super) fn is_obstructed(&self) -> bool {
+        let stat = rustix::fs::stat(&self.path);
+        stat.is_ok_and(|stat| file_type(&stat) != FileType::Directory)
     }
 
     /// The root, or what is in the way.
@@ -332,6 +341,9 @@ fn make_root(path: &Path) -> io::Result<()> {
         .ancestors()
         .take_while(|above| !above.as_os_str().is_empty() && !above.exists())
         .collect();
+    if missing.is_empty() && !path.is_dir() {
+        return Err(Errno::NOTDIR.into());
+    }
     for folder in missing.into_iter().rev() {
         match std::fs::create_dir(folder) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),

@@ -27,6 +27,9 @@ pub(super) fn version_from(digest: u128) -> Version {
 /// How much older than its reading a file must be. File systems stamp with a clock that ticks every
 /// 1 to 10 ms, so two writes within one tick bear the same time.
 const TICK: Duration = Duration::from_millis(10);
+/// On those that keep no parts of seconds, as old ones; or only every other second.
+const COARSE_TICK: Duration = Duration::from_secs(2);
+const SECOND_NS: i64 = 1_000_000_000;
 
 // The fields' types differ from platform to platform.
 #[allow(clippy::unnecessary_cast)]
@@ -46,12 +49,26 @@ pub(super) fn same_file(one: &Stamp, other: &Stamp) -> bool {
 }
 
 /// Whether a reading begun at `now` may miss a later write that leaves the stamp as it is: the
-/// file was changed less than 10 ms before, or (the clock was set back) after. An mtime of the future
+/// file was changed less than 10 ms before (where there are only whole seconds, 2 s), or (the clock was
+/// set back) after. An mtime of the future
 /// (given by hand, or by an archive) hides nothing by itself: whoever writes changes the ctime.
 pub(super) fn is_racy(stamp: &Stamp, now: SystemTime) -> bool {
     let now = since_epoch_ns(now);
-    let settled_before = now.saturating_sub(TICK.as_nanos() as i64);
+    let settled_before = now.saturating_sub(tick_of(stamp).as_nanos() as i64);
     stamp.ctime_ns > settled_before || (settled_before < stamp.mtime_ns && stamp.mtime_ns <= now)
+}
+
+/// How long after its reading a file is racy no more, about.
+#[must_use]
+pub fn settles_after(stamp: &Stamp) -> Duration {
+    tick_of(stamp) + TICK / 2
+}
+
+fn tick_of(stamp: &Stamp) -> Duration {
+    match stamp.ctime_ns % SECOND_NS {
+        0 => COARSE_TICK,
+        _ => TICK,
+    }
 }
 
 /// The stamp of the regular file at `path`, which tells any change after `now`; none where there is no
@@ -65,7 +82,7 @@ pub fn settled_stamp(path: &Path, now: SystemTime) -> Option<Stamp> {
 
 /// Saturating: an mtime may be any number of seconds that fits 64 bits.
 fn nanoseconds(seconds: i64, nanos: i64) -> i64 {
-    seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
+    seconds.saturating_mul(SECOND_NS).saturating_add(nanos)
 }
 
 pub(super) fn since_epoch_ns(time: SystemTime) -> i64 {
@@ -98,6 +115,9 @@ mod tests {
         assert!(racy(now_ns, now_ns - tick));
         assert!(racy(now_ns + 1, now_ns + 1), "the clock was set back");
         assert!(!racy(now_ns + 1, now_ns - tick), "an mtime can be set");
+        let second = now_ns - SECOND_NS;
+        assert!(racy(second, second), "only whole seconds");
+        assert!(!racy(second, second + 1) && !racy(second - SECOND_NS, second - SECOND_NS));
         assert!(!racy(i64::MAX, 0));
         assert!(!racy(i64::MIN, i64::MIN));
     }

@@ -103,6 +103,9 @@ impl Store {
 
     fn list_projects(&self, found: &mut ProjectsFound) -> Result<(), Errno> {
         let Some(root) = self.open_root()? else {
+            if self.is_obstructed() {
+                found.problems.push(problem(".", ProblemKind::NotRegular));
+            }
             return Ok(());
         };
         for entry in Dir::read_from(&root)? {
@@ -191,6 +194,25 @@ impl Store {
         // temporary files mean something else when they are old
         walk.listed = (lasting && !walk.has_temporaries).then_some(before);
         Ok(())
+    }
+
+    /// Whether a temporary file that the engine left, by its path below the root, is still there; it is
+    /// where that cannot be told.
+    #[must_use]
+    pub fn has_temporary(&self, path: &str) -> bool {
+        let mut parts = path.splitn(3, '/');
+        let (Some(project), Some(EXECUTIONS), Some(name)) =
+            (parts.next(), parts.next(), parts.next())
+        else {
+            return true;
+        };
+        let Ok(project) = ProjectId::parse(project) else {
+            return true;
+        };
+        match self.open_executions(&project) {
+            Ok(folder) => !matches!(lstat(&folder, name), Ok(None)),
+            Err(obstacle) => !matches!(obstacle, Obstacle::Missing),
+        }
     }
 
     /// About how many runs a project has: the entries of their folder, none where that cannot be read.

@@ -6,9 +6,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::api::executions::blocking;
 use crate::api::params::Limit;
 use crate::api::table::{Effect, Example, Method};
 use crate::api::{Context, Error, ErrorKind};
+use crate::history::History;
 use crate::index::{Problem, ProblemKind};
 use crate::model::ProjectId;
 
@@ -55,6 +57,11 @@ impl Method for Problems {
     async fn call(context: Arc<Context>, params: Params) -> Result<Page, Error> {
         let project = params.project_id.as_ref();
         crate::api::executions::prepare(&context, project, params.sync, None).await?;
+        let is_there = |history: &History| {
+            history.forget_temporaries();
+            Ok(())
+        };
+        blocking(&context, is_there).await?;
         let after = params.cursor.as_deref().map(read_cursor).transpose()?;
         let limit = params.limit.0;
         let mut problems = context.history.problems(project, after.as_ref(), limit + 1);
