@@ -63,7 +63,7 @@ pub trait Reach: Send + 'static {
     /// A connection to the root's daemon, if one is there now.
     ///
     /// # Errors
-    /// What the system says.
+    /// What the system says; `WouldBlock` if one is there that takes no connections just now.
     fn connect(&mut self) -> io::Result<UnixStream>;
 
     /// Starts one, which will be there soon. Others may do the same at this instant, and one of
@@ -522,14 +522,14 @@ impl<R: Reach> Daemons<R> {
                 Err(error) if began.elapsed() >= self.reach.patience() => {
                     self.go_alone(format!("none answers: {}", said(&error)));
                 }
-                // asleep until the one that was started listens
-                Err(_) if started => {
+                // until the one that was started listens, or the one that is there takes its connections
+                Err(error) if started || error.kind() == io::ErrorKind::WouldBlock => {
                     if !self.common.pause(again_after) {
                         return Ok(None);
                     }
                     again_after = (again_after * 2).min(AGAIN_AFTER_MAX);
                     // the one that was started may have lost against one that has ended since
-                    started = again_after < AGAIN_AFTER_MAX;
+                    started &= again_after < AGAIN_AFTER_MAX;
                 }
                 Err(_) => match self.reach.start() {
                     Ok(()) => started = true,

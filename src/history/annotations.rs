@@ -5,6 +5,7 @@
 //! is read and written under its run's lock, and in this process's turn among ours.
 
 use std::collections::HashSet;
+use std::io;
 use std::time::Instant;
 
 use super::look::{folder_kind, note_unswept};
@@ -155,6 +156,13 @@ impl History {
             }
             Err(error) => {
                 // that does not say that there are none
+                // of a closed folder `server/problems` tells, and polling would say it again and again
+                if matches!(&error, StoreError::Io { source, .. }
+                    if source.kind() == io::ErrorKind::PermissionDenied)
+                {
+                    tracing::debug!(%error, "what is noted on a project's runs cannot be read");
+                    return;
+                }
                 tracing::warn!(%error, "what is noted on a project's runs cannot be read");
                 return;
             }

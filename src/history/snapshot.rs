@@ -8,9 +8,10 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 use super::pace::Pace;
 use super::{History, Indexing};
@@ -34,6 +35,8 @@ const SHARE: u32 = 50;
 pub(super) struct Snapshots {
     cache: Cache,
     state: Mutex<State>,
+    /// Nobody writes any more.
+    idle: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -52,7 +55,17 @@ impl Snapshots {
         Self {
             cache,
             state: Mutex::new(State::default()),
+            idle: Condvar::new(),
         }
+    }
+
+    /// Notes that nobody writes, and what `note` notes.
+    fn idle<T>(&self, note: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.state.lock();
+        state.writing = false;
+        let noted = note(&mut state);
+        self.idle.notify_all();
+        noted
     }
 
     #[cfg(test)]
@@ -177,63 +190,78 @@ impl History {
         let writing = std::thread::Builder::new()
             .name("runlog-snapshot".to_owned())
             .spawn(move || {
-                history.write_snapshot(None);
+                let mut pace = Pace::new();
+                history.write(|| {
+                    pace.keep();
+                    // the last one is written by who ends the history
+                    !history.ending.load(Ordering::Acquire)
+                });
                 // the keeper may have waited for longer than until the next one is due
                 drop(history.dirty.lock());
                 history.marked.notify_all();
             });
         if let (Err(error), Some(snapshots)) = (writing, &self.snapshots) {
             tracing::warn!(%error, "no thread to write the snapshot");
-            let mut state = snapshots.state.lock();
-            state.writing = false;
-            state.written = Some((Instant::now(), Duration::ZERO));
+            snapshots.idle(|state| state.written = Some((Instant::now(), Duration::ZERO)));
         }
     }
 
     /// Writes the index if there is anything new, unless that takes beyond `deadline`; whether it
-    /// was written. Blocks.
+    /// was written. Waits for who else writes it. Blocks.
     pub fn write_snapshot(&self, deadline: Option<Instant>) -> bool {
+        let is_over = || deadline.is_some_and(|deadline| Instant::now() > deadline);
+        if let Some(snapshots) = &self.snapshots {
+            let mut state = snapshots.state.lock();
+            while state.writing && !is_over() {
+                match deadline {
+                    Some(deadline) => drop(snapshots.idle.wait_until(&mut state, deadline)),
+                    None => snapshots.idle.wait(&mut state),
+                }
+            }
+        }
+        self.write(|| !is_over())
+    }
+
+    /// The same, as long as `goes_on` says so after each slice.
+    fn write(&self, mut goes_on: impl FnMut() -> bool) -> bool {
         let Some(snapshots) = &self.snapshots else {
             return false;
         };
         let began = Instant::now();
         let revision = self.index(|index| index.revision());
         if revision == snapshots.state.lock().revision {
-            snapshots.state.lock().writing = false;
+            snapshots.idle(|_| ());
             return false;
         }
         let mut saving = Saving::of(self.store.root().as_os_str().as_bytes());
         let written = snapshots.cache.replace(INDEX, |file| {
             let mut slice = Vec::new();
-            let mut pace = Pace::new();
             while self.index(|index| saving.next(index, &mut slice)) {
                 file.write_all(&slice)?;
                 slice.clear();
-                match deadline {
-                    Some(deadline) if Instant::now() > deadline => return Ok(false),
-                    Some(_) => {}
-                    None => pace.keep(),
+                if !goes_on() {
+                    return Ok(false);
                 }
             }
             Ok(true)
         });
-        let mut state = snapshots.state.lock();
-        state.writing = false;
-        state.written = Some((Instant::now(), began.elapsed()));
-        match written {
-            Ok(done) => {
-                if done {
-                    state.revision = revision;
+        snapshots.idle(|state| {
+            state.written = Some((Instant::now(), began.elapsed()));
+            match written {
+                Ok(done) => {
+                    if done {
+                        state.revision = revision;
+                    }
+                    done
                 }
-                done
-            }
-            Err(error) => {
-                // said once: the next start takes longer, and nothing else is lost
-                if !std::mem::replace(&mut state.warned, true) {
-                    tracing::warn!(%error, "the index cannot be kept for the next start");
+                Err(error) => {
+                    // said once: the next start takes longer, and nothing else is lost
+                    if !std::mem::replace(&mut state.warned, true) {
+                        tracing::warn!(%error, "the index cannot be kept for the next start");
+                    }
+                    false
                 }
-                false
             }
-        }
+        })
     }
 }

@@ -175,20 +175,34 @@ fn compare(folder: &Folder, id: &str, before: Option<Stamp>, differing: &mut Vec
 struct Listed {
     project: ProjectId,
     runs: std::vec::IntoIter<(RunKey, bool)>,
+    /// Whether somebody waits for it.
+    wanted: bool,
 }
 
-/// How many runs are handed out before they are read: more than the threads read while a large
-/// project is listed, but what somebody waits for comes after them.
+/// How many runs are handed out before they are read, at most: more than the threads read while a large
+/// project is listed, …
 const AHEAD: usize = 2 * BATCH;
+/// … but what somebody waits for comes after them: no more than are read in so long, …
+const AHEAD_FOR: Duration = Duration::from_millis(100);
+/// … and enough for all threads.
+const AHEAD_MIN: usize = 256;
 
 /// How many runs are walked, at least, before the snapshot that they are compared with is read.
 const WALKED_AHEAD: usize = 1 << 17;
 
 /// Bounds how many runs are handed out.
-#[derive(Default)]
 struct Room {
-    taken: Mutex<usize>,
+    began: Instant,
+    handed: Mutex<Handed>,
     freed: Condvar,
+}
+
+#[derive(Default)]
+struct Handed {
+    /// How many are handed out.
+    out: usize,
+    /// How many have been read.
+    read: usize,
 }
 
 /// The place of some runs, until it is dropped.
@@ -198,19 +212,47 @@ struct Place<'a> {
 }
 
 impl Room {
-    fn take(&self, runs: usize) -> Place<'_> {
-        let mut taken = self.taken.lock();
-        while *taken >= AHEAD {
-            self.freed.wait(&mut taken);
+    fn new() -> Self {
+        Self {
+            began: Instant::now(),
+            handed: Mutex::default(),
+            freed: Condvar::new(),
         }
-        *taken += runs;
+    }
+
+    fn take(&self, runs: usize) -> Place<'_> {
+        let mut handed = self.handed.lock();
+        while handed.out >= ahead(handed.read, self.began.elapsed()) {
+            self.freed.wait(&mut handed);
+        }
+        handed.out += runs;
         Place { room: self, runs }
     }
 }
 
+/// How many runs are handed out ahead, if `read` were read in `took`.
+fn ahead(read: usize, took: Duration) -> usize {
+    let soon = read as u128 * AHEAD_FOR.as_nanos() / took.as_nanos().max(1);
+    usize::try_from(soon)
+        .unwrap_or(AHEAD)
+        .clamp(AHEAD_MIN, AHEAD)
+}
+
+/// Puts one where it is gone on with: before those that nobody waits for, behind who was there sooner.
+fn put(listed: &mut Vec<Listed>, one: Listed) {
+    let at = match one.wanted {
+        true => listed.iter().position(|other| other.wanted),
+        false => None,
+    };
+    listed.insert(at.unwrap_or(listed.len()), one);
+}
+
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        *self.room.taken.lock() -= self.runs;
+        let mut handed = self.room.handed.lock();
+        handed.out -= self.runs;
+        handed.read += self.runs;
+        drop(handed);
         self.room.freed.notify_one();
     }
 }
@@ -457,7 +499,7 @@ impl History {
     /// Reads what the first index still lacks: this thread lists, the others read what it has
     /// listed. Returns whether there was anything.
     pub fn first_step(&self) -> bool {
-        let room = Room::default();
+        let room = Room::new();
         let mut any = false;
         let uncounted = {
             let first = self.first.lock();
@@ -470,7 +512,7 @@ impl History {
             let mut listed = Vec::new();
             while !self.ending.load(Ordering::Acquire) && self.first_choose(&mut listed) {
                 any = true;
-                let Some(Listed { project, runs }) = listed.last_mut() else {
+                let Some(Listed { project, runs, .. }) = listed.last_mut() else {
                     break;
                 };
                 let part: Vec<_> = runs.by_ref().take(self.part()).collect();
@@ -513,31 +555,47 @@ impl History {
         self.first.lock().counted(counts);
     }
 
-    /// Makes the project to go on with the last of `listed`; false if there is none.
+    /// Makes the project to go on with the last of `listed`, those that are waited for in their order;
+    /// false if there is none.
     fn first_choose(&self, listed: &mut Vec<Listed>) -> bool {
-        let next = {
+        let (next, wanted) = {
             let mut first = self.first.lock();
             loop {
                 let Some(wanted) = first.wanted.pop_front() else {
-                    break listed.is_empty().then(|| first.queue.pop_front()).flatten();
+                    let next = listed.is_empty().then(|| first.queue.pop_front());
+                    break (next.flatten(), false);
                 };
                 if let Some(at) = listed.iter().position(|one| one.project == wanted) {
-                    let one = listed.remove(at);
-                    listed.push(one);
-                    break None;
+                    if !listed.get(at).is_some_and(|one| one.wanted) {
+                        let one = listed.remove(at);
+                        put(
+                            listed,
+                            Listed {
+                                wanted: true,
+                                ..one
+                            },
+                        );
+                    }
+                    break (None, true);
                 }
                 if let Some(project) = first.unqueue(&wanted) {
-                    break Some(project);
+                    break (Some(project), true);
                 }
             }
         };
         if let Some(project) = next {
-            listed.push(self.first_list(project));
+            let (project, runs) = self.first_list(project);
+            let one = Listed {
+                project,
+                runs,
+                wanted,
+            };
+            put(listed, one);
         }
         !listed.is_empty()
     }
 
-    fn first_list(&self, project: ProjectId) -> Listed {
+    fn first_list(&self, project: ProjectId) -> (ProjectId, std::vec::IntoIter<(RunKey, bool)>) {
         let began = Instant::now();
         // before the runs, which so come with what is noted on them
         self.look_at_annotations(&project, None, Moment::now());
@@ -562,10 +620,7 @@ impl History {
                 .send_modify(|progress| progress.total += found);
         }
         self.first_read(&project, 0);
-        Listed {
-            project,
-            runs: differing.into_iter(),
-        }
+        (project, differing.into_iter())
     }
 
     /// `count` more files of a project are read.

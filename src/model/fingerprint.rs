@@ -235,8 +235,8 @@ fn is_time(word: &str) -> bool {
     let separators = word.bytes().filter(|b| matches!(b, b':' | b'-')).count();
     let clean = word
         .bytes()
-        .all(|b| b.is_ascii_digit() || matches!(b, b':' | b'-' | b'.' | b'+' | b'T' | b'Z'));
-    let groups = word.split([':', '-', '.', '+', 'T', 'Z']);
+        .all(|b| b.is_ascii_digit() || matches!(b, b':' | b'-' | b'.' | b',' | b'+' | b'T' | b'Z'));
+    let groups = word.split([':', '-', '.', ',', '+', 'T', 'Z']);
     let short = groups.clone().all(|group| group.len() <= 9);
     let begins = word.starts_with(|c: char| c.is_ascii_digit());
     clean && begins && short && digits >= 3 && separators >= 2 && {
@@ -269,7 +269,11 @@ fn id(word: &str) -> Option<&str> {
         let all = digits + letters == part.len();
         // a name with a version (utf8, node12) is none, nor is a number with its unit (5000ms)
         let name = part.trim_end_matches(|c: char| c.is_ascii_digit()).len() == letters;
-        all && ((digits >= 8 && letters == 0 && named)
+        // as git spells its objects
+        let hash = |b: u8| b.is_ascii_digit() || matches!(b, b'a'..=b'f');
+        let hash = part.len() >= 7 && part.bytes().all(hash) && letters > 0 && digits > 0;
+        all && ((hash && !unit)
+            || (digits >= 8 && letters == 0 && named)
             || (letters > 0 && part.len() >= 6 && digits >= 1 && !unit && (!name || digits >= 6))
             || (letters > 0 && digits >= 4 && part.len() >= 8 && !(unit && letters <= 3)))
     };
@@ -390,6 +394,7 @@ mod tests {
                 &[
                     "At 2025-10-15T05:02:46.569Z node n1 failed",
                     "At 05:02:46 node n22 failed",
+                    "At 2025-10-15 05:02:46,569 node n5 failed",
                     "At 2025-10-15 node n3 failed",
                 ],
                 "At <time> node n<n> failed",
@@ -398,6 +403,7 @@ mod tests {
                 &[
                     "Request 550e8400-e29b-41d4-a716-446655440000 failed: status 503",
                     "Request 0x7ffe failed: status 502.",
+                    "Request abc1234 failed: status 502.",
                     "Request 4f3a9c1be02d failed: status -1",
                 ],
                 "Request <id> failed: status <n>",

@@ -11,14 +11,14 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
 const TEMPORARY: &str = ".index-";
-/// A temporary file this old, or as far ahead of a clock that was set back, was left by a process
-/// that died.
-const ABANDONED_AFTER: Duration = Duration::from_secs(3600);
+/// A temporary file this old, or as far ahead of a clock that was set back, that nobody holds locked was
+/// left by a process that died. It is locked once it is made.
+const ABANDONED_AFTER: Duration = Duration::from_secs(10);
 
 /// The first 16 hex digits of the SHA-256 of a canonical root's bytes: its name outside itself.
 #[must_use]
@@ -134,6 +134,8 @@ impl Cache {
         let mut file = tempfile::Builder::new()
             .prefix(TEMPORARY)
             .tempfile_in(&folder)?;
+        // where there are no locks, it must be written as soon as it may be swept
+        let _ = flock(&file, FlockOperation::NonBlockingLockExclusive);
         if !write(file.as_file_mut())? {
             return Ok(false);
         }
@@ -170,7 +172,12 @@ fn sweep(folder: &Path) {
                 let age = SystemTime::now().duration_since(at);
                 age.unwrap_or_else(|ahead| ahead.duration()) > ABANDONED_AFTER
             });
-        if ours && old {
+        let abandoned = |path: &Path| {
+            let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let file = rustix::fs::open(path, flags, Mode::empty());
+            file.is_ok_and(|file| flock(file, FlockOperation::NonBlockingLockShared).is_ok())
+        };
+        if ours && old && abandoned(&entry.path()) {
             let _ = fs::remove_file(entry.path());
         }
     }
@@ -277,18 +284,23 @@ mod tests {
         let cache = Cache::of(place.path().to_owned(), Path::new("/srv/projects"));
         keep(&cache, "one").unwrap();
         let [_, folder] = cache.folders();
-        let (now, hours) = (SystemTime::now(), ABANDONED_AFTER * 2);
-        for (name, time) in [
-            (".index-old", now - hours),
-            (".index-ahead", now + hours),
+        let (now, longer) = (SystemTime::now(), ABANDONED_AFTER * 2);
+        let made = [
+            (".index-old", now - longer),
+            (".index-ahead", now + longer),
             (".index-new", now),
-        ] {
+            (".index-held", now - longer),
+        ]
+        .map(|(name, time)| {
             let file = File::create(folder.join(name)).unwrap();
             file.set_modified(time).unwrap();
-        }
+            file
+        });
+        flock(&made[3], FlockOperation::NonBlockingLockExclusive).unwrap();
         keep(&cache, "two").unwrap();
         assert!(!folder.join(".index-old").exists());
         assert!(!folder.join(".index-ahead").exists());
         assert!(folder.join(".index-new").exists());
+        assert!(folder.join(".index-held").exists());
     }
 }

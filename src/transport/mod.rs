@@ -20,4 +20,4 @@ pub use parent::{UnseenProcess, process_ended};
 pub use socket_path::{SocketEnv, SocketPath, SocketPathError};
 pub use stdio::{Stdin, Stdout};
 pub use unix::{BindError, Listener, Retired};
-pub(crate) use unix::{cut_off, find_socket};
+pub(crate) use unix::{connect, cut_off, find_socket};

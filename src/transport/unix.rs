@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::fs::Mode;
-use rustix::io::Errno;
-use rustix::net::SocketAddrUnix;
+use rustix::io::{Errno, FdFlags};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::net::{UnixListener, UnixSocket, UnixStream};
 use tokio::signal::unix::{self, SignalKind};
@@ -329,21 +329,28 @@ pub(crate) fn find_socket(path: &Path) -> Result<bool, BindError> {
     }
 }
 
+/// A connection to who listens at `path`, at once: `WouldBlock` where somebody does whose backlog is
+/// full, as that of one who hangs is in the end.
+pub(crate) fn connect(path: &Path) -> io::Result<std::os::unix::net::UnixStream> {
+    let socket = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
+    rustix::io::fcntl_setfd(&socket, FdFlags::CLOEXEC)?;
+    let stream = std::os::unix::net::UnixStream::from(socket);
+    stream.set_nonblocking(true)?;
+    rustix::net::connect(&stream, &SocketAddrUnix::new(path)?)?;
+    Ok(stream)
+}
+
 /// Removes a socket that nobody listens on; a server that holds no lock (an older version, another
 /// program) is found by connecting. Not blocking: a live server's backlog may be full.
 fn remove_stale(path: &Path) -> Result<(), BindError> {
-    let probe = || -> io::Result<()> {
-        let socket = UnixSocket::new_stream()?;
-        Ok(rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?)
-    };
-    match probe() {
+    match connect(path) {
         Err(error) => match Errno::from_io_error(&error) {
             Some(Errno::CONNREFUSED) => fs::remove_file(path).map_err(failed("remove", path)),
             Some(Errno::NOENT) => Ok(()),
             Some(Errno::AGAIN | Errno::INPROGRESS) => Err(in_use(path)),
             _ => Err(failed("connect to", path)(error)),
         },
-        Ok(()) => Err(in_use(path)),
+        Ok(_) => Err(in_use(path)),
     }
 }
 
@@ -615,14 +622,12 @@ mod tests {
         let server = UnixSocket::new_stream().unwrap();
         server.bind(path.as_path()).unwrap();
         let _server = server.listen(1).unwrap();
-        let address = SocketAddrUnix::new(path.as_path()).unwrap();
         let mut waiting = Vec::new();
         loop {
-            let client = UnixSocket::new_stream().unwrap();
-            match rustix::net::connect(&client, &address) {
-                Ok(()) => waiting.push(client),
+            match connect(path.as_path()) {
+                Ok(client) => waiting.push(client),
                 Err(error) => {
-                    assert_eq!(error, Errno::AGAIN);
+                    assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
                     break;
                 }
             }

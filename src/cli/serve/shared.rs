@@ -29,7 +29,7 @@ use crate::cli::root::Found;
 use crate::forward::{Reach, Relay};
 use crate::history::Options;
 use crate::session::Kind;
-use crate::transport::{self, SocketPath, find_socket};
+use crate::transport::{self, SocketPath, connect, find_socket};
 
 /// For so long a daemon is looked for, or waited for, before this process serves by itself.
 const REACH_WITHIN: Duration = Duration::from_secs(10);
@@ -151,9 +151,8 @@ impl Reach for Nearby {
     }
 
     fn connect(&mut self) -> std::io::Result<UnixStream> {
-        let stream = UnixStream::connect(self.socket()?)?;
+        let stream = connect(self.socket()?)?;
         let _runtime = self.runtime.enter();
-        stream.set_nonblocking(true)?;
         let stream = tokio::net::UnixStream::from_std(stream)?;
         // whoever may write to it could answer anything
         if stream.peer_cred()?.uid() != rustix::process::geteuid().as_raw() {
