@@ -83,23 +83,38 @@ A = TypeVar("A")
 T = TypeVar("T")
 
 
-@functools.lru_cache(maxsize=None)
+_shared: asyncio.AbstractEventLoop | None = None
+_shared_lock = threading.RLock()
+# whether a second Ctrl-C has broken off a wait since something has begun
+_hurried = False
+_clients: weakref.WeakSet[Client] = weakref.WeakSet()
+
+
 def _loop() -> asyncio.AbstractEventLoop:
     """Where all clients work, as long as the program lasts."""
-    loop = asyncio.SelectorEventLoop()
-    threading.Thread(target=loop.run_forever, name="runlog", daemon=True).start()
-    return loop
+    global _shared
+    with _shared_lock:
+        if _shared is None:
+            loop = asyncio.SelectorEventLoop()
+            threading.Thread(target=loop.run_forever, name="runlog", daemon=True).start()
+            _shared = loop
+        return _shared
 
 
-# a forked child has the loop, but not the thread
-os.register_at_fork(after_in_child=_loop.cache_clear)
-_clients: weakref.WeakSet[Client] = weakref.WeakSet()
+def _forked() -> None:
+    """A child has the loop, but not the thread, nor the one that may hold the lock."""
+    global _shared, _shared_lock
+    _shared, _shared_lock = None, threading.RLock()
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 @atexit.register
 def _at_exit() -> None:
-    if _loop.cache_info().currsize:
-        _ended(asyncio.run_coroutine_threadsafe(_end_all(), _loop()))
+    if _shared is not None:
+        # what has ended the program may be a Ctrl-C
+        _ended(asyncio.run_coroutine_threadsafe(_end_all(), _shared), getattr(sys, "last_value", None))
 
 
 async def _end_all() -> None:
@@ -119,28 +134,20 @@ class RunlogError(Exception):
     """
 
     def __init__(self, code: int, message: str, data: dict[str, Any] | None = None) -> None:
-        super().__init__(message)
+        super().__init__(code, message, data)
         self.code = code
         self.message = message
         self.data = data or {}
         self.kind = str(self.data.get("kind", "unknown"))
         self.retryable = self.data.get("retryable") is True
-        # whether it may succeed as it is
+        # whether it may have gone through; whether the same may succeed; and whether to wait for that: a daemon
+        # that could not be reached has been waited for
+        self._unknown = self.data.get("outcome") == "unknown"
         self._passing = self.retryable and code != 409
+        self._waitable = self._passing and self.kind != "unreachable"
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        # as it is made: a process may raise it for another one
-        return type(self), (self.code, self.message, self.data)
-
-    @property
-    def _waitable(self) -> bool:
-        """Whether to wait for that; a daemon that could not be reached has been waited for."""
-        return self._passing and self.kind != "unreachable"
-
-    @property
-    def _unknown(self) -> bool:
-        """Whether it may have gone through."""
-        return self.data.get("outcome") == "unknown"
+    def __str__(self) -> str:
+        return self.message
 
 
 class Client(types.Requests):
@@ -381,8 +388,9 @@ class _Connection:
             data = {"kind": "too-large", "retryable": False, "limitNesting": _NESTING_MAX}
             raise RunlogError(413, f"the request is nested deeper than {_NESTING_MAX} levels", data)
         # a number that JSON lacks would make the message one that has no answer, and so would too many bytes
-        text = json.dumps({"jsonrpc": "2.0", **message}, default=_digits, allow_nan=False, separators=(",", ":"))
-        line = re.sub(f'"{_DIGITS}([^"]*)"', r"\1", text).encode() + b"\n"
+        text = _json.encode({"jsonrpc": "2.0", **message})
+        # half of a pair of surrogates is escaped, which JSON writes as Python does
+        line = re.sub(f'"{_DIGITS}([^"]*)"', r"\1", text).encode(errors="backslashreplace") + b"\n"
         if len(line) > _LINE_BYTES_MAX:
             data = {"kind": "too-large", "retryable": False, "sizeBytes": len(line), "limitBytes": _LINE_BYTES_MAX}
             raise RunlogError(413, f"the request has {len(line)} bytes", data)
@@ -522,6 +530,8 @@ class _Scope(Generic[S, A]):
             return self._end
 
     def _begin(self) -> Future[None]:
+        global _hurried
+        _hurried = False
         with self.client._lock:
             begun = self.begin()
             self._end = None
@@ -843,6 +853,9 @@ def _digits(value: Any) -> str:
     return _DIGITS + (text.rstrip("0").rstrip(".") if "." in text else text)
 
 
+_json = json.JSONEncoder(default=_digits, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+
+
 def _parsed(line: bytes) -> Any:
     try:
         return json.loads(line)
@@ -869,7 +882,7 @@ def _deeper(value: Any, levels: int) -> bool:
 
 def _in_loop() -> bool:
     try:
-        return asyncio.get_running_loop() is _loop()
+        return asyncio.get_running_loop() is _shared
     except RuntimeError:
         return False
 
@@ -883,25 +896,38 @@ def _result(future: Future[Any], timeout: float | None = None) -> Any:
 
 
 def _ended(end: Future[None], error: BaseException | None = None) -> None:
-    """Waits until an end is told, which a second Ctrl-C breaks off; the first may be the `error` that led to it."""
+    """Waits until an end is told; the first Ctrl-C may be the `error` that led to it.
+
+    A second one breaks that off, and so it does for all that ends until something begins again.
+    """
+    global _hurried
     # a generator is left where it is collected: in the loop, too, and where there is no loop any more
-    if sys.is_finalizing() or _in_loop():
+    if _hurried or sys.is_finalizing() or _in_loop():
         return
-    try:
-        end.result()
-    except KeyboardInterrupt:
-        if not isinstance(error, KeyboardInterrupt):
+    first = error if isinstance(error, KeyboardInterrupt) else None
+    while not end.done():
+        try:
             wait([end])
-        raise
+        except KeyboardInterrupt as interrupt:
+            if first is not None:
+                _hurried = True
+                raise
+            first = interrupt
+    if first is not None and first is not error:
+        raise first
+    end.result()
 
 
 async def _ended_async(end: Future[None]) -> None:
-    """Waits until an end is told, though its task is cancelled meanwhile."""
+    """Waits until an end is told, though its task is cancelled meanwhile; twice, as by two Ctrl-C, breaks it off."""
     told = asyncio.wrap_future(end)
+    times = getattr(asyncio.current_task(), "cancelling", int)
     try:
-        await asyncio.shield(told)
+        if times() < 2:
+            await asyncio.shield(told)
     except asyncio.CancelledError:
-        await asyncio.wait([told])
+        if times() < 2:
+            await asyncio.wait([told])
         raise
 
 
