@@ -388,7 +388,8 @@ class _Connection:
             data = {"kind": "too-large", "retryable": False, "limitNesting": _NESTING_MAX}
             raise RunlogError(413, f"the request is nested deeper than {_NESTING_MAX} levels", data)
         # a number that JSON lacks would make the message one that has no answer, and so would too many bytes
-        text = _json.encode({"jsonrpc": "2.0", **message})
+        told = {"jsonrpc": "2.0", **message}
+        text = json.dumps(told, default=_digits, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
         # half of a pair of surrogates is escaped, which JSON writes as Python does
         line = re.sub(f'"{_DIGITS}([^"]*)"', r"\1", text).encode(errors="backslashreplace") + b"\n"
         if len(line) > _LINE_BYTES_MAX:
@@ -413,9 +414,10 @@ class _Connection:
             # not in a thread: none begins any more when the program ends
             while self._daemon.poll() is None:
                 await asyncio.sleep(0.005)
+        lost = {"kind": "daemon-lost", "retryable": True, "outcome": "unknown"}
         for answer, _ in self._pending.values():
             if not answer.done():
-                answer.set_exception(_lost())
+                answer.set_exception(RunlogError(503, "the connection ended before the answer", lost))
         for told in self._told.values():
             told.put_nowait(None)
         self._told.clear()
@@ -548,10 +550,8 @@ class _Scope(Generic[S, A]):
             raise
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        try:
+        with _first(error):
             _ended(self.told(_end_of(error)), error)
-        except RunlogError as other:
-            self._refused(other, error)
 
     async def __aenter__(self) -> A:
         try:
@@ -562,20 +562,23 @@ class _Scope(Generic[S, A]):
             raise
 
     async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        try:
+        with _first(error):
             await _ended_async(self.told(_end_of(error)))
-        except RunlogError as other:
-            self._refused(other, error)
 
-    def _refused(self, refusal: RunlogError, error: BaseException | None) -> None:
+
+@contextlib.contextmanager
+def _first(error: BaseException | None) -> Iterator[None]:
+    """What led to an end comes before what becomes of telling it."""
+    try:
+        yield
+    except RunlogError as refusal:
         if error is None:
-            raise refusal
-        # what led to the end comes before what became of telling it
+            raise
         _log.warning("an end was not recorded: %s", refusal)
 
 
-class _Recorded(Generic[T]):
-    """What can be told of a run, and of a step of it."""
+class Step(Generic[T]):
+    """A step being recorded, in the manner of :class:`Run`, and what can be told of either."""
 
     def __init__(self, recorder: _Recorder, step: str | None, wait: Callable[[Future[None]], T]) -> None:
         self.projectId = recorder.projectId
@@ -597,11 +600,7 @@ class _Recorded(Generic[T]):
         return self._wait(self._recorder.set(self._step, members))
 
 
-class Step(_Recorded[T]):
-    """A step being recorded, in the manner of :class:`Run`."""
-
-
-class Run(_Recorded[T]):
+class Run(Step[T]):
     """A run being recorded; one per record.
 
     `with` records what its block does: completed when it ends, failed with the error's text when it
@@ -646,7 +645,8 @@ class _Recorder:
 
     def __init__(self, client: Client, projectId: str, members: dict[str, Any]) -> None:
         self.projectId = projectId
-        self.id = members.get("id") or _new_id()
+        # as the engine makes them
+        self.id = members.get("id") or f"exec-{_now_ms()}-{secrets.token_hex(5)[:9]}"
         # the ids of steps that there are, and those for others
         self._steps = {str(step.get("id")) for step in members.get("steps") or [] if isinstance(step, dict)}
         self._step_ids = map("step-{}".format, itertools.count(1))
@@ -754,6 +754,7 @@ class _Recorder:
         mark = f"{self._mark}:{next(self._writes)}"
         ids = {"projectId": self.projectId, "executionId": self.id}
         news = {"set": {**first.get("set", {}), "recorder": mark}, "add": add, "steps": steps} if any(changes) else {}
+        begin = {"projectId": self.projectId, "execution": {**first.get("execution", {}), "recorder": mark}}
         begins = "execution" in first
         if not begins and not self._version:
             raise RunlogError(404, "the run has not begun", {"kind": "execution-not-found"})
@@ -767,7 +768,6 @@ class _Recorder:
             while True:
                 try:
                     if begins:
-                        begin = {"projectId": self.projectId, "execution": {**first["execution"], "recorder": mark}}
                         return (await self.client._ask("executions/start", begin))["version"]
                     update = {**ids, "ifVersion": known, **news}
                     return (await self.client._ask("executions/update", update))["version"]
@@ -853,9 +853,6 @@ def _digits(value: Any) -> str:
     return _DIGITS + (text.rstrip("0").rstrip(".") if "." in text else text)
 
 
-_json = json.JSONEncoder(default=_digits, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
-
-
 def _parsed(line: bytes) -> Any:
     try:
         return json.loads(line)
@@ -880,13 +877,6 @@ def _deeper(value: Any, levels: int) -> bool:
     return levels == 0 or any(_deeper(one, levels - 1) for one in value)
 
 
-def _in_loop() -> bool:
-    try:
-        return asyncio.get_running_loop() is _shared
-    except RuntimeError:
-        return False
-
-
 def _result(future: Future[Any], timeout: float | None = None) -> Any:
     """What comes of it; what nobody waits for any more is taken back."""
     try:
@@ -902,19 +892,17 @@ def _ended(end: Future[None], error: BaseException | None = None) -> None:
     """
     global _hurried
     # a generator is left where it is collected: in the loop, too, and where there is no loop any more
-    if _hurried or sys.is_finalizing() or _in_loop():
+    if _hurried or sys.is_finalizing() or asyncio._get_running_loop() is _shared:
         return
-    first = error if isinstance(error, KeyboardInterrupt) else None
-    while not end.done():
+    interrupt = error if isinstance(error, KeyboardInterrupt) else None
+    while not (end.done() or _hurried):
         try:
             wait([end])
-        except KeyboardInterrupt as interrupt:
-            if first is not None:
-                _hurried = True
-                raise
-            first = interrupt
-    if first is not None and first is not error:
-        raise first
+        except KeyboardInterrupt as another:
+            _hurried = interrupt is not None
+            interrupt = another
+    if interrupt is not None and interrupt is not error:
+        raise interrupt
     end.result()
 
 
@@ -951,17 +939,6 @@ def _spawn(command: list[str]) -> tuple[sockets.socket, subprocess.Popen[bytes]]
 
 def _unreachable(why: str, *, retryable: bool) -> RunlogError:
     return RunlogError(503, f"no daemon can be reached: {why}", {"kind": "unreachable", "retryable": retryable})
-
-
-def _lost() -> RunlogError:
-    data = {"kind": "daemon-lost", "retryable": True, "outcome": "unknown"}
-    return RunlogError(503, "the connection ended before the answer", data)
-
-
-def _new_id() -> str:
-    """An id as the engine makes them."""
-    digits = "".join(secrets.choice("0123456789abcdefghijklmnopqrstuvwxyz") for _ in range(9))
-    return f"exec-{_now_ms()}-{digits}"
 
 
 def _now_ms() -> int:
