@@ -120,6 +120,7 @@ export class Actions {
 
   async #restore(deleted: Deletion[]): Promise<void> {
     if (deleted.length === 0) return void tell('Information', 'Nothing was deleted in this window.');
+    let refusal: unknown;
     for (let first; (first = deleted[0]); ) {
       const { connection } = first.run;
       const others = deleted.findIndex(({ run }) => run.connection !== connection);
@@ -129,11 +130,15 @@ export class Actions {
         const there = this.session.at(connection.root) ?? connection;
         await there.request('executions/restore', { entries: some.map(({ entry }) => entry) });
       } catch (error) {
-        // to be tried again
-        deleted.unshift(...some);
-        throw error;
+        const { kind = '', entry } = (error as Error & { data?: { kind?: string; entry?: string } }).data ?? {};
+        const useless = ['entry-not-found', 'already-exists'].includes(kind) ? some.findIndex((one) => one.entry === entry) : -1;
+        // what is of no use any more keeps nothing else away; the others can be tried again
+        deleted.unshift(...some.filter((_, index) => index !== useless));
+        if (useless < 0) throw error;
+        refusal = error;
       }
     }
+    if (refusal) throw refusal;
   }
 
   /** Starts the configured program, without a shell, with the ids as its last arguments. */
