@@ -655,9 +655,12 @@ Words, \"phrases\", begin*, OR, NOT or -."
   "How many runs are deleted at a time.
 The daemon refuses more than 1,024 requests that are not answered.")
 
+(defconst runlog-list--restored 1000
+  "How many runs one request has back: the daemon takes no more entries.")
+
 (defun runlog-delete (client rows)
   "Delete ROWS by way of CLIENT."
-  (let ((left (length rows)) (to-ask rows) (went 0) entries keys refusals)
+  (let ((left (length rows)) (to-ask rows) (went 0) (unknown 0) entries keys refusals)
     (cl-incf (runlog-client-deleting client))
     (cl-labels ((ask ()
                   (when-let ((row (pop to-ask)))
@@ -672,7 +675,10 @@ The daemon refuses more than 1,024 requests that are not answered.")
                            (push (runlog-list--key row) keys)))
                        (answered))
                      (lambda (err)
-                       (push (plist-get err :message) refusals)
+                       (if (and (cdr rows)
+                                (equal (runlog-client-get err :data :outcome) "unknown"))
+                           (cl-incf unknown)
+                         (push (plist-get err :message) refusals))
                        (answered)))))
                 (answered ()
                   (if (> (cl-decf left) 0)
@@ -682,19 +688,19 @@ The daemon refuses more than 1,024 requests that are not answered.")
                       (push (cons (vconcat (nreverse entries)) keys)
                             (runlog-client-deleted client))
                       (force-mode-line-update t))
-                    (message "%s" (runlog-list--outcome rows went (nreverse refusals) entries))
+                    (message "%s" (runlog-list--outcome rows went (nreverse refusals) unknown entries))
                     (when (runlog-client-undo-wanted client)
                       (setf (runlog-client-undo-wanted client) nil)
                       (runlog-list--restore client)))))
       (dotimes (_ (min runlog-list--deletions left))
         (ask)))))
 
-(defun runlog-list--outcome (rows went refusals undo)
+(defun runlog-list--outcome (rows went refusals unknown undo)
   "Return what is said of a deletion of ROWS.
-WENT is how many of them were deleted, REFUSALS tell why some were not, UNDO is
-whether they can be had back."
+WENT is how many of them were deleted, REFUSALS tell why some were not, UNKNOWN
+is how many of several may have gone, UNDO is whether they can be had back."
   (let* ((several (cdr rows))
-         (missing (- (length rows) went (length refusals))))
+         (missing (- (length rows) went (length refusals) unknown)))
     (string-join
      (delq nil
            (list
@@ -712,6 +718,7 @@ whether they can be had back."
                  (if several
                      (format "%d refused: %s" (length refusals) (car refusals))
                    (concat "runlog: " (car refusals))))
+            (and (> unknown 0) (format "%d unknown: the daemon ended" unknown))
             (and (> missing 0)
                  (if several (format "%d not there any more" missing)
                    "It is not there any more"))))
@@ -733,26 +740,46 @@ whether they can be had back."
 (defun runlog-list--restore (client)
   "Have back what was deleted last by way of CLIENT."
   (when-let ((deletion (pop (runlog-client-deleted client))))
-    (runlog-list--put-back client deletion)))
+    (runlog-list--put-back client (car deletion) (cdr deletion) 0 0)))
 
-(defun runlog-list--put-back (client deletion)
-  "Have back what DELETION, one of CLIENT, has deleted."
-  (runlog-client-request
-   client 'executions/restore `(:entries ,(car deletion))
-   (lambda (result)
-     (message "%d %s back" (plist-get result :count)
-              (if (eql (plist-get result :count) 1) "run is" "runs are")))
-   (lambda (err)
-     (if (not (equal (runlog-client-get err :data :kind) "entry-not-found"))
-         (progn
-           (push deletion (runlog-client-deleted client))
-           (message "runlog: %s" (plist-get err :message)))
-       ;; somebody else had it back: the others are to be had all the same, and what was deleted before
-       (let ((left (remove (runlog-client-get err :data :entry) (car deletion))))
-         (if (< 0 (length left) (length (car deletion)))
-             (runlog-list--put-back client (cons left (cdr deletion)))
-           (force-mode-line-update t)
-           (message "It is not in the trash any more")))))))
+(defun runlog-list--put-back (client entries keys back again)
+  "Have back ENTRIES of KEYS by way of CLIENT.
+BACK is how many are already, AGAIN how many cannot be, as there is such a run
+again."
+  (cl-labels ((go-on (left)
+                (if (length> left 0)
+                    (runlog-list--put-back client left keys back again)
+                  (force-mode-line-update t)
+                  (message "%s" (if (= 0 back again)
+                                    "It is not in the trash any more"
+                                  (runlog-list--returned back again))))))
+    (runlog-client-request
+     client 'executions/restore `(:entries ,(seq-take entries runlog-list--restored))
+     (lambda (result)
+       (cl-incf back (plist-get result :count))
+       (go-on (seq-drop entries runlog-list--restored)))
+     (lambda (err)
+       (let* ((kind (runlog-client-get err :data :kind))
+              (left (remove (runlog-client-get err :data :entry) entries)))
+         (if (and (member kind '("entry-not-found" "already-exists"))
+                  (< (length left) (length entries)))
+             ;; one is of no use any more: the others are to be had all the same, and what was deleted before
+             (progn
+               (when (equal kind "already-exists")
+                 (cl-incf again))
+               (go-on left))
+           (push (cons entries keys) (runlog-client-deleted client))
+           (message "runlog: %s" (plist-get err :message))))))))
+
+(defun runlog-list--returned (back again)
+  "Return what is said of an undo: BACK are back, AGAIN are there again."
+  (string-join
+   (delq nil
+         (list (and (> back 0) (format "%d %s back" back (if (= back 1) "run is" "runs are")))
+               (and (> again 0)
+                    (format "%d %s there again; the old ones stay in the trash"
+                            again (if (= again 1) "is" "are")))))
+   ".  "))
 
 (defvar-local runlog-row-function nil
   "Function that returns the summary that this buffer's commands are about.")

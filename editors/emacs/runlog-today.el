@@ -86,14 +86,22 @@
                          (setq runlog-today--running-timer nil)
                          (runlog-today--soon))))))
 
+(defun runlog-today--left-of-day (now)
+  "Return how many seconds the day of NOW, those since the epoch, still has.
+It may be one of 23 hours, or of 25."
+  (let ((date (decode-time now)))
+    (- (time-convert (encode-time (list 0 0 0 (1+ (decoded-time-day date))
+                                        (decoded-time-month date) (decoded-time-year date)
+                                        nil -1 nil))
+                     'integer)
+       now)))
+
 (defun runlog-today--at-midnight ()
   "Ask, and again when the day has turned."
   (runlog-today--soon)
-  (let ((now (decode-time)))
-    (setq runlog-today--midnight
-          (run-at-time (- 86401 (* 3600 (decoded-time-hour now))
-                          (* 60 (decoded-time-minute now)) (decoded-time-second now))
-                       nil #'runlog-today--at-midnight))))
+  (setq runlog-today--midnight
+        (run-at-time (1+ (runlog-today--left-of-day (time-convert nil 'integer)))
+                     nil #'runlog-today--at-midnight)))
 
 (defun runlog-today--stop ()
   "Ask no more."

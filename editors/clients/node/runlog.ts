@@ -6,7 +6,7 @@
  * writes, which is brought to an end exactly once.
  */
 import { spawn } from 'node:child_process';
-import { randomBytes, randomInt } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { once, setMaxListeners } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { addAbortSignal, finished, Readable, type Writable } from 'node:stream';
@@ -317,6 +317,8 @@ class Connection {
 
   private async settle(): Promise<void> {
     await this.exited;
+    const data = { kind: 'daemon-lost', retryable: true, outcome: 'unknown' };
+    const lost = (): RunlogError => new RunlogError(503, 'the connection ended before the answer', data);
     for (const { reject } of this.pending.values()) reject(lost());
     for (const changes of this.subscriptions.values()) changes.push(null);
     this.subscriptions.clear();
@@ -408,9 +410,9 @@ export class Run {
   private readonly recorder = randomBytes(8).toString('hex');
   private version = '';
   private writes = 0;
-  /** The ids of steps that there are, and the number of the last one made up. */
+  /** The ids of steps that there are, and the number of the next one made up. */
   private readonly steps: Set<unknown>;
-  private stepNumber = 0;
+  private stepNumber = 1;
   /** What each step has cost, as it was told last. */
   private readonly spent = new Map<unknown, Spent>();
   /** The write that has not begun. */
@@ -423,14 +425,15 @@ export class Run {
   readonly begun: Promise<void>;
 
   constructor(private client: Client, private heartbeat: number, readonly projectId: string, record: ExecutionRecord) {
-    this.id = record.id ?? newId();
+    // as the engine makes them
+    this.id = record.id ?? `exec-${Date.now()}-${randomBytes(5).toString('hex').slice(0, 9)}`;
     this.steps = new Set(record.steps?.map((step) => step['id']));
     this.begun = this.put({ execution: { ...record, id: this.id } });
   }
 
   /** Cost and tokens that come on top of the run's. */
   async add(amounts: Amounts): Promise<void> {
-    await this.put({ add: sums(amounts) });
+    await this.put({ add: plus({}, amounts) });
   }
 
   /** New values of the record's members; null removes one. */
@@ -441,11 +444,12 @@ export class Run {
   /** Records what `body` does as a step, of this name or with these members; it ends as runs do. */
   async step<T>(what: string | Partial<StepUpdate>, body: Body<Step, T>): Promise<T> {
     const members = typeof what === 'string' ? { name: what } : what;
-    const id = members.id ?? this.newStepId();
+    while (this.steps.has(`step-${this.stepNumber}`)) this.stepNumber++;
+    const id = members.id ?? `step-${this.stepNumber}`;
     this.steps.add(id);
     const set: Step['set'] = (news) => this.put({ steps: [{ ...news, id }] });
     const add: Step['add'] = async (amounts) => {
-      await this.put({ add: sums(amounts), step: id });
+      await this.put({ add: plus({}, amounts), step: id });
     };
     const began = new Date();
     const first = { nodeId: members.name ?? id, nodeType: 'agent', status: 'running', startedAt: began.toISOString() };
@@ -463,12 +467,6 @@ export class Run {
       throw error;
     });
     return this.finished;
-  }
-
-  private newStepId(): string {
-    let id: string;
-    do id = `step-${++this.stepNumber}`; while (this.steps.has(id));
-    return id;
   }
 
   /** Joins the next write, or begins another one. */
@@ -672,20 +670,11 @@ class Sum {
   }
 }
 
-/** What is to be added; an error where JSON would lose something of it. */
-function sums(amounts: Amounts): Sums {
-  const sums: Sums = {};
-  for (const name of ['costUSD', 'input', 'output'] as const) {
-    if (amounts[name] !== undefined) sums[name] = Sum.of(name, amounts[name], name !== 'costUSD');
-  }
-  return sums;
-}
-
-function plus(one: Sums, other: Sums): Sums {
+/** Both together; an error where JSON would lose something of it. */
+function plus(one: Sums, other: Amounts | Sums): Sums {
   const sums = { ...one };
   for (const name of ['costUSD', 'input', 'output'] as const) {
-    const sum = sums[name]?.plus(other[name]) ?? other[name];
-    if (sum) sums[name] = sum;
+    if (other[name] !== undefined) sums[name] = Sum.of(name, other[name], name !== 'costUSD').plus(one[name]);
   }
   return sums;
 }
@@ -710,12 +699,6 @@ function deeper(value: unknown, levels: number): boolean {
   return levels === 0 || Object.values(value).some((one) => deeper(one, levels - 1));
 }
 
-/** An id as the engine makes them. */
-function newId(): string {
-  const digits = Array.from({ length: 9 }, () => randomInt(36).toString(36));
-  return `exec-${Date.now()}-${digits.join('')}`;
-}
-
 /** Whether the same may succeed later, as it is. */
 function passing(error: unknown): error is RunlogError {
   return error instanceof RunlogError && error.retryable && error.code !== 409;
@@ -733,9 +716,4 @@ function waitable(error: unknown): boolean {
 
 function unreachable(why: unknown, retryable: boolean): never {
   throw new RunlogError(503, `no daemon can be reached: ${why}`, { kind: 'unreachable', retryable });
-}
-
-function lost(): RunlogError {
-  const data = { kind: 'daemon-lost', retryable: true, outcome: 'unknown' };
-  return new RunlogError(503, 'the connection ended before the answer', data);
 }

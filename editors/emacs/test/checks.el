@@ -484,7 +484,18 @@
                      (cl-loop for i from 1 to 1500
                               collect `(:projectId "website" :id ,(format "no-%d" i))))
       (should (< 0 asked 200))
-      (t-until "what is said" (member "1500 not there any more" said)))))
+      (t-until "what is said" (member "1500 not there any more" said)))
+    ;; of what the daemon's end left open, none is called refused
+    (cl-letf (((symbol-function 'runlog-client-request)
+               (lambda (_client _method params success failure)
+                 (if (equal (plist-get params :executionId) "a")
+                     (funcall success '(:deleted t :entry "a"))
+                   (funcall failure '(:code 503 :message "lost" :data (:outcome "unknown")))))))
+      (runlog-delete runlog-client
+                     (cl-loop for id in '("a" "b" "c")
+                              collect `(:projectId "website" :id ,id))))
+    (should (equal (current-message)
+                   "Deleted 1 of 3 runs; u has it back.  2 unknown: the daemon ended"))))
 
 (t-check t-10-undo
     "undo: what somebody else had back is no obstacle to what was deleted with it and before it"
@@ -503,7 +514,31 @@
     (t-until "what is said" (equal (current-message) "It is not in the trash any more"))
     (t-type "u")
     (t-until "the other" (= 6 (length (t-runs))))
-    (t-has (t-complaint (runlog-undo)) "Nothing was deleted here")))
+    (t-has (t-complaint (runlog-undo)) "Nothing was deleted here")
+    (t-type "M-< d")
+    (t-until "one to go" (= 5 (length (t-runs))))
+    (t-type "M-< C-SPC n n n d")
+    (t-until "three to go" (= 2 (length (t-runs))))
+    (t-until "the deletions" (zerop (runlog-client-deleting runlog-client)))
+    (t-save root "website" "exec-0004" `(:startedAt ,(t-minute 4)))
+    (t-until "one again" (= 3 (length (t-runs))))
+    (t-type "u")
+    (t-until "what is said"
+      (equal (current-message) "2 runs are back.  1 is there again; the old ones stay in the trash"))
+    (t-type "u")
+    (t-until "all" (= 6 (length (t-runs))))))
+
+(t-check t-10-undo-many
+    "undo: more than one request may have back"
+  (let ((root (t-root 1010)))
+    (t-list root)
+    (runlog-delete runlog-client
+                   (cl-loop for i from 1 to 1010
+                            collect `(:projectId "website" :id ,(format "exec-%04d" i))))
+    (t-until "the deletions" (zerop (runlog-client-deleting runlog-client)) 30)
+    (t-type "u")
+    (t-until "what is said" (equal (current-message) "1010 runs are back") 30)
+    (should (= 1010 (plist-get (t-ask root "executions/count" '(:sync t)) :count)))))
 
 (t-check t-11-compare
     "compare: two runs as a diff, with what the daemon says of both"
@@ -794,6 +829,12 @@ exec sleep 1000" t-binary)))
           (t-until "it" (equal runlog-today-string " $0.00 today · 1 running"))
           (t-until "it to be stale" (equal runlog-today-string " $0.00 today")))
       (setq runlog-today--running-every every))))
+
+(t-check t-19-today-ends
+    "mode line: the day turns after 23 hours, or 25, where clocks are changed"
+  ;; 2026-03-29 and 2026-10-25 in Berlin, from their first second
+  (should (= (* 23 3600) (runlog-today--left-of-day 1774738800)))
+  (should (= (* 25 3600) (runlog-today--left-of-day 1792879200))))
 
 (t-check t-19-today-later
     "mode line: is there as soon as the first run has come, in the list too"

@@ -296,6 +296,15 @@ t.run({
     end)
     t.save(root, 'website', 'exec-bad', { startedAt = t.minute(99), status = 'completed' })
     wait_equal(editor, root, { where = 'status = failed' })
+    -- what is pasted counts to its end, though it has several lines
+    editor:type('i<C-u>')
+    vim.rpcrequest(editor.channel, 'nvim_paste', 'status = failed\nand id = "exec-0003"', true, -1)
+    editor:type('<CR>')
+    editor:wait_screen('filter status = failed and id = "exec-0003"')
+    editor:type('i<C-u>status = failed<CR>')
+    t.until_('the three runs', function()
+      return #editor:runs() == 3
+    end)
     editor:type('i<C-u>costUSD > and<CR>')
     editor:wait_screen('          ^ expected an amount such as 0.5, found `and`')
     editor:type('<Esc>')
@@ -640,6 +649,16 @@ t.run({
       return vim.tbl_count(client.pending)]])
     assert(asked < 200, asked .. ' at once')
     editor:wait_screen('1500 not there any more.')
+    -- of what the daemon's end left open, none is called refused
+    editor:lua([[
+      local client = require('runlog.client').all()[1]
+      client.request = function(_, _, params, done)
+        local lost = { code = 503, message = 'lost', data = { outcome = 'unknown' } }
+        vim.schedule(function() done(params.executionId ~= 'a' and lost or nil, { deleted = true, entry = 'a' }) end)
+      end
+      local rows = vim.tbl_map(function(id) return { projectId = 'website', id = id } end, { 'a', 'b', 'c' })
+      require('runlog.actions').delete(client, rows)]])
+    editor:wait_screen('Deleted 1 of 3 runs; u has it back. 2 unknown: the daemon ended.')
   end),
 
   check('undo: what somebody else had back is no obstacle to what was deleted with it and before it', function()
@@ -667,6 +686,32 @@ t.run({
     t.equal(#editor:runs(), 6, 'runs')
     editor:type('u')
     editor:wait_screen('Nothing was deleted here.')
+    for _, deletion in ipairs({ { 'ggdd', 5 }, { 'gg3dd', 2 } }) do
+      editor:type(deletion[1])
+      await(deletion[2])
+    end
+    t.save(root, 'website', 'exec-0004', { startedAt = t.minute(4) })
+    await(3)
+    editor:type('u')
+    editor:wait_screen('2 runs are back. 1 is there again; the old ones stay in the trash.')
+    editor:type('u')
+    editor:wait_screen('1 run is back.')
+    await(6)
+  end),
+
+  check('undo: more than one request may have back', function()
+    local root = t.root(1010)
+    local editor = t.list(root)
+    editor:lua([[
+      local client, rows = require('runlog.client').all()[1], {}
+      for i = 1, 1010 do
+        rows[i] = { projectId = 'website', id = ('exec-%04d'):format(i) }
+      end
+      require('runlog.actions').delete(client, rows)]])
+    editor:wait_screen('Deleted 1010 runs; u has it back.', 30)
+    editor:type('u')
+    editor:wait_screen('1010 runs are back.', 30)
+    t.equal(t.ask(root, 'executions/count', { sync = true }).count, 1010, 'runs')
   end),
 
   check('compare: two runs in the native diff, with what the daemon says of both', function()
@@ -1094,6 +1139,10 @@ exec %s]=]):format(t.binary, hang)),
       for _ = 1, 1000 do require('runlog').statusline() end
       return (vim.uv.hrtime() - from) / 1e6]])
     assert(took < 100, ('a thousand times took %d ms'):format(took))
+    -- a day of 23 hours and one of 25, from their first second: 2026-03-29 and 2026-10-25 in Berlin
+    for first, hours in pairs({ [1774738800] = 23, [1792879200] = 25 }) do
+      t.equal(editor:lua([[return require('runlog.today').left_of_day(...)]], first), hours * 3600, 'the day')
+    end
   end),
 
   check('statusline: a run that turns stale is no longer running, and a folder without runs has no cost', function()

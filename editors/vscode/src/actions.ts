@@ -16,6 +16,8 @@ import type { Tree } from './tree';
 
 /** So much of what a program said last is looked at. */
 const SAID_MAX = 1000;
+/** How many one request has back: the daemon takes no more entries. */
+const RESTORED_AT_ONCE = 1000;
 
 type Deletion = { run: Run; entry: string };
 
@@ -118,12 +120,25 @@ export class Actions {
 
   async #restore(deleted: Deletion[]): Promise<void> {
     if (deleted.length === 0) return void tell('Information', 'Nothing was deleted in this window.');
-    for (const connection of new Set(deleted.map(({ run }) => run.connection))) {
-      // the window may have met another daemon in the meantime
-      const there = this.session.at(connection.root) ?? connection;
-      await there.request('executions/restore', { entries: deleted.flatMap(({ run, entry }) => (run.connection === connection ? entry : [])) });
+    let refusal: unknown;
+    for (let first; (first = deleted[0]); ) {
+      const { connection } = first.run;
+      const others = deleted.findIndex(({ run }) => run.connection !== connection);
+      const some = deleted.splice(0, Math.min(others < 0 ? deleted.length : others, RESTORED_AT_ONCE));
+      try {
+        // the window may have met another daemon in the meantime
+        const there = this.session.at(connection.root) ?? connection;
+        await there.request('executions/restore', { entries: some.map(({ entry }) => entry) });
+      } catch (error) {
+        const { kind = '', entry } = (error as Error & { data?: { kind?: string; entry?: string } }).data ?? {};
+        const useless = ['entry-not-found', 'already-exists'].includes(kind) ? some.findIndex((one) => one.entry === entry) : -1;
+        // what is of no use any more keeps nothing else away; the others can be tried again
+        deleted.unshift(...some.filter((_, index) => index !== useless));
+        if (useless < 0) throw error;
+        refusal = error;
+      }
     }
-    if (this.#deleted === deleted) this.#deleted = [];
+    if (refusal) throw refusal;
   }
 
   /** Starts the configured program, without a shell, with the ids as its last arguments. */

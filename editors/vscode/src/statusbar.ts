@@ -16,25 +16,26 @@ export function showToday(session: Session, context: vscode.ExtensionContext): v
   const item = vscode.window.createStatusBarItem('runlog.today', vscode.StatusBarAlignment.Left, 10);
   item.name = 'Runlog: Today';
   item.command = 'runlog.dashboard';
-  const update = async (): Promise<void> => {
-    const connections = session.connections.filter(({ state }) => state === 'ready');
-    if (connections.length === 0) return item.hide();
+  // what two roots cost together no daemon knows: each is told by itself, and none waits for another
+  const told = new WeakMap<Connection, { cost: number; runs: number; live: number }>();
+  const asking = new WeakMap<Connection, () => void>();
+  const paint = (): void => {
     const budget = setting('budgetUSD');
-    // what two roots cost together no daemon knows: each is told by itself
-    const parts = await Promise.all(connections.map(async (connection) => {
-      const [{ totalCostUSD: cost, totalExecutions: runs }, { count: live }] = await Promise.all([
-        connection.request('executions/stats', { where: 'startedAt >= today', timezone: timezone() }),
-        connection.request('executions/count', { where: 'status = running and not stale' }),
-      ]);
+    const ready = session.connections.filter(({ state }) => state === 'ready');
+    const parts = ready.flatMap((connection) => {
+      const today = told.get(connection);
+      if (!today) return [];
+      const { cost, runs, live } = today;
       const over = budget !== null && cost > budget;
       if (over) void warn(context, connection, cost, budget);
-      const name = connections.length > 1 ? nameOf(connection) : '';
+      const name = ready.length > 1 ? nameOf(connection) : '';
       return {
         over,
         text: `${name} ${line(`${price(cost)} today`, live > 0 && `${count(live)} running`)}`,
         row: `${name && `${name}: `}${counted(runs, 'run')} today cost ${dollars(cost)}${budget === null ? '' : ` of ${dollars(budget)}`}; ${count(live)} running`,
       };
-    }));
+    });
+    if (parts.length === 0) return item.hide();
     const rows = parts.map(({ row }) => visible(row));
     item.text = `$(pulse) ${plain(parts.map(({ text }) => text.trim()).join('  '))}`;
     item.tooltip = rows.join('\n');
@@ -42,13 +43,29 @@ export function showToday(session: Session, context: vscode.ExtensionContext): v
     item.backgroundColor = parts.some(({ over }) => over) ? new vscode.ThemeColor('statusBarItem.warningBackground') : undefined;
     item.show();
   };
-  const soon = together(REFRESH_EVERY_MS, () => update().catch((error: unknown) => session.log.debug(String(error))));
+  const ask = async (connection: Connection): Promise<void> => {
+    if (connection.state !== 'ready') return;
+    const [{ totalCostUSD: cost, totalExecutions: runs }, { count: live }] = await Promise.all([
+      connection.request('executions/stats', { where: 'startedAt >= today', timezone: timezone() }),
+      connection.request('executions/count', { where: 'status = running and not stale' }),
+    ]);
+    told.set(connection, { cost, runs, live });
+    paint();
+  };
+  const soon = (connections = session.connections): void => {
+    for (const connection of connections) {
+      const again = asking.get(connection)
+        ?? together(REFRESH_EVERY_MS, () => ask(connection).catch((error: unknown) => session.log.debug(String(error))));
+      asking.set(connection, again);
+      again();
+    }
+  };
   const repaint = setInterval(soon, REPAINT_EVERY_MS);
   context.subscriptions.push(
     item, { dispose: () => clearInterval(repaint) },
-    session.onChanged(soon),
-    session.onTold(soon),
-    vscode.workspace.onDidChangeConfiguration((event) => event.affectsConfiguration('runlog.budgetUSD') && soon()),
+    session.onChanged(() => (paint(), soon())),
+    session.onTold(({ connection }) => soon([connection])),
+    vscode.workspace.onDidChangeConfiguration((event) => event.affectsConfiguration('runlog.budgetUSD') && paint()),
   );
 }
 

@@ -83,23 +83,38 @@ A = TypeVar("A")
 T = TypeVar("T")
 
 
-@functools.lru_cache(maxsize=None)
+_shared: asyncio.AbstractEventLoop | None = None
+_shared_lock = threading.RLock()
+# whether a second Ctrl-C has broken off a wait since something has begun
+_hurried = False
+_clients: weakref.WeakSet[Client] = weakref.WeakSet()
+
+
 def _loop() -> asyncio.AbstractEventLoop:
     """Where all clients work, as long as the program lasts."""
-    loop = asyncio.SelectorEventLoop()
-    threading.Thread(target=loop.run_forever, name="runlog", daemon=True).start()
-    return loop
+    global _shared
+    with _shared_lock:
+        if _shared is None:
+            loop = asyncio.SelectorEventLoop()
+            threading.Thread(target=loop.run_forever, name="runlog", daemon=True).start()
+            _shared = loop
+        return _shared
 
 
-# a forked child has the loop, but not the thread
-os.register_at_fork(after_in_child=_loop.cache_clear)
-_clients: weakref.WeakSet[Client] = weakref.WeakSet()
+def _forked() -> None:
+    """A child has the loop, but not the thread, nor the one that may hold the lock."""
+    global _shared, _shared_lock
+    _shared, _shared_lock = None, threading.RLock()
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 @atexit.register
 def _at_exit() -> None:
-    if _loop.cache_info().currsize:
-        _ended(asyncio.run_coroutine_threadsafe(_end_all(), _loop()))
+    if _shared is not None:
+        # what has ended the program may be a Ctrl-C
+        _ended(asyncio.run_coroutine_threadsafe(_end_all(), _shared), getattr(sys, "last_value", None))
 
 
 async def _end_all() -> None:
@@ -119,28 +134,20 @@ class RunlogError(Exception):
     """
 
     def __init__(self, code: int, message: str, data: dict[str, Any] | None = None) -> None:
-        super().__init__(message)
+        super().__init__(code, message, data)
         self.code = code
         self.message = message
         self.data = data or {}
         self.kind = str(self.data.get("kind", "unknown"))
         self.retryable = self.data.get("retryable") is True
-        # whether it may succeed as it is
+        # whether it may have gone through; whether the same may succeed; and whether to wait for that: a daemon
+        # that could not be reached has been waited for
+        self._unknown = self.data.get("outcome") == "unknown"
         self._passing = self.retryable and code != 409
+        self._waitable = self._passing and self.kind != "unreachable"
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        # as it is made: a process may raise it for another one
-        return type(self), (self.code, self.message, self.data)
-
-    @property
-    def _waitable(self) -> bool:
-        """Whether to wait for that; a daemon that could not be reached has been waited for."""
-        return self._passing and self.kind != "unreachable"
-
-    @property
-    def _unknown(self) -> bool:
-        """Whether it may have gone through."""
-        return self.data.get("outcome") == "unknown"
+    def __str__(self) -> str:
+        return self.message
 
 
 class Client(types.Requests):
@@ -381,8 +388,10 @@ class _Connection:
             data = {"kind": "too-large", "retryable": False, "limitNesting": _NESTING_MAX}
             raise RunlogError(413, f"the request is nested deeper than {_NESTING_MAX} levels", data)
         # a number that JSON lacks would make the message one that has no answer, and so would too many bytes
-        text = json.dumps({"jsonrpc": "2.0", **message}, default=_digits, allow_nan=False, separators=(",", ":"))
-        line = re.sub(f'"{_DIGITS}([^"]*)"', r"\1", text).encode() + b"\n"
+        told = {"jsonrpc": "2.0", **message}
+        text = json.dumps(told, default=_digits, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+        # half of a pair of surrogates is escaped, which JSON writes as Python does
+        line = re.sub(f'"{_DIGITS}([^"]*)"', r"\1", text).encode(errors="backslashreplace") + b"\n"
         if len(line) > _LINE_BYTES_MAX:
             data = {"kind": "too-large", "retryable": False, "sizeBytes": len(line), "limitBytes": _LINE_BYTES_MAX}
             raise RunlogError(413, f"the request has {len(line)} bytes", data)
@@ -405,9 +414,10 @@ class _Connection:
             # not in a thread: none begins any more when the program ends
             while self._daemon.poll() is None:
                 await asyncio.sleep(0.005)
+        lost = {"kind": "daemon-lost", "retryable": True, "outcome": "unknown"}
         for answer, _ in self._pending.values():
             if not answer.done():
-                answer.set_exception(_lost())
+                answer.set_exception(RunlogError(503, "the connection ended before the answer", lost))
         for told in self._told.values():
             told.put_nowait(None)
         self._told.clear()
@@ -522,6 +532,8 @@ class _Scope(Generic[S, A]):
             return self._end
 
     def _begin(self) -> Future[None]:
+        global _hurried
+        _hurried = False
         with self.client._lock:
             begun = self.begin()
             self._end = None
@@ -538,10 +550,8 @@ class _Scope(Generic[S, A]):
             raise
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        try:
+        with _first(error):
             _ended(self.told(_end_of(error)), error)
-        except RunlogError as other:
-            self._refused(other, error)
 
     async def __aenter__(self) -> A:
         try:
@@ -552,20 +562,23 @@ class _Scope(Generic[S, A]):
             raise
 
     async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        try:
+        with _first(error):
             await _ended_async(self.told(_end_of(error)))
-        except RunlogError as other:
-            self._refused(other, error)
 
-    def _refused(self, refusal: RunlogError, error: BaseException | None) -> None:
+
+@contextlib.contextmanager
+def _first(error: BaseException | None) -> Iterator[None]:
+    """What led to an end comes before what becomes of telling it."""
+    try:
+        yield
+    except RunlogError as refusal:
         if error is None:
-            raise refusal
-        # what led to the end comes before what became of telling it
+            raise
         _log.warning("an end was not recorded: %s", refusal)
 
 
-class _Recorded(Generic[T]):
-    """What can be told of a run, and of a step of it."""
+class Step(Generic[T]):
+    """A step being recorded, in the manner of :class:`Run`, and what can be told of either."""
 
     def __init__(self, recorder: _Recorder, step: str | None, wait: Callable[[Future[None]], T]) -> None:
         self.projectId = recorder.projectId
@@ -587,11 +600,7 @@ class _Recorded(Generic[T]):
         return self._wait(self._recorder.set(self._step, members))
 
 
-class Step(_Recorded[T]):
-    """A step being recorded, in the manner of :class:`Run`."""
-
-
-class Run(_Recorded[T]):
+class Run(Step[T]):
     """A run being recorded; one per record.
 
     `with` records what its block does: completed when it ends, failed with the error's text when it
@@ -636,7 +645,8 @@ class _Recorder:
 
     def __init__(self, client: Client, projectId: str, members: dict[str, Any]) -> None:
         self.projectId = projectId
-        self.id = members.get("id") or _new_id()
+        # as the engine makes them
+        self.id = members.get("id") or f"exec-{_now_ms()}-{secrets.token_hex(5)[:9]}"
         # the ids of steps that there are, and those for others
         self._steps = {str(step.get("id")) for step in members.get("steps") or [] if isinstance(step, dict)}
         self._step_ids = map("step-{}".format, itertools.count(1))
@@ -744,6 +754,7 @@ class _Recorder:
         mark = f"{self._mark}:{next(self._writes)}"
         ids = {"projectId": self.projectId, "executionId": self.id}
         news = {"set": {**first.get("set", {}), "recorder": mark}, "add": add, "steps": steps} if any(changes) else {}
+        begin = {"projectId": self.projectId, "execution": {**first.get("execution", {}), "recorder": mark}}
         begins = "execution" in first
         if not begins and not self._version:
             raise RunlogError(404, "the run has not begun", {"kind": "execution-not-found"})
@@ -757,7 +768,6 @@ class _Recorder:
             while True:
                 try:
                     if begins:
-                        begin = {"projectId": self.projectId, "execution": {**first["execution"], "recorder": mark}}
                         return (await self.client._ask("executions/start", begin))["version"]
                     update = {**ids, "ifVersion": known, **news}
                     return (await self.client._ask("executions/update", update))["version"]
@@ -867,13 +877,6 @@ def _deeper(value: Any, levels: int) -> bool:
     return levels == 0 or any(_deeper(one, levels - 1) for one in value)
 
 
-def _in_loop() -> bool:
-    try:
-        return asyncio.get_running_loop() is _loop()
-    except RuntimeError:
-        return False
-
-
 def _result(future: Future[Any], timeout: float | None = None) -> Any:
     """What comes of it; what nobody waits for any more is taken back."""
     try:
@@ -883,25 +886,36 @@ def _result(future: Future[Any], timeout: float | None = None) -> Any:
 
 
 def _ended(end: Future[None], error: BaseException | None = None) -> None:
-    """Waits until an end is told, which a second Ctrl-C breaks off; the first may be the `error` that led to it."""
+    """Waits until an end is told; the first Ctrl-C may be the `error` that led to it.
+
+    A second one breaks that off, and so it does for all that ends until something begins again.
+    """
+    global _hurried
     # a generator is left where it is collected: in the loop, too, and where there is no loop any more
-    if sys.is_finalizing() or _in_loop():
+    if _hurried or sys.is_finalizing() or asyncio._get_running_loop() is _shared:
         return
-    try:
-        end.result()
-    except KeyboardInterrupt:
-        if not isinstance(error, KeyboardInterrupt):
+    interrupt = error if isinstance(error, KeyboardInterrupt) else None
+    while not (end.done() or _hurried):
+        try:
             wait([end])
-        raise
+        except KeyboardInterrupt as another:
+            _hurried = interrupt is not None
+            interrupt = another
+    if interrupt is not None and interrupt is not error:
+        raise interrupt
+    end.result()
 
 
 async def _ended_async(end: Future[None]) -> None:
-    """Waits until an end is told, though its task is cancelled meanwhile."""
+    """Waits until an end is told, though its task is cancelled meanwhile; twice, as by two Ctrl-C, breaks it off."""
     told = asyncio.wrap_future(end)
+    times = getattr(asyncio.current_task(), "cancelling", int)
     try:
-        await asyncio.shield(told)
+        if times() < 2:
+            await asyncio.shield(told)
     except asyncio.CancelledError:
-        await asyncio.wait([told])
+        if times() < 2:
+            await asyncio.wait([told])
         raise
 
 
@@ -925,17 +939,6 @@ def _spawn(command: list[str]) -> tuple[sockets.socket, subprocess.Popen[bytes]]
 
 def _unreachable(why: str, *, retryable: bool) -> RunlogError:
     return RunlogError(503, f"no daemon can be reached: {why}", {"kind": "unreachable", "retryable": retryable})
-
-
-def _lost() -> RunlogError:
-    data = {"kind": "daemon-lost", "retryable": True, "outcome": "unknown"}
-    return RunlogError(503, "the connection ended before the answer", data)
-
-
-def _new_id() -> str:
-    """An id as the engine makes them."""
-    digits = "".join(secrets.choice("0123456789abcdefghijklmnopqrstuvwxyz") for _ in range(9))
-    return f"exec-{_now_ms()}-{digits}"
 
 
 def _now_ms() -> int:

@@ -15,6 +15,7 @@ import textwrap
 import threading
 import time
 import unittest
+import unittest.mock
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotInTime
 from decimal import Decimal
@@ -24,9 +25,10 @@ from runlog import Client, RunlogError
 from .place import BINARY, Placed, a_run, until
 
 PROGRAM = f"""
-import atexit, os, sys, threading, time
+import atexit, os, signal, sys, threading, time, traceback
 from runlog import Client, RunlogError
-client = Client(command=[{BINARY!r}, "serve"], projects=sys.argv[1])
+def made():
+    return Client(command=[{BINARY!r}, "serve"], projects=sys.argv[1])
 """
 FOLDER = pathlib.Path(__file__).parent.parent
 
@@ -247,6 +249,16 @@ class Requests(Placed):
         got = client.request("executions/get", {"projectId": "p", "executionId": "a"})
         self.assertTrue(got["execution"]["input"] == text)
 
+    def test_text_has_as_many_bytes_as_in_the_record(self):
+        client = self.place.client()
+        client.request("ping")
+        with unittest.mock.patch("runlog._LINE_BYTES_MAX", 100_000):
+            client.request("executions/save", {"projectId": "p", "execution": a_run("a", input="é" * 49_000)})
+            client.request("executions/save", {"projectId": "p", "execution": a_run("b", input="\ud83d\ude00")})
+        self.assertEqual(self.place.record("p", "b")["input"], "😀")
+        client.request("executions/save", {"projectId": "p", "execution": a_run("c", input="a\ud83d")})
+        self.assertEqual(self.place.record("p", "c")["input"], "a\ud83d")
+
     def test_an_option_that_there_is_not_is_an_error(self):
         client = self.place.client()
         save = ["executions/save", {"projectId": "p", "execution": a_run("a")}]
@@ -292,11 +304,14 @@ class Requests(Placed):
 class Ends(Placed):
     """Programs that end without a `close`."""
 
-    def ends(self, program):
-        """Runs it, with a `client`: nothing holds up its end, and nothing is said of it."""
-        command = [sys.executable, "-B", "-c", f"{PROGRAM}\n{textwrap.dedent(program)}", self.place.root]
+    def run_to_end(self, program, *args):
+        command = [sys.executable, "-B", "-c", PROGRAM + textwrap.dedent(program), self.place.root, *args]
         env = {**os.environ, "PYTHONPATH": str(FOLDER)}
-        ended = subprocess.run(command, env=env, capture_output=True, text=True, timeout=30)
+        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=30)
+
+    def ends(self, program, begin="client = made()\n"):
+        """Runs it, with a `client`: nothing holds up its end, and nothing is said of it."""
+        ended = self.run_to_end(begin + textwrap.dedent(program))
         self.assertEqual((ended.returncode, ended.stdout, ended.stderr), (0, "", ""))
 
     def test_nothing_is_said_of_what_was_not_closed(self):
@@ -346,6 +361,52 @@ class Ends(Placed):
         for ident in ("a", "b"):
             record = self.place.record("p", ident)
             self.assertEqual((record["status"], record["steps"][0]["status"]), ("cancelled", "cancelled"))
+
+    def test_what_clients_record_that_were_made_at_once_ends_with_the_program(self):
+        self.ends(
+            """
+            together, begun = threading.Barrier(4), threading.Barrier(5)
+
+            def work(ident):
+                together.wait()
+                with made().run("p", id=ident):
+                    begun.wait()
+                    time.sleep(60)
+
+            for ident in "abcd":
+                threading.Thread(target=work, args=[ident], daemon=True).start()
+            begun.wait()
+            """,
+            begin="",
+        )
+        for ident in "abcd":
+            self.assertEqual(self.place.record("p", ident)["status"], "cancelled")
+
+    def test_a_second_ctrl_c_waits_for_nothing(self):
+        daemon = self.place.daemon()
+        ended = self.run_to_end(
+            """
+            def interrupt():
+                names = []
+                while names[:1] != ["wait"] or "_ended" not in names:
+                    time.sleep(0.001)
+                    stack = traceback.walk_stack(sys._current_frames()[main])
+                    names = [frame.f_code.co_name for frame, _ in stack]
+                os.kill(os.getpid(), signal.SIGINT)
+
+            main = threading.main_thread().ident
+            # whoever started us may have had it ignored
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            client = Client(socket=sys.argv[2])
+            with client, client.run("p") as run, run.step("s"):
+                os.kill(int(sys.argv[3]), signal.SIGSTOP)
+                threading.Thread(target=interrupt, daemon=True).start()
+                raise KeyboardInterrupt
+            """,
+            self.place.socket,
+            str(daemon.process.pid),
+        )
+        self.assertEqual(ended.returncode, -signal.SIGINT, ended.stderr)
 
     def test_a_client_may_be_asked_and_closed_at_the_very_end(self):
         self.ends(

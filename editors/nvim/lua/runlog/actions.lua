@@ -5,6 +5,8 @@ local M = {}
 
 -- how many runs are deleted at a time: the daemon refuses more than 1,024 requests that are not answered
 local at_once = 100
+-- how many one request has back: the daemon takes no more entries
+local restored_at_once = 1000
 
 ---@param err table
 local function refused(err)
@@ -23,8 +25,9 @@ end
 ---@param rows table[] what was to be deleted
 ---@param went integer how many were
 ---@param refusals string[]
+---@param unknown integer how many of several may have gone
 ---@param undo boolean whether there is one
-local function outcome(rows, went, refusals, undo)
+local function outcome(rows, went, refusals, unknown, undo)
   local parts = {}
   if went > 0 then
     local what = #rows == 1 and name(rows[1]) or went == #rows and went .. ' runs' or went .. ' of ' .. #rows .. ' runs'
@@ -33,7 +36,10 @@ local function outcome(rows, went, refusals, undo)
   if #refusals > 0 then
     parts[#parts + 1] = #rows == 1 and 'runlog: ' .. refusals[1] or ('%d refused: %s'):format(#refusals, refusals[1])
   end
-  local missing = #rows - went - #refusals
+  if unknown > 0 then
+    parts[#parts + 1] = ('%d unknown: the daemon ended.'):format(unknown)
+  end
+  local missing = #rows - went - #refusals - unknown
   if missing > 0 then
     parts[#parts + 1] = #rows == 1 and 'It is not there any more.' or missing .. ' not there any more.'
   end
@@ -47,7 +53,7 @@ function M.delete(client, rows)
     return
   end
   local deletion = { entries = {}, keys = {} }
-  local refusals, went, asked, left = {}, 0, 0, #rows
+  local refusals, unknown, went, asked, left = {}, 0, 0, 0, #rows
   client.deleting = client.deleting + 1
   local function ask()
     asked = asked + 1
@@ -57,7 +63,9 @@ function M.delete(client, rows)
     end
     client:request('executions/delete', { projectId = row.projectId, executionId = row.id }, function(err, result)
       left = left - 1
-      if err then
+      if err and err.data.outcome == 'unknown' and #rows > 1 then
+        unknown = unknown + 1
+      elseif err then
         refusals[#refusals + 1] = err.message
       elseif result.deleted then
         went = went + 1
@@ -75,7 +83,8 @@ function M.delete(client, rows)
         table.insert(client.deleted, deletion)
         client:tell()
       end
-      vim.notify(outcome(rows, went, refusals, undo), #refusals > 0 and vim.log.levels.ERROR or nil)
+      local trouble = #refusals + unknown > 0
+      vim.notify(outcome(rows, went, refusals, unknown, undo), trouble and vim.log.levels.ERROR or nil)
       if client.undo_wanted then
         client.undo_wanted = false
         M.undo(client)
@@ -98,24 +107,37 @@ end
 
 ---@param client runlog.Client
 ---@param deletion { entries: string[], keys: table<string, true> }
-local function restore(client, deletion)
-  client:request('executions/restore', { entries = deletion.entries }, function(err, result)
+---@param back integer how many are back already
+---@param again integer how many cannot be, as there is such a run again
+local function restore(client, deletion, back, again)
+  local entries = vim.list_slice(deletion.entries, 1, restored_at_once)
+  client:request('executions/restore', { entries = entries }, function(err, result)
+    local left
     if not err then
-      vim.notify(('%d %s back.'):format(result.count, result.count == 1 and 'run is' or 'runs are'))
-    elseif err.data.kind ~= 'entry-not-found' then
-      table.insert(client.deleted, deletion)
-      refused(err)
-    else
-      -- somebody else had it back: the others are to be had all the same, and what was deleted before
-      local left = vim.tbl_filter(function(entry)
+      back = back + result.count
+      left = vim.list_slice(deletion.entries, restored_at_once + 1)
+    elseif err.data.kind == 'entry-not-found' or err.data.kind == 'already-exists' then
+      -- one is of no use any more: the others are to be had all the same, and what was deleted before
+      again = again + (err.data.kind == 'already-exists' and 1 or 0)
+      left = vim.tbl_filter(function(entry)
         return entry ~= err.data.entry
       end, deletion.entries)
-      if #left > 0 and #left < #deletion.entries then
-        return restore(client, { entries = left, keys = deletion.keys })
-      end
-      client:tell()
-      vim.notify('It is not in the trash any more.')
     end
+    if not left or #left == #deletion.entries then
+      table.insert(client.deleted, deletion)
+      return refused(err)
+    elseif #left > 0 then
+      return restore(client, { entries = left, keys = deletion.keys }, back, again)
+    end
+    local said = {}
+    if back > 0 then
+      said[1] = ('%d %s back.'):format(back, back == 1 and 'run is' or 'runs are')
+    end
+    if again > 0 then
+      said[#said + 1] = ('%d %s there again; the old ones stay in the trash.'):format(again, again == 1 and 'is' or 'are')
+    end
+    client:tell()
+    vim.notify(#said > 0 and table.concat(said, ' ') or 'It is not in the trash any more.')
   end)
 end
 
@@ -130,7 +152,7 @@ function M.undo(client)
     vim.notify('Nothing was deleted here.')
     return
   end
-  restore(client, deletion)
+  restore(client, deletion, 0, 0)
 end
 
 ---@param client runlog.Client

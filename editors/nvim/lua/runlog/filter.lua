@@ -45,8 +45,15 @@ function M.edit(list)
     end
   end
 
+  ---@return string what is written, after it is put on one line: what is pasted may have several
   local function text()
-    return vim.api.nvim_buf_get_lines(buf, 0, 1, false)[1]
+    local lines = vim.api.nvim_buf_get_lines(buf, 0, -1, false)
+    if #lines > 1 then
+      lines = { table.concat(lines, ' ') }
+      vim.api.nvim_buf_set_lines(buf, 0, -1, false, lines)
+      vim.api.nvim_win_set_cursor(win, { 1, #lines[1] })
+    end
+    return lines[1]
   end
 
   ---@param err table?

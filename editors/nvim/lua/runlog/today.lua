@@ -66,9 +66,14 @@ local function ask()
   end, asked_at and math.max(0, asked_at + ask_every - vim.uv.now()) or 0)
 end
 
+---@param now integer
+---@return integer how many seconds the day still has: it may be one of 23 hours, or of 25
+function M.left_of_day(now)
+  local date = os.date('*t', now) --[[@as osdate]]
+  return os.time({ year = date.year, month = date.month, day = date.day + 1, hour = 0 }) - now
+end
+
 local function at_midnight()
-  local now = os.date('*t') --[[@as osdate]]
-  local left = 86400 - (now.hour * 3600 + now.min * 60 + now.sec) + 1
   vim.defer_fn(function()
     if client then
       ask()
@@ -76,7 +81,7 @@ local function at_midnight()
       M.start()
     end
     at_midnight()
-  end, left * 1000)
+  end, (M.left_of_day(os.time()) + 1) * 1000)
 end
 
 local function stop()
