@@ -145,7 +145,11 @@ impl Method for ByKind {
         error that is not empty is in one group, whatever its status. Groups are told apart once, \
         when a run is read; asking opens no file.";
     const EFFECT: Effect = Effect::Read;
-    const ERRORS: &'static [ErrorKind] = &[ErrorKind::NotReady, ErrorKind::QueryTooExpensive];
+    const ERRORS: &'static [ErrorKind] = &[
+        ErrorKind::NotReady,
+        ErrorKind::QueryTooExpensive,
+        ErrorKind::Storage,
+    ];
     type Params = Params;
     type Result = Groups;
 

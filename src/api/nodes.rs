@@ -112,7 +112,11 @@ impl Method for Stats {
         where it has no `nodeId`; steps without either are not counted. Steps are read once, when a \
         run is; asking opens no file. Of the runs that match, every step is looked at.";
     const EFFECT: Effect = Effect::Read;
-    const ERRORS: &'static [ErrorKind] = &[ErrorKind::NotReady, ErrorKind::QueryTooExpensive];
+    const ERRORS: &'static [ErrorKind] = &[
+        ErrorKind::NotReady,
+        ErrorKind::QueryTooExpensive,
+        ErrorKind::Storage,
+    ];
     type Params = Params;
     type Result = Nodes;
 

@@ -42,13 +42,13 @@ use parking_lot::{Condvar, Mutex, RwLock};
 use tokio::sync::{oneshot, watch};
 
 pub use costs::{Comparing, Polling};
-pub use delete::{Chosen, Deleted, DeletedAll, DeletedMany, Deleting, Spared};
+pub use delete::{Choice, Chosen, Deleted, DeletedAll, DeletedMany, Deleting, Spared};
 pub use error::HistoryError;
 pub use export::{Exporting, Format, Rows, Written as RowsWritten};
 pub(crate) use help::with_help;
 #[cfg(feature = "search")]
 pub(crate) use help::{QUICK, stand_back};
-pub use patience::Patience;
+pub use patience::{Patience, Pause};
 pub use prune::{Plan, Policy, Rule};
 pub use select::{Stop, Wanted};
 pub use start::{Indexing, Progress};
@@ -417,8 +417,12 @@ impl History {
     /// # Errors
     /// [`HistoryError::NotFound`] and [`HistoryError::Read`].
     pub fn get(&self, key: &RunKey) -> Result<Record, HistoryError> {
+        self.get_within(key, RECORD_LIMIT_BYTES)
+    }
+
+    fn get_within(&self, key: &RunKey, limit_bytes: u64) -> Result<Record, HistoryError> {
         self.store
-            .read(key, RECORD_LIMIT_BYTES)?
+            .read(key, limit_bytes)?
             .ok_or_else(|| HistoryError::NotFound(key.clone()))
     }
 

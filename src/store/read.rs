@@ -13,7 +13,8 @@ use rustix::fs::FileType;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::layout::{
-    FILE, Folder, Obstacle, Opened, file_name, file_type, lstat, open_file, open_listed, path_of,
+    FILE, Folder, Obstacle, Opened, Step, file_name, file_type, lstat, open_file, open_listed,
+    path_of, step,
 };
 use super::pieces::Span;
 use super::stamp::{is_racy, stamp_of, version_from, version_of};
@@ -140,7 +141,8 @@ impl Store {
     }
 
     /// Tells `beyond` of the record of one run, whatever its size, but no more than `error_max` bytes of
-    /// its error; whether there is such a file. It ends early where `going` says no.
+    /// its error; the version that said so, `None` if there is no such file. It ends early where `going`
+    /// says no.
     ///
     /// # Errors
     /// Any [`ReadError`] but [`ReadError::TooLarge`]; [`ReadError::Io`] where it was ended. What was told
@@ -151,22 +153,25 @@ impl Store {
         error_max: usize,
         going: &dyn Fn() -> bool,
         beyond: &mut impl Beyond,
-    ) -> Result<bool, ReadError> {
+    ) -> Result<Option<Version>, ReadError> {
         let Some(folder) = self.folder(&key.project)? else {
-            return Ok(false);
+            return Ok(None);
         };
-        let reading = folder.read_settled(&file_name(&key.execution), |file, size_bytes| {
-            let source = Span {
+        let name = file_name(&key.execution);
+        let reading = folder.read_settled(&name, |file, size_bytes| {
+            let mut hashing = Hashing::new(Span {
                 file: file.get_ref(),
                 going,
                 at: 0,
                 end: size_bytes,
-            };
+            });
             BUFFER
-                .with_borrow_mut(|buffer| beyond_stream(source, buffer, error_max, beyond))
-                .map_err(|error| ReadError::of_extract(key, error.into()))
+                .with_borrow_mut(|buffer| beyond_stream(&mut hashing, buffer, error_max, beyond))
+                .map_err(|error| ReadError::of_extract(key, error.into()))?;
+            let version = hashing.finish();
+            version.map_err(|error| ReadError::io(folder.path_of(&name), error))
         })?;
-        Ok(reading.is_some())
+        Ok(reading.map(|reading| reading.value))
     }
 
     /// What the file of one run that is known to be a regular file holds, unchecked, if it is no
@@ -196,6 +201,7 @@ impl Store {
         use rustix::fs::{Mode, ResolveFlags, fstat, openat2};
         use rustix::io::{ReadWriteFlags, preadv2};
 
+        step(Step::Open).ok()?;
         // elsewhere even a look at a name may be a question to another machine
         self.held.lock().as_ref().filter(|root| root.local)?;
         let root = self.require_root().ok().filter(|root| root.local)?;
@@ -315,7 +321,8 @@ impl Folder {
     ) -> Result<Option<Reading<T>>, ReadError> {
         let mut reading = 1;
         loop {
-            let (file, stamp) = match open(self, name) {
+            let opened = step(Step::Open).and_then(|()| open(self, name));
+            let (file, stamp) = match opened {
                 Ok(Opened::File(file, stamp)) => (file, stamp),
                 Ok(Opened::Missing) => return Ok(None),
                 Ok(Opened::NotRegular) => return Err(self.not_regular(name)),

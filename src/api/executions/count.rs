@@ -284,7 +284,11 @@ impl Method for Count {
     const DESCRIPTION: &'static str = "Groups that have no run are not told. Costs nothing for a \
         project and statuses alone; with `groupBy` or another `where`, a look at every run.";
     const EFFECT: Effect = Effect::Read;
-    const ERRORS: &'static [ErrorKind] = &[ErrorKind::NotReady, ErrorKind::QueryTooExpensive];
+    const ERRORS: &'static [ErrorKind] = &[
+        ErrorKind::NotReady,
+        ErrorKind::QueryTooExpensive,
+        ErrorKind::Storage,
+    ];
     type Params = Params;
     type Result = Counted;
 

@@ -285,7 +285,11 @@ impl Method for SeriesOf {
         first that they can reach; the runs beyond them are summed up as `outside`. Costs a look at every \
         run.";
     const EFFECT: Effect = Effect::Read;
-    const ERRORS: &'static [ErrorKind] = &[ErrorKind::NotReady, ErrorKind::QueryTooExpensive];
+    const ERRORS: &'static [ErrorKind] = &[
+        ErrorKind::NotReady,
+        ErrorKind::QueryTooExpensive,
+        ErrorKind::Storage,
+    ];
     type Params = Params;
     type Result = Series;
 
