@@ -272,8 +272,7 @@ impl History {
     ) -> Result<Option<Record>, HistoryError> {
         let mut pause = Pause::default();
         loop {
-            let record = self.get_cached(key, bytes_max);
-            let error = match record.map_or_else(|| self.get_within(key, bytes_max), Ok) {
+            let error = match self.get_known_within(key, bytes_max) {
                 Ok(record) => return Ok(Some(record)),
                 Err(error) => error,
             };

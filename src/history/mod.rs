@@ -444,8 +444,12 @@ impl History {
     /// # Errors
     /// Those of [`History::get`].
     pub fn get_known(&self, key: &RunKey) -> Result<Record, HistoryError> {
-        self.get_cached(key, RECORD_LIMIT_BYTES)
-            .map_or_else(|| self.get(key), Ok)
+        self.get_known_within(key, RECORD_LIMIT_BYTES)
+    }
+
+    fn get_known_within(&self, key: &RunKey, limit_bytes: u64) -> Result<Record, HistoryError> {
+        self.get_cached(key, limit_bytes)
+            .map_or_else(|| self.get_within(key, limit_bytes), Ok)
     }
 
     /// The first `bytes_max` of a run's record, if its file is that version as the index knows it, and if

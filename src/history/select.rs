@@ -19,7 +19,7 @@ use crate::index::{
     Clock, ErrorGroup, ErrorGroups, First, From, GATHERED_BYTES_MAX, Gather, Index, Key, Listed,
     NodeSteps, NodeSums, Open, PageAt, Query, Selection, Sort, SortedFrom, SortedKey, Taken,
 };
-use crate::model::{Millis, RunKey, Summary, Version};
+use crate::model::{Millis, RunKey, Stamp, Summary, Version};
 use crate::watch::Mark;
 
 /// How many rows are looked at under one lock, at most, …
@@ -459,12 +459,25 @@ impl History {
         let read = self.store.beyond(key, ERROR_BYTES_MAX, &lasts, &mut asking);
         // ended, it says nothing of the file
         going()?;
-        if !matches!(&read, Ok(Some(found)) if *found == version) {
-            self.mark(Mark::Run(key.clone()), Instant::now());
+        let stamp = read.as_ref().ok().copied().flatten();
+        if stamp.is_some_and(|stamp| self.is_of_version(key, stamp, version)) {
+            return Ok(asking.tests());
         }
-        match read? {
-            Some(found) if found == version => Ok(asking.tests()),
-            _ => Err(HistoryError::NotFound(key.clone())),
+        self.mark(Mark::Run(key.clone()), Instant::now());
+        read?;
+        Err(HistoryError::NotFound(key.clone()))
+    }
+
+    /// Whether the file with this stamp holds this version of a run that is listed as such.
+    fn is_of_version(&self, key: &RunKey, stamp: Stamp, version: Version) -> bool {
+        match self.index(|index| index.held(key)) {
+            Some((_, held, _)) if held != version => false,
+            Some((known, _, false)) if known == stamp => true,
+            Some(_) => {
+                let found = self.store.scan(key).ok().flatten();
+                found.is_some_and(|found| (found.stamp, found.version) == (stamp, version))
+            }
+            None => false,
         }
     }
 }

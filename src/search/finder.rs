@@ -159,7 +159,7 @@ impl Finder<'_> {
                     _ => {}
                 }
             }
-            left = self.to_ask_again(away, |(_, run)| &run.place.key)?;
+            left = self.wait_for_away(away, |(_, run)| &run.place.key)?;
             if left.is_empty() {
                 return Ok(found);
             }
@@ -227,7 +227,7 @@ impl Finder<'_> {
 
     /// Those of `failed` whose files may be back by now, after a while; none when the moment is over that
     /// the search waits. What cannot be read then is no hit.
-    fn to_ask_again<T>(
+    fn wait_for_away<T>(
         &mut self,
         failed: Vec<(T, HistoryError)>,
         key: impl Fn(&T) -> &RunKey,
@@ -330,7 +330,7 @@ impl Finder<'_> {
                     plain,
                 }));
             }
-            runs = self.to_ask_again(away, |(run, _)| &run.key)?;
+            runs = self.wait_for_away(away, |(run, _)| &run.key)?;
         }
         let total = likely.len();
         likely.sort_unstable_by(Likely::order);

@@ -141,8 +141,8 @@ impl Store {
     }
 
     /// Tells `beyond` of the record of one run, whatever its size, but no more than `error_max` bytes of
-    /// its error; the version that said so, `None` if there is no such file. It ends early where `going`
-    /// says no.
+    /// its error; the stamp of the file that says so, `None` if there is no such file, or none that is the
+    /// same from the beginning to the end. It ends early where `going` says no.
     ///
     /// # Errors
     /// Any [`ReadError`] but [`ReadError::TooLarge`]; [`ReadError::Io`] where it was ended. What was told
@@ -153,25 +153,23 @@ impl Store {
         error_max: usize,
         going: &dyn Fn() -> bool,
         beyond: &mut impl Beyond,
-    ) -> Result<Option<Version>, ReadError> {
+    ) -> Result<Option<Stamp>, ReadError> {
         let Some(folder) = self.folder(&key.project)? else {
             return Ok(None);
         };
-        let name = file_name(&key.execution);
-        let reading = folder.read_settled(&name, |file, size_bytes| {
-            let mut hashing = Hashing::new(Span {
+        let reading = folder.read_settled(&file_name(&key.execution), |file, size_bytes| {
+            let source = Span {
                 file: file.get_ref(),
                 going,
                 at: 0,
                 end: size_bytes,
-            });
+            };
             BUFFER
-                .with_borrow_mut(|buffer| beyond_stream(&mut hashing, buffer, error_max, beyond))
-                .map_err(|error| ReadError::of_extract(key, error.into()))?;
-            let version = hashing.finish();
-            version.map_err(|error| ReadError::io(folder.path_of(&name), error))
+                .with_borrow_mut(|buffer| beyond_stream(source, buffer, error_max, beyond))
+                .map_err(|error| ReadError::of_extract(key, error.into()))
         })?;
-        Ok(reading.map(|reading| reading.value))
+        let settled = reading.filter(|reading| reading.settled);
+        Ok(settled.map(|reading| reading.stamp))
     }
 
     /// What the file of one run that is known to be a regular file holds, unchecked, if it is no
