@@ -145,7 +145,7 @@ impl Method for ByKind {
         error that is not empty is in one group, whatever its status. Groups are told apart once, \
         when a run is read; asking opens no file.";
     const EFFECT: Effect = Effect::Read;
-    const ERRORS: &'static [ErrorKind] = &[ErrorKind::QueryTooExpensive];
+    const ERRORS: &'static [ErrorKind] = &[ErrorKind::QueryTooExpensive, ErrorKind::Storage];
     type Params = Params;
     type Result = Groups;
 

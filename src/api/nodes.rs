@@ -113,7 +113,7 @@ impl Method for Stats {
         run is; asking opens no file, but where a filter asks for \
         what is not kept of a record. Of the runs that match, every step is looked at.";
     const EFFECT: Effect = Effect::Read;
-    const ERRORS: &'static [ErrorKind] = &[ErrorKind::QueryTooExpensive];
+    const ERRORS: &'static [ErrorKind] = &[ErrorKind::QueryTooExpensive, ErrorKind::Storage];
     type Params = Params;
     type Result = Nodes;
 

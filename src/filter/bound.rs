@@ -599,8 +599,8 @@ impl Hints {
     }
 }
 
-/// A record being asked what it alone may say, as it is read; of one of which nothing was read, no test
-/// holds. Costs the length of its error for each test of errors, and as much for each of nodes.
+/// A record being asked what it alone may say, as it is read; what it says before its end is nothing to
+/// go by. Costs the length of its error for each test of errors, and as much for each of nodes.
 #[derive(Debug)]
 pub struct Asking<'p> {
     plan: &'p Plan,

@@ -1,11 +1,10 @@
 //! What changed after a clock, for those who are told and those who ask.
 
 use std::sync::Arc;
-use std::time::Instant;
 
-use super::History;
 use super::pace::Pace;
-use crate::index::{Change, Changed, Clock, Cursor, Query};
+use super::{History, HistoryError};
+use crate::index::{Change, Changed, Clock, Cursor, Query, Undecided};
 
 /// How many rows are looked at under one lock for older changes.
 const PART: u32 = if cfg!(test) { 2 } else { 4096 };
@@ -53,21 +52,40 @@ impl History {
         *held = Some(older);
     }
 
-    /// The changes, of which undecided ones become what they are by their runs' records as they are
-    /// now; those are left out that a later one tells. Blocks.
-    pub fn decided(&self, changes: Vec<Change>, query: &Query) -> Vec<Change> {
-        let mut pace = Pace::fine_from(Instant::now());
-        let decide = |Change { clock, what }| {
-            let what = match what {
+    /// The changes, of which undecided ones become what they are by their runs' records; those are left
+    /// out that a later one tells. What cannot be read has left. Blocks.
+    ///
+    /// # Errors
+    /// [`HistoryError::Read`] where the system is short of what reading takes.
+    pub fn decided(
+        &self,
+        changes: Vec<Change>,
+        query: &Query,
+    ) -> Result<Vec<Change>, HistoryError> {
+        let mut decided: Vec<Option<Change>> = Vec::with_capacity(changes.len());
+        let mut undecided = Vec::new();
+        for Change { clock, what } in changes {
+            decided.push(match what {
                 Changed::Undecided(one) => {
-                    pace.keep();
-                    let record = self.ask_record(one.key(), &query.bound, &|| true);
-                    self.index(|index| index.decide_change(one, query, &record))?
+                    undecided.push((decided.len(), clock, one));
+                    None
                 }
-                decided => decided,
-            };
-            Some(Change { clock, what })
+                what => Some(Change { clock, what }),
+            });
+        }
+        let decide = |(at, clock, one): (usize, Clock, Undecided), record: Option<_>| {
+            let what = self.index(|index| index.decide_change(one, query, record.as_ref()));
+            if let Some(slot) = decided.get_mut(at) {
+                *slot = what.map(|what| Change { clock, what });
+            }
         };
-        changes.into_iter().filter_map(decide).collect()
+        self.ask_records(
+            undecided,
+            |(.., one)| one.open(),
+            &query.bound,
+            &|| Ok(()),
+            decide,
+        )?;
+        Ok(decided.into_iter().flatten().collect())
     }
 }

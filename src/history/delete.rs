@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::pace::Pace;
 use super::select::Stop;
 use super::{History, HistoryError, Moment, RACY_FOR};
-use crate::index::{Clock, Listed, Place, Query, Report};
+use crate::index::{Clock, Index, Listed, Place, Query, Report, Selection};
 use crate::model::{Millis, ProjectId, RunKey, Version};
 use crate::store::{Batch, EntryId, NoTrash, Removal, Removed, Sparing, WriteError};
 use crate::watch::Mark;
@@ -216,6 +216,17 @@ fn is_of_one(error: &WriteError) -> bool {
     source.kind() == std::io::ErrorKind::PermissionDenied
 }
 
+/// What is to be deleted.
+#[derive(Debug)]
+pub struct Choice {
+    /// The runs, in list order.
+    pub chosen: Vec<Chosen>,
+    /// Those of which it is not known whether they pass, because their records could not be read.
+    pub undecided: Vec<RunKey>,
+    /// The state at which that was decided.
+    pub clock: Clock,
+}
+
 /// Why a run that was chosen was not deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Spared {
@@ -223,7 +234,7 @@ pub enum Spared {
     Gone,
     /// It came, or was saved, touched or pinned, meanwhile.
     Changed,
-    /// The file system refused.
+    /// The file system refused, be it to read the record that decides whether it is meant.
     Refused,
     /// Whether it is pinned cannot be read.
     MaybePinned,
@@ -261,16 +272,28 @@ impl DeletedMany {
 }
 
 impl History {
-    /// The runs that pass and the state at which they do, to be deleted. Some hundred bytes a run.
-    /// Blocks.
+    /// The runs that pass, to be deleted. Some hundred bytes a run. Blocks.
     ///
     /// # Errors
     /// Those of [`History::select`].
-    pub fn choose(&self, query: &Query, stop: &Stop) -> Result<(Vec<Chosen>, Clock), HistoryError> {
-        let take = |run: &Listed<'_>, chosen: &mut Vec<_>| chosen.extend(Chosen::of(run));
-        let (mut chosen, _, clock) = self.take(query, stop, take)?;
+    pub fn choose(&self, query: &Query, stop: &Stop) -> Result<Choice, HistoryError> {
+        let take = |(): &mut (), run: &Listed<'_>, chosen: &mut Vec<_>| {
+            chosen.extend(Chosen::of(run));
+        };
+        let beside = |index: &Index, selection: &Selection| {
+            let undecided = index.undecided(selection).filter_map(|run| run.run_key());
+            (undecided.collect::<Vec<_>>(), index.clock())
+        };
+        let ((chunks, _), (mut undecided, clock)) =
+            self.take_beside((), query, stop, take, beside)?;
+        let mut chosen: Vec<Chosen> = chunks.into_iter().flat_map(|((), some)| some).collect();
         chosen.sort_unstable_by(|a, b| a.place().cmp(&b.place()));
-        Ok((chosen, clock))
+        undecided.sort_unstable();
+        Ok(Choice {
+            chosen,
+            undecided,
+            clock,
+        })
     }
 
     /// Deletes runs that are still as they were when they were chosen, in parts, each of which is

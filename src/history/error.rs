@@ -2,7 +2,9 @@
 
 use crate::model::update::UpdateError;
 use crate::model::{AnnotationError, ExecutionId, RunKey, Version};
-use crate::store::{Batch, EntryId, ReadError, RestoreError, RewriteError, StoreError, WriteError};
+use crate::store::{
+    Batch, EntryId, ReadError, RestoreError, RewriteError, StoreError, WriteError, is_short,
+};
 
 /// Why something could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -99,4 +101,12 @@ pub enum HistoryError {
     /// The daemon is ending.
     #[error("the daemon is ending")]
     Ending,
+}
+
+impl HistoryError {
+    /// Whether the system is short of what every reading takes.
+    #[must_use]
+    pub fn is_short(&self) -> bool {
+        matches!(self, Self::Read(ReadError::Io { source, .. }) if is_short(source))
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! Which runs is decided at one state of the index, and each of them is one row, whatever happens
 //! meanwhile: a record that cannot be given any more, because it has gone, is corrupt or too large,
-//! is told by what is known of it. Records are read by several threads, some megabytes at a time,
+//! is told by what is known of it. One that the system refuses to read ends the export. Records are read by several threads, some megabytes at a time,
 //! and each stands on a line of its own. For those who take it in pieces it is kept which runs are
 //! to come.
 
@@ -11,11 +11,12 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{History, HistoryError};
-use crate::index::{Clock, Instance, Key, Listed, Place, Query};
-use crate::model::{Millis, RunKey, Summary};
-
+use super::patience::Pause;
 use super::select::Stop;
+use super::{History, HistoryError};
+use crate::index::{Clock, Index, Instance, Key, Listed, Place, Query};
+use crate::model::{Millis, RunKey, Summary};
+use crate::store::{ReadError, Record};
 
 /// So many bytes of records are read at a time, or one record.
 const READ_BYTES: u64 = 8 << 20;
@@ -51,7 +52,6 @@ pub enum Rows {
 pub struct Row {
     key: RunKey,
     started_at: Option<Millis>,
-    size_bytes: u64,
 }
 
 impl Row {
@@ -62,25 +62,22 @@ impl Row {
     }
 
     fn of(run: &Listed<'_>) -> Option<Self> {
-        let size_bytes = run.summary().size_bytes;
         let started_at = run.started_at();
-        run.run_key().map(|key| Self {
-            key,
-            started_at,
-            size_bytes,
-        })
+        run.run_key().map(|key| Self { key, started_at })
     }
 
     fn place(&self) -> Place<'_> {
         Place::of(self.started_at, &self.key)
     }
 
-    /// About how many bytes it will have.
-    fn bytes(&self, rows: Rows) -> u64 {
-        match rows {
-            Rows::Records => self.size_bytes,
-            Rows::Summaries => SUMMARY_BYTES,
-        }
+    /// About how many bytes it has now.
+    fn bytes(&self, index: &Index, written: Written) -> u64 {
+        let record = match written.rows {
+            Rows::Records => index.stamp(&self.key).map(|(stamp, _)| stamp.size),
+            Rows::Summaries => None,
+        };
+        let record = record.filter(|size| *size <= written.record_max_bytes);
+        record.unwrap_or(SUMMARY_BYTES)
     }
 }
 
@@ -94,27 +91,12 @@ pub struct Exporting {
 }
 
 impl Exporting {
-    /// The rows of the next piece, which comes after the run at `after`, and whether others follow. It
-    /// has about `bytes_max` bytes and `rows_max` rows at most, but a row if there is any.
+    /// The rows after the run at `after`.
     #[must_use]
-    pub fn piece(
-        &self,
-        after: Option<&Key>,
-        rows: Rows,
-        bytes_max: u64,
-        rows_max: usize,
-    ) -> (&[Row], bool) {
+    pub fn rest(&self, after: Option<&Key>) -> &[Row] {
         let is_past = |row: &Row| after.is_some_and(|after| row.place() <= after.place());
         let from = self.rows.partition_point(is_past);
-        let rest = self.rows.get(from..).unwrap_or_default();
-        let mut bytes = 0;
-        let some = rest.iter().take(rows_max).take_while(|row| {
-            let first = bytes == 0;
-            bytes += row.bytes(rows).max(1);
-            first || bytes <= bytes_max
-        });
-        let piece = rest.get(..some.count()).unwrap_or_default();
-        (piece, piece.len() < rest.len())
+        self.rows.get(from..).unwrap_or_default()
     }
 }
 
@@ -173,11 +155,13 @@ impl History {
         self.exports.forget(export);
     }
 
-    /// Writes `rows` to `out`; what stands before, between and after them is the caller's. `each`
-    /// is told how many rows have been written and may end it. Blocks.
+    /// Writes `rows` to `out`, or the first of them that have about as many bytes as may be written; how
+    /// many. What stands before, between and after them is the caller's. `each` is told how many rows
+    /// have been written and may end it. Blocks.
     ///
     /// # Errors
-    /// Those of `out`, and [`HistoryError::Ending`] when it was taken back.
+    /// Those of `out`, [`HistoryError::Ending`] when it was taken back, and [`HistoryError::Read`] where
+    /// the system refuses to read a record.
     pub fn write_rows(
         &self,
         rows: &[Row],
@@ -185,51 +169,67 @@ impl History {
         out: &mut impl Write,
         stop: &Stop,
         mut each: impl FnMut(usize) -> ControlFlow<()>,
-    ) -> Result<(), HistoryError> {
+    ) -> Result<usize, HistoryError> {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = threads.min(THREADS_MAX);
-        let mut done = 0;
+        let (mut done, mut left) = (0, written.bytes_max);
         while done < rows.len() {
             self.going(stop)?;
             let rest = rows.get(done..).unwrap_or_default();
             let mut bytes = 0;
-            let some = rest.iter().take(READ_ROWS).take_while(|row| {
-                let first = bytes == 0;
-                bytes += row.size_bytes;
-                first || bytes <= READ_BYTES
+            let count = self.index(|index| {
+                let some = rest.iter().take(READ_ROWS).take_while(|row| {
+                    let first = bytes == 0;
+                    let with = bytes + row.bytes(index, written).max(1);
+                    let fits = first || with <= READ_BYTES.min(left);
+                    bytes = if fits { with } else { bytes };
+                    fits
+                });
+                some.count().max(1)
             });
-            let count = some.count().max(1);
+            if done > 0 && bytes > left {
+                break;
+            }
             let part = rest.get(..count).unwrap_or_default();
             let texts: Vec<Vec<u8>> = if written.rows == Rows::Summaries {
-                vec![self.text_of(part, written)]
+                vec![self.text_of(part, written, stop)?]
             } else {
                 std::thread::scope(|scope| {
                     let workers: Vec<_> = part
                         .chunks(count.div_ceil(threads))
-                        .map(|few| scope.spawn(move || self.text_of(few, written)))
+                        .map(|few| scope.spawn(move || self.text_of(few, written, stop)))
                         .collect();
-                    workers
-                        .into_iter()
-                        .map(|worker| worker.join().map_err(|_| HistoryError::Ending))
-                        .collect::<Result<_, _>>()
+                    let texts = workers.into_iter().map(|worker| {
+                        let text = worker.join();
+                        text.unwrap_or(Err(HistoryError::Ending))
+                    });
+                    texts.collect::<Result<_, _>>()
                 })?
             };
+            let mut len = 0;
             for (at, text) in texts.iter().enumerate() {
                 if written.format == Format::Json && (written.after_others || done > 0 || at > 0) {
                     out.write_all(b",\n").map_err(HistoryError::Export)?;
                 }
                 out.write_all(text).map_err(HistoryError::Export)?;
+                len += text.len() as u64;
             }
             done += count;
-            if each(done).is_break() {
+            left = left.saturating_sub(bytes.max(len));
+            if left == 0 || each(done).is_break() {
                 break;
             }
         }
-        Ok(())
+        Ok(done)
     }
 
     /// The rows of some runs.
-    fn text_of(&self, rows: &[Row], written: Written) -> Vec<u8> {
+    fn text_of(
+        &self,
+        rows: &[Row],
+        written: Written,
+        stop: &Stop,
+    ) -> Result<Vec<u8>, HistoryError> {
         let mut out = Vec::new();
         let summaries: Vec<Option<Summary>> = if written.rows == Rows::Summaries {
             self.index(|index| rows.iter().map(|row| index.summary_of(&row.key)).collect())
@@ -245,10 +245,8 @@ impl History {
                 out.extend_from_slice(b",\n");
             }
             let record = match written.rows {
-                Rows::Records if row.size_bytes <= written.record_max_bytes => {
-                    self.get_known(&row.key).ok()
-                }
-                Rows::Records | Rows::Summaries => None,
+                Rows::Records => self.record_of(&row.key, written.record_max_bytes, stop)?,
+                Rows::Summaries => None,
             };
             match record {
                 Some(record) => on_one_line(&record.json, &mut out),
@@ -261,7 +259,32 @@ impl History {
                 out.push(b'\n');
             }
         }
-        out
+        Ok(out)
+    }
+
+    /// A run's record, if there is one that can be given; if the file of a listed run is away, it is waited
+    /// for a moment first.
+    fn record_of(
+        &self,
+        key: &RunKey,
+        bytes_max: u64,
+        stop: &Stop,
+    ) -> Result<Option<Record>, HistoryError> {
+        let mut pause = Pause::default();
+        loop {
+            let error = match self.get_known_within(key, bytes_max) {
+                Ok(record) => return Ok(Some(record)),
+                Err(error) => error,
+            };
+            if !self.may_return(key, &error) || !pause.wait() {
+                return match error {
+                    HistoryError::Read(ReadError::Io { .. }) => Err(error),
+                    HistoryError::Read(_) | HistoryError::NotFound(_) => Ok(None),
+                    error => Err(error),
+                };
+            }
+            self.going(stop)?;
+        }
     }
 }
 
@@ -276,6 +299,8 @@ pub struct Written {
     pub after_others: bool,
     /// Larger records are told by their summaries.
     pub record_max_bytes: u64,
+    /// About so many bytes are written, but a row if there is any.
+    pub bytes_max: u64,
 }
 
 impl Format {
@@ -392,8 +417,15 @@ fn csv_line(key: &RunKey, summary: Option<&Summary>, out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+    use rustix::io::Errno;
+
+    use super::*;
+    use crate::history::{Options, Wanted};
+    use crate::index::Filter;
+    use crate::model::{ExecutionId, ProjectId};
+    use crate::store::Expect;
+    use crate::store::tests::steps::refusing_to_open;
 
     #[test]
     fn a_cell_is_no_formula_and_has_no_zero_byte() {
@@ -408,6 +440,88 @@ mod tests {
             ("\0=1", "\u{fffd}=1"),
         ] {
             assert_eq!(safe(text), cell, "{text:?}");
+        }
+    }
+
+    fn ground(runs: usize) -> (tempfile::TempDir, History) {
+        let root = tempfile::tempdir().unwrap();
+        let history = History::new(root.path().to_owned(), Options::default());
+        for at in 0..runs {
+            history
+                .save(&key(at), &record(10), &Expect::Anything)
+                .unwrap();
+        }
+        (root, history)
+    }
+
+    fn key(at: usize) -> RunKey {
+        RunKey {
+            project: ProjectId::parse("p").unwrap(),
+            execution: ExecutionId::parse(&format!("x{at}")).unwrap(),
+        }
+    }
+
+    fn record(bytes: usize) -> String {
+        format!(r#"{{"output":"{}"}}"#, "-".repeat(bytes))
+    }
+
+    const PIECE: Written = Written {
+        format: Format::Lines,
+        rows: Rows::Records,
+        after_others: false,
+        record_max_bytes: 10_000,
+        bytes_max: 25_000,
+    };
+
+    fn lines(history: &History, rows: &[Row]) -> Result<Vec<String>, HistoryError> {
+        let (mut out, wanted) = (Vec::new(), Wanted::default());
+        let go_on = |_| ControlFlow::Continue(());
+        let count = history.write_rows(rows, PIECE, &mut out, &wanted.stop(), go_on)?;
+        let text = String::from_utf8(out).unwrap();
+        let lines: Vec<_> = text.lines().map(ToOwned::to_owned).collect();
+        assert_eq!(lines.len(), count);
+        Ok(lines)
+    }
+
+    fn rows(history: &History) -> Vec<Row> {
+        let wanted = Wanted::default();
+        let all = Filter::default().into();
+        history.rows(&all, &wanted.stop()).unwrap().rows
+    }
+
+    #[test]
+    fn a_piece_has_as_many_bytes_as_it_may_however_its_records_grew() {
+        let (_root, history) = ground(20);
+        let rows = rows(&history);
+        assert_eq!(lines(&history, &rows).unwrap().len(), 20);
+        for at in 0..20 {
+            let bytes = if at == 0 { 20_000 } else { 9_000 };
+            history
+                .save(&key(at), &record(bytes), &Expect::Anything)
+                .unwrap();
+        }
+        let grown = lines(&history, &rows).unwrap();
+        // the first is told by its summary
+        assert!(grown[0].contains("\"sizeBytes\":20"), "{}", grown[0]);
+        let bytes: usize = grown.iter().map(String::len).sum();
+        assert!((15_000..25_000).contains(&bytes), "{bytes}");
+    }
+
+    #[test]
+    fn what_the_system_does_not_give_ends_an_export() {
+        let (root, history) = ground(1);
+        let rows = rows(&history);
+        let file = root.path().join("p/executions/x0.json");
+        // what is no record is told by its summary
+        std::fs::write(&file, "{").unwrap();
+        let torn = lines(&history, &rows).unwrap();
+        assert!(torn[0].contains("\"sizeBytes\""), "{}", torn[0]);
+        std::fs::write(&file, record(10)).unwrap();
+        let wanted = Wanted::default();
+        for errno in [Errno::MFILE, Errno::IO] {
+            let text = || history.text_of(&rows, PIECE, &wanted.stop());
+            let refused = refusing_to_open(errno, text);
+            assert!(matches!(refused, Err(HistoryError::Read(_))), "{refused:?}");
         }
     }
 

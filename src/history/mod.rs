@@ -42,13 +42,13 @@ use parking_lot::{Condvar, Mutex, RwLock};
 use tokio::sync::{oneshot, watch};
 
 pub use costs::{Comparing, Polling};
-pub use delete::{Chosen, Deleted, DeletedAll, DeletedMany, Deleting, Spared};
+pub use delete::{Choice, Chosen, Deleted, DeletedAll, DeletedMany, Deleting, Spared};
 pub use error::HistoryError;
 pub use export::{Exporting, Format, Rows, Written as RowsWritten};
 pub(crate) use help::with_help;
 #[cfg(feature = "search")]
 pub(crate) use help::{QUICK, stand_back};
-pub use patience::Patience;
+pub use patience::{Patience, Pause};
 pub use prune::{Plan, Policy, Rule};
 pub use select::{Stop, Wanted};
 pub use start::{Indexing, Progress};
@@ -428,8 +428,12 @@ impl History {
     /// # Errors
     /// [`HistoryError::NotFound`] and [`HistoryError::Read`].
     pub fn get(&self, key: &RunKey) -> Result<Record, HistoryError> {
+        self.get_within(key, RECORD_LIMIT_BYTES)
+    }
+
+    fn get_within(&self, key: &RunKey, limit_bytes: u64) -> Result<Record, HistoryError> {
         self.store
-            .read(key, RECORD_LIMIT_BYTES)?
+            .read(key, limit_bytes)?
             .ok_or_else(|| HistoryError::NotFound(key.clone()))
     }
 
@@ -451,8 +455,12 @@ impl History {
     /// # Errors
     /// Those of [`History::get`].
     pub fn get_known(&self, key: &RunKey) -> Result<Record, HistoryError> {
-        self.get_cached(key, RECORD_LIMIT_BYTES)
-            .map_or_else(|| self.get(key), Ok)
+        self.get_known_within(key, RECORD_LIMIT_BYTES)
+    }
+
+    fn get_known_within(&self, key: &RunKey, limit_bytes: u64) -> Result<Record, HistoryError> {
+        self.get_cached(key, limit_bytes)
+            .map_or_else(|| self.get_within(key, limit_bytes), Ok)
     }
 
     /// The first `bytes_max` of a run's record, if its file is that version as the index knows it, and if

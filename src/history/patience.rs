@@ -38,9 +38,27 @@ impl Patience {
     }
 }
 
+/// The same for one who may block.
+#[derive(Debug, Default)]
+pub struct Pause {
+    until: Option<std::time::Instant>,
+}
+
+impl Pause {
+    /// Waits until it is worth while to ask again; the moment begins with the first time. False when it
+    /// is over.
+    pub fn wait(&mut self) -> bool {
+        let now = std::time::Instant::now();
+        let left = self.until.get_or_insert(now + MOMENT).duration_since(now);
+        std::thread::sleep(left.min(STEP));
+        !left.is_zero()
+    }
+}
+
 impl History {
     /// Whether `error` says of a run that is listed that its file is missing or unreadable, which may
     /// be so for a moment only.
+    #[must_use]
     pub fn may_return(&self, key: &RunKey, error: &HistoryError) -> bool {
         let away = match error {
             HistoryError::NotFound(_) => true,

@@ -12,13 +12,15 @@ use parking_lot::Mutex;
 
 use super::help::quick_until;
 use super::pace::Pace;
+use super::patience::Pause;
 use super::{History, HistoryError, with_help};
 use crate::filter::{Bound, RecordTests, Verdict};
 use crate::index::{
     Clock, ErrorGroup, ErrorGroups, First, From, GATHERED_BYTES_MAX, Gather, Index, Key, Listed,
-    NodeSteps, NodeSums, PageAt, Query, Selection, Sort, SortedFrom, SortedKey, Taken,
+    NodeSteps, NodeSums, Open, PageAt, Query, Selection, Sort, SortedFrom, SortedKey, Taken,
 };
-use crate::model::{Millis, RunKey, Summary};
+use crate::model::{Millis, RunKey, Stamp, Summary, Version};
+use crate::watch::Mark;
 
 /// How many rows are looked at under one lock, at most, …
 const PART: u32 = if cfg!(test) { 2 } else { 1024 };
@@ -80,7 +82,8 @@ impl History {
     /// Blocks.
     ///
     /// # Errors
-    /// [`HistoryError::TooExpensive`] after 2 s; [`HistoryError::Ending`] when it was taken back.
+    /// [`HistoryError::TooExpensive`] after 2 s; [`HistoryError::Ending`] when it was taken back;
+    /// [`HistoryError::Read`] where the system is short of what reading a record takes.
     pub fn select<T>(
         &self,
         query: &Query,
@@ -127,13 +130,28 @@ impl History {
         stop: &Stop,
         take: impl Fn(&mut S, &Listed<'_>, &mut Vec<T>) + Clone + Send + Sync,
     ) -> Result<Chunks<S, T>, HistoryError> {
+        let ((chunks, runs), clock) =
+            self.take_beside(state, query, stop, take, |index, _| index.clock())?;
+        Ok((chunks, runs, clock))
+    }
+
+    /// The values in chunks and how many runs they are of; and what `beside` makes of the state that they
+    /// are true at, which must not block.
+    #[allow(clippy::type_complexity)] // two results made in one walk
+    pub(super) fn take_beside<S: Clone + Send + Sync, T: Send + Sync, U>(
+        &self,
+        state: S,
+        query: &Query,
+        stop: &Stop,
+        take: impl Fn(&mut S, &Listed<'_>, &mut Vec<T>) + Clone + Send + Sync,
+        beside: impl FnOnce(&Index, &Selection) -> U,
+    ) -> Result<((Vec<(S, Vec<T>)>, usize), U), HistoryError> {
         let going = self.in_time(stop);
         let mut taken = Taken::by(state, take);
         let mut selection = self.look_at_all(query, &mut taken, &going)?;
-        let clock = |index: &Index, _: &_, _: &mut _| index.clock();
-        let clock = self.gather(&mut selection, &mut taken, &going, clock)?;
-        let (chunks, runs) = taken.into_chunks();
-        Ok((chunks, runs, clock))
+        let beside = |index: &Index, selection: &Selection, _: &mut _| beside(index, selection);
+        let beside = self.gather(&mut selection, &mut taken, &going, beside)?;
+        Ok((taken.into_chunks(), beside))
     }
 
     /// One page of the runs that pass, by `sort`, each given to `each`, which must not block; and
@@ -288,15 +306,10 @@ impl History {
         while self.index(|index| index.select_some(selection, PART, until())) {
             going()?;
         }
-        let mut pace = Pace::fine_from(Instant::now());
-        for open in selection.take_open() {
-            pace.keep();
-            // it may be long, and asked a lot: not while others wait for the index
-            let record = self.ask_record(&open.1, selection.bound(), &|| going().is_ok());
-            self.index(|index| index.decide(selection, &open, record));
-            going()?;
-        }
-        Ok(())
+        let (open, bound) = (selection.take_open(), selection.bound().clone());
+        let decide =
+            |open: Open, record| self.index(|index| index.decide(selection, &open, record));
+        self.ask_records(open, |open| open, &bound, going, decide)
     }
 
     /// Brings `gather` to the index's state, of which `state` tells something; it must not block.
@@ -325,22 +338,32 @@ impl History {
     }
 
     /// One run, if it passes; its record is read where that decides.
-    pub fn passing(&self, query: &Query, key: &RunKey) -> Option<Summary> {
+    ///
+    /// # Errors
+    /// Those of [`History::get`], of which [`History::may_return`] says whether to ask again, and those of
+    /// `going`.
+    pub fn passing(
+        &self,
+        query: &Query,
+        key: &RunKey,
+        going: &dyn Fn() -> Result<(), HistoryError>,
+    ) -> Result<Option<Summary>, HistoryError> {
         let passes = |record: Option<&RecordTests>| {
             self.index(|index| {
                 let verdict = index.passes(query, key, record)?;
-                Some((verdict, index.summary_of(key)?))
+                Some((verdict, index.held(key)?.1, index.summary_of(key)?))
             })
         };
-        match passes(None)? {
-            (Verdict::Passes, summary) => Some(summary),
-            (Verdict::Fails, _) => None,
-            (Verdict::NeedsRecord, _) => {
-                let record = self.ask_record(key, &query.bound, &|| true);
-                let (verdict, summary) = passes(Some(&record))?;
-                (verdict == Verdict::Passes).then_some(summary)
+        let passing = match passes(None) {
+            Some((Verdict::NeedsRecord, version, _)) => {
+                let record = self.ask_record(key, version, &query.bound, going)?;
+                // else it changed meanwhile, and that was not asked
+                passes(Some(&record)).filter(|(_, now, _)| *now == version)
             }
-        }
+            known => known,
+        };
+        let passing = passing.filter(|(verdict, ..)| *verdict == Verdict::Passes);
+        Ok(passing.map(|(.., summary)| summary))
     }
 
     /// The next `rows` runs that the plain filter means, in list order: those that pass with their
@@ -370,18 +393,91 @@ impl History {
         }
     }
 
-    /// What a run's record as it is now says to the tests of `bound`; no test holds if it cannot be
-    /// read, or `going` lets it not be read to its end.
-    pub(super) fn ask_record(
+    /// What their records say to the tests of `bound`, given to `each` with those that were to be asked;
+    /// none of what is not there, and not after a moment either.
+    ///
+    /// # Errors
+    /// Those of `going`; [`HistoryError::Read`] where the system is short of what reading takes.
+    pub(super) fn ask_records<T>(
+        &self,
+        mut left: Vec<T>,
+        open: impl Fn(&T) -> &Open,
+        bound: &Bound,
+        going: &dyn Fn() -> Result<(), HistoryError>,
+        mut each: impl FnMut(T, Option<RecordTests>),
+    ) -> Result<(), HistoryError> {
+        let mut pace = Pace::fine_from(Instant::now());
+        let mut pause = Pause::default();
+        loop {
+            let (mut away, mut short) = (Vec::new(), None);
+            for one in left {
+                pace.keep();
+                let (_, key, version) = open(&one);
+                // it may be long, and asked a lot: not while others wait for the index
+                match self.ask_record(key, *version, bound, going) {
+                    Ok(record) => each(one, Some(record)),
+                    Err(error @ (HistoryError::Read(_) | HistoryError::NotFound(_))) => {
+                        // else it changed, and that is told by itself
+                        match error.is_short() || self.version(key) == Some(*version) {
+                            true => away.push(one),
+                            false => each(one, None),
+                        }
+                        short = short.or(error.is_short().then_some(error));
+                    }
+                    Err(error) => return Err(error),
+                }
+                going()?;
+            }
+            if away.is_empty() {
+                return Ok(());
+            }
+            if !pause.wait() {
+                if let Some(error) = short {
+                    return Err(error);
+                }
+                away.into_iter().for_each(|one| each(one, None));
+                return Ok(());
+            }
+            left = away;
+        }
+    }
+
+    /// What a run's record says to the tests of `bound`, if it is of this version. Where it is not, the
+    /// run is looked at.
+    ///
+    /// # Errors
+    /// [`HistoryError::Read`], [`HistoryError::NotFound`] also of another version, and those of `going`.
+    fn ask_record(
         &self,
         key: &RunKey,
+        version: Version,
         bound: &Bound,
-        going: &dyn Fn() -> bool,
-    ) -> RecordTests {
+        going: &dyn Fn() -> Result<(), HistoryError>,
+    ) -> Result<RecordTests, HistoryError> {
         let mut asking = bound.asking();
-        match self.store.beyond(key, ERROR_BYTES_MAX, going, &mut asking) {
-            Ok(true) => asking.tests(),
-            Ok(false) | Err(_) => bound.asking().tests(),
+        let lasts = || going().is_ok();
+        let read = self.store.beyond(key, ERROR_BYTES_MAX, &lasts, &mut asking);
+        // ended, it says nothing of the file
+        going()?;
+        let stamp = read.as_ref().ok().copied().flatten();
+        if stamp.is_some_and(|stamp| self.is_of_version(key, stamp, version)) {
+            return Ok(asking.tests());
+        }
+        self.mark(Mark::Run(key.clone()), Instant::now());
+        read?;
+        Err(HistoryError::NotFound(key.clone()))
+    }
+
+    /// Whether the file with this stamp holds this version of a run that is listed as such.
+    fn is_of_version(&self, key: &RunKey, stamp: Stamp, version: Version) -> bool {
+        match self.index(|index| index.held(key)) {
+            Some((_, held, _)) if held != version => false,
+            Some((known, _, false)) if known == stamp => true,
+            Some(_) => {
+                let found = self.store.scan(key).ok().flatten();
+                found.is_some_and(|found| (found.stamp, found.version) == (stamp, version))
+            }
+            None => false,
         }
     }
 }
@@ -395,4 +491,176 @@ fn going_within(
         return Err(HistoryError::TooExpensive);
     }
     going()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::path::PathBuf;
+
+    use chrono_tz::Tz;
+    use rustix::io::Errno;
+
+    use super::*;
+    use crate::filter::Where;
+    use crate::history::{Moment, Options};
+    use crate::index::{Change, Changed, Cursor, Filter};
+    use crate::model::{ExecutionId, ProjectId};
+    use crate::store::Expect;
+    use crate::store::tests::steps::refusing_to_open;
+
+    /// A failed run, whose record has to be asked what its error says.
+    struct Ground {
+        _root: tempfile::TempDir,
+        history: History,
+        key: RunKey,
+        file: PathBuf,
+    }
+
+    fn record(error: &str) -> String {
+        format!(
+            r#"{{"id":"x","status":"failed","error":"{} {error}"}}"#,
+            "-".repeat(10_000)
+        )
+    }
+
+    impl Ground {
+        fn new() -> Self {
+            let root = tempfile::tempdir().unwrap();
+            let history = History::new(root.path().to_owned(), Options::default());
+            let key = RunKey {
+                project: ProjectId::parse("p").unwrap(),
+                execution: ExecutionId::parse("x").unwrap(),
+            };
+            history
+                .save(&key, &record("needle"), &Expect::Anything)
+                .unwrap();
+            let file = root.path().join("p/executions/x.json");
+            Self {
+                _root: root,
+                history,
+                key,
+                file,
+            }
+        }
+
+        /// How many runs pass, and of how many that is not known.
+        fn choose(&self, filter: &str) -> (usize, usize) {
+            let wanted = Wanted::default();
+            let choice = self.history.choose(&query(filter), &wanted.stop());
+            let choice = choice.unwrap();
+            (choice.chosen.len(), choice.undecided.len())
+        }
+    }
+
+    fn query(filter: &str) -> Query {
+        Query {
+            plain: Filter::default(),
+            bound: Where::parse(filter).unwrap().at(Millis(0), Tz::UTC),
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_passes_no_test_and_no_negated_one() {
+        let ground = Ground::new();
+        let kept = std::fs::read(&ground.file).unwrap();
+        assert_eq!(ground.choose("error ~ needle"), (1, 0));
+        assert_eq!(ground.choose("not error ~ needle"), (0, 0));
+        for torn in [true, false] {
+            match torn {
+                true => std::fs::write(&ground.file, "{").unwrap(),
+                false => std::fs::remove_file(&ground.file).unwrap(),
+            }
+            assert_eq!(ground.choose("error ~ needle"), (0, 1));
+            assert_eq!(ground.choose("not error ~ needle"), (0, 1));
+            // what its row says decides
+            assert_eq!(
+                ground.choose("status = failed or not error ~ needle"),
+                (1, 0)
+            );
+            assert_eq!(
+                ground.choose("status = queued and not error ~ needle"),
+                (0, 0)
+            );
+            let going = || Ok(());
+            let key = &ground.key;
+            let one = ground
+                .history
+                .passing(&query("not error ~ needle"), key, &going);
+            assert!(ground.history.may_return(key, &one.unwrap_err()));
+            let query = query("not error ~ needle");
+            let (changes, _) = ground
+                .history
+                .changes_after(&mut Cursor::after(0), &query, 10, 100);
+            let told = ground.history.decided(changes.unwrap(), &query).unwrap();
+            assert!(
+                matches!(
+                    &told[..],
+                    [Change {
+                        what: Changed::Left(_),
+                        ..
+                    }]
+                ),
+                "{told:?}"
+            );
+            std::fs::write(&ground.file, &kept).unwrap();
+            assert_eq!(ground.choose("not error ~ needle"), (0, 0));
+        }
+    }
+
+    #[test]
+    fn who_has_nothing_to_read_records_with_is_not_answered() {
+        let ground = Ground::new();
+        let query = query("not error ~ needle");
+        let wanted = Wanted::default();
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::NOMEM] {
+            let choice = refusing_to_open(errno, || ground.history.choose(&query, &wanted.stop()));
+            assert!(choice.unwrap_err().is_short());
+            let mut cursor = Cursor::after(0);
+            let (changes, _) = ground.history.changes_after(&mut cursor, &query, 10, 100);
+            let decide = || ground.history.decided(changes.unwrap(), &query);
+            assert!(refusing_to_open(errno, decide).unwrap_err().is_short());
+            let passing = || ground.history.passing(&query, &ground.key, &|| Ok(()));
+            assert!(refusing_to_open(errno, passing).unwrap_err().is_short());
+        }
+        let choose = || ground.choose("not error ~ needle");
+        assert_eq!(refusing_to_open(Errno::IO, choose), (0, 1));
+    }
+
+    #[test]
+    fn a_file_that_is_torn_for_a_moment_is_read_again() {
+        let ground = Ground::new();
+        let kept = std::fs::read(&ground.file).unwrap();
+        std::fs::write(&ground.file, "{").unwrap();
+        let version = ground.history.version(&ground.key).unwrap();
+        let asked = Cell::new(0);
+        // asked as it is read, and after that
+        let going = || {
+            asked.set(asked.get() + 1);
+            if asked.get() == 4 {
+                std::fs::write(&ground.file, &kept).unwrap();
+            }
+            Ok(())
+        };
+        let bound = query("error ~ needle").bound;
+        let open = (0, ground.key.clone(), version);
+        let mut heard = Vec::new();
+        let each = |_, record: Option<RecordTests>| heard.push(record.is_some());
+        let asked_all = ground
+            .history
+            .ask_records(vec![open], |open| open, &bound, &going, each);
+        asked_all.unwrap();
+        assert_eq!(heard, [true]);
+        assert!(asked.get() > 4);
+    }
+
+    #[test]
+    fn another_record_than_the_one_that_is_known_decides_nothing() {
+        let ground = Ground::new();
+        std::fs::write(&ground.file, record("hay")).unwrap();
+        assert_eq!(ground.choose("not error ~ needle"), (0, 1));
+        // it was marked
+        while ground.history.pass(Moment::now()) {}
+        assert_eq!(ground.choose("not error ~ needle"), (1, 0));
+    }
 }

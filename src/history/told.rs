@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::kept::Kept;
-use super::{Chosen, History, Spared};
+use super::{Choice, Chosen, History, Spared};
 use crate::index::Clock;
 use crate::model::RunKey;
 
@@ -45,10 +45,13 @@ impl History {
 
     /// Leaves of what was chosen by the question that was rehearsed what was told and is as it was;
     /// gives the rest, and what was told and would not be chosen again.
-    pub fn hold_to(&self, told: &Told, chosen: &mut Vec<Chosen>) -> Vec<(RunKey, Spared)> {
+    pub fn hold_to(&self, told: &Told, choice: &mut Choice) -> Vec<(RunKey, Spared)> {
         let mut left: HashSet<&RunKey> = told.runs.iter().collect();
-        let mut spared = Vec::new();
-        chosen.retain(|one| {
+        let undecided = choice.undecided.iter().filter(|key| left.remove(*key));
+        let mut spared: Vec<_> = undecided
+            .map(|key| (key.clone(), Spared::Refused))
+            .collect();
+        choice.chosen.retain(|one| {
             let was_told = left.remove(one.key());
             let is_after = one.is_after(told.clock);
             // what came since nobody was told of

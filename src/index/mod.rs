@@ -43,7 +43,7 @@ pub use nodes::{NodeSteps, NodeSums};
 pub use problems::{Problem, ProblemKind, Problems};
 pub use query::{Change, Changed, Filter, From, Key, Page, PageAt, ProjectInfo};
 pub use row::{Place, Rows, Seen};
-pub use select::{Query, Selection, Undecided};
+pub use select::{Open, Query, Selection, Undecided};
 pub use snapshot::{Saving, Snapshot, SnapshotError};
 pub use sorted::{First, Sort, SortedFrom, SortedKey};
 pub use totals::{Amounts, Totals};

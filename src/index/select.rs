@@ -55,8 +55,9 @@ pub struct Selection {
     changes: Cursor,
     /// Rows that their records decide, as they were.
     open: Vec<(u32, RunKey, Version)>,
-    /// What records have said; what is noted on a run may change while its record stays.
-    heard: HashMap<(u32, Version), RecordTests>,
+    /// What records have said, none where one could not be read; what is noted on a run may change while
+    /// its record stays.
+    heard: HashMap<(u32, Version), Option<RecordTests>>,
     /// The next row to gather from; those before it have been.
     gathered: u32,
     /// Rows that were asked again after they had been gathered from.
@@ -65,7 +66,7 @@ pub struct Selection {
     gone: bool,
 }
 
-/// A run whose record is to be asked.
+/// A run whose record of this version is to be asked.
 pub type Open = (u32, RunKey, Version);
 
 impl Selection {
@@ -147,8 +148,8 @@ pub struct Undecided {
 impl Undecided {
     /// The run whose record is to be asked.
     #[must_use]
-    pub fn key(&self) -> &RunKey {
-        &self.open.1
+    pub fn open(&self) -> &Open {
+        &self.open
     }
 }
 
@@ -277,9 +278,10 @@ impl Subject for Asked<'_> {
     }
 }
 
-/// Whether a row passes, of which its record has been asked as well.
-fn passes_with(bound: &Bound, subject: &Asked<'_>, record: &RecordTests) -> bool {
-    bound.matches(&WithRecord { subject, record }) == Verdict::Passes
+/// Whether a row passes that its record decides. Of one that could not be read nothing is known, which no
+/// `not` makes true.
+fn passes_with(bound: &Bound, subject: &Asked<'_>, record: Option<&RecordTests>) -> bool {
+    record.is_some_and(|record| bound.matches(&WithRecord { subject, record }) == Verdict::Passes)
 }
 
 impl Filter {
@@ -526,7 +528,7 @@ impl Index {
     fn is_decided(&self, selection: &mut Selection, asked: &Asked<'_>) -> bool {
         let (number, version) = (asked.number, asked.row.version());
         if let Some(record) = selection.heard.get(&(number, version)) {
-            return passes_with(&selection.query.bound, asked, record);
+            return passes_with(&selection.query.bound, asked, record.as_ref());
         }
         let key = self.listed(number).and_then(|run| run.run_key());
         selection.open.extend(key.map(|key| (number, key, version)));
@@ -616,8 +618,9 @@ impl Index {
         }
     }
 
-    /// Takes in what the record of a row says that was open, if that still is what it was.
-    pub fn decide(&self, selection: &mut Selection, open: &Open, record: RecordTests) {
+    /// Takes in what the record of a row says that was open, if that still is what it was; none if it
+    /// cannot be read.
+    pub fn decide(&self, selection: &mut Selection, open: &Open, record: Option<RecordTests>) {
         let (number, _, version) = open;
         let row = self.rows.get(*number);
         let Some(row) = row.filter(|row| row.version() == *version) else {
@@ -625,12 +628,24 @@ impl Index {
             return;
         };
         let subject = self.asked(*number, row);
-        let passes = passes_with(&selection.query.bound, &subject, &record);
+        let passes = passes_with(&selection.query.bound, &subject, record.as_ref());
         selection.heard.insert((*number, *version), record);
         selection.mark(*number, passes);
         if *number < selection.gathered {
             selection.again.push(*number);
         }
+    }
+
+    /// The runs of a finished selection that are left out because their records, which decide, could not
+    /// be read.
+    pub fn undecided<'a>(&'a self, selection: &'a Selection) -> impl Iterator<Item = Listed<'a>> {
+        let unread = selection.heard.iter().filter(|(_, heard)| heard.is_none());
+        let open = unread.filter(|((number, version), _)| {
+            let row = self.rows.get(*number);
+            row.is_some_and(|row| row.version() == *version)
+                && self.verdict(&selection.query, *number, None) == Some(Verdict::NeedsRecord)
+        });
+        open.filter_map(|((number, _), _)| self.listed(*number))
     }
 
     /// What a change of a row is to a reader who asked `query`.
@@ -661,13 +676,14 @@ impl Index {
         })
     }
 
-    /// The same of a change that was undecided, with what the record says; `None` if the run is not as it was, and the change that made it so is told by itself.
+    /// The same of a change that was undecided, with what the record says, none if it cannot be read;
+    /// `None` if the run is not as it was, and the change that made it so is told by itself.
     #[must_use]
     pub fn decide_change(
         &self,
         undecided: Undecided,
         query: &Query,
-        record: &RecordTests,
+        record: Option<&RecordTests>,
     ) -> Option<Changed> {
         let Undecided {
             open: (number, key, version),

@@ -1032,7 +1032,7 @@ fn a_run_of_too_many_nodes_for_a_lock_is_asked_by_its_record() {
             index.passes(&query, &open.1, None),
             Some(Verdict::NeedsRecord)
         );
-        index.decide(&mut selection, &open, asked(&query, Some(&seen)));
+        index.decide(&mut selection, &open, Some(asked(&query, Some(&seen))));
     }
     assert_eq!(selection.total(), 10);
     assert!(index.selected(&mut selection, 1).is_some());
@@ -1051,7 +1051,7 @@ fn what_is_noted_while_records_are_asked_counts() {
     while index.select_some(&mut selection, 4, Instant::now()) {}
     let seen = seen(&content, 0);
     for open in selection.take_open() {
-        index.decide(&mut selection, &open, asked(&query, Some(&seen)));
+        index.decide(&mut selection, &open, Some(asked(&query, Some(&seen))));
     }
     assert_eq!(selection.total(), 0);
     let tagged = Annotation {
@@ -1164,7 +1164,7 @@ proptest! {
                         while index.select_some(&mut selection, part, Instant::now()) {}
                         for open in selection.take_open() {
                             let seen = model.runs.get(&open.1).map(|(seen, _)| seen);
-                            index.decide(&mut selection, &open, asked(&query, seen));
+                            index.decide(&mut selection, &open, Some(asked(&query, seen)));
                         }
                         if index.selected(&mut selection, visit).is_some() {
                             break;
@@ -1288,8 +1288,8 @@ proptest! {
                         for change in changes_after(&index, &mut cursor, &query, 3, 5) {
                             let decided = match change.what {
                                 Changed::Undecided(one) => {
-                                    let seen = model.runs.get(one.key()).map(|(seen, _)| seen);
-                                    index.decide_change(one, &query, &asked(&query, seen))
+                                    let seen = model.runs.get(&one.open().1).map(|(seen, _)| seen);
+                                    index.decide_change(one, &query, Some(&asked(&query, seen)))
                                 }
                                 other => Some(other),
                             };

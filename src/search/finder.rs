@@ -14,9 +14,9 @@ use super::engine::{Known, View, start};
 use super::look::{Candidate, Fault, Gathered, LookedFor, rank};
 use super::matching::{Going, Match, Matcher};
 use super::{COUNTED_MAX, Hit, Place, Sort, Wanted};
-use crate::history::{History, with_help};
+use crate::history::{History, HistoryError, Pause, with_help};
 use crate::index::{From, Key};
-use crate::model::{Summary, Version};
+use crate::model::{RunKey, Summary, Version};
 
 /// What a hit shows.
 type Shown = (Summary, Vec<Match>);
@@ -79,6 +79,7 @@ pub(super) fn search(
         hits: Vec::new(),
         last: None,
         more: false,
+        pause: Pause::default(),
     };
     let total = match scored {
         true => finder.fitting(&looked_for)?,
@@ -101,6 +102,8 @@ struct Finder<'w> {
     last: Option<Place>,
     /// There is more than the page shows.
     more: bool,
+    /// For files that are away.
+    pause: Pause,
 }
 
 impl Finder<'_> {
@@ -120,7 +123,7 @@ impl Finder<'_> {
             if !self.budget.lasts() {
                 return Err(Fault::Spent);
             }
-            let found = self.look(&some);
+            let found = self.look(&some)?;
             if self.budget.is_over() {
                 return Err(Fault::Spent);
             }
@@ -138,27 +141,51 @@ impl Finder<'_> {
         }
     }
 
-    /// What each of these runs shows, if it is a hit as it is now. Reading their records is most of what
-    /// a search costs, so others help.
-    fn look(&self, runs: &[Likely]) -> Vec<Option<Shown>> {
-        let found = Mutex::new(vec![None; runs.len()]);
-        // the largest first, so that nobody waits for who comes to one last
-        let mut order: Vec<(usize, &Likely)> = runs.iter().enumerate().collect();
-        order.sort_by_cached_key(|(_, run)| {
-            let run = self.history.summary(&run.place.key);
-            cmp::Reverse(run.map(|run| run.size_bytes))
-        });
+    /// What each of these runs shows, if it is a hit as it is now. What is away is waited for.
+    fn look(&mut self, runs: &[Likely]) -> Result<Vec<Option<Shown>>, Fault> {
+        let mut found = vec![None; runs.len()];
+        let mut left: Vec<(usize, &Likely)> = runs.iter().enumerate().collect();
+        loop {
+            // the largest first, so that nobody waits for who comes to one last
+            left.sort_by_cached_key(|(_, run)| {
+                let run = self.history.summary(&run.place.key);
+                cmp::Reverse(run.map(|run| run.size_bytes))
+            });
+            let mut away = Vec::new();
+            for ((at, run), shown) in left.iter().zip(self.look_once(&left)) {
+                match (shown, found.get_mut(*at)) {
+                    (Some(Ok(shown)), Some(slot)) => *slot = shown,
+                    (Some(Err(error)), _) => away.push(((*at, *run), error)),
+                    _ => {}
+                }
+            }
+            left = self.wait_for_away(away, |(_, run)| &run.place.key)?;
+            if left.is_empty() {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// The same as it is now; nothing of those that the budget does not last for. Reading their records
+    /// is most of what a search costs, so others help.
+    #[allow(clippy::type_complexity)] // what each came to, if it was come to
+    fn look_once(
+        &self,
+        runs: &[(usize, &Likely)],
+    ) -> Vec<Option<Result<Option<Shown>, HistoryError>>> {
+        let found: Vec<_> = runs.iter().map(|_| None).collect();
+        let found = Mutex::new(found);
         let next = AtomicUsize::new(0);
         let of_helper = self.budget.of_helper();
         with_help(self.budget.long_from(), |helps| {
             let budget = if helps { &of_helper } else { self.budget };
-            let next = order.get(next.fetch_add(1, Ordering::Relaxed));
-            let Some((at, run)) = next.filter(|_| !budget.is_over()) else {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some((_, run)) = runs.get(at).filter(|_| !budget.is_over()) else {
                 return false;
             };
             let shown = self.look_at(run, budget);
-            if let Some(slot) = found.lock().get_mut(*at) {
-                *slot = shown;
+            if let Some(slot) = found.lock().get_mut(at) {
+                *slot = Some(shown);
             }
             true
         });
@@ -166,11 +193,13 @@ impl Finder<'_> {
     }
 
     /// What a run shows, if it is a hit and the budget lasts to the end of the look.
-    fn look_at(&self, run: &Likely, budget: &Budget) -> Option<Shown> {
+    fn look_at(&self, run: &Likely, budget: &Budget) -> Result<Option<Shown>, HistoryError> {
         let lasts = || budget.lasts();
         let key = &run.place.key;
         let id = key.execution.as_str();
-        let summary = self.history.passing(&self.wanted.filter, key)?;
+        let Some(summary) = self.passing(key, budget)? else {
+            return Ok(None);
+        };
         let known = run.plain.and_then(|version| {
             let beginning = self
                 .history
@@ -181,11 +210,47 @@ impl Finder<'_> {
         let matches = match known {
             Some(matches) => matches,
             None => {
-                let record = self.history.get_known(key).ok()?;
+                let record = self.history.get_known(key)?;
                 self.matcher.matches(id, record.text(), Going::on(&lasts))
             }
         };
-        Some((summary, matches?))
+        Ok(matches.map(|matches| (summary, matches)))
+    }
+
+    fn passing(&self, key: &RunKey, budget: &Budget) -> Result<Option<Summary>, HistoryError> {
+        let going = || match budget.lasts() {
+            true => Ok(()),
+            false => Err(HistoryError::TooExpensive),
+        };
+        self.history.passing(&self.wanted.filter, key, &going)
+    }
+
+    /// Those of `failed` whose files may be back by now, after a while; none when the moment is over that
+    /// the search waits. What cannot be read then is no hit.
+    fn wait_for_away<T>(
+        &mut self,
+        failed: Vec<(T, HistoryError)>,
+        key: impl Fn(&T) -> &RunKey,
+    ) -> Result<Vec<T>, Fault> {
+        let (mut away, mut short) = (Vec::new(), None);
+        for (one, error) in failed {
+            match error {
+                HistoryError::TooExpensive => return Err(Fault::Spent),
+                error if error.is_short() => {
+                    short = Some(error);
+                    away.push(one);
+                }
+                error if self.history.may_return(key(&one), &error) => away.push(one),
+                _ => {}
+            }
+        }
+        if away.is_empty() || self.pause.wait() {
+            return Ok(away);
+        }
+        match short {
+            Some(error) => Err(error.into()),
+            None => Ok(Vec::new()),
+        }
     }
 
     /// The same for those that are not on a page before.
@@ -240,21 +305,32 @@ impl Finder<'_> {
     }
 
     /// Takes those of `runs` that pass, in their order; how many there are.
-    fn sort(&mut self, runs: Vec<(Known, f32)>) -> Result<usize, Fault> {
+    fn sort(&mut self, mut runs: Vec<(Known, f32)>) -> Result<usize, Fault> {
         let mut likely = Vec::with_capacity(runs.len());
-        for (Known { key, plain }, score) in runs {
-            if !self.budget.lasts() {
-                return Err(Fault::Spent);
+        while !runs.is_empty() {
+            let mut away = Vec::new();
+            for (run, score) in runs {
+                if !self.budget.lasts() {
+                    return Err(Fault::Spent);
+                }
+                let summary = match self.passing(&run.key, self.budget) {
+                    Ok(summary) => summary,
+                    Err(error) => {
+                        away.push(((run, score), error));
+                        continue;
+                    }
+                };
+                let Known { key, plain } = run;
+                likely.extend(summary.map(|summary| Likely {
+                    place: Place {
+                        score,
+                        started: summary.started_at,
+                        key,
+                    },
+                    plain,
+                }));
             }
-            let summary = self.history.passing(&self.wanted.filter, &key);
-            likely.extend(summary.map(|summary| Likely {
-                place: Place {
-                    score,
-                    started: summary.started_at,
-                    key,
-                },
-                plain,
-            }));
+            runs = self.wait_for_away(away, |(run, _)| &run.key)?;
         }
         let total = likely.len();
         likely.sort_unstable_by(Likely::order);

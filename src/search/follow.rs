@@ -24,7 +24,7 @@ use super::{Shared, Trouble};
 use crate::history::{History, HistoryError, Indexing, stand_back};
 use crate::index::{Change, Changed, Clock, Cursor, Filter, From, Key, Listed};
 use crate::model::{ProjectId, RunKey, Summary, Version};
-use crate::store::{Cache, ReadError};
+use crate::store::{Cache, ReadError, is_short};
 
 /// Between two commits that somebody may wait for.
 const COMMIT_EVERY: Duration = Duration::from_millis(250);
@@ -41,6 +41,9 @@ const COMPARED: (usize, usize) = (64, 1024);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How many runs are remembered that are missing there.
 const MISSING_MAX: usize = 10_000;
+/// How long the file of a listed run may be away before that is believed, and how often it is looked for
+/// then at least.
+const AWAY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(60));
 /// How long nothing is tried after a failure, at first and at most.
 const RETRY_AFTER: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
@@ -274,8 +277,7 @@ impl Follower {
             }
         };
         drop(history);
-        // whether a run is missing that a later start may find
-        let mut lacks = false;
+        let mut lacking = Lacking::default();
         loop {
             if self.shared.suspect.load(Ordering::Relaxed) {
                 return Err(End::Again);
@@ -292,9 +294,9 @@ impl Follower {
             for change in changes {
                 pace.changed += 1;
                 match change.what {
-                    Changed::Deleted(key) | Changed::Left(key) => writer.remove(&key),
+                    Changed::Deleted(key) | Changed::Left(key) => lacking.remove(writer, &key),
                     Changed::Saved { summary, .. } => {
-                        lacks |= !put(&history, writer, &summary, true)?;
+                        lacking.put(&history, writer, &summary, true, Instant::now())?;
                     }
                     // nothing is asked that an error would decide
                     Changed::Undecided(_) => {}
@@ -309,7 +311,8 @@ impl Follower {
                     Some(summaries) => {
                         for summary in summaries {
                             pace.found += 1;
-                            lacks |= !put(&history, writer, &summary, runs.held)?;
+                            let now = Instant::now();
+                            lacking.put(&history, writer, &summary, runs.held, now)?;
                         }
                     }
                     None => {
@@ -319,27 +322,31 @@ impl Follower {
                     }
                 }
             }
+            if !behind {
+                pace.changed += lacking.try_again(&history, writer, Instant::now())?;
+            }
             drop(history);
             let urged = *self.urged.borrow_and_update();
             let waited_for = urged != self.answered;
+            let whole = comparison.is_none() && !lacking.is_waited_for();
             if pace.is_due(waited_for && !behind) {
-                let whole = comparison.is_none() && !lacks;
-                let clock = whole
+                let clock = (comparison.is_none() && lacking.is_empty())
                     .then(|| self.lasting_clock(cursor.tick()))
                     .transpose()?;
                 pace.commit(|| {
                     writer.commit(clock)?;
                     view.reload()
                 })?;
-                self.publish(view, cursor.tick(), comparison.is_none());
+                self.publish(view, cursor.tick(), whole);
             } else if !pace.is_behind() {
-                self.publish(view, cursor.tick(), comparison.is_none());
+                self.publish(view, cursor.tick(), whole);
             }
-            if !behind && !pace.is_behind() {
+            if !behind && !pace.is_behind() && !lacking.is_waited_for() {
                 self.answered = urged;
             }
             if !behind && comparison.is_none() {
-                self.wait(pace.due())?;
+                let due = [pace.due(), lacking.due()];
+                self.wait(due.into_iter().flatten().min())?;
             }
         }
     }
@@ -424,27 +431,127 @@ fn key_of(summary: &Summary) -> RunKey {
     }
 }
 
-/// Puts a run into the index as its file is now; false if that is not known.
+/// Listed runs that should be in the index and whose files cannot be read.
+#[derive(Default)]
+pub(super) struct Lacking {
+    /// Each with when that was seen first; none when its moment is over, and that is believed.
+    runs: HashMap<RunKey, Option<Instant>>,
+    /// When they are tried again, …
+    due: Option<Instant>,
+    /// … and how long after that.
+    after: Duration,
+    /// Some are not remembered; the next start may find them.
+    too_many: bool,
+}
+
+impl Lacking {
+    /// Whether some may be there in a moment.
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.runs.values().any(Option::is_some)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.runs.is_empty() && !self.too_many
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.due.filter(|_| !self.runs.is_empty())
+    }
+
+    fn remove(&mut self, writer: &Writer, key: &RunKey) {
+        self.runs.remove(key);
+        writer.remove(key);
+    }
+
+    /// Puts a run into the index as its file is now, or as it will be.
+    pub(super) fn put(
+        &mut self,
+        history: &History,
+        writer: &Writer,
+        summary: &Summary,
+        replaces: bool,
+        now: Instant,
+    ) -> Result<(), EngineError> {
+        let key = key_of(summary);
+        if put(history, writer, summary, replaces)? {
+            self.runs.remove(&key);
+        } else if self.runs.len() < MISSING_MAX || self.runs.contains_key(&key) {
+            // what the index has of it stays until it is known what it is now
+            self.runs.insert(key, Some(now));
+            let soon = now + AWAY.0;
+            self.due = Some(self.due().map_or(soon, |due| due.min(soon)));
+            self.after = AWAY.0;
+        } else {
+            writer.remove(&key);
+            self.too_many = true;
+        }
+        Ok(())
+    }
+
+    /// Tries those again if it is time; for how many of them the index is another then.
+    pub(super) fn try_again(
+        &mut self,
+        history: &History,
+        writer: &Writer,
+        now: Instant,
+    ) -> Result<usize, EngineError> {
+        if self.due().is_none_or(|due| now < due) {
+            return Ok(0);
+        }
+        let mut others = 0;
+        let mut still = HashMap::new();
+        for (key, since) in std::mem::take(&mut self.runs) {
+            let there = match history.summary(&key) {
+                Some(summary) => put(history, writer, &summary, true)?,
+                // which is a change that is told
+                None => true,
+            };
+            if there {
+                others += 1;
+                continue;
+            }
+            let waits = since.filter(|since| now.duration_since(*since) < AWAY.0);
+            if since.is_some() && waits.is_none() {
+                writer.remove(&key);
+                others += 1;
+            }
+            still.insert(key, waits);
+        }
+        self.runs = still;
+        self.after = match self.is_waited_for() {
+            true => AWAY.0,
+            false => (self.after * 2).min(AWAY.1),
+        };
+        self.due = Some(now + self.after);
+        Ok(others)
+    }
+}
+
+/// Puts a run into the index as its file is now; false if the run is listed, and its file cannot be read,
+/// which may be so for a moment only.
 fn put(
     history: &History,
     writer: &Writer,
     summary: &Summary,
     replaces: bool,
-) -> tantivy::Result<bool> {
+) -> Result<bool, EngineError> {
     let key = key_of(summary);
     let record = match history.get_known(&key) {
         Ok(record) => Some(record),
-        Err(HistoryError::NotFound(_)) => {
-            writer.remove(&key);
-            return Ok(true);
-        }
         // known, but without a word: so it need not be tried again at the next start
         Err(HistoryError::Read(ReadError::TooLarge { .. } | ReadError::TooDeep { .. })) => None,
-        // whoever writes it is heard of again
-        Err(error) => {
+        // nothing can be read now
+        Err(HistoryError::Read(ReadError::Io { source, .. })) if is_short(&source) => {
+            return Err(source.into());
+        }
+        Err(error) if history.may_return(&key, &error) => {
             tracing::debug!(%error, "a run is left out of the text index");
-            writer.remove(&key);
             return Ok(false);
+        }
+        // that is a change, and told
+        Err(_) => {
+            writer.remove(&key);
+            return Ok(true);
         }
     };
     let entry = Entry {
@@ -456,7 +563,8 @@ fn put(
         record: record.as_ref().map(|record| record.text()),
         replaces,
     };
-    writer.put(&entry).map(|()| true)
+    writer.put(&entry)?;
+    Ok(true)
 }
 
 /// A walk through the history for what the text index does not hold.

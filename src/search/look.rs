@@ -21,7 +21,7 @@ use super::budget::Budget;
 use super::engine::{Fields, Known, NO_START, key_text, known, told};
 use super::query::Query;
 use super::scan::{self, Plan, Planner, Scan};
-use crate::history::with_help;
+use crate::history::{HistoryError, with_help};
 use crate::model::{Millis, RunKey};
 
 /// How many candidates are told apart by the clock's leave.
@@ -41,6 +41,17 @@ pub(super) enum Fault {
     Spent,
     #[error("{}", told(.0))]
     Index(#[from] TantivyError),
+    #[error(transparent)]
+    History(HistoryError),
+}
+
+impl From<HistoryError> for Fault {
+    fn from(error: HistoryError) -> Self {
+        match error {
+            HistoryError::TooExpensive => Self::Spent,
+            error => Self::History(error),
+        }
+    }
 }
 
 /// A document that matches.

@@ -145,7 +145,7 @@ pub enum SearchError {
     /// A defect, or a damaged index, which is built anew.
     #[error("the search ended early")]
     Defect,
-    /// Waiting for the history failed.
+    /// The history cannot be waited for, or has nothing to read records with.
     #[error(transparent)]
     History(#[from] HistoryError),
 }
@@ -372,6 +372,7 @@ mod on {
                     coverage,
                 }),
                 Ok(Err(Fault::Spent)) => Err(SearchError::TooExpensive),
+                Ok(Err(Fault::History(error))) => Err(error.into()),
                 Ok(Err(Fault::Index(error))) => {
                     tracing::warn!(%error, "a search failed");
                     self.distrust();

@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
+use rustix::io::Errno;
 use serde_json::{Value, json};
 
 use super::budget::Budget;
 use super::engine::{self, Entry, Opened, Writer};
 use super::finder::{BOUNDS, Bounds, Page, search};
+use super::follow::Lacking;
 use super::look::Fault;
 use super::matching::{Going, Matcher};
 use super::query::{Phrase, Query};
@@ -21,6 +23,7 @@ use crate::history::{History, Moment, Options};
 use crate::index::{self, Filter};
 use crate::model::{ExecutionId, Millis, ProjectId, RunKey, Status, Version};
 use crate::store::Cache;
+use crate::store::tests::steps::refusing_to_open;
 
 /// Where each of them changes how a page is come by.
 const PATHS: [Bounds; 3] = [
@@ -580,4 +583,62 @@ fn whoever_comes_second_reads_what_the_first_writes() {
         .each_run(|key, version| runs.push((key, version)))
         .unwrap();
     assert_eq!(runs, [(run.key, Some(Version([7; 16])))]);
+}
+
+#[test]
+fn a_run_whose_file_is_away_for_a_moment_is_put_in_when_it_is_back() {
+    let mut folder = Folder::new();
+    let record = r#"{"id":"x","output":"needle"}"#;
+    samples::save_as_engine(&folder.root(), "p", "x", record).unwrap();
+    let history = folder.history();
+    let key = key("p", "x");
+    let summary = history.summary(&key).unwrap();
+    let file = folder.root().join("p/executions/x.json");
+    let kept = std::fs::read(&file).unwrap();
+    let moment = Duration::from_millis(50);
+    let wanted = wanted("needle", Sort::Newest);
+    for torn in [true, false] {
+        let away = || match torn {
+            true => std::fs::write(&file, "{").unwrap(),
+            false => std::fs::remove_file(&file).unwrap(),
+        };
+        let mut lacking = Lacking::default();
+        let mut now = Instant::now();
+        away();
+        let put = lacking.put(&history, folder.writer(), &summary, true, now);
+        put.unwrap();
+        assert!(lacking.is_waited_for());
+        std::fs::write(&file, &kept).unwrap();
+        let mut try_again = |folder: &mut Folder, now| {
+            let tried = lacking.try_again(&history, folder.writer(), now).unwrap();
+            (tried, lacking.is_waited_for())
+        };
+        assert_eq!(try_again(&mut folder, now), (0, true));
+        now += moment;
+        assert_eq!(try_again(&mut folder, now), (1, false));
+        folder.commit();
+        assert_eq!(folder.find(&history, &wanted, BOUNDS).hits.len(), 1);
+        // and when it is not, that is believed
+        away();
+        let mut lacking = Lacking::default();
+        let put = lacking.put(&history, folder.writer(), &summary, true, now);
+        put.unwrap();
+        let mut try_again = |folder: &mut Folder, now| {
+            let tried = lacking.try_again(&history, folder.writer(), now).unwrap();
+            (tried, lacking.is_waited_for())
+        };
+        now += moment;
+        assert_eq!(try_again(&mut folder, now), (1, false));
+        folder.commit();
+        std::fs::write(&file, &kept).unwrap();
+        assert_eq!(folder.find(&history, &wanted, BOUNDS).hits.len(), 0);
+        now += moment * 2;
+        assert_eq!(try_again(&mut folder, now), (1, false));
+        folder.commit();
+        assert_eq!(folder.find(&history, &wanted, BOUNDS).hits.len(), 1);
+    }
+    // where nothing can be read now, nothing is believed
+    let put = || Lacking::default().put(&history, folder.writer(), &summary, true, Instant::now());
+    let put = refusing_to_open(Errno::MFILE, put);
+    assert!(matches!(put, Err(engine::EngineError::Io(_))));
 }

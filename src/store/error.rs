@@ -30,7 +30,7 @@ pub enum StoreError {
 #[must_use]
 pub fn is_short(error: &io::Error) -> bool {
     let errno = Errno::from_io_error(error);
-    matches!(errno, Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM))
+    matches!(errno, Some(Errno::MFILE | Errno::NFILE)) || error.kind() == io::ErrorKind::OutOfMemory
 }
 
 /// Why a record that is there could not be read.

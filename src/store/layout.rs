@@ -40,16 +40,18 @@ pub(crate) enum Step {
     Unlink,
     RemoveFolder,
     Sync,
+    /// No change: a record's file is opened to be read.
+    Open,
 }
 
 /// Comes before each; tests let it be refused.
 #[cfg(not(test))]
-const fn step(_: Step) -> Result<(), Errno> {
+pub(super) const fn step(_: Step) -> Result<(), Errno> {
     Ok(())
 }
 
 #[cfg(test)]
-use super::tests::steps::step;
+pub(super) use super::tests::steps::step;
 
 /// A FIFO put in the file's place opens at once and is then refused, instead of blocking for ever.
 pub(super) const FILE: OFlags = OFlags::RDONLY

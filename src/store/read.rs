@@ -13,7 +13,8 @@ use rustix::fs::FileType;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::layout::{
-    FILE, Folder, Obstacle, Opened, file_name, file_type, lstat, open_file, open_listed, path_of,
+    FILE, Folder, Obstacle, Opened, Step, file_name, file_type, lstat, open_file, open_listed,
+    path_of, step,
 };
 use super::pieces::Span;
 use super::stamp::{is_racy, stamp_of, version_from, version_of};
@@ -140,7 +141,8 @@ impl Store {
     }
 
     /// Tells `beyond` of the record of one run, whatever its size, but no more than `error_max` bytes of
-    /// its error; whether there is such a file. It ends early where `going` says no.
+    /// its error; the stamp of the file that says so, `None` if there is no such file, or none that is the
+    /// same from the beginning to the end. It ends early where `going` says no.
     ///
     /// # Errors
     /// Any [`ReadError`] but [`ReadError::TooLarge`]; [`ReadError::Io`] where it was ended. What was told
@@ -151,9 +153,9 @@ impl Store {
         error_max: usize,
         going: &dyn Fn() -> bool,
         beyond: &mut impl Beyond,
-    ) -> Result<bool, ReadError> {
+    ) -> Result<Option<Stamp>, ReadError> {
         let Some(folder) = self.folder(&key.project)? else {
-            return Ok(false);
+            return Ok(None);
         };
         let reading = folder.read_settled(&file_name(&key.execution), |file, size_bytes| {
             let source = Span {
@@ -166,7 +168,8 @@ impl Store {
                 .with_borrow_mut(|buffer| beyond_stream(source, buffer, error_max, beyond))
                 .map_err(|error| ReadError::of_extract(key, error.into()))
         })?;
-        Ok(reading.is_some())
+        let settled = reading.filter(|reading| reading.settled);
+        Ok(settled.map(|reading| reading.stamp))
     }
 
     /// What the file of one run that is known to be a regular file holds, unchecked, if it is no
@@ -196,6 +199,7 @@ impl Store {
         use rustix::fs::{Mode, ResolveFlags, fstat, openat2};
         use rustix::io::{ReadWriteFlags, preadv2};
 
+        step(Step::Open).ok()?;
         // elsewhere even a look at a name may be a question to another machine
         self.held.lock().as_ref().filter(|root| root.local)?;
         let root = self.require_root().ok().filter(|root| root.local)?;
@@ -315,7 +319,8 @@ impl Folder {
     ) -> Result<Option<Reading<T>>, ReadError> {
         let mut reading = 1;
         loop {
-            let (file, stamp) = match open(self, name) {
+            let opened = step(Step::Open).and_then(|()| open(self, name));
+            let (file, stamp) = match opened {
                 Ok(Opened::File(file, stamp)) => (file, stamp),
                 Ok(Opened::Missing) => return Ok(None),
                 Ok(Opened::NotRegular) => return Err(self.not_regular(name)),

@@ -923,7 +923,7 @@ export type SkippedRun = {
   executionId: ExecutionId;
   /** The project's folder. */
   projectId: ProjectId;
-  /** `changed`: was saved, touched or noted on after it was chosen or told; `gone`: deleted by somebody else; `kept`: others changed or went, so that the policy keeps it by now; `refused` by the file system; `maybe-pinned`: what is noted on it cannot be read, and the policy keeps pinned runs. */
+  /** `changed`: was saved, touched or noted on after it was chosen or told; `gone`: deleted by somebody else; `kept`: others changed or went, so that the policy keeps it by now; `refused` by the file system, be it to read the record that says whether it is meant; `maybe-pinned`: what is noted on it cannot be read, and the policy keeps pinned runs. */
   reason: string;
 };
 

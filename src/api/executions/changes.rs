@@ -65,6 +65,7 @@ pub(super) async fn next(
     visit: usize,
 ) -> Result<(Option<Vec<Told>>, IndexClock), Error> {
     let query = Arc::new(asked.every(now()));
+    let before = cursor.tick();
     let (found, clock) = if asked.has_filter() || context.history.lacks_older(cursor) {
         // both may take their time, and whoever answers everybody has none
         let (mut held, query) = (
@@ -86,8 +87,10 @@ pub(super) async fn next(
     };
     let is_open = |change: &Change| matches!(change.what, Happened::Undecided(_));
     if found.iter().any(is_open) {
-        let decide = move |history: &History| Ok(history.decided(found, &query));
-        found = blocking(context, decide).await?;
+        let decide = move |history: &History| history.decided(found, &query);
+        let decided = blocking(context, decide).await;
+        // of what was not told nothing may be left out
+        found = decided.inspect_err(|_| *cursor = Cursor::after(before))?;
     }
     Ok((
         Some(found.into_iter().filter_map(Told::of).collect()),
@@ -104,7 +107,7 @@ impl Method for Changes {
     const DESCRIPTION: &'static str = "What a subscription since that clock would tell, in pieces. \
         A clock that cannot be honoured gives `resync: true` and the clock to go on from.";
     const EFFECT: Effect = Effect::Read;
-    const ERRORS: &'static [ErrorKind] = &[];
+    const ERRORS: &'static [ErrorKind] = &[ErrorKind::Storage];
     type Params = Params;
     type Result = Changed;
 

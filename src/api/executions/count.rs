@@ -284,7 +284,7 @@ impl Method for Count {
     const DESCRIPTION: &'static str = "Groups that have no run are not told. Costs nothing for a \
         project and statuses alone; with `groupBy` or another `where`, a look at every run.";
     const EFFECT: Effect = Effect::Read;
-    const ERRORS: &'static [ErrorKind] = &[ErrorKind::QueryTooExpensive];
+    const ERRORS: &'static [ErrorKind] = &[ErrorKind::QueryTooExpensive, ErrorKind::Storage];
     type Params = Params;
     type Result = Counted;
 

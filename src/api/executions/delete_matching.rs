@@ -198,8 +198,8 @@ pub struct SkippedRun {
     pub execution_id: ExecutionId,
     /// `changed`: was saved, touched or noted on after it was chosen or told; `gone`: deleted
     /// by somebody else; `kept`: others changed or went, so that the policy keeps it by now; `refused`
-    /// by the file system; `maybe-pinned`: what is noted on it cannot be read, and the policy keeps
-    /// pinned runs.
+    /// by the file system, be it to read the record that says whether it is meant; `maybe-pinned`: what
+    /// is noted on it cannot be read, and the policy keeps pinned runs.
     pub reason: &'static str,
 }
 
@@ -278,6 +278,12 @@ impl Gone {
             }
         }
     }
+}
+
+/// Why runs stay of which it could not be read whether they are meant.
+fn refused(undecided: Vec<RunKey>) -> Vec<(RunKey, Spared)> {
+    let refused = |key| (key, Spared::Refused);
+    undecided.into_iter().map(refused).collect()
 }
 
 /// Tells what would go, and remembers that.
@@ -382,19 +388,21 @@ impl Method for DeleteMatching {
         let teller = here();
         if dry_run {
             return choosing(&context, move |history, stop| {
-                let (chosen, clock) = history.choose(&query, stop)?;
-                Ok(rehearse(history, &chosen, clock, &naming))
+                let choice = history.choose(&query, stop)?;
+                let mut would = rehearse(history, &choice.chosen, choice.clock, &naming);
+                would.skip(&refused(choice.undecided), naming.limit);
+                Ok(would)
             })
             .await;
         }
         let chosen = choosing(&context, move |history, stop| history.choose(&query, stop));
-        let (mut chosen, _) = chosen.await?;
+        let mut choice = chosen.await?;
         blocking(&context, move |history| {
             let spared = match &told {
-                Some(told) => history.hold_to(told, &mut chosen),
-                None => Vec::new(),
+                Some(told) => history.hold_to(told, &mut choice),
+                None => refused(choice.undecided),
             };
-            let mut gone = carry_out(history, chosen, how, &naming, &teller)?;
+            let mut gone = carry_out(history, choice.chosen, how, &naming, &teller)?;
             if let Some(told) = &told {
                 history.forget_told(told);
             }

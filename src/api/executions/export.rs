@@ -175,10 +175,14 @@ impl Method for Export {
                 Some(_) => RECORD_LIMIT_BYTES,
                 None => PIECE_BYTES_MAX,
             },
+            bytes_max: match params.path {
+                Some(_) => u64::MAX,
+                None => piece,
+            },
         };
         match params.path {
             Some(path) => to_file(&context, &asked, written, path, complete).await,
-            None => a_piece(&context, &asked, written, params.cursor, piece, complete).await,
+            None => a_piece(&context, &asked, written, params.cursor, complete).await,
         }
     }
 
@@ -258,7 +262,6 @@ async fn a_piece(
     asked: &Asked,
     written: RowsWritten,
     cursor: Option<String>,
-    piece: u64,
     complete: bool,
 ) -> Result<Exported, Error> {
     let (mut now, mut name, mut after) = (now(), None, None);
@@ -276,15 +279,17 @@ async fn a_piece(
             Some((export, name)) => (export, Some(name)),
             None => (Arc::new(history.rows(&query, &stop)?), None),
         };
-        let (rows, more) = export.piece(after.as_ref(), written.rows, piece, PIECE_ROWS);
+        let rest = export.rest(after.as_ref());
+        let most = rest.get(..PIECE_ROWS).unwrap_or(rest);
         let mut text = Vec::new();
         if !written.after_others {
             text.extend_from_slice(written.format.head().as_bytes());
         }
-        history.write_rows(rows, written, &mut text, &stop, |_| {
+        let count = history.write_rows(most, written, &mut text, &stop, |_| {
             ControlFlow::Continue(())
         })?;
-        let next = match rows.last().filter(|_| more) {
+        let last = rest.get(..count).and_then(<[_]>::last);
+        let next = match last.filter(|_| count < rest.len()) {
             Some(last) => {
                 let name = name.unwrap_or_else(|| history.keep_export(&export));
                 Some((name, last.key()))
@@ -295,7 +300,7 @@ async fn a_piece(
                 None
             }
         };
-        Ok((text, rows.len(), next, export.clock))
+        Ok((text, count, next, export.clock))
     })
     .await?;
     Ok(Exported {

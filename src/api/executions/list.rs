@@ -213,7 +213,7 @@ impl Method for List {
         lies; with `sort`, or a `where` that asks for more than statuses and a project, a look at \
         every run. Its relative dates are those of the first page.";
     const EFFECT: Effect = Effect::Read;
-    const ERRORS: &'static [ErrorKind] = &[ErrorKind::QueryTooExpensive];
+    const ERRORS: &'static [ErrorKind] = &[ErrorKind::QueryTooExpensive, ErrorKind::Storage];
     type Params = Params;
     type Result = Page;
 

@@ -285,7 +285,7 @@ impl Method for SeriesOf {
         first that they can reach; the runs beyond them are summed up as `outside`. Costs a look at every \
         run.";
     const EFFECT: Effect = Effect::Read;
-    const ERRORS: &'static [ErrorKind] = &[ErrorKind::QueryTooExpensive];
+    const ERRORS: &'static [ErrorKind] = &[ErrorKind::QueryTooExpensive, ErrorKind::Storage];
     type Params = Params;
     type Result = Series;
 

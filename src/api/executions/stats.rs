@@ -152,7 +152,7 @@ impl Method for Stats {
         zero. Kept with every change, so that asking costs nothing. With `status` or `where` every \
         run is looked at, and the answer tells how durations and costs are spread.";
     const EFFECT: Effect = Effect::Read;
-    const ERRORS: &'static [ErrorKind] = &[ErrorKind::QueryTooExpensive];
+    const ERRORS: &'static [ErrorKind] = &[ErrorKind::QueryTooExpensive, ErrorKind::Storage];
     type Params = Params;
     type Result = Sums;
 

@@ -5,6 +5,7 @@
 //! no memory and delays nobody. jsonrpsee keeps the subscriptions; this file is what they tell.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jsonrpsee::core::RegisterMethodError;
 use jsonrpsee::core::server::{PendingSubscriptionSink, RpcModule, SubscriptionSink};
@@ -30,6 +31,8 @@ const SKIPPED_MAX: u64 = 10_000;
 const BATCH: usize = 64;
 /// How many ticks are looked at under one lock.
 const VISIT: usize = 4096;
+/// How soon the system may have what it was short of.
+const AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// What to tell.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -282,10 +285,18 @@ async fn tell(context: &Context, sink: &SubscriptionSink, asked: &Asked, since: 
     let mut told = cursor.tick();
     loop {
         ticks.borrow_and_update();
-        let Ok((found, clock)) = next(context, &mut cursor, asked, BATCH, VISIT).await else {
-            return;
+        let found = match next(context, &mut cursor, asked, BATCH, VISIT).await {
+            Ok((found, clock)) => {
+                now = clock;
+                found
+            }
+            // the system is short of what reading records takes
+            Err(error) if error.kind == ErrorKind::Storage => tokio::select! {
+                () = tokio::time::sleep(AGAIN_AFTER) => continue,
+                () = sink.closed() => return,
+            },
+            Err(_) => return,
         };
-        now = clock;
         let Some(found) = found else {
             cursor = Cursor::after(now.tick);
             told = now.tick;

@@ -279,8 +279,9 @@ impl Ground {
                     project: random.one_in(2).then(|| key.project.clone()),
                     statuses: Some([status.clone()].into()),
                 };
-                let (chosen, _) = if random.one_in(2) {
-                    history.choose(&filter.clone().into(), &stop).unwrap()
+                let chosen = if random.one_in(2) {
+                    let choice = history.choose(&filter.clone().into(), &stop);
+                    choice.unwrap().chosen
                 } else {
                     // the same by a policy, where what is stale is not asked
                     let policy = Policy {
@@ -295,7 +296,7 @@ impl Ground {
                     let hours = Duration::from_secs(7200);
                     let later = Millis::from_system(SystemTime::now() + hours);
                     let plan = history.plan(&policy, later, None, &stop).unwrap();
-                    (plan.chosen, plan.clock)
+                    plan.chosen
                 };
                 let spelt = format!("\"status\": \"{}\"", status.as_str());
                 let want: Vec<String> = self
@@ -618,12 +619,12 @@ fn what_of_many_is_deleted_but_not_durably_is_told_with_its_way_back() {
             }
             let wanted = Wanted::default();
             let all = Filter::default().into();
-            let (chosen, _) = ground.history.choose(&all, &wanted.stop()).unwrap();
+            let choice = ground.history.choose(&all, &wanted.stop()).unwrap();
             let how = Deleting {
                 permanent,
                 ..Deleting::default()
             };
-            let delete = || ground.history.delete_chosen(chosen, how, |_| {});
+            let delete = || ground.history.delete_chosen(choice.chosen, how, |_| {});
             let (done, met) = refusing((Step::Sync, number), Errno::IO, delete);
             let path = |project| ground.root().join(project).join("executions/x.json");
             let gone = 2 - u64::from(path("a").exists()) - u64::from(path("b").exists());

@@ -222,7 +222,10 @@ fn a_folder_that_goes_again_and_again_is_an_error() {
                 file.write_all(b"{}")?;
                 fs::remove_dir_all(ground.root().join("p"))
             });
-    assert!(matches!(result, Err(WriteError::Io { .. })), "{result:?}");
+    assert!(
+        matches!(result, Err(WriteError::Refused { .. })),
+        "{result:?}"
+    );
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Refusing changes of folders: any of them, or from one of them on all, as after a kill.
+//! Refusing changes of folders: any of them, or from one of them on all, as after a kill; and refusing to
+//! open what is to be read.
 
 use std::cell::Cell;
 
@@ -28,7 +29,8 @@ pub(crate) fn step(step: Step) -> Result<(), Errno> {
     let Some(mut plan) = PLAN.get() else {
         return Ok(());
     };
-    if plan.only.is_some_and(|only| only != step) {
+    // what is no change is refused only where it is named
+    if plan.only.map_or(step == Step::Open, |only| only != step) {
         return Ok(());
     }
     let refused = plan.left == 0 && (plan.for_good || !plan.met);
@@ -60,6 +62,18 @@ pub(crate) fn refusing<T>(
         met: false,
     };
     with(plan, work)
+}
+
+/// What `work` gives if no record can be opened.
+pub(crate) fn refusing_to_open<T>(errno: Errno, work: impl FnOnce() -> T) -> T {
+    let plan = Plan {
+        only: Some(Step::Open),
+        left: 0,
+        errno,
+        for_good: true,
+        met: false,
+    };
+    with(plan, work).0
 }
 
 /// Does `work` as far as a process comes that is killed before the change with this number, from 0
