@@ -485,12 +485,13 @@ export class Run {
   private async write(batch: Waiting[]): Promise<void> {
     if (this.next === batch) this.next = undefined;
     clearTimeout(this.timer);
-    let over = false;
+    // one whose end was told, though in vain, is to turn stale
+    let over = ENDS.some((end) => end === batch[0]?.set?.['status']);
     try {
       await this.update(batch);
       for (const { resolve } of batch) resolve();
     } catch (error) {
-      over = error instanceof RunlogError && error.kind === 'already-finished';
+      over ||= error instanceof RunlogError && error.kind === 'already-finished';
       if (batch.length === 1 || passing(error) || unknown(error)) {
         for (const { reject } of batch) reject(error);
       } else {
@@ -501,10 +502,7 @@ export class Run {
     }
     if (over || !this.version) return;
     // alive, if it says nothing else for a while; whatever is wrong shows in the next write, or goes by
-    const beat = (): void => {
-      if (!this.finished && !this.client.closing.signal.aborted) this.put({}).catch(() => undefined);
-    };
-    this.timer = setTimeout(beat, this.heartbeat).unref();
+    this.timer = setTimeout(() => void this.put({}).catch(() => undefined), this.heartbeat).unref();
   }
 
   /** Writes changes, of which only the first begins the record or sets members, as one, and exactly once. */

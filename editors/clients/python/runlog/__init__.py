@@ -672,14 +672,9 @@ class _Recorder:
         return self.put(set=members) if step is None else self.put(steps=[{**members, "id": step}])
 
     def finish(self, members: dict[str, Any]) -> Future[None]:
-        if self._finished is None or not self._ends:
+        if self._finished is None or self._finished.done() and self._finished.exception():
             self._finished = self.put(set=members)
         return self._finished
-
-    @property
-    def _ends(self) -> bool:
-        """Whether its end is told, or will be."""
-        return self._finished is not None and not (self._finished.done() and self._finished.exception())
 
     def put(self, **change: Any) -> Future[None]:
         """Has `execution` begin the record, or `set`, `steps` and `add` change it, the latter a `step`, too."""
@@ -708,7 +703,8 @@ class _Recorder:
             self._next = None
         if self._beat is not None:
             self._beat.cancel()
-        over = False
+        # one whose end was told, though in vain, is to turn stale
+        over = batch[0][0].get("set", {}).get("status") in get_args(Ended)
         try:
             await self._update([change for change, _ in batch])
         except Exception as error:
@@ -720,7 +716,7 @@ class _Recorder:
                 return
             for _, done in batch:
                 done.set_exception(error)
-            over = isinstance(error, RunlogError) and error.kind == "already-finished"
+            over = over or isinstance(error, RunlogError) and error.kind == "already-finished"
         else:
             for _, done in batch:
                 done.set_result(None)
@@ -729,7 +725,7 @@ class _Recorder:
             self._beat = self.client._loop.call_later(self.client._heartbeat, self._tell_alive)
 
     def _tell_alive(self) -> None:
-        if not self._ends and not self.client._closing.done():
+        if not self.client._closing.done():
             self._join({}, Future())
 
     async def _update(self, changes: list[dict[str, Any]]) -> None:
