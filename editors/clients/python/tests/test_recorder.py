@@ -729,9 +729,9 @@ class Recorder(Placed):
         spawn = runlog._spawn
         away = []
 
-        def put_back(command):
+        def put_back(*command):
             try:
-                return spawn(command)
+                return spawn(*command)
             except RunlogError:
                 away.append(command)
                 os.rename(program + "~", program)
