@@ -293,11 +293,12 @@ class Connection {
   }
 
   private send(message: { id?: number; method: string; params: object }): void {
-    if (deeper(message, NESTING_MAX)) tooBig(`is nested deeper than ${NESTING_MAX} levels`, { limitNesting: NESTING_MAX });
+    const limitNesting = NESTING_MAX;
+    if (deeper(message, limitNesting)) tooLarge(`is nested deeper than ${limitNesting} levels`, { limitNesting });
     const text = JSON.stringify({ jsonrpc: '2.0', ...message }, tellable).replace(SPELT, '$1');
     const line = Buffer.from(`${text}\n`);
     const sizeBytes = line.length;
-    if (sizeBytes > LINE_BYTES_MAX) tooBig(`has ${sizeBytes} bytes`, { sizeBytes, limitBytes: LINE_BYTES_MAX });
+    if (sizeBytes > LINE_BYTES_MAX) tooLarge(`has ${sizeBytes} bytes`, { sizeBytes, limitBytes: LINE_BYTES_MAX });
     this.output.write(line);
   }
 
@@ -710,7 +711,7 @@ function waitable(error: unknown): boolean {
   return passing(error) && error.kind !== 'unreachable';
 }
 
-function tooBig(what: string, data: object): never {
+function tooLarge(what: string, data: object): never {
   throw new RunlogError(413, `the request ${what}`, { kind: 'too-large', ...data });
 }
 
