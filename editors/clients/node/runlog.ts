@@ -8,7 +8,9 @@
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once, setMaxListeners } from 'node:events';
+import { existsSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
+import { resolve } from 'node:path';
 import { addAbortSignal, finished, Readable, type Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { inspect } from 'node:util';
@@ -34,6 +36,7 @@ const ERROR_CHARS_MAX = 8192;
 const ENDS = ['completed', 'failed', 'cancelled'] as const;
 /** Before the digits of a number that JSON is to have as it is; no text that is told can have guessed it. */
 const DIGITS = randomBytes(16).toString('hex');
+const SPELT = new RegExp(`"${DIGITS}([^"]*)"`, 'g');
 
 /**
  * What the daemon, or the way to it, has refused: `code` is the protocol's, and so is `kind`, or it is
@@ -57,7 +60,7 @@ export interface ClientOptions {
   socket?: string;
   /** Without a socket: the daemon to start, and its arguments. */
   command?: readonly [string, ...string[]];
-  /** The root; otherwise the daemon looks for it from the current folder. */
+  /** The root; otherwise the daemon looks for it from the folder that is current when the client is made. */
   projects?: string;
   /** For how long to look for a daemon, in milliseconds, before what needs it fails; 30,000. */
   patience?: number;
@@ -67,7 +70,7 @@ export interface ClientOptions {
 
 /** `signal` takes a request back, of which a mutation may have gone through, or ends an iteration. */
 type Abortable = { signal?: AbortSignal | undefined };
-type Settings = ClientOptions & { patience: number; heartbeat: number };
+type Settings = ClientOptions & { patience: number; heartbeat: number; folder: string };
 type Body<S, T> = (subject: S) => T | Promise<T>;
 type RunMembers = ExecutionRecord & { projectId: string };
 
@@ -83,8 +86,9 @@ export class Client implements AsyncDisposable {
   private ended: Promise<void> | undefined;
 
   constructor({ patience = 30_000, heartbeat = 60_000, ...options }: ClientOptions = {}) {
-    // timers have no more
-    this.options = { ...options, patience: Math.min(patience, 2 ** 31 - 1), heartbeat };
+    // wherever the program goes from here; timers have no more patience
+    this.options = { ...options, folder: process.cwd(), patience: Math.min(patience, 2 ** 31 - 1), heartbeat };
+    if (options.socket) this.options.socket = resolve(options.socket);
     // each recorder that waits for another daemon is one
     setMaxListeners(0, this.closing.signal);
   }
@@ -129,19 +133,15 @@ export class Client implements AsyncDisposable {
    * program does not listen for itself.
    */
   async run<T>(execution: RunMembers, body: Body<Run, T>): Promise<T> {
-    const run = this.recorder(execution);
+    const run = new Run(this, this.options.heartbeat, execution);
     return await through(this, run.begun, body, run, ({ status, ...members }) => run.finish(status, members));
   }
 
   /** Begins a run whose end is told by its `finish`. */
   async start(execution: RunMembers): Promise<Run> {
-    const run = this.recorder(execution);
+    const run = new Run(this, this.options.heartbeat, execution);
     await run.begun;
     return run;
-  }
-
-  private recorder({ projectId, ...execution }: RunMembers): Run {
-    return new Run(this, this.options.heartbeat, projectId, execution);
   }
 
   /**
@@ -215,9 +215,9 @@ class Connection {
 
   static async open(options: Settings, closing: AbortSignal): Promise<Connection> {
     if (closing.aborted) unreachable('the client is closed', false);
-    const { socket, command = ['runlog', 'serve', '--shared'], projects } = options;
+    const { socket, command = ['runlog', 'serve', '--shared'], projects, folder } = options;
     const program = projects === undefined ? command : [...command, '--projects', projects];
-    const connection = await (socket === undefined ? Connection.spawn(program) : Connection.meet(socket));
+    const connection = await (socket === undefined ? Connection.spawn(program, folder) : Connection.meet(socket));
     // one that takes us in and then says nothing has no more time than one that is not there
     const timer = setTimeout(connection.end, options.patience);
     closing.addEventListener('abort', connection.end);
@@ -244,9 +244,10 @@ class Connection {
     return new Connection(socket, socket, () => socket.destroy());
   }
 
-  private static async spawn([program = '', ...args]: readonly string[]): Promise<Connection> {
-    // detached: a Ctrl-C that ends this program is not the daemon's
-    const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'], detached: true });
+  private static async spawn([program = '', ...args]: readonly string[], folder: string): Promise<Connection> {
+    // a folder may be gone by now; detached: a Ctrl-C that ends this program is not the daemon's
+    const cwd = existsSync(folder) ? folder : undefined;
+    const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'], cwd, detached: true });
     await once(child, 'spawn').catch((error) => unreachable(`${program} cannot be started: ${error}`, false));
     const exited = once(child, 'exit').then(([status]) => status);
     // these pipes are sockets
@@ -292,16 +293,12 @@ class Connection {
   }
 
   private send(message: { id?: number; method: string; params: object }): void {
-    if (deeper(message, NESTING_MAX)) {
-      const data = { kind: 'too-large', limitNesting: NESTING_MAX };
-      throw new RunlogError(413, `the request is nested deeper than ${NESTING_MAX} levels`, data);
-    }
-    const text = JSON.stringify({ jsonrpc: '2.0', ...message }).replace(new RegExp(`"${DIGITS}([^"]*)"`, 'g'), '$1');
+    const limitNesting = NESTING_MAX;
+    if (deeper(message, limitNesting)) tooLarge(`is nested deeper than ${limitNesting} levels`, { limitNesting });
+    const text = JSON.stringify({ jsonrpc: '2.0', ...message }, tellable).replace(SPELT, '$1');
     const line = Buffer.from(`${text}\n`);
-    if (line.length > LINE_BYTES_MAX) {
-      const data = { kind: 'too-large', sizeBytes: line.length, limitBytes: LINE_BYTES_MAX };
-      throw new RunlogError(413, `the request has ${line.length} bytes`, data);
-    }
+    const sizeBytes = line.length;
+    if (sizeBytes > LINE_BYTES_MAX) tooLarge(`has ${sizeBytes} bytes`, { sizeBytes, limitBytes: LINE_BYTES_MAX });
     this.output.write(line);
   }
 
@@ -406,6 +403,7 @@ type Waiting = Change & { resolve(): void; reject(error: unknown): void };
  * record takes back what was written since, mark and all.)
  */
 export class Run {
+  readonly projectId: string;
   readonly id: string;
   private readonly recorder = randomBytes(8).toString('hex');
   private version = '';
@@ -424,7 +422,8 @@ export class Run {
   /** @internal */
   readonly begun: Promise<void>;
 
-  constructor(private client: Client, private heartbeat: number, readonly projectId: string, record: ExecutionRecord) {
+  constructor(private client: Client, private heartbeat: number, { projectId, ...record }: RunMembers) {
+    this.projectId = projectId;
     // as the engine makes them
     this.id = record.id ?? `exec-${Date.now()}-${randomBytes(5).toString('hex').slice(0, 9)}`;
     this.steps = new Set(record.steps?.map((step) => step['id']));
@@ -448,9 +447,7 @@ export class Run {
     const id = members.id ?? `step-${this.stepNumber}`;
     this.steps.add(id);
     const set: Step['set'] = (news) => this.put({ steps: [{ ...news, id }] });
-    const add: Step['add'] = async (amounts) => {
-      await this.put({ add: plus({}, amounts), step: id });
-    };
+    const add: Step['add'] = async (amounts) => this.put({ add: plus({}, amounts), step: id });
     const began = new Date();
     const first = { nodeId: members.name ?? id, nodeType: 'agent', status: 'running', startedAt: began.toISOString() };
     return await through(this.client, set({ ...first, ...members }), body, { id, add, set }, (end) => {
@@ -462,11 +459,10 @@ export class Run {
   /** Ends the run; what is told of it later is refused. Only the first call that goes through counts. */
   async finish(status: End['status'] = 'completed', members: Record<string, unknown> = {}): Promise<void> {
     if (!ENDS.includes(status)) throw new TypeError(`a run ends as ${ENDS.join(' or ')}, not as ${inspect(status)}`);
-    this.finished ??= this.put({ set: { ...members, status } }).catch((error) => {
+    return this.finished ??= this.put({ set: { ...members, status } }).catch((error) => {
       this.finished = undefined;
       throw error;
     });
-    return this.finished;
   }
 
   /** Joins the next write, or begins another one. */
@@ -485,12 +481,13 @@ export class Run {
   private async write(batch: Waiting[]): Promise<void> {
     if (this.next === batch) this.next = undefined;
     clearTimeout(this.timer);
-    let over = false;
+    // one whose end was told, though in vain, is to turn stale
+    let over = ENDS.some((end) => end === batch[0]?.set?.['status']);
     try {
       await this.update(batch);
       for (const { resolve } of batch) resolve();
     } catch (error) {
-      over = error instanceof RunlogError && error.kind === 'already-finished';
+      over ||= error instanceof RunlogError && error.kind === 'already-finished';
       if (batch.length === 1 || passing(error) || unknown(error)) {
         for (const { reject } of batch) reject(error);
       } else {
@@ -501,10 +498,7 @@ export class Run {
     }
     if (over || !this.version) return;
     // alive, if it says nothing else for a while; whatever is wrong shows in the next write, or goes by
-    const beat = (): void => {
-      if (!this.finished && !this.client.closing.signal.aborted) this.put({}).catch(() => undefined);
-    };
-    this.timer = setTimeout(beat, this.heartbeat).unref();
+    this.timer = setTimeout(() => void this.put({}).catch(() => undefined), this.heartbeat).unref();
   }
 
   /** Writes changes, of which only the first begins the record or sets members, as one, and exactly once. */
@@ -538,10 +532,9 @@ export class Run {
     const write = async (): Promise<string> => {
       for (;;) {
         try {
-          const { version } = await (begins
+          return (await (begins
             ? this.client.request('executions/start', { projectId, execution: { ...execution, recorder } })
-            : this.client.request('executions/update', { projectId, executionId, ifVersion: known, ...told }));
-          return version;
+            : this.client.request('executions/update', { projectId, executionId, ifVersion: known, ...told }))).version;
         } catch (error) {
           // a sign of life may come twice
           lost = !silent && (lost || unknown(error));
@@ -574,7 +567,6 @@ export class Run {
 }
 
 type End = { status: (typeof ENDS)[number]; error?: string };
-
 type Tell = (end: End) => Promise<void>;
 
 /** Runs `body` once `begun` is fulfilled, and tells how it ended; its error comes before one of telling. */
@@ -591,8 +583,7 @@ async function through<S, T>(
     try {
       result = await body(subject);
     } catch (error) {
-      const told = end(endOf(error));
-      await told.catch((other) => process.emitWarning(`an end was not recorded: ${other}`, 'RunlogWarning'));
+      await end(endOf(error)).catch((why) => process.emitWarning(`an end was not recorded: ${why}`, 'RunlogWarning'));
       throw error;
     }
     await end({ status: 'completed' });
@@ -693,6 +684,12 @@ function onTop({ costUSD, tokenUsage }: Spent, { costUSD: cost, input, output }:
   return sums;
 }
 
+/** What it is, unless JSON would make null of it, which removes a member. */
+function tellable(this: Record<string, unknown>, name: string, value: unknown): unknown {
+  if (typeof value === 'number' ? Number.isFinite(value) : value !== null || this[name] === null) return value;
+  throw new RangeError(`${name} cannot be told in JSON: ${inspect(this[name])}`);
+}
+
 /** Whether objects and arrays are nested in it deeper than so many levels. */
 function deeper(value: unknown, levels: number): boolean {
   if (typeof value !== 'object' || value === null || 'toJSON' in value) return false;
@@ -712,6 +709,10 @@ function unknown(error: unknown): error is RunlogError {
 /** Whether to wait for that; a daemon that could not be reached has been waited for. */
 function waitable(error: unknown): boolean {
   return passing(error) && error.kind !== 'unreachable';
+}
+
+function tooLarge(what: string, data: object): never {
+  throw new RunlogError(413, `the request ${what}`, { kind: 'too-large', ...data });
 }
 
 function unreachable(why: unknown, retryable: boolean): never {

@@ -18,6 +18,8 @@ import type { Tree } from './tree';
 const SAID_MAX = 1000;
 /** How many one request has back: the daemon takes no more entries. */
 const RESTORED_AT_ONCE = 1000;
+/** How many are pinned at once: the daemon takes no more than 1,024 requests that it has not answered. */
+const PINNED_AT_ONCE = 500;
 
 type Deletion = { run: Run; entry: string };
 
@@ -64,8 +66,8 @@ export class Actions {
     all('copyId', (runs) => vscode.env.clipboard.writeText(runs.map(({ executionId }) => executionId).join('\n')));
     all('copyPath', (runs) => vscode.env.clipboard.writeText(runs.map(({ file }) => file.fsPath).join('\n')));
     all('delete', (runs, byKey) => this.#delete(runs, byKey));
-    all('pin', (runs) => Promise.all(runs.map((run) => run.request('executions/annotate', { pinned: true }))));
-    all('unpin', (runs) => Promise.all(runs.map((run) => run.request('executions/annotate', { pinned: false }))));
+    all('pin', (runs) => this.#pin(runs, true));
+    all('unpin', (runs) => this.#pin(runs, false));
     all('compare', () => {
       const [a, b] = tree.chosen;
       return a && b ? documents.compare(a, b) : tell('Information', 'Select two runs in the view to compare them.');
@@ -92,6 +94,17 @@ export class Actions {
     const uri = clicked instanceof vscode.Uri ? clicked : vscode.window.activeTextEditor?.document.uri;
     const run = (uri?.scheme === 'runlog' ? this.documents.runOf(uri) : undefined) ?? this.panel.active;
     return run ? [run] : chosen;
+  }
+
+  /** What is refused of one keeps no other from it. */
+  async #pin(runs: Run[], pinned: boolean): Promise<void> {
+    let refused: PromiseRejectedResult | undefined;
+    for (let at = 0; at < runs.length; at += PINNED_AT_ONCE) {
+      const some = runs.slice(at, at + PINNED_AT_ONCE);
+      const answers = await Promise.allSettled(some.map((run) => run.request('executions/annotate', { pinned })));
+      refused ??= answers.find((answer) => answer.status === 'rejected');
+    }
+    if (refused) throw refused.reason;
   }
 
   async #delete(runs: Run[], byKey: boolean): Promise<void> {

@@ -439,14 +439,18 @@ test('a run that somebody else ended is not told to be alive', async (t) => {
   assert.equal(place.record('p', run.id).status, 'cancelled');
 });
 
-test('a run is told to be alive though that was refused once', async (t) => {
+test('a run is told to be alive though that was refused, but not once its end was', async (t) => {
   const place = new Place(t);
   await place.daemon();
   const proxy = await place.between();
   const run = await place.client({ socket: proxy.path, heartbeat: 5 }).start({ projectId: 'p' });
   const file = join(place.root, 'p/executions', `${run.id}.json`);
   let beats = 0;
-  proxy.fate = () => (beats++, 'pass');
+  let last = 0;
+  proxy.fate = () => {
+    [beats, last] = [beats + 1, Date.now()];
+    return 'pass';
+  };
   const more = async () => {
     const before = beats;
     await until(() => beats > before + 3, 'signs of life');
@@ -456,8 +460,11 @@ test('a run is told to be alive though that was refused once', async (t) => {
   renameSync(`${file}~`, file);
   const { mtimeMs } = statSync(file);
   await until(() => statSync(file).mtimeMs > mtimeMs, 'a heartbeat');
-  // and though its end was
-  await assert.rejects(run.finish('completed', { output: 1n }), TypeError);
+  renameSync(file, `${file}~`);
+  await assert.rejects(run.finish(), { kind: 'execution-not-found' });
+  renameSync(`${file}~`, file);
+  await until(() => Date.now() - last > 200, 'them to end');
+  await run.add({ input: 1 });
   await more();
   await run.finish();
   assert.equal(place.record('p', run.id).status, 'completed');

@@ -2,10 +2,11 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmdirSync, symlinkSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { inspect } from 'node:util';
 import { RunlogError } from '../dist/runlog.js';
 import { Place, binary, until } from './place.js';
 
@@ -51,6 +52,11 @@ test('refusals are errors with what the protocol says of them', async (t) => {
   await assert.rejects(client.request('executions/save', { projectId: 'p', execution: run('c', { input: nested(126) }) }), { code: 413, kind: 'too-large' });
   await client.request('executions/save', { projectId: 'p', execution: run('a', { input: nested(125) }) });
   await assert.rejects(client.request('executions/save', { projectId: 'p', execution: run('c', { input: 1n }) }), TypeError);
+  // of these JSON would make null
+  for (const input of [NaN, -Infinity, new Date(NaN)]) {
+    const lost = client.request('executions/save', { projectId: 'p', execution: run('c', { input: [input] }) });
+    await assert.rejects(lost, { name: 'RangeError', message: `0 cannot be told in JSON: ${inspect(input)}` });
+  }
   assert.equal((await client.request('executions/list')).total, 1);
 });
 
@@ -72,6 +78,27 @@ test('a socket that comes late is waited for', async (t) => {
   const asked = place.client({ socket: place.socket }).request('server/status');
   await place.daemon();
   assert.equal((await asked).root.path, place.root);
+});
+
+test('a client stays where it was made', async (t) => {
+  const place = new Place(t);
+  await place.daemon();
+  place.engineSaves('p', run('a'));
+  const before = process.cwd();
+  t.after(() => process.chdir(before));
+  symlinkSync(binary, join(place.folder, 'program'));
+  process.chdir(place.folder);
+  const command = ['./program', 'serve'];
+  const ways = [{ command, projects: 'projects' }, { command, projects: undefined }, { socket: 's.sock', patience: 1000 }];
+  const clients = ways.map((way) => place.client(way));
+  // where the root is named, the folder may go
+  const gone = join(place.folder, 'gone');
+  mkdirSync(gone);
+  process.chdir(gone);
+  clients.push(place.client());
+  process.chdir('/');
+  rmdirSync(gone);
+  for (const client of clients) assert.equal((await client.request('server/status')).root.path, place.root);
 });
 
 test('what cannot be reached is told, at once where waiting is no use', async (t) => {

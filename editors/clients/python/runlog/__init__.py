@@ -154,9 +154,9 @@ class Client(types.Requests):
     """Runs the daemon or meets it, asks it, and hears what it tells. Begins when it is first needed.
 
     `socket` is a daemon's Unix socket, as `runlog socket` prints the root's own; without it, `command` is
-    started. `projects` is the root; otherwise the daemon looks for it from the current folder. `patience`
-    is for how long to look for a daemon, in seconds, before what needs it fails, and `heartbeat` how often
-    a silent run of ours is told to be alive.
+    started. `projects` is the root; otherwise the daemon looks for it. All of them are meant from the folder
+    that is current now. `patience` is for how long to look for a daemon, in seconds, before what needs it
+    fails, and `heartbeat` how often a silent run of ours is told to be alive.
 
     `request` and `request_async`, typed for every method, come from `runlog.types`. A request that is
     cancelled, or not answered within `timeout` seconds, is taken back; a mutation may have gone through.
@@ -172,7 +172,11 @@ class Client(types.Requests):
         patience: float = 30.0,
         heartbeat: float = 60.0,
     ) -> None:
-        self._socket = socket
+        # wherever the program goes from here
+        self._folder = ""
+        with contextlib.suppress(OSError):
+            self._folder = os.getcwd()
+        self._socket = socket and os.path.join(self._folder, socket)
         self._command = [*command, *([] if projects is None else ["--projects", os.fspath(projects)])]
         self._patience = patience
         self._heartbeat = heartbeat
@@ -321,7 +325,7 @@ class _Connection:
     async def open(client: Client) -> _Connection:
         if client._closing.done():
             raise _unreachable("the client is closed", retryable=False)
-        near, daemon = _spawn(client._command) if client._socket is None else (None, None)
+        near, daemon = _spawn(client._command, client._folder) if client._socket is None else (None, None)
         try:
             streams = await asyncio.open_unix_connection(client._socket, sock=near, limit=2 * _LINE_BYTES_MAX)
         except OSError as error:
@@ -672,14 +676,9 @@ class _Recorder:
         return self.put(set=members) if step is None else self.put(steps=[{**members, "id": step}])
 
     def finish(self, members: dict[str, Any]) -> Future[None]:
-        if self._finished is None or not self._ends:
+        if self._finished is None or self._finished.done() and self._finished.exception():
             self._finished = self.put(set=members)
         return self._finished
-
-    @property
-    def _ends(self) -> bool:
-        """Whether its end is told, or will be."""
-        return self._finished is not None and not (self._finished.done() and self._finished.exception())
 
     def put(self, **change: Any) -> Future[None]:
         """Has `execution` begin the record, or `set`, `steps` and `add` change it, the latter a `step`, too."""
@@ -708,7 +707,8 @@ class _Recorder:
             self._next = None
         if self._beat is not None:
             self._beat.cancel()
-        over = False
+        # one whose end was told, though in vain, is to turn stale
+        over = batch[0][0].get("set", {}).get("status") in get_args(Ended)
         try:
             await self._update([change for change, _ in batch])
         except Exception as error:
@@ -720,7 +720,7 @@ class _Recorder:
                 return
             for _, done in batch:
                 done.set_exception(error)
-            over = isinstance(error, RunlogError) and error.kind == "already-finished"
+            over = over or isinstance(error, RunlogError) and error.kind == "already-finished"
         else:
             for _, done in batch:
                 done.set_result(None)
@@ -729,7 +729,7 @@ class _Recorder:
             self._beat = self.client._loop.call_later(self.client._heartbeat, self._tell_alive)
 
     def _tell_alive(self) -> None:
-        if not self._ends and not self.client._closing.done():
+        if not self.client._closing.done():
             self._join({}, Future())
 
     async def _update(self, changes: list[dict[str, Any]]) -> None:
@@ -785,8 +785,7 @@ class _Recorder:
                             return known
                         if error.kind == "already-finished":
                             lost = False
-                            data = {**unsure.data, "retryable": False}
-                            raise RunlogError(unsure.code, unsure.message, data) from None
+                            raise RunlogError(unsure.code, str(unsure), {**unsure.data, "retryable": False}) from None
                         # once what is there is written again it lasts
                         begins, news = False, {"set": {"recorder": mark}}
                     elif not lost and error.kind != "version-conflict":
@@ -925,11 +924,12 @@ async def _next(told: AsyncIterator[Told]) -> Told | None:
     return None
 
 
-def _spawn(command: list[str]) -> tuple[sockets.socket, subprocess.Popen[bytes]]:
+def _spawn(command: list[str], folder: str) -> tuple[sockets.socket, subprocess.Popen[bytes]]:
     near, far = sockets.socketpair()
+    # a folder may be gone by now; a session of its own: a Ctrl-C that ends this program is not the daemon's
+    at = folder if os.path.isdir(folder) else None
     try:
-        # a session of its own: a Ctrl-C that ends this program is not the daemon's
-        return near, subprocess.Popen(command, stdin=far.fileno(), stdout=far.fileno(), start_new_session=True)
+        return near, subprocess.Popen(command, stdin=far.fileno(), stdout=far.fileno(), cwd=at, start_new_session=True)
     except OSError as error:
         near.close()
         raise _unreachable(f"{command[0]} cannot be started: {error.strerror}", retryable=False) from None

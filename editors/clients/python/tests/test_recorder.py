@@ -577,13 +577,13 @@ class Recorder(Placed):
         until(lambda: time.monotonic() - beats[-1] > 0.2, "them to end")
         self.assertEqual(self.place.record("p", run.id)["status"], "cancelled")
 
-    def test_a_run_is_told_to_be_alive_though_that_was_refused_once(self):
+    def test_a_run_is_told_to_be_alive_though_that_was_refused_but_not_once_its_end_was(self):
         self.place.daemon()
         between = self.place.between()
         run = self.place.client(socket=between.path, heartbeat=0.005).start("p")
         file = self.place.file("p", run.id)
         beats = []
-        between.fate = lambda message: beats.append(message) or "pass"
+        between.fate = lambda message: beats.append(time.monotonic()) or "pass"
 
         def more():
             before = len(beats)
@@ -594,9 +594,12 @@ class Recorder(Placed):
         os.rename(file + "~", file)
         before = os.stat(file).st_mtime_ns
         until(lambda: os.stat(file).st_mtime_ns > before, "a heartbeat")
-        # and though its end was
-        with self.assertRaises(TypeError):
-            run.finish(output=object())
+        os.rename(file, file + "~")
+        with self.assertRaises(RunlogError):
+            run.finish()
+        os.rename(file + "~", file)
+        until(lambda: time.monotonic() - beats[-1] > 0.2, "them to end")
+        run.add(input=1)
         more()
         run.finish()
         self.assertEqual(self.place.record("p", run.id)["status"], "completed")
@@ -726,9 +729,9 @@ class Recorder(Placed):
         spawn = runlog._spawn
         away = []
 
-        def put_back(command):
+        def put_back(*command):
             try:
-                return spawn(command)
+                return spawn(*command)
             except RunlogError:
                 away.append(command)
                 os.rename(program + "~", program)

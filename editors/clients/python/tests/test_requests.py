@@ -139,6 +139,27 @@ class Requests(Placed):
         status = asyncio.run(main())
         self.assertEqual(status["root"]["path"], os.path.realpath(self.place.root))
 
+    def test_a_client_stays_where_it_was_made(self):
+        self.place.daemon()
+        self.place.engine_saves("p", a_run("a"))
+        self.addCleanup(os.chdir, os.getcwd())
+        os.symlink(BINARY, os.path.join(self.place.folder, "program"))
+        os.chdir(self.place.folder)
+        relative = {"command": ["./program", "serve"], "projects": "projects"}
+        ways = [relative, {**relative, "projects": None}, {"socket": "s.sock", "patience": 1}]
+        clients = [self.place.client(**way) for way in ways]
+        # where the root is named, the folder may go
+        gone = os.path.join(self.place.folder, "gone")
+        os.mkdir(gone)
+        os.chdir(gone)
+        clients.append(self.place.client())
+        os.rmdir(gone)
+        clients.append(self.place.client())
+        os.chdir("/")
+        for client in clients:
+            root = client.request("server/status")["root"]["path"]
+            self.assertEqual(root, os.path.realpath(self.place.root))
+
     def test_what_cannot_be_reached_is_told_at_once_where_waiting_is_no_use(self):
         with self.assertRaises(RunlogError) as raised:
             self.place.client(socket=self.place.socket, patience=0.2).request("executions/list")
