@@ -119,6 +119,58 @@ fn ten_thousand_requests_sent_before_reading_are_answered_or_refused_once() {
     assert!(daemon.peak_bytes() - before < 64 * MIB);
 }
 
+/// The same of what is answered later, so that nothing of it is counted while it is under way.
+#[test]
+fn what_takes_its_time_is_asked_for_in_bounded_memory_too() {
+    let root = Root::empty();
+    for number in 0..1000 {
+        let id = format!("run-{number}");
+        let mut run = record("p", &id, "failed");
+        run["name"] = "n".repeat(80).into();
+        run["error"] = "e".repeat(250).into();
+        root.engine("p", &id, &run);
+    }
+    for id in ["a", "b"] {
+        let mut run = record("q", id, "completed");
+        run["output"] = id.repeat(3 << 20).into();
+        root.engine("q", id, &run);
+    }
+    let daemon = Daemon::socket(&root);
+    daemon
+        .connect()
+        .call("executions/list", &json!({ "sync": true }));
+    let before = daemon.peak_bytes();
+    let of = |id: &str| json!({ "projectId": "q", "executionId": id });
+    let page = |by: &str, what: &str| json!({ "limit": 1000, by: what });
+    let records = json!({ "format": "jsonl", "projectId": "q", "maxBytes": 16 * MIB });
+    for (count, method, params, most) in [
+        (200, "list", page("sort", "-costUSD"), 96),
+        (200, "list", page("where", "costUSD > 0"), 96),
+        (40, "diff", json!({ "a": of("a"), "b": of("b") }), 160),
+        (40, "export", records, 320),
+    ] {
+        let stream = UnixStream::connect(daemon.socket.as_ref().unwrap()).unwrap();
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        let mut writer = stream;
+        for id in 0..count {
+            let method = format!("executions/{method}");
+            let request = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
+            writeln!(writer, "{request}").unwrap();
+        }
+        // all that goes on without the client
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        let mut line = Vec::new();
+        for _ in 0..count {
+            line.clear();
+            reader.read_until(b'\n', &mut line).unwrap();
+            // some may take too long for a busy machine, and are refused
+            assert!(line.starts_with(br#"{"jsonrpc":"2.0","id":"#));
+        }
+        let grown = daemon.peak_bytes() - before;
+        assert!(grown < most * MIB, "{method} {params}: {grown}");
+    }
+}
+
 #[test]
 fn a_subscriber_that_never_reads_costs_nothing_that_grows() {
     let root = Root::samples();

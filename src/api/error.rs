@@ -233,6 +233,35 @@ impl Error {
         .with("ending", true)
     }
 
+    /// What a connection cannot be answered that its client has ended.
+    #[must_use]
+    pub fn closed() -> Self {
+        Self::new(
+            ErrorKind::NotReady,
+            "the connection ended before this was answered; keep it until the answer is there",
+        )
+    }
+
+    /// What is wrong with a request that may say `allowPartial`.
+    #[must_use]
+    pub fn or_partial(error: HistoryError) -> Self {
+        let may_help = matches!(error, HistoryError::NotReady);
+        let mut error = Self::from(error);
+        if may_help {
+            error.message.push_str(", or pass allowPartial");
+        }
+        error
+    }
+
+    /// What a second `initialize` is answered.
+    #[must_use]
+    pub fn initialized() -> Self {
+        Self::new(
+            ErrorKind::InvalidRequest,
+            "the connection is initialized already",
+        )
+    }
+
     /// Whether it is the daemon's end that it tells of.
     #[must_use]
     pub fn is_of_the_end(&self) -> bool {
@@ -477,7 +506,7 @@ impl From<HistoryError> for Error {
             HistoryError::Record(error) => Self::params(format!("`execution`: {error}")),
             HistoryError::NotReady => Self::new(
                 ErrorKind::NotReady,
-                "the index is still being built; try again, or pass allowPartial",
+                "the index is still being built; try again",
             ),
             HistoryError::Behind => Self::new(
                 ErrorKind::NotReady,

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::table::{Effect, Example, Method, table};
+use super::table::{Effect, Example, Method, Weight, table};
 use super::{
     BATCH_LIMIT, Context, Error, ErrorKind, FRAME_LIMIT_BYTES, ID_LIMIT_BYTES, NESTING_LIMIT,
     PROTOCOL_VERSION, SUBSCRIPTION_LIMIT, UNANSWERED_LIMIT, UNSENT_LIMIT_BYTES, openrpc, samples,
@@ -210,6 +210,7 @@ impl Method for Shutdown {
     const DESCRIPTION: &'static str = "On stdio `exit` then ends the daemon with status 0 (without \
         a shutdown before it: 1); on a socket it ends the connection.";
     const EFFECT: Effect = Effect::ChangeMany;
+    const WEIGHT: Weight = Weight::Light;
     const ERRORS: &'static [ErrorKind] = &[];
     type Params = Nothing;
     type Result = ();

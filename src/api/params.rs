@@ -38,8 +38,8 @@ pub fn parse<P: DeserializeOwned>(
     })
 }
 
-/// The members of the object at `path` that say something, of which only those in `known` may be
-/// there, unless it is `lenient`.
+/// The members of the object at `path` that say something, which must be in `known`, unless it is
+/// `lenient`.
 fn given<'a>(
     object: &'a str,
     known: &[impl AsRef<str>],
@@ -52,7 +52,8 @@ fn given<'a>(
             continue;
         }
         if !known.iter().any(|known| known.as_ref() == name) {
-            if lenient {
+            // what is null is not there, of whatever later version it may be
+            if lenient || value == "null" {
                 continue;
             }
             return Err(unknown(&name, known, path));
@@ -478,6 +479,10 @@ mod tests {
             (
                 r#"{"name":"a","someFlag":", expected secret"}"#,
                 "`someFlag`: expected a boolean",
+            ),
+            (
+                r#"{"name":"a","other":null,"limt":1}"#,
+                "unknown parameter `limt`; did you mean `limit`?",
             ),
             (
                 r#"{"zzzzzzzzzzzz":1}"#,

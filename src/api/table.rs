@@ -47,6 +47,28 @@ impl Effect {
     }
 }
 
+/// What a request holds until its answer is taken; decides how many of a connection's are under way at
+/// once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weight {
+    /// What it was sent, which is counted as such, and little more.
+    Light,
+    /// A page of runs, or as much.
+    Page,
+    /// Whole records.
+    Records,
+}
+
+impl Weight {
+    /// That of most methods with this effect.
+    const fn usual(effect: Effect) -> Self {
+        match effect {
+            Effect::None | Effect::ChangeRun | Effect::UpdateRun => Self::Light,
+            Effect::Read | Effect::ChangeMany => Self::Page,
+        }
+    }
+}
+
 /// A request and its answer; run as a test against the sample projects.
 #[derive(Debug, Clone)]
 pub struct Example {
@@ -72,6 +94,8 @@ pub trait Method: 'static {
     const ERRORS: &'static [ErrorKind];
     /// Whether unknown members of params are ignored.
     const LENIENT: bool = false;
+    /// What a request holds until its answer is taken.
+    const WEIGHT: Weight = Weight::usual(Self::EFFECT);
     /// The params.
     type Params: DeserializeOwned + JsonSchema + Send + 'static;
     /// The result.
@@ -120,6 +144,12 @@ impl AnswerSlot {
     }
 }
 
+/// The member of params by which a change of many runs is only rehearsed.
+const DRY_RUN: &str = "dryRun";
+
+/// The member of params that names a file to be made.
+const FILE: &str = "path";
+
 /// What the table knows of a method.
 #[derive(Debug)]
 pub struct Entry {
@@ -131,6 +161,8 @@ pub struct Entry {
     pub description: &'static str,
     /// What it waits for.
     pub effect: Effect,
+    /// What a request holds until its answer is taken.
+    pub weight: Weight,
     /// The errors of its own.
     pub errors: &'static [ErrorKind],
     /// The names of the params; made when they are first asked for.
@@ -141,6 +173,25 @@ pub struct Entry {
     pub params_schema: fn(&mut SchemaGenerator) -> Schema,
     /// Makes the schema of the result.
     pub result_schema: fn(&mut SchemaGenerator) -> Schema,
+}
+
+impl Entry {
+    /// Whether a request with these params leaves something behind, so that it is not simply done again
+    /// where its answer is lost: a change, or a file.
+    #[must_use]
+    pub fn leaves_something(&self, params: Option<&str>) -> bool {
+        let file = params::member(params, FILE).is_some_and(|path| path != "null");
+        self.effect_of(params).is_change() || file
+    }
+
+    /// What a request with these params does: what it only rehearses is read.
+    #[must_use]
+    pub fn effect_of(&self, params: Option<&str>) -> Effect {
+        match self.effect {
+            Effect::ChangeMany if params::member(params, DRY_RUN) == Some("true") => Effect::Read,
+            effect => effect,
+        }
+    }
 }
 
 /// The names of the params, as their schema has them.
@@ -218,6 +269,7 @@ impl Each for Describe<'_> {
             summary: M::SUMMARY,
             description: M::DESCRIPTION,
             effect: M::EFFECT,
+            weight: M::WEIGHT,
             errors: M::ERRORS,
             known_params: LazyLock::new(names_of::<M::Params>),
             examples: M::examples,
@@ -302,12 +354,42 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_only_rehearsed_is_read() {
+        let effect = |name, params| entry(name).unwrap().effect_of(Some(params));
+        let delete = "executions/deleteMatching";
+        assert_eq!(effect(delete, r#"{"dryRun":true}"#), Effect::Read);
+        assert_eq!(
+            effect("executions/prune", r#"{"dryRun":true}"#),
+            Effect::Read
+        );
+        for params in [
+            "{}",
+            r#"{"dryRun":false}"#,
+            r#"{"dryRun":true,"dryRun":null}"#,
+        ] {
+            assert_eq!(effect(delete, params), Effect::ChangeMany, "{params}");
+        }
+        let leaves = |name, params| entry(name).unwrap().leaves_something(Some(params));
+        let export = "executions/export";
+        assert!(leaves(export, r#"{"path":"/tmp/x"}"#));
+        assert!(!leaves(export, r#"{"path":null}"#) && !leaves(export, "{}"));
+        assert!(leaves(delete, "{}") && !leaves(delete, r#"{"dryRun":true}"#));
+    }
+
+    #[test]
     fn names_are_told_apart_and_every_method_is_described() {
         let mut names: Vec<_> = table().iter().map(|entry| entry.name).collect();
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), table().len());
         for entry in table() {
+            // what is rehearsed is told by the params, before they are read
+            assert!(
+                entry.effect == Effect::ChangeMany
+                    || !entry.known_params.iter().any(|name| name == DRY_RUN),
+                "{}",
+                entry.name
+            );
             assert!(entry.summary.ends_with('.'), "{}", entry.name);
             assert!(
                 !(entry.examples)().is_empty(),

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::executions::asked::{Asked, foreign_cursor, now};
 use super::executions::blocking;
 use super::params::Limit;
 use super::table::{Effect, Example, Method};
@@ -111,19 +112,13 @@ impl Method for List {
     type Result = Page;
 
     async fn call(context: Arc<Context>, params: ListParams) -> Result<Page, Error> {
-        let project = params.project_id;
-        let after = params.cursor.as_deref().map(|text| {
-            EntryId::parse(text)
-                .filter(|id| {
-                    project
-                        .as_ref()
-                        .is_none_or(|project| project == id.project())
-                })
-                .ok_or_else(|| {
-                    Error::params("`cursor` belongs to another query; list again without it")
-                })
+        let (asked, now) = (Asked::of(params.project_id, None, None, None)?, now());
+        let after = params.cursor.as_deref().map(|cursor| {
+            let (place, _) = asked.place("", cursor, now)?;
+            EntryId::parse(place).ok_or_else(foreign_cursor)
         });
         let after = after.transpose()?;
+        let project = asked.plain.project.clone();
         let wanted = Wanted::default();
         let stop = wanted.stop();
         let limit = params.limit.0;
@@ -132,7 +127,7 @@ impl Method for List {
         })
         .await?;
         let last = page.entries.last().filter(|_| page.more);
-        let next_cursor = last.map(|entry| entry.id.to_string());
+        let next_cursor = last.map(|entry| asked.cursor("", &entry.id.to_string(), now));
         let entries = page.entries.into_iter().map(|found| Entry {
             entry: found.id.to_string(),
             batch: found.id.batch().to_string(),

@@ -19,7 +19,7 @@ use crate::api::{Error, ErrorKind};
 use crate::model::json::{decode_string, elements, members};
 use crate::model::update::Object;
 use crate::session::envelope::{Frame, Message};
-use crate::session::{answer, id_key, subscription_of};
+use crate::session::{answer, cancelled_key, id_key, subscription_of};
 
 /// How many daemons may die of a request before it is taken for the cause.
 const DEATHS_MAX: u32 = 4;
@@ -44,6 +44,8 @@ pub(super) struct Ledger {
     cancels: Vec<Bytes>,
     /// What is put into the answer to `initialize`: members as they are spelt.
     greeting: Greeting,
+    /// Whether a daemon has answered the client's `initialize`; the next one has heard of none.
+    initialized: bool,
     shut_down: bool,
     /// Whether all is answered that ever will be.
     ended: bool,
@@ -209,7 +211,7 @@ impl Ledger {
         match method {
             "exit" => noted.exit = Some(self.shut_down),
             "$/cancelRequest" => {
-                let Some(id) = member(text(params), "id").map(id_key) else {
+                let Some(id) = cancelled_key(text(params)) else {
                     return;
                 };
                 noted.pass = true;
@@ -227,6 +229,7 @@ impl Ledger {
                     pending.calls.retain(|call| {
                         let stays = !same(call);
                         if !stays {
+                            self.shut_down &= !call.is(Shutdown::NAME);
                             done.push(whole(&call.id, &Err(Error::cancelled())));
                         }
                         stays
@@ -256,11 +259,10 @@ impl Ledger {
             return prepared;
         };
         pending.sent = true;
-        let ends = |call: &Call| {
-            call.entry
-                .is_some_and(|entry| entry.name == Unsubscribe::NAME)
-        };
-        if !pending.calls.iter().any(ends) && pending.done.is_empty() {
+        let ends = |call: &Call| call.is(Unsubscribe::NAME);
+        let repeats = |call: &Call| self.initialized && call.is(Initialize::NAME);
+        let is_ours = |call: &Call| ends(call) || repeats(call);
+        if !pending.calls.iter().any(is_ours) && pending.done.is_empty() {
             prepared.to_daemon = Some(pending.frame.clone());
             return prepared;
         }
@@ -269,6 +271,11 @@ impl Ledger {
         };
         let mut others = BTreeMap::new();
         pending.calls.retain(|call| {
+            if repeats(call) {
+                let refused = Err(Error::initialized());
+                pending.done.push(whole(&call.id, &refused));
+                return false;
+            }
             // what cannot be understood is refused by the daemon
             let Some(id) = ends(call).then(|| known_id(call)).flatten() else {
                 return true;
@@ -393,6 +400,7 @@ impl Ledger {
         match answer.body {
             Err(error) => {
                 if !Error::from_wire(spelt(error)).is_of_the_end() {
+                    self.shut_down &= !call.is(Shutdown::NAME);
                     return Fate::Same;
                 }
                 match call.refusal(0) {
@@ -400,10 +408,11 @@ impl Ledger {
                     None => Fate::Again,
                 }
             }
-            Ok(result) if name == Some(Initialize::NAME) => Fate::Other(whole(
-                &call.id,
-                &Ok(self.greeting.put_into(spelt(result)).into()),
-            )),
+            Ok(result) if name == Some(Initialize::NAME) => {
+                self.initialized = true;
+                let greeting = self.greeting.put_into(spelt(result));
+                Fate::Other(whole(&call.id, &Ok(greeting.into())))
+            }
             Ok(result) if name == Some(Subscribe::NAME) => {
                 let Ok(there) = spelt(result).parse() else {
                     return Fate::Same;
@@ -522,7 +531,7 @@ impl Ledger {
         all.map(|mut pending| {
             for call in std::mem::take(&mut pending.calls) {
                 let mut error = Error::ending();
-                if pending.sent && call.entry.is_some_and(|entry| entry.effect.is_change()) {
+                if pending.sent && call.changes() {
                     error = error.with("outcome", "unknown");
                 }
                 pending.done.push(whole(&call.id, &Err(error)));
@@ -535,7 +544,7 @@ impl Ledger {
     /// Whether the client has asked for the shutdown.
     pub(super) fn is_shut_down(&self) -> bool {
         // one that waits is asked of the daemon as any request is
-        let asked = |call: &Call| call.entry.is_some_and(|entry| entry.name == Shutdown::NAME);
+        let asked = |call: &Call| call.is(Shutdown::NAME);
         self.shut_down
             && !self
                 .pending
@@ -663,16 +672,29 @@ impl Pending {
 }
 
 impl Call {
+    /// Whether it is of the method called `name`.
+    fn is(&self, name: &str) -> bool {
+        self.entry.is_some_and(|entry| entry.name == name)
+    }
+
+    /// Whether it changes files.
+    fn changes(&self) -> bool {
+        let params = || text(self.params.as_ref());
+        self.entry
+            .is_some_and(|entry| entry.leaves_something(params()))
+    }
+
     /// What is answered where the daemon ended that had it; none where the next one is asked.
     fn refusal(&self, deaths: u32) -> Option<Result<Bytes, Error>> {
-        match self.entry {
+        if self.is(Unsubscribe::NAME) {
             // it has ended with the connection
-            Some(entry) if entry.name == Unsubscribe::NAME => Some(Ok(Bytes::from_static(b"true"))),
-            Some(entry) if entry.effect.is_change() && entry.name != Shutdown::NAME => {
-                Some(Err(lost()))
-            }
-            _ if self.cancelled => Some(Err(Error::cancelled())),
-            _ => (deaths >= DEATHS_MAX).then(|| Err(deadly())),
+            Some(Ok(Bytes::from_static(b"true")))
+        } else if self.changes() && !self.is(Shutdown::NAME) {
+            Some(Err(lost()))
+        } else if self.cancelled {
+            Some(Err(Error::cancelled()))
+        } else {
+            (deaths >= DEATHS_MAX).then(|| Err(deadly()))
         }
     }
 }
@@ -708,10 +730,7 @@ fn token(params: Option<&Bytes>) -> Option<Bytes> {
 
 /// The subscription that an unsubscribing names.
 fn known_id(call: &Call) -> Option<u64> {
-    subscription_of(text(call.params.as_ref()))
-        .ok()?
-        .parse()
-        .ok()
+    subscription_of(text(call.params.as_ref())).ok()
 }
 
 fn unsubscribing(id: &Bytes, there: u64) -> Bytes {
@@ -1016,6 +1035,67 @@ mod tests {
     }
 
     #[test]
+    fn what_was_asked_of_a_daemon_that_is_gone_counts_if_it_was_granted() {
+        let mut ledger = Ledger::default();
+        ledger.greets(Greeting {
+            shared: "{}".to_owned(),
+            tried: "[]".to_owned(),
+        });
+        let refusal = |id: u64| {
+            let error = Error::params("not so").to_value();
+            format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#)
+        };
+        ledger.says(&request(1, Initialize::NAME, json!({})));
+        ledger.sends();
+        ledger.hears(&refusal(1));
+        // what is refused at one daemon, or was not answered, is asked of the next
+        ledger.says(&request(2, Initialize::NAME, json!({})));
+        ledger.sends();
+        assert!(ledger.lost().is_empty());
+        assert!(ledger.sends()[0].0.is_some());
+        ledger.hears(&result(2, &json!({})));
+        ledger.lost();
+        let again = request(3, Initialize::NAME, json!({}));
+        ledger.says(&again);
+        let (to_daemon, to_client) = ledger.sends().remove(0);
+        assert_eq!(to_daemon, None);
+        assert_eq!(to_client.unwrap()["error"]["code"], -32600);
+        ledger.says(&json!([request(4, "ping", json!({})), again]));
+        let rest = json!([request(4, "ping", json!({}))]);
+        assert_eq!(ledger.sends(), [(Some(rest), None)]);
+        ledger.hears(&format!("[{}]", result(4, &json!({}))));
+        // and so is the shutdown
+        let exit = json!({ "jsonrpc": "2.0", "method": "exit" });
+        for (params, granted) in [(json!({ "foo": 1 }), false), (json!({}), true)] {
+            ledger.says(&request(5, Shutdown::NAME, params));
+            ledger.sends();
+            ledger.hears(&match granted {
+                true => result(5, &Value::Null),
+                false => refusal(5),
+            });
+            assert_eq!(ledger.is_shut_down(), granted);
+            assert_eq!(ledger.says(&exit).exit, Some(granted));
+        }
+    }
+
+    #[test]
+    fn what_only_rehearses_a_change_is_repeated() {
+        for (dry_run, repeated) in [(true, true), (false, false)] {
+            let mut ledger = Ledger::default();
+            let params = json!({ "status": "failed", "dryRun": dry_run });
+            ledger.says(&request(1, "executions/deleteMatching", params));
+            ledger.sends();
+            assert_eq!(ledger.lost().is_empty(), repeated);
+            assert_eq!(ledger.sends().is_empty(), !repeated);
+            let ended = ledger.ended();
+            assert_eq!(ended.len(), usize::from(repeated));
+            for answer in ended {
+                assert!(value(&answer)["error"]["data"]["outcome"].is_null());
+            }
+        }
+    }
+
+    #[test]
     fn what_no_daemon_has_is_taken_back_here() {
         let mut ledger = Ledger::default();
         let cancel = |id: Value| json!({ "jsonrpc": "2.0", "method": "$/cancelRequest", "params": { "id": id } });
@@ -1023,6 +1103,9 @@ mod tests {
         let noted = ledger.says(&cancel(json!("a")));
         assert_eq!(value(&noted.answers[0])["error"]["code"], -32800);
         assert!(ledger.is_settled());
+        ledger.says(&json!({ "jsonrpc": "2.0", "id": null, "method": "shutdown" }));
+        assert_eq!(ledger.says(&cancel(Value::Null)).answers.len(), 1);
+        assert!(!ledger.is_shut_down());
         // of a batch what is left is sent, if something is
         ledger.says(&json!([
             request(3, "ping", json!({})),

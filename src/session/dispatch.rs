@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use jsonrpsee::core::middleware::{Batch, BatchEntry, Notification, RpcServiceT};
+use jsonrpsee::core::middleware::{Batch, Notification, RpcServiceT};
 use jsonrpsee::core::server::{
     BoundedSubscriptions, ConnectionId, MethodCallback, MethodResponse, MethodSink, Methods,
     SubscriptionState,
@@ -132,17 +132,9 @@ impl RpcServiceT for Service {
         }
     }
 
-    fn batch<'a>(&self, batch: Batch<'a>) -> impl Future<Output = Vec<MethodResponse>> + Send + 'a {
-        let service = self.clone();
-        async move {
-            let mut responses = Vec::new();
-            for entry in batch {
-                if let Ok(BatchEntry::Call(request)) = entry {
-                    responses.push(service.call(request).await);
-                }
-            }
-            responses
-        }
+    /// Never asked for: the session takes batches apart, so that each entry has its own turn.
+    fn batch<'a>(&self, _: Batch<'a>) -> impl Future<Output = Vec<MethodResponse>> + Send + 'a {
+        std::future::ready(Vec::new())
     }
 
     /// Notifications reach no method; those of the protocol are the session's.

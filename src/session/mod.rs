@@ -8,7 +8,8 @@
 //!   wait, at most [`UNANSWERED_LIMIT`] of them, and what comes beyond is refused with 429;
 //! - frames of unanswered requests count, and reading pauses while they are too many bytes;
 //! - so does it while even the refusals pile up, because the client takes nothing;
-//! - at most `HEAVY_MAX` whole records are read at once.
+//! - of what ends later, on another thread perhaps, so that its answer is not counted yet, only a few
+//!   are under way: `PAGES_MAX` with a page of runs or as much, `RECORDS_MAX` with whole records.
 //!
 //! All connections share a thread: what may block, and messages of more than `LARGE_BYTES`, are
 //! worked on by threads of their own.
@@ -37,7 +38,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::lifecycle::{Initialize, Ping, Shutdown};
 use crate::api::params::member;
-use crate::api::table::{self, Method};
+use crate::api::table::{self, Entry, Method, Weight};
 use crate::api::{
     Context, Error, ErrorKind, FRAME_LIMIT_BYTES, UNANSWERED_LIMIT, UNSENT_LIMIT_BYTES,
 };
@@ -46,12 +47,14 @@ use envelope::{Frame, Message, NULL_ID};
 use order::Order;
 use outbox::Outbox;
 use request::{Batch, Done, Request, Running};
-pub(crate) use request::{answer, id_key, subscription_of};
+pub(crate) use request::{answer, cancelled_key, id_key, subscription_of};
 
 /// How long what is in flight has when the connection ends.
 pub(crate) const GRACE: Duration = Duration::from_millis(1500);
-/// How many whole records are read at once.
-const HEAVY_MAX: usize = 4;
+/// How many requests with a page of runs, or as much, are under way at once.
+const PAGES_MAX: usize = 16;
+/// And with whole records.
+const RECORDS_MAX: usize = 4;
 /// While unanswered requests hold so many bytes, no more are read.
 const HELD_MAX_BYTES: usize = 64 * 1024 * 1024;
 /// While so many bytes of answers are unsent, no more requests are read: refusals pile up.
@@ -123,13 +126,47 @@ struct Session {
     held_bytes: usize,
     /// Answers that wait for the others of their batches.
     gathered_bytes: usize,
-    heavy: usize,
+    under_way: UnderWay,
     last_request: u64,
     feeds: Vec<(u64, tokio::task::AbortHandle)>,
     initialized: bool,
     shut_down: bool,
     exit: Option<End>,
     parent: Option<u32>,
+}
+
+/// How many requests of a weight have started and are not answered.
+#[derive(Debug, Default)]
+struct UnderWay {
+    pages: usize,
+    records: usize,
+}
+
+impl UnderWay {
+    /// Those of this weight, and how many there may be; none where they are not counted.
+    fn of(&mut self, weight: Weight) -> Option<(&mut usize, usize)> {
+        match weight {
+            Weight::Light => None,
+            Weight::Page => Some((&mut self.pages, PAGES_MAX)),
+            Weight::Records => Some((&mut self.records, RECORDS_MAX)),
+        }
+    }
+
+    fn is_full(&mut self, weight: Weight) -> bool {
+        self.of(weight).is_some_and(|(count, most)| *count >= most)
+    }
+
+    fn begin(&mut self, weight: Weight) {
+        if let Some((count, _)) = self.of(weight) {
+            *count += 1;
+        }
+    }
+
+    fn end(&mut self, weight: Weight) {
+        if let Some((count, _)) = self.of(weight) {
+            *count -= 1;
+        }
+    }
 }
 
 /// From this size on a message is looked through on a thread of its own: all connections share one.
@@ -171,7 +208,7 @@ pub async fn run(
         live: Vec::new(),
         held_bytes: 0,
         gathered_bytes: 0,
-        heavy: 0,
+        under_way: UnderWay::default(),
         last_request: 0,
         feeds: Vec::new(),
         initialized: false,
@@ -231,12 +268,15 @@ impl Session {
             }
         };
         let since = Instant::now();
-        self.end().await;
+        self.end(end).await;
         (end, since)
     }
 
-    /// Lets what is in flight finish, and refuses what does not in time.
-    async fn end(&mut self) {
+    /// Lets what is in flight finish, and refuses what does not in time. Whoever only has no more to
+    /// ask on a socket, as netcat at the end of its input, is answered however long it takes.
+    async fn end(&mut self, end: End) {
+        let mut ending = self.shared.ending.clone();
+        let mut waits = self.kind == Kind::Socket && end == End::Closed && !*ending.borrow();
         let deadline = tokio::time::sleep(GRACE);
         tokio::pin!(deadline);
         let outbox = Arc::clone(&self.outbox);
@@ -246,14 +286,29 @@ impl Session {
             tokio::select! {
                 Some(done) = self.running.next() => self.finish(done),
                 () = drained => {}
-                () = &mut deadline => break,
+                _ = ending.wait_for(|ending| *ending), if waits => {
+                    waits = false;
+                    deadline.as_mut().reset(Instant::now() + GRACE);
+                }
+                () = &mut deadline => {
+                    if !waits {
+                        break;
+                    }
+                    outbox.look();
+                    deadline.as_mut().reset(Instant::now() + GRACE);
+                }
             }
         }
+        let daemon_ends = self.kind == Kind::Stdio || *ending.borrow();
+        let ended = || match daemon_ends {
+            true => Error::ending(),
+            false => Error::closed(),
+        };
         for request in std::mem::take(&mut self.waiting) {
-            self.answer(request.reply, Err(Error::ending()));
+            self.refuse(request, ended());
         }
         for running in std::mem::take(&mut self.live) {
-            let mut error = Error::ending();
+            let mut error = ended();
             if running.changes {
                 error = error.with("outcome", "unknown");
             }
@@ -304,8 +359,8 @@ impl Session {
                 })
             }
             "$/cancelRequest" => {
-                if let Some(id) = member(text(params), "id") {
-                    self.cancel(&request::id_key(id));
+                if let Some(id) = request::cancelled_key(text(params)) {
+                    self.cancel(&id);
                 }
             }
             "initialized" => {}
@@ -323,8 +378,7 @@ impl Session {
             .partition(|request| request.key == id);
         self.waiting = waiting;
         for request in cancelled {
-            self.held_bytes -= request.held_bytes;
-            self.answer(request.reply, Err(Error::cancelled()));
+            self.refuse(request, Error::cancelled());
         }
     }
 
@@ -338,7 +392,8 @@ impl Session {
             return;
         };
         let (target, token) = request::outline(entry.name, text(params.as_ref()));
-        let turn = self.order.turn(entry.effect, target);
+        let effect = entry.effect_of(text(params.as_ref()));
+        let turn = self.order.turn(effect, target);
         self.last_request += 1;
         let held_bytes = params.as_ref().map_or(0, Bytes::len);
         self.held_bytes += held_bytes;
@@ -349,6 +404,7 @@ impl Session {
             key,
             reply,
             entry,
+            effect,
             params,
             token,
             turn,
@@ -359,6 +415,23 @@ impl Session {
         } else {
             self.waiting.push_back(request);
             self.start_waiting();
+        }
+    }
+
+    /// Answers a request that will not start.
+    fn refuse(&mut self, request: Request, error: Error) {
+        self.held_bytes -= request.held_bytes;
+        self.failed(request.entry);
+        self.answer(request.reply, Err(error));
+    }
+
+    /// What a request does to the connection holds from when it arrives, for those behind it, and no
+    /// longer if it is refused.
+    fn failed(&mut self, entry: &Entry) {
+        match entry.name {
+            Initialize::NAME => self.initialized = false,
+            Shutdown::NAME => self.shut_down = false,
+            _ => {}
         }
     }
 
@@ -380,8 +453,7 @@ impl Session {
         }
         if method == Initialize::NAME {
             if self.initialized {
-                let message = "the connection is initialized already";
-                return Err(Error::new(ErrorKind::InvalidRequest, message));
+                return Err(Error::initialized());
             }
             // whoever passes a client's messages on introduces himself before the client does
             self.initialized = !is_relay(params);
@@ -391,9 +463,9 @@ impl Session {
         Ok(())
     }
 
-    /// Starts what may start, in order; whole records wait while too many are being read, and
-    /// others pass them. What batches have gathered counts as unsent, as long as anything is under
-    /// way that may complete one.
+    /// Starts what may start. What has a weight that enough is under way of waits, in order, and others
+    /// pass it; what is under way waits for nothing but what came before it. What batches have gathered
+    /// counts as unsent, as long as anything is under way that may complete one.
     fn start_waiting(&mut self) {
         let mut at = 0;
         while at < self.waiting.len() {
@@ -404,15 +476,10 @@ impl Session {
             if self.outbox.unsent_answers() + gathered >= UNSENT_LIMIT_BYTES {
                 break;
             }
-            let heavy = self
-                .waiting
-                .get(at)
-                .is_some_and(|request| request.is_heavy());
-            if heavy && self.heavy >= HEAVY_MAX {
+            let next = self.waiting.get(at);
+            if next.is_some_and(|next| self.under_way.is_full(next.entry.weight)) {
                 at += 1;
-                continue;
-            }
-            if let Some(request) = self.waiting.remove(at) {
+            } else if let Some(request) = self.waiting.remove(at) {
                 self.start(request);
             }
         }
@@ -422,17 +489,16 @@ impl Session {
         if let Some((batch, _)) = &request.reply.batch
             && batch.is_full()
         {
-            self.held_bytes -= request.held_bytes;
-            self.answer(request.reply, Err(request::batch_full(false)));
+            self.refuse(request, request::batch_full(false));
             return;
         }
         let cancel = CancellationToken::new();
-        self.heavy += usize::from(request.is_heavy());
+        self.under_way.begin(request.entry.weight);
         self.live.push(Running {
             number: request.number,
             key: request.key.clone(),
             reply: request.reply.clone(),
-            changes: request.entry.effect.is_change(),
+            changes: request.effect.is_change(),
             cancel: cancel.clone(),
         });
         let large = request.held_bytes >= LARGE_BYTES;
@@ -449,7 +515,7 @@ impl Session {
 
     fn finish(&mut self, done: Done) {
         self.held_bytes -= done.held_bytes;
-        self.heavy -= usize::from(done.heavy);
+        self.under_way.end(done.entry.weight);
         let Some(at) = self
             .live
             .iter()
@@ -457,6 +523,9 @@ impl Session {
         else {
             return;
         };
+        if done.answer.is_err() {
+            self.failed(done.entry);
+        }
         let running = self.live.swap_remove(at);
         if let Some(id) = done.unsubscribed {
             self.feeds.retain(|(held, feed)| {

@@ -52,6 +52,8 @@ struct State {
     notification_bytes: usize,
     /// Since when answers have been waiting without the client taking a byte.
     waiting_since: Option<Instant>,
+    /// The writer is to look whether the client is there at all.
+    look: bool,
     /// Nothing more will be put in.
     finished: bool,
     /// Nobody takes anything out any more.
@@ -145,17 +147,29 @@ impl Outbox {
         self.state.lock().finished
     }
 
+    /// Lets the writer look whether the client is there at all, and break off if not.
+    pub fn look(&self) {
+        self.state.lock().look = true;
+        self.filled.notify_one();
+    }
+
+    /// For the writer: whether it is to look, once.
+    pub fn is_to_look(&self) -> bool {
+        std::mem::take(&mut self.state.lock().look)
+    }
+
     /// For the writer: the next message, at once or not at all.
     pub fn try_next(&self) -> Option<Outbound> {
         self.state.lock().queue.pop_front()
     }
 
-    /// For the writer: returns when there is a message, or, with false, when there will be none.
+    /// For the writer: returns when there is something to do, or, with false, when there will be
+    /// nothing more.
     pub async fn wait(&self) -> bool {
         loop {
             {
                 let state = self.state.lock();
-                if !state.queue.is_empty() {
+                if !state.queue.is_empty() || state.look {
                     return true;
                 }
                 if state.finished || state.broken {

@@ -26,10 +26,10 @@ use super::dispatch::{self, Feed, Service};
 use super::envelope::Message;
 use super::order::{Held, Target, Turn};
 use super::outbox::Outbox;
-use crate::api::executions::{annotate, delete, get, save, start, subscribe, update};
-use crate::api::params::{WORK_DONE_TOKEN, member, members_named};
+use crate::api::executions::{annotate, delete, save, start, subscribe, update};
+use crate::api::params::{self, WORK_DONE_TOKEN, member, members_named};
 use crate::api::progress::{self, Steps};
-use crate::api::table::{AnswerSlot, Entry, Method};
+use crate::api::table::{self, AnswerSlot, Effect, Entry, Method};
 use crate::api::{Context, Error, ErrorKind, FRAME_LIMIT_BYTES, taking_back};
 use crate::history::{Indexing, Progress};
 use crate::model::json as walk;
@@ -50,6 +50,7 @@ pub(super) struct Request {
     pub(super) key: String,
     pub(super) reply: Reply,
     pub(super) entry: &'static Entry,
+    pub(super) effect: Effect,
     pub(super) params: Option<Bytes>,
     pub(super) token: Option<String>,
     pub(super) turn: Turn,
@@ -71,9 +72,9 @@ pub(super) struct Running {
 #[derive(Debug)]
 pub(super) struct Done {
     pub(super) number: u64,
+    pub(super) entry: &'static Entry,
     pub(super) answer: Result<Bytes, Error>,
     pub(super) held_bytes: usize,
-    pub(super) heavy: bool,
     /// The subscription that it ended.
     pub(super) unsubscribed: Option<u64>,
 }
@@ -119,6 +120,13 @@ pub(crate) fn id_key(raw: &str) -> String {
     } else {
         raw.to_owned()
     }
+}
+
+/// The key of the request that `$/cancelRequest` takes back; null is an id, too.
+pub(crate) fn cancelled_key(params: Option<&str>) -> Option<String> {
+    let params = params::object(params).ok().flatten()?;
+    let ids = walk::members(params).filter(|(name, _)| name == "id");
+    ids.last().map(|(_, id)| id_key(id))
 }
 
 /// The beginning of an id, for the log.
@@ -240,11 +248,6 @@ pub(crate) fn answer(id: &Bytes, answer: &Result<Bytes, Error>) -> Vec<Bytes> {
 }
 
 impl Request {
-    /// Whether it reads a whole record, of which only a few are held at once.
-    pub(super) fn is_heavy(&self) -> bool {
-        self.entry.name == get::Get::NAME
-    }
-
     /// Runs it when its turn has come.
     pub(super) fn run(
         self,
@@ -256,6 +259,7 @@ impl Request {
         let Self {
             number,
             entry,
+            effect,
             params,
             token,
             turn,
@@ -263,7 +267,7 @@ impl Request {
             reply,
             ..
         } = self;
-        let heavy = entry.name == get::Get::NAME;
+        let changes = effect.is_change();
         let context = Arc::clone(&shared.context);
         let id = tracing::field::display(Shown(&reply.id));
         let span = tracing::debug_span!("request", id, method = entry.name);
@@ -281,12 +285,13 @@ impl Request {
                 unsubscribed,
             } = {
                 let ready = async {
-                    if entry.effect.is_change() {
+                    if changes {
                         context.history.restored().await;
                     }
                     turn.come().await
                 };
-                let work = perform(number, entry, text, &service, ready, &cancel);
+                let call = call(number, entry, text, &service);
+                let work = perform(changes, call, ready, &cancel);
                 match progress {
                     Some(progress) => progress.accompany(work, &context).await,
                     None => work.await,
@@ -297,9 +302,9 @@ impl Request {
             tracing::debug!(micros, error, "answered");
             Done {
                 number,
+                entry,
                 answer,
                 held_bytes,
-                heavy,
                 unsubscribed,
             }
         }
@@ -309,10 +314,8 @@ impl Request {
 }
 
 async fn perform(
-    number: u64,
-    entry: &'static Entry,
-    text: Option<&str>,
-    service: &Service,
+    changes: bool,
+    call: impl Future<Output = Outcome>,
     ready: impl Future<Output = Held>,
     cancel: &CancellationToken,
 ) -> Outcome {
@@ -322,8 +325,7 @@ async fn perform(
             () = cancel.cancelled() => return Err(Error::cancelled()).into(),
             held = ready => held,
         };
-        let call = call(number, entry, text, service);
-        let outcome = if entry.effect.is_change() {
+        let outcome = if changes {
             // from here on it happens, whoever still wants to know, unless it can say better
             let call = taking_back::scope(cancel.clone(), call);
             tokio::pin!(call);
@@ -366,7 +368,7 @@ async fn call(
             Ok(id) => {
                 // the library understands positional params only
                 positional = format!("[{id}]");
-                (Some(positional.as_str()), id.parse().ok())
+                (Some(positional.as_str()), Some(id))
             }
             Err(error) => return Err(error).into(),
         }
@@ -400,26 +402,18 @@ async fn call(
 }
 
 /// The subscription that is to be ended, by name or by position.
-pub(crate) fn subscription_of(text: Option<&str>) -> Result<&str, Error> {
-    let expected =
-        || Error::params("`subscription`: expected the id that executions/subscribe gave");
-    let given = text.map(str::trim).ok_or_else(expected)?;
-    let id = if given.starts_with('[') {
+pub(crate) fn subscription_of(text: Option<&str>) -> Result<u64, Error> {
+    if let Some(given) = text.map(str::trim).filter(|given| given.starts_with('[')) {
         let mut elements = walk::elements(given);
-        elements.next().filter(|_| elements.next().is_none())
-    } else {
-        crate::api::params::object(Some(given))?;
-        if let Some((name, _)) =
-            walk::members(given).find(|(name, _)| name != "subscription" && name != WORK_DONE_TOKEN)
-        {
-            let name: String = name.chars().filter(|c| !c.is_control()).take(40).collect();
-            let message = format!("unknown parameter `{name}`; known is subscription");
-            return Err(Error::params(message).with("member", name));
-        }
-        member(Some(given), "subscription")
-    };
-    id.filter(|id| id.starts_with('"') || id.bytes().all(|b| b.is_ascii_digit()))
-        .ok_or_else(expected)
+        let only = elements.next().filter(|_| elements.next().is_none());
+        return only.and_then(|id| id.parse().ok()).ok_or_else(|| {
+            Error::params("expected the id that executions/subscribe gave, as the only parameter")
+        });
+    }
+    let known = table::entry(subscribe::Unsubscribe::NAME);
+    let known = known.map_or(&[][..], |entry| &entry.known_params);
+    let params = params::parse::<subscribe::UnsubscribeParams>(text, known, false)?;
+    Ok(params.subscription)
 }
 
 /// Passes a subscription's notifications on for as long as the connection is there, and never before
@@ -453,12 +447,24 @@ struct Reporter<'a> {
 }
 
 impl Reporter<'_> {
-    fn tell(&self, value: &serde_json::Value) {
+    fn message(&self, value: &serde_json::Value) -> Bytes {
         let text = format!(
             "{{\"jsonrpc\":\"2.0\",\"method\":\"$/progress\",\"params\":{{\"token\":{},\"value\":{value}}}}}",
             self.token
         );
-        self.outbox.try_notify(Bytes::from(text));
+        text.into()
+    }
+
+    /// Tells that it begins or ends. Whoever shows that shows it for ever if the end is lost, so these
+    /// two are bounded as the answer is.
+    fn mark(&self, value: &serde_json::Value) {
+        self.outbox.answer(vec![self.message(value)]);
+    }
+
+    /// Tells how far it has come, unless too much is told already: there is more to come.
+    fn tell(&self, percentage: u8, message: &str) {
+        let value = json!({ "kind": "report", "message": message, "percentage": percentage });
+        self.outbox.try_notify(self.message(&value));
     }
 
     /// Tells how far it has come if that is more than `told`.
@@ -469,7 +475,7 @@ impl Reporter<'_> {
         if found && told.is_none_or(|told| told < percentage) {
             *told = Some(percentage);
             let message = format!("{} of {} runs read", progress.done, progress.total);
-            self.tell(&json!({ "kind": "report", "message": message, "percentage": percentage }));
+            self.tell(percentage, &message);
         }
     }
 
@@ -479,13 +485,13 @@ impl Reporter<'_> {
         if told.is_none_or(|told| told < percentage) {
             *told = Some(percentage);
             let message = format!("{} of {} runs", steps.done, steps.total);
-            self.tell(&json!({ "kind": "report", "message": message, "percentage": percentage }));
+            self.tell(percentage, &message);
         }
     }
 
     async fn accompany<T>(&self, work: impl Future<Output = T>, context: &Context) -> T {
         let mut progress = context.history.progress();
-        self.tell(&json!({ "kind": "begin", "message": self.entry.summary }));
+        self.mark(&json!({ "kind": "begin", "message": self.entry.summary }));
         let (steps, mut own) = progress::channel();
         let work = progress::scope(steps, work);
         tokio::pin!(work);
@@ -504,7 +510,7 @@ impl Reporter<'_> {
                 }
             }
         };
-        self.tell(&json!({ "kind": "end" }));
+        self.mark(&json!({ "kind": "end" }));
         outcome
     }
 }
@@ -642,9 +648,9 @@ mod tests {
                 }
                 Done {
                     number,
+                    entry: &table::table()[0],
                     answer: Ok(Bytes::new()),
                     held_bytes: 0,
-                    heavy: false,
                     unsubscribed: None,
                 }
             }
@@ -653,6 +659,73 @@ mod tests {
         let all = (0..50).map(|number| aside(waits(number)));
         let done = runtime.block_on(futures_util::future::join_all(all));
         assert!(done.iter().map(|done| done.number).eq(0..50));
+    }
+
+    /// However much is told that nobody has taken.
+    #[tokio::test]
+    async fn that_a_request_begins_and_ends_is_told_in_any_case() {
+        let root = tempfile::tempdir().unwrap();
+        let options = crate::history::Options::default();
+        let history = Arc::new(crate::history::History::new(root.path().into(), options));
+        let outbox = Outbox::default();
+        outbox.try_notify(vec![b' '; 1 << 20].into());
+        let reporter = Reporter {
+            token: "7",
+            outbox: &outbox,
+            entry: &table::table()[0],
+        };
+        let work = async {
+            let teller = progress::here();
+            teller.tell(Steps { done: 1, total: 2 });
+            tokio::task::yield_now().await;
+        };
+        reporter.accompany(work, &Context::over(&history)).await;
+        outbox.try_next().unwrap();
+        let told = std::iter::from_fn(|| outbox.try_next()).map(|message| {
+            let message: serde_json::Value =
+                serde_json::from_slice(&message.parts.concat()).unwrap();
+            assert_eq!(message["params"]["token"], 7);
+            message["params"]["value"]["kind"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        });
+        assert_eq!(told.collect::<Vec<_>>(), ["begin", "end"]);
+    }
+
+    #[test]
+    fn null_can_be_taken_back() {
+        let key = |params| cancelled_key(Some(params));
+        assert_eq!(key(r#"{"id":null}"#), Some("null".to_owned()));
+        assert_eq!(key(r#"{"id":"\u0061"}"#), Some("\"a".to_owned()));
+        assert_eq!(key("{}"), None);
+        assert_eq!(cancelled_key(None), None);
+    }
+
+    #[test]
+    fn a_subscription_is_named_by_the_number_that_it_has() {
+        for text in [
+            "[7]",
+            " [ 7 ] ",
+            r#"{"subscription":7,"workDoneToken":"t","a":null}"#,
+        ] {
+            assert_eq!(subscription_of(Some(text)).unwrap(), 7);
+        }
+        for text in [
+            "[]",
+            "[7,8]",
+            r#"["7"]"#,
+            r#"{"subscription":"7"}"#,
+            r#"{"subscription":-7}"#,
+            r#"{"subscription":18446744073709551616}"#,
+            "{}",
+            "7",
+        ] {
+            let error = subscription_of(Some(text)).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::InvalidParams, "{text}");
+        }
+        let error = subscription_of(Some(r#"{"subscripton":7}"#)).unwrap_err();
+        assert_eq!(error.to_value()["data"]["nearest"], "subscription");
     }
 
     /// So does one that stands alone.

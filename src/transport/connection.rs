@@ -113,6 +113,10 @@ async fn write_until_done<W: AsyncWrite + Unpin>(
     framing: &OnceLock<Framing>,
 ) -> std::io::Result<()> {
     while outbox.wait().await {
+        if outbox.is_to_look() {
+            // nothing to write is refused, too, where nobody is there to read
+            writer.write(&[]).now_or_never().transpose()?;
+        }
         // nothing is sent before something came
         let mut outgoing = Outgoing::new(framing.get().copied().unwrap_or(Framing::Lines));
         let mut taken = Vec::new();
@@ -582,6 +586,88 @@ mod tests {
         assert!(began.elapsed() <= Duration::from_millis(1_900));
     }
 
+    /// As netcat does at the end of its input.
+    #[tokio::test(start_paused = true)]
+    async fn whoever_has_no_more_to_ask_is_answered_however_long_it_takes() {
+        for ends in [false, true] {
+            let mut client = Client::starting(Kind::Socket, 1 << 20, |methods| methods);
+            client.history.begin(Moment::now());
+            client.request(1, "executions/list", json!({})).await;
+            drop(client.writer.take().unwrap().shutdown().await);
+            tokio::time::sleep(session::GRACE * 10).await;
+            match ends {
+                true => drop(client.ending.send_replace(true)),
+                false => while client.history.first_step() {},
+            }
+            let answer = client.receive().await.unwrap();
+            assert_eq!(answer["error"]["data"]["ending"] == true, ends, "{answer}");
+            assert_eq!(answer["result"]["total"] == 4, !ends, "{answer}");
+            assert!(client.receive().await.is_none());
+            assert_eq!((&mut client.served).await.unwrap(), End::Closed);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_done_for_long_for_whoever_is_gone() {
+        let client = Client::starting(Kind::Socket, 1 << 20, |methods| methods);
+        client.history.begin(Moment::now());
+        let mut client = client;
+        client.request(1, "executions/list", json!({})).await;
+        let Client {
+            served,
+            reader,
+            writer,
+            ..
+        } = client;
+        drop((reader, writer));
+        let began = Instant::now();
+        assert_eq!(served.await.unwrap(), End::Closed);
+        assert!(began.elapsed() <= session::GRACE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_takes_his_leave_is_not_told_that_the_daemon_ends() {
+        let mut client = Client::starting(Kind::Socket, 1 << 20, |methods| methods);
+        client.history.begin(Moment::now());
+        client.request(1, "executions/list", json!({})).await;
+        client.send(r#"{"jsonrpc":"2.0","method":"exit"}"#).await;
+        let refused = client.receive().await.unwrap();
+        assert_eq!(refused["error"]["code"], 503);
+        assert!(refused["error"]["data"]["ending"].is_null(), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn what_is_refused_does_nothing_to_the_connection() {
+        let mut client = Client::connect(1 << 20);
+        let mut code = async |method: &str, params: Value| {
+            client.request(1, method, params).await;
+            client.receive().await.unwrap()["error"]["code"].clone()
+        };
+        assert_eq!(code("initialize", json!(5)).await, -32602);
+        assert_eq!(code("initialize", json!({})).await, Value::Null);
+        assert_eq!(code("initialize", json!({})).await, -32600);
+        assert_eq!(code("shutdown", json!({ "foo": 1 })).await, -32602);
+        assert_eq!(code("ping", json!({})).await, Value::Null);
+        client.send(r#"{"jsonrpc":"2.0","method":"exit"}"#).await;
+        let end = (&mut client.served).await.unwrap();
+        let after_shutdown = false;
+        assert_eq!(end, End::Exit { after_shutdown });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_shutdown_that_is_taken_back_is_none() {
+        let mut client = Client::starting(Kind::Socket, 1 << 20, |methods| methods);
+        client.request(1, "executions/save", run("a", 1)).await;
+        client.request(2, "shutdown", json!({})).await;
+        client
+            .send(r#"{"jsonrpc":"2.0","method":"$/cancelRequest","params":{"id":2}}"#)
+            .await;
+        assert_eq!(client.receive().await.unwrap()["error"]["code"], -32800);
+        client.request(3, "ping", json!({})).await;
+        let pong = json!({ "jsonrpc": "2.0", "id": 3, "result": {} });
+        assert_eq!(client.receive().await.unwrap(), pong);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_change_can_be_taken_back_before_anything_is_known() {
         let mut client = Client::starting(Kind::Socket, 1 << 20, |methods| methods);
@@ -617,6 +703,60 @@ mod tests {
         assert_eq!(answer["error"]["data"]["kind"], "internal-error");
         client.request(2, "ping", json!({})).await;
         assert_eq!(client.receive().await.unwrap()["id"], 2);
+    }
+
+    /// What ends later is answered later, so that nothing of it is counted while it is under way.
+    #[tokio::test]
+    async fn what_ends_later_is_begun_a_few_at_a_time_and_in_order() {
+        let (begun, mut seen) = tokio::sync::mpsc::unbounded_channel();
+        let (release, released) = watch::channel(false);
+        let mut client = Client::starting(Kind::Socket, 1 << 16, |methods| {
+            let mut module = RpcModule::new((begun, released));
+            module.merge(methods).unwrap();
+            for name in ["executions/count", "executions/diff"] {
+                module.remove_method(name);
+                module
+                    .register_async_method(name, move |params, of, _| async move {
+                        let [number]: [u64; 1] = params.parse().unwrap();
+                        of.0.send((name, number)).unwrap();
+                        let _ = of.1.clone().wait_for(|released| *released).await;
+                    })
+                    .unwrap();
+            }
+            module.into()
+        });
+        for number in 0..40 {
+            client
+                .request(number, "executions/count", json!([number]))
+                .await;
+            client
+                .request(100 + number, "executions/diff", json!([number]))
+                .await;
+        }
+        // what is small passes
+        client.history.begin(Moment::now());
+        while client.history.first_step() {}
+        client.request(998, "executions/save", run("a", 1)).await;
+        assert_eq!(client.receive().await.unwrap()["id"], 998);
+        client.request(999, "ping", json!({})).await;
+        assert_eq!(client.receive().await.unwrap()["id"], 999);
+        let mut order: [Vec<u64>; 2] = Default::default();
+        let mut count = |seen: &mut tokio::sync::mpsc::UnboundedReceiver<_>| {
+            while let Ok((name, number)) = seen.try_recv() {
+                order[usize::from(name == "executions/diff")].push(number);
+            }
+            order.clone()
+        };
+        assert_eq!(count(&mut seen).map(|all| all.len()), [16, 4]);
+        release.send_replace(true);
+        for _ in 0..80 {
+            client.receive().await.unwrap();
+        }
+        assert!(
+            count(&mut seen)
+                .iter()
+                .all(|all| all.iter().copied().eq(0..40))
+        );
     }
 
     /// However many batches wait for one of their answers, the others that they have are bounded.

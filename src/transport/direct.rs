@@ -286,3 +286,21 @@ fn read_pipe(_: BorrowedFd<'_>, _: &mut [u8]) -> Result<usize, Errno> {
 fn write_pipe(_: BorrowedFd<'_>, _: &[IoSlice<'_>]) -> Result<usize, Errno> {
     Err(Errno::OPNOTSUPP)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    /// By which a session notices that nobody waits for what it does.
+    #[test]
+    fn to_write_nothing_tells_whether_the_other_side_is_there() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let nothing = || write(ours.as_fd(), Way::Socket, &[IoSlice::new(&[])]);
+        theirs.shutdown(std::net::Shutdown::Write).unwrap();
+        assert_eq!(nothing(), Ok(0));
+        drop(theirs);
+        assert_eq!(nothing(), Err(Errno::PIPE));
+    }
+}

@@ -1015,7 +1015,7 @@ export type StatusResult = {
   watcher: Watching;
 };
 
-/** One status, or at most 100; any strings of at most 64 bytes. */
+/** One status, or at most 100; any strings, of which no run has one of more than 64 bytes. */
 export type Statuses = string | Array<string>;
 
 /** What a step is called by. */
@@ -1335,13 +1335,15 @@ export interface Methods {
   /** Tells how the daemon is. */
   "server/status": {
     params: {
+      /** Everything done to the files before the request is in the answer, which then waits for the first index, too. */
+      sync?: boolean | null;
     };
     result: StatusResult;
   };
   /** Lists files and folders that cannot be read or do not fit. */
   "server/problems": {
     params: {
-      /** `nextCursor` of the page before. */
+      /** `nextCursor` of the page before; `projectId` must be the same. */
       cursor?: string | null;
       /** The page's size. */
       limit?: number;

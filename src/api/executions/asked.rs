@@ -65,10 +65,11 @@ impl Asked {
             });
         }
         if let Some(project) = hints.projects.and_then(|all| all.into_iter().next()) {
-            if plain.project.as_ref().is_some_and(|held| *held != project) {
+            // of another project nothing is told, not even that it does not pass
+            let held = plain.project.get_or_insert_with(|| project.clone());
+            if *held != project {
                 plain.statuses = Some(std::collections::BTreeSet::new());
             }
-            plain.project = Some(project);
         }
         let rest = None;
         Ok(Self { plain, rest, zone })
@@ -118,6 +119,29 @@ impl Asked {
         }
     }
 
+    /// A cursor of this question: `also` is what it says beside the runs that it is about, and `place`
+    /// where to go on.
+    pub(in crate::api) fn cursor(&self, also: &str, place: &str, now: Millis) -> String {
+        format!("{}{also}/{place}", self.mark(now))
+    }
+
+    /// The place of a cursor, and the moment that its question is bound to.
+    ///
+    /// # Errors
+    /// -32602 where it is of another question.
+    pub(in crate::api) fn place<'a>(
+        &self,
+        also: &str,
+        cursor: &'a str,
+        now: Millis,
+    ) -> Result<(&'a str, Millis), Error> {
+        let read = || {
+            let (mark, place) = cursor.split_once('/')?;
+            Some((place, self.moment(mark.strip_suffix(also)?, now)?))
+        };
+        read().ok_or_else(foreign_cursor)
+    }
+
     fn hash(&self) -> String {
         let hasher = BuildHasherDefault::<Xxh3>::default();
         let rest = self
@@ -138,6 +162,11 @@ impl Asked {
     pub(in crate::api) fn zone(&self) -> Tz {
         self.zone
     }
+}
+
+/// What is answered to a cursor that is not one of the question.
+pub(in crate::api) fn foreign_cursor() -> Error {
+    Error::params("`cursor` belongs to another query or another version; list again without it")
 }
 
 /// The moment that a query which begins now is bound to.

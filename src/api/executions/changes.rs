@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::asked::{Asked, now};
 use super::subscribe::{Told, honoured};
-use super::{Statuses, blocking, prepare};
+use super::{Statuses, blocking, wait_for};
 use crate::api::params::Limit;
 use crate::api::table::{Effect, Example, Method};
 use crate::api::{Clock, Context, Error, ErrorKind, samples};
@@ -120,7 +120,7 @@ impl Method for Changes {
         )?;
         let project = asked.plain.project.as_ref();
         if params.sync == Some(true) {
-            prepare(&context, project, params.sync, None).await?;
+            wait_for(&context, project, params.sync).await?;
         }
         if honoured(&context, &params.since).is_none() {
             // what a former daemon kept may not have been read yet

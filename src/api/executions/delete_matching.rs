@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::asked::{Asked, now};
 use super::list::{read_cursor, write_place};
-use super::{Statuses, blocking, choosing, prepare};
+use super::{Statuses, blocking, choosing, wait_for};
 use crate::api::progress::{Steps, Teller, here};
 use crate::api::table::{Effect, Example, Method};
 use crate::api::{Clock, Context, Error, ErrorKind, samples};
@@ -379,7 +379,7 @@ impl Method for DeleteMatching {
             mark: asked.mark(now),
             by_age: false,
         };
-        prepare(&context, asked.plain.project.as_ref(), params.sync, None).await?;
+        wait_for(&context, asked.plain.project.as_ref(), params.sync).await?;
         let query = asked.every(now);
         let how = Deleting {
             permanent: params.permanent == Some(true),

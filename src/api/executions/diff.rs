@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{Named, blocking, read_named};
-use crate::api::table::{Effect, Example, Method};
+use crate::api::table::{Effect, Example, Method, Weight};
 use crate::api::{Context, Error, ErrorKind, samples};
 use crate::history::{Record, Wanted};
 use crate::model::diff::{Diff, diff};
@@ -76,6 +76,7 @@ impl Method for Compare {
         reading of both records; one over the limit that `initialize` tells is refused, and so are \
         two whose comparison takes over 2 s.";
     const EFFECT: Effect = Effect::Read;
+    const WEIGHT: Weight = Weight::Records;
     const ERRORS: &'static [ErrorKind] = &[
         ErrorKind::ExecutionNotFound,
         ErrorKind::Ambiguous,

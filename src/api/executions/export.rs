@@ -9,11 +9,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::asked::{Asked, now};
-use super::list::{read_cursor, write_cursor};
+use super::asked::{Asked, foreign_cursor, now};
+use super::list::{read_place, write_place};
 use super::{Statuses, blocking, prepare};
 use crate::api::progress::{Steps, here};
-use crate::api::table::{Effect, Example, Method};
+use crate::api::table::{Effect, Example, Method, Weight};
 use crate::api::{Clock, Context, Error, ErrorKind, samples};
 use crate::history::{self, HistoryError, RECORD_LIMIT_BYTES, RowsWritten, Wanted};
 use crate::index::{Key, SortedKey};
@@ -122,6 +122,7 @@ impl Method for Export {
         another `clock`. A record that cannot be given any more is told by its summary. Costs \
         reading the records.";
     const EFFECT: Effect = Effect::Read;
+    const WEIGHT: Weight = Weight::Records;
     const ERRORS: &'static [ErrorKind] = &[
         ErrorKind::QueryTooExpensive,
         ErrorKind::AlreadyExists,
@@ -267,7 +268,7 @@ async fn a_piece(
     let (mut now, mut name, mut after) = (now(), None, None);
     if let Some(cursor) = cursor {
         let (kept, key);
-        (kept, key, now) = read_piece_cursor(&cursor, asked, now)?;
+        (kept, key, now) = read_piece_cursor(&cursor, asked, written, now)?;
         (name, after) = (Some(kept), Some(key));
     }
     let query = asked.every(now);
@@ -308,24 +309,37 @@ async fn a_piece(
         bytes: text.len() as u64,
         // records and summaries are UTF-8, and rows are cut nowhere else
         text: Some(String::from_utf8(text).unwrap_or_default()),
-        next_cursor: next.map(|(name, key)| write_piece_cursor(&name, key, asked, now)),
+        next_cursor: next.map(|(name, key)| write_piece_cursor(&name, key, asked, written, now)),
         clock: Clock(clock),
         complete,
     })
 }
 
+/// What tells a piece's cursors from those of pieces that are written in another way.
+fn mark(written: RowsWritten) -> String {
+    format!("!{:?}.{:?}", written.format, written.rows)
+}
+
 /// Where the next piece begins, of the runs that are kept by this name.
-fn write_piece_cursor(name: &str, key: Key, asked: &Asked, now: Millis) -> String {
-    let key = SortedKey { number: None, key };
-    format!("{name}/{}", write_cursor(&key, asked, None, now))
+fn write_piece_cursor(
+    name: &str,
+    key: Key,
+    asked: &Asked,
+    written: RowsWritten,
+    now: Millis,
+) -> String {
+    let place = write_place(&SortedKey { number: None, key }, false);
+    format!("{name}/{}", asked.cursor(&mark(written), &place, now))
 }
 
 fn read_piece_cursor(
     cursor: &str,
     asked: &Asked,
+    written: RowsWritten,
     now: Millis,
 ) -> Result<(String, Key, Millis), Error> {
-    let (name, place) = cursor.split_once('/').unwrap_or_default();
-    let (key, moment) = read_cursor(place, asked, None, now)?;
+    let (name, rest) = cursor.split_once('/').ok_or_else(foreign_cursor)?;
+    let (place, moment) = asked.place(&mark(written), rest, now)?;
+    let key = read_place(place, false).ok_or_else(foreign_cursor)?;
     Ok((name.to_owned(), key.key, moment))
 }

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::{Named, read_named};
 use crate::api::params::RecordText;
-use crate::api::table::{Answer, Effect, Example, Method};
+use crate::api::table::{Answer, Effect, Example, Method, Weight};
 use crate::api::{Context, Error, ErrorKind, samples};
 use crate::history::{PieceQuery, RECORD_LIMIT_BYTES, Record};
 use crate::model::excerpt::{Cut, Units};
@@ -197,6 +197,7 @@ impl Method for Get {
         that it cuts. Every cut \
         is told with its pointer and true size.";
     const EFFECT: Effect = Effect::Read;
+    const WEIGHT: Weight = Weight::Records;
     const ERRORS: &'static [ErrorKind] = &[
         ErrorKind::ExecutionNotFound,
         ErrorKind::Ambiguous,

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::asked::{Asked, now, select};
+use super::asked::{Asked, foreign_cursor, now, select};
 use super::{Statuses, blocking, prepare};
 use crate::api::params::Limit;
 use crate::api::table::{Answer, Effect, Example, Method};
@@ -341,8 +341,7 @@ pub(super) fn write_cursor(
     sort: Option<Sort>,
     now: Millis,
 ) -> String {
-    let place = write_place(key, sort.is_some());
-    format!("{}{}/{place}", asked.mark(now), mark(sort))
+    asked.cursor(&mark(sort), &write_place(key, sort.is_some()), now)
 }
 
 /// A place as cursors spell it, `numbered` in a list that is sorted by a number.
@@ -383,12 +382,7 @@ pub(super) fn read_cursor(
     sort: Option<Sort>,
     now: Millis,
 ) -> Result<(SortedKey, Millis), Error> {
-    let refused = || {
-        Error::params("`cursor` belongs to another query or another version; list again without it")
-    };
-    let (query, place) = text.split_once('/').ok_or_else(refused)?;
-    let query = query.strip_suffix(&mark(sort)).ok_or_else(refused)?;
-    let moment = asked.moment(query, now).ok_or_else(refused)?;
-    let key = read_place(place, sort.is_some()).ok_or_else(refused)?;
+    let (place, moment) = asked.place(&mark(sort), text, now)?;
+    let key = read_place(place, sort.is_some()).ok_or_else(foreign_cursor)?;
     Ok((key, moment))
 }

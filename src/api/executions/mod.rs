@@ -41,14 +41,9 @@ const STATUSES_MAX: usize = 100;
 /// A longer one no run has.
 const STATUS_BYTES_MAX: usize = 64;
 
-/// The status that is called so.
-fn status<E: serde::de::Error>(text: &str) -> Result<Status, E> {
-    match text.len() <= STATUS_BYTES_MAX {
-        true => Ok(Status::from_text(text)),
-        false => Err(E::custom(format!(
-            "a status has at most {STATUS_BYTES_MAX} bytes"
-        ))),
-    }
+/// The status that is called so, if a run can have it.
+fn status(text: &str) -> Option<Status> {
+    (text.len() <= STATUS_BYTES_MAX).then(|| Status::from_text(text))
 }
 
 impl<'de> Deserialize<'de> for Statuses {
@@ -62,20 +57,17 @@ impl<'de> Deserialize<'de> for Statuses {
             }
 
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Statuses, E> {
-                Ok(Statuses(BTreeSet::from([status(text)?])))
+                Ok(Statuses(status(text).into_iter().collect()))
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Statuses, A::Error> {
                 let mut statuses = BTreeSet::new();
-                for count in 0.. {
-                    let Some(text) = seq.next_element::<String>()? else {
-                        break;
-                    };
-                    if count == STATUSES_MAX {
+                while let Some(text) = seq.next_element::<String>()? {
+                    statuses.extend(status(&text));
+                    if statuses.len() > STATUSES_MAX {
                         let message = format!("at most {STATUSES_MAX} statuses");
                         return Err(A::Error::custom(message));
                     }
-                    statuses.insert(status(&text)?);
                 }
                 Ok(Statuses(statuses))
             }
@@ -91,7 +83,8 @@ impl JsonSchema for Statuses {
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({
-            "description": "One status, or at most 100; any strings of at most 64 bytes.",
+            "description": "One status, or at most 100; any strings, of which no run has one of more \
+                than 64 bytes.",
             "anyOf": [
                 { "type": "string" },
                 { "type": "array", "items": { "type": "string" } }
@@ -100,8 +93,25 @@ impl JsonSchema for Statuses {
     }
 }
 
-/// Waits for what a read needs: with `sync`, everything done to the files before it, else the
-/// first index of its project. Returns whether the index is complete for it.
+/// Waits for what a read needs: the first index of its project and, with `sync`, everything done to
+/// the files before it.
+///
+/// # Errors
+/// 503 when it takes too long.
+pub(super) async fn wait_for(
+    context: &Context,
+    project: Option<&ProjectId>,
+    sync: Option<bool>,
+) -> Result<(), HistoryError> {
+    context.history.ready(project).await?;
+    if sync == Some(true) {
+        context.history.sync().await?;
+    }
+    Ok(())
+}
+
+/// The same for a read that may be content with what is there. Returns whether the index is complete
+/// for it.
 ///
 /// # Errors
 /// 503 when it takes too long.
@@ -111,15 +121,11 @@ pub(super) async fn prepare(
     sync: Option<bool>,
     allow_partial: Option<bool>,
 ) -> Result<bool, Error> {
-    let history = &context.history;
-    if allow_partial == Some(true) && !history.is_ready(project) {
+    if allow_partial == Some(true) && !context.history.is_ready(project) {
         return Ok(false);
     }
-    history.ready(project).await?;
-    if sync == Some(true) {
-        history.sync().await?;
-    }
-    Ok(true)
+    let waited = wait_for(context, project, sync).await;
+    waited.map(|()| true).map_err(Error::or_partial)
 }
 
 /// Which run a request means: by its id, by a beginning of it that only one run has, or, if it is
@@ -176,7 +182,7 @@ pub(super) async fn read_named<T: Send + 'static>(
             done => return Ok((key, done?)),
         }
     }
-    prepare(context, named.project.as_ref(), sync, None).await?;
+    wait_for(context, named.project.as_ref(), sync).await?;
     let stopped = stop.clone();
     let key = blocking(context, move |history| {
         history.meant(named.project.as_ref(), &named.execution, &stopped)
@@ -284,11 +290,140 @@ mod tests {
         assert_eq!(read(&quoted(many(100))).unwrap().0.len(), 100);
         let refused = read(&quoted(many(101))).unwrap_err().to_string();
         assert!(refused.contains("at most 100 statuses"), "{refused}");
+        assert_eq!(read(r#"["a","a"]"#).unwrap().0.len(), 1);
+        // which no run has
         let long = format!("\"{}\"", "x".repeat(65));
-        for text in [long.clone(), format!("[{long}]")] {
-            let refused = read(&text).unwrap_err().to_string();
-            assert!(refused.contains("at most 64 bytes"), "{refused}");
+        assert_eq!(read(&long).unwrap().0.len(), 0);
+        assert_eq!(read(&format!(r#"["a",{long}]"#)).unwrap().0.len(), 1);
+    }
+
+    /// A history over runs that are there before it, `x` and `y` of the projects `a` and `b`; nothing
+    /// is known of them yet.
+    fn begun(root: &tempfile::TempDir) -> (Arc<History>, Arc<Context>) {
+        for run in [
+            "a/executions/x",
+            "a/executions/y",
+            "b/executions/x",
+            "b/executions/y",
+        ] {
+            let file = root.path().join(format!("{run}.json"));
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, r#"{"status":"completed"}"#).unwrap();
+            std::fs::write(root.path().join(format!("{run}-bad.json")), "{").unwrap();
         }
+        let history = Arc::new(History::new(root.path().to_owned(), Options::default()));
+        history.begin(Moment::now());
+        let context = Context::over(&history);
+        (history, context)
+    }
+
+    fn known(root: &tempfile::TempDir) -> (Arc<History>, Arc<Context>) {
+        let (history, context) = begun(root);
+        while history.first_step() {}
+        while history.pass(Moment::now()) {}
+        (history, context)
+    }
+
+    #[tokio::test]
+    async fn a_cursor_goes_on_with_the_question_that_it_was_given_for_and_with_no_other() {
+        async fn pages<M: Method>(context: &Arc<Context>, asked: &Value, others: &[Value])
+        where
+            M::Result: serde::Serialize,
+        {
+            let page = call::<M>(context, asked.clone()).await.unwrap();
+            let with_it = |asked: &Value| {
+                let mut next = asked.clone();
+                next["cursor"] = page["nextCursor"].clone();
+                assert!(next["cursor"].is_string(), "{page}");
+                next
+            };
+            call::<M>(context, with_it(asked)).await.unwrap();
+            for other in others {
+                let refused = call::<M>(context, with_it(other)).await.unwrap_err();
+                assert_eq!(refused.kind, ErrorKind::InvalidParams, "{other}");
+                assert!(refused.message.contains("another query"), "{refused:?}");
+            }
+        }
+        let root = tempfile::tempdir().unwrap();
+        let (_, context) = known(&root);
+        let of = |project: &str| json!({ "projectId": project, "limit": 1 });
+        let all = json!({ "limit": 1 });
+        let others = [of("b"), all];
+        pages::<crate::api::server::problems::Problems>(&context, &of("a"), &others).await;
+        for id in ["x", "y"] {
+            let run = json!({ "projectId": "a", "executionId": id });
+            call::<delete::Delete>(&context, run).await.unwrap();
+        }
+        pages::<crate::api::trash::List>(&context, &of("a"), &others).await;
+        let piece =
+            |format: &str, rows: &str| json!({ "format": format, "rows": rows, "maxBytes": 1 });
+        let others = [
+            piece("json", "summaries"),
+            piece("jsonl", "records"),
+            piece("csv", "summaries"),
+        ];
+        pages::<export::Export>(&context, &piece("jsonl", "summaries"), &others).await;
+    }
+
+    #[tokio::test]
+    async fn what_is_restored_is_named_in_one_way() {
+        let root = tempfile::tempdir().unwrap();
+        let (history, context) = known(&root);
+        let asked = json!({ "status": "completed" });
+        let gone = call::<delete_matching::DeleteMatching>(&context, asked)
+            .await
+            .unwrap();
+        assert_eq!(gone["count"], 4);
+        let batch = &gone["batch"];
+        let entry = format!("a/{}/x", batch.as_str().unwrap());
+        for params in [
+            json!({ "batch": batch, "projectId": "b" }),
+            json!({ "batch": batch, "executionId": "x" }),
+            json!({ "entries": [entry], "projectId": "a" }),
+            json!({ "entries": [entry], "executionId": "y" }),
+            json!({ "projectId": "a" }),
+        ] {
+            let refused = call::<restore::Restore>(&context, params.clone()).await;
+            assert_eq!(
+                refused.unwrap_err().kind,
+                ErrorKind::InvalidParams,
+                "{params}"
+            );
+        }
+        assert_eq!(history.sizes().0, 0);
+        let back = call::<restore::Restore>(&context, json!({ "batch": batch }))
+            .await
+            .unwrap();
+        assert_eq!(back["count"], 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_the_index_is_told_of_no_param_that_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let (_history, context) = begun(&root);
+        let says = async |partial: bool| {
+            let answer = match partial {
+                true => call::<stats::Stats>(&context, json!({})).await,
+                false => call::<crate::api::server::problems::Problems>(&context, json!({})).await,
+            };
+            let error = answer.unwrap_err();
+            assert_eq!(error.kind, ErrorKind::NotReady);
+            error.message.contains("allowPartial")
+        };
+        assert!(says(true).await);
+        assert!(!says(false).await);
+    }
+
+    #[test]
+    fn a_filter_that_names_another_project_finds_nothing_in_the_one_that_is_meant() {
+        let project = ProjectId::parse("a").unwrap();
+        let asked = |filter| {
+            let asked = asked::Asked::of(Some(project.clone()), None, Some(filter), None).unwrap();
+            assert_eq!(asked.plain.project.as_ref(), Some(&project));
+            asked.plain.statuses.map(|statuses| statuses.len())
+        };
+        assert_eq!(asked("project = b"), Some(0));
+        assert_eq!(asked("project = a"), None);
     }
 
     /// A person saves by backup-and-rename, while others change the run.

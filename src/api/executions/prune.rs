@@ -10,7 +10,7 @@ use serde_json::json;
 use super::asked::now;
 use super::delete_matching::{Gone, NamedLimit, Naming, carry_out, rehearse};
 use super::list::read_place;
-use super::{Statuses, blocking, choosing, prepare};
+use super::{Statuses, blocking, choosing, wait_for};
 use crate::api::progress::here;
 use crate::api::table::{Effect, Example, Method};
 use crate::api::{Context, Error, ErrorKind, samples};
@@ -313,7 +313,7 @@ impl Method for Prune {
         let told = told.map(|plan| Naming::told(&context.history, plan, dry_run));
         let (mark, told) = told.transpose()?.unzip();
         let (naming, now) = naming(&hash(&asked), params.limit, params.cursor.as_deref(), mark)?;
-        prepare(&context, None, params.sync, None).await?;
+        wait_for(&context, None, params.sync).await?;
         // what lies in the trash since before then goes for good
         let old = asked.trash.map(|trash| {
             let age = i64::try_from(trash.max_age.0.as_millis()).unwrap_or(i64::MAX);

@@ -105,11 +105,16 @@ impl Method for Restore {
     type Result = Restored;
 
     async fn call(context: Arc<Context>, params: Params) -> Result<Restored, Error> {
-        let run = params.project_id.zip(params.execution_id);
-        let asked = match (params.entries, params.batch, run) {
-            (Some(entries), None, None) => Asked::Entries(read_entries(&entries)?),
-            (None, Some(batch), None) => Asked::Batch(read_batch(&batch)?),
-            (None, None, Some((project, execution))) => {
+        let Params {
+            entries,
+            batch,
+            project_id,
+            execution_id,
+        } = params;
+        let asked = match (entries, batch, project_id, execution_id) {
+            (Some(entries), None, None, None) => Asked::Entries(read_entries(&entries)?),
+            (None, Some(batch), None, None) => Asked::Batch(read_batch(&batch)?),
+            (None, None, Some(project), Some(execution)) => {
                 Asked::Latest(RunKey { project, execution })
             }
             _ => {

@@ -17,7 +17,7 @@ use super::Statuses;
 use super::asked::Asked;
 use super::changes::next;
 use crate::api::params::parse;
-use crate::api::table::{Effect, Example, Method, entry};
+use crate::api::table::{Effect, Example, Method, Weight, entry};
 use crate::api::{Clock, Context, Error, ErrorKind, samples};
 use crate::index::{Change, Changed, Clock as IndexClock, Cursor};
 use crate::model::{ExecutionId, ProjectId, Summary};
@@ -152,6 +152,7 @@ impl Method for Subscribe {
         that cannot be honoured yields `resync` first. List, then subscribe since the first page's \
         clock: nothing is missed.";
     const EFFECT: Effect = Effect::Read;
+    const WEIGHT: Weight = Weight::Light;
     const ERRORS: &'static [ErrorKind] = &[];
     type Params = Params;
     type Result = SubscriptionId;
@@ -174,8 +175,9 @@ impl Method for Subscribe {
 #[schemars(rename = "UnsubscribeParams")]
 pub struct UnsubscribeParams {
     /// The id that `executions/subscribe` gave; also accepted as the only positional parameter.
-    #[allow(dead_code)] // read by jsonrpsee
-    pub subscription: serde_json::Value,
+    // the schema stays the one that was released
+    #[schemars(with = "serde_json::Value")]
+    pub subscription: u64,
 }
 
 /// The method that ends.

@@ -6,13 +6,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::api::executions::asked::{Asked, foreign_cursor, now};
 use crate::api::executions::blocking;
+use crate::api::executions::wait_for;
 use crate::api::params::Limit;
 use crate::api::table::{Effect, Example, Method};
 use crate::api::{Context, Error, ErrorKind};
 use crate::history::History;
 use crate::index::{Problem, ProblemKind};
-use crate::model::ProjectId;
+use crate::model::{Millis, ProjectId};
 
 /// Which findings.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -24,7 +26,7 @@ pub struct Params {
     /// The page's size.
     #[serde(default)]
     pub limit: Limit,
-    /// `nextCursor` of the page before.
+    /// `nextCursor` of the page before; `projectId` must be the same.
     pub cursor: Option<String>,
     /// Everything done to the files before the request is in the answer.
     pub sync: Option<bool>,
@@ -55,19 +57,23 @@ impl Method for Problems {
     type Result = Page;
 
     async fn call(context: Arc<Context>, params: Params) -> Result<Page, Error> {
-        let project = params.project_id.as_ref();
-        crate::api::executions::prepare(&context, project, params.sync, None).await?;
+        let (asked, now) = (Asked::of(params.project_id, None, None, None)?, now());
+        let project = asked.plain.project.as_ref();
+        let after = params.cursor.as_deref();
+        let after = after.map(|cursor| read_cursor(cursor, &asked, now));
+        let after = after.transpose()?;
+        wait_for(&context, project, params.sync).await?;
         let is_there = |history: &History| {
             history.forget_temporaries();
             Ok(())
         };
         blocking(&context, is_there).await?;
-        let after = params.cursor.as_deref().map(read_cursor).transpose()?;
         let limit = params.limit.0;
         let mut problems = context.history.problems(project, after.as_ref(), limit + 1);
         let more = problems.len() > limit;
         problems.truncate(limit);
-        let next_cursor = problems.last().filter(|_| more).map(write_cursor);
+        let last = problems.last().filter(|_| more);
+        let next_cursor = last.map(|last| write_cursor(last, &asked, now));
         Ok(Page {
             problems,
             next_cursor,
@@ -83,17 +89,18 @@ impl Method for Problems {
     }
 }
 
-fn write_cursor(last: &Problem) -> String {
+fn write_cursor(last: &Problem, asked: &Asked, now: Millis) -> String {
     let kind = serde_json::to_value(last.kind).unwrap_or_default();
-    format!("{}:{}", kind.as_str().unwrap_or_default(), last.path)
+    let place = format!("{}:{}", kind.as_str().unwrap_or_default(), last.path);
+    asked.cursor("", &place, now)
 }
 
-fn read_cursor(text: &str) -> Result<(String, ProblemKind), Error> {
-    let refused = || Error::params("`cursor` is not one that runlog gave; list again without it");
-    let (kind, path) = text.split_once(':').ok_or_else(refused)?;
+fn read_cursor(cursor: &str, asked: &Asked, now: Millis) -> Result<(String, ProblemKind), Error> {
+    let (place, _) = asked.place("", cursor, now)?;
+    let (kind, path) = place.split_once(':').ok_or_else(foreign_cursor)?;
     let kind = ProblemKind::ALL
         .into_iter()
         .find(|known| serde_json::to_value(known).is_ok_and(|word| word == kind))
-        .ok_or_else(refused)?;
+        .ok_or_else(foreign_cursor)?;
     Ok((path.to_owned(), kind))
 }

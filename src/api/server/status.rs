@@ -5,13 +5,23 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::api::lifecycle::{Nothing, Root};
-use crate::api::table::{Effect, Example, Method};
+use crate::api::executions::wait_for;
+use crate::api::lifecycle::Root;
+use crate::api::table::{Effect, Example, Method, Weight};
 use crate::api::{Clock, Context, Error, ErrorKind, samples};
 use crate::history::{Indexing, Progress};
+
+/// At which moment.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "StatusParams")]
+pub struct Params {
+    /// Everything done to the files before the request is in the answer, which then waits for the
+    /// first index, too.
+    pub sync: Option<bool>,
+}
 
 /// How the daemon is.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -107,11 +117,15 @@ impl Method for Status {
     const SUMMARY: &'static str = "Tells how the daemon is.";
     const DESCRIPTION: &'static str = "Answers also while the first index is being built.";
     const EFFECT: Effect = Effect::Read;
+    const WEIGHT: Weight = Weight::Light;
     const ERRORS: &'static [ErrorKind] = &[];
-    type Params = Nothing;
+    type Params = Params;
     type Result = State;
 
-    async fn call(context: Arc<Context>, _: Nothing) -> Result<State, Error> {
+    async fn call(context: Arc<Context>, params: Params) -> Result<State, Error> {
+        if params.sync == Some(true) {
+            wait_for(&context, None, params.sync).await?;
+        }
         let history = &context.history;
         let (executions, projects, problems, tombstones) = history.sizes();
         Ok(State {

@@ -1232,7 +1232,7 @@ class StatusResult(TypedDict):
     watcher: Watching
 
 
-# One status, or at most 100; any strings of at most 64 bytes.
+# One status, or at most 100; any strings, of which no run has one of more than 64 bytes.
 Statuses = Union[str, List[str]]
 
 
@@ -1607,14 +1607,18 @@ class RpcDiscoverParams(TypedDict):
     """What `rpc.discover` takes."""
 
 
-class ServerStatusParams(TypedDict):
+class ServerStatusParams(TypedDict, total=False):
     """What `server/status` takes."""
+
+    # Everything done to the files before the request is in the answer, which then waits for the
+    # first index, too.
+    sync: Optional[bool]
 
 
 class ServerProblemsParams(TypedDict, total=False):
     """What `server/problems` takes."""
 
-    # `nextCursor` of the page before.
+    # `nextCursor` of the page before; `projectId` must be the same.
     cursor: Optional[str]
     # The page's size.
     limit: int
