@@ -495,6 +495,8 @@ fn a_policy_is_rehearsed_carried_out_and_refused() {
         "prune = 1",
         "[prune]\nrulez = []",
         "[prune]\nrules = [{ maxCount = 1, x = 2 }]",
+        "[prune]\nkeepLast = 3",
+        "[[prune]]\nrules = [{ maxCount = 1 }]",
         "other = 1",
     ] {
         fs::write(&file, wrong).unwrap();

@@ -43,15 +43,23 @@ pub(super) fn trimmed(text: &str) -> Result<String, std::convert::Infallible> {
     Ok(text.trim().to_owned())
 }
 
-/// Where nothing was found: that a status is none that is known but near one. Any may be asked for.
+/// Where nothing was found: that a status is none that is known but near one. Any may be asked for, by
+/// a filter and by a policy's rules.
 pub(super) fn tell_near_status(params: &Params) {
-    let statuses = match params.get("status") {
-        Some(Value::Array(several)) => several.as_slice(),
-        Some(only) => std::slice::from_ref(only),
-        None => return,
-    };
+    let rules = params
+        .get("policy")
+        .and_then(|policy| policy["rules"].as_array());
+    let of_rules = rules
+        .into_iter()
+        .flatten()
+        .filter_map(|rule| rule.get("status"));
+    let statuses = params.get("status").into_iter().chain(of_rules);
+    let statuses = statuses.flat_map(|named| match named {
+        Value::Array(several) => several.as_slice(),
+        only => std::slice::from_ref(only),
+    });
     let known = || Status::KNOWN.iter().map(Status::as_str);
-    for status in statuses.iter().filter_map(Value::as_str) {
+    for status in statuses.filter_map(Value::as_str) {
         if !known().any(|known| known == status)
             && let Some(near) = nearest(status, known())
         {
@@ -72,35 +80,54 @@ pub(super) struct ZoneArgs {
 /// How many.
 #[derive(Debug, Clone, Copy, Args)]
 pub(super) struct LimitArgs {
-    /// At most so many
-    #[arg(short = 'L', long, value_name = "COUNT", default_value_t = Self::default().limit,
-        value_parser = clap::value_parser!(u32).range(1..=i64::from(LIMIT_MAX)))]
-    pub limit: u32,
+    /// At most so many [default: 30]
+    #[arg(short = 'L', long, value_name = "COUNT", value_parser = count_from::<1>)]
+    limit: Option<u32>,
 }
 
 /// More than so many are never printed.
 const LIMIT_MAX: u32 = 1000;
+/// And so many where nobody says how many.
+const LIMIT: u32 = 30;
 
-impl LimitArgs {
-    /// That there are more than are `shown`, and how to see them; `others` is how where this is the
-    /// most.
-    pub(super) fn more(self, shown: usize, total: &str, others: &str) -> String {
-        let how = match self.is_most() {
-            true => others,
-            false => "-L shows more",
-        };
-        format!("{shown} of {total}; {how}")
-    }
-
-    /// Whether more cannot be asked for.
-    pub(super) fn is_most(self) -> bool {
-        self.limit == LIMIT_MAX
-    }
+/// How many are to be printed.
+pub(super) fn count_from<const MIN: u32>(text: &str) -> Result<u32, String> {
+    let count = text.parse().ok();
+    let count = count.filter(|count| (MIN..=LIMIT_MAX).contains(count));
+    count.ok_or_else(|| format!("expected a number from {MIN} to {LIMIT_MAX}"))
 }
 
-impl Default for LimitArgs {
-    fn default() -> Self {
-        Self { limit: 30 }
+/// A count of whatever it is.
+pub(super) fn whole(text: &str) -> Result<u64, String> {
+    let count = text.parse();
+    count.map_err(|_| "expected a whole number, without a unit".to_owned())
+}
+
+/// A span, as it is written.
+pub(super) fn span(text: &str) -> Result<String, String> {
+    read_span(text).map(|_| text.to_owned())
+}
+
+impl LimitArgs {
+    /// How many.
+    pub(super) fn count(self) -> u32 {
+        self.limit.unwrap_or(LIMIT)
+    }
+
+    /// Whether somebody says so.
+    pub(super) fn is_given(self) -> bool {
+        self.limit.is_some()
+    }
+
+    /// Tells that these are not all, as in `30 of 40 runs`, and how to see more; `others` is how where
+    /// more cannot be asked for. A program that has said how many it wants has them.
+    pub(super) fn tell_more(self, what: &str, others: &str, out: Out, text: &mut String) {
+        let is_most = self.count() == LIMIT_MAX;
+        if self.is_given() && !is_most && !out.is_terminal() {
+            return;
+        }
+        let how = if is_most { others } else { "-L shows more" };
+        out.aside(&format!("{what}; {how}"), text);
     }
 }
 
@@ -115,7 +142,7 @@ pub(super) struct JsonArgs {
 }
 
 /// How many runs are named that a beginning may mean.
-const CANDIDATES: usize = 10;
+pub(super) const CANDIDATES: usize = 10;
 
 /// What a command prints with, and where it asks.
 pub(super) type Params = Map<String, Value>;
@@ -166,8 +193,8 @@ impl FilterArgs {
             let span = began(operator, when);
             if Where::parse(&span).is_err() {
                 return Err(Failure::Usage(format!(
-                    "{flag}: {} is no span such as 7d or 90m, and no date such as 2025-10-15 or \
-                        2025-10-15T07:00",
+                    "{flag}: {} is no span of at least 1s, such as 7d or 90m, and no date such as \
+                        2025-10-15 or 2025-10-15T07:00",
                     visible(when)
                 )));
             }
@@ -443,8 +470,13 @@ impl std::fmt::Display for Key {
 }
 
 impl WhichArgs {
-    /// Refuses a run that is written with another project than that of `--project`.
+    /// Refuses what names no run, and a run that is written with another project than that of
+    /// `--project`.
     pub(super) fn check(&self) -> Result<(), Failure> {
+        if self.run.is_empty() || self.run.ends_with('/') {
+            let message = "name a run: its id, the beginning of it, or `last`";
+            return Err(Failure::Usage(message.to_owned()));
+        }
         let of = self.run.split_once('/').map(|(project, _)| project);
         match (of, &self.project) {
             (Some(of), Some(project)) if of != project => {
@@ -477,27 +509,33 @@ impl WhichArgs {
         client: &mut Client,
         more: Params,
     ) -> Result<(Key, String), Failure> {
+        self.answered(client, more).await.map_err(|(_, why)| why)
+    }
+
+    /// The same; with why there is no answer which run it is, if that is known all the same.
+    async fn answered(
+        &self,
+        client: &mut Client,
+        more: Params,
+    ) -> Result<(Key, String), (Option<Key>, Failure)> {
         const METHOD: &str = "executions/get";
-        self.check()?;
+        self.check().map_err(|why| (None, why))?;
         let mut params = self.params();
         params.extend(more);
         let mut named = self.named();
-        let text = match client.text(METHOD, params.clone()).await {
-            // of a project's runs the daemon takes none by its beginning
-            Err(failure) if failure.kind() == Some(ErrorKind::ExecutionNotFound) => {
-                let begun = match &named {
-                    Some(named) => begun(client, named).await?,
-                    None => None,
-                };
-                let Some(key) = begun else {
-                    return Err(failure);
-                };
+        let mut answer = client.text(METHOD, params.clone()).await;
+        // of a project's runs the daemon takes none by its beginning
+        if let (Err(failure), Some(written)) = (&answer, &named)
+            && failure.kind() == Some(ErrorKind::ExecutionNotFound)
+        {
+            let begun = begun(client, written).await;
+            if let Some(key) = begun.map_err(|why| (None, why))? {
                 params.extend(key.params());
                 named = Some(key);
-                client.text(METHOD, params).await?
+                answer = client.text(METHOD, params).await;
             }
-            answer => answer?,
-        };
+        }
+        let text = answer.map_err(|why| (named.clone(), why))?;
         let key = named.unwrap_or_default();
         let answer = json::Json::read(&text);
         // absent where it was given
@@ -511,16 +549,39 @@ impl WhichArgs {
 
     /// Which run it is, of which the daemon decides.
     pub(super) async fn found(&self, client: &mut Client) -> Result<Key, Failure> {
-        Ok(self.found_with_size(client).await?.0)
+        Ok(self.asked(client, id_only()).await?.0)
     }
 
-    /// The same, and how many bytes it has.
-    pub(super) async fn found_with_size(&self, client: &mut Client) -> Result<(Key, u64), Failure> {
-        let mut only = Params::new();
-        only.insert("fields".into(), json!(["/id"]));
-        let (key, text) = self.asked(client, only).await?;
-        Ok((key, json::Json::read(&text).at("sizeBytes").count()))
+    /// The same, and how many bytes it has; none where that cannot be read, or is no record.
+    pub(super) async fn found_with_size(
+        &self,
+        client: &mut Client,
+    ) -> Result<(Key, Option<u64>), Failure> {
+        use ErrorKind::{CorruptExecution, Storage};
+        match self.answered(client, id_only()).await {
+            Ok((key, text)) => {
+                let size = json::Json::read(&text).at("sizeBytes").count();
+                Ok((key, Some(size)))
+            }
+            // it can only be meant by its whole name
+            Err((named, why)) if matches!(why.kind(), Some(CorruptExecution | Storage)) => {
+                let key = named.ok_or_else(|| {
+                    let run = visible(&self.run);
+                    let what = "is no record that can be read; say PROJECT/ID to delete it";
+                    Failure::Failed(format!("{run} {what}"))
+                });
+                Ok((key?, None))
+            }
+            Err((_, why)) => Err(why),
+        }
     }
+}
+
+/// Of a record no more than what says which it is.
+fn id_only() -> Params {
+    let mut only = Params::new();
+    only.insert("fields".into(), json!(["/id"]));
+    only
 }
 
 /// The run of the project whose id begins so, if there is one.
@@ -558,7 +619,7 @@ async fn begun(client: &mut Client, named: &Key) -> Result<Option<Key>, Failure>
         names.push("and more".to_owned());
     }
     let (id, names) = (visible(id), names.join("\n  "));
-    let message = format!("{id} may mean several executions; name one of them\n  {names}");
+    let message = format!("{id} may mean several runs; name one of them\n  {names}");
     Err(Failure::Failed(message))
 }
 

@@ -13,6 +13,9 @@ use crate::api::table::Method;
 use crate::model::json;
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "An error's message stands on stderr, and below it its data, which is a line of JSON"
+)]
 pub(super) struct CallArgs {
     #[command(flatten)]
     pub root: RootArgs,
@@ -66,7 +69,11 @@ pub(super) async fn run(args: &CallArgs, client: &mut Client) -> Result<u8, Fail
         }
         Err(error) => return Err(Failure::Usage(format!("the params are no JSON: {error}"))),
     }
-    let text = client.call(&args.method, params).await?;
+    let text = client.call(&args.method, params).await;
+    let text = text.map_err(|failure| match failure {
+        Failure::Refused { error, .. } => Failure::Answered(error),
+        failure => failure,
+    })?;
     Out::stdout().print_json(&format!("{text}\n"))?;
     Ok(0)
 }

@@ -4,16 +4,19 @@
 //! `$XDG_CONFIG_HOME/runlog/runlog.toml`. Only the latter can have it checked at intervals, root by
 //! root: what comes with a checkout deletes nothing by itself.
 
+use std::fmt;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
-use crate::api::PrunePolicy;
-use crate::api::params::in_words;
+use super::failure::in_words;
+use crate::api::{PrunePolicy, params};
 use crate::model::read_span;
 
 /// What both files are called.
@@ -25,6 +28,7 @@ pub(super) const FILE: &str = "runlog.toml";
 struct OfRoot {
     #[serde(rename = "projects")]
     _projects: Option<serde::de::IgnoredAny>,
+    #[serde(default, deserialize_with = "prune")]
     prune: Option<PrunePolicy>,
 }
 
@@ -32,6 +36,7 @@ struct OfRoot {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct OfUser {
+    #[serde(default, deserialize_with = "prune")]
     prune: Option<PrunePolicy>,
     #[serde(default)]
     root: Vec<Root>,
@@ -44,6 +49,27 @@ struct Root {
     path: Spanned<PathBuf>,
     #[serde(default, deserialize_with = "span")]
     prune_every: Option<Duration>,
+}
+
+/// A policy that can be one. Of an array serde would take the members by their position.
+fn prune<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PrunePolicy>, D::Error> {
+    struct Table;
+    impl<'de> Visitor<'de> for Table {
+        type Value = PrunePolicy;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("one table, [prune]")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<PrunePolicy, A::Error> {
+            PrunePolicy::deserialize(MapAccessDeserializer::new(members))
+        }
+    }
+    let policy = deserializer.deserialize_map(Table)?;
+    match policy.rules() {
+        Ok(_) => Ok(Some(policy)),
+        Err(error) => Err(serde::de::Error::custom(in_words(&error.message))),
+    }
 }
 
 fn span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
@@ -80,7 +106,7 @@ fn what_is_wrong(text: &str, error: &toml::de::Error) -> String {
         Some((there, expected))
             if there.starts_with("invalid type") || there.starts_with("invalid value") =>
         {
-            format!("expected {}", in_words(expected))
+            format!("expected {}", params::in_words(expected))
         }
         _ => said.to_owned(),
     };

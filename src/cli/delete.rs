@@ -4,8 +4,8 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::args::{
-    Common, FilterArgs, JsonArgs, Key, Params, WhichArgs, quoted, quoted_path, tell_near_status,
-    trimmed,
+    Common, FilterArgs, JsonArgs, Key, Params, WhichArgs, quoted, quoted_path, span,
+    tell_near_status, trimmed, whole,
 };
 use super::ask::SureArgs;
 use super::client::Client;
@@ -89,19 +89,7 @@ async fn each(args: &DeleteArgs, client: &mut Client) -> Result<u8, Failure> {
     let mut keys: Vec<Key> = Vec::new();
     let (mut rows, mut size) = (String::new(), 0);
     for which in &meant {
-        let (key, of_run) = match which.found_with_size(client).await {
-            Err(failure) if failure.kind() == Some(ErrorKind::CorruptExecution) => {
-                // what is no record can only be meant by its whole name
-                let Some(key) = which.named() else {
-                    return Err(Failure::Failed(format!(
-                        "{} is no record that can be read; say PROJECT/ID to delete it",
-                        visible(&which.run)
-                    )));
-                };
-                (key, None)
-            }
-            found => found.map(|(key, size)| (key, Some(size)))?,
-        };
+        let (key, of_run) = which.found_with_size(client).await?;
         if !keys.contains(&key) {
             let (project, execution) = (json!(key.project), json!(key.execution));
             let of_size =
@@ -244,13 +232,13 @@ pub(super) struct PruneArgs {
     #[command(flatten)]
     pub common: Common,
     /// Runs older than this go, as in 90d
-    #[arg(long, value_name = "SPAN")]
+    #[arg(long, value_name = "SPAN", value_parser = span)]
     max_age: Option<String>,
     /// The oldest go until there are so many
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", value_parser = whole)]
     max_count: Option<u64>,
     /// The oldest go until they have so many bytes
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, value_name = "BYTES", value_parser = whole)]
     max_bytes: Option<u64>,
     /// Only runs of this project go
     #[arg(short, long, value_name = "PROJECT", add = super::complete::projects())]
@@ -260,7 +248,7 @@ pub(super) struct PruneArgs {
         add = super::complete::statuses())]
     status: Vec<String>,
     /// So many of the youngest runs of each project stay
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", value_parser = whole)]
     keep_last: Option<u64>,
     /// Failed runs stay
     #[arg(long)]
@@ -338,6 +326,7 @@ async fn going(
     if count == 0 && emptied == 0 {
         json.print(&planned, Some(ROWS), |_| String::new())?;
         tell!("runlog: no runs {why}");
+        tell_in_doubt(&plan);
         tell_near_status(&params);
         return Ok(0);
     }
@@ -356,6 +345,7 @@ async fn going(
         let more = count - names.len() as u64;
         tell!("and {} more", grouped(&more.to_string()));
     }
+    tell_in_doubt(&plan);
     let what = match how.permanent {
         true => format!("Delete {} for good, which cannot be undone", sum(&plan)),
         false => format!("Move {} to the trash", sum(&plan)),
@@ -458,8 +448,9 @@ fn tell_trashed(root: &RootArgs, key: &str, entry: &str) {
 
 /// Tells the command that puts `what` back, for the root that was meant.
 fn tell_undo(root: &RootArgs, what: &str) {
-    let of_root = root.projects.as_ref().map_or(String::new(), |folder| {
-        format!("--projects={} ", quoted_path(folder))
+    let named = root.projects.clone().or_else(super::root::of_environment);
+    let of_root = named.map_or(String::new(), |folder| {
+        format!("--projects={} ", quoted_path(&folder))
     });
     super::tell_undo(&format!("runlog trash restore {of_root}{what}"));
 }
@@ -492,6 +483,10 @@ async fn rehearsed(
             Some(cursor) => drop(params.insert("cursor".into(), cursor.into())),
             None => {
                 would_go(&sum(&plan));
+                tell_in_doubt(&plan);
+                if plan.at("count").count() == 0 {
+                    tell_near_status(&params);
+                }
                 let emptied = plan.at("emptied").count();
                 if emptied > 0 {
                     tell!("runlog: {} would be removed for good", trashed(&plan));
@@ -507,6 +502,24 @@ async fn rehearsed(
         }
         clock = Some(plan.at("clock").clone());
     }
+}
+
+/// Tells how many runs a policy would let go if somebody could say that they are not pinned: that is
+/// the only reason that a plan has for what stays.
+fn tell_in_doubt(plan: &Json) {
+    let count = plan.at("skippedCount").count();
+    if count == 0 {
+        return;
+    }
+    let (runs, they) = match count {
+        1 => ("run stays", "it is"),
+        _ => ("runs stay", "they are"),
+    };
+    let count = grouped(&count.to_string());
+    tell!(
+        "runlog: {count} {runs}: whether {they} pinned cannot be read; `runlog problems` names the \
+         files"
+    );
 }
 
 fn would_go(what: &str) {

@@ -27,7 +27,7 @@ pub(super) struct ErrorsArgs {
 pub(super) async fn run(args: &ErrorsArgs, client: &mut Client) -> Result<u8, Failure> {
     let clock = args.filter.zone.clock()?;
     let mut params = args.filter.params()?;
-    params.insert("limit".into(), args.limit.limit.into());
+    params.insert("limit".into(), args.limit.count().into());
     let json = &args.common.json;
     answered(
         client,
@@ -69,10 +69,10 @@ pub(super) async fn run(args: &ErrorsArgs, client: &mut Client) -> Result<u8, Fa
                 text.push_str("no errors\n");
             }
             let (shown, total) = (result.at("groups").items().len(), result.at("total"));
-            if out.is_terminal() && (shown as u64) < total.count() {
-                let total = format!("{} groups", grouped(&total.to_string()));
-                let told = args.limit.more(shown, &total, "a filter says which");
-                text.push_str(&out.remark(&told, Paint::Dim));
+            if (shown as u64) < total.count() {
+                let what = format!("{shown} of {} groups", grouped(&total.to_string()));
+                let others = "a filter says which";
+                args.limit.tell_more(&what, others, out, &mut text);
             }
             text
         },

@@ -90,9 +90,16 @@ pub(super) async fn run(args: &ExportArgs, client: &mut Client) -> Result<u8, Fa
     match file {
         Some(file) => {
             args.common.json.check("executions/export", None)?;
-            if file.as_os_str().as_bytes().ends_with(b"/") {
-                let file = visible(&file.display().to_string());
-                return Err(Failure::Usage(format!("{file} is no name of a file")));
+            let shown = visible(&file.display().to_string());
+            if file.as_os_str().as_bytes().ends_with(b"/") || file.file_name().is_none() {
+                return Err(Failure::Usage(format!("{shown} is no name of a file")));
+            }
+            if file
+                .metadata()
+                .is_ok_and(|found| !found.is_file() && !found.is_dir())
+            {
+                let what = "is no file; without FILE, or with `-`, rows go to stdout";
+                return Err(Failure::Usage(format!("{shown} {what}")));
             }
             match to_file(file, params, &args.common.json, client).await? {
                 0 if of_records => left_out(&filter, client).await,
@@ -195,9 +202,10 @@ async fn to_file(
         return Err(Failure::Usage("the file's path is no UTF-8".to_owned()));
     };
     params.insert("path".into(), path.into());
-    let answer = match written(params, client).await? {
-        Ok(answer) => answer,
-        Err(status) => return Ok(status),
+    let answer = match written(params, client).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(status)) => return Ok(status),
+        Err(failure) => return Err(failure.naming("`path`", &file.display().to_string())),
     };
     json.print(&answer, None, |_| String::new())?;
     let answer = super::json::Json::read(&answer);

@@ -5,11 +5,11 @@ use std::process::ExitCode;
 
 use super::USAGE;
 use super::json::Json;
-use super::terminal::{columns, fitted, fitted_end, visible, width_of};
+use super::terminal::{columns, fitted, fitted_end, visible, visible_json, width_of};
 use crate::api::{Error, ErrorKind};
 
-/// What params are called on the command line, where a message names one that would help.
-const FLAGS: [(&str, &str); 6] = [
+/// What is called otherwise on the command line than in the protocol.
+const WORDS: [(&str, &str); 24] = [
     (
         "executions/get gives it in pieces, by `fields` or `maxBytes`",
         "`runlog show RUN --json=FIELDS` prints members of it",
@@ -19,14 +19,40 @@ const FLAGS: [(&str, &str); 6] = [
         "say how much may stay with --max-age, --max-count or --max-bytes, or write a [prune]",
     ),
     ("pass permanent: true", "say --permanent"),
-    ("pass everything: true", "say --everything"),
+    (
+        "pass everything: true",
+        "say --everything to `runlog prune`",
+    ),
+    ("`policy`: leaves", "the policy leaves"),
+    ("`policy`: ", ""),
+    ("`policy.rules[0].projectId`: ", "--project: "),
+    ("`policy.rules[0].status`: ", "--status: "),
+    ("`policy.", "`"),
+    ("`projectId`: ", "--project: "),
+    ("`status`: ", "--status: "),
+    ("`where`: ", "--where: "),
+    ("`executionId`: ", "a run's id: "),
+    ("`query`: ", "the query: "),
+    (
+        "`batch`: expected what deletions and trash/list call `batch`",
+        "--batch: expected what the undo of a deletion says",
+    ),
+    ("an execution ", "a run "),
+    (" no execution ", " no run "),
+    ("the execution ", "the run "),
+    ("the execution's ", "the run's "),
+    ("such an execution", "such a run"),
+    ("of one execution,", "of one run,"),
+    (" executions; name one", " runs; name one"),
     (
         "read what it is about, or repeat it if it has an ifVersion or changes nothing twice",
         "look what became of it",
     ),
-    // which is what a command without a daemon writes itself
-    ("the daemon's log", "the log"),
+    // which says no more of it
+    ("see the daemon's log, mend", "mend"),
 ];
+/// What the newest run is called.
+const LAST: &str = "last";
 /// What stands before a text that a message is about.
 const INDENT: &str = "  ";
 
@@ -40,6 +66,8 @@ pub(super) enum Failure {
         /// The params' text.
         sent: String,
     },
+    /// The same for who has spelt the request, and so knows the protocol's words.
+    Answered(Error),
     /// Something that the arguments say makes no sense.
     Usage(String),
     /// Anything else, in words.
@@ -88,6 +116,14 @@ impl Failure {
         error.to_value()["data"][name].as_u64()
     }
 
+    /// The same with what somebody wrote in the place of what the protocol calls it.
+    pub(super) fn naming(mut self, param: &str, written: &str) -> Self {
+        if let Self::Refused { error, .. } = &mut self {
+            error.message = error.message.replace(param, written);
+        }
+        self
+    }
+
     /// Tells it on stderr; the status to exit with.
     pub(super) fn told(&self) -> ExitCode {
         match self {
@@ -100,22 +136,49 @@ impl Failure {
                 ExitCode::from(USAGE)
             }
             Self::Refused { error, sent } => {
-                tell!("runlog: {}", visible(&in_flags(&error.message)));
+                let message = match none_at_all(error) {
+                    Some(message) => message,
+                    None => in_words(&error.message),
+                };
+                tell!("runlog: {}", visible(&message));
                 super::tell_all(&details(error, sent));
-                match error.kind {
-                    ErrorKind::InvalidParams | ErrorKind::MethodNotFound => ExitCode::from(USAGE),
-                    _ => ExitCode::FAILURE,
-                }
+                status(error)
+            }
+            Self::Answered(error) => {
+                tell!("runlog: {}", visible(&error.message));
+                let data = error.to_value()["data"].to_string();
+                super::tell_all(&format!("{}\n", visible_json(&data)));
+                status(error)
             }
         }
     }
 }
 
-/// A message with flags in the place of params.
-fn in_flags(message: &str) -> String {
+fn status(error: &Error) -> ExitCode {
+    match error.kind {
+        ErrorKind::InvalidParams | ErrorKind::MethodNotFound => ExitCode::from(USAGE),
+        _ => ExitCode::FAILURE,
+    }
+}
+
+/// Where the last run is asked for and there is none: that there are none at all.
+fn none_at_all(error: &Error) -> Option<String> {
+    let value = error.to_value();
+    let data = &value["data"];
+    if error.kind != ErrorKind::ExecutionNotFound || data["executionId"] != LAST {
+        return None;
+    }
+    Some(match data["projectId"].as_str() {
+        Some(project) => format!("there are no runs of project {project} yet"),
+        None => "there are no runs yet".to_owned(),
+    })
+}
+
+/// A message in the command line's words.
+pub(super) fn in_words(message: &str) -> String {
     let mut message = message.to_owned();
-    for (param, flag) in FLAGS {
-        message = message.replace(param, flag);
+    for (theirs, ours) in WORDS {
+        message = message.replace(theirs, ours);
     }
     message
 }

@@ -27,7 +27,7 @@ pub(super) struct ListArgs {
 pub(super) async fn run(args: &ListArgs, client: &mut Client) -> Result<u8, Failure> {
     let clock = args.filter.zone.clock()?;
     let mut params = args.filter.params()?;
-    params.insert("limit".into(), args.limit.limit.into());
+    params.insert("limit".into(), args.limit.count().into());
     let json = &args.common.json;
     let fields = json.fields();
     if !fields.is_empty() {
@@ -50,18 +50,14 @@ pub(super) async fn run(args: &ListArgs, client: &mut Client) -> Result<u8, Fail
 fn listed(result: &Json, out: Out, clock: &Clock, args: &ListArgs) -> String {
     let runs = result.at("executions").items();
     let mut text = summaries(runs, out, clock, args.filter.project.is_none());
-    let total = result.at("total").count();
-    if out.is_terminal() {
-        let told = match runs.len() {
-            0 => "no runs".to_owned(),
-            shown if (shown as u64) < total => {
-                let total = format!("{} runs", grouped(&total.to_string()));
-                args.limit
-                    .more(shown, &total, "`runlog export` writes all of them")
-            }
-            _ => return text,
-        };
-        text.push_str(&out.remark(&told, Paint::Dim));
+    let (shown, total) = (runs.len(), result.at("total").count());
+    if out.is_terminal() && shown == 0 {
+        text.push_str(&out.remark("no runs", Paint::Dim));
+    }
+    if (shown as u64) < total {
+        let what = format!("{shown} of {} runs", grouped(&total.to_string()));
+        let others = "`runlog export` writes all of them";
+        args.limit.tell_more(&what, others, out, &mut text);
     }
     text
 }

@@ -14,8 +14,8 @@ const VARIABLE: &str = "RUNLOG_LOG";
 ///
 /// What was pruned by itself among it: the line has the batch that undoes it.
 pub(super) const OF_DAEMON: &str = "warn,runlog::cli::pruning=info";
-/// And a command, whose user is not to mend what is mended by itself.
-pub(super) const OF_COMMAND: &str = "warn,runlog::search=error";
+/// And a command, whose user is not to mend what is mended by itself, and is told what fails.
+pub(super) const OF_COMMAND: &str = "warn,runlog::search=error,runlog::api::error=error";
 
 /// Begins to log, above the bar that may be on `screen`.
 pub(super) fn start(format: LogFormat, default: &str, screen: &Screen) {

@@ -48,7 +48,7 @@ pub(super) async fn run(args: &NodesArgs, client: &mut Client) -> Result<u8, Fai
         Order::MostExpensive => "mostExpensive",
     };
     params.insert("orderBy".into(), order.into());
-    params.insert("limit".into(), args.limit.limit.into());
+    params.insert("limit".into(), args.limit.count().into());
     let json = &args.common.json;
     answered(
         client,
@@ -93,10 +93,10 @@ pub(super) async fn run(args: &NodesArgs, client: &mut Client) -> Result<u8, Fai
                 text.push_str("no steps\n");
             }
             let (shown, total) = (result.at("nodes").items().len(), result.at("total"));
-            if out.is_terminal() && (shown as u64) < total.count() {
-                let total = format!("{} nodes", grouped(&total.to_string()));
-                let told = args.limit.more(shown, &total, "--order says which");
-                text.push_str(&out.remark(&told, Paint::Dim));
+            if (shown as u64) < total.count() {
+                let what = format!("{shown} of {} nodes", grouped(&total.to_string()));
+                let others = "--order says which";
+                args.limit.tell_more(&what, others, out, &mut text);
             }
             if truncated.count() > 0 {
                 let runs = match truncated.count() {
@@ -104,10 +104,7 @@ pub(super) async fn run(args: &NodesArgs, client: &mut Client) -> Result<u8, Fai
                     _ => format!("{} runs have", grouped(&truncated.to_string())),
                 };
                 let told = format!("{runs} more steps than are counted");
-                match out.is_terminal() {
-                    true => text.push_str(&out.remark(&told, Paint::Dim)),
-                    false => tell!("runlog: {told}"),
-                }
+                out.aside(&told, &mut text);
             }
             text
         },

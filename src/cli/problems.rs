@@ -29,7 +29,7 @@ pub(super) async fn run(args: &ProblemsArgs, client: &mut Client) -> Result<u8, 
     if let Some(project) = &args.project {
         params.insert("projectId".into(), project.as_str().into());
     }
-    params.insert("limit".into(), args.limit.limit.into());
+    params.insert("limit".into(), args.limit.count().into());
     let json = &args.common.json;
     answered(
         client,
@@ -57,12 +57,10 @@ pub(super) async fn run(args: &ProblemsArgs, client: &mut Client) -> Result<u8, 
             if out.is_terminal() && table.is_empty() {
                 text.push_str("no problems\n");
             }
-            if out.is_terminal() && !result.at("nextCursor").is_null() {
-                let told = match args.limit.is_most() {
-                    true => "there are more; -p says of which project",
-                    false => "there are more; -L shows them",
-                };
-                text.push_str(&out.remark(told, Paint::Dim));
+            if !result.at("nextCursor").is_null() {
+                let what = format!("the first {}", result.at("problems").items().len());
+                let others = "-p says of which project";
+                args.limit.tell_more(&what, others, out, &mut text);
             }
             text
         },

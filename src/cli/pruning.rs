@@ -1,12 +1,15 @@
 //! Pruning at intervals, where the user's own file says so.
 //!
 //! It is `executions/prune` by the configured policy, at the start and then each time; what went is
-//! logged with what brings it back.
+//! logged with what brings it back. A daemon that finds nothing of it in the file, at its start or
+//! later, does not look there again: it has nothing to wake up for.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::failure::in_words;
 use crate::api::Context;
+use crate::api::executions::delete_matching::{Gone, SkippedRun};
 use crate::api::executions::prune::{Params, Prune};
 use crate::api::table::Method;
 
@@ -70,9 +73,9 @@ pub(super) fn start(context: &Arc<Context>) {
                     continue;
                 }
             }
-            match Prune::call(context, Params::configured()).await {
+            match Prune::call(Arc::clone(&context), Params::configured()).await {
                 Ok(pruned) => {
-                    let (runs, batch) = (pruned.gone.count, pruned.gone.batch);
+                    let (runs, batch) = (pruned.gone.count, &pruned.gone.batch);
                     if runs > 0 {
                         tracing::info!(
                             runs,
@@ -80,14 +83,40 @@ pub(super) fn start(context: &Arc<Context>) {
                             "pruned; executions/restore with the batch undoes it"
                         );
                     }
+                    tell_what_stays(&pruned.gone);
                     let (emptied, bytes) = (pruned.emptied, pruned.freed_bytes);
                     if emptied > 0 {
                         tracing::info!(emptied, bytes, "removed from the trash for good");
                     }
                 }
-                Err(error) => tracing::warn!("nothing was pruned: {}", error.message),
+                Err(error) => {
+                    let file = super::config::policy_file(context.history.root());
+                    let file = file.map(|file| file.display().to_string());
+                    let why = in_words(&error.message);
+                    tracing::warn!(file, "nothing was pruned: {why}");
+                }
             }
+            drop(context);
             tokio::time::sleep(read.last).await;
         }
     });
+}
+
+/// Logs what was to go and does not, for as long as nobody mends that.
+fn tell_what_stays(gone: &Gone) {
+    for reason in ["refused", "maybe-pinned"] {
+        let is_it = |run: &&SkippedRun| run.reason == reason;
+        let Some(run) = gone.skipped.iter().find(is_it) else {
+            continue;
+        };
+        let (project, execution) = (run.project_id.as_str(), run.execution_id.as_str());
+        let runs = gone.skipped_count;
+        tracing::warn!(
+            runs,
+            reason,
+            project,
+            execution,
+            "runs stay that were to go"
+        );
+    }
 }

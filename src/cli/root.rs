@@ -32,6 +32,12 @@ pub(super) struct Found {
     pub candidates: Vec<PathBuf>,
 }
 
+/// The root that the environment names.
+pub(super) fn of_environment() -> Option<PathBuf> {
+    let named = std::env::var_os("RUNLOG_PROJECTS").filter(|value| !value.is_empty());
+    named.map(PathBuf::from)
+}
+
 /// Where to look from.
 #[derive(Debug)]
 pub(super) struct Place<'a> {
@@ -46,8 +52,7 @@ pub(super) struct Place<'a> {
 impl<'a> Place<'a> {
     /// Where this process is.
     pub fn of_process(given: Option<&'a Path>) -> std::io::Result<Self> {
-        let environment = std::env::var_os("RUNLOG_PROJECTS").filter(|value| !value.is_empty());
-        let environment = environment.map(PathBuf::from);
+        let environment = of_environment();
         let named = given.or(environment.as_deref());
         let here = match std::env::current_dir() {
             // somebody removed it, and it does not matter

@@ -56,7 +56,7 @@ pub(super) async fn run(args: &SearchArgs, client: &mut Client) -> Result<u8, Fa
     let clock = args.filter.zone.clock()?;
     let mut params = args.filter.params()?;
     params.insert("query".into(), args.query.join(" ").into());
-    params.insert("limit".into(), args.limit.limit.into());
+    params.insert("limit".into(), args.limit.count().into());
     let text = found(client, params.clone()).await?;
     let hits = members(&text).find(|(name, _)| name == "hits");
     let hits = hits.map_or("[]", |(_, hits)| hits);
@@ -68,6 +68,8 @@ pub(super) async fn run(args: &SearchArgs, client: &mut Client) -> Result<u8, Fa
             .map(|row| args.common.json.row(row))
             .collect();
         out.print_json(&lines)?;
+        let (out, mut nothing) = (Out::for_programs(), String::new());
+        tell_more(&Json::read(&text), args.limit, out, &mut nothing);
         return Ok(0);
     }
     out.print(&shown(&Json::read(&text), out, &clock, args.limit))?;
@@ -121,20 +123,22 @@ fn shown(result: &Json, out: Out, clock: &Clock, limit: LimitArgs) -> String {
             None => text.push_str(&program(hit)),
         }
     }
-    if out.is_terminal() {
-        let total = result.at("total");
-        let told = match hits.len() {
-            0 => "nothing found".to_owned(),
-            shown if total.is_null() => limit.more(shown, "more than 1,000 runs", OTHERS),
-            shown if (shown as u64) < total.count() => {
-                let total = format!("{} runs", grouped(&total.to_string()));
-                limit.more(shown, &total, OTHERS)
-            }
-            _ => return text,
-        };
-        text.push_str(&out.remark(&told, Paint::Dim));
+    if out.is_terminal() && hits.is_empty() {
+        text.push_str(&out.remark("nothing found", Paint::Dim));
     }
+    tell_more(result, limit, out, &mut text);
     text
+}
+
+/// That more is found than these hits.
+fn tell_more(result: &Json, limit: LimitArgs, out: Out, text: &mut String) {
+    let (shown, total) = (result.at("hits").items().len(), result.at("total"));
+    let total = match total.is_null() {
+        true => "more than 1,000".to_owned(),
+        false if (shown as u64) < total.count() => grouped(&total.to_string()),
+        false => return,
+    };
+    limit.tell_more(&format!("{shown} of {total} runs"), OTHERS, out, text);
 }
 
 /// A run, and below it where it says so.

@@ -139,10 +139,7 @@ fn shown(result: &Json, out: Out, clock: &Clock, bucket: Bucket) -> String {
             _ => several,
         };
         let told = format!("and {} {what}", grouped(&count.to_string()));
-        match out.is_terminal() {
-            true => text.push_str(&out.remark(&told, Paint::Dim)),
-            false => tell!("runlog: {told}"),
-        }
+        out.aside(&told, &mut text);
     }
     text
 }

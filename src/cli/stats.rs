@@ -59,14 +59,9 @@ fn shown(result: &Json, out: Out) -> String {
         let count = result.at(name);
         if count.count() > 0 || !out.is_terminal() {
             let share = count.number().unwrap_or(0.0) / all;
-            let bar = bar(share, BAR);
             let plain = count.to_string();
-            lines.line(
-                name,
-                &grouped(&plain),
-                &plain,
-                Some((bar, status_paint(name))),
-            );
+            let bar = Some((share, status_paint(name)));
+            lines.line(name, &grouped(&plain), &plain, bar);
         }
     }
     let rate = result.at("successRate");
@@ -109,7 +104,7 @@ fn plain(value: &Json) -> String {
     }
 }
 
-/// A bar of eighths for a share of one.
+/// A bar of eighths for a share of one, which has `width` columns.
 pub(super) fn bar(share: f64, width: usize) -> String {
     const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
     #[allow(
@@ -119,8 +114,12 @@ pub(super) fn bar(share: f64, width: usize) -> String {
     )]
     // at most a few hundred
     let eighths = (share.clamp(0.0, 1.0) * width as f64 * 8.0).round() as usize;
-    // what there is a little of is seen
-    let eighths = if share > 0.0 { eighths.max(1) } else { 0 };
+    // what there is a little of is seen, where there is room
+    let eighths = if share > 0.0 && width > 0 {
+        eighths.max(1)
+    } else {
+        0
+    };
     let rest = EIGHTHS.get(eighths % 8).copied().unwrap_or_default();
     format!("{}{rest}", "█".repeat(eighths / 8))
 }
@@ -131,8 +130,8 @@ struct Lines {
 }
 
 impl Lines {
-    /// A line with a number that a bar may stand behind.
-    fn line(&mut self, name: &str, shown: &str, plain: &str, bar: Option<(String, Paint)>) {
+    /// A line with a number, behind which a bar may stand for its share of what is longest.
+    fn line(&mut self, name: &str, shown: &str, plain: &str, share: Option<(f64, Paint)>) {
         if !self.out.is_terminal() {
             self.text.push_str(&format!("{name}\t{plain}\n"));
             return;
@@ -147,10 +146,9 @@ impl Lines {
         let before = NAME.min(wide.saturating_sub(number)).max(columns(name) + 1);
         let number = number.max(wide.saturating_sub(before));
         let name = self.out.paint(&format!("{name:<before$}"), Paint::Bold);
-        let line = match bar {
-            Some((bar, paint)) => {
-                let room = width.saturating_sub(WIDTH + 2);
-                let bar: String = bar.chars().take(room).collect();
+        let line = match share {
+            Some((share, paint)) => {
+                let bar = bar(share, BAR.min(width.saturating_sub(WIDTH + 2)));
                 format!("{name}{shown:>number$}  {}", self.out.paint(&bar, paint))
             }
             None => format!("{name}{shown:>number$}"),
@@ -171,13 +169,9 @@ impl Lines {
                 0.0 => 0.0,
                 most => value.number().unwrap_or(0.0) / most,
             };
-            let bar = Some((bar(share, BAR), Paint::Plain));
-            self.line(
-                &format!("{name} {place}"),
-                &shown(value),
-                &plain(value),
-                bar,
-            );
+            let name = format!("{name} {place}");
+            let bar = Some((share, Paint::Plain));
+            self.line(&name, &shown(value), &plain(value), bar);
         }
     }
 }

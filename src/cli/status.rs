@@ -1,13 +1,16 @@
 //! `runlog status`: how whoever serves the root is.
 
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
 use clap::Args;
 
-use super::Failure;
 use super::args::{Common, Params};
 use super::client::Client;
 use super::json::Json;
 use super::terminal::{Out, visible};
 use super::time::{bytes, grouped, span};
+use super::{Failure, serve};
 
 #[derive(Debug, Args)]
 #[command(
@@ -27,7 +30,8 @@ pub(super) async fn run(args: &StatusArgs, client: &mut Client) -> Result<u8, Fa
     if json.wanted() {
         out.print_json(&json.of(&text, None))?;
     } else {
-        out.print(&shown(&Json::read(&text), out))?;
+        let root = args.common.root.projects.as_deref();
+        out.print(&shown(&Json::read(&text), root, out))?;
     }
     Ok(0)
 }
@@ -44,7 +48,16 @@ pub(super) async fn settled(client: &mut Client) -> Result<String, Failure> {
     client.text("server/status", Params::new()).await
 }
 
-fn shown(status: &Json, out: Out) -> String {
+/// Who serves the root where this process does it by itself.
+fn ourselves(root: Option<&Path>) -> &'static str {
+    let socket = serve::socket_of(root);
+    match socket.is_ok_and(|(_, socket)| UnixStream::connect(socket.as_path()).is_ok()) {
+        true => "this command, though a daemon listens; `runlog doctor` says what is wrong",
+        false => "this command; no daemon runs",
+    }
+}
+
+fn shown(status: &Json, root: Option<&Path>, out: Out) -> String {
     let own = status.at("pid").count() == u64::from(std::process::id());
     let indexing = status.at("indexing");
     let watcher = status.at("watcher");
@@ -65,7 +78,7 @@ fn shown(status: &Json, out: Out) -> String {
         (
             "served by",
             match own {
-                true => "this command; no daemon runs".to_owned(),
+                true => ourselves(root).to_owned(),
                 false => format!("daemon {}, up for {uptime}", status.at("pid")),
             },
         ),

@@ -7,12 +7,15 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{Stdout, stdout};
 
 use clap::Args;
 use serde_json::{Value, json};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 use super::Failure;
-use super::args::{Common, FilterArgs, Key, Params};
+use super::args::{Common, FilterArgs, Key, Params, count_from};
 use super::client::Client;
 use super::json::Json;
 use super::terminal::{Out, Paint, columns, field, fitted, status_paint, visible};
@@ -40,7 +43,7 @@ pub(super) struct TailArgs {
     filter: FilterArgs,
     /// Begin with so many runs that are there already
     #[arg(short = 'L', long, value_name = "COUNT", default_value_t = 0,
-        value_parser = clap::value_parser!(u32).range(0..=1000))]
+        value_parser = count_from::<0>)]
     limit: u32,
 }
 
@@ -58,12 +61,35 @@ pub(super) async fn run(args: &TailArgs, client: &mut Client) -> Result<u8, Fail
     let subscription = Value::Object(tail.params.clone()).to_string();
     client.call(Subscribe::NAME, &subscription).await?;
     tail.begin(client).await?;
+    let reader = Reader::of_stdout();
     loop {
-        let change = client.change().await?;
+        let change = tokio::select! {
+            change = client.change() => change?,
+            () = reader.gone() => return Ok(0),
+        };
         tail.clock = args.filter.zone.clock()?;
         // its terminal may be wider or narrower by now
         tail.out = Out::stdout();
         tail.told(client, &change).await?;
+    }
+}
+
+/// Who reads what is printed, where it can be told that nobody does any more: of a file it cannot.
+struct Reader(Option<AsyncFd<Stdout>>);
+
+impl Reader {
+    // deprecated because a type may hand out a descriptor that does not stay open; stdout's does
+    #[allow(deprecated)]
+    fn of_stdout() -> Self {
+        Self(AsyncFd::with_interest(stdout(), Interest::ERROR).ok())
+    }
+
+    /// Until nobody does. Cancel-safe.
+    async fn gone(&self) {
+        match &self.0 {
+            Some(stdout) => drop(stdout.ready(Interest::ERROR).await),
+            None => std::future::pending().await,
+        }
     }
 }
 
@@ -102,7 +128,9 @@ impl Tail<'_> {
         let runs = members(&list).find(|(name, _)| name == "executions");
         let runs: Vec<&str> = elements(runs.map_or("[]", |(_, runs)| runs)).collect();
         for run in runs.into_iter().rev() {
-            self.saved(run, clock, false)?;
+            let (text, change) = self.taken_in(run, clock, false);
+            let changed = change.at("summary").at("updatedAt").word();
+            self.print(&text, &change, &self.clock.time_or_date(changed))?;
         }
         Ok(())
     }
@@ -144,7 +172,7 @@ impl Tail<'_> {
                 );
                 // a heartbeat, or what was printed when everything was compared
                 if held.is_none_or(|held| held.state != state || !held.printed) {
-                    self.print(text, &change)?;
+                    self.print(text, &change, &self.clock.time_of_day())?;
                 }
             }
             "deleted" | "left" => {
@@ -153,7 +181,7 @@ impl Tail<'_> {
                     execution: change.at("executionId").word().to_owned(),
                 };
                 if self.known.remove(&key).is_some() {
-                    self.print(text, &change)?;
+                    self.print(text, &change, &self.clock.time_of_day())?;
                 }
             }
             "resync" => self.compare(client).await?,
@@ -187,7 +215,8 @@ impl Tail<'_> {
             };
             // gone by now: that is told next
             if let Some(run) = elements(part("executions")).next() {
-                self.saved(run, part("clock"), held.is_none())?;
+                let (text, change) = self.taken_in(run, part("clock"), held.is_none());
+                self.print(&text, &change, &self.clock.time_of_day())?;
             }
         }
         for key in gone {
@@ -199,13 +228,13 @@ impl Tail<'_> {
             let text = format!(
                 r#"{{"kind":"{kind}","clock":{clock},"projectId":{project},"executionId":{execution}}}"#
             );
-            self.print(&text, &Json::read(&text))?;
+            self.print(&text, &Json::read(&text), &self.clock.time_of_day())?;
         }
         Ok(())
     }
 
-    /// Prints a listed run as if it had just been saved.
-    fn saved(&mut self, run: &str, clock: &str, created: bool) -> Result<(), Failure> {
+    /// A listed run told as if it had just been saved, which is to be printed.
+    fn taken_in(&mut self, run: &str, clock: &str, created: bool) -> (String, Json) {
         let text =
             format!(r#"{{"kind":"saved","clock":{clock},"created":{created},"summary":{run}}}"#);
         let change = Json::read(&text);
@@ -215,14 +244,14 @@ impl Tail<'_> {
             printed: true,
         };
         self.known.insert(key(summary), known);
-        self.print(&text, &change)
+        (text, change)
     }
 
-    fn print(&self, text: &str, change: &Json) -> Result<(), Failure> {
+    fn print(&self, text: &str, change: &Json, when: &str) -> Result<(), Failure> {
         if self.args.common.json.wanted() {
             return Ok(self.out.print_json(&self.args.common.json.row(text))?);
         }
-        Ok(self.out.print(&line(change, self.out, &self.clock))?)
+        Ok(self.out.print(&line(change, when, self.out))?)
     }
 }
 
@@ -241,8 +270,9 @@ fn state(run: &Json) -> u64 {
     hasher.finish()
 }
 
-/// A change's line. In a pipe: kind, project, id, status, beginning, duration, cost, label.
-pub(super) fn line(change: &Json, out: Out, clock: &Clock) -> String {
+/// A change's line, which says `when` it was to a person. In a pipe: kind, project, id, status,
+/// beginning, duration, cost, label.
+pub(super) fn line(change: &Json, when: &str, out: Out) -> String {
     let kind = change.at("kind").word();
     let run = change.at("summary");
     let name = |project: &str, id: &str| (change.at(project).word(), change.at(id).word());
@@ -280,7 +310,7 @@ pub(super) fn line(change: &Json, out: Out, clock: &Clock) -> String {
     let mut text = String::new();
     let mut taken = 0;
     for (part, paint) in [
-        (clock.time_of_day(), Paint::Dim),
+        (when.to_owned(), Paint::Dim),
         (format!("{:<9}", visible(status)), paint),
         (visible(&format!("{project}/{id}")), Paint::Bold),
         (took, Paint::Plain),

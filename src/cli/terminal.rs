@@ -5,6 +5,7 @@
 //! set a title or look like another line. On a terminal things are fitted and painted for a person;
 //! anywhere else they are whole, one row a line, for programs.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 
@@ -47,15 +48,20 @@ impl Out {
     pub(super) fn stdout() -> Self {
         let stdout = io::stdout();
         if !stdout.is_terminal() {
-            return Self {
-                width: None,
-                colour: false,
-            };
+            return Self::for_programs();
         }
         let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
         Self {
             width: Some(width_of(stdout)),
             colour: set("NO_COLOR").is_none() && !is_dumb(),
+        }
+    }
+
+    /// As for whatever reads a pipe.
+    pub(super) const fn for_programs() -> Self {
+        Self {
+            width: None,
+            colour: false,
         }
     }
 
@@ -94,6 +100,14 @@ impl Out {
         lines.collect()
     }
 
+    /// Puts a remark below rows that a person reads; where a program does, stderr has it.
+    pub(super) fn aside(self, told: &str, text: &mut String) {
+        match self.is_terminal() {
+            true => text.push_str(&self.remark(told, Paint::Dim)),
+            false => tell!("runlog: {told}"),
+        }
+    }
+
     /// A name and what it is, which goes on below itself where the terminal is narrow.
     pub(super) fn fact(self, name: &str, room: usize, value: &str) -> String {
         let lines = match self.width {
@@ -114,20 +128,10 @@ impl Out {
 
     /// Writes JSON, which on a terminal has as escapes what would act on it: it means the same.
     pub(super) fn print_json(self, text: &str) -> io::Result<()> {
-        if !self.is_terminal() || !text.chars().any(acts_in_json) {
-            return self.print(text);
+        match self.is_terminal() {
+            true => self.print(&visible_json(text)),
+            false => self.print(text),
         }
-        let mut escaped = String::with_capacity(text.len());
-        for c in text.chars() {
-            if acts_in_json(c) {
-                for unit in c.encode_utf16(&mut [0; 2]) {
-                    escaped.push_str(&format!("\\u{unit:04x}"));
-                }
-            } else {
-                escaped.push(c);
-            }
-        }
-        self.print(&escaped)
     }
 
     /// Writes it all at once.
@@ -191,6 +195,24 @@ fn acts(c: char) -> bool {
 /// The same of what JSON may hold as it is: there it can only stand in a string.
 fn acts_in_json(c: char) -> bool {
     acts(c) && !matches!(c, '\n' | '\r' | '\t')
+}
+
+/// JSON that has as escapes what would act on a terminal: it means the same.
+pub(super) fn visible_json(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(acts_in_json) {
+        return text.into();
+    }
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if acts_in_json(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                escaped.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped.into()
 }
 
 /// The text with what would act on a terminal made visible; it stays on one line.

@@ -27,7 +27,7 @@ impl Clock {
     /// That there is no such zone.
     pub(super) fn new(named: Option<&str>) -> Result<Self, String> {
         let zone = match named {
-            Some(name) => name.parse().map_err(|_| {
+            Some(name) => zone_called(name).ok_or_else(|| {
                 format!("there is no time zone {name}; name one as in Europe/Berlin, or UTC")
             })?,
             None => *LOCAL,
@@ -83,6 +83,16 @@ impl Clock {
         self.formatted(&now, "%H:%M:%S")
     }
 
+    /// What it showed at a moment of the wire; of another day its date.
+    pub(super) fn time_or_date(&self, moment: &str) -> String {
+        let now = String::from_utf8_lossy(&self.now.date()).into_owned();
+        let day = |moment: &str| self.formatted(moment, "%Y-%m-%d");
+        match day(moment) {
+            date if date == day(&now) => self.formatted(moment, "%H:%M:%S"),
+            date => date,
+        }
+    }
+
     /// When it is and how long ago that is.
     pub(super) fn both(&self, moment: &str) -> String {
         let (absolute, relative) = (self.absolute(moment), self.relative(moment));
@@ -92,6 +102,13 @@ impl Clock {
             format!("{absolute} ({relative})")
         }
     }
+}
+
+/// The zone of this name, however it is capitalised.
+fn zone_called(name: &str) -> Option<Tz> {
+    let mut zones = chrono_tz::TZ_VARIANTS.iter();
+    let is_it = |zone: &&Tz| zone.name().eq_ignore_ascii_case(name);
+    name.parse().ok().or_else(|| zones.find(is_it).copied())
 }
 
 /// Where systems keep their zones.
@@ -287,6 +304,24 @@ mod tests {
             let found = of_rule(rule, zones.path());
             assert_eq!(found.map(|zone| zone.name()), name, "{rule}");
         }
+    }
+
+    #[test]
+    fn of_today_the_time_is_told_and_of_other_days_the_date() {
+        let clock = Clock {
+            now: Millis::parse_rfc3339("2025-10-15T22:30:00Z").unwrap(),
+            zone: zone_called("europe/BERLIN").unwrap(),
+        };
+        for (moment, told) in [
+            ("2025-10-15T22:05:00Z", "00:05:00"),
+            ("2025-10-15T21:59:59Z", "2025-10-15"),
+            ("2024-10-15T22:05:00Z", "2024-10-16"),
+            ("", ""),
+        ] {
+            assert_eq!(clock.time_or_date(moment), told, "{moment}");
+        }
+        assert_eq!(zone_called("utc"), Some(Tz::UTC));
+        assert_eq!(zone_called("berlin"), None);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::args::{JsonArgs, LimitArgs, Params, ZoneArgs, answered, which};
+use super::args::{CANDIDATES, JsonArgs, LimitArgs, Params, ZoneArgs, answered, which};
 use super::ask::SureArgs;
 use super::client::Client;
 use super::interrupt::Interrupts;
@@ -14,6 +14,7 @@ use super::table::{Cell, Column, Table};
 use super::terminal::{status_paint, visible};
 use super::time::{bytes, grouped};
 use super::{Failure, RootArgs};
+use crate::api::ErrorKind;
 
 /// How many entries are named in one request.
 const AT_ONCE: usize = 1000;
@@ -107,8 +108,7 @@ impl ListArgs {
             zone,
             limit,
         } = self;
-        let is_default = limit.limit == LimitArgs::default().limit;
-        !json.wanted() && project.is_none() && zone.timezone.is_none() && is_default
+        !json.wanted() && project.is_none() && zone.timezone.is_none() && !limit.is_given()
     }
 }
 
@@ -123,7 +123,7 @@ fn of_project(project: Option<&str>) -> Params {
 async fn list(args: &ListArgs, client: &mut Client) -> Result<u8, Failure> {
     let clock = args.zone.clock()?;
     let mut params = of_project(args.project.as_deref());
-    params.insert("limit".into(), args.limit.limit.into());
+    params.insert("limit".into(), args.limit.count().into());
     let (json, rows) = (&args.json, Some("entries"));
     answered(client, "trash/list", params, json, rows, |result, out| {
         let mut table = Table::new([
@@ -154,10 +154,14 @@ async fn list(args: &ListArgs, client: &mut Client) -> Result<u8, Failure> {
         }
         tell_unreadable(result);
         let mut text = table.text(out);
-        if out.is_terminal() {
-            let total = grouped(&result.at("total").to_string());
-            let size = bytes(result.at("totalBytes").count());
-            text.push_str(&format!("{total} in the trash, {size}\n"));
+        let (shown, total) = (result.at("entries").items().len(), result.at("total"));
+        let size = bytes(result.at("totalBytes").count());
+        let all = format!("{} in the trash, {size}", grouped(&total.to_string()));
+        if (shown as u64) < total.count() {
+            let (what, others) = (format!("{shown} of {all}"), "-p says of which project");
+            args.limit.tell_more(&what, others, out, &mut text);
+        } else if out.is_terminal() {
+            text.push_str(&format!("{all}\n"));
         }
         text
     })
@@ -198,6 +202,9 @@ async fn restore(args: &RestoreArgs, client: &mut Client) -> Result<u8, Failure>
         params.insert("batch".into(), batch.as_str().into());
         return put_back(params, args, client).await;
     }
+    if let Some(status) = by_whole_name(args, client).await? {
+        return Ok(status);
+    }
     // read once, and only where a run is named: which is PROJECT/ID at most
     let is_run = |entry: &String| entry.matches('/').count() < 2;
     let held = match args.entries.iter().any(is_run) {
@@ -206,10 +213,14 @@ async fn restore(args: &RestoreArgs, client: &mut Client) -> Result<u8, Failure>
     };
     let mut named = Vec::new();
     for entry in &args.entries {
-        named.push(match is_run(entry) {
+        let entry = match is_run(entry) {
             true => latest(entry, &held)?,
             false => entry.clone(),
-        });
+        };
+        // who names it twice means it once
+        if !named.contains(&entry) {
+            named.push(entry);
+        }
     }
     for some in named.chunks(AT_ONCE) {
         let mut params = Params::new();
@@ -217,6 +228,27 @@ async fn restore(args: &RestoreArgs, client: &mut Client) -> Result<u8, Failure>
         put_back(params, args, client).await?;
     }
     Ok(0)
+}
+
+/// Puts back a single run whose whole name is said, if there is such a one: without a look at all that
+/// was ever deleted.
+async fn by_whole_name(args: &RestoreArgs, client: &mut Client) -> Result<Option<u8>, Failure> {
+    let [only] = args.entries.as_slice() else {
+        return Ok(None);
+    };
+    let is_whole = |(project, id): (&str, &str)| {
+        let is_one = |part: &str| !part.is_empty() && !part.contains('/');
+        is_one(project) && is_one(id)
+    };
+    if !only.split_once('/').is_some_and(is_whole) {
+        return Ok(None);
+    }
+    use ErrorKind::{EntryNotFound, InvalidParams};
+    match put_back(which(only, None), args, client).await {
+        // it may be the beginning of one, or a file's whose name is no id
+        Err(failure) if matches!(failure.kind(), Some(EntryNotFound | InvalidParams)) => Ok(None),
+        done => done.map(Some),
+    }
 }
 
 /// Puts back what the params say, and tells it.
@@ -274,15 +306,15 @@ fn latest(run: &str, held: &[Json]) -> Result<String, Failure> {
         return Err(Failure::Usage(message.to_owned()));
     }
     let project = word("projectId");
+    let mut seen = HashSet::new();
     let mut meant: Vec<(String, &Json)> = Vec::new();
     for entry in held {
         let (of, name) = (entry.at("projectId").word(), entry.at("executionId").word());
         if !name.starts_with(id) || project.is_some_and(|project| project != of) {
             continue;
         }
-        let key = format!("{of}/{name}");
-        if !meant.iter().any(|(held, _)| *held == key) {
-            meant.push((key, entry));
+        if seen.insert((of, name)) {
+            meant.push((format!("{of}/{name}"), entry));
         }
     }
     let exact = |(key, _): &&(String, &Json)| key.rsplit('/').next() == Some(id);
@@ -294,7 +326,12 @@ fn latest(run: &str, held: &[Json]) -> Result<String, Failure> {
             visible(id)
         ))),
         _ => {
-            let names: Vec<String> = meant.iter().map(|(key, _)| visible(key)).collect();
+            let shown = meant.iter().take(CANDIDATES);
+            let mut names: Vec<String> = shown.map(|(key, _)| visible(key)).collect();
+            let more = meant.len().saturating_sub(CANDIDATES);
+            if more > 0 {
+                names.push(format!("and {} more", grouped(&more.to_string())));
+            }
             let message = format!(
                 "{} may mean several runs:\n  {}",
                 visible(id),

@@ -1,6 +1,6 @@
 //! `runlog watch`: waits for the end of a run, and exits by how it ended.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -11,9 +11,11 @@ use super::client::Client;
 use super::json::Json;
 use super::tail::line;
 use super::terminal::{Out, unless_unread, visible};
+use super::time::Clock;
 use crate::api::ErrorKind;
 use crate::api::executions::subscribe::Subscribe;
 use crate::api::table::Method;
+use crate::model::Millis;
 use crate::model::json::members;
 
 /// How often a file that holds no record is looked at: that it goes is told of nobody.
@@ -47,7 +49,8 @@ pub(super) async fn run(args: &WatchArgs, client: &mut Client) -> Result<u8, Fai
         .json
         .check("executions/list", Some("executions"))?;
     let key = args.which.found(client).await?;
-    let print = |text: &str, change: &Json| match args.common.json.wanted() {
+    // a run that is read may have changed long ago
+    let print = |text: &str, change: &Json, is_read: bool| match args.common.json.wanted() {
         true => {
             let summary = members(text).find(|(name, _)| name == "summary");
             summary.map_or(Ok(()), |(_, run)| {
@@ -55,25 +58,32 @@ pub(super) async fn run(args: &WatchArgs, client: &mut Client) -> Result<u8, Fai
             })
         }
         false => args.zone.clock().map_or(Ok(()), |clock| {
-            unless_unread(out.print(&line(change, out, &clock)))
+            let changed = change.at("summary").at("updatedAt").word();
+            let when = match is_read {
+                true => clock.time_or_date(changed),
+                false => clock.time_of_day(),
+            };
+            unless_unread(out.print(&line(change, &when, out)))
         }),
     };
     let params = Value::Object(key.filter()).to_string();
     client.call(Subscribe::NAME, &params).await?;
     let mut shown = None;
     let (mut look, mut is_torn) = (true, false);
+    let mut silence = Silence::default();
     loop {
-        let text = match look {
+        let is_read = std::mem::take(&mut look);
+        let text = match is_read {
             true => listed(client, &key).await?,
-            false if is_torn => {
-                tokio::select! {
-                    change = client.change() => change?,
-                    () = tokio::time::sleep(LOOK_EVERY) => deleted(&key),
+            false => tokio::select! {
+                change = client.change() => change?,
+                () = tokio::time::sleep(LOOK_EVERY), if is_torn => deleted(&key),
+                () = silence.is_too_long() => {
+                    silence.tell(&key, &args.zone.clock()?);
+                    continue;
                 }
-            }
-            false => client.change().await?,
+            },
         };
-        look = false;
         let change = Json::read(&text);
         match change.at("kind").word() {
             "saved" => {
@@ -83,8 +93,9 @@ pub(super) async fn run(args: &WatchArgs, client: &mut Client) -> Result<u8, Fai
                 // each status once, for whoever looks on; a program wants the end
                 let news = ended.is_some() || (out.is_terminal() && !args.common.json.wanted());
                 if news && shown.as_ref() != Some(&status) {
-                    print(&text, &change)?;
+                    print(&text, &change, is_read)?;
                 }
+                silence.heard(change.at("summary"));
                 shown = Some(status);
                 if let Some(code) = ended {
                     return Ok(code);
@@ -105,6 +116,43 @@ pub(super) async fn run(args: &WatchArgs, client: &mut Client) -> Result<u8, Fai
             "resync" => look = true,
             _ => {}
         }
+    }
+}
+
+/// Since when nothing is heard of a run that has not ended.
+#[derive(Debug, Default)]
+struct Silence {
+    /// When it was heard of last.
+    since: String,
+    /// From when on it may be dead; none where that is told, or where it cannot be silent.
+    stale_at: Option<Millis>,
+    /// Until when it was told.
+    told: Option<Millis>,
+}
+
+impl Silence {
+    /// Takes in what lists say of the run.
+    fn heard(&mut self, summary: &Json) {
+        self.since = summary.at("updatedAt").word().to_owned();
+        let stale_at = summary.at("staleAt").text();
+        let stale_at = stale_at.and_then(Millis::parse_rfc3339);
+        self.stale_at = stale_at.filter(|at| Some(*at) != self.told);
+    }
+
+    /// Until it may be dead. Cancel-safe.
+    async fn is_too_long(&self) {
+        let Some(at) = self.stale_at else {
+            return std::future::pending().await;
+        };
+        let left =
+            at.0.saturating_sub(Millis::from_system(SystemTime::now()).0);
+        tokio::time::sleep(Duration::from_millis(left.max(0).unsigned_abs())).await;
+    }
+
+    fn tell(&mut self, key: &Key, clock: &Clock) {
+        let (key, since) = (visible(&key.to_string()), clock.both(&self.since));
+        tell!("runlog: nothing is heard of {key} since {since}: whoever records it may be dead");
+        self.told = self.stale_at.take();
     }
 }
 

@@ -275,8 +275,27 @@ fn of_several_that_are_restored_the_one_in_the_way_is_named() {
     assert!(done.err.contains("/b stays in the trash"), "{}", done.err);
     assert!(done.err.contains("by now"), "{}", done.err);
     assert_eq!(ids(&stage), "b");
-    let done = stage.piped(&["trash", "restore", "p/a", "c"]).printed();
+    let done = stage
+        .piped(&["trash", "restore", "p/a", "c", "a"])
+        .printed();
     assert_eq!(done, "p/a\np/c\n");
+    // of many that may be meant some are named
+    for number in 0..13 {
+        let id = format!("run-{number:02}");
+        stage.root.engine("p", &id, &record("p", &id, "cancelled"));
+    }
+    stage
+        .piped(&["delete", "-s", "cancelled", "--yes"])
+        .printed();
+    let several = stage.piped(&["trash", "restore", "run-"]);
+    assert_eq!(several.status, 1);
+    assert_eq!(several.err.lines().count(), 12, "{}", several.err);
+    assert!(several.err.ends_with("\n  and 3 more\n"), "{}", several.err);
+    let whole = stage.piped(&["trash", "restore", "p/run-01"]).printed();
+    assert_eq!(whole, "p/run-01\n");
+    let begun = stage.piped(&["trash", "restore", "p/run-1"]);
+    assert_eq!(begun.status, 1);
+    assert!(begun.err.contains("may mean several runs"), "{}", begun.err);
 }
 
 #[test]
@@ -311,7 +330,6 @@ fn an_empty_filter_and_a_policy_that_leaves_nothing_delete_nothing() {
         &["delete", "-p", "q", "p/a", "--yes"],
         &["prune", "--yes"],
         &["prune", "--keep-failed", "--yes"],
-        &["prune", "--max-age", "soon", "--yes"],
         &["prune", "--max-count", "0", "--yes"],
     ] {
         let done = stage.piped(args);
@@ -319,6 +337,8 @@ fn an_empty_filter_and_a_policy_that_leaves_nothing_delete_nothing() {
         assert!(done.err.starts_with("runlog: "), "{args:?}: {}", done.err);
         assert_eq!(ids(&stage), "a b c", "{args:?}");
     }
+    let soon = stage.piped(&["prune", "--max-age", "soon", "--yes"]);
+    assert_eq!((soon.status, &*ids(&stage)), (2, "a b c"), "{}", soon.err);
     let other = stage.piped(&["delete", "-p", "q", "p/a", "--yes"]);
     assert_eq!(other.status, 2, "{}", other.err);
     let all = stage.piped(&["prune", "--max-count", "0", "--everything", "--yes"]);
@@ -568,6 +588,11 @@ fn an_undo_runs_as_it_is_printed() {
         assert_eq!(stage.shell(&undo(&done)).status, 0, "{}", done.err);
         assert!(moved.join("it's a/executions/-x.json").exists());
     }
+    // also by the environment, which is another one where the undo is typed
+    let mut command = stage.runlog(&["delete", "-s", "failed", "--yes"]);
+    let named = done(command.env("RUNLOG_PROJECTS", "else where/other"));
+    assert_eq!(stage.shell(&undo(&named)).status, 0, "{}", named.err);
+    assert!(moved.join("it's a/executions/-x.json").exists());
     // whatever its name is
     let odd = beside.join(OsStr::from_bytes(b"odd\xff"));
     std::fs::rename(&moved, &odd).unwrap();
@@ -585,6 +610,9 @@ fn every_entry_that_is_listed_can_be_restored() {
     std::fs::write(&file, "{}").unwrap();
     let all = ["call", "executions/deleteAll", r#"{"projectId":"p"}"#];
     stage.piped(&all).printed();
+    // by its own name, too
+    stage.piped(&["trash", "restore", "p/a\\b"]).printed();
+    stage.piped(&all).printed();
     let listed = stage.piped(&["trash", "list"]).printed();
     assert_eq!(listed.lines().count(), 4);
     for line in listed.lines() {
@@ -598,21 +626,11 @@ fn every_entry_that_is_listed_can_be_restored() {
     assert_eq!(ids(&stage), "a b c");
 }
 
-/// A trash that cannot be read is named, and hides no other.
-#[test]
-fn a_trash_that_cannot_be_read_is_named_and_hides_no_other() {
-    use std::os::unix::fs::PermissionsExt;
+/// Runs `runlog` as somebody to whom a file may be closed: all that there is by now is his.
+fn as_no_root(stage: &Stage) -> impl Fn(&[&str]) -> Done {
     use std::os::unix::process::CommandExt;
-    let stage = three();
-    stage
-        .root
-        .engine("docs", "d", &record("docs", "d", "failed"));
-    stage.piped(&["delete", "-s", "failed", "--yes"]).printed();
-    let own = stage.root.path().join("docs/.runlog");
-    std::fs::set_permissions(&own, PermissionsExt::from_mode(0o000)).unwrap();
     let binary = stage.root.beside("runlog");
     std::fs::copy(env!("CARGO_BIN_EXE_runlog"), &binary).unwrap();
-    // to root nothing is closed
     let is_root = rustix::process::geteuid().is_root();
     if is_root {
         let all = stage.root.beside("");
@@ -620,14 +638,69 @@ fn a_trash_that_cannot_be_read_is_named_and_hides_no_other() {
             .shell(&format!("chown -R 65534 '{}'", all.display()))
             .printed();
     }
-    let runlog = |args: &[&str]| {
+    move |args| {
         let mut command = stage.command(binary.to_str().unwrap());
-        // what is logged of it as well is of no matter
-        command.env("RUNLOG_LOG", "error");
         if is_root {
             command.uid(65534);
         }
-        crate::stage::done(command.args(args))
+        done(command.args(args))
+    }
+}
+
+/// To move a file is not to read it.
+#[test]
+fn a_record_that_cannot_be_read_can_be_deleted_and_is_told_of_once() {
+    use std::os::unix::fs::PermissionsExt;
+    let stage = three();
+    let file = stage.root.file("p", "c");
+    std::fs::set_permissions(&file, PermissionsExt::from_mode(0o000)).unwrap();
+    let runlog = as_no_root(&stage);
+    let shown = runlog(&["show", "p/c"]);
+    let why =
+        "runlog: reading the run's file failed: Permission denied; mend the cause and try again\n";
+    assert_eq!((shown.status, &*shown.err), (1, why));
+    let done = runlog(&["delete", "p/c", "--yes"]);
+    assert_eq!(done.status, 0, "{}", done.err);
+    assert!(!file.exists());
+    assert_eq!(runlog(&["trash", "restore", "p/c"]).printed(), "p/c\n");
+    assert!(file.exists());
+}
+
+/// What a policy lets go stays where nobody can say that it is not pinned, and that is said.
+#[test]
+fn what_may_be_pinned_stays_and_is_told_of() {
+    let stage = three();
+    stage.root.engine("q", "d", &record("q", "d", "failed"));
+    std::fs::write(stage.root.path().join("p/.runlog"), "").unwrap();
+    let told = "runlog: 3 runs stay: whether they are pinned cannot be read; `runlog problems` names \
+                the files\n";
+    let prune = ["prune", "--max-count", "0", "--everything"];
+    for how in ["-n", "--yes", "--yes"] {
+        let done = stage.piped(&[&prune[..], &[how]].concat());
+        assert_eq!(done.status, 0, "{}", done.err);
+        assert_eq!(done.err.matches(told).count(), 1, "{how}: {}", done.err);
+    }
+    assert_eq!(ids(&stage), "a b c");
+}
+
+/// A trash that cannot be read is named, and hides no other.
+#[test]
+fn a_trash_that_cannot_be_read_is_named_and_hides_no_other() {
+    use std::os::unix::fs::PermissionsExt;
+    let stage = three();
+    stage
+        .root
+        .engine("docs", "d", &record("docs", "d", "failed"));
+    stage.piped(&["delete", "-s", "failed", "--yes"]).printed();
+    let own = stage.root.path().join("docs/.runlog");
+    std::fs::set_permissions(&own, PermissionsExt::from_mode(0o000)).unwrap();
+    let runlog = as_no_root(&stage);
+    // what is logged of it as well is of no matter
+    let runlog = |args: &[&str]| {
+        let mut done = runlog(args);
+        let lines = done.err.lines().filter(|line| !line.contains(" WARN "));
+        done.err = lines.map(|line| format!("{line}\n")).collect();
+        done
     };
     let named = "runlog: the trash of project docs cannot be read\n";
     let list = runlog(&["trash", "list"]);

@@ -398,7 +398,16 @@ fn a_config_and_a_policy_that_cannot_be_used() {
             "[prune]\nrules = [{ maxCount = -1 }]",
             "line 2: expected a whole number of 0 or more",
         ),
-        ("prune = true", "line 1: expected an object"),
+        ("prune = true", "line 1: expected one table, [prune]"),
+        (
+            "[[prune]]\nmaxAge = \"90d\"",
+            "line 1: expected one table, [prune]",
+        ),
+        ("# mine\n[prune]", "expected `rules` or `trash`"),
+        (
+            "[prune]\nrules = [{}]",
+            "a rule needs `maxAge`, `maxCount` or `maxBytes`",
+        ),
         (
             "[prune]\nrules = [{ maxAge = \"soon\" }]",
             "expected a number and a unit",

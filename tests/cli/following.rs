@@ -238,6 +238,79 @@ fn tail_tells_what_left_its_filter_from_what_is_gone() {
     assert_eq!(told, [("ended", "left"), ("gone", "deleted")]);
 }
 
+/// A run that is there already may have changed long ago.
+#[test]
+fn tail_says_of_what_is_there_when_it_changed() {
+    let stage = Stage::over(Root::empty());
+    stage.root.engine("p", "old", &record("p", "old", "failed"));
+    aged(&stage, "old");
+    let (master, line) = terminal(80, 24);
+    let mut tail = stage
+        .runlog(&["tail", "-L", "1"])
+        .stdout(line)
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut shown = String::new();
+    let mut screen = BufReader::new(master);
+    screen.read_line(&mut shown).unwrap();
+    tail.kill().unwrap();
+    tail.wait().unwrap();
+    assert!(shown.contains("2025-10-15"), "{shown}");
+}
+
+/// Lets a run's file be of the 15th of October, 2025.
+fn aged(stage: &Stage, id: &str) {
+    let path = stage.root.file("p", id);
+    let file = std::fs::File::options().append(true).open(path).unwrap();
+    let at = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_760_508_000);
+    file.set_modified(at).unwrap();
+}
+
+/// However long nothing changes.
+#[test]
+fn tail_ends_when_nobody_reads_it_any_more() {
+    let stage = Stage::over(Root::empty());
+    stage.root.engine("p", "old", &record("p", "old", "failed"));
+    let mut tail = stage
+        .runlog(&["tail", "-L", "1"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut reader = BufReader::new(tail.stdout.take().unwrap());
+    reader.read_line(&mut String::new()).unwrap();
+    drop(reader);
+    assert_eq!(tail.wait().unwrap().code(), Some(0));
+}
+
+/// Who waits for a run that nobody records any more is told so, and what ends it all the same.
+#[test]
+fn watch_says_that_nothing_is_heard_of_a_run() {
+    for served in [true, false] {
+        let stage = Stage::over(Root::empty());
+        stage.root.engine("p", "a", &record("p", "a", "running"));
+        aged(&stage, "a");
+        let _daemon = served.then(|| stage.daemon());
+        let mut watch = stage
+            .runlog(&["watch", "a"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = BufReader::new(watch.stderr.take().unwrap());
+        let mut told = String::new();
+        said.read_line(&mut told).unwrap();
+        let what = "runlog: nothing is heard of p/a since 2025-10-15 06:00:00 UTC";
+        assert!(told.starts_with(what), "{told}");
+        stage.root.engine("p", "a", &record("p", "a", "failed"));
+        assert_eq!(watch.wait().unwrap().code(), Some(3));
+        // once
+        let mut rest = String::new();
+        said.read_to_string(&mut rest).unwrap();
+        assert_eq!(rest, "");
+    }
+}
+
 #[test]
 fn watch_waits_for_the_end_and_exits_by_it() {
     for served in [false, true] {

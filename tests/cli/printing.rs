@@ -382,6 +382,16 @@ fn on_the_narrowest_terminal_statistics_have_their_lines_whole() {
     for line in shown.lines() {
         assert!(line.chars().count() <= 20, "{line:?}");
     }
+    // two runs of four, and one
+    let bar = |text: &str, name: &str| {
+        let line = text.lines().find(|line| line.starts_with(name)).unwrap();
+        line.matches(|c: char| !c.is_ascii()).count()
+    };
+    for columns in [31, 40, 58] {
+        let shown = stage.shown(columns, &["stats"]).out;
+        let (two, one) = (bar(&shown, "completed"), bar(&shown, "failed"));
+        assert!(two > one && one > 0, "{columns}: {shown}");
+    }
 }
 
 /// What a narrow terminal has no room for is not cut to something that no command knows.
@@ -439,6 +449,17 @@ fn call_sends_any_method_and_says_what_is_wrong_with_it() {
             done.err
         );
     }
+    // with all that may be of use to whoever has spelt it
+    let several = stage.piped(&["call", "executions/get", r#"{"executionId":"exec-176"}"#]);
+    assert_eq!(several.status, 1);
+    let (message, data) = several.err.split_once('\n').unwrap();
+    assert!(
+        message.ends_with("executions; name one of them"),
+        "{message}"
+    );
+    let data: Value = serde_json::from_str(data).unwrap();
+    assert_eq!(data["kind"], "ambiguous");
+    assert_eq!(data["candidates"][0]["projectId"], "website");
 }
 
 #[test]
@@ -552,14 +573,11 @@ fn a_run_is_meant_by_the_beginning_of_its_id_in_a_project_too() {
     }
     let several = stage.piped(&["show", "-p", "website", "exec-176"]);
     assert_eq!(several.status, 1);
-    let told = "runlog: exec-176 may mean several executions; name one of them\n  website/exec-";
+    let told = "runlog: exec-176 may mean several runs; name one of them\n  website/exec-";
     assert!(several.err.starts_with(told), "{}", several.err);
     let none = stage.piped(&["show", "-p", "docs", "exec-1760504"]);
     assert_eq!(none.status, 1);
-    assert_eq!(
-        none.err,
-        "runlog: project docs has no execution exec-1760504\n"
-    );
+    assert_eq!(none.err, "runlog: project docs has no run exec-1760504\n");
 }
 
 #[test]
@@ -610,6 +628,22 @@ fn the_status_line_counts_what_began_today_and_nothing_dated_later() {
         line.starts_with("$0") && line.ends_with(" 0 failed\n"),
         "{line}"
     );
+}
+
+/// Who serves is told as it is also where somebody listens who does not.
+#[test]
+fn a_daemon_that_does_not_serve_is_not_said_to_be_none() {
+    let stage = Stage::samples();
+    let socket = stage.piped(&["socket"]).printed();
+    let socket = std::path::Path::new(socket.trim_end());
+    let folder = socket.parent().unwrap();
+    std::fs::create_dir(folder).unwrap();
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let deaf = std::os::unix::net::UnixListener::bind(socket).unwrap();
+    std::thread::spawn(move || deaf.incoming().for_each(drop));
+    let status = stage.piped(&["status"]).printed();
+    let told = "served by\tthis command, though a daemon listens; `runlog doctor` says";
+    assert!(status.contains(told), "{status}");
 }
 
 /// As a daemon that was stopped.
@@ -667,7 +701,7 @@ fn whoever_stops_reading_is_no_error() {
         let status = std::fs::read_to_string(stage.root.beside("status")).unwrap();
         assert_eq!(status, "0\n", "{command}");
     }
-    let full = stage.shell("runlog list >/dev/full");
+    let full = stage.shell("runlog list -L 40 >/dev/full");
     assert_eq!(full.status, 1);
     assert!(
         full.err.starts_with("runlog: No space left"),
@@ -876,6 +910,138 @@ fn others_than_are_shown_are_told_of() {
     );
 }
 
+/// A program that does not say how many rows it wants hears of those that it does not have.
+#[test]
+fn rows_that_a_pipe_does_not_have_are_told_of() {
+    let stage = Stage::over(Root::empty());
+    let letter = |number: u8| char::from(b'a' + number);
+    for number in 0..31 {
+        let id = format!("{}{}", letter(number / 6), letter(number % 6));
+        let mut run = record("p", &id, "failed");
+        run["error"] = format!("{id} is the matter").into();
+        run["steps"] = json!([{ "nodeId": id, "status": "failed" }]);
+        stage.root.engine("p", &id, &run);
+        stage
+            .root
+            .engine("p", &format!("old-{id}"), &record("p", &id, "completed"));
+        std::fs::write(stage.root.file("p", &format!("broken-{id}")), "{").unwrap();
+    }
+    stage
+        .piped(&["delete", "-s", "completed", "--yes"])
+        .printed();
+    for (words, told) in [
+        ("list", "30 of 31 runs; -L shows more"),
+        ("search matter", "30 of 31 runs; -L shows more"),
+        ("search matter --json=score", "30 of 31 runs; -L shows more"),
+        ("errors", "30 of 31 groups; -L shows more"),
+        ("nodes", "30 of 31 nodes; -L shows more"),
+        ("problems", "the first 30; -L shows more"),
+        ("trash", "30 of 31 in the trash, "),
+    ] {
+        let args: Vec<&str> = words.split(' ').collect();
+        let cut = stage.piped(&args);
+        assert_eq!(cut.out.lines().count(), 30, "{words}");
+        assert!(
+            cut.err.starts_with(&format!("runlog: {told}")),
+            "{}",
+            cut.err
+        );
+        assert_eq!(cut.err.lines().count(), 1, "{}", cut.err);
+        let wanted = stage.piped(&[&args[..], &["-L", "29"]].concat());
+        assert_eq!(wanted.out.lines().count(), 29, "{words}");
+        assert_eq!(wanted.err, "", "{words}");
+        let all = stage.piped(&[&args[..], &["-L", "1000"]].concat());
+        assert_eq!((all.out.lines().count(), &*all.err), (31, ""), "{words}");
+    }
+    let shown = stage.shown(80, &["trash"]).printed();
+    assert!(shown.ends_with("; -L shows more\n"), "{shown}");
+}
+
+/// Whoever tries it first has none.
+#[test]
+fn where_there_is_no_run_the_last_one_is_not_looked_for_as_an_id() {
+    let stage = Stage::over(Root::empty());
+    for line in [
+        "show",
+        "show last",
+        "watch last",
+        "pin last",
+        "diff last last",
+        "delete last",
+    ] {
+        let words: Vec<&str> = line.split(' ').collect();
+        let none = stage.piped(&words);
+        assert_eq!((none.status, none.out.as_str()), (1, ""), "{line}");
+        assert_eq!(none.err, "runlog: there are no runs yet\n", "{line}");
+    }
+    stage.root.engine("p", "a", &record("p", "a", "failed"));
+    let none = stage.piped(&["show", "-p", "q"]);
+    assert_eq!(none.err, "runlog: there are no runs of project q yet\n");
+}
+
+/// What a person is told is in the words of what he typed.
+#[test]
+fn messages_name_what_was_typed_and_not_what_the_protocol_calls_it() {
+    let stage = Stage::samples();
+    let file = stage.root.beside("there.json");
+    std::fs::write(&file, "").unwrap();
+    let file = file.to_str().unwrap();
+    let taken = format!("{file}: something is there already; it was left alone, name another");
+    for (words, status, says) in [
+        (
+            "show ",
+            2,
+            "name a run: its id, the beginning of it, or `last`",
+        ),
+        ("show website/", 2, "name a run: its id"),
+        (
+            "show nosuch",
+            1,
+            "no project has a run whose id is, or begins with, nosuch",
+        ),
+        ("show -p docs nosuch", 1, "project docs has no run nosuch"),
+        ("list -p ..", 2, "--project: "),
+        (
+            "prune --max-age 7",
+            2,
+            "--max-age <SPAN>': expected a number and a unit",
+        ),
+        (
+            "prune --max-bytes 1GB",
+            2,
+            "expected a whole number, without a unit",
+        ),
+        ("prune --max-count 1 -p ..", 2, "--project: "),
+        ("list -L 1001", 2, "expected a number from 1 to 1000"),
+        ("tail -L 1001", 2, "expected a number from 0 to 1000"),
+        ("list --since 0d", 2, "0d is no span of at least 1s"),
+        ("list --where a=", 2, "--where: at "),
+        (
+            "trash restore --batch zz",
+            2,
+            "--batch: expected what the undo of a deletion says",
+        ),
+        ("export FILE", 1, &taken),
+        ("export ..", 2, ".. is no name of a file"),
+        (
+            "export /dev/full",
+            2,
+            "/dev/full is no file; without FILE, or with `-`, rows go to stdout",
+        ),
+    ] {
+        let args: Vec<&str> = words
+            .split(' ')
+            .map(|word| if word == "FILE" { file } else { word })
+            .collect();
+        let done = stage.piped(&args);
+        assert_eq!((done.status, done.out.as_str()), (status, ""), "{words}");
+        assert!(done.err.contains(says), "{words}: {}", done.err);
+    }
+    for zone in ["utc", "europe/berlin"] {
+        assert_eq!(stage.piped(&["list", "-z", zone]).status, 0, "{zone}");
+    }
+}
+
 /// Any status may be asked for, and one that is misspelt is answered with nothing.
 #[test]
 fn a_status_near_a_known_one_is_told_where_nothing_is_found() {
@@ -898,6 +1064,21 @@ fn a_status_near_a_known_one_is_told_where_nothing_is_found() {
         assert_eq!(none.err, told, "{words}");
         let own: Vec<&str> = words.split(' ').chain(["-s", "archived"]).collect();
         assert_eq!(stage.piped(&own).err, "", "{words}");
+    }
+    for words in [
+        "delete -n",
+        "delete --yes",
+        "prune --max-count 1 -n",
+        "prune --max-count 1 --yes",
+    ] {
+        let args: Vec<&str> = words.split(' ').chain(["-s", "Faild"]).collect();
+        let none = stage.piped(&args);
+        assert_eq!(none.status, 0, "{words}: {}", none.err);
+        assert!(
+            none.err.contains("did you mean `failed`?"),
+            "{words}: {}",
+            none.err
+        );
     }
 }
 

@@ -104,7 +104,11 @@ fn yes() -> bool {
 const RULES_MAX: usize = 100;
 
 impl PrunePolicy {
-    fn rules(&self) -> Result<history::Policy, Error> {
+    /// What it lets go.
+    ///
+    /// # Errors
+    /// -32602 for one that can let nothing go, or has too many rules.
+    pub(crate) fn rules(&self) -> Result<history::Policy, Error> {
         let rule = |rule: &PruneRule| {
             if rule.max_age.is_none() && rule.max_count.is_none() && rule.max_bytes.is_none() {
                 return Err(Error::params(
