@@ -188,8 +188,9 @@ fn only_additions_within_a_version() {
         "clients of {KEPT} would break:\n{}",
         found.join("\n")
     );
-    assert_eq!(
-        kept, now,
+    // not printed: they are long
+    assert!(
+        kept == now,
         "{KEPT} lacks additions: run the test with RUNLOG_KEEP_OPENRPC=1 and commit it"
     );
 }
