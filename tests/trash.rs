@@ -791,7 +791,7 @@ fn where_the_trash_cannot_take_it_nothing_is_deleted() {
     );
     let read_only = format!("{mount}; {write}; mount -o remount,ro \"$1\"");
     for (script, kind, says) in [
-        (&elsewhere, "storage", "another file system"),
+        (&elsewhere, "storage", "two file systems"),
         (&full, "storage-full", "no room"),
         (&read_only, "storage", "Read-only"),
     ] {
