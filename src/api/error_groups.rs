@@ -143,7 +143,8 @@ impl Method for ByKind {
     const DESCRIPTION: &'static str = "Errors that differ only in ids, numbers, paths, quoted \
         parts, times and blanks are of one group; their first 2048 bytes count. Every run with an \
         error that is not empty is in one group, whatever its status. Groups are told apart once, \
-        when a run is read; asking opens no file.";
+        when a run is read; asking opens no file, but where a filter asks for what is not kept of a \
+        record.";
     const EFFECT: Effect = Effect::Read;
     const ERRORS: &'static [ErrorKind] = &[ErrorKind::QueryTooExpensive, ErrorKind::Storage];
     type Params = Params;

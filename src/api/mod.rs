@@ -53,6 +53,10 @@ pub const BATCH_LIMIT: usize = 1000;
 pub const UNANSWERED_LIMIT: usize = 1024;
 /// Below how many bytes of unsent answers a request of that connection starts.
 pub const UNSENT_LIMIT_BYTES: usize = 16 * 1024 * 1024;
+/// How many requests of a connection with a page of runs, or as much, are under way at once.
+pub const PAGES_MAX: usize = 16;
+/// And with whole records.
+pub const RECORDS_MAX: usize = 4;
 /// How many subscriptions a connection may have.
 pub const SUBSCRIPTION_LIMIT: u32 = 256;
 

@@ -6,11 +6,12 @@ use serde_json::Value;
 
 use super::openrpc;
 use super::{
-    BATCH_LIMIT, ErrorKind, FRAME_LIMIT_BYTES, ID_LIMIT_BYTES, NESTING_LIMIT, SUBSCRIPTION_LIMIT,
-    UNANSWERED_LIMIT, UNSENT_LIMIT_BYTES, table,
+    BATCH_LIMIT, ErrorKind, FRAME_LIMIT_BYTES, ID_LIMIT_BYTES, NESTING_LIMIT, PAGES_MAX,
+    RECORDS_MAX, SUBSCRIPTION_LIMIT, UNANSWERED_LIMIT, UNSENT_LIMIT_BYTES, table,
 };
 use crate::filter;
 use crate::history::RECORD_LIMIT_BYTES;
+use crate::model::{EXECUTION_ID_MAX, PROJECT_ID_MAX};
 
 /// The whole page, in Markdown.
 #[must_use]
@@ -82,13 +83,14 @@ fn print_connections(out: &mut String) {
          echoed as it was spelt; any other gets -32600 with `id: null`. Batches are as JSON-RPC says, and \
          hold at most {BATCH_LIMIT} entries. Params by position are taken by `executions/unsubscribe` \
          alone (`[subscription]`). Ids of projects and runs are names of files: no `/`, no `\\`, no control \
-         characters, no leading dot, at most 250 bytes.\n\n\
+         characters, no leading dot, of a run at most {EXECUTION_ID_MAX} bytes, of a project {PROJECT_ID_MAX}.\n\n\
          **Limits**, told by `initialize`. A frame and an answer: {frame}; a record that is saved or given \
          whole: {record}; nesting: {NESTING_LIMIT}. Beyond them 413, with `id: null` where the frame is too \
          large to be read; the connection lives on. Unanswered requests of a connection: \
          {UNANSWERED_LIMIT}, subscriptions: {SUBSCRIPTION_LIMIT}; beyond them 429. While {unsent} of answers \
          are unsent no request starts and reading pauses; a peer that takes none of them for 30 seconds is \
-         cut off.\n\n\
+         cut off. Of requests whose answer is a page of runs, or as much, {PAGES_MAX} of a connection are \
+         under way at once, of those for whole records {RECORDS_MAX}; the others wait their turn.\n\n\
          **Changes** reach a subscriber in order, each once; one that falls behind is told the latest \
          state of each run, or `resync`. A `queued` or `running` run whose file is touched (a heartbeat) is \
          told at most every tenth of the time after which it is stale.\n\n\
@@ -97,7 +99,7 @@ fn print_connections(out: &mut String) {
          runlog's own temporary files is ever swept.\n\n\
          **The end.** `exit`, the end of input, SIGTERM and SIGINT end a daemon on stdio; on a socket the \
          first two end the connection only. What is in flight then is answered within 1.5 seconds, or with \
-         503. The exit status is 0, but 1 for `exit` without `shutdown`. `serve --socket` prints one line \
+         503; but whoever ends only its input on a socket is answered however long that takes. The exit status is 0, but 1 for `exit` without `shutdown`. `serve --socket` prints one line \
          `{{\"socket\", \"pid\", \"version\", \"root\"}}` when it is ready; `runlog socket` prints where it \
          listens if no path is given."
     );

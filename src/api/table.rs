@@ -390,6 +390,8 @@ mod tests {
                 "{}",
                 entry.name
             );
+            let is_common = |kind: &ErrorKind| super::super::openrpc::COMMON_ERRORS.contains(kind);
+            assert!(!entry.errors.iter().any(is_common), "{}", entry.name);
             assert!(entry.summary.ends_with('.'), "{}", entry.name);
             assert!(
                 !(entry.examples)().is_empty(),

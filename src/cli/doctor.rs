@@ -28,7 +28,7 @@ use crate::model::extract::extract;
 use crate::model::json::{members, spelt_members};
 use crate::model::{ExecutionId, ProjectId, RunKey};
 use crate::store::{Batch, Cache, root_hash};
-use crate::transport::{SocketPathError, cut_off, socket_path::Untrusted};
+use crate::transport::{SocketPathError, connect, cut_off, socket_path::Untrusted};
 
 /// How long a daemon may take to say who it is.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
@@ -419,12 +419,25 @@ fn socket(root: &Path, findings: &mut Vec<Finding>) -> bool {
         findings.push(Finding::new(what, aside(path)));
         return true;
     }
-    let Ok(mut stream) = UnixStream::connect(path) else {
-        findings.push(Finding::new(
-            format!("a daemon that is gone left its socket, {}", path.display()),
-            format!("rm -f {}", word(path)),
-        ));
-        return true;
+    let connected = connect(path).and_then(|stream| {
+        stream.set_nonblocking(false)?;
+        Ok(stream)
+    });
+    let mut stream = match connected {
+        Ok(stream) => stream,
+        // so many wait for it that no more can
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            let what = format!("what listens on {} takes no connections", path.display());
+            findings.push(Finding::new(what, format!("fuser -k {}", word(path))));
+            return false;
+        }
+        Err(_) => {
+            findings.push(Finding::new(
+                format!("a daemon that is gone left its socket, {}", path.display()),
+                format!("rm -f {}", word(path)),
+            ));
+            return true;
+        }
     };
     let pid =
         rustix::net::sockopt::socket_peercred(&stream).map(|peer| peer.pid.as_raw_nonzero().get());

@@ -1,6 +1,6 @@
 //! `runlog status`: how whoever serves the root is.
 
-use std::os::unix::net::UnixStream;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use clap::Args;
@@ -11,6 +11,7 @@ use super::json::Json;
 use super::terminal::{Out, visible};
 use super::time::{bytes, grouped, span};
 use super::{Failure, serve};
+use crate::transport::{SocketPath, connect};
 
 #[derive(Debug, Args)]
 #[command(
@@ -51,7 +52,11 @@ pub(super) async fn settled(client: &mut Client) -> Result<String, Failure> {
 /// Who serves the root where this process does it by itself.
 fn ourselves(root: Option<&Path>) -> &'static str {
     let socket = serve::socket_of(root);
-    match socket.is_ok_and(|(_, socket)| UnixStream::connect(socket.as_path()).is_ok()) {
+    let listens = |socket: &SocketPath| match connect(socket.as_path()) {
+        Ok(_) => true,
+        Err(error) => error.kind() == ErrorKind::WouldBlock,
+    };
+    match socket.is_ok_and(|(_, socket)| listens(&socket)) {
         true => "this command, though a daemon listens; `runlog doctor` says what is wrong",
         false => "this command; no daemon runs",
     }

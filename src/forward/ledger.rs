@@ -677,7 +677,7 @@ impl Call {
         self.entry.is_some_and(|entry| entry.name == name)
     }
 
-    /// Whether it changes files.
+    /// Whether it leaves something behind, so that nobody but its sender can tell whether to repeat it.
     fn changes(&self) -> bool {
         let params = || text(self.params.as_ref());
         self.entry

@@ -28,7 +28,7 @@ use crate::watch::{Mark, Taken};
 /// How long a file may be missing or unreadable before that is believed.
 pub(super) const MOMENT: Duration = Duration::from_millis(50);
 /// How soon the system may have what it was short of.
-pub(super) const LATER: Duration = Duration::from_millis(500);
+pub(crate) const LATER: Duration = Duration::from_millis(500);
 /// How soon more projects may be gone where some are.
 const GOING_ON: Duration = Duration::from_millis(250);
 /// How many runs are looked at before somebody else has a turn.

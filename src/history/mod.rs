@@ -48,6 +48,7 @@ pub use export::{Exporting, Format, Rows, Written as RowsWritten};
 pub(crate) use help::with_help;
 #[cfg(feature = "search")]
 pub(crate) use help::{QUICK, stand_back};
+pub(crate) use look::LATER;
 pub use patience::{Patience, Pause};
 pub use prune::{Plan, Policy, Rule};
 pub use select::{Stop, Wanted};

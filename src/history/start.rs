@@ -230,7 +230,7 @@ impl Room {
     }
 }
 
-/// How many runs are handed out ahead, if `read` were read in `took`.
+/// How many runs are to be handed out ahead, if `read` were read in `took`.
 fn ahead(read: usize, took: Duration) -> usize {
     let soon = read as u128 * AHEAD_FOR.as_nanos() / took.as_nanos().max(1);
     usize::try_from(soon)
@@ -693,5 +693,37 @@ impl History {
                 .map_err(|_| HistoryError::Ending)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_is_handed_out_than_is_read_in_a_moment() {
+        let second = Duration::from_secs(1);
+        // 100, 20,000 and a million files a second
+        assert_eq!(ahead(100, second), AHEAD_MIN);
+        assert_eq!(ahead(20_000, second), 2_000);
+        assert_eq!(ahead(1_000_000, second), AHEAD);
+        assert_eq!(ahead(0, Duration::ZERO), AHEAD_MIN);
+    }
+
+    #[test]
+    fn who_waits_comes_first_and_in_turn() {
+        let one = |name: &str, wanted| Listed {
+            project: ProjectId::parse(name).unwrap(),
+            runs: Vec::new().into_iter(),
+            wanted,
+        };
+        let mut listed = Vec::new();
+        for (name, wanted) in [("a", false), ("b", true), ("c", true), ("d", true)] {
+            put(&mut listed, one(name, wanted));
+        }
+        let order: Vec<_> = std::iter::from_fn(|| listed.pop())
+            .map(|one| one.project.to_string())
+            .collect();
+        assert_eq!(order, ["b", "c", "d", "a"]);
     }
 }

@@ -615,6 +615,39 @@ proptest! {
 
 /// What is written while things change is of no one state, so that nothing can be told after a clock
 /// from before: a run that moves to where all is written already is in no part of it.
+/// Each block is sound by itself, and a start would believe what is left to be all.
+#[test]
+fn a_snapshot_that_lacks_a_block_or_has_more_than_all_is_damaged() {
+    let (mut index, _) = alike(&PLAIN, "id is not null");
+    index.note_problems("p/executions/bad.json", &[ProblemKind::Corrupt], Millis(1));
+    let (mut saving, mut blocks) = (Saving::of(b"here"), Vec::new());
+    let mut kept = Vec::new();
+    while saving.next(&index, &mut kept) {
+        blocks.push(std::mem::take(&mut kept));
+    }
+    let restored = |blocks: &[Vec<u8>]| {
+        let bytes = blocks.concat();
+        let snapshot = Snapshot::open(&bytes[..], b"here")?;
+        snapshot
+            .restore(Instance(2), LIVENESS)
+            .map(|index| index.runs())
+    };
+    assert_eq!(restored(&blocks).unwrap(), index.runs());
+    blocks.retain(|block| !block.is_empty());
+    // rows two by two, what is wrong, the end
+    assert!(blocks.len() >= 7, "{}", blocks.len());
+    for lacking in 0..blocks.len() {
+        let mut others = blocks.clone();
+        others.remove(lacking);
+        assert!(restored(&others).is_err(), "{lacking}");
+    }
+    let mut others = blocks.clone();
+    others.swap(1, 2);
+    assert!(restored(&others).is_err());
+    blocks.push(vec![0]);
+    assert!(restored(&blocks).is_err());
+}
+
 #[test]
 fn a_snapshot_within_which_something_changed_honours_no_clock_from_before() {
     let content = |started| Content {

@@ -9,7 +9,7 @@
 //! - frames of unanswered requests count, and reading pauses while they are too many bytes;
 //! - so does it while even the refusals pile up, because the client takes nothing;
 //! - of what ends later, on another thread perhaps, so that its answer is not counted yet, only a few
-//!   are under way: `PAGES_MAX` with a page of runs or as much, `RECORDS_MAX` with whole records.
+//!   are under way: [`PAGES_MAX`] with a page of runs or as much, [`RECORDS_MAX`] with whole records.
 //!
 //! All connections share a thread: what may block, and messages of more than `LARGE_BYTES`, are
 //! worked on by threads of their own.
@@ -40,7 +40,8 @@ use crate::api::lifecycle::{Initialize, Ping, Shutdown};
 use crate::api::params::member;
 use crate::api::table::{self, Entry, Method, Weight};
 use crate::api::{
-    Context, Error, ErrorKind, FRAME_LIMIT_BYTES, UNANSWERED_LIMIT, UNSENT_LIMIT_BYTES,
+    Context, Error, ErrorKind, FRAME_LIMIT_BYTES, PAGES_MAX, RECORDS_MAX, UNANSWERED_LIMIT,
+    UNSENT_LIMIT_BYTES,
 };
 use dispatch::Service;
 use envelope::{Frame, Message, NULL_ID};
@@ -51,10 +52,6 @@ pub(crate) use request::{answer, cancelled_key, id_key, subscription_of};
 
 /// How long what is in flight has when the connection ends.
 pub(crate) const GRACE: Duration = Duration::from_millis(1500);
-/// How many requests with a page of runs, or as much, are under way at once.
-const PAGES_MAX: usize = 16;
-/// And with whole records.
-const RECORDS_MAX: usize = 4;
 /// While unanswered requests hold so many bytes, no more are read.
 const HELD_MAX_BYTES: usize = 64 * 1024 * 1024;
 /// While so many bytes of answers are unsent, no more requests are read: refusals pile up.

@@ -2,6 +2,7 @@
 //! a pipe, from a daemon and without one.
 
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -630,16 +631,52 @@ fn the_status_line_counts_what_began_today_and_nothing_dated_later() {
     );
 }
 
-/// Who serves is told as it is also where somebody listens who does not.
-#[test]
-fn a_daemon_that_does_not_serve_is_not_said_to_be_none() {
-    let stage = Stage::samples();
+/// Somebody who listens where the daemon would.
+fn listener(stage: &Stage) -> UnixListener {
     let socket = stage.piped(&["socket"]).printed();
     let socket = std::path::Path::new(socket.trim_end());
     let folder = socket.parent().unwrap();
     std::fs::create_dir(folder).unwrap();
     std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700)).unwrap();
-    let deaf = std::os::unix::net::UnixListener::bind(socket).unwrap();
+    UnixListener::bind(socket).unwrap()
+}
+
+/// As a daemon that was stopped long ago: so many wait for it that no more can.
+#[test]
+fn nobody_waits_for_a_daemon_that_takes_no_connections() {
+    let stage = Stage::samples();
+    let full = listener(&stage);
+    rustix::net::listen(&full, 0).unwrap();
+    let address =
+        rustix::net::SocketAddrUnix::new(full.local_addr().unwrap().as_pathname().unwrap());
+    let address = address.unwrap();
+    let mut waiting = Vec::new();
+    let refused = loop {
+        let (family, kind) = (
+            rustix::net::AddressFamily::UNIX,
+            rustix::net::SocketType::STREAM,
+        );
+        let socket = rustix::net::socket(family, kind, None).unwrap();
+        rustix::io::ioctl_fionbio(&socket, true).unwrap();
+        match rustix::net::connect(&socket, &address) {
+            Ok(()) => waiting.push(socket),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(refused, rustix::io::Errno::AGAIN);
+    let line = stage.piped(&["statusline"]).printed();
+    assert!(line.ends_with(" failed\n"), "{line}");
+    let status = stage.piped(&["status"]).printed();
+    assert!(status.contains("though a daemon listens"), "{status}");
+    let found = stage.piped(&["doctor"]);
+    assert!(found.out.contains("takes no connections"), "{}", found.out);
+}
+
+/// Who serves is told as it is also where somebody listens who does not.
+#[test]
+fn a_daemon_that_does_not_serve_is_not_said_to_be_none() {
+    let stage = Stage::samples();
+    let deaf = listener(&stage);
     std::thread::spawn(move || deaf.incoming().for_each(drop));
     let status = stage.piped(&["status"]).printed();
     let told = "served by\tthis command, though a daemon listens; `runlog doctor` says";
@@ -650,12 +687,7 @@ fn a_daemon_that_does_not_serve_is_not_said_to_be_none() {
 #[test]
 fn the_status_line_does_not_wait_for_a_daemon_that_does_not_answer() {
     let stage = Stage::samples();
-    let socket = stage.piped(&["socket"]).printed();
-    let socket = std::path::Path::new(socket.trim_end());
-    let folder = socket.parent().unwrap();
-    std::fs::create_dir(folder).unwrap();
-    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700)).unwrap();
-    let _silent = std::os::unix::net::UnixListener::bind(socket).unwrap();
+    let _silent = listener(&stage);
     let began = Instant::now();
     let line = stage.piped(&["statusline"]).printed();
     assert!(line.ends_with(" failed\n"), "{line}");

@@ -5,7 +5,6 @@
 //! no memory and delays nobody. jsonrpsee keeps the subscriptions; this file is what they tell.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use jsonrpsee::core::RegisterMethodError;
 use jsonrpsee::core::server::{PendingSubscriptionSink, RpcModule, SubscriptionSink};
@@ -19,6 +18,7 @@ use super::changes::next;
 use crate::api::params::parse;
 use crate::api::table::{Effect, Example, Method, Weight, entry};
 use crate::api::{Clock, Context, Error, ErrorKind, samples};
+use crate::history::LATER;
 use crate::index::{Change, Changed, Clock as IndexClock, Cursor};
 use crate::model::{ExecutionId, ProjectId, Summary};
 
@@ -31,8 +31,6 @@ const SKIPPED_MAX: u64 = 10_000;
 const BATCH: usize = 64;
 /// How many ticks are looked at under one lock.
 const VISIT: usize = 4096;
-/// How soon the system may have what it was short of.
-const AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// What to tell.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -294,7 +292,7 @@ async fn tell(context: &Context, sink: &SubscriptionSink, asked: &Asked, since: 
             }
             // the system is short of what reading records takes
             Err(error) if error.kind == ErrorKind::Storage => tokio::select! {
-                () = tokio::time::sleep(AGAIN_AFTER) => continue,
+                () = tokio::time::sleep(LATER) => continue,
                 () = sink.closed() => return,
             },
             Err(_) => return,

@@ -7,8 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::api::executions::asked::{Asked, foreign_cursor, now};
-use crate::api::executions::blocking;
-use crate::api::executions::wait_for;
+use crate::api::executions::{blocking, wait_for};
 use crate::api::params::Limit;
 use crate::api::table::{Effect, Example, Method};
 use crate::api::{Context, Error, ErrorKind};
@@ -63,11 +62,11 @@ impl Method for Problems {
         let after = after.map(|cursor| read_cursor(cursor, &asked, now));
         let after = after.transpose()?;
         wait_for(&context, project, params.sync).await?;
-        let is_there = |history: &History| {
+        let forget = |history: &History| {
             history.forget_temporaries();
             Ok(())
         };
-        blocking(&context, is_there).await?;
+        blocking(&context, forget).await?;
         let limit = params.limit.0;
         let mut problems = context.history.problems(project, after.as_ref(), limit + 1);
         let more = problems.len() > limit;
