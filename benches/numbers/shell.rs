@@ -105,7 +105,11 @@ impl Shell<'_> {
 }
 
 fn timed(command: &mut Command) -> Result<Duration, Failure> {
-    let command = command.stdout(Stdio::null()).stdin(Stdio::null());
+    // that there is more it tells on stderr
+    let command = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .stdin(Stdio::null());
     let began = Instant::now();
     let status = command.status()?;
     let took = began.elapsed();
