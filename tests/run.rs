@@ -216,7 +216,8 @@ fn whoever_interrupts_it_cancels_it() {
         (Signal::TERM, "", 143, "cancelled"),
         (Signal::QUIT, "", 131, "cancelled"),
         (Signal::HUP, "exit 7' HUP", 7, "cancelled"),
-        (Signal::TERM, "exit 0' TERM", 0, "completed"),
+        (Signal::TERM, "exit 0' TERM", 0, "cancelled"),
+        (Signal::INT, "exit 0' INT", 0, "cancelled"),
     ] {
         let root = Root::empty();
         let script = match trap {

@@ -339,19 +339,25 @@ impl Echo {
         Ok(Self { path, child })
     }
 
+    pub fn connect(&self) -> Result<Client, Failure> {
+        Client::connect(&self.path)
+    }
+
+    /// How long it takes until a line has come back.
+    pub fn once(client: &mut Client, line: &str) -> Result<Duration, Failure> {
+        let began = Instant::now();
+        client.write(line)?;
+        client.line()?;
+        Ok(began.elapsed())
+    }
+
     /// How long it takes until each of `rounds` lines of `bytes` has come back.
     pub fn time(&self, bytes: usize, rounds: usize) -> Result<Vec<Duration>, Failure> {
-        let mut client = Client::connect(&self.path)?;
-        let mut request = "x".repeat(bytes.saturating_sub(1));
-        request.push('\n');
-        let mut times = Vec::new();
-        for _ in 0..rounds {
-            let began = Instant::now();
-            client.write(&request)?;
-            client.line()?;
-            times.push(began.elapsed());
-        }
-        Ok(times)
+        let mut client = self.connect()?;
+        let line = "x".repeat(bytes.saturating_sub(1)) + "\n";
+        (0..rounds)
+            .map(|_| Self::once(&mut client, &line))
+            .collect()
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::Failure;
-use crate::daemon::{Client, Daemon};
+use crate::daemon::{Client, Daemon, Echo};
 use crate::random::Random;
 use crate::records;
 
@@ -314,21 +314,34 @@ pub fn list(client: &mut Client, project: &str) -> Result<HashMap<String, String
     }
 }
 
-/// The longest that anybody waits for a list while `work` is done and taken in.
+/// What a change of many runs costs those who read meanwhile.
+pub struct Waits {
+    /// The longest for a list, …
+    pub list: Duration,
+    /// … and for an echo by a process that has nothing to do with it, asked for in turn.
+    pub echo: Duration,
+    /// Until every reader sees the change.
+    pub took: Duration,
+}
+
+/// How long readers wait while `work` is done and taken in.
 pub fn longest_wait(
     daemon: &mut Daemon,
+    echo: &Echo,
     work: impl FnOnce() -> Result<(), Failure> + Send,
-) -> Result<(Duration, Duration), Failure> {
+) -> Result<Waits, Failure> {
     let mut client = Client::connect(&daemon.socket)?;
+    let mut other = echo.connect()?;
     let (done, is_done) = mpsc::channel();
     std::thread::scope(|scope| {
-        let reader = scope.spawn(move || -> Result<Duration, String> {
-            let mut longest = Duration::ZERO;
+        let reader = scope.spawn(move || -> Result<[Duration; 2], String> {
+            let mut longest = [Duration::ZERO; 2];
             while is_done.try_recv().is_err() {
                 let (times, _) = client
                     .time("executions/list", &json!({ "limit": 1 }), 1)
                     .map_err(|error| error.to_string())?;
-                longest = longest.max(times[0]);
+                let answered = Echo::once(&mut other, "x\n").map_err(|error| error.to_string())?;
+                longest = [longest[0].max(times[0]), longest[1].max(answered)];
             }
             Ok(longest)
         });
@@ -342,7 +355,7 @@ pub fn longest_wait(
         let took = began.elapsed();
         let _ = done.send(());
         worked.map_err(|_| "the work ended early")??;
-        let longest = reader.join().map_err(|_| "the reader ended early")??;
-        Ok((longest, took))
+        let [list, echo] = reader.join().map_err(|_| "the reader ended early")??;
+        Ok(Waits { list, echo, took })
     })
 }

@@ -53,6 +53,17 @@ pub fn within(name: &str, times: &mut [Duration], floor: Duration, at_most: Opti
     );
 }
 
+/// The longest of many, beside the longest of the floor's.
+pub fn longest(name: &str, longest: Duration, floor: Duration, at_most: Duration) {
+    let held = if longest <= at_most { "" } else { " ✗" };
+    line(
+        name,
+        [Some(longest), None, Some(floor)],
+        ratio(longest, floor),
+        &format!("{at_most:?}{held}"),
+    );
+}
+
 /// The same where the ratio is not that of the median.
 pub fn ratio_row(
     name: &str,

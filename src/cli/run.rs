@@ -72,6 +72,8 @@ const ENDS: [SignalKind; 4] = [
     SignalKind::terminate(),
     SignalKind::hangup(),
 ];
+/// Whoever ends with status 0 so soon after a Ctrl-C ended because of it.
+const LEAVES_WITHIN: Duration = Duration::from_secs(10);
 /// How long a command has to end of a Ctrl-C.
 const GRACE: Duration = Duration::from_millis(500);
 /// What this program is called where [`pass_on`] is all that it is to do: by nobody but us.
@@ -260,7 +262,8 @@ impl Recorder {
             ));
             writers.spawn_blocking(move || pass(&pieces, &to, &room));
         }
-        let (status, interrupted) = self.accompany(&mut child, &output, &mut signals).await;
+        let (status, asked) = self.accompany(&mut child, &output, &mut signals).await;
+        let asked = asked.map(|at| at.elapsed());
         // whatever comes out of what it left behind is later than its end
         let completed_at = Millis::from_system(SystemTime::now());
         tokio::spawn(async move {
@@ -273,7 +276,7 @@ impl Recorder {
         }
         let output = output.lock().text();
         let mut end = match &status {
-            Ok(status) => ended(*status, interrupted),
+            Ok(status) => ended(*status, asked),
             Err(error) => json!({ "status": "failed", "error": error.to_string() }),
         };
         end["completedAt"] = completed_at.to_string().into();
@@ -291,19 +294,19 @@ impl Recorder {
             writers,
             left,
             signals,
-            interrupted,
+            interrupted: asked.is_some(),
         }
     }
 
-    /// Waits for the end, writing what there is to see meanwhile; also whether somebody asked for
-    /// it.
+    /// Waits for the end, writing what there is to see meanwhile; also when somebody asked for it
+    /// last.
     async fn accompany(
         &mut self,
         child: &mut Child,
         output: &Mutex<Kept>,
         signals: &mut Signals,
-    ) -> (std::io::Result<ExitStatus>, bool) {
-        let mut interrupted = false;
+    ) -> (std::io::Result<ExitStatus>, Option<Instant>) {
+        let mut asked = None;
         let mut shown = 0;
         let mut silent_since = Instant::now();
         // what a terminal may have sent to both, and when it is clear that it did not
@@ -314,11 +317,13 @@ impl Recorder {
             tokio::select! {
                 status = child.wait() => {
                     // one that both got may have ended it before we looked at ours
-                    interrupted |= signals.came().await.is_some();
-                    return (status, interrupted);
+                    if signals.came().await.is_some() {
+                        asked = Some(Instant::now());
+                    }
+                    return (status, asked);
                 }
                 signal = signals.next() => {
-                    interrupted = true;
+                    asked = Some(Instant::now());
                     let typed = [SignalKind::interrupt(), SignalKind::quit()].contains(&signal);
                     if typed && in_front() {
                         due = Some((signal, Instant::now() + GRACE));
@@ -470,10 +475,17 @@ fn is_one_place(one: impl AsFd, other: impl AsFd) -> bool {
     }
 }
 
-/// What a record says of a command that ended so.
-fn ended(status: ExitStatus, interrupted: bool) -> Value {
+/// What a record says of a command that ended so, and so long after somebody asked for it.
+fn ended(status: ExitStatus, asked: Option<Duration>) -> Value {
     let (word, how) = match (status.code(), status.signal()) {
-        (Some(0), _) => return json!({ "status": "completed", "exitCode": 0 }),
+        (Some(0), _) => {
+            // a server takes its leave in peace; whoever goes on was asked for something else
+            let word = match asked.is_some_and(|ago| ago <= LEAVES_WITHIN) {
+                true => "cancelled",
+                false => "completed",
+            };
+            return json!({ "status": word, "exitCode": 0 });
+        }
         (Some(code), _) => (
             json!({ "exitCode": code }),
             format!("the command ended with status {code}"),
@@ -487,7 +499,7 @@ fn ended(status: ExitStatus, interrupted: bool) -> Value {
         ),
     };
     let mut end = word;
-    if interrupted {
+    if asked.is_some() {
         end["status"] = "cancelled".into();
     } else {
         end["status"] = "failed".into();
@@ -645,6 +657,23 @@ fn unfinished(bytes: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_goes_on_after_a_signal_was_not_ended_by_it() {
+        for (code, seconds, status) in [
+            (0, None, "completed"),
+            (0, Some(1), "cancelled"),
+            (0, Some(3600), "completed"),
+            (3, None, "failed"),
+            (3, Some(3600), "cancelled"),
+        ] {
+            let end = ended(
+                ExitStatus::from_raw(code << 8),
+                seconds.map(Duration::from_secs),
+            );
+            assert_eq!(end["status"], status, "{code} {seconds:?}");
+        }
+    }
 
     #[test]
     fn the_beginning_and_the_end_of_an_output_are_kept() {
