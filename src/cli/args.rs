@@ -103,6 +103,31 @@ pub(super) fn whole(text: &str) -> Result<u64, String> {
     count.map_err(|_| "expected a whole number, without a unit".to_owned())
 }
 
+/// A size in bytes, as sizes are printed or as other programs write them.
+pub(super) fn size(text: &str) -> Result<u64, String> {
+    let read = || {
+        let end = text.find(|c: char| !c.is_ascii_digit() && c != '.');
+        let (number, unit) = text.split_at(end.unwrap_or(text.len()));
+        let unit: u128 = match unit.trim_start() {
+            "" | "B" => 1,
+            "kB" => 1000,
+            "MB" => 1000_u128.pow(2),
+            "GB" => 1000_u128.pow(3),
+            "KiB" => 1024,
+            "MiB" => 1024_u128.pow(2),
+            "GiB" => 1024_u128.pow(3),
+            _ => return None,
+        };
+        let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
+        let whole = u128::from(whole.parse::<u64>().ok()?);
+        // three digits say all that those who print sizes say
+        let len = u32::try_from(part.len()).ok().filter(|len| *len <= 3)?;
+        let part = part.parse::<u128>().ok()? * unit / 10_u128.pow(len);
+        u64::try_from(whole * unit + part).ok()
+    };
+    read().ok_or_else(|| "expected a number of bytes, as in 500000, 10kB, 1.5MB or 2GiB".to_owned())
+}
+
 /// A span, as it is written.
 pub(super) fn span(text: &str) -> Result<String, String> {
     read_span(text).map(|_| text.to_owned())
@@ -633,6 +658,47 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_size_is_what_is_printed_or_what_others_write() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("500000", 500_000),
+            ("12 B", 12),
+            ("10kB", 10_000),
+            ("588.0 kB", 588_000),
+            ("1.5MB", 1_500_000),
+            ("2GB", 2_000_000_000),
+            ("1KiB", 1024),
+            ("0.5MiB", 1 << 19),
+            ("2GiB", 2 << 30),
+            ("18446744073709551615", u64::MAX),
+        ] {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for text in [
+            "",
+            "B",
+            "-1",
+            "+1",
+            "1.",
+            ".5kB",
+            "1.2.3MB",
+            "1.+5MB",
+            "1.2345MB",
+            "1k",
+            "1G",
+            "1mb",
+            "1 TB x",
+            "18446744073709551616",
+            "99999999999GiB",
+        ] {
+            assert!(size(text).is_err(), "{text}");
+        }
+        for bytes in [7, 588_000, 1_500_000, 2_100_000_000] {
+            assert_eq!(size(&crate::cli::time::bytes(bytes)), Ok(bytes));
+        }
+    }
 
     /// What shells make of a name that is typed as it is printed, in a command of its own as well.
     fn is_given_back(name: &[u8]) -> Result<(), TestCaseError> {

@@ -4,16 +4,14 @@
 //! `$XDG_CONFIG_HOME/runlog/runlog.toml`. Only the latter can have it checked at intervals, root by
 //! root: what comes with a checkout deletes nothing by itself.
 
-use std::fmt;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
 use super::failure::in_words;
 use crate::api::{PrunePolicy, params};
@@ -51,21 +49,9 @@ struct Root {
     prune_every: Option<Duration>,
 }
 
-/// A policy that can be one. Of an array serde would take the members by their position.
+/// A policy that can be one.
 fn prune<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PrunePolicy>, D::Error> {
-    struct Table;
-    impl<'de> Visitor<'de> for Table {
-        type Value = PrunePolicy;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("one table, [prune]")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<PrunePolicy, A::Error> {
-            PrunePolicy::deserialize(MapAccessDeserializer::new(members))
-        }
-    }
-    let policy = deserializer.deserialize_map(Table)?;
+    let policy = PrunePolicy::deserialize(deserializer)?;
     match policy.rules() {
         Ok(_) => Ok(Some(policy)),
         Err(error) => Err(serde::de::Error::custom(in_words(&error.message))),
@@ -86,16 +72,62 @@ fn read<T: for<'de> Deserialize<'de>>(file: &Path) -> Result<Option<T>, String> 
     if !super::root::is_own_file(file) {
         return Ok(None);
     }
-    parse(file).map(Some)
+    let text = text_of(file)?;
+    match misshapen(&text) {
+        Some((at, expected)) => Err(in_line(&text, Some(at), expected)),
+        None => read_text(&text).map(Some),
+    }
 }
 
 /// What a file holds.
 pub(super) fn parse<T: for<'de> Deserialize<'de>>(file: &Path) -> Result<T, String> {
-    let text = std::fs::read_to_string(file).map_err(|error| match error.kind() {
+    read_text(&text_of(file)?)
+}
+
+fn text_of(file: &Path) -> Result<String, String> {
+    std::fs::read_to_string(file).map_err(|error| match error.kind() {
         ErrorKind::InvalidData => "is no text in UTF-8".to_owned(),
         kind => kind.to_string(),
-    })?;
-    toml::from_str(&text).map_err(|error| what_is_wrong(&text, &error))
+    })
+}
+
+fn read_text<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, String> {
+    toml::from_str(text).map_err(|error| what_is_wrong(text, &error))
+}
+
+/// The first byte of what should be a table and is none, and what is expected there: serde would take
+/// the members of an array for a table's, by their position.
+fn misshapen(text: &str) -> Option<(usize, &'static str)> {
+    type Value<'a> = Spanned<DeValue<'a>>;
+    let is_table = |value: &Value<'_>| value.get_ref().is_table();
+    let no_table = |value: &Value<'_>| (!is_table(value)).then_some(value.span().start);
+    let no_tables = |value: &Value<'_>| match value.get_ref().as_array() {
+        Some(all) => all.iter().find_map(no_table),
+        None => Some(value.span().start),
+    };
+    let whole = DeTable::parse(text).ok()?;
+    let of_file = |name: &str| whole.get_ref().get(name);
+    let of_policy = |name: &str| of_file("prune")?.get_ref().get(name);
+    let wrong = [
+        (
+            of_file("prune").and_then(no_table),
+            "expected one table, [prune]",
+        ),
+        (
+            of_policy("trash").and_then(no_table),
+            "trash: expected a table, as in trash = { maxAge = \"30d\" }",
+        ),
+        (
+            of_policy("rules").and_then(no_tables),
+            "rules: expected an array of tables, as in rules = [{ maxAge = \"90d\" }]",
+        ),
+        (
+            of_file("root").and_then(no_tables),
+            "root: expected tables, each under [[root]]",
+        ),
+    ];
+    let mut wrong = wrong.into_iter();
+    wrong.find_map(|(at, expected)| Some((at?, expected)))
 }
 
 /// What is wrong with a file that holds `text`, and in which line.
@@ -106,14 +138,19 @@ fn what_is_wrong(text: &str, error: &toml::de::Error) -> String {
         Some((there, expected))
             if there.starts_with("invalid type") || there.starts_with("invalid value") =>
         {
-            format!("expected {}", params::in_words(expected))
+            &format!("expected {}", params::in_words(expected))
         }
-        _ => said.to_owned(),
+        _ => said,
     };
-    let before = error.span().and_then(|span| text.get(..span.start));
+    in_line(text, error.span().map(|span| span.start), said)
+}
+
+/// What is said of the byte `at` of a file that holds `text`.
+fn in_line(text: &str, at: Option<usize>, said: &str) -> String {
+    let before = at.and_then(|at| text.get(..at));
     match before.map(|before| before.matches('\n').count()) {
         Some(lines) => format!("line {}: {said}", lines + 1),
-        None => said,
+        None => said.to_owned(),
     }
 }
 
@@ -319,4 +356,53 @@ fn user() -> Result<OfUser, String> {
     let file = of_user();
     let found = file.map(|file| read(&file)).transpose()?;
     Ok(found.flatten().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_table_is_told_with_what_to_write_and_taken_for_none() {
+        for (text, says) in [
+            ("prune = true", "line 1: expected one table, [prune]"),
+            ("prune = [[], 1]", "line 1: expected one table, [prune]"),
+            (
+                "# mine\n[[prune]]\nkeepLast = 1",
+                "line 2: expected one table, [prune]",
+            ),
+            (
+                "[prune]\ntrash = \"30d\"",
+                "line 2: trash: expected a table, as in trash = { maxAge = \"30d\" }",
+            ),
+            (
+                "[prune]\ntrash = [\"30d\"]",
+                "line 2: trash: expected a table, as in trash = { maxAge = \"30d\" }",
+            ),
+            (
+                "[prune]\nrules = { maxAge = \"1d\" }",
+                "line 2: rules: expected an array of tables, as in rules = [{ maxAge = \"90d\" }]",
+            ),
+            (
+                "[prune]\nrules = [\n{ maxAge = \"1d\" },\n[\"p\"]]",
+                "line 4: rules: expected an array of tables, as in rules = [{ maxAge = \"90d\" }]",
+            ),
+            (
+                "root = [[\"/r\", \"1d\"]]",
+                "line 1: root: expected tables, each under [[root]]",
+            ),
+        ] {
+            let (at, expected) = misshapen(text).expect(text);
+            assert_eq!(in_line(text, Some(at), expected), says, "{text}");
+        }
+        for text in [
+            "prune = { trash = { maxAge = \"1d\" } }",
+            "[prune]\nrules = []",
+            "[[prune.rules]]\nmaxAge = \"1d\"\n[prune.trash]\nmaxAge = \"1d\"",
+            "[[root]]\npath = \"/r\"",
+            "projects = [",
+        ] {
+            assert_eq!(misshapen(text), None, "{text}");
+        }
+    }
 }

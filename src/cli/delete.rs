@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::args::{
-    Common, FilterArgs, JsonArgs, Key, Params, WhichArgs, quoted, quoted_path, span,
+    Common, FilterArgs, JsonArgs, Key, Params, WhichArgs, quoted, quoted_path, size, span,
     tell_near_status, trimmed, whole,
 };
 use super::ask::SureArgs;
@@ -237,8 +237,8 @@ pub(super) struct PruneArgs {
     /// The oldest go until there are so many
     #[arg(long, value_name = "COUNT", value_parser = whole)]
     max_count: Option<u64>,
-    /// The oldest go until they have so many bytes
-    #[arg(long, value_name = "BYTES", value_parser = whole)]
+    /// The oldest go until they have so many bytes, as in 500MB or 2GiB
+    #[arg(long, value_name = "BYTES", value_parser = size)]
     max_bytes: Option<u64>,
     /// Only runs of this project go
     #[arg(short, long, value_name = "PROJECT", add = super::complete::projects())]

@@ -207,11 +207,11 @@ pub fn main() -> ExitCode {
     completions::complete();
     let cli = Cli::parse();
     let screen = progress::Screen::new();
-    let default = match cli.command {
-        Command::Serve(_) => log::OF_DAEMON,
-        _ => log::OF_COMMAND,
+    let logger = match cli.command {
+        Command::Serve(_) => log::Logger::Daemon,
+        _ => log::Logger::Command,
     };
-    log::start(cli.log_format, default, &screen);
+    log::start(cli.log_format, logger, &screen);
     let done = match cli.command {
         Command::List(args) => {
             return ask(&args.common.root, &screen, async |client| {
@@ -371,6 +371,11 @@ fn give(line: &str) -> ExitCode {
 
 /// Writes lines to stderr that are broken where a terminal ends.
 fn tell_fitted(text: &str) {
+    tell_all(&fitted_lines(text));
+}
+
+/// The lines that a text has on stderr, which are broken where that is a terminal that ends there.
+fn fitted_lines(text: &str) -> String {
     use std::io::IsTerminal;
     let stderr = std::io::stderr();
     // whatever it names, a folder of somebody else's too
@@ -379,7 +384,7 @@ fn tell_fitted(text: &str) {
         true => terminal::wrapped(&text, terminal::width_of(stderr)).join("\n"),
         false => text,
     };
-    tell_all(&(text + "\n"));
+    text + "\n"
 }
 
 /// Tells the command that takes back what was done: whole, to be copied.

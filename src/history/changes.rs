@@ -53,7 +53,7 @@ impl History {
     }
 
     /// The changes, of which undecided ones become what they are by their runs' records; those are left
-    /// out that a later one tells. What cannot be read has left. Blocks.
+    /// out that a later one tells. What cannot be read has left, and is told anew when it can be. Blocks.
     ///
     /// # Errors
     /// [`HistoryError::Read`] where the system is short of what reading takes.
@@ -73,7 +73,11 @@ impl History {
                 what => Some(Change { clock, what }),
             });
         }
+        let mut unheard = Vec::new();
         let decide = |(at, clock, one): (usize, Clock, Undecided), record: Option<_>| {
+            if record.is_none() {
+                unheard.push(one.open().1.clone());
+            }
             let what = self.index(|index| index.decide_change(one, query, record.as_ref()));
             if let Some(slot) = decided.get_mut(at) {
                 *slot = what.map(|what| Change { clock, what });
@@ -86,6 +90,7 @@ impl History {
             &|| Ok(()),
             decide,
         )?;
+        self.look_for_unheard(unheard);
         Ok(decided.into_iter().flatten().collect())
     }
 }

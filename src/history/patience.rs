@@ -57,12 +57,13 @@ impl Pause {
 
 impl History {
     /// Whether `error` says of a run that is listed that its file is missing or unreadable, which may
-    /// be so for a moment only.
+    /// be so for a moment only. That a whole file is more than can be given is no such error.
     #[must_use]
     pub fn may_return(&self, key: &RunKey, error: &HistoryError) -> bool {
         let away = match error {
             HistoryError::NotFound(_) => true,
-            HistoryError::Read(error) => !matches!(error, ReadError::TooLarge { .. }),
+            HistoryError::Read(ReadError::TooLarge { .. } | ReadError::TooDeep { .. }) => false,
+            HistoryError::Read(_) => true,
             _ => false,
         };
         away && self.index(|index| index.contains(key))
@@ -71,5 +72,39 @@ impl History {
     /// Whether a run is listed and its file is not there. Blocks.
     pub fn is_away(&self, key: &RunKey) -> bool {
         self.index(|index| index.contains(key)) && matches!(self.store.stamp(key), Ok(None))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::Options;
+    use crate::model::json::RECORD_NESTING_MAX as DEEP;
+    use crate::model::{ExecutionId, ProjectId};
+    use crate::store::Expect;
+
+    #[test]
+    fn what_no_waiting_cures_is_not_waited_for() {
+        let root = tempfile::tempdir().unwrap();
+        let history = History::new(root.path().to_owned(), Options::default());
+        let key = RunKey {
+            project: ProjectId::parse("p").unwrap(),
+            execution: ExecutionId::parse("x").unwrap(),
+        };
+        history.save(&key, "{}", &Expect::Anything).unwrap();
+        let file = root.path().join("p/executions/x.json");
+        let deep = "[".repeat(DEEP) + &"]".repeat(DEEP);
+        let deep = format!(r#"{{"output":{deep}}}"#);
+        for (text, cured) in [("{", true), ("[]", true), (&deep, false)] {
+            std::fs::write(&file, text).unwrap();
+            let error = history.get_known(&key).unwrap_err();
+            assert_eq!(history.may_return(&key, &error), cured, "{error}");
+        }
+        std::fs::write(&file, "{}").unwrap();
+        let large = history.get_known_within(&key, 1).unwrap_err();
+        assert!(!history.may_return(&key, &large), "{large}");
+        std::fs::remove_file(&file).unwrap();
+        let gone = history.get_known(&key).unwrap_err();
+        assert!(history.may_return(&key, &gone), "{gone}");
     }
 }

@@ -329,11 +329,22 @@ impl History {
             if index.selected(selection, CHANGES).is_some() {
                 index.gather_changed(selection, gather);
                 let state = state(&index, selection, gather);
+                let unheard = index.note_unheard(selection);
                 drop(index);
+                self.look_for_unheard(unheard);
                 return going_within(gather.bytes(), going).map(|()| state);
             }
             drop(index);
             going_within(gather.bytes(), going)?;
+        }
+    }
+
+    /// Looks at runs whose records could not be read: their files may have come back before the index
+    /// knew that it is to tell of it.
+    pub(super) fn look_for_unheard(&self, runs: Vec<RunKey>) {
+        let now = Instant::now();
+        for key in runs {
+            self.mark(Mark::Run(key), now);
         }
     }
 
@@ -625,6 +636,56 @@ mod tests {
         }
         let choose = || ground.choose("not error ~ needle");
         assert_eq!(refusing_to_open(Errno::IO, choose), (0, 1));
+    }
+
+    /// It has not changed, so that nothing else would tell it.
+    #[test]
+    fn what_could_not_be_read_is_told_when_it_can_be() {
+        let ground = Ground::new();
+        let aside = ground.file.with_extension("aside");
+        let all = query("error ~ needle");
+        let told_after = |clock: Clock| {
+            while ground.history.pass(Moment::now()) {}
+            let mut cursor = Cursor::after(clock.tick);
+            let (changes, _) = ground.history.changes_after(&mut cursor, &all, 10, 100);
+            let told = ground.history.decided(changes.unwrap(), &all).unwrap();
+            let told = told.into_iter().map(|change| match change.what {
+                Changed::Saved { .. } => "saved",
+                Changed::Left(_) => "left",
+                _ => "something else",
+            });
+            told.collect::<Vec<_>>()
+        };
+        assert!(told_after(ground.history.clock()).is_empty());
+        // to one who lists, and goes on from there
+        std::fs::rename(&ground.file, &aside).unwrap();
+        let wanted = Wanted::default();
+        let listed = ground
+            .history
+            .take(&all, &wanted.stop(), |_, _: &mut Vec<()>| {});
+        let (_, total, clock) = listed.unwrap();
+        assert_eq!(total, 0);
+        std::fs::rename(&aside, &ground.file).unwrap();
+        assert_eq!(told_after(clock), ["saved"]);
+        assert!(told_after(ground.history.clock()).is_empty());
+        // and to one who is told
+        std::fs::rename(&ground.file, &aside).unwrap();
+        let mut cursor = Cursor::after(0);
+        let (changes, clock) = ground.history.changes_after(&mut cursor, &all, 10, 100);
+        let told = ground.history.decided(changes.unwrap(), &all).unwrap();
+        assert!(
+            matches!(
+                &told[..],
+                [Change {
+                    what: Changed::Left(_),
+                    ..
+                }]
+            ),
+            "{told:?}"
+        );
+        std::fs::rename(&aside, &ground.file).unwrap();
+        assert_eq!(told_after(clock), ["saved"]);
+        assert!(told_after(ground.history.clock()).is_empty());
     }
 
     #[test]

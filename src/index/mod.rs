@@ -33,6 +33,7 @@ use std::hash::BuildHasher;
 use std::time::Duration;
 
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
+use parking_lot::Mutex;
 
 pub use changes::{Changes, Cursor, LookBack, Older, RING};
 pub use clock::{Clock, Instance};
@@ -134,6 +135,9 @@ pub struct Index {
     changes: Changes,
     /// The modification time last told of each live run that was touched since it was saved.
     beats: HashMap<u32, i64>,
+    /// The rows of which was said that they do not pass because their records, which decide, could not
+    /// be read. They are told anew when they can be: nothing else may have changed by then.
+    unheard: Mutex<HashSet<u32>>,
     /// What is wrong with files and folders.
     pub problems: Problems,
     revision: u64,
@@ -211,6 +215,7 @@ impl Index {
             everything: Scope::default(),
             changes: Changes::new(0),
             beats: HashMap::new(),
+            unheard: Mutex::default(),
             problems: Problems::default(),
             revision: 0,
             written: Written::default(),
@@ -351,8 +356,8 @@ impl Index {
         unlisted.get(execution).map(|stamp| (*stamp, false))
     }
 
-    /// Which of `runs`, all of `project`, are not as they were when they were last read; and how
-    /// many of them are known.
+    /// Which of `runs`, all of `project`, are not as they were when they were last read, or could not be
+    /// when it mattered; and how many of them are known.
     #[must_use]
     pub fn differing(
         &self,
@@ -361,10 +366,15 @@ impl Index {
     ) -> (Vec<RunKey>, usize) {
         let (mut differing, mut known) = (Vec::new(), 0);
         let number = self.project_numbers.get(project);
+        let any_unheard = !self.unheard.lock().is_empty();
+        let is_unheard = |execution: &ExecutionId| {
+            let row = number.and_then(|number| self.find_in(*number, execution.as_str()));
+            row.is_some_and(|row| self.unheard.lock().contains(&row))
+        };
         for (execution, stamp) in runs {
             let held = number.and_then(|number| self.stamp_in(*number, execution));
             known += usize::from(held.is_some());
-            if held != Some((*stamp, false)) {
+            if held != Some((*stamp, false)) || (any_unheard && is_unheard(execution)) {
                 differing.push(RunKey {
                     project: project.clone(),
                     execution: execution.clone(),
@@ -615,6 +625,7 @@ impl Index {
             }
             self.rows.remove(number);
             self.beats.remove(&number);
+            self.unheard.get_mut().remove(&number);
             self.changes.removed(key, self.rows.live());
         }
         for one in fresh {
@@ -625,6 +636,7 @@ impl Index {
             let number = if let Some(number) = one.held {
                 self.rows.replace(number, draft);
                 self.beats.remove(&number);
+                self.unheard.get_mut().remove(&number);
                 number
             } else {
                 self.insert(draft)
@@ -702,7 +714,8 @@ impl Index {
     }
 
     /// Takes in that a file was read again and held the same bytes. That is a change only for a
-    /// live run, as a heartbeat, and not too often.
+    /// live run, as a heartbeat, and not too often; and for one whose record could not be read when it
+    /// mattered.
     fn touch(&mut self, number: u32, key: &RunKey, seen: &Seen) {
         let runs = self.rows.live();
         let Some(row) = self.rows.get(number) else {
@@ -715,15 +728,19 @@ impl Index {
             self.revision += 1;
             self.rows.restamp(number, seen.stamp, seen.racy);
         }
-        if !beats || told == seen.stamp.mtime_ns {
+        let unheard = self.unheard.get_mut().remove(&number);
+        if !unheard && (!beats || told == seen.stamp.mtime_ns) {
             return;
         }
         // a clock set back is a change as well: a stale run may be so no more, or now be one
-        if seen.stamp.mtime_ns.saturating_sub(told).saturating_abs() < self.liveness.beat_ns() {
+        let since = seen.stamp.mtime_ns.saturating_sub(told).saturating_abs();
+        if !unheard && since < self.liveness.beat_ns() {
             self.beats.entry(number).or_insert(told);
             return;
         }
-        self.beats.insert(number, seen.stamp.mtime_ns);
+        if beats {
+            self.beats.insert(number, seen.stamp.mtime_ns);
+        }
         let tick = self.changes.saved(number, key, runs);
         if let Some(row) = self.rows.fixed_mut(number) {
             row.set_created(false);

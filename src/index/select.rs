@@ -648,6 +648,17 @@ impl Index {
         open.filter_map(|((number, _), _)| self.listed(*number))
     }
 
+    /// The same, which are told anew when they can be read: a reader goes on from the state that this is
+    /// called at.
+    pub fn note_unheard(&self, selection: &Selection) -> Vec<RunKey> {
+        let mut unheard = self.unheard.lock();
+        let note = |run: Listed<'_>| {
+            unheard.insert(run.number());
+            run.run_key()
+        };
+        self.undecided(selection).filter_map(note).collect()
+    }
+
     /// What a change of a row is to a reader who asked `query`.
     pub(super) fn changed_row(&self, number: u32, query: &Query) -> Option<Changed> {
         let run = self.listed(number)?;
@@ -676,8 +687,8 @@ impl Index {
         })
     }
 
-    /// The same of a change that was undecided, with what the record says, none if it cannot be read;
-    /// `None` if the run is not as it was, and the change that made it so is told by itself.
+    /// The same of a change that was undecided, with what the record says, none if it cannot be read,
+    /// which makes that another change; `None` if the run is not as it was, and the change that made it so is told by itself.
     #[must_use]
     pub fn decide_change(
         &self,
@@ -693,6 +704,9 @@ impl Index {
         let run = self.listed(number)?;
         if run.row().version() != version || run.row().id() != key.execution.as_str() {
             return None;
+        }
+        if record.is_none() {
+            self.unheard.lock().insert(number);
         }
         let subject = self.asked(run.number(), run.row());
         Some(match passes_with(&query.bound, &subject, record) {

@@ -728,6 +728,28 @@ fn what_the_ring_has_forgotten_is_found_in_the_rows() {
     assert_eq!(cursor.tick(), index.clock().tick);
 }
 
+/// Nothing of the file need have changed by then.
+#[test]
+fn a_run_whose_record_could_not_be_read_differs_until_it_was_and_is_told_then() {
+    let mut index = Index::new(Instance(1), LIVENESS);
+    let known = seen(&PLAIN, 0);
+    let stamp = known.stamp;
+    let look = || vec![Report::Seen(key(0, 0), Box::new(seen(&PLAIN, 0)))];
+    index.apply(look());
+    let runs = [(key(0, 0).execution, stamp)];
+    let differing = |index: &Index| index.differing(&key(0, 0).project, &runs);
+    assert_eq!(differing(&index), (vec![], 1));
+    let number = index.find(&key(0, 0)).unwrap();
+    index.unheard.lock().insert(number);
+    assert_eq!(differing(&index), (vec![key(0, 0)], 1));
+    assert_eq!((index.apply(look()), index.apply(look())), (1, 0));
+    assert_eq!(differing(&index), (vec![], 1));
+    // what takes its row is another run
+    index.unheard.lock().insert(number);
+    index.apply(vec![Report::Gone(key(0, 0))]);
+    assert!(index.unheard.lock().is_empty());
+}
+
 #[test]
 fn a_clock_from_elsewhere_or_from_before_the_tombstones_is_not_honoured() {
     let mut index = Index::forgetful(Instance(1), LIVENESS, 2, 1);

@@ -209,6 +209,10 @@ impl Store {
         let Ok(project) = ProjectId::parse(project) else {
             return true;
         };
+        // what stands for bytes that are no text names no file
+        if name.contains(char::REPLACEMENT_CHARACTER) {
+            return true;
+        }
         match self.open_executions(&project) {
             Ok(folder) => !matches!(lstat(&folder, name), Ok(None)),
             Err(obstacle) => !matches!(obstacle, Obstacle::Missing),

@@ -695,13 +695,6 @@ fn a_trash_that_cannot_be_read_is_named_and_hides_no_other() {
     let own = stage.root.path().join("docs/.runlog");
     std::fs::set_permissions(&own, PermissionsExt::from_mode(0o000)).unwrap();
     let runlog = as_no_root(&stage);
-    // what is logged of it as well is of no matter
-    let runlog = |args: &[&str]| {
-        let mut done = runlog(args);
-        let lines = done.err.lines().filter(|line| !line.contains(" WARN "));
-        done.err = lines.map(|line| format!("{line}\n")).collect();
-        done
-    };
     let named = "runlog: the trash of project docs cannot be read\n";
     let list = runlog(&["trash", "list"]);
     assert_eq!((list.status, &*list.err), (0, named));

@@ -403,6 +403,10 @@ fn a_config_and_a_policy_that_cannot_be_used() {
             "[[prune]]\nmaxAge = \"90d\"",
             "line 1: expected one table, [prune]",
         ),
+        (
+            "[prune]\ntrash = [\"30d\"]",
+            "line 2: trash: expected a table, as in trash = { maxAge = \"30d\" }",
+        ),
         ("# mine\n[prune]", "expected `rules` or `trash`"),
         (
             "[prune]\nrules = [{}]",

@@ -22,7 +22,7 @@ impl Going {
         let mut child = stage
             .runlog(args)
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let output = child.stdout.take().unwrap();
@@ -43,10 +43,13 @@ impl Going {
 
     fn ends(mut self) -> Done {
         let status = self.child.wait().unwrap();
+        let mut err = String::new();
+        let mut told = self.child.stderr.take().unwrap();
+        told.read_to_string(&mut err).unwrap();
         Done {
             status: status.code().unwrap_or(-1),
             out: self.lines.iter().map(|line| line + "\n").collect(),
-            err: String::new(),
+            err,
         }
     }
 }
@@ -130,7 +133,7 @@ fn tail_survives_the_death_of_its_daemon_without_a_gap() {
             stage.root.engine("p", &id, &record("p", &id, "completed"));
         }
         let mut daemon = stage.daemon();
-        let tail = Going::start(&stage, &["tail", "--json"]);
+        let mut tail = Going::start(&stage, &["tail", "--json"]);
         begun(&stage, &tail);
         let save = |from: usize, to: usize, status: &str| {
             for number in from..to {
@@ -196,6 +199,13 @@ fn tail_survives_the_death_of_its_daemon_without_a_gap() {
         // what did not change was not told
         assert!(!known.contains_key("old-8"));
         drop(next);
+        // its death is told as everything is told a person, and by no line of a log
+        tail.child.kill().unwrap();
+        let said = tail.ends().err;
+        let death = "runlog: the shared daemon is gone; going on with another one\n";
+        assert!(said.contains(death), "{said}");
+        let other = said.lines().find(|line| !line.starts_with("runlog: "));
+        assert_eq!(other, None, "{said}");
     }
 }
 

@@ -1039,7 +1039,12 @@ fn messages_name_what_was_typed_and_not_what_the_protocol_calls_it() {
             "--max-age <SPAN>': expected a number and a unit",
         ),
         (
-            "prune --max-bytes 1GB",
+            "prune --max-bytes 1G",
+            2,
+            "expected a number of bytes, as in 500000, 10kB, 1.5MB or 2GiB",
+        ),
+        (
+            "prune --max-count 1k",
             2,
             "expected a whole number, without a unit",
         ),

@@ -197,6 +197,24 @@ fn temporary_files_of_the_engine_are_problems_once_they_are_old() {
 }
 
 #[test]
+fn a_temporary_file_is_gone_only_where_its_path_can_tell() {
+    let ground = Ground::new();
+    for name in [&b"x.json.tmp"[..], b"\xff.json.tmp"] {
+        let file = ground.executions().join(OsStr::from_bytes(name));
+        fs::write(&file, "").unwrap();
+        let later = SystemTime::now() + Duration::from_secs(2 * 3600);
+        let walk = ground.store.walk(&project("p"), later, true).unwrap();
+        let [problem] = &walk.problems[..] else {
+            panic!("{:?}", walk.problems);
+        };
+        assert!(ground.store.has_temporary(&problem.path), "{problem:?}");
+        fs::remove_file(&file).unwrap();
+        let told = std::str::from_utf8(name).is_err();
+        assert_eq!(ground.store.has_temporary(&problem.path), told);
+    }
+}
+
+#[test]
 fn a_folder_that_may_not_be_read_is_a_problem() {
     let ground = Ground::new();
     fs::write(ground.executions().join("x.json"), "{}").unwrap();
