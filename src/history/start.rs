@@ -232,7 +232,8 @@ impl Room {
 
 /// How many runs are to be handed out ahead, if `read` were read in `took`.
 fn ahead(read: usize, took: Duration) -> usize {
-    let soon = read as u128 * AHEAD_FOR.as_nanos() / took.as_nanos().max(1);
+    // the first few may be there while the others are far away
+    let soon = read as u128 * AHEAD_FOR.as_nanos() / took.max(AHEAD_FOR).as_nanos();
     usize::try_from(soon)
         .unwrap_or(AHEAD)
         .clamp(AHEAD_MIN, AHEAD)
@@ -245,6 +246,14 @@ fn put(listed: &mut Vec<Listed>, one: Listed) {
         false => None,
     };
     listed.insert(at.unwrap_or(listed.len()), one);
+}
+
+impl Place<'_> {
+    /// They have been read: how many they were.
+    // to name a field would leave the place itself where the work was handed out
+    fn leave(self) -> usize {
+        self.runs
+    }
 }
 
 impl Drop for Place<'_> {
@@ -523,7 +532,7 @@ impl History {
                 let (project, place) = (project.clone(), room.take(part.len()));
                 scope.spawn(move |_| {
                     self.look_at_runs(part, Moment::now());
-                    self.first_read(&project, place.runs);
+                    self.first_read(&project, place.leave());
                 });
                 // what changes meanwhile does not wait for the rest
                 self.pass(Moment::now());
@@ -708,6 +717,32 @@ mod tests {
         assert_eq!(ahead(20_000, second), 2_000);
         assert_eq!(ahead(1_000_000, second), AHEAD);
         assert_eq!(ahead(0, Duration::ZERO), AHEAD_MIN);
+        assert_eq!(ahead(100, Duration::from_micros(100)), AHEAD_MIN);
+    }
+
+    /// Nothing is listed that is far from being read: who asks then would come after it.
+    #[test]
+    fn what_is_listed_waits_for_what_is_read() {
+        let root = tempfile::tempdir().unwrap();
+        for project in 0..8 {
+            let folder = root.path().join(format!("p{project}/executions"));
+            std::fs::create_dir_all(&folder).unwrap();
+            for run in 0..2 * AHEAD_MIN {
+                std::fs::write(folder.join(format!("{run}.json")), "{}").unwrap();
+            }
+        }
+        let history = History::new(root.path().to_owned(), super::super::Options::default());
+        history.begin(Moment::now());
+        std::thread::scope(|scope| {
+            scope.spawn(|| while history.first_step() {});
+            while !history.is_ready(None) {
+                let Progress { done, total, .. } = *history.progress().borrow();
+                // of one project, what is handed out, and what each thread is about to tell
+                assert!(total <= 2 * done + 6 * AHEAD_MIN, "{done} of {total}");
+                std::thread::yield_now();
+            }
+        });
+        assert_eq!(history.progress().borrow().done, 16 * AHEAD_MIN);
     }
 
     #[test]
