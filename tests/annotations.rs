@@ -429,7 +429,8 @@ fn what_was_being_written_when_a_process_died_is_swept() {
     fs::write(own.join(".gitignore"), "*\n").unwrap();
     fs::write(own.join(".runlog-0123456789abcdef.tmp"), "{ \"no").unwrap();
     // on its way to the trash, and the run not yet
-    let moving = ".runlog-moving-5-00ff8a1be2d49377-0123456789abcdef";
+    fs::create_dir_all(own.join("moving")).unwrap();
+    let moving = "moving/.runlog-moving-5-00ff8a1be2d49377-0123456789abcdef";
     fs::write(own.join(moving), "").unwrap();
     let along = own.join("trash/5-00ff8a1be2d49377/a.note");
     fs::write(along, r#"{ "pinned": true }"#).unwrap();
@@ -439,7 +440,8 @@ fn what_was_being_written_when_a_process_died_is_swept() {
     let left = fs::read_dir(&own).unwrap();
     let mut left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
     left.sort();
-    assert_eq!(left, [".gitignore", "a.json", "trash"]);
+    assert_eq!(left, [".gitignore", "a.json", "moving", "trash"]);
+    assert_eq!(fs::read_dir(own.join("moving")).unwrap().count(), 0);
     assert_eq!(fs::read_dir(own.join("trash")).unwrap().count(), 0);
 }
 
@@ -450,7 +452,8 @@ fn a_note_that_was_on_its_way_waits_for_runs_that_are_away() {
     fill(&root);
     let own = root.path().join("p/.runlog");
     fs::create_dir_all(own.join("trash/5-00ff8a1be2d49377")).unwrap();
-    let moving = own.join(".runlog-moving-5-00ff8a1be2d49377-0123456789abcdef");
+    fs::create_dir_all(own.join("moving")).unwrap();
+    let moving = own.join("moving/.runlog-moving-5-00ff8a1be2d49377-0123456789abcdef");
     fs::write(&moving, "").unwrap();
     let along = own.join("trash/5-00ff8a1be2d49377/a.note");
     fs::write(&along, r#"{ "pinned": true }"#).unwrap();
@@ -478,7 +481,8 @@ fn a_note_that_was_on_its_way_when_another_process_died_comes_back() {
     let noted = annotate(&mut client, "a", json!({ "pinned": true }));
     let own = root.path().join("p/.runlog");
     fs::create_dir_all(own.join("trash/5-00ff8a1be2d49377")).unwrap();
-    let moving = ".runlog-moving-5-00ff8a1be2d49377-0123456789abcdef";
+    fs::create_dir_all(own.join("moving")).unwrap();
+    let moving = "moving/.runlog-moving-5-00ff8a1be2d49377-0123456789abcdef";
     fs::write(own.join(moving), "").unwrap();
     let along = own.join("trash/5-00ff8a1be2d49377/a.note");
     fs::rename(own.join("a.json"), along).unwrap();

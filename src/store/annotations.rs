@@ -262,7 +262,7 @@ impl<'s> Sidecars<'s> {
     /// only to those who die in that moment.
     fn begin(&mut self, own: &Arc<OwnedFd>, batch: Batch) {
         if self.moving.is_none() {
-            self.moving = Moving::create(Arc::clone(own), batch).ok();
+            self.moving = Moving::create(own, batch).ok();
         }
     }
 

@@ -42,6 +42,8 @@ pub(crate) enum Step {
     Sync,
     /// No change: a record's file is opened to be read.
     Open,
+    /// No change: the names in a folder are read.
+    List,
 }
 
 /// Comes before each; tests let it be refused.
@@ -387,6 +389,7 @@ pub(super) fn names(
     folder: impl AsFd,
     wanted: impl Fn(&[u8]) -> bool,
 ) -> Result<Vec<CString>, Errno> {
+    step(Step::List)?;
     let mut names = Vec::new();
     for entry in Dir::read_from(folder)? {
         let entry = entry?;

@@ -19,7 +19,7 @@ use rustix::io::{Errno, retry_on_intr};
 use rustix::path::Arg;
 
 use super::layout::{
-    self, ANYBODY, EXECUTIONS, Obstacle, Opened, Root, Turn, executions_path, lstat,
+    self, ANYBODY, EXECUTIONS, Obstacle, Opened, Root, Turn, executions_path, lstat, make_folder,
     make_folder_for, names, open_folder, permissions, sync_folder, unlink,
 };
 use super::stamp::{same_file, stamp_of};
@@ -33,6 +33,8 @@ const MOVING: Pattern = Pattern(".runlog-moving-", "");
 
 /// The folder of ours in a project's.
 const OWN: &str = ".runlog";
+/// The folder in it of what is on its way to or from the trash: who looks for that lists no notes.
+const ON_THE_WAY: &str = "moving";
 /// The file in it that tells git to ignore what is there, itself included.
 const IGNORE: &str = ".gitignore";
 
@@ -176,21 +178,39 @@ impl<F: AsFd + Clone> Temporary<F> {
     }
 }
 
-/// An empty file in a project's folder of ours, as long as what is noted on runs is on its way to or
+/// An empty file in the folder for that in a project's, as long as what is noted on runs is on its way to or
 /// from a batch of the trash: what a process that died has left between is found by it.
 #[derive(Debug)]
-pub(super) struct Moving(Locked<Arc<OwnedFd>>);
+pub(super) struct Moving(Locked<OwnedFd>);
 
 impl Moving {
-    pub(super) fn create(own: Arc<OwnedFd>, batch: Batch) -> Result<Self, Errno> {
+    pub(super) fn create(own: impl AsFd, batch: Batch) -> Result<Self, Errno> {
+        let folder = make_folder(own, ON_THE_WAY, String::new);
+        let folder = folder.map_err(|obstacle| match obstacle {
+            Obstacle::System(_, errno) => errno,
+            Obstacle::Missing => Errno::NOENT,
+            Obstacle::Link(_) | Obstacle::NoFolder(_) => Errno::NOTDIR,
+        })?;
         let name = format!("{}{batch}-{:016x}", MOVING.0, random());
-        let made = Locked::create(own, name, Mode::RUSR | Mode::WUSR)?;
+        let made = Locked::create(folder, name, Mode::RUSR | Mode::WUSR)?;
         made.ok_or(Errno::AGAIN).map(Self)
+    }
+
+    /// The files, and the folder that they are in, as far as it is there and open to us.
+    fn all(own: &OwnedFd) -> Result<Option<(OwnedFd, Vec<CString>)>, Errno> {
+        match open_folder(own, ON_THE_WAY, String::new) {
+            Ok(folder) => {
+                let found = names(&folder, |name| MOVING.matches(name))?;
+                Ok(Some((folder, found)))
+            }
+            Err(Obstacle::System(_, errno)) if errno != Errno::ACCESS => Err(errno),
+            Err(_) => Ok(None),
+        }
     }
 
     /// Whether a file in a project's folder of ours is about this batch.
     pub(super) fn is_of(own: &OwnedFd, batch: Batch) -> Result<bool, Errno> {
-        let found = names(own, |name| MOVING.matches(name))?;
+        let found = Self::all(own)?.map_or_else(Vec::new, |(_, found)| found);
         Ok(found.iter().any(|name| Self::batch_of(name) == Some(batch)))
     }
 
@@ -297,20 +317,21 @@ impl Store {
             // what is wrong with it is a finding of its own
             return swept;
         };
-        let is_ours = |name: &[u8]| TEMPORARY.matches(name) || MOVING.matches(name);
-        let found = names(&own, is_ours).unwrap_or_default();
-        if found.is_empty() {
+        let temporary = names(&own, |name| TEMPORARY.matches(name)).unwrap_or_default();
+        let moving = Moving::all(&own).ok().flatten();
+        let moving = moving.filter(|(_, found)| !found.is_empty());
+        if temporary.is_empty() && moving.is_none() {
             return swept;
         }
         // what is on its way has it
         let _turn = self.turn_of(project);
-        let (moving, temporary): (Vec<_>, Vec<_>) = found
-            .into_iter()
-            .partition(|name| MOVING.matches(name.to_bytes()));
         let path = own_path(project);
         swept.remove(&own, &temporary, &path);
-        for name in moving {
-            let done = self.settle_moving(project, &own, &name);
+        let Some((folder, found)) = moving else {
+            return swept;
+        };
+        for name in found {
+            let done = self.settle_moving(project, &own, (&folder, &name));
             let failed = |errno| StoreError::io(path.as_str(), io::Error::from(errno));
             match done {
                 Ok(done) => swept.removed += usize::from(done),
@@ -321,10 +342,14 @@ impl Store {
     }
 
     /// Gives back what processes of ours that died left on its way to or from a project's trash. The
-    /// caller has the turn. What lies in a folder that is closed to us waits there.
+    /// caller has the turn. What lies in a folder that is closed to us waits there. Costs nothing for
+    /// each note, because it comes before every change of one.
     pub(super) fn settle_abandoned(&self, project: &ProjectId, own: &OwnedFd) -> Result<(), Errno> {
-        for name in names(own, |name| MOVING.matches(name))? {
-            match self.settle_moving(project, own, &name) {
+        let Some((folder, found)) = Moving::all(own)? else {
+            return Ok(());
+        };
+        for name in found {
+            match self.settle_moving(project, own, (&folder, &name)) {
                 Ok(_) | Err(Errno::ACCESS) => {}
                 Err(errno) => return Err(errno),
             }
@@ -336,15 +361,15 @@ impl Store {
         &self,
         project: &ProjectId,
         own: &OwnedFd,
-        name: &CString,
+        (folder, name): (&OwnedFd, &CString),
     ) -> Result<bool, Errno> {
-        let Some(_lock) = abandoned(own, name)? else {
+        let Some(_lock) = abandoned(folder, name)? else {
             return Ok(false);
         };
         if let Some(batch) = Moving::batch_of(name) {
             match self.open_batch(project, batch) {
-                Ok(folder) => {
-                    if !self.give_back(&folder, own)? {
+                Ok(from) => {
+                    if !self.give_back(&from, own)? {
                         // it is known by this once they are back
                         return Ok(false);
                     }
@@ -354,7 +379,7 @@ impl Store {
                 Err(_) => {}
             }
         }
-        remove(own, name)
+        remove(folder, name)
     }
 }
 

@@ -139,6 +139,7 @@ mod tests {
                 (Some(Hint::Annotations(project("p"))), Renew::Nothing),
             ),
             ("p/.runlog/trash/x", Event::Name, (None, Renew::Nothing)),
+            ("p/.runlog/moving", Event::Name, (None, Renew::Nothing)),
             (
                 "p/.runlog/.runlog-1.tmp",
                 Event::Name,

@@ -30,7 +30,8 @@ pub(crate) fn step(step: Step) -> Result<(), Errno> {
         return Ok(());
     };
     // what is no change is refused only where it is named
-    if plan.only.map_or(step == Step::Open, |only| only != step) {
+    let is_look = matches!(step, Step::Open | Step::List);
+    if plan.only.map_or(is_look, |only| only != step) {
         return Ok(());
     }
     let refused = plan.left == 0 && (plan.for_good || !plan.met);

@@ -800,3 +800,35 @@ fn after_a_kill_each_run_is_in_exactly_one_place() {
         "no kill came while something was in the trash"
     );
 }
+
+/// However many notes there are, changing one and taking one to the trash lists none of them.
+#[test]
+fn a_note_and_a_deletion_list_no_notes() {
+    let ground = Ground::new();
+    let own = ground.root().join("p/.runlog");
+    for name in ["x", "y"] {
+        fs::write(ground.executions().join(format!("{name}.json")), "{}").unwrap();
+    }
+    let pinned = Annotation {
+        pinned: true,
+        ..Annotation::default()
+    };
+    let note = || {
+        let turn = ground.store.turn_to_note(&project("p")).unwrap();
+        ground.store.annotate(&run("x"), &pinned).unwrap();
+        drop(turn);
+    };
+    note();
+    let ((), listed) = refusing((Step::List, 0), Errno::IO, note);
+    assert!(!listed, "nothing was ever on its way");
+    let delete = |name: &str, batch| ground.store.delete(&run(name), Some(Batch::new(batch)));
+    let (gone, listed) = refusing((Step::List, 0), Errno::IO, || delete("x", Millis(7)));
+    assert!(gone.unwrap() && !listed);
+    // by now there is a place for what is on its way, which holds nothing of what is not
+    ground.store.annotate(&run("y"), &pinned).unwrap();
+    assert_eq!(listing(&own.join("moving")), Vec::<String>::new());
+    let (gone, listed) = refusing((Step::List, 1), Errno::IO, || delete("y", Millis(8)));
+    assert!(gone.unwrap() && !listed, "it alone is listed, once");
+    assert_eq!(listing(&own.join("moving")), Vec::<String>::new());
+    assert_eq!(entries(&ground.store).len(), 2);
+}
