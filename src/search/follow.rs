@@ -130,7 +130,11 @@ impl Follower {
             };
             // once, however often it is tried again
             if trouble.is_some() && said.is_none() {
-                tracing::warn!(error, "the text index stands still");
+                match trouble {
+                    // as it should be where several daemons begin at once
+                    Some(Trouble::Elsewhere) => tracing::info!(error, "the text index waits"),
+                    _ => tracing::warn!(error, "the text index stands still"),
+                }
                 said = trouble;
             }
             self.shared.state.send_modify(|state| {
