@@ -184,8 +184,8 @@ struct Listed {
 const AHEAD: usize = 2 * BATCH;
 /// … but what somebody waits for comes after them: no more than are read in so long, …
 const AHEAD_FOR: Duration = Duration::from_millis(100);
-/// … and enough for all threads.
-const AHEAD_MIN: usize = 256;
+/// … and enough for each thread.
+const AHEAD_MIN: usize = 128;
 
 /// How many runs are walked, at least, before the snapshot that they are compared with is read.
 const WALKED_AHEAD: usize = 1 << 17;
@@ -193,6 +193,7 @@ const WALKED_AHEAD: usize = 1 << 17;
 /// Bounds how many runs are handed out.
 struct Room {
     began: Instant,
+    threads: usize,
     handed: Mutex<Handed>,
     freed: Condvar,
 }
@@ -215,6 +216,7 @@ impl Room {
     fn new() -> Self {
         Self {
             began: Instant::now(),
+            threads: rayon::current_num_threads(),
             handed: Mutex::default(),
             freed: Condvar::new(),
         }
@@ -222,7 +224,7 @@ impl Room {
 
     fn take(&self, runs: usize) -> Place<'_> {
         let mut handed = self.handed.lock();
-        while handed.out >= ahead(handed.read, self.began.elapsed()) {
+        while handed.out >= ahead(handed.read, self.began.elapsed(), self.threads) {
             self.freed.wait(&mut handed);
         }
         handed.out += runs;
@@ -230,13 +232,12 @@ impl Room {
     }
 }
 
-/// How many runs are to be handed out ahead, if `read` were read in `took`.
-fn ahead(read: usize, took: Duration) -> usize {
+/// How many runs are to be handed out ahead, if `read` were read in `took` by so many threads.
+fn ahead(read: usize, took: Duration, threads: usize) -> usize {
     // the first few may be there while the others are far away
     let soon = read as u128 * AHEAD_FOR.as_nanos() / took.max(AHEAD_FOR).as_nanos();
-    usize::try_from(soon)
-        .unwrap_or(AHEAD)
-        .clamp(AHEAD_MIN, AHEAD)
+    let soon = usize::try_from(soon).unwrap_or(AHEAD).min(AHEAD);
+    soon.max(AHEAD_MIN * threads)
 }
 
 /// Puts one where it is gone on with: before those that nobody waits for, behind who was there sooner.
@@ -713,21 +714,24 @@ mod tests {
     fn no_more_is_handed_out_than_is_read_in_a_moment() {
         let second = Duration::from_secs(1);
         // 100, 20,000 and a million files a second
-        assert_eq!(ahead(100, second), AHEAD_MIN);
-        assert_eq!(ahead(20_000, second), 2_000);
-        assert_eq!(ahead(1_000_000, second), AHEAD);
-        assert_eq!(ahead(0, Duration::ZERO), AHEAD_MIN);
-        assert_eq!(ahead(100, Duration::from_micros(100)), AHEAD_MIN);
+        assert_eq!(ahead(100, second, 2), 2 * AHEAD_MIN);
+        assert_eq!(ahead(100, second, 64), 64 * AHEAD_MIN);
+        assert_eq!(ahead(20_000, second, 2), 2_000);
+        assert_eq!(ahead(1_000_000, second, 2), AHEAD);
+        assert_eq!(ahead(0, Duration::ZERO, 2), 2 * AHEAD_MIN);
+        assert_eq!(ahead(100, Duration::from_micros(100), 2), 2 * AHEAD_MIN);
     }
 
     /// Nothing is listed that is far from being read: who asks then would come after it.
     #[test]
     fn what_is_listed_waits_for_what_is_read() {
+        const RUNS: usize = 512;
+        let threads = rayon::current_num_threads();
         let root = tempfile::tempdir().unwrap();
         for project in 0..8 {
             let folder = root.path().join(format!("p{project}/executions"));
             std::fs::create_dir_all(&folder).unwrap();
-            for run in 0..2 * AHEAD_MIN {
+            for run in 0..RUNS {
                 std::fs::write(folder.join(format!("{run}.json")), "{}").unwrap();
             }
         }
@@ -738,11 +742,12 @@ mod tests {
             while !history.is_ready(None) {
                 let Progress { done, total, .. } = *history.progress().borrow();
                 // of one project, what is handed out, and what each thread is about to tell
-                assert!(total <= 2 * done + 6 * AHEAD_MIN, "{done} of {total}");
+                let ahead = RUNS + AHEAD_MIN + 3 * AHEAD_MIN * threads;
+                assert!(total <= 2 * done + ahead, "{done} of {total}");
                 std::thread::yield_now();
             }
         });
-        assert_eq!(history.progress().borrow().done, 16 * AHEAD_MIN);
+        assert_eq!(history.progress().borrow().done, 8 * RUNS);
     }
 
     #[test]
