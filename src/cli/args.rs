@@ -424,7 +424,7 @@ pub(super) async fn answered(
 /// One run.
 #[derive(Debug, Clone, Args)]
 pub(super) struct WhichArgs {
-    /// The run: its id, the beginning of it, or `last`; PROJECT/ID where several projects have it
+    /// The run: its id, or `last`; PROJECT/ID where several projects have it
     #[arg(value_name = "RUN", add = super::complete::runs())]
     pub run: String,
     /// Of this project
@@ -499,7 +499,7 @@ impl WhichArgs {
     /// `--project`.
     pub(super) fn check(&self) -> Result<(), Failure> {
         if self.run.is_empty() || self.run.ends_with('/') {
-            let message = "name a run: its id, the beginning of it, or `last`";
+            let message = "name a run: its id, or `last`";
             return Err(Failure::Usage(message.to_owned()));
         }
         let of = self.run.split_once('/').map(|(project, _)| project);
@@ -528,13 +528,19 @@ impl WhichArgs {
         })
     }
 
-    /// Asks for the run that is meant, and for `more`: which it is, and the answer.
+    /// Asks for the run that is meant, perhaps by the beginning of its id, and for `more`: which it is,
+    /// and the answer.
     pub(super) async fn asked(
         &self,
         client: &mut Client,
         more: Params,
     ) -> Result<(Key, String), Failure> {
         self.answered(client, more).await.map_err(|(_, why)| why)
+    }
+
+    /// The same, and of the record as little as can be.
+    pub(super) async fn begun(&self, client: &mut Client) -> Result<Key, Failure> {
+        Ok(self.asked(client, id_only()).await?.0)
     }
 
     /// The same; with why there is no answer which run it is, if that is known all the same.
@@ -572,12 +578,26 @@ impl WhichArgs {
         Ok((key, text))
     }
 
-    /// Which run it is, of which the daemon decides.
+    /// Which run it is, of which the daemon decides, where something is done to it: by its whole name,
+    /// because that which is gone may be the beginning of another's.
     pub(super) async fn found(&self, client: &mut Client) -> Result<Key, Failure> {
-        Ok(self.asked(client, id_only()).await?.0)
+        let key = self.begun(client).await?;
+        self.whole(key)
     }
 
-    /// The same, and how many bytes it has; none where that cannot be read, or is no record.
+    /// The run, if all of its name was written.
+    fn whole(&self, key: Key) -> Result<Key, Failure> {
+        let written = self.params();
+        let written = written.get("executionId").and_then(Value::as_str);
+        if written == Some(key.execution.as_str()) || written == Some("last") {
+            return Ok(key);
+        }
+        let (run, key) = (visible(&self.run), visible(&key.to_string()));
+        let message = format!("there is no run {run}; name {key} whole if that is meant");
+        Err(Failure::Failed(message))
+    }
+
+    /// The same as `found`, and how many bytes it has; none where that cannot be read, or is no record.
     pub(super) async fn found_with_size(
         &self,
         client: &mut Client,
@@ -586,7 +606,7 @@ impl WhichArgs {
         match self.answered(client, id_only()).await {
             Ok((key, text)) => {
                 let size = json::Json::read(&text).at("sizeBytes").count();
-                Ok((key, Some(size)))
+                Ok((self.whole(key)?, Some(size)))
             }
             // it can only be meant by its whole name
             Err((named, why)) if matches!(why.kind(), Some(CorruptExecution | Storage)) => {

@@ -28,7 +28,7 @@ const ROWS: &str = "executions";
 pub(super) struct DeleteArgs {
     #[command(flatten)]
     pub common: Common,
-    /// The runs: ids, beginnings of ids, or `last`; otherwise those that the filter selects
+    /// The runs: their ids, or `last`; otherwise those that the filter selects
     #[arg(value_name = "RUN", add = super::complete::runs())]
     runs: Vec<String>,
     #[command(flatten)]

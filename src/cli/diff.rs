@@ -34,7 +34,7 @@ pub(super) async fn run(args: &DiffArgs, client: &mut Client) -> Result<u8, Fail
             project: args.project.clone(),
         };
         let run = match which.named() {
-            Some(_) => which.found(client).await?.params(),
+            Some(_) => which.begun(client).await?.params(),
             None => which.params(),
         };
         params.insert(name.into(), Value::Object(run));

@@ -49,7 +49,11 @@ const KNOWN: [&str; 16] = [
 
 #[derive(Debug, Args)]
 #[command(
-    mut_arg("run", |arg| arg.required(false).default_value("last").hide_default_value(true)),
+    mut_arg("run", |arg| arg
+        .required(false)
+        .default_value("last")
+        .hide_default_value(true)
+        .help("The run: its id, the beginning of it, or `last`; PROJECT/ID where several projects have it")),
     after_help = "In a pipe, durations are in milliseconds and sizes in bytes, and of the steps there \
     is a line a step: number, node, type, status, duration, tokenUsage.total, costUSD, error"
 )]
