@@ -29,6 +29,8 @@ use crate::watch::{Mark, Taken};
 pub(super) const MOMENT: Duration = Duration::from_millis(50);
 /// How soon the system may have what it was short of.
 pub(crate) const LATER: Duration = Duration::from_millis(500);
+/// How soon a disk or a server may be well again that has just failed.
+const WELL_AGAIN: Duration = Duration::from_secs(1);
 /// How soon more projects may be gone where some are.
 const GOING_ON: Duration = Duration::from_millis(250);
 /// How many runs are looked at before somebody else has a turn.
@@ -76,6 +78,8 @@ enum Sight {
     Seen(Box<Seen>),
     Missing,
     Bad(ProblemKind, Option<Stamp>),
+    /// A disk or a server failed, and nobody tells when it is well again.
+    Failing,
     /// The system has nothing to read it with now.
     Later,
     /// A folder on the way to it may not be entered, which does not say that it is gone; when it may
@@ -530,8 +534,13 @@ impl History {
                     return Sight::Closed;
                 }
                 // whoever may not read it now may later, and its stamp need not tell
-                Err(ReadError::Io { .. }) if stamp.is_some() => {
-                    return Sight::Bad(ProblemKind::Unreadable, None);
+                Err(ReadError::Io { source, .. }) if stamp.is_some() => {
+                    return match source.kind() {
+                        io::ErrorKind::PermissionDenied => {
+                            Sight::Bad(ProblemKind::Unreadable, None)
+                        }
+                        _ => Sight::Failing,
+                    };
                 }
                 Ok(Some(scanned)) => {
                     return Sight::Seen(Box::new(Seen {
@@ -566,14 +575,21 @@ impl History {
     ) -> (Vec<Report>, Vec<(RunKey, Vec<ProblemKind>)>) {
         // whether somebody would miss it; of no interest where what is seen is believed anyway
         let missed = |index: &Index, look: &Look<'_>| !look.believe && index.contains(&look.key);
-        let listed: Vec<bool> =
-            self.index(|index| looks.iter().map(|look| missed(index, look)).collect());
+        let since = |index: &Index, look: &Look<'_>, sight: &Sight| match sight {
+            Sight::Failing => index.unreadable_since(&look.key),
+            _ => None,
+        };
+        let held: Vec<(bool, Option<Millis>)> = self.index(|index| {
+            let looks = looks.iter().zip(&sights);
+            let held = looks.map(|(look, sight)| (missed(index, look), since(index, look, sight)));
+            held.collect()
+        });
         let (mut changes, mut problems) = (Vec::with_capacity(looks.len()), Vec::new());
         let any_known = self.index(|index| index.problems.count() > 0);
         // read after the files were: a file is racy for so long after its reading
         let read = Instant::now().max(now.instant);
         self.note_dirty(|dirty| {
-            for ((look, sight), listed) in looks.into_iter().zip(sights).zip(listed) {
+            for ((look, sight), (listed, since)) in looks.into_iter().zip(sights).zip(held) {
                 let Look {
                     key,
                     taken,
@@ -603,7 +619,18 @@ impl History {
                         problems.push((key.clone(), vec![kind]));
                         changes.push(Report::Unlisted(key, stamp));
                     }
-                    Sight::Missing | Sight::Bad(..) => match taken {
+                    Sight::Failing if believe || !listed => {
+                        // the longer it fails, the longer it is left alone: a failing disk takes its
+                        // time over each file
+                        let failing = since.map_or(0, |since| now.millis().0 - since.0);
+                        let failing = Duration::from_millis(u64::try_from(failing).unwrap_or(0));
+                        let most = self.options.reconcile_every.max(WELL_AGAIN);
+                        let again = now.instant + failing.clamp(WELL_AGAIN, most);
+                        dirty.mark_quietly(Mark::Run(key.clone()), again);
+                        problems.push((key.clone(), vec![ProblemKind::Unreadable]));
+                        changes.push(Report::Unlisted(key, None));
+                    }
+                    Sight::Missing | Sight::Bad(..) | Sight::Failing => match taken {
                         Some(taken) => dirty.again(taken, Mark::Run(key), now.instant + MOMENT),
                         None => dirty.mark(Mark::Run(key), now.instant),
                     },

@@ -886,6 +886,12 @@ impl Index {
         }
     }
 
+    /// Since when a run's file is known to be unreadable, if it is.
+    #[must_use]
+    pub fn unreadable_since(&self, key: &RunKey) -> Option<Millis> {
+        self.problems.since(&path_of(key), ProblemKind::Unreadable)
+    }
+
     /// Notes what is wrong with one file or folder, and only that.
     pub fn note_problems(&mut self, path: &str, kinds: &[ProblemKind], now: Millis) {
         self.revision += u64::from(self.problems.set(path, kinds, now));

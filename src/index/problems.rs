@@ -175,6 +175,11 @@ impl Problems {
         self.found.contains_key(&(path.to_owned(), kind))
     }
 
+    /// Since when `path` has a finding of this kind, if it has.
+    pub fn since(&self, path: &str, kind: ProblemKind) -> Option<Millis> {
+        self.found.get(&(path.to_owned(), kind)).copied()
+    }
+
     /// The paths from `from` on that begin with `prefix` and have one of `kinds`, as far as some
     /// findings reach, and the one to go on from.
     pub fn paths(

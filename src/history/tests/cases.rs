@@ -434,3 +434,44 @@ fn a_folder_that_is_closed_does_not_say_that_its_runs_are_gone() {
     history.look_at_project(&key("a").project, Moment::now());
     assert_eq!(history.sizes().2, 0);
 }
+
+/// No event tells that a disk or a server is well again.
+#[test]
+fn what_a_failing_disk_kept_from_reading_is_read_again_by_itself() {
+    use crate::store::tests::steps::refusing_to_open;
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().canonicalize().unwrap();
+    let history = History::new(root.clone(), Options::default());
+    let key = RunKey {
+        project: ProjectId::parse("p").unwrap(),
+        execution: ExecutionId::parse("a").unwrap(),
+    };
+    history.save(&key, "{}", &Expect::Anything).unwrap();
+    let is_listed = || history.summary(&key).is_some();
+    let began = Moment::now();
+    let after = |seconds: u64| Moment {
+        instant: began.instant + Duration::from_secs(seconds),
+        wall: began.wall + Duration::from_secs(seconds),
+    };
+    let reads_until = |seconds| {
+        let before = history.files_read();
+        while history.pass(after(seconds)) {}
+        history.files_read() - before
+    };
+    reads_until(10);
+    history.hint(Hint::Run(key.clone()), after(11).instant);
+    refusing_to_open(rustix::io::Errno::IO, || {
+        // once more before that is believed
+        assert!(reads_until(12) > 0);
+        assert!(reads_until(13) > 0);
+        assert!(!is_listed());
+        // ever more seldom
+        let reads: Vec<bool> = (14..60).map(|at| reads_until(at) > 0).collect();
+        let reads = reads.into_iter().filter(|read| *read).count();
+        assert!((4..8).contains(&reads), "{reads}");
+        assert!(!is_listed());
+    });
+    assert!(reads_until(120) > 0);
+    assert!(is_listed());
+    assert_eq!(history.sizes().2, 0, "problems");
+}
