@@ -145,6 +145,19 @@ fn nodes_are_summed_up_over_the_runs_that_match() {
             { "key": ["cheap", "completed"], "count": 1 }
         ])
     );
+    // more nodes than are kept of a run
+    let many: Vec<Value> = (0..300)
+        .map(|number| step(&format!("n{number}"), "completed", 1))
+        .collect();
+    let ask = json!({ "groupBy": ["node"], "sync": true });
+    assert_eq!(client.call("executions/count", &ask)["truncatedRuns"], 0);
+    root.engine("p", "d", &run_of("d", &many));
+    let counted = client.call("executions/count", &ask);
+    assert_eq!(counted["truncatedRuns"], 1);
+    assert_eq!(counted["totalGroups"], 3 + 256);
+    let by_status = json!({ "groupBy": ["status"] });
+    let counted = client.call("executions/count", &by_status);
+    assert!(counted.get("truncatedRuns").is_none());
     let error = client.refused("nodes/stats", &json!({ "orderBy": "slow" }));
     assert_eq!(error["code"], -32602);
 }

@@ -130,6 +130,12 @@ impl<'a> Listed<'a> {
         }
     }
 
+    /// Whether it has steps of which nothing is kept.
+    #[must_use]
+    pub fn leaves_out_steps(&self) -> bool {
+        self.kept().head.truncated
+    }
+
     /// Its place in list order.
     #[must_use]
     pub fn key(&self) -> Key {

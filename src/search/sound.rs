@@ -33,7 +33,13 @@ pub(super) fn damaged(cache: &Cache, folder: &Path, index: &Index) -> tantivy::R
         .as_deref()
         .map_or_else(BTreeSet::new, |boot| read(cache, boot));
     let (mut sound, mut damaged) = (BTreeSet::new(), 0);
+    // what is not in there is never cleared away
+    let managed = index.directory().list_managed_files();
     for path in files(index)? {
+        if !managed.contains(&path) {
+            damaged += 1;
+            continue;
+        }
         // before it is read: what comes after that has another stamp
         let stamp = settled_stamp(&folder.join(&path), SystemTime::now());
         let line = stamp.map(|stamp| line(&path, &stamp));
@@ -71,7 +77,6 @@ fn line(path: &Path, stamp: &Stamp) -> String {
 
 /// The files of the segments that the index consists of.
 fn files(index: &Index) -> tantivy::Result<Vec<PathBuf>> {
-    let managed = index.directory().list_managed_files();
     let segments = index.searchable_segment_metas()?;
     let files = segments.iter().flat_map(|segment| {
         let components = [
@@ -81,11 +86,12 @@ fn files(index: &Index) -> tantivy::Result<Vec<PathBuf>> {
             SegmentComponent::FieldNorms,
             SegmentComponent::Terms,
             SegmentComponent::Store,
-            SegmentComponent::Delete,
         ];
+        let deleted = segment.has_deletes().then_some(SegmentComponent::Delete);
+        let components = components.into_iter().chain(deleted);
         components.map(|component| segment.relative_path(component))
     });
-    Ok(files.filter(|file| managed.contains(file)).collect())
+    Ok(files.collect())
 }
 
 /// The lines of the files that were found sound since the machine started, which `boot` tells.
@@ -162,5 +168,15 @@ mod tests {
         assert_eq!(damaged(), 1);
         fs::write(&held, [0xff]).unwrap();
         assert_eq!(damaged(), 1);
+
+        // nor one that is not there, or that nobody knows of
+        fs::write(&held, &noted).unwrap();
+        fs::rename(&path, at("aside")).unwrap();
+        assert_eq!(damaged(), 1);
+        fs::rename(at("aside"), &path).unwrap();
+        fs::write(at("index").join(".managed.json"), "[]").unwrap();
+        let index = Index::open_in_dir(at("index")).unwrap();
+        let all = super::damaged(&cache, &at("index"), &index).unwrap();
+        assert_eq!(all, files.len());
     }
 }

@@ -100,6 +100,8 @@ export type CountResult = {
   groups?: Array<Group> | null;
   /** How many groups there are, told or not; with `groupBy`. */
   totalGroups?: number | null;
+  /** How many of the runs have steps whose nodes are not counted, as in nodes/stats; with `groupBy` by `node`. */
+  truncatedRuns?: number | null;
 };
 
 /** A place where something was left out. */

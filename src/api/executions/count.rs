@@ -66,7 +66,7 @@ pub enum GroupBy {
     /// The month, likewise.
     Month,
     /// The node of a step: its `nodeId`, else its `name`. A run counts once for each node that it
-    /// has steps of.
+    /// has steps of, as far as they are kept: `truncatedRuns`.
     Node,
     /// The fingerprint that errors/groups tells of the error.
     ErrorGroup,
@@ -85,6 +85,10 @@ pub struct Counted {
     /// How many groups there are, told or not; with `groupBy`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub total_groups: Option<usize>,
+    /// How many of the runs have steps whose nodes are not counted, as in nodes/stats; with `groupBy`
+    /// by `node`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub truncated_runs: Option<u64>,
     /// The state that the counts are true at.
     pub clock: Clock,
     /// False only with `allowPartial`, while runs may be missing.
@@ -120,8 +124,10 @@ struct Look {
     error_groups: HashMap<Fingerprint, u32>,
     /// By the index's numbers.
     nodes: Vec<Option<Node>>,
-    /// How many runs have been looked at.
+    /// How many runs have been looked at for their nodes.
     runs: u64,
+    /// How many of them have others than those that are kept.
+    truncated: u64,
 }
 
 /// How a run's keys are found.
@@ -177,6 +183,7 @@ impl Look {
             error_groups: HashMap::new(),
             nodes: Vec::new(),
             runs: 0,
+            truncated: 0,
         }
     }
 
@@ -198,6 +205,7 @@ impl Look {
             }),
             GroupBy::Node => {
                 self.runs += 1;
+                self.truncated += u64::from(run.leaves_out_steps());
                 run.each_node(|number, name| found.extend(self.node(number, name)));
                 found.first().copied()
             }
@@ -328,6 +336,7 @@ impl Method for Count {
                 count: page.total as u64,
                 groups: None,
                 total_groups: None,
+                truncated_runs: None,
                 clock: Clock(page.clock),
                 complete,
             });
@@ -342,14 +351,17 @@ impl Method for Count {
             found: Default::default(),
         };
         let (limit, by) = (params.limit.0, params.group_by.len());
+        let by_node = params.group_by.contains(&GroupBy::Node);
         let count = move |taken: Taken<Looking, Key>| {
             let mut groups: HashMap<Key, u64> = HashMap::new();
             let mut all: [Parts; GROUP_BY_MAX] = Default::default();
+            let mut truncated = 0;
             for (looking, keys) in taken.chunks {
                 let mut counts: HashMap<Key, u64> = HashMap::new();
                 for key in keys {
                     *counts.entry(key).or_default() += 1;
                 }
+                truncated += looking.looks.iter().map(|look| look.truncated).sum::<u64>();
                 let looks = looking.looks.into_iter().zip(&mut all);
                 let numbers: Vec<Vec<u32>> = looks
                     .map(|(look, all)| all.numbers(look.into_parts()))
@@ -386,6 +398,7 @@ impl Method for Count {
                 count: taken.runs as u64,
                 groups: Some(first.collect()),
                 total_groups: Some(total),
+                truncated_runs: by_node.then_some(truncated),
                 clock: Clock(taken.clock),
                 complete,
             }

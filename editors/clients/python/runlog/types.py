@@ -130,6 +130,9 @@ class CountResult(_CountResult, total=False):
     groups: Optional[List[Group]]
     # How many groups there are, told or not; with `groupBy`.
     totalGroups: Optional[int]
+    # How many of the runs have steps whose nodes are not counted, as in nodes/stats; with
+    # `groupBy` by `node`.
+    truncatedRuns: Optional[int]
 
 
 class _Cut(TypedDict):
