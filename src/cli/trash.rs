@@ -14,7 +14,6 @@ use super::table::{Cell, Column, Table};
 use super::terminal::{status_paint, visible};
 use super::time::{bytes, grouped};
 use super::{Failure, RootArgs};
-use crate::api::ErrorKind;
 
 /// How many entries are named in one request.
 const AT_ONCE: usize = 1000;
@@ -176,9 +175,8 @@ fn tell_unreadable(answer: &Json) {
     }
 }
 
-/// All entries of the trash, the latest deletion first.
-async fn entries(client: &mut Client, project: Option<&str>) -> Result<Vec<Json>, Failure> {
-    let mut params = of_project(project);
+/// All entries of the trash that are meant, the latest deletion first.
+async fn entries(client: &mut Client, mut params: Params) -> Result<Vec<Json>, Failure> {
     params.insert("limit".into(), AT_ONCE.into());
     let mut entries = Vec::new();
     loop {
@@ -202,18 +200,18 @@ async fn restore(args: &RestoreArgs, client: &mut Client) -> Result<u8, Failure>
         params.insert("batch".into(), batch.as_str().into());
         return put_back(params, args, client).await;
     }
-    if let Some(status) = by_whole_name(args, client).await? {
-        return Ok(status);
-    }
-    // read once, and only where a run is named: which is PROJECT/ID at most
-    let is_run = |entry: &String| entry.matches('/').count() < 2;
-    let held = match args.entries.iter().any(is_run) {
-        true => entries(client, None).await?,
-        false => Vec::new(),
+    // which is PROJECT/ID at most
+    let is_run = |entry: &&String| entry.matches('/').count() < 2;
+    let runs: Vec<&String> = args.entries.iter().filter(is_run).collect();
+    // read once, and only where a run is named
+    let held = match runs.as_slice() {
+        [] => Vec::new(),
+        [only] => entries(client, which(only, None)).await?,
+        _ => entries(client, Params::new()).await?,
     };
     let mut named = Vec::new();
     for entry in &args.entries {
-        let entry = match is_run(entry) {
+        let entry = match is_run(&entry) {
             true => latest(entry, &held)?,
             false => entry.clone(),
         };
@@ -228,27 +226,6 @@ async fn restore(args: &RestoreArgs, client: &mut Client) -> Result<u8, Failure>
         put_back(params, args, client).await?;
     }
     Ok(0)
-}
-
-/// Puts back a single run whose whole name is said, if there is such a one: without a look at all that
-/// was ever deleted.
-async fn by_whole_name(args: &RestoreArgs, client: &mut Client) -> Result<Option<u8>, Failure> {
-    let [only] = args.entries.as_slice() else {
-        return Ok(None);
-    };
-    let is_whole = |(project, id): (&str, &str)| {
-        let is_one = |part: &str| !part.is_empty() && !part.contains('/');
-        is_one(project) && is_one(id)
-    };
-    if !only.split_once('/').is_some_and(is_whole) {
-        return Ok(None);
-    }
-    use ErrorKind::{EntryNotFound, InvalidParams};
-    match put_back(which(only, None), args, client).await {
-        // it may be the beginning of one, or a file's whose name is no id
-        Err(failure) if matches!(failure.kind(), Some(EntryNotFound | InvalidParams)) => Ok(None),
-        done => done.map(Some),
-    }
 }
 
 /// Puts back what the params say, and tells it.
@@ -344,7 +321,7 @@ fn latest(run: &str, held: &[Json]) -> Result<String, Failure> {
 
 async fn empty(args: &EmptyArgs, client: &mut Client) -> Result<u8, Failure> {
     args.json.check("trash/empty", None)?;
-    let found = entries(client, args.project.as_deref()).await?;
+    let found = entries(client, of_project(args.project.as_deref())).await?;
     let before = args.older_than.and_then(|span| {
         let now = std::time::SystemTime::now();
         let at = crate::model::Millis::from_system(now.checked_sub(span)?);
@@ -410,7 +387,7 @@ async fn no_more_there(entries_before: &[&Json], client: &mut Client) -> Option<
     let mut left = HashSet::new();
     for project in projects.collect::<BTreeSet<_>>() {
         // of one project it is an error if its trash cannot be read
-        let found = entries(client, Some(&project)).await.ok()?;
+        let found = entries(client, of_project(Some(&project))).await.ok()?;
         left.extend(found.iter().map(|entry| word(entry, "entry")));
     }
     let gone = entries_before.iter();

@@ -54,7 +54,7 @@ pub use prune::{Plan, Policy, Rule};
 pub use select::{Stop, Wanted};
 pub use start::{Indexing, Progress};
 pub use told::Told;
-pub use trash::{Restored, ToEmpty, TrashPage, Trashed};
+pub use trash::{OfTrash, Restored, ToEmpty, TrashPage, TrashTotals, Trashed};
 
 use crate::index::{
     Clock, Filter, From, Index, Instance, Listed, Liveness, Older, Page, PageAt, Problem,

@@ -4,7 +4,7 @@
 //! the model. Sequences are made from a seed, which a failure prints; `RUNLOG_SEQUENCES` says how
 //! many (40 unless set), `RUNLOG_SEED` runs one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -460,15 +460,17 @@ impl Ground {
 
         // the trash, by pages
         let mut told = Vec::new();
-        let (mut after, mut more) = (None, true);
+        let (mut from, mut more) = (None, true);
         while more {
             let stop = self.stop.stop();
-            let page = self.history.trash(None, after.as_ref(), 3, &stop).unwrap();
-            assert_eq!(page.total, self.model.trash.len() as u64);
+            let all = OfTrash::default();
+            let page = self.history.trash(&all, from, 3, &stop).unwrap();
+            assert_eq!(page.totals.entries, self.model.trash.len() as u64);
             let bytes: usize = self.model.trash.values().map(String::len).sum();
-            assert_eq!(page.total_bytes, bytes as u64);
+            assert_eq!(page.totals.bytes, bytes as u64);
             more = page.more;
-            after = page.entries.last().map(|entry| entry.id.clone());
+            let last = page.entries.last().map(|entry| entry.id.clone());
+            from = last.map(|last| (page.totals, last));
             told.extend(page.entries.into_iter().map(|entry| {
                 let summary = entry.summary.expect("all are records");
                 assert_eq!(summary.size_bytes, entry.size_bytes);
@@ -507,6 +509,159 @@ fn files_trash_and_index_are_what_a_plain_model_says() {
             std::panic::resume_unwind(panic);
         }
     }
+}
+
+/// What is in a trash, by entry: how many bytes.
+type Held = BTreeMap<EntryId, u64>;
+
+/// Puts a file into the trash, or takes one out.
+fn toss(ground: &Ground, random: &mut Random, batches: &[Batch], held: &mut Held) {
+    let (batch, project) = (
+        batches[random.below(batches.len())],
+        ["a", "b", "c"][random.below(3)],
+    );
+    let id = ["x", "x1", "y", "z"][random.below(4)];
+    let folder = format!("{project}/.runlog/trash/{batch}");
+    let folder = ground.root().join(folder);
+    let file = folder.join(format!("{id}.json"));
+    let id = EntryId::of_run(&key_of(project, id), batch);
+    if held.remove(&id).is_some() {
+        fs::remove_file(file).unwrap();
+        if random.one_in(2) {
+            // as a restored batch's; others may be in it
+            let _ = fs::remove_dir(folder);
+        }
+    } else {
+        let text = "{}".repeat(1 + random.below(3));
+        fs::create_dir_all(folder).unwrap();
+        fs::write(file, &text).unwrap();
+        held.insert(id, text.len() as u64);
+    }
+}
+
+/// However long the pages are and whatever comes and goes between them.
+#[test]
+fn pages_tell_what_is_there_throughout_once() {
+    for seed in 0..60 {
+        let mut random = Random((seed * 0x9E37_79B9) | 1);
+        let ground = Ground::new();
+        // some were deleted within the same millisecond
+        let batches: Vec<Batch> = (0..8).map(|at| Batch::new(Millis(at / 2))).collect();
+        let mut held = Held::new();
+        for _ in 0..random.below(60) {
+            toss(&ground, &mut random, &batches, &mut held);
+        }
+        let what = OfTrash {
+            project: random.one_in(3).then(|| ProjectId::parse("b").unwrap()),
+            begins: random.one_in(3).then(|| "x".to_owned()),
+        };
+        let is_meant = |(id, _): &(&EntryId, &u64)| {
+            let of_project = what
+                .project
+                .as_ref()
+                .is_none_or(|only| only == id.project());
+            of_project && (what.begins.is_none() || id.stem().starts_with('x'))
+        };
+        let meant = |held: &Held| -> Held {
+            let meant = held.iter().filter(is_meant);
+            meant.map(|(id, bytes)| (id.clone(), *bytes)).collect()
+        };
+        let first = meant(&held);
+        let totals = TrashTotals {
+            entries: first.len() as u64,
+            bytes: first.values().sum(),
+            unreadable: Vec::new(),
+        };
+        let mut throughout: BTreeSet<EntryId> = first.into_keys().collect();
+        let mut ever = throughout.clone();
+        let (mut told, mut from) = (Vec::new(), None);
+        loop {
+            let limit = 1 + random.below(4);
+            let page = ground
+                .history
+                .trash(&what, from, limit, &ground.stop.stop());
+            let page = page.unwrap();
+            assert_eq!(page.totals, totals, "{seed}");
+            assert!(page.entries.len() == limit || !page.more, "{seed}");
+            told.extend(page.entries.into_iter().map(|entry| entry.id));
+            if !page.more {
+                break;
+            }
+            from = told.last().map(|last| (page.totals, last.clone()));
+            for _ in 0..random.below(4) {
+                toss(&ground, &mut random, &batches, &mut held);
+                let now = meant(&held);
+                throughout.retain(|id| now.contains_key(id));
+                ever.extend(now.into_keys());
+            }
+        }
+        assert!(told.is_sorted_by(|a, b| a < b), "{seed}: {told:?}");
+        let told: BTreeSet<EntryId> = told.into_iter().collect();
+        assert!(throughout.is_subset(&told), "{seed}");
+        assert!(told.is_subset(&ever), "{seed}");
+    }
+}
+
+/// A page looks into the batches that it lists, however many there are before and behind it.
+#[test]
+fn a_page_in_the_middle_costs_what_it_lists() {
+    let ground = Ground::new();
+    let batches: Vec<Batch> = (0..40).map(|at| Batch::new(Millis(at))).collect();
+    for batch in &batches {
+        let folder = ground.root().join(format!("a/.runlog/trash/{batch}"));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("x.json"), "{}").unwrap();
+    }
+    let after = EntryId::of_run(&key_of("a", "x"), batches[20]);
+    let page = |number| {
+        let from = (TrashTotals::default(), after.clone());
+        let all = OfTrash::default();
+        let page = || {
+            ground
+                .history
+                .trash(&all, Some(from), 3, &ground.stop.stop())
+        };
+        let (page, met) = refusing((Step::List, number), Errno::IO, page);
+        (page.unwrap(), met)
+    };
+    // the batches, that of the entry before, three, and one to see that there are more
+    let (found, met) = page(6);
+    assert!(!met);
+    let ids: Vec<EntryId> = found.entries.into_iter().map(|entry| entry.id).collect();
+    let want = [19, 18, 17].map(|at| EntryId::of_run(&key_of("a", "x"), batches[at]));
+    assert!(found.more && ids == want, "{ids:?}");
+    assert!(page(5).1);
+}
+
+/// What could not be read for a page is told of, and of what is in it no other page tells.
+#[test]
+fn a_trash_that_cannot_be_read_between_pages_is_told_of() {
+    let ground = Ground::new();
+    for (project, at) in [("a", 4), ("b", 3), ("a", 2), ("b", 1)] {
+        let batch = Batch::new(Millis(at));
+        let folder = ground
+            .root()
+            .join(format!("{project}/.runlog/trash/{batch}"));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("x.json"), "{}").unwrap();
+    }
+    let page = |from| {
+        let all = OfTrash::default();
+        let page = ground.history.trash(&all, from, 1, &ground.stop.stop());
+        page.unwrap()
+    };
+    let first = page(None);
+    assert_eq!((first.totals.entries, first.more), (4, true));
+    let from = (first.totals, first.entries[0].id.clone());
+    // the names of a's batches
+    let (second, _) = refusing((Step::List, 0), Errno::IO, || page(Some(from)));
+    let a = ProjectId::parse("a").unwrap();
+    assert_eq!(second.totals.unreadable, [a]);
+    let project = |page: &TrashPage| page.entries[0].id.project().as_str().to_owned();
+    assert_eq!((project(&second), second.more), ("b".to_owned(), true));
+    let third = page(Some((second.totals.clone(), second.entries[0].id.clone())));
+    assert_eq!(third.totals, second.totals);
+    assert_eq!((project(&third), third.more), ("b".to_owned(), false));
 }
 
 #[test]

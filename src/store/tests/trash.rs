@@ -27,10 +27,14 @@ fn trash_of(ground: &Ground) -> PathBuf {
 fn entries(store: &Store) -> Vec<EntryId> {
     let mut found = Vec::new();
     for batch in store.batches(&project("p")).unwrap() {
-        let take = |entry: crate::store::Entry| found.push(entry.id);
-        store.each_trashed(&project("p"), batch, take).unwrap();
+        let take = |entry: crate::store::Entry| {
+            found.push(entry.id);
+            true
+        };
+        let taken = store.each_trashed(&project("p"), batch, |_| true, take);
+        taken.unwrap();
     }
-    found.sort_unstable();
+    assert!(found.is_sorted());
     found
 }
 
