@@ -8,11 +8,11 @@ use serde_json::json;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::executions::asked::{Asked, foreign_cursor, now};
-use super::executions::blocking;
+use super::executions::{blocking, stopping};
 use super::params::Limit;
 use super::table::{Effect, Example, Method};
 use super::{Context, Error, ErrorKind, samples};
-use crate::history::{Batch, EntryId, History, OfTrash, ToEmpty, TrashTotals, Wanted};
+use crate::history::{Batch, EntryId, History, OfTrash, Stop, ToEmpty, TrashTotals, Wanted};
 use crate::model::{Millis, ProjectId, Summary};
 
 /// How many entries a request may name.
@@ -139,8 +139,8 @@ impl Method for List {
     const SUMMARY: &'static str = "Lists what was deleted and can be restored.";
     const DESCRIPTION: &'static str = "Each deletion is an entry of its own, the same run twice \
         included. Read from the trash's folders: the first page costs a look at each entry, those \
-        after it one at their own, and each the reading of its records. Paging while entries come and go shows \
-        every one that was there throughout exactly once.";
+        after it one at their own, and each the reading of its records. Paging while entries come \
+        and go shows every one that was there throughout exactly once.";
     const EFFECT: Effect = Effect::Read;
     const ERRORS: &'static [ErrorKind] = &[ErrorKind::Storage];
     type Params = ListParams;
@@ -247,7 +247,8 @@ impl Method for Empty {
     const SUMMARY: &'static str = "Removes what was deleted for good.";
     const DESCRIPTION: &'static str = "All of it, or what the params say. What is not there is no \
         error. Only what deletions put there is removed; no link is followed. An error is about \
-        what is left: the rest has been removed.";
+        what is left: the rest has been removed. Taken back, it stops: what had gone by then is \
+        told.";
     const EFFECT: Effect = Effect::ChangeMany;
     const ERRORS: &'static [ErrorKind] = &[ErrorKind::Storage];
     type Params = EmptyParams;
@@ -271,13 +272,11 @@ impl Method for Empty {
                 ));
             }
         };
-        let wanted = Wanted::default();
-        let stop = wanted.stop();
-        let empty = move |history: &History| match history.empty_trash(&what, &stop)? {
+        let empty = move |history: &History, stop: &Stop| match history.empty_trash(&what, stop)? {
             (done, None) => Ok(done),
             (_, Some(failed)) => Err(failed),
         };
-        let done = blocking(&context, empty).await?;
+        let done = stopping(&context, empty).await?;
         Ok(Emptied {
             emptied: done.entries,
             freed_bytes: done.freed_bytes,

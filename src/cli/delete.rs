@@ -402,7 +402,11 @@ async fn going(
     let left = emptied.saturating_sub(done.at("emptied").count());
     if left > 0 {
         let left = grouped(&left.to_string());
-        tell!("runlog: {left} more of the trash were restored, or stay: the daemon's log says why");
+        let why = match interrupts.came() {
+            true => "",
+            false => ": the daemon's log says why",
+        };
+        tell!("runlog: {left} more of the trash were restored, or stay{why}");
     }
     let skipped = done.at("skippedCount").count();
     let mut refused = false;
@@ -411,11 +415,13 @@ async fn going(
         refused |= reason == "refused";
         let key = visible(&key_of(run).to_string());
         match reason.as_str() {
+            // they are counted
+            "stopped" => {}
             "gone" => tell!("runlog: {key} was gone already"),
             reason => tell!("runlog: {key} stays: {reason}"),
         }
     }
-    if skipped > done.at("skipped").items().len() as u64 {
+    if interrupts.came() && skipped > 0 || skipped > done.at("skipped").items().len() as u64 {
         tell!("runlog: {} stay in all", grouped(&skipped.to_string()));
     }
     if let Some(batch) = done.at("batch").text() {

@@ -195,11 +195,62 @@ async fn entries(client: &mut Client, mut params: Params) -> Result<Vec<Json>, F
 async fn restore(args: &RestoreArgs, client: &mut Client) -> Result<u8, Failure> {
     args.json.check("executions/restore", Some("restored"))?;
     client.doing = "Restoring";
-    if let Some(batch) = &args.batch {
-        let mut params = Params::new();
-        params.insert("batch".into(), batch.as_str().into());
-        return put_back(params, args, client).await;
+    let one = |name: &str, value: Value| Params::from_iter([(name.to_owned(), value)]);
+    let asked = match &args.batch {
+        Some(batch) => vec![one("batch", batch.as_str().into())],
+        None => {
+            let named = named(args, client).await?;
+            let some = named.chunks(AT_ONCE);
+            some.map(|some| one("entries", json!(some))).collect()
+        }
+    };
+    let interrupts = Interrupts::new();
+    let (mut answers, mut stay, mut failed) = (Vec::new(), 0, None);
+    for params in asked {
+        let answer = match interrupts.came() {
+            true => Ok(None),
+            false => {
+                interrupts
+                    .answer(client, "executions/restore", params)
+                    .await
+            }
+        };
+        match answer {
+            Ok(Some(text)) => {
+                stay += tell_restored(args, &Json::read(&text), &interrupts)?;
+                answers.push(text);
+            }
+            Ok(None) => {
+                tell!("runlog: the rest stays in the trash");
+                break;
+            }
+            Err(failure) => {
+                if let Some(entry) = failure.says("entry") {
+                    tell!("runlog: {} stays in the trash", visible(&entry));
+                }
+                failed = Some(failure);
+                break;
+            }
+        }
     }
+    let status = interrupts.status(u8::from(stay > 0));
+    drop(interrupts);
+    // last: what was done is told also where nobody reads this
+    let printed = answers.iter().try_for_each(|text| {
+        args.json.print(text, Some("restored"), |_| {
+            let answer = Json::read(text);
+            let restored = answer.at("restored").items().iter();
+            restored.map(|run| format!("{}\n", name(run))).collect()
+        })
+    });
+    match failed {
+        Some(failure) => Err(failure),
+        None => printed.map(|()| status),
+    }
+}
+
+/// The entries that are named, by themselves or by their runs.
+async fn named(args: &RestoreArgs, client: &mut Client) -> Result<Vec<String>, Failure> {
     // which is PROJECT/ID at most
     let is_run = |entry: &&String| entry.matches('/').count() < 2;
     let runs: Vec<&String> = args.entries.iter().filter(is_run).collect();
@@ -220,32 +271,25 @@ async fn restore(args: &RestoreArgs, client: &mut Client) -> Result<u8, Failure>
             named.push(entry);
         }
     }
-    for some in named.chunks(AT_ONCE) {
-        let mut params = Params::new();
-        params.insert("entries".into(), json!(some));
-        put_back(params, args, client).await?;
-    }
-    Ok(0)
+    Ok(named)
 }
 
-/// Puts back what the params say, and tells it.
-async fn put_back(params: Params, args: &RestoreArgs, client: &mut Client) -> Result<u8, Failure> {
-    let result = client.text("executions/restore", params).await;
-    let result = result.inspect_err(|failure| {
-        if let Some(entry) = failure.says("entry") {
-            tell!("runlog: {} stays in the trash", visible(&entry));
-        }
-    })?;
-    let answer = Json::read(&result);
-    let name = |run: &Json| {
-        visible(&format!(
-            "{}/{}",
-            run.at("projectId").word(),
-            run.at("executionId").word()
-        ))
-    };
-    tell_unreadable(&answer);
-    let restored = answer.at("restored").items();
+fn name(run: &Json) -> String {
+    visible(&format!(
+        "{}/{}",
+        run.at("projectId").word(),
+        run.at("executionId").word()
+    ))
+}
+
+/// Tells what an answer does not list as restored, and gives how many stay.
+fn tell_restored(
+    args: &RestoreArgs,
+    answer: &Json,
+    interrupts: &Interrupts,
+) -> Result<u64, Failure> {
+    tell_unreadable(answer);
+    let listed = answer.at("restored").items().len() as u64;
     let count = answer.at("count").count();
     let stay = answer.at("skippedCount").count();
     if let (Some(batch), 0) = (&args.batch, count + stay) {
@@ -258,18 +302,16 @@ async fn put_back(params: Params, args: &RestoreArgs, client: &mut Client) -> Re
             name(run)
         );
     }
-    if count > restored.len() as u64 {
+    if count > listed {
         tell!(
             "runlog: {} runs are back in all",
             grouped(&count.to_string())
         );
     }
-    // last: what was done is told also where nobody reads this
-    args.json.print(&result, Some("restored"), |_| {
-        let lines = restored.iter().map(|run| format!("{}\n", name(run)));
-        lines.collect()
-    })?;
-    Ok(u8::from(stay > 0))
+    if args.batch.is_some() && interrupts.came() {
+        tell!("runlog: the same command puts back what is not");
+    }
+    Ok(stay)
 }
 
 /// The latest deletion, of those that are `held`, of the run that somebody means.

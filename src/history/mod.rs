@@ -484,7 +484,7 @@ impl History {
     /// Pieces of one record as its file holds it, whatever its size. Blocks.
     ///
     /// # Errors
-    /// [`HistoryError::NotFound`] and [`HistoryError::Read`]; [`HistoryError::Ending`] when it was
+    /// [`HistoryError::NotFound`] and [`HistoryError::Read`]; [`HistoryError::TakenBack`] when it was
     /// taken back.
     pub fn pieces(
         &self,

@@ -94,7 +94,7 @@ impl History {
     /// what they list. Each reads the records that it lists. Blocks.
     ///
     /// # Errors
-    /// [`HistoryError::Trash`], and [`HistoryError::Ending`] when it was taken back.
+    /// [`HistoryError::Trash`], and [`HistoryError::TakenBack`] when it was taken back.
     pub fn trash(
         &self,
         what: &OfTrash,
@@ -334,11 +334,12 @@ impl History {
         }
     }
 
-    /// Puts back what one request deleted, except where something has its name by now. Blocks.
+    /// Puts back what one request deleted, except where something has its name by now, and what it has
+    /// not come to when it is taken back. Blocks.
     ///
     /// # Errors
     /// [`HistoryError::NotRestored`] for reasons of the system, [`HistoryError::Trash`], and
-    /// [`HistoryError::Ending`] when it was taken back before anything was restored.
+    /// [`HistoryError::TakenBack`] when it was taken back before anything was restored.
     pub fn restore_batch(&self, batch: Batch, stop: &Stop) -> Result<Restored, HistoryError> {
         let (mut entries, mut unreadable) = (Vec::new(), Vec::new());
         for project in self.projects_with_trash(None)? {
@@ -362,7 +363,7 @@ impl History {
                 Err(RestoreError::NoEntry) => {}
                 Err(why) => failed = Some((id, why)),
             }
-            failed.is_none()
+            failed.is_none() && !stop.is_set()
         });
         match failed {
             Some((entry, why)) => Err(HistoryError::NotRestored {
@@ -463,11 +464,12 @@ impl History {
         going
     }
 
-    /// Removes what is in the trash for good; also why not all of it, if so: [`HistoryError::Trash`]
-    /// or [`HistoryError::Write`], the rest having been removed. Blocks.
+    /// Removes what is in the trash for good, or what it comes to before it is taken back; also why not
+    /// all of it, if so: [`HistoryError::Trash`] or [`HistoryError::Write`], the rest having been
+    /// removed. Blocks.
     ///
     /// # Errors
-    /// [`HistoryError::Trash`] if nothing can be told of the root, and [`HistoryError::Ending`] when
+    /// [`HistoryError::Trash`] if nothing can be told of the root, and [`HistoryError::TakenBack`] when
     /// it was taken back.
     pub fn empty_trash(
         &self,
@@ -479,7 +481,9 @@ impl History {
         let mut touched: Vec<ProjectId> = Vec::new();
         let (mut turns, now) = (Turns::default(), Moment::now().millis());
         let mut empty = |project: &ProjectId, batch, only: Option<&[EntryId]>| {
-            let one = self.store.empty(project, batch, only, (&mut turns, now));
+            let goes_on = || !stop.is_set();
+            let of_batch = (&mut turns, now);
+            let one = self.store.empty(project, batch, only, of_batch, goes_on);
             emptied.entries += one.entries;
             emptied.freed_bytes += one.freed_bytes;
             emptied.failures.extend(one.failures);
@@ -487,43 +491,52 @@ impl History {
                 touched.push(project.clone());
             }
         };
-        match what {
-            ToEmpty::Before(project, before) => {
-                for project in self.projects_with_trash(project.as_ref())? {
-                    let batches = self.store.batches(&project).unwrap_or_else(|error| {
-                        failed = Some(error.into());
-                        Vec::new()
-                    });
-                    for batch in batches {
-                        self.going(stop)?;
-                        if before.is_none_or(|before| batch.deleted_at() < before) {
-                            empty(&project, batch, None);
+        let mut empty_all = || -> Result<(), HistoryError> {
+            match what {
+                ToEmpty::Before(project, before) => {
+                    for project in self.projects_with_trash(project.as_ref())? {
+                        let batches = self.store.batches(&project).unwrap_or_else(|error| {
+                            failed = Some(error.into());
+                            Vec::new()
+                        });
+                        for batch in batches {
+                            self.going(stop)?;
+                            if before.is_none_or(|before| batch.deleted_at() < before) {
+                                empty(&project, batch, None);
+                            }
                         }
                     }
                 }
-            }
-            ToEmpty::Entries(entries) => {
-                let mut entries = entries.clone();
-                entries.sort_unstable();
-                for some in entries.chunk_by(EntryId::is_beside) {
-                    self.going(stop)?;
-                    if let Some(first) = some.first() {
-                        empty(first.project(), first.batch(), Some(some));
+                ToEmpty::Entries(entries) => {
+                    let mut entries = entries.clone();
+                    entries.sort_unstable();
+                    for some in entries.chunk_by(EntryId::is_beside) {
+                        self.going(stop)?;
+                        if let Some(first) = some.first() {
+                            empty(first.project(), first.batch(), Some(some));
+                        }
+                    }
+                }
+                ToEmpty::Batch(batch) => {
+                    for project in self.projects_with_trash(None)? {
+                        self.going(stop)?;
+                        empty(&project, *batch, None);
                     }
                 }
             }
-            ToEmpty::Batch(batch) => {
-                for project in self.projects_with_trash(None)? {
-                    self.going(stop)?;
-                    empty(&project, *batch, None);
-                }
-            }
-        }
+            Ok(())
+        };
+        let ended = empty_all();
         touched.sort_unstable();
         touched.dedup();
         for project in touched {
             let synced = self.store.sync_trash(&project);
             emptied.failures.extend(synced.err());
+        }
+        match ended {
+            // what is gone by then is the answer
+            Err(HistoryError::TakenBack) if emptied.entries > 0 => {}
+            ended => ended?,
         }
         let failed = failed.or_else(|| emptied.failures.pop().map(HistoryError::from));
         Ok((emptied, failed))

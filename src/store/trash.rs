@@ -421,13 +421,15 @@ impl Store {
     /// Removes for good what is in a batch of a project, or only some entries of it, and the folder if
     /// it is empty then, which [`Store::sync_trash`] makes durable. What is not there is no error. A
     /// folder that was empty before may be one that a deletion has just made, unless it is old at
-    /// `now`. Of the turns that it takes, whoever empties several waits in vain for one at most.
+    /// `now`. Of the turns that it takes, whoever empties several waits in vain for one at most. Goes
+    /// on from entry to entry as long as `goes_on` says so.
     pub fn empty(
         &self,
         project: &ProjectId,
         batch: Batch,
         only: Option<&[EntryId]>,
         (turns, now): (&mut Turns, Millis),
+        mut goes_on: impl FnMut() -> bool,
     ) -> Emptied {
         let mut emptied = Emptied::default();
         // not Full, of which it is said that nothing was changed
@@ -454,6 +456,9 @@ impl Store {
         match found {
             Ok(found) => {
                 for name in found {
+                    if !goes_on() {
+                        break;
+                    }
                     match remove_entry(&folder, &name, &mut turn) {
                         Ok(Some(size_bytes)) => {
                             emptied.entries += 1;

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 
 use super::*;
 use crate::history::tests::{Client, Random, record};
-use crate::history::{Deleting, Options, Policy, Rule, Spared, Wanted};
+use crate::history::{Chosen, Deleting, Options, Policy, Rule, Spared, Wanted};
 use crate::index::{Filter, From, ProblemKind};
 use crate::model::{Annotation, AnnotationChange, ExecutionId, Status};
 use crate::store::tests::steps::{Step, refusing};
@@ -169,7 +169,8 @@ impl Ground {
             }
             7 => {
                 let permanent = random.one_in(4);
-                let done = history.delete_all(&key.project, permanent).unwrap();
+                let done = history.delete_all(&key.project, permanent, &stop);
+                let done = done.unwrap();
                 let of_project = |name: &str| name.starts_with(&format!("{project}/"));
                 let names: Vec<String> = self.model.runs.keys().cloned().collect();
                 let mut count = 0;
@@ -341,7 +342,7 @@ impl Ground {
                     permanent,
                     ..Deleting::default()
                 };
-                let done = history.delete_chosen(chosen, how, |_| {}).unwrap();
+                let done = history.delete_chosen(chosen, how, &stop, |_| {}).unwrap();
                 let spared: Vec<RunKey> = done.spared.into_iter().map(|(key, _)| key).collect();
                 assert_eq!(spared, Vec::from_iter(between));
                 assert_eq!(done.batch.is_some(), !done.deleted.is_empty() && !permanent);
@@ -674,7 +675,9 @@ fn of_several_entries_all_are_restored_or_none() {
         key
     };
     let keys = ["x", "y", "z"].map(|id| save(&ground, id));
-    let done = ground.history.delete_all(&keys[0].project, false).unwrap();
+    let stop = ground.stop.stop();
+    let done = ground.history.delete_all(&keys[0].project, false, &stop);
+    let done = done.unwrap();
     let batch = done.batch.unwrap();
     let entries = keys.each_ref().map(|key| EntryId::of_run(key, batch));
     save(&ground, "y");
@@ -779,7 +782,11 @@ fn what_of_many_is_deleted_but_not_durably_is_told_with_its_way_back() {
                 permanent,
                 ..Deleting::default()
             };
-            let delete = || ground.history.delete_chosen(choice.chosen, how, |_| {});
+            let stop = wanted.stop();
+            let delete = || {
+                let history = &ground.history;
+                history.delete_chosen(choice.chosen, how, &stop, |_| {})
+            };
             let (done, met) = refusing((Step::Sync, number), Errno::IO, delete);
             let path = |project| ground.root().join(project).join("executions/x.json");
             let gone = 2 - u64::from(path("a").exists()) - u64::from(path("b").exists());
@@ -791,7 +798,6 @@ fn what_of_many_is_deleted_but_not_durably_is_told_with_its_way_back() {
                     assert_eq!(deleted, gone);
                     assert_eq!(batch.is_none(), permanent);
                     if let Some(batch) = batch {
-                        let stop = wanted.stop();
                         let back = ground.history.restore_batch(batch, &stop).unwrap();
                         assert_eq!(back.entries.len() as u64, gone);
                     }
@@ -810,6 +816,82 @@ fn what_of_many_is_deleted_but_not_durably_is_told_with_its_way_back() {
             }
         }
         assert!(told > 1);
+    }
+}
+
+/// Whoever takes back what has begun is told what was done; the rest is as it was.
+#[test]
+fn what_is_taken_back_stops_and_tells_what_was_done() {
+    let ground = Ground::new();
+    let history = &ground.history;
+    let keys = ["a", "b"].map(|project| key_of(project, "x"));
+    for key in &keys {
+        history.save(key, "{}", &Expect::Anything).unwrap();
+    }
+    let choose = || {
+        let all = Filter::default().into();
+        history.choose(&all, &ground.stop.stop()).unwrap().chosen
+    };
+    let before = Stop::default();
+    before.set();
+    let how = Deleting::default();
+    let none = history.delete_chosen(choose(), how, &before, |_| {});
+    assert!(matches!(none, Err(HistoryError::TakenBack)), "{none:?}");
+    let none = history.delete_all(&keys[0].project, false, &before);
+    assert!(matches!(none, Err(HistoryError::TakenBack)), "{none:?}");
+    assert_eq!(history.totals(None).0.runs(), 2);
+
+    let between = Stop::default();
+    let done = history.delete_chosen(choose(), how, &between, |_| between.set());
+    let done = done.unwrap();
+    let gone: Vec<&RunKey> = done.deleted.iter().map(Chosen::key).collect();
+    assert_eq!(gone, [&keys[0]]);
+    assert_eq!(done.spared, [(keys[1].clone(), Spared::Stopped)]);
+    assert_eq!(history.totals(None).0.runs(), 1);
+    assert!(ground.root().join("b/executions/x.json").exists());
+
+    let batch = done.batch.unwrap();
+    let none = history.restore_batch(batch, &before);
+    assert!(matches!(none, Err(HistoryError::TakenBack)), "{none:?}");
+    for what in [ToEmpty::Before(None, None), ToEmpty::Batch(batch)] {
+        let none = history.empty_trash(&what, &before);
+        assert!(matches!(none, Err(HistoryError::TakenBack)), "{none:?}");
+    }
+    let back = history.restore_batch(batch, &Stop::default()).unwrap();
+    assert_eq!(back.entries, [EntryId::of_run(&keys[0], batch)]);
+}
+
+/// So it is at whatever moment: each run is in one place, and the answer says how many are back.
+#[test]
+fn a_restoring_that_is_taken_back_tells_what_is_back() {
+    const RUNS: usize = 500;
+    let ground = Ground::new();
+    let batch = Batch::new(Millis(5));
+    let trash = ground.root().join(format!("a/.runlog/trash/{batch}"));
+    let folder = ground.root().join("a/executions");
+    fs::create_dir_all(&trash).unwrap();
+    fs::create_dir_all(&folder).unwrap();
+    for number in 0..RUNS {
+        fs::write(trash.join(format!("{number}.json")), "{}").unwrap();
+    }
+    let count = |folder: &Path| fs::read_dir(folder).map_or(0, Iterator::count);
+    let (mut back, mut left) = (0, RUNS);
+    while left > 0 {
+        let stop = Stop::default();
+        let done = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while count(&folder) == back {
+                    std::thread::yield_now();
+                }
+                stop.set();
+            });
+            ground.history.restore_batch(batch, &stop).unwrap()
+        });
+        assert!(!done.entries.is_empty() && done.occupied.is_empty());
+        back += done.entries.len();
+        left -= done.entries.len();
+        assert_eq!((count(&folder), count(&trash)), (back, left));
+        assert_eq!(ground.history.totals(None).0.runs(), back as u64);
     }
 }
 
