@@ -147,6 +147,20 @@ fn exercise(root: &Root, client: &mut Client, follower: &mut Client) {
         [ids(&page), ids(&rest)].concat(),
         ["a", "b", "bad\\name", "c"]
     );
+    // whoever looks for one reads no others
+    for (begins, total) in [("b", 2), ("bad\\n", 1), ("", 4), ("x", 0)] {
+        let of = json!({ "projectId": "p", "executionId": begins });
+        let found = client.call("trash/list", &of);
+        assert_eq!(found["total"], total, "{begins}: {found}");
+        let begin = ids(&found).into_iter().all(|id| id.starts_with(begins));
+        assert!(begin, "{begins}: {found}");
+    }
+    let of = |begins: &str, cursor: &Value| json!({ "limit": 1, "executionId": begins, "cursor": cursor });
+    let first = client.call("trash/list", &of("b", &Value::Null));
+    let other = client.refused("trash/list", &of("a", &first["nextCursor"]));
+    assert_eq!(other["code"], -32602);
+    let next = client.call("trash/list", &of("b", &first["nextCursor"]));
+    assert_eq!(ids(&next), ["bad\\name"]);
     let bad = page["entries"]
         .as_array()
         .unwrap()

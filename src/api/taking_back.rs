@@ -1,7 +1,8 @@
 //! Whether the client has taken a request back, for handlers that do not end by being dropped.
 //!
-//! What changes something goes on once it has begun, whoever still wants to know. A handler whose
-//! work has not begun asks [`here`] once, at its beginning and on its own task.
+//! What changes one thing goes on once it has begun, whoever still wants to know; what changes many
+//! stops between two of them. A handler asks [`here`] once for each of its steps, at their beginning and
+//! on its own task.
 
 use tokio_util::sync::CancellationToken;
 

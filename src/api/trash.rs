@@ -5,13 +5,14 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::executions::asked::{Asked, foreign_cursor, now};
-use super::executions::blocking;
+use super::executions::{blocking, stopping};
 use super::params::Limit;
 use super::table::{Effect, Example, Method};
 use super::{Context, Error, ErrorKind, samples};
-use crate::history::{Batch, EntryId, History, ToEmpty, Wanted};
+use crate::history::{Batch, EntryId, History, OfTrash, Stop, ToEmpty, TrashTotals, Wanted};
 use crate::model::{Millis, ProjectId, Summary};
 
 /// How many entries a request may name.
@@ -51,10 +52,12 @@ pub(super) fn read_batch(spelt: &str) -> Result<Batch, Error> {
 pub struct ListParams {
     /// Only this project's; all if absent.
     pub project_id: Option<ProjectId>,
+    /// Only those whose `executionId` begins so: for whoever looks for one run.
+    pub execution_id: Option<String>,
     /// The page's size.
     #[serde(default)]
     pub limit: Limit,
-    /// `nextCursor` of the page before; `projectId` must be the same.
+    /// `nextCursor` of the page before; `projectId` and `executionId` must be the same.
     pub cursor: Option<String>,
 }
 
@@ -87,14 +90,45 @@ pub struct Entry {
 pub struct Page {
     /// The latest deletion first; what one request deleted by project and file name.
     pub entries: Vec<Entry>,
-    /// How many there are, on all pages.
+    /// How many there are, on all pages, as counted for the first.
     pub total: u64,
-    /// How many bytes all of them have.
+    /// How many bytes all of them have, counted likewise.
     pub total_bytes: u64,
     /// Pass it as `cursor` for the next page; null at the end.
     pub next_cursor: Option<String>,
     /// Of all projects, those whose trash cannot be read; what is in it is not counted.
     pub unreadable: Vec<ProjectId>,
+}
+
+/// Where a page ends, in a cursor: what is told of all pages, and the page's last entry. No id holds a
+/// slash.
+fn write_place(totals: &TrashTotals, last: &EntryId) -> String {
+    let TrashTotals {
+        entries,
+        bytes,
+        unreadable,
+    } = totals;
+    let projects = unreadable.iter().map(|project| format!("{project}/"));
+    let projects: String = projects.collect();
+    format!("{entries}/{bytes}/{}/{projects}{last}", unreadable.len())
+}
+
+fn read_place(text: &str) -> Option<(TrashTotals, EntryId)> {
+    let (entries, rest) = text.split_once('/')?;
+    let (bytes, rest) = rest.split_once('/')?;
+    let (projects, mut rest) = rest.split_once('/')?;
+    let mut unreadable = Vec::new();
+    for _ in 0..projects.parse::<usize>().ok()? {
+        let project;
+        (project, rest) = rest.split_once('/')?;
+        unreadable.push(ProjectId::parse(project).ok()?);
+    }
+    let totals = TrashTotals {
+        entries: entries.parse().ok()?,
+        bytes: bytes.parse().ok()?,
+        unreadable,
+    };
+    Some((totals, EntryId::parse(rest)?))
 }
 
 /// The method that lists.
@@ -104,8 +138,9 @@ impl Method for List {
     const NAME: &'static str = "trash/list";
     const SUMMARY: &'static str = "Lists what was deleted and can be restored.";
     const DESCRIPTION: &'static str = "Each deletion is an entry of its own, the same run twice \
-        included. Read from the trash's folders: costs a look at each entry, and reading the \
-        records of the page.";
+        included. Read from the trash's folders: the first page costs a look at each entry, those \
+        after it one at their own, and each the reading of its records. Paging while entries come \
+        and go shows every one that was there throughout exactly once.";
     const EFFECT: Effect = Effect::Read;
     const ERRORS: &'static [ErrorKind] = &[ErrorKind::Storage];
     type Params = ListParams;
@@ -113,21 +148,28 @@ impl Method for List {
 
     async fn call(context: Arc<Context>, params: ListParams) -> Result<Page, Error> {
         let (asked, now) = (Asked::of(params.project_id, None, None, None)?, now());
-        let after = params.cursor.as_deref().map(|cursor| {
-            let (place, _) = asked.place("", cursor, now)?;
-            EntryId::parse(place).ok_or_else(foreign_cursor)
+        let begins = params.execution_id.as_ref().map(String::as_bytes);
+        // an id may hold whatever ends a cursor's mark
+        let also = begins.map_or_else(String::new, |begins| format!("~{:016x}", xxh3_64(begins)));
+        let from = params.cursor.as_deref().map(|cursor| {
+            let (place, _) = asked.place(&also, cursor, now)?;
+            read_place(place).ok_or_else(foreign_cursor)
         });
-        let after = after.transpose()?;
-        let project = asked.plain.project.clone();
+        let from = from.transpose()?;
+        let what = OfTrash {
+            project: asked.plain.project.clone(),
+            begins: params.execution_id,
+        };
         let wanted = Wanted::default();
         let stop = wanted.stop();
         let limit = params.limit.0;
         let page = blocking(&context, move |history| {
-            history.trash(project.as_ref(), after.as_ref(), limit, &stop)
+            history.trash(&what, from, limit, &stop)
         })
         .await?;
         let last = page.entries.last().filter(|_| page.more);
-        let next_cursor = last.map(|entry| asked.cursor("", &entry.id.to_string(), now));
+        let place = last.map(|last| write_place(&page.totals, &last.id));
+        let next_cursor = place.map(|place| asked.cursor(&also, &place, now));
         let entries = page.entries.into_iter().map(|found| Entry {
             entry: found.id.to_string(),
             batch: found.id.batch().to_string(),
@@ -139,10 +181,10 @@ impl Method for List {
         });
         Ok(Page {
             entries: entries.collect(),
-            total: page.total,
-            total_bytes: page.total_bytes,
+            total: page.totals.entries,
+            total_bytes: page.totals.bytes,
             next_cursor,
-            unreadable: page.unreadable,
+            unreadable: page.totals.unreadable,
         })
     }
 
@@ -151,6 +193,11 @@ impl Method for List {
             Example {
                 name: "all of it",
                 params: json!({}),
+                result: samples::trash(),
+            },
+            Example {
+                name: "the deletions of a run",
+                params: json!({ "projectId": "website", "executionId": samples::NEW_ID }),
                 result: samples::trash(),
             },
             Example {
@@ -200,7 +247,8 @@ impl Method for Empty {
     const SUMMARY: &'static str = "Removes what was deleted for good.";
     const DESCRIPTION: &'static str = "All of it, or what the params say. What is not there is no \
         error. Only what deletions put there is removed; no link is followed. An error is about \
-        what is left: the rest has been removed.";
+        what is left: the rest has been removed. Taken back, it stops: what had gone by then is \
+        told.";
     const EFFECT: Effect = Effect::ChangeMany;
     const ERRORS: &'static [ErrorKind] = &[ErrorKind::Storage];
     type Params = EmptyParams;
@@ -224,13 +272,11 @@ impl Method for Empty {
                 ));
             }
         };
-        let wanted = Wanted::default();
-        let stop = wanted.stop();
-        let empty = move |history: &History| match history.empty_trash(&what, &stop)? {
+        let empty = move |history: &History, stop: &Stop| match history.empty_trash(&what, stop)? {
             (done, None) => Ok(done),
             (_, Some(failed)) => Err(failed),
         };
-        let done = blocking(&context, empty).await?;
+        let done = stopping(&context, empty).await?;
         Ok(Emptied {
             emptied: done.entries,
             freed_bytes: done.freed_bytes,
@@ -251,5 +297,30 @@ impl Method for Empty {
                 result: json!({ "emptied": 0, "freedBytes": 0 }),
             },
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_read_as_they_were_written() {
+        let last = "a b/1760512600000-00ff8a1be2d49377//x%5Cy.json";
+        for projects in [&[][..], &["a b", "1"]] {
+            let unreadable = projects.iter().map(|one| ProjectId::parse(one).unwrap());
+            let totals = TrashTotals {
+                entries: 3,
+                bytes: 7,
+                unreadable: unreadable.collect(),
+            };
+            let place = (totals, EntryId::parse(last).unwrap());
+            let text = write_place(&place.0, &place.1);
+            assert_eq!(read_place(&text), Some(place));
+            let beginnings = text.char_indices().map(|(at, _)| &text[..at]);
+            let read = beginnings.map(read_place).filter(Option::is_some);
+            assert_eq!(read.count(), 0);
+        }
+        assert_eq!(read_place(&format!("3/7/1/{last}")), None);
     }
 }

@@ -134,7 +134,7 @@ async fn each(args: &DeleteArgs, client: &mut Client) -> Result<u8, Failure> {
     }
     let mut asked_about = asked_about.into_iter();
     let interrupts = Interrupts::new();
-    let (mut answers, mut failed) = (Vec::new(), None);
+    let (mut answers, mut trashed, mut failed) = (Vec::new(), Vec::new(), None);
     let mut rest = keys.into_iter();
     while !interrupts.came()
         && let Some(key) = rest.next()
@@ -164,7 +164,8 @@ async fn each(args: &DeleteArgs, client: &mut Client) -> Result<u8, Failure> {
             }
             Err(failure) => {
                 if let Some(entry) = failure.says("entry") {
-                    tell_trashed(&args.common.root, &visible(&key.to_string()), &entry);
+                    tell!("runlog: {} is in the trash", visible(&key.to_string()));
+                    trashed.push(entry);
                 } else if failure.count("deleted").is_some() {
                     tell!("runlog: {} is deleted", visible(&key.to_string()));
                 } else if failure.says("outcome").is_some() {
@@ -178,13 +179,26 @@ async fn each(args: &DeleteArgs, client: &mut Client) -> Result<u8, Failure> {
         let key = visible(&key.to_string());
         match answer.at("entry").text() {
             _ if !answer.at("deleted").is_true() => tell!("runlog: {key} was gone already"),
-            Some(entry) => tell_trashed(&args.common.root, &key, entry),
+            Some(entry) => {
+                tell!("runlog: {key} is in the trash");
+                trashed.push(entry.to_owned());
+            }
             None => tell!("runlog: {key} is deleted"),
         }
         answers.push(text);
     }
     for key in rest {
         tell!("runlog: {} stays", visible(&key.to_string()));
+    }
+    if !trashed.is_empty() {
+        // a project may be called like a flag
+        let flag = if trashed.iter().any(|entry| entry.starts_with('-')) {
+            "-- "
+        } else {
+            ""
+        };
+        let quoted: Vec<_> = trashed.iter().map(|entry| quoted(entry)).collect();
+        tell_undo(&args.common.root, &format!("{flag}{}", quoted.join(" ")));
     }
     let status = interrupts.status(0);
     drop(interrupts);
@@ -388,7 +402,11 @@ async fn going(
     let left = emptied.saturating_sub(done.at("emptied").count());
     if left > 0 {
         let left = grouped(&left.to_string());
-        tell!("runlog: {left} more of the trash were restored, or stay: the daemon's log says why");
+        let why = match interrupts.came() {
+            true => "",
+            false => ": the daemon's log says why",
+        };
+        tell!("runlog: {left} more of the trash were restored, or stay{why}");
     }
     let skipped = done.at("skippedCount").count();
     let mut refused = false;
@@ -397,11 +415,13 @@ async fn going(
         refused |= reason == "refused";
         let key = visible(&key_of(run).to_string());
         match reason.as_str() {
+            // they are counted
+            "stopped" => {}
             "gone" => tell!("runlog: {key} was gone already"),
             reason => tell!("runlog: {key} stays: {reason}"),
         }
     }
-    if skipped > done.at("skipped").items().len() as u64 {
+    if interrupts.came() && skipped > 0 || skipped > done.at("skipped").items().len() as u64 {
         tell!("runlog: {} stay in all", grouped(&skipped.to_string()));
     }
     if let Some(batch) = done.at("batch").text() {
@@ -436,14 +456,6 @@ fn tell_where_to_look(permanent: bool) {
         true => tell!("runlog: some may be gone: `runlog list` lists what is there"),
         false => tell!("runlog: what went is in the trash: `runlog trash list` lists it"),
     }
-}
-
-/// Tells that a run is in the trash, and how to have it back.
-fn tell_trashed(root: &RootArgs, key: &str, entry: &str) {
-    tell!("runlog: {key} is in the trash");
-    // a project may be called like a flag
-    let flag = if entry.starts_with('-') { "-- " } else { "" };
-    tell_undo(root, &format!("{flag}{}", quoted(entry)));
 }
 
 /// Tells the command that puts `what` back, for the root that was meant.

@@ -1,8 +1,9 @@
 //! Ctrl-C while something goes, and what else asks for an end.
 //!
-//! What has not begun is taken back. What has begun is done to its end by whoever does it, and so its
-//! answer is waited for: it says what went, and how to have it back. Once that is told nothing is lost
-//! by an end, whatever is still printed to whomever: then a signal ends the process at once.
+//! What has not begun is taken back. What has begun stops between two runs, at the hands of whoever does
+//! it, and so its answer is waited for: it says what went, and how to have it back. Once that is told
+//! nothing is lost by an end, whatever is still printed to whomever: then a signal ends the process at
+//! once.
 
 use std::process::exit;
 use std::sync::mpsc;
@@ -68,7 +69,7 @@ impl Interrupts {
             if came.wait_for(Option::is_some).await.is_err() {
                 std::future::pending().await
             }
-            tell!("runlog: interrupted; what has begun is told when it is done");
+            tell!("runlog: interrupted; what was done by now is told");
         };
         let params = Value::Object(params).to_string();
         match client.call_unless(method, &params, interrupted).await {

@@ -14,7 +14,6 @@ use super::table::{Cell, Column, Table};
 use super::terminal::{status_paint, visible};
 use super::time::{bytes, grouped};
 use super::{Failure, RootArgs};
-use crate::api::ErrorKind;
 
 /// How many entries are named in one request.
 const AT_ONCE: usize = 1000;
@@ -176,9 +175,8 @@ fn tell_unreadable(answer: &Json) {
     }
 }
 
-/// All entries of the trash, the latest deletion first.
-async fn entries(client: &mut Client, project: Option<&str>) -> Result<Vec<Json>, Failure> {
-    let mut params = of_project(project);
+/// All entries of the trash that are meant, the latest deletion first.
+async fn entries(client: &mut Client, mut params: Params) -> Result<Vec<Json>, Failure> {
     params.insert("limit".into(), AT_ONCE.into());
     let mut entries = Vec::new();
     loop {
@@ -197,23 +195,74 @@ async fn entries(client: &mut Client, project: Option<&str>) -> Result<Vec<Json>
 async fn restore(args: &RestoreArgs, client: &mut Client) -> Result<u8, Failure> {
     args.json.check("executions/restore", Some("restored"))?;
     client.doing = "Restoring";
-    if let Some(batch) = &args.batch {
-        let mut params = Params::new();
-        params.insert("batch".into(), batch.as_str().into());
-        return put_back(params, args, client).await;
+    let one = |name: &str, value: Value| Params::from_iter([(name.to_owned(), value)]);
+    let asked = match &args.batch {
+        Some(batch) => vec![one("batch", batch.as_str().into())],
+        None => {
+            let named = named(args, client).await?;
+            let some = named.chunks(AT_ONCE);
+            some.map(|some| one("entries", json!(some))).collect()
+        }
+    };
+    let interrupts = Interrupts::new();
+    let (mut answers, mut stay, mut failed) = (Vec::new(), 0, None);
+    for params in asked {
+        let answer = match interrupts.came() {
+            true => Ok(None),
+            false => {
+                interrupts
+                    .answer(client, "executions/restore", params)
+                    .await
+            }
+        };
+        match answer {
+            Ok(Some(text)) => {
+                stay += tell_restored(args, &Json::read(&text), &interrupts)?;
+                answers.push(text);
+            }
+            Ok(None) => {
+                tell!("runlog: the rest stays in the trash");
+                break;
+            }
+            Err(failure) => {
+                if let Some(entry) = failure.says("entry") {
+                    tell!("runlog: {} stays in the trash", visible(&entry));
+                }
+                failed = Some(failure);
+                break;
+            }
+        }
     }
-    if let Some(status) = by_whole_name(args, client).await? {
-        return Ok(status);
+    let status = interrupts.status(u8::from(stay > 0));
+    drop(interrupts);
+    // last: what was done is told also where nobody reads this
+    let printed = answers.iter().try_for_each(|text| {
+        args.json.print(text, Some("restored"), |_| {
+            let answer = Json::read(text);
+            let restored = answer.at("restored").items().iter();
+            restored.map(|run| format!("{}\n", name(run))).collect()
+        })
+    });
+    match failed {
+        Some(failure) => Err(failure),
+        None => printed.map(|()| status),
     }
-    // read once, and only where a run is named: which is PROJECT/ID at most
-    let is_run = |entry: &String| entry.matches('/').count() < 2;
-    let held = match args.entries.iter().any(is_run) {
-        true => entries(client, None).await?,
-        false => Vec::new(),
+}
+
+/// The entries that are named, by themselves or by their runs.
+async fn named(args: &RestoreArgs, client: &mut Client) -> Result<Vec<String>, Failure> {
+    // which is PROJECT/ID at most
+    let is_run = |entry: &&String| entry.matches('/').count() < 2;
+    let runs: Vec<&String> = args.entries.iter().filter(is_run).collect();
+    // read once, and only where a run is named
+    let held = match runs.as_slice() {
+        [] => Vec::new(),
+        [only] => entries(client, which(only, None)).await?,
+        _ => entries(client, Params::new()).await?,
     };
     let mut named = Vec::new();
     for entry in &args.entries {
-        let entry = match is_run(entry) {
+        let entry = match is_run(&entry) {
             true => latest(entry, &held)?,
             false => entry.clone(),
         };
@@ -222,53 +271,25 @@ async fn restore(args: &RestoreArgs, client: &mut Client) -> Result<u8, Failure>
             named.push(entry);
         }
     }
-    for some in named.chunks(AT_ONCE) {
-        let mut params = Params::new();
-        params.insert("entries".into(), json!(some));
-        put_back(params, args, client).await?;
-    }
-    Ok(0)
+    Ok(named)
 }
 
-/// Puts back a single run whose whole name is said, if there is such a one: without a look at all that
-/// was ever deleted.
-async fn by_whole_name(args: &RestoreArgs, client: &mut Client) -> Result<Option<u8>, Failure> {
-    let [only] = args.entries.as_slice() else {
-        return Ok(None);
-    };
-    let is_whole = |(project, id): (&str, &str)| {
-        let is_one = |part: &str| !part.is_empty() && !part.contains('/');
-        is_one(project) && is_one(id)
-    };
-    if !only.split_once('/').is_some_and(is_whole) {
-        return Ok(None);
-    }
-    use ErrorKind::{EntryNotFound, InvalidParams};
-    match put_back(which(only, None), args, client).await {
-        // it may be the beginning of one, or a file's whose name is no id
-        Err(failure) if matches!(failure.kind(), Some(EntryNotFound | InvalidParams)) => Ok(None),
-        done => done.map(Some),
-    }
+fn name(run: &Json) -> String {
+    visible(&format!(
+        "{}/{}",
+        run.at("projectId").word(),
+        run.at("executionId").word()
+    ))
 }
 
-/// Puts back what the params say, and tells it.
-async fn put_back(params: Params, args: &RestoreArgs, client: &mut Client) -> Result<u8, Failure> {
-    let result = client.text("executions/restore", params).await;
-    let result = result.inspect_err(|failure| {
-        if let Some(entry) = failure.says("entry") {
-            tell!("runlog: {} stays in the trash", visible(&entry));
-        }
-    })?;
-    let answer = Json::read(&result);
-    let name = |run: &Json| {
-        visible(&format!(
-            "{}/{}",
-            run.at("projectId").word(),
-            run.at("executionId").word()
-        ))
-    };
-    tell_unreadable(&answer);
-    let restored = answer.at("restored").items();
+/// Tells what an answer does not list as restored, and gives how many stay.
+fn tell_restored(
+    args: &RestoreArgs,
+    answer: &Json,
+    interrupts: &Interrupts,
+) -> Result<u64, Failure> {
+    tell_unreadable(answer);
+    let listed = answer.at("restored").items().len() as u64;
     let count = answer.at("count").count();
     let stay = answer.at("skippedCount").count();
     if let (Some(batch), 0) = (&args.batch, count + stay) {
@@ -281,18 +302,16 @@ async fn put_back(params: Params, args: &RestoreArgs, client: &mut Client) -> Re
             name(run)
         );
     }
-    if count > restored.len() as u64 {
+    if count > listed {
         tell!(
             "runlog: {} runs are back in all",
             grouped(&count.to_string())
         );
     }
-    // last: what was done is told also where nobody reads this
-    args.json.print(&result, Some("restored"), |_| {
-        let lines = restored.iter().map(|run| format!("{}\n", name(run)));
-        lines.collect()
-    })?;
-    Ok(u8::from(stay > 0))
+    if args.batch.is_some() && interrupts.came() {
+        tell!("runlog: the same command puts back what is not");
+    }
+    Ok(stay)
 }
 
 /// The latest deletion, of those that are `held`, of the run that somebody means.
@@ -344,7 +363,7 @@ fn latest(run: &str, held: &[Json]) -> Result<String, Failure> {
 
 async fn empty(args: &EmptyArgs, client: &mut Client) -> Result<u8, Failure> {
     args.json.check("trash/empty", None)?;
-    let found = entries(client, args.project.as_deref()).await?;
+    let found = entries(client, of_project(args.project.as_deref())).await?;
     let before = args.older_than.and_then(|span| {
         let now = std::time::SystemTime::now();
         let at = crate::model::Millis::from_system(now.checked_sub(span)?);
@@ -410,7 +429,7 @@ async fn no_more_there(entries_before: &[&Json], client: &mut Client) -> Option<
     let mut left = HashSet::new();
     for project in projects.collect::<BTreeSet<_>>() {
         // of one project it is an error if its trash cannot be read
-        let found = entries(client, Some(&project)).await.ok()?;
+        let found = entries(client, of_project(Some(&project))).await.ok()?;
         left.extend(found.iter().map(|entry| word(entry, "entry")));
     }
     let gone = entries_before.iter();

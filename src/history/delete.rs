@@ -86,17 +86,19 @@ impl History {
         }
     }
 
-    /// Deletes every `*.json` of a project. Blocks.
+    /// Deletes every `*.json` of a project, or those that it comes to before it is taken back. Blocks.
     ///
     /// # Errors
-    /// [`HistoryError::Write`] if none was; [`HistoryError::DeletedSome`].
+    /// [`HistoryError::Write`] and [`HistoryError::TakenBack`] if none was;
+    /// [`HistoryError::DeletedSome`].
     pub fn delete_all(
         &self,
         project: &ProjectId,
         permanent: bool,
+        stop: &Stop,
     ) -> Result<DeletedAll, HistoryError> {
         let batch = batch(permanent);
-        let deleted = self.store.delete_all(project, batch);
+        let deleted = self.store.delete_all(project, batch, || !stop.is_set());
         // everything that is gone now, whoever deleted it
         self.look_at_project(project, Moment::now());
         let mut all = deleted?;
@@ -109,6 +111,7 @@ impl History {
                 batch,
                 why: Box::new(why),
             }),
+            None if deleted == 0 && stop.is_set() => Err(HistoryError::TakenBack),
             None => Ok(DeletedAll {
                 deleted,
                 batch,
@@ -240,6 +243,8 @@ pub enum Spared {
     MaybePinned,
     /// Others changed or came or went, so that the policy keeps it by now.
     Kept,
+    /// The rest was taken back before its turn came.
+    Stopped,
 }
 
 /// How runs that were chosen are deleted.
@@ -298,15 +303,18 @@ impl History {
 
     /// Deletes runs that are still as they were when they were chosen, in parts, each of which is
     /// durable before it is told; `each` hears how many are done. What changed, or was noted on, is
-    /// spared, also what another process has pinned just now. Blocks.
+    /// spared, also what another process has pinned just now, and, once it is taken back, the parts that
+    /// have not begun. Blocks.
     ///
     /// # Errors
     /// [`HistoryError::Write`] if nothing was deleted and the file system refused some of it;
-    /// [`HistoryError::DeletedSome`], when all is done, if some of it is not gone durably.
+    /// [`HistoryError::TakenBack`] if nothing was deleted; [`HistoryError::DeletedSome`], when all is
+    /// done, if some of it is not gone durably.
     pub fn delete_chosen(
         &self,
         mut chosen: Vec<Chosen>,
         how: Deleting,
+        stop: &Stop,
         mut each: impl FnMut(usize),
     ) -> Result<DeletedMany, HistoryError> {
         let batch = batch(how.permanent);
@@ -346,6 +354,10 @@ impl History {
             };
             let mut parts = of_project.chunks(self.part());
             while let Some(part) = parts.next() {
+                if stop.is_set() {
+                    done.spare(part, Spared::Stopped);
+                    continue;
+                }
                 let deleted = self.delete_part(&mut removal, part, how, &mut done);
                 if let Err(error) = deleted {
                     let goes_on = is_of_one(&error);
@@ -366,6 +378,7 @@ impl History {
                 why: Box::new(why),
             }),
             (None, Some(error)) if done.deleted.is_empty() => Err(error.into()),
+            _ if done.deleted.is_empty() && stop.is_set() => Err(HistoryError::TakenBack),
             _ => Ok(done),
         }
     }

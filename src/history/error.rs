@@ -95,7 +95,7 @@ pub enum HistoryError {
     /// So much was changed that it could not all be looked at in time.
     #[error("what was done to the files is still being looked at")]
     Behind,
-    /// Whoever asked for it has taken it back before it began.
+    /// Whoever asked for it has taken it back, and nothing was done.
     #[error("the request was cancelled")]
     TakenBack,
     /// The daemon is ending.

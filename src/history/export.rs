@@ -160,7 +160,7 @@ impl History {
     /// have been written and may end it. Blocks.
     ///
     /// # Errors
-    /// Those of `out`, [`HistoryError::Ending`] when it was taken back, and [`HistoryError::Read`] where
+    /// Those of `out`, [`HistoryError::TakenBack`] when it was taken back, and [`HistoryError::Read`] where
     /// the system refuses to read a record.
     pub fn write_rows(
         &self,

@@ -20,7 +20,7 @@ impl History {
     ///
     /// # Errors
     /// [`HistoryError::NotFound`] or, without a project, [`HistoryError::NoMatch`];
-    /// [`HistoryError::Ambiguous`]; [`HistoryError::Ending`] when it was taken back.
+    /// [`HistoryError::Ambiguous`]; [`HistoryError::TakenBack`] when it was taken back.
     pub fn meant(
         &self,
         project: Option<&ProjectId>,
@@ -63,10 +63,13 @@ impl History {
 
     /// That the work is still wanted, and the history not at its end.
     pub fn going(&self, stop: &Stop) -> Result<(), HistoryError> {
-        if stop.is_set() || self.ending.load(Ordering::Acquire) {
-            return Err(HistoryError::Ending);
+        if stop.is_set() {
+            return Err(HistoryError::TakenBack);
         }
-        Ok(())
+        match self.ending.load(Ordering::Acquire) {
+            true => Err(HistoryError::Ending),
+            false => Ok(()),
+        }
     }
 }
 

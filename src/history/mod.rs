@@ -54,7 +54,7 @@ pub use prune::{Plan, Policy, Rule};
 pub use select::{Stop, Wanted};
 pub use start::{Indexing, Progress};
 pub use told::Told;
-pub use trash::{Restored, ToEmpty, TrashPage, Trashed};
+pub use trash::{OfTrash, Restored, ToEmpty, TrashPage, TrashTotals, Trashed};
 
 use crate::index::{
     Clock, Filter, From, Index, Instance, Listed, Liveness, Older, Page, PageAt, Problem,
@@ -484,7 +484,7 @@ impl History {
     /// Pieces of one record as its file holds it, whatever its size. Blocks.
     ///
     /// # Errors
-    /// [`HistoryError::NotFound`] and [`HistoryError::Read`]; [`HistoryError::Ending`] when it was
+    /// [`HistoryError::NotFound`] and [`HistoryError::Read`]; [`HistoryError::TakenBack`] when it was
     /// taken back.
     pub fn pieces(
         &self,

@@ -53,11 +53,16 @@ pub type Chunks<S, T> = (Vec<(S, Vec<T>)>, usize, Clock);
 #[derive(Debug, Default)]
 pub struct Wanted(Arc<AtomicBool>);
 
-/// Whether a query was taken back.
-#[derive(Debug, Clone)]
+/// Whether something was taken back.
+#[derive(Debug, Clone, Default)]
 pub struct Stop(Arc<AtomicBool>);
 
 impl Stop {
+    /// Takes it back.
+    pub fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
     pub(super) fn is_set(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
@@ -73,7 +78,7 @@ impl Wanted {
 
 impl Drop for Wanted {
     fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.stop().set();
     }
 }
 
@@ -82,7 +87,7 @@ impl History {
     /// Blocks.
     ///
     /// # Errors
-    /// [`HistoryError::TooExpensive`] after 2 s; [`HistoryError::Ending`] when it was taken back;
+    /// [`HistoryError::TooExpensive`] after 2 s; [`HistoryError::TakenBack`] when it was taken back;
     /// [`HistoryError::Read`] where the system is short of what reading a record takes.
     pub fn select<T>(
         &self,

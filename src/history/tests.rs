@@ -270,7 +270,7 @@ fn act(random: &mut Random, root: &Path, history: &History) {
         }
         20 | 21 => drop(history.save(&key, &text, &Expect::Anything)),
         22 => drop(history.delete(&key, random.one_in(2))),
-        _ => drop(history.delete_all(&key.project, random.one_in(2))),
+        _ => drop(history.delete_all(&key.project, random.one_in(2), &Stop::default())),
     }
 }
 

@@ -3,6 +3,7 @@
 //! Nothing of it is kept in memory: the folders are read at each request, and several daemons may
 //! serve one root. What is restored is taken into the index under its run's lock, as a save is.
 
+use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Instant;
 
@@ -25,19 +26,42 @@ pub struct Trashed {
     pub summary: Option<Summary>,
 }
 
+/// What of the trash is listed.
+#[derive(Debug, Clone, Default)]
+pub struct OfTrash {
+    /// Only what is this project's; of all that can be read if absent.
+    pub project: Option<ProjectId>,
+    /// Only files whose names begin so.
+    pub begins: Option<String>,
+}
+
+impl OfTrash {
+    fn has(&self, id: &EntryId) -> bool {
+        let begins = self.begins.as_ref();
+        begins.is_none_or(|begins| id.stem().starts_with(begins))
+    }
+}
+
+/// What a list says of all its pages, counted for the first of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TrashTotals {
+    /// How many entries there are.
+    pub entries: u64,
+    /// How many bytes they have.
+    pub bytes: u64,
+    /// Projects whose trash cannot be read; of what is in it nothing is told.
+    pub unreadable: Vec<ProjectId>,
+}
+
 /// Some of what is in the trash.
 #[derive(Debug, Clone, Default)]
 pub struct TrashPage {
     /// The latest deletion first.
     pub entries: Vec<Trashed>,
-    /// How many entries there are.
-    pub total: u64,
-    /// How many bytes they have.
-    pub total_bytes: u64,
+    /// All pages together.
+    pub totals: TrashTotals,
     /// Whether there are more after the page.
     pub more: bool,
-    /// Projects whose trash cannot be read; of what is in it nothing is told.
-    pub unreadable: Vec<ProjectId>,
 }
 
 /// What was restored.
@@ -65,49 +89,80 @@ pub enum ToEmpty {
 }
 
 impl History {
-    /// What is in the trash of a project, or of all that can be read, after an entry. Costs a stat for
-    /// each entry and reading the records of the page. Blocks.
+    /// What is in the trash, from the beginning or after an entry of a page with these totals. The first
+    /// page costs a stat for each entry; those after it cost the names of the batches, and a look at
+    /// what they list. Each reads the records that it lists. Blocks.
     ///
     /// # Errors
-    /// [`HistoryError::Trash`], and [`HistoryError::Ending`] when it was taken back.
+    /// [`HistoryError::Trash`], and [`HistoryError::TakenBack`] when it was taken back.
     pub fn trash(
         &self,
-        project: Option<&ProjectId>,
-        after: Option<&EntryId>,
+        what: &OfTrash,
+        from: Option<(TrashTotals, EntryId)>,
         limit: usize,
         stop: &Stop,
     ) -> Result<TrashPage, HistoryError> {
-        let mut page = TrashPage::default();
-        // the first of those after `after`, the last of them on top
-        let mut first: BinaryHeap<(EntryId, u64, bool)> = BinaryHeap::new();
-        let mut take = |entry: Entry| {
-            page.total += 1;
-            page.total_bytes += entry.size_bytes;
-            if after.is_some_and(|after| entry.id <= *after) {
-                return;
-            }
-            let full = first.len() > limit;
-            if full && first.peek().is_some_and(|last| last.0 < entry.id) {
-                return;
-            }
-            first.push((entry.id, entry.size_bytes, entry.is_file));
-            if full {
-                first.pop();
-            }
+        let projects = self.projects_with_trash(what.project.as_ref())?;
+        let (mut totals, after) = match from {
+            Some((totals, after)) => (totals, Some(after)),
+            None => (self.trash_totals(&projects, what, stop)?, None),
         };
-        let mut unreadable = Vec::new();
-        for one in self.projects_with_trash(project)? {
-            match self.each_trashed(&one, |_| true, stop, &mut take) {
-                Err(HistoryError::Trash(error)) if project.is_none() => {
-                    unreadable.push(passed_over(one, &error));
+        // it may have become so since the page before
+        let pass_over = |totals: &mut TrashTotals, one: &ProjectId, error: StoreError| {
+            if what.project.is_some() {
+                return Err(error);
+            }
+            totals.unreadable.push(passed_over(one.clone(), &error));
+            Ok(())
+        };
+        let mut batches = BinaryHeap::new();
+        for one in &projects {
+            if totals.unreadable.contains(one) {
+                continue;
+            }
+            match self.store.batches(one) {
+                Ok(of_project) => {
+                    let is_ahead = |(batch, one): &(Batch, &ProjectId)| {
+                        let last = after.as_ref().map(|after| (after.batch(), after.project()));
+                        last.is_none_or(|last| (*batch, *one) >= last)
+                    };
+                    let of_project = of_project.into_iter().map(|batch| (batch, one));
+                    batches.extend(of_project.filter(is_ahead).map(Reverse));
                 }
-                done => done?,
+                Err(error) => pass_over(&mut totals, one, error)?,
             }
         }
-        page.unreadable = unreadable;
-        page.more = first.len() > limit;
+        let is_ahead = |id: &EntryId| after.as_ref().is_none_or(|after| id > after);
+        // one more than the page has
+        let mut found: Vec<Entry> = Vec::new();
+        while found.len() <= limit
+            && let Some(Reverse((batch, one))) = batches.pop()
+        {
+            self.going(stop)?;
+            if totals.unreadable.contains(one) {
+                continue;
+            }
+            let meant = |id: &EntryId| is_ahead(id) && what.has(id);
+            let take = |entry| {
+                found.push(entry);
+                found.len() <= limit
+            };
+            if let Err(error) = self.store.each_trashed(one, batch, meant, take) {
+                pass_over(&mut totals, one, error)?;
+            }
+        }
+        let mut page = TrashPage {
+            entries: Vec::new(),
+            totals,
+            more: found.len() > limit,
+        };
         let mut index = Index::new(Instance::random(), self.options.liveness());
-        for (id, size_bytes, is_file) in first.into_sorted_vec().into_iter().take(limit) {
+        for Entry {
+            id,
+            size_bytes,
+            is_file,
+        } in found.into_iter().take(limit)
+        {
             self.going(stop)?;
             let summary = is_file.then(|| self.summary_of_trashed(&id, &mut index));
             page.entries.push(Trashed {
@@ -119,6 +174,36 @@ impl History {
         Ok(page)
     }
 
+    /// How much a list has on all its pages.
+    fn trash_totals(
+        &self,
+        projects: &[ProjectId],
+        what: &OfTrash,
+        stop: &Stop,
+    ) -> Result<TrashTotals, HistoryError> {
+        let mut totals = TrashTotals::default();
+        for project in projects {
+            let (mut entries, mut bytes) = (0, 0);
+            let every = |_: &Batch| true;
+            let counted = self.each_trashed(project, (every, |id| what.has(id)), stop, |entry| {
+                entries += 1;
+                bytes += entry.size_bytes;
+            });
+            match counted {
+                Err(HistoryError::Trash(error)) if what.project.is_none() => {
+                    let project = passed_over(project.clone(), &error);
+                    totals.unreadable.push(project);
+                }
+                counted => {
+                    counted?;
+                    totals.entries += entries;
+                    totals.bytes += bytes;
+                }
+            }
+        }
+        Ok(totals)
+    }
+
     /// How many entries that can be read were deleted before a moment, and how many bytes they have.
     /// Costs a stat for each. Blocks.
     ///
@@ -126,33 +211,35 @@ impl History {
     /// Those of [`History::trash`].
     pub fn trashed_before(&self, before: Millis, stop: &Stop) -> Result<(u64, u64), HistoryError> {
         let (mut count, mut bytes) = (0, 0);
-        let mut take = |entry: Entry| {
-            count += 1;
-            bytes += entry.size_bytes;
-        };
-        let is_old = |batch: Batch| batch.deleted_at() < before;
+        let is_old = |batch: &Batch| batch.deleted_at() < before;
         for project in self.projects_with_trash(None)? {
-            match self.each_trashed(&project, is_old, stop, &mut take) {
+            let counted =
+                self.each_trashed(&project, (is_old, |_: &EntryId| true), stop, |entry| {
+                    count += 1;
+                    bytes += entry.size_bytes;
+                });
+            match counted {
                 Err(HistoryError::Trash(error)) => drop(passed_over(project, &error)),
-                done => done?,
+                counted => counted?,
             }
         }
         Ok((count, bytes))
     }
 
-    /// Gives what is in the batches of a project that are `meant` to `each`.
+    /// Gives what is meant, in batches that are meant, of a project to `each`.
     fn each_trashed(
         &self,
         project: &ProjectId,
-        meant: impl Fn(Batch) -> bool,
+        (batches, meant): (impl Fn(&Batch) -> bool, impl Fn(&EntryId) -> bool),
         stop: &Stop,
-        each: &mut impl FnMut(Entry),
+        mut each: impl FnMut(Entry),
     ) -> Result<(), HistoryError> {
-        for batch in self.store.batches(project)? {
+        for batch in self.store.batches(project)?.into_iter().filter(batches) {
             self.going(stop)?;
-            if meant(batch) {
-                self.store.each_trashed(project, batch, &mut *each)?;
-            }
+            self.store.each_trashed(project, batch, &meant, |entry| {
+                each(entry);
+                true
+            })?;
         }
         Ok(())
     }
@@ -247,17 +334,21 @@ impl History {
         }
     }
 
-    /// Puts back what one request deleted, except where something has its name by now. Blocks.
+    /// Puts back what one request deleted, except where something has its name by now, and what it has
+    /// not come to when it is taken back. Blocks.
     ///
     /// # Errors
     /// [`HistoryError::NotRestored`] for reasons of the system, [`HistoryError::Trash`], and
-    /// [`HistoryError::Ending`] when it was taken back before anything was restored.
+    /// [`HistoryError::TakenBack`] when it was taken back before anything was restored.
     pub fn restore_batch(&self, batch: Batch, stop: &Stop) -> Result<Restored, HistoryError> {
         let (mut entries, mut unreadable) = (Vec::new(), Vec::new());
         for project in self.projects_with_trash(None)? {
             self.going(stop)?;
-            let take = |entry: Entry| entries.push(entry.id);
-            if let Err(error) = self.store.each_trashed(&project, batch, take) {
+            let take = |entry: Entry| {
+                entries.push(entry.id);
+                true
+            };
+            if let Err(error) = self.store.each_trashed(&project, batch, |_| true, take) {
                 unreadable.push(passed_over(project, &error));
             }
         }
@@ -272,7 +363,7 @@ impl History {
                 Err(RestoreError::NoEntry) => {}
                 Err(why) => failed = Some((id, why)),
             }
-            failed.is_none()
+            failed.is_none() && !stop.is_set()
         });
         match failed {
             Some((entry, why)) => Err(HistoryError::NotRestored {
@@ -373,11 +464,12 @@ impl History {
         going
     }
 
-    /// Removes what is in the trash for good; also why not all of it, if so: [`HistoryError::Trash`]
-    /// or [`HistoryError::Write`], the rest having been removed. Blocks.
+    /// Removes what is in the trash for good, or what it comes to before it is taken back; also why not
+    /// all of it, if so: [`HistoryError::Trash`] or [`HistoryError::Write`], the rest having been
+    /// removed. Blocks.
     ///
     /// # Errors
-    /// [`HistoryError::Trash`] if nothing can be told of the root, and [`HistoryError::Ending`] when
+    /// [`HistoryError::Trash`] if nothing can be told of the root, and [`HistoryError::TakenBack`] when
     /// it was taken back.
     pub fn empty_trash(
         &self,
@@ -389,7 +481,9 @@ impl History {
         let mut touched: Vec<ProjectId> = Vec::new();
         let (mut turns, now) = (Turns::default(), Moment::now().millis());
         let mut empty = |project: &ProjectId, batch, only: Option<&[EntryId]>| {
-            let one = self.store.empty(project, batch, only, (&mut turns, now));
+            let goes_on = || !stop.is_set();
+            let of_batch = (&mut turns, now);
+            let one = self.store.empty(project, batch, only, of_batch, goes_on);
             emptied.entries += one.entries;
             emptied.freed_bytes += one.freed_bytes;
             emptied.failures.extend(one.failures);
@@ -397,43 +491,52 @@ impl History {
                 touched.push(project.clone());
             }
         };
-        match what {
-            ToEmpty::Before(project, before) => {
-                for project in self.projects_with_trash(project.as_ref())? {
-                    let batches = self.store.batches(&project).unwrap_or_else(|error| {
-                        failed = Some(error.into());
-                        Vec::new()
-                    });
-                    for batch in batches {
-                        self.going(stop)?;
-                        if before.is_none_or(|before| batch.deleted_at() < before) {
-                            empty(&project, batch, None);
+        let mut empty_all = || -> Result<(), HistoryError> {
+            match what {
+                ToEmpty::Before(project, before) => {
+                    for project in self.projects_with_trash(project.as_ref())? {
+                        let batches = self.store.batches(&project).unwrap_or_else(|error| {
+                            failed = Some(error.into());
+                            Vec::new()
+                        });
+                        for batch in batches {
+                            self.going(stop)?;
+                            if before.is_none_or(|before| batch.deleted_at() < before) {
+                                empty(&project, batch, None);
+                            }
                         }
                     }
                 }
-            }
-            ToEmpty::Entries(entries) => {
-                let mut entries = entries.clone();
-                entries.sort_unstable();
-                for some in entries.chunk_by(EntryId::is_beside) {
-                    self.going(stop)?;
-                    if let Some(first) = some.first() {
-                        empty(first.project(), first.batch(), Some(some));
+                ToEmpty::Entries(entries) => {
+                    let mut entries = entries.clone();
+                    entries.sort_unstable();
+                    for some in entries.chunk_by(EntryId::is_beside) {
+                        self.going(stop)?;
+                        if let Some(first) = some.first() {
+                            empty(first.project(), first.batch(), Some(some));
+                        }
+                    }
+                }
+                ToEmpty::Batch(batch) => {
+                    for project in self.projects_with_trash(None)? {
+                        self.going(stop)?;
+                        empty(&project, *batch, None);
                     }
                 }
             }
-            ToEmpty::Batch(batch) => {
-                for project in self.projects_with_trash(None)? {
-                    self.going(stop)?;
-                    empty(&project, *batch, None);
-                }
-            }
-        }
+            Ok(())
+        };
+        let ended = empty_all();
         touched.sort_unstable();
         touched.dedup();
         for project in touched {
             let synced = self.store.sync_trash(&project);
             emptied.failures.extend(synced.err());
+        }
+        match ended {
+            // what is gone by then is the answer
+            Err(HistoryError::TakenBack) if emptied.entries > 0 => {}
+            ended => ended?,
         }
         let failed = failed.or_else(|| emptied.failures.pop().map(HistoryError::from));
         Ok((emptied, failed))

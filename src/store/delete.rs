@@ -127,7 +127,7 @@ impl Store {
     }
 
     /// Deletes every `*.json` of the project that is neither hidden nor a folder, durably, whether
-    /// its name is an id or not, and goes on after failures.
+    /// its name is an id or not, and goes on after failures, as long as `goes_on` says so.
     ///
     /// # Errors
     /// Only before anything is deleted: [`WriteError::NotRegular`] behind symlinks, and what the
@@ -136,6 +136,7 @@ impl Store {
         &self,
         project: &ProjectId,
         batch: Option<Batch>,
+        mut goes_on: impl FnMut() -> bool,
     ) -> Result<DeletedAll, WriteError> {
         let mut deleted = DeletedAll::default();
         let Some(mut removal) = self.removal(project, batch)? else {
@@ -144,6 +145,9 @@ impl Store {
         let names = names(&*removal.folder, is_deletable)
             .map_err(|errno| WriteError::refused(executions_path(project), errno))?;
         for name in names {
+            if !goes_on() {
+                break;
+            }
             match removal.remove_name(&name) {
                 Ok(true) => deleted.count += 1,
                 Ok(false) | Err(WriteError::NotRegular { .. }) => {}

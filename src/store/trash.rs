@@ -6,13 +6,14 @@
 //! that a deletion gives is ours; the rest is neither shown nor touched, and no link is followed.
 
 use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::ffi::{CStr, CString};
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use rustix::fs::{Dir, FileType};
+use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use super::annotations::{Sidecars, TRASHED_SUFFIX, is_trashed_sidecar, trashed_of};
@@ -319,7 +320,8 @@ impl Store {
         Ok(batches)
     }
 
-    /// Gives what is in a batch of a project to `each`, in no order. Costs a stat an entry.
+    /// Gives what is in a batch of a project and `meant` to `each`, in order, as long as that says so.
+    /// Costs the batch's names, and a stat for each that is given.
     ///
     /// # Errors
     /// What the system says.
@@ -327,7 +329,8 @@ impl Store {
         &self,
         project: &ProjectId,
         batch: Batch,
-        mut each: impl FnMut(Entry),
+        meant: impl Fn(&EntryId) -> bool,
+        mut each: impl FnMut(Entry) -> bool,
     ) -> Result<(), StoreError> {
         let failed = |path: String, errno| StoreError::io(path, io::Error::from(errno));
         let folder = match self.open_batch(project, batch) {
@@ -335,20 +338,27 @@ impl Store {
             Err(Obstacle::System(path, errno)) => return Err(failed(path, errno)),
             Err(_) => return Ok(()),
         };
-        let mut give = || -> Result<(), Errno> {
-            for entry in Dir::read_from(&folder)? {
-                let entry = entry?;
-                let name = entry.file_name();
-                if let Some((size_bytes, kind)) = entry_of(&folder, name)? {
-                    each(Entry {
-                        id: EntryId {
-                            batch,
-                            project: project.clone(),
-                            name: name.to_owned(),
-                        },
-                        size_bytes,
-                        is_file: kind == FileType::RegularFile,
-                    });
+        let give = || -> Result<(), Errno> {
+            let ids = names(&folder, is_deletable)?
+                .into_iter()
+                .map(|name| EntryId {
+                    batch,
+                    project: project.clone(),
+                    name,
+                });
+            // of many often only some are taken
+            let mut ids: BinaryHeap<_> = ids.filter(meant).map(Reverse).collect();
+            while let Some(Reverse(id)) = ids.pop() {
+                let Some((size_bytes, kind)) = entry_of(&folder, &id.name)? else {
+                    continue;
+                };
+                let goes_on = each(Entry {
+                    id,
+                    size_bytes,
+                    is_file: kind == FileType::RegularFile,
+                });
+                if !goes_on {
+                    break;
                 }
             }
             Ok(())
@@ -411,13 +421,15 @@ impl Store {
     /// Removes for good what is in a batch of a project, or only some entries of it, and the folder if
     /// it is empty then, which [`Store::sync_trash`] makes durable. What is not there is no error. A
     /// folder that was empty before may be one that a deletion has just made, unless it is old at
-    /// `now`. Of the turns that it takes, whoever empties several waits in vain for one at most.
+    /// `now`. Of the turns that it takes, whoever empties several waits in vain for one at most. Goes
+    /// on from entry to entry as long as `goes_on` says so.
     pub fn empty(
         &self,
         project: &ProjectId,
         batch: Batch,
         only: Option<&[EntryId]>,
         (turns, now): (&mut Turns, Millis),
+        mut goes_on: impl FnMut() -> bool,
     ) -> Emptied {
         let mut emptied = Emptied::default();
         // not Full, of which it is said that nothing was changed
@@ -444,6 +456,9 @@ impl Store {
         match found {
             Ok(found) => {
                 for name in found {
+                    if !goes_on() {
+                        break;
+                    }
                     match remove_entry(&folder, &name, &mut turn) {
                         Ok(Some(size_bytes)) => {
                             emptied.entries += 1;

@@ -493,20 +493,17 @@ fn what_nobody_reads_is_done_and_can_be_undone() {
         let full = std::fs::File::options().write(true).open("/dev/full");
         std::process::Stdio::from(full.unwrap())
     };
-    for (args, undos) in [
-        (&["delete", "a", "b", "c", "--yes", "--json"][..], 3),
-        (&["delete", "-s", "completed,failed", "--yes", "--json"], 1),
-        (
-            &[
-                "prune",
-                "--max-count",
-                "0",
-                "--everything",
-                "--yes",
-                "--json",
-            ],
-            1,
-        ),
+    for args in [
+        &["delete", "a", "b", "c", "--yes", "--json"][..],
+        &["delete", "-s", "completed,failed", "--yes", "--json"],
+        &[
+            "prune",
+            "--max-count",
+            "0",
+            "--everything",
+            "--yes",
+            "--json",
+        ],
     ] {
         for (out, status) in [(nobody(), 0), (full(), 1)] {
             let mut command = stage.runlog(args);
@@ -517,10 +514,10 @@ fn what_nobody_reads_is_done_and_can_be_undone() {
             assert_eq!(ids(&stage), "", "{args:?}");
             let told = err.lines().filter_map(|line| line.split_once("undo: "));
             let told: Vec<&str> = told.map(|(_, command)| command).collect();
-            assert_eq!(told.len(), undos, "{args:?}: {err}");
-            for undo in told {
-                assert_eq!(stage.shell(undo).status, 0);
-            }
+            let [undo] = told.as_slice() else {
+                panic!("{args:?}: {err}");
+            };
+            assert_eq!(stage.shell(undo).status, 0);
             assert_eq!(ids(&stage), "a b c");
         }
     }

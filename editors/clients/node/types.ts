@@ -925,7 +925,7 @@ export type SkippedRun = {
   executionId: ExecutionId;
   /** The project's folder. */
   projectId: ProjectId;
-  /** `changed`: was saved, touched or noted on after it was chosen or told; `gone`: deleted by somebody else; `kept`: others changed or went, so that the policy keeps it by now; `refused` by the file system, be it to read the record that says whether it is meant; `maybe-pinned`: what is noted on it cannot be read, and the policy keeps pinned runs. */
+  /** `changed`: was saved, touched or noted on after it was chosen or told; `gone`: deleted by somebody else; `kept`: others changed or went, so that the policy keeps it by now; `refused` by the file system, be it to read the record that says whether it is meant; `maybe-pinned`: what is noted on it cannot be read, and the policy keeps pinned runs; `stopped`: the request was taken back before its turn came. */
   reason: string;
 };
 
@@ -1227,9 +1227,9 @@ export type TrashListResult = {
   entries: Array<TrashEntry>;
   /** Pass it as `cursor` for the next page; null at the end. */
   nextCursor?: string | null;
-  /** How many there are, on all pages. */
+  /** How many there are, on all pages, as counted for the first. */
   total: number;
-  /** How many bytes all of them have. */
+  /** How many bytes all of them have, counted likewise. */
   totalBytes: number;
   /** Of all projects, those whose trash cannot be read; what is in it is not counted. */
   unreadable: Array<ProjectId>;
@@ -1697,8 +1697,10 @@ export interface Methods {
   /** Lists what was deleted and can be restored. */
   "trash/list": {
     params: {
-      /** `nextCursor` of the page before; `projectId` must be the same. */
+      /** `nextCursor` of the page before; `projectId` and `executionId` must be the same. */
       cursor?: string | null;
+      /** Only those whose `executionId` begins so: for whoever looks for one run. */
+      executionId?: string | null;
       /** The page's size. */
       limit?: number;
       /** Only this project's; all if absent. */

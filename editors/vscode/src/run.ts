@@ -44,7 +44,7 @@ export class Run {
   /** Whether it can be put back. */
   async inTrash(): Promise<boolean> {
     const { connection, projectId, executionId } = this;
-    for await (const { entries } of connection.pages('trash/list', { projectId, limit: TRASH_PAGE })) {
+    for await (const { entries } of connection.pages('trash/list', { projectId, executionId, limit: TRASH_PAGE })) {
       if (entries.some((entry) => entry.executionId === executionId)) return true;
     }
     return false;

@@ -6,10 +6,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::blocking;
+use super::stopping;
 use crate::api::table::{Effect, Example, Method};
 use crate::api::{Clock, Context, Error, ErrorKind, samples};
-use crate::history::History;
+use crate::history::{History, Stop};
 use crate::model::ProjectId;
 
 /// Which project.
@@ -45,7 +45,7 @@ impl Method for DeleteAll {
     const DESCRIPTION: &'static str = "Every `*.json` of the project's executions folder, corrupt \
         ones too. A missing project deletes nothing, and one that is a link is refused (422). The files go to the trash of the project, together \
         as one batch, from where executions/restore puts them back, unless `permanent` says \
-        otherwise.";
+        otherwise. Taken back, it stops: what had gone by then is told, the rest stays.";
     const EFFECT: Effect = Effect::ChangeMany;
     const ERRORS: &'static [ErrorKind] = &[
         ErrorKind::CorruptExecution,
@@ -58,8 +58,9 @@ impl Method for DeleteAll {
     async fn call(context: Arc<Context>, params: Params) -> Result<Deleted, Error> {
         let permanent = params.permanent == Some(true);
         let project = params.project_id;
-        let delete = move |history: &History| history.delete_all(&project, permanent);
-        let done = blocking(&context, delete).await?;
+        let delete =
+            move |history: &History, stop: &Stop| history.delete_all(&project, permanent, stop);
+        let done = stopping(&context, delete).await?;
         Ok(Deleted {
             deleted: done.deleted,
             batch: done.batch.map(|batch| batch.to_string()),

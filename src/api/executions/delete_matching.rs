@@ -11,11 +11,11 @@ use serde_json::json;
 
 use super::asked::{Asked, now};
 use super::list::{read_cursor, write_place};
-use super::{Statuses, blocking, choosing, wait_for};
+use super::{Statuses, choosing, stopping, wait_for};
 use crate::api::progress::{Steps, Teller, here};
 use crate::api::table::{Effect, Example, Method};
 use crate::api::{Clock, Context, Error, ErrorKind, samples};
-use crate::history::{Chosen, DeletedMany, Deleting, History, HistoryError, Spared, Told};
+use crate::history::{Chosen, DeletedMany, Deleting, History, HistoryError, Spared, Stop, Told};
 use crate::index::{self, SortedKey};
 use crate::model::{ExecutionId, ProjectId, RunKey};
 
@@ -199,7 +199,8 @@ pub struct SkippedRun {
     /// `changed`: was saved, touched or noted on after it was chosen or told; `gone`: deleted
     /// by somebody else; `kept`: others changed or went, so that the policy keeps it by now; `refused`
     /// by the file system, be it to read the record that says whether it is meant; `maybe-pinned`: what
-    /// is noted on it cannot be read, and the policy keeps pinned runs.
+    /// is noted on it cannot be read, and the policy keeps pinned runs; `stopped`: the request was taken
+    /// back before its turn came.
     pub reason: &'static str,
 }
 
@@ -273,6 +274,7 @@ impl Gone {
                         Spared::Refused => "refused",
                         Spared::MaybePinned => "maybe-pinned",
                         Spared::Kept => "kept",
+                        Spared::Stopped => "stopped",
                     },
                 });
             }
@@ -300,7 +302,7 @@ pub(super) fn rehearse(
     would
 }
 
-/// Deletes what was chosen, and tells how far it has come.
+/// Deletes what was chosen until it is taken back, and tells how far it has come.
 ///
 /// # Errors
 /// Those of [`History::delete_chosen`].
@@ -309,14 +311,14 @@ pub(super) fn carry_out(
     chosen: Vec<Chosen>,
     how: Deleting,
     naming: &Naming,
-    teller: &Teller,
+    (teller, stop): (&Teller, &Stop),
 ) -> Result<Gone, HistoryError> {
     let total = chosen.len() as u64;
     let tell = |done: usize| {
         let done = done as u64;
         teller.tell(Steps { done, total });
     };
-    let done = history.delete_chosen(chosen, how, tell)?;
+    let done = history.delete_chosen(chosen, how, stop, tell)?;
     Ok(Gone::did(&done, naming))
 }
 
@@ -333,7 +335,8 @@ impl Method for DeleteMatching {
         `plan` of a rehearsal's answer nothing goes but what that told, however much came or \
         changed meanwhile. The files \
         go to the trash, together as one batch, from where executions/restore puts them back, \
-        unless `permanent` says otherwise. Subscribers are told of each.";
+        unless `permanent` says otherwise. Subscribers are told of each. Taken back, it stops: what had \
+        gone by then is told, the rest is skipped.";
     const EFFECT: Effect = Effect::ChangeMany;
     const ERRORS: &'static [ErrorKind] = &[
         ErrorKind::QueryTooExpensive,
@@ -397,12 +400,12 @@ impl Method for DeleteMatching {
         }
         let chosen = choosing(&context, move |history, stop| history.choose(&query, stop));
         let mut choice = chosen.await?;
-        blocking(&context, move |history| {
+        stopping(&context, move |history, stop| {
             let spared = match &told {
                 Some(told) => history.hold_to(told, &mut choice),
                 None => refused(choice.undecided),
             };
-            let mut gone = carry_out(history, choice.chosen, how, &naming, &teller)?;
+            let mut gone = carry_out(history, choice.chosen, how, &naming, (&teller, stop))?;
             if let Some(told) = &told {
                 history.forget_told(told);
             }

@@ -239,6 +239,27 @@ pub(in crate::api) async fn choosing<T: Send + 'static>(
     }
 }
 
+/// Carries out a change of many, which looks from one to the next whether its request was taken back:
+/// what was done by then is its answer. That nobody waits for the answer any more stops nothing.
+///
+/// # Errors
+/// Those of `work`.
+pub(in crate::api) async fn stopping<T: Send + 'static>(
+    context: &Context,
+    work: impl FnOnce(&History, &Stop) -> Result<T, HistoryError> + Send + 'static,
+) -> Result<T, Error> {
+    let stop = Stop::default();
+    let seen = stop.clone();
+    let done = blocking(context, move |history| work(history, &seen));
+    tokio::pin!(done);
+    tokio::select! {
+        biased;
+        () = taking_back::here() => stop.set(),
+        done = &mut done => return done,
+    }
+    done.await
+}
+
 /// Runs what does file IO where that may block.
 pub(in crate::api) async fn blocking<T: Send + 'static>(
     context: &Context,
@@ -295,6 +316,29 @@ mod tests {
         let long = format!("\"{}\"", "x".repeat(65));
         assert_eq!(read(&long).unwrap().0.len(), 0);
         assert_eq!(read(&format!(r#"["a",{long}]"#)).unwrap().0.len(), 1);
+    }
+
+    /// And what it did by then is the answer.
+    #[tokio::test]
+    async fn what_changes_many_hears_that_it_is_taken_back() {
+        let root = tempfile::tempdir().unwrap();
+        let (_, context) = begun(&root);
+        let token = tokio_util::sync::CancellationToken::new();
+        let (began, has_begun) = tokio::sync::oneshot::channel();
+        let work = stopping(&context, move |history, stop| {
+            began.send(()).unwrap();
+            while history.going(stop).is_ok() {
+                std::thread::yield_now();
+            }
+            Ok(7)
+        });
+        let work = taking_back::scope(token.clone(), work);
+        let take_back = async {
+            has_begun.await.unwrap();
+            token.cancel();
+        };
+        let (done, ()) = tokio::join!(work, take_back);
+        assert_eq!(done.unwrap(), 7);
     }
 
     /// A history over runs that are there before it, `x` and `y` of the projects `a` and `b`; nothing

@@ -10,11 +10,11 @@ use serde_json::json;
 use super::asked::now;
 use super::delete_matching::{Gone, NamedLimit, Naming, carry_out, rehearse};
 use super::list::read_place;
-use super::{Statuses, blocking, choosing, wait_for};
+use super::{Statuses, blocking, choosing, stopping, wait_for};
 use crate::api::progress::here;
 use crate::api::table::{Effect, Example, Method};
 use crate::api::{Context, Error, ErrorKind, samples};
-use crate::history::{self, Deleting, ToEmpty, Wanted};
+use crate::history::{self, Deleting, ToEmpty};
 use crate::model::{Millis, ProjectId, read_span};
 
 /// A span of time on the wire: `90s`, `30m`, `12h`, `30d`, `2w`.
@@ -352,10 +352,8 @@ impl Method for Prune {
             keep_doubtful,
         };
         let teller = here();
-        let wanted = Wanted::default();
-        let stop = wanted.stop();
-        blocking(&context, move |history| {
-            let mut gone = carry_out(history, plan.chosen, how, &naming, &teller)?;
+        stopping(&context, move |history, stop| {
+            let mut gone = carry_out(history, plan.chosen, how, &naming, (&teller, stop))?;
             if let Some(told) = &told {
                 history.forget_told(told);
             }
@@ -364,7 +362,7 @@ impl Method for Prune {
             if let Some(old) = old {
                 // what went before must be told, whatever becomes of this
                 let old = ToEmpty::Before(None, Some(old));
-                let emptied = history.empty_trash(&old, &stop);
+                let emptied = history.empty_trash(&old, stop);
                 let failed = match emptied {
                     Ok((emptied, failed)) => {
                         of_trash = (emptied.entries, emptied.freed_bytes);

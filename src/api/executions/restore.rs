@@ -6,11 +6,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::blocking;
+use super::stopping;
 use crate::api::table::{Effect, Example, Method};
 use crate::api::trash::{read_batch, read_entries};
 use crate::api::{Clock, Context, Error, ErrorKind, samples};
-use crate::history::{Batch, EntryId, Wanted};
+use crate::history::{Batch, EntryId};
 use crate::model::{ExecutionId, ProjectId, RunKey};
 
 /// How many entries an answer names.
@@ -92,7 +92,8 @@ impl Method for Restore {
     const DESCRIPTION: &'static str = "The files are the ones that were deleted, and durably back \
         before the answer. Of `entries` all are put back, or, where one of them is not in the \
         trash (404), there is such a run by now or two are of one run (409), none; what was \
-        restored before something came between is told by `data.restored`. Nothing is overwritten.";
+        restored before something came between is told by `data.restored`. Nothing is overwritten. \
+        A `batch` that is taken back stops: what is back by then is told, the rest stays in the trash.";
     const EFFECT: Effect = Effect::ChangeMany;
     const ERRORS: &'static [ErrorKind] = &[
         ErrorKind::EntryNotFound,
@@ -123,11 +124,9 @@ impl Method for Restore {
                 ));
             }
         };
-        let wanted = Wanted::default();
-        let stop = wanted.stop();
-        let done = blocking(&context, move |history| match asked {
+        let done = stopping(&context, move |history, stop| match asked {
             Asked::Entries(entries) => history.restore_entries(&entries),
-            Asked::Batch(batch) => history.restore_batch(batch, &stop),
+            Asked::Batch(batch) => history.restore_batch(batch, stop),
             Asked::Latest(key) => history.restore_entries(&[history.latest_deletion(&key)?]),
         })
         .await?;

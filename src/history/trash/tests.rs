@@ -4,7 +4,7 @@
 //! the model. Sequences are made from a seed, which a failure prints; `RUNLOG_SEQUENCES` says how
 //! many (40 unless set), `RUNLOG_SEED` runs one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -13,7 +13,7 @@ use rustix::io::Errno;
 
 use super::*;
 use crate::history::tests::{Client, Random, record};
-use crate::history::{Deleting, Options, Policy, Rule, Spared, Wanted};
+use crate::history::{Chosen, Deleting, Options, Policy, Rule, Spared, Wanted};
 use crate::index::{Filter, From, ProblemKind};
 use crate::model::{Annotation, AnnotationChange, ExecutionId, Status};
 use crate::store::tests::steps::{Step, refusing};
@@ -169,7 +169,8 @@ impl Ground {
             }
             7 => {
                 let permanent = random.one_in(4);
-                let done = history.delete_all(&key.project, permanent).unwrap();
+                let done = history.delete_all(&key.project, permanent, &stop);
+                let done = done.unwrap();
                 let of_project = |name: &str| name.starts_with(&format!("{project}/"));
                 let names: Vec<String> = self.model.runs.keys().cloned().collect();
                 let mut count = 0;
@@ -341,7 +342,7 @@ impl Ground {
                     permanent,
                     ..Deleting::default()
                 };
-                let done = history.delete_chosen(chosen, how, |_| {}).unwrap();
+                let done = history.delete_chosen(chosen, how, &stop, |_| {}).unwrap();
                 let spared: Vec<RunKey> = done.spared.into_iter().map(|(key, _)| key).collect();
                 assert_eq!(spared, Vec::from_iter(between));
                 assert_eq!(done.batch.is_some(), !done.deleted.is_empty() && !permanent);
@@ -460,15 +461,17 @@ impl Ground {
 
         // the trash, by pages
         let mut told = Vec::new();
-        let (mut after, mut more) = (None, true);
+        let (mut from, mut more) = (None, true);
         while more {
             let stop = self.stop.stop();
-            let page = self.history.trash(None, after.as_ref(), 3, &stop).unwrap();
-            assert_eq!(page.total, self.model.trash.len() as u64);
+            let all = OfTrash::default();
+            let page = self.history.trash(&all, from, 3, &stop).unwrap();
+            assert_eq!(page.totals.entries, self.model.trash.len() as u64);
             let bytes: usize = self.model.trash.values().map(String::len).sum();
-            assert_eq!(page.total_bytes, bytes as u64);
+            assert_eq!(page.totals.bytes, bytes as u64);
             more = page.more;
-            after = page.entries.last().map(|entry| entry.id.clone());
+            let last = page.entries.last().map(|entry| entry.id.clone());
+            from = last.map(|last| (page.totals, last));
             told.extend(page.entries.into_iter().map(|entry| {
                 let summary = entry.summary.expect("all are records");
                 assert_eq!(summary.size_bytes, entry.size_bytes);
@@ -509,6 +512,159 @@ fn files_trash_and_index_are_what_a_plain_model_says() {
     }
 }
 
+/// What is in a trash, by entry: how many bytes.
+type Held = BTreeMap<EntryId, u64>;
+
+/// Puts a file into the trash, or takes one out.
+fn toss(ground: &Ground, random: &mut Random, batches: &[Batch], held: &mut Held) {
+    let (batch, project) = (
+        batches[random.below(batches.len())],
+        ["a", "b", "c"][random.below(3)],
+    );
+    let id = ["x", "x1", "y", "z"][random.below(4)];
+    let folder = format!("{project}/.runlog/trash/{batch}");
+    let folder = ground.root().join(folder);
+    let file = folder.join(format!("{id}.json"));
+    let id = EntryId::of_run(&key_of(project, id), batch);
+    if held.remove(&id).is_some() {
+        fs::remove_file(file).unwrap();
+        if random.one_in(2) {
+            // as a restored batch's; others may be in it
+            let _ = fs::remove_dir(folder);
+        }
+    } else {
+        let text = "{}".repeat(1 + random.below(3));
+        fs::create_dir_all(folder).unwrap();
+        fs::write(file, &text).unwrap();
+        held.insert(id, text.len() as u64);
+    }
+}
+
+/// However long the pages are and whatever comes and goes between them.
+#[test]
+fn pages_tell_what_is_there_throughout_once() {
+    for seed in 0..60 {
+        let mut random = Random((seed * 0x9E37_79B9) | 1);
+        let ground = Ground::new();
+        // some were deleted within the same millisecond
+        let batches: Vec<Batch> = (0..8).map(|at| Batch::new(Millis(at / 2))).collect();
+        let mut held = Held::new();
+        for _ in 0..random.below(60) {
+            toss(&ground, &mut random, &batches, &mut held);
+        }
+        let what = OfTrash {
+            project: random.one_in(3).then(|| ProjectId::parse("b").unwrap()),
+            begins: random.one_in(3).then(|| "x".to_owned()),
+        };
+        let is_meant = |(id, _): &(&EntryId, &u64)| {
+            let of_project = what
+                .project
+                .as_ref()
+                .is_none_or(|only| only == id.project());
+            of_project && (what.begins.is_none() || id.stem().starts_with('x'))
+        };
+        let meant = |held: &Held| -> Held {
+            let meant = held.iter().filter(is_meant);
+            meant.map(|(id, bytes)| (id.clone(), *bytes)).collect()
+        };
+        let first = meant(&held);
+        let totals = TrashTotals {
+            entries: first.len() as u64,
+            bytes: first.values().sum(),
+            unreadable: Vec::new(),
+        };
+        let mut throughout: BTreeSet<EntryId> = first.into_keys().collect();
+        let mut ever = throughout.clone();
+        let (mut told, mut from) = (Vec::new(), None);
+        loop {
+            let limit = 1 + random.below(4);
+            let page = ground
+                .history
+                .trash(&what, from, limit, &ground.stop.stop());
+            let page = page.unwrap();
+            assert_eq!(page.totals, totals, "{seed}");
+            assert!(page.entries.len() == limit || !page.more, "{seed}");
+            told.extend(page.entries.into_iter().map(|entry| entry.id));
+            if !page.more {
+                break;
+            }
+            from = told.last().map(|last| (page.totals, last.clone()));
+            for _ in 0..random.below(4) {
+                toss(&ground, &mut random, &batches, &mut held);
+                let now = meant(&held);
+                throughout.retain(|id| now.contains_key(id));
+                ever.extend(now.into_keys());
+            }
+        }
+        assert!(told.is_sorted_by(|a, b| a < b), "{seed}: {told:?}");
+        let told: BTreeSet<EntryId> = told.into_iter().collect();
+        assert!(throughout.is_subset(&told), "{seed}");
+        assert!(told.is_subset(&ever), "{seed}");
+    }
+}
+
+/// A page looks into the batches that it lists, however many there are before and behind it.
+#[test]
+fn a_page_in_the_middle_costs_what_it_lists() {
+    let ground = Ground::new();
+    let batches: Vec<Batch> = (0..40).map(|at| Batch::new(Millis(at))).collect();
+    for batch in &batches {
+        let folder = ground.root().join(format!("a/.runlog/trash/{batch}"));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("x.json"), "{}").unwrap();
+    }
+    let after = EntryId::of_run(&key_of("a", "x"), batches[20]);
+    let page = |number| {
+        let from = (TrashTotals::default(), after.clone());
+        let all = OfTrash::default();
+        let page = || {
+            ground
+                .history
+                .trash(&all, Some(from), 3, &ground.stop.stop())
+        };
+        let (page, met) = refusing((Step::List, number), Errno::IO, page);
+        (page.unwrap(), met)
+    };
+    // the batches, that of the entry before, three, and one to see that there are more
+    let (found, met) = page(6);
+    assert!(!met);
+    let ids: Vec<EntryId> = found.entries.into_iter().map(|entry| entry.id).collect();
+    let want = [19, 18, 17].map(|at| EntryId::of_run(&key_of("a", "x"), batches[at]));
+    assert!(found.more && ids == want, "{ids:?}");
+    assert!(page(5).1);
+}
+
+/// What could not be read for a page is told of, and of what is in it no other page tells.
+#[test]
+fn a_trash_that_cannot_be_read_between_pages_is_told_of() {
+    let ground = Ground::new();
+    for (project, at) in [("a", 4), ("b", 3), ("a", 2), ("b", 1)] {
+        let batch = Batch::new(Millis(at));
+        let folder = ground
+            .root()
+            .join(format!("{project}/.runlog/trash/{batch}"));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("x.json"), "{}").unwrap();
+    }
+    let page = |from| {
+        let all = OfTrash::default();
+        let page = ground.history.trash(&all, from, 1, &ground.stop.stop());
+        page.unwrap()
+    };
+    let first = page(None);
+    assert_eq!((first.totals.entries, first.more), (4, true));
+    let from = (first.totals, first.entries[0].id.clone());
+    // the names of a's batches
+    let (second, _) = refusing((Step::List, 0), Errno::IO, || page(Some(from)));
+    let a = ProjectId::parse("a").unwrap();
+    assert_eq!(second.totals.unreadable, [a]);
+    let project = |page: &TrashPage| page.entries[0].id.project().as_str().to_owned();
+    assert_eq!((project(&second), second.more), ("b".to_owned(), true));
+    let third = page(Some((second.totals.clone(), second.entries[0].id.clone())));
+    assert_eq!(third.totals, second.totals);
+    assert_eq!((project(&third), third.more), ("b".to_owned(), false));
+}
+
 #[test]
 fn of_several_entries_all_are_restored_or_none() {
     let mut ground = Ground::new();
@@ -519,7 +675,9 @@ fn of_several_entries_all_are_restored_or_none() {
         key
     };
     let keys = ["x", "y", "z"].map(|id| save(&ground, id));
-    let done = ground.history.delete_all(&keys[0].project, false).unwrap();
+    let stop = ground.stop.stop();
+    let done = ground.history.delete_all(&keys[0].project, false, &stop);
+    let done = done.unwrap();
     let batch = done.batch.unwrap();
     let entries = keys.each_ref().map(|key| EntryId::of_run(key, batch));
     save(&ground, "y");
@@ -624,7 +782,11 @@ fn what_of_many_is_deleted_but_not_durably_is_told_with_its_way_back() {
                 permanent,
                 ..Deleting::default()
             };
-            let delete = || ground.history.delete_chosen(choice.chosen, how, |_| {});
+            let stop = wanted.stop();
+            let delete = || {
+                let history = &ground.history;
+                history.delete_chosen(choice.chosen, how, &stop, |_| {})
+            };
             let (done, met) = refusing((Step::Sync, number), Errno::IO, delete);
             let path = |project| ground.root().join(project).join("executions/x.json");
             let gone = 2 - u64::from(path("a").exists()) - u64::from(path("b").exists());
@@ -636,7 +798,6 @@ fn what_of_many_is_deleted_but_not_durably_is_told_with_its_way_back() {
                     assert_eq!(deleted, gone);
                     assert_eq!(batch.is_none(), permanent);
                     if let Some(batch) = batch {
-                        let stop = wanted.stop();
                         let back = ground.history.restore_batch(batch, &stop).unwrap();
                         assert_eq!(back.entries.len() as u64, gone);
                     }
@@ -655,6 +816,82 @@ fn what_of_many_is_deleted_but_not_durably_is_told_with_its_way_back() {
             }
         }
         assert!(told > 1);
+    }
+}
+
+/// Whoever takes back what has begun is told what was done; the rest is as it was.
+#[test]
+fn what_is_taken_back_stops_and_tells_what_was_done() {
+    let ground = Ground::new();
+    let history = &ground.history;
+    let keys = ["a", "b"].map(|project| key_of(project, "x"));
+    for key in &keys {
+        history.save(key, "{}", &Expect::Anything).unwrap();
+    }
+    let choose = || {
+        let all = Filter::default().into();
+        history.choose(&all, &ground.stop.stop()).unwrap().chosen
+    };
+    let before = Stop::default();
+    before.set();
+    let how = Deleting::default();
+    let none = history.delete_chosen(choose(), how, &before, |_| {});
+    assert!(matches!(none, Err(HistoryError::TakenBack)), "{none:?}");
+    let none = history.delete_all(&keys[0].project, false, &before);
+    assert!(matches!(none, Err(HistoryError::TakenBack)), "{none:?}");
+    assert_eq!(history.totals(None).0.runs(), 2);
+
+    let between = Stop::default();
+    let done = history.delete_chosen(choose(), how, &between, |_| between.set());
+    let done = done.unwrap();
+    let gone: Vec<&RunKey> = done.deleted.iter().map(Chosen::key).collect();
+    assert_eq!(gone, [&keys[0]]);
+    assert_eq!(done.spared, [(keys[1].clone(), Spared::Stopped)]);
+    assert_eq!(history.totals(None).0.runs(), 1);
+    assert!(ground.root().join("b/executions/x.json").exists());
+
+    let batch = done.batch.unwrap();
+    let none = history.restore_batch(batch, &before);
+    assert!(matches!(none, Err(HistoryError::TakenBack)), "{none:?}");
+    for what in [ToEmpty::Before(None, None), ToEmpty::Batch(batch)] {
+        let none = history.empty_trash(&what, &before);
+        assert!(matches!(none, Err(HistoryError::TakenBack)), "{none:?}");
+    }
+    let back = history.restore_batch(batch, &Stop::default()).unwrap();
+    assert_eq!(back.entries, [EntryId::of_run(&keys[0], batch)]);
+}
+
+/// So it is at whatever moment: each run is in one place, and the answer says how many are back.
+#[test]
+fn a_restoring_that_is_taken_back_tells_what_is_back() {
+    const RUNS: usize = 500;
+    let ground = Ground::new();
+    let batch = Batch::new(Millis(5));
+    let trash = ground.root().join(format!("a/.runlog/trash/{batch}"));
+    let folder = ground.root().join("a/executions");
+    fs::create_dir_all(&trash).unwrap();
+    fs::create_dir_all(&folder).unwrap();
+    for number in 0..RUNS {
+        fs::write(trash.join(format!("{number}.json")), "{}").unwrap();
+    }
+    let count = |folder: &Path| fs::read_dir(folder).map_or(0, Iterator::count);
+    let (mut back, mut left) = (0, RUNS);
+    while left > 0 {
+        let stop = Stop::default();
+        let done = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while count(&folder) == back {
+                    std::thread::yield_now();
+                }
+                stop.set();
+            });
+            ground.history.restore_batch(batch, &stop).unwrap()
+        });
+        assert!(!done.entries.is_empty() && done.occupied.is_empty());
+        back += done.entries.len();
+        left -= done.entries.len();
+        assert_eq!((count(&folder), count(&trash)), (back, left));
+        assert_eq!(ground.history.totals(None).0.runs(), back as u64);
     }
 }
 

@@ -162,7 +162,7 @@ fn act(ground: &Ground, things: &mut BTreeMap<Name, Thing>, deed: Deed) {
             }
         }
         Deed::DeleteAll(p) => {
-            let deleted = ground.store.delete_all(&project(p), None).unwrap();
+            let deleted = ground.store.delete_all(&project(p), None, || true).unwrap();
             assert!(deleted.failures.is_empty());
             let goes = |((of, _), thing): &(&(_, _), &Thing)| *of == p && **thing != Thing::Folder;
             assert_eq!(deleted.count, things.iter().filter(goes).count() as u64);

@@ -30,7 +30,13 @@ fn deleting_removes_names_but_no_folders() {
     assert!(ground.root().join("kept").exists());
     let nowhere = Store::new(ground.root().join("not/there"));
     assert!(!nowhere.delete(&run("x"), None).unwrap());
-    assert_eq!(nowhere.delete_all(&project("p"), None).unwrap().count, 0);
+    assert_eq!(
+        nowhere
+            .delete_all(&project("p"), None, || true)
+            .unwrap()
+            .count,
+        0
+    );
 }
 
 #[test]
@@ -49,7 +55,10 @@ fn deleting_all_takes_every_json_file_and_nothing_else() {
     }
     symlink("a.json", folder.join("link.json")).unwrap();
     fs::create_dir(folder.join("folder.json")).unwrap();
-    let deleted = ground.store.delete_all(&project("p"), None).unwrap();
+    let deleted = ground
+        .store
+        .delete_all(&project("p"), None, || true)
+        .unwrap();
     assert_eq!(deleted.count, 4);
     assert!(deleted.failures.is_empty());
     assert_eq!(

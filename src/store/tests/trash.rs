@@ -27,10 +27,14 @@ fn trash_of(ground: &Ground) -> PathBuf {
 fn entries(store: &Store) -> Vec<EntryId> {
     let mut found = Vec::new();
     for batch in store.batches(&project("p")).unwrap() {
-        let take = |entry: crate::store::Entry| found.push(entry.id);
-        store.each_trashed(&project("p"), batch, take).unwrap();
+        let take = |entry: crate::store::Entry| {
+            found.push(entry.id);
+            true
+        };
+        let taken = store.each_trashed(&project("p"), batch, |_| true, take);
+        taken.unwrap();
     }
-    found.sort_unstable();
+    assert!(found.is_sorted());
     found
 }
 
@@ -79,7 +83,7 @@ fn what_is_deleted_is_the_same_file_elsewhere_and_comes_back_as_it_was() {
     let second = Batch::new(Millis(9));
     let deleted = ground
         .store
-        .delete_all(&project("p"), Some(second))
+        .delete_all(&project("p"), Some(second), || true)
         .unwrap();
     assert_eq!((deleted.count, deleted.failures.len()), (5, 0));
     assert_eq!(listing(&folder), ["folder.json", "notes.txt"]);
@@ -184,6 +188,7 @@ fn what_is_not_ours_is_neither_shown_nor_followed_nor_removed() {
                 batch,
                 None,
                 (&mut Turns::default(), Millis(5)),
+                || true,
             );
             assert!(done.failures.is_empty(), "{:?}", done.failures);
             count += done.entries;
@@ -234,7 +239,7 @@ fn without_a_trash_nothing_is_deleted() {
             let batch = Some(Batch::new(Millis(5)));
             (
                 store.delete(&run("a"), batch),
-                store.delete_all(&project("p"), batch),
+                store.delete_all(&project("p"), batch, || true),
             )
         });
         let in_the_way = |error: &WriteError| {
@@ -303,6 +308,7 @@ fn deleting_and_emptying_at_once_loses_nothing() {
                         batch,
                         None,
                         (&mut Turns::default(), Millis(0)),
+                        || true,
                     )
                     .entries;
             }
@@ -510,6 +516,7 @@ const DEEDS: [(&str, bool, Deed); 4] = [
             scene.batch,
             None,
             (&mut Turns::default(), Millis(5)),
+            || true,
         );
         let failed = emptied.failures.into_iter().next();
         failed.map_or_else(|| scene.ground.store.sync_trash(&project("p")), Err)
@@ -556,6 +563,7 @@ fn what_is_done_first_after_a_kill_loses_no_note() {
                 scene.batch,
                 None,
                 (&mut Turns::default(), Millis(5)),
+                || true,
             );
             emptied.failures.into_iter().next().map_or(Ok(()), Err)
         }),
@@ -696,7 +704,9 @@ fn child() {
             }
             1 => {
                 let batch = Batch::new(Millis(round));
-                store.delete_all(&project("p"), Some(batch)).unwrap();
+                store
+                    .delete_all(&project("p"), Some(batch), || true)
+                    .unwrap();
             }
             _ => {
                 for id in entries(&store) {
@@ -831,4 +841,40 @@ fn a_note_and_a_deletion_list_no_notes() {
     assert!(gone.unwrap() && !listed, "it alone is listed, once");
     assert_eq!(listing(&own.join("moving")), Vec::<String>::new());
     assert_eq!(entries(&ground.store).len(), 2);
+}
+
+/// What was done by then is durable, and the rest is where it was.
+#[test]
+fn what_is_done_with_many_stops_where_it_is_told_to() {
+    let ground = Ground::new();
+    let folder = ground.executions();
+    for name in ["a", "b", "c", "d", "e"] {
+        fs::write(folder.join(format!("{name}.json")), "{}").unwrap();
+    }
+    let after = |mut count: u32| {
+        move || {
+            let goes_on = count > 0;
+            count = count.saturating_sub(1);
+            goes_on
+        }
+    };
+    let batch = Batch::new(Millis(5));
+    let done = ground
+        .store
+        .delete_all(&project("p"), Some(batch), after(3));
+    let done = done.unwrap();
+    assert_eq!((done.count, done.failures.len()), (3, 0));
+    assert_eq!(
+        (listing(&folder).len(), entries(&ground.store).len()),
+        (2, 3)
+    );
+    let turns = (&mut Turns::default(), Millis(5));
+    let done = ground
+        .store
+        .empty(&project("p"), batch, None, turns, after(1));
+    assert_eq!((done.entries, done.failures.len()), (1, 0));
+    assert_eq!(
+        (listing(&folder).len(), entries(&ground.store).len()),
+        (2, 2)
+    );
 }

@@ -239,7 +239,7 @@ fn no_save_goes_through_a_symlink() {
     let refused = || {
         let save = ground.store.save(&run("x"), b"{}", &Expect::Anything);
         let delete = ground.store.delete(&run("x"), None);
-        let delete_all = ground.store.delete_all(&project("p"), None);
+        let delete_all = ground.store.delete_all(&project("p"), None, || true);
         assert!(
             matches!(save, Err(WriteError::NotRegular { .. })),
             "{save:?}"

@@ -1137,7 +1137,8 @@ class SkippedRun(TypedDict):
     # `changed`: was saved, touched or noted on after it was chosen or told; `gone`: deleted by
     # somebody else; `kept`: others changed or went, so that the policy keeps it by now;
     # `refused` by the file system, be it to read the record that says whether it is meant;
-    # `maybe-pinned`: what is noted on it cannot be read, and the policy keeps pinned runs.
+    # `maybe-pinned`: what is noted on it cannot be read, and the policy keeps pinned runs;
+    # `stopped`: the request was taken back before its turn came.
     reason: str
 
 
@@ -1489,9 +1490,9 @@ class TrashEntry(_TrashEntry, total=False):
 class _TrashListResult(TypedDict):
     # The latest deletion first; what one request deleted by project and file name.
     entries: List[TrashEntry]
-    # How many there are, on all pages.
+    # How many there are, on all pages, as counted for the first.
     total: int
-    # How many bytes all of them have.
+    # How many bytes all of them have, counted likewise.
     totalBytes: int
     # Of all projects, those whose trash cannot be read; what is in it is not counted.
     unreadable: List[ProjectId]
@@ -2006,8 +2007,10 @@ class ExecutionsRestoreParams(TypedDict, total=False):
 class TrashListParams(TypedDict, total=False):
     """What `trash/list` takes."""
 
-    # `nextCursor` of the page before; `projectId` must be the same.
+    # `nextCursor` of the page before; `projectId` and `executionId` must be the same.
     cursor: Optional[str]
+    # Only those whose `executionId` begins so: for whoever looks for one run.
+    executionId: Optional[str]
     # The page's size.
     limit: int
     # Only this project's; all if absent.
