@@ -156,11 +156,7 @@ fn in_line(text: &str, at: Option<usize>, said: &str) -> String {
 
 /// Where the user's own file is, whether it is there or not.
 pub(super) fn of_user() -> Option<PathBuf> {
-    let named = |name| std::env::var_os(name).map(PathBuf::from);
-    let absolute = |path: &PathBuf| path.is_absolute();
-    let home = || Some(named("HOME").filter(absolute)?.join(".config"));
-    let folder = named("XDG_CONFIG_HOME").filter(absolute).or_else(home)?;
-    Some(folder.join("runlog").join(FILE))
+    Some(super::xdg::config_home()?.join("runlog").join(FILE))
 }
 
 /// The policy for `root`.
