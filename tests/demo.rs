@@ -46,7 +46,7 @@ fn the_demo_shows_a_list_a_record_numbers_and_a_change_arriving() {
     );
     for shown in [
         "→ initialize",
-        "website              3 runs, 1 failed, 1 running, $0.0433",
+        "website                   3 runs, 1 failed, 1 running, $0.0433",
         "→ executions/list {\"limit\":5}",
         "failed     2025-10-15T05:02:46.569Z $0        Summarise the open pull requests",
         "4 of 4 runs, at clock c:",
@@ -97,6 +97,28 @@ fn the_demo_reads_the_readers_own_files_and_changes_nothing() {
     assert!(!output.status.success());
     let errors = String::from_utf8(output.stderr).unwrap();
     assert!(errors.contains("is not a folder"), "{errors}");
+}
+
+/// However odd a record is, and wherever it lies.
+#[test]
+fn the_demo_shows_odd_records_as_they_can_be_shown_and_commands_that_can_be_typed() {
+    let root = Root::empty();
+    let odd = r#"{"status":"failed","name":"evil\u202etxt","output":"x \ud800 y","more":1e400}"#;
+    // it is no value to be read and written anew
+    let file = root.file("p", "odd");
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(file, odd).unwrap();
+    let folder = root.beside(&format!("it's a {}", "long ".repeat(20)));
+    std::fs::rename(root.path(), &folder).unwrap();
+    let text = said(runlog().args(["demo", "--projects"]).arg(&folder));
+    for shown in [r"evil\u{202e}txt", "output: x \u{fffd} y"] {
+        assert!(text.contains(shown), "{shown} is not in\n{text}");
+    }
+    assert!(!text.contains('\u{202e}'));
+    let next: Vec<&str> = text.split("Next:\n").nth(1).unwrap().lines().collect();
+    let typed = said(Command::new("sh").args(["-c", next[0]]));
+    let asked = said(runlog().args(["socket", "--projects"]).arg(&folder));
+    assert_eq!(typed, asked);
 }
 
 #[test]

@@ -370,6 +370,17 @@ fn what_is_sent_to_it_alone_on_a_terminal_is_handed_on() {
         assert_eq!(child.wait().unwrap().code(), Some(code), "{signal:?}");
         assert_eq!(only(&root)["status"], "cancelled");
     }
+    // also to one that would not end of a typed one either
+    for signal in [Signal::INT, Signal::QUIT] {
+        let root = Root::empty();
+        let script = "trap 'kill $!; exit 5' INT QUIT; sleep 100 >&- 2>&- & echo begun; wait";
+        let (_terminal, mut child) = on_terminal(&root, script);
+        let began = Instant::now();
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(5), "{signal:?}");
+        assert!(began.elapsed() < PATIENCE, "{signal:?} was not handed on");
+        assert_eq!(only(&root)["status"], "cancelled");
+    }
 }
 
 /// Waits until the record is as `wanted`.

@@ -886,7 +886,7 @@ fn pruning_by_itself_is_switched_on_by_the_user_alone_and_for_one_root() {
         client.call("executions/count", &count)["count"]
             .as_u64()
             .unwrap()
-            - 1
+            .saturating_sub(1)
     };
     while of_p(&mut client) != 10 {
         assert!(std::time::Instant::now() < deadline, "nothing was pruned");
@@ -933,6 +933,21 @@ fn pruning_by_itself_is_switched_on_by_the_user_alone_and_for_one_root() {
     fs::write(&file, &every).unwrap();
     while of_p(&mut client) != 10 {
         assert!(std::time::Instant::now() < deadline, "no more");
+    }
+    // nor one that is not there for a moment, or a root
+    let (file_away, root_away) = (root.beside("file-away"), root.beside("root-away"));
+    for (here, away) in [(&file, &file_away), (&root.path(), &root_away)] {
+        fs::rename(here, away).unwrap();
+        // so that it is missed at least once
+        std::thread::sleep(std::time::Duration::from_millis(1_500));
+        fs::rename(away, here).unwrap();
+    }
+    while of_p(&mut client) != 10 {
+        assert!(std::time::Instant::now() < deadline, "they are not back");
+    }
+    root.engine("p", "last", &record("p", "last", "completed"));
+    while of_p(&mut client) != 10 {
+        assert!(std::time::Instant::now() < deadline, "missed once");
     }
     // the user's file is told from the one beside the projects
     let user = other.beside("config/runlog/runlog.toml");

@@ -156,11 +156,7 @@ fn in_line(text: &str, at: Option<usize>, said: &str) -> String {
 
 /// Where the user's own file is, whether it is there or not.
 pub(super) fn of_user() -> Option<PathBuf> {
-    let named = |name| std::env::var_os(name).map(PathBuf::from);
-    let absolute = |path: &PathBuf| path.is_absolute();
-    let home = || Some(named("HOME").filter(absolute)?.join(".config"));
-    let folder = named("XDG_CONFIG_HOME").filter(absolute).or_else(home)?;
-    Some(folder.join("runlog").join(FILE))
+    Some(super::xdg::config_home()?.join("runlog").join(FILE))
 }
 
 /// The policy for `root`.
@@ -257,9 +253,24 @@ fn above<'a>(
 /// # Errors
 /// What is wrong with the user's file.
 pub(super) fn prune_every(root: &Path) -> Result<Option<Duration>, String> {
-    let is_it = |named: &Root| named.folder().is_ok_and(|named| named == root);
-    let mut roots = user()?.root.into_iter();
-    Ok(roots.find(is_it).and_then(|root| root.prune_every))
+    Ok(user()?.prune_every(root))
+}
+
+impl OfUser {
+    fn prune_every(&self, root: &Path) -> Option<Duration> {
+        // also while it is not there
+        let is_it = |named: &&Root| named.called().is_ok_and(|named| named == root);
+        self.root.iter().find(is_it)?.prune_every
+    }
+}
+
+/// Whether the user's own file says something: it is not there, or empty, while some programs write it.
+pub(super) fn user_says() -> bool {
+    of_user().is_some_and(|file| says(&file))
+}
+
+fn says(file: &Path) -> bool {
+    super::root::is_own_file(file) && file.metadata().is_ok_and(|found| found.len() > 0)
 }
 
 /// A root that the user's own file names to no effect.
@@ -309,18 +320,22 @@ pub(super) fn idle_roots() -> Vec<Idle> {
 }
 
 impl Root {
-    /// The folder that it names, as roots are named in this process.
-    fn folder(&self) -> Result<PathBuf, String> {
+    /// The folder that it names, as roots are named in this process, whether it is there or not.
+    fn called(&self) -> Result<PathBuf, String> {
         let named = self.path.get_ref();
-        if !named.is_absolute() {
-            return Err("does not begin with /".to_owned());
+        match named.is_absolute() {
+            true => Ok(super::root::canonical(named)),
+            false => Err("does not begin with /".to_owned()),
         }
-        let folder = named
-            .canonicalize()
-            .map_err(|error| format!("cannot be found: {}", error.kind()))?;
-        match folder.is_dir() {
-            true => Ok(folder),
-            false => Err("is no folder".to_owned()),
+    }
+
+    /// The same where it is there.
+    fn folder(&self) -> Result<PathBuf, String> {
+        let folder = self.called()?;
+        match folder.metadata() {
+            Ok(found) if found.is_dir() => Ok(folder),
+            Ok(_) => Err("is no folder".to_owned()),
+            Err(error) => Err(format!("cannot be found: {}", error.kind())),
         }
     }
 }
@@ -404,5 +419,37 @@ mod tests {
         ] {
             assert_eq!(misshapen(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_root_that_is_away_is_still_the_one_that_is_named() {
+        let top = tempfile::tempdir().unwrap();
+        let top = top.path().canonicalize().unwrap();
+        std::os::unix::fs::symlink("disk/projects", top.join("link")).unwrap();
+        let root = top.join("disk/projects");
+        for named in ["disk/projects", "link", "disk/./projects/"] {
+            let text = format!(
+                "[[root]]\npath = {:?}\npruneEvery = \"1d\"",
+                top.join(named)
+            );
+            let user: OfUser = read_text(&text).unwrap();
+            let day = Some(Duration::from_secs(24 * 3600));
+            assert_eq!(user.prune_every(&root), day, "{named}");
+            std::fs::create_dir_all(&root).unwrap();
+            assert_eq!(user.prune_every(&root), day, "{named}");
+            assert_eq!(user.prune_every(&top), None);
+            std::fs::remove_dir_all(top.join("disk")).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_being_written_says_nothing_yet() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(FILE);
+        assert!(!says(&file));
+        std::fs::write(&file, "").unwrap();
+        assert!(!says(&file));
+        std::fs::write(&file, "# nothing is pruned").unwrap();
+        assert!(says(&file));
     }
 }

@@ -5,7 +5,7 @@
 //! it prints comes from the answers. With `--keep` the samples stay where they can be tried on; with
 //! `--projects` it reads somebody's own files and changes nothing.
 
-use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread::JoinHandle;
@@ -16,7 +16,10 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::RootArgs;
+use super::args::{in_one_line, quoted_path};
+use super::json::Json;
 use super::progress::Screen;
+use super::terminal::{Out, Paint, columns, fitted, visible};
 use crate::api::samples;
 use crate::history::{Indexing, Progress};
 
@@ -47,13 +50,13 @@ fn lay_out(folder: &Path) -> io::Result<PathBuf> {
 
 /// Runs the demo.
 pub(super) fn run(args: &DemoArgs, screen: &Screen) -> io::Result<()> {
-    let mut show = Show::new();
+    let mut show = Show(Out::stdout());
     let projects = args.root.projects.as_deref();
     if let Some(folder) = &args.keep {
         let root = lay_out(folder)?;
         show.say(&format!(
             "A small root in {}, as the engine leaves it.",
-            root.display()
+            shown(&root)
         ))?;
         let mut daemon = Daemon::start(&root, None, screen)?;
         let clock = read(&mut show, &mut daemon)?;
@@ -67,7 +70,7 @@ pub(super) fn run(args: &DemoArgs, screen: &Screen) -> io::Result<()> {
         samples::lay_out(&root)?;
         show.say(&format!(
             "A small root in {}, as the engine leaves it.",
-            root.display()
+            shown(&root)
         ))?;
         // nothing of it is left: what the daemon keeps goes with the folder
         let mut daemon = Daemon::start(&root, Some(folder.path()), screen)?;
@@ -86,7 +89,7 @@ pub(super) fn run(args: &DemoArgs, screen: &Screen) -> io::Result<()> {
     }
     show.say(&format!(
         "Your own root, {}; nothing in it is changed.",
-        root.display()
+        shown(root)
     ))?;
     let mut daemon = Daemon::start(root, None, screen)?;
     read(&mut show, &mut daemon)?;
@@ -95,71 +98,64 @@ pub(super) fn run(args: &DemoArgs, screen: &Screen) -> io::Result<()> {
 }
 
 /// Asks what a panel would ask; the clock of the list.
-fn read(show: &mut Show, daemon: &mut Daemon) -> io::Result<Value> {
+fn read(show: &mut Show, daemon: &mut Daemon) -> io::Result<String> {
     let client = json!({ "processId": std::process::id(), "clientInfo": { "name": "demo" } });
     let hello = daemon.ask(show, "initialize", &client)?;
-    let server = &hello["serverInfo"];
-    let methods = hello["capabilities"]["methods"]
-        .as_array()
-        .map_or(0, Vec::len);
+    let server = hello.at("serverInfo");
     show.got(&format!(
-        "{} {}, {methods} methods",
-        word(&server["name"]),
-        word(&server["version"])
+        "{} {}, {} methods",
+        server.at("name"),
+        server.at("version"),
+        hello.at("capabilities").at("methods").items().len(),
     ))?;
     daemon.indexed()?;
 
     let projects = daemon.ask(show, "projects/list", &json!({}))?;
-    for project in projects["projects"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .take(SHOWN)
-    {
+    for project in projects.at("projects").items().iter().take(SHOWN) {
         show.got(&format!(
             "{:<20} {:>6} runs, {} failed, {} running, ${}",
-            word(&project["id"]),
-            project["executions"],
-            project["failed"],
-            project["running"],
-            project["totalCostUSD"],
+            project.at("id").word(),
+            project.at("executions").count(),
+            project.at("failed"),
+            project.at("running"),
+            project.at("totalCostUSD"),
         ))?;
     }
 
     let list = daemon.ask(show, "executions/list", &json!({ "limit": SHOWN }))?;
-    let runs = list["executions"].as_array().cloned().unwrap_or_default();
-    for run in &runs {
+    let runs = list.at("executions").items();
+    for run in runs {
+        let cost = match run.at("costUSD") {
+            Json::Null => String::new(),
+            cost => format!("${cost}"),
+        };
+        let name = run.at("label").text();
         show.got(&format!(
-            "{:<10} {} {:<9} {}",
-            word(&run["status"]),
-            word(&run["startedAt"]),
-            run.get("costUSD")
-                .map_or(String::new(), |cost| format!("${cost}")),
-            word(run.get("label").unwrap_or(&run["id"])),
+            "{:<10} {} {cost:<9} {}",
+            run.at("status").word(),
+            run.at("startedAt"),
+            name.unwrap_or(run.at("id").word()),
         ))?;
     }
     show.got(&format!(
         "{} of {} runs, at clock {}",
         runs.len(),
-        list["total"],
-        word(&list["clock"])
+        list.at("total"),
+        list.at("clock")
     ))?;
 
-    if let Some(run) = runs
-        .iter()
-        .find(|run| run["status"] == "failed")
-        .or(runs.first())
-    {
-        let key = json!({ "projectId": run["projectId"], "executionId": run["id"] });
+    let failed = runs.iter().find(|run| run.at("status").word() == "failed");
+    if let Some(run) = failed.or(runs.first()) {
+        let key = json!({
+            "projectId": run.at("projectId").word(),
+            "executionId": run.at("id").word(),
+        });
         let whole = daemon.ask(show, "executions/get", &key)?;
-        let record = &whole["execution"];
-        let steps = record["steps"].as_array().map_or(0, Vec::len);
-        show.got(&format!(
-            "status {}, {steps} steps",
-            word(&record["status"])
-        ))?;
+        let record = whole.at("execution");
+        let steps = record.at("steps").items().len();
+        show.got(&format!("status {}, {steps} steps", record.at("status")))?;
         for name in ["input", "output", "error"] {
-            if let Some(text) = record[name].as_str() {
+            if let Some(text) = record.at(name).text() {
                 show.got(&format!(
                     "{name}: {}",
                     text.lines().next().unwrap_or_default()
@@ -171,20 +167,21 @@ fn read(show: &mut Show, daemon: &mut Daemon) -> io::Result<Value> {
     let stats = daemon.ask(show, "executions/stats", &json!({}))?;
     show.got(&format!(
         "{} runs: {} completed, {} failed, {} running; ${} for {} tokens",
-        stats["totalExecutions"],
-        stats["completed"],
-        stats["failed"],
-        stats["running"],
-        stats["totalCostUSD"],
-        stats["totalTokens"],
+        stats.at("totalExecutions"),
+        stats.at("completed"),
+        stats.at("failed"),
+        stats.at("running"),
+        stats.at("totalCostUSD"),
+        stats.at("totalTokens"),
     ))?;
-    Ok(list["clock"].clone())
+    Ok(list.at("clock").word().to_owned())
 }
 
 /// Plays the engine and shows the change arriving.
-fn follow(show: &mut Show, daemon: &mut Daemon, root: &Path, clock: &Value) -> io::Result<()> {
+fn follow(show: &mut Show, daemon: &mut Daemon, root: &Path, clock: &str) -> io::Result<()> {
     daemon.ask(show, "executions/subscribe", &json!({ "since": clock }))?;
-    while daemon.message()?["params"]["result"]["kind"] != "current" {}
+    let kind_of = |told: &Json| told.at("params").at("result").at("kind").word().to_owned();
+    while kind_of(&daemon.message()?) != "current" {}
     show.got("nothing has changed since the list")?;
     show.say("Now the engine saves a run: a temporary file, then a rename.")?;
     let folder = root.join("website/executions");
@@ -194,13 +191,13 @@ fn follow(show: &mut Show, daemon: &mut Daemon, root: &Path, clock: &Value) -> i
     std::fs::rename(&temporary, folder.join(format!("{}.json", samples::NEW_ID)))?;
     let told = daemon.message()?;
     let took = renamed.elapsed();
-    let change = &told["params"]["result"];
+    let change = told.at("params").at("result");
     show.told(&format!(
         "{} {} {}: {}",
-        word(&told["method"]),
-        word(&change["kind"]),
-        word(&change["summary"]["id"]),
-        word(&change["summary"]["label"]),
+        told.at("method"),
+        change.at("kind"),
+        change.at("summary").at("id"),
+        change.at("summary").at("label"),
     ))?;
     show.say(&format!(
         "It arrived {} µs after the rename.",
@@ -208,89 +205,59 @@ fn follow(show: &mut Show, daemon: &mut Daemon, root: &Path, clock: &Value) -> i
     ))
 }
 
-fn next(show: &mut Show, root: Option<&Path>) -> io::Result<()> {
-    let own = root.map_or("DIR".to_owned(), |root| root.display().to_string());
-    // as the reader called it, so that each line can be typed as it stands
-    let called = std::env::args_os().next().unwrap_or_default();
-    let called = called.to_string_lossy();
-    show.say("Next:")?;
-    for command in [
-        match root {
-            Some(_) => format!("{called} socket --projects {own}"),
-            None => format!("{called} demo --projects DIR"),
-        },
-        format!("{called} serve --socket --projects {own}"),
-        format!("{called} reference"),
-    ] {
-        show.line(&format!("  {command}"))?;
-    }
-    Ok(())
+/// A path as a person reads it.
+fn shown(path: &Path) -> String {
+    visible(&path.display().to_string())
 }
 
-/// A string as itself, anything else as JSON.
-fn word(value: &Value) -> String {
-    value
-        .as_str()
-        .map_or_else(|| value.to_string(), str::to_owned)
+fn next(show: &mut Show, root: Option<&Path>) -> io::Result<()> {
+    let own = root.map_or("DIR".to_owned(), quoted_path);
+    // as the reader called it, so that each line can be typed as it stands
+    let called = std::env::args_os().next().unwrap_or_default();
+    let called = quoted_path(Path::new(&called));
+    let first = match root {
+        Some(_) => "socket",
+        None => "demo",
+    };
+    let next = [
+        format!("{called} {first} --projects {own}"),
+        format!("{called} serve --socket --projects {own}"),
+        format!("{called} reference"),
+    ];
+    let next = next.map(|command| format!("\n  {}", in_one_line(command)));
+    show.say(&format!("Next:{}", next.concat()))
 }
 
 /// What the reader sees.
-struct Show {
-    colour: bool,
-    width: usize,
-}
+struct Show(Out);
 
 impl Show {
-    fn new() -> Self {
-        let colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        let columns = std::env::var("COLUMNS")
-            .ok()
-            .and_then(|columns| columns.parse().ok());
-        Self {
-            colour,
-            width: columns.unwrap_or(100).max(40),
-        }
+    /// One line, fitted to a terminal.
+    fn line(&self, sign: &str, paint: Paint, text: &str) -> io::Result<()> {
+        let text = visible(text);
+        let text = match self.0.width() {
+            Some(width) => fitted(&text, width.saturating_sub(columns(sign))),
+            None => text,
+        };
+        let sign = self.0.paint(sign, paint);
+        self.0.print(&format!("{sign}{text}\n"))
     }
 
-    fn line(&self, text: &str) -> io::Result<()> {
-        // control characters of a record do nothing to the reader's terminal
-        let clean = text.chars().filter(|c| !c.is_control());
-        let mut cut: String = clean.clone().take(self.width).collect();
-        if clean.count() > self.width {
-            cut.pop();
-            cut.push('…');
-        }
-        let mut out = io::stdout().lock();
-        writeln!(out, "{cut}")?;
-        out.flush()
-    }
-
-    fn painted(&self, code: &str, sign: &str, text: &str) -> io::Result<()> {
-        if self.colour {
-            let mut out = io::stdout().lock();
-            write!(out, "\x1b[{code}m{sign}\x1b[0m")?;
-            return self.line(text);
-        }
-        self.line(&format!("{sign}{text}"))
-    }
-
+    /// What is never cut.
     fn say(&self, text: &str) -> io::Result<()> {
-        // what is said is never cut
-        let mut out = io::stdout().lock();
-        writeln!(out, "\n{text}")?;
-        out.flush()
+        self.0.print(&format!("\n{text}\n"))
     }
 
     fn asked(&self, text: &str) -> io::Result<()> {
-        self.painted("36", "→ ", text)
+        self.line("→ ", Paint::Cyan, text)
     }
 
     fn got(&self, text: &str) -> io::Result<()> {
-        self.painted("32", "← ", text)
+        self.line("← ", Paint::Green, text)
     }
 
     fn told(&self, text: &str) -> io::Result<()> {
-        self.painted("33", "⇐ ", text)
+        self.line("⇐ ", Paint::Yellow, text)
     }
 }
 
@@ -351,7 +318,7 @@ impl Daemon {
         self.input.flush()
     }
 
-    fn message(&mut self) -> io::Result<Value> {
+    fn message(&mut self) -> io::Result<Json> {
         let mut length = 0;
         loop {
             let mut header = String::new();
@@ -367,11 +334,11 @@ impl Daemon {
         }
         let mut text = vec![0; length];
         self.output.read_exact(&mut text)?;
-        Ok(serde_json::from_slice(&text)?)
+        Ok(Json::read(&String::from_utf8_lossy(&text)))
     }
 
     /// Asks, shows what was asked, and gives the result.
-    fn ask(&mut self, show: &Show, method: &str, params: &Value) -> io::Result<Value> {
+    fn ask(&mut self, show: &Show, method: &str, params: &Value) -> io::Result<Json> {
         let shown = if params == &json!({}) {
             String::new()
         } else {
@@ -388,21 +355,17 @@ impl Daemon {
         let bar = self.screen.show(progress.subscribe());
         loop {
             let status = self.call("server/status", &json!({}))?;
-            let indexing = &status["indexing"];
-            let count = |name| {
-                indexing[name]
-                    .as_u64()
-                    .and_then(|count| usize::try_from(count).ok())
-            };
-            let state = match indexing["state"].as_str() {
-                Some("scanning") => Indexing::Scanning,
-                Some("verifying") => Indexing::Verifying,
+            let indexing = status.at("indexing");
+            let count = |name| usize::try_from(indexing.at(name).count()).unwrap_or_default();
+            let state = match indexing.at("state").word() {
+                "scanning" => Indexing::Scanning,
+                "verifying" => Indexing::Verifying,
                 _ => break,
             };
             progress.send_replace(Progress {
                 state,
-                done: count("done").unwrap_or_default(),
-                total: count("total").unwrap_or_default(),
+                done: count("done"),
+                total: count("total"),
                 ..Progress::default()
             });
             std::thread::sleep(ASKED_EVERY);
@@ -411,16 +374,16 @@ impl Daemon {
         Ok(())
     }
 
-    fn call(&mut self, method: &str, params: &Value) -> io::Result<Value> {
+    fn call(&mut self, method: &str, params: &Value) -> io::Result<Json> {
         self.id += 1;
         let id = self.id;
         self.send(&json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }))?;
         loop {
             let answer = self.message()?;
-            if answer["id"] == id {
-                return match answer.get("result") {
-                    Some(result) => Ok(result.clone()),
-                    None => Err(io::Error::other(word(&answer["error"]["message"]))),
+            if answer.at("id").count() == id {
+                return match answer.at("error") {
+                    Json::Null => Ok(answer.at("result").clone()),
+                    error => Err(io::Error::other(error.at("message").to_string())),
                 };
             }
         }

@@ -23,7 +23,7 @@ use super::progress::Screen;
 use super::root::{self, Place};
 use super::terminal::{Out, Paint, unless_unread, visible};
 use super::time::grouped;
-use super::{Failure, RootArgs, serve, status};
+use super::{Failure, RootArgs, serve, status, xdg};
 use crate::model::extract::extract;
 use crate::model::json::{members, spelt_members};
 use crate::model::{ExecutionId, ProjectId, RunKey};
@@ -498,7 +498,7 @@ fn version(stream: &mut UnixStream) -> io::Result<String> {
 
 /// Where the index is kept.
 fn cache(root: &Path, findings: &mut Vec<Finding>) {
-    let Some(base) = serve::cache_home() else {
+    let Some(base) = xdg::cache_home() else {
         let what = "there is no folder for the index: neither XDG_CACHE_HOME nor HOME is set";
         findings.push(Finding::new(what, ELSEWHERE));
         return;

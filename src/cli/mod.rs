@@ -53,6 +53,7 @@ mod terminal;
 mod time;
 mod trash;
 mod watch;
+mod xdg;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -2,7 +2,8 @@
 //!
 //! It is `executions/prune` by the configured policy, at the start and then each time; what went is
 //! logged with what brings it back. A daemon that finds nothing of it in the file, at its start or
-//! later, does not look there again: it has nothing to wake up for.
+//! later, does not look there again: it has nothing to wake up for. A file that is not there for once,
+//! or a root, is looked for again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,10 +32,11 @@ impl Default for Read {
 }
 
 impl Read {
-    /// How often it is to be done, if at all; `None` where the file cannot be read now, perhaps because
-    /// somebody is writing it.
+    /// How often it is to be done, if at all; `None` where the file cannot be read now, or is not there,
+    /// perhaps because somebody is writing it.
     fn every(&mut self, context: &Context) -> Option<Option<Duration>> {
         match super::config::prune_every(context.history.root()) {
+            Ok(None) if !super::config::user_says() => None,
             Ok(every) => {
                 self.wrong = None;
                 self.last = every.unwrap_or(self.last);
@@ -53,10 +55,10 @@ impl Read {
 
 /// Prunes the context's root as long as the user's file says so. Must be called where tokio runs.
 pub(super) fn start(context: &Arc<Context>) {
-    let mut read = Read::default();
-    if read.every(context) == Some(None) {
+    if super::config::prune_every(context.history.root()) == Ok(None) {
         return;
     }
+    let mut read = Read::default();
     let weak = Arc::downgrade(context);
     tokio::spawn(async move {
         loop {

@@ -16,6 +16,8 @@ use super::terminal::{Out, visible};
 
 /// How many levels below the repository's top a folder is looked for.
 const LEVELS: usize = 3;
+/// How many links to what is not there are followed, as many as a kernel follows.
+const LINKS: usize = 40;
 /// Folders that are not looked into.
 const SKIPPED: [&str; 3] = [".git", "node_modules", "target"];
 
@@ -117,23 +119,43 @@ pub(super) fn find(place: &Place<'_>) -> Result<Found, String> {
 
 /// The folder as everybody else names it, so that all agree on the socket.
 fn settled(folder: &Path, tried: Vec<String>) -> Found {
-    let exists = folder.is_dir();
-    let root = folder.canonicalize().unwrap_or_else(|_| {
-        // not there yet: its parent may be
-        let parent = folder
-            .parent()
-            .and_then(|parent| parent.canonicalize().ok());
-        match (parent, folder.file_name()) {
-            (Some(parent), Some(name)) => parent.join(name),
-            _ => folder.to_owned(),
-        }
-    });
     Found {
-        root: Some(root),
-        exists,
+        root: Some(canonical(folder)),
+        exists: folder.is_dir(),
         tried,
         candidates: Vec::new(),
     }
+}
+
+/// What an absolute path comes to, without links, `.` and `..`: also where not all of it is there yet,
+/// as it will when the rest was made as it is named.
+pub(super) fn canonical(path: &Path) -> PathBuf {
+    let mut links = LINKS;
+    followed(path, &mut links)
+}
+
+/// The same, through so many links that lead to what is not there.
+fn followed(path: &Path, links: &mut usize) -> PathBuf {
+    let mut real = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => continue,
+            Component::ParentDir => {
+                real.pop();
+                continue;
+            }
+            part => real.push(part),
+        }
+        if let Ok(there) = real.canonicalize() {
+            real = there;
+        } else if *links > 0
+            && let (Ok(target), Some(parent)) = (real.read_link(), real.parent())
+        {
+            *links -= 1;
+            real = followed(&parent.join(target), links);
+        }
+    }
+    real
 }
 
 /// What the nearest `runlog.toml` upward names.
@@ -156,15 +178,13 @@ fn configured(here: &Path, tried: &mut Vec<String>) -> Result<Option<PathBuf>, S
         let Some(named) = config.projects else {
             continue;
         };
+        let joined = folder.join(&named);
+        let is_named = !named.as_os_str().is_empty();
         let inside = named
             .components()
             .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
-        let joined = folder.join(&named);
-        let stays = match (joined.canonicalize(), folder.canonicalize()) {
-            (Ok(real), Ok(folder)) => real.starts_with(folder),
-            _ => true,
-        };
-        if !inside || !stays {
+        let stays = canonical(&joined).starts_with(canonical(folder));
+        if !is_named || !inside || !stays {
             return Err(wrong("`projects` must name a folder below the file's own"));
         }
         return Ok(Some(joined));
@@ -260,7 +280,9 @@ pub(super) fn print(given: Option<&Path>, json: bool) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use std::fs;
+    use std::os::unix::fs::symlink;
 
     fn find_from(here: &Path) -> Found {
         let here = here.canonicalize().unwrap();
@@ -340,8 +362,20 @@ mod tests {
             find_from(&top.join("src")).root,
             root(&top.join("data/runs"))
         );
-        std::os::unix::fs::symlink("/", top.join("out")).unwrap();
-        for outside in ["../x", "/tmp", "out/tmp"] {
+        symlink("/", top.join("out")).unwrap();
+        symlink("../not-there", top.join("hanging")).unwrap();
+        symlink("round/round", top.join("round")).unwrap();
+        fs::write(top.join(CONFIG), "projects = \"round/new\"").unwrap();
+        find_from(top);
+        for outside in [
+            "",
+            "../x",
+            "/tmp",
+            "out/tmp",
+            "out/not-there/yet",
+            "hanging",
+            "hanging/yet",
+        ] {
             fs::write(top.join(CONFIG), format!("projects = \"{outside}\"")).unwrap();
             let here = top.canonicalize().unwrap();
             assert!(
@@ -353,6 +387,31 @@ mod tests {
                 .is_err(),
                 "{outside}"
             );
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        /// Else the daemon that was started before the root came is found by nobody after.
+        #[test]
+        fn a_folder_is_called_the_same_before_and_after_it_is_there(
+            path in r"(there/|link/|\./|new/|two/|/|\.\./there/){0,6}new/?"
+        ) {
+            let top = tempfile::tempdir().unwrap();
+            let top = top.path();
+            fs::create_dir_all(top.join("there/deep")).unwrap();
+            fs::create_dir(top.join("there/there")).unwrap();
+            symlink("there/deep", top.join("link")).unwrap();
+            let path = top.join("there").join(path.trim_start_matches('/'));
+            let before = canonical(&path);
+            // also where `..` leads out of what is to come
+            let mut so_far = PathBuf::new();
+            for part in path.components() {
+                so_far.push(part);
+                let _ = fs::create_dir(&so_far);
+            }
+            prop_assert_eq!(&before, &path.canonicalize().unwrap());
+            prop_assert_eq!(before, canonical(&path));
         }
     }
 }

@@ -40,7 +40,7 @@ use tokio_util::sync::CancellationToken;
 use super::RootArgs;
 use super::args::quoted;
 use super::serve::{find, runtime};
-use super::signals::{Signals, bit, signals_of, status_of};
+use super::signals::{Origins, Signals, bit, signals_of, status_of};
 use crate::history::{History, HistoryError, Options};
 use crate::model::update::Update;
 use crate::model::{Millis, ProjectId, RunKey};
@@ -65,7 +65,9 @@ const WAITING_BYTES: usize = 256 * 1024;
 const LEFT_BYTES: usize = 1024 * 1024;
 /// What means whatever the command takes it for.
 const PASSED: [SignalKind; 2] = [SignalKind::user_defined1(), SignalKind::user_defined2()];
-/// The signals that ask for an end; a terminal sends the first two, by Ctrl-C and Ctrl-\.
+/// What a terminal sends, by Ctrl-C and Ctrl-\.
+const TYPED: [SignalKind; 2] = [SignalKind::interrupt(), SignalKind::quit()];
+/// The signals that ask for an end.
 const ENDS: [SignalKind; 4] = [
     SignalKind::interrupt(),
     SignalKind::quit(),
@@ -125,6 +127,7 @@ pub(super) fn run(args: &RunArgs) -> ExitCode {
 
 async fn recorded(history: Arc<History>, args: &RunArgs) -> u8 {
     // from here on they are the command's, and only noted
+    let origins = Origins::new(&TYPED);
     let mut signals = Signals::new(&ENDS);
     let line: Vec<String> = args
         .command
@@ -149,6 +152,7 @@ async fn recorded(history: Arc<History>, args: &RunArgs) -> u8 {
         history,
         key,
         passed: Signals::new(&PASSED),
+        origins,
     };
     let ran = match signals.came().await {
         // nothing is begun that is to end
@@ -220,6 +224,17 @@ struct Recorder {
     history: Arc<History>,
     key: RunKey,
     passed: Signals,
+    origins: Origins,
+}
+
+/// A signal that the command may have got by itself.
+#[derive(Clone, Copy)]
+struct Due {
+    signal: SignalKind,
+    /// Whether it was sent, to us or to others as well, and not typed.
+    sent: bool,
+    /// When it is clear that the command did not.
+    at: Instant,
 }
 
 impl Recorder {
@@ -309,8 +324,7 @@ impl Recorder {
         let mut asked = None;
         let mut shown = 0;
         let mut silent_since = Instant::now();
-        // what a terminal may have sent to both, and when it is clear that it did not
-        let mut due: Option<(SignalKind, Instant)> = None;
+        let mut due: Option<Due> = None;
         let mut show = tokio::time::interval(SHOW_EVERY);
         show.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -323,26 +337,23 @@ impl Recorder {
                     return (status, asked);
                 }
                 signal = signals.next() => {
-                    asked = Some(Instant::now());
-                    let typed = [SignalKind::interrupt(), SignalKind::quit()].contains(&signal);
-                    if typed && in_front() {
-                        due = Some((signal, Instant::now() + GRACE));
+                    let now = Instant::now();
+                    asked = Some(now);
+                    if TYPED.contains(&signal) && in_front() {
+                        let sent = self.origins.was_sent(signal);
+                        due = Some(match due {
+                            None => Due { signal, sent, at: now + GRACE },
+                            // however often, it is not put off
+                            Some(due) => Due { signal, sent: due.sent || sent, ..due },
+                        });
                     } else {
                         forward(child, signal);
                     }
                 }
                 signal = self.passed.next() => forward(child, signal),
-                signal = async {
-                    match due {
-                        Some((signal, at)) => {
-                            tokio::time::sleep_until(at).await;
-                            signal
-                        }
-                        None => std::future::pending().await,
-                    }
-                } => {
+                Due { signal, sent, .. } = clear(due) => {
                     due = None;
-                    if !handles(child, signal) {
+                    if sent || !handles(child, signal) {
                         forward(child, signal);
                     }
                 }
@@ -506,6 +517,17 @@ fn ended(status: ExitStatus, asked: Option<Duration>) -> Value {
         end["error"] = how.into();
     }
     end
+}
+
+/// Gives a signal when it is clear that the command did not get it.
+async fn clear(due: Option<Due>) -> Due {
+    match due {
+        Some(due) => {
+            tokio::time::sleep_until(due.at).await;
+            due
+        }
+        None => std::future::pending().await,
+    }
 }
 
 /// Whether what is typed on our terminal is for us, and so for the command, which has it already.

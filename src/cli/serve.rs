@@ -24,6 +24,7 @@ use super::progress::Screen;
 use super::root::{self, Found, Place};
 use super::signals::Signals;
 use super::terminal::visible;
+use super::xdg::cache_home;
 use super::{RootArgs, USAGE};
 use crate::api::Context;
 use crate::api::table::methods;
@@ -369,16 +370,6 @@ fn listen(path: Option<&Path>, root: &Path) -> Result<Listener, String> {
     }
     let path = socket_path(path, root)?;
     Listener::bind(&path).map_err(|error| error.to_string())
-}
-
-/// The user's folder for caches, as the XDG base directory specification finds it.
-pub(super) fn cache_home() -> Option<PathBuf> {
-    let named = |name| std::env::var_os(name).map(PathBuf::from);
-    let absolute = |path: &PathBuf| path.is_absolute();
-    named("XDG_CACHE_HOME").filter(absolute).or_else(|| {
-        let home = named("HOME").filter(absolute)?;
-        Some(home.join(".cache"))
-    })
 }
 
 fn process_ended(pid: u32) -> futures_util::future::BoxFuture<'static, bool> {

@@ -5,12 +5,13 @@
 //! agent, which runs from login on: launchd hands sockets over by a call of its own, not by
 //! `LISTEN_FDS`. Nothing is installed here; where each file belongs stands above it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Args;
 
 use super::serve::IDLE_EXIT;
+use super::xdg::config_home;
 use super::{RootArgs, serve};
 
 #[derive(Debug, Args)]
@@ -65,7 +66,8 @@ impl Service {
     }
 
     fn units(&self) -> Result<String, String> {
-        let folder = spelt(&config_home()?.join("systemd/user"))?;
+        let folder = config_home().ok_or("there is no home folder: set HOME")?;
+        let folder = spelt(&folder.join("systemd/user"))?;
         let Self { hash, .. } = self;
         // paths to the end of the line need no quotes, but a percent sign begins a specifier
         let plain = |path: &str| path.replace('%', "%%");
@@ -160,17 +162,6 @@ fn xml(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
-}
-
-/// The user's folder for configuration, as the XDG base directory specification finds it.
-fn config_home() -> Result<PathBuf, String> {
-    let named = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from);
-    match named.filter(|path| path.is_absolute()) {
-        Some(folder) => Ok(folder),
-        None => std::env::home_dir()
-            .map(|home| home.join(".config"))
-            .ok_or_else(|| "there is no home folder: set HOME".to_owned()),
-    }
 }
 
 #[cfg(test)]

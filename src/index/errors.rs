@@ -4,8 +4,9 @@ use std::cmp::Reverse;
 
 use hashbrown::HashMap;
 
-use super::Index;
-use super::gather::{Gather, Gathered};
+use super::gather::Gather;
+use super::row::Row;
+use super::{Index, Listed};
 use crate::model::{Fingerprint, Millis, SummaryRef};
 
 /// The errors of runs: for each row which errors its own is like, and when that was seen.
@@ -48,12 +49,12 @@ impl Gather for ErrorGroups {
         self.0.extend(parts.into_iter().flat_map(|part| part.0));
     }
 
-    fn put(&mut self, number: u32, run: Option<Gathered<'_>>) {
+    fn put(&mut self, number: u32, run: Option<Listed<'_>>) {
         let seen = run.and_then(|run| {
             Some(Seen {
                 fingerprint: run.kept().head.fingerprint?,
-                at: run.seen_at(),
-                tick: run.row.tick(),
+                at: seen_at(run.row()),
+                tick: run.tick(),
             })
         });
         match seen {
@@ -66,6 +67,12 @@ impl Gather for ErrorGroups {
             }
         }
     }
+}
+
+/// When a run was seen: its start, else when its file was last written.
+fn seen_at(row: Row<'_>) -> Millis {
+    let written = row.mtime_ns().div_euclid(1_000_000);
+    row.started().unwrap_or(Millis(written))
 }
 
 impl ErrorGroups {

@@ -22,10 +22,10 @@ pub struct Candidates {
 impl Candidates {
     fn add(&mut self, started_at: Option<Millis>, key: RunKey) {
         self.total += 1;
-        let place = place_of(started_at, &key);
+        let place = Place::of(started_at, &key);
         let at = self
             .newest
-            .partition_point(|(held, other)| place_of(*held, other) < place);
+            .partition_point(|(held, other)| Place::of(*held, other) < place);
         if at < CANDIDATES {
             self.newest.insert(at, (started_at, key));
             self.newest.truncate(CANDIDATES);
@@ -41,14 +41,6 @@ impl Candidates {
     /// The newest of them, at most [`CANDIDATES`].
     pub fn into_newest(self) -> impl Iterator<Item = RunKey> {
         self.newest.into_iter().map(|(_, key)| key)
-    }
-}
-
-fn place_of(started_at: Option<Millis>, key: &RunKey) -> Place<'_> {
-    Place {
-        started_at,
-        id: key.execution.as_str(),
-        project: key.project.as_str(),
     }
 }
 

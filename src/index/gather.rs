@@ -6,9 +6,6 @@
 use std::collections::HashMap;
 
 use super::Listed;
-use super::row::Row;
-use super::steps::Kept;
-use crate::model::Millis;
 
 /// Takes something from each run that passes a filter.
 ///
@@ -24,7 +21,7 @@ pub trait Gather: Sized {
 
     /// Takes what row `number` says now, in the place of what it said before; `None` if it does not
     /// pass, or is no run.
-    fn put(&mut self, number: u32, run: Option<Gathered<'_>>);
+    fn put(&mut self, number: u32, run: Option<Listed<'_>>);
 
     /// How many bytes it holds, if that is more than what the caller asked for and some dozen a run.
     fn bytes(&self) -> usize {
@@ -41,27 +38,7 @@ impl Gather for () {
 
     fn join(&mut self, _: Vec<()>) {}
 
-    fn put(&mut self, _: u32, _: Option<Gathered<'_>>) {}
-}
-
-/// A run that passes.
-#[derive(Debug, Clone, Copy)]
-pub struct Gathered<'a> {
-    pub(super) run: Listed<'a>,
-    pub(super) row: Row<'a>,
-}
-
-impl<'a> Gathered<'a> {
-    /// What is kept of its steps and its error.
-    pub(super) fn kept(&self) -> Kept<'a> {
-        self.run.kept()
-    }
-
-    /// When it was seen: its start, else when its file was last written.
-    pub(super) fn seen_at(&self) -> Millis {
-        let written = self.row.mtime_ns().div_euclid(1_000_000);
-        self.row.started().unwrap_or(Millis(written))
-    }
+    fn put(&mut self, _: u32, _: Option<Listed<'_>>) {}
 }
 
 /// What `take` makes of each run: some values, whatever they are, and a state to make them with, of
@@ -174,7 +151,7 @@ where
         }
     }
 
-    fn put(&mut self, number: u32, run: Option<Gathered<'_>>) {
+    fn put(&mut self, number: u32, run: Option<Listed<'_>>) {
         let Some(chunk) = self.chunks.first_mut() else {
             return;
         };
@@ -188,7 +165,7 @@ where
             }
         }
         if let Some(run) = &run {
-            (self.take)(&mut chunk.state, &run.run, &mut chunk.values);
+            (self.take)(&mut chunk.state, run, &mut chunk.values);
         }
         chunk.spans.push(Span {
             row: number,

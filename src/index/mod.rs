@@ -39,7 +39,7 @@ pub use changes::{Changes, Cursor, LookBack, Older, RING};
 pub use clock::{Clock, Instance};
 pub use errors::{ErrorGroup, ErrorGroups};
 pub use find::{Beginning, CANDIDATES, Candidates};
-pub use gather::{GATHERED_BYTES_MAX, Gather, Gathered, Taken};
+pub use gather::{GATHERED_BYTES_MAX, Gather, Taken};
 pub use nodes::{NodeSteps, NodeSums};
 pub use problems::{Problem, ProblemKind, Problems};
 pub use query::{Change, Changed, Filter, From, Key, Page, PageAt, ProjectInfo};

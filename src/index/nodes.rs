@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::Index;
-use super::gather::{GATHERED_BYTES_MAX, Gather, Gathered};
+use super::gather::{GATHERED_BYTES_MAX, Gather};
 use super::steps::Kept;
+use super::{Index, Listed};
 use crate::model::{CostSum, Step};
 
 /// How many runs are summed up between two looks at the time.
@@ -105,7 +105,7 @@ impl Gather for NodeSteps {
         }
     }
 
-    fn put(&mut self, number: u32, run: Option<Gathered<'_>>) {
+    fn put(&mut self, number: u32, run: Option<Listed<'_>>) {
         let kept = run.map(|run| run.kept()).unwrap_or_default();
         let number = number as usize;
         let nothing = kept.packed.is_empty() && !kept.head.truncated;

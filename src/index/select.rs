@@ -14,7 +14,7 @@ use chrono_tz::Tz;
 use hashbrown::HashSet;
 
 use super::changes::{Cursor, Entry};
-use super::gather::{Gather, Gathered};
+use super::gather::Gather;
 use super::query::{Changed, Filter, From, Key, PageAt};
 use super::row::{Row, STATUS_OTHER, STATUS_UNKNOWN, key_of, status_code};
 use super::steps::Kept;
@@ -426,11 +426,7 @@ impl Index {
 
     fn gather(&self, selection: &Selection, number: u32, gather: &mut impl Gather) {
         let run = selection.passes(number).then(|| self.listed(number));
-        let run = run.flatten().map(|run| Gathered {
-            run,
-            row: run.row(),
-        });
-        gather.put(number, run);
+        gather.put(number, run.flatten());
     }
 
     /// Looks at some rows; at which it has stopped, if it is `until` before all have been looked at.

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use super::gather::{Gather, Gathered};
+use super::gather::Gather;
 use super::order::Places;
 use super::query::{Key, PageAt};
 use super::{Index, Listed, Selection};
@@ -182,8 +182,8 @@ impl Gather for First {
         self.room = self.room.max(self.found.len().saturating_mul(2));
     }
 
-    fn put(&mut self, number: u32, run: Option<Gathered<'_>>) {
-        let entry = run.and_then(|run| self.entry(&run.run));
+    fn put(&mut self, number: u32, run: Option<Listed<'_>>) {
+        let entry = run.and_then(|run| self.entry(&run));
         if number < self.next {
             self.again.insert(number, entry);
             return;

@@ -932,7 +932,7 @@ impl Gather for All {
         }
     }
 
-    fn put(&mut self, number: u32, run: Option<Gathered<'_>>) {
+    fn put(&mut self, number: u32, run: Option<Listed<'_>>) {
         self.nodes.put(number, run);
         self.errors.put(number, run);
         self.parts.put(number, run);

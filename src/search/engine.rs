@@ -478,7 +478,7 @@ impl Writer {
         }
         let mut bare = TantivyDocument::new();
         bare.add_text(fields.key, name);
-        bare.add_i64(fields.started, entry.started.map_or(NO_START, |at| at.0));
+        bare.add_i64(fields.started, start(entry.started));
         let mut filled = Filled {
             document: bare.clone(),
             bare,

@@ -21,11 +21,10 @@ use parking_lot::Mutex;
 use rustix::fs::{Mode, OFlags};
 use tokio::runtime::Handle;
 
-use super::{
-    Daemon, IDLE_EXIT, ServeArgs, cache_home, process_ended, socket_path, status_after, stopped,
-};
+use super::{Daemon, IDLE_EXIT, ServeArgs, process_ended, socket_path, status_after, stopped};
 use crate::cli::client::Needs;
 use crate::cli::root::Found;
+use crate::cli::xdg::cache_home;
 use crate::forward::{Reach, Relay};
 use crate::history::Options;
 use crate::session::Kind;
