@@ -116,6 +116,18 @@ impl Failure {
         error.to_value()["data"][name].as_u64()
     }
 
+    /// The same of several words.
+    pub(super) fn words(&self, name: &str) -> Vec<String> {
+        let Self::Refused { error, .. } = self else {
+            return Vec::new();
+        };
+        let value = error.to_value();
+        let words = value["data"][name].as_array().into_iter().flatten();
+        words
+            .filter_map(|word| word.as_str().map(str::to_owned))
+            .collect()
+    }
+
     /// The same with what somebody wrote in the place of what the protocol calls it.
     pub(super) fn naming(mut self, param: &str, written: &str) -> Self {
         if let Self::Refused { error, .. } = &mut self {

@@ -57,8 +57,8 @@ struct ListArgs {
 struct RestoreArgs {
     #[command(flatten)]
     json: JsonArgs,
-    /// What `trash list` calls ENTRY, or RUN where there is no room for that, or a run's id or the
-    /// beginning of it; of a run the latest deletion is meant
+    /// What `trash list` calls ENTRY, or RUN where there is no room for that, or a run's id; of a run
+    /// the latest deletion is meant
     #[arg(
         value_name = "ENTRY",
         required_unless_present = "batch",
@@ -225,6 +225,13 @@ async fn restore(args: &RestoreArgs, client: &mut Client) -> Result<u8, Failure>
                 break;
             }
             Err(failure) => {
+                let back = failure.words("restored");
+                for run in back.iter().take(CANDIDATES) {
+                    tell!("runlog: {} is back", visible(run));
+                }
+                if back.len() > CANDIDATES {
+                    tell_back_in_all(back.len() as u64);
+                }
                 if let Some(entry) = failure.says("entry") {
                     tell!("runlog: {} stays in the trash", visible(&entry));
                 }
@@ -303,10 +310,7 @@ fn tell_restored(
         );
     }
     if count > listed {
-        tell!(
-            "runlog: {} runs are back in all",
-            grouped(&count.to_string())
-        );
+        tell_back_in_all(count);
     }
     if args.batch.is_some() && interrupts.came() {
         tell!("runlog: the same command puts back what is not");
@@ -314,48 +318,53 @@ fn tell_restored(
     Ok(stay)
 }
 
-/// The latest deletion, of those that are `held`, of the run that somebody means.
+fn tell_back_in_all(count: u64) {
+    let count = grouped(&count.to_string());
+    tell!("runlog: {count} runs are back in all");
+}
+
+/// The latest deletion, of those that are `held`, of the run that somebody means: by its whole name,
+/// because that which is not there may be the beginning of another's.
 fn latest(run: &str, held: &[Json]) -> Result<String, Failure> {
     let wanted = which(run, None);
     let word = |name: &str| wanted.get(name).and_then(Value::as_str);
     let id = word("executionId").unwrap_or_default();
     if id.is_empty() {
         // which all ids begin with
-        let message = "name a run, or the beginning of its id; --batch puts back all of a deletion";
+        let message = "name a run; --batch puts back all of a deletion";
         return Err(Failure::Usage(message.to_owned()));
     }
     let project = word("projectId");
     let mut seen = HashSet::new();
-    let mut meant: Vec<(String, &Json)> = Vec::new();
+    let (mut meant, mut begun) = (Vec::new(), None);
     for entry in held {
         let (of, name) = (entry.at("projectId").word(), entry.at("executionId").word());
-        if !name.starts_with(id) || project.is_some_and(|project| project != of) {
+        if project.is_some_and(|project| project != of) {
             continue;
         }
-        if seen.insert((of, name)) {
-            meant.push((format!("{of}/{name}"), entry));
+        if name == id && seen.insert(of) {
+            meant.push((visible(&format!("{of}/{name}")), entry.at("entry").word()));
+        } else if begun.is_none() && name.starts_with(id) {
+            begun = Some(visible(&format!("{of}/{name}")));
         }
     }
-    let exact = |(key, _): &&(String, &Json)| key.rsplit('/').next() == Some(id);
-    let exact: Vec<_> = meant.iter().filter(exact).collect();
-    match (exact.as_slice(), meant.as_slice()) {
-        ([(_, only)], _) | ([], [(_, only)]) => Ok(only.at("entry").word().to_owned()),
-        (_, []) => Err(Failure::Failed(format!(
-            "the trash has no run whose id is, or begins with, {}",
-            visible(id)
-        ))),
+    let run = visible(run);
+    match meant.as_slice() {
+        [(_, only)] => Ok((*only).to_owned()),
+        [] => {
+            let hint = begun.map(|begun| format!("; name {begun} whole if that is meant"));
+            let hint = hint.unwrap_or_default();
+            Err(Failure::Failed(format!("the trash has no run {run}{hint}")))
+        }
         _ => {
             let shown = meant.iter().take(CANDIDATES);
-            let mut names: Vec<String> = shown.map(|(key, _)| visible(key)).collect();
+            let mut names: Vec<String> = shown.map(|(key, _)| key.clone()).collect();
             let more = meant.len().saturating_sub(CANDIDATES);
             if more > 0 {
                 names.push(format!("and {} more", grouped(&more.to_string())));
             }
-            let message = format!(
-                "{} may mean several runs:\n  {}",
-                visible(id),
-                names.join("\n  ")
-            );
+            let names = names.join("\n  ");
+            let message = format!("{run} may mean several runs:\n  {names}");
             Err(Failure::Failed(message))
         }
     }

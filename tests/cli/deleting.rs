@@ -158,7 +158,7 @@ fn a_deletion_is_asked_for_and_its_undo_undoes_it() {
     assert_eq!(stage.shell(&undo(&done)).status, 0);
     assert_eq!(ids(&stage), "a b c");
 
-    // the beginning of an id, onto which there is no run by now
+    // an id, onto which there is no run by now
     stage.piped(&["delete", "p/a", "p/c", "--yes"]).printed();
     assert_eq!(stage.piped(&["trash", "list"]).printed().lines().count(), 2);
     assert_eq!(stage.piped(&["trash", "restore", "a"]).printed(), "p/a\n");
@@ -279,23 +279,52 @@ fn of_several_that_are_restored_the_one_in_the_way_is_named() {
         .piped(&["trash", "restore", "p/a", "c", "a"])
         .printed();
     assert_eq!(done, "p/a\np/c\n");
-    // of many that may be meant some are named
-    for number in 0..13 {
-        let id = format!("run-{number:02}");
-        stage.root.engine("p", &id, &record("p", &id, "cancelled"));
+    // what is back already may be the beginning of another's name
+    for id in ["run-1", "run-10"] {
+        stage.root.engine("p", id, &record("p", id, "cancelled"));
     }
     stage
         .piped(&["delete", "-s", "cancelled", "--yes"])
         .printed();
-    let several = stage.piped(&["trash", "restore", "run-"]);
+    let restore = ["trash", "restore", "p/run-1"];
+    assert_eq!(stage.piped(&restore).printed(), "p/run-1\n");
+    let again = stage.piped(&restore);
+    assert_eq!(again.status, 1);
+    let told = "runlog: the trash has no run p/run-1; name p/run-10 whole if that is meant\n";
+    assert_eq!(again.err, told);
+    // of many that may be meant some are named
+    for number in 0..13 {
+        let project = format!("q{number:02}");
+        let run = record(&project, "same", "cancelled");
+        stage.root.engine(&project, "same", &run);
+    }
+    stage
+        .piped(&["delete", "-s", "cancelled", "--yes"])
+        .printed();
+    let several = stage.piped(&["trash", "restore", "same"]);
     assert_eq!(several.status, 1);
     assert_eq!(several.err.lines().count(), 12, "{}", several.err);
     assert!(several.err.ends_with("\n  and 3 more\n"), "{}", several.err);
-    let whole = stage.piped(&["trash", "restore", "p/run-01"]).printed();
-    assert_eq!(whole, "p/run-01\n");
-    let begun = stage.piped(&["trash", "restore", "p/run-1"]);
-    assert_eq!(begun.status, 1);
-    assert!(begun.err.contains("may mean several runs"), "{}", begun.err);
+    let whole = stage.piped(&["trash", "restore", "q01/same"]).printed();
+    assert_eq!(whole, "q01/same\n");
+}
+
+/// Whoever is told that it failed has to know what is back all the same.
+#[test]
+fn what_is_back_is_told_where_not_all_of_it_is() {
+    let stage = three();
+    stage.root.engine("q", "d", &record("q", "d", "failed"));
+    let done = stage.piped(&["delete", "p/a", "q/d", "--yes"]);
+    let undo = undo(&done);
+    let executions = stage.root.path().join("q/executions");
+    std::fs::remove_dir(&executions).unwrap();
+    std::fs::write(&executions, "").unwrap();
+    let done = stage.shell(&undo);
+    assert_eq!((done.status, done.out.as_str()), (1, ""), "{}", done.err);
+    assert!(done.err.contains("/a is back\n"), "{}", done.err);
+    let stays = "/d stays in the trash\n";
+    assert!(done.err.contains(stays), "{}", done.err);
+    assert_eq!(ids(&stage), "a b c");
 }
 
 #[test]

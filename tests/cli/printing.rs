@@ -280,7 +280,7 @@ fn members_that_there_are_not_are_refused_by_every_command() {
         ("series --json=starts", "start"),
         ("search page --json=scor", "score"),
         ("tail --json=kinds", "kind"),
-        ("watch exec-17605081 --json=statu", "status"),
+        ("watch exec-1760508120004-4k1zq0vbn --json=statu", "status"),
         ("diff last last --json=equals", "equal"),
         ("errors --json=counts", "count"),
         ("nodes --json=node", "nodeId"),
@@ -291,12 +291,24 @@ fn members_that_there_are_not_are_refused_by_every_command() {
         ("trash restore x --json=project", "projectId"),
         ("trash empty --yes --json=freedByte", "freedBytes"),
         ("delete -s failed --yes --json=executionID", "executionId"),
-        ("delete exec-17605081 --yes --json=entri", "entry"),
-        ("delete exec-17605081 -n --json=sizes", "sizeBytes"),
+        (
+            "delete exec-1760508120004-4k1zq0vbn --yes --json=entri",
+            "entry",
+        ),
+        (
+            "delete exec-1760508120004-4k1zq0vbn -n --json=sizes",
+            "sizeBytes",
+        ),
         ("prune --max-count 1 --yes --json=executionI", "executionId"),
-        ("pin exec-17605081 --json=sumary", "summary"),
-        ("tag exec-17605081 new --json=sumary", "summary"),
-        ("note exec-17605081 new --json=sumary", "summary"),
+        ("pin exec-1760508120004-4k1zq0vbn --json=sumary", "summary"),
+        (
+            "tag exec-1760508120004-4k1zq0vbn new --json=sumary",
+            "summary",
+        ),
+        (
+            "note exec-1760508120004-4k1zq0vbn new --json=sumary",
+            "summary",
+        ),
         ("export FILE --json=row", "rows"),
     ] {
         let words = line.split(' ').map(|word| match word {
@@ -331,20 +343,20 @@ fn what_acts_tells_it_within_the_width() {
             "prune --max-count 1 -n",
             "prune --max-count 0 -n",
             "prune --max-count 1 --yes",
-            "delete exec-1760504 --yes",
+            "delete exec-1760504566569-y49gl3ayg --yes",
             "trash list",
-            "trash restore exec-1760504",
-            "delete exec-1760504 --yes",
+            "trash restore exec-1760504566569-y49gl3ayg",
+            "delete exec-1760504566569-y49gl3ayg --yes",
             "trash empty --yes",
-            "pin exec-1760508",
-            "tag exec-1760508 urgent",
+            "pin exec-1760508120004-4k1zq0vbn",
+            "tag exec-1760508120004-4k1zq0vbn urgent",
             "show exec-1760508",
             "list",
             "status",
-            "watch exec-1760508",
-            "note exec-1760508 --remove",
-            "pin exec-1760508 --remove",
-            "tag exec-1760508 --remove urgent",
+            "watch exec-1760508120004-4k1zq0vbn",
+            "note exec-1760508120004-4k1zq0vbn --remove",
+            "pin exec-1760508120004-4k1zq0vbn --remove",
+            "tag exec-1760508120004-4k1zq0vbn --remove urgent",
         ] {
             let words: Vec<&str> = line.split(' ').collect();
             let shown = stage.shown(columns, &words);
@@ -400,7 +412,10 @@ fn on_the_narrowest_terminal_statistics_have_their_lines_whole() {
 fn what_a_narrow_terminal_calls_a_deletion_can_be_restored() {
     let stage = Stage::samples();
     for columns in [52, 60, 67, 72, 100] {
-        let gone = stage.shown(columns, &["delete", "exec-1760504", "--yes"]);
+        let gone = stage.shown(
+            columns,
+            &["delete", "exec-1760504566569-y49gl3ayg", "--yes"],
+        );
         assert_eq!(gone.status, 0, "{}", gone.out);
         let listed = stage.shown(columns, &["trash", "list"]).out;
         let last = listed.lines().find(|line| line.contains("exec-1760504"));
@@ -1213,7 +1228,9 @@ fn what_a_command_can_do_nothing_with_says_what_can_be_done() {
         no_folder.err,
         format!("runlog: {} is no folder\n", file.display())
     );
-    stage.piped(&["delete", "exec-1760504", "--yes"]).printed();
+    stage
+        .piped(&["delete", "exec-1760504566569-y49gl3ayg", "--yes"])
+        .printed();
     for name in ["", "website/"] {
         let refused = stage.piped(&["trash", "restore", name]);
         assert_eq!(refused.status, 2, "{}{}", refused.out, refused.err);
