@@ -175,6 +175,9 @@ impl History {
             }
         };
         self.root_unreadable.store(false, Ordering::Relaxed);
+        if all {
+            self.shortage_told.store(false, Ordering::Relaxed);
+        }
         let fresh = watcher.map_or_else(Vec::new, |watcher| watcher.follow_all(&found.projects));
         let known: HashSet<ProjectId> =
             self.index(|index| index.project_ids().into_iter().collect());
@@ -336,10 +339,21 @@ impl History {
 
     /// Looks again when the system may have what it is short of; who waits for `taken` waits on.
     pub(super) fn look_later(&self, taken: Option<&Taken>, mark: Mark, now: Moment) {
+        self.tell_shortage();
         self.note_dirty(|dirty| match taken {
             Some(taken) => dirty.again(taken, mark, now.instant + LATER),
             None => dirty.mark(mark, now.instant + LATER),
         });
+    }
+
+    /// Says what is waited for, once until everything is compared again.
+    pub(super) fn tell_shortage(&self) {
+        if !self.shortage_told.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "the system is short of open files (ulimit -n) or memory; what cannot be read for \
+                 that is waited for"
+            );
+        }
     }
 
     /// The runs of a project whose files are not as the index has them, each with whether its
@@ -527,7 +541,10 @@ impl History {
         let mut stamp = None;
         loop {
             match scan() {
-                Err(ReadError::Io { source, .. }) if is_short(&source) => return Sight::Later,
+                Err(ReadError::Io { source, .. }) if is_short(&source) => {
+                    self.tell_shortage();
+                    return Sight::Later;
+                }
                 Err(ReadError::Io { path, source })
                     if is_folder(&path) && source.kind() == io::ErrorKind::PermissionDenied =>
                 {

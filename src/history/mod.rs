@@ -183,6 +183,8 @@ pub struct History {
     exports: Kept<Exporting>,
     /// Whether it was logged that the root cannot be read.
     root_unreadable: AtomicBool,
+    /// Whether it was told that the system is short of what reading takes.
+    shortage_told: AtomicBool,
     /// How many projects were gone at the last look at the root.
     projects_gone: AtomicUsize,
 }
@@ -230,6 +232,7 @@ impl History {
             rehearsals: Rehearsals::default(),
             exports: Kept::default(),
             root_unreadable: AtomicBool::new(false),
+            shortage_told: AtomicBool::new(false),
             projects_gone: AtomicUsize::new(0),
         }
     }

@@ -346,7 +346,12 @@ impl History {
             match self.store.projects() {
                 Ok(found) => break found.projects,
                 // nobody is answered before it is known what there is
-                Err(StoreError::Io { source, .. }) if is_short(&source) && self.may_wait() => {}
+                Err(StoreError::Io { source, .. }) if is_short(&source) => {
+                    self.tell_shortage();
+                    if !self.may_wait() {
+                        break Vec::new();
+                    }
+                }
                 Err(error) => {
                     tracing::warn!(%error, "the root cannot be read");
                     break Vec::new();
