@@ -46,7 +46,7 @@ struct ListArgs {
     #[command(flatten)]
     json: JsonArgs,
     /// Only this project
-    #[arg(short, long, value_name = "PROJECT", add = super::complete::projects())]
+    #[arg(short, long, value_name = "PROJECT", add = super::complete::projects_with_trash())]
     project: Option<String>,
     #[command(flatten)]
     zone: ZoneArgs,
@@ -77,7 +77,7 @@ struct EmptyArgs {
     #[command(flatten)]
     json: JsonArgs,
     /// Only this project
-    #[arg(short, long, value_name = "PROJECT", add = super::complete::projects())]
+    #[arg(short, long, value_name = "PROJECT", add = super::complete::projects_with_trash())]
     project: Option<String>,
     /// Only what was deleted so long ago, as in 30d
     #[arg(long, value_name = "SPAN", value_parser = crate::model::read_span)]
@@ -321,10 +321,14 @@ fn latest(run: &str, held: &[Json]) -> Result<String, Failure> {
     let exact: Vec<_> = meant.iter().filter(exact).collect();
     match (exact.as_slice(), meant.as_slice()) {
         ([(_, only)], _) | ([], [(_, only)]) => Ok(only.at("entry").word().to_owned()),
-        (_, []) => Err(Failure::Failed(format!(
-            "the trash has no run whose id is, or begins with, {}",
-            visible(id)
-        ))),
+        (_, []) => {
+            let of = project.map(|project| format!(" of project {}", visible(project)));
+            Err(Failure::Failed(format!(
+                "the trash has no run{} whose id is, or begins with, {}",
+                of.unwrap_or_default(),
+                visible(id)
+            )))
+        }
         _ => {
             let shown = meant.iter().take(CANDIDATES);
             let mut names: Vec<String> = shown.map(|(key, _)| visible(key)).collect();
