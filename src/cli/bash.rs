@@ -16,7 +16,8 @@ const LINE: &str = "RUNLOG_COMPLETE_LINE";
 /// What bash takes for the word, and replaces.
 const REPLACED: &str = "RUNLOG_COMPLETE_REPLACED";
 
-/// What bash runs; the status of the program behind the pipe is of no matter, what it says is.
+/// What bash runs; the status of the program behind the pipe is of no matter, what it says is. What
+/// bash itself makes a path of (behind an equals sign it makes none of a tilde) is its own to complete.
 const SCRIPT: &str = r#"
 _runlog_complete() {
     local candidate
@@ -29,9 +30,14 @@ _runlog_complete() {
         RUNLOG_COMPLETE_REPLACED="$2" \
         COMPLETER -- "${COMP_WORDS[@]:COMP_CWORD}" 2> /dev/null
     )
-    if [[ ${#COMPREPLY[@]} -gt 0 && ! ${COMPREPLY[0]} =~ [=/:]$ ]]; then
-        compopt +o nospace 2> /dev/null
+    if [[ ${#COMPREPLY[@]} -gt 0 ]]; then
+        [[ ${COMPREPLY[0]} =~ [=/:]$ ]] || compopt +o nospace 2> /dev/null
+        return
     fi
+    local typed="${COMP_LINE:0:COMP_POINT}"
+    case "${typed##*[[:blank:]]}" in
+        [~\$]*/* | --*=\$*/*) compopt -o default 2> /dev/null ;;
+    esac
 }
 if [[ ${BASH_VERSINFO[0]} -gt 4 || ${BASH_VERSINFO[0]} -eq 4 && ${BASH_VERSINFO[1]} -ge 4 ]]; then
     complete -o nospace -o bashdefault -o nosort -F _runlog_complete BIN

@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
+use clap::CommandFactory;
 use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter, CompletionCandidate};
 use serde_json::json;
 
@@ -18,19 +19,55 @@ use super::root::{self, Place};
 use super::terminal::visible;
 use crate::model::Status;
 
+/// How many runs are offered, and how many there are in a page.
+const OFFERED: usize = 1000;
+/// How many pages are looked at for what else the runs that match have in common.
+const PAGES: usize = 100;
+/// And of the trash, where a page is read from as many files.
+const TRASH_PAGES: usize = 10;
+
 /// Projects by their ids.
-pub(super) fn projects() -> ArgValueCandidates {
-    ArgValueCandidates::new(|| {
-        let answer = asked("projects/list", Params::new());
-        let projects = answer.at("projects").items();
-        projects
-            .iter()
-            .map(|project| {
-                let runs = format!("{} runs", project.at("executions"));
-                CompletionCandidate::new(project.at("id").word()).help(Some(runs.into()))
-            })
-            .collect()
+pub(super) fn projects() -> ArgValueCompleter {
+    ArgValueCompleter::new(|begun: &OsStr| of_projects(begun, projects_with_runs()))
+}
+
+/// The same, and those of which something lies in the trash.
+pub(super) fn projects_with_trash() -> ArgValueCompleter {
+    ArgValueCompleter::new(|begun: &OsStr| {
+        let mut projects = projects_with_runs();
+        of_trash(None, |entry| {
+            let id = entry.at("projectId").word();
+            if projects.iter().all(|(known, _)| known != id) {
+                projects.push((id.to_owned(), "all runs deleted".to_owned()));
+            }
+        });
+        of_projects(begun, projects)
     })
+}
+
+/// Projects, and what is said of each.
+fn projects_with_runs() -> Vec<(String, String)> {
+    let mut projects = Vec::new();
+    asked("projects/list", Params::new(), |answer| {
+        projects.extend(answer.at("projects").items().iter().map(|project| {
+            let runs = format!("{} runs", project.at("executions"));
+            (project.at("id").word().to_owned(), runs)
+        }));
+        false
+    });
+    projects
+}
+
+/// Those that begin so. What would be taken for a flag by itself is offered where it has been begun.
+fn of_projects(begun: &OsStr, projects: Vec<(String, String)>) -> Vec<CompletionCandidate> {
+    let Some(begun) = begun.to_str() else {
+        return Vec::new();
+    };
+    let fits = |id: &str| id.starts_with(begun) && !(begun.is_empty() && id.starts_with('-'));
+    let fitting = projects.into_iter().filter(|(id, _)| fits(id));
+    fitting
+        .map(|(id, what)| CompletionCandidate::new(id).help(Some(what.into())))
+        .collect()
 }
 
 /// What a run's status may be.
@@ -56,7 +93,7 @@ pub(super) fn runs() -> ArgValueCompleter {
         if let Some(project) = project.or(given.as_deref()) {
             params.insert("projectId".into(), project.into());
         }
-        params.insert("limit".into(), 1000.into());
+        params.insert("limit".into(), OFFERED.into());
         params.insert(
             "fields".into(),
             json!(["id", "projectId", "status", "label"]),
@@ -66,36 +103,62 @@ pub(super) fn runs() -> ArgValueCompleter {
             let test = format!("id ~ {}", json!(id));
             params.insert("where".into(), test.into());
         }
-        let answer = asked("executions/list", params);
+        let (mut runs, mut pages) = (Vec::new(), 0);
+        // a shell goes on by what all that it is given have in common
+        let mut common = None;
+        asked("executions/list", params, |answer| {
+            for run in answer.at("executions").items() {
+                let name = run.at("id").word();
+                if !name.starts_with(id) {
+                    continue;
+                }
+                let len = common_len(common.as_deref().unwrap_or(name), name);
+                let is_shorter = common
+                    .as_ref()
+                    .is_some_and(|common: &String| len < common.len());
+                if runs.len() < OFFERED || is_shorter {
+                    runs.push(run.clone());
+                }
+                common = name.get(..len).map(str::to_owned);
+            }
+            pages += 1;
+            let is_open = common.as_ref().is_none_or(|common| common.len() > id.len());
+            pages < PAGES && (is_open || runs.len() < OFFERED)
+        });
         let last = CompletionCandidate::new("last").help(Some("the newest run".into()));
-        let runs = answer.at("executions").items();
         let mut count: HashMap<&str, usize> = HashMap::new();
-        for run in runs {
+        for run in &runs {
             *count.entry(run.at("id").word()).or_default() += 1;
         }
         let ids = runs.iter().enumerate();
         let mut names = HashSet::new();
-        ids.filter(|(_, run)| run.at("id").word().starts_with(id))
-            .filter_map(|(number, run)| {
-                let name = run.at("id").word();
-                // by its id alone it would be ambiguous; what is begun so goes on so
-                let several = count.get(name).is_some_and(|count| *count > 1);
-                // or be taken for a flag
-                let several = begun.is_empty() && (several || name.starts_with('-'));
-                let name = match project.or(several.then(|| run.at("projectId").word())) {
-                    Some(project) => format!("{project}/{name}"),
-                    None => name.to_owned(),
-                };
-                let what = format!("{} {}", run.at("status").word(), run.at("label").word());
-                names.insert(name.clone()).then(|| {
-                    CompletionCandidate::new(name)
-                        .help(Some(visible(&what).into()))
-                        .display_order(Some(number))
-                })
+        ids.filter_map(|(number, run)| {
+            let name = run.at("id").word();
+            // by its id alone it would be ambiguous; what is begun so goes on so
+            let several = count.get(name).is_some_and(|count| *count > 1);
+            // or be taken for a flag
+            let several = begun.is_empty() && (several || name.starts_with('-'));
+            let name = match project.or(several.then(|| run.at("projectId").word())) {
+                Some(project) => format!("{project}/{name}"),
+                None => name.to_owned(),
+            };
+            let what = format!("{} {}", run.at("status").word(), run.at("label").word());
+            names.insert(name.clone()).then(|| {
+                CompletionCandidate::new(name)
+                    .help(Some(visible(&what).into()))
+                    .display_order(Some(number))
             })
-            .chain("last".starts_with(begun).then_some(last))
-            .collect()
+        })
+        .chain("last".starts_with(begun).then_some(last))
+        .collect()
     })
+}
+
+/// How many bytes of two names are the same, in whole characters, from the beginning.
+fn common_len(one: &str, other: &str) -> usize {
+    let both = one.chars().zip(other.chars());
+    let same = both.take_while(|(one, other)| one == other);
+    same.map(|(c, _)| c.len_utf8()).sum()
 }
 
 /// What lies in the trash, the latest deletion first: the runs that it was, or entries where their
@@ -106,11 +169,12 @@ pub(super) fn trashed() -> ArgValueCompleter {
             return Vec::new();
         };
         let project = begun.split_once('/').map(|(project, _)| project);
-        let answer = of_trash(project);
+        let mut entries = Vec::new();
+        of_trash(project, |entry| entries.push(entry.clone()));
         let candidates = |name: &dyn Fn(&Json) -> String| {
-            let mut names: Vec<String> = Vec::new();
+            let mut names: HashSet<String> = HashSet::new();
             let mut found = Vec::new();
-            for entry in answer.at("entries").items() {
+            for entry in &entries {
                 let name = name(entry);
                 // of a run's deletions the latest is meant
                 if !name.starts_with(begun) || names.contains(&name) {
@@ -121,7 +185,7 @@ pub(super) fn trashed() -> ArgValueCompleter {
                 let candidate = CompletionCandidate::new(name.clone())
                     .help(Some(visible(&what).into()))
                     .display_order(Some(names.len()));
-                names.push(name);
+                names.insert(name);
                 found.push(candidate);
             }
             found
@@ -141,20 +205,20 @@ pub(super) fn trashed() -> ArgValueCompleter {
 /// What commands deleted together and can be had back.
 pub(super) fn batches() -> ArgValueCandidates {
     ArgValueCandidates::new(|| {
-        let answer = of_trash(None);
-        let mut found: Vec<(&str, usize, &str)> = Vec::new();
-        for entry in answer.at("entries").items() {
+        // those of one batch come one after the other, but for those of another at the same time
+        let mut found: Vec<(String, usize, String)> = Vec::new();
+        of_trash(None, |entry| {
             let batch = entry.at("batch").word();
-            match found.iter_mut().find(|(held, ..)| *held == batch) {
+            match found.iter_mut().rev().find(|(held, ..)| held == batch) {
                 Some((_, count, _)) => *count += 1,
-                None => found.push((batch, 1, entry.at("deletedAt").word())),
+                None => found.push((batch.to_owned(), 1, entry.at("deletedAt").word().to_owned())),
             }
-        }
+        });
         let candidates = found.iter().enumerate();
         candidates
             .map(|(number, (batch, count, deleted))| {
                 let what = format!("{count} runs deleted {deleted}");
-                CompletionCandidate::new(*batch)
+                CompletionCandidate::new(batch)
                     .help(Some(what.into()))
                     .display_order(Some(number))
             })
@@ -162,14 +226,19 @@ pub(super) fn batches() -> ArgValueCandidates {
     })
 }
 
-/// The latest deletions.
-fn of_trash(project: Option<&str>) -> Json {
+/// The deletions, the latest first.
+fn of_trash(project: Option<&str>, mut take: impl FnMut(&Json)) {
     let mut params = Params::new();
-    params.insert("limit".into(), 1000.into());
+    params.insert("limit".into(), OFFERED.into());
     if let Some(project) = project {
         params.insert("projectId".into(), project.into());
     }
-    asked("trash/list", params)
+    let mut pages = 0;
+    asked("trash/list", params, |answer| {
+        answer.at("entries").items().iter().for_each(&mut take);
+        pages += 1;
+        pages < TRASH_PAGES
+    });
 }
 
 /// What the words so far give as a flag's value.
@@ -192,24 +261,46 @@ fn given(long: &str, short: Option<&str>) -> Option<OsString> {
     None
 }
 
-/// What is answered, or nothing.
-fn asked(method: &str, params: Params) -> Json {
-    let asked = || {
+/// Gives what is answered, if anything is, and the pages behind it for as long as `take` wants more.
+fn asked(method: &str, mut params: Params, mut take: impl FnMut(&Json) -> bool) {
+    let mut asked = || {
         let given = given("--projects", None).map(PathBuf::from);
         let place = Place::of_process(given.as_deref()).ok()?;
         let found = root::find(&place).ok()?;
         let folder = found.root.clone().filter(|_| found.exists)?;
         let runtime = super::serve::runtime().ok()?;
-        let answer = runtime.block_on(async {
+        runtime.block_on(async {
             let mut client = Client::over(&folder, &found, Needs::Glance, &Screen::new()).ok()?;
-            let answer = client.ask(method, params).await.ok();
+            while let Ok(answer) = client.ask(method, params.clone()).await
+                && take(&answer)
+                && let Some(cursor) = answer.at("nextCursor").text()
+            {
+                params.insert("cursor".into(), cursor.into());
+            }
             client.end();
-            answer
+            Some(())
         });
         runtime.shutdown_background();
-        answer
+        Some(())
     };
-    asked().unwrap_or_default()
+    // who presses a key wants a word, or none
+    let _ = asked();
+}
+
+/// The commands.
+pub(super) fn commands() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        let command = super::Cli::command();
+        let commands = command
+            .get_subcommands()
+            .filter(|below| !below.is_hide_set());
+        commands
+            .map(|command| {
+                let about = command.get_about().cloned();
+                CompletionCandidate::new(command.get_name()).help(about)
+            })
+            .collect()
+    })
 }
 
 /// The protocol's methods.

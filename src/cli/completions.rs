@@ -1,5 +1,6 @@
 //! `runlog completions` and `runlog man`: made of the same definitions that arguments are read by.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, ValueEnum};
@@ -32,6 +33,14 @@ enum Shell {
 
 /// Answers a shell that asks what could be completed, and ends the process then.
 pub(super) fn complete() {
+    // behind an equals sign no shell makes anything of a tilde
+    let is_vain = |word: OsString| {
+        let word = word.to_str().and_then(|word| word.strip_prefix("--"));
+        word.is_some_and(|word| word.contains("=~"))
+    };
+    if std::env::var_os(VARIABLE).is_some() && std::env::args_os().last().is_some_and(is_vain) {
+        std::process::exit(0);
+    }
     clap_complete::CompleteEnv::with_factory(Cli::command)
         .var(VARIABLE)
         .shells(Shells(&[&Bash, &Zsh, &Fish]))
@@ -51,7 +60,9 @@ pub(super) fn print(args: &CompletionsArgs) -> Result<u8, Failure> {
     // what is quoted is asked for as the shell reads it
     let script = match args.shell {
         Shell::Bash => script.into_owned(),
-        Shell::Zsh => script.replace(ZSH_WORDS, ZSH_READ),
+        Shell::Zsh => script
+            .replace(ZSH_WORDS, ZSH_READ)
+            .replace(ZSH_BEGIN, &format!("{ZSH_PATHS}{ZSH_BEGIN}")),
         Shell::Fish => script.replace(FISH_WORD, FISH_READ),
     };
     Out::stdout().print(&script)?;
@@ -63,6 +74,18 @@ const ZSH_WORDS: &str = r#"-- "${words[@]}""#;
 /// … and as they are read, of the one that is being typed what is before the cursor.
 const ZSH_READ: &str =
     r#"-- "${(@Q)words[1,CURRENT-1]}" "${(Q)PREFIX}" "${(@Q)words[CURRENT+1,-1]}""#;
+/// Before anything is asked for …
+const ZSH_BEGIN: &str = "    local _CLAP_COMPLETE_INDEX=";
+/// … what begins with what zsh itself makes a path of is its own to complete: anything put in as it is
+/// read would be quoted. Behind an equals sign it makes none of a tilde.
+const ZSH_PATHS: &str = r#"    if [[ -z $compstate[quote] ]]; then
+        case $PREFIX in
+            ([~\$]*/*) _files; return ;;
+            (--*=\$*/*) compset -P '*='; _files; return ;;
+            (--*=\~*) return 1 ;;
+        esac
+    fi
+"#;
 /// The same of the one that is being typed.
 const FISH_WORD: &str = "(commandline --current-token)";
 const FISH_READ: &str = "(commandline --current-token --cut-at-cursor | string unescape)";
@@ -70,7 +93,8 @@ const FISH_READ: &str = "(commandline --current-token --cut-at-cursor | string u
 #[derive(Debug, Args)]
 pub(super) struct ManArgs {
     /// The command whose page it is; runlog's own if absent
-    #[arg(value_name = "COMMAND", num_args = 0.., conflicts_with = "out")]
+    #[arg(value_name = "COMMAND", num_args = 0.., conflicts_with = "out",
+        add = super::complete::commands())]
     command: Vec<String>,
     /// Write all pages into this folder instead
     #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]

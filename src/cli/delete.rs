@@ -344,8 +344,7 @@ async fn going(
         tell_near_status(&params);
         return Ok(0);
     }
-    let may_all = params.get("everything") == Some(&Value::Bool(true));
-    if plan.at("everything").is_true() && !may_all {
+    if plan.at("everything").is_true() && !may_leave_none(&params) {
         let message = "the policy would leave no run that has ended, so nothing was done; if that \
             is meant, say --everything";
         return Err(Failure::Failed(message.to_owned()));
@@ -503,7 +502,7 @@ async fn rehearsed(
                 if emptied > 0 {
                     tell!("runlog: {} would be removed for good", trashed(&plan));
                 }
-                if plan.at("everything").is_true() {
+                if plan.at("everything").is_true() && !may_leave_none(&params) {
                     tell!("runlog: that leaves no run that has ended, which needs --everything");
                 }
                 if changed {
@@ -514,6 +513,11 @@ async fn rehearsed(
         }
         clock = Some(plan.at("clock").clone());
     }
+}
+
+/// Whether somebody has said that no run need be left that has ended.
+fn may_leave_none(params: &Params) -> bool {
+    params.get("everything") == Some(&Value::Bool(true))
 }
 
 /// Tells how many runs a policy would let go if somebody could say that they are not pinned: that is

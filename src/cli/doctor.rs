@@ -3,7 +3,7 @@
 //! Nothing is mended here: commands that move or change files are for their owner to run. Each is one
 //! that a shell takes as it stands, and after which the finding is gone.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsStr;
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -26,9 +26,9 @@ use super::time::grouped;
 use super::{Failure, RootArgs, serve, status, xdg};
 use crate::model::extract::extract;
 use crate::model::json::{members, spelt_members};
-use crate::model::{ExecutionId, ProjectId, RunKey};
+use crate::model::{ExecutionId, ProjectId, RunKey, Status, nearest};
 use crate::store::{Batch, Cache, root_hash};
-use crate::transport::{SocketPathError, connect, cut_off, socket_path::Untrusted};
+use crate::transport::{SocketPathError, connect, cut_off, lock_of, socket_path::Untrusted};
 
 /// How long a daemon may take to say who it is.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
@@ -43,6 +43,8 @@ const NAME_MAX_BYTES: usize = 255;
 const DIGITS_MAX: usize = 17;
 /// Keeps the index, which is made anew, where there is room for it.
 const ELSEWHERE: &str = "export XDG_CACHE_HOME=\"$(mktemp -d)\"";
+/// What its owner may do with a file.
+const OWN_FILE: u32 = 0o600;
 /// How many bytes are written to find out whether there is room.
 const TRIED_BYTES: usize = 64 << 10;
 /// How many files of one project are told of that have the same wrong with them.
@@ -152,7 +154,11 @@ fn rooted(args: &DoctorArgs, findings: &mut Vec<Finding>) -> Result<Option<PathB
                 .ancestors()
                 .map(|folder| folder.join(config::FILE));
             let file = files.into_iter().find(is_it).unwrap_or_default();
-            findings.push(Finding::new(error, aside(&file)));
+            let mend = match std::fs::File::open(&file) {
+                Err(closed) if closed.kind() == io::ErrorKind::PermissionDenied => readable(&file),
+                _ => aside(&file),
+            };
+            findings.push(Finding::new(error, mend));
             return Ok(None);
         }
     };
@@ -198,13 +204,62 @@ fn rooted(args: &DoctorArgs, findings: &mut Vec<Finding>) -> Result<Option<PathB
             }
             Err(error) => error.kind(),
         };
-        findings.push(Finding::new(
-            format!("there is no root, {}: {what}", folder.display()),
-            format!("mkdir -p {}", word(&folder)),
-        ));
+        // whether it is there cannot be seen
+        let closed = match what {
+            io::ErrorKind::PermissionDenied => {
+                closed_above(folder.ancestors().skip(1), Wanted::Enter)
+            }
+            _ => None,
+        };
+        findings.push(closed.unwrap_or_else(|| {
+            Finding::new(
+                format!("there is no root, {}: {what}", folder.display()),
+                format!("mkdir -p {}", word(&folder)),
+            )
+        }));
         return Ok(None);
     }
     Ok(Some(folder))
+}
+
+/// What is wanted of a folder above the root.
+#[derive(Clone, Copy, PartialEq)]
+enum Wanted {
+    /// To enter it.
+    Enter,
+    /// To watch it.
+    Read,
+}
+
+/// The topmost of `folders`, which are the root's or above it and go upward, that denies what is wanted to
+/// whoever runs this, if one does.
+fn closed_above<'a>(folders: impl Iterator<Item = &'a Path>, wanted: Wanted) -> Option<Finding> {
+    let (access, bit, what) = match wanted {
+        Wanted::Enter => (rustix::fs::Access::EXEC_OK, "x", "cannot be entered"),
+        Wanted::Read => {
+            let what = "cannot be read, and so not be watched";
+            (rustix::fs::Access::READ_OK, "r", what)
+        }
+    };
+    let uid = rustix::process::geteuid().as_raw();
+    let is_own = |folder: &Path| folder.metadata().is_ok_and(|found| found.uid() == uid);
+    let denies = |folder: &&Path| {
+        let mode = folder.metadata().map_or(0, |found| found.mode() >> 6);
+        match is_own(folder) {
+            // root may do whatever the mode says
+            true => mode & access.bits() == 0,
+            false => rustix::fs::access(*folder, access) == Err(rustix::io::Errno::ACCESS),
+        }
+    };
+    // what is below one that cannot be entered is not known
+    let folder = folders.filter(denies).last()?;
+    let path = word(folder);
+    let mend = match is_own(folder) {
+        true => format!("chmod u+{bit} {path}"),
+        false => format!("sudo chmod a+{bit} {path}"),
+    };
+    let what = format!("{}, above the root, {what}", folder.display());
+    Some(Finding::new(what, mend))
 }
 
 /// Puts a line before all that a file holds: behind it, it would belong to the file's last table.
@@ -285,6 +340,8 @@ fn permissions(root: &Path, findings: &mut Vec<Finding>) {
             }
         }
     }
+    // it is watched for the root's coming and going
+    findings.extend(closed_above(root.parent().into_iter(), Wanted::Read));
     let mut read_only: Vec<String> = Vec::new();
     for folder in folders {
         if let Some(finding) = denied(&folder) {
@@ -400,8 +457,12 @@ fn socket(root: &Path, findings: &mut Vec<Finding>) -> bool {
         return false;
     }
     let path = path.as_path();
-    if path.symlink_metadata().is_err() {
-        if let Some(pid) = cut_off(path) {
+    let lock = closed_lock(&lock_of(path));
+    // whoever holds one that is closed cannot be told
+    let lock_is_closed = lock.is_some();
+    findings.extend(lock);
+    let Ok(found) = path.symlink_metadata() else {
+        if let Some(pid) = cut_off(path, || path.symlink_metadata().is_ok()) {
             let path = path.display();
             findings.push(Finding::new(
                 format!("somebody has removed {path}, where the daemon, process {pid}, listens"),
@@ -410,13 +471,16 @@ fn socket(root: &Path, findings: &mut Vec<Finding>) -> bool {
             ));
         }
         return true;
-    }
-    if !path
-        .symlink_metadata()
-        .is_ok_and(|found| found.file_type().is_socket())
-    {
+    };
+    if !found.file_type().is_socket() {
         let what = format!("{}, where the socket would be, is none", path.display());
         findings.push(Finding::new(what, aside(path)));
+        return true;
+    }
+    let own = found.uid() == rustix::process::geteuid().as_raw();
+    if own && found.mode() & OWN_FILE != OWN_FILE {
+        let what = format!("the socket {} is closed to its owner", path.display());
+        findings.push(Finding::new(what, format!("chmod u+rw {}", word(path))));
         return true;
     }
     let connected = connect(path).and_then(|stream| {
@@ -431,11 +495,26 @@ fn socket(root: &Path, findings: &mut Vec<Finding>) -> bool {
             findings.push(Finding::new(what, format!("fuser -k {}", word(path))));
             return false;
         }
+        Err(_) if lock_is_closed => return true,
         Err(_) => {
-            findings.push(Finding::new(
-                format!("a daemon that is gone left its socket, {}", path.display()),
-                format!("rm -f {}", word(path)),
-            ));
+            let is_there = || connect(path).is_ok();
+            let finding = match cut_off(path, is_there) {
+                Some(pid) => Finding::new(
+                    format!(
+                        "the daemon, process {pid}, cannot be reached at {}",
+                        path.display()
+                    ),
+                    // it makes it again
+                    format!("rm -f {} && kill -URG {pid}", word(path)),
+                ),
+                // one that only began
+                None if is_there() => return true,
+                None => Finding::new(
+                    format!("a daemon that is gone left its socket, {}", path.display()),
+                    format!("rm -f {}", word(path)),
+                ),
+            };
+            findings.push(finding);
             return true;
         }
     };
@@ -468,6 +547,21 @@ fn socket(root: &Path, findings: &mut Vec<Finding>) -> bool {
             false
         }
     }
+}
+
+/// That a socket's lock file cannot be used, if that is so.
+fn closed_lock(lock: &Path) -> Option<Finding> {
+    let found = lock.symlink_metadata().ok()?;
+    let own = found.uid() == rustix::process::geteuid().as_raw();
+    let shown = lock.display();
+    if !found.is_file() || !own || found.nlink() != 1 {
+        let what = format!("{shown}, where the socket's lock would be, is no lock file of yours");
+        return Some(Finding::new(what, aside(lock)));
+    }
+    (found.mode() & OWN_FILE != OWN_FILE).then(|| {
+        let what = format!("{shown}, the socket's lock, is closed to its owner");
+        Finding::new(what, format!("chmod u+rw {}", word(lock)))
+    })
 }
 
 /// The version that a daemon says it has.
@@ -523,9 +617,10 @@ fn cache(root: &Path, findings: &mut Vec<Finding>) {
                 folder.display()
             );
             // a device and the like is the system's, whoever runs this
-            let mend = match number == 0 && !(own && plain) {
-                true => ELSEWHERE.to_owned(),
-                false => aside(folder),
+            let mend = match number {
+                0 if !(own && plain) => ELSEWHERE.to_owned(),
+                1 if is_closed_to_us(&base) => usable(&base),
+                _ => aside(folder),
             };
             findings.push(Finding::new(what, mend));
             return;
@@ -550,13 +645,20 @@ fn cache(root: &Path, findings: &mut Vec<Finding>) {
         let Ok(found) = path.symlink_metadata() else {
             continue;
         };
-        let fits = match name {
-            "search" => found.is_dir(),
-            _ => found.is_file(),
+        // the others are replaced by new ones where they cannot be used
+        let (fits, needed) = match name {
+            "search" => (found.is_dir(), 0o700),
+            "search.lock" => (found.is_file(), OWN_FILE),
+            _ => (found.is_file(), 0),
         };
-        if !fits {
+        let own = found.uid() == rustix::process::geteuid().as_raw();
+        if !fits || !own && needed > 0 {
             let what = format!("{}, of the kept index, is not what it was", path.display());
             findings.push(Finding::new(what, aside(&path)));
+        } else if own && found.mode() & needed != needed {
+            let what = format!("{}, of the kept index, is closed to you", path.display());
+            let mend = format!("chmod u+rwX {}", word(&path));
+            findings.push(Finding::new(what, mend));
         }
     }
     let written = Cache::of(base.clone(), root)
@@ -569,7 +671,30 @@ fn cache(root: &Path, findings: &mut Vec<Finding>) {
         });
     if let Err(error) = written {
         let what = format!("the index cannot be kept in {}: {error}", ours.display());
-        findings.push(Finding::new(what, ELSEWHERE));
+        let mend = match is_closed_to_us(&base) {
+            true => usable(&base),
+            false => ELSEWHERE.to_owned(),
+        };
+        findings.push(Finding::new(what, mend));
+    }
+}
+
+/// Whether a folder is another user's, and nothing can be put into it.
+fn is_closed_to_us(folder: &Path) -> bool {
+    let uid = rustix::process::geteuid().as_raw();
+    let foreign = folder.metadata().is_ok_and(|found| found.uid() != uid);
+    let all = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
+    foreign && rustix::fs::access(folder, all) == Err(rustix::io::Errno::ACCESS)
+}
+
+/// Takes the folder for all caches back, which some other program made as root, if it lies in a folder of
+/// whoever runs this; leaves it to the system otherwise.
+fn usable(base: &Path) -> String {
+    let uid = rustix::process::geteuid().as_raw();
+    let above = base.parent().and_then(|above| above.metadata().ok());
+    match above.is_some_and(|above| above.uid() == uid) {
+        true => format!("sudo chown -R {uid} {}", word(base)),
+        false => ELSEWHERE.to_owned(),
     }
 }
 
@@ -640,7 +765,7 @@ async fn asked_of(
         }
     }
     // what is wrong with a file is told already
-    if config::policy(root).is_ok()
+    if let Ok(Some(policy)) = config::policy(root)
         && let Some(file) = config::policy_file(root)
     {
         let mut params = Params::new();
@@ -655,9 +780,56 @@ async fn asked_of(
         if let Some(what) = what {
             let what = format!("{}: {what}", file.display());
             findings.push(Finding::new(what, aside(&file)));
+            return Ok(());
+        }
+        let rules = policy.rules().unwrap_or_default().rules;
+        let statuses = rules.iter().flat_map(|rule| rule.statuses.iter().flatten());
+        let statuses: BTreeSet<&str> = statuses.map(Status::as_str).collect();
+        for status in statuses {
+            findings.extend(misspelt(client, status, &file).await?);
         }
     }
     Ok(())
+}
+
+/// That a rule names a status that no run has and that is near a known one.
+async fn misspelt(
+    client: &mut Client,
+    status: &str,
+    file: &Path,
+) -> Result<Option<Finding>, Failure> {
+    let known = || Status::KNOWN.iter().map(Status::as_str);
+    let near = match nearest(status, known()) {
+        Some(near) if known().all(|known| known != status) => near,
+        _ => return Ok(None),
+    };
+    let mut params = Params::new();
+    params.insert("status".into(), status.into());
+    params.insert("limit".into(), 1.into());
+    if client
+        .ask("executions/list", params)
+        .await?
+        .at("total")
+        .count()
+        > 0
+    {
+        return Ok(None);
+    }
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let is_spelt = |quote: char| text.contains(&format!("{quote}{status}{quote}"));
+    let is_plain = status
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    let mend = match is_plain && ['"', '\''].into_iter().any(is_spelt) {
+        true => {
+            let change = format!(r#"s/\(["']\){status}\1/\1{near}\1/g"#);
+            format!("sed -i.before {} {}", quoted(&change), word(file))
+        }
+        false => aside(file),
+    };
+    let file = file.display();
+    let what = format!("{file}: no run has the status `{status}`; `{near}` may be meant");
+    Ok(Some(Finding::new(what, mend)))
 }
 
 /// What has been told of a project's files, by what is wrong with them.

@@ -9,6 +9,7 @@ use super::json::Json;
 use super::table::{Cell, Column, Table};
 use super::terminal::{Out, Paint, status_paint};
 use super::time::{Clock, grouped, span};
+use crate::model::Money;
 
 #[derive(Debug, Args)]
 #[command(
@@ -153,9 +154,15 @@ pub(super) fn cost(amount: &Json) -> Cell {
 
 /// An amount in US dollars, for a person.
 pub(super) fn dollars(amount: &Json) -> String {
-    match amount.to_string().strip_prefix('-') {
+    let spelling = amount.to_string();
+    // a record's own may be spelt in any way
+    let spelling = match Money::from_spelling(&spelling) {
+        Some(amount) => amount.to_string(),
+        None => spelling,
+    };
+    match spelling.strip_prefix('-') {
         Some(rest) => format!("-${rest}"),
-        None => format!("${amount}"),
+        None => format!("${spelling}"),
     }
 }
 

@@ -45,7 +45,7 @@ struct ListArgs {
     #[command(flatten)]
     json: JsonArgs,
     /// Only this project
-    #[arg(short, long, value_name = "PROJECT", add = super::complete::projects())]
+    #[arg(short, long, value_name = "PROJECT", add = super::complete::projects_with_trash())]
     project: Option<String>,
     #[command(flatten)]
     zone: ZoneArgs,
@@ -76,7 +76,7 @@ struct EmptyArgs {
     #[command(flatten)]
     json: JsonArgs,
     /// Only this project
-    #[arg(short, long, value_name = "PROJECT", add = super::complete::projects())]
+    #[arg(short, long, value_name = "PROJECT", add = super::complete::projects_with_trash())]
     project: Option<String>,
     /// Only what was deleted so long ago, as in 30d
     #[arg(long, value_name = "SPAN", value_parser = crate::model::read_span)]

@@ -17,6 +17,7 @@ pub use connection::serve;
 pub use framing::{Decoder, FRAME_LIMIT_BYTES, Framing, FramingError, frames};
 pub use outgoing::Outgoing;
 pub use parent::{UnseenProcess, process_ended};
+pub(crate) use socket_lock::lock_of;
 pub use socket_path::{SocketEnv, SocketPath, SocketPathError};
 pub use stdio::{Stdin, Stdout};
 pub use unix::{BindError, Listener, Retired};

@@ -34,6 +34,13 @@ pub(super) enum NotLocked {
     },
 }
 
+/// The lock file of a socket path.
+pub(crate) fn lock_of(socket: &Path) -> PathBuf {
+    let mut path = socket.as_os_str().to_owned();
+    path.push(".lock");
+    path.into()
+}
+
 /// A lock that is held; dropping it removes its file.
 #[derive(Debug)]
 pub(super) struct SocketLock {
@@ -44,9 +51,7 @@ pub(super) struct SocketLock {
 impl SocketLock {
     /// Takes the lock of a socket path, without waiting.
     pub(super) fn take(socket: &Path) -> Result<Self, NotLocked> {
-        let mut path = socket.as_os_str().to_owned();
-        path.push(".lock");
-        let path = PathBuf::from(path);
+        let path = lock_of(socket);
         Self::take_file(&path).map_err(|error| match error {
             TakeError::Held { pid } => NotLocked::Held { pid },
             TakeError::Io(source) => NotLocked::Failed { path, source },
@@ -55,10 +60,8 @@ impl SocketLock {
 
     /// The process that holds the lock of a socket path; none where nobody does, or does not say so.
     pub(super) fn holder(socket: &Path) -> Option<u32> {
-        let mut path = socket.as_os_str().to_owned();
-        path.push(".lock");
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = File::from(open(path, flags, Mode::empty()).ok()?);
+        let file = File::from(open(lock_of(socket), flags, Mode::empty()).ok()?);
         let held = flock(&file, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK);
         held.then(|| pid_in(&file)).flatten()
     }

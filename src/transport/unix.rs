@@ -295,13 +295,13 @@ fn refused_from_now(listener: UnixListener, uid: u32) -> Vec<UnixStream> {
     }
 }
 
-/// The process of the daemon that serves a path at which there is no socket, though it neither begins
-/// nor ends. Waits until that is clear.
-pub(crate) fn cut_off(path: &Path) -> Option<u32> {
+/// The process of the daemon that serves a path at which it cannot be reached, as `is_there` tells,
+/// though it neither begins nor ends. Waits until that is clear.
+pub(crate) fn cut_off(path: &Path, is_there: impl Fn() -> bool) -> Option<u32> {
     let began = Instant::now();
     loop {
         let holder = SocketLock::holder(path)?;
-        if path.symlink_metadata().is_ok() {
+        if is_there() {
             return None;
         }
         if began.elapsed() >= RETIRED_MAX {

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Hint;
+use super::{Hint, Reason};
 use crate::model::{ExecutionId, ProjectId, RunKey};
 
 /// The folder in a project that holds its runs.
@@ -29,6 +29,16 @@ pub(super) enum Event {
 /// The folders that are watched for a project.
 pub(super) fn of_project(root: &Path, project: &ProjectId) -> [PathBuf; 3] {
     at_and_below(&root.join(project.as_str()))
+}
+
+/// That a folder cannot be watched.
+pub(super) fn refused(root: &Path, path: &Path, why: String) -> Reason {
+    let what = match path.strip_prefix(root) {
+        Err(_) => "the folder above the root",
+        Ok(below) if below.as_os_str().is_empty() => "the root",
+        Ok(_) => "a project's folder",
+    };
+    Reason::Refused { what, why }
 }
 
 /// Which watches an event may have ended.
@@ -114,6 +124,19 @@ mod tests {
 
     fn project(name: &str) -> ProjectId {
         ProjectId::parse(name).unwrap()
+    }
+
+    #[test]
+    fn what_is_refused_is_called_by_what_it_is() {
+        let root = Path::new("/data/projects");
+        for (path, what) in [
+            ("/data", "the folder above the root"),
+            ("/data/projects", "the root"),
+            ("/data/projects/p/executions", "a project's folder"),
+        ] {
+            let told = refused(root, Path::new(path), "it is closed".into()).to_string();
+            assert!(told.starts_with(what) && !told.contains('/'), "{told}");
+        }
     }
 
     #[test]

@@ -59,8 +59,14 @@ pub enum Reason {
     )]
     Remote,
     /// The system refused something else.
-    #[error("a folder cannot be watched and is polled, until this is mended: {0}")]
-    Refused(String),
+    #[error("{what} cannot be watched and is polled, until this is mended: {why}")]
+    Refused {
+        /// Which folder, by what it is: clients are told no absolute path, and the log one line of
+        /// a thousand projects.
+        what: &'static str,
+        /// What the system said.
+        why: String,
+    },
     /// The system gives no events at all.
     #[error("the system gives no file events, so everything is polled: {0}")]
     NoEvents(String),

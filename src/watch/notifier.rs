@@ -220,7 +220,10 @@ impl NotifyWatcher {
             .iter()
             .map(|path| {
                 identity(path).unwrap_or_else(|error| {
-                    renewed.refuse(path.clone(), Reason::Refused(error.to_string()));
+                    renewed.refuse(
+                        path.clone(),
+                        folders::refused(&self.root, path, error.to_string()),
+                    );
                     None
                 })
             })
@@ -272,7 +275,7 @@ impl NotifyWatcher {
                 .filter(|path| renewed.fresh.contains_key(*path));
             let fresh = fresh.filter(|path| is_above(path) == of_above);
             operations.extend(fresh.map(|path| PathOp::Watch(path.clone(), config.clone())));
-            carry_out(watcher, operations, &mut renewed);
+            carry_out(&self.root, watcher, operations, &mut renewed);
         }
         for (path, identity_before) in &renewed.fresh {
             // what came between is heard, unless it came between these two lines: look again
@@ -342,7 +345,8 @@ impl NotifyWatcher {
         }
         let there = identity(&self.root).is_ok_and(|now| now.is_some());
         if !there && self.root.exists() {
-            return Some(Reason::Refused("the root is a link or a file".to_owned()));
+            let why = "it is a link or a file".to_owned();
+            return Some(folders::refused(&self.root, &self.root, why));
         }
         let wanted: Vec<&PathBuf> = of_root
             .iter()
@@ -357,7 +361,12 @@ impl NotifyWatcher {
 }
 
 /// Does all that can be done; what cannot is taken out of the fresh ones.
-fn carry_out(watcher: &mut RecommendedWatcher, mut operations: Vec<PathOp>, renewed: &mut Renewed) {
+fn carry_out(
+    root: &Path,
+    watcher: &mut RecommendedWatcher,
+    mut operations: Vec<PathOp>,
+    renewed: &mut Renewed,
+) {
     // to be told nothing would be waited for as well, by every save
     while !operations.is_empty()
         && let Err(refused) = watcher.update_paths(std::mem::take(&mut operations))
@@ -365,9 +374,9 @@ fn carry_out(watcher: &mut RecommendedWatcher, mut operations: Vec<PathOp>, rene
         let error = refused.source;
         let Some(operation) = refused.origin else {
             // notify's thread is gone, and nothing was done
-            let reason = Reason::Refused(error.to_string());
             for path in std::mem::take(&mut renewed.fresh).into_keys() {
-                renewed.refuse(path, reason.clone());
+                let reason = folders::refused(root, &path, error.to_string());
+                renewed.refuse(path, reason);
             }
             break;
         };
@@ -385,10 +394,14 @@ fn carry_out(watcher: &mut RecommendedWatcher, mut operations: Vec<PathOp>, rene
                     renewed.refuse(path, Reason::Watches);
                 }
             }
-            (_, ErrorKind::Io(error)) => {
-                renewed.refuse(path, Reason::Refused(error.to_string()));
+            (_, other) => {
+                let why = match other {
+                    ErrorKind::Io(error) => error.to_string(),
+                    other => format!("{other:?}"),
+                };
+                let reason = folders::refused(root, &path, why);
+                renewed.refuse(path, reason);
             }
-            (_, other) => renewed.refuse(path, Reason::Refused(format!("{other:?}"))),
         }
     }
 }

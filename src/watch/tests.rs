@@ -179,7 +179,7 @@ fn a_root_that_is_no_folder_is_unwatched() {
     watcher.follow_root();
     let unwatched = watcher.health().unwatched;
     assert!(
-        matches!(&unwatched, Unwatched::Everything(Reason::Refused(_))),
+        matches!(&unwatched, Unwatched::Everything(Reason::Refused { .. })),
         "{unwatched:?}"
     );
 }
@@ -189,7 +189,13 @@ fn what_can_be_mended_best_is_said_first() {
     let unwatched = only(&[
         ("a", Reason::Watches),
         ("b", Reason::Remote),
-        ("c", Reason::Refused("Permission denied".into())),
+        (
+            "c",
+            Reason::Refused {
+                what: "a project's folder",
+                why: "Permission denied".into(),
+            },
+        ),
     ]);
     assert_eq!(unwatched.reason(), Some(&Reason::Watches));
     assert!(!unwatched.is_nothing());

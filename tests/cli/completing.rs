@@ -84,8 +84,12 @@ impl Shell {
         // to the line's beginning, and away with the rest
         self.types("\x01\x0b");
         self.types("clear\r");
+        self.gone(completed);
+    }
+
+    fn gone(&self, shown: &str) {
         let began = Instant::now();
-        while self.shows().contains(completed) {
+        while self.shows().contains(shown) {
             assert!(
                 began.elapsed() < PATIENCE,
                 "it is not cleared: {}",
@@ -229,6 +233,46 @@ fn bash_puts_in_what_is_called_oddly_as_one_word() {
     assert!(!stage.root.beside("pwned").exists());
 }
 
+#[test]
+fn what_a_shell_makes_a_path_of_is_completed_as_one() {
+    let stage = Stage::samples();
+    for (words, setup) in SHELLS {
+        let mut shell = Shell::start(&stage, words);
+        shell.types(&format!("{setup}; echo rea''dy\r"));
+        shell.until("ready");
+        for (number, typed) in [
+            "list --projects ~/proj",
+            "export ~/proj",
+            "man --out $HOME/proj",
+            "list --projects=$HOME/proj",
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            if words[0] == "fish" && typed.contains('$') {
+                // it is asked for as it was typed
+                continue;
+            }
+            shell.types(&format!("runlog {typed}\t"));
+            shell.until("projects/");
+            // a slash at the end may be taken away again
+            shell.types(&format!("x\x01printf '{number}:<%s>\\n' \r"));
+            let flag = if typed.contains('=') {
+                "--projects="
+            } else {
+                ""
+            };
+            shell.until(&format!("\n{number}:<{flag}/"));
+            shell.until("projects/x>");
+            shell.types("clear\r");
+            shell.gone("projects/x>");
+        }
+        // behind an equals sign a tilde is none to any of them
+        shell.types("runlog list --projects=~/proj\t\x01printf 'none:<%s>\\n' \r");
+        shell.until("none:<--projects=~/proj>");
+    }
+}
+
 /// By its project such a run is no flag.
 #[test]
 fn a_run_that_is_called_as_flags_are_is_completed_with_its_project() {
@@ -242,6 +286,65 @@ fn a_run_that_is_called_as_flags_are_is_completed_with_its_project() {
         "{told}"
     );
     assert!(!told.lines().any(|line| line.starts_with("-x\t")), "{told}");
+}
+
+/// What is offered for the last of these words, with what is said of each.
+fn offered(stage: &Stage, words: &[&str]) -> Vec<String> {
+    let mut command = stage.runlog(&["--", "runlog"]);
+    let told = done(command.args(words).env("RUNLOG_COMPLETE", "fish")).printed();
+    told.lines().map(str::to_owned).collect()
+}
+
+/// A shell puts in what all have in common.
+#[test]
+fn of_very_many_runs_one_is_offered_by_which_a_shell_goes_wrong_otherwise() {
+    let root = Root::empty();
+    let save = |id: &str, day: u32| {
+        let mut run = record("p", id, "completed");
+        run["startedAt"] = format!("2025-10-{day}T05:02:46.569Z").into();
+        root.engine("p", id, &run);
+    };
+    for number in 0..1001 {
+        save(&format!("exec-20-{number}"), 20);
+    }
+    save("exec-100-old", 15);
+    save("203-old", 14);
+    let stage = Stage::over(root);
+    let begins = |lines: &[String], name: &str| lines.iter().any(|line| line.starts_with(name));
+    let lines = offered(&stage, &["show", "ex"]);
+    assert!((1001..1010).contains(&lines.len()), "{}", lines.len());
+    assert!(begins(&lines, "exec-100-old\t"));
+    assert!(begins(&lines, "exec-20-"));
+    // others only contain it
+    assert!(begins(&offered(&stage, &["show", "20"]), "203-old\t"));
+    stage
+        .piped(&["delete", "-p", "p", "--where", "id ~ 'exec-20-'", "--yes"])
+        .printed();
+    let batches = offered(&stage, &["trash", "restore", "--batch", ""]);
+    assert_eq!(batches.len(), 1, "{batches:?}");
+    assert!(batches[0].contains("\t1001 runs deleted"), "{batches:?}");
+}
+
+#[test]
+fn projects_are_offered_where_they_can_be_said() {
+    let root = Root::empty();
+    for project in ["-dash", "gone", "here"] {
+        root.engine(project, "a", &record(project, "a", "completed"));
+    }
+    let stage = Stage::over(root);
+    stage.piped(&["delete", "-p", "gone", "--where", "id = 'a'", "--yes"]);
+    std::fs::remove_dir(stage.root.path().join("gone/executions")).unwrap();
+    let names = |words: &[&str]| {
+        let lines = offered(&stage, words).into_iter();
+        let names = lines.map(|line| line.split('\t').next().unwrap_or_default().to_owned());
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        names.join(" ")
+    };
+    assert_eq!(names(&["list", "-p", ""]), "here");
+    assert_eq!(names(&["list", "--project=-d"]), "--project=-dash");
+    assert_eq!(names(&["trash", "list", "-p", ""]), "gone here");
+    assert_eq!(names(&["man", "stat"]), "stats status statusline");
 }
 
 #[test]

@@ -163,6 +163,8 @@ fn a_deletion_is_asked_for_and_its_undo_undoes_it() {
     assert_eq!(stage.piped(&["trash", "list"]).printed().lines().count(), 2);
     assert_eq!(stage.piped(&["trash", "restore", "a"]).printed(), "p/a\n");
     assert_eq!(stage.piped(&["trash", "restore", "zzz"]).status, 1);
+    let other = stage.piped(&["trash", "restore", "q/a"]).err;
+    assert!(other.contains("no run of project q whose id"), "{other}");
     let named = ["export", "/nowhere/file.csv"];
     let refused = stage.piped(&named);
     assert!(
@@ -370,6 +372,12 @@ fn an_empty_filter_and_a_policy_that_leaves_nothing_delete_nothing() {
     assert_eq!((soon.status, &*ids(&stage)), (2, "a b c"), "{}", soon.err);
     let other = stage.piped(&["delete", "-p", "q", "p/a", "--yes"]);
     assert_eq!(other.status, 2, "{}", other.err);
+    // what has been said is not asked for
+    let needs = "which needs --everything";
+    let all = ["prune", "--max-count", "0", "-n"];
+    assert!(stage.piped(&all).err.contains(needs));
+    let all = ["prune", "--max-count", "0", "--everything", "-n"];
+    assert!(!stage.piped(&all).err.contains(needs));
     let all = stage.piped(&["prune", "--max-count", "0", "--everything", "--yes"]);
     assert_eq!(all.status, 0, "{}", all.err);
     assert_eq!(ids(&stage), "");

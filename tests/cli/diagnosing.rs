@@ -4,13 +4,20 @@ use std::fs::{self, Permissions};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::json;
 
 use crate::stage::{Done, Stage, done};
 use crate::support::{Root, record};
+
+/// The lock file beside a socket.
+fn lock_of(socket: &Path) -> PathBuf {
+    let mut path = socket.as_os_str().to_owned();
+    path.push(".lock");
+    path.into()
+}
 
 fn healthy(stage: &Stage) {
     let done = stage.piped(&["doctor"]);
@@ -433,6 +440,22 @@ fn a_config_and_a_policy_that_cannot_be_used() {
     healthy(&stage);
 }
 
+#[test]
+fn a_rule_for_a_status_that_is_misspelt() {
+    let stage = Stage::samples();
+    let config = stage.root.beside("runlog.toml");
+    let text = "[prune]\nrules = [{ status = [\"complted\", 'own'], maxAge = \"90d\" }]\n";
+    fs::write(&config, text).unwrap();
+    mended(&stage, "no run has the status `complted`");
+    let mended = fs::read_to_string(&config).unwrap();
+    assert_eq!(mended, text.replace("complted", "completed"));
+    // one that is in use is meant as it is
+    let run = record("website", "odd", "complted");
+    stage.root.engine("website", "odd", &run);
+    fs::write(&config, text).unwrap();
+    healthy(&stage);
+}
+
 /// The policy of a healthy file is not asked for where one before it is broken, nor blamed.
 #[test]
 fn a_config_is_told_of_once_and_one_that_is_not_used_is_told_of() {
@@ -549,13 +572,36 @@ fn a_socket_that_nobody_or_somebody_else_listens_on() {
     mended(&stage, "where the socket would be, is none");
     let kept = socket.with_extension("sock.aside-2");
     assert_eq!(fs::read_to_string(kept).unwrap(), "notes");
+    let lock = lock_of(socket);
     // one that can be found no more
     {
-        let _daemon = stage.daemon();
+        let daemon = stage.daemon();
         fs::remove_file(socket).unwrap();
         mended(&stage, "somebody has removed");
         assert!(socket.exists());
+        // or is closed to whoever looks for it
+        let close = |path: &Path| fs::set_permissions(path, Permissions::from_mode(0)).unwrap();
+        close(socket);
+        mended(&stage, "is closed to its owner");
+        close(&lock);
+        mended(&stage, "the socket's lock, is closed to its owner");
+        // or whose place another took that is gone
+        fs::remove_file(socket).unwrap();
+        drop(UnixListener::bind(socket).unwrap());
+        let pid = daemon.0.id();
+        mended(&stage, &format!("process {pid}, cannot be reached"));
+        assert_eq!(stage.piped(&["list", "-L", "1"]).status, 0);
+        // nothing is said to be left by a daemon of which is not known whether it lives
+        fs::remove_file(socket).unwrap();
+        drop(UnixListener::bind(socket).unwrap());
+        close(&lock);
+        let found = stage.piped(&["doctor"]);
+        assert!(!found.out.contains("gone"), "{}", found.out);
+        fs::remove_file(socket).unwrap();
     }
+    let _ = fs::remove_file(&lock);
+    fs::create_dir(&lock).unwrap();
+    mended(&stage, "is no lock file of yours");
     let _ = fs::remove_file(socket);
     // one of another version, and what is no daemon
     for (answer, says) in [
@@ -596,6 +642,34 @@ fn a_socket_that_nobody_or_somebody_else_listens_on() {
         other.wait().unwrap();
         mended(&stage, "a daemon that is gone left its socket");
     }
+}
+
+/// What keeps the text index from being opened.
+#[test]
+fn a_text_index_that_is_closed() {
+    let stage = Stage::samples();
+    let search = || stage.piped(&["search", "accents"]).printed();
+    search();
+    let homes = fs::read_dir(stage.root.beside("cache/runlog")).unwrap();
+    let home = homes.map(|entry| entry.unwrap().path()).next().unwrap();
+    for name in ["search", "search.lock"] {
+        let path = home.join(name);
+        for mode in [0o000, 0o500] {
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            let says = format!("{name}, of the kept index, is closed to you");
+            mended(&stage, &says);
+        }
+    }
+    search();
+}
+
+/// What is above the root, which is to be told when it comes and goes.
+#[test]
+fn a_folder_above_the_root_that_cannot_be_read() {
+    let stage = Stage::samples();
+    let above = stage.root.beside("");
+    fs::set_permissions(above, Permissions::from_mode(0o300)).unwrap();
+    mended(&stage, "above the root, cannot be read");
 }
 
 /// The limits of a namespace, as a container has them.
@@ -743,7 +817,8 @@ fn what_belongs_to_somebody_else() {
         (stage.root.path().join("website"), "belongs to user 0"),
         (file, "website/executions/late.json"),
         (runtime, "belongs to user 0"),
-        (config, "belongs to user 0, and is not used"),
+        (config.clone(), "belongs to user 0, and is not used"),
+        (stage.root.beside("cache"), "the index cannot be kept in"),
     ] {
         chown(&path, Some(0), Some(0)).unwrap();
         let mode = if path.is_dir() { 0o700 } else { 0o600 };
@@ -765,6 +840,80 @@ fn what_belongs_to_somebody_else() {
         assert_eq!(run.status, 0, "{mend}: {}", run.err);
         well();
     }
+    // what its owner mends without root
+    let mended = |args: &[&str], says: &str, is_sudo: bool| {
+        let doctor = || {
+            let mut command = stage.command(binary.to_str().unwrap());
+            done(command.arg("doctor").args(args).uid(nobody).gid(nobody))
+        };
+        let found = doctor();
+        assert!(
+            found.out.contains(says),
+            "{says}: {}{}",
+            found.out,
+            found.err
+        );
+        let mends = mends(&found);
+        let [mend] = mends.as_slice() else {
+            panic!("{says}: {}", found.out);
+        };
+        assert_eq!(mend.starts_with("sudo "), is_sudo, "{mend}");
+        let mut shell = stage.command("sh");
+        match is_sudo {
+            true => shell.args(["-c", mend.trim_start_matches("sudo ")]),
+            false => shell.args(["-c", mend]).uid(nobody).gid(nobody),
+        };
+        let run = done(&mut shell);
+        assert_eq!(run.status, 0, "{mend}: {}", run.err);
+        let now = doctor();
+        assert_eq!(now.out, "✓ nothing is wrong\n", "{}", now.err);
+        found.err
+    };
+    let of_root = |path: &Path, mode: u32| {
+        chown(path, Some(0), Some(0)).unwrap();
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    };
+    fs::set_permissions(&config, Permissions::from_mode(0)).unwrap();
+    mended(&[], "runlog.toml", false);
+    assert!(config.exists());
+    let mut command = stage.command(binary.to_str().unwrap());
+    let searched = done(command.args(["search", "x"]).uid(nobody).gid(nobody));
+    assert_eq!(searched.status, 0, "{}", searched.err);
+    let homes = fs::read_dir(stage.root.beside("cache/runlog")).unwrap();
+    let home = homes.map(|entry| entry.unwrap().path()).next().unwrap();
+    for (name, mode) in [("search", 0o700), ("search.lock", 0o600)] {
+        of_root(&home.join(name), mode);
+        mended(
+            &[],
+            &format!("{name}, of the kept index, is not what"),
+            false,
+        );
+    }
+    let mut command = stage.command(binary.to_str().unwrap());
+    let socket = done(command.arg("socket").uid(nobody).gid(nobody)).printed();
+    let socket = Path::new(socket.trim_end());
+    fs::write(lock_of(socket), "").unwrap();
+    of_root(&lock_of(socket), 0o600);
+    mended(&[], "is no lock file of yours", false);
+    // what is above a root
+    let above = stage.root.beside("closed/in");
+    let deep = above.join("projects");
+    fs::create_dir_all(&deep).unwrap();
+    let given = format!(
+        "chown -R {nobody} {}",
+        stage.root.beside("closed").display()
+    );
+    assert_eq!(stage.shell(&given).status, 0);
+    let args = ["--projects", deep.to_str().unwrap()];
+    let closed = stage.root.beside("closed");
+    fs::set_permissions(&closed, Permissions::from_mode(0)).unwrap();
+    mended(&args, "closed, above the root, cannot be entered", false);
+    of_root(&above, 0o711);
+    let warned = mended(&args, "in, above the root, cannot be read", true);
+    let says = "the folder above the root cannot be watched";
+    assert!(warned.contains(says), "{warned}");
+    of_root(&closed, 0o700);
+    mended(&args, "closed, above the root, cannot be entered", true);
 }
 
 #[test]

@@ -1339,6 +1339,21 @@ fn what_is_beside_a_record_can_be_chosen_too() {
 }
 
 #[test]
+fn what_a_step_cost_is_shown_as_any_other_cost() {
+    let stage = Stage::over(Root::empty());
+    let mut run = record("p", "a", "completed");
+    let steps = r#"[{ "nodeId": "n", "costUSD": 0.30000000000000004 },
+        { "nodeId": "m", "costUSD": 1.0 }, { "nodeId": "o", "costUSD": -2.50 }]"#;
+    run["steps"] = serde_json::from_str(steps).unwrap();
+    stage.root.engine("p", "a", &run);
+    let shown = stage.shown(80, &["show", "a"]).printed();
+    for cost in ["$0.3 ", "$1 ", "-$2.5 "] {
+        let is_it = |line: &str| format!("{line} ").contains(&format!(" {cost}"));
+        assert!(shown.lines().any(is_it), "{cost}: {shown}");
+    }
+}
+
+#[test]
 fn steps_that_are_left_out_are_told_of_in_a_pipe_too() {
     let stage = Stage::over(Root::empty());
     // each is another, or they would be counted together
