@@ -580,7 +580,7 @@ fn a_socket_that_nobody_or_somebody_else_listens_on() {
         mended(&stage, "somebody has removed");
         assert!(socket.exists());
         // or is closed to whoever looks for it
-        let close = |path: &Path| fs::set_permissions(path, Permissions::from_mode(0)).unwrap();
+        let close = |path: &Path| fs::set_permissions(path, Permissions::from_mode(0o000)).unwrap();
         close(socket);
         mended(&stage, "is closed to its owner");
         close(&lock);
@@ -873,7 +873,7 @@ fn what_belongs_to_somebody_else() {
         chown(path, Some(0), Some(0)).unwrap();
         fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
     };
-    fs::set_permissions(&config, Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&config, Permissions::from_mode(0o000)).unwrap();
     mended(&[], "runlog.toml", false);
     assert!(config.exists());
     let mut command = stage.command(binary.to_str().unwrap());
@@ -906,7 +906,7 @@ fn what_belongs_to_somebody_else() {
     assert_eq!(stage.shell(&given).status, 0);
     let args = ["--projects", deep.to_str().unwrap()];
     let closed = stage.root.beside("closed");
-    fs::set_permissions(&closed, Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&closed, Permissions::from_mode(0o000)).unwrap();
     mended(&args, "closed, above the root, cannot be entered", false);
     of_root(&above, 0o711);
     let warned = mended(&args, "in, above the root, cannot be read", true);
