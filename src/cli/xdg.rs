@@ -13,11 +13,9 @@ pub(super) fn cache_home() -> Option<PathBuf> {
 }
 
 fn folder(variable: &str, at_home: &str) -> Option<PathBuf> {
+    let named = |name| std::env::var_os(name).map(PathBuf::from);
     let absolute = |path: &PathBuf| path.is_absolute();
-    let named = std::env::var_os(variable).map(PathBuf::from);
-    named.filter(absolute).or_else(|| {
-        // that of the user database where HOME is not set
-        let home = std::env::home_dir().filter(absolute)?;
-        Some(home.join(at_home))
-    })
+    named(variable)
+        .filter(absolute)
+        .or_else(|| Some(named("HOME").filter(absolute)?.join(at_home)))
 }
