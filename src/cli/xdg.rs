@@ -15,8 +15,7 @@ pub(super) fn cache_home() -> Option<PathBuf> {
 fn folder(variable: &str, at_home: &str) -> Option<PathBuf> {
     let named = |name| std::env::var_os(name).map(PathBuf::from);
     let absolute = |path: &PathBuf| path.is_absolute();
-    named(variable).filter(absolute).or_else(|| {
-        let home = named("HOME").filter(absolute)?;
-        Some(home.join(at_home))
-    })
+    named(variable)
+        .filter(absolute)
+        .or_else(|| Some(named("HOME").filter(absolute)?.join(at_home)))
 }

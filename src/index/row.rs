@@ -123,7 +123,7 @@ impl Fixed {
         };
     }
 
-    /// Notes whether the latest save created the run.
+    /// Notes whether the latest change of the run created it.
     pub(super) fn set_created(&mut self, created: bool) {
         self.flag(CREATED, created);
     }
@@ -419,7 +419,7 @@ impl<'a> Row<'a> {
         self.fixed.flags & ANNOTATED != 0
     }
 
-    /// Whether the latest save created the run.
+    /// Whether the latest change of the run created it.
     pub(super) fn created(self) -> bool {
         self.fixed.flags & CREATED != 0
     }

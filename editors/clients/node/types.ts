@@ -1164,7 +1164,7 @@ export type Tokens = {
 export type Told = {
   /** The state after the change. */
   clock: Clock;
-  /** Whether the latest save created the run. */
+  /** Whether the latest change of the run created it: no heartbeat does, nor what is noted on it. */
   created: boolean;
   kind: "saved";
   /** The run. */

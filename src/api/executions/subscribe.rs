@@ -63,7 +63,7 @@ pub enum Told {
     Saved {
         /// The state after the change.
         clock: Clock,
-        /// Whether the latest save created the run.
+        /// Whether the latest change of the run created it: no heartbeat does, nor what is noted on it.
         created: bool,
         /// The run.
         summary: Box<Summary>,

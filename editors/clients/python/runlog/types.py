@@ -1405,7 +1405,8 @@ class ToldSaved(TypedDict):
 
     # The state after the change.
     clock: Clock
-    # Whether the latest save created the run.
+    # Whether the latest change of the run created it: no heartbeat does, nor what is noted on
+    # it.
     created: bool
     kind: Literal["saved"]
     # The run.
