@@ -21,9 +21,9 @@ use crate::model::Status;
 
 /// How many runs are offered, and how many there are in a page.
 const OFFERED: usize = 1000;
-/// How many pages are looked at for what else the runs that match have in common.
-const PAGES: usize = 100;
-/// And of the trash, where a page is read from as many files.
+/// How many requests are made for what the runs that begin so have in common: who presses a key waits.
+const REQUESTS: usize = 10;
+/// How many pages of the trash are looked at, where a page is read from as many files.
 const TRASH_PAGES: usize = 10;
 
 /// Projects by their ids.
@@ -48,12 +48,12 @@ pub(super) fn projects_with_trash() -> ArgValueCompleter {
 /// Projects, and what is said of each.
 fn projects_with_runs() -> Vec<(String, String)> {
     let mut projects = Vec::new();
-    asked("projects/list", Params::new(), |answer| {
+    asked("projects/list", Params::new(), |answer, _| {
         projects.extend(answer.at("projects").items().iter().map(|project| {
             let runs = format!("{} runs", project.at("executions"));
             (project.at("id").word().to_owned(), runs)
         }));
-        false
+        None
     });
     projects
 }
@@ -98,15 +98,17 @@ pub(super) fn runs() -> ArgValueCompleter {
             "fields".into(),
             json!(["id", "projectId", "status", "label"]),
         );
-        if !id.is_empty() {
-            // what is contained, of which those that begin with it are taken
-            let test = format!("id ~ {}", json!(id));
-            params.insert("where".into(), test.into());
+        // what is contained, of which those that begin with it are taken
+        let contains = (!id.is_empty()).then(|| format!("id ~ {}", json!(id)));
+        if let Some(test) = &contains {
+            params.insert("where".into(), test.as_str().into());
         }
-        let (mut runs, mut pages) = (Vec::new(), 0);
-        // a shell goes on by what all that it is given have in common
-        let mut common = None;
-        asked("executions/list", params, |answer| {
+        let mut runs = Vec::new();
+        // a shell puts in what all that it is given have in common: so those beyond the newest are asked
+        // for that have it not
+        let (mut common, mut without) = (None, None);
+        let mut requests = 0;
+        asked("executions/list", params, |answer, mut params| {
             for run in answer.at("executions").items() {
                 let name = run.at("id").word();
                 if !name.starts_with(id) {
@@ -121,9 +123,21 @@ pub(super) fn runs() -> ArgValueCompleter {
                 }
                 common = name.get(..len).map(str::to_owned);
             }
-            pages += 1;
-            let is_open = common.as_ref().is_none_or(|common| common.len() > id.len());
-            pages < PAGES && (is_open || runs.len() < OFFERED)
+            requests += 1;
+            if requests == REQUESTS || common.as_deref() == Some(id) {
+                return None;
+            }
+            let cursor = answer.at("nextCursor").text()?;
+            if common == without {
+                params.insert("cursor".into(), cursor.into());
+                return Some(params);
+            }
+            without.clone_from(&common);
+            let without = format!("id !~ {}", json!(without));
+            let tests: Vec<String> = contains.iter().cloned().chain([without]).collect();
+            params.insert("where".into(), tests.join(" and ").into());
+            params.remove("cursor");
+            Some(params)
         });
         let last = CompletionCandidate::new("last").help(Some("the newest run".into()));
         let mut count: HashMap<&str, usize> = HashMap::new();
@@ -234,10 +248,12 @@ fn of_trash(project: Option<&str>, mut take: impl FnMut(&Json)) {
         params.insert("projectId".into(), project.into());
     }
     let mut pages = 0;
-    asked("trash/list", params, |answer| {
+    asked("trash/list", params, |answer, mut params| {
         answer.at("entries").items().iter().for_each(&mut take);
         pages += 1;
-        pages < TRASH_PAGES
+        let cursor = answer.at("nextCursor").text()?;
+        params.insert("cursor".into(), cursor.into());
+        (pages < TRASH_PAGES).then_some(params)
     });
 }
 
@@ -261,9 +277,9 @@ fn given(long: &str, short: Option<&str>) -> Option<OsString> {
     None
 }
 
-/// Gives what is answered, if anything is, and the pages behind it for as long as `take` wants more.
-fn asked(method: &str, mut params: Params, mut take: impl FnMut(&Json) -> bool) {
-    let mut asked = || {
+/// Gives what is answered, if anything is, to `take`, which says what else is to be asked for.
+fn asked(method: &str, mut params: Params, mut take: impl FnMut(&Json, Params) -> Option<Params>) {
+    let asked = || {
         let given = given("--projects", None).map(PathBuf::from);
         let place = Place::of_process(given.as_deref()).ok()?;
         let found = root::find(&place).ok()?;
@@ -272,10 +288,9 @@ fn asked(method: &str, mut params: Params, mut take: impl FnMut(&Json) -> bool) 
         runtime.block_on(async {
             let mut client = Client::over(&folder, &found, Needs::Glance, &Screen::new()).ok()?;
             while let Ok(answer) = client.ask(method, params.clone()).await
-                && take(&answer)
-                && let Some(cursor) = answer.at("nextCursor").text()
+                && let Some(next) = take(&answer, params)
             {
-                params.insert("cursor".into(), cursor.into());
+                params = next;
             }
             client.end();
             Some(())
