@@ -94,7 +94,7 @@ pub(super) struct RunArgs {
     #[command(flatten)]
     root: RootArgs,
     /// The project to record it in
-    #[arg(long, value_name = "PROJECT", value_parser = project)]
+    #[arg(long, value_name = "PROJECT", value_parser = project, add = super::complete::projects())]
     project: ProjectId,
     /// What to call the run; otherwise the command's name
     #[arg(long, value_name = "NAME")]
