@@ -11,6 +11,10 @@ use super::terminal::{Out, Paint, status_paint};
 use super::time::{Clock, grouped, span};
 use crate::model::Money;
 
+/// A shorter id is not cut, because `pin` and its like take whole ones only: the engine's have 28
+/// characters, a UUID 36.
+const ID_COLUMNS: usize = 36;
+
 #[derive(Debug, Args)]
 #[command(
     after_help = "In a pipe, a line a run: id, status, startedAt, duration, costUSD, \
@@ -66,7 +70,7 @@ fn listed(result: &Json, out: Out, clock: &Clock, args: &ListArgs) -> String {
 /// A table of runs: the fields of `list` in a pipe.
 pub(super) fn summaries(runs: &[Json], out: Out, clock: &Clock, projects: bool) -> String {
     let mut table = Table::new([
-        Column::new("ID").cut_to(20),
+        Column::new("ID").cut_to(ID_COLUMNS),
         Column::new("STATUS").cut_to(9),
         Column::new("STARTED").leaving(2),
         Column::numbers("TOOK").leaving(5),
@@ -74,7 +78,7 @@ pub(super) fn summaries(runs: &[Json], out: Out, clock: &Clock, projects: bool) 
         Column::new("PROJECT")
             .cut_to(8)
             .leaving(if projects { 3 } else { 6 }),
-        Column::new("LABEL").cut_to(16),
+        Column::new("LABEL").cut_to(16).leaving(1),
     ]);
     for run in runs {
         let cells = cells(run, clock);
