@@ -13,6 +13,7 @@ pub mod members;
 pub mod nodes;
 pub mod openrpc;
 pub mod params;
+pub(crate) mod place;
 pub mod progress;
 pub mod projects;
 pub mod python;

@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{
-    Context, Error, ErrorKind, error_groups, executions, filter, lifecycle, nodes, params,
+    Context, Error, ErrorKind, error_groups, executions, filter, lifecycle, nodes, params, place,
     projects, server, trash,
 };
 
@@ -338,7 +338,11 @@ async fn run<M: Method>(raw: Option<&str>, context: Arc<Context>) -> Result<Byte
     let params = params::parse::<M::Params>(raw, known, M::LENIENT)?;
     let result = M::call(context, params).await?;
     let text = if M::is_large(&result) {
-        let text = tokio::task::spawn_blocking(move || result.text());
+        let place = place::here();
+        let text = tokio::task::spawn_blocking(move || {
+            let _place = place;
+            result.text()
+        });
         text.await.map_err(|_| internal())?
     } else {
         result.text()

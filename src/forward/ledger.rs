@@ -6,7 +6,7 @@
 //! `initialize`, which also says whether the daemon is a shared one. Of our own are the requests by
 //! which subscriptions go on. Nothing here reads or writes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
@@ -36,6 +36,8 @@ pub(super) struct Ledger {
     pending: BTreeMap<u64, Pending>,
     /// By the id that the client knows.
     subscriptions: BTreeMap<u64, Subscription>,
+    /// The highest of these that was ever told: none is given twice.
+    last_subscription: u64,
     /// How many requests of our own this daemon has not answered.
     asked: usize,
     /// Subscriptions at this daemon that the client ended before they were there.
@@ -46,6 +48,7 @@ pub(super) struct Ledger {
     greeting: Greeting,
     /// Whether a daemon has answered the client's `initialize`; the next one has heard of none.
     initialized: bool,
+    /// The same of its shutdown.
     shut_down: bool,
     /// Whether all is answered that ever will be.
     ended: bool,
@@ -66,6 +69,8 @@ struct Pending {
     frame: Bytes,
     batch: bool,
     calls: Vec<Call>,
+    /// Which of its batch are notifications.
+    notifications: Vec<usize>,
     /// Answers to others of its batch, which wait for these.
     done: Vec<Bytes>,
     /// Whether the daemon may have it.
@@ -163,23 +168,32 @@ impl Ledger {
             Frame::Batch(messages) => (true, messages),
         };
         let mut calls = Vec::with_capacity(messages.len());
+        let mut notifications = Vec::new();
         for (at, message) in messages.into_iter().enumerate() {
             let (id, entry, params) = match message {
                 Message::Answer => continue,
                 Message::Invalid { id, .. } => (id, None, None),
                 Message::Notification { method, params } => {
-                    self.notification(&method, params.as_ref(), &mut noted);
+                    match &*method {
+                        "exit" => {
+                            let asked = self.asks(Shutdown::NAME, &calls);
+                            noted.exit = Some(self.shut_down || asked);
+                        }
+                        "$/cancelRequest" => self.take_back(params.as_ref(), &mut noted),
+                        _ => {}
+                    }
+                    notifications.push(at);
                     continue;
                 }
                 Message::Request { id, method, params } => (id, table::entry(&method), params),
             };
-            match entry.map(|entry| entry.name) {
-                Some(Initialize::NAME) => {
-                    let pid = member(text(params.as_ref()), "processId");
-                    noted.parent = pid.and_then(|pid| pid.parse().ok()).or(noted.parent);
-                }
-                Some(Shutdown::NAME) => self.shut_down = true,
-                _ => {}
+            // a repeated one is refused
+            if entry.is_some_and(|entry| entry.name == Initialize::NAME)
+                && !self.initialized
+                && !self.asks(Initialize::NAME, &calls)
+            {
+                let pid = member(text(params.as_ref()), "processId");
+                noted.parent = pid.and_then(|pid| pid.parse().ok());
             }
             calls.push(Call {
                 at,
@@ -198,6 +212,7 @@ impl Ledger {
                 frame,
                 batch,
                 calls,
+                notifications,
                 done: Vec::new(),
                 sent: false,
                 deaths: 0,
@@ -207,43 +222,43 @@ impl Ledger {
         noted
     }
 
-    fn notification(&mut self, method: &str, params: Option<&Bytes>, noted: &mut Noted) {
-        match method {
-            "exit" => noted.exit = Some(self.shut_down),
-            "$/cancelRequest" => {
-                let Some(id) = cancelled_key(text(params)) else {
-                    return;
-                };
-                noted.pass = true;
-                let same = |call: &Call| id_key(text(Some(&call.id)).unwrap_or_default()) == id;
-                for pending in self.pending.values_mut() {
-                    if pending.sent {
-                        for call in pending.calls.iter_mut().filter(|call| same(call)) {
-                            call.cancelled = true;
-                            noted.cancels.push(call.id.clone());
-                        }
-                        continue;
-                    }
-                    // what no daemon has is taken back here
-                    let done = &mut pending.done;
-                    pending.calls.retain(|call| {
-                        let stays = !same(call);
-                        if !stays {
-                            self.shut_down &= !call.is(Shutdown::NAME);
-                            done.push(whole(&call.id, &Err(Error::cancelled())));
-                        }
-                        stays
-                    });
+    /// Whether a method is called by what is not answered, or by these.
+    fn asks(&self, method: &str, calls: &[Call]) -> bool {
+        let pending = self.pending.values().flat_map(|pending| &pending.calls);
+        pending.chain(calls).any(|call| call.is(method))
+    }
+
+    fn take_back(&mut self, params: Option<&Bytes>, noted: &mut Noted) {
+        let Some(id) = cancelled_key(text(params)) else {
+            return;
+        };
+        noted.pass = true;
+        let same = |call: &Call| id_key(text(Some(&call.id)).unwrap_or_default()) == id;
+        for pending in self.pending.values_mut() {
+            if pending.sent {
+                for call in pending.calls.iter_mut().filter(|call| same(call)) {
+                    call.cancelled = true;
+                    noted.cancels.push(call.id.clone());
                 }
-                let gone = self
-                    .pending
-                    .extract_if(.., |_, pending| pending.calls.is_empty());
-                noted
-                    .answers
-                    .extend(gone.map(|(_, pending)| pending.answers()));
+                continue;
             }
-            _ => {}
+            // what no daemon has is taken back here
+            let done = &mut pending.done;
+            pending.calls.retain(|call| {
+                let stays = !same(call);
+                if !stays {
+                    noted.answers.extend(call.end());
+                    done.push(whole(&call.id, &Err(Error::cancelled())));
+                }
+                stays
+            });
         }
+        let gone = self
+            .pending
+            .extract_if(.., |_, pending| pending.calls.is_empty());
+        noted
+            .answers
+            .extend(gone.map(|(_, pending)| pending.answers()));
     }
 
     /// The next frame that no daemon has.
@@ -280,9 +295,9 @@ impl Ledger {
             let Some(id) = ends(call).then(|| known_id(call)).flatten() else {
                 return true;
             };
-            let held = self.subscriptions.remove(&id);
-            let known = held.is_some();
+            let held = self.subscriptions.get(&id);
             match held.map(|held| held.place) {
+                // it goes on until the daemon has agreed
                 Some(Place::At(there)) if there == id => true,
                 Some(Place::At(there)) => {
                     others.insert(call.at, unsubscribing(&call.id, there));
@@ -290,16 +305,17 @@ impl Ledger {
                 }
                 // it has told nothing, and what comes of its being asked for is nobody's
                 _ => {
+                    let known = self.subscriptions.remove(&id).is_some();
                     let text = if known { "true" } else { "false" };
                     pending.done.push(whole(&call.id, &Ok(text.into())));
                     false
                 }
             }
         });
+        prepared.to_daemon = pending.rest(&others);
         if pending.calls.is_empty() {
             prepared.to_client = Some(pending.answers());
         } else {
-            prepared.to_daemon = Some(pending.rest(&others));
             self.pending.insert(key, pending);
         }
         prepared
@@ -347,34 +363,30 @@ impl Ledger {
         let answers: Vec<(Answer<'_>, &str)> = elements(text(Some(frame)).unwrap_or_default())
             .filter_map(|element| Some((Answer::read(element.trim().as_bytes())?, element)))
             .collect();
-        let first = answers.first().map(|(answer, _)| answer.id)?;
+        // in the order of what they answer, as sessions put them; several may be called null
+        let ids = || answers.iter().map(|(answer, _)| answer.id);
         let key = self.pending.iter().find_map(|(key, pending)| {
-            let its = pending.sent
-                && pending.batch
-                && pending.calls.len() == answers.len()
-                && pending.calls.iter().any(|call| call.id == first);
+            let calls = pending.calls.iter().map(|call| &*call.id);
+            let its = pending.sent && pending.batch && calls.eq(ids());
             its.then_some(*key)
         });
         let Some(mut pending) = key.and_then(|key| self.pending.remove(&key)) else {
             return self.unknown(frame);
         };
         let mut same = pending.done.is_empty();
-        for (answer, element) in &answers {
-            let at = pending.calls.iter().position(|call| call.id == answer.id);
-            let Some(call) = at.and_then(|at| pending.calls.get(at)) else {
-                continue;
-            };
-            let text = match self.fate(call, answer) {
+        let calls = std::mem::take(&mut pending.calls);
+        for (call, (answer, element)) in calls.into_iter().zip(&answers) {
+            let text = match self.fate(&call, answer) {
                 Fate::Same => frame.slice_ref(element.as_bytes()),
                 Fate::Other(text) => text,
                 Fate::Again => {
                     same = false;
+                    pending.calls.push(call);
                     continue;
                 }
             };
             same &= text == element.as_bytes();
             pending.done.push(text);
-            pending.calls.remove(at?);
         }
         if !pending.calls.is_empty() {
             pending.sent = false;
@@ -400,7 +412,6 @@ impl Ledger {
         match answer.body {
             Err(error) => {
                 if !Error::from_wire(spelt(error)).is_of_the_end() {
-                    self.shut_down &= !call.is(Shutdown::NAME);
                     return Fate::Same;
                 }
                 match call.refusal(0) {
@@ -414,15 +425,11 @@ impl Ledger {
                 Fate::Other(whole(&call.id, &Ok(greeting.into())))
             }
             Ok(result) if name == Some(Subscribe::NAME) => {
-                let Ok(there) = spelt(result).parse() else {
+                let Ok(there) = spelt(result).parse::<u64>() else {
                     return Fate::Same;
                 };
-                let taken = self.subscriptions.last_key_value().map_or(0, |(id, _)| *id);
-                let id = if self.subscriptions.contains_key(&there) {
-                    taken + 1
-                } else {
-                    there
-                };
+                let id = there.max(self.last_subscription + 1);
+                self.last_subscription = id;
                 let subscription = Subscription {
                     params: call.params.clone(),
                     clock: None,
@@ -434,7 +441,15 @@ impl Ledger {
                 }
                 Fate::Other(whole(&call.id, &Ok(id.to_string().into())))
             }
-            Ok(_) => Fate::Same,
+            Ok(_) => {
+                self.shut_down |= name == Some(Shutdown::NAME);
+                if name == Some(Unsubscribe::NAME)
+                    && let Some(id) = known_id(call)
+                {
+                    self.subscriptions.remove(&id);
+                }
+                Fate::Same
+            }
         }
     }
 
@@ -506,6 +521,10 @@ impl Ledger {
             let done = &mut pending.done;
             pending.calls.retain(|call| match call.refusal(deaths) {
                 Some(answer) => {
+                    if let Some(id) = call.is(Unsubscribe::NAME).then(|| known_id(call)).flatten() {
+                        self.subscriptions.remove(&id);
+                    }
+                    answers.extend(call.end());
                     done.push(whole(&call.id, &answer));
                     false
                 }
@@ -528,28 +547,24 @@ impl Ledger {
     pub(super) fn ended(&mut self) -> Vec<Bytes> {
         self.ended = true;
         let all = std::mem::take(&mut self.pending).into_values();
-        all.map(|mut pending| {
+        let mut answers = Vec::new();
+        for mut pending in all {
             for call in std::mem::take(&mut pending.calls) {
                 let mut error = Error::ending();
                 if pending.sent && call.changes() {
                     error = error.with("outcome", "unknown");
                 }
+                answers.extend(call.end());
                 pending.done.push(whole(&call.id, &Err(error)));
             }
-            pending.answers()
-        })
-        .collect()
+            answers.push(pending.answers());
+        }
+        answers
     }
 
-    /// Whether the client has asked for the shutdown.
+    /// Whether the client's shutdown was granted; one that waits is asked for as any request is.
     pub(super) fn is_shut_down(&self) -> bool {
-        // one that waits is asked of the daemon as any request is
-        let asked = |call: &Call| call.is(Shutdown::NAME);
         self.shut_down
-            && !self
-                .pending
-                .values()
-                .any(|pending| pending.calls.iter().any(asked))
     }
 
     /// The next message of our own for the daemon: what it is told is taken back, and by what
@@ -650,19 +665,20 @@ impl Subscription {
 }
 
 impl Pending {
-    /// The frame without what is answered.
-    fn rest(&self, others: &BTreeMap<usize, Bytes>) -> Bytes {
+    /// The frame without what is answered; none if that is all of it.
+    fn rest(&self, others: &BTreeMap<usize, Bytes>) -> Option<Bytes> {
+        let calls = self.calls.iter().map(|call| call.at);
+        let left: BTreeSet<usize> = calls.chain(self.notifications.iter().copied()).collect();
         let frame = text(Some(&self.frame)).unwrap_or_default();
-        let one = |call: &Call| -> Bytes {
-            match others.get(&call.at) {
-                Some(other) => other.clone(),
-                None if self.batch => elements(frame)
-                    .nth(call.at)
-                    .map_or_else(Bytes::new, |entry| self.frame.slice_ref(entry.as_bytes())),
-                None => self.frame.clone(),
-            }
+        let as_it_came = |entry: &str| self.frame.slice_ref(entry.as_bytes());
+        let entries: Vec<Bytes> = match self.batch {
+            true => elements(frame).map(as_it_came).collect(),
+            false => vec![self.frame.clone()],
         };
-        joined(self.batch, self.calls.iter().map(one))
+        let rest = entries.into_iter().enumerate();
+        let rest = rest.filter(|(at, _)| left.contains(at));
+        let rest = rest.map(|(at, entry)| others.get(&at).cloned().unwrap_or(entry));
+        (!left.is_empty()).then(|| joined(self.batch, rest))
     }
 
     /// What is answered, now that all of it is.
@@ -682,6 +698,15 @@ impl Call {
         let params = || text(self.params.as_ref());
         self.entry
             .is_some_and(|entry| entry.leaves_something(params()))
+    }
+
+    /// What its sender is told before it is answered here, if it was told that it had begun.
+    fn end(&self) -> Option<Bytes> {
+        let token = text(self.token.as_ref()).filter(|_| self.told == Course::Begun)?;
+        let end = format!(
+            r#"{{"jsonrpc":"2.0","method":"$/progress","params":{{"token":{token},"value":{{"kind":"end"}}}}}}"#
+        );
+        Some(end.into())
     }
 
     /// What is answered where the daemon ended that had it; none where the next one is asked.
@@ -933,10 +958,80 @@ mod tests {
         ledger.says(&request(3, Unsubscribe::NAME, json!({ "subscription": 1 })));
         let sent = ledger.sends();
         assert_eq!(sent[0].0.as_ref().unwrap()["params"]["subscription"], 2);
+        // it goes on until the daemon has agreed
+        let told = ledger.hears(&change(2, "c:b:5")).unwrap();
+        assert_eq!(told["params"]["subscription"], 1);
+        ledger.hears(&result(3, &json!(true)));
         // under way, by the id that the client knows the other one by
         assert_eq!(ledger.hears(&change(2, "c:b:6")), None);
         let told = ledger.hears(&change(3, "c:b:7")).unwrap();
         assert_eq!(told["params"]["subscription"], 2);
+    }
+
+    #[test]
+    fn a_subscription_whose_end_is_refused_goes_on() {
+        let mut ledger = subscribed();
+        for there in ["7", "8"] {
+            let renewal = ledger.own().unwrap();
+            ledger.hears(&answered(&renewal, &format!(r#""result":{there}"#)));
+        }
+        let end = |id| request(id, Unsubscribe::NAME, json!([1]));
+        ledger.says(&end(3));
+        ledger.sends();
+        let refused = Error::new(ErrorKind::Overloaded, "too many").to_value();
+        ledger.hears(&format!(r#"{{"jsonrpc":"2.0","id":3,"error":{refused}}}"#));
+        assert!(ledger.hears(&change(7, "c:b:6")).is_some());
+        // and one whose daemon is gone has ended
+        ledger.says(&end(4));
+        ledger.sends();
+        assert_eq!(value(&ledger.lost()[0])["result"], true);
+        ledger.own().unwrap();
+        assert_eq!(ledger.own(), None);
+    }
+
+    /// Whoever drops what an id stands for as it ends would drop the other one.
+    #[test]
+    fn no_two_subscriptions_have_one_id_one_after_the_other() {
+        let mut ledger = subscribed();
+        ledger.says(&request(3, Unsubscribe::NAME, json!([2])));
+        assert!(ledger.sends()[0].1.is_some());
+        ledger.says(&request(4, Subscribe::NAME, json!({})));
+        ledger.sends();
+        assert_eq!(ledger.hears(&result(4, &json!(1))).unwrap()["result"], 3);
+    }
+
+    #[test]
+    fn batches_of_the_same_ids_are_told_apart_by_all_of_them() {
+        let mut ledger = Ledger::default();
+        let one = |id: &str| format!(r#"{{"jsonrpc":"2.0","id":{id},"result":1}}"#);
+        for name in ["a", "b"] {
+            let unnamed = json!({ "jsonrpc": "2.0", "id": null, "method": "ping" });
+            let other = json!({ "jsonrpc": "2.0", "id": name, "method": "ping" });
+            ledger.says(&json!([unnamed, other]));
+        }
+        ledger.sends();
+        for name in ["b", "a"] {
+            let frame = format!("[{},{}]", one("null"), one(&format!(r#""{name}""#)));
+            assert_eq!(ledger.hears(&frame).unwrap()[1]["id"], name);
+        }
+        assert!(ledger.is_settled());
+    }
+
+    #[test]
+    fn what_a_batch_tells_the_daemon_beside_its_requests_reaches_it() {
+        let mut ledger = subscribed();
+        let cancel =
+            json!({ "jsonrpc": "2.0", "method": "$/cancelRequest", "params": { "id": 7 } });
+        let end = |id: u64, of: u64| request(id, Unsubscribe::NAME, json!([of]));
+        ledger.says(&json!([end(3, 1), cancel, request(4, "ping", json!({}))]));
+        let (to_daemon, to_client) = ledger.sends().remove(0);
+        assert_eq!(to_client, None);
+        let ping = request(4, "ping", json!({}));
+        assert_eq!(to_daemon, Some(json!([cancel, ping])));
+        ledger.says(&json!([end(5, 2), cancel]));
+        let (to_daemon, to_client) = ledger.sends().remove(0);
+        assert_eq!(to_client.unwrap()[0]["result"], true);
+        assert_eq!(to_daemon, Some(json!([cancel])));
     }
 
     #[test]
@@ -1022,6 +1117,8 @@ mod tests {
         });
         let noted = ledger.says(&request(1, Initialize::NAME, json!({ "processId": 42 })));
         assert_eq!(noted.parent, Some(42));
+        let again = ledger.says(&request(3, Initialize::NAME, json!({ "processId": 43 })));
+        assert_eq!(again.parent, None);
         ledger.says(&json!([request(2, Initialize::NAME, json!({}))]));
         ledger.sends();
         let said = json!({ "root": { "path": "/r", "exists": false } });
@@ -1076,6 +1173,11 @@ mod tests {
             assert_eq!(ledger.is_shut_down(), granted);
             assert_eq!(ledger.says(&exit).exit, Some(granted));
         }
+        // the second one is refused, which is nothing to the first
+        ledger.says(&request(6, Shutdown::NAME, json!({})));
+        ledger.sends();
+        ledger.hears(&refusal(6));
+        assert_eq!(ledger.says(&exit).exit, Some(true));
     }
 
     #[test]
@@ -1196,6 +1298,18 @@ mod tests {
             // somebody else's
             assert!(ledger.hears(&tells("begin")).is_some());
         }
+        // what is answered here has an end as well
+        let mut ledger = Ledger::default();
+        let params = json!({ "projectId": "p", "workDoneToken": "t" });
+        ledger.says(&request(1, "executions/deleteAll", params));
+        ledger.sends();
+        assert!(ledger.hears(&tells("begin")).is_some());
+        let told: Vec<Value> = ledger.lost().iter().map(value).collect();
+        assert_eq!(
+            told[0],
+            serde_json::from_str::<Value>(&tells("end")).unwrap()
+        );
+        assert_eq!(told[1]["error"]["data"]["outcome"], "unknown");
     }
 
     #[test]

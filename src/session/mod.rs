@@ -10,6 +10,7 @@
 //! - so does it while even the refusals pile up, because the client takes nothing;
 //! - of what ends later, on another thread perhaps, so that its answer is not counted yet, only a few
 //!   are under way: [`PAGES_MAX`] with a page of runs or as much, [`RECORDS_MAX`] with whole records.
+//!   What was taken back is under way until its thread is done with it.
 //!
 //! All connections share a thread: what may block, and messages of more than `LARGE_BYTES`, are
 //! worked on by threads of their own.
@@ -32,12 +33,13 @@ use bytes::Bytes;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, Stream, StreamExt};
 use jsonrpsee::core::server::Methods;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::lifecycle::{Initialize, Ping, Shutdown};
 use crate::api::params::member;
+use crate::api::place::Places;
 use crate::api::table::{self, Entry, Method, Weight};
 use crate::api::{
     Context, Error, ErrorKind, FRAME_LIMIT_BYTES, PAGES_MAX, RECORDS_MAX, UNANSWERED_LIMIT,
@@ -124,6 +126,8 @@ struct Session {
     /// Answers that wait for the others of their batches.
     gathered_bytes: usize,
     under_way: UnderWay,
+    /// Told when a weight that was full is not any more.
+    left: Arc<Notify>,
     last_request: u64,
     feeds: Vec<(u64, tokio::task::AbortHandle)>,
     initialized: bool,
@@ -132,37 +136,33 @@ struct Session {
     parent: Option<u32>,
 }
 
-/// How many requests of a weight have started and are not answered.
-#[derive(Debug, Default)]
+/// The requests of each weight that have started and are not at their end.
+#[derive(Debug)]
 struct UnderWay {
-    pages: usize,
-    records: usize,
+    pages: Arc<Places>,
+    records: Arc<Places>,
 }
 
 impl UnderWay {
-    /// Those of this weight, and how many there may be; none where they are not counted.
-    fn of(&mut self, weight: Weight) -> Option<(&mut usize, usize)> {
+    /// None; `left` is told as [`Places`] do.
+    fn new(left: &Arc<Notify>) -> Self {
+        Self {
+            pages: Places::new(PAGES_MAX, left),
+            records: Places::new(RECORDS_MAX, left),
+        }
+    }
+
+    /// The places of this weight, where they are counted.
+    fn of(&self, weight: Weight) -> Option<&Arc<Places>> {
         match weight {
             Weight::Light => None,
-            Weight::Page => Some((&mut self.pages, PAGES_MAX)),
-            Weight::Records => Some((&mut self.records, RECORDS_MAX)),
+            Weight::Page => Some(&self.pages),
+            Weight::Records => Some(&self.records),
         }
     }
 
-    fn is_full(&mut self, weight: Weight) -> bool {
-        self.of(weight).is_some_and(|(count, most)| *count >= most)
-    }
-
-    fn begin(&mut self, weight: Weight) {
-        if let Some((count, _)) = self.of(weight) {
-            *count += 1;
-        }
-    }
-
-    fn end(&mut self, weight: Weight) {
-        if let Some((count, _)) = self.of(weight) {
-            *count -= 1;
-        }
+    fn is_full(&self, weight: Weight) -> bool {
+        self.of(weight).is_some_and(|places| places.is_full())
     }
 }
 
@@ -194,6 +194,7 @@ pub async fn run(
     let context = Arc::clone(&shared.context);
     let span = tracing::debug_span!("connection", number);
     let service = Service::new(shared.methods.clone(), number);
+    let left = Arc::default();
     let session = Session {
         shared,
         kind,
@@ -205,7 +206,8 @@ pub async fn run(
         live: Vec::new(),
         held_bytes: 0,
         gathered_bytes: 0,
-        under_way: UnderWay::default(),
+        under_way: UnderWay::new(&left),
+        left,
         last_request: 0,
         feeds: Vec::new(),
         initialized: false,
@@ -223,6 +225,7 @@ impl Session {
     async fn serve(mut self, mut incoming: impl Stream<Item = Incoming> + Unpin) -> (End, Instant) {
         let mut ending = self.shared.ending.clone();
         let outbox = Arc::clone(&self.outbox);
+        let left = Arc::clone(&self.left);
         let mut parent: futures_util::future::OptionFuture<_> = None.into();
         let end = loop {
             if let Some(pid) = self.parent.take() {
@@ -259,6 +262,7 @@ impl Session {
                     None => break End::Closed,
                 },
                 () = &mut drained => None,
+                () = left.notified() => None,
             };
             if let Some(frame) = arrived {
                 self.receive(frame).await;
@@ -277,12 +281,14 @@ impl Session {
         let deadline = tokio::time::sleep(GRACE);
         tokio::pin!(deadline);
         let outbox = Arc::clone(&self.outbox);
+        let left = Arc::clone(&self.left);
         while !outbox.is_broken() && self.live.len() + self.waiting.len() > 0 {
             let drained = outbox.drained();
             self.start_waiting();
             tokio::select! {
                 Some(done) = self.running.next() => self.finish(done),
                 () = drained => {}
+                () = left.notified() => {}
                 _ = ending.wait_for(|ending| *ending), if waits => {
                     waits = false;
                     deadline.as_mut().reset(Instant::now() + GRACE);
@@ -453,7 +459,11 @@ impl Session {
                 return Err(Error::initialized());
             }
             // whoever passes a client's messages on introduces himself before the client does
-            self.initialized = !is_relay(params);
+            let relayed = is_relay(params);
+            self.initialized = !relayed;
+            if relayed {
+                self.outbox.leave_patience();
+            }
             let pid = member(text(params), "processId").and_then(|pid| pid.parse().ok());
             self.parent = pid.filter(|_| self.kind == Kind::Stdio);
         }
@@ -461,8 +471,9 @@ impl Session {
     }
 
     /// Starts what may start. What has a weight that enough is under way of waits, in order, and others
-    /// pass it; what is under way waits for nothing but what came before it. What batches have gathered
-    /// counts as unsent, as long as anything is under way that may complete one.
+    /// pass it, unless it is a change: those may have to wait for it, and what is under way waits for
+    /// nothing that is not. What batches have gathered counts as unsent, as long as anything is under way
+    /// that may complete one.
     fn start_waiting(&mut self) {
         let mut at = 0;
         while at < self.waiting.len() {
@@ -473,8 +484,11 @@ impl Session {
             if self.outbox.unsent_answers() + gathered >= UNSENT_LIMIT_BYTES {
                 break;
             }
-            let next = self.waiting.get(at);
-            if next.is_some_and(|next| self.under_way.is_full(next.entry.weight)) {
+            let full = |next: &&Request| self.under_way.is_full(next.entry.weight);
+            if let Some(next) = self.waiting.get(at).filter(full) {
+                if next.effect.is_change() {
+                    break;
+                }
                 at += 1;
             } else if let Some(request) = self.waiting.remove(at) {
                 self.start(request);
@@ -490,7 +504,8 @@ impl Session {
             return;
         }
         let cancel = CancellationToken::new();
-        self.under_way.begin(request.entry.weight);
+        let places = self.under_way.of(request.entry.weight);
+        let place = places.map(Places::take);
         self.live.push(Running {
             number: request.number,
             key: request.key.clone(),
@@ -499,7 +514,8 @@ impl Session {
             cancel: cancel.clone(),
         });
         let large = request.held_bytes >= LARGE_BYTES;
-        let mut future = request.run(self.service.clone(), &self.shared, &self.outbox, cancel);
+        let service = self.service.clone();
+        let mut future = request.run(service, &self.shared, &self.outbox, cancel, place);
         if large {
             future = request::aside(future);
         }
@@ -512,7 +528,6 @@ impl Session {
 
     fn finish(&mut self, done: Done) {
         self.held_bytes -= done.held_bytes;
-        self.under_way.end(done.entry.weight);
         let Some(at) = self
             .live
             .iter()

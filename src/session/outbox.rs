@@ -52,6 +52,8 @@ struct State {
     notification_bytes: usize,
     /// Since when answers have been waiting without the client taking a byte.
     waiting_since: Option<Instant>,
+    /// The client is another's, who looks to its being taken from himself.
+    relayed: bool,
     /// The writer is to look whether the client is there at all.
     look: bool,
     /// Nothing more will be put in.
@@ -142,9 +144,9 @@ impl Outbox {
         self.state.lock().broken
     }
 
-    /// Whether nothing more will be put in.
-    pub fn is_finished(&self) -> bool {
-        self.state.lock().finished
+    /// Whoever takes from this passes it on, and waits for his own client to take it: he is waited for.
+    pub fn leave_patience(&self) {
+        self.state.lock().relayed = true;
     }
 
     /// Lets the writer look whether the client is there at all, and break off if not.
@@ -205,12 +207,24 @@ impl Outbox {
         self.drained.notify_waiters();
     }
 
-    /// For the writer: when the client's patience with us ends, if an answer waits.
-    pub fn deadline(&self) -> Option<Instant> {
-        self.state
-            .lock()
-            .waiting_since
-            .map(|since| since + PATIENCE)
+    /// For the writer: until when it waits for the client to take a byte before it looks whether that
+    /// [is late](Self::is_late).
+    pub fn look_again_at(&self) -> Instant {
+        let state = self.state.lock();
+        let since = state.waiting_since.filter(|_| !state.relayed);
+        since.unwrap_or_else(Instant::now) + PATIENCE
+    }
+
+    /// For the writer, to which nothing was taken for so long: whether the client is to be cut off.
+    pub fn is_late(&self) -> bool {
+        let state = self.state.lock();
+        !state.relayed
+            && match state.waiting_since {
+                // it may have been put in only while a notification was waiting, …
+                Some(since) => since + PATIENCE <= Instant::now(),
+                // … which nothing hurries before the end
+                None => state.finished,
+            }
     }
 
     /// For the writer: it cannot go on.

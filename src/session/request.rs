@@ -28,6 +28,7 @@ use super::order::{Held, Target, Turn};
 use super::outbox::Outbox;
 use crate::api::executions::{annotate, delete, save, start, subscribe, update};
 use crate::api::params::{self, WORK_DONE_TOKEN, member, members_named};
+use crate::api::place::{self, Place};
 use crate::api::progress::{self, Steps};
 use crate::api::table::{self, AnswerSlot, Effect, Entry, Method};
 use crate::api::{Context, Error, ErrorKind, FRAME_LIMIT_BYTES, taking_back};
@@ -255,6 +256,7 @@ impl Request {
         shared: &Shared,
         outbox: &Arc<Outbox>,
         cancel: CancellationToken,
+        place: Option<Place>,
     ) -> BoxFuture<'static, Done> {
         let Self {
             number,
@@ -291,7 +293,7 @@ impl Request {
                     turn.come().await
                 };
                 let call = call(number, entry, text, &service);
-                let work = perform(changes, call, ready, &cancel);
+                let work = place::scope(place, perform(changes, call, ready, &cancel));
                 match progress {
                     Some(progress) => progress.accompany(work, &context).await,
                     None => work.await,

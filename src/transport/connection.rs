@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::framing::{Framing, FramingError, frames};
 use super::outgoing::Outgoing;
-use crate::session::outbox::{Outbox, PATIENCE};
+use crate::session::outbox::Outbox;
 use crate::session::{self, End, Incoming, Kind, Shared};
 
 /// How long the last answers may take to be written when this side ends the connection.
@@ -154,21 +154,13 @@ async fn write_some<W: AsyncWrite + Unpin>(
         return Ok(());
     }
     loop {
-        let until = outbox
-            .deadline()
-            .unwrap_or_else(|| Instant::now() + PATIENCE);
-        match timeout_at(until, outgoing.write_some(writer)).await {
+        match timeout_at(outbox.look_again_at(), outgoing.write_some(writer)).await {
             Ok(written) => {
                 written?;
                 outbox.progressed();
                 return Ok(());
             }
-            // an answer may have been put in only while a notification was waiting, which nothing
-            // hurries before the end
-            Err(_)
-                if outbox
-                    .deadline()
-                    .map_or(!outbox.is_finished(), |deadline| deadline > Instant::now()) => {}
+            Err(_) if !outbox.is_late() => {}
             Err(_) => return Err(std::io::ErrorKind::TimedOut.into()),
         }
     }
@@ -188,9 +180,10 @@ mod tests {
 
     use super::*;
     use crate::api::table::methods;
-    use crate::api::{Context, UNSENT_LIMIT_BYTES, samples};
+    use crate::api::{Context, PAGES_MAX, RECORDS_MAX, UNSENT_LIMIT_BYTES, place, samples};
     use crate::history::{History, Moment, Options};
     use crate::model::{ExecutionId, ProjectId, RunKey};
+    use crate::session::outbox::PATIENCE;
     use crate::store::Expect;
 
     /// A session in memory over the sample projects, and its client.
@@ -366,6 +359,23 @@ mod tests {
         assert_eq!((&mut client.served).await.unwrap(), End::Closed);
         let waited = began.elapsed();
         assert!(waited >= PATIENCE && waited < PATIENCE * 2, "{waited:?}");
+    }
+
+    /// It has one for its own client, which may take its time for each message.
+    #[tokio::test(start_paused = true)]
+    async fn a_relay_is_given_patience() {
+        for ends in [false, true] {
+            let mut client = Client::connect(1 << 10);
+            let relay = json!({ "capabilities": { "relay": true } });
+            client.request(0, "initialize", relay).await;
+            assert_eq!(client.receive().await.unwrap()["id"], 0);
+            client.request(1, "rpc.discover", json!({})).await;
+            if ends {
+                drop(client.writer.take().unwrap().shutdown().await);
+            }
+            tokio::time::sleep(PATIENCE * 3).await;
+            assert_eq!(client.receive().await.unwrap()["id"], 1);
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -802,6 +812,82 @@ mod tests {
             assert_eq!(answer.as_array().unwrap().len(), 2);
         }
         assert_eq!(counted.load(Ordering::Relaxed), 20);
+    }
+
+    /// Else it would wait for what waits for it.
+    #[tokio::test]
+    async fn nothing_begins_that_waits_for_a_change_which_has_no_place_yet() {
+        let (release, released) = watch::channel(false);
+        let mut client = Client::starting(Kind::Socket, 1 << 16, |methods| {
+            let mut module = RpcModule::new(released);
+            module.merge(methods).unwrap();
+            module.remove_method("executions/stats");
+            module
+                .register_async_method("executions/stats", |_, released, _| async move {
+                    let _ = released.as_ref().clone().wait_for(|is| *is).await;
+                    "x".repeat(UNSENT_LIMIT_BYTES / PAGES_MAX)
+                })
+                .unwrap();
+            module.into()
+        });
+        client.history.begin(Moment::now());
+        while client.history.first_step() {}
+        let one = |id: usize, method: &str| json!({ "jsonrpc": "2.0", "id": id, "method": method });
+        // the first of them, together, leave no room for another answer
+        let mut entries: Vec<Value> = (0..PAGES_MAX + 4)
+            .map(|id| one(id, "executions/stats"))
+            .collect();
+        entries.push(one(98, "executions/deleteAll"));
+        entries.push(one(99, "server/status"));
+        let count = entries.len();
+        client.send(&json!(entries).to_string()).await;
+        client.request(100, "ping", json!({})).await;
+        assert_eq!(client.receive().await.unwrap()["id"], 100);
+        release.send_replace(true);
+        let answer = client.receive().await.unwrap();
+        assert_eq!(answer.as_array().unwrap().len(), count);
+    }
+
+    #[tokio::test]
+    async fn what_was_taken_back_has_its_place_until_its_thread_is_done() {
+        let begun = Arc::new(AtomicUsize::new(0));
+        let (release, released) = watch::channel(false);
+        let mut client = Client::starting(Kind::Socket, 1 << 16, |methods| {
+            let mut module = RpcModule::new((Arc::clone(&begun), released));
+            module.merge(methods).unwrap();
+            module.remove_method("executions/get");
+            module
+                .register_async_method("executions/get", |_, of, _| async move {
+                    of.0.fetch_add(1, Ordering::Relaxed);
+                    let (place, mut released) = (place::here(), of.1.clone());
+                    assert!(place.is_some());
+                    tokio::spawn(async move {
+                        let _place = place;
+                        let _ = released.wait_for(|released| *released).await;
+                    });
+                    std::future::pending::<()>().await;
+                })
+                .unwrap();
+            module.into()
+        });
+        for id in 0..2 * RECORDS_MAX as u64 {
+            client.request(id, "executions/get", json!({})).await;
+            let cancel = json!({
+                "jsonrpc": "2.0", "method": "$/cancelRequest", "params": { "id": id },
+            });
+            client.send(&cancel.to_string()).await;
+            let answer = client.receive().await.unwrap();
+            assert_eq!(answer["error"]["code"], -32800, "{answer}");
+        }
+        assert_eq!(begun.load(Ordering::Relaxed), RECORDS_MAX);
+        client.request(99, "executions/get", json!({})).await;
+        client.request(100, "ping", json!({})).await;
+        assert_eq!(client.receive().await.unwrap()["id"], 100);
+        assert_eq!(begun.load(Ordering::Relaxed), RECORDS_MAX);
+        release.send_replace(true);
+        while begun.load(Ordering::Relaxed) == RECORDS_MAX {
+            tokio::task::yield_now().await;
+        }
     }
 
     #[tokio::test]

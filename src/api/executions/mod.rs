@@ -28,7 +28,7 @@ use schemars::JsonSchema;
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::{Context, Error, ErrorKind, taking_back};
+use super::{Context, Error, ErrorKind, place, taking_back};
 use crate::history::{History, HistoryError, Patience, Stop, Wanted};
 use crate::model::{ExecutionId, ProjectId, RunKey, Status};
 
@@ -260,13 +260,18 @@ pub(in crate::api) async fn stopping<T: Send + 'static>(
     done.await
 }
 
-/// Runs what does file IO where that may block.
+/// Runs what does file IO where that may block. It goes on to its end, in its request's place,
+/// whoever waits for it.
 pub(in crate::api) async fn blocking<T: Send + 'static>(
     context: &Context,
     work: impl FnOnce(&History) -> Result<T, HistoryError> + Send + 'static,
 ) -> Result<T, Error> {
-    let history = Arc::clone(&context.history);
-    match tokio::task::spawn_blocking(move || work(&history)).await {
+    let (history, place) = (Arc::clone(&context.history), place::here());
+    let work = move || {
+        let _place = place;
+        work(&history)
+    };
+    match tokio::task::spawn_blocking(work).await {
         Ok(done) => Ok(done?),
         Err(error) => {
             tracing::error!(%error, "a handler ended early");
@@ -316,6 +321,29 @@ mod tests {
         let long = format!("\"{}\"", "x".repeat(65));
         assert_eq!(read(&long).unwrap().0.len(), 0);
         assert_eq!(read(&format!(r#"["a",{long}]"#)).unwrap().0.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_any_more_has_its_place_until_its_end() {
+        let root = tempfile::tempdir().unwrap();
+        let (_, context) = begun(&root);
+        let places = place::Places::new(1, &Arc::default());
+        let (began, has_begun) = tokio::sync::oneshot::channel();
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let work = blocking(&context, move |_| {
+            began.send(()).unwrap();
+            let _ = released.recv();
+            Ok(())
+        });
+        tokio::select! {
+            _ = place::scope(Some(places.take()), work) => unreachable!("it was let go on"),
+            done = has_begun => done.unwrap(),
+        }
+        assert!(places.is_full());
+        drop(release);
+        while places.is_full() {
+            tokio::task::yield_now().await;
+        }
     }
 
     /// And what it did by then is the answer.
