@@ -6,7 +6,7 @@
 //! `initialize`, which also says whether the daemon is a shared one. Of our own are the requests by
 //! which subscriptions go on. Nothing here reads or writes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
@@ -69,8 +69,6 @@ struct Pending {
     frame: Bytes,
     batch: bool,
     calls: Vec<Call>,
-    /// Which of its batch are notifications.
-    notifications: Vec<usize>,
     /// Answers to others of its batch, which wait for these.
     done: Vec<Bytes>,
     /// Whether the daemon may have it.
@@ -130,10 +128,6 @@ enum Place {
 pub(super) struct Noted {
     /// Under what it waits for its answer.
     pub key: Option<u64>,
-    /// Whether the daemon is to have it although it wants no answer.
-    pub pass: bool,
-    /// Ids of what the daemon has and the client takes back.
-    pub cancels: Vec<Bytes>,
     /// The process that the client belongs to.
     pub parent: Option<u32>,
     /// Whether the client takes its leave, and had asked for the shutdown.
@@ -145,7 +139,7 @@ pub(super) struct Noted {
 /// What is to be done with a frame, now that there is a daemon for it.
 #[derive(Debug, Default)]
 pub(super) struct Prepared {
-    pub to_daemon: Option<Bytes>,
+    pub to_daemon: Vec<Bytes>,
     pub to_client: Option<Bytes>,
 }
 
@@ -168,7 +162,6 @@ impl Ledger {
             Frame::Batch(messages) => (true, messages),
         };
         let mut calls = Vec::with_capacity(messages.len());
-        let mut notifications = Vec::new();
         for (at, message) in messages.into_iter().enumerate() {
             let (id, entry, params) = match message {
                 Message::Answer => continue,
@@ -182,7 +175,6 @@ impl Ledger {
                         "$/cancelRequest" => self.take_back(params.as_ref(), &mut noted),
                         _ => {}
                     }
-                    notifications.push(at);
                     continue;
                 }
                 Message::Request { id, method, params } => (id, table::entry(&method), params),
@@ -212,7 +204,6 @@ impl Ledger {
                 frame,
                 batch,
                 calls,
-                notifications,
                 done: Vec::new(),
                 sent: false,
                 deaths: 0,
@@ -232,13 +223,12 @@ impl Ledger {
         let Some(id) = cancelled_key(text(params)) else {
             return;
         };
-        noted.pass = true;
         let same = |call: &Call| id_key(text(Some(&call.id)).unwrap_or_default()) == id;
         for pending in self.pending.values_mut() {
             if pending.sent {
                 for call in pending.calls.iter_mut().filter(|call| same(call)) {
                     call.cancelled = true;
-                    noted.cancels.push(call.id.clone());
+                    self.cancels.push(call.id.clone());
                 }
                 continue;
             }
@@ -278,7 +268,7 @@ impl Ledger {
         let repeats = |call: &Call| self.initialized && call.is(Initialize::NAME);
         let is_ours = |call: &Call| ends(call) || repeats(call);
         if !pending.calls.iter().any(is_ours) && pending.done.is_empty() {
-            prepared.to_daemon = Some(pending.frame.clone());
+            prepared.to_daemon.push(pending.frame.clone());
             return prepared;
         }
         let Some(mut pending) = self.pending.remove(&key) else {
@@ -312,7 +302,7 @@ impl Ledger {
                 }
             }
         });
-        prepared.to_daemon = pending.rest(&others);
+        prepared.to_daemon.extend(pending.rest(&others));
         if pending.calls.is_empty() {
             prepared.to_client = Some(pending.answers());
         } else {
@@ -324,7 +314,12 @@ impl Ledger {
     /// What the client is told of a frame that the daemon sent, if anything.
     pub(super) fn came(&mut self, frame: &Bytes) -> Option<Bytes> {
         if frame.starts_with(b"[") {
-            return self.batch_came(frame);
+            let elements = elements(text(Some(frame)).unwrap_or_default());
+            let answers = elements.filter_map(|element| {
+                let answer = Answer::read(element.trim().as_bytes())?;
+                Some((answer, frame.slice_ref(element.as_bytes())))
+            });
+            return self.answered(frame, true, answers.collect());
         }
         let Some(answer) = Answer::read(frame) else {
             let progress = text(Some(frame)).and_then(Progress::read);
@@ -339,35 +334,22 @@ impl Ledger {
             self.own_came(number, &answer);
             return None;
         }
-        let key = self.pending.iter().find_map(|(key, pending)| {
-            let [call] = &*pending.calls else { return None };
-            let its = pending.sent && !pending.batch && call.id == answer.id;
-            its.then_some(*key)
-        });
-        let Some(mut pending) = key.and_then(|key| self.pending.remove(&key)) else {
-            return self.unknown(frame);
-        };
-        let fate = pending.calls.first().map(|call| self.fate(call, &answer));
-        match fate {
-            None | Some(Fate::Same) => Some(frame.clone()),
-            Some(Fate::Other(text)) => Some(text),
-            Some(Fate::Again) => {
-                pending.sent = false;
-                self.pending.insert(key?, pending);
-                None
-            }
-        }
+        self.answered(frame, false, vec![(answer, frame.clone())])
     }
 
-    fn batch_came(&mut self, frame: &Bytes) -> Option<Bytes> {
-        let answers: Vec<(Answer<'_>, &str)> = elements(text(Some(frame)).unwrap_or_default())
-            .filter_map(|element| Some((Answer::read(element.trim().as_bytes())?, element)))
-            .collect();
-        // in the order of what they answer, as sessions put them; several may be called null
+    /// The same of answers, which are all of `frame`, and in the order of what they answer, as
+    /// sessions put them.
+    fn answered(
+        &mut self,
+        frame: &Bytes,
+        batch: bool,
+        answers: Vec<(Answer<'_>, Bytes)>,
+    ) -> Option<Bytes> {
+        // by all their ids: several may be called null
         let ids = || answers.iter().map(|(answer, _)| answer.id);
         let key = self.pending.iter().find_map(|(key, pending)| {
             let calls = pending.calls.iter().map(|call| &*call.id);
-            let its = pending.sent && pending.batch && calls.eq(ids());
+            let its = pending.sent && pending.batch == batch && calls.eq(ids());
             its.then_some(*key)
         });
         let Some(mut pending) = key.and_then(|key| self.pending.remove(&key)) else {
@@ -375,18 +357,18 @@ impl Ledger {
         };
         let mut same = pending.done.is_empty();
         let calls = std::mem::take(&mut pending.calls);
-        for (call, (answer, element)) in calls.into_iter().zip(&answers) {
-            let text = match self.fate(&call, answer) {
-                Fate::Same => frame.slice_ref(element.as_bytes()),
-                Fate::Other(text) => text,
+        for (call, (answer, text)) in calls.into_iter().zip(answers) {
+            match self.fate(&call, &answer) {
+                Fate::Same => pending.done.push(text),
+                Fate::Other(text) => {
+                    same = false;
+                    pending.done.push(text);
+                }
                 Fate::Again => {
                     same = false;
                     pending.calls.push(call);
-                    continue;
                 }
-            };
-            same &= text == element.as_bytes();
-            pending.done.push(text);
+            }
         }
         if !pending.calls.is_empty() {
             pending.sent = false;
@@ -567,14 +549,21 @@ impl Ledger {
         self.shut_down
     }
 
-    /// The next message of our own for the daemon: what it is told is taken back, and by what
-    /// subscriptions go on after what each has told.
+    /// By what the daemon is told the next thing that is taken back.
+    pub(super) fn cancelling(&mut self) -> Option<Bytes> {
+        let id = self.cancels.pop()?;
+        let id = text(Some(&id)).unwrap_or("null");
+        let cancel =
+            format!(r#"{{"jsonrpc":"2.0","method":"$/cancelRequest","params":{{"id":{id}}}}}"#);
+        Some(cancel.into())
+    }
+
+    /// The next message of our own for the daemon: what is taken back, and by what subscriptions
+    /// go on after what each has told.
     pub(super) fn own(&mut self) -> Option<Bytes> {
-        if let Some(id) = self.cancels.pop() {
-            let id = text(Some(&id)).unwrap_or("null");
-            let cancel =
-                format!(r#"{{"jsonrpc":"2.0","method":"$/cancelRequest","params":{{"id":{id}}}}}"#);
-            return Some(cancel.into());
+        let cancelling = self.cancelling();
+        if cancelling.is_some() {
+            return cancelling;
         }
         if self.asked >= OWN_MAX {
             return None;
@@ -642,11 +631,6 @@ impl Ledger {
         }
     }
 
-    /// Lets the daemon be told what is taken back that it has.
-    pub(super) fn cancel(&mut self, ids: Vec<Bytes>) {
-        self.cancels.extend(ids);
-    }
-
     /// What `initialize` is answered with beside what the daemon says.
     pub(super) fn greets(&mut self, greeting: Greeting) {
         self.greeting = greeting;
@@ -667,18 +651,18 @@ impl Subscription {
 impl Pending {
     /// The frame without what is answered; none if that is all of it.
     fn rest(&self, others: &BTreeMap<usize, Bytes>) -> Option<Bytes> {
-        let calls = self.calls.iter().map(|call| call.at);
-        let left: BTreeSet<usize> = calls.chain(self.notifications.iter().copied()).collect();
         let frame = text(Some(&self.frame)).unwrap_or_default();
-        let as_it_came = |entry: &str| self.frame.slice_ref(entry.as_bytes());
-        let entries: Vec<Bytes> = match self.batch {
-            true => elements(frame).map(as_it_came).collect(),
-            false => vec![self.frame.clone()],
+        let one = |call: &Call| -> Bytes {
+            match others.get(&call.at) {
+                Some(other) => other.clone(),
+                None if self.batch => elements(frame)
+                    .nth(call.at)
+                    .map_or_else(Bytes::new, |entry| self.frame.slice_ref(entry.as_bytes())),
+                None => self.frame.clone(),
+            }
         };
-        let rest = entries.into_iter().enumerate();
-        let rest = rest.filter(|(at, _)| left.contains(at));
-        let rest = rest.map(|(at, entry)| others.get(&at).cloned().unwrap_or(entry));
-        (!left.is_empty()).then(|| joined(self.batch, rest))
+        let any = !self.calls.is_empty();
+        any.then(|| joined(self.batch, self.calls.iter().map(one)))
     }
 
     /// What is answered, now that all of it is.
@@ -852,7 +836,8 @@ mod tests {
             while let Some(key) = self.unsent() {
                 let prepared = self.prepare(key);
                 let read = |frame: Option<Bytes>| frame.as_ref().map(value);
-                all.push((read(prepared.to_daemon), read(prepared.to_client)));
+                let to_daemon = prepared.to_daemon.into_iter().next();
+                all.push((read(to_daemon), read(prepared.to_client)));
             }
             all
         }
@@ -1015,23 +1000,6 @@ mod tests {
             assert_eq!(ledger.hears(&frame).unwrap()[1]["id"], name);
         }
         assert!(ledger.is_settled());
-    }
-
-    #[test]
-    fn what_a_batch_tells_the_daemon_beside_its_requests_reaches_it() {
-        let mut ledger = subscribed();
-        let cancel =
-            json!({ "jsonrpc": "2.0", "method": "$/cancelRequest", "params": { "id": 7 } });
-        let end = |id: u64, of: u64| request(id, Unsubscribe::NAME, json!([of]));
-        ledger.says(&json!([end(3, 1), cancel, request(4, "ping", json!({}))]));
-        let (to_daemon, to_client) = ledger.sends().remove(0);
-        assert_eq!(to_client, None);
-        let ping = request(4, "ping", json!({}));
-        assert_eq!(to_daemon, Some(json!([cancel, ping])));
-        ledger.says(&json!([end(5, 2), cancel]));
-        let (to_daemon, to_client) = ledger.sends().remove(0);
-        assert_eq!(to_client.unwrap()[0]["result"], true);
-        assert_eq!(to_daemon, Some(json!([cancel])));
     }
 
     #[test]
@@ -1228,12 +1196,11 @@ mod tests {
         ledger.says(&json!([request(4, "executions/delete", json!({}))]));
         let noted = ledger.says(&cancel(json!(4)));
         assert_eq!(value(&noted.answers[0])[0]["error"]["code"], -32800);
-        assert!(ledger.is_settled() && noted.cancels.is_empty());
-        // what one has it is told, if it is not as soon as the client says so
+        assert!(ledger.is_settled() && ledger.cancelling().is_none());
+        // what one has it is told, whatever else the batch says that takes it back
         ledger.says(&json!({ "jsonrpc": "2.0", "id": "\u{61}", "method": "ping" }));
         ledger.sends();
-        let noted = ledger.says(&cancel(json!("a")));
-        ledger.cancel(noted.cancels);
+        ledger.says(&cancel(json!("a")));
         assert_eq!(value(&ledger.own().unwrap()), cancel(json!("a")));
         assert_eq!(ledger.own(), None);
         assert_eq!(ledger.lost().len(), 1);
@@ -1242,7 +1209,7 @@ mod tests {
         ledger.says(&request(2, "ping", json!({})));
         ledger.sends();
         let noted = ledger.says(&cancel(json!(1)));
-        assert!(noted.pass && noted.answers.is_empty());
+        assert!(noted.answers.is_empty());
         let answers = ledger.lost();
         assert_eq!(value(&answers[0])["id"], 1);
         assert_eq!(answers.len(), 1);
@@ -1392,7 +1359,6 @@ mod tests {
                         let cancel = json!({ "jsonrpc": "2.0", "method": "$/cancelRequest", "params": params });
                         let noted = ledger.says(&cancel);
                         told.extend(noted.answers.iter().map(value));
-                        ledger.cancel(noted.cancels);
                     }
                     10 => ours.extend(ledger.own().filter(|own| value(own).get("id").is_some())),
                     11 if number < ours.len() => {

@@ -296,16 +296,17 @@ impl Common {
         self.changed.wait_while(&mut state, |state| {
             !state.up && !state.ending && state.waiting_bytes >= UNTAKEN_MAX_BYTES
         });
-        let noted = state.ledger.note(frame.clone(), read);
+        let frame_bytes = frame.len();
+        let noted = state.ledger.note(frame, read);
         let mut prepared = Prepared::default();
-        if !state.up {
-            state.waiting_bytes += frame.len();
-            // after what is sent already
-            state.ledger.cancel(noted.cancels);
-        } else if let Some(key) = noted.key {
-            prepared = state.ledger.prepare(key);
-        } else if noted.pass {
-            prepared.to_daemon = Some(frame);
+        if state.up {
+            if let Some(key) = noted.key {
+                prepared = state.ledger.prepare(key);
+            }
+            let cancelling = std::iter::from_fn(|| state.ledger.cancelling());
+            prepared.to_daemon.extend(cancelling);
+        } else {
+            state.waiting_bytes += frame_bytes;
         }
         let connection = state.connection;
         drop(state);
@@ -320,7 +321,7 @@ impl Common {
 
     /// Sends what is prepared for a connection, if it is still that one.
     fn pass(&self, connection: u64, prepared: Prepared) {
-        if let Some(message) = prepared.to_daemon {
+        for message in prepared.to_daemon {
             let mut daemon = self.daemon.lock();
             if let Some((present, sink)) = &mut *daemon
                 && *present == connection
@@ -396,7 +397,7 @@ impl Common {
             }
             let prepared = if let Some(own) = state.ledger.own() {
                 Prepared {
-                    to_daemon: Some(own),
+                    to_daemon: vec![own],
                     to_client: None,
                 }
             } else if state.up {

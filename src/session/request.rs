@@ -470,24 +470,10 @@ impl Reporter<'_> {
     }
 
     /// Tells how far it has come if that is more than `told`.
-    fn report(&self, progress: Progress, told: &mut Option<u8>) {
-        let percentage = progress.percentage;
-        // before anything is found there is nothing to tell
-        let found = progress.total > 0 && progress.state != Indexing::Ready;
-        if found && told.is_none_or(|told| told < percentage) {
-            *told = Some(percentage);
-            let message = format!("{} of {} runs read", progress.done, progress.total);
-            self.tell(percentage, &message);
-        }
-    }
-
-    /// The same of what the request itself does.
-    fn report_steps(&self, steps: Steps, told: &mut Option<u8>) {
-        let percentage = steps.percentage();
+    fn report(&self, percentage: u8, message: &str, told: &mut Option<u8>) {
         if told.is_none_or(|told| told < percentage) {
             *told = Some(percentage);
-            let message = format!("{} of {} runs", steps.done, steps.total);
-            self.tell(percentage, &message);
+            self.tell(percentage, message);
         }
     }
 
@@ -503,12 +489,16 @@ impl Reporter<'_> {
                 biased;
                 outcome = &mut work => break outcome,
                 Ok(()) = progress.changed() => {
-                    let state = *progress.borrow_and_update();
-                    self.report(state, &mut told);
+                    let Progress { state, done, total, percentage } = *progress.borrow_and_update();
+                    // before anything is found there is nothing to tell
+                    if total > 0 && state != Indexing::Ready {
+                        self.report(percentage, &format!("{done} of {total} runs read"), &mut told);
+                    }
                 }
                 Ok(()) = own.changed() => {
                     let steps = *own.borrow_and_update();
-                    self.report_steps(steps, &mut told);
+                    let message = format!("{} of {} runs", steps.done, steps.total);
+                    self.report(steps.percentage(), &message, &mut told);
                 }
             }
         };
