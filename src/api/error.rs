@@ -513,6 +513,11 @@ impl From<HistoryError> for Error {
                 "what was done to the files is still being looked at; try again, or without `sync`",
             ),
             HistoryError::TakenBack => Self::cancelled(),
+            HistoryError::NoThread => Self::new(
+                ErrorKind::Overloaded,
+                "the system gives the daemon no thread just now, and nothing was done; try again, \
+                 or raise the limit of processes (`ulimit -u`, or the container's)",
+            ),
             HistoryError::Ending => Self::ending(),
         }
     }

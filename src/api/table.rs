@@ -19,6 +19,8 @@ use super::{
     Context, Error, ErrorKind, error_groups, executions, filter, lifecycle, nodes, params, place,
     projects, server, trash,
 };
+use crate::history::HistoryError;
+use crate::history::thread::{Undone, on_a_thread};
 
 /// How a method stands to the files; decides what it waits for (section 2 of the protocol).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -339,11 +341,14 @@ async fn run<M: Method>(raw: Option<&str>, context: Arc<Context>) -> Result<Byte
     let result = M::call(context, params).await?;
     let text = if M::is_large(&result) {
         let place = place::here();
-        let text = tokio::task::spawn_blocking(move || {
+        let text = on_a_thread(move || {
             let _place = place;
             result.text()
         });
-        text.await.map_err(|_| internal())?
+        text.await.map_err(|undone| match undone {
+            Undone::NoThread => HistoryError::NoThread.into(),
+            Undone::Ended => internal(),
+        })?
     } else {
         result.text()
     };

@@ -98,6 +98,9 @@ pub enum HistoryError {
     /// Whoever asked for it has taken it back, and nothing was done.
     #[error("the request was cancelled")]
     TakenBack,
+    /// The system gives no thread to do it on; nothing was done.
+    #[error("the system gives no thread just now")]
+    NoThread,
     /// The daemon is ending.
     #[error("the daemon is ending")]
     Ending,

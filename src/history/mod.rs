@@ -26,6 +26,7 @@ mod recording;
 mod select;
 mod snapshot;
 mod start;
+pub(crate) mod thread;
 mod told;
 mod trash;
 
@@ -71,6 +72,7 @@ use locks::PathLocks;
 use recording::Recording;
 use snapshot::Snapshots;
 use start::First;
+use thread::on_a_thread;
 use told::Rehearsals;
 
 /// How large a record may be, in bytes: what a frame holds, less room for what is around it.
@@ -636,7 +638,7 @@ impl History {
     /// Sends a cookie through the root's watch; the ticket of everything hinted before it.
     async fn cookie(self: &Arc<Self>) -> Option<u64> {
         let history = Arc::clone(self);
-        let made = tokio::task::spawn_blocking(move || {
+        let made = on_a_thread(move || {
             let cookie = history.store.new_cookie_name();
             let (send, receive) = oneshot::channel();
             history.cookies.lock().insert(cookie.clone(), send);

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
+use super::thread::on_a_thread;
 use super::{History, HistoryError, Moment, Patience, RECORD_LIMIT_BYTES, Saved, look};
 use crate::index::{Report, Seen};
 use crate::model::update::{Draft, Update, UpdateError, begun};
@@ -191,13 +192,18 @@ impl History {
                 let began = tokio::time::Instant::now();
                 let (history, run) = (Arc::clone(&self), key.clone());
                 let patient = patience.lasts();
-                let write = move || history.write_together(&run, batch, patient);
-                let (size, rest) = match tokio::task::spawn_blocking(write).await {
-                    Ok(written) => written,
-                    Err(error) => {
-                        tracing::error!(%error, "a write ended early");
-                        break;
+                let held = Arc::new(Mutex::new(batch));
+                let theirs = Arc::clone(&held);
+                let write = move || {
+                    let batch = std::mem::take(&mut *theirs.lock());
+                    history.write_together(&run, batch, patient)
+                };
+                let Ok((size, rest)) = on_a_thread(write).await else {
+                    // those that a defect ended are not there any more
+                    for waiting in std::mem::take(&mut *held.lock()) {
+                        let _ = waiting.reply.send(Err(HistoryError::NoThread));
                     }
+                    break;
                 };
                 if size > LARGE_BYTES {
                     tokio::time::sleep_until(began + LARGE_EVERY).await;
@@ -406,12 +412,14 @@ fn applied(record: &Record, batch: &[Waiting]) -> Result<Applied, HistoryError> 
     let mut draft = Draft::of(record.text());
     let mut changed = false;
     let mut refused = Vec::with_capacity(batch.len());
+    // what would be stored as the draft is, for those that expect something
+    let mut version = Some(record.version);
     for Waiting { update, .. } in batch {
-        let as_expected = match update.if_version {
-            None => true,
-            Some(expected) if !changed => expected == record.version,
-            // rare: two that expect something met in one write
-            Some(expected) => expected == version_of(&stored(&draft)?),
+        let as_expected = match (update.if_version, version) {
+            (None, _) => true,
+            (Some(expected), Some(version)) => expected == version,
+            // rare: it met others in one write
+            (Some(expected), None) => expected == *version.insert(version_of(&stored(&draft)?)),
         };
         let refusal = match draft.ended() {
             // told before a version: nothing more can be done about it
@@ -419,7 +427,9 @@ fn applied(record: &Record, batch: &[Waiting]) -> Result<Applied, HistoryError> 
             None if !as_expected => Some(Refusal::Version),
             None => draft.apply(update, now).err().map(Refusal::Update),
         };
-        changed |= refusal.is_none() && !update.is_heartbeat();
+        if refusal.is_none() && !update.is_heartbeat() {
+            (changed, version) = (true, None);
+        }
         refused.push(refusal);
     }
     if !changed {

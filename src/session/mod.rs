@@ -45,6 +45,7 @@ use crate::api::{
     Context, Error, ErrorKind, FRAME_LIMIT_BYTES, PAGES_MAX, RECORDS_MAX, UNANSWERED_LIMIT,
     UNSENT_LIMIT_BYTES,
 };
+use crate::history::thread::on_a_thread;
 use dispatch::Service;
 use envelope::{Frame, Message, NULL_ID};
 use order::Order;
@@ -174,9 +175,9 @@ async fn read(frame: Bytes) -> Frame {
         return envelope::read(&frame);
     }
     let held = frame.clone();
-    match tokio::task::spawn_blocking(move || envelope::read(&held)).await {
+    match on_a_thread(move || envelope::read(&held)).await {
         Ok(read) => read,
-        // a defect that the reader here will meet as well, and be told of
+        // or a defect, which the reader here will meet as well, and be told of
         Err(_) => envelope::read(&frame),
     }
 }

@@ -29,9 +29,10 @@ use super::outbox::Outbox;
 use crate::api::executions::{annotate, delete, save, start, subscribe, update};
 use crate::api::params::{self, WORK_DONE_TOKEN, member, members_named};
 use crate::api::place::{self, Place};
-use crate::api::progress::{self, Steps};
+use crate::api::progress;
 use crate::api::table::{self, AnswerSlot, Effect, Entry, Method};
 use crate::api::{Context, Error, ErrorKind, FRAME_LIMIT_BYTES, taking_back};
+use crate::history::thread::{Undone, on_a_thread};
 use crate::history::{Indexing, Progress};
 use crate::model::json as walk;
 
@@ -144,20 +145,25 @@ impl std::fmt::Display for Shown<'_> {
 
 /// Polls `work` on a thread that may be busy for a while, and holds none while it waits: there is a
 /// bound to them, and what it waits for may need one.
-pub(super) fn aside(mut work: BoxFuture<'static, Done>) -> BoxFuture<'static, Done> {
+pub(super) fn aside(work: BoxFuture<'static, Done>) -> BoxFuture<'static, Done> {
     async move {
         let woken = Arc::new(Woken::default());
+        let work = Arc::new(Mutex::new(work));
         loop {
             let here = tokio::runtime::Handle::current();
-            let waker = Waker::from(Arc::clone(&woken));
-            let polled = tokio::task::spawn_blocking(move || {
+            let (work, waker) = (Arc::clone(&work), Waker::from(Arc::clone(&woken)));
+            let poll = move || {
                 let _within = here.enter();
-                let polled = work.poll_unpin(&mut task::Context::from_waker(&waker));
-                (work, polled)
-            });
-            match polled.await {
-                Ok((_, Poll::Ready(done))) => return done,
-                Ok((rest, Poll::Pending)) => work = rest,
+                let context = &mut task::Context::from_waker(&waker);
+                work.lock().poll_unpin(context)
+            };
+            let polled = match on_a_thread(poll.clone()).await {
+                Err(Undone::NoThread) => Ok(poll()),
+                polled => polled,
+            };
+            match polled {
+                Ok(Poll::Ready(done)) => return done,
+                Ok(Poll::Pending) => {}
                 // the runtime ends, and the session answers for what is left
                 Err(_) => return std::future::pending().await,
             }
@@ -668,7 +674,7 @@ mod tests {
         };
         let work = async {
             let teller = progress::here();
-            teller.tell(Steps { done: 1, total: 2 });
+            teller.tell(progress::Steps { done: 1, total: 2 });
             tokio::task::yield_now().await;
         };
         reporter.accompany(work, &Context::over(&history)).await;

@@ -29,6 +29,7 @@ use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::{Context, Error, ErrorKind, place, taking_back};
+use crate::history::thread::{Undone, on_a_thread};
 use crate::history::{History, HistoryError, Patience, Stop, Wanted};
 use crate::model::{ExecutionId, ProjectId, RunKey, Status};
 
@@ -271,15 +272,13 @@ pub(in crate::api) async fn blocking<T: Send + 'static>(
         let _place = place;
         work(&history)
     };
-    match tokio::task::spawn_blocking(work).await {
+    match on_a_thread(work).await {
         Ok(done) => Ok(done?),
-        Err(error) => {
-            tracing::error!(%error, "a handler ended early");
-            Err(Error::new(
-                ErrorKind::Internal,
-                "the request ended early; this is a defect of runlog",
-            ))
-        }
+        Err(Undone::NoThread) => Err(HistoryError::NoThread.into()),
+        Err(Undone::Ended) => Err(Error::new(
+            ErrorKind::Internal,
+            "the request ended early; this is a defect of runlog",
+        )),
     }
 }
 

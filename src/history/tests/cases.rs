@@ -3,6 +3,7 @@
 use std::future::pending;
 
 use super::*;
+use crate::history::thread::tests::NONE;
 use crate::model::update::Update;
 use crate::store::version_of;
 
@@ -323,6 +324,55 @@ async fn a_heartbeat_beside_what_is_refused_changes_no_byte() {
     assert!(matches!(refused, Err(HistoryError::Version { .. })));
     assert_eq!(beat.unwrap().version, version_of(text.as_bytes()));
     assert_eq!(fs::read_to_string(file).unwrap(), text);
+}
+
+#[tokio::test]
+async fn an_update_for_which_there_is_no_thread_is_refused_and_holds_up_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().canonicalize().unwrap();
+    let history = Arc::new(History::new(root, Options::default()));
+    let (key, saved) = history
+        .start_run(ProjectId::parse("p").unwrap(), None, None)
+        .unwrap();
+    let beat = || history.update(key.clone(), Update::default(), pending());
+    NONE.set(true);
+    let (one, two) = tokio::join!(beat(), beat());
+    for refused in [one, two] {
+        assert!(matches!(refused, Err(HistoryError::NoThread)));
+    }
+    NONE.set(false);
+    assert_eq!(beat().await.unwrap().version, saved.version);
+}
+
+/// Two that expect what comes of the one before them meet in one write.
+#[tokio::test]
+async fn what_an_update_expects_is_compared_with_what_those_before_it_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().canonicalize().unwrap();
+    let history = Arc::new(History::new(root, Options::default()));
+    let project = ProjectId::parse("p").unwrap();
+    let (key, first) = history.start_run(project, None, None).unwrap();
+    let named = |name: &str, if_version| {
+        let update = Update {
+            set: vec![("\"name\"".into(), format!("\"{name}\"").into())],
+            if_version,
+            ..Update::default()
+        };
+        history.update(key.clone(), update, pending())
+    };
+    let second = named("b", Some(first.version)).await.unwrap().version;
+    named("a", None).await.unwrap();
+    // the first makes again what it was before
+    let (one, two, three, four) = tokio::join!(
+        named("b", None),
+        named("c", Some(first.version)),
+        named("d", Some(second)),
+        named("e", Some(second)),
+    );
+    assert!(one.is_ok());
+    assert!(matches!(two, Err(HistoryError::Version { .. })));
+    assert!(three.is_ok());
+    assert!(matches!(four, Err(HistoryError::Version { .. })));
 }
 
 /// A person saves in place, or by backup-and-rename, while a recorder has something to say.
