@@ -692,10 +692,10 @@ impl Index {
         self.lineage.parent()
     }
 
-    /// Takes in, before anything has changed, that other instances went on from the same state as
-    /// well: up to its tick their clocks are as good.
+    /// Takes in that other instances went on from the parent's state as well: up to its tick their
+    /// clocks are as good.
     pub fn add_siblings(&mut self, siblings: &[Instance]) {
-        self.lineage.add_siblings(siblings, self.changes.now());
+        self.lineage.add_siblings(siblings);
     }
 
     fn note_unlisted(&mut self, key: &RunKey, stamp: Option<Stamp>) {
