@@ -431,8 +431,10 @@ impl History {
         }
         // as they are listed, nearly: so they are read, and taken in, at least cost
         differing.par_sort_unstable_by(|(a, _), (b, _)| a.execution.cmp(&b.execution));
+        self.index
+            .write()
+            .note_project(project, walk.exists, walk.listed);
         self.note_folder_problems(Some(project), &walk.problems, now);
-        self.index.write().note_project(project, walk.exists);
         let names = walk.listed.map(|stamp| Names {
             stamp,
             files: walk.runs.len(),
