@@ -191,14 +191,17 @@ impl History {
             todo.extend(&found.projects);
         } else {
             let fresh: HashSet<&ProjectId> = fresh.iter().collect();
-            // what the first index has still to come to, it comes to in its own order
-            let first = self.first.lock();
-            todo.extend(
-                found
-                    .projects
-                    .iter()
-                    .filter(|id| (fresh.contains(id) || !known.contains(id)) && !first.awaits(id)),
-            );
+            let mut first = self.first.lock();
+            first.ahead.retain(|id, _| there.contains(id));
+            todo.extend(found.projects.iter().filter(|id| {
+                let replaced = fresh.contains(id);
+                // what the first index has still to come to, it comes to in its own order
+                let awaited = first.awaits(id);
+                if replaced && awaited {
+                    first.outdate(id);
+                }
+                (replaced || !known.contains(*id)) && !awaited
+            }));
         }
         {
             let mut dirty = self.dirty.lock();
@@ -301,7 +304,7 @@ impl History {
             watcher.follow(project);
         }
         self.look_at_annotations(project, taken, now);
-        drop(self.first.lock().take_ahead(project));
+        self.first.lock().outdate(project);
         let Ok((differing, names)) = self.differing(project, None, now) else {
             return self.look_later(taken, Mark::Project(project.clone()), now);
         };
