@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 
+use super::costs::read_in_vain;
 use super::pace::Pace;
 use super::start::Ahead;
 use super::{History, Moment};
@@ -308,8 +309,10 @@ impl History {
         let Ok((differing, names)) = self.differing(project, None, now) else {
             return self.look_later(taken, Mark::Project(project.clone()), now);
         };
-        self.costs.lock().note(project, began.elapsed());
+        let compared = began.elapsed();
+        self.costs.lock().note(project, compared);
         let certain = believe || differing.is_empty();
+        let (found, before) = (differing.len(), self.index(Index::revision));
         let mut looks = differing.into_iter().map(|(key, listed)| Look {
             key,
             taken,
@@ -317,6 +320,9 @@ impl History {
             listed,
         });
         while self.settle_some(&mut looks, now) > 0 {}
+        let changed = self.index(Index::revision).saturating_sub(before);
+        let in_vain = read_in_vain(began.elapsed() - compared, found, changed);
+        self.costs.lock().note(project, compared + in_vain);
         if certain && let Some(names) = names {
             names.note(project, &mut self.index.write());
         }

@@ -287,6 +287,26 @@ fn a_file_of_the_future_is_not_read_over_and_over() {
     }
 }
 
+/// What proves nothing is read at each comparison, and those may take only a part of the time.
+#[test]
+fn what_is_read_again_although_nothing_has_changed_makes_comparing_rarer() {
+    use crate::store::tests::steps::{before_opening, refusing_to_open};
+    const TAKES: Duration = Duration::from_millis(20);
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().canonicalize().unwrap();
+    fs::create_dir_all(root.join("p/executions")).unwrap();
+    fs::write(root.join("p/executions/a.json"), "{}").unwrap();
+    let history = History::new(root, Options::default());
+    let look = || history.look_at_project(&ProjectId::parse("p").unwrap(), Moment::now());
+    // whoever may not read it now may later, and its stamp need not tell
+    refusing_to_open(rustix::io::Errno::ACCESS, || {
+        look();
+        before_opening(0, || std::thread::sleep(TAKES), look);
+    });
+    assert_eq!(history.sizes().2, 1, "problems");
+    assert!(history.comparing().took >= TAKES);
+}
+
 #[test]
 fn the_echo_of_a_save_is_read_once_and_what_others_write_meanwhile_is_found() {
     let folder = tempfile::tempdir().unwrap();
