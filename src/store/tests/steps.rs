@@ -20,10 +20,13 @@ struct Plan {
     met: bool,
 }
 
+/// How many more records are opened before it, and what happens then.
+type Happens = (u32, Box<dyn FnOnce()>);
+
 thread_local! {
     static PLAN: Cell<Option<Plan>> = const { Cell::new(None) };
-    /// What happens before so many more records are opened in this thread.
-    static HAPPENS: RefCell<Option<(u32, Box<dyn FnOnce()>)>> = const { RefCell::new(None) };
+    /// What happens in this thread.
+    static HAPPENS: RefCell<Option<Happens>> = const { RefCell::new(None) };
 }
 
 /// What comes before each change.
