@@ -1,7 +1,8 @@
 //! What comparing costs, and so how often it is done.
 //!
 //! Comparing means asking for every stamp; reading what differs is not a part of it, because that
-//! has to be done however it is noticed. Each look at a project notes what it took, so the sum is
+//! has to be done however it is noticed. Reading what has not changed is: a stamp that proves nothing
+//! (a clock was set back) does so at each comparison. Each look at a project notes what it took, so the sum is
 //! that of comparing everything now, whether the looks came one by one or all at once.
 
 use std::collections::{BTreeMap, HashMap};
@@ -136,10 +137,30 @@ impl Costs {
     }
 }
 
+/// What part of `took`, in which `files` were read, was for those that had not changed; `changed` or
+/// fewer had.
+pub(super) fn read_in_vain(took: Duration, files: usize, changed: u64) -> Duration {
+    let files = u64::try_from(files).unwrap_or(u64::MAX);
+    let same = files.saturating_sub(changed);
+    let nanos = u128::from(same) * took.as_nanos() / u128::from(files.max(1));
+    u64::try_from(nanos).map_or(took, Duration::from_nanos)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::sync::Arc;
+
+    #[test]
+    fn reading_counts_as_comparing_as_far_as_nothing_had_changed() {
+        let second = Duration::from_secs(1);
+        assert_eq!(read_in_vain(second, 1000, 0), second);
+        assert_eq!(read_in_vain(second, 1000, 250), second * 3 / 4);
+        assert_eq!(read_in_vain(second, 1000, 1000), Duration::ZERO);
+        // one change may count more than once
+        assert_eq!(read_in_vain(second, 1000, 3000), Duration::ZERO);
+        assert_eq!(read_in_vain(second, 0, 0), Duration::ZERO);
+    }
 
     #[test]
     fn what_is_polled_is_compared_for_at_most_a_tenth_of_the_time() {

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 
+use super::costs::read_in_vain;
 use super::pace::Pace;
 use super::start::Ahead;
 use super::{History, Moment};
@@ -191,14 +192,17 @@ impl History {
             todo.extend(&found.projects);
         } else {
             let fresh: HashSet<&ProjectId> = fresh.iter().collect();
-            // what the first index has still to come to, it comes to in its own order
-            let first = self.first.lock();
-            todo.extend(
-                found
-                    .projects
-                    .iter()
-                    .filter(|id| (fresh.contains(id) || !known.contains(id)) && !first.awaits(id)),
-            );
+            let mut first = self.first.lock();
+            first.ahead.retain(|id, _| there.contains(id));
+            todo.extend(found.projects.iter().filter(|id| {
+                let replaced = fresh.contains(id);
+                // what the first index has still to come to, it comes to in its own order
+                let awaited = first.awaits(id);
+                if replaced && awaited {
+                    first.outdate(id);
+                }
+                (replaced || !known.contains(*id)) && !awaited
+            }));
         }
         {
             let mut dirty = self.dirty.lock();
@@ -301,12 +305,14 @@ impl History {
             watcher.follow(project);
         }
         self.look_at_annotations(project, taken, now);
-        drop(self.first.lock().take_ahead(project));
+        self.first.lock().outdate(project);
         let Ok((differing, names)) = self.differing(project, None, now) else {
             return self.look_later(taken, Mark::Project(project.clone()), now);
         };
-        self.costs.lock().note(project, began.elapsed());
+        let compared = began.elapsed();
+        self.costs.lock().note(project, compared);
         let certain = believe || differing.is_empty();
+        let (found, before) = (differing.len(), self.index(Index::revision));
         let mut looks = differing.into_iter().map(|(key, listed)| Look {
             key,
             taken,
@@ -314,6 +320,9 @@ impl History {
             listed,
         });
         while self.settle_some(&mut looks, now) > 0 {}
+        let changed = self.index(Index::revision).saturating_sub(before);
+        let in_vain = read_in_vain(began.elapsed() - compared, found, changed);
+        self.costs.lock().note(project, compared + in_vain);
         if certain && let Some(names) = names {
             names.note(project, &mut self.index.write());
         }
@@ -431,8 +440,10 @@ impl History {
         }
         // as they are listed, nearly: so they are read, and taken in, at least cost
         differing.par_sort_unstable_by(|(a, _), (b, _)| a.execution.cmp(&b.execution));
+        self.index
+            .write()
+            .note_project(project, walk.exists, walk.listed);
         self.note_folder_problems(Some(project), &walk.problems, now);
-        self.index.write().note_project(project, walk.exists);
         let names = walk.listed.map(|stamp| Names {
             stamp,
             files: walk.runs.len(),

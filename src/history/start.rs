@@ -3,7 +3,8 @@
 //! The fourth way through the house. Where a snapshot is, its runs are compared with their files, in
 //! those folders whose names have not changed since they were all known. Other projects are listed
 //! one after the other, and what differs is read by all threads while the next is listed; one that
-//! somebody asks for comes first, also in the middle of another. Requests wait for what they need
+//! somebody asks for comes first, also in the middle of another. One that is looked at or replaced
+//! while it is read is listed once more, and whole only then. Requests wait for what they need
 //! (section 4 of the protocol) and see how far it has come.
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -63,6 +64,8 @@ pub(super) struct First {
     queue: VecDeque<ProjectId>,
     /// Projects not yet whole.
     unfinished: HashSet<ProjectId>,
+    /// The one that is being listed.
+    listing: Option<ProjectId>,
     /// Of those that are listed: how many of their files are read, and of how many.
     reading: HashMap<ProjectId, (usize, usize)>,
     /// Of those: what to note when all are read.
@@ -70,6 +73,9 @@ pub(super) struct First {
     /// How many files there may be in those that are not listed, and in all of these; `None` until they
     /// are counted.
     unlisted: Option<(HashMap<ProjectId, usize>, usize)>,
+    /// Those that were looked at or replaced after they had begun: they are listed once more when what
+    /// was listed is read.
+    outdated: HashSet<ProjectId>,
     /// What was found while the snapshot was read, of projects not looked at since.
     pub(super) ahead: HashMap<ProjectId, Ahead>,
 }
@@ -86,6 +92,7 @@ impl First {
 
     /// A project is listed, and so many of its files are to be read.
     fn lists(&mut self, project: &ProjectId, found: usize) {
+        self.listing = None;
         self.reading.insert(project.clone(), (0, found));
         if let Some((counts, all)) = &mut self.unlisted {
             *all -= counts.remove(project).unwrap_or_default();
@@ -107,12 +114,18 @@ impl First {
             return false;
         };
         *read += count;
-        let whole = read == found;
-        if whole {
-            self.reading.remove(project);
-            self.unfinished.remove(project);
+        if read != found {
+            return false;
         }
-        whole
+        self.reading.remove(project);
+        if self.outdated.remove(project) {
+            self.names.remove(project);
+            self.queue.push_front(project.clone());
+            // perhaps somebody waits for it
+            self.wanted.push_back(project.clone());
+            return false;
+        }
+        self.unfinished.remove(project)
     }
 
     /// Turns the progress to ready if all is read; whether it was not before.
@@ -125,15 +138,25 @@ impl First {
         turns
     }
 
-    /// Takes one out of those not yet begun.
-    fn unqueue(&mut self, project: &ProjectId) -> Option<ProjectId> {
-        let at = self.queue.iter().position(|queued| queued == project)?;
-        self.queue.remove(at)
+    /// Takes the one at this place of those not yet begun, to be listed.
+    fn unqueue(&mut self, at: usize) -> Option<ProjectId> {
+        self.listing = self.queue.remove(at);
+        self.listing.clone()
     }
 
-    /// What was found of a project ahead, which is of no use after another look at it.
-    pub(super) fn take_ahead(&mut self, project: &ProjectId) -> Option<Ahead> {
-        self.ahead.remove(project)
+    /// What was found of a project is of no use after another look at it, or where its folder is another
+    /// one.
+    ///
+    /// Nor is a look enough while threads read what was listed before: what they take in after it may
+    /// come from the former folder, and the look could not compare what was not known yet.
+    pub(super) fn outdate(&mut self, project: &ProjectId) {
+        self.ahead.remove(project);
+        let has_begun =
+            self.listing.as_ref() == Some(project) || self.reading.contains_key(project);
+        // before the projects are found, what is found ahead is still to come
+        if has_begun || !self.begun {
+            self.outdated.insert(project.clone());
+        }
     }
 
     /// Whether the project is still to be looked at.
@@ -368,6 +391,9 @@ impl History {
             first.unfinished = projects.iter().cloned().collect();
             first.queue = projects.into();
             first.ahead = ahead;
+            for looked_at in std::mem::take(&mut first.outdated) {
+                first.ahead.remove(&looked_at);
+            }
             first.begun = true;
         }
         // finds the folder-level problems, and what came since
@@ -577,9 +603,13 @@ impl History {
             let mut first = self.first.lock();
             loop {
                 let Some(wanted) = first.wanted.pop_front() else {
-                    let next = listed.is_empty().then(|| first.queue.pop_front());
+                    let next = listed.is_empty().then(|| first.unqueue(0));
                     break (next.flatten(), false);
                 };
+                // first, as what is left of an earlier list may be there as well
+                if let Some(at) = first.queue.iter().position(|queued| queued == &wanted) {
+                    break (first.unqueue(at), true);
+                }
                 if let Some(at) = listed.iter().position(|one| one.project == wanted) {
                     if !listed.get(at).is_some_and(|one| one.wanted) {
                         let one = listed.remove(at);
@@ -592,9 +622,6 @@ impl History {
                         );
                     }
                     break (None, true);
-                }
-                if let Some(project) = first.unqueue(&wanted) {
-                    break (Some(project), true);
                 }
             }
         };
@@ -614,7 +641,7 @@ impl History {
         let began = Instant::now();
         // before the runs, which so come with what is noted on them
         self.look_at_annotations(&project, None, Moment::now());
-        let mut ahead = self.first.lock().take_ahead(&project);
+        let mut ahead = self.first.lock().ahead.remove(&project);
         let (differing, names) = loop {
             match self.differing(&project, ahead.take(), Moment::now()) {
                 Ok(found) => break found,
@@ -713,7 +740,14 @@ impl History {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::super::Options;
+    use super::super::tests::{assert_as_scanned, until_old, with_cache};
     use super::*;
+    use crate::store::tests::steps::before_opening;
+    use crate::watch::{Hint, NotifyWatcher};
 
     #[test]
     fn no_more_is_handed_out_than_is_read_in_a_moment() {
@@ -740,7 +774,7 @@ mod tests {
                 std::fs::write(folder.join(format!("{run}.json")), "{}").unwrap();
             }
         }
-        let history = History::new(root.path().to_owned(), super::super::Options::default());
+        let history = History::new(root.path().to_owned(), Options::default());
         history.begin(Moment::now());
         std::thread::scope(|scope| {
             scope.spawn(|| while history.first_step() {});
@@ -770,5 +804,195 @@ mod tests {
             .map(|one| one.project.to_string())
             .collect();
         assert_eq!(order, ["b", "c", "d", "a"]);
+    }
+
+    /// When a project's folder is replaced by another one.
+    #[derive(Debug, Clone, Copy, PartialEq)]
+    enum When {
+        /// After the projects were found, and perhaps looked at ahead.
+        Found,
+        /// After it was listed, and so many parts of it were read.
+        Read(usize),
+        /// While this part is read, before the file with this number in it is.
+        Reads(usize, u32),
+    }
+
+    /// How it is replaced.
+    type Replace = fn(&Path, &History);
+
+    fn project(name: &str) -> ProjectId {
+        ProjectId::parse(name).unwrap()
+    }
+
+    /// Looks at what the events that were heard tell of.
+    fn hear(history: &History, hints: &[Hint]) {
+        let mut now = Moment::now();
+        for hint in hints {
+            history.hint(hint.clone(), now.instant);
+        }
+        // what is not believed at first is looked at once more
+        for _ in 0..3 {
+            while history.pass(now) {}
+            now.instant += Duration::from_secs(1);
+        }
+    }
+
+    /// As [`History::first_step`], but one part after the other. Whether it came to `when`.
+    fn steps(
+        history: &Arc<History>,
+        when: When,
+        replace: impl FnOnce() + Clone + Send + 'static,
+    ) -> bool {
+        const PART: usize = 16;
+        let (mut listed, mut parts, mut done) = (Vec::new(), 0, false);
+        while history.first_choose(&mut listed) {
+            let Listed { project, runs, .. } = listed.last_mut().unwrap();
+            if project.as_str() == "p" && !done && when == When::Read(parts) {
+                done = true;
+                replace.clone()();
+            }
+            let part: Vec<_> = runs.by_ref().take(PART).collect();
+            if part.is_empty() {
+                listed.pop();
+                continue;
+            }
+            let count = part.len();
+            let look = || history.look_at_runs(part, Moment::now());
+            match when {
+                When::Reads(which, file) if project.as_str() == "p" && which == parts && !done => {
+                    done = true;
+                    let replace = replace.clone();
+                    // the keeper is another thread than those that read
+                    let happens = || std::thread::spawn(replace).join().unwrap();
+                    before_opening(file, happens, look);
+                }
+                _ => look(),
+            }
+            parts += usize::from(project.as_str() == "p");
+            history.first_read(project, count);
+        }
+        done
+    }
+
+    /// House rule: events are hints, files are truth, also while the index is made. Whatever was found,
+    /// listed or read of a project before its folder became another one, the index is ready with what is
+    /// there now, and was not made twice.
+    #[test]
+    fn a_project_that_is_replaced_during_the_start_is_taken_in_as_it_is() {
+        const RUNS: usize = 40;
+        let replaces: [(&str, Replace); 5] = [
+            ("project", |root, history| {
+                fs::rename(root.join("p"), root.join(".away")).unwrap();
+                fs::rename(root.join("q"), root.join("p")).unwrap();
+                hear(history, &[Hint::Root]);
+            }),
+            ("swapped", |root, history| {
+                fs::rename(root.join("p"), root.join(".away")).unwrap();
+                fs::rename(root.join("q"), root.join("p")).unwrap();
+                fs::rename(root.join(".away"), root.join("q")).unwrap();
+                hear(history, &[Hint::Root]);
+            }),
+            ("executions", |root, history| {
+                let (of_p, of_q) = (root.join("p/executions"), root.join("q/executions"));
+                fs::rename(&of_p, root.join(".away")).unwrap();
+                fs::rename(of_q, of_p).unwrap();
+                hear(
+                    history,
+                    &["p", "q"].map(|name| Hint::Project(project(name))),
+                );
+            }),
+            ("gone", |root, history| {
+                fs::rename(root.join("p"), root.join(".away")).unwrap();
+                hear(history, &[Hint::Root]);
+            }),
+            ("back", |root, history| {
+                // what is looked at between does not count in the end
+                fs::rename(root.join("p"), root.join(".away")).unwrap();
+                std::os::unix::fs::symlink(root.join(".away"), root.join("p")).unwrap();
+                hear(history, &[Hint::Root]);
+                fs::remove_file(root.join("p")).unwrap();
+                fs::rename(root.join(".away"), root.join("p")).unwrap();
+                hear(history, &[Hint::Root]);
+            }),
+        ];
+        let whens = [
+            When::Found,
+            When::Read(0),
+            When::Read(1),
+            When::Reads(0, 5),
+            When::Reads(0, 15),
+            When::Read(3),
+        ];
+        // a start without a snapshot, with one whose folders have the names that they had, with one that
+        // knows fewer runs, and the same where the folder was listed ahead
+        let cold_and_warm = ["cold", "same", "more", "walked"];
+        for (name, replace) in replaces {
+            for when in whens {
+                for kind in cold_and_warm {
+                    replaced(RUNS, kind, when, replace, name);
+                }
+            }
+        }
+    }
+
+    fn replaced(runs: usize, kind: &str, when: When, replace: Replace, name: &str) {
+        let case = format!("{kind}, {when:?}, {name}");
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap().join("projects");
+        let cache = folder.path().join("cache");
+        let write = |project: &str, run: usize| {
+            let folder = root.join(project).join("executions");
+            fs::create_dir_all(&folder).unwrap();
+            let text = format!("{{\"status\":\"{project}\",\"x\":{run}}}");
+            fs::write(folder.join(format!("run-{run}.json")), text).unwrap();
+        };
+        if kind != "cold" {
+            (0..4).for_each(|run| write("p", run));
+            (3..6).for_each(|run| write("q", run));
+            until_old(&root);
+            let first = with_cache(&root, &cache);
+            first.begin(Moment::now());
+            while first.first_step() {}
+            assert!(first.write_snapshot(None));
+        }
+        if kind != "same" {
+            // none that is known: who looks waits for what is being read
+            let known = if kind == "cold" { 0 } else { 4 };
+            (known..runs).for_each(|run| write("p", run));
+            (runs - 2..runs + 3).for_each(|run| write("q", run));
+        }
+        let history = Arc::new(with_cache(&root, &cache));
+        // it watches; what it hears is told by hand
+        let watcher = NotifyWatcher::start(&root, |_| {}).unwrap();
+        history.watch_with(Arc::new(watcher));
+        history.begin(Moment::now());
+        if kind == "walked" {
+            for name in ["p", "q"] {
+                let id = project(name);
+                let walk = history.store.walk(&id, Moment::now().wall, true).unwrap();
+                history.first.lock().ahead.insert(id, Ahead::Walked(walk));
+            }
+        }
+        hear(&history, &[]);
+        let replace = {
+            let (root, history) = (root.clone(), Arc::clone(&history));
+            move || replace(&root, &history)
+        };
+        let came = match when {
+            When::Found => {
+                replace();
+                !steps(&history, when, || ())
+            }
+            _ => steps(&history, when, replace),
+        };
+        assert!(came || kind == "same", "{case}");
+        assert!(history.is_ready(None), "{case}");
+        if came {
+            assert_as_scanned(&history, &root, &case);
+        }
+        // and nothing else was left to do
+        let reads = history.files_read();
+        assert!(!history.first_step(), "{case}");
+        assert_eq!(history.files_read(), reads, "{case}");
     }
 }

@@ -116,6 +116,11 @@ fn fresh_scan(root: &Path) -> Scan {
     scan_of(&history)
 }
 
+pub(super) fn assert_as_scanned(history: &History, root: &Path, case: &str) {
+    let (have, want) = (scan_of(history), fresh_scan(root));
+    assert!(have == want, "{case}:\n{}", difference(&have, &want));
+}
+
 /// A client that lists once and then follows.
 pub(super) struct Client {
     filter: Filter,
@@ -318,7 +323,14 @@ async fn sequence(seed: u64, system: System) {
     }
     system.act(&mut random);
     let history = start(&root, lose);
+    for _ in 0..random.below(4) {
+        act(&mut random, &root, &history);
+    }
     history.ready(None).await.unwrap();
+    if random.one_in(4) && lose == 0 {
+        history.sync().await.unwrap();
+        assert_as_scanned(&history, &root, &format!("seed {seed}, after the start"));
+    }
     let filter = |project: Option<&str>, status: Option<&str>| Filter {
         project: project.map(|id| ProjectId::parse(id).unwrap()),
         statuses: status.map(|text| [crate::model::Status::from_text(text)].into()),
@@ -337,13 +349,7 @@ async fn sequence(seed: u64, system: System) {
         }
         if random.one_in(20) && lose == 0 {
             history.sync().await.unwrap();
-            let (have, want) = (scan_of(&history), fresh_scan(&root));
-            assert!(
-                have == want,
-                "seed {seed}, after a sync:
-{}",
-                difference(&have, &want)
-            );
+            assert_as_scanned(&history, &root, &format!("seed {seed}, after a sync"));
         }
     }
     tracing::debug!("the end");
@@ -351,12 +357,7 @@ async fn sequence(seed: u64, system: System) {
         history.hint(Hint::Everything, Instant::now());
     }
     history.sync().await.unwrap();
-    let (have, want) = (scan_of(&history), fresh_scan(&root));
-    assert!(
-        have == want,
-        "seed {seed}, in the end:\n{}",
-        difference(&have, &want)
-    );
+    assert_as_scanned(&history, &root, &format!("seed {seed}, in the end"));
     for client in &mut clients {
         client.follow(&history);
         let page = history.page(&client.filter, &From::Offset(0), usize::MAX);
@@ -438,7 +439,7 @@ impl Rejoining {
     }
 }
 
-fn with_cache(root: &Path, cache: &Path) -> History {
+pub(super) fn with_cache(root: &Path, cache: &Path) -> History {
     let options = Options {
         cache: Some(cache.to_owned()),
         ..Options::default()
@@ -461,7 +462,7 @@ fn write_while(history: &History, mut between: impl FnMut()) {
 }
 
 /// Returns when every folder below `root` is as old as it must be for its stamp to prove anything.
-fn until_old(root: &Path) {
+pub(super) fn until_old(root: &Path) {
     let mut folders = vec![root.to_owned()];
     while let Some(folder) = folders.pop() {
         let Ok(entries) = fs::read_dir(&folder) else {
@@ -568,8 +569,7 @@ fn lives(seed: u64) {
         }
         let history = &lives[random.below(lives.len())];
         settle(history);
-        let (have, want) = (scan_of(history), fresh_scan(&root));
-        assert!(have == want, "seed {seed}:\n{}", difference(&have, &want));
+        assert_as_scanned(history, &root, &format!("seed {seed}"));
         for client in &mut clients {
             client.follow(history);
             let page = history.page(&client.filter, &From::Offset(0), usize::MAX);

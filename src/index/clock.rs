@@ -74,9 +74,13 @@ impl Lineage {
         Some(Clock { instance, tick })
     }
 
-    /// Puts `siblings` before the parent, each up to tick `upto`.
-    pub(super) fn add_siblings(&mut self, siblings: &[Instance], upto: u64) {
-        let siblings = siblings.iter().map(|sibling| (*sibling, upto));
+    /// Puts `siblings` before the parent, each up to its tick: whatever changed while the snapshot was
+    /// written, they may have gone on from another one that began with the same state.
+    pub(super) fn add_siblings(&mut self, siblings: &[Instance]) {
+        let Some(Clock { tick, .. }) = self.parent() else {
+            return;
+        };
+        let siblings = siblings.iter().map(|sibling| (*sibling, tick));
         let at = self.0.len().saturating_sub(1);
         self.0.splice(at..at, siblings);
     }

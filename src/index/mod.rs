@@ -466,8 +466,12 @@ impl Index {
             .collect()
     }
 
-    /// Notes that a project's folder is there, or is not.
-    pub fn note_project(&mut self, id: &ProjectId, on_disk: bool) {
+    /// Notes that a project's folder is there, or is not, and with which stamp it was listed: all its
+    /// names are known no more, nor what is wrong with them, if that is not the one that they had.
+    pub fn note_project(&mut self, id: &ProjectId, on_disk: bool, listed: Option<Stamp>) {
+        if self.complete_of(id) != listed {
+            self.forget_complete(id);
+        }
         if on_disk {
             let number = self.intern(id);
             if let Some(Some(project)) = self.projects.get_mut(number as usize) {
@@ -513,8 +517,11 @@ impl Index {
     /// Whether all names of the project's folder are known, as long as its stamp is as it was.
     #[must_use]
     pub fn is_complete(&self, id: &ProjectId) -> bool {
-        self.project_of(id)
-            .is_some_and(|project| project.complete.is_some())
+        self.complete_of(id).is_some()
+    }
+
+    fn complete_of(&self, id: &ProjectId) -> Option<Stamp> {
+        self.project_of(id)?.complete
     }
 
     fn intern(&mut self, id: &ProjectId) -> u32 {
@@ -692,10 +699,10 @@ impl Index {
         self.lineage.parent()
     }
 
-    /// Takes in, before anything has changed, that other instances went on from the same state as
-    /// well: up to its tick their clocks are as good.
+    /// Takes in that other instances went on from the parent's state as well: up to its tick their
+    /// clocks are as good.
     pub fn add_siblings(&mut self, siblings: &[Instance]) {
-        self.lineage.add_siblings(siblings, self.changes.now());
+        self.lineage.add_siblings(siblings);
     }
 
     fn note_unlisted(&mut self, key: &RunKey, stamp: Option<Stamp>) {

@@ -266,7 +266,7 @@ impl Restoring {
                     let id = rest.project()?;
                     // one that is gone is known by its runs, if it has any
                     if rest.u8()? == 1 {
-                        self.index.note_project(&id, true);
+                        self.index.note_project(&id, true, None);
                     }
                 }
                 UNLISTED => {

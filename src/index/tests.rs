@@ -677,11 +677,22 @@ fn a_snapshot_within_which_something_changed_honours_no_clock_from_before() {
             }
             while saving.next(&index, &mut kept) {}
             let snapshot = Snapshot::open(&kept[..], b"here").unwrap();
-            let restored = snapshot.restore(Instance(2), LIVENESS).unwrap();
+            let mut restored = snapshot.restore(Instance(2), LIVENESS).unwrap();
             // before its head the state is the later one
             let is_honoured = what == 0 || after == 0;
             assert_eq!(restored.honours(clock), is_honoured, "{what} after {after}");
             assert!(restored.honours(restored.clock()));
+            // nor a sibling's, who may have gone on from another one with the same head
+            restored.add_siblings(&[Instance(3)]);
+            let of_sibling = Clock {
+                instance: Instance(3),
+                ..restored.clock()
+            };
+            assert_eq!(
+                restored.honours(of_sibling),
+                is_honoured,
+                "{what} after {after}"
+            );
         }
     }
 }

@@ -191,6 +191,39 @@ fn what_changed_in_a_folder_is_found_whether_its_names_changed_or_not() {
     }
 }
 
+/// Runs that are gone are looked at once more before that is believed, and a daemon may end before.
+#[test]
+fn what_is_wrong_in_a_folder_is_known_again_when_it_was_away_for_a_moment_at_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().canonicalize().unwrap().join("projects");
+    let cache = folder.path().join("cache");
+    let executions = root.join("p/executions");
+    fs::create_dir_all(executions.join("folder.json")).unwrap();
+    fs::write(executions.join("a.json"), "{}").unwrap();
+    until_old(&root);
+    let live = || {
+        let history = with_cache(&root, &cache);
+        history.begin(Moment::now());
+        while history.first_step() {}
+        history
+    };
+    let first = live();
+    assert_eq!(first.index(|index| index.complete().count()), 1);
+    assert_eq!(first.sizes().2, 1, "problems");
+    let away = root.join(".away");
+    fs::rename(root.join("p"), &away).unwrap();
+    let now = Moment::now();
+    let project = ProjectId::parse("p").unwrap();
+    first.mark(Mark::Project(project), now.instant);
+    while first.pass(now) {}
+    assert_eq!(first.totals(None).0.runs(), 1, "not believed yet");
+    assert!(first.write_snapshot(None));
+    fs::rename(&away, root.join("p")).unwrap();
+    let next = live();
+    assert!(next.was_restored());
+    assert_eq!(scan_of(&next), fresh_scan(&root));
+}
+
 /// A run that is given another place among the others while the snapshot is written may be missing
 /// from it, although its folder's names did not change.
 #[test]
@@ -253,6 +286,26 @@ fn a_file_of_the_future_is_not_read_over_and_over() {
         }
         assert!(looks < 5_000, "it was read {} times", history.files_read());
     }
+}
+
+/// What proves nothing is read at each comparison, and those may take only a part of the time.
+#[test]
+fn what_is_read_again_although_nothing_has_changed_makes_comparing_rarer() {
+    use crate::store::tests::steps::{before_opening, refusing_to_open};
+    const TAKES: Duration = Duration::from_millis(20);
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().canonicalize().unwrap();
+    fs::create_dir_all(root.join("p/executions")).unwrap();
+    fs::write(root.join("p/executions/a.json"), "{}").unwrap();
+    let history = History::new(root, Options::default());
+    let look = || history.look_at_project(&ProjectId::parse("p").unwrap(), Moment::now());
+    // whoever may not read it now may later, and its stamp need not tell
+    refusing_to_open(rustix::io::Errno::ACCESS, || {
+        look();
+        before_opening(0, || std::thread::sleep(TAKES), look);
+    });
+    assert_eq!(history.sizes().2, 1, "problems");
+    assert!(history.comparing().took >= TAKES);
 }
 
 #[test]

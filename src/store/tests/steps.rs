@@ -1,7 +1,7 @@
 //! Refusing changes of folders: any of them, or from one of them on all, as after a kill; and refusing to
-//! open what is to be read.
+//! open what is to be read, or doing something just before.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use rustix::io::Errno;
 
@@ -20,12 +20,29 @@ struct Plan {
     met: bool,
 }
 
+/// How many more records are opened before it, and what happens then.
+type Happens = (u32, Box<dyn FnOnce()>);
+
 thread_local! {
     static PLAN: Cell<Option<Plan>> = const { Cell::new(None) };
+    /// What happens in this thread.
+    static HAPPENS: RefCell<Option<Happens>> = const { RefCell::new(None) };
 }
 
 /// What comes before each change.
 pub(crate) fn step(step: Step) -> Result<(), Errno> {
+    if step == Step::Open {
+        let happens = HAPPENS.with_borrow_mut(|planned| match planned {
+            Some((left @ 1.., _)) => {
+                *left -= 1;
+                None
+            }
+            _ => planned.take(),
+        });
+        if let Some((_, happens)) = happens {
+            happens();
+        }
+    }
     let Some(mut plan) = PLAN.get() else {
         return Ok(());
     };
@@ -75,6 +92,13 @@ pub(crate) fn refusing_to_open<T>(errno: Errno, work: impl FnOnce() -> T) -> T {
         met: false,
     };
     with(plan, work).0
+}
+
+/// Does `work`, and lets something happen in it before the record with this number, from 0 on, is opened.
+pub(crate) fn before_opening(number: u32, happens: impl FnOnce() + 'static, work: impl FnOnce()) {
+    HAPPENS.set(Some((number, Box::new(happens))));
+    work();
+    assert!(HAPPENS.take().is_none(), "it did not come to that");
 }
 
 /// Does `work` as far as a process comes that is killed before the change with this number, from 0
