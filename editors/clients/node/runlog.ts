@@ -543,23 +543,23 @@ export class Run {
           const { version, fields } =
             await this.client.request('executions/get', { projectId, executionId, fields: ['/recorder'] });
           known = version;
-          if (fields?.['/recorder']?.value === recorder) {
-            if (!unsure) return known;
-            if (error.kind === 'already-finished') {
-              lost = false;
-              throw new RunlogError(unsure.code, unsure.message, { ...unsure.data, retryable: false });
-            }
-            // once what is there is written again it lasts
-            [begins, told] = [false, { set: { recorder } }];
-          } else if (!lost && error.kind !== 'version-conflict') throw error;
-          lost = false;
+          if (fields?.['/recorder']?.value !== recorder) {
+            if (!lost && error.kind !== 'version-conflict') throw error;
+            lost = false;
+          } else if (!unsure) return known;
+          else if (error.code !== 409 || error.kind === 'already-finished') throw error;
+          // once what is there is written again it lasts; until then its outcome is unknown
+          else [begins, told] = [false, { set: { recorder } }];
         }
       }
     };
+    const again = (error: unknown): boolean =>
+      waitable(error) || lost && !(error instanceof RunlogError && error.kind === 'already-finished');
     try {
-      this.version = await this.client.patiently(write, (error) => lost || waitable(error));
+      this.version = await this.client.patiently(write, again);
     } catch (error) {
       if (!lost || !(error instanceof RunlogError)) throw error;
+      if (unsure) throw new RunlogError(unsure.code, unsure.message, { ...unsure.data, retryable: false });
       throw new RunlogError(error.code, error.message, { ...error.data, outcome: 'unknown' });
     }
     for (const [step, sum] of spent) this.spent.set(step, sum);

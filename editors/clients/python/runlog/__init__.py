@@ -780,23 +780,28 @@ class _Recorder:
                         raise
                     found = await self.client._ask("executions/get", {**ids, "fields": ["/recorder"]})
                     known = found["version"]
-                    if found["fields"]["/recorder"].get("value") == mark:
-                        if unsure is None:
-                            return known
-                        if error.kind == "already-finished":
-                            lost = False
-                            raise RunlogError(unsure.code, str(unsure), {**unsure.data, "retryable": False}) from None
-                        # once what is there is written again it lasts
-                        begins, news = False, {"set": {"recorder": mark}}
-                    elif not lost and error.kind != "version-conflict":
+                    if found["fields"]["/recorder"].get("value") != mark:
+                        if not lost and error.kind != "version-conflict":
+                            raise
+                        lost = False
+                    elif unsure is None:
+                        return known
+                    elif error.code != 409 or error.kind == "already-finished":
                         raise
-                    lost = False
+                    else:
+                        # once what is there is written again it lasts; until then its outcome is unknown
+                        begins, news = False, {"set": {"recorder": mark}}
+
+        def again(error: RunlogError) -> bool:
+            return error._waitable or lost and error.kind != "already-finished"
 
         try:
-            self._version = await self.client._patiently(write, lambda error: lost or error._waitable)
+            self._version = await self.client._patiently(write, again)
         except RunlogError as error:
             if not lost:
                 raise
+            if unsure is not None:
+                raise RunlogError(unsure.code, unsure.message, {**unsure.data, "retryable": False}) from error
             raise RunlogError(error.code, error.message, {**error.data, "outcome": "unknown"}) from error
         self._spent.update(by_step.maps[0])
 
