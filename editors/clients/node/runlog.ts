@@ -435,8 +435,10 @@ export class Run {
     await this.put({ add: plus({}, amounts) });
   }
 
-  /** New values of the record's members; null removes one. */
-  set(members: Record<string, unknown>): Promise<void> {
+  /** New values of the record's members; null removes one. Its end is told by `finish`. */
+  async set(members: Record<string, unknown>): Promise<void> {
+    const end = ENDS.find((end) => end === members['status']);
+    if (end) throw new TypeError(`a run ends as ${end} by \`finish\`, not by \`set\``);
     return this.put({ set: members });
   }
 
@@ -664,8 +666,10 @@ class Sum {
 /** Both together; an error where JSON would lose something of it. */
 function plus(one: Sums, other: Amounts | Sums): Sums {
   const sums = { ...one };
-  for (const name of ['costUSD', 'input', 'output'] as const) {
-    if (other[name] !== undefined) sums[name] = Sum.of(name, other[name], name !== 'costUSD').plus(one[name]);
+  for (const [given, amount] of Object.entries(other)) {
+    const name = (['costUSD', 'input', 'output'] as const).find((known) => known === given);
+    if (!name) throw new TypeError(`costUSD, input and output can be added, and no ${given}`);
+    if (amount !== undefined) sums[name] = Sum.of(name, amount, name !== 'costUSD').plus(one[name]);
   }
   return sums;
 }

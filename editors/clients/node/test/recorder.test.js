@@ -278,6 +278,9 @@ test('what cannot be recorded is refused, and the rest of it is not', async (t) 
     const message = `input must be a whole number below 2^53 that is not negative: ${inspect(input)}`;
     await assert.rejects(run.add({ input }), { name: 'RangeError', message });
   }
+  await assert.rejects(run.add({ cost: 1, input: 1 }), { name: 'TypeError', message: /and no cost$/ });
+  // else the end of what `run` records would be refused
+  await assert.rejects(run.set({ status: 'completed', output: 'o' }), { name: 'TypeError', message: /by `finish`/ });
   const several = await Promise.allSettled([
     run.add({ costUSD: 0.1 }), run.step('a', () => undefined), run.step({ name: 'b', input: 1n }, () => undefined),
     run.add({ costUSD: 0.2, input: 1 }), run.set({ id: 'other' }), run.add({ costUSD: 0.3 }),

@@ -600,7 +600,9 @@ class Step(Generic[T]):
         return self._wait(self._recorder.put(add=amounts, step=self._step))
 
     def set(self, **members: Any) -> T:
-        """New values of its members; None removes one of a run's."""
+        """New values of its members; None removes one of a run's, whose end is told by `finish`."""
+        if self._step is None and members.get("status") in get_args(Ended):
+            raise ValueError(f"a run ends as {members['status']} by `finish`, not by `set`")
         return self._wait(self._recorder.set(self._step, members))
 
 

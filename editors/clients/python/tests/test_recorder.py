@@ -440,6 +440,9 @@ class Recorder(Placed):
                     run.add(input=count)
                 why = f"input must be a whole number that is not negative: {count!r}"
                 self.assertEqual(str(raised.exception), why)
+            # else the block's own end would be refused
+            with self.assertRaisesRegex(ValueError, "by `finish`"):
+                run.set(status="completed", output="o")
             with ThreadPoolExecutor(8) as pool:
                 told = [
                     pool.submit(run.add, costUSD=0.1), pool.submit(run.step("a").__enter__),
