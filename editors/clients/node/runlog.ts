@@ -398,9 +398,9 @@ type Waiting = Change & { resolve(): void; reject(error: unknown): void };
  * Nothing is lost or counted twice where an answer fails to come. A write expects the version that was answered
  * last, and leaves its mark in the record, the member `recorder`. Repeated, it finds that version, so that the
  * first try has not gone through and never will, or is refused; then the record is read. With the mark in it the
- * first try went through, whoever wrote since; without it the write is repeated on top. Where it cannot be read for
- * as long as the client's patience lasts, the outcome is unknown, and said to be. (Who puts back an old copy of the
- * record takes back what was written since, mark and all.)
+ * first try went through, whoever wrote since; without it the write is repeated on top. Where it cannot be read, or
+ * what may not last cannot be written again, for as long as the client's patience lasts, the outcome is unknown, and
+ * said to be. (Who puts back an old copy of the record takes back what was written since, mark and all.)
  */
 export class Run {
   readonly projectId: string;

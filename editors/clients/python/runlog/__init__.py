@@ -644,9 +644,9 @@ class _Recorder:
     A write expects the version that was answered last, and leaves its mark in the record, the member
     `recorder`. Repeated, it finds that version, so that the first try has not gone through and never will, or
     is refused; then the record is read. With the mark in it the first try went through, whoever wrote since;
-    without it the write is repeated on top of what somebody else wrote. Where it cannot be read for as long as
-    the client's patience lasts, the outcome is unknown, and said to be. (Who puts back an old copy of the record
-    takes back what was written since, mark and all.)
+    without it the write is repeated on top of what somebody else wrote. Where it cannot be read, or what may not
+    last cannot be written again, for as long as the client's patience lasts, the outcome is unknown, and said to be.
+    (Who puts back an old copy of the record takes back what was written since, mark and all.)
     """
 
     def __init__(self, client: Client, projectId: str, members: dict[str, Any]) -> None:
