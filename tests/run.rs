@@ -7,7 +7,7 @@ mod support;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
@@ -106,6 +106,24 @@ fn commands_that_fail() {
     assert_eq!(output.status.code(), Some(137));
     assert_eq!(record["status"], "failed");
     assert_eq!(record["signal"], 9);
+
+    // whoever is read by no one in particular is read by the shell, as everywhere
+    let place = tempfile::tempdir().unwrap();
+    let script = place.path().join("script");
+    fs::write(&script, "echo $1; exit 4").unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o700)).unwrap();
+    for name in [script.to_str().unwrap(), "script"] {
+        let root = Root::empty();
+        let output = command(&root, &[name, "word"])
+            .env("PATH", place.path())
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(4), "{output:?}");
+        assert_eq!(
+            (output.stdout, &only(&root)["output"]),
+            (b"word\n".to_vec(), &json!("word\n"))
+        );
+    }
 
     let (_root, output, record) = run(&["/no/such/command"]);
     assert_eq!(output.status.code(), Some(127));
@@ -292,6 +310,12 @@ fn what_its_starter_ignores_does_not_interrupt_it() {
     child.stdin.take().unwrap().write_all(b"on\n").unwrap();
     assert!(child.wait().unwrap().success());
     assert_eq!(only(&root)["status"], "completed");
+
+    // whose command has a status all the same
+    let root = Root::empty();
+    let mut child = going_with(&root, "--ignore-signal=CHLD", "echo begun; exit 3");
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+    assert_eq!(only(&root)["exitCode"], 3);
 }
 
 /// Without a shell between that outlives the signal.

@@ -9,10 +9,10 @@ use std::process::ExitCode;
 
 use serde::{Deserialize, Serialize};
 
-use super::USAGE;
 use super::args::quoted_path;
 use super::config::FILE as CONFIG;
 use super::terminal::{Out, visible};
+use super::{Failure, USAGE};
 
 /// How many levels below the repository's top a folder is looked for.
 const LEVELS: usize = 3;
@@ -22,7 +22,7 @@ const LINKS: usize = 40;
 const SKIPPED: [&str; 3] = [".git", "node_modules", "target"];
 
 /// What was found.
-#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Found {
     /// The folder to serve; none where it is not clear which.
     pub root: Option<PathBuf>,
@@ -32,6 +32,15 @@ pub(super) struct Found {
     pub tried: Vec<String>,
     /// The folders that could be meant, if there are several.
     pub candidates: Vec<PathBuf>,
+}
+
+/// The same as it is told: a path need be no text.
+#[derive(Serialize)]
+struct Told<'a> {
+    root: Option<String>,
+    exists: bool,
+    tried: &'a [String],
+    candidates: Vec<String>,
 }
 
 /// The root that the environment names.
@@ -251,12 +260,17 @@ pub(super) fn print(given: Option<&Path>, json: bool) -> ExitCode {
         }
     };
     if json {
-        let text = serde_json::to_string_pretty(&found).unwrap_or_default();
-        let given = super::give(&text);
-        return match found.root {
-            Some(_) => given,
-            None => USAGE.into(),
+        let shown = |path: &PathBuf| path.display().to_string();
+        let told = Told {
+            root: found.root.as_ref().map(shown),
+            exists: found.exists,
+            tried: &found.tried,
+            candidates: found.candidates.iter().map(shown).collect(),
         };
+        let text = serde_json::to_string_pretty(&told).unwrap_or_default();
+        let status = found.root.map_or(USAGE, |_| 0);
+        let printed = Out::stdout().print_json(&format!("{text}\n"));
+        return super::done(printed.map(|()| status).map_err(Failure::Io));
     }
     let Some(root) = &found.root else {
         tell!("runlog: {}", ambiguous(&found.candidates));

@@ -14,16 +14,17 @@ use std::ffi::OsString;
 use std::io::PipeReader;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitCode, ExitStatus, Stdio};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::fstat;
+use rustix::fs::{Access, access, fstat};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::process::{Pid, getpgrp, kill_process};
 use rustix::termios::tcgetpgrp;
@@ -44,6 +45,7 @@ use super::signals::{Origins, Signals, bit, signals_of, status_of};
 use crate::history::{History, HistoryError, Options};
 use crate::model::update::Update;
 use crate::model::{Millis, ProjectId, RunKey};
+use crate::store::WriteError;
 
 /// How many bytes of the output's beginning are kept, whatever follows.
 const HEAD_BYTES: usize = 64 * 1024;
@@ -57,6 +59,9 @@ const BEAT_EVERY: Duration = Duration::from_secs(60);
 const DRAIN_WITHIN: Duration = Duration::from_millis(200);
 /// How long whoever reads the output has once somebody asked for the end.
 const READ_WITHIN: Duration = Duration::from_secs(1);
+/// For how long the end is written again where the disk refuses it, and how often.
+const RECORD_WITHIN: Duration = Duration::from_secs(10);
+const RECORD_EVERY: Duration = Duration::from_millis(250);
 /// How many bytes of output are passed on at once.
 const PIECE_BYTES: usize = 16 * 1024;
 /// How many may wait for whoever reads them before the command waits, too.
@@ -78,6 +83,8 @@ const ENDS: [SignalKind; 4] = [
 const LEAVES_WITHIN: Duration = Duration::from_secs(10);
 /// How long a command has to end of a Ctrl-C.
 const GRACE: Duration = Duration::from_millis(500);
+/// Who reads a script that does not say who is to.
+const SHELL: &str = "/bin/sh";
 /// What this program is called where [`pass_on`] is all that it is to do: by nobody but us.
 pub(super) const PASS_ON: &str = "runlog (passing on)";
 /// As shells do where a command cannot be run.
@@ -128,7 +135,7 @@ pub(super) fn run(args: &RunArgs) -> ExitCode {
 async fn recorded(history: Arc<History>, args: &RunArgs) -> u8 {
     // from here on they are the command's, and only noted
     let origins = Origins::new(&TYPED);
-    let mut signals = Signals::new(&ENDS);
+    let mut ends = Signals::new(&ENDS);
     let line: Vec<String> = args
         .command
         .iter()
@@ -148,26 +155,30 @@ async fn recorded(history: Arc<History>, args: &RunArgs) -> u8 {
             return 1;
         }
     };
-    let mut recorder = Recorder {
-        history,
-        key,
-        passed: Signals::new(&PASSED),
-        origins,
-    };
-    let ran = match signals.came().await {
+    let recorder = Recorder { history, key };
+    let passed = Signals::new(&PASSED);
+    let mut ran = match ends.came().await {
         // nothing is begun that is to end
         Some(signal) => Ran {
             status: status_of(signal),
             end: json!({ "status": "cancelled" }),
             writers: JoinSet::new(),
             left: Vec::new(),
-            signals,
+            signals: ends,
             interrupted: true,
         },
-        None => recorder.through(&program, args, signals).await,
+        None => {
+            let heard = Heard {
+                ends,
+                passed,
+                origins,
+            };
+            recorder.through(&program, args, heard).await
+        }
     };
     let word = ran.end["status"].as_str().unwrap_or_default();
-    let said = match recorder.set(&ran.end).await {
+    let write = async || recorder.set(&ran.end).await;
+    let said = match until_written(&mut ran.signals, &mut ran.interrupted, write).await {
         Ok(took) => format!(
             "runlog: {word} after {took}, recorded as {}/{}",
             recorder.key.project, recorder.key.execution
@@ -219,11 +230,46 @@ impl Ran {
     }
 }
 
+/// Writes the end: again for a while where the disk refuses it, and until somebody asks for ours.
+async fn until_written<T>(
+    signals: &mut Signals,
+    interrupted: &mut bool,
+    mut write: impl AsyncFnMut() -> Result<T, HistoryError>,
+) -> Result<T, HistoryError> {
+    let until = Instant::now() + RECORD_WITHIN;
+    loop {
+        let written = write().await;
+        // nothing was changed, and that may pass
+        let is_refused = matches!(
+            written,
+            Err(HistoryError::Write(
+                WriteError::Full { .. } | WriteError::Refused { .. }
+            ))
+        );
+        if !is_refused || Instant::now() >= until {
+            return written;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(RECORD_EVERY) => {}
+            _ = signals.next() => {
+                *interrupted = true;
+                return written;
+            }
+        }
+    }
+}
+
 /// What is written of a run.
 struct Recorder {
     history: Arc<History>,
     key: RunKey,
+}
+
+/// The signals that are heard while a command runs.
+struct Heard {
+    ends: Signals,
     passed: Signals,
+    /// Whence those come that a terminal may have sent.
     origins: Origins,
 }
 
@@ -239,7 +285,7 @@ struct Due {
 
 impl Recorder {
     /// Runs the command to its end.
-    async fn through(&mut self, program: &PathBuf, args: &RunArgs, mut signals: Signals) -> Ran {
+    async fn through(&self, program: &Path, args: &RunArgs, mut heard: Heard) -> Ran {
         let mut writers = JoinSet::new();
         let words = args.command.get(1..).unwrap_or_default();
         let (mut child, streams) = match spawn(program, words) {
@@ -256,7 +302,7 @@ impl Recorder {
                     end: json!({ "status": "failed", "error": error }),
                     writers,
                     left: Vec::new(),
-                    signals,
+                    signals: heard.ends,
                     interrupted: false,
                 };
             }
@@ -277,7 +323,7 @@ impl Recorder {
             ));
             writers.spawn_blocking(move || pass(&pieces, &to, &room));
         }
-        let (status, asked) = self.accompany(&mut child, &output, &mut signals).await;
+        let (status, asked) = self.accompany(&mut child, &output, &mut heard).await;
         let asked = asked.map(|at| at.elapsed());
         // whatever comes out of what it left behind is later than its end
         let completed_at = Millis::from_system(SystemTime::now());
@@ -308,7 +354,7 @@ impl Recorder {
             end,
             writers,
             left,
-            signals,
+            signals: heard.ends,
             interrupted: asked.is_some(),
         }
     }
@@ -316,31 +362,27 @@ impl Recorder {
     /// Waits for the end, writing what there is to see meanwhile; also when somebody asked for it
     /// last.
     async fn accompany(
-        &mut self,
+        &self,
         child: &mut Child,
         output: &Mutex<Kept>,
-        signals: &mut Signals,
+        heard: &mut Heard,
     ) -> (std::io::Result<ExitStatus>, Option<Instant>) {
         let mut asked = None;
         let mut shown = 0;
         let mut silent_since = Instant::now();
         let mut due: Option<Due> = None;
+        let mut writing = None;
         let mut show = tokio::time::interval(SHOW_EVERY);
         show.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                status = child.wait() => {
-                    // one that both got may have ended it before we looked at ours
-                    if signals.came().await.is_some() {
-                        asked = Some(Instant::now());
-                    }
-                    return (status, asked);
-                }
-                signal = signals.next() => {
+                // signals come first, and wait for nothing that is written
+                biased;
+                signal = heard.ends.next() => {
                     let now = Instant::now();
                     asked = Some(now);
                     if TYPED.contains(&signal) && in_front() {
-                        let sent = self.origins.was_sent(signal);
+                        let sent = heard.origins.was_sent(signal);
                         due = Some(match due {
                             None => Due { signal, sent, at: now + GRACE },
                             // however often, it is not put off
@@ -350,29 +392,44 @@ impl Recorder {
                         forward(child, signal);
                     }
                 }
-                signal = self.passed.next() => forward(child, signal),
+                signal = heard.passed.next() => forward(child, signal),
                 Due { signal, sent, .. } = clear(due) => {
                     due = None;
                     if sent || !handles(child, signal) {
                         forward(child, signal);
                     }
                 }
-                _ = show.tick() => {
-                    let (seen, text) = {
-                        let output = output.lock();
-                        (output.seen, (output.seen > shown).then(|| output.text_so_far()))
-                    };
-                    let told = match text {
-                        Some(text) => self.set(&json!({ "output": text })).await.map(drop),
-                        None if silent_since.elapsed() < BEAT_EVERY => continue,
-                        None => self.update(Update::default()).await.map(drop),
-                    };
-                    shown = seen;
-                    silent_since = Instant::now();
+                status = child.wait() => {
+                    // one that both got may have ended it before we looked at ours
+                    if heard.ends.came().await.is_some() {
+                        asked = Some(Instant::now());
+                    }
+                    // what is still being written comes before the end all the same
+                    return (status, asked);
+                }
+                told = written(&mut writing) => {
+                    writing = None;
                     if let Err(error) = told {
                         // the end is written all the same, and says so if it cannot be
                         tracing::warn!(%error, "the run goes on unrecorded");
                     }
+                }
+                _ = show.tick(), if writing.is_none() => {
+                    let (seen, text) = {
+                        let output = output.lock();
+                        (output.seen, (output.seen > shown).then(|| output.text_so_far()))
+                    };
+                    if text.is_none() && silent_since.elapsed() < BEAT_EVERY {
+                        continue;
+                    }
+                    shown = seen;
+                    silent_since = Instant::now();
+                    writing = Some(async move {
+                        match text {
+                            Some(text) => self.set(&json!({ "output": text })).await.map(drop),
+                            None => self.update(Update::default()).await.map(drop),
+                        }
+                    }.boxed());
                 }
             }
         }
@@ -458,9 +515,30 @@ pub(super) fn pass_on() -> ExitCode {
     }
 }
 
-/// Begins the command. It prints into one pipe where all would have gone to one place, so that it
+/// Begins the command; a script that does not say who is to read it is a shell's, as everywhere.
+fn spawn(program: &Path, words: &[OsString]) -> std::io::Result<(Child, Vec<Stream>)> {
+    match begin(program, words) {
+        Err(error) if error.raw_os_error() == Some(Errno::NOEXEC.raw_os_error()) => {
+            let script = on_path(program).into_os_string();
+            let words: Vec<OsString> = [script].into_iter().chain(words.iter().cloned()).collect();
+            begin(Path::new(SHELL), &words)
+        }
+        begun => begun,
+    }
+}
+
+/// Where a program is that is begun by this name.
+fn on_path(program: &Path) -> PathBuf {
+    let path = std::env::var_os("PATH").filter(|_| program.components().count() == 1);
+    std::env::split_paths(&path.unwrap_or_default())
+        .map(|folder| folder.join(program))
+        .find(|path| path.is_file() && access(path, Access::EXEC_OK).is_ok())
+        .unwrap_or_else(|| program.to_owned())
+}
+
+/// Begins the program. It prints into one pipe where all would have gone to one place, so that it
 /// comes there in the order in which it was printed.
-fn spawn(program: &PathBuf, words: &[OsString]) -> std::io::Result<(Child, Vec<Stream>)> {
+fn begin(program: &Path, words: &[OsString]) -> std::io::Result<(Child, Vec<Stream>)> {
     let (ours, ours_too) = (std::io::stdout(), std::io::stderr());
     let mut command = Command::new(program);
     let (reader, writer) = std::io::pipe()?;
@@ -526,6 +604,16 @@ async fn clear(due: Option<Due>) -> Due {
             tokio::time::sleep_until(due.at).await;
             due
         }
+        None => std::future::pending().await,
+    }
+}
+
+/// Gives what came of a write when there is one and it is over.
+async fn written(
+    writing: &mut Option<BoxFuture<'_, Result<(), HistoryError>>>,
+) -> Result<(), HistoryError> {
+    match writing {
+        Some(writing) => writing.await,
         None => std::future::pending().await,
     }
 }
@@ -695,6 +783,79 @@ mod tests {
             );
             assert_eq!(end["status"], status, "{code} {seconds:?}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_end_that_the_disk_refuses_is_written_again_for_a_while() {
+        let full = || HistoryError::Write(WriteError::Full { path: "a".into() });
+        let mut nobody = Signals::new(&[]);
+        for (refusals, tries) in [(0, 1), (3, 4), (usize::MAX, 41)] {
+            let mut times = 0;
+            let write = async || {
+                times += 1;
+                if times <= refusals {
+                    Err(full())
+                } else {
+                    Ok(())
+                }
+            };
+            let written = until_written(&mut nobody, &mut false, write).await;
+            assert_eq!((written.is_ok(), times), (times > refusals, tries));
+        }
+        // what may have been done already is not done again
+        let mut times = 0;
+        let write = async || {
+            times += 1;
+            let source = std::io::Error::other("the last step");
+            Err::<(), _>(HistoryError::Write(WriteError::Io {
+                path: "a".into(),
+                source,
+            }))
+        };
+        assert!(until_written(&mut nobody, &mut false, write).await.is_err());
+        assert_eq!(times, 1);
+    }
+
+    #[test]
+    fn a_disk_that_hangs_holds_up_no_signal() {
+        let root = tempfile::tempdir().unwrap();
+        let history = History::new(root.path().to_owned(), Options::default());
+        let project = ProjectId::parse("p").unwrap();
+        let (key, _) = history.start_run(project, None, None).unwrap();
+        let recorder = Recorder {
+            history: Arc::new(history),
+            key,
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(1)
+            .build()
+            .unwrap();
+        let ran = runtime.block_on(async {
+            let mut heard = Heard {
+                ends: Signals::new(&[]),
+                passed: Signals::new(&PASSED),
+                origins: Origins::new(&[]),
+            };
+            // whatever writes has no thread until this one is told to end
+            let (end, ended) = mpsc::channel::<()>();
+            tokio::task::spawn_blocking(move || ended.recv());
+            let mut output = Kept::default();
+            output.add(b"to be written");
+            let script = "trap 'exit 3' USR1; kill -USR1 $PPID; while :; do sleep 0.01; done";
+            let mut child = Command::new("sh")
+                .args(["-c", script])
+                .kill_on_drop(true)
+                .spawn()
+                .unwrap();
+            let output = Mutex::new(output);
+            let ran = recorder.accompany(&mut child, &output, &mut heard);
+            let ran = tokio::time::timeout(Duration::from_secs(60), ran).await;
+            drop(end);
+            ran
+        });
+        let (status, asked) = ran.expect("the signal is handed on");
+        assert_eq!((status.unwrap().code(), asked), (Some(3), None));
     }
 
     #[test]

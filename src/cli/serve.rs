@@ -171,6 +171,8 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, ExitCode> {
     // this process: once heard of, the signal does so no more, and what we start has it as it was
     let beyond = rustix::process::Signal::XFSZ.as_raw();
     Signals::new(&[SignalKind::from_raw(beyond)]);
+    // who started us may have had this one ignored: then no end of what we start could be waited for
+    let _heard = tokio::signal::unix::signal(SignalKind::child());
     drop(within);
     Ok(runtime)
 }

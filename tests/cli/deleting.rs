@@ -767,8 +767,11 @@ fn a_trash_that_cannot_be_read_is_named_and_hides_no_other() {
     // the rest has gone all the same
     let emptied = runlog(&["trash", "empty", "--yes"]);
     assert_eq!(
-        emptied.err,
-        format!("{named}runlog: nothing of that is in the trash\n")
+        (emptied.status, emptied.err),
+        (
+            1,
+            format!("{named}runlog: nothing of that is in the trash\n")
+        )
     );
     std::fs::set_permissions(&own, PermissionsExt::from_mode(0o755)).unwrap();
 }

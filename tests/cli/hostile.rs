@@ -1,5 +1,8 @@
 //! Records that want to do something to their reader.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
 use serde_json::json;
 
 use crate::stage::{Stage, done, on_terminal};
@@ -138,4 +141,13 @@ fn no_more_do_names_of_folders() {
         assert!(said.err.contains("owned"), "{args:?}: {said:?}");
         assert!(!said.err.contains(is_bad), "{args:?}: {:?}", said.err);
     }
+    // also what is no text, and what JSON need not escape
+    let odd = repo.join(OsStr::from_bytes(b"odd \xff\xc2\x9b"));
+    std::fs::create_dir_all(odd.join(".git")).unwrap();
+    let mut command = stage.runlog(&["root", "--json"]);
+    let shown = on_terminal(command.current_dir(odd), 80, "").printed();
+    assert!(!shown.contains(is_bad), "{shown:?}");
+    let told: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    let root = told["root"].as_str().unwrap();
+    assert!(root.ends_with("odd \u{fffd}\u{9b}/projects"), "{root:?}");
 }

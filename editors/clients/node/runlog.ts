@@ -398,9 +398,9 @@ type Waiting = Change & { resolve(): void; reject(error: unknown): void };
  * Nothing is lost or counted twice where an answer fails to come. A write expects the version that was answered
  * last, and leaves its mark in the record, the member `recorder`. Repeated, it finds that version, so that the
  * first try has not gone through and never will, or is refused; then the record is read. With the mark in it the
- * first try went through, whoever wrote since; without it the write is repeated on top. Where it cannot be read for
- * as long as the client's patience lasts, the outcome is unknown, and said to be. (Who puts back an old copy of the
- * record takes back what was written since, mark and all.)
+ * first try went through, whoever wrote since; without it the write is repeated on top. Where it cannot be read, or
+ * what may not last cannot be written again, for as long as the client's patience lasts, the outcome is unknown, and
+ * said to be. (Who puts back an old copy of the record takes back what was written since, mark and all.)
  */
 export class Run {
   readonly projectId: string;
@@ -435,8 +435,10 @@ export class Run {
     await this.put({ add: plus({}, amounts) });
   }
 
-  /** New values of the record's members; null removes one. */
-  set(members: Record<string, unknown>): Promise<void> {
+  /** New values of the record's members; null removes one. Its end is told by `finish`. */
+  async set(members: Record<string, unknown>): Promise<void> {
+    const end = ENDS.find((end) => end === members['status']);
+    if (end) throw new TypeError(`a run ends as ${end} by \`finish\`, not by \`set\``);
     return this.put({ set: members });
   }
 
@@ -543,23 +545,23 @@ export class Run {
           const { version, fields } =
             await this.client.request('executions/get', { projectId, executionId, fields: ['/recorder'] });
           known = version;
-          if (fields?.['/recorder']?.value === recorder) {
-            if (!unsure) return known;
-            if (error.kind === 'already-finished') {
-              lost = false;
-              throw new RunlogError(unsure.code, unsure.message, { ...unsure.data, retryable: false });
-            }
-            // once what is there is written again it lasts
-            [begins, told] = [false, { set: { recorder } }];
-          } else if (!lost && error.kind !== 'version-conflict') throw error;
-          lost = false;
+          if (fields?.['/recorder']?.value !== recorder) {
+            if (!lost && error.kind !== 'version-conflict') throw error;
+            lost = false;
+          } else if (!unsure) return known;
+          else if (error.code !== 409 || error.kind === 'already-finished') throw error;
+          // once what is there is written again it lasts; until then its outcome is unknown
+          else [begins, told] = [false, { set: { recorder } }];
         }
       }
     };
+    const again = (error: unknown): boolean =>
+      waitable(error) || lost && !(error instanceof RunlogError && error.kind === 'already-finished');
     try {
-      this.version = await this.client.patiently(write, (error) => lost || waitable(error));
+      this.version = await this.client.patiently(write, again);
     } catch (error) {
       if (!lost || !(error instanceof RunlogError)) throw error;
+      if (unsure) throw new RunlogError(unsure.code, unsure.message, { ...unsure.data, retryable: false });
       throw new RunlogError(error.code, error.message, { ...error.data, outcome: 'unknown' });
     }
     for (const [step, sum] of spent) this.spent.set(step, sum);
@@ -664,8 +666,10 @@ class Sum {
 /** Both together; an error where JSON would lose something of it. */
 function plus(one: Sums, other: Amounts | Sums): Sums {
   const sums = { ...one };
-  for (const name of ['costUSD', 'input', 'output'] as const) {
-    if (other[name] !== undefined) sums[name] = Sum.of(name, other[name], name !== 'costUSD').plus(one[name]);
+  for (const [given, amount] of Object.entries(other)) {
+    const name = (['costUSD', 'input', 'output'] as const).find((known) => known === given);
+    if (!name) throw new TypeError(`costUSD, input and output can be added, and no ${given}`);
+    if (amount !== undefined) sums[name] = Sum.of(name, amount, name !== 'costUSD').plus(one[name]);
   }
   return sums;
 }

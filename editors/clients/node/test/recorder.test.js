@@ -215,10 +215,13 @@ test('what may not last is written until it does', async (t) => {
   const client = place.client({ patience: 1000 });
   const request = client.request.bind(client);
   let written;
-  /** The disk refuses the last step of so many writes. */
-  const mayNotLast = (times) => {
+  /** The disk refuses the last step of so many writes; and what writes that again if it `then` is full. */
+  const mayNotLast = (times, then = 'passes') => {
     written = [];
     client.request = async (method, params) => {
+      if (then === 'is full' && method === 'executions/update' && !params.add) {
+        throw new RunlogError(507, 'the disk is full', { kind: 'storage-full', retryable: true });
+      }
       const result = await request(method, params);
       if (result.version && method !== 'executions/get' && written.push(method) <= times) {
         const data = { kind: 'storage', retryable: true, outcome: 'unknown' };
@@ -233,14 +236,18 @@ test('what may not last is written until it does', async (t) => {
   mayNotLast(2);
   await run.add({ costUSD: 1 });
   assert.equal(written.length, 3);
-  mayNotLast(1000);
-  await assert.rejects(run.add({ costUSD: 2 }), { kind: 'storage', data: { kind: 'storage', retryable: true, outcome: 'unknown' } });
+  const unknown = { kind: 'storage', retryable: false, outcome: 'unknown' };
+  for (const [costUSD, ...how] of [[2, 1000], [4, 1, 'is full']]) {
+    mayNotLast(...how);
+    // whoever added it again would count it twice
+    await assert.rejects(run.add({ costUSD }), { kind: 'storage', retryable: false, data: unknown });
+  }
   mayNotLast(0);
-  await run.add({ costUSD: 4 });
-  assert.equal(place.record('p', 'a').costUSD, 7);
+  await run.add({ costUSD: 8 });
+  assert.equal(place.record('p', 'a').costUSD, 15);
   // what has ended cannot be written again
   mayNotLast(1);
-  await assert.rejects(run.finish(), { kind: 'storage', retryable: false });
+  await assert.rejects(run.finish(), { kind: 'storage', retryable: false, data: unknown });
 });
 
 test('many recorders that wait for the daemon are no leak', async (t) => {
@@ -271,6 +278,9 @@ test('what cannot be recorded is refused, and the rest of it is not', async (t) 
     const message = `input must be a whole number below 2^53 that is not negative: ${inspect(input)}`;
     await assert.rejects(run.add({ input }), { name: 'RangeError', message });
   }
+  await assert.rejects(run.add({ cost: 1, input: 1 }), { name: 'TypeError', message: /and no cost$/ });
+  // else the end of what `run` records would be refused
+  await assert.rejects(run.set({ status: 'completed', output: 'o' }), { name: 'TypeError', message: /by `finish`/ });
   const several = await Promise.allSettled([
     run.add({ costUSD: 0.1 }), run.step('a', () => undefined), run.step({ name: 'b', input: 1n }, () => undefined),
     run.add({ costUSD: 0.2, input: 1 }), run.set({ id: 'other' }), run.add({ costUSD: 0.3 }),

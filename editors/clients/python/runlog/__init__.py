@@ -600,7 +600,9 @@ class Step(Generic[T]):
         return self._wait(self._recorder.put(add=amounts, step=self._step))
 
     def set(self, **members: Any) -> T:
-        """New values of its members; None removes one of a run's."""
+        """New values of its members; None removes one of a run's, whose end is told by `finish`."""
+        if self._step is None and members.get("status") in get_args(Ended):
+            raise ValueError(f"a run ends as {members['status']} by `finish`, not by `set`")
         return self._wait(self._recorder.set(self._step, members))
 
 
@@ -642,9 +644,9 @@ class _Recorder:
     A write expects the version that was answered last, and leaves its mark in the record, the member
     `recorder`. Repeated, it finds that version, so that the first try has not gone through and never will, or
     is refused; then the record is read. With the mark in it the first try went through, whoever wrote since;
-    without it the write is repeated on top of what somebody else wrote. Where it cannot be read for as long as
-    the client's patience lasts, the outcome is unknown, and said to be. (Who puts back an old copy of the record
-    takes back what was written since, mark and all.)
+    without it the write is repeated on top of what somebody else wrote. Where it cannot be read, or what may not
+    last cannot be written again, for as long as the client's patience lasts, the outcome is unknown, and said to be.
+    (Who puts back an old copy of the record takes back what was written since, mark and all.)
     """
 
     def __init__(self, client: Client, projectId: str, members: dict[str, Any]) -> None:
@@ -780,23 +782,28 @@ class _Recorder:
                         raise
                     found = await self.client._ask("executions/get", {**ids, "fields": ["/recorder"]})
                     known = found["version"]
-                    if found["fields"]["/recorder"].get("value") == mark:
-                        if unsure is None:
-                            return known
-                        if error.kind == "already-finished":
-                            lost = False
-                            raise RunlogError(unsure.code, str(unsure), {**unsure.data, "retryable": False}) from None
-                        # once what is there is written again it lasts
-                        begins, news = False, {"set": {"recorder": mark}}
-                    elif not lost and error.kind != "version-conflict":
+                    if found["fields"]["/recorder"].get("value") != mark:
+                        if not lost and error.kind != "version-conflict":
+                            raise
+                        lost = False
+                    elif unsure is None:
+                        return known
+                    elif error.code != 409 or error.kind == "already-finished":
                         raise
-                    lost = False
+                    else:
+                        # once what is there is written again it lasts; until then its outcome is unknown
+                        begins, news = False, {"set": {"recorder": mark}}
+
+        def again(error: RunlogError) -> bool:
+            return error._waitable or lost and error.kind != "already-finished"
 
         try:
-            self._version = await self.client._patiently(write, lambda error: lost or error._waitable)
+            self._version = await self.client._patiently(write, again)
         except RunlogError as error:
             if not lost:
                 raise
+            if unsure is not None:
+                raise RunlogError(unsure.code, unsure.message, {**unsure.data, "retryable": False}) from error
             raise RunlogError(error.code, error.message, {**error.data, "outcome": "unknown"}) from error
         self._spent.update(by_step.maps[0])
 

@@ -388,11 +388,13 @@ class Recorder(Placed):
         ask = client._ask
         written = []
 
-        def may_not_last(times):
-            """The disk refuses the last step of so many writes."""
+        def may_not_last(times, then="passes"):
+            """The disk refuses the last step of so many writes; and what writes that again if it `then` is full."""
             written.clear()
 
             async def asked(method, params):
+                if then == "is full" and method == "executions/update" and "add" not in params:
+                    raise RunlogError(507, "the disk is full", {"kind": "storage-full", "retryable": True})
                 result = await ask(method, params)
                 if "version" in result and method != "executions/get":
                     written.append(method)
@@ -409,13 +411,16 @@ class Recorder(Placed):
         may_not_last(2)
         run.add(costUSD=1)
         self.assertEqual(len(written), 3)
-        may_not_last(1000)
-        with self.assertRaises(RunlogError) as raised:
-            run.add(costUSD=2)
-        self.assertEqual((raised.exception.kind, raised.exception.data["outcome"]), ("storage", "unknown"))
+        for cost, how in ((2, [1000]), (4, [1, "is full"])):
+            may_not_last(*how)
+            with self.assertRaises(RunlogError) as raised:
+                run.add(costUSD=cost)
+            # whoever added it again would count it twice
+            self.assertEqual((raised.exception.kind, raised.exception.data["outcome"]), ("storage", "unknown"))
+            self.assertFalse(raised.exception.retryable)
         may_not_last(0)
-        run.add(costUSD=4)
-        self.assertEqual(self.place.record("p", "a")["costUSD"], 7)
+        run.add(costUSD=8)
+        self.assertEqual(self.place.record("p", "a")["costUSD"], 15)
         # what has ended cannot be written again
         may_not_last(1)
         with self.assertRaises(RunlogError) as raised:
@@ -435,6 +440,9 @@ class Recorder(Placed):
                     run.add(input=count)
                 why = f"input must be a whole number that is not negative: {count!r}"
                 self.assertEqual(str(raised.exception), why)
+            # else the block's own end would be refused
+            with self.assertRaisesRegex(ValueError, "by `finish`"):
+                run.set(status="completed", output="o")
             with ThreadPoolExecutor(8) as pool:
                 told = [
                     pool.submit(run.add, costUSD=0.1), pool.submit(run.step("a").__enter__),
