@@ -9,10 +9,10 @@ use std::process::ExitCode;
 
 use serde::{Deserialize, Serialize};
 
-use super::USAGE;
 use super::args::quoted_path;
 use super::config::FILE as CONFIG;
 use super::terminal::{Out, visible};
+use super::{Failure, USAGE};
 
 /// How many levels below the repository's top a folder is looked for.
 const LEVELS: usize = 3;
@@ -22,7 +22,7 @@ const LINKS: usize = 40;
 const SKIPPED: [&str; 3] = [".git", "node_modules", "target"];
 
 /// What was found.
-#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Found {
     /// The folder to serve; none where it is not clear which.
     pub root: Option<PathBuf>,
@@ -32,6 +32,27 @@ pub(super) struct Found {
     pub tried: Vec<String>,
     /// The folders that could be meant, if there are several.
     pub candidates: Vec<PathBuf>,
+}
+
+/// The same as it is printed: what is no UTF-8 has signs in its place, because JSON can have no other.
+#[derive(Serialize)]
+struct Printed<'a> {
+    root: Option<String>,
+    exists: bool,
+    tried: &'a [String],
+    candidates: Vec<String>,
+}
+
+impl Found {
+    fn json(&self) -> serde_json::Result<String> {
+        let shown = |path: &PathBuf| path.display().to_string();
+        serde_json::to_string_pretty(&Printed {
+            root: self.root.as_ref().map(shown),
+            exists: self.exists,
+            tried: &self.tried,
+            candidates: self.candidates.iter().map(shown).collect(),
+        })
+    }
 }
 
 /// The root that the environment names.
@@ -59,7 +80,10 @@ impl<'a> Place<'a> {
         let here = match std::env::current_dir() {
             // somebody removed it, and it does not matter
             Err(_) if named.is_some_and(Path::is_absolute) => PathBuf::from("/"),
-            here => here?,
+            here => here.map_err(|error| {
+                let what = format!("the current folder cannot be found: {}", error.kind());
+                std::io::Error::new(error.kind(), what)
+            })?,
         };
         Ok(Self {
             given,
@@ -192,6 +216,11 @@ fn configured(here: &Path, tried: &mut Vec<String>) -> Result<Option<PathBuf>, S
     Ok(None)
 }
 
+/// The folder that a `runlog.toml` names, as it is spelt there.
+pub(super) fn named_in(file: &Path) -> Option<PathBuf> {
+    super::config::parse::<Config>(file).ok()?.projects
+}
+
 /// Whether there is such a file, and it is this user's.
 pub(super) fn is_own_file(file: &Path) -> bool {
     std::fs::metadata(file)
@@ -251,22 +280,22 @@ pub(super) fn print(given: Option<&Path>, json: bool) -> ExitCode {
         }
     };
     if json {
-        let text = serde_json::to_string_pretty(&found).unwrap_or_default();
-        let given = super::give(&text);
-        return match found.root {
-            Some(_) => given,
-            None => USAGE.into(),
+        let text = found.json().map_err(std::io::Error::from);
+        let printed = text.and_then(|text| Out::stdout().print_json(&(text + "\n")));
+        return match (printed, found.root) {
+            (Err(error), _) => Failure::Io(error).told(),
+            (Ok(()), Some(_)) => ExitCode::SUCCESS,
+            (Ok(()), None) => USAGE.into(),
         };
     }
     let Some(root) = &found.root else {
         tell!("runlog: {}", ambiguous(&found.candidates));
         return USAGE.into();
     };
-    let shown = root.display().to_string();
     // programs get it as it is
     let given = super::give(&match Out::stdout().is_terminal() {
-        true => visible(&shown),
-        false => shown,
+        true => visible(&root.display().to_string()).into(),
+        false => root.as_os_str().to_owned(),
     });
     if !found.exists {
         tell!("runlog: it is not there yet; looked for:");

@@ -406,7 +406,7 @@ pub(super) fn socket_of(given: Option<&Path>) -> Result<(PathBuf, SocketPath), E
 /// `runlog socket`.
 pub(super) fn print_socket(given: Option<&Path>) -> ExitCode {
     match socket_of(given) {
-        Ok((_, path)) => super::give(&path.as_path().display().to_string()),
+        Ok((_, path)) => super::give(path.as_path()),
         Err(status) => status,
     }
 }
