@@ -167,27 +167,30 @@ async fn list(args: &ListArgs, client: &mut Client) -> Result<u8, Failure> {
     .await
 }
 
-/// Names the projects of which an answer has nothing.
-fn tell_unreadable(answer: &Json) {
-    for project in answer.at("unreadable").items() {
+/// Names the projects of which an answer has nothing; whether there are any.
+pub(super) fn tell_unreadable(answer: &Json) -> bool {
+    let unreadable = answer.at("unreadable").items();
+    for project in unreadable {
         let project = visible(project.word());
         tell!("runlog: the trash of project {project} cannot be read");
     }
+    !unreadable.is_empty()
 }
 
-/// All entries of the trash that are meant, the latest deletion first.
-async fn entries(client: &mut Client, mut params: Params) -> Result<Vec<Json>, Failure> {
+/// All entries of the trash that are meant, the latest deletion first, and whether that is all, as far as
+/// it is not told.
+async fn entries(client: &mut Client, mut params: Params) -> Result<(Vec<Json>, bool), Failure> {
     params.insert("limit".into(), AT_ONCE.into());
-    let mut entries = Vec::new();
+    let (mut entries, mut is_all) = (Vec::new(), true);
     loop {
         let page = client.ask("trash/list", params.clone()).await?;
         if entries.is_empty() {
-            tell_unreadable(&page);
+            is_all = !tell_unreadable(&page);
         }
         entries.extend_from_slice(page.at("entries").items());
         match page.at("nextCursor").text() {
             Some(cursor) => drop(params.insert("cursor".into(), cursor.into())),
-            None => return Ok(entries),
+            None => return Ok((entries, is_all)),
         }
     }
 }
@@ -264,8 +267,8 @@ async fn named(args: &RestoreArgs, client: &mut Client) -> Result<Vec<String>, F
     // read once, and only where a run is named
     let held = match runs.as_slice() {
         [] => Vec::new(),
-        [only] => entries(client, which(only, None)).await?,
-        _ => entries(client, Params::new()).await?,
+        [only] => entries(client, which(only, None)).await?.0,
+        _ => entries(client, Params::new()).await?.0,
     };
     let mut named = Vec::new();
     for entry in &args.entries {
@@ -372,7 +375,7 @@ fn latest(run: &str, held: &[Json]) -> Result<String, Failure> {
 
 async fn empty(args: &EmptyArgs, client: &mut Client) -> Result<u8, Failure> {
     args.json.check("trash/empty", None)?;
-    let found = entries(client, of_project(args.project.as_deref())).await?;
+    let (found, is_all) = entries(client, of_project(args.project.as_deref())).await?;
     let before = args.older_than.and_then(|span| {
         let now = std::time::SystemTime::now();
         let at = crate::model::Millis::from_system(now.checked_sub(span)?);
@@ -385,9 +388,11 @@ async fn empty(args: &EmptyArgs, client: &mut Client) -> Result<u8, Failure> {
     };
     let going: Vec<&Json> = found.iter().filter(goes).collect();
     if going.is_empty() {
-        tell!("runlog: nothing of that is in the trash");
+        if is_all {
+            tell!("runlog: nothing of that is in the trash");
+        }
         args.json.print(&emptied(0, 0), None, |_| String::new())?;
-        return Ok(0);
+        return Ok(u8::from(!is_all));
     }
     let size: u64 = going
         .iter()
@@ -423,7 +428,7 @@ async fn empty(args: &EmptyArgs, client: &mut Client) -> Result<u8, Failure> {
         }
     }
     removed(count, freed);
-    let status = interrupts.status(0);
+    let status = interrupts.status(u8::from(!is_all));
     drop(interrupts);
     args.json
         .print(&emptied(count, freed), None, |_| String::new())?;
@@ -438,7 +443,7 @@ async fn no_more_there(entries_before: &[&Json], client: &mut Client) -> Option<
     let mut left = HashSet::new();
     for project in projects.collect::<BTreeSet<_>>() {
         // of one project it is an error if its trash cannot be read
-        let found = entries(client, of_project(Some(&project))).await.ok()?;
+        let (found, _) = entries(client, of_project(Some(&project))).await.ok()?;
         left.extend(found.iter().map(|entry| word(entry, "entry")));
     }
     let gone = entries_before.iter();
