@@ -330,7 +330,7 @@ pub fn main() -> ExitCode {
         Command::Root { root, json } => return root::print(root.projects.as_deref(), json),
         Command::Socket(args) => return serve::print_socket(args.projects.as_deref()),
         Command::Service(args) => return service::run(&args),
-        Command::Reference => print(&api::reference::page()),
+        Command::Reference => print(api::reference::page()),
         Command::Types { language } => print(&match language {
             Language::Typescript => api::typescript::types(),
             Language::Python => api::python::types(),

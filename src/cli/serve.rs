@@ -264,7 +264,7 @@ impl Daemon {
             "root": self.history.root().display().to_string(),
         });
         // whoever started us may not care for the line
-        let _ = super::print(&format!("{ready}\n"));
+        let _ = super::print(format!("{ready}\n"));
         let mut ending = self.shared.ending.clone();
         let mut sessions = tokio::task::JoinSet::new();
         let serve = |stream: UnixStream, sessions: &mut tokio::task::JoinSet<End>| {
