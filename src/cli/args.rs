@@ -478,7 +478,9 @@ impl Key {
     ) -> Result<(Option<String>, String), Failure> {
         let mut params = self.filter();
         params.insert("limit".into(), 1.into());
-        params.insert("sync".into(), sync.into());
+        if sync {
+            params.insert("sync".into(), true.into());
+        }
         let list = client.text("executions/list", params).await?;
         let of = |wanted: &str| members(&list).find(|(name, _)| name == wanted);
         let runs = of("executions").map_or("[]", |(_, runs)| runs);

@@ -3,12 +3,17 @@
 //! It speaks the protocol to the root's daemon where one of this version listens, and to a session
 //! in this process where none does: the same requests to the same code, so that the answers are the
 //! same. A daemon that dies is replaced by this process in the middle of what a command does.
+//!
+//! A daemon knows the files as they were a moment ago, or longer where it has to poll them; this process
+//! has just looked. So a daemon is asked to look as well before it first answers out of its index.
 
 use std::collections::VecDeque;
 use std::path::Path;
+use std::pin::{Pin, pin};
 use std::process::ExitCode;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use serde_json::{Map, Value};
 use tokio::sync::watch;
 
@@ -17,10 +22,15 @@ use super::link::{Arrived, Link};
 use super::progress::{Screen, Work};
 use super::serve::{self, shared};
 use super::{Failure, RootArgs, USAGE};
+use crate::api::executions::get::Get;
+use crate::api::lifecycle::Ping;
+use crate::api::table::{Method, entry};
 use crate::api::{Error, ErrorKind};
 
 /// What requests tell of themselves under; the answers of one command are never mixed up by it.
 const TOKEN: &str = "\"workDoneToken\":\"here\",";
+/// What asks for everything that was done to the files before.
+const SYNC: &str = "\"sync\":true,";
 
 /// A client of whoever serves the root.
 pub(super) struct Client {
@@ -34,6 +44,8 @@ pub(super) struct Client {
     pub doing: &'static str,
     /// Whether a bar over several requests is shown.
     barred: bool,
+    /// Whether what was done to the files before is in the answers, or is of no matter.
+    synced: bool,
 }
 
 /// A bar over several requests.
@@ -129,6 +141,7 @@ impl Client {
             screen: screen.clone(),
             doing: "Waiting for the answer",
             barred: false,
+            synced: needs == Needs::Glance,
         })
     }
 
@@ -156,21 +169,53 @@ impl Client {
         method: &str,
         params: Map<String, Value>,
     ) -> Result<String, Failure> {
-        let params = Value::Object(params).to_string();
-        self.call(method, &params).await
-    }
-
-    /// The same with params as somebody has spelt them: an object's text.
-    pub(super) async fn call(&mut self, method: &str, params: &str) -> Result<String, Failure> {
-        self.call_unless(method, params, std::future::pending())
+        self.text_unless(method, params, std::future::pending())
             .await
     }
 
     /// The same; the request is taken back when `stop` is there first, and answered all the same.
-    pub(super) async fn call_unless(
+    pub(super) async fn text_unless(
+        &mut self,
+        method: &str,
+        params: Map<String, Value>,
+        stop: impl Future<Output = ()>,
+    ) -> Result<String, Failure> {
+        let sync = self.is_first(method, &params);
+        let params = Value::Object(params).to_string();
+        self.sent(method, &params, sync, stop).await
+    }
+
+    /// Asks what somebody has spelt: an object's text, which is sent as it is.
+    pub(super) async fn call(&mut self, method: &str, params: &str) -> Result<String, Failure> {
+        self.sent(method, params, false, std::future::pending())
+            .await
+    }
+
+    /// Whether a request is the first that is answered out of an index, and does not say itself whether
+    /// the files are to be looked at before.
+    fn is_first(&mut self, method: &str, params: &Map<String, Value>) -> bool {
+        let takes_it = |method| {
+            entry(method).is_some_and(|entry| entry.known_params.iter().any(|name| name == "sync"))
+        };
+        if self.synced || !takes_it(method) {
+            return false;
+        }
+        // a run that is named whole is read from its file, whatever the index says
+        self.synced = method != Get::NAME || !params.contains_key("projectId");
+        !params.contains_key("sync")
+    }
+
+    /// Whether a daemon answers, and not this process, which has just looked.
+    pub(super) async fn is_daemons(&mut self) -> Result<bool, Failure> {
+        self.call(Ping::NAME, "{}").await?;
+        Ok(self.own.lock().is_none())
+    }
+
+    async fn sent(
         &mut self,
         method: &str,
         params: &str,
+        mut sync: bool,
         stop: impl Future<Output = ()>,
     ) -> Result<String, Failure> {
         let progress = self.progress(0);
@@ -178,51 +223,66 @@ impl Client {
             true => None,
             false => self.screen.show(progress.subscribe()),
         };
-        let spelt = match params.trim().strip_prefix('{') {
-            Some(rest) if bar.is_some() && !params.contains("workDoneToken") => {
-                // an object without members has no comma
-                let token = if rest.trim_start().starts_with('}') {
-                    TOKEN.trim_end_matches(',')
-                } else {
-                    TOKEN
-                };
-                format!("{{{token}{rest}")
-            }
-            _ => params.to_owned(),
+        let token = match bar.is_some() && !params.contains("workDoneToken") {
+            true => TOKEN,
+            false => "",
         };
-        let mut stop = std::pin::pin!(stop);
-        let mut stopped = false;
+        // under the same bar
+        let is_ours = sync && {
+            let never = pin!(std::future::pending());
+            let answer = self.asked(Ping::NAME, "{}", &progress, never).await?;
+            answer.is_ok() && self.own.lock().is_some()
+        };
+        self.synced |= is_ours;
+        sync &= !is_ours;
+        let mut stop = pin!(stop.fuse());
         loop {
-            self.last += 1;
-            let number = self.last;
-            self.link
-                .request(number, method, Some(spelt.as_bytes()))
-                .map_err(|error| Failure::refused(error, params))?;
-            let answer = loop {
-                let arrived = tokio::select! {
-                    arrived = self.link.next() => arrived,
-                    () = &mut stop, if !stopped => {
-                        stopped = true;
-                        self.link.cancel(number);
-                        continue;
-                    }
-                };
-                match arrived {
-                    Some(Arrived::Answer(of, answer)) if of == number => break answer,
-                    Some(Arrived::Answer(..)) => {}
-                    Some(Arrived::Told(result)) => self.told.push_back(result),
-                    Some(Arrived::Other(frame)) => self.reported(&frame, &progress),
-                    None => return Err(gone()),
-                }
-            };
-            match answer {
+            let spelt = with([token, if sync { SYNC } else { "" }], params);
+            let asked = self.asked(method, &spelt, &progress, stop.as_mut()).await?;
+            match asked {
                 Ok(text) => {
                     return String::from_utf8(text.to_vec())
                         .map_err(|_| Failure::Failed("the answer is no text".into()));
                 }
-                // the first index takes longer than one request waits for it
-                Err(error) if error.kind == ErrorKind::NotReady && !error.is_of_the_end() => {}
+                // the first index takes longer than one request waits for it; and a look at files that
+                // cannot be read now may never end
+                Err(error) if error.kind == ErrorKind::NotReady && !error.is_of_the_end() => {
+                    sync = false;
+                }
                 Err(error) => return Err(Failure::refused(error, params)),
+            }
+        }
+    }
+
+    /// One request, and its answer.
+    async fn asked(
+        &mut self,
+        method: &str,
+        spelt: &str,
+        progress: &watch::Sender<Work>,
+        mut stop: Pin<&mut impl Future<Output = ()>>,
+    ) -> Result<Result<Bytes, Error>, Failure> {
+        self.last += 1;
+        let number = self.last;
+        self.link
+            .request(number, method, Some(spelt.as_bytes()))
+            .map_err(|error| Failure::refused(error, spelt))?;
+        let mut stopped = false;
+        loop {
+            let arrived = tokio::select! {
+                arrived = self.link.next() => arrived,
+                () = &mut stop, if !stopped => {
+                    stopped = true;
+                    self.link.cancel(number);
+                    continue;
+                }
+            };
+            match arrived {
+                Some(Arrived::Answer(of, answer)) if of == number => return Ok(answer),
+                Some(Arrived::Answer(..)) => {}
+                Some(Arrived::Told(result)) => self.told.push_back(result),
+                Some(Arrived::Other(frame)) => self.reported(&frame, progress),
+                None => return Err(gone()),
             }
         }
     }
@@ -277,6 +337,19 @@ impl Client {
                 None => return Err(gone()),
             }
         }
+    }
+}
+
+/// The text of an object that has these members before its own.
+fn with(members: [&str; 2], params: &str) -> String {
+    let members = members.concat();
+    match params.trim().strip_prefix('{') {
+        // without members of its own it has no comma
+        Some(rest) if rest.trim_start().starts_with('}') => {
+            format!("{{{}{rest}", members.trim_end_matches(','))
+        }
+        Some(rest) => format!("{{{members}{rest}"),
+        None => params.to_owned(),
     }
 }
 

@@ -126,7 +126,10 @@ fn write_pages(command: clap::Command, folder: &std::path::Path) -> std::io::Res
 pub(super) fn man(args: &ManArgs) -> Result<u8, Failure> {
     let mut command = without_help(Cli::command());
     if let Some(folder) = &args.out {
-        std::fs::create_dir_all(folder)?;
+        std::fs::create_dir_all(folder).map_err(|error| {
+            let what = format!("{} cannot be made: {}", folder.display(), error.kind());
+            std::io::Error::new(error.kind(), what)
+        })?;
         command.build();
         write_pages(command, folder)?;
         return Ok(0);

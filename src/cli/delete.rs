@@ -13,6 +13,7 @@ use super::interrupt::Interrupts;
 use super::json::Json;
 use super::terminal::{Out, fitted, visible};
 use super::time::{bytes, grouped};
+use super::trash::tell_unreadable;
 use super::{Failure, RootArgs};
 use crate::api::ErrorKind;
 use crate::model::json::{elements, members};
@@ -342,7 +343,7 @@ async fn going(
         tell!("runlog: no runs {why}");
         tell_in_doubt(&plan);
         tell_near_status(&params);
-        return Ok(0);
+        return Ok(u8::from(tell_unreadable(&plan)));
     }
     if plan.at("everything").is_true() && !may_leave_none(&params) {
         let message = "the policy would leave no run that has ended, so nothing was done; if that \
@@ -359,6 +360,7 @@ async fn going(
         tell!("and {} more", grouped(&more.to_string()));
     }
     tell_in_doubt(&plan);
+    let is_all = !tell_unreadable(&plan);
     let what = match how.permanent {
         true => format!("Delete {} for good, which cannot be undone", sum(&plan)),
         false => format!("Move {} to the trash", sum(&plan)),
@@ -427,7 +429,7 @@ async fn going(
         tell_undo(&common.root, &format!("--batch {}", quoted(batch)));
     }
     // others were changed or deleted by somebody, which is no failure
-    let status = interrupts.status(u8::from(refused));
+    let status = interrupts.status(u8::from(refused || !is_all));
     drop(interrupts);
     // last: what was done is told also where nobody reads this
     json.print(&text, Some(ROWS), |_| String::new())?;
@@ -502,6 +504,7 @@ async fn rehearsed(
                 if emptied > 0 {
                     tell!("runlog: {} would be removed for good", trashed(&plan));
                 }
+                tell_unreadable(&plan);
                 if plan.at("everything").is_true() && !may_leave_none(&params) {
                     tell!("runlog: that leaves no run that has ended, which needs --everything");
                 }

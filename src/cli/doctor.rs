@@ -34,9 +34,11 @@ use crate::transport::{SocketPathError, connect, cut_off, lock_of, socket_path::
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 /// And in how many bytes.
 const ANSWER_MAX_BYTES: usize = 64 << 10;
-/// What inotify's limits are to be raised to.
-const WATCHES: u32 = 524_288;
-const INSTANCES: u32 = 1024;
+/// What inotify's limits are to be raised to at least.
+const WATCHES: u64 = 524_288;
+const INSTANCES: u64 = 1024;
+/// And at most: the system knows no more.
+const LIMIT_MAX: u64 = i32::MAX.unsigned_abs() as u64;
 /// How long a file's name may be.
 const NAME_MAX_BYTES: usize = 255;
 /// How many digits of a number jq keeps, of whatever version.
@@ -293,7 +295,7 @@ fn configs(folder: &Path, findings: &mut Vec<Finding>) -> Result<(), Failure> {
                 (format!("belongs to user {uid}, and is not used"), mend)
             }
             Fault::NotAFile => ("is no file".to_owned(), aside(&file)),
-            Fault::Wrong(what) => (what.trim_end().to_owned(), aside(&file)),
+            Fault::Wrong(what) => (what.trim_end().to_owned(), without_its_rest(&file)),
         };
         let told = format!("{}: {what}", file.display());
         findings.push(Finding::new(told, mend));
@@ -310,6 +312,20 @@ fn configs(folder: &Path, findings: &mut Vec<Finding>) -> Result<(), Failure> {
         findings.push(Finding::new(told, mend));
     }
     Ok(())
+}
+
+/// Moves a config out of the way; one that says which folder is served, as the user's own does not, goes on
+/// saying so.
+fn without_its_rest(file: &Path) -> String {
+    let is_own = config::of_user().as_deref() == Some(file);
+    match root::named_in(file).filter(|_| !is_own) {
+        Some(named) => {
+            let line = format!("projects = {}", json!(named));
+            let print = format!("printf '%s\\n' {}", quoted(&line));
+            format!("{} && {print} > {}", aside(file), word(file))
+        }
+        None => aside(file),
+    }
 }
 
 /// Folders that their owner may not use.
@@ -398,7 +414,8 @@ fn unwritable(folder: &Path) -> Option<Finding> {
     ))
 }
 
-/// Why a folder cannot be read, entered and written to, if it cannot.
+/// Why a folder cannot be read and entered, or by its owner written to, if it cannot. Who may write to
+/// somebody else's is for that one to say.
 fn denied(folder: &Path) -> Option<Finding> {
     let found = folder.metadata().ok()?;
     let uid = rustix::process::geteuid().as_raw();
@@ -415,8 +432,16 @@ fn denied(folder: &Path) -> Option<Finding> {
         });
     }
     use rustix::fs::Access;
-    let all = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
-    let refused = rustix::fs::access(folder, all).is_err();
+    let refused = rustix::fs::access(folder, Access::READ_OK | Access::EXEC_OK).is_err();
+    let path = word(folder);
+    let mend = match found.uid() {
+        // who can use it all the same
+        0 => format!("sudo chown -R {uid} {path}"),
+        _ => {
+            let gid = rustix::process::getegid().as_raw();
+            format!("sudo chgrp -R {gid} {path} && sudo chmod -R g+rX {path}")
+        }
+    };
     refused.then(|| {
         Finding::new(
             format!(
@@ -424,7 +449,7 @@ fn denied(folder: &Path) -> Option<Finding> {
                 folder.display(),
                 found.uid()
             ),
-            format!("sudo chown -R {uid} {}", word(folder)),
+            mend,
         )
     })
 }
@@ -779,7 +804,7 @@ async fn asked_of(
         };
         if let Some(what) = what {
             let what = format!("{}: {what}", file.display());
-            findings.push(Finding::new(what, aside(&file)));
+            findings.push(Finding::new(what, without_its_rest(&file)));
             return Ok(());
         }
         let rules = policy.rules().unwrap_or_default().rules;
@@ -825,7 +850,7 @@ async fn misspelt(
             let change = format!(r#"s/\(["']\){status}\1/\1{near}\1/g"#);
             format!("sed -i.before {} {}", quoted(&change), word(file))
         }
-        false => aside(file),
+        false => without_its_rest(file),
     };
     let file = file.display();
     let what = format!("{file}: no run has the status `{status}`; `{near}` may be meant");
@@ -870,7 +895,21 @@ impl Alike {
 
 /// The command that raises the limit that a message is about, where it is one.
 fn raise(message: &str) -> Option<String> {
-    let (of_system, of_user, value) = if message.contains("max_user_watches") {
+    let limit = |path: &str| {
+        let text = std::fs::read_to_string(path).ok()?;
+        text.trim().parse::<u64>().ok()
+    };
+    let (path, value) = raised(message, limit)?;
+    Some(match rustix::process::geteuid().is_root() {
+        true => format!("echo {value} > {path}"),
+        false => format!("echo {value} | sudo tee {path}"),
+    })
+}
+
+/// The file of the limit that a message is about, where it is one, and what is to be written to it, which is
+/// more than it says: all files say what they `limit`.
+fn raised(message: &str, limit: impl Fn(&str) -> Option<u64>) -> Option<(String, u64)> {
+    let (of_system, of_user, least) = if message.contains("max_user_watches") {
         ("max_user_watches", "max_inotify_watches", WATCHES)
     } else if message.contains("max_user_instances") {
         ("max_user_instances", "max_inotify_instances", INSTANCES)
@@ -879,19 +918,13 @@ fn raise(message: &str) -> Option<String> {
     };
     let of_system = format!("/proc/sys/fs/inotify/{of_system}");
     let of_user = format!("/proc/sys/user/{of_user}");
-    let limit = |path: &str| {
-        let text = std::fs::read_to_string(path).ok()?;
-        text.trim().parse::<u64>().ok()
-    };
     // in a container that has limits of its own, those are met first
     let path = match (limit(&of_user), limit(&of_system)) {
         (Some(user), Some(system)) if user < system => of_user,
         _ => of_system,
     };
-    Some(match rustix::process::geteuid().is_root() {
-        true => format!("echo {value} > {path}"),
-        false => format!("echo {value} | sudo tee {path}"),
-    })
+    let value = limit(&path).unwrap_or(0).saturating_mul(2);
+    Some((path, value.clamp(least, LIMIT_MAX)))
 }
 
 /// Gives a file or folder to whoever runs this, if it is somebody else's, and lets its owner read it.
@@ -933,6 +966,14 @@ fn is_closed(root: &Path, file: &Path) -> bool {
     folders.any(|folder| folder.is_dir() && denied(folder).is_some())
 }
 
+/// Whether a file is in a project of somebody who is not root: it is for that one to write there.
+fn is_of_others(root: &Path, file: &Path) -> bool {
+    let below = file.ancestors().find(|path| path.parent() == Some(root));
+    let found = below.and_then(|project| project.metadata().ok());
+    let ours = [0, rustix::process::geteuid().as_raw()];
+    found.is_some_and(|found| !ours.contains(&found.uid()))
+}
+
 /// A file that cannot be read or does not fit; `None` where it does by now.
 fn of_file(root: &Path, file: &Path, problem: &Json) -> Option<Finding> {
     let mut message = problem.at("message").word().to_owned();
@@ -964,6 +1005,7 @@ fn of_file(root: &Path, file: &Path, problem: &Json) -> Option<Finding> {
             message = message.replace("`startedAt` or `completedAt`", names);
             edited(file, "", change)
         }
+        "unwritable" if is_of_others(root, file) => return None,
         "unreadable" | "unwritable" => readable(file),
         // whatever it is called there, it would be taken for a project
         _ if file.parent() == Some(root) => {
@@ -1029,5 +1071,32 @@ fn keeps_digits(value: &Json) -> bool {
         Json::List(items) => items.iter().all(keeps_digits),
         Json::Object(members) => members.iter().all(|(_, value)| keeps_digits(value)),
         _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_raised_whatever_it_is() {
+        let watches = "the system's limit is reached (fs.inotify.max_user_watches)";
+        let instances = "the system's limit is reached (fs.inotify.max_user_instances)";
+        let of_system = "/proc/sys/fs/inotify/max_user_watches";
+        let of_user = "/proc/sys/user/max_inotify_watches";
+        for (user, system, file, value) in [
+            (None, None, of_system, WATCHES),
+            (None, Some(8192), of_system, WATCHES),
+            (Some(LIMIT_MAX), Some(1_048_576), of_system, 2_097_152),
+            (Some(600_000), Some(1_048_576), of_user, 1_200_000),
+            (Some(LIMIT_MAX), Some(LIMIT_MAX - 1), of_system, LIMIT_MAX),
+        ] {
+            let limit = |path: &str| if path == of_user { user } else { system };
+            let raised = raised(watches, limit);
+            assert_eq!(raised, Some((file.to_owned(), value)));
+        }
+        let (_, value) = raised(instances, |_| Some(8192)).unwrap();
+        assert_eq!(value, 16_384);
+        assert_eq!(raised("something else", |_| Some(1)), None);
     }
 }

@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use rustix::fs::{Mode, OFlags};
 use serde_json::Value;
 
 use super::Failure;
@@ -146,9 +147,10 @@ async fn larger(size_bytes: u64, filter: &Params, client: &mut Client) -> Result
 /// to exit with.
 async fn left_out(filter: &Params, client: &mut Client) -> Result<u8, Failure> {
     let count = larger(RECORD_LIMIT_BYTES, filter, client).await?;
+    let runs = if count == 1 { "run" } else { "runs" };
     if count > 0 {
         tell!(
-            "runlog: records larger than {} are not written, but what lists say of them: {} runs",
+            "runlog: records larger than {} are not written, but what lists say of them: {} {runs}",
             bytes(RECORD_LIMIT_BYTES),
             grouped(&count.to_string())
         );
@@ -207,12 +209,31 @@ async fn to_file(
         Ok(Err(status)) => return Ok(status),
         Err(failure) => return Err(failure.naming("`path`", &file.display().to_string())),
     };
+    // where that cannot be it stays its owner's alone
+    let _ = share(file);
     json.print(&answer, None, |_| String::new())?;
     let answer = super::json::Json::read(&answer);
-    let rows = grouped(&answer.at("rows").to_string());
+    let rows = answer.at("rows");
+    let runs = if rows.count() == 1 { "run" } else { "runs" };
+    let rows = grouped(&rows.to_string());
     let size = bytes(answer.at("bytes").count());
-    tell!("runlog: {rows} runs, {size}, in {path}");
+    tell!("runlog: {rows} {runs}, {size}, in {path}");
     Ok(0)
+}
+
+/// Gives a file that was written for its owner alone the mode that a new one of this process has: a
+/// daemon knows nothing of the umask here.
+fn share(file: &Path) -> std::io::Result<()> {
+    // there is no other way to read it
+    let umask = rustix::process::umask(Mode::RWXG | Mode::RWXO);
+    rustix::process::umask(umask);
+    // no other that somebody put into its place
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = rustix::fs::open(file, flags, Mode::empty())?;
+    Ok(rustix::fs::fchmod(
+        file,
+        Mode::from_raw_mode(0o666) - umask,
+    )?)
 }
 
 /// In pieces, so that neither side holds much.

@@ -9,7 +9,6 @@ use std::process::exit;
 use std::sync::mpsc;
 use std::thread;
 
-use serde_json::Value;
 use tokio::signal::unix::SignalKind;
 use tokio::sync::watch;
 
@@ -71,8 +70,7 @@ impl Interrupts {
             }
             tell!("runlog: interrupted; what was done by now is told");
         };
-        let params = Value::Object(params).to_string();
-        match client.call_unless(method, &params, interrupted).await {
+        match client.text_unless(method, params, interrupted).await {
             Err(failure) if failure.kind() == Some(ErrorKind::Cancelled) => Ok(None),
             answer => answer.map(Some),
         }

@@ -55,6 +55,8 @@ mod trash;
 mod watch;
 mod xdg;
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -328,7 +330,7 @@ pub fn main() -> ExitCode {
         Command::Root { root, json } => return root::print(root.projects.as_deref(), json),
         Command::Socket(args) => return serve::print_socket(args.projects.as_deref()),
         Command::Service(args) => return service::run(&args),
-        Command::Reference => print(&api::reference::page()),
+        Command::Reference => print(api::reference::page()),
         Command::Types { language } => print(&match language {
             Language::Typescript => api::typescript::types(),
             Language::Python => api::python::types(),
@@ -363,8 +365,8 @@ fn done(done: Result<u8, Failure>) -> ExitCode {
 }
 
 /// Writes a line to stdout; the status to exit with.
-fn give(line: &str) -> ExitCode {
-    match print(&format!("{line}\n")) {
+fn give(line: impl AsRef<OsStr>) -> ExitCode {
+    match print([line.as_ref().as_bytes(), b"\n"].concat()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => Failure::Io(error).told(),
     }
@@ -399,10 +401,10 @@ fn tell_all(text: &str) {
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
-fn print(text: &str) -> std::io::Result<()> {
+fn print(text: impl AsRef<[u8]>) -> std::io::Result<()> {
     use std::io::Write;
     let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())?;
+    out.write_all(text.as_ref())?;
     out.flush()
 }
 

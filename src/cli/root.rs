@@ -34,13 +34,25 @@ pub(super) struct Found {
     pub candidates: Vec<PathBuf>,
 }
 
-/// The same as it is told: a path need be no text.
+/// The same as it is printed: what is no UTF-8 has signs in its place, because JSON can have no other.
 #[derive(Serialize)]
-struct Told<'a> {
+struct Printed<'a> {
     root: Option<String>,
     exists: bool,
     tried: &'a [String],
     candidates: Vec<String>,
+}
+
+impl Found {
+    fn json(&self) -> serde_json::Result<String> {
+        let shown = |path: &PathBuf| path.display().to_string();
+        serde_json::to_string_pretty(&Printed {
+            root: self.root.as_ref().map(shown),
+            exists: self.exists,
+            tried: &self.tried,
+            candidates: self.candidates.iter().map(shown).collect(),
+        })
+    }
 }
 
 /// The root that the environment names.
@@ -68,7 +80,10 @@ impl<'a> Place<'a> {
         let here = match std::env::current_dir() {
             // somebody removed it, and it does not matter
             Err(_) if named.is_some_and(Path::is_absolute) => PathBuf::from("/"),
-            here => here?,
+            here => here.map_err(|error| {
+                let what = format!("the current folder cannot be found: {}", error.kind());
+                std::io::Error::new(error.kind(), what)
+            })?,
         };
         Ok(Self {
             given,
@@ -201,6 +216,11 @@ fn configured(here: &Path, tried: &mut Vec<String>) -> Result<Option<PathBuf>, S
     Ok(None)
 }
 
+/// The folder that a `runlog.toml` names, as it is spelt there.
+pub(super) fn named_in(file: &Path) -> Option<PathBuf> {
+    super::config::parse::<Config>(file).ok()?.projects
+}
+
 /// Whether there is such a file, and it is this user's.
 pub(super) fn is_own_file(file: &Path) -> bool {
     std::fs::metadata(file)
@@ -260,27 +280,22 @@ pub(super) fn print(given: Option<&Path>, json: bool) -> ExitCode {
         }
     };
     if json {
-        let shown = |path: &PathBuf| path.display().to_string();
-        let told = Told {
-            root: found.root.as_ref().map(shown),
-            exists: found.exists,
-            tried: &found.tried,
-            candidates: found.candidates.iter().map(shown).collect(),
+        let text = found.json().map_err(std::io::Error::from);
+        let printed = text.and_then(|text| Out::stdout().print_json(&(text + "\n")));
+        return match (printed, found.root) {
+            (Err(error), _) => Failure::Io(error).told(),
+            (Ok(()), Some(_)) => ExitCode::SUCCESS,
+            (Ok(()), None) => USAGE.into(),
         };
-        let text = serde_json::to_string_pretty(&told).unwrap_or_default();
-        let status = found.root.map_or(USAGE, |_| 0);
-        let printed = Out::stdout().print_json(&format!("{text}\n"));
-        return super::done(printed.map(|()| status).map_err(Failure::Io));
     }
     let Some(root) = &found.root else {
         tell!("runlog: {}", ambiguous(&found.candidates));
         return USAGE.into();
     };
-    let shown = root.display().to_string();
     // programs get it as it is
     let given = super::give(&match Out::stdout().is_terminal() {
-        true => visible(&shown),
-        false => shown,
+        true => visible(&root.display().to_string()).into(),
+        false => root.as_os_str().to_owned(),
     });
     if !found.exists {
         tell!("runlog: it is not there yet; looked for:");

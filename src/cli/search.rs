@@ -83,10 +83,17 @@ async fn found(client: &mut Client, params: Map<String, Value>) -> Result<String
     client.doing = "Searching";
     let mut synced = params.clone();
     synced.insert("sync".into(), true.into());
+    let mut is_behind = client.is_daemons().await?;
     let mut before = None;
     loop {
+        // it is waited for
+        if is_behind && let Ok(text) = timeout(STILL_FOR, client.text(METHOD, synced.clone())).await
+        {
+            return text;
+        }
+        is_behind = true;
         let Ok(known) = timeout(STILL_FOR, client.text(METHOD, params.clone())).await else {
-            let status = client.ask("server/status", Map::new()).await?;
+            let status = Json::read(&client.call("server/status", "{}").await?);
             if status.at("indexing").at("state").word() != "ready" {
                 continue;
             }
@@ -107,10 +114,6 @@ async fn found(client: &mut Client, params: Map<String, Value>) -> Result<String
             return Ok(known);
         }
         before = so_far;
-        // the text index is behind, and is waited for
-        if let Ok(text) = timeout(STILL_FOR, client.text(METHOD, synced.clone())).await {
-            return text;
-        }
     }
 }
 

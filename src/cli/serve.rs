@@ -266,7 +266,7 @@ impl Daemon {
             "root": self.history.root().display().to_string(),
         });
         // whoever started us may not care for the line
-        let _ = super::print(&format!("{ready}\n"));
+        let _ = super::print(format!("{ready}\n"));
         let mut ending = self.shared.ending.clone();
         let mut sessions = tokio::task::JoinSet::new();
         let serve = |stream: UnixStream, sessions: &mut tokio::task::JoinSet<End>| {
@@ -408,7 +408,7 @@ pub(super) fn socket_of(given: Option<&Path>) -> Result<(PathBuf, SocketPath), E
 /// `runlog socket`.
 pub(super) fn print_socket(given: Option<&Path>) -> ExitCode {
     match socket_of(given) {
-        Ok((_, path)) => super::give(&path.as_path().display().to_string()),
+        Ok((_, path)) => super::give(path.as_path()),
         Err(status) => status,
     }
 }

@@ -267,7 +267,10 @@ impl Page {
         }
         if answer.at("truncated").is_true() {
             let cut = answer.at("cut").items().len();
-            let told = format!("{cut} values are not shown whole; {} them", self.whole);
+            let told = match cut {
+                1 => format!("1 value is not shown whole; {} it", self.whole),
+                _ => format!("{cut} values are not shown whole; {} them", self.whole),
+            };
             let told = self.out.remark(&told, Paint::Dim);
             self.push(&format!("\n{told}"));
         }
@@ -429,10 +432,9 @@ fn paged(out: Out, text: &str) -> Result<(), Failure> {
     }
     let mut command = Command::new("sh");
     command.args(["-c", &pager]).stdin(Stdio::piped());
-    if std::env::var_os("LESS").is_none() {
-        // colours, no clearing of what was there, and none at all for one screen
-        command.env("LESS", "FRX");
-    }
+    // colours; and where nobody says how, no clearing of what was there, and no paging of one screen
+    let less = std::env::var("LESS").map_or("FRX".to_owned(), |less| format!("-R {less}"));
+    command.env("LESS", less);
     // the pager decides what an interrupt means
     let _held = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt());
     let Ok(mut pager) = command.spawn() else {

@@ -37,16 +37,17 @@ pub(super) async fn run(args: &StatusArgs, client: &mut Client) -> Result<u8, Fa
     Ok(0)
 }
 
-/// The status of a daemon as it is, of this process once it has its index: it had only just begun.
+/// The status of a daemon as it is, also while that looks at the files; of this process once it has its
+/// index: it had only just begun.
 pub(super) async fn settled(client: &mut Client) -> Result<String, Failure> {
-    let text = client.text("server/status", Params::new()).await?;
+    let text = client.call("server/status", "{}").await?;
     let status = Json::read(&text);
     let ready = status.at("indexing").at("state").word() == "ready";
     if ready || status.at("pid").count() != u64::from(std::process::id()) {
         return Ok(text);
     }
     client.ask("projects/list", Params::new()).await?;
-    client.text("server/status", Params::new()).await
+    client.call("server/status", "{}").await
 }
 
 /// Who serves the root where this process does it by itself.

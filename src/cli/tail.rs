@@ -22,6 +22,7 @@ use super::terminal::{Out, Paint, columns, field, fitted, status_paint, visible}
 use super::time::{Clock, span};
 use crate::api::executions::subscribe::Subscribe;
 use crate::api::table::Method;
+use crate::index;
 use crate::model::json::{elements, members};
 
 /// How many runs are listed at once.
@@ -57,7 +58,10 @@ pub(super) async fn run(args: &TailArgs, client: &mut Client) -> Result<u8, Fail
         clock: args.filter.zone.clock()?,
         params: args.filter.params()?,
         known: HashMap::new(),
+        begun: None,
     };
+    // what was done before is no change
+    client.ask("projects/list", Params::new()).await?;
     let subscription = Value::Object(tail.params.clone()).to_string();
     client.call(Subscribe::NAME, &subscription).await?;
     tail.begin(client).await?;
@@ -107,12 +111,15 @@ struct Tail<'a> {
     clock: Clock,
     params: Params,
     known: HashMap<Key, Known>,
+    /// The state up to which changes may be both known from the beginning and yet to be printed.
+    begun: Option<index::Clock>,
 }
 
 impl Tail<'_> {
     /// Learns what there is, and prints the newest of it.
     async fn begin(&mut self, client: &mut Client) -> Result<(), Failure> {
-        let runs = self.all(client, &["id", "projectId"]).await?;
+        let (runs, clock) = self.all(client, &["id", "projectId"]).await?;
+        self.begun = clock;
         for (key, state) in runs {
             let printed = false;
             self.known.insert(key, Known { state, printed });
@@ -135,8 +142,12 @@ impl Tail<'_> {
         Ok(())
     }
 
-    /// All runs that match, with their states.
-    async fn all(&self, client: &mut Client, names: &[&str]) -> Result<Vec<(Key, u64)>, Failure> {
+    /// All runs that match, with their states, and the clock of the last of them.
+    async fn all(
+        &self,
+        client: &mut Client,
+        names: &[&str],
+    ) -> Result<(Vec<(Key, u64)>, Option<index::Clock>), Failure> {
         let annotated = crate::api::table::entry("executions/annotate").is_some();
         let states = if annotated { &STATE[..] } else { &STATE[..1] };
         let fields: Vec<&str> = names.iter().chain(states).copied().collect();
@@ -151,7 +162,7 @@ impl Tail<'_> {
             }
             match page.at("nextCursor").text() {
                 Some(cursor) => drop(params.insert("cursor".into(), cursor.into())),
-                None => return Ok(runs),
+                None => return Ok((runs, clock_of(&page))),
             }
         }
     }
@@ -170,8 +181,15 @@ impl Tail<'_> {
                         printed: true,
                     },
                 );
+                let is_of_the_beginning = || {
+                    let (begun, clock) = (self.begun?, clock_of(&change)?);
+                    Some(begun.instance == clock.instance && clock.tick <= begun.tick)
+                };
+                let is_told = |held: Known| {
+                    held.state == state && (held.printed || is_of_the_beginning() != Some(true))
+                };
                 // a heartbeat, or what was printed when everything was compared
-                if held.is_none_or(|held| held.state != state || !held.printed) {
+                if !held.is_some_and(is_told) {
                     self.print(text, &change, &self.clock.time_of_day())?;
                 }
             }
@@ -192,7 +210,7 @@ impl Tail<'_> {
 
     /// Lists everything again, and prints what is not as it was known.
     async fn compare(&mut self, client: &mut Client) -> Result<(), Failure> {
-        let runs = self.all(client, &["id", "projectId"]).await?;
+        let (runs, _) = self.all(client, &["id", "projectId"]).await?;
         let mut gone: BTreeSet<Key> = self.known.keys().cloned().collect();
         for (key, state) in runs.into_iter().rev() {
             gone.remove(&key);
@@ -260,6 +278,10 @@ fn key(run: &Json) -> Key {
         project: run.at("projectId").word().to_owned(),
         execution: run.at("id").word().to_owned(),
     }
+}
+
+fn clock_of(answer: &Json) -> Option<index::Clock> {
+    index::Clock::parse(answer.at("clock").word())
 }
 
 fn state(run: &Json) -> u64 {

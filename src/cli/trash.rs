@@ -168,7 +168,7 @@ async fn list(args: &ListArgs, client: &mut Client) -> Result<u8, Failure> {
 }
 
 /// Names the projects of which an answer has nothing; whether there are any.
-fn tell_unreadable(answer: &Json) -> bool {
+pub(super) fn tell_unreadable(answer: &Json) -> bool {
     let unreadable = answer.at("unreadable").items();
     for project in unreadable {
         let project = visible(project.word());
@@ -177,20 +177,20 @@ fn tell_unreadable(answer: &Json) -> bool {
     !unreadable.is_empty()
 }
 
-/// All entries of the trash that are meant, the latest deletion first, and whether those of some project
-/// are not among them.
+/// All entries of the trash that are meant, the latest deletion first, and whether that is all, as far as
+/// it is not told.
 async fn entries(client: &mut Client, mut params: Params) -> Result<(Vec<Json>, bool), Failure> {
     params.insert("limit".into(), AT_ONCE.into());
-    let (mut entries, mut some_unread) = (Vec::new(), false);
+    let (mut entries, mut is_all) = (Vec::new(), true);
     loop {
         let page = client.ask("trash/list", params.clone()).await?;
         if entries.is_empty() {
-            some_unread = tell_unreadable(&page);
+            is_all = !tell_unreadable(&page);
         }
         entries.extend_from_slice(page.at("entries").items());
         match page.at("nextCursor").text() {
             Some(cursor) => drop(params.insert("cursor".into(), cursor.into())),
-            None => return Ok((entries, some_unread)),
+            None => return Ok((entries, is_all)),
         }
     }
 }
@@ -375,7 +375,7 @@ fn latest(run: &str, held: &[Json]) -> Result<String, Failure> {
 
 async fn empty(args: &EmptyArgs, client: &mut Client) -> Result<u8, Failure> {
     args.json.check("trash/empty", None)?;
-    let (found, some_unread) = entries(client, of_project(args.project.as_deref())).await?;
+    let (found, is_all) = entries(client, of_project(args.project.as_deref())).await?;
     let before = args.older_than.and_then(|span| {
         let now = std::time::SystemTime::now();
         let at = crate::model::Millis::from_system(now.checked_sub(span)?);
@@ -388,9 +388,11 @@ async fn empty(args: &EmptyArgs, client: &mut Client) -> Result<u8, Failure> {
     };
     let going: Vec<&Json> = found.iter().filter(goes).collect();
     if going.is_empty() {
-        tell!("runlog: nothing of that is in the trash");
+        if is_all {
+            tell!("runlog: nothing of that is in the trash");
+        }
         args.json.print(&emptied(0, 0), None, |_| String::new())?;
-        return Ok(u8::from(some_unread));
+        return Ok(u8::from(!is_all));
     }
     let size: u64 = going
         .iter()
@@ -426,7 +428,7 @@ async fn empty(args: &EmptyArgs, client: &mut Client) -> Result<u8, Failure> {
         }
     }
     removed(count, freed);
-    let status = interrupts.status(u8::from(some_unread));
+    let status = interrupts.status(u8::from(!is_all));
     drop(interrupts);
     args.json
         .print(&emptied(count, freed), None, |_| String::new())?;

@@ -204,26 +204,27 @@ impl History {
         Ok(totals)
     }
 
-    /// How many entries that can be read were deleted before a moment, and how many bytes they have.
-    /// Costs a stat for each. Blocks.
+    /// What of the trash that can be read was deleted before a moment. Costs a stat for each entry. Blocks.
     ///
     /// # Errors
     /// Those of [`History::trash`].
-    pub fn trashed_before(&self, before: Millis, stop: &Stop) -> Result<(u64, u64), HistoryError> {
-        let (mut count, mut bytes) = (0, 0);
+    pub fn trashed_before(&self, before: Millis, stop: &Stop) -> Result<TrashTotals, HistoryError> {
+        let mut totals = TrashTotals::default();
         let is_old = |batch: &Batch| batch.deleted_at() < before;
         for project in self.projects_with_trash(None)? {
             let counted =
                 self.each_trashed(&project, (is_old, |_: &EntryId| true), stop, |entry| {
-                    count += 1;
-                    bytes += entry.size_bytes;
+                    totals.entries += 1;
+                    totals.bytes += entry.size_bytes;
                 });
             match counted {
-                Err(HistoryError::Trash(error)) => drop(passed_over(project, &error)),
+                Err(HistoryError::Trash(error)) => {
+                    totals.unreadable.push(passed_over(project, &error));
+                }
                 counted => counted?,
             }
         }
-        Ok((count, bytes))
+        Ok(totals)
     }
 
     /// Gives what is meant, in batches that are meant, of a project to `each`.
@@ -477,7 +478,7 @@ impl History {
         stop: &Stop,
     ) -> Result<(Emptied, Option<HistoryError>), HistoryError> {
         let mut emptied = Emptied::default();
-        let mut failed = None;
+        let (mut failed, mut unreadable) = (None, Vec::new());
         let mut touched: Vec<ProjectId> = Vec::new();
         let (mut turns, now) = (Turns::default(), Moment::now().millis());
         let mut empty = |project: &ProjectId, batch, only: Option<&[EntryId]>| {
@@ -496,6 +497,7 @@ impl History {
                 ToEmpty::Before(project, before) => {
                     for project in self.projects_with_trash(project.as_ref())? {
                         let batches = self.store.batches(&project).unwrap_or_else(|error| {
+                            unreadable.push(passed_over(project.clone(), &error));
                             failed = Some(error.into());
                             Vec::new()
                         });
@@ -527,6 +529,7 @@ impl History {
             Ok(())
         };
         let ended = empty_all();
+        emptied.unreadable = unreadable;
         touched.sort_unstable();
         touched.dedup();
         for project in touched {

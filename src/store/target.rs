@@ -21,7 +21,8 @@ use super::own::{Temporary, sweep};
 use super::stamp::{same_file, stamp_of};
 use crate::model::Stamp;
 
-const MODE: Mode = Mode::from_raw_mode(0o666);
+/// Its owner's alone: whoever asked for it may make it others' too.
+const MODE: Mode = Mode::from_raw_mode(0o600);
 
 /// A file being written.
 #[derive(Debug)]

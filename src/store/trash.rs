@@ -237,6 +237,8 @@ pub struct Emptied {
     pub freed_bytes: u64,
     /// What could not be removed.
     pub failures: Vec<WriteError>,
+    /// Projects whose trash cannot be read; there may be more in it.
+    pub unreadable: Vec<ProjectId>,
 }
 
 impl Store {

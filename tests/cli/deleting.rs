@@ -437,6 +437,25 @@ fn exports_are_read_back_by_what_people_use_and_overwrite_nothing() {
 }
 
 /// What changes something prints the protocol's answer for a program that reads it.
+/// A daemon has an umask of its own.
+#[test]
+fn an_exported_file_is_as_open_as_others_that_the_shell_makes() {
+    use std::os::unix::fs::MetadataExt;
+    for (of_daemon, of_shell, mode) in [("000", "077", 0o600), ("077", "022", 0o644)] {
+        let stage = three();
+        let export = |name: &str| {
+            let line = format!("umask {of_shell}; runlog export {name}");
+            stage.shell(&line).printed();
+            let file = stage.root.beside(name);
+            assert_eq!(file.metadata().unwrap().mode() & 0o777, mode, "{name}");
+        };
+        export("own.jsonl");
+        let line = format!("umask {of_daemon}; exec runlog serve --socket");
+        let _daemon = Stage::served(stage.command("sh").args(["-c", &line]));
+        export("daemons.jsonl");
+    }
+}
+
 #[test]
 fn what_acts_tells_programs_what_it_did() {
     let stage = three();
@@ -766,12 +785,29 @@ fn a_trash_that_cannot_be_read_is_named_and_hides_no_other() {
     );
     // the rest has gone all the same
     let emptied = runlog(&["trash", "empty", "--yes"]);
+    assert_eq!((emptied.status, &*emptied.err), (1, named));
+    let config = stage.root.beside("runlog.toml");
+    std::fs::write(&config, "[prune]\ntrash = { maxAge = '1s' }\n").unwrap();
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(config, Some(65534), None).unwrap();
+    }
+    let pruned = runlog(&["prune", "--yes"]);
+    let nothing = "runlog: no runs go by the policy\n";
     assert_eq!(
-        (emptied.status, emptied.err),
-        (
-            1,
-            format!("{named}runlog: nothing of that is in the trash\n")
-        )
+        (pruned.status, &*pruned.err),
+        (1, &*format!("{nothing}{named}"))
+    );
+    let asked = runlog(&["prune", "--dry-run"]);
+    let nothing = "runlog: 0 runs, 0 B would go; nothing was done\n";
+    assert_eq!(
+        (asked.status, &*asked.err),
+        (0, &*format!("{nothing}{named}"))
+    );
+    let pruned = runlog(&["call", "executions/prune"]);
+    assert!(
+        pruned.out.contains(r#""unreadable":["docs"]"#),
+        "{}",
+        pruned.out
     );
     std::fs::set_permissions(&own, PermissionsExt::from_mode(0o755)).unwrap();
 }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -440,6 +440,38 @@ fn a_config_and_a_policy_that_cannot_be_used() {
     healthy(&stage);
 }
 
+/// What says which folder is served goes on saying it.
+#[test]
+fn a_policy_that_is_wrong_beside_the_name_of_the_root() {
+    let stage = Stage::samples();
+    let named = "it's\n\\ \u{e9} \"runs\"";
+    std::fs::rename(stage.root.path(), stage.root.beside(named)).unwrap();
+    // which would be served else
+    fs::create_dir_all(stage.root.path().join("other/executions")).unwrap();
+    let config = stage.root.beside("runlog.toml");
+    for (rest, says) in [
+        (
+            "rules = [{ projectId = \"docs\", maxCount = 0 }]",
+            "would leave no run that has ended",
+        ),
+        ("keepLst = 3", "line 3: unknown field `keepLst`"),
+        (
+            "rules = [{ status = \"\\u0063omplted\", maxAge = \"90d\" }]",
+            "no run has the status `complted`",
+        ),
+    ] {
+        let text = format!("projects = {}\n[prune]\n{rest}\n", json!(named));
+        fs::write(&config, &text).unwrap();
+        let before = stage.piped(&["list"]).printed();
+        assert!(before.contains("website"), "{before}");
+        mended(&stage, says);
+        assert_eq!(stage.piped(&["list"]).printed(), before);
+        let aside = stage.root.beside("runlog.toml.aside");
+        assert_eq!(fs::read_to_string(&aside).unwrap(), text);
+        fs::remove_file(aside).unwrap();
+    }
+}
+
 #[test]
 fn a_rule_for_a_status_that_is_misspelt() {
     let stage = Stage::samples();
@@ -839,6 +871,34 @@ fn what_belongs_to_somebody_else() {
         let run = stage.shell(&format!("PATH={}:$PATH; {mend}", bin.display()));
         assert_eq!(run.status, 0, "{mend}: {}", run.err);
         well();
+    }
+    // what its owner uses is left to him, as long as it can be read, or else after
+    for (path, owner, mode) in [
+        (stage.root.path(), 0, 0o755),
+        (stage.root.path(), 1, 0o755),
+        (stage.root.path().join("website"), 1, 0o755),
+        (stage.root.path().join("website"), 1, 0o700),
+        (stage.root.path(), 1, 0o700),
+    ] {
+        let own = path.join(".runlog");
+        for path in [&path, &own].into_iter().filter(|path| path.exists()) {
+            chown(path, Some(owner), Some(owner)).unwrap();
+            fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        }
+        if mode == 0o700 {
+            let found = doctor();
+            let mends = mends(&found);
+            let [mend] = mends.as_slice() else {
+                panic!("{path:?}: {}", found.out);
+            };
+            let bin = stage.root.beside("bin");
+            let run = stage.shell(&format!("PATH={}:$PATH; {mend}", bin.display()));
+            assert_eq!(run.status, 0, "{mend}: {}", run.err);
+        }
+        well();
+        assert_eq!(path.metadata().unwrap().uid(), owner);
+        assert_eq!(stage.shell(&given).status, 0);
+        fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
     }
     // what its owner mends without root
     let mended = |args: &[&str], says: &str, is_sudo: bool| {

@@ -81,6 +81,31 @@ fn begun(stage: &Stage, tail: &Going) {
     while !tail.line().contains("begun") {}
 }
 
+/// That a run goes on is no change of it, whether it was there at the beginning or not.
+#[test]
+fn tail_tells_no_heartbeat() {
+    let stage = Stage::over(Root::empty());
+    let run = record("p", "old", "running");
+    stage.root.engine("p", "old", &run);
+    let early = std::time::SystemTime::now() - std::time::Duration::from_secs(60);
+    let touch = |at| {
+        let file = stage.root.file("p", "old");
+        let file = std::fs::File::options().append(true).open(file).unwrap();
+        file.set_modified(at).unwrap();
+    };
+    touch(early);
+    let mut serve = stage.runlog(&["serve", "--socket", "--stale-after", "10s"]);
+    let _daemon = Stage::served(&mut serve);
+    let tail = Going::start(&stage, &["tail"]);
+    begun(&stage, &tail);
+    touch(std::time::SystemTime::now());
+    stage.root.engine("p", "new", &record("p", "new", "failed"));
+    assert!(tail.line().starts_with("saved\tp\tnew\tfailed"));
+    let run = record("p", "old", "completed");
+    stage.root.engine("p", "old", &run);
+    assert!(tail.line().starts_with("saved\tp\told\tcompleted"));
+}
+
 #[test]
 fn tail_tells_changes_with_filters_for_people_and_for_programs() {
     for served in [true, false] {

@@ -165,6 +165,84 @@ fn steady(text: &str) -> Value {
     value
 }
 
+/// What was done to the files just before, of which a daemon that has to look hears nothing.
+#[test]
+fn a_daemon_looks_at_the_files_before_it_answers_a_command() {
+    let stage = Stage::over(Root::empty());
+    let watched = |number: usize| if number == 0 { "poll" } else { "auto" };
+    for number in 0..2 {
+        let how = watched(number);
+        let mut serve = stage.runlog(&["serve", "--socket", "--watch", how]);
+        let _daemon = Stage::served(&mut serve);
+        stage.piped(&["list"]).printed();
+        let shows = |args: &[&str], status: &str, says: &str| {
+            stage.root.engine("p", "a", &record("p", "a", status));
+            let done = stage.piped(args);
+            let all = format!("{how} {args:?}: {}{}", done.out, done.err);
+            assert_eq!(done.status, 0, "{all}");
+            assert!(done.out.contains(says) || done.err.contains(says), "{all}");
+        };
+        shows(&["list"], "queued", "a\tqueued");
+        shows(&["stats"], "paused", "paused\t1");
+        shows(&["show", "last"], "failed", "p/a  failed");
+        shows(&["show", "a"], "running", "p/a  running");
+        shows(&["show", "p/a"], "failed", "p/a  failed");
+        shows(&["search", "do it"], "cancelled", "p\ta\tcancelled");
+        shows(&["export", "-s", "one"], "one", "\"one\"");
+        shows(
+            &["export", "-s", "two", &format!("{how}.jsonl")],
+            "two",
+            "1 run,",
+        );
+        shows(&["delete", "-n", "-s", "three"], "three", "p/a");
+        shows(&["delete", "-y", "-s", "four"], "four", "1 run,");
+        shows(&["list"], "completed", "a\tcompleted");
+        std::fs::write(stage.root.file("p", "b"), "{").unwrap();
+        let problems = stage.piped(&["problems"]).printed();
+        assert!(problems.contains("p/executions/b.json"), "{how}");
+        std::fs::remove_file(stage.root.file("p", "b")).unwrap();
+        assert_eq!(stage.piped(&["problems"]).printed(), "", "{how}");
+        let other = stage.root.path().join(format!("q{number}"));
+        std::fs::rename(stage.root.path().join("p"), &other).unwrap();
+        let of = stage.piped(&["list", "--json=projectId"]).printed();
+        assert!(!of.contains("\"p\""), "{how}: {of}");
+        std::fs::remove_dir_all(other).unwrap();
+        assert_eq!(stage.piped(&["list"]).printed(), "", "{how}");
+    }
+}
+
+/// Whatever its path holds: as it is in a pipe, harmless on a terminal, and never nothing.
+#[test]
+fn a_root_is_told_whatever_it_is_called() {
+    use std::os::unix::ffi::OsStrExt;
+    let stage = Stage::samples();
+    let told = |name: &[u8], args: &[&str]| {
+        let folder = stage
+            .root
+            .beside("")
+            .join(std::ffi::OsStr::from_bytes(name));
+        std::fs::create_dir_all(folder.join(".git")).unwrap();
+        std::fs::create_dir_all(folder.join("projects/p/executions")).unwrap();
+        let mut command = stage.runlog(args);
+        command.current_dir(folder);
+        command
+    };
+    let piped = told(b"nu\xff", &["root"]).output().unwrap();
+    assert!(piped.stdout.ends_with(b"/nu\xff/projects\n"), "{piped:?}");
+    let json = done(&mut told(b"nu\xff", &["root", "--json"])).printed();
+    let found: Value = serde_json::from_str(&json).unwrap();
+    let root = found["root"].as_str().unwrap();
+    assert!(root.ends_with("/nu\u{fffd}/projects"), "{json}");
+    let name = "c\u{9b}31m\u{202e}x";
+    let shown = on_terminal(&mut told(name.as_bytes(), &["root", "--json"]), 80, "");
+    assert!(
+        shown.out.contains(r"/c\u009b31m\u202ex/projects"),
+        "{}",
+        shown.out
+    );
+    assert!(!shown.out.contains(['\u{9b}', '\u{202e}']), "{}", shown.out);
+}
+
 #[test]
 fn json_is_the_result_that_call_gives() {
     let stage = Stage::samples();

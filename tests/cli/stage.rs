@@ -97,11 +97,12 @@ impl Stage {
 
     /// The root's daemon, on its socket.
     pub fn daemon(&self) -> Served {
-        let mut child = self
-            .runlog(&["serve", "--socket"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        Self::served(&mut self.runlog(&["serve", "--socket"]))
+    }
+
+    /// A daemon that is started so.
+    pub fn served(command: &mut Command) -> Served {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap())
             .read_line(&mut line)

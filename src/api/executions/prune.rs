@@ -14,7 +14,7 @@ use super::{Statuses, blocking, choosing, stopping, wait_for};
 use crate::api::progress::here;
 use crate::api::table::{Effect, Example, Method};
 use crate::api::{Context, Error, ErrorKind, samples};
-use crate::history::{self, Deleting, ToEmpty};
+use crate::history::{self, Deleting, ToEmpty, TrashTotals};
 use crate::model::{Millis, ProjectId, read_span};
 
 /// A span of time on the wire: `90s`, `30m`, `12h`, `30d`, `2w`.
@@ -202,17 +202,18 @@ pub struct Pruned {
     pub emptied: u64,
     /// How many bytes they had.
     pub freed_bytes: u64,
+    /// Projects whose trash cannot be read; there may be more in it that is old.
+    pub unreadable: Vec<ProjectId>,
 }
 
 impl Pruned {
-    /// `of_trash` is how many entries of the trash, and how many bytes.
-    fn of(gone: Gone, everything: bool, of_trash: (u64, u64)) -> Self {
-        let (emptied, freed_bytes) = of_trash;
+    fn of(gone: Gone, everything: bool, of_trash: TrashTotals) -> Self {
         Self {
             gone,
             everything,
-            emptied,
-            freed_bytes,
+            emptied: of_trash.entries,
+            freed_bytes: of_trash.bytes,
+            unreadable: of_trash.unreadable,
         }
     }
 }
@@ -358,14 +359,18 @@ impl Method for Prune {
                 history.forget_told(told);
             }
             gone.skip(&plan.spared, naming.limit);
-            let mut of_trash = (0, 0);
+            let mut of_trash = TrashTotals::default();
             if let Some(old) = old {
                 // what went before must be told, whatever becomes of this
                 let old = ToEmpty::Before(None, Some(old));
                 let emptied = history.empty_trash(&old, stop);
                 let failed = match emptied {
                     Ok((emptied, failed)) => {
-                        of_trash = (emptied.entries, emptied.freed_bytes);
+                        of_trash = TrashTotals {
+                            entries: emptied.entries,
+                            bytes: emptied.freed_bytes,
+                            unreadable: emptied.unreadable,
+                        };
                         failed
                     }
                     Err(error) => Some(error),
@@ -392,7 +397,8 @@ impl Method for Prune {
                 result: json!({
                     "count": 1, "bytes": bytes, "executions": [gone(samples::FAILED_ID)],
                     "nextCursor": null, "plan": samples::PLAN, "skipped": [], "skippedCount": 0,
-                    "clock": samples::CLOCK, "everything": false, "emptied": 0, "freedBytes": 0
+                    "clock": samples::CLOCK, "everything": false, "emptied": 0, "freedBytes": 0,
+                    "unreadable": []
                 }),
             },
             Example {
@@ -405,7 +411,7 @@ impl Method for Prune {
                     "count": 1, "bytes": bytes, "executions": [gone(samples::FAILED_ID)],
                     "nextCursor": null, "batch": samples::BATCH, "skipped": [], "skippedCount": 0,
                     "clock": samples::CLOCK, "everything": false, "emptied": 1,
-                    "freedBytes": samples::NEW.trim_end().len()
+                    "freedBytes": samples::NEW.trim_end().len(), "unreadable": []
                 }),
             },
         ]
