@@ -472,7 +472,7 @@ fn on_other_file_systems_what_was_left_is_swept() {
 }
 
 #[test]
-fn a_file_that_is_written_is_its_owners_alone() {
+fn a_file_that_is_written_is_as_open_as_others_of_its_owner() {
     use std::os::unix::fs::MetadataExt;
     let root = Root::empty();
     lay_out(&root);
@@ -483,7 +483,10 @@ fn a_file_that_is_written_is_its_owners_alone() {
         "executions/export",
         &json!({ "format": "csv", "path": path }),
     );
-    assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o600);
+    let usual = root.beside("usual");
+    fs::write(&usual, "").unwrap();
+    let mode = |path: &Path| path.metadata().unwrap().mode();
+    assert_eq!(mode(&path), mode(&usual));
 }
 
 #[test]

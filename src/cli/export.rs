@@ -209,7 +209,7 @@ async fn to_file(
         Ok(Err(status)) => return Ok(status),
         Err(failure) => return Err(failure.naming("`path`", &file.display().to_string())),
     };
-    // where that cannot be it stays its owner's alone
+    // where that cannot be it stays as whoever wrote it made it
     let _ = share(file);
     json.print(&answer, None, |_| String::new())?;
     let answer = super::json::Json::read(&answer);
@@ -221,8 +221,8 @@ async fn to_file(
     Ok(0)
 }
 
-/// Gives a file that was written for its owner alone the mode that a new one of this process has: a
-/// daemon knows nothing of the umask here.
+/// Gives a file the mode that a new one of this process has: a daemon that wrote it has a umask of its
+/// own.
 fn share(file: &Path) -> std::io::Result<()> {
     // there is no other way to read it
     let umask = rustix::process::umask(Mode::RWXG | Mode::RWXO);

@@ -21,8 +21,7 @@ use super::own::{Temporary, sweep};
 use super::stamp::{same_file, stamp_of};
 use crate::model::Stamp;
 
-/// Its owner's alone: whoever asked for it may make it others' too.
-const MODE: Mode = Mode::from_raw_mode(0o600);
+const MODE: Mode = Mode::from_raw_mode(0o666);
 
 /// A file being written.
 #[derive(Debug)]

@@ -1535,7 +1535,7 @@ export interface Methods {
       cursor?: string | null;
       /** How large a piece is, in bytes of its text: 1 MiB if absent, 16 MiB at most. A row is given whatever its size, but a record of more than 16 MiB is told by its summary in a piece. */
       maxBytes?: number | null;
-      /** The file to write, absolute; nothing may be there. Only its owner may read it. If absent, the answer holds a piece of the text. */
+      /** The file to write, absolute; nothing may be there. If absent, the answer holds a piece of the text. */
       path?: string | null;
       /** Only this project; all if absent. */
       projectId?: ProjectId | null;

@@ -37,8 +37,8 @@ pub struct Params {
     pub format: Format,
     /// What a row says: `records` where that is absent, but in CSV.
     pub rows: Option<Rows>,
-    /// The file to write, absolute; nothing may be there. Only its owner may read it. If absent, the
-    /// answer holds a piece of the text.
+    /// The file to write, absolute; nothing may be there. If absent, the answer holds a piece of
+    /// the text.
     pub path: Option<PathBuf>,
     /// Only this project; all if absent.
     pub project_id: Option<ProjectId>,

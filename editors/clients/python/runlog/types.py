@@ -1828,8 +1828,8 @@ class ExecutionsExportParams(_ExecutionsExportParams, total=False):
     # given whatever its size, but a record of more than 16 MiB is told by its summary in a
     # piece.
     maxBytes: Optional[int]
-    # The file to write, absolute; nothing may be there. Only its owner may read it. If absent,
-    # the answer holds a piece of the text.
+    # The file to write, absolute; nothing may be there. If absent, the answer holds a piece of
+    # the text.
     path: Optional[str]
     # Only this project; all if absent.
     projectId: Optional[ProjectId]
