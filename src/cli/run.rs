@@ -42,6 +42,7 @@ use super::RootArgs;
 use super::args::quoted;
 use super::serve::{find, runtime};
 use super::signals::{Origins, Signals, bit, signals_of, status_of};
+use crate::history::thread::{Undone, on_a_thread};
 use crate::history::{History, HistoryError, Options};
 use crate::model::update::Update;
 use crate::model::{Millis, ProjectId, RunKey};
@@ -211,8 +212,14 @@ impl Ran {
         self.patiently(async { while writers.join_next().await.is_some() {} })
             .await;
         // whoever does not read stderr would hold us up as well
-        let told = tokio::task::spawn_blocking(move || tell!("{said}"));
-        self.patiently(told.map(drop)).await;
+        let told = async {
+            let said_aside = said.clone();
+            let undone = on_a_thread(move || tell!("{said_aside}")).await;
+            if undone == Err(Undone::NoThread) {
+                tell!("{said}");
+            }
+        };
+        self.patiently(told).await;
         for stream in self.left {
             if let Err(error) = stream.leave() {
                 tell!("runlog: what the command left behind can print no more: {error}");
