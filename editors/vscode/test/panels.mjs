@@ -420,7 +420,7 @@ export function panels(code, browser) {
 }
 
 async function picture(window, path) {
-  await window.page.mouse.move(700, 990);
+  await window.lookAway();
   // what the mouse was over goes on being explained for a moment
   await until('no hover', async () => (await window.page.locator('.monaco-hover:visible, .workbench-hover:visible').count()) === 0);
   await window.page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));

@@ -182,9 +182,15 @@ export class Window {
     return this.page.locator('.sidebar .tree-explorer-viewlet-tree-view .monaco-list-rows .monaco-list-row').filter({ has: this.page.locator('.label-name', { hasText: new RegExp(`^${label.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}$`) }) }).first();
   }
 
-  /** Selects a row: a click is lost on one that is painted again meanwhile. */
+  /** Moves the mouse to where it is over nothing that is explained. */
+  async lookAway() {
+    await this.page.mouse.move(700, 990);
+  }
+
+  /** Selects a row: a click is lost on one that is painted again meanwhile, and on what explains another one above it. */
   async select(label) {
     await until(`${label} is selected`, async () => {
+      await this.lookAway();
       await this.row(label).click({ timeout: SLOW_MS });
       return await until('it', async () => (await this.rows()).some((row) => row.selected && row.label === label), 2000);
     });
