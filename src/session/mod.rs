@@ -177,7 +177,7 @@ async fn read(frame: Bytes) -> Frame {
     let held = frame.clone();
     match on_a_thread(move || envelope::read(&held)).await {
         Ok(read) => read,
-        // or a defect, which the reader here will meet as well, and be told of
+        // there is no thread, or a defect, which the reader here will meet as well and be told of
         Err(_) => envelope::read(&frame),
     }
 }
