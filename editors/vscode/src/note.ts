@@ -15,6 +15,8 @@ export class Notes implements vscode.FileSystemProvider {
   readonly onDidChangeFile = this.#changed.event;
   /** What each note was when it was looked at last, and since when: by that VS Code knows whether somebody else has written it. */
   readonly #seen = new Map<string, { note: string; mtime: number }>();
+  /** Notes that VS Code has just written, and asks about next. */
+  readonly #written = new Set<string>();
 
   constructor(private readonly session: Session, context: vscode.ExtensionContext) {
     context.subscriptions.push(
@@ -39,8 +41,14 @@ export class Notes implements vscode.FileSystemProvider {
     const note = await this.#note(uri);
     const key = uri.toString();
     let seen = this.#seen.get(key);
-    if (seen?.note !== note) this.#seen.set(key, seen = { note, mtime: Date.now() });
-    return { type: vscode.FileType.File, ctime: 0, mtime: seen.mtime, size: Buffer.byteLength(note) };
+    const written = this.#written.delete(key);
+    if (seen && seen.note !== note && written) {
+      // somebody else has written it since: told as of now, it would pass for what VS Code wrote
+      setTimeout(() => this.#changed.fire([{ type: vscode.FileChangeType.Changed, uri }]));
+    } else if (seen?.note !== note) {
+      this.#seen.set(key, seen = { note, mtime: Date.now() });
+    }
+    return { type: vscode.FileType.File, ctime: 0, mtime: seen.mtime, size: Buffer.byteLength(seen.note) };
   }
 
   async readFile(uri: vscode.Uri): Promise<Uint8Array> {
@@ -48,7 +56,10 @@ export class Notes implements vscode.FileSystemProvider {
   }
 
   async writeFile(uri: vscode.Uri, content: Uint8Array): Promise<void> {
-    await (await this.#run(uri)).request('executions/annotate', { note: Buffer.from(content).toString() });
+    const note = Buffer.from(content).toString();
+    await (await this.#run(uri)).request('executions/annotate', { note });
+    this.#seen.set(uri.toString(), { note, mtime: Date.now() });
+    this.#written.add(uri.toString());
   }
 
   watch(): vscode.Disposable {

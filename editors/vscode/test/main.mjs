@@ -44,6 +44,7 @@ try {
     // what the person would have seen
     await browser.last[group]?.page.screenshot({ path: join(here, `test/failed-${number}.png`) });
     // the next check is not to fail for what this one left
+    for (let boxes = 0; boxes < 2; boxes++) await browser.last[group]?.page.keyboard.press('Escape');
     for (const one of [code, changing, careful]) one.machine({});
   });
   console.log(`# ${((Date.now() - began) / 1000).toFixed(1)} s, ${failures} failed`);

@@ -64,8 +64,7 @@ export function panels(code, browser) {
   };
   const theme = async (name) => {
     const wanted = { light: 'vs', dark: 'vs-dark', 'high-contrast': 'hc-black' }[name];
-    await window.command('Preferences: Color Theme');
-    await window.type(THEMES[name]);
+    await window.commandWith('Preferences: Color Theme', THEMES[name]);
     await until('the theme is offered', async () => (await window.quickItems()).some((item) => item.startsWith(THEMES[name])));
     await window.page.keyboard.press('Enter');
     await until(`the theme ${name}`, () => window.page.evaluate((name) => document.querySelector('.monaco-workbench').classList.contains(name), wanted));
@@ -163,12 +162,10 @@ export function panels(code, browser) {
 
   check('tag and note are shown; a change of the run is shown', async () => {
     await openRun('Publish the release notes');
-    await panel.click('#tag');
-    await window.type('urgent, web');
+    await window.typeInto(() => panel.click('#tag'), 'urgent, web');
     await window.page.keyboard.press('Enter');
     await until('the tags', async () => (await panel.textContent('.facts')).includes('urgent, web'));
-    await panel.click('#note');
-    await window.type('ask Bob');
+    await window.typeInto(() => panel.click('#note'), 'ask Bob');
     await window.page.keyboard.press('Enter');
     await until('the note', async () => (await panel.textContent('.facts')).includes('ask Bob'));
     const [summary] = (await place.ask('executions/list', { where: 'tag = urgent and note ~ bob' })).executions;

@@ -248,8 +248,7 @@ export function states(code, careful, browser) {
     mkdirSync(join(place.root, 'website/executions'), { recursive: true });
     const window = await browser.open('states', code, place.folder);
     const filter = async (text) => {
-      await window.command('Runlog: Filter Runs');
-      await window.type(text);
+      await window.commandWith('Runlog: Filter Runs', text);
       await until('it is right', async () => (await window.quickItems())[0]?.startsWith('Show runs with'));
       await window.page.keyboard.press('Enter');
     };

@@ -23,8 +23,7 @@ export function unusual(code, browser) {
   const only = async (project) => {
     await until('the filter', async () => {
       if ((await window.message()) === `project = "${project}"`) return true;
-      await window.command('Runlog: Filter Runs');
-      await window.type(`project = "${project}"`);
+      await window.commandWith('Runlog: Filter Runs', `project = "${project}"`);
       await until('it is right', async () => (await window.quickItems())[0]?.startsWith('Show runs with'), 5000);
       // there, wherever the focus has gone meanwhile
       await window.page.locator('.quick-input-widget .quick-input-box input, .quick-input-widget .quick-input-filter input').first().press('Enter', { timeout: 2000 });
@@ -225,9 +224,11 @@ export function unusual(code, browser) {
     await openRun('Has tags');
     const box = window.page.locator('.quick-input-widget .quick-input-box input').first();
     const typed = async (text) => {
-      await panel.click('#tag');
       const { tags } = await summary('tagged');
-      await until('the box shows them', async () => (await box.inputValue()) === tags.join(', '));
+      await until('the box shows them', async () => {
+        await panel.click('#tag', { timeout: 5000 });
+        return await until('them', async () => (await box.isVisible()) && (await box.inputValue()) === tags.join(', '), 5000);
+      });
       if (text !== undefined) await window.type(text);
       await window.page.keyboard.press('Enter');
       await box.waitFor({ state: 'hidden' });
@@ -250,8 +251,12 @@ export function unusual(code, browser) {
     await annotate('noted', 'noted', { note: 'first line\nsecond line' });
     await openRun('Has a note');
     const lines = () => window.page.$$eval('.editor-instance .view-lines .view-line', (rows) => rows.map((row) => row.textContent.replaceAll('\u00a0', ' ')));
-    await panel.click('#note');
-    await until('its lines', async () => (await lines()).join() === 'first line,second line');
+    /** Presses the panel's button until that is there: a press is lost while the panel is drawn anew. */
+    const noteOpens = (what, there) => until(what, async () => {
+      await panel.click('#note', { timeout: 5000 });
+      return await until(what, there, 5000);
+    });
+    await noteOpens('its lines', async () => (await lines()).join() === 'first line,second line');
     await window.page.locator('.editor-instance .view-lines').click();
     for (const key of ['Control+End', 'Enter']) await window.page.keyboard.press(key);
     await window.page.keyboard.type('third');
@@ -262,10 +267,12 @@ export function unusual(code, browser) {
     await until('the other note', async () => (await lines()).join() === 'just one');
     await window.page.keyboard.press('Control+F4');
     await openRun('Has a note');
-    await panel.click('#note');
     const box = window.page.locator('.quick-input-widget .quick-input-box input').first();
-    await until('one line is in a box', async () => (await box.inputValue()) === 'just one');
-    await window.page.locator('.quick-input-widget .codicon-go-to-file').click();
+    await noteOpens('one line in a box, whose button', async () => {
+      if ((await box.inputValue()) !== 'just one') return false;
+      await window.page.locator('.quick-input-widget .codicon-go-to-file').click({ timeout: 5000 });
+      return true;
+    });
     await until('which leads to the editor', async () => (await lines()).join() === 'just one');
     await window.page.keyboard.press('Control+F4');
   });
@@ -309,8 +316,7 @@ export function unusual(code, browser) {
     await only('turned');
     await window.waitForRow(shown);
     ok((await window.row(shown).getAttribute('aria-label')).startsWith(shown), 'what is read out');
-    await window.command('Runlog: Search in Runs');
-    await window.type('quagga');
+    await window.commandWith('Runlog: Search in Runs', 'quagga');
     await until('the hit', async () => (await window.quickItems()).some((item) => item.startsWith(shown)));
     await window.page.keyboard.press('Escape');
     await openRun(shown);

@@ -207,15 +207,13 @@ export function view(code, browser) {
   check('search: over contents, with snippets, opens the run', async () => {
     place.save('docs', record(400, { id: 'needle', input: 'Something else', output: `${'much text '.repeat(50)}the haystack hides a zebrafish ${'and more '.repeat(50)}` }));
     await until('it is indexed', async () => (await place.ask('executions/search', { query: 'zebrafish', sync: true })).hits.length === 1);
-    await window.command('Runlog: Search in Runs');
-    await window.type('zebraf*');
+    await window.commandWith('Runlog: Search in Runs', 'zebraf*');
     const item = await until('the hit', async () => (await window.quickItems()).find((text) => text.includes('Something else')));
     ok(item.includes('/output') && item.includes('«zebrafish»'), item);
     await window.page.keyboard.press('Enter');
     const panel = await window.panel('h1');
     await until('it is open', async () => (await panel.textContent('h1')) === 'Something else');
-    await window.command('Runlog: Search in Runs');
-    await window.type('"unclosed');
+    await window.commandWith('Runlog: Search in Runs', '"unclosed');
     await until('what is wrong, and where', async () => (await window.quickItems()).some((text) => text.includes('At 1: `"unclosed`, where a closing `"` was expected.')));
     await window.page.keyboard.press('Escape');
   });
@@ -225,14 +223,12 @@ export function view(code, browser) {
     await until('it is indexed', async () => (await place.ask('executions/search', { query: 'quetzal', sync: true })).hits.length === 1);
     const trash = () => window.page.locator('.quick-input-list .codicon-trash, .sidebar .label-name .codicon, .sidebar .label-description .codicon').count();
     await window.waitForRow('Empty the $(trash) now');
-    await window.command('Runlog: Search in Runs');
-    await window.type('quetzal');
+    await window.commandWith('Runlog: Search in Runs', 'quetzal');
     await until('the hit', async () => (await window.text('.quick-input-list')).replaceAll('\u2060', '').includes('the $(trash) hides a «quetzal»'));
     ok((await window.text('.quick-input-list')).replaceAll('\u2060', '').includes('Empty the $(trash) now'), 'the label');
     equal(await trash(), 0, 'icons');
     await window.page.keyboard.press('Escape');
-    await window.command('Runlog: Filter Runs');
-    await window.type('label ~ "$(trash)"');
+    await window.commandWith('Runlog: Filter Runs', 'label ~ "$(trash)"');
     await until('it is right', async () => (await window.text('.quick-input-list')).replaceAll('\u2060', '').includes('Show runs with label ~ "$(trash)"'));
     equal(await trash(), 0, 'icons');
     await window.page.keyboard.press('Escape');

@@ -217,8 +217,7 @@ export class Window {
       if (again) await this.page.keyboard.press('Escape');
       again = true;
       await this.page.keyboard.press('F1');
-      const input = this.page.locator('.quick-input-widget .quick-input-box input').first();
-      await input.fill(`>${title}`, { timeout: 2000 });
+      await this.#typed.fill(`>${title}`, { timeout: 2000 });
       const row = await until('its row', async () => {
         for (const row of await this.page.$$('.quick-input-list .monaco-list-row')) {
           const label = await row.$eval('.label-name', (name) => name.textContent);
@@ -240,11 +239,32 @@ export class Window {
     await this.page.mouse.up();
   }
 
+  /** Where somebody types into what lies over the window. */
+  get #typed() {
+    return this.page.locator('.quick-input-widget .quick-input-box input, .quick-input-widget .quick-input-filter input').first();
+  }
+
   /** Types into the open quick input in place of what is there. */
   async type(text) {
-    const input = this.page.locator('.quick-input-widget .quick-input-box input, .quick-input-widget .quick-input-filter input').first();
-    await input.waitFor();
-    await input.fill(text);
+    await this.#typed.waitFor();
+    await this.#typed.fill(text);
+  }
+
+  /** Opens a quick input and types into it. It closes where something else gets the keys late; then once more. */
+  async typeInto(open, text) {
+    await until(`the box for ${text}`, async () => {
+      await open();
+      return await until('it', async () => {
+        if (!await this.#typed.isVisible() || (await this.#typed.inputValue()).startsWith('>')) return false;
+        await this.#typed.fill(text, { timeout: 2000 });
+        return await this.#typed.isVisible();
+      }, 8000);
+    }, 60_000);
+  }
+
+  /** A command that opens a quick input, and what is typed there. */
+  async commandWith(title, text) {
+    await this.typeInto(() => this.command(title), text);
   }
 
   /** What the view says above its rows. */
