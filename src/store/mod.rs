@@ -12,6 +12,7 @@ mod annotations;
 mod cache;
 mod delete;
 mod error;
+mod exchange;
 mod layout;
 mod own;
 mod pieces;
