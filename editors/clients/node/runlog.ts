@@ -25,6 +25,10 @@ const FIRST_DELAY_MS = 50;
 const LONGEST_DELAY_MS = 5000;
 /** How long a daemon has to end once its input has. */
 const END_WITHIN_MS = 3000;
+/** What a timer takes; a longer one ends at once. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
+/** Why a program may be startable a moment later. */
+const LACKING = new Set(['EAGAIN', 'EMFILE', 'ENFILE', 'ENOMEM']);
 /** The daemon could not say of a longer line, or of one that is nested deeper, whom its answer is for. */
 const LINE_BYTES_MAX = 64 * 1024 * 1024;
 const NESTING_MAX = 128;
@@ -86,8 +90,7 @@ export class Client implements AsyncDisposable {
   private ended: Promise<void> | undefined;
 
   constructor({ patience = 30_000, heartbeat = 60_000, ...options }: ClientOptions = {}) {
-    // wherever the program goes from here; timers have no more patience
-    this.options = { ...options, folder: process.cwd(), patience: Math.min(patience, 2 ** 31 - 1), heartbeat };
+    this.options = { ...options, folder: here(), patience: Math.min(patience, TIMER_MS_MAX), heartbeat: Math.min(heartbeat, TIMER_MS_MAX) };
     if (options.socket) this.options.socket = resolve(options.socket);
     // each recorder that waits for another daemon is one
     setMaxListeners(0, this.closing.signal);
@@ -247,8 +250,13 @@ class Connection {
   private static async spawn([program = '', ...args]: readonly string[], folder: string): Promise<Connection> {
     // a folder may be gone by now; detached: a Ctrl-C that ends this program is not the daemon's
     const cwd = existsSync(folder) ? folder : undefined;
-    const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'], cwd, detached: true });
-    await once(child, 'spawn').catch((error) => unreachable(`${program} cannot be started: ${error}`, false));
+    let child;
+    try {
+      child = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'], cwd, detached: true });
+      await once(child, 'spawn');
+    } catch (error) {
+      return unreachable(`${program} cannot be started: ${error}`, LACKING.has((error as NodeJS.ErrnoException).code ?? ''));
+    }
     const exited = once(child, 'exit').then(([status]) => status);
     // these pipes are sockets
     const [input, output] = [child.stdout as Socket, child.stdin as Socket];
@@ -717,6 +725,16 @@ function waitable(error: unknown): boolean {
 
 function tooLarge(what: string, data: object): never {
   throw new RunlogError(413, `the request ${what}`, { kind: 'too-large', ...data });
+}
+
+/** The folder to look for runs from, wherever the program goes later. */
+function here(): string {
+  try {
+    return process.cwd();
+  } catch {
+    // it has been removed
+    return '';
+  }
 }
 
 function unreachable(why: unknown, retryable: boolean): never {

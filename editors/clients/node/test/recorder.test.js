@@ -1,8 +1,9 @@
 // The recorder against the real daemon: what it writes, and that nothing is lost or counted twice.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import processes, { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, renameSync, statSync } from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { inspect } from 'node:util';
@@ -46,6 +47,28 @@ test('a run is one whole record from its beginning to its end', async (t) => {
     completedAt: 0, duration: 0,
   });
   assert.deepEqual([write.id, write.nodeId, write.status], ['step-2', 'write', 'completed']);
+});
+
+test('what is lacking for a moment is waited for, and a heartbeat may be never', async (t) => {
+  const place = new Place(t);
+  const warnings = [];
+  process.on('warning', ({ name }) => warnings.push(name));
+  const lacking = ['EMFILE', 'EAGAIN'];
+  const works = processes.spawn;
+  t.mock.method(processes, 'spawn', (...args) => {
+    const code = lacking.pop();
+    if (code) throw Object.assign(new Error('lacking'), { code });
+    return works(...args);
+  });
+  syncBuiltinESMExports();
+  const id = await place.client({ heartbeat: Infinity }).run({ projectId: 'p' }, async (run) => {
+    await run.add({ costUSD: 0.5 });
+    return run.id;
+  });
+  t.mock.restoreAll();
+  syncBuiltinESMExports();
+  const { status, costUSD } = place.record('p', id);
+  assert.deepEqual([lacking, warnings, status, costUSD], [[], [], 'completed', 0.5]);
 });
 
 test('what is recorded when its client is closed ends as cancelled', async (t) => {

@@ -20,6 +20,7 @@ import asyncio
 import atexit
 import contextlib
 import decimal
+import errno
 import functools
 import itertools
 import json
@@ -55,6 +56,8 @@ _FIRST_DELAY = 0.05
 _LONGEST_DELAY = 5.0
 # How long a daemon has to end once its input has.
 _END_WITHIN = 3.0
+# why a program may be startable a moment later
+_LACKING = frozenset({errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 # The daemon could not say of a longer line, or of one that is nested deeper, whom its answer is for.
 _LINE_BYTES_MAX = 64 * 1024 * 1024
 _NESTING_MAX = 128
@@ -932,16 +935,18 @@ async def _next(told: AsyncIterator[Told]) -> Told | None:
 
 
 def _spawn(command: list[str], folder: str) -> tuple[sockets.socket, subprocess.Popen[bytes]]:
-    near, far = sockets.socketpair()
     # a folder may be gone by now; a session of its own: a Ctrl-C that ends this program is not the daemon's
     at = folder if os.path.isdir(folder) else None
     try:
-        return near, subprocess.Popen(command, stdin=far.fileno(), stdout=far.fileno(), cwd=at, start_new_session=True)
+        near, far = sockets.socketpair()
+        with far, contextlib.ExitStack() as failed:
+            failed.callback(near.close)
+            daemon = subprocess.Popen(command, stdin=far.fileno(), stdout=far.fileno(), cwd=at, start_new_session=True)
+            failed.pop_all()
+            return near, daemon
     except OSError as error:
-        near.close()
-        raise _unreachable(f"{command[0]} cannot be started: {error.strerror}", retryable=False) from None
-    finally:
-        far.close()
+        why = f"{command[0]} cannot be started: {error.strerror}"
+        raise _unreachable(why, retryable=error.errno in _LACKING) from None
 
 
 def _unreachable(why: str, *, retryable: bool) -> RunlogError:

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime
+import errno
 import itertools
 import json
 import os
@@ -53,6 +54,22 @@ class Recorder(Placed):
             },
         )
         self.assertEqual((write["id"], write["nodeId"], write["status"]), ("step-2", "write", "completed"))
+
+    def test_what_is_lacking_for_a_moment_is_waited_for(self):
+        for name in ("runlog.subprocess.Popen", "runlog.sockets.socketpair"):
+            works, lacking = eval(name), [errno.EMFILE, errno.EAGAIN]
+
+            def begin(*args, works=works, lacking=lacking, **more):
+                if lacking:
+                    raise OSError(lacking.pop(), "lacking")
+                return works(*args, **more)
+
+            client = self.place.client()
+            with unittest.mock.patch(name, begin), client.run("p") as run:
+                run.add(costUSD=0.5)
+            self.assertEqual(lacking, [])
+            record = self.place.record("p", run.id)
+            self.assertEqual((record["status"], record["costUSD"]), ("completed", 0.5))
 
     def test_a_run_is_one_whole_record_from_its_beginning_to_its_end(self):
         client = self.place.client()
