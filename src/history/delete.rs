@@ -4,6 +4,7 @@
 //! go, they are chosen at one state of the index and compared with it once more, each under its
 //! lock; they go in parts, so that nobody waits long for the index.
 
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::time::Instant;
 
 use super::pace::Pace;
@@ -36,9 +37,17 @@ pub struct DeletedAll {
     pub clock: Clock,
 }
 
-/// What is deleted now, and whether it can be had back.
+/// What is deleted now, and whether it can be had back. No two are of one instant, wherever the clock
+/// goes: of two deletions of a run the latest is put back first.
 fn batch(permanent: bool) -> Option<Batch> {
-    (!permanent).then(|| Batch::new(Moment::now().millis()))
+    static LAST: AtomicI64 = AtomicI64::new(0);
+    if permanent {
+        return None;
+    }
+    let Millis(now) = Moment::now().millis();
+    let after = |last: i64| now.max(last.saturating_add(1));
+    let last = LAST.fetch_update(Relaxed, Relaxed, |last| Some(after(last)));
+    last.ok().map(|last| Batch::new(Millis(after(last))))
 }
 
 impl History {
@@ -487,5 +496,17 @@ impl History {
     fn is_still(&self, key: &RunKey, version: Version) -> bool {
         let scanned = self.store.scan(key);
         scanned.is_ok_and(|found| found.is_some_and(|found| found.version == version))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_deletions_in_one_instant_it_is_known_which_is_the_latest() {
+        let batches: Vec<Batch> = (0..1000).filter_map(|_| batch(false)).collect();
+        assert_eq!(batches.len(), 1000);
+        assert!(batches.is_sorted_by(|older, newer| newer < older));
     }
 }

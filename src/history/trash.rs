@@ -257,7 +257,7 @@ impl History {
 
     /// What a list would say of it; `index` is one that nobody else uses.
     fn summary_of_trashed(&self, id: &EntryId, index: &mut Index) -> Option<Summary> {
-        let (key, scanned) = self.store.scan_trashed(id)?;
+        let (key, scanned, noted) = self.store.scan_trashed(id)?;
         let seen = Seen {
             stamp: scanned.stamp,
             version: scanned.version,
@@ -265,7 +265,10 @@ impl History {
             racy: false,
         };
         index.apply(vec![Report::Gone(key.clone())]);
-        index.apply(vec![Report::Seen(key.clone(), Box::new(seen))]);
+        index.apply(vec![
+            Report::Seen(key.clone(), Box::new(seen)),
+            Report::Annotated(key.clone(), noted),
+        ]);
         index.summary_of(&key)
     }
 

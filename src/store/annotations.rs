@@ -186,6 +186,16 @@ fn trashed_name(name: &str) -> Option<String> {
     Some(format!("{}{TRASHED_SUFFIX}", name.strip_suffix(SUFFIX)?))
 }
 
+/// What is noted on the run whose file is called `name` in a folder of the trash; nothing where that
+/// cannot be read.
+pub(super) fn annotation_in_trash(folder: impl AsFd, name: &CStr) -> Annotation {
+    let name = name.to_str().ok().and_then(trashed_name);
+    match name.map(|name| read_in(folder, &name)) {
+        Some(Ok(Sidecar::Is(annotation))) => annotation,
+        _ => Annotation::default(),
+    }
+}
+
 /// Whether a sidecar in the trash has such a name.
 pub(super) fn is_trashed_sidecar(name: &[u8]) -> bool {
     name.ends_with(TRASHED_SUFFIX.as_bytes()) && !name.starts_with(b".")

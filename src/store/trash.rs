@@ -16,7 +16,9 @@ use std::sync::Arc;
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
-use super::annotations::{Sidecars, TRASHED_SUFFIX, is_trashed_sidecar, trashed_of};
+use super::annotations::{
+    Sidecars, TRASHED_SUFFIX, annotation_in_trash, is_trashed_sidecar, trashed_of,
+};
 use super::layout::{
     Folder, Obstacle, SUFFIX, Turn, Turns, executions_path, file_name, file_type, lstat,
     make_folder, names, open_folder, remove_folder, rename_new, sync_folder, unlink,
@@ -24,7 +26,7 @@ use super::layout::{
 use super::own::{Moving, own_path, random};
 use super::read::LOOKING_FIRST;
 use super::{RestoreError, Scanned, Store, StoreError, WriteError};
-use crate::model::{ExecutionId, Millis, ProjectId, RunKey};
+use crate::model::{Annotation, ExecutionId, Millis, ProjectId, RunKey};
 
 /// The folder in the one that is ours.
 pub(super) const TRASH: &str = "trash";
@@ -369,11 +371,12 @@ impl Store {
     }
 
     /// What an index would want to know about a record in the trash, if it can be read.
-    pub fn scan_trashed(&self, id: &EntryId) -> Option<(RunKey, Scanned)> {
+    pub fn scan_trashed(&self, id: &EntryId) -> Option<(RunKey, Scanned, Annotation)> {
         let key = id.key()?;
         let folder = self.open_batch(&id.project, id.batch).ok()?;
         let scanned = folder.scan_by(&key, LOOKING_FIRST).ok()??;
-        Some((key, scanned))
+        let noted = annotation_in_trash(&folder, &id.name);
+        Some((key, scanned, noted))
     }
 
     /// The latest deletion of a run that is in the trash. Costs a look into every batch.

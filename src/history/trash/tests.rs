@@ -475,6 +475,8 @@ impl Ground {
             told.extend(page.entries.into_iter().map(|entry| {
                 let summary = entry.summary.expect("all are records");
                 assert_eq!(summary.size_bytes, entry.size_bytes);
+                let note = self.model.trashed_notes.get(&entry.id).cloned();
+                assert_eq!(noted(&summary), note.unwrap_or_default());
                 (entry.id, summary.version)
             }));
         }
