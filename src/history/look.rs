@@ -5,7 +5,8 @@
 //! compares the set of projects. Whatever caused a look, its outcome depends on the files alone.
 //!
 //! A listed run that is missing or unreadable is looked at again after [`MOMENT`] before that is
-//! believed: in-place writes and backup-and-rename leave such states for an instant.
+//! believed: in-place writes and backup-and-rename leave such states for an instant. One that is no
+//! whole record is looked at again until it has been [`STILL`]: `jq … > run.json` takes its time.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -28,6 +29,12 @@ use crate::watch::{Mark, Taken};
 
 /// How long a file may be missing or unreadable before that is believed.
 pub(super) const MOMENT: Duration = Duration::from_millis(50);
+/// How long a file that is no whole record has not been written to, if nobody is writing it.
+const STILL: Duration = Duration::from_secs(1);
+/// How soon such a file is looked at again, …
+const STILL_LOOKED_AT: Duration = Duration::from_millis(100);
+/// … and how often, as somebody may be writing it for ever.
+const STILL_TRIED: u8 = 30;
 /// How soon the system may have what it was short of.
 pub(crate) const LATER: Duration = Duration::from_millis(500);
 /// How soon a disk or a server may be well again that has just failed.
@@ -601,15 +608,19 @@ impl History {
         sights: Vec<Sight>,
         now: Moment,
     ) -> (Vec<Report>, Vec<(RunKey, Vec<ProblemKind>)>) {
+        let is_torn = |sight: &Sight| matches!(sight, Sight::Bad(ProblemKind::Corrupt, Some(_)));
         // whether somebody would miss it; of no interest where what is seen is believed anyway
-        let missed = |index: &Index, look: &Look<'_>| !look.believe && index.contains(&look.key);
+        let missed = |index: &Index, look: &Look<'_>, sight: &Sight| {
+            (!look.believe || is_torn(sight)) && index.contains(&look.key)
+        };
         let since = |index: &Index, look: &Look<'_>, sight: &Sight| match sight {
             Sight::Failing => index.unreadable_since(&look.key),
             _ => None,
         };
         let held: Vec<(bool, Option<Millis>)> = self.index(|index| {
             let looks = looks.iter().zip(&sights);
-            let held = looks.map(|(look, sight)| (missed(index, look), since(index, look, sight)));
+            let held =
+                looks.map(|(look, sight)| (missed(index, look, sight), since(index, look, sight)));
             held.collect()
         });
         let (mut changes, mut problems) = (Vec::with_capacity(looks.len()), Vec::new());
@@ -643,6 +654,14 @@ impl History {
                         problems.push((key.clone(), Vec::new()));
                         changes.push(Report::Gone(key));
                     }
+                    Sight::Bad(ProblemKind::Corrupt, Some(stamp))
+                        if believe && listed && is_being_written(taken, &stamp, now) =>
+                    {
+                        if let Some(taken) = taken {
+                            let again = now.instant + STILL_LOOKED_AT;
+                            dirty.again(taken, Mark::Run(key), again);
+                        }
+                    }
                     Sight::Bad(kind, stamp) if believe => {
                         problems.push((key.clone(), vec![kind]));
                         changes.push(Report::Unlisted(key, stamp));
@@ -673,6 +692,13 @@ impl History {
         });
         (changes, problems)
     }
+}
+
+/// Whether a file may be no whole record only because somebody is writing it.
+fn is_being_written(taken: Option<&Taken>, stamp: &Stamp, now: Moment) -> bool {
+    let changed = i128::from(now.millis().0) * 1_000_000 - i128::from(stamp.ctime_ns);
+    let still = u128::try_from(changed).is_ok_and(|changed| changed >= STILL.as_nanos());
+    taken.is_some_and(|taken| taken.attempt < STILL_TRIED) && !still
 }
 
 /// Says what could not be swept.

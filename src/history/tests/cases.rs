@@ -428,6 +428,60 @@ async fn what_an_update_expects_is_compared_with_what_those_before_it_made() {
     assert!(matches!(four, Err(HistoryError::Version { .. })));
 }
 
+#[test]
+fn a_save_in_place_is_one_change_however_long_it_takes() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().canonicalize().unwrap();
+    let history = History::new(root.clone(), Options::default());
+    let key = RunKey {
+        project: ProjectId::parse("p").unwrap(),
+        execution: ExecutionId::parse("x").unwrap(),
+    };
+    let text = |status: &str| format!(r#"{{"id":"x","projectId":"p","status":"{status}"}}"#);
+    let file = root.join("p/executions/x.json");
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(&file, text("completed")).unwrap();
+    settle(&history);
+    let clock = history.clock();
+    let mut at = Moment::now();
+    // so long after the first of these looks, or the last save
+    let mut look_after = |millis| {
+        at.instant += Duration::from_secs(1);
+        at.wall = SystemTime::now() + Duration::from_millis(millis);
+        history.hint(Hint::Run(key.clone()), at.instant);
+        while history.pass(at) {}
+        history.summary(&key).and_then(|summary| summary.status)
+    };
+
+    fs::write(&file, &text("failed")[..20]).unwrap();
+    for millis in [0, 60, 260, 560] {
+        assert_eq!(look_after(millis).as_deref(), Some("completed"));
+    }
+    fs::write(&file, text("failed")).unwrap();
+    assert_eq!(look_after(0).as_deref(), Some("failed"));
+    let mut cursor = Cursor::after(clock.tick);
+    let (found, _) = history.changes_after(&mut cursor, &Filter::default().into(), 10, 100);
+    assert_eq!(
+        found.unwrap().len(),
+        1,
+        "no deletion, and no second creation"
+    );
+
+    // what nobody goes on writing is no record any more
+    fs::write(&file, "{").unwrap();
+    look_after(0);
+    assert_eq!(look_after(500).as_deref(), Some("failed"));
+    assert_eq!(look_after(1_500), None);
+    // nor is what somebody writes for ever
+    fs::write(&file, text("failed")).unwrap();
+    assert_eq!(look_after(0).as_deref(), Some("failed"));
+    let looks = (0..100).take_while(|_| {
+        fs::write(&file, "{").unwrap();
+        look_after(0).is_some()
+    });
+    assert!((20..100).contains(&looks.count()));
+}
+
 /// A person saves in place, or by backup-and-rename, while a recorder has something to say.
 #[tokio::test(start_paused = true)]
 async fn updates_wait_a_moment_for_the_file_of_a_listed_run() {
