@@ -339,6 +339,11 @@ fn who_interrupts_all_of_them_cancels_it() {
 
 /// A terminal, and the command that `script` is, in front on it.
 fn on_terminal(root: &Root, script: &str) -> (File, Child) {
+    on_terminal_by(root, &[], script)
+}
+
+/// The same, started by these words.
+fn on_terminal_by(root: &Root, by: &[&str], script: &str) -> (File, Child) {
     let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&terminal).unwrap();
     unlockpt(&terminal).unwrap();
@@ -355,6 +360,7 @@ fn on_terminal(root: &Root, script: &str) -> (File, Child) {
         "env",
         "--default-signal=INT,QUIT,TERM,HUP",
     ];
+    let words = [&words[..], by].concat();
     let child = going_from(under(&words, root, script).stdin(line));
     (File::from(terminal), child)
 }
@@ -370,14 +376,17 @@ fn a_ctrl_c_cancels_it_and_reaches_it_once() {
         assert_eq!(only(&root)["status"], "cancelled");
     }
     // a second one would end it
-    let root = Root::empty();
     let script = "trap 'trap - INT; echo once; sleep 1; kill $!; exit 5' INT; \
         sleep 100 >&- 2>&- & echo begun; wait";
-    let (mut terminal, mut child) = on_terminal(&root, script);
-    terminal.write_all(b"\x03").unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(5));
-    assert_eq!(only(&root)["status"], "cancelled");
-    assert_eq!(only(&root)["output"], "begun\nonce\n");
+    let elsewhere = ["sh", "-c", "exec \"$@\" </dev/null", "sh"];
+    for by in [&[], &elsewhere[..]] {
+        let root = Root::empty();
+        let (mut terminal, mut child) = on_terminal_by(&root, by, script);
+        terminal.write_all(b"\x03").unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(5));
+        assert_eq!(only(&root)["status"], "cancelled");
+        assert_eq!(only(&root)["output"], "begun\nonce\n");
+    }
 }
 
 #[test]

@@ -625,11 +625,12 @@ async fn written(
     }
 }
 
-/// Whether what is typed on our terminal is for us, and so for the command, which has it already.
+/// Whether what is typed on our terminal is for us, and so for the command, which has it already. The
+/// terminal may be neither our input nor our output.
 fn in_front() -> bool {
     let ours = getpgrp();
-    tcgetpgrp(std::io::stdin()).is_ok_and(|front| front == ours)
-        || tcgetpgrp(std::io::stderr()).is_ok_and(|front| front == ours)
+    let front = std::fs::File::open("/dev/tty").map(tcgetpgrp);
+    front.is_ok_and(|front| front == Ok(ours))
 }
 
 /// Whether the command may live on after a Ctrl-C. It would take a second one for impatience; one

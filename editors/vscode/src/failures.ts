@@ -10,7 +10,8 @@ import { tell } from './tell';
 import { together } from './together';
 
 const TOGETHER_MS = 2_000;
-/** So many ids fit into a filter. */
+/** What fits into a filter, with room for what is written around the ids, and how many of them. */
+const FILTER_BYTES_MAX = 16_000;
 const FILTERED_MAX = 200;
 const SEEN_MAX = 10_000;
 
@@ -45,7 +46,12 @@ async function tellOf([first, ...others]: Failed[], filter: Filter, open: (run: 
     : `${count(1 + others.length)} runs failed, the first in ${projectId}: ${label ?? id}`;
   if (await tell('Error', text, 'Show') === undefined) return;
   if (others.length === 0) return open(first.run);
-  const ids = [first, ...others].map(({ summary }) => JSON.stringify(summary.id)).slice(0, FILTERED_MAX);
-  filter.set(`id in (${ids.join(', ')})`, []);
+  let ids = JSON.stringify(id);
+  for (const { summary } of others.slice(0, FILTERED_MAX - 1)) {
+    const more = `${ids}, ${JSON.stringify(summary.id)}`;
+    if (Buffer.byteLength(more) > FILTER_BYTES_MAX) break;
+    ids = more;
+  }
+  filter.set(`id in (${ids})`, []);
   await vscode.commands.executeCommand('runlog.runs.focus');
 }

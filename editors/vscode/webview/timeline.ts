@@ -1,5 +1,5 @@
 /** The steps of a run as a waterfall: when each began, how long it took, what went in and out. */
-import { count, counted, dollars, line, span, visible } from '../src/format';
+import { count, counted, dollars, line, message, span, visible } from '../src/format';
 import { membersOf, numberOf } from '../src/json';
 import type { Cut, ExecutionRecord, Piece } from '../../clients/node/types';
 import { arrange, badge, h, refill, statusClass } from './dom';
@@ -60,14 +60,20 @@ function newTimeline(): Timeline {
   /** How many steps somebody wants to see. */
   let wanted = PAGE;
   let turn = 0;
+  /** Why some of them could not be had. */
+  let trouble = '';
 
+  const said = h('span', {});
   const more = h('button', { click: () => {
-    wanted += PAGE;
+    if (trouble === '') wanted += PAGE;
     void fill();
   } });
   const redraw = (): void => {
     const scale = scaleOf(record, given.map(membersOf));
-    const to = Math.min(wanted, total);
+    const most = Math.min(wanted, total);
+    const isKnown = (place: number): boolean => place < given.length || pieces[`/steps/${place}`] !== undefined;
+    let to = 0;
+    while (to < most && isKnown(to)) to++;
     heading.textContent = `Timeline (${counted(total, 'step')})`;
     refill(ruler, [ticks(scale)]);
     rows.length = Math.min(rows.length, to);
@@ -77,8 +83,9 @@ function newTimeline(): Timeline {
       (rows[place] ??= newStep(place)).update(piece ? piece.value : given[place], piece ? piece.cut ?? [] : byStep.get(pointer) ?? [], scale);
     }
     arrange(list, rows.map(({ element }) => element));
-    more.textContent = `Show more steps (${count(to)} of ${count(total)})`;
-    arrange(foot, to < total ? [more] : []);
+    more.textContent = trouble === '' ? `Show more steps (${count(to)} of ${count(total)})` : 'Try again';
+    said.textContent = trouble === '' ? '' : `${trouble} `;
+    arrange(foot, trouble !== '' || to < total ? [said, more] : []);
   };
   /** Asks for what is wanted and not given, and shows it. */
   const fill = async (): Promise<void> => {
@@ -86,11 +93,16 @@ function newTimeline(): Timeline {
     const missing = Array.from({ length: Math.min(wanted, total) }, (_, place) => `/steps/${place}`)
       .filter((pointer, place) => place >= given.length || byStep.get(pointer)?.some((one) => one.pointer === pointer));
     const found: Record<string, Piece> = {};
-    for (let at = 0; at < missing.length; at += PAGE) {
-      Object.assign(found, await fieldsOf({ fields: missing.slice(at, at + PAGE), maxBytes: PAGE_BYTES }).catch(() => ({})));
+    let failed = '';
+    for (let at = 0; at < missing.length && failed === ''; at += PAGE) {
+      const asked = fieldsOf({ fields: missing.slice(at, at + PAGE), maxBytes: PAGE_BYTES });
+      Object.assign(found, await asked.catch((error: unknown) => {
+        failed = message(error);
+        return {};
+      }));
       if (mine !== turn) return;
     }
-    pieces = found;
+    [pieces, trouble] = [found, failed];
     redraw();
   };
   const update = (next: ExecutionRecord, cut: readonly Cut[]): void => {
