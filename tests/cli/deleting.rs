@@ -259,11 +259,20 @@ fn what_was_not_there_when_it_was_asked_stays() {
             let mut named = stage.runlog(&["delete", "f", "a", "--permanent"]);
             stage.root.engine("p", "a", &record("p", "a", "completed"));
             let done = agreed_after(&mut named, change);
-            assert_eq!(done.status, 0, "{}", done.out);
+            // which was meant by its name
+            assert_eq!(done.status, 1, "{}", done.out);
             assert!(done.out.contains("p/f stays: changed"), "{}", done.out);
             assert!(done.out.contains("p/a is deleted"), "{}", done.out);
             assert!(stage.root.file("p", "f").exists() && !stage.root.file("p", "a").exists());
         }
+        come("f");
+        let done = agreed_after(&mut stage.runlog(&["delete", "f"]), || {
+            std::fs::remove_file(stage.root.file("p", "f")).unwrap();
+            sync();
+        });
+        assert_eq!(done.status, 1, "{}", done.out);
+        assert!(done.out.contains("p/f was gone already"), "{}", done.out);
+        assert!(!done.out.contains("undo"), "{}", done.out);
     }
 }
 
