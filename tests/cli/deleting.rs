@@ -276,6 +276,28 @@ fn what_was_not_there_when_it_was_asked_stays() {
     }
 }
 
+/// What is done to a run is done by its whole name, and nothing else is said of it.
+#[test]
+fn a_run_that_is_not_there_is_not_said_to_begin_so() {
+    let stage = three();
+    for args in [
+        &["delete", "none", "--yes"][..],
+        &["delete", "a", "none", "-n"],
+        &["pin", "none"],
+        &["watch", "none"],
+    ] {
+        let done = stage.piped(args);
+        let told = "runlog: no project has a run called none\n";
+        assert_eq!((done.status, &*done.err), (1, told), "{args:?}");
+    }
+    let of_project = stage.piped(&["delete", "p/none", "--yes"]);
+    let told = "runlog: project p has no run none\n";
+    assert_eq!((of_project.status, &*of_project.err), (1, told));
+    let shown = stage.piped(&["show", "none"]).err;
+    assert!(shown.contains("or begins with, none"), "{shown}");
+    assert_eq!(ids(&stage), "a b c");
+}
+
 #[test]
 fn of_several_that_are_restored_the_one_in_the_way_is_named() {
     let stage = three();
