@@ -298,6 +298,40 @@ fn a_run_that_is_not_there_is_not_said_to_begin_so() {
     assert_eq!(ids(&stage), "a b c");
 }
 
+/// However many there are: those that are named, and how many that is.
+#[test]
+fn of_very_many_that_are_restored_all_are_counted() {
+    const RUNS: usize = 1001;
+    let stage = Stage::over(Root::empty());
+    let batch = "1760512600000-00ff8a1be2d49377";
+    for (project, is_occupied) in [("back", false), ("there", true)] {
+        let project = stage.root.path().join(project);
+        let (trash, runs) = (
+            project.join(format!(".runlog/trash/{batch}")),
+            project.join("executions"),
+        );
+        for folder in [&trash, &runs] {
+            std::fs::create_dir_all(folder).unwrap();
+        }
+        for number in 0..RUNS {
+            let name = format!("{number}.json");
+            std::fs::write(trash.join(&name), "{}").unwrap();
+            if is_occupied {
+                std::fs::write(runs.join(&name), "{}").unwrap();
+            }
+        }
+    }
+    let done = stage.piped(&["trash", "restore", "--batch", batch]);
+    assert_eq!(done.status, 1);
+    assert_eq!(done.out.lines().count(), 1000);
+    for told in [
+        "runlog: 1,001 runs are back in all\n",
+        "runlog: 1,001 runs stay in the trash in all\n",
+    ] {
+        assert!(done.err.contains(told), "{}", done.err);
+    }
+}
+
 #[test]
 fn of_several_that_are_restored_the_one_in_the_way_is_named() {
     let stage = three();
