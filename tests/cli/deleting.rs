@@ -644,6 +644,28 @@ fn what_nobody_reads_is_done_and_can_be_undone() {
     }
 }
 
+/// A daemon that has not been told to prune is told so with the next client.
+#[test]
+fn pruning_that_is_switched_on_later_begins_when_a_client_comes() {
+    let stage = three();
+    let _daemon = stage.daemon();
+    assert_eq!(ids(&stage), "a b c");
+    let folder = stage.root.beside(".config/runlog");
+    std::fs::create_dir_all(&folder).unwrap();
+    let root = stage.root.path();
+    let told = format!(
+        "[prune]\nrules = [{{ maxCount = 1 }}]\n[[root]]\npath = '{}'\npruneEvery = '1d'\n",
+        root.display()
+    );
+    std::fs::write(folder.join("runlog.toml"), told).unwrap();
+    let began = Instant::now();
+    while ids(&stage).len() > 1 {
+        assert!(began.elapsed() < PATIENCE, "nothing was pruned");
+    }
+    let trash = stage.piped(&["trash", "list"]).printed();
+    assert_eq!(trash.lines().count(), 2);
+}
+
 /// What a policy removes from the trash goes for good, and so it is said.
 #[test]
 fn a_policy_says_what_it_removes_from_the_trash() {
