@@ -99,6 +99,41 @@ fn the_demo_reads_the_readers_own_files_and_changes_nothing() {
     assert!(errors.contains("is not a folder"), "{errors}");
 }
 
+/// What was laid out once is tried on; a second time it is as it was.
+#[test]
+fn the_samples_that_were_kept_stay_as_they_are_and_can_be_looked_at() {
+    let temporary = tempfile::tempdir().unwrap();
+    let keep = || {
+        let mut command = runlog();
+        command
+            .args(["demo", "--keep", "it's mine"])
+            .current_dir(temporary.path())
+            .env("XDG_CACHE_HOME", temporary.path().join("cache"));
+        command
+    };
+    said(&mut keep());
+    let root = temporary.path().join("it's mine/projects");
+    std::fs::remove_file(root.join(format!("website/executions/{}.json", samples::FAILED_ID)))
+        .unwrap();
+    let before = files(&root);
+    let again = keep().output().unwrap();
+    assert_eq!(again.status.code(), Some(1));
+    assert_eq!(files(&root), before);
+    let errors = String::from_utf8(again.stderr).unwrap();
+    let (what, command) = errors.trim_end().split_once("\n  ").unwrap();
+    assert_eq!(
+        what,
+        "runlog: it's mine/projects is there already, and stays as it is; name another folder, or \
+         look at it by"
+    );
+    let text = said(
+        Command::new("sh")
+            .args(["-c", command])
+            .current_dir(temporary.path()),
+    );
+    assert!(text.contains("4 of 4 runs"), "{text}");
+}
+
 /// However odd a record is, and wherever it lies.
 #[test]
 fn the_demo_shows_odd_records_as_they_can_be_shown_and_commands_that_can_be_typed() {

@@ -583,7 +583,7 @@ impl WhichArgs {
     /// Which run it is, of which the daemon decides, where something is done to it: by its whole name,
     /// because that which is gone may be the beginning of another's.
     pub(super) async fn found(&self, client: &mut Client) -> Result<Key, Failure> {
-        let key = self.begun(client).await?;
+        let key = self.begun(client).await.map_err(of_whole)?;
         self.whole(key)
     }
 
@@ -619,9 +619,14 @@ impl WhichArgs {
                 });
                 Ok((key?, None))
             }
-            Err((_, why)) => Err(why),
+            Err((_, why)) => Err(of_whole(why)),
         }
     }
+}
+
+/// What is said of a run that is not there, of one that is meant by its whole name.
+fn of_whole(why: Failure) -> Failure {
+    why.naming("whose id is, or begins with,", "called")
 }
 
 /// Of a record no more than what says which it is.

@@ -89,7 +89,7 @@ pub(super) fn runs() -> ArgValueCompleter {
             Some((project, id)) => (Some(project), id),
             None => (None, begun),
         };
-        let given = given("--project", Some("-p")).and_then(|given| given.into_string().ok());
+        let given = given("--project", Some("-p")).and_then(|(given, _)| given.into_string().ok());
         if let Some(project) = project.or(given.as_deref()) {
             params.insert("projectId".into(), project.into());
         }
@@ -257,21 +257,32 @@ fn of_trash(project: Option<&str>, mut take: impl FnMut(&Json)) {
     });
 }
 
-/// What the words so far give as a flag's value.
-fn given(long: &str, short: Option<&str>) -> Option<OsString> {
+/// The root that the words so far name. A tilde stands there as it was typed; the shell will make of it
+/// the folder that the command is given, unless an equals sign is before it.
+fn given_root() -> Option<PathBuf> {
+    let (value, stands_alone) = given("--projects", None)?;
+    let value = PathBuf::from(value);
+    match value.strip_prefix("~") {
+        Ok(below) if stands_alone => Some(super::xdg::home()?.join(below)),
+        _ => Some(value),
+    }
+}
+
+/// What the words so far give as a flag's value, and whether as a word of its own.
+fn given(long: &str, short: Option<&str>) -> Option<(OsString, bool)> {
     let of_bash = super::bash::words().into_iter().flatten();
     let others = std::env::args_os().skip_while(|word| word != "--");
     let mut words = of_bash.map(OsString::from).chain(others);
     while let Some(word) = words.next() {
         if word == long || short.is_some_and(|short| word == short) {
-            return words.next();
+            return Some((words.next()?, true));
         }
         let text = word.to_str().unwrap_or_default();
         let attached = text.strip_prefix(long);
         let attached = attached.and_then(|rest| rest.strip_prefix('='));
         let attached = attached.or_else(|| text.strip_prefix(short?));
         if let Some(value) = attached {
-            return Some(value.into());
+            return Some((value.into(), false));
         }
     }
     None
@@ -280,7 +291,7 @@ fn given(long: &str, short: Option<&str>) -> Option<OsString> {
 /// Gives what is answered, if anything is, to `take`, which says what else is to be asked for.
 fn asked(method: &str, mut params: Params, mut take: impl FnMut(&Json, Params) -> Option<Params>) {
     let asked = || {
-        let given = given("--projects", None).map(PathBuf::from);
+        let given = given_root();
         let place = Place::of_process(given.as_deref()).ok()?;
         let found = root::find(&place).ok()?;
         let folder = found.root.clone().filter(|_| found.exists)?;

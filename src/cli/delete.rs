@@ -136,6 +136,8 @@ async fn each(args: &DeleteArgs, client: &mut Client) -> Result<u8, Failure> {
     let mut asked_about = asked_about.into_iter();
     let interrupts = Interrupts::new();
     let (mut answers, mut trashed, mut failed) = (Vec::new(), Vec::new(), None);
+    // each is meant by its name: one that does not go is a failure
+    let mut all_went = true;
     let mut rest = keys.into_iter();
     while !interrupts.came()
         && let Some(key) = rest.next()
@@ -145,6 +147,7 @@ async fn each(args: &DeleteArgs, client: &mut Client) -> Result<u8, Failure> {
                 Ok(true) => {}
                 Ok(false) => {
                     tell!("runlog: {} stays: changed", visible(&key.to_string()));
+                    all_went = false;
                     continue;
                 }
                 Err(failure) => {
@@ -179,7 +182,10 @@ async fn each(args: &DeleteArgs, client: &mut Client) -> Result<u8, Failure> {
         let answer = Json::read(&text);
         let key = visible(&key.to_string());
         match answer.at("entry").text() {
-            _ if !answer.at("deleted").is_true() => tell!("runlog: {key} was gone already"),
+            _ if !answer.at("deleted").is_true() => {
+                tell!("runlog: {key} was gone already");
+                all_went = false;
+            }
             Some(entry) => {
                 tell!("runlog: {key} is in the trash");
                 trashed.push(entry.to_owned());
@@ -201,7 +207,7 @@ async fn each(args: &DeleteArgs, client: &mut Client) -> Result<u8, Failure> {
         let quoted: Vec<_> = trashed.iter().map(|entry| quoted(entry)).collect();
         tell_undo(&args.common.root, &format!("{flag}{}", quoted.join(" ")));
     }
-    let status = interrupts.status(0);
+    let status = interrupts.status(u8::from(!all_went));
     drop(interrupts);
     // last: that nobody reads it stops nothing of what was agreed to
     let printed = answers

@@ -42,10 +42,25 @@ fn lay_out(folder: &Path) -> io::Result<PathBuf> {
     std::fs::create_dir_all(folder)?;
     let root = folder.canonicalize()?.join("projects");
     // what is there already is left alone
-    std::fs::create_dir(&root)
-        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", root.display())))?;
+    std::fs::create_dir(&root).map_err(|error| {
+        let what = match error.kind() {
+            io::ErrorKind::AlreadyExists => already_there(&folder.join("projects")),
+            _ => format!("{}: {error}", shown(&root)),
+        };
+        io::Error::new(error.kind(), what)
+    })?;
     samples::lay_out(&root)?;
     Ok(root)
+}
+
+/// That nothing was laid out, and how to go on.
+fn already_there(root: &Path) -> String {
+    let look = format!("{} demo --projects={}", called(), quoted_path(root));
+    format!(
+        "{} is there already, and stays as it is; name another folder, or look at it by\n  {}",
+        shown(root),
+        in_one_line(look)
+    )
 }
 
 /// Runs the demo.
@@ -210,11 +225,15 @@ fn shown(path: &Path) -> String {
     visible(&path.display().to_string())
 }
 
+/// This program as the reader called it, so that a line with it can be typed as it stands.
+fn called() -> String {
+    let called = std::env::args_os().next().unwrap_or_default();
+    quoted_path(Path::new(&called))
+}
+
 fn next(show: &mut Show, root: Option<&Path>) -> io::Result<()> {
     let own = root.map_or("DIR".to_owned(), quoted_path);
-    // as the reader called it, so that each line can be typed as it stands
-    let called = std::env::args_os().next().unwrap_or_default();
-    let called = quoted_path(Path::new(&called));
+    let called = called();
     let first = match root {
         Some(_) => "socket",
         None => "demo",

@@ -75,7 +75,8 @@ Commands that read or change runs ask the root's daemon where one listens (see `
 do the same by themselves where none does. On a terminal they print what fits its width; in a pipe a \
 row is a line, its fields are separated by tabs, there is no heading, nothing is shortened, and dates \
 and numbers are as the protocol has them; where there are more rows than are printed without -L, \
-stderr says so. --json prints the protocol's results. NO_COLOR takes the colours away.
+stderr says so. --json prints the protocol's results. NO_COLOR, or CLICOLOR=0, takes the colours \
+away.
 
 Exit status: 0 done; 1 it failed, or `doctor` found something; 2 the arguments make no sense, or the \
 root is not clear; `watch` also 3 the run failed, 4 it was cancelled, 5 it is gone or ended otherwise; \

@@ -2,17 +2,20 @@
 //!
 //! It is `executions/prune` by the configured policy, at the start and then each time; what went is
 //! logged with what brings it back. A daemon that finds nothing of it in the file, at its start or
-//! later, does not look there again: it has nothing to wake up for. A file that is not there for once,
-//! or a root, is looked for again.
+//! later, has nothing to wake up for, and looks there again when a client comes. A file that is not
+//! there for once, or a root, is looked for again.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
+
+use tokio::sync::Notify;
 
 use super::failure::in_words;
 use crate::api::Context;
 use crate::api::executions::delete_matching::{Gone, SkippedRun};
 use crate::api::executions::prune::{Params, Prune};
 use crate::api::table::Method;
+use crate::history::thread::on_a_thread;
 
 /// The user's file, read again and again.
 struct Read {
@@ -53,55 +56,62 @@ impl Read {
     }
 }
 
-/// Prunes the context's root as long as the user's file says so. Must be called where tokio runs.
-pub(super) fn start(context: &Arc<Context>) {
-    if super::config::prune_every(context.history.root()) == Ok(None) {
-        return;
-    }
-    let mut read = Read::default();
+/// Prunes the context's root whenever the user's file says so; `came` is told of clients that come. Must
+/// be called where tokio runs.
+pub(super) fn start(context: &Arc<Context>, came: Arc<Notify>) {
+    let root = context.history.root().to_owned();
     let weak = Arc::downgrade(context);
     tokio::spawn(async move {
-        loop {
-            let Some(context) = weak.upgrade() else {
-                return;
-            };
-            // it may have changed
-            match read.every(&context) {
-                Some(Some(_)) => {}
-                Some(None) => return,
-                None => {
-                    drop(context);
-                    tokio::time::sleep(read.last).await;
-                    continue;
-                }
+        while weak.strong_count() > 0 {
+            let root = root.clone();
+            // who comes does not wait for the disks of all roots that it names
+            let found = on_a_thread(move || super::config::prune_every(&root)).await;
+            match found {
+                Ok(Ok(None)) | Err(_) => came.notified().await,
+                Ok(_) => prune_as_long_as_it_says_so(&weak).await,
             }
-            match Prune::call(Arc::clone(&context), Params::configured()).await {
-                Ok(pruned) => {
-                    let (runs, batch) = (pruned.gone.count, &pruned.gone.batch);
-                    if runs > 0 {
-                        tracing::info!(
-                            runs,
-                            batch,
-                            "pruned; executions/restore with the batch undoes it"
-                        );
-                    }
-                    tell_what_stays(&pruned.gone);
-                    let (emptied, bytes) = (pruned.emptied, pruned.freed_bytes);
-                    if emptied > 0 {
-                        tracing::info!(emptied, bytes, "removed from the trash for good");
-                    }
-                }
-                Err(error) => {
-                    let file = super::config::policy_file(context.history.root());
-                    let file = file.map(|file| file.display().to_string());
-                    let why = in_words(&error.message);
-                    tracing::warn!(file, "nothing was pruned: {why}");
-                }
-            }
-            drop(context);
-            tokio::time::sleep(read.last).await;
         }
     });
+}
+
+async fn prune_as_long_as_it_says_so(weak: &Weak<Context>) {
+    let mut read = Read::default();
+    while let Some(context) = weak.upgrade() {
+        // it may have changed
+        match read.every(&context) {
+            Some(Some(_)) => prune(&context).await,
+            Some(None) => return,
+            None => {}
+        }
+        drop(context);
+        tokio::time::sleep(read.last).await;
+    }
+}
+
+async fn prune(context: &Arc<Context>) {
+    match Prune::call(Arc::clone(context), Params::configured()).await {
+        Ok(pruned) => {
+            let (runs, batch) = (pruned.gone.count, &pruned.gone.batch);
+            if runs > 0 {
+                tracing::info!(
+                    runs,
+                    batch,
+                    "pruned; executions/restore with the batch undoes it"
+                );
+            }
+            tell_what_stays(&pruned.gone);
+            let (emptied, bytes) = (pruned.emptied, pruned.freed_bytes);
+            if emptied > 0 {
+                tracing::info!(emptied, bytes, "removed from the trash for good");
+            }
+        }
+        Err(error) => {
+            let file = super::config::policy_file(context.history.root());
+            let file = file.map(|file| file.display().to_string());
+            let why = in_words(&error.message);
+            tracing::warn!(file, "nothing was pruned: {why}");
+        }
+    }
 }
 
 /// Logs what was to go and does not, for as long as nobody mends that.

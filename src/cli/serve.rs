@@ -18,7 +18,7 @@ use futures_util::FutureExt;
 use serde_json::json;
 use tokio::net::UnixStream;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::progress::Screen;
 use super::root::{self, Found, Place};
@@ -104,7 +104,7 @@ pub(super) fn run(args: &ServeArgs, screen: &Screen) -> ExitCode {
         };
         let daemon = Daemon::start(folder, &found, args.options(), true)?;
         daemon.end_on_signals().map_err(|error| error.to_string())?;
-        super::pruning::start(&daemon.shared.context);
+        super::pruning::start(&daemon.shared.context, Arc::clone(&daemon.came));
         let bar = screen.show(daemon.history.progress());
         let (status, retired) = match listener {
             None => (daemon.stdio().await, None),
@@ -192,6 +192,8 @@ pub(in crate::cli) struct Daemon {
     history: Arc<History>,
     shared: Shared,
     end: watch::Sender<bool>,
+    /// Told of each client who comes.
+    came: Arc<Notify>,
 }
 
 impl Daemon {
@@ -228,6 +230,7 @@ impl Daemon {
             history,
             shared,
             end,
+            came: Arc::default(),
         })
     }
 
@@ -270,6 +273,7 @@ impl Daemon {
         let mut ending = self.shared.ending.clone();
         let mut sessions = tokio::task::JoinSet::new();
         let serve = |stream: UnixStream, sessions: &mut tokio::task::JoinSet<End>| {
+            self.came.notify_one();
             let (reader, writer) = stream.into_split();
             let shared = self.shared.clone();
             sessions.spawn(transport::serve(reader, writer, shared, Kind::Socket));

@@ -50,10 +50,9 @@ impl Out {
         if !stdout.is_terminal() {
             return Self::for_programs();
         }
-        let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
         Self {
             width: Some(width_of(stdout)),
-            colour: set("NO_COLOR").is_none() && !is_dumb(),
+            colour: has_colours(),
         }
     }
 
@@ -151,9 +150,16 @@ pub(super) fn unless_unread(printed: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// Whether the terminal only prints lines.
+/// Whether a terminal is painted on (no-color.org, bixense.com/clicolors).
+fn has_colours() -> bool {
+    let none_wanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+        || std::env::var_os("CLICOLOR").is_some_and(|value| value == "0");
+    !none_wanted && !is_dumb()
+}
+
+/// Whether the terminal only prints lines, as far as anything says what it is.
 pub(super) fn is_dumb() -> bool {
-    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
+    std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb")
 }
 
 /// How wide `terminal` is, also where it is none: messages are fitted all the same.

@@ -199,16 +199,17 @@ async fn restore(args: &RestoreArgs, client: &mut Client) -> Result<u8, Failure>
     args.json.check("executions/restore", Some("restored"))?;
     client.doing = "Restoring";
     let one = |name: &str, value: Value| Params::from_iter([(name.to_owned(), value)]);
-    let asked = match &args.batch {
-        Some(batch) => vec![one("batch", batch.as_str().into())],
+    let (asked, named) = match &args.batch {
+        Some(batch) => (vec![one("batch", batch.as_str().into())], None),
         None => {
             let named = named(args, client).await?;
             let some = named.chunks(AT_ONCE);
-            some.map(|some| one("entries", json!(some))).collect()
+            let asked = some.map(|some| one("entries", json!(some))).collect();
+            (asked, Some(named.len() as u64))
         }
     };
     let interrupts = Interrupts::new();
-    let (mut answers, mut stay, mut failed) = (Vec::new(), 0, None);
+    let (mut answers, mut back, mut stay, mut failed) = (Vec::new(), 0, 0, None);
     for params in asked {
         let answer = match interrupts.came() {
             true => Ok(None),
@@ -220,13 +221,12 @@ async fn restore(args: &RestoreArgs, client: &mut Client) -> Result<u8, Failure>
         };
         match answer {
             Ok(Some(text)) => {
-                stay += tell_restored(args, &Json::read(&text), &interrupts)?;
+                let answer = Json::read(&text);
+                stay += tell_restored(args, &answer)?;
+                back += answer.at("count").count();
                 answers.push(text);
             }
-            Ok(None) => {
-                tell!("runlog: the rest stays in the trash");
-                break;
-            }
+            Ok(None) => break,
             Err(failure) => {
                 let back = failure.words("restored");
                 for run in back.iter().take(CANDIDATES) {
@@ -241,6 +241,14 @@ async fn restore(args: &RestoreArgs, client: &mut Client) -> Result<u8, Failure>
                 failed = Some(failure);
                 break;
             }
+        }
+    }
+    if interrupts.came() && failed.is_none() {
+        match named {
+            // who knows how many there are
+            None => tell!("runlog: the same command puts back what is not"),
+            Some(named) if back < named => tell!("runlog: the rest stays in the trash"),
+            Some(_) => {}
         }
     }
     let status = interrupts.status(u8::from(stay > 0));
@@ -293,11 +301,7 @@ fn name(run: &Json) -> String {
 }
 
 /// Tells what an answer does not list as restored, and gives how many stay.
-fn tell_restored(
-    args: &RestoreArgs,
-    answer: &Json,
-    interrupts: &Interrupts,
-) -> Result<u64, Failure> {
+fn tell_restored(args: &RestoreArgs, answer: &Json) -> Result<u64, Failure> {
     tell_unreadable(answer);
     let listed = answer.at("restored").items().len() as u64;
     let count = answer.at("count").count();
@@ -306,17 +310,19 @@ fn tell_restored(
         let batch = visible(batch);
         return Err(Failure::Failed(format!("the trash has no batch {batch}")));
     }
-    for run in answer.at("skipped").items() {
+    let skipped = answer.at("skipped").items();
+    for run in skipped {
         tell!(
             "runlog: {} stays in the trash: there is such a run by now",
             name(run)
         );
     }
+    if stay > skipped.len() as u64 {
+        let stay = grouped(&stay.to_string());
+        tell!("runlog: {stay} runs stay in the trash in all");
+    }
     if count > listed {
         tell_back_in_all(count);
-    }
-    if args.batch.is_some() && interrupts.came() {
-        tell!("runlog: the same command puts back what is not");
     }
     Ok(stay)
 }

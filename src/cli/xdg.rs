@@ -12,10 +12,16 @@ pub(super) fn cache_home() -> Option<PathBuf> {
     folder("XDG_CACHE_HOME", ".cache")
 }
 
+/// The user's own, in which the others are by default.
+pub(super) fn home() -> Option<PathBuf> {
+    named("HOME")
+}
+
 fn folder(variable: &str, at_home: &str) -> Option<PathBuf> {
-    let named = |name| std::env::var_os(name).map(PathBuf::from);
-    let absolute = |path: &PathBuf| path.is_absolute();
-    named(variable)
-        .filter(absolute)
-        .or_else(|| Some(named("HOME").filter(absolute)?.join(at_home)))
+    named(variable).or_else(|| Some(home()?.join(at_home)))
+}
+
+fn named(variable: &str) -> Option<PathBuf> {
+    let named = std::env::var_os(variable).map(PathBuf::from);
+    named.filter(|path| path.is_absolute())
 }

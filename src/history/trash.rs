@@ -283,12 +283,18 @@ impl History {
     }
 
     /// Puts entries back where they were, the same files; all of them, or, where one of them is not
-    /// there or has its name taken, or two are of one file, none. Blocks.
+    /// there or has its name taken, or two are of one file, none; what it has not come to when it is
+    /// taken back stays. Blocks.
     ///
     /// # Errors
     /// [`HistoryError::NotRestored`], which tells what was restored before something came between;
-    /// [`HistoryError::Trash`].
-    pub fn restore_entries(&self, entries: &[EntryId]) -> Result<Restored, HistoryError> {
+    /// [`HistoryError::Trash`], and [`HistoryError::TakenBack`] when it was taken back before anything
+    /// was restored.
+    pub fn restore_entries(
+        &self,
+        entries: &[EntryId],
+        stop: &Stop,
+    ) -> Result<Restored, HistoryError> {
         let mut by_file: Vec<&EntryId> = entries.iter().collect();
         by_file.sort_unstable_by(|a, b| a.cmp_file(b));
         let twice = by_file.windows(2).find_map(|pair| match pair {
@@ -296,6 +302,7 @@ impl History {
             _ => None,
         });
         for id in entries {
+            self.going(stop)?;
             let why = if !self.store.is_trashed(id)? {
                 RestoreError::NoEntry
             } else if twice.is_some_and(|twice| std::ptr::eq(twice, id)) {
@@ -316,7 +323,7 @@ impl History {
         self.put_back(entries, &mut |id, done| match done {
             Ok(()) => {
                 restored.push(id);
-                true
+                !stop.is_set()
             }
             Err(why) => {
                 failed = Some((id, why));

@@ -157,6 +157,12 @@ fn shells_complete_commands_projects_and_ids_of_runs() {
             &format!("docs/{batch}/{GONE}"),
         );
         shell.completes("runlog trash restore --batch ", batch);
+        // of the root that is named, as the shell will read that
+        shell.types("cd /\r");
+        shell.completes(
+            "runlog show --projects ~/projects exec-1760508",
+            "exec-1760508120004-4k1zq0vbn",
+        );
     }
 }
 

@@ -259,11 +259,76 @@ fn what_was_not_there_when_it_was_asked_stays() {
             let mut named = stage.runlog(&["delete", "f", "a", "--permanent"]);
             stage.root.engine("p", "a", &record("p", "a", "completed"));
             let done = agreed_after(&mut named, change);
-            assert_eq!(done.status, 0, "{}", done.out);
+            // which was meant by its name
+            assert_eq!(done.status, 1, "{}", done.out);
             assert!(done.out.contains("p/f stays: changed"), "{}", done.out);
             assert!(done.out.contains("p/a is deleted"), "{}", done.out);
             assert!(stage.root.file("p", "f").exists() && !stage.root.file("p", "a").exists());
         }
+        come("f");
+        let done = agreed_after(&mut stage.runlog(&["delete", "f"]), || {
+            std::fs::remove_file(stage.root.file("p", "f")).unwrap();
+            sync();
+        });
+        assert_eq!(done.status, 1, "{}", done.out);
+        assert!(done.out.contains("p/f was gone already"), "{}", done.out);
+        assert!(!done.out.contains("undo"), "{}", done.out);
+    }
+}
+
+/// What is done to a run is done by its whole name, and nothing else is said of it.
+#[test]
+fn a_run_that_is_not_there_is_not_said_to_begin_so() {
+    let stage = three();
+    for args in [
+        &["delete", "none", "--yes"][..],
+        &["delete", "a", "none", "-n"],
+        &["pin", "none"],
+        &["watch", "none"],
+    ] {
+        let done = stage.piped(args);
+        let told = "runlog: no project has a run called none\n";
+        assert_eq!((done.status, &*done.err), (1, told), "{args:?}");
+    }
+    let of_project = stage.piped(&["delete", "p/none", "--yes"]);
+    let told = "runlog: project p has no run none\n";
+    assert_eq!((of_project.status, &*of_project.err), (1, told));
+    let shown = stage.piped(&["show", "none"]).err;
+    assert!(shown.contains("or begins with, none"), "{shown}");
+    assert_eq!(ids(&stage), "a b c");
+}
+
+/// However many there are: those that are named, and how many that is.
+#[test]
+fn of_very_many_that_are_restored_all_are_counted() {
+    const RUNS: usize = 1001;
+    let stage = Stage::over(Root::empty());
+    let batch = "1760512600000-00ff8a1be2d49377";
+    for (project, is_occupied) in [("back", false), ("there", true)] {
+        let project = stage.root.path().join(project);
+        let (trash, runs) = (
+            project.join(format!(".runlog/trash/{batch}")),
+            project.join("executions"),
+        );
+        for folder in [&trash, &runs] {
+            std::fs::create_dir_all(folder).unwrap();
+        }
+        for number in 0..RUNS {
+            let name = format!("{number}.json");
+            std::fs::write(trash.join(&name), "{}").unwrap();
+            if is_occupied {
+                std::fs::write(runs.join(&name), "{}").unwrap();
+            }
+        }
+    }
+    let done = stage.piped(&["trash", "restore", "--batch", batch]);
+    assert_eq!(done.status, 1);
+    assert_eq!(done.out.lines().count(), 1000);
+    for told in [
+        "runlog: 1,001 runs are back in all\n",
+        "runlog: 1,001 runs stay in the trash in all\n",
+    ] {
+        assert!(done.err.contains(told), "{}", done.err);
     }
 }
 
@@ -577,6 +642,28 @@ fn what_nobody_reads_is_done_and_can_be_undone() {
             assert_eq!(ids(&stage), "a b c");
         }
     }
+}
+
+/// A daemon that has not been told to prune is told so with the next client.
+#[test]
+fn pruning_that_is_switched_on_later_begins_when_a_client_comes() {
+    let stage = three();
+    let _daemon = stage.daemon();
+    assert_eq!(ids(&stage), "a b c");
+    let folder = stage.root.beside(".config/runlog");
+    std::fs::create_dir_all(&folder).unwrap();
+    let root = stage.root.path();
+    let told = format!(
+        "[prune]\nrules = [{{ maxCount = 1 }}]\n[[root]]\npath = '{}'\npruneEvery = '1d'\n",
+        root.display()
+    );
+    std::fs::write(folder.join("runlog.toml"), told).unwrap();
+    let began = Instant::now();
+    while ids(&stage).len() > 1 {
+        assert!(began.elapsed() < PATIENCE, "nothing was pruned");
+    }
+    let trash = stage.piped(&["trash", "list"]).printed();
+    assert_eq!(trash.lines().count(), 2);
 }
 
 /// What a policy removes from the trash goes for good, and so it is said.

@@ -557,7 +557,7 @@ fn call_sends_any_method_and_says_what_is_wrong_with_it() {
 }
 
 #[test]
-fn colours_are_for_terminals_and_go_with_no_color() {
+fn colours_are_for_terminals_and_go_where_somebody_says_so() {
     let stage = Stage::samples();
     let list = |change: &dyn Fn(&mut Command) -> &mut Command| {
         let mut command = stage.runlog(&["list"]);
@@ -566,7 +566,15 @@ fn colours_are_for_terminals_and_go_with_no_color() {
     };
     let painted = list(&|command| command);
     assert!(painted.contains("\x1b[31mfailed\x1b[0m"), "{painted:?}");
-    for (name, value) in [("NO_COLOR", "1"), ("TERM", "dumb")] {
+    for (name, value) in [("NO_COLOR", ""), ("CLICOLOR", "1"), ("CLICOLOR", "")] {
+        assert_eq!(list(&|command| command.env(name, value)), painted, "{name}");
+    }
+    for (name, value) in [
+        ("NO_COLOR", "1"),
+        ("CLICOLOR", "0"),
+        ("TERM", "dumb"),
+        ("TERM", ""),
+    ] {
         let plain = list(&|command| command.env(name, value));
         assert!(!plain.contains('\x1b'), "{name}: {plain:?}");
     }

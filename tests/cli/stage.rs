@@ -66,6 +66,7 @@ impl Stage {
             .env_remove("RUNLOG_LOG")
             .env_remove("COLUMNS")
             .env_remove("NO_COLOR")
+            .env_remove("CLICOLOR")
             .stdin(Stdio::null());
         command
     }

@@ -93,7 +93,7 @@ impl Method for Restore {
         before the answer. Of `entries` all are put back, or, where one of them is not in the \
         trash (404), there is such a run by now or two are of one run (409), none; what was \
         restored before something came between is told by `data.restored`. Nothing is overwritten. \
-        A `batch` that is taken back stops: what is back by then is told, the rest stays in the trash.";
+        Taken back, it stops: what is back by then is told, the rest stays in the trash.";
     const EFFECT: Effect = Effect::ChangeMany;
     const ERRORS: &'static [ErrorKind] = &[
         ErrorKind::EntryNotFound,
@@ -125,9 +125,9 @@ impl Method for Restore {
             }
         };
         let done = stopping(&context, move |history, stop| match asked {
-            Asked::Entries(entries) => history.restore_entries(&entries),
+            Asked::Entries(entries) => history.restore_entries(&entries, stop),
             Asked::Batch(batch) => history.restore_batch(batch, stop),
-            Asked::Latest(key) => history.restore_entries(&[history.latest_deletion(&key)?]),
+            Asked::Latest(key) => history.restore_entries(&[history.latest_deletion(&key)?], stop),
         })
         .await?;
         Ok(Restored {

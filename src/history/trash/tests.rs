@@ -186,7 +186,7 @@ impl Ground {
             }
             8 | 9 => {
                 let id = self.random_entry(random);
-                let done = history.restore_entries(std::slice::from_ref(&id));
+                let done = history.restore_entries(std::slice::from_ref(&id), &stop);
                 let there = self.model.trash.contains_key(&id);
                 match (self.put_back(&id), done) {
                     (true, Ok(done)) => assert_eq!(done.entries, [id]),
@@ -683,7 +683,7 @@ fn of_several_entries_all_are_restored_or_none() {
     let batch = done.batch.unwrap();
     let entries = keys.each_ref().map(|key| EntryId::of_run(key, batch));
     save(&ground, "y");
-    let refused = ground.history.restore_entries(&entries);
+    let refused = ground.history.restore_entries(&entries, &stop);
     let Err(HistoryError::NotRestored {
         entry,
         why,
@@ -699,7 +699,7 @@ fn of_several_entries_all_are_restored_or_none() {
     let later = later.entry.unwrap();
     for other in [&later, &entries[1]] {
         let twice = [&entries[0], &entries[1], &entries[2], other].map(Clone::clone);
-        let refused = ground.history.restore_entries(&twice);
+        let refused = ground.history.restore_entries(&twice, &stop);
         let Err(HistoryError::NotRestored {
             entry,
             why: RestoreError::Twice,
@@ -755,7 +755,8 @@ fn what_is_deleted_but_not_durably_is_told_with_its_way_back() {
                     assert_eq!((deleted, there), (1, false));
                     assert_eq!(entry.is_none(), permanent);
                     if let Some(entry) = entry {
-                        ground.history.restore_entries(&[entry]).unwrap();
+                        let back = ground.history.restore_entries(&[entry], &Stop::default());
+                        back.unwrap();
                     }
                 }
                 HistoryError::Write(_) => assert!(there),
@@ -855,6 +856,8 @@ fn what_is_taken_back_stops_and_tells_what_was_done() {
     let batch = done.batch.unwrap();
     let none = history.restore_batch(batch, &before);
     assert!(matches!(none, Err(HistoryError::TakenBack)), "{none:?}");
+    let none = history.restore_entries(&[EntryId::of_run(&keys[0], batch)], &before);
+    assert!(matches!(none, Err(HistoryError::TakenBack)), "{none:?}");
     for what in [ToEmpty::Before(None, None), ToEmpty::Batch(batch)] {
         let none = history.empty_trash(&what, &before);
         assert!(matches!(none, Err(HistoryError::TakenBack)), "{none:?}");
@@ -866,6 +869,15 @@ fn what_is_taken_back_stops_and_tells_what_was_done() {
 /// So it is at whatever moment: each run is in one place, and the answer says how many are back.
 #[test]
 fn a_restoring_that_is_taken_back_tells_what_is_back() {
+    for by_name in [true, false] {
+        let stopped = (0..50).any(|_| parts_restored(by_name) > 1);
+        assert!(stopped, "{by_name}");
+    }
+}
+
+/// Restores many, by their names or as a batch, and takes it back as soon as there is one, again and
+/// again; how often.
+fn parts_restored(by_name: bool) -> usize {
     const RUNS: usize = 500;
     let ground = Ground::new();
     let batch = Batch::new(Millis(5));
@@ -873,12 +885,14 @@ fn a_restoring_that_is_taken_back_tells_what_is_back() {
     let folder = ground.root().join("a/executions");
     fs::create_dir_all(&trash).unwrap();
     fs::create_dir_all(&folder).unwrap();
+    let mut entries = Vec::new();
     for number in 0..RUNS {
         fs::write(trash.join(format!("{number}.json")), "{}").unwrap();
+        entries.push(EntryId::of_run(&key_of("a", &number.to_string()), batch));
     }
     let count = |folder: &Path| fs::read_dir(folder).map_or(0, Iterator::count);
-    let (mut back, mut left) = (0, RUNS);
-    while left > 0 {
+    let (mut back, mut parts) = (0, 0);
+    while !entries.is_empty() {
         let stop = Stop::default();
         let done = std::thread::scope(|scope| {
             scope.spawn(|| {
@@ -887,14 +901,20 @@ fn a_restoring_that_is_taken_back_tells_what_is_back() {
                 }
                 stop.set();
             });
-            ground.history.restore_batch(batch, &stop).unwrap()
+            let history = &ground.history;
+            match by_name {
+                true => history.restore_entries(&entries, &stop).unwrap(),
+                false => history.restore_batch(batch, &stop).unwrap(),
+            }
         });
         assert!(!done.entries.is_empty() && done.occupied.is_empty());
+        entries.retain(|entry| !done.entries.contains(entry));
         back += done.entries.len();
-        left -= done.entries.len();
-        assert_eq!((count(&folder), count(&trash)), (back, left));
+        parts += 1;
+        assert_eq!((count(&folder), count(&trash)), (back, entries.len()));
         assert_eq!(ground.history.totals(None).0.runs(), back as u64);
     }
+    parts
 }
 
 /// The run may go between the look for it and the note.
