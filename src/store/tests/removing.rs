@@ -95,7 +95,9 @@ fn what_a_save_that_was_killed_took_out_unexpectedly_is_put_back() {
             ("x.json", there),
             ("y.json", Some(ours)),
         ] {
-            text.map(|text| fs::write(folder.join(name), text).unwrap());
+            if let Some(text) = text {
+                fs::write(folder.join(name), text).unwrap();
+            }
         }
         let swept = sweep(&ground.store);
         assert_eq!(
