@@ -568,6 +568,47 @@ t.run({
     t.equal(note('exec-0002'), 'first\n\n  third\nfourth', 'the note')
   end),
 
+  check('note: what somebody else has made of it meanwhile is not written over by :w', function()
+    local root = t.root(1)
+    local function others(note)
+      t.ask(root, 'executions/annotate', { projectId = 'website', executionId = 'exec-0001', note = note })
+    end
+    local function note()
+      return t.ask(root, 'executions/list', {}).executions[1].note
+    end
+    others('first\nsecond')
+    local editor = t.list(root)
+    editor:wait_text('“first')
+    t.until_('the daemon', function()
+      return editor:lua("return require('runlog.list').current().client.server ~= nil")
+    end)
+    editor:type('gga')
+    t.until_('the note', function()
+      return vim.deep_equal(editor:lines(), { 'first', 'second' })
+    end)
+    others('first\nsecond\ntheirs')
+    editor:type('Gomine<Esc>:w<CR>')
+    editor:wait_screen(':w! writes over it')
+    editor:type('<CR>')
+    t.equal({ note(), editor:lua('return vim.bo.modified') }, { 'first\nsecond\ntheirs', true }, 'the note')
+    editor:type(':e!<CR>')
+    t.until_('theirs', function()
+      return vim.deep_equal(editor:lines(), { 'first', 'second', 'theirs' })
+    end)
+    editor:type('Gomine<Esc>:w<CR>')
+    t.until_('the note', function()
+      return note() == 'first\nsecond\ntheirs\nmine'
+    end)
+    others('')
+    editor:type('Goagain<Esc>:w<CR>')
+    editor:wait_screen(':w! writes over it')
+    editor:type('<CR>')
+    editor:type(':w!<CR>')
+    t.until_('the note', function()
+      return note() == 'first\nsecond\ntheirs\nmine\nagain'
+    end)
+  end),
+
   check('note: one with a control character is edited in a window, which an input would take out', function()
     local root = t.root(1)
     t.ask(root, 'executions/annotate', { projectId = 'website', executionId = 'exec-0001', note = 'a\rb\27c' })
@@ -1220,6 +1261,49 @@ exec %s]=]):format(t.binary, hang)),
     t.equal(editor:lua([[return #vim.tbl_filter(function(buf)
       return vim.bo[buf].filetype == 'runlog'
     end, vim.api.nvim_list_bufs())]]), 1, 'lists')
+  end),
+
+  check('list: one that is closed with :bdelete has gone, and the next one is whole', function()
+    local root = t.root(2)
+    local editor = t.list(root)
+    for _, again in ipairs({ ':bdelete<CR>', ':bdelete | Runlog<CR>', ':edit<CR>:bdelete | Runlog<CR>' }) do
+      editor:type(again)
+      if again == ':bdelete<CR>' then
+        t.until_('the client to go', function()
+          return editor:lua("return #require('runlog.client').all()") == 0
+        end)
+        editor:type(':Runlog<CR>')
+      end
+      t.until_('the list', function()
+        return #editor:runs() == 2 and editor:lua('return vim.bo.filetype') == 'runlog'
+      end)
+      t.save(root, 'website', 'exec-come', { startedAt = t.minute(99) })
+      editor:wait_text('Input of exec-come')
+      editor:type('ggdd')
+      t.until_('it to go', function()
+        return #editor:runs() == 2 and #listed(root) == 2
+      end)
+    end
+    -- :edit unloads it, too, but loads it again
+    local buf = editor:lua('return vim.api.nvim_get_current_buf()')
+    editor:type(':edit<CR>')
+    editor:wait_text('Task number 2')
+    t.equal(editor:lua('return vim.api.nvim_get_current_buf()'), buf, 'the buffer')
+  end),
+
+  check('list and run: a window that may not show another buffer is left as it is, and others show them', function()
+    local root = t.root(2)
+    local editor = t.editor({ cwd = vim.fs.dirname(root) })
+    editor:command('set winfixbuf')
+    editor:type(':Runlog<CR>')
+    editor:wait_screen('runlog: E1513')
+    t.equal(editor:lua("return { #require('runlog.client').all(), #vim.api.nvim_list_bufs() }"), { 0, 1 }, 'what is left')
+    editor:type(':set nowinfixbuf | Runlog<CR>')
+    editor:wait_text('Task number 2')
+    editor:type(':set winfixbuf<CR>gg<CR>')
+    editor:wait_screen('runlog: E1513')
+    editor:type(':set nowinfixbuf<CR>gg<CR>')
+    editor:wait_text('Output of exec-0002')
   end),
 
   check('delete: a count before it means as many runs, which one undo has back', function()
