@@ -774,6 +774,26 @@ t.run({
         if vim.fn.diff_hlID(i, 3) ~= 0 then found[#found + 1] = vim.fn.getline(i) end
       end
       return vim.tbl_contains(found, '  new') and not vim.tbl_contains(found, '  same')]]), true, 'the diff')
+    local function buffers()
+      return editor:lua("return { #vim.api.nvim_list_tabpages(), #vim.api.nvim_list_bufs() }")
+    end
+    editor:type('q')
+    t.until_('the list', function()
+      return #editor:runs() == 3
+    end)
+    t.equal(buffers(), { 1, 2 }, 'tabs and buffers')
+    -- nothing can be loaded there, which is not offered
+    t.save(root, 'website', 'exec-large', { startedAt = t.minute(52), output = ('x'):rep(2 * 1024 * 1024) })
+    editor:wait_text('Input of exec-large')
+    editor:type('2Gcggc')
+    editor:wait_text('characters are shown')
+    assert(not editor:text():find('loads more', 1, true), 'more is offered')
+    -- in the last tab its windows are closed, then it goes back to the list
+    editor:type(':tabonly<CR>qq')
+    t.until_('the list', function()
+      return #editor:runs() == 4
+    end)
+    t.equal(buffers(), { 1, 2 }, 'tabs and buffers')
   end),
 
   check('daemon killed during 100 saves: the list equals executions/list, and one daemon is left', function()
@@ -1289,6 +1309,17 @@ exec %s]=]):format(t.binary, hang)),
     editor:type(':edit<CR>')
     editor:wait_text('Task number 2')
     t.equal(editor:lua('return vim.api.nvim_get_current_buf()'), buf, 'the buffer')
+  end),
+
+  check('close: the last window stays, whatever floats above it', function()
+    local root = t.root(1)
+    local editor = t.list(root)
+    editor:lua([[vim.api.nvim_open_win(vim.api.nvim_create_buf(false, true), false,
+      { relative = 'editor', row = 1, col = 60, width = 20, height = 2, focusable = false })]])
+    editor:type('q')
+    t.until_('what it showed before', function()
+      return editor:lua("return vim.bo.filetype == '' and #vim.api.nvim_list_wins() == 2")
+    end)
   end),
 
   check('list and run: a window that may not show another buffer is left as it is, and others show them', function()

@@ -334,7 +334,10 @@ end
 
 ---Closes the window, or in the last one goes back to what it showed before.
 function M.close()
-  if #vim.api.nvim_list_wins() > 1 then
+  local windows = vim.tbl_filter(function(win)
+    return vim.api.nvim_win_get_config(win).relative == ''
+  end, vim.api.nvim_list_wins())
+  if #windows > 1 then
     vim.cmd.close()
   else
     local alternate = vim.fn.bufnr('#')
