@@ -1138,6 +1138,19 @@ exec %s]=]):format(t.binary, hang)),
     t.equal(editor:lua('return vim.v.errmsg'), '', 'the last error')
   end),
 
+  check('amounts: no digit that nobody wrote, and spans that no number tells', function()
+    local format = require('runlog.format')
+    for amount, spelt in pairs({
+      [0] = '$0.00', [0.1] = '$0.10', [0.1 + 0.2] = '$0.30', [0.000123456] = '$0.000123456', [1e-10] = '$0.00', [1 / 3] = '$0.333333333',
+      [12345678.1] = '$12345678.10', [100000000.12345679] = '$100000000.12345679', [-2.5] = '-$2.50', [30] = '$30.00',
+    }) do
+      t.equal(format.cost(amount), spelt)
+    end
+    for millis, spelt in pairs({ [1e300] = 'ages', [-1e300] = '-ages', [2e16] = '5555555555 h 33 m', [3723000] = '1 h 02 m' }) do
+      t.equal(format.duration(millis), spelt)
+    end
+  end),
+
   check('text: shortened to so many cells, however wide its characters are', function()
     local format = require('runlog.format')
     for text, short in pairs({
