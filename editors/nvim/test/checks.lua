@@ -323,6 +323,37 @@ t.run({
     wait_equal(editor, root)
   end),
 
+  check('filter: what passes it no more as time passes goes, and nothing is asked for where nobody looks', function()
+    local root = t.root(1)
+    local function at(ago)
+      return os.date('!%Y-%m-%dT%H:%M:%S.000Z', os.time() - ago)
+    end
+    t.save(root, 'website', 'exec-new', { startedAt = at(0) })
+    t.save(root, 'website', 'exec-old', { startedAt = at(50) })
+    local editor = t.list(root)
+    editor:lua([[
+      require('runlog.list').passing_every = 600
+      _G.list = require('runlog.list').current()
+      list:set_where('startedAt >= -1m')]])
+    local function shows(...)
+      local wanted = { ... }
+      t.until_(table.concat(wanted, ', '), function()
+        return vim.deep_equal(editor:runs(), wanted)
+      end, 20)
+    end
+    shows('website/exec-new', 'website/exec-old')
+    shows('website/exec-new')
+    editor:command('enew')
+    vim.wait(700) -- for what is under way
+    local asked = editor:lua('return list.asked')
+    vim.wait(1500) -- for what must not happen
+    t.equal(editor:lua('return list.asked'), asked, 'how often it was asked for')
+    editor:command('Runlog')
+    t.until_('it to be asked for again and again', function()
+      return editor:lua('return list.asked') > asked + 2
+    end)
+  end),
+
   check('status: one of them only', function()
     local root = t.root(9)
     local editor = t.list(root)
@@ -566,6 +597,18 @@ t.run({
     editor:type('<CR>')
     t.equal(editor:lua('return { vim.bo.modified, vim.fn.line("$") }'), { true, 4 }, 'the note that is refused')
     t.equal(note('exec-0002'), 'first\n\n  third\nfourth', 'the note')
+  end),
+
+  check('note: all its lines are in the run, and in the list that there are more', function()
+    local root = t.root(2)
+    for i, note in ipairs({ 'one line', 'first\n  second\n\nfourth' }) do
+      t.ask(root, 'executions/annotate', { projectId = 'website', executionId = 'exec-000' .. i, note = note })
+    end
+    local editor = t.list(root)
+    editor:wait_text('“first …”')
+    t.has(editor:text(), '“one line”', 'the list')
+    editor:type('gg<CR>')
+    editor:wait_text('\nNote       first\n             second\n           \n           fourth\nFile ')
   end),
 
   check('note: what somebody else has made of it meanwhile is not written over by :w', function()

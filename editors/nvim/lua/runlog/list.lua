@@ -6,7 +6,10 @@ local config = require('runlog.config')
 local format = require('runlog.format')
 local paint = require('runlog.paint')
 
-local M = {}
+local M = {
+  -- how often a list with a filter is asked for again, in milliseconds: what passes `startedAt >= -1h` changes by itself
+  passing_every = 30000,
+}
 
 -- how often a list is asked for again while changes come, and how often lines are written, in milliseconds
 local refresh_every, paint_every = 500, 150
@@ -135,6 +138,12 @@ function List:load()
     if self.again or (not err and complete == false) then
       self:refresh()
     end
+    M.cancel(self.passing_timer)
+    self.passing_timer = self.where and vim.defer_fn(function()
+      if #vim.fn.win_findbuf(self.buf) > 0 then
+        self:refresh()
+      end
+    end, M.passing_every)
   end
 
   local function page(cursor)
@@ -326,7 +335,8 @@ local function row_line(summary, projects, chosen, width)
   end
   if summary.note then
     add(' ')
-    add('“' .. format.shorten(format.line(summary.note), 60) .. '”', 'RunlogHint')
+    local more = summary.note:find('[\r\n]') and ' …' or ''
+    add('“' .. format.shorten(format.line(summary.note) .. more, 60) .. '”', 'RunlogHint')
   end
   if summary.error then
     add('  ')
@@ -756,7 +766,7 @@ function M.open(root, trouble)
       if list.subscription then
         list.subscription.close()
       end
-      for _, timer in ipairs({ 'refresh_timer', 'paint_timer', 'stale_timer' }) do
+      for _, timer in ipairs({ 'refresh_timer', 'paint_timer', 'stale_timer', 'passing_timer' }) do
         M.cancel(list[timer])
       end
       list.client:release()
@@ -788,6 +798,9 @@ function M.open(root, trouble)
       M.dress()
       list:draw_winbar()
       list:count_problems()
+      if list.where then
+        list:refresh()
+      end
     end,
   })
   vim.api.nvim_create_autocmd('WinScrolled', {

@@ -490,7 +490,10 @@ function M.lines(summary, record, status, final)
   field('Retries', summary.retryCount and summary.retryCount > 0 and tostring(summary.retryCount) or nil)
   field('Pinned', summary.pinned and 'yes' or nil)
   field('Tags', summary.tags and format.line(table.concat(summary.tags, ', ')))
-  field('Note', summary.note and format.line(summary.note))
+  for i, line in ipairs(summary.note and format.lines(summary.note) or {}) do
+    local name = i == 1 and 'Note' or ''
+    self:add('field Note ' .. i, ('%-10s %s'):format(name, line), 0, { hl = { { 0, #name, 'RunlogField' } } })
+  end
   field('File', summary.sizeBytes and format.bytes(summary.sizeBytes))
   if not record then
     return self.lines
