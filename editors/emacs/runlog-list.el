@@ -106,21 +106,73 @@ What passes `startedAt >= -1h' changes by itself.")
 
 ;;;; What is asked
 
+(defvar runlog-list--zones nil
+  "Names of time zones, by what TZ says and the file that it means.")
+
+(defun runlog-list--contents (file)
+  "Return the bytes of FILE."
+  (with-temp-buffer
+    (set-buffer-multibyte nil)
+    (insert-file-contents-literally file)
+    (buffer-string)))
+
+(defun runlog-list--zone-held (file folder)
+  "Return the name of a zone of FOLDER that has the same as FILE in its file."
+  (let* ((case-fold-search nil)
+         ;; the others are no names: posix/Asia/Tokyo, localtime
+         (name "\\`[[:upper:]]")
+         (text (runlog-list--contents file))
+         (zone (cl-find-if
+                (lambda (other)
+                  (and (eql (file-attribute-size (file-attributes (file-truename other)))
+                            (length text))
+                       (equal (runlog-list--contents other) text)))
+                (and (file-directory-p folder)
+                     (directory-files-recursively
+                      folder name nil
+                      (lambda (below)
+                        (string-match-p name (file-name-nondirectory below))))))))
+    (and zone (file-relative-name zone folder))))
+
+(defun runlog-list--zone-name (zone folder)
+  "Return the name of the time zone that TZ spells as ZONE; its file is in FOLDER."
+  (when (file-name-absolute-p zone)
+    (let ((file (file-truename zone)))
+      (setq zone (cond
+                  ((not (file-regular-p file)) "UTC")
+                  ((string-match "zoneinfo/\\(.+\\)\\'" file) (match-string 1 file))
+                  ((runlog-list--zone-held file folder))
+                  ((and (equal zone "/etc/localtime") (file-readable-p "/etc/timezone"))
+                   (string-trim (runlog-list--contents "/etc/timezone")))
+                  (t "")))))
+  (setq zone (string-remove-prefix "posix/" zone))
+  (cond
+   ;; what is no name, such as CET-1CEST, the daemon would refuse; without a slash only
+   ;; the names of files are some
+   ((or (equal zone "UTC")
+        (string-match-p "\\`[[:alpha:]][[:alnum:]_+-]*/[[:alnum:]_+/-]+\\'" zone)
+        (and (string-match-p "\\`[[:alpha:]][[:alnum:]+-]*\\'" zone)
+             (file-regular-p (expand-file-name zone folder))))
+    zone)
+   ;; whole hours: JST-9, <+03>-3
+   ((and (string-match "\\`\\(?:<[^>]+>\\|[[:alpha:]]+\\)\\([+-]?[0-9]+\\)\\'" zone)
+         (<= -14 (string-to-number (match-string 1 zone)) 12))
+    (let ((hours (string-to-number (match-string 1 zone))))
+      (if (zerop hours) "UTC" (format "Etc/GMT%+d" hours))))
+   (t
+    (message "runlog: this machine's time zone has no known name; days are those of UTC")
+    "UTC")))
+
 (defun runlog-zone ()
-  "Return the IANA name of this machine's time zone, in which today is meant."
+  "Return the IANA name of this machine's time zone, in which today is meant.
+`LOCAL' in src/cli/time.rs finds it alike."
   (let* ((tz (or (getenv "TZ") ""))
-         (zone (string-remove-prefix ":" (if (string-empty-p tz) "/etc/localtime" tz))))
-    (when (file-name-absolute-p zone)
-      (let ((file (file-truename zone)))
-        (setq zone (if (string-match "zoneinfo/\\(.+\\)\\'" file) (match-string 1 file) ""))))
-    (setq zone (string-remove-prefix "posix/" zone))
-    ;; what is no name, such as CET-1CEST, the daemon would refuse; without a slash only
-    ;; the names of files are some
-    (if (or (string-match-p "\\`[[:alpha:]][[:alnum:]_+-]*/[[:alnum:]_+/-]+\\'" zone)
-            (and (string-match-p "\\`[[:alpha:]][[:alnum:]+-]*\\'" zone)
-                 (file-regular-p (expand-file-name zone (or (getenv "TZDIR") "/usr/share/zoneinfo")))))
-        zone
-      "UTC")))
+         (zone (string-remove-prefix ":" (if (string-empty-p tz) "/etc/localtime" tz)))
+         (by (cons zone (and (file-name-absolute-p zone) (file-truename zone)))))
+    (cdr (or (assoc by runlog-list--zones)
+             (car (push (cons by (runlog-list--zone-name
+                                  zone (or (getenv "TZDIR") "/usr/share/zoneinfo")))
+                        runlog-list--zones))))))
 
 (defun runlog-list--about ()
   "Return the params that say what the list is about."

@@ -1286,7 +1286,8 @@ exec %s]=]):format(t.binary, hang)),
     local names = {}
     for tz, name in pairs({
       ['Asia/Tokyo'] = 'Asia/Tokyo', [':Asia/Tokyo'] = 'Asia/Tokyo', ['posix/Asia/Tokyo'] = 'Asia/Tokyo', CET = 'CET', EST5EDT = 'EST5EDT',
-      ['GMT+0'] = 'GMT+0', ['/usr/share/zoneinfo/Europe/Berlin'] = 'Europe/Berlin', ['CET-1CEST'] = 'UTC', ['<+03>-3'] = 'UTC',
+      ['GMT+0'] = 'GMT+0', ['/usr/share/zoneinfo/Europe/Berlin'] = 'Europe/Berlin', ['CET-1CEST'] = 'UTC', ['<+03>-3'] = 'Etc/GMT-3',
+      ['JST-9'] = 'Etc/GMT-9', EST5 = 'Etc/GMT+5', GMT0 = 'GMT0', UTC = 'UTC', ['XYZ-99'] = 'UTC',
       ['/nowhere'] = 'UTC', nowhere = 'UTC',
     }) do
       names[tz] = editor:lua([[
@@ -1295,6 +1296,14 @@ exec %s]=]):format(t.binary, hang)),
       t.equal(names[tz], name, tz)
       t.equal(#t.ask(root, 'executions/list', { timezone = names[tz], where = 'startedAt < today' }).executions, 1, 'runs by ' .. tz)
     end
+    -- one that was copied goes by a name of the same
+    local copy = root .. '/localtime'
+    assert(vim.uv.fs_copyfile('/usr/share/zoneinfo/Europe/Berlin', copy))
+    local held = editor:lua([[
+      vim.env.TZ, package.loaded['runlog.zone'] = ..., nil
+      return require('runlog.zone').name()]], copy)
+    t.equal(vim.fn.readblob('/usr/share/zoneinfo/' .. held), vim.fn.readblob(copy), held)
+    t.equal(#t.ask(root, 'executions/list', { timezone = held, where = 'startedAt < today' }).executions, 1, 'runs by ' .. held)
     local here = editor:lua([[
       local names = {}
       for i, tz in ipairs({ '', ':/etc/localtime' }) do
