@@ -78,7 +78,7 @@ export class Tree implements vscode.TreeDataProvider<Node> {
     this.#painted = new Painted(context);
     this.view = vscode.window.createTreeView('runlog.runs', { treeDataProvider: this, showCollapseAll: true, canSelectMany: true });
     const repaint = setInterval(() => {
-      this.#stale ||= this.filter.active;
+      this.#stale ||= this.filter.where !== '';
       this.#again();
     }, REPAINT_EVERY_MS);
     context.subscriptions.push(
