@@ -82,7 +82,8 @@ One that answers what it was asked takes less.")
   method params success failure settled)
 
 (cl-defstruct (runlog-client--subscription (:constructor runlog-client--subscription-make))
-  params told id)
+  params told id
+  refused)                      ; why the daemon does not tell of them
 
 (defclass runlog-client--connection (jsonrpc-process-connection) ()
   "A process of ours.")
@@ -199,12 +200,19 @@ TOLD is called with each, whatever dies in between.  Return what
   (runlog-client-request
    client 'executions/subscribe (runlog-client--subscription-params subscription)
    (lambda (id)
-     (setf (runlog-client--subscription-id subscription) id)
+     (setf (runlog-client--subscription-id subscription) id
+           (runlog-client--subscription-refused subscription) nil)
      (unless (memq subscription (runlog-client-subscriptions client))
        (runlog-client-unsubscribe client subscription)))
    (lambda (err)
      (when (memq subscription (runlog-client-subscriptions client))
+       (setf (runlog-client--subscription-refused subscription) (plist-get err :message))
+       (force-mode-line-update t)
        (message "runlog: the list is not live: %s" (plist-get err :message))))))
+
+(defun runlog-client-refused (subscription)
+  "Return why the daemon does not tell of what SUBSCRIPTION is about, if so."
+  (runlog-client--subscription-refused subscription))
 
 (defun runlog-client--unreachable (client)
   "The error of what is asked where CLIENT has given up."
@@ -291,12 +299,16 @@ TOLD is called with each, whatever dies in between.  Return what
          (arguments `("serve" "--shared"
                       ,@(and (runlog-client-given client)
                              (list "--projects" (runlog-client-root client)))))
-         (folder (file-name-as-directory (runlog-client-folder client)))
-         (default-directory (if (file-directory-p folder) folder "/"))
+         (default-directory (file-name-as-directory (runlog-client-folder client)))
          connection)
-    (if (not program)
-        (runlog-client--give-up
-         client 'missing (runlog-client--missing))
+    (cond
+     ((not (file-directory-p default-directory))
+      ;; elsewhere it would serve what is found there
+      (runlog-client--give-up
+       client 'failed (format "There is no folder %s." (runlog-client-folder client))))
+     ((not program)
+      (runlog-client--give-up client 'missing (runlog-client--missing)))
+     (t
       (condition-case oops
           (setq connection
                 (make-instance
@@ -346,12 +358,13 @@ TOLD is called with each, whatever dies in between.  Return what
                        (unless (runlog-client-heard client)
                          (runlog-client--end client connection
                                              "does not answer; is it the right program?"))))
-        (dolist (subscription (runlog-client-subscriptions client))
+        ;; the list's first: of too many the daemon refuses the last ones
+        (dolist (subscription (reverse (runlog-client-subscriptions client)))
           (runlog-client--subscribe client subscription))
         (let ((queue (nreverse (runlog-client-queue client))))
           (setf (runlog-client-queue client) nil)
           (dolist (request queue)
-            (runlog-client--send client request)))))))
+            (runlog-client--send client request))))))))
 
 (defun runlog-client--end (client connection trouble)
   "End CONNECTION, if it is still that of CLIENT, and give up because of TROUBLE."

@@ -35,6 +35,10 @@
 (defconst runlog-list--refresh-most 2.0
   "Seconds at most between them, however long an answer takes.")
 
+(defvar runlog-list--passing-every 30.0
+  "Seconds between two questions for a list with a filter.
+What passes `startedAt >= -1h' changes by itself.")
+
 (defconst runlog-list--paint-every 0.15
   "Seconds between two writings of lines while changes come.")
 
@@ -75,10 +79,13 @@
   (concat (plist-get summary :projectId) "/" (plist-get summary :id)))
 
 (defmacro runlog-list--in (buffer &rest body)
-  "Evaluate BODY in BUFFER, if it is still there."
+  "Evaluate BODY in BUFFER, all of it, if it is still there."
   (declare (indent 1))
   `(when (buffer-live-p ,buffer)
-     (with-current-buffer ,buffer ,@body)))
+     (with-current-buffer ,buffer
+       (save-restriction
+         (widen)
+         ,@body))))
 
 (defun runlog-list--later (what seconds function)
   "Call FUNCTION here in SECONDS, unless that is already to be done for WHAT."
@@ -99,21 +106,73 @@
 
 ;;;; What is asked
 
+(defvar runlog-list--zones nil
+  "Names of time zones, by what TZ says and the file that it means.")
+
+(defun runlog-list--contents (file)
+  "Return the bytes of FILE."
+  (with-temp-buffer
+    (set-buffer-multibyte nil)
+    (insert-file-contents-literally file)
+    (buffer-string)))
+
+(defun runlog-list--zone-held (file folder)
+  "Return the name of a zone of FOLDER that has the same as FILE in its file."
+  (let* ((case-fold-search nil)
+         ;; the others are no names: posix/Asia/Tokyo, localtime
+         (name "\\`[[:upper:]]")
+         (text (runlog-list--contents file))
+         (zone (cl-find-if
+                (lambda (other)
+                  (and (eql (file-attribute-size (file-attributes (file-truename other)))
+                            (length text))
+                       (equal (runlog-list--contents other) text)))
+                (and (file-directory-p folder)
+                     (directory-files-recursively
+                      folder name nil
+                      (lambda (below)
+                        (string-match-p name (file-name-nondirectory below))))))))
+    (and zone (file-relative-name zone folder))))
+
+(defun runlog-list--zone-name (zone folder)
+  "Return the name of the time zone that TZ spells as ZONE; its file is in FOLDER."
+  (when (file-name-absolute-p zone)
+    (let ((file (file-truename zone)))
+      (setq zone (cond
+                  ((not (file-regular-p file)) "UTC")
+                  ((string-match "zoneinfo/\\(.+\\)\\'" file) (match-string 1 file))
+                  ((runlog-list--zone-held file folder))
+                  ((and (equal zone "/etc/localtime") (file-readable-p "/etc/timezone"))
+                   (string-trim (runlog-list--contents "/etc/timezone")))
+                  (t "")))))
+  (setq zone (string-remove-prefix "posix/" zone))
+  (cond
+   ;; what is no name, such as CET-1CEST, the daemon would refuse; without a slash only
+   ;; the names of files are some
+   ((or (equal zone "UTC")
+        (string-match-p "\\`[[:alpha:]][[:alnum:]_+-]*/[[:alnum:]_+/-]+\\'" zone)
+        (and (string-match-p "\\`[[:alpha:]][[:alnum:]+-]*\\'" zone)
+             (file-regular-p (expand-file-name zone folder))))
+    zone)
+   ;; whole hours: JST-9, <+03>-3
+   ((and (string-match "\\`\\(?:<[^>]+>\\|[[:alpha:]]+\\)\\([+-]?[0-9]+\\)\\'" zone)
+         (<= -14 (string-to-number (match-string 1 zone)) 12))
+    (let ((hours (string-to-number (match-string 1 zone))))
+      (if (zerop hours) "UTC" (format "Etc/GMT%+d" hours))))
+   (t
+    (message "runlog: this machine's time zone has no known name; days are those of UTC")
+    "UTC")))
+
 (defun runlog-zone ()
-  "Return the IANA name of this machine's time zone, in which today is meant."
+  "Return the IANA name of this machine's time zone, in which today is meant.
+`LOCAL' in src/cli/time.rs finds it alike."
   (let* ((tz (or (getenv "TZ") ""))
-         (zone (string-remove-prefix ":" (if (string-empty-p tz) "/etc/localtime" tz))))
-    (when (file-name-absolute-p zone)
-      (let ((file (file-truename zone)))
-        (setq zone (if (string-match "zoneinfo/\\(.+\\)\\'" file) (match-string 1 file) ""))))
-    (setq zone (string-remove-prefix "posix/" zone))
-    ;; what is no name, such as CET-1CEST, the daemon would refuse; without a slash only
-    ;; the names of files are some
-    (if (or (string-match-p "\\`[[:alpha:]][[:alnum:]_+-]*/[[:alnum:]_+/-]+\\'" zone)
-            (and (string-match-p "\\`[[:alpha:]][[:alnum:]+-]*\\'" zone)
-                 (file-regular-p (expand-file-name zone (or (getenv "TZDIR") "/usr/share/zoneinfo")))))
-        zone
-      "UTC")))
+         (zone (string-remove-prefix ":" (if (string-empty-p tz) "/etc/localtime" tz)))
+         (by (cons zone (and (file-name-absolute-p zone) (file-truename zone)))))
+    (cdr (or (assoc by runlog-list--zones)
+             (car (push (cons by (runlog-list--zone-name
+                                  zone (or (getenv "TZDIR") "/usr/share/zoneinfo")))
+                        runlog-list--zones))))))
 
 (defun runlog-list--about ()
   "Return the params that say what the list is about."
@@ -247,6 +306,14 @@ ROWS, the last one first, SEEN and MATCHES are of the pages before."
   (runlog-list--paint)
   (when (or runlog-list--again
             (and (not runlog-list--error) (not runlog-list--complete)))
+    (runlog-list-refresh))
+  (runlog-list--not-later 'passing)
+  (when runlog-list-where
+    (runlog-list--later 'passing runlog-list--passing-every #'runlog-list--passing)))
+
+(defun runlog-list--passing ()
+  "Ask again what passes the filter, if this is in a window."
+  (when (and runlog-list-where (get-buffer-window nil t))
     (runlog-list-refresh)))
 
 (defun runlog-list--subscribe (clock)
@@ -273,7 +340,8 @@ ROWS, the last one first, SEEN and MATCHES are of the pages before."
         runlog-list--loaded nil
         runlog-list--rows nil)
   (clrhash runlog-list--gone)
-  (runlog-list--paint)
+  (runlog-list--in (current-buffer)
+    (runlog-list--paint))
   (runlog-list-refresh))
 
 (defun runlog-list--count-problems ()
@@ -367,6 +435,11 @@ One project is not named; a narrow window has no durations, then no times."
     (unless (equal (sort (runlog-list--which) #'<) runlog-list--shown)
       (runlog-list--paint))))
 
+(defun runlog-list--came (window)
+  "What WINDOW has come to show may have been asked for long ago."
+  (runlog-list--in (window-buffer window)
+    (runlog-list--passing)))
+
 (defun runlog-list--columns (summary status chosen)
   "Return the columns of SUMMARY, shown with STATUS and maybe as CHOSEN."
   (let* ((get (lambda (&rest keys) (apply #'runlog-client-get summary keys)))
@@ -393,7 +466,10 @@ One project is not named; a narrow window has no durations, then no times."
                         (funcall get :tags) "")
              (and note
                   (runlog-text-face
-                   (format " “%s”" (runlog-text-shorten (runlog-text-line note) 60))
+                   (format " “%s”" (runlog-text-shorten
+                                    (concat (runlog-text-line note)
+                                            (and (string-match-p "[\r\n]" note) " …"))
+                                    60))
                    'runlog-hint))
              (and err
                   (concat "  " (runlog-text-face
@@ -558,6 +634,9 @@ One project is not named; a narrow window has no durations, then no times."
        (funcall say "reconnecting…" 'runlog-paused))
       ((and runlog-list--rows (memq (runlog-client-state runlog-client) '(missing failed)))
        (funcall say "not live; g tries again" 'runlog-error))
+      ((and runlog-list--subscription (runlog-client-refused runlog-list--subscription))
+       (funcall say (concat "not live: " (runlog-client-refused runlog-list--subscription))
+                'runlog-error))
       ((not runlog-list--complete) (funcall say "still reading…" 'runlog-paused)))
      (and runlog-list--problems (> runlog-list--problems 0)
           (funcall say (format "%s %s (!)" (runlog-text-count runlog-list--problems)
@@ -628,7 +707,8 @@ Words, \"phrases\", begin*, OR, NOT or -."
   (let ((row (runlog-list--need-row))
         (chosen runlog-list--chosen))
     (setq runlog-list--chosen (unless chosen row))
-    (runlog-list--paint)
+    (runlog-list--in (current-buffer)
+      (runlog-list--paint))
     (cond
      ((not chosen) (message "= on another run compares it with this one; = here again takes it back"))
      ((equal (runlog-list--key chosen) (runlog-list--key row)))
@@ -1068,6 +1148,7 @@ many come above it; the mode line tells how many there are.
               '("%e" mode-line-front-space (:eval (runlog-list--mode-line))
                 "  " mode-line-misc-info))
   (add-hook 'window-size-change-functions #'runlog-list--resized nil t)
+  (add-hook 'window-buffer-change-functions #'runlog-list--came nil t)
   (hl-line-mode))
 
 (defun runlog-list--close ()

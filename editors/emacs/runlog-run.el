@@ -241,6 +241,8 @@ CUTS are those of RECORD."
 
 (defvar runlog-run--lines nil "The lines that are being made, the last one first.")
 
+(defvar runlog-run--final nil "Whether no more can be loaded where they are shown.")
+
 (defun runlog-run--add (key text &optional face)
   "Add a line of TEXT in FACE with KEY."
   (push (cons key (if face (runlog-text-face text face) text)) runlog-run--lines))
@@ -258,13 +260,13 @@ CUTS are those of RECORD."
        (propertize
         (concat indent
                 (if length
-                    (format "… %s of %s %s are shown; RET loads more"
+                    (format "… %s of %s %s are shown"
                             (runlog-text-count (plist-get cut :given))
                             (runlog-text-count length)
                             (pcase (plist-get cut :kind)
                               ("string" "characters") ("array" "elements") (_ "members")))
-                  (format "… %s were left out; RET loads more"
-                          (runlog-text-bytes (plist-get cut :sizeBytes)))))
+                  (format "… %s were left out" (runlog-text-bytes (plist-get cut :sizeBytes))))
+                (unless runlog-run--final "; RET loads more"))
         'runlog-cut pointer)
        'runlog-hint))))
 
@@ -454,7 +456,11 @@ SUMMARY is what lists say of it, RECORD what was read, CUTS what was left out."
                                   (number-to-string (funcall get :retryCount))))
     (funcall field "Pinned" (and (eq (funcall get :pinned) t) "yes"))
     (funcall field "Tags" (runlog-text-line (string-join (funcall get :tags) ", ")))
-    (funcall field "Note" (and (funcall get :note) (runlog-text-line (funcall get :note))))
+    (let ((name "Note") (number 0))
+      (dolist (line (and (funcall get :note) (runlog-text-lines (funcall get :note))))
+        (runlog-run--add (format "field Note %d" (cl-incf number))
+                         (concat (runlog-text-face (format "%-10s" name) 'runlog-hint) line))
+        (setq name "")))
     (funcall field "File" (runlog-text-bytes (funcall get :sizeBytes)))
     (runlog-run--add "gap" "")
     (dolist (key '(:error :input :output))
@@ -673,6 +679,11 @@ CUTS are those of RECORD, VERSION is its version; reading it BEGAN then."
   (interactive nil runlog-run-mode)
   (runlog-delete runlog-client (list (runlog-row))))
 
+(defun runlog-run-quit ()
+  "Close this run: one that is only buried would go on being followed."
+  (interactive nil runlog-run-mode)
+  (quit-window t))
+
 (defun runlog-run--step (by)
   "Go to the next step in the direction of BY."
   (let ((start (point)))
@@ -706,7 +717,7 @@ CUTS are those of RECORD, VERSION is its version; reading it BEGAN then."
     ("t" runlog-tag "tags")
     ("N" runlog-note "note")
     ("g" revert-buffer "read it again")
-    ("q" quit-window "close")
+    ("q" runlog-run-quit "close")
     ("?" runlog-help "this help"))
   "Keys of `runlog-run-mode'.")
 
@@ -807,7 +818,8 @@ CUTS are those of RECORD, VERSION is its version; reading it BEGAN then."
                   client 'executions/get
                   `(,@(funcall ids summary) :maxBytes ,(* 4 runlog-piece))
                   (lambda (answer)
-                    (let ((cuts (make-hash-table :test #'equal)))
+                    (let ((cuts (make-hash-table :test #'equal))
+                          (runlog-run--final t))
                       (mapc (lambda (cut) (puthash (plist-get cut :pointer) cut cuts))
                             (plist-get answer :cut))
                       (funcall done

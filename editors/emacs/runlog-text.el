@@ -78,12 +78,17 @@
            (format-time-string (or format "%Y-%m-%d %H:%M:%S") (runlog-text-time date))
          (error date))))
 
+(defconst runlog-text--duration-most 3e16
+  "Beyond a million years a number of milliseconds tells nobody anything.
+`span' in src/cli/time.rs has the same.")
+
 (defun runlog-text-duration (milliseconds)
   "Spell a number of MILLISECONDS."
   (when (numberp milliseconds)
     (let ((seconds (floor milliseconds 1000)))
       (cond
        ((< milliseconds 0) (concat "-" (runlog-text-duration (- milliseconds))))
+       ((> milliseconds runlog-text--duration-most) "ages")
        ((< milliseconds 1000) (format "%d ms" milliseconds))
        ((< seconds 60) (format "%.1f s" (/ (floor milliseconds 100) 10.0)))
        ((< seconds 3600) (format "%d m %02d s" (/ seconds 60) (% seconds 60)))
@@ -92,7 +97,13 @@
 (defun runlog-text-cost (dollars)
   "Spell a number of DOLLARS."
   (when (numberp dollars)
-    (let* ((text (replace-regexp-in-string "0+\\'" "" (format "%.9f" (abs dollars))))
+    (let* ((amount (abs dollars))
+           ;; no more places than tell it from every other: a large amount has not room for nine
+           (exact (or (cl-loop for places from 2 to 9
+                               for text = (format (format "%%.%df" places) amount)
+                               when (= (string-to-number text) amount) return text)
+                      (format "%.9f" amount)))
+           (text (replace-regexp-in-string "0+\\'" "" exact))
            (places (- (length text) 1 (string-match "\\." text))))
       (concat (and (< dollars 0) "-") "$" text (make-string (max 0 (- 2 places)) ?0)))))
 

@@ -222,6 +222,29 @@
     (execute-kbd-macro (vconcat (kbd "/") "project = \"ä😀\" or bad" (kbd "RET <f5> C-a C-k RET")))
     (should (>= (car t-seen) (length "project = \"ä😀\" or ")))))
 
+(t-check t-05-passing
+    "filter: what passes it no more as time passes goes, and nothing is asked for where nobody looks"
+  (let ((root (t-root 1))
+        (runlog-list--passing-every 0.6))
+    (cl-loop for (id ago) in '(("exec-new" 0) ("exec-old" 50))
+             do (t-save root "website" id
+                        (list :startedAt (format-time-string "%Y-%m-%dT%H:%M:%S.000Z"
+                                                             (- (float-time) ago) t))))
+    (t-list root)
+    (runlog-list-filter "startedAt >= -1m")
+    (t-until "both" (equal (t-runs) '("website/exec-new" "website/exec-old")))
+    (t-until "the new one" (equal (t-runs) '("website/exec-new")) 20)
+    (let ((list (current-buffer))
+          (asked 0))
+      (switch-to-buffer "*scratch*")
+      (redisplay)
+      (accept-process-output nil 0.7) ; for what is under way
+      (setq asked (buffer-local-value 'runlog-list--asked list))
+      (sleep-for 1.5) ; for what must not happen
+      (should (= asked (buffer-local-value 'runlog-list--asked list)))
+      (switch-to-buffer list)
+      (t-until "it to be asked for again and again" (> runlog-list--asked (+ 2 asked))))))
+
 (t-check t-06-status
     "status: one of them only"
   (let ((root (t-root 9)))
@@ -371,6 +394,18 @@
     (t-until "the daemon" (runlog-client-server runlog-client))
     (should-not (t-sent (t-type "N RET")))
     (should (equal (t-sent (t-type "N M-> ! RET")) '((:note "first\n\n  third!"))))))
+
+(t-check t-10-note-lines
+    "note: all its lines are in the run, and in the list that there are more"
+  (let ((root (t-root 2)))
+    (t-annotate root "exec-0001" :note "one line")
+    (t-annotate root "exec-0002" :note "first\n  second\n\nfourth")
+    (t-list root)
+    (t-until "the notes" (string-search "“first …”" (t-line 1)))
+    (t-has (t-line 2) "“one line”")
+    (t-type "M-< RET")
+    (t-until "the run"
+      (string-search "\nNote      first\n            second\n          \n          fourth\nFile " (t-text)))))
 
 (t-check t-10-meanwhile
     "tags and note: of the run that they were asked for, whatever comes or goes while they are typed"
@@ -553,7 +588,19 @@
       (should (derived-mode-p 'diff-mode))
       (t-has (t-text) "cost +$0.025")
       (t-has (t-text) "--- website/exec-a\n+++ website/exec-b\n@@")
-      (t-has (t-text) "   same\n-  old\n+  new\n"))))
+      (t-has (t-text) "   same\n-  old\n+  new\n")
+      (kill-buffer))
+    ;; nothing can be loaded there, which is not offered
+    (t-save root "website" "exec-large"
+            `(:startedAt ,(t-minute 52) :output ,(apply #'concat (make-list 1000 "a line\n"))))
+    (t-open (file-name-directory root))
+    (t-until "the large one" (string-search "exec-large" (t-text)))
+    (let ((runlog-piece 1000))
+      (t-type "M-< n = p =")
+      (t-until "the diff" (get-buffer "*runlog diff*")))
+    (with-current-buffer "*runlog diff*"
+      (t-has (t-text) "characters are shown")
+      (should-not (string-search "loads more" (t-text))))))
 
 (t-check t-12-daemon-killed
     "daemon killed during 100 saves: the list equals executions/list, and one daemon is left"
@@ -598,6 +645,65 @@
     (t-until "a deletion to work" (not (equal (car (t-runs)) "website/exec-both")))
     (t-until-equal root)
     (t-until "one daemon" (= 1 (length (t-daemons root))))))
+
+(t-check t-13-folder-gone
+    "folder gone: no other process is started elsewhere; the list says so, and goes on once it is there"
+  (let* ((folder (t-folder "gone"))
+         (root (expand-file-name "projects" folder)))
+    (t-open folder)
+    (t-until "the daemon" (runlog-client-server runlog-client))
+    (delete-directory folder t)
+    (signal-process (t-forwarder) 'KILL)
+    (t-until "the words" (string-search (format "There is no folder %s." folder) (t-text)))
+    (should-not (runlog-client-connection runlog-client))
+    (t-save root "website" "exec-back")
+    (t-type "g")
+    (t-until-equal root)))
+
+(t-check t-13-subscriptions
+    "run: one that was closed is followed no more; a list that is not told of changes says so"
+  (let ((root (t-root 2)))
+    (t-list root)
+    (let ((client runlog-client))
+      (t-until "the subscription" runlog-list--subscription)
+      (t-type "M-< RET")
+      (t-until "the run" (and runlog-run--subscription runlog-run--record))
+      (should (= 2 (length (runlog-client-subscriptions client))))
+      (t-type "q")
+      (should (derived-mode-p 'runlog-list-mode))
+      (should (= 1 (length (runlog-client-subscriptions client))))
+      ;; more than the daemon allows: the list comes before them
+      (let ((others (cl-loop repeat 256
+                             collect (runlog-client-subscribe client nil #'ignore))))
+        (t-until "the refusal" (cl-some #'runlog-client-refused others) 20)
+        (signal-process (t-forwarder) 'KILL)
+        (t-until "the list's own" (not (runlog-client--subscription-id runlog-list--subscription)))
+        (t-until "it again" (runlog-client--subscription-id runlog-list--subscription) 20)
+        (should-not (string-search "not live" (t-mode-line)))
+        ;; another takes its place while it asks
+        (runlog-list-filter "status = completed")
+        (push (runlog-client-subscribe client nil #'ignore) others)
+        (t-until "the words" (string-search "not live: " (t-mode-line)) 20)
+        (dolist (other others)
+          (runlog-client-unsubscribe client other))
+        (runlog-list-all)
+        (t-until "the subscription" (and runlog-list--subscription
+                                         (runlog-client--subscription-id runlog-list--subscription)))
+        (should-not (string-search "not live" (t-mode-line)))))))
+
+(t-check t-13-narrowed
+    "list: one that is narrowed goes on, and so does what is shown of it"
+  (let ((root (t-root 5)))
+    (t-list root)
+    (goto-char (point-min))
+    (forward-line 2)
+    (narrow-to-region (point) (line-beginning-position 2))
+    (t-save root "website" "exec-come" `(:startedAt ,(t-minute 99)))
+    (t-until "it to be written" (= 6 (length runlog-text--lines)))
+    (should (equal (t-runs) '("website/exec-0003")))
+    (widen)
+    (t-save root "website" "exec-more" `(:startedAt ,(t-minute 100)))
+    (t-until-equal root)))
 
 (t-check t-14-missing
     "daemon missing: the list says what to do, and goes on once it is there"
@@ -777,6 +883,13 @@ exec sleep 1000" t-binary)))
     (t-has (t-line 1) "$0.000123456 ")
     (t-type "M-< RET")
     (t-until "the run" (string-search "* Steps" (t-text)))
+    (pcase-dolist (`(,amount . ,spelt)
+                   `((0 . "$0.00") (0.1 . "$0.10") (,(+ 0.1 0.2) . "$0.30") (1e-10 . "$0.00")
+                     (,(/ 1.0 3) . "$0.333333333") (12345678.1 . "$12345678.10") (-2.5 . "-$2.50")
+                     (100000000.12345679 . "$100000000.12345679") (30 . "$30.00")))
+      (should (equal (runlog-text-cost amount) spelt)))
+    (should (equal (mapcar #'runlog-text-duration '(1e300 -1e300 2e16 3723000))
+                   '("ages" "-ages" "5555555555 h 33 m" "1 h 02 m")))
     (dolist (part '("\"one\": 1.0," "\"ten\": 0.10," "\"huge\": 1e400," "\"zero\": -0," "\"text\": \"1.0\""
                     "1.5 s  $0.10" "2.50"))
       (t-has (t-text) part))))
@@ -893,9 +1006,19 @@ exec sleep 1000" t-binary)))
     (dolist (pair '(("Asia/Tokyo" . "Asia/Tokyo") (":Asia/Tokyo" . "Asia/Tokyo")
                     ("posix/Asia/Tokyo" . "Asia/Tokyo") ("CET" . "CET") ("EST5EDT" . "EST5EDT")
                     ("GMT+0" . "GMT+0") ("/usr/share/zoneinfo/Europe/Berlin" . "Europe/Berlin")
-                    ("CET-1CEST" . "UTC") ("<+03>-3" . "UTC") ("/nowhere" . "UTC") ("nowhere" . "UTC")))
+                    ("CET-1CEST" . "UTC") ("<+03>-3" . "Etc/GMT-3") ("/nowhere" . "UTC") ("nowhere" . "UTC")
+                    ("JST-9" . "Etc/GMT-9") ("EST5" . "Etc/GMT+5") ("GMT0" . "GMT0") ("UTC" . "UTC")
+                    ("XYZ-99" . "UTC")))
       (should (equal (cons (car pair) (funcall zone-of (car pair))) pair))
       (should (= 1 (length (t-listed root :timezone (cdr pair) :where "startedAt < today")))))
+    ;; one that was copied goes by a name of the same
+    (let ((copy (expand-file-name "localtime" root))
+          (zones "/usr/share/zoneinfo"))
+      (copy-file (expand-file-name "Europe/Berlin" zones) copy)
+      (let ((held (funcall zone-of copy)))
+        (should (equal (runlog-list--contents copy)
+                       (runlog-list--contents (expand-file-name held zones))))
+        (should (= 1 (length (t-listed root :timezone held :where "startedAt < today"))))))
     (should (equal (funcall zone-of ":/etc/localtime") (funcall zone-of "")))))
 
 (t-check t-20-stale

@@ -323,6 +323,37 @@ t.run({
     wait_equal(editor, root)
   end),
 
+  check('filter: what passes it no more as time passes goes, and nothing is asked for where nobody looks', function()
+    local root = t.root(1)
+    local function at(ago)
+      return os.date('!%Y-%m-%dT%H:%M:%S.000Z', os.time() - ago)
+    end
+    t.save(root, 'website', 'exec-new', { startedAt = at(0) })
+    t.save(root, 'website', 'exec-old', { startedAt = at(50) })
+    local editor = t.list(root)
+    editor:lua([[
+      require('runlog.list').passing_every = 600
+      _G.list = require('runlog.list').current()
+      list:set_where('startedAt >= -1m')]])
+    local function shows(...)
+      local wanted = { ... }
+      t.until_(table.concat(wanted, ', '), function()
+        return vim.deep_equal(editor:runs(), wanted)
+      end, 20)
+    end
+    shows('website/exec-new', 'website/exec-old')
+    shows('website/exec-new')
+    editor:command('enew')
+    vim.wait(700) -- for what is under way
+    local asked = editor:lua('return list.asked')
+    vim.wait(1500) -- for what must not happen
+    t.equal(editor:lua('return list.asked'), asked, 'how often it was asked for')
+    editor:command('Runlog')
+    t.until_('it to be asked for again and again', function()
+      return editor:lua('return list.asked') > asked + 2
+    end)
+  end),
+
   check('status: one of them only', function()
     local root = t.root(9)
     local editor = t.list(root)
@@ -568,6 +599,59 @@ t.run({
     t.equal(note('exec-0002'), 'first\n\n  third\nfourth', 'the note')
   end),
 
+  check('note: all its lines are in the run, and in the list that there are more', function()
+    local root = t.root(2)
+    for i, note in ipairs({ 'one line', 'first\n  second\n\nfourth' }) do
+      t.ask(root, 'executions/annotate', { projectId = 'website', executionId = 'exec-000' .. i, note = note })
+    end
+    local editor = t.list(root)
+    editor:wait_text('“first …”')
+    t.has(editor:text(), '“one line”', 'the list')
+    editor:type('gg<CR>')
+    editor:wait_text('\nNote       first\n             second\n           \n           fourth\nFile ')
+  end),
+
+  check('note: what somebody else has made of it meanwhile is not written over by :w', function()
+    local root = t.root(1)
+    local function others(note)
+      t.ask(root, 'executions/annotate', { projectId = 'website', executionId = 'exec-0001', note = note })
+    end
+    local function note()
+      return t.ask(root, 'executions/list', {}).executions[1].note
+    end
+    others('first\nsecond')
+    local editor = t.list(root)
+    editor:wait_text('“first')
+    t.until_('the daemon', function()
+      return editor:lua("return require('runlog.list').current().client.server ~= nil")
+    end)
+    editor:type('gga')
+    t.until_('the note', function()
+      return vim.deep_equal(editor:lines(), { 'first', 'second' })
+    end)
+    others('first\nsecond\ntheirs')
+    editor:type('Gomine<Esc>:w<CR>')
+    editor:wait_screen(':w! writes over it')
+    editor:type('<CR>')
+    t.equal({ note(), editor:lua('return vim.bo.modified') }, { 'first\nsecond\ntheirs', true }, 'the note')
+    editor:type(':e!<CR>')
+    t.until_('theirs', function()
+      return vim.deep_equal(editor:lines(), { 'first', 'second', 'theirs' })
+    end)
+    editor:type('Gomine<Esc>:w<CR>')
+    t.until_('the note', function()
+      return note() == 'first\nsecond\ntheirs\nmine'
+    end)
+    others('')
+    editor:type('Goagain<Esc>:w<CR>')
+    editor:wait_screen(':w! writes over it')
+    editor:type('<CR>')
+    editor:type(':w!<CR>')
+    t.until_('the note', function()
+      return note() == 'first\nsecond\ntheirs\nmine\nagain'
+    end)
+  end),
+
   check('note: one with a control character is edited in a window, which an input would take out', function()
     local root = t.root(1)
     t.ask(root, 'executions/annotate', { projectId = 'website', executionId = 'exec-0001', note = 'a\rb\27c' })
@@ -733,6 +817,26 @@ t.run({
         if vim.fn.diff_hlID(i, 3) ~= 0 then found[#found + 1] = vim.fn.getline(i) end
       end
       return vim.tbl_contains(found, '  new') and not vim.tbl_contains(found, '  same')]]), true, 'the diff')
+    local function buffers()
+      return editor:lua("return { #vim.api.nvim_list_tabpages(), #vim.api.nvim_list_bufs() }")
+    end
+    editor:type('q')
+    t.until_('the list', function()
+      return #editor:runs() == 3
+    end)
+    t.equal(buffers(), { 1, 2 }, 'tabs and buffers')
+    -- nothing can be loaded there, which is not offered
+    t.save(root, 'website', 'exec-large', { startedAt = t.minute(52), output = ('x'):rep(2 * 1024 * 1024) })
+    editor:wait_text('Input of exec-large')
+    editor:type('2Gcggc')
+    editor:wait_text('characters are shown')
+    assert(not editor:text():find('loads more', 1, true), 'more is offered')
+    -- in the last tab its windows are closed, then it goes back to the list
+    editor:type(':tabonly<CR>qq')
+    t.until_('the list', function()
+      return #editor:runs() == 4
+    end)
+    t.equal(buffers(), { 1, 2 }, 'tabs and buffers')
   end),
 
   check('daemon killed during 100 saves: the list equals executions/list, and one daemon is left', function()
@@ -1077,6 +1181,19 @@ exec %s]=]):format(t.binary, hang)),
     t.equal(editor:lua('return vim.v.errmsg'), '', 'the last error')
   end),
 
+  check('amounts: no digit that nobody wrote, and spans that no number tells', function()
+    local format = require('runlog.format')
+    for amount, spelt in pairs({
+      [0] = '$0.00', [0.1] = '$0.10', [0.1 + 0.2] = '$0.30', [0.000123456] = '$0.000123456', [1e-10] = '$0.00', [1 / 3] = '$0.333333333',
+      [12345678.1] = '$12345678.10', [100000000.12345679] = '$100000000.12345679', [-2.5] = '-$2.50', [30] = '$30.00',
+    }) do
+      t.equal(format.cost(amount), spelt)
+    end
+    for millis, spelt in pairs({ [1e300] = 'ages', [-1e300] = '-ages', [2e16] = '5555555555 h 33 m', [3723000] = '1 h 02 m' }) do
+      t.equal(format.duration(millis), spelt)
+    end
+  end),
+
   check('text: shortened to so many cells, however wide its characters are', function()
     local format = require('runlog.format')
     for text, short in pairs({
@@ -1169,7 +1286,8 @@ exec %s]=]):format(t.binary, hang)),
     local names = {}
     for tz, name in pairs({
       ['Asia/Tokyo'] = 'Asia/Tokyo', [':Asia/Tokyo'] = 'Asia/Tokyo', ['posix/Asia/Tokyo'] = 'Asia/Tokyo', CET = 'CET', EST5EDT = 'EST5EDT',
-      ['GMT+0'] = 'GMT+0', ['/usr/share/zoneinfo/Europe/Berlin'] = 'Europe/Berlin', ['CET-1CEST'] = 'UTC', ['<+03>-3'] = 'UTC',
+      ['GMT+0'] = 'GMT+0', ['/usr/share/zoneinfo/Europe/Berlin'] = 'Europe/Berlin', ['CET-1CEST'] = 'UTC', ['<+03>-3'] = 'Etc/GMT-3',
+      ['JST-9'] = 'Etc/GMT-9', EST5 = 'Etc/GMT+5', GMT0 = 'GMT0', UTC = 'UTC', ['XYZ-99'] = 'UTC',
       ['/nowhere'] = 'UTC', nowhere = 'UTC',
     }) do
       names[tz] = editor:lua([[
@@ -1178,6 +1296,14 @@ exec %s]=]):format(t.binary, hang)),
       t.equal(names[tz], name, tz)
       t.equal(#t.ask(root, 'executions/list', { timezone = names[tz], where = 'startedAt < today' }).executions, 1, 'runs by ' .. tz)
     end
+    -- one that was copied goes by a name of the same
+    local copy = root .. '/localtime'
+    assert(vim.uv.fs_copyfile('/usr/share/zoneinfo/Europe/Berlin', copy))
+    local held = editor:lua([[
+      vim.env.TZ, package.loaded['runlog.zone'] = ..., nil
+      return require('runlog.zone').name()]], copy)
+    t.equal(vim.fn.readblob('/usr/share/zoneinfo/' .. held), vim.fn.readblob(copy), held)
+    t.equal(#t.ask(root, 'executions/list', { timezone = held, where = 'startedAt < today' }).executions, 1, 'runs by ' .. held)
     local here = editor:lua([[
       local names = {}
       for i, tz in ipairs({ '', ':/etc/localtime' }) do
@@ -1220,6 +1346,60 @@ exec %s]=]):format(t.binary, hang)),
     t.equal(editor:lua([[return #vim.tbl_filter(function(buf)
       return vim.bo[buf].filetype == 'runlog'
     end, vim.api.nvim_list_bufs())]]), 1, 'lists')
+  end),
+
+  check('list: one that is closed with :bdelete has gone, and the next one is whole', function()
+    local root = t.root(2)
+    local editor = t.list(root)
+    for _, again in ipairs({ ':bdelete<CR>', ':bdelete | Runlog<CR>', ':edit<CR>:bdelete | Runlog<CR>' }) do
+      editor:type(again)
+      if again == ':bdelete<CR>' then
+        t.until_('the client to go', function()
+          return editor:lua("return #require('runlog.client').all()") == 0
+        end)
+        editor:type(':Runlog<CR>')
+      end
+      t.until_('the list', function()
+        return #editor:runs() == 2 and editor:lua('return vim.bo.filetype') == 'runlog'
+      end)
+      t.save(root, 'website', 'exec-come', { startedAt = t.minute(99) })
+      editor:wait_text('Input of exec-come')
+      editor:type('ggdd')
+      t.until_('it to go', function()
+        return #editor:runs() == 2 and #listed(root) == 2
+      end)
+    end
+    -- :edit unloads it, too, but loads it again
+    local buf = editor:lua('return vim.api.nvim_get_current_buf()')
+    editor:type(':edit<CR>')
+    editor:wait_text('Task number 2')
+    t.equal(editor:lua('return vim.api.nvim_get_current_buf()'), buf, 'the buffer')
+  end),
+
+  check('close: the last window stays, whatever floats above it', function()
+    local root = t.root(1)
+    local editor = t.list(root)
+    editor:lua([[vim.api.nvim_open_win(vim.api.nvim_create_buf(false, true), false,
+      { relative = 'editor', row = 1, col = 60, width = 20, height = 2, focusable = false })]])
+    editor:type('q')
+    t.until_('what it showed before', function()
+      return editor:lua("return vim.bo.filetype == '' and #vim.api.nvim_list_wins() == 2")
+    end)
+  end),
+
+  check('list and run: a window that may not show another buffer is left as it is, and others show them', function()
+    local root = t.root(2)
+    local editor = t.editor({ cwd = vim.fs.dirname(root) })
+    editor:command('set winfixbuf')
+    editor:type(':Runlog<CR>')
+    editor:wait_screen('runlog: E1513')
+    t.equal(editor:lua("return { #require('runlog.client').all(), #vim.api.nvim_list_bufs() }"), { 0, 1 }, 'what is left')
+    editor:type(':set nowinfixbuf | Runlog<CR>')
+    editor:wait_text('Task number 2')
+    editor:type(':set winfixbuf<CR>gg<CR>')
+    editor:wait_screen('runlog: E1513')
+    editor:type(':set nowinfixbuf<CR>gg<CR>')
+    editor:wait_text('Output of exec-0002')
   end),
 
   check('delete: a count before it means as many runs, which one undo has back', function()

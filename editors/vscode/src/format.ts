@@ -18,9 +18,13 @@ export function ago(date: string | null | undefined, now = Date.now()): string |
   return found ? RELATIVE.format(-Math.trunc(passed / found[0]), found[1]) : 'just now';
 }
 
+/** Beyond a million years a number tells nobody anything; `span` in src/cli/time.rs has the same. */
+const SPAN_MAX_MS = 3e16;
+
 /** A span as `850ms`, `36.7s`, `2m 05s` or `3h 20m`. */
 export function span(millis: number | null | undefined): string | undefined {
   if (millis == null) return undefined;
+  if (millis > SPAN_MAX_MS) return 'ages';
   if (millis < 1000) return `${Math.round(millis)}ms`;
   if (millis < 59_950) return `${(millis / 1000).toFixed(1)}s`;
   const pad = (value: number): string => String(Math.floor(value)).padStart(2, '0');
@@ -30,7 +34,7 @@ export function span(millis: number | null | undefined): string | undefined {
 
 /** A span as short as can be: `3s`, `3m` or `3h`. */
 export function brief(millis: number | null | undefined): string | undefined {
-  if (millis == null || millis < 1000) return span(millis);
+  if (millis == null || millis < 1000 || millis > SPAN_MAX_MS) return span(millis);
   const [size, unit] = millis < 59_500 ? [1000, 's'] : millis < 3_570_000 ? [60_000, 'm'] : [3_600_000, 'h'];
   return `${Math.round(millis / Number(size))}${unit}`;
 }

@@ -38,11 +38,11 @@ export class Renderer {
   }
 
   #section(title: string, kind: vscode.SymbolKind, detail: string, depth: number, body: () => vscode.DocumentSymbol[] | void): vscode.DocumentSymbol {
-    const name = single(title);
-    const start = this.#lines.push(`${indent(depth)}${name}${kind === Step && detail !== '' ? ` · ${detail}` : ''}`) - 1;
+    const [name, beside] = [single(title), single(detail)];
+    const start = this.#lines.push(`${indent(depth)}${name}${kind === Step && beside !== '' ? ` · ${beside}` : ''}`) - 1;
     const children = body() ?? [];
     const range = (last: number): vscode.Range => new vscode.Range(start, 0, last, this.#lines[last]?.length ?? 0);
-    const symbol = new vscode.DocumentSymbol(name || ' ', detail, kind, range(this.#lines.length - 1), range(start));
+    const symbol = new vscode.DocumentSymbol(name || ' ', beside, kind, range(this.#lines.length - 1), range(start));
     symbol.children = children;
     return symbol;
   }
@@ -76,7 +76,7 @@ export class Renderer {
   #left(cut: readonly Cut[]): void {
     for (const { pointer, kind, length, given, sizeBytes } of cut) {
       const rest = length == null ? '' : `${count(length - given)} ${kind === 'string' ? 'characters' : 'members'} of `;
-      this.#lines.push(`${indent(1)}${pointer}: ${rest}${bytes(sizeBytes)}`);
+      this.#lines.push(`${indent(1)}${single(pointer)}: ${rest}${bytes(sizeBytes)}`);
     }
   }
 }

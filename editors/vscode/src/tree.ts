@@ -24,7 +24,7 @@ const REST_MS = 200;
 const PAINT_MOST_MS = 500;
 /** Changes that come together are shown together. */
 const TOGETHER_MS = 30;
-/** Relative times and staleness move without a change. */
+/** Relative times and staleness move without a change, and so do the runs that pass `startedAt >= -1h`. */
 const REPAINT_EVERY_MS = 30_000;
 const RESELECT_AFTER_MS = 300;
 /** So often rows that were painted and are not seen are painted again: there may be no room for any. */
@@ -77,7 +77,10 @@ export class Tree implements vscode.TreeDataProvider<Node> {
   constructor(private readonly session: Session, private readonly filter: Filter, context: vscode.ExtensionContext) {
     this.#painted = new Painted(context);
     this.view = vscode.window.createTreeView('runlog.runs', { treeDataProvider: this, showCollapseAll: true, canSelectMany: true });
-    const repaint = setInterval(() => this.#again(), REPAINT_EVERY_MS);
+    const repaint = setInterval(() => {
+      this.#stale ||= this.filter.where !== '';
+      this.#again();
+    }, REPAINT_EVERY_MS);
     context.subscriptions.push(
       this.view, { dispose: () => clearInterval(repaint) },
       session.onChanged(() => {

@@ -1,10 +1,34 @@
 // What records may hold that nobody expects, and what people do while runs are saved, noted on and removed by others.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { registerHooks } from 'node:module';
 import { join } from 'node:path';
-import { visible } from '../src/format.ts';
+import { span, visible } from '../src/format.ts';
 import { Place, record, top } from './place.mjs';
 import { check, equal, ok } from './tap.mjs';
 import { until } from './window.mjs';
+
+/** A source of the extension, with as much of VS Code as it has need of. */
+function sourceOf(name) {
+  class Range {
+    constructor(start, _from, end) {
+      Object.assign(this, { start, end });
+    }
+  }
+  class DocumentSymbol {
+    constructor(name, detail, kind, range) {
+      Object.assign(this, { name, detail, kind, range });
+    }
+  }
+  globalThis.standIn = { Range, DocumentSymbol, SymbolKind: {} };
+  const names = Object.keys(globalThis.standIn).join(', ');
+  registerHooks({
+    resolve(asked, context, next) {
+      if (asked === 'vscode') return { url: `data:text/javascript,export const { ${names} } = globalThis.standIn;`, shortCircuit: true };
+      return next(asked.startsWith('./') && !/\.\w+$/.test(asked) ? `${asked}.ts` : asked, context);
+    },
+  });
+  return import(`../src/${name}.ts`);
+}
 
 export function unusual(code, browser) {
   const place = new Place('unusual');
@@ -304,6 +328,23 @@ export function unusual(code, browser) {
       }
     }
     ok(acting > 100, 'the list is spelt another way');
+  });
+
+  check('a span that no number tells is ages, as the program itself says', () => {
+    equal([1e300, 3e16 + 1e3, 3_723_000].map(span), ['ages', 'ages', '1h 02m'], 'spans');
+  });
+
+  check('the outline of a document points to its lines, whatever lines a status or a type has', async () => {
+    const { Renderer } = await sourceOf('render');
+    const odd = { nodeId: 'one', nodeType: 'agent\nof\u2028two', status: 'ok\n\u202e', output: 'Out' };
+    const { text, symbols } = new Renderer().record({ status: 'a\nb', steps: [odd, { nodeId: 'next', output: 'Last' }] }, 'Run', []);
+    const lines = text.split('\n');
+    for (const { name, detail, range } of symbols) {
+      ok(lines[range.start].startsWith(name), `${name} is at ${lines[range.start]}`);
+      ok(!/[\n\u2028\u202e]/.test(detail), `${name} has ${JSON.stringify(detail)} beside it`);
+    }
+    equal(lines[symbols[1].range.start], 'Step 1: one · agent of two · ok <202e>', 'the first step');
+    equal(lines[symbols[2].range.end], '    Last', 'the end of the second');
   });
 
   check('no name turns round what stands beside it, or hides', async () => {

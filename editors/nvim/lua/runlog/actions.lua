@@ -21,6 +21,13 @@ local function key_of(projectId, id)
   return projectId .. '/' .. id
 end
 
+---@param projectId string
+---@param id string
+---@return table params with which `executions/list` has that run alone
+function M.naming(projectId, id)
+  return { projectId = projectId, where = 'id = ' .. require('runlog.json').quote(id), limit = 1 }
+end
+
 ---What is said of a deletion.
 ---@param rows table[] what was to be deleted
 ---@param went integer how many were
@@ -248,8 +255,10 @@ local function edit_note(client, row)
   vim.bo[buf].buftype = 'acwrite'
   vim.bo[buf].bufhidden = 'wipe'
   vim.bo[buf].swapfile = false
-  local note = row.note
+  -- what was there when it was shown or written last, and what the daemon has said since
+  local note, newest = row.note, row.note
   local function fill()
+    note = newest
     local levels = vim.bo[buf].undolevels
     vim.bo[buf].undolevels = -1
     vim.api.nvim_buf_set_lines(buf, 0, -1, false, vim.split(note, '\n'))
@@ -259,11 +268,22 @@ local function edit_note(client, row)
   fill()
   -- waits, so that `:wq` loses nothing
   local function write()
-    local text = table.concat(vim.api.nvim_buf_get_lines(buf, 0, -1, false), '\n')
+    local text, overwrites = table.concat(vim.api.nvim_buf_get_lines(buf, 0, -1, false), '\n'), vim.v.cmdbang == 1
     local answered, trouble = text == note, nil
+    local function done(err)
+      answered, trouble = true, err and err.message
+    end
     if not answered then
-      annotate(client, row, { note = text }, function(err)
-        answered, trouble = true, err and err.message
+      client:request('executions/list', M.naming(row.projectId, row.id), function(err, answer)
+        local summary = answer and answer.executions[1]
+        newest = summary and (summary.note or '') or newest
+        if err then
+          done(err)
+        elseif newest ~= note and newest ~= text and not overwrites then
+          done({ message = 'Somebody else has changed the note: :w! writes over it, :e! shows it.' })
+        else
+          annotate(client, row, { note = text }, done)
+        end
       end)
       vim.wait(10000, function()
         return answered
@@ -273,7 +293,7 @@ local function edit_note(client, row)
       vim.notify('runlog: ' .. (trouble or 'The note is not written yet: the daemon does not answer.'), vim.log.levels.ERROR)
       return
     end
-    note = text
+    note, newest = text, text
     vim.bo[buf].modified = false
   end
   for event, callback in pairs({
@@ -314,7 +334,10 @@ end
 
 ---Closes the window, or in the last one goes back to what it showed before.
 function M.close()
-  if #vim.api.nvim_list_wins() > 1 then
+  local windows = vim.tbl_filter(function(win)
+    return vim.api.nvim_win_get_config(win).relative == ''
+  end, vim.api.nvim_list_wins())
+  if #windows > 1 then
     vim.cmd.close()
   else
     local alternate = vim.fn.bufnr('#')

@@ -41,23 +41,23 @@ function M.open(client, a, b)
   local diff
 
   local function show()
-    vim.cmd.tabnew()
     for i, summary in ipairs({ a, b }) do
-      if i == 2 then
-        vim.cmd('rightbelow vsplit')
-      end
       local buf = vim.api.nvim_create_buf(false, true)
       local texts = {}
-      for _, line in ipairs(record.lines(summary, records[i], list_view.status(summary))) do
+      for _, line in ipairs(record.lines(summary, records[i], list_view.status(summary), true)) do
         texts[#texts + 1] = line.text
       end
       vim.api.nvim_buf_set_lines(buf, 0, -1, false, texts)
       vim.bo[buf].modifiable = false
       vim.bo[buf].bufhidden = 'wipe'
       pcall(vim.api.nvim_buf_set_name, buf, ('runlog-compare://%d/%s/%s'):format(buf, summary.projectId, summary.id))
-      vim.api.nvim_win_set_buf(0, buf)
+      vim.cmd((i == 1 and 'tab' or 'rightbelow vertical') .. ' sbuffer ' .. buf)
       vim.keymap.set('n', 'q', function()
-        vim.cmd.tabclose()
+        if #vim.api.nvim_list_tabpages() > 1 then
+          vim.cmd.tabclose()
+        else
+          require('runlog.actions').close()
+        end
       end, { buffer = buf, nowait = true, desc = 'runlog: close the comparison' })
       list_view.dress()
       vim.cmd.diffthis()

@@ -41,12 +41,17 @@ function M.date(date, pattern)
   return seconds and os.date(pattern or '%Y-%m-%d %H:%M:%S', math.floor(seconds)) --[[@as string]] or date
 end
 
+-- beyond a million years a number tells nobody anything; `span` in src/cli/time.rs has the same
+local duration_most = 3e16
+
 ---@param milliseconds number?
 function M.duration(milliseconds)
   if not milliseconds then
     return nil
   elseif milliseconds < 0 then
     return '-' .. M.duration(-milliseconds)
+  elseif milliseconds > duration_most then
+    return 'ages'
   elseif milliseconds < 1000 then
     return ('%d ms'):format(milliseconds)
   elseif milliseconds < 60000 then
@@ -64,7 +69,15 @@ function M.cost(dollars)
   if not dollars then
     return nil
   end
-  local text = ('%.9f'):format(dollars):gsub('0+$', '')
+  -- no more places than tell it from every other: a large amount has not room for nine
+  local text
+  for places = 2, 9 do
+    text = ('%%.%df'):format(places):format(dollars)
+    if tonumber(text) == dollars then
+      break
+    end
+  end
+  text = text:gsub('0+$', '')
   local whole, places = text:match('^(-?%d+)%.(%d*)$')
   local sign = vim.startswith(whole, '-') and '-' or ''
   return ('%s$%s.%s'):format(sign, whole:gsub('^-', ''), places .. ('0'):rep(2 - #places))

@@ -6,7 +6,10 @@ local config = require('runlog.config')
 local format = require('runlog.format')
 local paint = require('runlog.paint')
 
-local M = {}
+local M = {
+  -- how often a list with a filter is asked for again, in milliseconds: what passes `startedAt >= -1h` changes by itself
+  passing_every = 30000,
+}
 
 -- how often a list is asked for again while changes come, and how often lines are written, in milliseconds
 local refresh_every, paint_every = 500, 150
@@ -135,6 +138,12 @@ function List:load()
     if self.again or (not err and complete == false) then
       self:refresh()
     end
+    M.cancel(self.passing_timer)
+    self.passing_timer = self.where and vim.defer_fn(function()
+      if #vim.fn.win_findbuf(self.buf) > 0 then
+        self:refresh()
+      end
+    end, M.passing_every)
   end
 
   local function page(cursor)
@@ -326,7 +335,8 @@ local function row_line(summary, projects, chosen, width)
   end
   if summary.note then
     add(' ')
-    add('“' .. format.shorten(format.line(summary.note), 60) .. '”', 'RunlogHint')
+    local more = summary.note:find('[\r\n]') and ' …' or ''
+    add('“' .. format.shorten(format.line(summary.note) .. more, 60) .. '”', 'RunlogHint')
   end
   if summary.error then
     add('  ')
@@ -426,7 +436,7 @@ function List:narrowest()
 end
 
 function List:paint_now()
-  if self.closed then
+  if self.closed or not vim.api.nvim_buf_is_loaded(self.buf) then
     return
   end
   self:index()
@@ -671,18 +681,38 @@ local keys = {
 }
 M.keys = keys
 
+---Shows a buffer in the current window; says so where that may not show another one.
+---@param buf integer
+---@return boolean whether it does
+function M.show(buf)
+  local ok, trouble = pcall(vim.api.nvim_win_set_buf, 0, buf)
+  if not ok then
+    -- an error would be thrown by nvim_win_call()
+    vim.notify('runlog: ' .. trouble:gsub('^.*Vim:', ''), vim.log.levels.WARN)
+  end
+  return ok
+end
+
+---@param buf integer of a list that is unloaded, as by `:bdelete`: it has lost its keys and options
+local function drop(buf)
+  if vim.api.nvim_buf_is_valid(buf) and not vim.api.nvim_buf_is_loaded(buf) then
+    vim.api.nvim_buf_delete(buf, { force = true })
+  end
+end
+
 ---The list of a root, in the current window.
 ---@param root runlog.Root
 ---@param trouble? string why nobody knows whether it is that one
----@return runlog.List
 function M.open(root, trouble)
   -- not by its name: bufnr() takes a pattern, in which braces are alternatives
-  for known, list in pairs(lists) do
-    if list.client.root.path == root.path then
+  for _, known in ipairs(vim.tbl_keys(lists)) do
+    drop(known)
+    local list = lists[known]
+    if list and list.client.root.path == root.path then
       list.trouble = trouble
       list:paint_now()
-      vim.api.nvim_win_set_buf(0, known)
-      return list
+      M.show(known)
+      return
     end
   end
   local buf = vim.api.nvim_create_buf(false, true)
@@ -692,6 +722,10 @@ function M.open(root, trouble)
   vim.bo[buf].swapfile = false
   vim.bo[buf].undolevels = -1
   vim.bo[buf].modifiable = false
+  if not M.show(buf) then
+    vim.api.nvim_buf_delete(buf, { force = true })
+    return
+  end
   local list = setmetatable({
     buf = buf,
     client = Client.of(root),
@@ -732,12 +766,20 @@ function M.open(root, trouble)
       if list.subscription then
         list.subscription.close()
       end
-      for _, timer in ipairs({ 'refresh_timer', 'paint_timer', 'stale_timer' }) do
+      for _, timer in ipairs({ 'refresh_timer', 'paint_timer', 'stale_timer', 'passing_timer' }) do
         M.cancel(list[timer])
       end
       list.client:release()
       vim.api.nvim_del_augroup_by_id(group)
     end,
+  })
+  -- also by :edit, which loads it again
+  vim.api.nvim_create_autocmd('BufUnload', {
+    group = group,
+    buffer = buf,
+    callback = vim.schedule_wrap(function()
+      drop(buf)
+    end),
   })
   -- :edit empties it
   vim.api.nvim_create_autocmd('BufReadCmd', {
@@ -756,6 +798,9 @@ function M.open(root, trouble)
       M.dress()
       list:draw_winbar()
       list:count_problems()
+      if list.where then
+        list:refresh()
+      end
     end,
   })
   vim.api.nvim_create_autocmd('WinScrolled', {
@@ -770,12 +815,11 @@ function M.open(root, trouble)
       end
     end,
   })
-  vim.api.nvim_win_set_buf(0, buf)
+  M.dress()
   vim.bo[buf].filetype = 'runlog'
   list:paint_now()
   list.client:retain()
   list:refresh()
-  return list
 end
 
 ---How a window looks that shows lists and runs.

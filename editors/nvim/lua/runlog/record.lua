@@ -297,10 +297,13 @@ function Text:cut(key, node, level, indent)
   end
   local cut = node.cut
   local text = cut.length
-      and ('… %s of %s %s are shown; <CR> loads more'):format(
+      and ('… %s of %s %s are shown'):format(
         format.count(cut.given), format.count(cut.length), units[cut.kind] or ''
       )
-    or ('… %s were left out; <CR> loads more'):format(format.bytes(cut.bytes))
+    or ('… %s were left out'):format(format.bytes(cut.bytes))
+  if not self.final then
+    text = text .. '; <CR> loads more'
+  end
   self:add(key .. ' cut', indent .. text, level, { cut = cut.pointer, group = 'RunlogHint' })
 end
 
@@ -456,9 +459,10 @@ end
 ---@param summary table? what lists say of the run
 ---@param record runlog.Json?
 ---@param status string
+---@param final? boolean whether no more of it can be loaded
 ---@return runlog.RecordLine[]
-function M.lines(summary, record, status)
-  local self = setmetatable({ lines = {} }, Text)
+function M.lines(summary, record, status, final)
+  local self = setmetatable({ lines = {}, final = final }, Text)
   summary = summary or {}
   local title = format.line(summary.label or summary.id or '')
   self:add('label', title, 0, { group = 'RunlogHeading' })
@@ -486,7 +490,10 @@ function M.lines(summary, record, status)
   field('Retries', summary.retryCount and summary.retryCount > 0 and tostring(summary.retryCount) or nil)
   field('Pinned', summary.pinned and 'yes' or nil)
   field('Tags', summary.tags and format.line(table.concat(summary.tags, ', ')))
-  field('Note', summary.note and format.line(summary.note))
+  for i, line in ipairs(summary.note and format.lines(summary.note) or {}) do
+    local name = i == 1 and 'Note' or ''
+    self:add('field Note ' .. i, ('%-10s %s'):format(name, line), 0, { hl = { { 0, #name, 'RunlogField' } } })
+  end
   field('File', summary.sizeBytes and format.bytes(summary.sizeBytes))
   if not record then
     return self.lines

@@ -87,11 +87,7 @@ function Run:load()
   if self.closed then
     return
   end
-  local params = {
-    projectId = self.run.projectId,
-    where = 'id = ' .. require('runlog.json').quote(self.run.executionId),
-    limit = 1,
-  }
+  local params = require('runlog.actions').naming(self.run.projectId, self.run.executionId)
   self.client:request('executions/list', params, function(err, answer)
     if self.closed then
       return
@@ -287,8 +283,8 @@ function M.open(client, project, id, command)
   local name = ('runlog://%s/%s/%s'):format(client.root.path, project, id)
   for buf, run in pairs(runs) do
     if run.name == name then
-      vim.api.nvim_win_set_buf(0, buf)
-      return run
+      list_view.show(buf)
+      return
     end
   end
   local buf = vim.api.nvim_create_buf(false, true)
@@ -298,6 +294,10 @@ function M.open(client, project, id, command)
   vim.bo[buf].swapfile = false
   vim.bo[buf].undolevels = -1
   vim.bo[buf].modifiable = false
+  if not list_view.show(buf) then
+    vim.api.nvim_buf_delete(buf, { force = true })
+    return
+  end
   local run = setmetatable({
     buf = buf,
     name = name,
@@ -347,11 +347,10 @@ function M.open(client, project, id, command)
     end,
   })
   client:retain()
-  vim.api.nvim_win_set_buf(0, buf)
+  dress()
   vim.bo[buf].filetype = 'runlog-run'
   run:paint()
   run:load()
-  return run
 end
 
 return M
