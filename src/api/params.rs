@@ -6,6 +6,7 @@
 //! never what was sent.
 
 use std::borrow::Cow;
+use std::marker::PhantomData;
 
 use schemars::JsonSchema;
 use serde::de::value::{CowStrDeserializer, MapAccessDeserializer};
@@ -179,6 +180,58 @@ struct Place {
     path: String,
     /// The unknown member that it met there.
     unknown: Option<Error>,
+}
+
+/// An array of so many at most: what a client has kept for it is bounded before it is looked at.
+#[derive(Debug, Clone)]
+pub struct AtMost<T, const MAX: usize>(pub Vec<T>);
+
+impl<T, const MAX: usize> Default for AtMost<T, MAX> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+/// Texts, of which what they are for takes fewer.
+pub type Texts = AtMost<String, 10_000>;
+
+impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for AtMost<T, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Few<T, const MAX: usize>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for Few<T, MAX> {
+            type Value = AtMost<T, MAX>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a sequence")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                let mut few = Vec::new();
+                while let Some(one) = seq.next_element()? {
+                    if few.len() == MAX {
+                        return Err(A::Error::custom(format!("at most {MAX} of these")));
+                    }
+                    few.push(one);
+                }
+                Ok(AtMost(few))
+            }
+        }
+        deserializer.deserialize_seq(Few(PhantomData))
+    }
+}
+
+impl<T: JsonSchema, const MAX: usize> JsonSchema for AtMost<T, MAX> {
+    fn schema_name() -> Cow<'static, str> {
+        Vec::<T>::schema_name()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        Vec::<T>::json_schema(generator)
+    }
 }
 
 /// A value as serde sees it: an object where one is meant, never its members by position, and of

@@ -9,7 +9,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::executions::asked::{Asked, foreign_cursor, now};
 use super::executions::{blocking, stopping};
-use super::params::Limit;
+use super::params::{Limit, Texts};
 use super::table::{Effect, Example, Method};
 use super::{Context, Error, ErrorKind, samples};
 use crate::history::{Batch, EntryId, History, OfTrash, Stop, ToEmpty, TrashTotals, Wanted};
@@ -223,7 +223,7 @@ pub struct EmptyParams {
     pub before: Option<String>,
     /// Only these, 1,000 at most; not beside another param.
     #[schemars(length(max = ENTRIES_MAX))]
-    pub entries: Option<Vec<String>>,
+    pub entries: Option<Texts>,
     /// Only what one request deleted; not beside another param.
     pub batch: Option<String>,
 }
@@ -264,7 +264,7 @@ impl Method for Empty {
         let plain = params.project_id.is_none() && before.is_none();
         let what = match (params.entries, params.batch) {
             (None, None) => ToEmpty::Before(params.project_id, before),
-            (Some(entries), None) if plain => ToEmpty::Entries(read_entries(&entries)?),
+            (Some(entries), None) if plain => ToEmpty::Entries(read_entries(&entries.0)?),
             (None, Some(batch)) if plain => ToEmpty::Batch(read_batch(&batch)?),
             _ => {
                 return Err(Error::params(

@@ -37,17 +37,28 @@ pub struct DeletedAll {
     pub clock: Clock,
 }
 
-/// What is deleted now, and whether it can be had back. No two are of one instant, wherever the clock
-/// goes: of two deletions of a run the latest is put back first.
+/// How far a clock that is set back a little is held, so that deletions stay in order.
+const HELD_MS: i64 = 10_000;
+
+/// What is deleted now, and whether it can be had back. No two are of one instant: of two deletions of a
+/// run the latest is put back first.
 fn batch(permanent: bool) -> Option<Batch> {
     static LAST: AtomicI64 = AtomicI64::new(0);
     if permanent {
         return None;
     }
     let Millis(now) = Moment::now().millis();
-    let after = |last: i64| now.max(last.saturating_add(1));
-    let last = LAST.fetch_update(Relaxed, Relaxed, |last| Some(after(last)));
-    last.ok().map(|last| Batch::new(Millis(after(last))))
+    let last = LAST.fetch_update(Relaxed, Relaxed, |last| Some(after(last, now)));
+    last.ok().map(|last| Batch::new(Millis(after(last, now))))
+}
+
+/// The instant of a deletion after one of `last`.
+fn after(last: i64, now: i64) -> i64 {
+    match last.saturating_add(1) {
+        // a clock that was far ahead for once is not believed for ever
+        next if next > now.saturating_add(HELD_MS) => now,
+        next => now.max(next),
+    }
 }
 
 impl History {
@@ -508,5 +519,9 @@ mod tests {
         let batches: Vec<Batch> = (0..1000).filter_map(|_| batch(false)).collect();
         assert_eq!(batches.len(), 1000);
         assert!(batches.is_sorted_by(|older, newer| newer < older));
+        let year = 365 * 24 * 60 * 60 * 1000;
+        for (last, instant) in [(5, 100), (100, 101), (105, 106), (100 + year, 100)] {
+            assert_eq!(after(last, 100), instant);
+        }
     }
 }

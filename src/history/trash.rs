@@ -349,7 +349,8 @@ impl History {
     /// not come to when it is taken back. Blocks.
     ///
     /// # Errors
-    /// [`HistoryError::NotRestored`] for reasons of the system, [`HistoryError::Trash`], and
+    /// [`HistoryError::NotRestored`] for reasons of the system, which tells what was restored of it before
+    /// and in other projects, [`HistoryError::Trash`], and
     /// [`HistoryError::TakenBack`] when it was taken back before anything was restored.
     pub fn restore_batch(&self, batch: Batch, stop: &Stop) -> Result<Restored, HistoryError> {
         let (mut entries, mut unreadable) = (Vec::new(), Vec::new());
@@ -366,16 +367,24 @@ impl History {
         entries.sort_unstable();
         let (mut restored, mut occupied) = (Vec::new(), Vec::new());
         let mut failed = None;
-        self.put_back(&entries, &mut |id, done| {
-            match done {
-                Ok(()) => restored.push(id),
-                Err(RestoreError::Occupied) => occupied.push(id),
-                // somebody else restored it, or emptied the trash
-                Err(RestoreError::NoEntry) => {}
-                Err(why) => failed = Some((id, why)),
+        // one that refuses keeps nothing from the others
+        for of_project in entries.chunk_by(EntryId::is_beside) {
+            let mut refused = None;
+            self.put_back(of_project, &mut |id, done| {
+                match done {
+                    Ok(()) => restored.push(id),
+                    Err(RestoreError::Occupied) => occupied.push(id),
+                    // somebody else restored it, or emptied the trash
+                    Err(RestoreError::NoEntry) => {}
+                    Err(why) => refused = Some((id, why)),
+                }
+                refused.is_none() && !stop.is_set()
+            });
+            failed = failed.or(refused);
+            if stop.is_set() {
+                break;
             }
-            failed.is_none() && !stop.is_set()
-        });
+        }
         match failed {
             Some((entry, why)) => Err(HistoryError::NotRestored {
                 entry,

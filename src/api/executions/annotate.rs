@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::when_there;
+use crate::api::params::Texts;
 use crate::api::table::{Effect, Example, Method};
 use crate::api::{Clock, Context, Error, ErrorKind, samples};
 use crate::history::History;
@@ -24,11 +25,11 @@ pub struct Params {
     /// Whether it is pinned.
     pub pinned: Option<bool>,
     /// All its tags, instead of those that it has; 32 at most, of 64 characters at most.
-    pub tags: Option<Vec<String>>,
+    pub tags: Option<Texts>,
     /// Tags that it gets.
-    pub add_tags: Option<Vec<String>>,
+    pub add_tags: Option<Texts>,
     /// Tags that it loses; one that it does not have is no error.
-    pub remove_tags: Option<Vec<String>>,
+    pub remove_tags: Option<Texts>,
     /// The note, 2,000 characters at most; an empty one removes it.
     #[schemars(length(max = crate::model::NOTE_MAX_CHARS))]
     pub note: Option<String>,
@@ -73,9 +74,9 @@ impl Method for Annotate {
         };
         let change = AnnotationChange {
             pinned: params.pinned,
-            tags: params.tags,
-            add_tags: params.add_tags.unwrap_or_default(),
-            remove_tags: params.remove_tags.unwrap_or_default(),
+            tags: params.tags.map(|tags| tags.0),
+            add_tags: params.add_tags.unwrap_or_default().0,
+            remove_tags: params.remove_tags.unwrap_or_default().0,
             note: params.note,
         };
         let annotate = move |history: &History, key: &RunKey| history.annotate(key, &change);

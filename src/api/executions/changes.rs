@@ -76,7 +76,9 @@ pub(super) async fn next(
             let done = history.changes_after(&mut held, &query, limit, visit);
             Ok((held, done))
         };
-        let (held, done) = blocking(context, look).await?;
+        let looked = blocking(context, look).await;
+        // of what was not told nothing may be left out
+        let (held, done) = looked.inspect_err(|_| *cursor = Cursor::after(before))?;
         *cursor = held;
         done
     } else {
@@ -89,7 +91,6 @@ pub(super) async fn next(
     if found.iter().any(is_open) {
         let decide = move |history: &History| history.decided(found, &query);
         let decided = blocking(context, decide).await;
-        // of what was not told nothing may be left out
         found = decided.inspect_err(|_| *cursor = Cursor::after(before))?;
     }
     Ok((

@@ -340,6 +340,7 @@ impl Method for DeleteMatching {
     const EFFECT: Effect = Effect::ChangeMany;
     const ERRORS: &'static [ErrorKind] = &[
         ErrorKind::QueryTooExpensive,
+        ErrorKind::CorruptExecution,
         ErrorKind::StorageFull,
         ErrorKind::Storage,
     ];

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::json;
 
 use super::{Named, read_named};
-use crate::api::params::RecordText;
+use crate::api::params::{RecordText, Texts};
 use crate::api::table::{Answer, Effect, Example, Method, Weight};
 use crate::api::{Context, Error, ErrorKind, samples};
 use crate::history::{PieceQuery, RECORD_LIMIT_BYTES, Record};
@@ -43,7 +43,7 @@ pub struct Params {
     /// Only these members, as JSON pointers (RFC 6901), for example `/steps/3/output`; `execution`
     /// is absent then. At most 256, of 64 KiB together.
     #[schemars(length(max = FIELDS_MAX))]
-    pub fields: Option<Vec<String>>,
+    pub fields: Option<Texts>,
     /// Only these UTF-16 units of the text that the one of `fields` points to; a bound between the
     /// two halves of a character is moved before it.
     pub range: Option<Units>,
@@ -302,6 +302,7 @@ impl Params {
             Some(fields) => {
                 let mut seen = HashSet::new();
                 fields
+                    .0
                     .iter()
                     .filter(|field| seen.insert(*field))
                     .cloned()

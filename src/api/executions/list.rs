@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::asked::{Asked, foreign_cursor, now, select};
 use super::{Statuses, blocking, prepare};
-use crate::api::params::Limit;
+use crate::api::params::{Limit, Texts};
 use crate::api::table::{Answer, Effect, Example, Method};
 use crate::api::{Clock, Context, Error, ErrorKind, samples};
 use crate::filter::{Field, Number, known};
@@ -35,7 +35,7 @@ pub struct Params {
     /// `-costUSD`, the largest. Runs without it come last, and the same ones newest first.
     pub sort: Option<String>,
     /// Only these members of each summary.
-    pub fields: Option<Vec<String>>,
+    pub fields: Option<Texts>,
     /// The page's size.
     #[serde(default)]
     pub limit: Limit,
@@ -119,7 +119,7 @@ impl Written {
 }
 
 /// The members of a summary that may be asked for.
-fn known_fields(asked: Option<Vec<String>>) -> Result<Option<Vec<String>>, Error> {
+fn known_fields(asked: Option<Texts>) -> Result<Option<Vec<String>>, Error> {
     static KNOWN: OnceLock<Vec<String>> = OnceLock::new();
     let known = KNOWN.get_or_init(|| {
         let schema = schemars::SchemaGenerator::default().into_root_schema_for::<Summary>();
@@ -128,7 +128,7 @@ fn known_fields(asked: Option<Vec<String>>) -> Result<Option<Vec<String>>, Error
             .map(|all| all.keys().cloned().collect())
             .unwrap_or_default()
     });
-    let mut asked = asked;
+    let mut asked = asked.map(|asked| asked.0);
     if let Some(asked) = &mut asked {
         // named once or a thousand times, a member is given once
         asked.sort_unstable();

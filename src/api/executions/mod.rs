@@ -290,6 +290,7 @@ mod tests {
 
     use super::*;
     use crate::api::table::Method;
+    use crate::history::thread::tests::NONE;
     use crate::history::{Moment, Options};
     use crate::store::Expect;
     use crate::watch::Hint;
@@ -434,6 +435,59 @@ mod tests {
             piece("csv", "summaries"),
         ];
         pages::<export::Export>(&context, &piece("jsonl", "summaries"), &others).await;
+    }
+
+    #[tokio::test]
+    async fn what_is_old_leaves_the_trash_also_where_nothing_can_come_into_it() {
+        let root = tempfile::tempdir().unwrap();
+        let (history, context) = known(&root);
+        let old = root.path().join("b/.runlog/trash/5-00000000000000aa");
+        std::fs::create_dir_all(&old).unwrap();
+        std::fs::write(old.join("z.json"), "{}").unwrap();
+        std::fs::write(root.path().join("a/.runlog"), "in the way").unwrap();
+        let policy = json!({
+            "rules": [{ "projectId": "a", "maxCount": 0 }], "trash": { "maxAge": "1d" }
+        });
+        let params = json!({ "policy": policy, "everything": true });
+        let refused = call::<prune::Prune>(&context, params).await;
+        assert!(refused.is_err(), "{refused:?}");
+        assert_eq!(history.sizes().0, 4, "nothing went");
+        assert!(!old.join("z.json").exists());
+    }
+
+    #[tokio::test]
+    async fn who_hears_of_some_runs_misses_nothing_where_there_is_no_thread_for_once() {
+        let root = tempfile::tempdir().unwrap();
+        let (history, context) = known(&root);
+        let mut cursor = crate::index::Cursor::after(history.clock().tick);
+        let from = cursor.tick();
+        for run in ["x", "y"] {
+            let file = root.path().join(format!("a/executions/{run}.json"));
+            std::fs::write(file, r#"{"status":"failed"}"#).unwrap();
+        }
+        history.hint(Hint::Everything, std::time::Instant::now());
+        while history.pass(Moment::now()) {}
+        let asked = asked::Asked::of(None, None, Some("status = failed"), None).unwrap();
+        NONE.set(true);
+        let refused = changes::next(&context, &mut cursor, &asked, 10, 100).await;
+        NONE.set(false);
+        assert_eq!(refused.unwrap_err().kind, ErrorKind::Overloaded);
+        assert_eq!(cursor.tick(), from);
+        let (found, _) = changes::next(&context, &mut cursor, &asked, 10, 100)
+            .await
+            .unwrap();
+        assert_eq!(found.unwrap().len(), 2);
+    }
+
+    #[test]
+    fn no_array_is_kept_beyond_what_there_may_be() {
+        let read = |count: usize| {
+            let texts = serde_json::to_string(&vec!["x"; count]).unwrap();
+            serde_json::from_str::<crate::api::params::Texts>(&texts).map(|texts| texts.0.len())
+        };
+        assert_eq!(read(10_000).unwrap(), 10_000);
+        let refused = read(10_001).unwrap_err().to_string();
+        assert!(refused.contains("at most 10000"), "{refused}");
     }
 
     #[tokio::test]

@@ -11,6 +11,7 @@ use super::asked::now;
 use super::delete_matching::{Gone, NamedLimit, Naming, carry_out, rehearse};
 use super::list::read_place;
 use super::{Statuses, blocking, choosing, stopping, wait_for};
+use crate::api::params::AtMost;
 use crate::api::progress::here;
 use crate::api::table::{Effect, Example, Method};
 use crate::api::{Context, Error, ErrorKind, samples};
@@ -80,7 +81,7 @@ pub struct PruneTrash {
 pub struct PrunePolicy {
     /// What goes.
     #[serde(default)]
-    pub rules: Vec<PruneRule>,
+    pub rules: AtMost<PruneRule, RULES_MAX>,
     /// So many of the youngest runs of each project stay in any case, of whatever status. As for
     /// the rules, age counts from `completedAt`, else `startedAt`, else `updatedAt`.
     #[serde(default)]
@@ -107,7 +108,7 @@ impl PrunePolicy {
     /// What it lets go.
     ///
     /// # Errors
-    /// -32602 for one that can let nothing go, or has too many rules.
+    /// -32602 for one that can let nothing go.
     pub(crate) fn rules(&self) -> Result<history::Policy, Error> {
         let rule = |rule: &PruneRule| {
             if rule.max_age.is_none() && rule.max_count.is_none() && rule.max_bytes.is_none() {
@@ -125,14 +126,11 @@ impl PrunePolicy {
                 max_bytes: rule.max_bytes,
             })
         };
-        if self.rules.is_empty() && self.trash.is_none() {
+        let AtMost(rules) = &self.rules;
+        if rules.is_empty() && self.trash.is_none() {
             return Err(Error::params("`policy`: expected `rules` or `trash`"));
         }
-        if self.rules.len() > RULES_MAX {
-            let message = format!("`policy.rules`: expected at most {RULES_MAX}");
-            return Err(Error::params(message));
-        }
-        let rules: Result<Vec<_>, Error> = self.rules.iter().map(rule).collect();
+        let rules: Result<Vec<_>, Error> = rules.iter().map(rule).collect();
         Ok(history::Policy {
             rules: rules?,
             keep_last: self.keep_last,
@@ -298,6 +296,7 @@ impl Method for Prune {
     const EFFECT: Effect = Effect::ChangeMany;
     const ERRORS: &'static [ErrorKind] = &[
         ErrorKind::QueryTooExpensive,
+        ErrorKind::CorruptExecution,
         ErrorKind::StorageFull,
         ErrorKind::Storage,
     ];
@@ -354,14 +353,10 @@ impl Method for Prune {
         };
         let teller = here();
         stopping(&context, move |history, stop| {
-            let mut gone = carry_out(history, plan.chosen, how, &naming, (&teller, stop))?;
-            if let Some(told) = &told {
-                history.forget_told(told);
-            }
-            gone.skip(&plan.spared, naming.limit);
             let mut of_trash = TrashTotals::default();
+            // first, as it may be what makes room for the rest
             if let Some(old) = old {
-                // what went before must be told, whatever becomes of this
+                // what goes beside it must be told, whatever becomes of this
                 let old = ToEmpty::Before(None, Some(old));
                 let emptied = history.empty_trash(&old, stop);
                 let failed = match emptied {
@@ -379,6 +374,17 @@ impl Method for Prune {
                     tracing::warn!(%error, "not all that is old was removed from the trash");
                 }
             }
+            let gone = carry_out(history, plan.chosen, how, &naming, (&teller, stop));
+            let mut gone = gone.inspect_err(|_| {
+                let (emptied, bytes) = (of_trash.entries, of_trash.bytes);
+                if emptied > 0 {
+                    tracing::info!(emptied, bytes, "removed from the trash for good");
+                }
+            })?;
+            if let Some(told) = &told {
+                history.forget_told(told);
+            }
+            gone.skip(&plan.spared, naming.limit);
             Ok(Pruned::of(gone, plan.everything, of_trash))
         })
         .await

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::stopping;
+use crate::api::params::Texts;
 use crate::api::table::{Effect, Example, Method};
 use crate::api::trash::{read_batch, read_entries};
 use crate::api::{Clock, Context, Error, ErrorKind, samples};
@@ -22,7 +23,7 @@ const NAMED_MAX: usize = 1000;
 #[schemars(rename = "RestoreParams")]
 pub struct Params {
     /// What deletions and trash/list call `entry`, 1,000 at most.
-    pub entries: Option<Vec<String>>,
+    pub entries: Option<Texts>,
     /// All that one request deleted, in whatever projects.
     pub batch: Option<String>,
     /// The project's folder, beside `executionId`.
@@ -113,7 +114,7 @@ impl Method for Restore {
             execution_id,
         } = params;
         let asked = match (entries, batch, project_id, execution_id) {
-            (Some(entries), None, None, None) => Asked::Entries(read_entries(&entries)?),
+            (Some(entries), None, None, None) => Asked::Entries(read_entries(&entries.0)?),
             (None, Some(batch), None, None) => Asked::Batch(read_batch(&batch)?),
             (None, None, Some(project), Some(execution)) => {
                 Asked::Latest(RunKey { project, execution })

@@ -290,12 +290,21 @@ async fn tell(context: &Context, sink: &SubscriptionSink, asked: &Asked, since: 
                 now = clock;
                 found
             }
-            // the system is short of what reading records takes
-            Err(error) if error.kind == ErrorKind::Storage => tokio::select! {
-                () = tokio::time::sleep(LATER) => continue,
-                () = sink.closed() => return,
-            },
-            Err(_) => return,
+            Err(error) => {
+                tokio::select! {
+                    () = tokio::time::sleep(LATER) => {}
+                    () = sink.closed() => return,
+                }
+                match error.kind {
+                    // the system is short of what reading records takes
+                    ErrorKind::Storage | ErrorKind::Overloaded => continue,
+                    // whatever it is, nobody waits in vain
+                    _ => {
+                        now = history.clock();
+                        None
+                    }
+                }
+            }
         };
         let Some(found) = found else {
             cursor = Cursor::after(now.tick);

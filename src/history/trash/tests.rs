@@ -668,6 +668,41 @@ fn a_trash_that_cannot_be_read_between_pages_is_told_of() {
 }
 
 #[test]
+fn a_project_that_refuses_keeps_nothing_of_a_batch_from_the_others() {
+    let ground = Ground::new();
+    let batch = Batch::new(Millis(5));
+    for project in ["a", "b", "c"] {
+        let trash = ground
+            .root()
+            .join(format!("{project}/.runlog/trash/{batch}"));
+        fs::create_dir_all(&trash).unwrap();
+        fs::create_dir_all(ground.root().join(project).join("executions")).unwrap();
+        fs::write(trash.join("x.json"), "{}").unwrap();
+    }
+    let a = ground.root().join("a/executions");
+    let _ = fs::remove_dir_all(&a);
+    std::os::unix::fs::symlink(ground.root().join("b/executions"), &a).unwrap();
+    let refused = ground.history.restore_batch(batch, &Stop::default());
+    let Err(HistoryError::NotRestored {
+        entry, restored, ..
+    }) = refused
+    else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(entry, EntryId::of_run(&key_of("a", "x"), batch));
+    let others = ["b", "c"].map(|project| EntryId::of_run(&key_of(project, "x"), batch));
+    assert_eq!(restored, others);
+    for project in ["b", "c"] {
+        assert!(
+            ground
+                .root()
+                .join(format!("{project}/executions/x.json"))
+                .exists()
+        );
+    }
+}
+
+#[test]
 fn of_several_entries_all_are_restored_or_none() {
     let mut ground = Ground::new();
     let save = |ground: &Ground, id: &str| {
