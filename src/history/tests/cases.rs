@@ -482,6 +482,69 @@ fn a_save_in_place_is_one_change_however_long_it_takes() {
     assert!((20..100).contains(&looks.count()));
 }
 
+#[test]
+fn what_was_touched_since_it_was_told_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().canonicalize().unwrap();
+    let history = History::new(root.clone(), Options::default());
+    let executions = root.join("p/executions");
+    fs::create_dir_all(&executions).unwrap();
+    let touch = |id: &str, seconds| {
+        let file = executions.join(id).with_extension("json");
+        let file = fs::File::options().append(true).create(true).open(file);
+        let file = file.unwrap();
+        if file.metadata().unwrap().len() == 0 {
+            let text = format!(r#"{{"id":"{id}","projectId":"p","status":"failed"}}"#);
+            std::io::Write::write_all(&mut &file, text.as_bytes()).unwrap();
+        }
+        let written = UNIX_EPOCH + Duration::from_secs(seconds);
+        file.set_modified(written).unwrap();
+        settle(&history);
+    };
+    for id in ["a", "b"] {
+        touch(id, 1_000);
+    }
+    let stop = Stop::default();
+    let choose = || history.choose(&Filter::default().into(), &stop).unwrap();
+    let rehearse = || {
+        let choice = choose();
+        history.remember_told("q", choice.clock, &choice.chosen)
+    };
+    let (first, tick) = (rehearse(), history.clock().tick);
+    assert_eq!(rehearse(), first, "the next page");
+    touch("a", 2_000);
+    let second = rehearse();
+    assert_ne!(second, first);
+    assert_eq!(history.clock().tick, tick, "nobody is told of a touch");
+    let rule = Rule {
+        max_count: Some(0),
+        ..Rule::default()
+    };
+    let policy = Policy {
+        rules: vec![rule],
+        ..Policy::default()
+    };
+    let stays = |spared: &[(RunKey, Spared)]| -> Vec<(String, Spared)> {
+        let stays = spared
+            .iter()
+            .map(|(key, why)| (key.execution.to_string(), *why));
+        stays.collect()
+    };
+    for (plan, goes, changed) in [(first, 1, vec!["a"]), (second, 2, vec![])] {
+        let want = changed
+            .into_iter()
+            .map(|id: &str| (id.to_owned(), Spared::Changed));
+        let want: Vec<_> = want.collect();
+        let told = history.told(&plan).unwrap();
+        let mut choice = choose();
+        assert_eq!(stays(&history.hold_to(&told, &mut choice)), want);
+        assert_eq!(choice.chosen.len(), goes);
+        let now = Moment::now().millis();
+        let plan = history.plan(&policy, now, Some(&told), &stop).unwrap();
+        assert_eq!((stays(&plan.spared), plan.chosen.len()), (want, goes));
+    }
+}
+
 /// A person saves in place, or by backup-and-rename, while a recorder has something to say.
 #[tokio::test(start_paused = true)]
 async fn updates_wait_a_moment_for_the_file_of_a_listed_run() {
