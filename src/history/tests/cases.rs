@@ -4,6 +4,7 @@ use std::future::pending;
 
 use super::*;
 use crate::history::thread::tests::NONE;
+use crate::model::Stamp;
 use crate::model::update::Update;
 use crate::store::version_of;
 
@@ -480,6 +481,37 @@ fn a_save_in_place_is_one_change_however_long_it_takes() {
         look_after(0).is_some()
     });
     assert!((20..100).contains(&looks.count()));
+}
+
+/// Another write may leave the stamp as it is.
+#[test]
+fn what_was_no_record_just_after_it_was_written_is_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().canonicalize().unwrap();
+    let history = History::new(root.clone(), Options::default());
+    let key = RunKey {
+        project: ProjectId::parse("p").unwrap(),
+        execution: ExecutionId::parse("x").unwrap(),
+    };
+    let file = root.join("p/executions/x.json");
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    let stamp = || history.index(|index| index.stamp(&key));
+    let read_at_once = || {
+        let began = Instant::now();
+        fs::write(&file, "{").unwrap();
+        history.look_at_project(&key.project, Moment::now());
+        began.elapsed() < Duration::from_millis(3)
+    };
+    assert!((0..10_000).any(|_| read_at_once()));
+    assert_eq!(stamp(), Some((Stamp::default(), false)), "no file has it");
+    until_old(&root);
+    let mut at = Moment::now();
+    for _ in 0..3 {
+        at.instant += Duration::from_secs(1);
+        while history.pass(at) {}
+    }
+    let held = history.store.stamp(&key).unwrap().unwrap();
+    assert_eq!(stamp(), Some((held, false)), "it is read for ever");
 }
 
 #[test]
