@@ -483,6 +483,47 @@ fn a_save_in_place_is_one_change_however_long_it_takes() {
     assert!((20..100).contains(&looks.count()));
 }
 
+#[test]
+fn what_is_noted_in_place_is_one_change_however_long_it_takes() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().canonicalize().unwrap();
+    let history = History::new(root.clone(), Options::default());
+    let key = RunKey {
+        project: ProjectId::parse("p").unwrap(),
+        execution: ExecutionId::parse("x").unwrap(),
+    };
+    let saved = history.save(&key, r#"{"id":"x","projectId":"p"}"#, &Expect::Anything);
+    saved.unwrap();
+    let file = root.join("p/.runlog/x.json");
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    let pin = r#"{"pinned":true,"note":"n"}"#;
+    fs::write(&file, pin).unwrap();
+    let mut at = Moment::now();
+    // so long after the first of these looks
+    let mut look_after = |millis| {
+        at.instant += Duration::from_secs(1);
+        at.wall = SystemTime::now() + Duration::from_millis(millis);
+        history.hint(Hint::Annotation(key.clone()), at.instant);
+        while history.pass(at) {}
+        history.summary(&key).is_some_and(|summary| summary.pinned)
+    };
+    assert!(look_after(0));
+    let tick = history.clock().tick;
+    for torn in ["", &pin[..9]] {
+        fs::write(&file, torn).unwrap();
+        for millis in [0, 60, 560] {
+            assert!(look_after(millis));
+        }
+    }
+    fs::write(&file, pin).unwrap();
+    assert!(look_after(0));
+    assert_eq!(history.clock().tick, tick, "nothing has changed");
+    // what nobody goes on writing says nothing
+    fs::write(&file, "{").unwrap();
+    assert!(look_after(0));
+    assert!(!look_after(1_500));
+}
+
 /// Another write may leave the stamp as it is.
 #[test]
 fn what_was_no_record_just_after_it_was_written_is_read_again() {
