@@ -618,6 +618,35 @@ fn what_was_touched_since_it_was_told_stays() {
     }
 }
 
+#[test]
+fn a_save_over_what_is_no_record_creates_a_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().canonicalize().unwrap();
+    let history = History::new(root.clone(), Options::default());
+    let key = RunKey {
+        project: ProjectId::parse("p").unwrap(),
+        execution: ExecutionId::parse("x").unwrap(),
+    };
+    let file = root.join("p/executions/x.json");
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(&file, "nope").unwrap();
+    settle(&history);
+    for (status, want) in [("running", true), ("failed", false)] {
+        let text = format!(r#"{{"id":"x","projectId":"p","status":"{status}"}}"#);
+        let mut cursor = Cursor::after(history.clock().tick);
+        let saved = history.save(&key, &text, &Expect::Anything).unwrap();
+        assert_eq!(saved.created, want);
+        let (found, _) = history.changes_after(&mut cursor, &Filter::default().into(), 10, 100);
+        let [change] = &found.unwrap()[..] else {
+            panic!("it is one change");
+        };
+        assert!(
+            matches!(&change.what, Changed::Saved { created, .. } if *created == want),
+            "subscribers hear the same"
+        );
+    }
+}
+
 /// A person saves in place, or by backup-and-rename, while a recorder has something to say.
 #[tokio::test(start_paused = true)]
 async fn updates_wait_a_moment_for_the_file_of_a_listed_run() {
