@@ -579,10 +579,15 @@ impl From<ReadError> for Error {
             )
             .with("limitNesting", limit),
             ReadError::Io { source, .. } => storage(&source, "reading the execution's file"),
-            ReadError::NotRegular { .. } => Self::new(
-                ErrorKind::CorruptExecution,
-                "the execution's path is not a regular file, and is not followed",
-            ),
+            ReadError::NotRegular { path } => {
+                let message = match place(&path) {
+                    Some(part) => format!("a link is in the place of {part}, and is not followed"),
+                    None => {
+                        "the execution's path is not a regular file, and is not followed".to_owned()
+                    }
+                };
+                Self::new(ErrorKind::CorruptExecution, message)
+            }
             ReadError::NotAnObject { .. } => Self::new(
                 ErrorKind::CorruptExecution,
                 "the execution's file holds JSON, but not an object; restore or delete it",
@@ -593,6 +598,15 @@ impl From<ReadError> for Error {
             ),
         }
     }
+}
+
+/// What belongs at `path` below the root, in words for people; `None` if that is an execution's file.
+fn place(path: &str) -> Option<&'static str> {
+    own_part(path).or(match path.split('/').count() {
+        1 => Some("the project's folder"),
+        2 => Some("the project's executions folder"),
+        _ => None,
+    })
 }
 
 impl From<WriteError> for Error {
@@ -611,7 +625,7 @@ impl From<WriteError> for Error {
                 "the disk is full; nothing was changed. Make room and try again",
             ),
             WriteError::NotRegular { path } => {
-                let message = match own_part(&path) {
+                let message = match place(&path) {
                     Some(part) => format!(
                         "a link, or something else that does not belong there, is in the place of \
                          {part}; move it away and try again"
@@ -712,6 +726,20 @@ mod tests {
             source: own,
         }));
         assert!(message.contains("failed: invalid data;"), "{message}");
+        // a folder that is none is no file
+        for (path, place) in [
+            ("p", "the project's folder"),
+            ("p/executions", "the project's executions folder"),
+            ("p/executions/x.json", "not a regular file"),
+            ("p/.runlog", "the project's .runlog folder"),
+        ] {
+            let path = path.to_owned();
+            let read = HistoryError::Read(ReadError::NotRegular { path: path.clone() });
+            let write = HistoryError::Write(WriteError::NotRegular { path });
+            for (message, _) in [told(read), told(write)] {
+                assert!(message.contains(place), "{message}");
+            }
+        }
         // it was done, and the disk is full
         let why = Box::new(WriteError::Io {
             path: path(),

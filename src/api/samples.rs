@@ -17,7 +17,7 @@ use crate::model::Fingerprint;
 /// Stands for any clock in an example.
 pub const CLOCK: &str = "c:8d3f0a6b52c91e74:5";
 /// Stands for any plan in an example.
-pub const PLAN: &str = "6f2c90d1@1760512600000/c:8d3f0a6b52c91e74:5";
+pub const PLAN: &str = "6f2c90d1@1760512600000/41b8e0c7d93a652f";
 /// Stands for any subscription's id in an example.
 pub const SUBSCRIPTION: u64 = 1;
 /// What a deletion of a sample is in the trash.

@@ -208,12 +208,16 @@ fn time_of_day(text: &str) -> Option<i64> {
 /// `+02:00`, in milliseconds.
 fn offset(text: &str) -> Option<i64> {
     let (sign, rest) = text.split_at_checked(1)?;
+    let sign = match sign {
+        "+" => 1,
+        "-" => -1,
+        _ => return None,
+    };
     let [hours, minutes] = digits(rest, &[2, 2], b":")?;
     if hours > 23 || minutes > 59 {
         return None;
     }
-    let offset = i64::from(hours) * HOUR + i64::from(minutes) * MINUTE;
-    Some(if sign == "-" { -offset } else { offset })
+    Some(sign * (i64::from(hours) * HOUR + i64::from(minutes) * MINUTE))
 }
 
 /// What a clock in `zone` shows at `moment`.

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::io;
 use std::time::Instant;
 
-use super::look::{folder_kind, note_unswept};
+use super::look::{STILL_LOOKED_AT, folder_kind, is_being_written, note_unswept};
 use super::{History, HistoryError, Moment};
 use crate::index::{Clock, Index, ProblemKind, Report};
 use crate::model::{Annotation, AnnotationChange, ProjectId, RunKey, Summary};
@@ -102,7 +102,7 @@ impl History {
         let held = match self.store.annotation(key)? {
             Sidecar::Is(annotation) => annotation,
             // whoever damaged it may still have use for what is left
-            Sidecar::Corrupt => return Err(HistoryError::CorruptAnnotation(key.clone())),
+            Sidecar::Corrupt(_) => return Err(HistoryError::CorruptAnnotation(key.clone())),
         };
         let annotation = held.changed(change)?;
         let written = self.store.annotate(key, &annotation);
@@ -178,7 +178,7 @@ impl History {
                 Ok(Sidecar::Is(annotation)) => {
                     self.index(|index| index.annotation(&key) == Some(&annotation))
                 }
-                Ok(Sidecar::Corrupt) | Err(_) => false,
+                Ok(Sidecar::Corrupt(_)) | Err(_) => false,
             };
             if !is_known {
                 differing.insert(key);
@@ -201,7 +201,21 @@ impl History {
     fn take_in_annotation(&self, key: &RunKey, taken: Option<&Taken>, now: Moment) -> Clock {
         let (annotation, problems) = match self.store.annotation(key) {
             Ok(Sidecar::Is(annotation)) => (annotation, &[][..]),
-            Ok(Sidecar::Corrupt) => (Annotation::default(), &[ProblemKind::CorruptAnnotation][..]),
+            // what was known is as true as it was until the file is whole, or nobody writes it
+            Ok(Sidecar::Corrupt(Some(stamp)))
+                if let Some(taken) = taken
+                    && is_being_written(Some(taken), &stamp, now)
+                    && self.index(|index| index.annotation(key).is_some()) =>
+            {
+                let again = now.instant + STILL_LOOKED_AT;
+                self.note_dirty(|dirty| {
+                    dirty.again(taken, Mark::Annotation(key.clone()), again);
+                });
+                return self.clock();
+            }
+            Ok(Sidecar::Corrupt(_)) => {
+                (Annotation::default(), &[ProblemKind::CorruptAnnotation][..])
+            }
             Err(StoreError::Io { source, .. }) if is_short(&source) => {
                 self.look_later(taken, Mark::Annotation(key.clone()), now);
                 return self.clock();
@@ -236,7 +250,7 @@ impl History {
     ) -> Vec<Report> {
         let read = |key: &RunKey| match self.store.annotation(key) {
             Ok(Sidecar::Is(annotation)) => Some(Report::Annotated(key.clone(), annotation)),
-            Ok(Sidecar::Corrupt) | Err(_) => None,
+            Ok(Sidecar::Corrupt(_)) | Err(_) => None,
         };
         keys.into_iter().filter_map(read).collect()
     }

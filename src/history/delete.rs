@@ -187,9 +187,13 @@ impl Chosen {
     }
 
     /// Whether it came or changed after `clock`, which must be one that the index honours.
-    #[must_use]
-    pub fn is_after(&self, clock: Clock) -> bool {
+    pub(super) fn is_after(&self, clock: Clock) -> bool {
         self.tick > clock.tick
+    }
+
+    /// When its file was written last.
+    pub(super) fn updated_at(&self) -> Millis {
+        self.updated_at
     }
 
     /// Where it stands in lists.

@@ -11,7 +11,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use rayon::prelude::*;
 
@@ -22,8 +22,8 @@ use super::{History, Moment};
 use crate::index::{Clock, Index, ProblemKind, Report, Seen};
 use crate::model::{ExecutionId, Facts, Finding, Millis, ProjectId, RunKey, Stamp};
 use crate::store::{
-    Folder, Problem, ProblemKind as FolderProblemKind, ReadError, StoreError, Swept, is_short,
-    own_part, settles_after,
+    Folder, Problem, ProblemKind as FolderProblemKind, ReadError, StoreError, Swept, is_racy,
+    is_short, own_part, settles_after,
 };
 use crate::watch::{Mark, Taken};
 
@@ -32,7 +32,7 @@ pub(super) const MOMENT: Duration = Duration::from_millis(50);
 /// How long a file that is no whole record has not been written to, if nobody is writing it.
 const STILL: Duration = Duration::from_secs(1);
 /// How soon such a file is looked at again, …
-const STILL_LOOKED_AT: Duration = Duration::from_millis(100);
+pub(super) const STILL_LOOKED_AT: Duration = Duration::from_millis(100);
 /// … and how often, as somebody may be writing it for ever.
 const STILL_TRIED: u8 = 30;
 /// How soon the system may have what it was short of.
@@ -85,7 +85,7 @@ impl Names {
 enum Sight {
     Seen(Box<Seen>),
     Missing,
-    Bad(ProblemKind, Option<Stamp>),
+    Bad(ProblemKind, Option<BadStamp>),
     /// A disk or a server failed, and nobody tells when it is well again.
     Failing,
     /// The system has nothing to read it with now.
@@ -93,6 +93,13 @@ enum Sight {
     /// A folder on the way to it may not be entered, which does not say that it is gone; when it may
     /// be, all of it is looked at.
     Closed,
+}
+
+/// The stamp of a file that shows no record, as it was before the file was read, and whether it proves
+/// as little as that of a record may.
+struct BadStamp {
+    stamp: Stamp,
+    racy: bool,
 }
 
 /// What is wrong inside a record that is listed all the same.
@@ -593,7 +600,11 @@ impl History {
                 // what is remembered of a file that cannot be read must not be newer than the
                 // reading: it is read again after its stamp was taken
                 Err(_) if stamp.is_none() => {
-                    stamp = Some(self.store.stamp(key).ok().flatten());
+                    let before = self.store.stamp(key).ok().flatten();
+                    stamp = Some(before.map(|stamp| BadStamp {
+                        racy: is_racy(&stamp, SystemTime::now()),
+                        stamp,
+                    }));
                 }
                 Err(error) => return Sight::Bad(kind_of(&error), stamp.flatten()),
             }
@@ -627,6 +638,14 @@ impl History {
         let any_known = self.index(|index| index.problems.count() > 0);
         // read after the files were: a file is racy for so long after its reading
         let read = Instant::now().max(now.instant);
+        // of a file of the future (a clock set back) that time never comes; it stays racy, and is read
+        // whenever its project is compared
+        let soon = Millis::from_system(now.wall + RACY_AT_MOST);
+        let soon = soon.0.saturating_mul(1_000_000);
+        let settled = |stamp: &Stamp| {
+            let settles = stamp.ctime_ns <= soon;
+            settles.then(|| read + settles_after(stamp))
+        };
         self.note_dirty(|dirty| {
             for ((look, sight), (listed, since)) in looks.into_iter().zip(sights).zip(held) {
                 let Look {
@@ -637,12 +656,9 @@ impl History {
                 } = look;
                 match sight {
                     Sight::Seen(seen) => {
-                        let soon = now.wall + RACY_AT_MOST;
-                        let soon = Millis::from_system(soon).0.saturating_mul(1_000_000);
-                        // of a file of the future (a clock set back) that time never comes; it stays
-                        // racy, and is read whenever its project is compared
-                        if seen.racy && seen.stamp.ctime_ns <= soon {
-                            let settled = read + settles_after(&seen.stamp);
+                        if seen.racy
+                            && let Some(settled) = settled(&seen.stamp)
+                        {
                             dirty.mark_quietly(Mark::Run(key.clone()), settled);
                         }
                         if any_known || !seen.facts.findings.is_empty() {
@@ -654,17 +670,25 @@ impl History {
                         problems.push((key.clone(), Vec::new()));
                         changes.push(Report::Gone(key));
                     }
-                    Sight::Bad(ProblemKind::Corrupt, Some(stamp))
-                        if believe && listed && is_being_written(taken, &stamp, now) =>
+                    Sight::Bad(ProblemKind::Corrupt, Some(bad))
+                        if believe && listed && is_being_written(taken, &bad.stamp, now) =>
                     {
                         if let Some(taken) = taken {
                             let again = now.instant + STILL_LOOKED_AT;
                             dirty.again(taken, Mark::Run(key), again);
                         }
                     }
-                    Sight::Bad(kind, stamp) if believe => {
+                    Sight::Bad(kind, bad) if believe => {
+                        if let Some(bad) = &bad
+                            && bad.racy
+                            && let Some(settled) = settled(&bad.stamp)
+                        {
+                            dirty.mark_quietly(Mark::Run(key.clone()), settled);
+                        }
                         problems.push((key.clone(), vec![kind]));
-                        changes.push(Report::Unlisted(key, stamp));
+                        // what proves nothing is not remembered
+                        let proven = bad.filter(|bad| !bad.racy).map(|bad| bad.stamp);
+                        changes.push(Report::Unlisted(key, proven));
                     }
                     Sight::Failing if believe || !listed => {
                         // the longer it fails, the longer it is left alone: a failing disk takes its
@@ -695,7 +719,7 @@ impl History {
 }
 
 /// Whether a file may be no whole record only because somebody is writing it.
-fn is_being_written(taken: Option<&Taken>, stamp: &Stamp, now: Moment) -> bool {
+pub(super) fn is_being_written(taken: Option<&Taken>, stamp: &Stamp, now: Moment) -> bool {
     let changed = i128::from(now.millis().0) * 1_000_000 - i128::from(stamp.ctime_ns);
     let still = u128::try_from(changed).is_ok_and(|changed| changed >= STILL.as_nanos());
     taken.is_some_and(|taken| taken.attempt < STILL_TRIED) && !still

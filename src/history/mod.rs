@@ -145,7 +145,7 @@ impl Default for Options {
 pub struct Saved {
     /// The run as it now is.
     pub summary: Summary,
-    /// Whether there was no file before.
+    /// Whether there was no run before.
     pub created: bool,
     /// The hash of the stored bytes.
     pub version: Version,

@@ -3,7 +3,7 @@
 //! A policy is a list of rules; a run goes if one of them says so and nothing keeps it. What it
 //! says is decided at one state of the index, so that a rehearsal tells exactly what would go.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use super::annotations::Doubts;
@@ -193,19 +193,19 @@ impl History {
         let mut goes = policy.judge(&runs, &order, now);
         let mut spared = Vec::new();
         if let Some(told) = told {
-            let mut left: HashSet<&RunKey> = told.runs.iter().collect();
+            let mut left = told.keys();
             for (run, goes) in runs.iter().zip(&mut goes) {
                 let was_told = left.remove(run.chosen.key());
-                let is_after = run.chosen.is_after(told.clock);
+                let as_told = told.still_has(&run.chosen);
                 let why = match *goes {
                     _ if !was_told => None,
-                    _ if is_after => Some(Spared::Changed),
+                    _ if !as_told => Some(Spared::Changed),
                     true => None,
                     false => Some(Spared::Kept),
                 };
                 spared.extend(why.map(|why| (run.chosen.key().clone(), why)));
                 // what came since pushes nothing out
-                *goes &= was_told && !is_after;
+                *goes &= as_told;
             }
             spared.extend(self.missing_of(left));
         }

@@ -373,11 +373,13 @@ impl History {
         self.note(key, seen, saved.created)
     }
 
-    fn note(&self, key: &RunKey, seen: Seen, created: bool) -> Result<Saved, HistoryError> {
+    fn note(&self, key: &RunKey, seen: Seen, mut created: bool) -> Result<Saved, HistoryError> {
         let kinds = look::kinds_of(&seen.facts);
         let version = seen.version;
         let (summary, clock) = {
             let mut index = self.index.write();
+            // what is no record is no run, and subscribers hear that one came
+            created |= index.is_unlisted(key);
             index.note_problems_of(key, &kinds, Moment::now().millis());
             index.apply(vec![Report::Seen(key.clone(), Box::new(seen))]);
             (index.summary_of(key), index.clock())

@@ -1,14 +1,16 @@
 //! What rehearsals told would go: what is done afterwards is that, or says of each why not. What is not
 //! known any more has to be rehearsed again.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
+
+use xxhash_rust::xxh3::Xxh3;
 
 use super::kept::Kept;
 use super::{Choice, Chosen, History, Spared};
 use crate::index::Clock;
-use crate::model::RunKey;
+use crate::model::{Millis, RunKey};
 
 pub(super) type Rehearsals = Kept<Told>;
 
@@ -16,20 +18,54 @@ pub(super) type Rehearsals = Kept<Told>;
 #[derive(Debug)]
 pub struct Told {
     pub(super) clock: Clock,
-    pub(super) runs: HashSet<RunKey>,
+    /// When each was written last: that somebody touched a run is told by no clock.
+    runs: HashMap<RunKey, Millis>,
+}
+
+impl Told {
+    /// What was told.
+    pub(super) fn keys(&self) -> HashSet<&RunKey> {
+        self.runs.keys().collect()
+    }
+
+    /// Whether that is a run that was told, and is as it was then. The clock must be one that the index
+    /// honours.
+    pub(super) fn still_has(&self, one: &Chosen) -> bool {
+        let written = self.runs.get(one.key());
+        !one.is_after(self.clock) && written == Some(&one.updated_at())
+    }
+}
+
+/// What tells apart what is told of the same question at one clock, where files were touched between.
+fn hash(clock: Clock, chosen: &[Chosen]) -> String {
+    let mut hash = Xxh3::new();
+    hash.update(clock.to_string().as_bytes());
+    for one in chosen {
+        let RunKey { project, execution } = one.key();
+        // no name has a slash
+        for text in [project.as_str(), execution.as_str()] {
+            hash.update(text.as_bytes());
+            hash.update(b"/");
+        }
+        hash.update(&one.updated_at().0.to_le_bytes());
+    }
+    format!("{:016x}", hash.digest())
 }
 
 impl History {
-    /// Remembers what a rehearsal told at `clock`, under the name that it gave its plan.
-    pub fn remember_told(&self, plan: &str, clock: Clock, chosen: &[Chosen]) {
+    /// Remembers what a rehearsal of the question `mark` told at `clock`; the name of that plan.
+    pub fn remember_told(&self, mark: &str, clock: Clock, chosen: &[Chosen]) -> String {
         let now = Instant::now();
+        let plan = format!("{mark}/{}", hash(clock, chosen));
         // told page by page
-        if self.rehearsals.find(plan, now).is_some() {
-            return;
+        if self.rehearsals.find(&plan, now).is_some() {
+            return plan;
         }
-        let runs = chosen.iter().map(|one| one.key().clone()).collect();
+        let written = |one: &Chosen| (one.key().clone(), one.updated_at());
+        let runs = chosen.iter().map(written).collect();
         let told = Arc::new(Told { clock, runs });
-        self.rehearsals.keep(plan, told, chosen.len(), now);
+        self.rehearsals.keep(&plan, told, chosen.len(), now);
+        plan
     }
 
     /// What was told under this name, if that and what has changed since are still known.
@@ -46,19 +82,19 @@ impl History {
     /// Leaves of what was chosen by the question that was rehearsed what was told and is as it was;
     /// gives the rest, and what was told and would not be chosen again.
     pub fn hold_to(&self, told: &Told, choice: &mut Choice) -> Vec<(RunKey, Spared)> {
-        let mut left: HashSet<&RunKey> = told.runs.iter().collect();
+        let mut left = told.keys();
         let undecided = choice.undecided.iter().filter(|key| left.remove(*key));
         let mut spared: Vec<_> = undecided
             .map(|key| (key.clone(), Spared::Refused))
             .collect();
         choice.chosen.retain(|one| {
             let was_told = left.remove(one.key());
-            let is_after = one.is_after(told.clock);
+            let stays = !told.still_has(one);
             // what came since nobody was told of
-            if was_told && is_after {
+            if was_told && stays {
                 spared.push((one.key().clone(), Spared::Changed));
             }
-            was_told && !is_after
+            !stays
         });
         spared.extend(self.missing_of(left));
         spared

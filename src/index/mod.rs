@@ -336,6 +336,13 @@ impl Index {
         self.find(key).is_some()
     }
 
+    /// Whether the file was no record when it was last read.
+    #[must_use]
+    pub fn is_unlisted(&self, key: &RunKey) -> bool {
+        let project = self.project_of(&key.project);
+        project.is_some_and(|project| project.unlisted.contains_key(&key.execution))
+    }
+
     /// The stamp of a file when it was last read, listed or not, and whether it must be read
     /// again before that stamp proves anything.
     #[must_use]

@@ -62,8 +62,6 @@ pub struct Selection {
     gathered: u32,
     /// Rows that were asked again after they had been gathered from.
     again: Vec<u32>,
-    /// Whether a run went since it began.
-    gone: bool,
 }
 
 /// A run whose record of this version is to be asked.
@@ -100,7 +98,6 @@ impl Selection {
             heard: HashMap::new(),
             gathered: 0,
             again: Vec::new(),
-            gone: false,
         }
     }
 
@@ -314,7 +311,6 @@ impl Index {
             heard: HashMap::new(),
             gathered: 0,
             again: Vec::new(),
-            gone: false,
         }
     }
 
@@ -375,9 +371,12 @@ impl Index {
         }
         if gone {
             // a change tells whose row went, not which it was
-            selection.gone = true;
             for &number in self.rows.vacant() {
-                selection.mark(number, false);
+                if selection.passes(number) {
+                    selection.mark(number, false);
+                    let again = number < selection.gathered;
+                    selection.again.extend(again.then_some(number));
+                }
             }
         }
         self.ask(selection, changed.into_iter(), None);
@@ -408,11 +407,6 @@ impl Index {
     pub fn gather_changed(&self, selection: &mut Selection, gather: &mut impl Gather) {
         for number in std::mem::take(&mut selection.again) {
             self.gather(selection, number, gather);
-        }
-        if std::mem::take(&mut selection.gone) {
-            for &number in self.rows.vacant() {
-                gather.put(number, None);
-            }
         }
         self.gather_some(selection, u32::MAX, gather);
     }

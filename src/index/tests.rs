@@ -1132,6 +1132,42 @@ fn what_is_noted_while_records_are_asked_counts() {
     assert_eq!(selection.total(), 0);
 }
 
+/// The rows that were given, and how many of them passed.
+#[derive(Default)]
+struct Given(usize, usize);
+
+impl Gather for Given {
+    fn beside(&self) -> Self {
+        Self::default()
+    }
+
+    fn join(&mut self, _: Vec<Self>) {}
+
+    fn put(&mut self, _: u32, run: Option<Listed<'_>>) {
+        self.0 += 1;
+        self.1 += usize::from(run.is_some());
+    }
+}
+
+#[test]
+fn of_vacant_rows_only_those_that_just_went_are_given_again() {
+    let (mut index, query) = alike(&PLAIN, "steps >= 0");
+    let gone = |x| Report::Gone(key(0, x));
+    index.apply((0..6).map(gone).collect());
+    let mut selection = index.select(query);
+    while index.select_some(&mut selection, 2, Instant::now()) {}
+    let mut given = Given::default();
+    while index.gather_some(&mut selection, 2, &mut given) {}
+    assert_eq!((given.0, given.1), (10, 4));
+    for (left, x) in [(3, 6), (2, 7)] {
+        index.apply(vec![gone(x)]);
+        let mut again = Given::default();
+        assert!(index.selected(&mut selection, 100).is_some());
+        index.gather_changed(&mut selection, &mut again);
+        assert_eq!((again.0, again.1, selection.total()), (1, 0, left));
+    }
+}
+
 #[test]
 fn more_tokens_than_can_be_counted_are_many() {
     let (mut index, query) = alike(&PLAIN, "tokens > 9223372036854775806");

@@ -20,7 +20,7 @@ use super::layout::{
 use super::own::{Moving, Temporary, own_path};
 use super::trash::Batch;
 use super::{Store, StoreError, WriteError};
-use crate::model::{Annotation, ExecutionId, ProjectId, RunKey};
+use crate::model::{Annotation, ExecutionId, ProjectId, RunKey, Stamp};
 
 /// What a sidecar is called in the trash, beside its run: no name of a run ends so.
 pub(super) const TRASHED_SUFFIX: &str = ".note";
@@ -32,8 +32,8 @@ const SIDECAR_MAX_BYTES: u64 = 64 * 1024;
 pub enum Sidecar {
     /// An annotation; an empty one where there is no file.
     Is(Annotation),
-    /// Something else.
-    Corrupt,
+    /// Something else; the file's stamp, if it is one.
+    Corrupt(Option<Stamp>),
 }
 
 /// Where the file of a run's annotation lies below the root.
@@ -170,15 +170,16 @@ impl Store {
 
 /// What the sidecar `name` in a folder of ours holds.
 fn read_in(own: impl AsFd, name: &str) -> io::Result<Sidecar> {
-    let file = match open_file(&own, name)? {
-        Opened::File(file, _) => file,
+    let (file, stamp) = match open_file(&own, name)? {
+        Opened::File(file, stamp) => (file, stamp),
         Opened::Missing => return Ok(Sidecar::Is(Annotation::default())),
-        Opened::NotRegular => return Ok(Sidecar::Corrupt),
+        Opened::NotRegular => return Ok(Sidecar::Corrupt(None)),
     };
     let mut text = Vec::new();
     file.take(SIDECAR_MAX_BYTES + 1).read_to_end(&mut text)?;
     let read = (text.len() as u64 <= SIDECAR_MAX_BYTES).then(|| Annotation::read(&text));
-    Ok(read.flatten().map_or(Sidecar::Corrupt, Sidecar::Is))
+    let read = read.flatten().map(Sidecar::Is);
+    Ok(read.unwrap_or(Sidecar::Corrupt(Some(stamp))))
 }
 
 /// What the sidecar of the run's file `name` is called in the trash.
@@ -259,7 +260,7 @@ impl<'s> Sidecars<'s> {
         };
         match read {
             Sidecar::Is(annotation) => Some(annotation),
-            Sidecar::Corrupt => None,
+            Sidecar::Corrupt(_) => None,
         }
     }
 

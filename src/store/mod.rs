@@ -42,7 +42,7 @@ pub use own::{Cookie, Swept, own_folders, own_part};
 pub use pieces::{PieceQuery, Pieces};
 pub use read::{NESTING_MAX, Record, Scanned};
 pub use rewrite::RewriteError;
-pub use stamp::{settled_stamp, settles_after, version_of};
+pub use stamp::{is_racy, settled_stamp, settles_after, version_of};
 pub use target::{Claim, Target};
 pub use trash::{Batch, Emptied, Entry, EntryId, Restoring};
 pub use walk::{Problem, ProblemKind, ProjectsFound, Walk};

@@ -52,7 +52,8 @@ pub(super) fn same_file(one: &Stamp, other: &Stamp) -> bool {
 /// file was changed less than 10 ms before (where there are only whole seconds, 2 s), or (the clock was
 /// set back) after. An mtime of the future
 /// (given by hand, or by an archive) hides nothing by itself: whoever writes changes the ctime.
-pub(super) fn is_racy(stamp: &Stamp, now: SystemTime) -> bool {
+#[must_use]
+pub fn is_racy(stamp: &Stamp, now: SystemTime) -> bool {
     let now = since_epoch_ns(now);
     let settled_before = now.saturating_sub(tick_of(stamp).as_nanos() as i64);
     stamp.ctime_ns > settled_before || (settled_before < stamp.mtime_ns && stamp.mtime_ns <= now)

@@ -240,7 +240,7 @@ impl Gone {
             bytes: chosen.iter().map(Chosen::size_bytes).sum(),
             executions,
             next_cursor,
-            plan: Some(format!("{}/{clock}", naming.mark)),
+            plan: None,
             batch: None,
             skipped: Vec::new(),
             skipped_count: 0,
@@ -253,7 +253,6 @@ impl Gone {
             batch: done.batch.map(|batch| batch.to_string()),
             // there is no second page of what is gone
             next_cursor: None,
-            plan: None,
             ..Self::would(&done.deleted, done.clock, naming)
         };
         did.skip(&done.spared, naming.limit);
@@ -295,11 +294,10 @@ pub(super) fn rehearse(
     clock: index::Clock,
     naming: &Naming,
 ) -> Gone {
-    let would = Gone::would(chosen, clock, naming);
-    if let Some(plan) = &would.plan {
-        history.remember_told(plan, clock, chosen);
+    Gone {
+        plan: Some(history.remember_told(&naming.mark, clock, chosen)),
+        ..Gone::would(chosen, clock, naming)
     }
-    would
 }
 
 /// Deletes what was chosen until it is taken back, and tells how far it has come.

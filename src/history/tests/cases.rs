@@ -4,6 +4,7 @@ use std::future::pending;
 
 use super::*;
 use crate::history::thread::tests::NONE;
+use crate::model::Stamp;
 use crate::model::update::Update;
 use crate::store::version_of;
 
@@ -480,6 +481,170 @@ fn a_save_in_place_is_one_change_however_long_it_takes() {
         look_after(0).is_some()
     });
     assert!((20..100).contains(&looks.count()));
+}
+
+#[test]
+fn what_is_noted_in_place_is_one_change_however_long_it_takes() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().canonicalize().unwrap();
+    let history = History::new(root.clone(), Options::default());
+    let key = RunKey {
+        project: ProjectId::parse("p").unwrap(),
+        execution: ExecutionId::parse("x").unwrap(),
+    };
+    let saved = history.save(&key, r#"{"id":"x","projectId":"p"}"#, &Expect::Anything);
+    saved.unwrap();
+    let file = root.join("p/.runlog/x.json");
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    let pin = r#"{"pinned":true,"note":"n"}"#;
+    fs::write(&file, pin).unwrap();
+    let mut at = Moment::now();
+    // so long after the first of these looks
+    let mut look_after = |millis| {
+        at.instant += Duration::from_secs(1);
+        at.wall = SystemTime::now() + Duration::from_millis(millis);
+        history.hint(Hint::Annotation(key.clone()), at.instant);
+        while history.pass(at) {}
+        history.summary(&key).is_some_and(|summary| summary.pinned)
+    };
+    assert!(look_after(0));
+    let tick = history.clock().tick;
+    for torn in ["", &pin[..9]] {
+        fs::write(&file, torn).unwrap();
+        for millis in [0, 60, 560] {
+            assert!(look_after(millis));
+        }
+    }
+    fs::write(&file, pin).unwrap();
+    assert!(look_after(0));
+    assert_eq!(history.clock().tick, tick, "nothing has changed");
+    // what nobody goes on writing says nothing
+    fs::write(&file, "{").unwrap();
+    assert!(look_after(0));
+    assert!(!look_after(1_500));
+}
+
+/// Another write may leave the stamp as it is.
+#[test]
+fn what_was_no_record_just_after_it_was_written_is_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().canonicalize().unwrap();
+    let history = History::new(root.clone(), Options::default());
+    let key = RunKey {
+        project: ProjectId::parse("p").unwrap(),
+        execution: ExecutionId::parse("x").unwrap(),
+    };
+    let file = root.join("p/executions/x.json");
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    let stamp = || history.index(|index| index.stamp(&key));
+    let read_at_once = || {
+        let began = Instant::now();
+        fs::write(&file, "{").unwrap();
+        history.look_at_project(&key.project, Moment::now());
+        began.elapsed() < Duration::from_millis(3)
+    };
+    assert!((0..10_000).any(|_| read_at_once()));
+    assert_eq!(stamp(), Some((Stamp::default(), false)), "no file has it");
+    until_old(&root);
+    let mut at = Moment::now();
+    for _ in 0..3 {
+        at.instant += Duration::from_secs(1);
+        while history.pass(at) {}
+    }
+    let held = history.store.stamp(&key).unwrap().unwrap();
+    assert_eq!(stamp(), Some((held, false)), "it is read for ever");
+}
+
+#[test]
+fn what_was_touched_since_it_was_told_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().canonicalize().unwrap();
+    let history = History::new(root.clone(), Options::default());
+    let executions = root.join("p/executions");
+    fs::create_dir_all(&executions).unwrap();
+    let touch = |id: &str, seconds| {
+        let file = executions.join(id).with_extension("json");
+        let file = fs::File::options().append(true).create(true).open(file);
+        let file = file.unwrap();
+        if file.metadata().unwrap().len() == 0 {
+            let text = format!(r#"{{"id":"{id}","projectId":"p","status":"failed"}}"#);
+            std::io::Write::write_all(&mut &file, text.as_bytes()).unwrap();
+        }
+        let written = UNIX_EPOCH + Duration::from_secs(seconds);
+        file.set_modified(written).unwrap();
+        settle(&history);
+    };
+    for id in ["a", "b"] {
+        touch(id, 1_000);
+    }
+    let stop = Stop::default();
+    let choose = || history.choose(&Filter::default().into(), &stop).unwrap();
+    let rehearse = || {
+        let choice = choose();
+        history.remember_told("q", choice.clock, &choice.chosen)
+    };
+    let (first, tick) = (rehearse(), history.clock().tick);
+    assert_eq!(rehearse(), first, "the next page");
+    touch("a", 2_000);
+    let second = rehearse();
+    assert_ne!(second, first);
+    assert_eq!(history.clock().tick, tick, "nobody is told of a touch");
+    let rule = Rule {
+        max_count: Some(0),
+        ..Rule::default()
+    };
+    let policy = Policy {
+        rules: vec![rule],
+        ..Policy::default()
+    };
+    let stays = |spared: &[(RunKey, Spared)]| -> Vec<(String, Spared)> {
+        let stays = spared
+            .iter()
+            .map(|(key, why)| (key.execution.to_string(), *why));
+        stays.collect()
+    };
+    for (plan, goes, changed) in [(first, 1, vec!["a"]), (second, 2, vec![])] {
+        let want = changed
+            .into_iter()
+            .map(|id: &str| (id.to_owned(), Spared::Changed));
+        let want: Vec<_> = want.collect();
+        let told = history.told(&plan).unwrap();
+        let mut choice = choose();
+        assert_eq!(stays(&history.hold_to(&told, &mut choice)), want);
+        assert_eq!(choice.chosen.len(), goes);
+        let now = Moment::now().millis();
+        let plan = history.plan(&policy, now, Some(&told), &stop).unwrap();
+        assert_eq!((stays(&plan.spared), plan.chosen.len()), (want, goes));
+    }
+}
+
+#[test]
+fn a_save_over_what_is_no_record_creates_a_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().canonicalize().unwrap();
+    let history = History::new(root.clone(), Options::default());
+    let key = RunKey {
+        project: ProjectId::parse("p").unwrap(),
+        execution: ExecutionId::parse("x").unwrap(),
+    };
+    let file = root.join("p/executions/x.json");
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(&file, "nope").unwrap();
+    settle(&history);
+    for (status, want) in [("running", true), ("failed", false)] {
+        let text = format!(r#"{{"id":"x","projectId":"p","status":"{status}"}}"#);
+        let mut cursor = Cursor::after(history.clock().tick);
+        let saved = history.save(&key, &text, &Expect::Anything).unwrap();
+        assert_eq!(saved.created, want);
+        let (found, _) = history.changes_after(&mut cursor, &Filter::default().into(), 10, 100);
+        let [change] = &found.unwrap()[..] else {
+            panic!("it is one change");
+        };
+        assert!(
+            matches!(&change.what, Changed::Saved { created, .. } if *created == want),
+            "subscribers hear the same"
+        );
+    }
 }
 
 /// A person saves in place, or by backup-and-rename, while a recorder has something to say.

@@ -362,7 +362,7 @@ fn what_is_restored_brings_its_own_note_whatever_was_left_there() {
     let path = ground.executions().join("x.json");
     let noted = |key| match store.annotation(key).unwrap() {
         Sidecar::Is(annotation) => annotation.note,
-        Sidecar::Corrupt => panic!("it is one of ours"),
+        Sidecar::Corrupt(_) => panic!("it is one of ours"),
     };
     let first = Annotation {
         pinned: true,
