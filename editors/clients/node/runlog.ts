@@ -66,9 +66,9 @@ export interface ClientOptions {
   command?: readonly [string, ...string[]];
   /** The root; otherwise the daemon looks for it from the folder that is current when the client is made. */
   projects?: string;
-  /** For how long to look for a daemon, in milliseconds, before what needs it fails; 30,000. */
+  /** For how long to look for a daemon, in milliseconds, before what needs it fails or is closed; 30,000. */
   patience?: number;
-  /** How often a silent run of ours is told to be alive, in milliseconds; 60,000. */
+  /** How often a silent run of ours is told to be alive, in milliseconds; 60,000. 0: never. */
   heartbeat?: number;
 }
 
@@ -81,8 +81,10 @@ type RunMembers = ExecutionRecord & { projectId: string };
 /** Runs the daemon or meets it, asks it, and hears what it tells. Begins when it is first needed. */
 export class Client implements AsyncDisposable {
   private readonly options: Settings;
-  /** @internal */
-  readonly closing = new AbortController();
+  /** @internal Whether nothing new is told. */
+  closing = false;
+  /** Aborted once what was told is written, or our patience over. */
+  private readonly closed = new AbortController();
   /** @internal Fulfilled once what recorders were told is written, or refused. */
   written = Promise.resolve();
   private connection: Promise<Connection> | undefined;
@@ -93,7 +95,7 @@ export class Client implements AsyncDisposable {
     this.options = { ...options, folder: here(), patience: Math.min(patience, TIMER_MS_MAX), heartbeat: Math.min(heartbeat, TIMER_MS_MAX) };
     if (options.socket) this.options.socket = resolve(options.socket);
     // each recorder that waits for another daemon is one
-    setMaxListeners(0, this.closing.signal);
+    setMaxListeners(0, this.closed.signal);
   }
 
   /** Asks; the answer, or a {@link RunlogError}. */
@@ -115,7 +117,7 @@ export class Client implements AsyncDisposable {
       await connection.request('executions/subscribe', params, signal, changes);
       return changes;
     };
-    while (!this.closing.signal.aborted) {
+    while (!this.closed.signal.aborted) {
       try {
         const changes = await abortable(this.patiently(subscribe), signal);
         for await (const told of signal ? addAbortSignal(signal, changes) : changes) {
@@ -124,7 +126,7 @@ export class Client implements AsyncDisposable {
         }
       } catch (error) {
         signal?.throwIfAborted();
-        if (!this.closing.signal.aborted) throw error;
+        if (!this.closed.signal.aborted) throw error;
       }
       await sleep(FIRST_DELAY_MS);
     }
@@ -155,9 +157,10 @@ export class Client implements AsyncDisposable {
     // steps before their runs; each who records hears of what is refused
     const ours = [...open].filter(([, client]) => client === this).reverse();
     for (const [end] of ours) end({ status: 'cancelled' }).catch(() => undefined);
-    this.closing.abort();
+    this.closing = true;
     // nobody may wait for it, but it was told before
     await Promise.race([this.written, sleep(this.options.patience, undefined, { ref: false })]);
+    this.closed.abort();
     const connection = await this.connection?.catch(() => undefined);
     connection?.end();
     await this.ended;
@@ -173,8 +176,8 @@ export class Client implements AsyncDisposable {
         return await ask();
       } catch (error) {
         const left = until - Date.now();
-        if (this.closing.signal.aborted || left <= 0 || !again(error)) throw error;
-        await sleep(Math.min(delay, left), undefined, { signal: this.closing.signal }).catch(() => undefined);
+        if (this.closed.signal.aborted || left <= 0 || !again(error)) throw error;
+        await sleep(Math.min(delay, left), undefined, { signal: this.closed.signal }).catch(() => undefined);
       }
     }
   }
@@ -182,7 +185,7 @@ export class Client implements AsyncDisposable {
   private connected(): Promise<Connection> {
     if (!this.connection) {
       const forget = (): void => void (this.connection = undefined);
-      this.connection = this.patiently(() => Connection.open(this.options, this.closing.signal), passing);
+      this.connection = this.patiently(() => Connection.open(this.options, this.closed.signal), passing);
       void this.connection.then(({ lost, ended }) => {
         this.ended = ended;
         return lost;
@@ -216,15 +219,15 @@ class Connection {
     this.ended = this.lost.then(() => this.settle());
   }
 
-  static async open(options: Settings, closing: AbortSignal): Promise<Connection> {
-    if (closing.aborted) unreachable('the client is closed', false);
+  static async open(options: Settings, closed: AbortSignal): Promise<Connection> {
+    if (closed.aborted) unreachable('the client is closed', false);
     const { socket, command = ['runlog', 'serve', '--shared'], projects, folder } = options;
     const program = projects === undefined ? command : [...command, '--projects', projects];
     const connection = await (socket === undefined ? Connection.spawn(program, folder) : Connection.meet(socket));
     // one that takes us in and then says nothing has no more time than one that is not there
     const timer = setTimeout(connection.end, options.patience);
-    closing.addEventListener('abort', connection.end);
-    if (closing.aborted) connection.end();
+    closed.addEventListener('abort', connection.end);
+    if (closed.aborted) connection.end();
     try {
       const about = { processId: process.pid, protocolVersion: 1, clientInfo: { name: 'runlog-node' } };
       await connection.request('initialize', about);
@@ -234,10 +237,10 @@ class Connection {
       await connection.ended;
       const status = await connection.exited;
       if (status) unreachable(`${command[0]} ended with status ${status}; its stderr says why`, false);
-      return unreachable(error, !closing.aborted);
+      return unreachable(error, !closed.aborted);
     } finally {
       clearTimeout(timer);
-      closing.removeEventListener('abort', connection.end);
+      closed.removeEventListener('abort', connection.end);
     }
   }
 
@@ -478,7 +481,7 @@ export class Run {
   /** Joins the next write, or begins another one. */
   private async put(change: Change): Promise<void> {
     if (interrupted) return interrupted.then(() => this.put(change));
-    if (this.client.closing.signal.aborted) unreachable('the client is closed', false);
+    if (this.client.closing) unreachable('the client is closed', false);
     // within a write `set` comes before `add`
     if (!this.next || change.set) {
       const next: Waiting[] = (this.next = []);
@@ -506,7 +509,7 @@ export class Run {
         return;
       }
     }
-    if (over || !this.version) return;
+    if (over || !this.version || !(this.heartbeat > 0)) return;
     // alive, if it says nothing else for a while; whatever is wrong shows in the next write, or goes by
     this.timer = setTimeout(() => void this.put({}).catch(() => undefined), this.heartbeat).unref();
   }

@@ -233,6 +233,62 @@ test('what was told is written before a client is closed', async (t) => {
   assert.equal(place.record('p', 'a').name, 'name 19');
 });
 
+test('closing waits for a daemon that is away, as long as the patience lasts, and for a disk that is full', async (t) => {
+  const place = new Place(t);
+  let over;
+  const closed = new Promise((resolve) => (over = resolve));
+  t.after(over);
+  /** A run that goes on until that; what becomes of it. */
+  const record = async (client, id) => {
+    let told;
+    await new Promise((begun) => {
+      told = client.run({ projectId: 'p', id }, () => (begun(), closed));
+    });
+    return { told };
+  };
+  let daemon = await place.daemon();
+  const client = place.client({ socket: place.socket });
+  await record(client, 'away');
+  await daemon.kill();
+  const closing = client.close();
+  daemon = await place.daemon();
+  await closing;
+  assert.equal(place.record('p', 'away').status, 'cancelled');
+
+  const full = place.client();
+  let times = 2;
+  await record(full, 'full');
+  const request = full.request.bind(full);
+  full.request = async (...asked) => {
+    if (times-- > 0) throw new RunlogError(507, 'the disk is full', { kind: 'storage-full', retryable: true });
+    return await request(...asked);
+  };
+  await full.close();
+  assert.equal(place.record('p', 'full').status, 'cancelled');
+
+  const hasty = place.client({ socket: place.socket, patience: 500 });
+  const { told } = await record(hasty, 'gone');
+  await daemon.kill();
+  const refused = assert.rejects(told, { kind: 'unreachable' });
+  const began = Date.now();
+  await hasty.close();
+  assert(Date.now() - began > 450);
+  over();
+  await refused;
+});
+
+test('what was told while the first connection is made is written', async (t) => {
+  const place = new Place(t);
+  const client = place.client();
+  let over;
+  const closed = new Promise((resolve) => (over = resolve));
+  const told = client.run({ projectId: 'p', id: 'a' }, () => closed);
+  await client.close();
+  assert.equal(place.record('p', 'a').status, 'cancelled');
+  over();
+  await told;
+});
+
 test('what may not last is written until it does', async (t) => {
   const place = new Place(t);
   const client = place.client({ patience: 1000 });
@@ -410,6 +466,8 @@ test('what is told during a write shares the next one', async (t) => {
 
 test('a silent run is told to be alive', async (t) => {
   const place = new Place(t);
+  await place.client({ heartbeat: 0 }).start({ projectId: 'p', id: 'quiet' });
+  const began = statSync(join(place.root, 'p/executions/quiet.json')).mtimeMs;
   const client = place.client({ heartbeat: 20 });
   const run = await client.start({ projectId: 'p' });
   const file = join(place.root, 'p/executions', `${run.id}.json`);
@@ -422,6 +480,7 @@ test('a silent run is told to be alive', async (t) => {
   await until(() => statSync(file).mtimeMs > noted, 'another');
   await run.finish();
   assert.equal(place.record('p', run.id).note, 'slow');
+  assert.equal(statSync(join(place.root, 'p/executions/quiet.json')).mtimeMs, began);
 });
 
 test('a run that cannot begin leaves the other of its name alone', async (t) => {

@@ -159,7 +159,7 @@ class Client(types.Requests):
     `socket` is a daemon's Unix socket, as `runlog socket` prints the root's own; without it, `command` is
     started. `projects` is the root; otherwise the daemon looks for it. All of them are meant from the folder
     that is current now. `patience` is for how long to look for a daemon, in seconds, before what needs it
-    fails, and `heartbeat` how often a silent run of ours is told to be alive.
+    fails or is closed, and `heartbeat` how often a silent run of ours is told to be alive; 0: never.
 
     `request` and `request_async`, typed for every method, come from `runlog.types`. A request that is
     cancelled, or not answered within `timeout` seconds, is taken back; a mutation may have gone through.
@@ -185,7 +185,9 @@ class Client(types.Requests):
         self._heartbeat = heartbeat
         self._process = os.getpid()
         self._own_loop = _loop()
-        self._closing: asyncio.Future[None] = self._loop.create_future()
+        # whether nothing new is told; and once what was told is written, or our patience over
+        self._closing = False
+        self._closed: asyncio.Future[None] = self._loop.create_future()
         self._connection: asyncio.Future[_Connection] | None = None
         # what recorders have still to write, and what has begun and not ended, in the order of beginning
         self._writing: set[asyncio.Task[None]] = set()
@@ -282,9 +284,9 @@ class Client(types.Requests):
                 return await work()
             except RunlogError as error:
                 left = until - time.monotonic()
-                if self._closing.done() or left <= 0 or not again(error):
+                if self._closed.done() or left <= 0 or not again(error):
                     raise
-            await asyncio.wait([self._closing], timeout=min(delay, left))
+            await asyncio.wait([self._closed], timeout=min(delay, left))
             delay = min(2 * delay, _LONGEST_DELAY)
 
     async def _end(self) -> None:
@@ -293,13 +295,14 @@ class Client(types.Requests):
             # steps before their runs
             for scope in reversed(list(self._open)):
                 scope.told({"status": "cancelled"})
-            if not self._closing.done():
-                self._closing.set_result(None)
+            self._closing = True
         # those are joined in this turn of the loop
         await asyncio.sleep(0)
         if self._writing:
             # nobody waits for it, but it was told before
             await asyncio.wait(self._writing, timeout=self._patience)
+        if not self._closed.done():
+            self._closed.set_result(None)
 
     async def _close(self) -> None:
         await self._end()
@@ -326,7 +329,7 @@ class _Connection:
 
     @staticmethod
     async def open(client: Client) -> _Connection:
-        if client._closing.done():
+        if client._closed.done():
             raise _unreachable("the client is closed", retryable=False)
         near, daemon = _spawn(client._command, client._folder) if client._socket is None else (None, None)
         try:
@@ -337,7 +340,7 @@ class _Connection:
         about = {"processId": os.getpid(), "protocolVersion": 1, "clientInfo": {"name": "runlog-python"}}
         hello = asyncio.ensure_future(connection.request("initialize", about))
         # one that takes us in and then says nothing has no more time than one that is not there
-        await asyncio.wait([hello, client._closing], timeout=client._patience, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([hello, client._closed], timeout=client._patience, return_when=asyncio.FIRST_COMPLETED)
         if hello.done() and hello.exception() is None:
             # holds it as long as there is the client, and ends it where that is forgotten and not closed
             end = weakref.finalize(client, asyncio.get_running_loop().call_soon_threadsafe, connection.end)
@@ -348,7 +351,8 @@ class _Connection:
         if daemon is not None and daemon.returncode > 0:
             ended = f"{client._command[0]} ended with status {daemon.returncode}; its stderr says why"
             raise _unreachable(ended, retryable=False)
-        raise _unreachable(str(hello.exception()), retryable=True)
+        late = hello.exception() or "its answer came too late"
+        raise _unreachable(str(late), retryable=not client._closed.done())
 
     async def request(self, method: str, params: Any, told: _Queue | None = None) -> Any:
         if self.lost:
@@ -498,11 +502,11 @@ class Changes:
             connection = await client._connected()
             return connection, queue, await connection.request("executions/subscribe", params, queue)
 
-        while not client._closing.done():
+        while not client._closed.done():
             try:
                 connection, queue, subscription = await client._patiently(subscribe)
             except RunlogError:
-                if client._closing.done():
+                if client._closed.done():
                     return
                 raise
             try:
@@ -687,7 +691,7 @@ class _Recorder:
 
     def put(self, **change: Any) -> Future[None]:
         """Has `execution` begin the record, or `set`, `steps` and `add` change it, the latter a `step`, too."""
-        if self.client._closing.done():
+        if self.client._closing:
             raise _unreachable("the client is closed", retryable=False)
         done: Future[None] = Future()
         done.set_running_or_notify_cancel()  # whoever stops waiting for it does not take it back
@@ -730,11 +734,11 @@ class _Recorder:
             for _, done in batch:
                 done.set_result(None)
         # whatever else is wrong shows in the next write, or goes by
-        if self._version and not over:
+        if self._version and not over and self.client._heartbeat > 0:
             self._beat = self.client._loop.call_later(self.client._heartbeat, self._tell_alive)
 
     def _tell_alive(self) -> None:
-        if not self.client._closing.done():
+        if not self.client._closing:
             self._join({}, Future())
 
     async def _update(self, changes: list[dict[str, Any]]) -> None:

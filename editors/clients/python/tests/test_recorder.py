@@ -400,6 +400,50 @@ class Recorder(Placed):
         asyncio.run(main())
         self.assertEqual(self.place.record("p", "a")["name"], "name 19")
 
+    def test_closing_waits_for_a_daemon_that_is_away(self):
+        daemon = self.place.daemon()
+        client = self.place.client(socket=self.place.socket)
+        client.run("p", id="a").__enter__()
+        daemon.kill()
+        with ThreadPoolExecutor(1) as pool:
+            closed = pool.submit(client.close)
+            daemon = self.place.daemon()
+            closed.result()
+        self.assertEqual(self.place.record("p", "a")["status"], "cancelled")
+        # though no longer than its patience lasts
+        client = self.place.client(socket=self.place.socket, patience=0.5)
+        scope = client.run("p", id="b")
+        scope.__enter__()
+        daemon.kill()
+        began = time.monotonic()
+        client.close()
+        self.assertGreater(time.monotonic() - began, 0.45)
+        with self.assertRaises(RunlogError) as raised:
+            scope.told({}).result()
+        self.assertEqual(raised.exception.kind, "unreachable")
+
+    def test_closing_waits_for_a_disk_that_is_full(self):
+        client = self.place.client()
+        client.run("p", id="a").__enter__()
+        ask, full = client._ask, [True, True]
+
+        async def asked(method, params):
+            if full:
+                full.pop()
+                raise RunlogError(507, "the disk is full", {"kind": "storage-full", "retryable": True})
+            return await ask(method, params)
+
+        client._ask = asked
+        client.close()
+        self.assertEqual((full, self.place.record("p", "a")["status"]), ([], "cancelled"))
+
+    def test_what_was_told_while_the_first_connection_is_made_is_written(self):
+        client = self.place.client()
+        begun = client.run("p", id="a")._begin()
+        client.close()
+        begun.result()
+        self.assertEqual(self.place.record("p", "a")["status"], "cancelled")
+
     def test_what_may_not_last_is_written_until_it_does(self):
         client = self.place.client(patience=1)
         ask = client._ask
@@ -561,6 +605,8 @@ class Recorder(Placed):
         self.assertLess(ticks() - before, 200)
 
     def test_a_silent_run_is_told_to_be_alive(self):
+        quiet = self.place.client(heartbeat=0).start("p")
+        began = os.stat(self.place.file("p", quiet.id)).st_mtime_ns
         client = self.place.client(heartbeat=0.02)
         with client.run("p") as run:
             file = self.place.file("p", run.id)
@@ -573,6 +619,7 @@ class Recorder(Placed):
             noted = os.stat(file).st_mtime_ns
             until(lambda: os.stat(file).st_mtime_ns > noted, "another")
         self.assertEqual(self.place.record("p", run.id)["note"], "slow")
+        self.assertEqual(os.stat(self.place.file("p", quiet.id)).st_mtime_ns, began)
 
     def test_an_end_that_cannot_be_told_is_not_the_end(self):
         client = self.place.client()
@@ -636,9 +683,9 @@ class Recorder(Placed):
             client.start("p", id="own")
         self.assertEqual(raised.exception.kind, "already-exists")
         first.finish()
-        before = os.stat(self.place.file("p", "own"))
+        before = os.stat(self.place.file("p", "own")).st_mtime_ns
         time.sleep(0.1)
-        self.assertEqual(os.stat(self.place.file("p", "own")), before)
+        self.assertEqual(os.stat(self.place.file("p", "own")).st_mtime_ns, before)
 
     def test_an_answer_is_lost(self):
         strangers = {

@@ -216,14 +216,15 @@ class Requests(Placed):
                 with self.assertRaises(asyncio.CancelledError):
                     await cancelled
                 ended = loop.run_in_executor(None, patient.close)
-                with self.assertRaises(RunlogError) as raised:
-                    await closed
-                await ended
                 # what was said to it, and then nothing: the socket is not left open
                 taken.setblocking(True)
                 while await loop.run_in_executor(None, taken.recv, 65536):
                     pass
-            self.assertEqual(raised.exception.kind, "unreachable")
+                taken.sendall(b'{"jsonrpc":"2.0","id":1,"result":{}}\n')
+            with self.assertRaisesRegex(RunlogError, "too late") as raised:
+                await closed
+            await ended
+            self.assertEqual((raised.exception.kind, raised.exception.retryable), ("unreachable", False))
 
         asyncio.run(main())
 
@@ -383,6 +384,21 @@ class Ends(Placed):
             record = self.place.record("p", ident)
             self.assertEqual((record["status"], record["steps"][0]["status"]), ("cancelled", "cancelled"))
 
+    def test_what_is_recorded_ends_with_the_program_though_the_daemon_has_died(self):
+        self.ends(
+            """
+            def work():
+                with client.run("p", id="a") as run, run.step("s"):
+                    yield
+
+            suspended = work()
+            next(suspended)
+            os.kill(client.request("server/status")["pid"], signal.SIGKILL)
+            """
+        )
+        record = self.place.record("p", "a")
+        self.assertEqual((record["status"], record["steps"][0]["status"]), ("cancelled", "cancelled"))
+
     def test_what_clients_record_that_were_made_at_once_ends_with_the_program(self):
         self.ends(
             """
@@ -501,7 +517,7 @@ class Table:
         return change["kind"] == "resync"
 
     def keep(self):
-        while not self.client._closing.done():
+        while not self.client._closed.done():
             for change in self.client.changes({"since": self.list()}):
                 if self.tell(change):
                     break
