@@ -6,7 +6,8 @@
 //!
 //! A listed run that is missing or unreadable is looked at again after [`MOMENT`] before that is
 //! believed: in-place writes and backup-and-rename leave such states for an instant. One that is no
-//! whole record is looked at again until it has been [`STILL`]: `jq … > run.json` takes its time.
+//! whole record is looked at again until it has been [`STILL`], unless somebody waits for what it
+//! shows: `jq … > run.json` takes its time.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -722,7 +723,7 @@ impl History {
 pub(super) fn is_being_written(taken: Option<&Taken>, stamp: &Stamp, now: Moment) -> bool {
     let changed = i128::from(now.millis().0) * 1_000_000 - i128::from(stamp.ctime_ns);
     let still = u128::try_from(changed).is_ok_and(|changed| changed >= STILL.as_nanos());
-    taken.is_some_and(|taken| taken.attempt < STILL_TRIED) && !still
+    taken.is_some_and(|taken| taken.attempt < STILL_TRIED && !taken.awaited) && !still
 }
 
 /// Says what could not be swept.

@@ -7,6 +7,7 @@
 //! process changes itself is put off: the events of it are its own echo. Plain data: time comes in
 //! as a parameter.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
@@ -36,6 +37,8 @@ pub struct Taken {
     pub mark: Mark,
     /// How often it was looked at before without being believed.
     pub attempt: u8,
+    /// Whether somebody waits for what it shows, or has waited.
+    pub awaited: bool,
     ticket: Option<u64>,
 }
 
@@ -59,6 +62,8 @@ pub struct Dirty {
     open: BTreeMap<u64, usize>,
     last_ticket: u64,
     last_turn: u64,
+    /// The latest ticket that somebody waited for.
+    awaited: u64,
 }
 
 impl Dirty {
@@ -95,8 +100,9 @@ impl Dirty {
         self.put_in(mark, waiting);
     }
 
-    /// Makes what was put off due now, as far as somebody waits for it who waits for `ticket`.
+    /// Somebody waits for `ticket`: makes what was put off due now, as far as that waits for it.
     pub fn hurry(&mut self, ticket: u64, now: Instant) {
+        self.awaited = self.awaited.max(ticket);
         let waits = |held: &Waiting| held.put_off && held.ticket.is_some_and(|held| held <= ticket);
         let marks: Vec<Mark> = self
             .waiting
@@ -138,6 +144,7 @@ impl Dirty {
         Taken {
             mark,
             attempt: 0,
+            awaited: false,
             ticket: Some(ticket),
         }
     }
@@ -170,14 +177,19 @@ impl Dirty {
             return self.put_in(mark, fresh);
         };
         // Two marks become one: the earlier due, the earlier ticket. A mark that waits to be
-        // believed keeps its due and attempt: a second event (an editor's write after its
-        // rename) is no reason to believe sooner, and what it tells is seen then as well. So does
-        // one that was put off.
+        // believed keeps its due and attempt, whichever comes first: a second event (an editor's
+        // write after its rename) is no reason to believe sooner, nor to begin anew, and what it
+        // tells is seen then as well. So does one that was put off.
         let (a, b) = (held.ticket, fresh.ticket);
         if let (Some(a), Some(b)) = (a, b) {
             self.close(a.max(b));
         }
-        let keeps = held.put_off || held.attempt > attempt || held.due <= fresh.due;
+        let keeps = match held.attempt.cmp(&attempt) {
+            _ if held.put_off => true,
+            Ordering::Greater => true,
+            Ordering::Equal => held.due <= fresh.due,
+            Ordering::Less => false,
+        };
         let merged = Waiting {
             ticket: earliest(a, b),
             ..if keeps { held } else { fresh }
@@ -200,6 +212,7 @@ impl Dirty {
                 taken.push(Taken {
                     mark,
                     attempt,
+                    awaited: ticket.is_some_and(|ticket| ticket <= self.awaited),
                     ticket,
                 });
             }
@@ -295,6 +308,7 @@ mod tests {
         assert!(!dirty.settled(ticket));
         // another event does not make it believed sooner
         dirty.mark(project("a"), now);
+        assert!(!taken[0].awaited);
         let due = dirty.take(now, 9);
         assert_eq!(due.len(), 1, "only b is due");
         dirty.done(&due[0]);
@@ -307,6 +321,26 @@ mod tests {
         let taken = dirty.take(later, 9);
         dirty.done(&taken[0]);
         assert!(dirty.settled(dirty.ticket()));
+    }
+
+    #[test]
+    fn an_event_during_a_look_does_not_begin_it_anew() {
+        let now = Instant::now();
+        let later = now + Duration::from_millis(50);
+        let mut dirty = Dirty::default();
+        dirty.mark(project("a"), now);
+        let taken = dirty.take(now, 9);
+        dirty.mark(project("a"), now);
+        let ticket = dirty.ticket();
+        dirty.again(&taken[0], project("a"), later);
+        dirty.done(&taken[0]);
+        assert_eq!(dirty.take(now, 9).len(), 0);
+        dirty.hurry(ticket, now);
+        let taken = dirty.take(later, 9);
+        assert_eq!((taken[0].attempt, taken[0].awaited), (1, true));
+        assert!(!dirty.settled(ticket));
+        dirty.done(&taken[0]);
+        assert!(dirty.settled(ticket));
     }
 
     #[test]

@@ -468,6 +468,15 @@ fn a_save_in_place_is_one_change_however_long_it_takes() {
         "no deletion, and no second creation"
     );
 
+    // who waits is told what there is
+    fs::write(&file, "{").unwrap();
+    assert_eq!(look_after(0).as_deref(), Some("failed"));
+    let ticket = history.dirty.lock().ticket();
+    history.dirty.lock().hurry(ticket, Instant::now());
+    assert_eq!(look_after(0), None);
+    fs::write(&file, text("failed")).unwrap();
+    assert_eq!(look_after(0).as_deref(), Some("failed"));
+
     // what nobody goes on writing is no record any more
     fs::write(&file, "{").unwrap();
     look_after(0);
