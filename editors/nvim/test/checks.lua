@@ -1722,7 +1722,7 @@ exec %s]=]):format(t.binary, hang)),
     end)
     pcall(editor.lua, editor, [[
       local list = require('runlog.list').current()
-      require('runlog.actions').delete(list.client, list.rows)
+      require('runlog.actions').delete(list.client, vim.list_slice(list.rows))
       vim.cmd('qall!')]])
     vim.fn.jobwait({ editor.job }, 10000)
     t.equal(listed(root), {}, 'what is left')
