@@ -49,6 +49,9 @@
   "Seconds that a process has to end after the end of its input.
 One that answers what it was asked takes less.")
 
+(defconst runlog-client--delete-within 10
+  "Seconds that what is being deleted has before that, when Emacs ends.")
+
 (defconst runlog-client--mutations
   '(executions/save
     executions/start executions/update executions/annotate
@@ -119,21 +122,44 @@ Numbers are numbers, however they are spelt; one too large for that is nil."
   "Somebody does not need CLIENT any more."
   (cl-decf (runlog-client-users client))
   (when (zerop (runlog-client-users client))
-    (setq runlog-client--all (delq client runlog-client--all))
-    (when (runlog-client-timer client)
-      (cancel-timer (runlog-client-timer client)))
-    (let ((connection (runlog-client-connection client)))
-      (setf (runlog-client-connection client) nil
-            (runlog-client-queue client) nil
-            (runlog-client-state client) 'idle)
-      (when (and connection (jsonrpc-running-p connection))
-        (let ((process (jsonrpc--process connection)))
-          ;; which ends it, after what is in flight
-          (process-send-eof process)
-          (run-at-time runlog-client--end-within nil
-                       (lambda ()
-                         (when (process-live-p process)
-                           (delete-process process)))))))))
+    (runlog-client--finish client)))
+
+(defun runlog-client--finish (client)
+  "Let the process of CLIENT end, after what is in flight."
+  (setq runlog-client--all (delq client runlog-client--all))
+  (when (runlog-client-timer client)
+    (cancel-timer (runlog-client-timer client)))
+  (let ((connection (runlog-client-connection client)))
+    (setf (runlog-client-connection client) nil
+          (runlog-client-queue client) nil
+          (runlog-client-state client) 'idle)
+    (when (and connection (jsonrpc-running-p connection))
+      (let ((process (jsonrpc--process connection)))
+        (process-send-eof process)
+        (run-at-time runlog-client--end-within nil
+                     (lambda ()
+                       (when (process-live-p process)
+                         (delete-process process))))))))
+
+(defun runlog-client--leave ()
+  "Emacs ends: wait for what is in flight."
+  (with-demoted-errors "runlog: %S"
+    (with-timeout (runlog-client--delete-within)
+      ;; of many runs only some are deleted at a time
+      (while (cl-some (lambda (client)
+                        (and (runlog-client-connection client)
+                             (> (runlog-client-deleting client) 0)))
+                      runlog-client--all)
+        (accept-process-output nil 0.01)))
+    (mapc #'runlog-client--finish (copy-sequence runlog-client--all))
+    (with-timeout (runlog-client--end-within)
+      (while (cl-some (lambda (process)
+                        (and (process-get process 'runlog-connection)
+                             (process-live-p process)))
+                      (process-list))
+        (accept-process-output nil 0.01)))))
+
+(add-hook 'kill-emacs-hook #'runlog-client--leave)
 
 (defun runlog-client-retry (client)
   "Try again what was given up by CLIENT."
@@ -299,10 +325,13 @@ TOLD is called with each, whatever dies in between.  Return what
          (arguments `("serve" "--shared"
                       ,@(and (runlog-client-given client)
                              (list "--projects" (runlog-client-root client)))))
-         (default-directory (file-name-as-directory (runlog-client-folder client)))
+         (folder (file-name-as-directory (runlog-client-folder client)))
+         (there (file-directory-p folder))
+         ;; a root that is named is found from anywhere
+         (default-directory (if there folder "/"))
          connection)
     (cond
-     ((not (file-directory-p default-directory))
+     ((not (or there (runlog-client-given client)))
       ;; elsewhere it would serve what is found there
       (runlog-client--give-up
        client 'failed (format "There is no folder %s." (runlog-client-folder client))))

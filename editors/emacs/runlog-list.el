@@ -868,6 +868,11 @@ again."
   "Return the summary that commands are about here."
   (funcall runlog-row-function))
 
+(defun runlog-naming (project id)
+  "Return params with which `executions/list' has the run ID of PROJECT alone."
+  `(:projectId ,project
+    :where ,(concat "id = " (decode-coding-string (json-serialize id) 'utf-8))))
+
 (defun runlog-annotate (row &rest change)
   "Make CHANGE to the pins, tags and notes of ROW."
   (unless (runlog-client-can runlog-client "executions/annotate")
@@ -912,12 +917,21 @@ Commas are between them.  Only what was changed is sent."
                      (and removed (list :removeTags (vconcat removed))))))))
 
 (defun runlog-note (row note)
-  "Give ROW a NOTE; an empty one takes it away."
+  "Give ROW a NOTE; an empty one takes it away.
+What somebody else has changed meanwhile is not written over."
   (interactive (let ((row (runlog-row)))
                  (list row (read-string "Note: " (runlog-client-get row :note))))
                runlog-list-mode runlog-run-mode)
-  (unless (equal note (or (runlog-client-get row :note) ""))
-    (runlog-annotate row :note note)))
+  (let ((old (or (runlog-client-get row :note) "")))
+    (unless (equal note old)
+      (let ((rows (plist-get (runlog-client-await
+                              runlog-client 'executions/list
+                              (runlog-naming (plist-get row :projectId) (plist-get row :id)) 5)
+                             :executions)))
+        (unless (or (seq-empty-p rows)
+                    (member (or (runlog-client-get (aref rows 0) :note) "") (list old note)))
+          (user-error "Somebody else has changed the note; it is not written: %s" note)))
+      (runlog-annotate row :note note))))
 
 (defun runlog-root-path (client)
   "Return the folder of projects of CLIENT, as the daemon has it."

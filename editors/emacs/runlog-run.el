@@ -19,8 +19,10 @@
 (require 'runlog-text)
 
 (defcustom runlog-piece (* 256 1024)
-  "How many bytes of a record are shown at first, and loaded at once."
-  :type 'natnum
+  "How many bytes of a record are shown at first, and loaded at once.
+The daemon takes 1024 to 62914560."
+  :type '(restricted-sexp :match-alternatives
+                          ((lambda (n) (and (integerp n) (<= 1024 n 62914560)))))
   :group 'runlog)
 
 (defconst runlog-run--reload-every 0.5
@@ -90,33 +92,38 @@
           (puthash (plist-get cut :pointer) (copy-sequence cut) cuts))
         told))
 
+(defun runlog-run--piece (&optional times)
+  "Return how many bytes are asked for at once, so many TIMES as usual."
+  (min runlog-run--most (* (or times 1) (max 1024 runlog-piece))))
+
 (defun runlog-run--piece-request (cut &optional upto)
   "Return the params that ask for more of CUT.
 UPTO is how much of it is wanted in the end; without it, as much as there is
 room for."
-  (let* ((pointer (plist-get cut :pointer))
+  (let* ((piece (runlog-run--piece))
+         (pointer (plist-get cut :pointer))
          (kind (plist-get cut :kind))
          (given (plist-get cut :given))
          (length (plist-get cut :length))
          (last (if upto (min upto (or length upto)) length)))
     (cond
      ((equal kind "string")
-      ;; at most six bytes of JSON a unit
-      `(:fields [,pointer] :maxBytes ,runlog-piece
-        :range (:start ,given
-                :end ,(min last (+ given (max 1 (/ runlog-piece 8)))))))
+      ;; at least a byte of JSON a unit; where they take more, the daemon says how
+      ;; far it came
+      `(:fields [,pointer] :maxBytes ,piece
+        :range (:start ,given :end ,(min last (+ given piece)))))
      ((equal kind "array")
       ;; so many as there should be room for; a piece without room has no value
       (let* ((each (+ 200 (* 2 (/ (plist-get cut :sizeBytes) length))))
              (count (if (plist-get cut :alone) 1
-                      (max 1 (min 100 (/ runlog-piece each))))))
-        `(:maxBytes ,runlog-piece
+                      (max 1 (min 100 (/ piece each))))))
+        `(:maxBytes ,piece
           :fields ,(vconcat
                     (cl-loop for i from given below (min last (+ given count))
                              collect (format "%s/%d" pointer i))))))
      (t
       ;; which members are missing nobody knows: all of it again, and more
-      (let ((bytes (min runlog-run--most (* 4 (or (plist-get cut :asked) runlog-piece)))))
+      (let ((bytes (min runlog-run--most (* 4 (or (plist-get cut :asked) piece)))))
         (plist-put cut :asked bytes)
         `(:fields [,pointer] :maxBytes ,bytes))))))
 
@@ -535,11 +542,8 @@ SUMMARY is what lists say of it, RECORD what was read, CUTS what was left out."
 (defun runlog-run--load ()
   "Read summary and record."
   (let ((buffer (current-buffer))
-        (about `(:projectId ,(plist-get runlog-run--ids :projectId)
-                 :where ,(concat "id = "
-                                 (decode-coding-string
-                                  (json-serialize (plist-get runlog-run--ids :executionId))
-                                  'utf-8)))))
+        (about (runlog-naming (plist-get runlog-run--ids :projectId)
+                              (plist-get runlog-run--ids :executionId))))
     (runlog-client-request
      runlog-client 'executions/list `(,@about :limit 1)
      (lambda (answer)
@@ -578,7 +582,7 @@ SUMMARY is what lists say of it, RECORD what was read, CUTS what was left out."
        (append runlog-run--ids
                `(:maxBytes ,(min runlog-run--most
                                  (* runlog-run--room
-                                    (max runlog-piece
+                                    (max (runlog-run--piece)
                                          (runlog-run--size runlog-run--record))))))
        (lambda (answer)
          (runlog-list--in buffer
@@ -816,7 +820,7 @@ CUTS are those of RECORD, VERSION is its version; reading it BEGAN then."
          (read (lambda (summary done)
                  (runlog-client-request
                   client 'executions/get
-                  `(,@(funcall ids summary) :maxBytes ,(* 4 runlog-piece))
+                  `(,@(funcall ids summary) :maxBytes ,(runlog-run--piece 4))
                   (lambda (answer)
                     (let ((cuts (make-hash-table :test #'equal))
                           (runlog-run--final t))

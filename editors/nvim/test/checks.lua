@@ -105,6 +105,7 @@ t.run({
     editor:wait_text('characters are shown; <CR> loads more')
     editor:type('zR')
     local function load_all(what)
+      local pieces = 0
       t.until_('all of it', function()
         local left = editor:lua([[
           for i, line in ipairs(vim.api.nvim_buf_get_lines(0, 0, -1, false)) do
@@ -119,15 +120,18 @@ t.run({
           t.until_('more lines', function()
             return #editor:lines() ~= before
           end)
+          pieces = pieces + 1
         end
         return not left
       end, 30)
+      return pieces
     end
     -- pressed twice before there is an answer
     editor:lua([[
       vim.fn.search('characters are shown')
       vim.cmd.normal(vim.keycode('<CR><CR>'))]])
-    load_all('characters are shown')
+    local pieces = load_all('characters are shown')
+    assert(pieces <= 3, pieces .. ' pieces')
     t.has(editor:text(), '  ' .. table.concat(text, '\n  '), 'the output')
     load_all('elements are shown')
     t.has(editor:text(), 'node-150', 'the last step')
@@ -156,7 +160,7 @@ t.run({
         startedAt = t.minute(99),
         status = 'running',
         input = lines('input', 10 + 10 * round),
-        output = lines('output', 4000 + 100 * round),
+        output = lines('output', 12000 + 100 * round),
         steps = steps,
       })
     end
@@ -652,6 +656,70 @@ t.run({
     end)
   end),
 
+  check('note: what somebody else has made of it is not written over by what is typed meanwhile', function()
+    local root = t.root(1)
+    local function others(note)
+      t.ask(root, 'executions/annotate', { projectId = 'website', executionId = 'exec-0001', note = note })
+    end
+    local function note()
+      return t.ask(root, 'executions/list', {}).executions[1].note
+    end
+    local editor = t.list(root)
+    t.until_('the daemon', function()
+      return editor:lua("return require('runlog.list').current().client.server ~= nil")
+    end)
+    local function wait_row(wanted)
+      t.until_('the note', function()
+        return editor:lua("return require('runlog.list').current().items[1].row.note or ''") == wanted
+      end)
+    end
+    for shown, theirs in pairs({ [''] = 'theirs', ours = '' }) do
+      others(shown)
+      wait_row(shown)
+      editor:type('gga')
+      editor:wait_screen('Note:')
+      others(theirs)
+      editor:type('<C-u>mine, not ' .. theirs .. '<CR>')
+      editor:wait_screen('Somebody else has changed the note; it is not written: mine, not ' .. theirs)
+      t.equal(note() or '', theirs, 'the note')
+      wait_row(theirs)
+    end
+    editor:type('gga<C-u>mine<CR>')
+    t.until_('the note', function()
+      return note() == 'mine'
+    end)
+    wait_row('mine')
+    -- what the daemon could not read is not sent
+    editor:lua([[vim.ui.input = function(_, typed) typed('caf\233') end]])
+    editor:type('a')
+    editor:wait_screen('This text is not UTF-8.')
+  end),
+
+  check('text: what is not UTF-8 is refused, and the list goes on', function()
+    local root = t.root(2)
+    local editor = t.list(root)
+    for text, good in pairs({
+      ['ä\1\127\238\128\128😀\244\143\191\191'] = true, ['caf\233'] = false, ['\192\187'] = false, ['\237\160\128'] = false, ['a\128'] = false,
+    }) do
+      editor:lua([[
+        local text, good = ...
+        _G.answered = nil
+        require('runlog.list').current().client:request('filter/check', { text = text }, function(err)
+          _G.answered = (err == nil) == good
+        end)]], text, good)
+      t.until_('the right answer to ' .. text, function()
+        return editor:lua('return _G.answered')
+      end)
+    end
+    editor:lua([[
+      local list = require('runlog.list').current()
+      list.search = 'caf\233'
+      list:ask()]])
+    editor:wait_text('This text is not UTF-8.')
+    editor:type('x')
+    wait_equal(editor, root)
+  end),
+
   check('note: one with a control character is edited in a window, which an input would take out', function()
     local root = t.root(1)
     t.ask(root, 'executions/annotate', { projectId = 'website', executionId = 'exec-0001', note = 'a\rb\27c' })
@@ -1033,6 +1101,19 @@ exec %s]=]):format(t.binary, hang)),
     end)
   end),
 
+  check('folder: where it has gone, but not the runs, another daemon is started all the same', function()
+    local root = t.root(1)
+    local folder = vim.fs.dirname(root) .. '/src'
+    vim.fn.mkdir(folder)
+    t.write(vim.fs.dirname(root) .. '/.git/HEAD', '')
+    local editor = t.list(root, { cwd = folder })
+    editor:command('cd /')
+    vim.fn.delete(folder, 'd')
+    vim.uv.kill(editor:lua("return require('runlog.list').current().client.process.handle:get_pid()"), 'sigkill')
+    t.save(root, 'website', 'exec-after', { startedAt = t.minute(99) })
+    wait_equal(editor, root)
+  end),
+
   check('folder: one that is not there is said not to be', function()
     local editor = t.editor({ cwd = t.folder('work') })
     editor:type(':Runlog /nonexistent/x<CR>')
@@ -1206,7 +1287,7 @@ exec %s]=]):format(t.binary, hang)),
 
   check('setup: what cannot be used is refused and changes nothing, and a program may be below ~', function()
     local config = require('runlog.config')
-    for _, options in ipairs({ { page = 50.5 }, { page = 0 }, { page = 1001 }, { piece = 0 }, { piece = 1 / 0 }, { page = '5' }, { pages = 5 } }) do
+    for _, options in ipairs({ { page = 50.5 }, { page = 0 }, { page = 1001 }, { piece = 1000 }, { piece = 61 * 1024 * 1024 }, { piece = 1 / 0 }, { page = '5' }, { pages = 5 } }) do
       local ok, trouble = pcall(config.set, options)
       t.equal(ok, false, vim.inspect(options))
       assert(vim.startswith(trouble, 'runlog: '), trouble)
@@ -1260,6 +1341,38 @@ exec %s]=]):format(t.binary, hang)),
     for first, hours in pairs({ [1774738800] = 23, [1792879200] = 25 }) do
       t.equal(editor:lua([[return require('runlog.today').left_of_day(...)]], first), hours * 3600, 'the day')
     end
+  end),
+
+  check('clock: what is due at a time is done then, though the machine has slept since', function()
+    local clock = require('runlog.clock')
+    local time, passed, done = os.time, 0, {}
+    os.time = function()
+      return time() + passed
+    end
+    clock.look_every = 20
+    for _, hours in ipairs({ 1, 3 }) do
+      clock.after(os.time() + hours * 3600, function()
+        done[#done + 1] = hours
+      end)
+    end
+    local closed = clock.after(os.time() + 3600, function()
+      done[#done + 1] = 'closed'
+    end)
+    vim.wait(100)
+    t.equal(done, {}, 'what was done')
+    closed:close()
+    passed = 2 * 3600
+    vim.wait(100)
+    os.time = time
+    t.equal(done, { 1 }, 'what was done')
+    -- the statusline's midnight is such a time
+    local editor = t.editor({ cwd = vim.fs.dirname(t.root(1)) })
+    editor:lua([[require('runlog.clock').after = function(at) _G.left = at - os.time() end]])
+    editor:command([[set laststatus=2 statusline=%{v:lua.require'runlog'.statusline()}]])
+    t.until_('its midnight', function()
+      local left = editor:lua('return _G.left or 0')
+      return left > 0 and left <= 25 * 3600
+    end)
   end),
 
   check('statusline: a run that turns stale is no longer running, and a folder without runs has no cost', function()
@@ -1566,7 +1679,7 @@ exec %s]=]):format(t.binary, hang)),
       end
     end
     for name in pairs(require('runlog.config')) do
-      if name ~= 'set' then
+      if name ~= 'set' and name ~= 'limits' then
         t.has(help, '\n' .. name, 'the help')
       end
     end
@@ -1599,5 +1712,19 @@ exec %s]=]):format(t.binary, hang)),
     t.until_('the forwarder to end', function()
       return not vim.uv.fs_stat('/proc/' .. forwarder)
     end)
+  end),
+
+  check('leaving: what is done just before is done, of many runs too', function()
+    local root = t.root(150)
+    local editor = t.list(root, { setup = ("lua require('runlog').setup({ command = %q, page = 1000 })"):format(t.binary) })
+    t.until_('the daemon', function()
+      return editor:lua("return require('runlog.list').current().client.server ~= nil")
+    end)
+    pcall(editor.lua, editor, [[
+      local list = require('runlog.list').current()
+      require('runlog.actions').delete(list.client, vim.list_slice(list.rows))
+      vim.cmd('qall!')]])
+    vim.fn.jobwait({ editor.job }, 10000)
+    t.equal(listed(root), {}, 'what is left')
   end),
 })

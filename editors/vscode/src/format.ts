@@ -26,7 +26,7 @@ export function span(millis: number | null | undefined): string | undefined {
   if (millis == null) return undefined;
   if (millis > SPAN_MAX_MS) return 'ages';
   if (millis < 1000) return `${Math.round(millis)}ms`;
-  if (millis < 59_950) return `${(millis / 1000).toFixed(1)}s`;
+  if (millis < 60_000) return `${(Math.floor(millis / 100) / 10).toFixed(1)}s`;
   const pad = (value: number): string => String(Math.floor(value)).padStart(2, '0');
   if (millis < 3_600_000) return `${Math.floor(millis / 60_000)}m ${pad((millis % 60_000) / 1000)}s`;
   return `${Math.floor(millis / 3_600_000)}h ${pad((millis % 3_600_000) / 60_000)}m`;

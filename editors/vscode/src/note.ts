@@ -34,7 +34,11 @@ export class Notes implements vscode.FileSystemProvider {
     // a box would make one line of them
     const typed = /[\r\n]/.test(note) ? LINES : await typedInto(note);
     if (typed === LINES) await vscode.window.showTextDocument(noteOf(run));
-    else if (typeof typed === 'string' && typed !== note) await run.request('executions/annotate', { note: typed });
+    else if (typeof typed === 'string' && typed !== note) {
+      const now = await run.summary();
+      if (now && ![note, typed].includes(now.note ?? '')) throw new Error(`Somebody else has changed the note; it is not written: ${typed}`);
+      await run.request('executions/annotate', { note: typed });
+    }
   }
 
   async stat(uri: vscode.Uri): Promise<vscode.FileStat> {

@@ -299,6 +299,14 @@ export function unusual(code, browser) {
     });
     await until('which leads to the editor', async () => (await lines()).join() === 'just one');
     await window.page.keyboard.press('Control+F4');
+    // nor is it written over by what is typed meanwhile
+    await openRun('Has a note');
+    await noteOpens('the box', async () => (await box.inputValue()) === 'just one');
+    await annotate('noted', 'noted', { note: 'theirs' });
+    await box.fill('mine');
+    await box.press('Enter');
+    await window.notification('Somebody else has changed the note; it is not written: mine');
+    await note('theirs');
   });
 
   check('a value of several megabytes that is no text comes whole, and its next version, too', async () => {
@@ -332,6 +340,7 @@ export function unusual(code, browser) {
 
   check('a span that no number tells is ages, as the program itself says', () => {
     equal([1e300, 3e16 + 1e3, 3_723_000].map(span), ['ages', 'ages', '1h 02m'], 'spans');
+    equal([59_949, 59_999, 60_000].map(span), ['59.9s', '59.9s', '1m 00s'], 'spans of a minute');
   });
 
   check('the outline of a document points to its lines, whatever lines a status or a type has', async () => {

@@ -167,16 +167,16 @@ end
 ---@param change table
 ---@param done? fun(err: table?)
 local function annotate(client, row, change, done)
-  if not client:can('executions/annotate') then
-    vim.notify('runlog: this version of the program has no pins, tags and notes; update it.', vim.log.levels.WARN)
-    return
-  end
-  change.projectId, change.executionId = row.projectId, row.id
-  client:request('executions/annotate', change, done or function(err)
+  done = done or function(err)
     if err then
       refused(err)
     end
-  end)
+  end
+  if not client:can('executions/annotate') then
+    return done({ message = 'this version of the program has no pins, tags and notes; update it.' })
+  end
+  change.projectId, change.executionId = row.projectId, row.id
+  client:request('executions/annotate', change, done)
 end
 
 ---@param client runlog.Client
@@ -236,6 +236,39 @@ function M.tags(client, row)
   end)
 end
 
+---Writes a note. Waits, so that `:wq` loses nothing.
+---@param client runlog.Client
+---@param row table
+---@param text string
+---@param shown string what the note was when it was shown
+---@param changed string? what to say instead where somebody else has changed it since; otherwise it is written all the same
+---@return string? trouble
+---@return string? newest what the note was by then, if that is known
+local function write_note(client, row, text, shown, changed)
+  local answered, trouble, newest = false, nil, nil
+  local function done(err)
+    answered, trouble = true, err and err.message
+  end
+  client:request('executions/list', M.naming(row.projectId, row.id), function(err, answer)
+    local summary = answer and answer.executions[1]
+    newest = summary and (summary.note or '')
+    if err then
+      done(err)
+    elseif changed and newest and newest ~= shown and newest ~= text then
+      done({ message = changed })
+    else
+      annotate(client, row, { note = text }, done)
+    end
+  end)
+  vim.wait(10000, function()
+    return answered
+  end, 10)
+  if not answered then
+    trouble = 'The note is not written yet: the daemon does not answer.'
+  end
+  return trouble, newest
+end
+
 ---@type table<string, integer> buffers of notes that are edited
 local notes = {}
 
@@ -266,32 +299,15 @@ local function edit_note(client, row)
     vim.bo[buf].modified = false
   end
   fill()
-  -- waits, so that `:wq` loses nothing
   local function write()
-    local text, overwrites = table.concat(vim.api.nvim_buf_get_lines(buf, 0, -1, false), '\n'), vim.v.cmdbang == 1
-    local answered, trouble = text == note, nil
-    local function done(err)
-      answered, trouble = true, err and err.message
-    end
-    if not answered then
-      client:request('executions/list', M.naming(row.projectId, row.id), function(err, answer)
-        local summary = answer and answer.executions[1]
-        newest = summary and (summary.note or '') or newest
-        if err then
-          done(err)
-        elseif newest ~= note and newest ~= text and not overwrites then
-          done({ message = 'Somebody else has changed the note: :w! writes over it, :e! shows it.' })
-        else
-          annotate(client, row, { note = text }, done)
-        end
-      end)
-      vim.wait(10000, function()
-        return answered
-      end, 10)
-    end
-    if trouble or not answered then
-      vim.notify('runlog: ' .. (trouble or 'The note is not written yet: the daemon does not answer.'), vim.log.levels.ERROR)
-      return
+    local text = table.concat(vim.api.nvim_buf_get_lines(buf, 0, -1, false), '\n')
+    local changed = vim.v.cmdbang == 0 and 'Somebody else has changed the note: :w! writes over it, :e! shows it.' or nil
+    if text ~= note then
+      local trouble, now = write_note(client, row, text, note, changed)
+      newest = now or newest
+      if trouble then
+        return refused({ message = trouble })
+      end
     end
     note, newest = text, text
     vim.bo[buf].modified = false
@@ -319,8 +335,13 @@ function M.note(client, row)
     return edit_note(client, row)
   end
   vim.ui.input({ prompt = 'Note: ', default = row.note }, function(text)
-    if text and text ~= (row.note or '') then
-      annotate(client, row, { note = text })
+    local shown = row.note or ''
+    if text and text ~= shown then
+      local changed = 'Somebody else has changed the note; it is not written: ' .. text
+      local trouble = write_note(client, row, text, shown, changed)
+      if trouble then
+        refused({ message = trouble })
+      end
     end
   end)
 end

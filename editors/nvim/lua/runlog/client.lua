@@ -9,6 +9,9 @@ local json = require('runlog.json')
 
 local uv = vim.uv
 
+-- what the daemon takes for text
+local utf8 = (vim.lpeg.utfR(0, 0xd7ff) + vim.lpeg.utfR(0xe000, 0x10ffff)) ^ 0 * -1
+
 local first_delay, longest_delay = 50, 5000
 -- so many processes may end in a row without a word, then it is given up until somebody asks again
 local silent_max = 5
@@ -16,6 +19,8 @@ local silent_max = 5
 local odd_max = 100
 -- how long a process has to end by itself after the end of its input; one that answers what it was asked takes less
 local end_within = 2000
+-- how long what is being deleted has, before that
+local delete_within = 10000
 
 -- asked again, they could be done twice
 local mutations = {
@@ -75,6 +80,12 @@ end
 vim.api.nvim_create_autocmd('VimLeavePre', {
   group = vim.api.nvim_create_augroup('runlog.client', {}),
   callback = function()
+    -- of many runs only some are deleted at a time
+    vim.wait(delete_within, function()
+      return not vim.iter(clients):any(function(_, client)
+        return client.pipe ~= nil and client.deleting > 0
+      end)
+    end, 10)
     for process in pairs(processes) do
       if process.heard then
         finish(process)
@@ -160,9 +171,16 @@ end
 ---@param options? { tree?: boolean }
 ---@return fun() cancel after which `done` is not called
 function Client:request(method, params, done, options)
+  local refusal
   if self.state == 'missing' or self.state == 'failed' then
+    refusal = { code = 503, message = self.trouble, data = { kind = 'unreachable' } }
+  elseif not utf8:match(vim.json.encode(params)) then
+    -- the daemon could not tell what it answers
+    refusal = { code = -32602, message = 'This text is not UTF-8.', data = { kind = 'invalid-params' } }
+  end
+  if refusal then
     vim.schedule(function()
-      done({ code = 503, message = self.trouble, data = { kind = 'unreachable' } })
+      done(refusal)
     end)
     return function() end
   end
@@ -242,8 +260,11 @@ function Client:_set_state(state, trouble)
 end
 
 function Client:_start()
-  if vim.fn.isdirectory(self.root.folder) == 0 then
-    self:_give_up('failed', ('There is no folder %s.'):format(self.root.folder))
+  local folder = self.root.folder
+  if vim.fn.isdirectory(folder) == 0 and self.root.given then
+    folder = '/' -- what is named is found from anywhere
+  elseif vim.fn.isdirectory(folder) == 0 then
+    self:_give_up('failed', ('There is no folder %s.'):format(folder))
     return
   end
   local process = { odd_count = 0 }
@@ -257,7 +278,7 @@ function Client:_start()
   if command ~= '' then
     handle, trouble = uv.spawn(command, {
       args = arguments,
-      cwd = self.root.folder,
+      cwd = folder,
       stdio = { stdin, stdout, stderr },
     }, function(status)
       process.status = status

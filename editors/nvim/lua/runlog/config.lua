@@ -10,6 +10,9 @@ local M = {
 
 local defaults = vim.deepcopy(M)
 
+-- the least and the most that a number may be, for the daemon
+M.limits = { page = { 1, 1000 }, piece = { 1024, 60 * 1024 * 1024 } }
+
 ---@param options? { command?: string, page?: integer, piece?: integer }
 function M.set(options)
   for name, value in pairs(options or {}) do
@@ -20,12 +23,9 @@ function M.set(options)
     if type(value) ~= type(default) then
       error(('runlog: the option %q is a %s'):format(name, type(default)), 0)
     end
-    -- 1.5 the daemon would refuse
-    if type(value) == 'number' and (value < 1 or value % 1 ~= 0) then
-      error(('runlog: the option %q is a whole number, at least 1'):format(name), 0)
-    end
-    if name == 'page' and value > 1000 then
-      error('runlog: the option "page" is between 1 and 1000', 0)
+    local least, most = unpack(M.limits[name] or {})
+    if least and (value < least or value > most or value % 1 ~= 0) then
+      error(('runlog: the option %q is a whole number from %d to %d'):format(name, least, most), 0)
     end
     if name == 'command' and vim.startswith(value, '~') then
       value = vim.fn.fnamemodify(value, ':p')

@@ -283,7 +283,7 @@ function M.turns_stale(summary)
   return stale and stale > os.time() and stale or nil
 end
 
----@param timer uv.uv_timer_t? of `vim.defer_fn`; one that is only stopped stays for ever, with all that it holds
+---@param timer uv.uv_timer_t? one that is only stopped stays for ever, with all that it holds
 function M.cancel(timer)
   if timer and not timer:is_closing() then
     timer:close()
@@ -295,8 +295,7 @@ end
 ---@return uv.uv_timer_t?
 function M.when_stale(stale, fn)
   if stale then
-    -- at most a day, which is far from what a timer can hold
-    return vim.defer_fn(fn, math.floor(math.min(86400, stale - os.time() + 1) * 1000))
+    return require('runlog.clock').after(stale, fn)
   end
 end
 

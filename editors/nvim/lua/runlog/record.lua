@@ -1,11 +1,12 @@
 -- A record as lines of text, and the reading of what was left out of it.
+local config = require('runlog.config')
 local format = require('runlog.format')
 local json = require('runlog.json')
 
 local M = {}
 
 -- how many bytes are asked for at once, at most
-local most = 60 * 1024 * 1024
+local most = config.limits.piece[2]
 
 ---@class runlog.RecordLine: runlog.Line
 ---@field level integer of folds
@@ -60,7 +61,7 @@ function M.get(client, run, bytes, done)
   client:request('executions/get', {
     projectId = run.projectId,
     executionId = run.executionId,
-    maxBytes = bytes,
+    maxBytes = math.min(most, bytes),
   }, function(err, answer)
     if err then
       return done(err)
@@ -90,8 +91,8 @@ function M.more(client, run, record, pointer, bytes, done, upto)
   local given = cut.given
   local last = math.min(cut.length or math.huge, upto or math.huge)
   if node.kind == 'string' then
-    -- at most six bytes of JSON a unit: `\u0000`
-    params.range = { start = given, ['end'] = math.min(last, given + math.max(1, math.floor(bytes / 8))) }
+    -- at least a byte of JSON a unit; where they take more, the daemon says how far it came
+    params.range = { start = given, ['end'] = math.min(last, given + bytes) }
   elseif node.kind == 'array' then
     params.fields = {}
     -- so many as there should be room for; a piece without room has no value
@@ -233,7 +234,7 @@ end
 ---@param times integer how much more room than the held one takes there is, so that fewer pieces are needed
 ---@param done fun(err: table?, record: runlog.Json?, version: string?)
 function M.again(client, run, held, bytes, times, done)
-  M.get(client, run, math.min(most, times * math.max(bytes, size(held()))), function(err, record, version)
+  M.get(client, run, times * math.max(bytes, size(held())), function(err, record, version)
     if err then
       return done(err)
     end

@@ -74,14 +74,15 @@ function M.left_of_day(now)
 end
 
 local function at_midnight()
-  vim.defer_fn(function()
+  local now = os.time()
+  require('runlog.clock').after(now + M.left_of_day(now), function()
     if client then
       ask()
     else
       M.start()
     end
     at_midnight()
-  end, (M.left_of_day(os.time()) + 1) * 1000)
+  end)
 end
 
 local function stop()
