@@ -12,7 +12,6 @@ mod annotations;
 mod cache;
 mod delete;
 mod error;
-mod exchange;
 mod layout;
 mod own;
 mod pieces;

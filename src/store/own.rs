@@ -18,10 +18,9 @@ use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::path::Arg;
 
-use super::exchange::Exchange;
 use super::layout::{
-    self, ANYBODY, EXECUTIONS, Folder, Obstacle, Opened, Root, Turn, executions_path, lstat,
-    make_folder, make_folder_for, names, open_folder, permissions, sync_folder, unlink,
+    self, ANYBODY, EXECUTIONS, Obstacle, Opened, Root, Turn, executions_path, lstat, make_folder,
+    make_folder_for, names, open_folder, permissions, sync_folder, unlink,
 };
 use super::stamp::{same_file, stamp_of};
 use super::trash::Batch;
@@ -117,19 +116,8 @@ pub(super) struct Temporary<F: AsFd>(Locked<F>);
 impl<F: AsFd + Clone> Temporary<F> {
     /// An empty file in `folder`, with `mode` less the umask.
     pub(super) fn create(folder: F, mode: Mode) -> Result<Self, Errno> {
-        Self::create_for(folder, mode, None)
-    }
-
-    /// The same, whose name tells what it is to change places with, if anything.
-    pub(super) fn create_for(
-        folder: F,
-        mode: Mode,
-        exchange: Option<Exchange>,
-    ) -> Result<Self, Errno> {
-        let about = exchange.map_or_else(String::new, |exchange| format!("-{exchange}"));
         for _ in 0..NAMES_TRIED {
-            let name = format!("{}{:016x}{about}{}", TEMPORARY.0, random(), TEMPORARY.1);
-            match Locked::create(folder.clone(), name, mode) {
+            match Locked::create(folder.clone(), TEMPORARY.draw(), mode) {
                 Ok(Some(file)) => return Ok(Self(file)),
                 Ok(None) | Err(Errno::EXIST) => {}
                 Err(errno) => return Err(errno),
@@ -311,12 +299,7 @@ impl Store {
             Ok(folder) => {
                 // what has changed places with one that is in use has its name, and no lock
                 let _turn = Turn::wait(&folder);
-                let found: Vec<CString> = found
-                    .iter()
-                    .filter(|name| swept.settle(&folder, name))
-                    .cloned()
-                    .collect();
-                swept.remove(&folder, &found, &executions_path(project));
+                swept.remove(&folder, found, &executions_path(project));
             }
             Err(Obstacle::System(path, errno)) => swept
                 .failures
@@ -513,36 +496,12 @@ pub(super) fn sweep(folder: impl AsFd) -> Result<(), Errno> {
     Ok(())
 }
 
-/// What the temporary file of this name was to change places with, if anything.
-fn exchange_of(name: &CString) -> Option<Exchange> {
-    let name = name.to_str().ok()?;
-    let middle = name.strip_prefix(TEMPORARY.0)?.strip_suffix(TEMPORARY.1)?;
-    let (_, about) = middle.split_once('-')?;
-    Exchange::parse(about)
-}
-
 /// Whether a file of this name is a temporary one of ours.
 pub(super) fn is_temporary(name: &[u8]) -> bool {
     TEMPORARY.matches(name)
 }
 
 impl Swept {
-    /// Puts back what has to be of an abandoned exchange; whether the file may be removed.
-    fn settle(&mut self, folder: &Folder, name: &CString) -> bool {
-        let Some(exchange) = exchange_of(name) else {
-            return true;
-        };
-        let settled = match abandoned(folder, name) {
-            Ok(Some(_lock)) => folder.settle(name, exchange),
-            Ok(None) => Ok(()),
-            Err(errno) => Err(StoreError::io(
-                folder.path_of(&name.to_string_lossy()),
-                errno,
-            )),
-        };
-        settled.map_err(|error| self.failures.push(error)).is_ok()
-    }
-
     fn remove(&mut self, folder: impl AsFd, names: &[CString], path: &str) {
         for name in names {
             match remove_abandoned(&folder, name) {

@@ -11,7 +11,6 @@ use std::io::{self, Write};
 use rustix::fs::{FileType, Mode, Stat};
 use rustix::io::Errno;
 
-use super::exchange::Exchange;
 use super::layout::{
     Folder, Obstacle, Turn, executions_path, file_name, file_type, lstat, path_of, permissions,
     sync_folder,
@@ -129,11 +128,7 @@ impl Store {
         let kept = old.map(|stat| permissions(&stat));
         // Never more open than the old file, not even for a moment.
         let mode = kept.unwrap_or(Mode::from_raw_mode(0o666));
-        let exchange = match expect {
-            Expect::Version(expected) => Some(Exchange::of(&name, *expected, version)),
-            Expect::Anything | Expect::Absent => None,
-        };
-        let mut temporary = Temporary::create_for(&folder, mode, exchange).map_err(failed)?;
+        let mut temporary = Temporary::create(&folder, mode).map_err(failed)?;
         fill(temporary.file())
             .map_err(|error| WriteError::refused(folder.path_of(&name), error))?;
         if let Some(mode) = kept {
@@ -247,14 +242,36 @@ impl Folder {
             let _ = temporary.discard_exchanged();
             return Ok(());
         }
-        let back = temporary
-            .stamp()
-            .and_then(|ours| self.put_back(temporary.name(), name, ours));
-        back.map_err(|errno| WriteError::unsure(self.path_of(name), errno))?;
+        self.put_back(temporary, name)
+            .map_err(|errno| WriteError::unsure(self.path_of(name), errno))?;
         let current = self.stored_version(name).ok().flatten();
         Err(self
             .conflict(name, current.map(|stored| stored.value))
             .into())
+    }
+
+    /// Gives `name` back to the file that came out in exchange for ours, although it was not the one
+    /// expected. Who saves there meanwhile replaces the one that is there: that comes out then in its
+    /// turn, unless it is the one that was put there last, so that the latest of theirs stays.
+    fn put_back(&self, temporary: &Temporary<&Folder>, name: &str) -> Result<(), Errno> {
+        let stamp = |name: &str| Ok(lstat(self, name)?.map(|stat| stamp_of(&stat)));
+        let mut there = Some(temporary.stamp()?);
+        loop {
+            let back = stamp(temporary.name())?;
+            match temporary.exchange(name) {
+                // somebody deleted the run, and means what was there
+                Err(Errno::NOENT) => return Ok(()),
+                done => done?,
+            }
+            let out = stamp(temporary.name())?;
+            if out
+                .zip(there)
+                .is_some_and(|(out, there)| same_file(&out, &there))
+            {
+                return Ok(());
+            }
+            there = back;
+        }
     }
 
     /// The regular file that a save to `name` would replace; nothing else is replaced.

@@ -6,10 +6,8 @@ use std::os::unix::fs::symlink;
 use rustix::fs::Mode;
 
 use super::{Ground, in_time, listing, project, run, sweep};
-use crate::store::exchange::Exchange;
 use crate::store::layout::Obstacle;
 use crate::store::own::Temporary;
-use crate::store::stamp::version_of;
 use crate::store::{Store, WriteError};
 
 #[test]
@@ -67,51 +65,6 @@ fn deleting_all_takes_every_json_file_and_nothing_else() {
         listing(&folder),
         [".hidden.json", "c.json.tmp", "folder.json", "notes.txt"]
     );
-}
-
-#[test]
-fn what_a_save_that_was_killed_took_out_unexpectedly_is_put_back() {
-    let [expected, ours, theirs, later] = ["{\"n\":1}", "{\"n\":2}", "{\"n\":3}", "{\"n\":4}"];
-    let exchange = Exchange::of(
-        "x.json",
-        version_of(expected.as_bytes()),
-        version_of(ours.as_bytes()),
-    );
-    let aside = format!(".runlog-0123456789abcdef-{exchange}.tmp");
-    // what is aside, what stands there, and what should
-    for (out, there, left) in [
-        (Some(theirs), Some(ours), Some(theirs)),
-        (Some(expected), Some(ours), Some(ours)),
-        (Some(ours), Some(expected), Some(expected)),
-        (Some(ours), Some(theirs), Some(theirs)),
-        (Some(theirs), Some(later), Some(later)),
-        (Some(theirs), None, None),
-        (None, Some(ours), Some(ours)),
-    ] {
-        let ground = Ground::new();
-        let folder = ground.executions();
-        for (name, text) in [
-            (aside.as_str(), out),
-            ("x.json", there),
-            ("y.json", Some(ours)),
-        ] {
-            if let Some(text) = text {
-                fs::write(folder.join(name), text).unwrap();
-            }
-        }
-        let swept = sweep(&ground.store);
-        assert_eq!(
-            (swept.removed, swept.failures.len()),
-            (usize::from(out.is_some()), 0)
-        );
-        assert_eq!(
-            fs::read_to_string(folder.join("x.json")).ok().as_deref(),
-            left,
-            "{out:?} {there:?}"
-        );
-        assert_eq!(fs::read_to_string(folder.join("y.json")).unwrap(), ours);
-        assert!(!folder.join(&aside).exists());
-    }
 }
 
 #[test]
