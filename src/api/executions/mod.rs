@@ -446,7 +446,8 @@ mod tests {
         std::fs::write(old.join("z.json"), "{}").unwrap();
         std::fs::write(root.path().join("a/.runlog"), "in the way").unwrap();
         let policy = json!({
-            "rules": [{ "projectId": "a", "maxCount": 0 }], "trash": { "maxAge": "1d" }
+            "rules": [{ "projectId": "a", "maxCount": 0 }], "trash": { "maxAge": "1d" },
+            "keepPinned": false
         });
         let params = json!({ "policy": policy, "everything": true });
         let refused = call::<prune::Prune>(&context, params).await;
@@ -467,7 +468,7 @@ mod tests {
         }
         history.hint(Hint::Everything, std::time::Instant::now());
         while history.pass(Moment::now()) {}
-        let asked = asked::Asked::of(None, None, Some("status = failed"), None).unwrap();
+        let asked = asked::Asked::of(None, None, Some("updatedAt >= 2020-01-01"), None).unwrap();
         NONE.set(true);
         let refused = changes::next(&context, &mut cursor, &asked, 10, 100).await;
         NONE.set(false);
