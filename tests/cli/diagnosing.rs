@@ -691,7 +691,6 @@ fn a_socket_that_nobody_or_somebody_else_listens_on() {
         ("endless", "does not answer"),
     ] {
         let _ = fs::remove_file(socket);
-        let _ = fs::remove_file(socket.with_extension("sock.aside"));
         let listener = UnixListener::bind(socket).unwrap();
         let script = "import socket,sys,os\n\
             s = socket.socket(fileno=0)\n\
@@ -724,11 +723,8 @@ fn a_socket_that_nobody_or_somebody_else_listens_on() {
         // the one that its peers see is the one that made the socket, as service managers do
         let mut other = begun(&[]);
         let mend = told();
-        assert_eq!(
-            mend,
-            format!("mv -n {0} {0}.aside", socket.display()),
-            "it is left alone"
-        );
+        let aside = format!("mv -n {0} {0}.aside", socket.display());
+        assert!(mend.starts_with(&aside), "it is left alone: {mend}");
         let name = socket.file_stem().unwrap().to_str().unwrap();
         let unit = format!("runlog-{name}.service");
         let units = stage.root.beside(".config/systemd/user");
