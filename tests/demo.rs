@@ -134,6 +134,21 @@ fn the_samples_that_were_kept_stay_as_they_are_and_can_be_looked_at() {
     assert!(text.contains("4 of 4 runs"), "{text}");
 }
 
+/// Whatever the folder is called.
+#[test]
+fn the_demo_reads_a_folder_that_is_called_as_a_flag_is() {
+    let temporary = tempfile::tempdir().unwrap();
+    samples::lay_out(&temporary.path().join("-x")).unwrap();
+    let text = said(
+        runlog()
+            .args(["demo", "--projects=-x"])
+            .current_dir(temporary.path())
+            .env("XDG_CACHE_HOME", temporary.path().join("cache")),
+    );
+    assert!(text.contains("4 of 4 runs"), "{text}");
+    assert!(text.contains(" socket --projects=-x\n"), "{text}");
+}
+
 /// However odd a record is, and wherever it lies.
 #[test]
 fn the_demo_shows_odd_records_as_they_can_be_shown_and_commands_that_can_be_typed() {

@@ -779,12 +779,14 @@ fn where_the_sockets_path_is_too_long_the_window_serves_by_itself() {
 fn a_socket_that_was_handed_over_is_served() {
     let desk = Desk::new();
     let path = desk.root.beside("handed.sock");
-    // as systemd does: descriptor 3, and for this process
+    // as systemd does: descriptor 3, and for that process, whose peers do not see who made it
     let script = "
 import os, socket, sys
 listener = socket.socket(socket.AF_UNIX)
 listener.bind(sys.argv[1])
 listener.listen()
+if child := os.fork():
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 os.dup2(listener.fileno(), 3)
 os.set_inheritable(3, True)
 os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid()))
@@ -807,6 +809,10 @@ os.execv(sys.argv[2], sys.argv[2:])
     output.read_line(&mut line).unwrap();
     let ready: Value = serde_json::from_str(&line).unwrap();
     assert_eq!(ready["socket"], path.display().to_string());
+    let stream = UnixStream::connect(&path).unwrap();
+    let peer = rustix::net::sockopt::socket_peercred(&stream).unwrap();
+    assert_eq!(ready["pid"], peer.pid.as_raw_nonzero().get());
+    drop(stream);
     ask(&path);
     // it ends when idle, and leaves the socket to whoever made it
     assert!(child.wait().unwrap().success());

@@ -86,7 +86,7 @@ pub(super) struct LimitArgs {
 }
 
 /// More than so many are never printed.
-const LIMIT_MAX: u32 = 1000;
+pub(super) const LIMIT_MAX: u32 = 1000;
 /// And so many where nobody says how many.
 const LIMIT: u32 = 30;
 

@@ -130,6 +130,30 @@ fn misshapen(text: &str) -> Option<(usize, &'static str)> {
     wrong.find_map(|(at, expected)| Some((at?, expected)))
 }
 
+/// Where the rules of the policy in `text` spell a status: lines, which count from 1, and before how many
+/// bytes of each it stands. `None` where that is not told by `text` as it is.
+pub(super) fn status_places(text: &str, status: &str) -> Option<Vec<(usize, usize)>> {
+    let whole = DeTable::parse(text).ok()?;
+    let policy = whole.get_ref().get("prune")?.get_ref();
+    let rules = policy.get("rules")?.get_ref().as_array()?;
+    let mut places = Vec::new();
+    for named in rules.iter().filter_map(|rule| rule.get_ref().get("status")) {
+        let all = named.get_ref().as_array();
+        let all = all.map_or_else(|| vec![named], |all| all.iter().collect());
+        let of_status = |value: &&Spanned<DeValue<'_>>| value.get_ref().as_str() == Some(status);
+        for value in all.into_iter().filter(of_status) {
+            // behind its quote
+            let (before, after) = text.split_at_checked(value.span().start + 1)?;
+            if !after.starts_with(status) {
+                return None;
+            }
+            let line = before.rsplit('\n').next()?;
+            places.push((before.matches('\n').count() + 1, line.len()));
+        }
+    }
+    (!places.is_empty()).then_some(places)
+}
+
 /// What is wrong with a file that holds `text`, and in which line.
 fn what_is_wrong(text: &str, error: &toml::de::Error) -> String {
     let said = error.message();
@@ -157,6 +181,12 @@ fn in_line(text: &str, at: Option<usize>, said: &str) -> String {
 /// Where the user's own file is, whether it is there or not.
 pub(super) fn of_user() -> Option<PathBuf> {
     Some(super::xdg::config_home()?.join("runlog").join(FILE))
+}
+
+/// Whether it is the user's own, which says something else than those above roots.
+fn is_of_user(file: &Path) -> bool {
+    let same = |own: PathBuf| own == file || super::root::canonical(&own) == file;
+    of_user().is_some_and(same)
 }
 
 /// The policy for `root`.
@@ -192,9 +222,10 @@ pub(super) fn policy_file(root: &Path) -> Option<PathBuf> {
 /// once.
 pub(super) fn faults(here: &Path, root: &Path) -> Vec<(PathBuf, Fault)> {
     let folders = here.ancestors().chain(root.ancestors().skip(1));
-    let above = folders.map(|folder| (folder.join(FILE), read::<OfRoot>));
+    let above = folders.map(|folder| folder.join(FILE));
+    let above = above.filter(|file| !is_of_user(file));
     let above =
-        above.filter_map(|(file, read)| Some((fault(&file, |file| read(file).err())?, file)));
+        above.filter_map(|file| Some((fault(&file, |file| read::<OfRoot>(file).err())?, file)));
     let own = of_user();
     let own = own.and_then(|file| Some((fault(&file, |file| read::<OfUser>(file).err())?, file)));
     let mut faults: Vec<(PathBuf, Fault)> = Vec::new();
@@ -222,7 +253,11 @@ pub(super) enum Fault {
 fn fault(file: &Path, wrong: impl FnOnce(&Path) -> Option<String>) -> Option<Fault> {
     let found = match file.symlink_metadata() {
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-            return Some(Fault::Closed(file.parent()?.to_owned()));
+            // what is in somebody else's is nothing to us
+            let folder = file.parent()?;
+            let found = folder.metadata().ok()?;
+            let own = found.uid() == rustix::process::geteuid().as_raw();
+            return own.then(|| Fault::Closed(folder.to_owned()));
         }
         Err(_) => return None,
         Ok(_) => file.metadata(),
@@ -244,7 +279,7 @@ fn above<'a>(
     folders.filter_map(|folder| {
         let file = folder.join(FILE);
         let found = read(&file).transpose()?;
-        Some((file, found))
+        (!is_of_user(&file)).then_some((file, found))
     })
 }
 

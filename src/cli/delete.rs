@@ -143,15 +143,19 @@ async fn each(args: &DeleteArgs, client: &mut Client) -> Result<u8, Failure> {
         && let Some(key) = rest.next()
     {
         if let Some(was) = asked_about.next() {
-            match is_as_it_was(&key, was, client).await {
-                Ok(true) => {}
-                Ok(false) => {
+            match interrupts.unless(is_as_it_was(&key, was, client)).await {
+                Some(Ok(true)) => {}
+                Some(Ok(false)) => {
                     tell!("runlog: {} stays: changed", visible(&key.to_string()));
                     all_went = false;
                     continue;
                 }
-                Err(failure) => {
+                Some(Err(failure)) => {
                     failed = Some(failure);
+                    tell!("runlog: {} stays", visible(&key.to_string()));
+                    break;
+                }
+                None => {
                     tell!("runlog: {} stays", visible(&key.to_string()));
                     break;
                 }

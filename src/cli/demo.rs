@@ -5,6 +5,7 @@
 //! it prints comes from the answers. With `--keep` the samples stay where they can be tried on; with
 //! `--projects` it reads somebody's own files and changes nothing.
 
+use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -239,8 +240,8 @@ fn next(show: &mut Show, root: Option<&Path>) -> io::Result<()> {
         None => "demo",
     };
     let next = [
-        format!("{called} {first} --projects {own}"),
-        format!("{called} serve --socket --projects {own}"),
+        format!("{called} {first} --projects={own}"),
+        format!("{called} serve --socket --projects={own}"),
         format!("{called} reference"),
     ];
     let next = next.map(|command| format!("\n  {}", in_one_line(command)));
@@ -294,13 +295,15 @@ struct Daemon {
 impl Daemon {
     fn start(root: &Path, cache: Option<&Path>, screen: &Screen) -> io::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
+        // as one word, whatever it begins with
+        let mut named = OsString::from("--projects=");
+        named.push(root);
         if let Some(cache) = cache {
             command.env("XDG_CACHE_HOME", cache);
         }
         let mut child = command
             .arg("serve")
-            .arg("--projects")
-            .arg(root)
+            .arg(named)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             // a bar of its own would be in the way of what is printed here

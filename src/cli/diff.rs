@@ -8,7 +8,7 @@ use super::args::{Common, Params, WhichArgs, answered};
 use super::client::Client;
 use super::json::Json;
 use super::list::dollars;
-use super::terminal::{Out, Paint, fitted, visible};
+use super::terminal::{Out, Paint, visible};
 use super::time::{grouped, span};
 
 #[derive(Debug, Args)]
@@ -90,12 +90,7 @@ impl Shown {
     }
 
     fn line(&mut self, text: &str, paint: Paint) {
-        let shown = match self.out.width() {
-            Some(width) => fitted(&visible(text), width),
-            None => visible(text),
-        };
-        self.text.push_str(&self.out.paint(&shown, paint));
-        self.text.push('\n');
+        self.text.push_str(&self.out.remark(&visible(text), paint));
     }
 
     /// What it cost and took, and by how much that differs.

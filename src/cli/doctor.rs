@@ -23,7 +23,7 @@ use super::progress::Screen;
 use super::root::{self, Place};
 use super::terminal::{Out, Paint, unless_unread, visible};
 use super::time::grouped;
-use super::{Failure, RootArgs, serve, status, xdg};
+use super::{Failure, RootArgs, serve, service, status, xdg};
 use crate::model::extract::extract;
 use crate::model::json::{members, spelt_members};
 use crate::model::{ExecutionId, ProjectId, RunKey, Status, nearest};
@@ -41,12 +41,12 @@ const INSTANCES: u64 = 1024;
 const LIMIT_MAX: u64 = i32::MAX.unsigned_abs() as u64;
 /// How long a file's name may be.
 const NAME_MAX_BYTES: usize = 255;
-/// How many digits of a number jq keeps, of whatever version.
-const DIGITS_MAX: usize = 17;
 /// Keeps the index, which is made anew, where there is room for it.
 const ELSEWHERE: &str = "export XDG_CACHE_HOME=\"$(mktemp -d)\"";
 /// What its owner may do with a file.
 const OWN_FILE: u32 = 0o600;
+/// The part of it that lets its owner write.
+const OWN_WRITES: u32 = 0o200;
 /// How many bytes are written to find out whether there is room.
 const TRIED_BYTES: usize = 64 << 10;
 /// How many files of one project are told of that have the same wrong with them.
@@ -166,12 +166,11 @@ fn rooted(args: &DoctorArgs, findings: &mut Vec<Finding>) -> Result<Option<PathB
     };
     let Some(folder) = found.root else {
         let first = found.candidates.first().cloned().unwrap_or_default();
-        // the file is read below its own folder
+        // the file names what is below its own folder, to whoever is there or below
         let top = found
             .candidates
             .iter()
-            .skip(1)
-            .fold(first.clone(), |top, other| {
+            .fold(place.here.clone(), |top, other| {
                 top.ancestors()
                     .find(|top| other.starts_with(top))
                     .map(Path::to_owned)
@@ -214,14 +213,37 @@ fn rooted(args: &DoctorArgs, findings: &mut Vec<Finding>) -> Result<Option<PathB
             _ => None,
         };
         findings.push(closed.unwrap_or_else(|| {
-            Finding::new(
-                format!("there is no root, {}: {what}", folder.display()),
-                format!("mkdir -p {}", word(&folder)),
-            )
+            let told = format!("there is no root, {}: {what}", folder.display());
+            Finding::new(told, made(&folder))
         }));
         return Ok(None);
     }
     Ok(Some(folder))
+}
+
+/// Makes a folder that is not there.
+fn made(folder: &Path) -> String {
+    let make = format!("mkdir -p {}", word(folder));
+    let mut above = folder.ancestors().skip(1);
+    let Some(above) = above.find(|above| above.symlink_metadata().is_ok()) else {
+        return make;
+    };
+    let uid = rustix::process::geteuid().as_raw();
+    match above.metadata() {
+        Ok(found) if found.is_dir() && found.uid() != uid => {
+            match rustix::fs::access(above, rustix::fs::Access::WRITE_OK) {
+                Err(rustix::io::Errno::ACCESS) => {
+                    format!("sudo install -d -o {uid} {}", word(folder))
+                }
+                _ => make,
+            }
+        }
+        Ok(found) if found.is_dir() && found.mode() & OWN_WRITES == 0 => {
+            format!("chmod u+w {} && {make}", word(above))
+        }
+        Ok(found) if found.is_dir() => make,
+        _ => format!("{} && {make}", aside(above)),
+    }
 }
 
 /// What is wanted of a folder above the root.
@@ -273,17 +295,33 @@ fn first_line(file: &Path, line: &str) -> String {
     }
 }
 
-/// Puts what a command prints into the place of a file, whose mode stays as it is all the while.
+/// Puts what a command prints into the place of a file, whose mode stays as it is all the while; but its
+/// owner may write to the new one until that is whole.
 fn rewritten(file: &Path, print: &str) -> String {
+    let closed = file
+        .metadata()
+        .is_ok_and(|found| found.mode() & OWN_WRITES == 0);
     let (file, new) = (word(file), word(&beside(file, ".new")));
-    format!("cp -p {file} {new} && {print} > {new} && mv {new} {file}")
+    match closed {
+        false => format!("cp -p {file} {new} && {print} > {new} && mv {new} {file}"),
+        true => format!(
+            "cp -p {file} {new} && chmod u+w {new} && {print} > {new} && chmod u-w {new} && \
+                mv -f {new} {file}"
+        ),
+    }
 }
 
 /// The files that say what is served and kept.
 fn configs(folder: &Path, findings: &mut Vec<Finding>) -> Result<(), Failure> {
     // somebody may have removed it
     let here = std::env::current_dir().unwrap_or_else(|_| folder.to_owned());
+    let is_root = rustix::process::geteuid().is_root();
+    let owner = folder.metadata().map(|found| found.uid()).ok();
     for (file, fault) in config::faults(&here, folder) {
+        // to that user it is a good one
+        if matches!(fault, Fault::Foreign(uid) if is_root && Some(uid) == owner) {
+            continue;
+        }
         let (what, mend) = match fault {
             Fault::Closed(closed) => ("cannot be opened".to_owned(), readable(&closed)),
             Fault::Foreign(uid) => {
@@ -517,7 +555,12 @@ fn socket(root: &Path, findings: &mut Vec<Finding>) -> bool {
         // so many wait for it that no more can
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
             let what = format!("what listens on {} takes no connections", path.display());
-            findings.push(Finding::new(what, format!("fuser -k {}", word(path))));
+            let is_free = || connect(path).is_ok();
+            let holder = cut_off(path, is_free);
+            if holder.is_none() && is_free() {
+                return true;
+            }
+            findings.push(Finding::new(what, ended(path, holder, "-KILL ")));
             return false;
         }
         Err(_) if lock_is_closed => return true,
@@ -543,35 +586,48 @@ fn socket(root: &Path, findings: &mut Vec<Finding>) -> bool {
             return true;
         }
     };
-    let pid =
-        rustix::net::sockopt::socket_peercred(&stream).map(|peer| peer.pid.as_raw_nonzero().get());
-    let kill = match pid {
-        Ok(pid) => format!("kill {pid}"),
-        Err(_) => format!("fuser -k {}", word(path)),
-    };
+    let peer = rustix::net::sockopt::socket_peercred(&stream).ok();
+    let pid = peer.and_then(|peer| u32::try_from(peer.pid.as_raw_nonzero().get()).ok());
     let ours = env!("CARGO_PKG_VERSION");
     match version(&mut stream) {
         Ok(theirs) if theirs == ours => true,
         Ok(theirs) => {
             let what = format!("the daemon is runlog {theirs}, and this is {ours}");
-            findings.push(Finding::new(what, kill));
+            findings.push(Finding::new(what, ended(path, pid, "")));
             true
         }
         Err(error) => {
-            let path = path.display();
+            let shown = path.display();
             let what = match error.kind() {
                 io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
                     let seconds = ANSWERS_WITHIN.as_secs();
-                    format!("what listens on {path} does not answer within {seconds} s")
+                    format!("what listens on {shown} does not answer within {seconds} s")
                 }
-                _ => format!("what listens on {path} does not answer: {error}"),
+                _ => format!("what listens on {shown} does not answer: {error}"),
             };
             // one that is stopped follows no other signal
-            let mend = kill.replace("kill ", "kill -KILL ");
-            findings.push(Finding::new(what, mend));
+            findings.push(Finding::new(what, ended(path, pid, "-KILL ")));
             false
         }
     }
+}
+
+/// Ends who listens on a socket, if that is a daemon: by its process, as far as that is known, or by
+/// the unit that it is of. Whoever else does is left alone, and the socket moved out of the way.
+fn ended(socket: &Path, pid: Option<u32>, signal: &str) -> String {
+    match (pid.filter(|pid| is_daemon(*pid)), service::unit_of(socket)) {
+        (Some(pid), _) => format!("kill {signal}{pid}"),
+        (None, Some(unit)) => format!("systemctl --user restart {unit}"),
+        (None, None) => aside(socket),
+    }
+}
+
+/// Whether a process is a daemon on a socket, as far as its command line tells: a socket's peer may be
+/// the service manager that made it, with which all else that it runs would end.
+fn is_daemon(pid: u32) -> bool {
+    let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let mut words = line.split(|byte| *byte == 0);
+    words.any(|word| word == b"serve") && words.any(|word| word.starts_with(b"--socket"))
 }
 
 /// That a socket's lock file cannot be used, if that is so.
@@ -841,16 +897,22 @@ async fn misspelt(
         return Ok(None);
     }
     let text = std::fs::read_to_string(file).unwrap_or_default();
-    let is_spelt = |quote: char| text.contains(&format!("{quote}{status}{quote}"));
     let is_plain = status
         .bytes()
         .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
-    let mend = match is_plain && ['"', '\''].into_iter().any(is_spelt) {
-        true => {
-            let change = format!(r#"s/\(["']\){status}\1/\1{near}\1/g"#);
-            format!("sed -i.before {} {}", quoted(&change), word(file))
+    let places = config::status_places(&text, status).filter(|_| is_plain);
+    let mend = match places {
+        Some(places) => {
+            // from the last on, so that the others stay where they are
+            let change = |(line, column): &(usize, usize)| {
+                format!(r"{line}s/^\(.\{{{column}\}}\){status}/\1{near}/")
+            };
+            let changes: Vec<String> = places.iter().rev().map(change).collect();
+            let changes = quoted(&changes.join(";"));
+            // columns are bytes
+            format!("LC_ALL=C sed -i.before {changes} {}", word(file))
         }
-        false => without_its_rest(file),
+        None => without_its_rest(file),
     };
     let file = file.display();
     let what = format!("{file}: no run has the status `{status}`; `{near}` may be meant");
@@ -1060,13 +1122,13 @@ fn edited(file: &Path, changed: &str, change: &str) -> String {
     }
 }
 
-/// Whether no number in it has more digits than those that count.
+/// Whether every number in it is one that jq says again: some versions make doubles of them, and write
+/// those as short as can be.
 fn keeps_digits(value: &Json) -> bool {
     match value {
         Json::Number(spelling) => {
-            let digits = spelling.split(['e', 'E']).next().unwrap_or_default();
-            let digits = digits.trim_start_matches(['-', '0', '.']).bytes();
-            digits.filter(u8::is_ascii_digit).count() <= DIGITS_MAX
+            let again = spelling.parse::<f64>().map(|double| format!("{double:e}"));
+            again.is_ok_and(|again| digits(spelling) == digits(&again))
         }
         Json::List(items) => items.iter().all(keeps_digits),
         Json::Object(members) => members.iter().all(|(_, value)| keeps_digits(value)),
@@ -1074,9 +1136,35 @@ fn keeps_digits(value: &Json) -> bool {
     }
 }
 
+/// The digits of a number that count.
+fn digits(spelling: &str) -> String {
+    let number = spelling.split(['e', 'E']).next().unwrap_or_default();
+    let digits = number.chars().filter(char::is_ascii_digit);
+    digits.collect::<String>().trim_matches('0').to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_is_kept_that_is_the_same_once_it_was_a_double() {
+        for (number, is_kept) in [
+            ("0", true),
+            ("-0.0", true),
+            ("1.50", true),
+            ("1e2", true),
+            ("100000000000000000000", true),
+            ("0.30000000000000004", true),
+            ("9007199254740992", true),
+            ("9007199254740993", false),
+            ("12345678901234567", false),
+            ("90071992547409931", false),
+            ("0.1000000000000000055", false),
+        ] {
+            assert_eq!(keeps_digits(&Json::read(number)), is_kept, "{number}");
+        }
+    }
 
     #[test]
     fn a_limit_is_raised_whatever_it_is() {

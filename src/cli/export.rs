@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use rustix::fs::{Mode, OFlags};
-use serde_json::Value;
+use serde_json::json;
 
 use super::Failure;
-use super::args::{Common, FilterArgs, JsonArgs, Params, tell_near_status};
+use super::args::{Common, FilterArgs, JsonArgs, LIMIT_MAX, Params, tell_near_status};
 use super::client::Client;
 use super::interrupt::Interrupts;
 use super::terminal::{Out, visible, visible_lines};
@@ -119,7 +119,7 @@ pub(super) async fn run(args: &ExportArgs, client: &mut Client) -> Result<u8, Fa
                 tell_near_status(&filter);
             }
             // of these a piece says only what lists say
-            if of_records && larger(PIECE_BYTES_MAX, &filter, client).await? > 0 {
+            if of_records && larger(PIECE_BYTES_MAX, 1, &filter, client).await? > 0 {
                 return match by_file(params, client).await? {
                     0 => left_out(&filter, client).await,
                     status => Ok(status),
@@ -130,23 +130,28 @@ pub(super) async fn run(args: &ExportArgs, client: &mut Client) -> Result<u8, Fa
     }
 }
 
-/// How many of the runs that pass `filter`, which has been asked for, have more bytes.
-async fn larger(size_bytes: u64, filter: &Params, client: &mut Client) -> Result<u64, Failure> {
+/// How many of the runs that pass `filter`, at most so many, have more bytes. The filter stays as it is:
+/// with more in it it could be one too long.
+async fn larger(
+    size_bytes: u64,
+    at_most: u32,
+    filter: &Params,
+    client: &mut Client,
+) -> Result<usize, Failure> {
     let mut params = filter.clone();
-    let size = format!("sizeBytes > {size_bytes}");
-    let all = match filter.get("where").and_then(Value::as_str) {
-        Some(others) if !others.trim().is_empty() => format!("({others}) and {size}"),
-        _ => size,
-    };
-    params.insert("where".into(), all.into());
-    let count = client.ask("executions/count", params).await?;
-    Ok(count.at("count").count())
+    params.insert("sort".into(), "-sizeBytes".into());
+    params.insert("fields".into(), json!(["sizeBytes"]));
+    params.insert("limit".into(), at_most.into());
+    let list = client.ask("executions/list", params).await?;
+    let runs = list.at("executions").items().iter();
+    let are_larger = runs.filter(|run| run.at("sizeBytes").count() > size_bytes);
+    Ok(are_larger.count())
 }
 
 /// Says how many records are too large to be written, whose summaries stand in their place; the status
 /// to exit with.
 async fn left_out(filter: &Params, client: &mut Client) -> Result<u8, Failure> {
-    let count = larger(RECORD_LIMIT_BYTES, filter, client).await?;
+    let count = larger(RECORD_LIMIT_BYTES, LIMIT_MAX, filter, client).await?;
     let runs = if count == 1 { "run" } else { "runs" };
     if count > 0 {
         tell!(

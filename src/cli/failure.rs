@@ -201,8 +201,11 @@ fn details(error: &Error, sent: &str) -> String {
     let data = Json::read(&error.to_value().to_string());
     let data = data.at("data");
     let sent = Json::read(sent);
-    if let (Some(offset), Some(filter)) = (data.at("offset").number(), sent.at("where").text()) {
-        lines.push_str(&pointed(filter, offset, width_of(io::stderr())));
+    let is_about = |name: &&str| error.message.starts_with(&format!("`{name}`: "));
+    let about = ["query", "where"].into_iter().find(is_about);
+    let text = about.and_then(|name| sent.at(name).text());
+    if let (Some(offset), Some(text)) = (data.at("offset").number(), text) {
+        lines.push_str(&pointed(text, offset, width_of(io::stderr())));
     }
     for candidate in data.at("candidates").items() {
         lines.push_str(&format!(

@@ -3,11 +3,12 @@
 //! What has not begun is taken back. What has begun stops between two runs, at the hands of whoever does
 //! it, and so its answer is waited for: it says what went, and how to have it back. Once that is told
 //! nothing is lost by an end, whatever is still printed to whomever: then a signal ends the process at
-//! once.
+//! once. So does one that comes again, because whoever does it may never answer.
 
 use std::process::exit;
 use std::sync::mpsc;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::SignalKind;
 use tokio::sync::watch;
@@ -24,6 +25,10 @@ const ENDS: [SignalKind; 3] = [
     SignalKind::terminate(),
     SignalKind::hangup(),
 ];
+
+/// Those that come so soon after the first are of one wish: keys are hit twice, and a terminal that is
+/// closed tells of it, as does its shell.
+const AS_ONE: Duration = Duration::from_secs(1);
 
 /// Signals that do not end this process while there is one of these, but are noted.
 pub(super) struct Interrupts {
@@ -56,6 +61,15 @@ impl Interrupts {
         self.came.borrow().unwrap_or(status)
     }
 
+    /// Waits for what changes nothing; none where an interrupt comes first.
+    pub(super) async fn unless<T>(&self, asked: impl Future<Output = T>) -> Option<T> {
+        let mut came = self.came.clone();
+        tokio::select! {
+            Ok(_) = came.wait_for(Option::is_some) => None,
+            answer = asked => Some(answer),
+        }
+    }
+
     /// Asks, and gives the result's own text; none where an interrupt took the request back.
     pub(super) async fn answer(
         &self,
@@ -77,7 +91,8 @@ impl Interrupts {
     }
 }
 
-/// Notes signals for as long as there is somebody who heeds them, and ends the process by the next one.
+/// Notes signals for as long as there is somebody who heeds them, and ends the process by the next one,
+/// or where one comes again.
 fn listen(sender: &watch::Sender<Option<u8>>, ready: &mpsc::Sender<()>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
@@ -86,11 +101,16 @@ fn listen(sender: &watch::Sender<Option<u8>>, ready: &mpsc::Sender<()>) {
     runtime.block_on(async {
         let mut signals = Signals::new(&ENDS);
         let _ = ready.send(());
+        let mut first = None;
         loop {
             let status = status_of(signals.next().await);
-            if sender.send(Some(status)).is_err() {
-                exit(status.into());
+            let is_again = first.get_or_insert_with(Instant::now).elapsed() > AS_ONE;
+            match sender.send(Some(status)) {
+                Ok(()) if !is_again => continue,
+                Ok(()) => tell!("runlog: ended without an answer; look what became of it"),
+                Err(_) => {}
             }
+            exit(status.into());
         }
     });
 }

@@ -14,6 +14,7 @@ use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep};
 
+use super::terminal::is_dumb;
 use crate::history::{Indexing, Progress};
 
 /// What takes no longer than this shows no bar.
@@ -88,7 +89,7 @@ impl Screen {
     where
         T: Into<Work> + Clone + Send + Sync + 'static,
     {
-        if !io::stderr().is_terminal() {
+        if !io::stderr().is_terminal() || is_dumb() {
             return None;
         }
         // timers of its own: the daemon's may have ended before
@@ -118,6 +119,8 @@ impl Screen {
     ) {
         let began = Instant::now();
         let mut pause = SHOWN_AFTER;
+        // one that has been shown before is at its end, and shows nothing
+        self.bar.reset();
         let mut target = Some(target);
         loop {
             // an error is an end as well: nobody is left to be ready
@@ -271,6 +274,28 @@ mod tests {
         stage.screen.beside(|| ());
         let moves = stage.terminal.moves_since_last_check();
         assert_eq!(moves, "", "log lines pass as if there had been no bar");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_next_one_is_shown_as_well() {
+        let screen = Screen::new();
+        for _ in 0..2 {
+            let terminal = InMemoryTerm::new(10, 80);
+            let progress = watch::Sender::new(at(Indexing::Scanning, 1, 2));
+            let target = || ProgressDrawTarget::term_like(Box::new(terminal.clone()));
+            let (_end, ending) = oneshot::channel();
+            let over = async {
+                sleep(Duration::from_millis(510)).await;
+                let shown = terminal.contents();
+                progress.send_replace(at(Indexing::Ready, 2, 2));
+                shown
+            };
+            let drawing = screen.draw(target, progress.subscribe(), ending);
+            let (shown, ()) = tokio::join!(over, drawing);
+            let half = "Reading runs [============>           ] 1 of 2, 2/s";
+            assert_eq!(shown, half);
+            assert_eq!(terminal.contents(), "");
+        }
     }
 
     #[tokio::test(start_paused = true)]

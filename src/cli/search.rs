@@ -254,8 +254,9 @@ fn misread(
         .take_while(|word| word != "--")
         .skip_while(|word| word != first);
     behind.find_map(|word| {
-        let attached = |flag| word.strip_prefix(flag).filter(|value| !value.is_empty());
-        let status = attached("-s").filter(|value| !value.split(',').all(is_status));
+        let is_unclear = |value: &&str| !value.is_empty() && !value.starts_with('=');
+        let attached = |flag| word.strip_prefix(flag).filter(is_unclear);
+        let status = attached("-s").filter(|value| !value.split(',').map(str::trim).all(is_status));
         let status = status.map(|value| ("-s", value.to_owned()));
         status.or_else(|| Some(("-p", attached("-p")?.to_owned())))
     })

@@ -1,5 +1,7 @@
 //! `runlog series`: runs by the hour, day, week or month, with bars where a person reads.
 
+use std::collections::HashSet;
+
 use clap::{Args, ValueEnum};
 
 use super::Failure;
@@ -94,11 +96,23 @@ fn shown(result: &Json, out: Out, clock: &Clock, bucket: Bucket) -> String {
         Column::numbers("P50").leaving(4),
         Column::numbers("P95").leaving(5),
     ]);
-    for one in buckets {
+    let start_of = |one: &Json| clock.formatted(one.at("start").word(), bucket.format());
+    // where clocks go back there are two hours of one name
+    let starts: Vec<String> = buckets.iter().map(start_of).collect();
+    let twice: HashSet<&String> = starts
+        .windows(2)
+        .filter(|pair| pair[0] == pair[1])
+        .map(|pair| &pair[0])
+        .collect();
+    for (one, shown) in buckets.iter().zip(&starts) {
         let start = one.at("start").word();
+        let shown = match twice.contains(shown) {
+            true => format!("{shown} {}", clock.formatted(start, "%Z")),
+            false => shown.clone(),
+        };
         let failed = one.at("failed");
         table.row([
-            Cell::both(clock.formatted(start, bucket.format()), start),
+            Cell::both(shown, start),
             counted(one.at("executions")),
             Cell::both(
                 bar(runs(one) / most, width),

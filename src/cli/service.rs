@@ -14,6 +14,9 @@ use super::serve::IDLE_EXIT;
 use super::xdg::config_home;
 use super::{RootArgs, serve};
 
+/// Where systemd looks for a user's units, below the folder for configs.
+const UNITS: &str = "systemd/user";
+
 #[derive(Debug, Args)]
 pub(super) struct ServiceArgs {
     #[command(flatten)]
@@ -53,6 +56,13 @@ pub(super) fn run(args: &ServiceArgs) -> ExitCode {
     }
 }
 
+/// The unit that systemd starts for a root's own socket, where its user has it.
+pub(super) fn unit_of(socket: &Path) -> Option<String> {
+    let unit = format!("runlog-{}.service", socket.file_stem()?.to_str()?);
+    let file = config_home()?.join(UNITS).join(&unit);
+    file.exists().then_some(unit)
+}
+
 impl Service {
     fn of(root: &Path, socket: &Path) -> Result<Self, String> {
         let program = std::env::current_exe().map_err(|error| error.to_string())?;
@@ -67,7 +77,7 @@ impl Service {
 
     fn units(&self) -> Result<String, String> {
         let folder = config_home().ok_or("there is no home folder: set HOME")?;
-        let folder = spelt(&folder.join("systemd/user"))?;
+        let folder = spelt(&folder.join(UNITS))?;
         let Self { hash, .. } = self;
         // paths to the end of the line need no quotes, but a percent sign begins a specifier
         let plain = |path: &str| path.replace('%', "%%");

@@ -196,7 +196,7 @@ pub(super) fn span(millis: f64) -> String {
     let seconds = (millis / 1000.0).floor();
     let parts = |large: f64, small: f64| (f64::floor(large / small), large % small);
     if millis < 1000.0 {
-        return format!("{}ms", millis.round());
+        return format!("{}ms", millis.round().min(999.0));
     }
     if seconds > SPAN_MAX_SECONDS {
         return "ages".to_owned();
@@ -240,7 +240,8 @@ pub(super) fn bytes(count: u64) -> String {
     #[allow(clippy::cast_precision_loss)] // one digit after the point is shown
     let size = count as f64;
     for (unit, name) in [(1e9, "GB"), (1e6, "MB"), (1e3, "kB")] {
-        if size >= unit {
+        // what would be 1000.0 of the smaller one is 1.0 of this
+        if size >= unit * 0.999_95 {
             return format!("{:.1} {name}", size / unit);
         }
     }
@@ -328,7 +329,7 @@ mod tests {
     fn spans_counts_and_sizes_are_short() {
         let spans = [
             0.0,
-            999.0,
+            999.7,
             12_480.0,
             59_999.0,
             61_000.0,
@@ -344,8 +345,8 @@ mod tests {
             ["1", "1,234", "-1,234,567"]
         );
         assert_eq!(
-            [999, 1500, 2_500_000].map(bytes),
-            ["999 B", "1.5 kB", "2.5 MB"]
+            [999, 1500, 999_949, 999_950, 2_500_000, 999_999_999].map(bytes),
+            ["999 B", "1.5 kB", "999.9 kB", "1.0 MB", "2.5 MB", "1.0 GB"]
         );
     }
 }

@@ -23,7 +23,7 @@ use super::socket_lock::{NotLocked, SocketLock};
 use super::socket_path::{SocketPath, SocketPathError};
 
 /// Connections that the kernel holds until they are accepted; it may allow fewer.
-const BACKLOG: u32 = 1024;
+const BACKLOG: u16 = 1024;
 
 /// How long to leave the waiting connections alone when there is no descriptor or memory for one.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
@@ -129,7 +129,8 @@ impl Listener {
     }
 
     /// Serves a socket that somebody else has made and listens on for us (socket activation). Its
-    /// file stays when this is dropped. Call it within a tokio runtime.
+    /// file stays when this is dropped. Its clients see this process at the other end. Call it within
+    /// a tokio runtime.
     ///
     /// # Errors
     /// When it is no listening Unix socket with a path.
@@ -140,6 +141,8 @@ impl Listener {
             .ok_or_else(|| io::Error::other("the socket that was handed over has no path"))?;
         let place = SocketPath::given(path).map_err(io::Error::other)?;
         listener.set_nonblocking(true)?;
+        // the peer of a client is whoever did this last
+        rustix::net::listen(&listener, BACKLOG.into())?;
         Ok(Self {
             file: None,
             listener: UnixListener::from_std(listener)?,
@@ -378,7 +381,7 @@ fn listen(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     if Mode::from_raw_mode(rustix::fs::lstat(path)?.st_mode) != private {
         rustix::fs::chmod(path, private)?;
     }
-    Ok((socket.listen(BACKLOG)?, file))
+    Ok((socket.listen(BACKLOG.into())?, file))
 }
 
 fn in_use(path: &Path) -> BindError {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::stage::{Done, Stage, agreed_after, done, on_terminal};
+use crate::stage::{Done, Stage, agreed_after, agreed_with, done, on_terminal};
 use crate::support::{PATIENCE, Root, record};
 
 fn three() -> Stage {
@@ -1053,6 +1053,44 @@ fn an_interrupted_deletion_says_what_went() {
         }
     }
     assert!(interrupted > 0);
+}
+
+/// Where the daemon does not answer any more, and perhaps never will.
+#[test]
+fn a_deletion_that_nobody_answers_can_be_interrupted() {
+    use rustix::process::{Pid, kill_process};
+    let stage = Stage::samples();
+    for (args, says) in [
+        (&["delete", "-s", "failed"][..], "ended without an answer"),
+        (&["delete", "exec-1760508120004-4k1zq0vbn"], "stays"),
+    ] {
+        let mut daemon = stage.daemon();
+        let stopped = Pid::from_child(&daemon.0);
+        let done = agreed_with(&mut stage.runlog(args), |child| {
+            kill_process(stopped, Signal::STOP).unwrap();
+            let pid = Pid::from_child(child);
+            std::thread::spawn(move || {
+                // before it would be the answer to the question
+                let heeds = || {
+                    let path = format!("/proc/{}/status", pid.as_raw_nonzero());
+                    let status = std::fs::read_to_string(path).unwrap_or_default();
+                    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+                    let caught = caught.map(|mask| u64::from_str_radix(mask.trim(), 16).unwrap());
+                    caught.is_none_or(|mask| mask & 2 != 0)
+                };
+                loop {
+                    if heeds() && kill_process(pid, Signal::INT).is_err() {
+                        break;
+                    }
+                    std::thread::sleep(std::time::Duration::from_millis(50));
+                }
+            });
+        });
+        daemon.0.kill().unwrap();
+        daemon.0.wait().unwrap();
+        assert_eq!(done.status, 130, "{args:?}: {}", done.out);
+        assert!(done.out.contains(says), "{args:?}: {}", done.out);
+    }
 }
 
 #[test]

@@ -194,6 +194,8 @@ fn a_record_that_is_changed_keeps_its_mode_and_the_rest_of_what_it_says() {
         r#""output": "\ud800""#,
         r#""output": "\udc00""#,
         r#""output": { "count": 123456789012345678901 }"#,
+        r#""userId": 12345678901234567"#,
+        r#""rowId": 9007199254740993"#,
         r#""output": [1e400]"#,
     ] {
         let text = format!(r#"{{ "id": "cost", "costUSD": "much", {rest} }}"#);
@@ -349,11 +351,34 @@ fn a_root_that_is_not_there_or_not_clear() {
     fs::write(stage.root.beside("projects"), "").unwrap();
     mended(&stage, "is no folder");
     fs::remove_dir(stage.root.path()).unwrap();
+    fs::write(stage.root.beside("file"), "").unwrap();
+    let below = ["doctor", "--projects", "file/projects"];
+    let mend = mends(&stage.piped(&below)).remove(0);
+    assert_eq!(stage.shell(&mend).status, 0, "{mend}");
+    assert_eq!(stage.piped(&below).out, "✓ nothing is wrong\n", "{mend}");
     for name in ["a", "b"] {
         let folder = stage.root.beside(&format!("{name}/projects/p/executions"));
         fs::create_dir_all(folder).unwrap();
     }
     mended(&stage, "several folders could be served");
+    fs::remove_file(stage.root.beside("runlog.toml")).unwrap();
+    // also where they are beside whoever asks
+    let here = stage.root.beside("docs");
+    fs::create_dir(stage.root.beside(".git")).unwrap();
+    fs::create_dir(&here).unwrap();
+    fs::create_dir(stage.root.beside("apps")).unwrap();
+    for name in ["a", "b"] {
+        fs::rename(
+            stage.root.beside(name),
+            stage.root.beside("apps").join(name),
+        )
+        .unwrap();
+    }
+    let doctor = || done(stage.runlog(&["doctor"]).current_dir(&here));
+    let mend = mends(&doctor()).remove(0);
+    assert_eq!(stage.shell(&mend).status, 0, "{mend}");
+    assert_eq!(doctor().out, "✓ nothing is wrong\n", "{mend}");
+    fs::remove_file(stage.root.beside("runlog.toml")).unwrap();
     // beside what its owner has in it, with an end or without
     let config = stage.root.beside("runlog.toml");
     for text in [
@@ -479,8 +504,18 @@ fn a_rule_for_a_status_that_is_misspelt() {
     let text = "[prune]\nrules = [{ status = [\"complted\", 'own'], maxAge = \"90d\" }]\n";
     fs::write(&config, text).unwrap();
     mended(&stage, "no run has the status `complted`");
-    let mended = fs::read_to_string(&config).unwrap();
-    assert_eq!(mended, text.replace("complted", "completed"));
+    let after = fs::read_to_string(&config).unwrap();
+    assert_eq!(after, text.replace("complted", "completed"));
+    // what is no status of a rule is left as it is
+    let text = "[prune]\nrules = [{ projectId = \"é\", status = \"complete\", maxAge = \"90d\" }, \
+        { projectId = \"complete\", status = ['complete', \"complete\"], maxAge = \"90d\" }]\n";
+    fs::write(&config, text).unwrap();
+    mended(&stage, "no run has the status `complete`");
+    let after = fs::read_to_string(&config).unwrap();
+    let meant = text.replace("complete", "completed");
+    let meant = meant.replace("projectId = \"completed", "projectId = \"complete");
+    assert_eq!(after, meant);
+    let text = "[prune]\nrules = [{ status = [\"complted\", 'own'], maxAge = \"90d\" }]\n";
     // one that is in use is meant as it is
     let run = record("website", "odd", "complted");
     stage.root.engine("website", "odd", &run);
@@ -573,6 +608,16 @@ fn a_root_in_the_users_file_that_nothing_comes_of() {
             assert!(left.contains(&good), "{left}");
         }
     }
+    // beside it, it is the same
+    let text = format!("{policy}{good}");
+    fs::write(&config, &text).unwrap();
+    let folder = config.parent().unwrap();
+    let found = done(
+        stage
+            .runlog(&["doctor", "--projects", &root.to_string()])
+            .current_dir(folder),
+    );
+    assert_eq!(found.out, "✓ nothing is wrong\n", "{}", found.err);
     // a line that only looks as a header does
     let lines = "path = \"\"\"\n[x]\n/nope\"\"\"\n";
     fs::write(&config, format!("[[root]]\n{every}{lines}{policy}")).unwrap();
@@ -649,6 +694,7 @@ fn a_socket_that_nobody_or_somebody_else_listens_on() {
         let listener = UnixListener::bind(socket).unwrap();
         let script = "import socket,sys,os\n\
             s = socket.socket(fileno=0)\n\
+            if sys.argv[2:]: s.listen()\n\
             while True:\n \
                 c, _ = s.accept()\n \
                 c.makefile('rb').readline()\n \
@@ -658,18 +704,48 @@ fn a_socket_that_nobody_or_somebody_else_listens_on() {
                     while not end: c.sendall(b'endless')\n \
                 except OSError: pass\n \
                 c.close()\n";
-        let mut other = Command::new("python3")
-            .args(["-c", script, answer])
-            .stdin(Stdio::from(std::os::fd::OwnedFd::from(listener)))
-            .spawn()
-            .unwrap();
-        let found = stage.piped(&["doctor"]);
-        assert_eq!(found.status, 1, "{}{}", found.out, found.err);
-        assert!(found.out.contains(says), "{}", found.out);
-        // the one that bound the socket is the one that its peers see
-        let mend = mends(&found).remove(0);
+        let begun = |args: &[&str]| {
+            Command::new("python3")
+                .args(["-c", script, answer])
+                .args(args)
+                .stdin(Stdio::from(std::os::fd::OwnedFd::from(
+                    listener.try_clone().unwrap(),
+                )))
+                .spawn()
+                .unwrap()
+        };
+        let told = || {
+            let found = stage.piped(&["doctor"]);
+            assert_eq!(found.status, 1, "{}{}", found.out, found.err);
+            assert!(found.out.contains(says), "{}", found.out);
+            mends(&found).remove(0)
+        };
+        // the one that its peers see is the one that made the socket, as service managers do
+        let mut other = begun(&[]);
+        let mend = told();
+        let aside = format!("mv -n {0} {0}.aside", socket.display());
+        assert!(mend.starts_with(&aside), "it is left alone: {mend}");
+        let name = socket.file_stem().unwrap().to_str().unwrap();
+        let unit = format!("runlog-{name}.service");
+        let units = stage.root.beside(".config/systemd/user");
+        fs::create_dir_all(&units).unwrap();
+        fs::write(units.join(&unit), "").unwrap();
+        assert_eq!(told(), format!("systemctl --user restart {unit}"));
+        fs::remove_file(units.join(&unit)).unwrap();
+        other.kill().unwrap();
+        other.wait().unwrap();
+        // or a daemon
+        let mut other = begun(&["serve", "--socket"]);
+        drop(listener);
+        let mend = loop {
+            match told() {
+                // it has not begun
+                mend if mend.starts_with("mv ") => continue,
+                mend => break mend,
+            }
+        };
         assert!(mend.starts_with("kill "), "{mend}");
-        let mend = mend.replace(&std::process::id().to_string(), &other.id().to_string());
+        assert!(mend.ends_with(&format!(" {}", other.id())), "{mend}");
         assert_eq!(stage.shell(&mend).status, 0, "{mend}");
         other.wait().unwrap();
         mended(&stage, "a daemon that is gone left its socket");
@@ -955,6 +1031,26 @@ fn what_belongs_to_somebody_else() {
     fs::write(lock_of(socket), "").unwrap();
     of_root(&lock_of(socket), 0o600);
     mended(&[], "is no lock file of yours", false);
+    // a record that its owner only reads
+    let file = stage.root.path().join("website/executions/closed.json");
+    fs::write(&file, r#"{ "id": "other", "status": "completed" }"#).unwrap();
+    chown(&file, Some(nobody), Some(nobody)).unwrap();
+    fs::set_permissions(&file, Permissions::from_mode(0o444)).unwrap();
+    mended(&[], "website/executions/closed.json", false);
+    assert_eq!(file.metadata().unwrap().mode() & 0o777, 0o444);
+    // somebody else's folder that one happens to be in is none of one's business
+    let theirs = stage.root.beside("theirs");
+    fs::create_dir_all(theirs.join("work")).unwrap();
+    fs::set_permissions(&theirs, Permissions::from_mode(0o700)).unwrap();
+    let within = format!(
+        "cd {} && exec setpriv --reuid {nobody} --regid {nobody} --clear-groups {} doctor \
+            --projects {}",
+        theirs.join("work").display(),
+        binary.display(),
+        stage.root.path().display()
+    );
+    let found = stage.shell(&within);
+    assert_eq!(found.out, "✓ nothing is wrong\n", "{}", found.err);
     // what is above a root
     let above = stage.root.beside("closed/in");
     let deep = above.join("projects");

@@ -733,6 +733,14 @@ fn what_is_exported_to_a_pipe_is_whole_however_large() {
         assert_eq!(done.status, 1, "{}", done.err);
         assert!(done.err.contains("are not written"), "{}", done.err);
     }
+    // a filter as long as one may be
+    let long = "id = small or label = ";
+    let long = format!("{long}\"{}\"", "x".repeat((16 << 10) - long.len() - 2));
+    let file = stage.root.beside("long");
+    for args in [&[][..], &[file.to_str().unwrap()]] {
+        let done = stage.piped(&[&["export", "--where", &long][..], args].concat());
+        assert_eq!(done.status, 0, "{}", done.err);
+    }
     let small = ["export", "--where", "id = small) or (id = large"];
     assert_eq!(stage.piped(&small).status, 2);
     let folder = stage.piped(&["export", "new/"]);
@@ -793,6 +801,8 @@ fn nobody_waits_for_a_daemon_that_takes_no_connections() {
     assert!(status.contains("though a daemon listens"), "{status}");
     let found = stage.piped(&["doctor"]);
     assert!(found.out.contains("takes no connections"), "{}", found.out);
+    // whoever it is
+    assert!(found.out.contains("\n  mv -n "), "{}", found.out);
 }
 
 /// Who serves is told as it is also where somebody listens who does not.
@@ -1020,6 +1030,35 @@ fn numbers_in_a_pipe_are_those_of_the_protocol() {
     ] {
         assert!(shown.contains(&format!("\n{line}\n")), "{line}: {shown}");
     }
+    // two hours of one name
+    for (id, started) in [
+        ("one", "2025-10-26T00:30:00Z"),
+        ("two", "2025-10-26T01:30:00Z"),
+    ] {
+        let mut run = record("clocks", id, "completed");
+        run["startedAt"] = started.into();
+        run["output"] = format!("{}{id}", "x".repeat(200)).into();
+        stage.root.engine("clocks", id, &run);
+    }
+    let hours = [
+        "series",
+        "-p",
+        "clocks",
+        "--bucket",
+        "hour",
+        "-z",
+        "Europe/Berlin",
+    ];
+    let hours = stage.shown(100, &hours).printed();
+    for hour in ["02:00 CEST", "02:00 CET "] {
+        assert!(hours.contains(hour), "{hours}");
+    }
+    // what differs is shown, however late it comes
+    let diff = stage
+        .shown(80, &["diff", "clocks/one", "clocks/two"])
+        .printed();
+    assert!(diff.contains("xone\n") && diff.contains("xtwo\n"), "{diff}");
+    std::fs::remove_dir_all(stage.root.path().join("clocks")).unwrap();
     let diff = stage.piped(&["diff", COMPLETED, "website/last"]).printed();
     assert!(diff.contains("took       36711 → none"), "{diff}");
     // more than are ever printed
@@ -1192,6 +1231,21 @@ fn messages_name_what_was_typed_and_not_what_the_protocol_calls_it() {
         let done = stage.piped(&args);
         assert_eq!((done.status, done.out.as_str()), (status, ""), "{words}");
         assert!(done.err.contains(says), "{words}: {}", done.err);
+    }
+    // each is about what is shown with it
+    for (args, says) in [
+        (
+            &["(abc", "--where", "costUSD > 0.00001"][..],
+            "  (abc\n      ^\n",
+        ),
+        (
+            &["abc", "--where", "costUSD >"],
+            "  costUSD >\n           ^\n",
+        ),
+    ] {
+        let done = stage.piped(&[&["search"], args].concat());
+        assert_eq!(done.status, 2, "{args:?}");
+        assert!(done.err.ends_with(says), "{args:?}: {}", done.err);
     }
     for zone in ["utc", "europe/berlin"] {
         assert_eq!(stage.piped(&["list", "-z", zone]).status, 0, "{zone}");
@@ -1383,12 +1437,16 @@ fn a_word_that_may_be_a_status_is_not_taken_for_one() {
         "search -- page -server",
         "search page -s completed -p website",
         "search page -scompleted,failed",
+        "search page -s=completed",
         "search -pwebsite page",
     ] {
         let words: Vec<&str> = words.split(' ').collect();
         let found = stage.piped(&words).printed();
         assert!(!words.contains(&"--") || found.contains(first), "{found}");
     }
+    stage
+        .piped(&["search", "page", "-scompleted, failed"])
+        .printed();
 }
 
 #[test]

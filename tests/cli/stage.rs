@@ -179,6 +179,11 @@ fn begun_on_terminal(command: &mut Command, columns: u16) -> (File, Child) {
 
 /// Runs `command` on a terminal, and types `yes` to what it asks after something else was done.
 pub fn agreed_after(command: &mut Command, meanwhile: impl FnOnce()) -> Done {
+    agreed_with(command, |_| meanwhile())
+}
+
+/// The same, with what was done told which process it is.
+pub fn agreed_with(command: &mut Command, meanwhile: impl FnOnce(&Child)) -> Done {
     let (mut master, mut child) = begun_on_terminal(command, 80);
     let mut shown = Vec::new();
     let mut meanwhile = Some(meanwhile);
@@ -188,7 +193,7 @@ pub fn agreed_after(command: &mut Command, meanwhile: impl FnOnce()) -> Done {
         if String::from_utf8_lossy(&shown).contains("[y/N]")
             && let Some(meanwhile) = meanwhile.take()
         {
-            meanwhile();
+            meanwhile(&child);
             master.write_all(b"yes\n").unwrap();
         }
     }
