@@ -477,7 +477,8 @@ impl History {
             drop(guard);
             self.tell(clock.tick);
             if let Err(error) = durable {
-                going = going && each(first.clone(), Err(error.into()));
+                // told whatever else has ended it
+                going = each(first.clone(), Err(error.into())) && going;
             }
         }
         self.look_if_new(project);

@@ -15,7 +15,7 @@ use crate::api::params::AtMost;
 use crate::api::progress::here;
 use crate::api::table::{Effect, Example, Method};
 use crate::api::{Context, Error, ErrorKind, samples};
-use crate::history::{self, Deleting, ToEmpty, TrashTotals};
+use crate::history::{self, Deleting, HistoryError, Spared, ToEmpty, TrashTotals};
 use crate::model::{Millis, ProjectId, read_span};
 
 /// A span of time on the wire: `90s`, `30m`, `12h`, `30d`, `2w`.
@@ -374,13 +374,24 @@ impl Method for Prune {
                     tracing::warn!(%error, "not all that is old was removed from the trash");
                 }
             }
-            let gone = carry_out(history, plan.chosen, how, &naming, (&teller, stop));
-            let mut gone = gone.inspect_err(|_| {
-                let (emptied, bytes) = (of_trash.entries, of_trash.bytes);
-                if emptied > 0 {
-                    tracing::info!(emptied, bytes, "removed from the trash for good");
+            let (emptied, bytes) = (of_trash.entries, of_trash.bytes);
+            let stopped = plan.chosen.iter().filter(|_| emptied > 0);
+            let stopped: Vec<_> = stopped
+                .map(|one| (one.key().clone(), Spared::Stopped))
+                .collect();
+            let mut gone = match carry_out(history, plan.chosen, how, &naming, (&teller, stop)) {
+                // taken back, it has done something all the same
+                Err(HistoryError::TakenBack) if emptied > 0 => {
+                    let mut none = Gone::would(&[], history.clock(), &naming);
+                    none.skip(&stopped, naming.limit);
+                    none
                 }
-            })?;
+                Err(error) if emptied > 0 => {
+                    tracing::info!(emptied, bytes, "removed from the trash for good");
+                    return Err(error);
+                }
+                gone => gone?,
+            };
             if let Some(told) = &told {
                 history.forget_told(told);
             }
