@@ -1066,7 +1066,10 @@ fn a_deletion_that_nobody_answers_can_be_interrupted() {
     ] {
         let mut daemon = stage.daemon();
         let stopped = Pid::from_child(&daemon.0);
-        let done = agreed_with(&mut stage.runlog(args), |child| {
+        let mut command = stage.command("env");
+        // however this test was started
+        command.args(["--default-signal=INT", "runlog"]).args(args);
+        let done = agreed_with(&mut command, |child| {
             kill_process(stopped, Signal::STOP).unwrap();
             let pid = Pid::from_child(child);
             std::thread::spawn(move || {
