@@ -15,6 +15,7 @@ use crate::api::Context;
 use crate::api::executions::delete_matching::{Gone, SkippedRun};
 use crate::api::executions::prune::{Params, Prune};
 use crate::api::table::Method;
+use crate::history::HistoryError;
 use crate::history::thread::on_a_thread;
 
 /// The user's file, read again and again.
@@ -89,6 +90,8 @@ async fn prune_as_long_as_it_says_so(weak: &Weak<Context>) {
 }
 
 async fn prune(context: &Arc<Context>) {
+    // a first index that takes long does not cost it an interval, which may be a day
+    while let Err(HistoryError::NotReady) = context.history.ready(None).await {}
     match Prune::call(Arc::clone(context), Params::configured()).await {
         Ok(pruned) => {
             let (runs, batch) = (pruned.gone.count, &pruned.gone.batch);
