@@ -6,9 +6,12 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::fs::{self, FileTimes};
+use std::fs::{self, File, FileTimes, Permissions};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::process::Command;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use support::{Client, Daemon, Root, record};
@@ -286,4 +289,49 @@ fn what_stands_in_the_place_of_the_trash_is_told_for_as_long_as_it_does() {
     fs::remove_dir(&trash).unwrap();
     fs::write(&trash, "").unwrap();
     assert_eq!(told().len(), 1);
+}
+
+#[test]
+fn what_is_written_while_the_root_is_closed_is_seen_when_it_is_open() {
+    let root = Root::empty();
+    root.engine("p", "x", &record("p", "x", "running"));
+    // for somebody to whom a folder can be closed
+    let binary = root.beside("runlog");
+    fs::copy(env!("CARGO_BIN_EXE_runlog"), &binary).unwrap();
+    let mut command = Command::new(&binary);
+    command
+        .args(["serve", "--projects"])
+        .arg(root.path())
+        .env("XDG_CACHE_HOME", root.beside("cache"));
+    if rustix::process::geteuid().is_root() {
+        let all = root.beside("");
+        let given = Command::new("chown")
+            .args(["-R", "65534"])
+            .arg(all)
+            .status();
+        assert!(given.unwrap().success());
+        command.uid(65534);
+    }
+    let (_daemon, mut client) = Daemon::spawn(&mut command);
+    let mut label = || {
+        let list = client.call("executions/list", &json!({ "sync": true }));
+        list["executions"][0]["label"].clone()
+    };
+    label();
+    let folder = File::open(root.path().join("p/executions")).unwrap();
+    let within = format!("/proc/self/fd/{}/x.json", folder.as_raw_fd());
+    let mode = |mode| fs::set_permissions(root.path(), Permissions::from_mode(mode)).unwrap();
+    for number in 0..300 {
+        let mut saved = record("p", "x", "completed");
+        saved["name"] = json!(format!("number {number}"));
+        fs::write(&within, saved.to_string()).unwrap();
+        mode(0o000);
+        // closed while the file is looked at, but not while the root is, or neither, or both
+        let opens = Instant::now() + Duration::from_micros(number % 20 * 50);
+        while Instant::now() < opens {
+            std::hint::spin_loop();
+        }
+        mode(0o755);
+        assert_eq!(label(), saved["name"]);
+    }
 }

@@ -92,7 +92,7 @@ enum Sight {
     /// The system has nothing to read it with now.
     Later,
     /// A folder on the way to it may not be entered, which does not say that it is gone; when it may
-    /// be, all of it is looked at.
+    /// be, all that is below it is looked at.
     Closed,
 }
 
@@ -184,6 +184,7 @@ impl History {
             }
             Err(error) => {
                 // it is polled then, and said once
+                self.closed.store(true, Ordering::Relaxed);
                 if !self.root_unreadable.swap(true, Ordering::Relaxed) {
                     tracing::warn!(%error, "the root cannot be read");
                 }
@@ -191,6 +192,7 @@ impl History {
             }
         };
         self.root_unreadable.store(false, Ordering::Relaxed);
+        let all = self.closed.swap(false, Ordering::Relaxed) || all;
         if all {
             self.shortage_told.store(false, Ordering::Relaxed);
         }
@@ -707,7 +709,7 @@ impl History {
                         None => dirty.mark(Mark::Run(key), now.instant),
                     },
                     // what is known of it is as good as it was
-                    Sight::Closed => {}
+                    Sight::Closed => self.closed.store(true, Ordering::Relaxed),
                     Sight::Later => match taken {
                         Some(taken) => dirty.again(taken, Mark::Run(key), now.instant + LATER),
                         None => dirty.mark(Mark::Run(key), now.instant + LATER),

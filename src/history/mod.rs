@@ -185,6 +185,9 @@ pub struct History {
     exports: Kept<Exporting>,
     /// Whether it was logged that the root cannot be read.
     root_unreadable: AtomicBool,
+    /// Whether something was not looked at because a folder above it was closed. Of the root's own
+    /// opening it is told no more than that it is another.
+    closed: AtomicBool,
     /// Whether it was told that the system is short of what reading takes.
     shortage_told: AtomicBool,
     /// How many projects were gone at the last look at the root.
@@ -234,6 +237,7 @@ impl History {
             rehearsals: Rehearsals::default(),
             exports: Kept::default(),
             root_unreadable: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
             shortage_told: AtomicBool::new(false),
             projects_gone: AtomicUsize::new(0),
         }

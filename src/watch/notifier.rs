@@ -178,7 +178,7 @@ impl NotifyWatcher {
             .root
             .ancestors()
             .skip(1)
-            .find(|folder| matches!(identity(folder), Ok(Some(_))));
+            .find(|path| matches!(folder(path), Ok(Some(_))));
         above
             .map(Path::to_owned)
             .into_iter()
@@ -188,7 +188,8 @@ impl NotifyWatcher {
 
     /// Whether what there is at each of these is watched already, or there is nothing to watch.
     fn is_current(&self, wanted: &[PathBuf]) -> bool {
-        let now: Vec<_> = wanted.iter().map(|path| identity(path)).collect();
+        let now = wanted.iter().map(|path| identity(&self.root, path));
+        let now: Vec<_> = now.collect();
         let mut watches = self.watches.lock();
         let heard = self.heard.lock();
         wanted.iter().zip(now).all(|(path, now)| {
@@ -219,7 +220,7 @@ impl NotifyWatcher {
         let there: Vec<Option<Identity>> = wanted
             .iter()
             .map(|path| {
-                identity(path).unwrap_or_else(|error| {
+                identity(&self.root, path).unwrap_or_else(|error| {
                     renewed.refuse(
                         path.clone(),
                         folders::refused(&self.root, path, error.to_string()),
@@ -279,7 +280,8 @@ impl NotifyWatcher {
         }
         for (path, identity_before) in &renewed.fresh {
             // what came between is heard, unless it came between these two lines: look again
-            if identity(path).is_ok_and(|now| now == Some(*identity_before)) {
+            let now = identity(&self.root, path);
+            if now.is_ok_and(|now| now == Some(*identity_before)) {
                 let mut watches = self.watches.lock();
                 watches.held.insert(path.clone(), *identity_before);
             } else {
@@ -343,7 +345,7 @@ impl NotifyWatcher {
         if let Some(reason) = refused.max() {
             return Some(reason.clone());
         }
-        let there = identity(&self.root).is_ok_and(|now| now.is_some());
+        let there = folder(&self.root).is_ok_and(|now| now.is_some());
         if !there && self.root.exists() {
             let why = "it is a link or a file".to_owned();
             return Some(folders::refused(&self.root, &self.root, why));
@@ -507,12 +509,21 @@ fn no_events(error: notify::Error) -> Reason {
     }
 }
 
-/// The folder that `path` names, if it is one and no link.
+/// The folder that `path` names, if it is one and no link, nor in a project that is one: what that
+/// leads to may be another project's, and the system has one watch for both.
 ///
 /// # Errors
 /// Those that do not say that there is none, such as of a server that does not answer: whether
 /// there is one is unknown then, and nothing will tell when that ends.
-fn identity(path: &Path) -> io::Result<Option<Identity>> {
+fn identity(root: &Path, path: &Path) -> io::Result<Option<Identity>> {
+    let project = path.parent().filter(|above| above.parent() == Some(root));
+    match project.map(folder).transpose()? {
+        Some(None) => Ok(None),
+        _ => folder(path),
+    }
+}
+
+fn folder(path: &Path) -> io::Result<Option<Identity>> {
     match path.symlink_metadata() {
         Ok(found) if found.is_dir() => Ok(Some((found.dev(), found.ino()))),
         Ok(_) => Ok(None),

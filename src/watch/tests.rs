@@ -185,6 +185,22 @@ fn a_root_that_is_no_folder_is_unwatched() {
 }
 
 #[test]
+fn a_link_takes_no_event_of_the_project_that_it_leads_to() {
+    let place = Place::new(&["p"]);
+    std::os::unix::fs::symlink("p", place.root().join("q")).unwrap();
+    let (sender, hints) = std::sync::mpsc::channel();
+    let watcher = NotifyWatcher::start(&place.root(), move |hint| drop(sender.send(hint))).unwrap();
+    watcher.follow_root();
+    watcher.follow_all(&[id("p"), id("q")]);
+    fs::write(place.root().join("p/executions/x.json"), "{}").unwrap();
+    let told = hints.iter().find_map(|hint| match hint {
+        Hint::Run(run) => Some(run.project),
+        _ => None,
+    });
+    assert_eq!(told, Some(id("p")));
+}
+
+#[test]
 fn what_can_be_mended_best_is_said_first() {
     let unwatched = only(&[
         ("a", Reason::Watches),
