@@ -92,6 +92,8 @@ impl History {
                 .ok_or_else(|| HistoryError::NotFound(key.clone()))?;
             let clock = self.look_at_held(vec![key.clone()], Moment::now());
             self.tell(clock.tick);
+            // its folder may have been moved since it was read
+            self.expect_echo(key);
         }
         // other processes change what is noted as well, and delete runs
         let turn = self.store.turn_to_note(&key.project)?;

@@ -40,6 +40,8 @@ const STILL_TRIED: u8 = 30;
 pub(crate) const LATER: Duration = Duration::from_millis(500);
 /// How soon a disk or a server may be well again that has just failed.
 const WELL_AGAIN: Duration = Duration::from_secs(1);
+/// How soon the root may be open again that may not be entered; of the folders above it nobody tells.
+const OPEN_AGAIN: Duration = Duration::from_secs(10);
 /// How soon more projects may be gone where some are.
 const GOING_ON: Duration = Duration::from_millis(250);
 /// How many runs are looked at before somebody else has a turn.
@@ -184,7 +186,6 @@ impl History {
             }
             Err(error) => {
                 // it is polled then, and said once
-                self.closed.store(true, Ordering::Relaxed);
                 if !self.root_unreadable.swap(true, Ordering::Relaxed) {
                     tracing::warn!(%error, "the root cannot be read");
                 }
@@ -192,7 +193,10 @@ impl History {
             }
         };
         self.root_unreadable.store(false, Ordering::Relaxed);
-        let all = self.closed.swap(false, Ordering::Relaxed) || all;
+        let is_closed =
+            |found: &Problem| found.path == "." && found.kind == FolderProblemKind::Unreadable;
+        let closed = found.problems.iter().any(is_closed);
+        let all = self.closed.swap(closed, Ordering::Relaxed) && !closed || all;
         if all {
             self.shortage_told.store(false, Ordering::Relaxed);
         }
@@ -229,6 +233,9 @@ impl History {
             if go_on {
                 // where thousands go the events come late: each costs notify a walk over all watches
                 dirty.mark_quietly(Mark::Root, now.instant + GOING_ON);
+            }
+            if closed {
+                dirty.mark_quietly(Mark::Root, now.instant + OPEN_AGAIN);
             }
         }
         self.note_folder_problems(None, &found.problems, now);
@@ -289,28 +296,37 @@ impl History {
     /// Watches a project's folders anew if they are others than before, and then looks at it.
     pub(super) fn look_if_new(&self, project: &ProjectId) {
         self.while_others_wait(project, |taken| {
-            if self
-                .watcher()
-                .is_some_and(|watcher| watcher.follow(project))
-            {
+            let watcher = self.watcher();
+            let is_new = watcher.is_some_and(|watcher| watcher.follow(project));
+            if is_new {
                 self.look_at(project, Some(taken), true, Moment::now());
             }
+            is_new
         });
     }
 
     /// Looks at a project on behalf of a caller who believes what the files show now.
     pub(super) fn look_at_project(&self, project: &ProjectId, now: Moment) {
         self.while_others_wait(project, |taken| {
-            self.look_at(project, Some(taken), true, now)
+            self.look_at(project, Some(taken), true, now);
+            true
         });
     }
 
     /// Who syncs meanwhile waits for the look, because it may be the first to see what was done
-    /// before the project was watched.
-    fn while_others_wait(&self, project: &ProjectId, look: impl FnOnce(&Taken)) {
-        let taken = self.dirty.lock().begin(Mark::Project(project.clone()));
-        look(&taken);
-        self.dirty.lock().done(&taken);
+    /// before the project was watched. It says whether it has looked.
+    fn while_others_wait(&self, project: &ProjectId, look: impl FnOnce(&Taken) -> bool) {
+        let mark = Mark::Project(project.clone());
+        let taken = self.dirty.lock().begin(mark.clone());
+        let looked = look(&taken);
+        self.note_dirty(|dirty| {
+            // what it took in may come from a folder that was moved meanwhile, which the keeper may
+            // have compared before anything of it was known
+            if looked {
+                dirty.follow_up(&taken, mark, Instant::now());
+            }
+            dirty.done(&taken);
+        });
         self.looked.send_modify(|count| *count += 1);
     }
 
@@ -649,6 +665,7 @@ impl History {
             let settles = stamp.ctime_ns <= soon;
             settles.then(|| read + settles_after(stamp))
         };
+        let mut closed = false;
         self.note_dirty(|dirty| {
             for ((look, sight), (listed, since)) in looks.into_iter().zip(sights).zip(held) {
                 let Look {
@@ -709,7 +726,7 @@ impl History {
                         None => dirty.mark(Mark::Run(key), now.instant),
                     },
                     // what is known of it is as good as it was
-                    Sight::Closed => self.closed.store(true, Ordering::Relaxed),
+                    Sight::Closed => closed = true,
                     Sight::Later => match taken {
                         Some(taken) => dirty.again(taken, Mark::Run(key), now.instant + LATER),
                         None => dirty.mark(Mark::Run(key), now.instant + LATER),
@@ -717,6 +734,12 @@ impl History {
                 }
             }
         });
+        if closed {
+            self.closed.store(true, Ordering::Relaxed);
+            let rest = self.costs.lock().rest();
+            let again = now.instant + WELL_AGAIN;
+            self.mark_quietly(Mark::Everything, rest.map_or(again, |rest| again.max(rest)));
+        }
         (changes, problems)
     }
 }

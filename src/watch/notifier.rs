@@ -459,25 +459,28 @@ impl Watcher for NotifyWatcher {
             let held: Vec<PathBuf> = self.watches.lock().held.keys().cloned().collect();
             self.heard.lock().suspect.extend(held);
         }
-        let wanted = self.of_root();
-        let unwanted: Vec<PathBuf> = {
-            let above = |path: &&PathBuf| self.root.starts_with(path) && !wanted.contains(path);
-            self.watches
-                .lock()
-                .held
-                .keys()
-                .filter(above)
-                .cloned()
-                .collect()
+        let mut is_fresh = false;
+        let (wanted, renewed) = loop {
+            let wanted = self.of_root();
+            let unwanted: Vec<PathBuf> = {
+                let above = |path: &&PathBuf| self.root.starts_with(path) && !wanted.contains(path);
+                let watches = self.watches.lock();
+                watches.held.keys().filter(above).cloned().collect()
+            };
+            let renewed = self.renew(&mut watchers, &wanted, &unwanted);
+            is_fresh |= !renewed.fresh.is_empty();
+            // who makes a folder on the way to the root before it is heard there goes on in that one
+            if self.of_root() == wanted {
+                break (wanted, renewed);
+            }
         };
-        let renewed = self.renew(&mut watchers, &wanted, &unwanted);
         let mut watches = self.watches.lock();
         watches.root = self.root_unwatched(&watches, &wanted, &renewed);
         if let Some(reason) = watches.root.clone() {
             watches.tell(&reason);
         }
         watches.tell_if_healed();
-        !renewed.fresh.is_empty()
+        is_fresh
     }
 
     fn health(&self) -> Health {
