@@ -104,9 +104,9 @@ def _loop() -> asyncio.AbstractEventLoop:
 
 
 def _forked() -> None:
-    """A child has the loop, but not the thread, nor the one that may hold the lock."""
-    global _shared, _shared_lock
-    _shared, _shared_lock = None, threading.RLock()
+    """A child has the loop and the clients, but not the thread, nor the one that may hold the lock."""
+    global _shared, _shared_lock, _clients
+    _shared, _shared_lock, _clients = None, threading.RLock(), weakref.WeakSet()
 
 
 os.register_at_fork(after_in_child=_forked)
@@ -121,10 +121,8 @@ def _at_exit() -> None:
 
 async def _end_all() -> None:
     """Ends what is still recorded while there is a thread that does it; the rest goes without a word."""
-    loop = asyncio.get_running_loop()
-    loop.set_exception_handler(lambda *_: None)
-    ours = [client for client in list(_clients) if client._own_loop is loop]
-    await asyncio.gather(*(client._end() for client in ours if client._open or client._writing))
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+    await asyncio.gather(*(client._end() for client in list(_clients) if client._open or client._writing))
 
 
 class RunlogError(Exception):
@@ -926,7 +924,8 @@ async def _ended_async(end: Future[None]) -> None:
         raise
 
 
-async def _next(told: AsyncIterator[Told]) -> Told | None:
+async def _next(told: AsyncGenerator[Told, None]) -> Told | None:
+    # it begins in the loop, which is told of that
     async for change in told:
         return change
     return None
