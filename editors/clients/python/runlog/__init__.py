@@ -364,7 +364,7 @@ class _Connection:
         except asyncio.CancelledError:
             if answer.cancelled():
                 self._send({"method": "$/cancelRequest", "params": {"id": ident}})
-            elif told is not None:
+            elif told is not None and answer.exception() is None:
                 self.unsubscribe(answer.result())
             raise
 
@@ -403,7 +403,8 @@ class _Connection:
         if len(line) > _LINE_BYTES_MAX:
             data = {"kind": "too-large", "retryable": False, "sizeBytes": len(line), "limitBytes": _LINE_BYTES_MAX}
             raise RunlogError(413, f"the request has {len(line)} bytes", data)
-        if not self.lost:
+        # what has broken off would be warned of
+        if not (self.lost or self._writer.is_closing()):
             self._writer.write(line)
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
