@@ -658,6 +658,19 @@ for (const count of [1, 5]) {
   }
 }
 
+test('what may have gone through is not to be told again', async (t) => {
+  const place = new Place(t);
+  const daemon = await place.daemon();
+  const proxy = await place.between();
+  proxy.lost = () => daemon.kill();
+  const run = await place.client({ socket: proxy.path, patience: 500 }).start({ projectId: 'p', id: 'a' });
+  proxy.fate = () => 'after';
+  const added = await run.add({ costUSD: 1 }).catch((error) => error);
+  // whoever added it again would count it twice
+  assert.deepEqual([added.data.outcome, added.retryable], ['unknown', false]);
+  assert.equal(place.record('p', 'a').costUSD, 1);
+});
+
 for (const way of ['socket', 'spawned', 'shared']) {
   test(`nothing is lost or counted twice while daemons are killed (${way})`, async (t) => {
     const place = new Place(t);

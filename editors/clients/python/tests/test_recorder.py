@@ -796,6 +796,18 @@ class Recorder(Placed):
                 await first
         return answers
 
+    def test_what_may_have_gone_through_is_not_to_be_told_again(self):
+        daemon = self.place.daemon()
+        between = self.place.between()
+        between.lost = daemon.kill
+        run = self.place.client(socket=between.path, patience=0.5).start("p", id="a")
+        between.fate = lambda message: "after"
+        with self.assertRaises(RunlogError) as raised:
+            run.add(costUSD=1)
+        # whoever added it again would count it twice
+        self.assertEqual((raised.exception.data["outcome"], raised.exception.retryable), ("unknown", False))
+        self.assertEqual(self.place.record("p", "a")["costUSD"], 1)
+
     def test_a_program_that_is_away_for_a_moment_is_waited_for_where_an_answer_was_lost(self):
         program = self.place.program_that_loses(["executions/start", "executions/update"])
         spawn = runlog._spawn
