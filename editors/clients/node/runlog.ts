@@ -539,14 +539,14 @@ export class Run {
           if (unknown(error) && error.kind === 'storage') unsure = error;
           if (passing(error) || !(lost || error.code === 409)) throw error;
           const found = await this.client.request('executions/get', { ...run, fields: ['/recorder'] });
-          version = found.version;
           if (found.fields?.['/recorder']?.value !== recorder) {
             lost = false;
-            if (error.kind !== 'version-conflict') throw error;
-          } else if (!unsure) return version;
+            if (error.code === 409 && error.kind !== 'version-conflict') throw error;
+          } else if (!unsure) return found.version;
           else if (error.code !== 409 || error.kind === 'already-finished') throw error;
           // once what is there is written again it lasts; until then its outcome is unknown
           else [start, news] = [undefined, { set: { recorder } }];
+          version = found.version;
         }
       }
     };

@@ -766,7 +766,7 @@ class _Recorder:
                     found = await self.client._ask("executions/get", {**ids, "fields": ["/recorder"]})
                     if found["fields"]["/recorder"].get("value") != mark:
                         lost = False
-                        if error.kind != "version-conflict":
+                        if error.code == 409 and error.kind != "version-conflict":
                             raise
                     elif unsure is None:
                         return found["version"]
