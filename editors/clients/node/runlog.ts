@@ -270,7 +270,11 @@ class Connection {
       child.ref();
       input.ref();
       output.end();
-      setTimeout(() => child.kill('SIGKILL'), END_WITHIN_MS).unref();
+      setTimeout(() => {
+        child.kill('SIGKILL');
+        // somebody else may hold it open
+        input.destroy();
+      }, END_WITHIN_MS).unref();
     };
     return new Connection(input, output, end, exited);
   }

@@ -202,6 +202,14 @@ test('what is asked while a lost daemon ends goes to another one', async (t) => 
   assert(Date.now() - began >= 3900);
 });
 
+test('what holds the output of a daemon does not hold up who closes its client', async (t) => {
+  const client = new Place(t).client({ command: ['sh', '-c', 'sleep 15 & exec "$0" "$@"', binary, 'serve'] });
+  await client.request('ping');
+  const began = Date.now();
+  await client.close();
+  assert(Date.now() - began < 10_000);
+});
+
 for (const way of ['socket', 'spawned', 'shared']) {
   test(`a program goes on as long as it waits for something (${way})`, { timeout: 60_000 }, async (t) => {
     const place = new Place(t);

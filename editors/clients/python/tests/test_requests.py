@@ -278,6 +278,13 @@ class Requests(Placed):
                 asked.result()
             self.assertEqual(raised.exception.kind, "daemon-lost")
 
+    def test_what_holds_the_output_of_a_daemon_does_not_hold_up_who_closes_its_client(self):
+        client = self.place.client(command=["sh", "-c", 'sleep 15 & exec "$0" "$@"', BINARY, "serve"])
+        client.request("ping")
+        began = time.monotonic()
+        client.close()
+        self.assertLess(time.monotonic() - began, 10)
+
     def test_an_integer_of_any_length_is_answered_and_saved(self):
         client = self.place.client()
         seed = Decimal("7" * 5000)
