@@ -203,7 +203,7 @@ test('what is asked while a lost daemon ends goes to another one', async (t) => 
 });
 
 test('what holds the output of a daemon does not hold up who closes its client', async (t) => {
-  const client = new Place(t).client({ command: ['sh', '-c', 'sleep 15 & exec "$0" "$@"', binary, 'serve'] });
+  const client = new Place(t).client({ command: ['sh', '-c', 'sleep 15 2>/dev/null & exec "$0" "$@"', binary, 'serve'] });
   await client.request('ping');
   const began = Date.now();
   await client.close();

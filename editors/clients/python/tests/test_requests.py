@@ -279,7 +279,7 @@ class Requests(Placed):
             self.assertEqual(raised.exception.kind, "daemon-lost")
 
     def test_what_holds_the_output_of_a_daemon_does_not_hold_up_who_closes_its_client(self):
-        client = self.place.client(command=["sh", "-c", 'sleep 15 & exec "$0" "$@"', BINARY, "serve"])
+        client = self.place.client(command=["sh", "-c", 'sleep 15 2>/dev/null & exec "$0" "$@"', BINARY, "serve"])
         client.request("ping")
         began = time.monotonic()
         client.close()
