@@ -207,9 +207,8 @@ class Connection {
   private readonly pending = new Map<number, Pending>();
   private readonly subscriptions = new Map<number, Readable>();
   private id = 0;
-  private open = true;
 
-  /** Is open until `end` is called or the input ends, and goes on until `exited`. */
+  /** Takes requests until `end` is called or the input ends, and goes on until `exited`. */
   private constructor(
     private input: Socket, private output: Writable, readonly end: () => void, readonly exited?: Promise<unknown>,
   ) {
@@ -281,7 +280,7 @@ class Connection {
 
   async request(method: string, params: object, signal?: AbortSignal, changes?: Readable): Promise<unknown> {
     // which it has not gone out on
-    if (!this.open) throw new RunlogError(503, 'the connection has ended', { kind: 'daemon-lost', retryable: true });
+    if (!this.output.writable) throw new RunlogError(503, 'the connection has ended', { kind: 'daemon-lost', retryable: true });
     const id = ++this.id;
     this.send({ id, method, params });
     const answer = new Promise((resolve, reject) => this.pending.set(id, { resolve, reject, changes }));
@@ -314,7 +313,8 @@ class Connection {
     const line = Buffer.from(`${text}\n`);
     const sizeBytes = line.length;
     if (sizeBytes > LINE_BYTES_MAX) tooLarge(`has ${sizeBytes} bytes`, { sizeBytes, limitBytes: LINE_BYTES_MAX });
-    this.output.write(line);
+    // else what is still to be answered would break off
+    if (this.output.writable) this.output.write(line);
   }
 
   private async read(input: Readable): Promise<void> {
@@ -323,7 +323,6 @@ class Connection {
     } catch {
       // whatever it was: nothing more can be understood
     }
-    this.open = false;
     this.end();
   }
 
