@@ -5,13 +5,13 @@
  * `data.outcome` "unknown", but for changes, which go on from their last clock, and for what a recorder
  * writes, which is brought to an end exactly once.
  */
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once, setMaxListeners } from 'node:events';
 import { existsSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { resolve } from 'node:path';
-import { addAbortSignal, finished, Readable, type Writable } from 'node:stream';
+import { addAbortSignal, finished, Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import type { Arguments, ExecutionRecord, Methods, Params, Result, StepUpdate, Told, UpdateAdd } from './types.js';
@@ -208,10 +208,11 @@ class Connection {
   private readonly subscriptions = new Map<number, Readable>();
   private id = 0;
 
-  /** Takes requests until `end` is called or the input ends, and goes on until `exited`. */
-  private constructor(
-    private input: Socket, private output: Writable, readonly end: () => void, readonly exited?: Promise<unknown>,
-  ) {
+  /** Fulfilled with the status of its daemon, if that was started for it. */
+  private readonly exited: Promise<unknown> | undefined;
+
+  private constructor(private input: Socket, private output: Socket, private child?: ChildProcess) {
+    this.exited = child && once(child, 'exit').then(([status]) => status);
     // what fails here shows in the input's end
     output.on('error', () => input.destroy());
     this.lost = this.read(input);
@@ -246,7 +247,7 @@ class Connection {
   private static async meet(path: string): Promise<Connection> {
     const socket = connect(path);
     await once(socket, 'connect').catch((error) => unreachable(error, true));
-    return new Connection(socket, socket, () => socket.destroy());
+    return new Connection(socket, socket);
   }
 
   private static async spawn([program = '', ...args]: readonly string[], folder: string): Promise<Connection> {
@@ -259,24 +260,25 @@ class Connection {
     } catch (error) {
       return unreachable(`${program} cannot be started: ${error}`, LACKING.has((error as NodeJS.ErrnoException).code ?? ''));
     }
-    const exited = once(child, 'exit').then(([status]) => status);
     // these pipes are sockets
     const [input, output] = [child.stdout as Socket, child.stdin as Socket];
     // what holds the program is what is to come from it
     child.unref();
     output.unref();
-    const end = (): void => {
-      child.ref();
-      input.ref();
-      output.end();
-      setTimeout(() => {
-        child.kill('SIGKILL');
-        // somebody else may hold it open
-        input.destroy();
-      }, END_WITHIN_MS).unref();
-    };
-    return new Connection(input, output, end, exited);
+    return new Connection(input, output, child);
   }
+
+  /** Takes no request any more; what is still to be answered has its time. */
+  readonly end = (): void => {
+    this.child?.ref();
+    this.input.ref();
+    this.output.end();
+    setTimeout(() => {
+      this.child?.kill('SIGKILL');
+      // somebody else may hold it open
+      this.input.destroy();
+    }, END_WITHIN_MS).unref();
+  };
 
   async request(method: string, params: object, signal?: AbortSignal, changes?: Readable): Promise<unknown> {
     // which it has not gone out on

@@ -202,21 +202,25 @@ test('what is asked while a lost daemon ends goes to another one', async (t) => 
   assert(Date.now() - began >= 3900);
 });
 
-test('what is asked or taken back while a client is closed breaks nothing off', async (t) => {
-  const client = new Place(t).client();
-  await client.request('ping');
-  const input = 'x'.repeat(1 << 20);
-  const save = (id) => client.request('executions/save', { projectId: 'p', execution: run(id, { input }) });
-  const saved = Promise.all(Array.from({ length: 20 }, (_, number) => save(`run-${number}`)));
-  const end = new AbortController();
-  const aborted = client.request('executions/list', { sync: true }, { signal: end.signal }).catch(() => undefined);
-  const connection = await client['connection'];
-  const closed = client.close();
-  await until(() => !connection.output.writable, 'its end');
-  end.abort();
-  await assert.rejects(client.request('ping'), { retryable: true, data: { kind: 'daemon-lost', retryable: true } });
-  await Promise.all([saved, aborted, closed]);
-});
+for (const way of ['socket', 'spawned']) {
+  test(`what is asked or taken back while a client is closed breaks nothing off (${way})`, async (t) => {
+    const place = new Place(t);
+    if (way === 'socket') await place.daemon();
+    const client = place.client(way === 'socket' ? { socket: place.socket } : {});
+    await client.request('ping');
+    const input = 'x'.repeat(1 << 20);
+    const save = (id) => client.request('executions/save', { projectId: 'p', execution: run(id, { input }) });
+    const saved = Promise.all(Array.from({ length: 20 }, (_, number) => save(`run-${number}`)));
+    const end = new AbortController();
+    const aborted = client.request('executions/list', { sync: true }, { signal: end.signal }).catch(() => undefined);
+    const connection = await client['connection'];
+    const closed = client.close();
+    await until(() => !connection.output.writable, 'its end');
+    end.abort();
+    await assert.rejects(client.request('ping'), { retryable: true, data: { kind: 'daemon-lost', retryable: true } });
+    await Promise.all([saved, aborted, closed]);
+  });
+}
 
 test('what holds the output of a daemon does not hold up who closes its client', async (t) => {
   const client = new Place(t).client({ command: ['sh', '-c', 'sleep 15 2>/dev/null & exec "$0" "$@"', binary, 'serve'] });
