@@ -282,7 +282,8 @@ class Connection {
 
   async request(method: string, params: object, signal?: AbortSignal, changes?: Readable): Promise<unknown> {
     // which it has not gone out on
-    if (!this.output.writable) throw new RunlogError(503, 'the connection has ended', { kind: 'daemon-lost', retryable: true });
+    const refusal = { kind: 'daemon-lost', retryable: true };
+    if (!this.output.writable) throw new RunlogError(503, 'the connection has ended', refusal);
     const id = ++this.id;
     this.send({ id, method, params });
     const answer = new Promise((resolve, reject) => this.pending.set(id, { resolve, reject, changes }));
@@ -523,8 +524,10 @@ export class Run {
     const silent = changes.every((change) => Object.keys(change).length === 0);
     const { execution, set } = changes[0]!;
     const { add, steps, spent } = this.together(changes);
-    // else it would go to another run of this name
-    if (!execution && !this.version) throw new RunlogError(404, 'the run has not begun', { kind: 'execution-not-found' });
+    if (!execution && !this.version) {
+      // it would go to another run of this name
+      throw new RunlogError(404, 'the run has not begun', { kind: 'execution-not-found' });
+    }
     let start = execution && { projectId: this.projectId, execution: { ...execution, recorder } };
     let news: object = silent ? {} : { set: { ...set, recorder }, add, steps };
     // the version written on, whether a try before may have gone through, and who says that it may not last

@@ -802,7 +802,8 @@ class _Recorder:
                     ident = str(step.get("id"))
                     held = spent.get(ident) or self._spent.get(ident, {})
                     step = {**step, **_on_top(held, added)}
-                    spent[ident] = {**held, **{name: copy(step[name]) for name in ("costUSD", "tokenUsage") if name in step}}
+                    news = {name: copy(step[name]) for name in ("costUSD", "tokenUsage") if name in step}
+                    spent[ident] = {**held, **news}
                 steps.append(step)
         return {"costUSD": sums.pop("costUSD", None), "tokenUsage": sums}, steps, spent
 
