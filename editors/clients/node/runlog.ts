@@ -225,22 +225,23 @@ class Connection {
     const program = projects === undefined ? command : [...command, '--projects', projects];
     const connection = await (socket === undefined ? Connection.spawn(program, folder) : Connection.meet(socket));
     // one that takes us in and then says nothing has no more time than one that is not there
-    const timer = setTimeout(connection.end, options.patience);
-    closed.addEventListener('abort', connection.end);
-    if (closed.aborted) connection.end();
+    const leave = (): void => connection.end(socket === undefined ? END_WITHIN_MS : 0);
+    const timer = setTimeout(leave, options.patience);
+    closed.addEventListener('abort', leave);
+    if (closed.aborted) leave();
     try {
       const about = { processId: process.pid, protocolVersion: 1, clientInfo: { name: 'runlog-node' } };
       await connection.request('initialize', about);
       return connection;
     } catch (error) {
-      connection.end();
+      leave();
       await connection.ended;
       const status = await connection.exited;
       if (status) unreachable(`${command[0]} ended with status ${status}; its stderr says why`, false);
       return unreachable(error, !closed.aborted);
     } finally {
       clearTimeout(timer);
-      closed.removeEventListener('abort', connection.end);
+      closed.removeEventListener('abort', leave);
     }
   }
 
@@ -268,8 +269,8 @@ class Connection {
     return new Connection(input, output, child);
   }
 
-  /** Takes no request any more; what is still to be answered has its time. */
-  readonly end = (): void => {
+  /** Takes no request any more; what is still to be answered has so much time. */
+  end(withinMs = END_WITHIN_MS): void {
     this.child?.ref();
     this.input.ref();
     this.output.end();
@@ -277,8 +278,8 @@ class Connection {
       this.child?.kill('SIGKILL');
       // somebody else may hold it open
       this.input.destroy();
-    }, END_WITHIN_MS).unref();
-  };
+    }, withinMs).unref();
+  }
 
   async request(method: string, params: object, signal?: AbortSignal, changes?: Readable): Promise<unknown> {
     // which it has not gone out on

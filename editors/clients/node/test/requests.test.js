@@ -172,6 +172,18 @@ test('a daemon that takes in and says nothing is left in time', async (t) => {
   await until(() => taken.every((socket) => socket.closed), 'no socket to be left open');
 });
 
+test('a daemon that takes in and does not end has no more time than one that is not there', async (t) => {
+  const place = new Place(t);
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    t.after(() => socket.destroy());
+    socket.resume();
+  }).listen(place.socket);
+  t.after(() => void server.close());
+  const began = Date.now();
+  await assert.rejects(place.client({ socket: place.socket, patience: 100 }).request('ping'), { kind: 'unreachable', retryable: true });
+  assert(Date.now() - began < 2000);
+});
+
 test('what is asked while a lost daemon ends goes to another one', async (t) => {
   const place = new Place(t);
   const pid = join(place.folder, 'pid');
