@@ -5,13 +5,13 @@
  * `data.outcome` "unknown", but for changes, which go on from their last clock, and for what a recorder
  * writes, which is brought to an end exactly once.
  */
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once, setMaxListeners } from 'node:events';
 import { existsSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { resolve } from 'node:path';
-import { addAbortSignal, finished, Readable, type Writable } from 'node:stream';
+import { addAbortSignal, finished, Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import type { Arguments, ExecutionRecord, Methods, Params, Result, StepUpdate, Told, UpdateAdd } from './types.js';
@@ -169,14 +169,14 @@ export class Client implements AsyncDisposable {
   readonly [Symbol.asyncDispose] = (): Promise<void> => this.close();
 
   /** @internal Does again what `again` says, the last time once our patience is over. */
-  async patiently<T>(ask: () => Promise<T>, again: (error: unknown) => boolean = waitable): Promise<T> {
+  async patiently<T>(ask: () => Promise<T>, again: (error: RunlogError) => boolean = waitable): Promise<T> {
     const until = Date.now() + this.options.patience;
     for (let delay = FIRST_DELAY_MS; ; delay = Math.min(2 * delay, LONGEST_DELAY_MS)) {
       try {
         return await ask();
       } catch (error) {
         const left = until - Date.now();
-        if (this.closed.signal.aborted || left <= 0 || !again(error)) throw error;
+        if (this.closed.signal.aborted || left <= 0 || !(error instanceof RunlogError && again(error))) throw error;
         await sleep(Math.min(delay, left), undefined, { signal: this.closed.signal }).catch(() => undefined);
       }
     }
@@ -207,12 +207,12 @@ class Connection {
   private readonly pending = new Map<number, Pending>();
   private readonly subscriptions = new Map<number, Readable>();
   private id = 0;
-  private open = true;
 
-  /** Is open until `end` is called or the input ends, and goes on until `exited`. */
-  private constructor(
-    private input: Socket, private output: Writable, readonly end: () => void, readonly exited?: Promise<unknown>,
-  ) {
+  /** Fulfilled with the status of its daemon, if that was started for it. */
+  private readonly exited: Promise<unknown> | undefined;
+
+  private constructor(private input: Socket, private output: Socket, private child?: ChildProcess) {
+    this.exited = child && once(child, 'exit').then(([status]) => status);
     // what fails here shows in the input's end
     output.on('error', () => input.destroy());
     this.lost = this.read(input);
@@ -225,29 +225,30 @@ class Connection {
     const program = projects === undefined ? command : [...command, '--projects', projects];
     const connection = await (socket === undefined ? Connection.spawn(program, folder) : Connection.meet(socket));
     // one that takes us in and then says nothing has no more time than one that is not there
-    const timer = setTimeout(connection.end, options.patience);
-    closed.addEventListener('abort', connection.end);
-    if (closed.aborted) connection.end();
+    const leave = (): void => connection.end(socket === undefined ? END_WITHIN_MS : 0);
+    const timer = setTimeout(leave, options.patience);
+    closed.addEventListener('abort', leave);
+    if (closed.aborted) leave();
     try {
       const about = { processId: process.pid, protocolVersion: 1, clientInfo: { name: 'runlog-node' } };
       await connection.request('initialize', about);
       return connection;
     } catch (error) {
-      connection.end();
+      leave();
       await connection.ended;
       const status = await connection.exited;
       if (status) unreachable(`${command[0]} ended with status ${status}; its stderr says why`, false);
       return unreachable(error, !closed.aborted);
     } finally {
       clearTimeout(timer);
-      closed.removeEventListener('abort', connection.end);
+      closed.removeEventListener('abort', leave);
     }
   }
 
   private static async meet(path: string): Promise<Connection> {
     const socket = connect(path);
     await once(socket, 'connect').catch((error) => unreachable(error, true));
-    return new Connection(socket, socket, () => socket.destroy());
+    return new Connection(socket, socket);
   }
 
   private static async spawn([program = '', ...args]: readonly string[], folder: string): Promise<Connection> {
@@ -260,24 +261,30 @@ class Connection {
     } catch (error) {
       return unreachable(`${program} cannot be started: ${error}`, LACKING.has((error as NodeJS.ErrnoException).code ?? ''));
     }
-    const exited = once(child, 'exit').then(([status]) => status);
     // these pipes are sockets
     const [input, output] = [child.stdout as Socket, child.stdin as Socket];
     // what holds the program is what is to come from it
     child.unref();
     output.unref();
-    const end = (): void => {
-      child.ref();
-      input.ref();
-      output.end();
-      setTimeout(() => child.kill('SIGKILL'), END_WITHIN_MS).unref();
-    };
-    return new Connection(input, output, end, exited);
+    return new Connection(input, output, child);
+  }
+
+  /** Takes no request any more; what is still to be answered has so much time. */
+  end(withinMs = END_WITHIN_MS): void {
+    this.child?.ref();
+    this.input.ref();
+    this.output.end();
+    setTimeout(() => {
+      this.child?.kill('SIGKILL');
+      // somebody else may hold it open
+      this.input.destroy();
+    }, withinMs).unref();
   }
 
   async request(method: string, params: object, signal?: AbortSignal, changes?: Readable): Promise<unknown> {
     // which it has not gone out on
-    if (!this.open) throw new RunlogError(503, 'the connection has ended', { kind: 'daemon-lost', retryable: true });
+    const refusal = { kind: 'daemon-lost', retryable: true };
+    if (!this.output.writable) throw new RunlogError(503, 'the connection has ended', refusal);
     const id = ++this.id;
     this.send({ id, method, params });
     const answer = new Promise((resolve, reject) => this.pending.set(id, { resolve, reject, changes }));
@@ -310,7 +317,8 @@ class Connection {
     const line = Buffer.from(`${text}\n`);
     const sizeBytes = line.length;
     if (sizeBytes > LINE_BYTES_MAX) tooLarge(`has ${sizeBytes} bytes`, { sizeBytes, limitBytes: LINE_BYTES_MAX });
-    this.output.write(line);
+    // else what is still to be answered would break off
+    if (this.output.writable) this.output.write(line);
   }
 
   private async read(input: Readable): Promise<void> {
@@ -319,7 +327,6 @@ class Connection {
     } catch {
       // whatever it was: nothing more can be understood
     }
-    this.open = false;
     this.end();
   }
 
@@ -393,14 +400,12 @@ export interface Step {
   set(members: Partial<StepUpdate>): Promise<void>;
 }
 
-/** What is added is added to `step`, too. */
-type Change = {
-  execution?: ExecutionRecord; set?: Record<string, unknown>; add?: Sums; step?: string; steps?: StepUpdate[];
-};
+/** What begins a record or changes it; what is added comes on top of the `steps`, too. */
+type Change = { execution?: ExecutionRecord; set?: Record<string, unknown>; add?: Sums; steps?: StepUpdate[] };
 type Sums = { costUSD?: Sum; input?: Sum; output?: Sum };
 /** What a step has cost: numbers as they were told, or a {@link Sum}. */
 type Spent = { costUSD?: unknown; tokenUsage?: Record<string, unknown> | null | undefined };
-type Waiting = Change & { resolve(): void; reject(error: unknown): void };
+type Waiting = { change: Change; resolve(): void; reject(error: unknown): void };
 
 /**
  * A run being recorded; one per record. Everything is durable when its promise is fulfilled, in the order
@@ -438,7 +443,7 @@ export class Run {
     // as the engine makes them
     this.id = record.id ?? `exec-${Date.now()}-${randomBytes(5).toString('hex').slice(0, 9)}`;
     this.steps = new Set(record.steps?.map((step) => step['id']));
-    this.begun = this.put({ execution: { ...record, id: this.id } });
+    this.begun = this.put({ execution: { ...record, id: this.id }, steps: (record.steps ?? []) as StepUpdate[] });
   }
 
   /** Cost and tokens that come on top of the run's. */
@@ -460,7 +465,7 @@ export class Run {
     const id = members.id ?? `step-${this.stepNumber}`;
     this.steps.add(id);
     const set: Step['set'] = (news) => this.put({ steps: [{ ...news, id }] });
-    const add: Step['add'] = async (amounts) => this.put({ add: plus({}, amounts), step: id });
+    const add: Step['add'] = async (amounts) => this.put({ add: plus({}, amounts), steps: [{ id }] });
     const began = new Date();
     const first = { nodeId: members.name ?? id, nodeType: 'agent', status: 'running', startedAt: began.toISOString() };
     return await through(this.client, set({ ...first, ...members }), body, { id, add, set }, (end) => {
@@ -488,26 +493,25 @@ export class Run {
       const written = (this.written = this.written.then(() => this.write(next)));
       this.client.written = this.client.written.then(() => written);
     }
-    await new Promise<void>((resolve, reject) => this.next?.push({ ...change, resolve, reject }));
+    await new Promise<void>((resolve, reject) => this.next?.push({ change, resolve, reject }));
   }
 
   private async write(batch: Waiting[]): Promise<void> {
     if (this.next === batch) this.next = undefined;
     clearTimeout(this.timer);
     // one whose end was told, though in vain, is to turn stale
-    let over = ENDS.some((end) => end === batch[0]?.set?.['status']);
+    let over = ENDS.some((end) => end === batch[0]?.change.set?.['status']);
     try {
-      await this.update(batch);
+      await this.update(batch.map(({ change }) => change));
       for (const { resolve } of batch) resolve();
     } catch (error) {
-      over ||= error instanceof RunlogError && error.kind === 'already-finished';
-      if (batch.length === 1 || passing(error) || unknown(error)) {
-        for (const { reject } of batch) reject(error);
-      } else {
+      if (batch.length > 1 && !(error instanceof RunlogError && (passing(error) || unknown(error)))) {
         // refused for sure: which of them is to blame shows when they are alone
-        for (const change of batch) await this.write([change]);
+        for (const one of batch) await this.write([one]);
         return;
       }
+      over ||= error instanceof RunlogError && error.kind === 'already-finished';
+      for (const { reject } of batch) reject(error);
     }
     if (over || !this.version || !(this.heartbeat > 0)) return;
     // alive, if it says nothing else for a while; whatever is wrong shows in the next write, or goes by
@@ -516,66 +520,69 @@ export class Run {
 
   /** Writes changes, of which only the first begins the record or sets members, as one, and exactly once. */
   private async update(changes: Change[]): Promise<void> {
-    const { projectId, id: executionId } = this;
+    const run = { projectId: this.projectId, executionId: this.id };
     const recorder = `${this.recorder}:${this.writes++}`;
+    const silent = changes.every((change) => Object.keys(change).length === 0);
     const { execution, set } = changes[0]!;
-    const adds = changes.flatMap(({ add }) => add ?? []);
-    const { costUSD = null, input = null, output = null }: Record<string, unknown> = adds.reduce(plus, {});
-    const add = { costUSD, tokenUsage: { input, output } } as UpdateAdd;
-    // what the steps have cost once this is written
-    const spent = new Map<unknown, Spent>();
-    const steps = changes.flatMap(({ execution, step, add = {}, steps = execution?.steps ?? [] }) => {
-      const held = (id: unknown): Spent => spent.get(id) ?? this.spent.get(id) ?? {};
-      const told = step === undefined ? steps : [{ id: step, ...onTop(held(step), add) } as StepUpdate];
-      for (const news of told) {
-        const { id, costUSD, tokenUsage } = { ...held(news['id']), ...news } as Spent & { id: unknown };
-        spent.set(id, { costUSD, tokenUsage: tokenUsage && { ...tokenUsage } });
-      }
-      return told;
-    });
-    const silent = !execution && !set && adds.length === 0 && steps.length === 0;
-    let told: object = silent ? {} : { set: { ...set, recorder }, add, steps };
-    let begins = execution !== undefined;
-    // else it would go to another run of this name
-    if (!begins && !this.version) throw new RunlogError(404, 'the run has not begun', { kind: 'execution-not-found' });
+    const { add, steps, spent } = this.together(changes);
+    if (!execution && !this.version) {
+      // it would go to another run of this name
+      throw new RunlogError(404, 'the run has not begun', { kind: 'execution-not-found' });
+    }
+    let start = execution && { projectId: this.projectId, execution: { ...execution, recorder } };
+    let news: object = silent ? {} : { set: { ...set, recorder }, add, steps };
     // the version written on, whether a try before may have gone through, and who says that it may not last
-    let known = this.version;
+    let { version } = this;
     let lost = false;
     let unsure: RunlogError | undefined;
     const write = async (): Promise<string> => {
       for (;;) {
         try {
-          return (await (begins
-            ? this.client.request('executions/start', { projectId, execution: { ...execution, recorder } })
-            : this.client.request('executions/update', { projectId, executionId, ifVersion: known, ...told }))).version;
+          return (await (start
+            ? this.client.request('executions/start', start)
+            : this.client.request('executions/update', { ...run, ifVersion: version, ...news }))).version;
         } catch (error) {
+          if (!(error instanceof RunlogError)) throw error;
           // a sign of life may come twice
           lost = !silent && (lost || unknown(error));
           if (unknown(error) && error.kind === 'storage') unsure = error;
-          if (passing(error) || !(error instanceof RunlogError) || !(lost || error.code === 409)) throw error;
-          const { version, fields } =
-            await this.client.request('executions/get', { projectId, executionId, fields: ['/recorder'] });
-          known = version;
-          if (fields?.['/recorder']?.value !== recorder) {
-            if (!lost && error.kind !== 'version-conflict') throw error;
+          if (passing(error) || !(lost || error.code === 409)) throw error;
+          const found = await this.client.request('executions/get', { ...run, fields: ['/recorder'] });
+          if (found.fields?.['/recorder']?.value !== recorder) {
             lost = false;
-          } else if (!unsure) return known;
+            if (error.code === 409 && error.kind !== 'version-conflict') throw error;
+          } else if (!unsure) return found.version;
           else if (error.code !== 409 || error.kind === 'already-finished') throw error;
           // once what is there is written again it lasts; until then its outcome is unknown
-          else [begins, told] = [false, { set: { recorder } }];
+          else [start, news] = [undefined, { set: { recorder } }];
+          version = found.version;
         }
       }
     };
-    const again = (error: unknown): boolean =>
-      waitable(error) || lost && !(error instanceof RunlogError && error.kind === 'already-finished');
     try {
-      this.version = await this.client.patiently(write, again);
+      this.version = await this.client.patiently(write, (error) => (
+        waitable(error) || lost && error.kind !== 'already-finished'));
     } catch (error) {
       if (!lost || !(error instanceof RunlogError)) throw error;
-      if (unsure) throw new RunlogError(unsure.code, unsure.message, { ...unsure.data, retryable: false });
-      throw new RunlogError(error.code, error.message, { ...error.data, outcome: 'unknown' });
+      const { code, message, data } = unsure ?? error;
+      throw new RunlogError(code, message, { ...data, retryable: false, outcome: 'unknown' });
     }
     for (const [step, sum] of spent) this.spent.set(step, sum);
+  }
+
+  /** What is added to the run, what is told of steps, and what these have cost then. */
+  private together(changes: Change[]): { add: UpdateAdd; steps: StepUpdate[]; spent: Map<unknown, Spent> } {
+    const adds = changes.reduce<Sums>((sums, { add = {} }) => plus(sums, add), {});
+    const { costUSD = null, input = null, output = null }: Record<string, unknown> = adds;
+    const spent = new Map<unknown, Spent>();
+    const steps = changes.flatMap(({ add = {}, steps = [] }) => steps.map((step) => {
+      const held = spent.get(step.id) ?? this.spent.get(step.id) ?? {};
+      const told = { ...step, ...onTop(held, add) } as StepUpdate & Spent;
+      const { costUSD, tokenUsage } = { ...held, ...told };
+      spent.set(step.id, { costUSD, tokenUsage: tokenUsage && { ...tokenUsage } });
+      return told;
+    }));
+    return { add: { costUSD, tokenUsage: { input, output } } as UpdateAdd, steps, spent };
   }
 }
 
@@ -712,19 +719,11 @@ function deeper(value: unknown, levels: number): boolean {
 }
 
 /** Whether the same may succeed later, as it is. */
-function passing(error: unknown): error is RunlogError {
-  return error instanceof RunlogError && error.retryable && error.code !== 409;
-}
-
-/** Whether it may have gone through. */
-function unknown(error: unknown): error is RunlogError {
-  return error instanceof RunlogError && error.data['outcome'] === 'unknown';
-}
-
+const passing = (error: RunlogError): boolean => error.retryable && error.code !== 409;
 /** Whether to wait for that; a daemon that could not be reached has been waited for. */
-function waitable(error: unknown): boolean {
-  return passing(error) && error.kind !== 'unreachable';
-}
+const waitable = (error: RunlogError): boolean => passing(error) && error.kind !== 'unreachable';
+/** Whether it may have gone through. */
+const unknown = (error: RunlogError): boolean => error.data['outcome'] === 'unknown';
 
 function tooLarge(what: string, data: object): never {
   throw new RunlogError(413, `the request ${what}`, { kind: 'too-large', ...data });

@@ -99,7 +99,7 @@ export class Place {
         createInterface({ input: from }).on('line', (line) => {
           if (judge(JSON.parse(line))) to.write(`${line}\n`);
           else end();
-        });
+        }).on('error', end);
         from.on('close', end).on('error', end);
       };
       forward(near, far, (message) => {

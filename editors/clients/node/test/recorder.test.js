@@ -294,12 +294,16 @@ test('what may not last is written until it does', async (t) => {
   const client = place.client({ patience: 1000 });
   const request = client.request.bind(client);
   let written;
-  /** The disk refuses the last step of so many writes; and what writes that again if it `then` is full. */
+  /** The disk refuses the last step of so many writes; `then` it is full for what writes that again, or the record is away for a moment. */
   const mayNotLast = (times, then = 'passes') => {
     written = [];
     client.request = async (method, params) => {
       if (then === 'is full' && method === 'executions/update' && !params.add) {
         throw new RunlogError(507, 'the disk is full', { kind: 'storage-full', retryable: true });
+      }
+      if (then === 'is away' && written.length === times && method === 'executions/update') {
+        written.push('away');
+        throw new RunlogError(404, 'there is no such execution', { kind: 'execution-not-found' });
       }
       const result = await request(method, params);
       if (result.version && method !== 'executions/get' && written.push(method) <= times) {
@@ -315,6 +319,9 @@ test('what may not last is written until it does', async (t) => {
   mayNotLast(2);
   await run.add({ costUSD: 1 });
   assert.equal(written.length, 3);
+  mayNotLast(1, 'is away');
+  await run.add({ input: 5 });
+  assert.equal(place.record('p', 'a').tokenUsage.input, 5);
   const unknown = { kind: 'storage', retryable: false, outcome: 'unknown' };
   for (const [costUSD, ...how] of [[2, 1000], [4, 1, 'is full']]) {
     mayNotLast(...how);
@@ -630,9 +637,9 @@ for (const fate of ['before', 'after']) {
 }
 
 for (const count of [1, 5]) {
-  for (const back of [true, false]) {
-    const then = back ? 'comes back' : 'stays away';
-    test(`a lost answer is looked for before a write of ${count} is taken apart; the record ${then}`, async (t) => {
+  for (const [fate, back] of [['before', true], ['after', true], ['after', false]]) {
+    const then = `${fate} the write; the record ${back ? 'comes back' : 'stays away'}`;
+    test(`an answer is looked for before a write of ${count} is taken apart that was lost ${then}`, async (t) => {
       const place = new Place(t);
       await place.daemon();
       const proxy = await place.between();
@@ -643,7 +650,8 @@ for (const count of [1, 5]) {
       proxy.fate = ({ method }) => {
         if (!method.startsWith('executions/')) return 'pass';
         if (++sent === 3 && back) renameSync(`${file}~`, file);
-        return sent === 1 ? 'after' : 'pass';
+        if (sent === 1 && fate === 'before') renameSync(file, `${file}~`);
+        return sent === 1 ? fate : 'pass';
       };
       proxy.lost = () => renameSync(file, `${file}~`);
       const answers = await Promise.allSettled(Array.from({ length: count }, () => run.add({ costUSD: 1 })));
@@ -657,6 +665,19 @@ for (const count of [1, 5]) {
     });
   }
 }
+
+test('what may have gone through is not to be told again', async (t) => {
+  const place = new Place(t);
+  const daemon = await place.daemon();
+  const proxy = await place.between();
+  proxy.lost = () => daemon.kill();
+  const run = await place.client({ socket: proxy.path, patience: 500 }).start({ projectId: 'p', id: 'a' });
+  proxy.fate = () => 'after';
+  const added = await run.add({ costUSD: 1 }).catch((error) => error);
+  // whoever added it again would count it twice
+  assert.deepEqual([added.data.outcome, added.retryable], ['unknown', false]);
+  assert.equal(place.record('p', 'a').costUSD, 1);
+});
 
 for (const way of ['socket', 'spawned', 'shared']) {
   test(`nothing is lost or counted twice while daemons are killed (${way})`, async (t) => {

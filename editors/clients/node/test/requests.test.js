@@ -172,6 +172,18 @@ test('a daemon that takes in and says nothing is left in time', async (t) => {
   await until(() => taken.every((socket) => socket.closed), 'no socket to be left open');
 });
 
+test('a daemon that takes in and does not end has no more time than one that is not there', async (t) => {
+  const place = new Place(t);
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    t.after(() => socket.destroy());
+    socket.resume();
+  }).listen(place.socket);
+  t.after(() => void server.close());
+  const began = Date.now();
+  await assert.rejects(place.client({ socket: place.socket, patience: 100 }).request('ping'), { kind: 'unreachable', retryable: true });
+  assert(Date.now() - began < 2000);
+});
+
 test('what is asked while a lost daemon ends goes to another one', async (t) => {
   const place = new Place(t);
   const pid = join(place.folder, 'pid');
@@ -200,6 +212,34 @@ test('what is asked while a lost daemon ends goes to another one', async (t) => 
   // which is waited for
   await client.close();
   assert(Date.now() - began >= 3900);
+});
+
+for (const way of ['socket', 'spawned']) {
+  test(`what is asked or taken back while a client is closed breaks nothing off (${way})`, async (t) => {
+    const place = new Place(t);
+    if (way === 'socket') await place.daemon();
+    const client = place.client(way === 'socket' ? { socket: place.socket } : {});
+    await client.request('ping');
+    const input = 'x'.repeat(1 << 20);
+    const save = (id) => client.request('executions/save', { projectId: 'p', execution: run(id, { input }) });
+    const saved = Promise.all(Array.from({ length: 20 }, (_, number) => save(`run-${number}`)));
+    const end = new AbortController();
+    const aborted = client.request('executions/list', { sync: true }, { signal: end.signal }).catch(() => undefined);
+    const connection = await client['connection'];
+    const closed = client.close();
+    await until(() => !connection.output.writable, 'its end');
+    end.abort();
+    await assert.rejects(client.request('ping'), { retryable: true, data: { kind: 'daemon-lost', retryable: true } });
+    await Promise.all([saved, aborted, closed]);
+  });
+}
+
+test('what holds the output of a daemon does not hold up who closes its client', async (t) => {
+  const client = new Place(t).client({ command: ['sh', '-c', 'sleep 15 2>/dev/null & exec "$0" "$@"', binary, 'serve'] });
+  await client.request('ping');
+  const began = Date.now();
+  await client.close();
+  assert(Date.now() - began < 10_000);
 });
 
 for (const way of ['socket', 'spawned', 'shared']) {

@@ -35,7 +35,6 @@ import sys
 import threading
 import time
 import weakref
-from collections import ChainMap
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from copy import copy
@@ -105,9 +104,9 @@ def _loop() -> asyncio.AbstractEventLoop:
 
 
 def _forked() -> None:
-    """A child has the loop, but not the thread, nor the one that may hold the lock."""
-    global _shared, _shared_lock
-    _shared, _shared_lock = None, threading.RLock()
+    """A child has the loop and the clients, but not the thread, nor the one that may hold the lock."""
+    global _shared, _shared_lock, _clients
+    _shared, _shared_lock, _clients = None, threading.RLock(), weakref.WeakSet()
 
 
 os.register_at_fork(after_in_child=_forked)
@@ -122,10 +121,8 @@ def _at_exit() -> None:
 
 async def _end_all() -> None:
     """Ends what is still recorded while there is a thread that does it; the rest goes without a word."""
-    loop = asyncio.get_running_loop()
-    loop.set_exception_handler(lambda *_: None)
-    ours = [client for client in list(_clients) if client._own_loop is loop]
-    await asyncio.gather(*(client._end() for client in ours if client._open or client._writing))
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+    await asyncio.gather(*(client._end() for client in list(_clients) if client._open or client._writing))
 
 
 class RunlogError(Exception):
@@ -183,7 +180,6 @@ class Client(types.Requests):
         self._command = [*command, *([] if projects is None else ["--projects", os.fspath(projects)])]
         self._patience = patience
         self._heartbeat = heartbeat
-        self._process = os.getpid()
         self._own_loop = _loop()
         # whether nothing new is told; and once what was told is written, or our patience over
         self._closing = False
@@ -212,7 +208,8 @@ class Client(types.Requests):
         `members` are the record's: `name`, `input`, `model`, …; its `id` is made up where it has none.
         """
         recorder = _Recorder(self, projectId, members)
-        begin = functools.partial(recorder.put, execution={**members, "id": recorder.id})
+        execution = {**members, "id": recorder.id}
+        begin = functools.partial(recorder.put, execution=execution, steps=members.get("steps"))
         awaited = Run[Awaitable[None]](recorder, None, asyncio.wrap_future)
         return _Scope(self, begin, recorder.finish, Run[None](recorder, None, _result), awaited)
 
@@ -247,7 +244,7 @@ class Client(types.Requests):
 
     @property
     def _loop(self) -> asyncio.AbstractEventLoop:
-        if self._process != os.getpid():
+        if self._own_loop is not _shared:
             raise _unreachable("the client was made before a fork; a child needs one of its own", retryable=False)
         if sys.is_finalizing():
             raise _unreachable("the program has ended", retryable=False)
@@ -367,7 +364,7 @@ class _Connection:
         except asyncio.CancelledError:
             if answer.cancelled():
                 self._send({"method": "$/cancelRequest", "params": {"id": ident}})
-            elif told is not None:
+            elif told is not None and answer.exception() is None:
                 self.unsubscribe(answer.result())
             raise
 
@@ -406,7 +403,8 @@ class _Connection:
         if len(line) > _LINE_BYTES_MAX:
             data = {"kind": "too-large", "retryable": False, "sizeBytes": len(line), "limitBytes": _LINE_BYTES_MAX}
             raise RunlogError(413, f"the request has {len(line)} bytes", data)
-        if not self.lost:
+        # what has broken off would be warned of
+        if not (self.lost or self._writer.is_closing()):
             self._writer.write(line)
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
@@ -418,13 +416,11 @@ class _Connection:
             pass  # that is an end, too
         except Exception:
             _log.exception("what the daemon says cannot be understood")
-        self.lost = True
+        self.end()
         self._writer.transport.abort()
-        if self._daemon is not None:
-            asyncio.get_running_loop().call_later(_END_WITHIN, self._abort)
-            # not in a thread: none begins any more when the program ends
-            while self._daemon.poll() is None:
-                await asyncio.sleep(0.005)
+        # not in a thread: none begins any more when the program ends
+        while self._daemon is not None and self._daemon.poll() is None:
+            await asyncio.sleep(0.005)
         lost = {"kind": "daemon-lost", "retryable": True, "outcome": "unknown"}
         for answer, _ in self._pending.values():
             if not answer.done():
@@ -450,13 +446,14 @@ class _Connection:
             error, result = message.get("error"), cast(Any, message.get("result"))
             if told is not None and error is None:
                 self._told[result] = told
-            if not answer.done():
-                if error is None:
-                    answer.set_result(result)
-                else:
-                    answer.set_exception(RunlogError(error["code"], error["message"], error.get("data")))
-            elif told is not None and error is None:
-                self.unsubscribe(result)
+                if answer.done():
+                    self.unsubscribe(result)
+            if answer.done():
+                return
+            if error is None:
+                answer.set_result(result)
+            else:
+                answer.set_exception(RunlogError(error["code"], error["message"], error.get("data")))
 
 
 class Changes:
@@ -604,7 +601,7 @@ class Step(Generic[T]):
         """Cost and tokens that come on top: of the run, and of the step if it is one."""
         given = {"costUSD": costUSD, "input": input, "output": output}
         amounts = {name: _exact(name, amount, name != "costUSD") for name, amount in given.items() if amount is not None}
-        return self._wait(self._recorder.put(add=amounts, step=self._step))
+        return self._wait(self._recorder.put(add=amounts, steps=[{"id": self._step}] if self._step else []))
 
     def set(self, **members: Any) -> T:
         """New values of its members; None removes one of a run's, whose end is told by `finish`."""
@@ -664,9 +661,8 @@ class _Recorder:
         self._steps = {str(step.get("id")) for step in members.get("steps") or [] if isinstance(step, dict)}
         self._step_ids = map("step-{}".format, itertools.count(1))
         self.client = client
-        self._mark = secrets.token_hex(8)
+        self._marks = map(f"{secrets.token_hex(8)}:{{}}".format, itertools.count())
         self._version = ""
-        self._writes = itertools.count()
         self._finished: Future[None] | None = None
         # what each step has cost, as it was told last
         self._spent: dict[str, dict[str, Any]] = {}
@@ -690,7 +686,7 @@ class _Recorder:
         return self._finished
 
     def put(self, **change: Any) -> Future[None]:
-        """Has `execution` begin the record, or `set`, `steps` and `add` change it, the latter a `step`, too."""
+        """Has `execution` begin the record, or `set`, `steps` and `add` change it, the latter the `steps`, too."""
         if self.client._closing:
             raise _unreachable("the client is closed", retryable=False)
         done: Future[None] = Future()
@@ -734,52 +730,32 @@ class _Recorder:
             for _, done in batch:
                 done.set_result(None)
         # whatever else is wrong shows in the next write, or goes by
-        if self._version and not over and self.client._heartbeat > 0:
-            self._beat = self.client._loop.call_later(self.client._heartbeat, self._tell_alive)
-
-    def _tell_alive(self) -> None:
-        if not self.client._closing:
-            self._join({}, Future())
+        if self._version and not over and self.client._heartbeat > 0 and not self.client._closing:
+            self._beat = self.client._loop.call_later(self.client._heartbeat, self._join, {}, Future())
 
     async def _update(self, changes: list[dict[str, Any]]) -> None:
         """Writes changes, of which only the first begins the run or sets members, as one."""
         first = changes[0]
-        spent: dict[str, Decimal] = {}
-        steps: list[dict[str, Any]] = []
-        # what the steps have cost once this is written
-        by_step = ChainMap({}, self._spent)
-        for change in changes:
-            added = change.get("add", {})
-            spent.update({name: _sum(name, spent.get(name), amount) for name, amount in added.items()})
-            told = change.get("steps") or change.get("execution", {}).get("steps") or []
-            if change.get("step") is not None:
-                told = [{"id": change["step"], **_on_top(by_step.get(change["step"], {}), added)}]
-            steps += told
-            for step in told:
-                if isinstance(step, dict):
-                    news = {name: copy(step[name]) for name in ("costUSD", "tokenUsage") if name in step}
-                    by_step[str(step.get("id"))] = {**by_step.get(str(step.get("id")), {}), **news}
-        add = {"costUSD": spent.pop("costUSD", None), "tokenUsage": spent}
-        mark = f"{self._mark}:{next(self._writes)}"
         ids = {"projectId": self.projectId, "executionId": self.id}
-        news = {"set": {**first.get("set", {}), "recorder": mark}, "add": add, "steps": steps} if any(changes) else {}
-        begin = {"projectId": self.projectId, "execution": {**first.get("execution", {}), "recorder": mark}}
-        begins = "execution" in first
-        if not begins and not self._version:
+        mark = next(self._marks)
+        add, steps, spent = self._together(changes)
+        method, params = "executions/update", {**ids, "ifVersion": self._version}
+        if "execution" in first:
+            method = "executions/start"
+            params = {"projectId": self.projectId, "execution": {**first["execution"], "recorder": mark}}
+        elif not self._version:
             raise RunlogError(404, "the run has not begun", {"kind": "execution-not-found"})
-
-        # the version written on, whether a try before may have gone through, and who says that it may not last
-        known, lost = self._version, False
+        elif any(changes):
+            params.update(set={**first.get("set", {}), "recorder": mark}, add=add, steps=steps)
+        # whether a try before may have gone through, and who says that it may not last
+        lost = False
         unsure: RunlogError | None = None
 
         async def write() -> Any:
-            nonlocal known, lost, unsure, begins, news
+            nonlocal method, params, lost, unsure
             while True:
                 try:
-                    if begins:
-                        return (await self.client._ask("executions/start", begin))["version"]
-                    update = {**ids, "ifVersion": known, **news}
-                    return (await self.client._ask("executions/update", update))["version"]
+                    return (await self.client._ask(method, params))["version"]
                 except RunlogError as error:
                     # a sign of life may come twice
                     lost = any(changes) and (lost or error._unknown)
@@ -788,18 +764,18 @@ class _Recorder:
                     if error._passing or not (lost or error.code == 409):
                         raise
                     found = await self.client._ask("executions/get", {**ids, "fields": ["/recorder"]})
-                    known = found["version"]
                     if found["fields"]["/recorder"].get("value") != mark:
-                        if not lost and error.kind != "version-conflict":
-                            raise
                         lost = False
+                        if error.code == 409 and error.kind != "version-conflict":
+                            raise
                     elif unsure is None:
-                        return known
+                        return found["version"]
                     elif error.code != 409 or error.kind == "already-finished":
                         raise
                     else:
                         # once what is there is written again it lasts; until then its outcome is unknown
-                        begins, news = False, {"set": {"recorder": mark}}
+                        method, params = "executions/update", {**ids, "set": {"recorder": mark}}
+                    params = {**params, "ifVersion": found["version"]}
 
         def again(error: RunlogError) -> bool:
             return error._waitable or lost and error.kind != "already-finished"
@@ -809,10 +785,27 @@ class _Recorder:
         except RunlogError as error:
             if not lost:
                 raise
-            if unsure is not None:
-                raise RunlogError(unsure.code, unsure.message, {**unsure.data, "retryable": False}) from error
-            raise RunlogError(error.code, error.message, {**error.data, "outcome": "unknown"}) from error
-        self._spent.update(by_step.maps[0])
+            why = unsure or error
+            raise RunlogError(why.code, why.message, {**why.data, "retryable": False, "outcome": "unknown"}) from error
+        self._spent.update(spent)
+
+    def _together(self, changes: list[dict[str, Any]]) -> tuple[dict[str, Any], list[Any], dict[str, dict[str, Any]]]:
+        """What is added to the run, what is told of steps, and what these have cost then."""
+        sums: dict[str, Decimal] = {}
+        steps: list[Any] = []
+        spent: dict[str, dict[str, Any]] = {}
+        for change in changes:
+            added = change.get("add", {})
+            sums.update({name: _sum(name, sums.get(name), amount) for name, amount in added.items()})
+            for step in change.get("steps") or []:
+                if isinstance(step, dict):
+                    ident = str(step.get("id"))
+                    held = spent.get(ident) or self._spent.get(ident, {})
+                    step = {**step, **_on_top(held, added)}
+                    news = {name: copy(step[name]) for name in ("costUSD", "tokenUsage") if name in step}
+                    spent[ident] = {**held, **news}
+                steps.append(step)
+        return {"costUSD": sums.pop("costUSD", None), "tokenUsage": sums}, steps, spent
 
 
 def _end_of(error: BaseException | None) -> dict[str, Any]:
@@ -838,22 +831,23 @@ def _exact(name: str, amount: Any, whole: bool = False) -> Decimal:
     raise ValueError(f"{name} must be a {kind} that is not negative: {amount!r}")
 
 
-def _sum(name: str, held: Any, *more: Decimal) -> Decimal:
-    return functools.reduce(_EXACT.add, more, _exact(name, 0 if held is None else held))
+def _sum(name: str, *amounts: Any) -> Decimal:
+    exact = (_exact(name, amount) for amount in amounts if amount is not None)
+    return functools.reduce(_EXACT.add, exact, Decimal(0))
 
 
 def _on_top(held: dict[str, Any], more: dict[str, Decimal]) -> dict[str, Any]:
     """What a step has cost then, as the daemon adds to a run's amounts."""
     sums: dict[str, Any] = {}
-    tokens = {name: amount for name, amount in more.items() if name != "costUSD"}
     if "costUSD" in more:
         sums["costUSD"] = _sum("costUSD", held.get("costUSD"), more["costUSD"])
-    if tokens:
+    if "input" in more or "output" in more:
         usage = held.get("tokenUsage") or {}
-        counts = {name: _sum(name, usage.get(name), tokens.get(name, Decimal(0))) for name in ("input", "output")}
+        counts = {name: _sum(name, usage.get(name), more.get(name)) for name in ("input", "output")}
         # a total that counts more than the two keeps what it counts
         known = usage.get("total")
-        total = _sum("total", 0, *counts.values()) if known is None else _sum("total", known, *tokens.values())
+        before = [usage.get("input"), usage.get("output")] if known is None else [known]
+        total = _sum("total", *before, more.get("input"), more.get("output"))
         sums["tokenUsage"] = {**usage, **counts, "total": total}
     return sums
 
@@ -932,7 +926,8 @@ async def _ended_async(end: Future[None]) -> None:
         raise
 
 
-async def _next(told: AsyncIterator[Told]) -> Told | None:
+async def _next(told: AsyncGenerator[Told, None]) -> Told | None:
+    # it begins in the loop, which is told of that
     async for change in told:
         return change
     return None

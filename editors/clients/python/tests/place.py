@@ -164,7 +164,12 @@ class Between:
             except OSError:
                 return
             far = socket.socket(socket.AF_UNIX)
-            far.connect(self._far)
+            try:
+                far.connect(self._far)
+            except OSError:
+                near.close()
+                far.close()
+                continue
             condemned = []
 
             def request(message, condemned=condemned):

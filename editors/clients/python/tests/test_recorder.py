@@ -450,12 +450,16 @@ class Recorder(Placed):
         written = []
 
         def may_not_last(times, then="passes"):
-            """The disk refuses the last step of so many writes; and what writes that again if it `then` is full."""
+            """The disk refuses the last step of so many writes; `then` it is full for what writes that again, or
+            the record is away for a moment."""
             written.clear()
 
             async def asked(method, params):
                 if then == "is full" and method == "executions/update" and "add" not in params:
                     raise RunlogError(507, "the disk is full", {"kind": "storage-full", "retryable": True})
+                if then == "is away" and len(written) == times and method == "executions/update":
+                    written.append("away")
+                    raise RunlogError(404, "there is no such execution", {"kind": "execution-not-found"})
                 result = await ask(method, params)
                 if "version" in result and method != "executions/get":
                     written.append(method)
@@ -472,6 +476,9 @@ class Recorder(Placed):
         may_not_last(2)
         run.add(costUSD=1)
         self.assertEqual(len(written), 3)
+        may_not_last(1, "is away")
+        run.add(input=5)
+        self.assertEqual(self.place.record("p", "a")["tokenUsage"]["input"], 5)
         for cost, how in ((2, [1000]), (4, [1, "is full"])):
             may_not_last(*how)
             with self.assertRaises(RunlogError) as raised:
@@ -753,18 +760,18 @@ class Recorder(Placed):
         self.assertEqual(record["tokenUsage"], {"input": 6 + 7 * more, "output": 3, "total": 9 + 7 * more})
 
     def test_a_lost_answer_is_looked_for_before_a_write_is_taken_apart(self):
-        for count, back in itertools.product((1, 5), (True, False)):
-            with self.subTest(count=count, back=back):
+        for count, (fate, back) in itertools.product((1, 5), (("before", True), ("after", True), ("after", False))):
+            with self.subTest(count=count, fate=fate, back=back):
                 self.doCleanups()
                 self.setUp()
-                for answer in asyncio.run(self.away_after_a_lost_answer(count, back)):
+                for answer in asyncio.run(self.away_after_a_lost_answer(count, fate, back)):
                     if back:
                         self.assertIsNone(answer)
                     else:
                         self.assertEqual((answer.kind, answer.data["outcome"]), ("execution-not-found", "unknown"))
                 self.assertEqual(self.place.record("p", "a")["costUSD"], count)
 
-    async def away_after_a_lost_answer(self, count, back):
+    async def away_after_a_lost_answer(self, count, fate, back):
         """What becomes of `count` adds in a write whose answer is lost and whose repetition finds no record."""
         self.place.daemon()
         between = self.place.between()
@@ -780,7 +787,9 @@ class Recorder(Placed):
                 queued.wait()
             if len(sent) == 4 and back:
                 os.rename(file + "~", file)
-            return "after" if len(sent) == 2 else "pass"
+            if len(sent) == 2 and fate == "before":
+                os.rename(file, file + "~")
+            return fate if len(sent) == 2 else "pass"
 
         between.lost = lambda: os.rename(file, file + "~")
         async with self.place.client(socket=between.path, patience=30 if back else 0.5) as client:
@@ -795,6 +804,18 @@ class Recorder(Placed):
                     os.rename(file + "~", file)
                 await first
         return answers
+
+    def test_what_may_have_gone_through_is_not_to_be_told_again(self):
+        daemon = self.place.daemon()
+        between = self.place.between()
+        between.lost = daemon.kill
+        run = self.place.client(socket=between.path, patience=0.5).start("p", id="a")
+        between.fate = lambda message: "after"
+        with self.assertRaises(RunlogError) as raised:
+            run.add(costUSD=1)
+        # whoever added it again would count it twice
+        self.assertEqual((raised.exception.data["outcome"], raised.exception.retryable), ("unknown", False))
+        self.assertEqual(self.place.record("p", "a")["costUSD"], 1)
 
     def test_a_program_that_is_away_for_a_moment_is_waited_for_where_an_answer_was_lost(self):
         program = self.place.program_that_loses(["executions/start", "executions/update"])

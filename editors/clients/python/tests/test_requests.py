@@ -129,6 +129,35 @@ class Requests(Placed):
 
         client._go(ask()).result(30)
 
+    def test_what_is_cancelled_as_its_refusal_comes_is_cancelled(self):
+        client = self.place.client()
+
+        async def subscribe():
+            connection = await client._connected()
+            asked = asyncio.ensure_future(connection.request("executions/subscribe", {}, asyncio.Queue()))
+            await asyncio.sleep(0)
+            (ident,) = connection._pending
+            connection._receive({"id": ident, "error": {"code": 429, "message": "no room"}})
+            asked.cancel()
+            with self.assertRaises(asyncio.CancelledError):
+                await asked
+
+        client._go(subscribe()).result(30)
+
+    def test_nothing_is_said_of_what_goes_out_on_a_broken_connection(self):
+        client = self.place.client()
+
+        async def tell():
+            connection = await client._connected()
+            connection._writer.transport.abort()
+            with unittest.mock.patch("asyncio.selector_events.logger.warning") as warned:
+                asked = [asyncio.ensure_future(connection.request("ping", {})) for _ in range(9)]
+                answers = await asyncio.gather(*asked, return_exceptions=True)
+            warned.assert_not_called()
+            self.assertEqual([answer.kind for answer in answers], ["daemon-lost"] * 9)
+
+        client._go(tell()).result(30)
+
     def test_a_socket_that_comes_late_is_waited_for(self):
         async def main():
             async with self.place.client(socket=self.place.socket) as client:
@@ -248,6 +277,13 @@ class Requests(Placed):
             with self.assertRaises(RunlogError) as raised:
                 asked.result()
             self.assertEqual(raised.exception.kind, "daemon-lost")
+
+    def test_what_holds_the_output_of_a_daemon_does_not_hold_up_who_closes_its_client(self):
+        client = self.place.client(command=["sh", "-c", 'sleep 15 2>/dev/null & exec "$0" "$@"', BINARY, "serve"])
+        client.request("ping")
+        began = time.monotonic()
+        client.close()
+        self.assertLess(time.monotonic() - began, 10)
 
     def test_an_integer_of_any_length_is_answered_and_saved(self):
         client = self.place.client()
