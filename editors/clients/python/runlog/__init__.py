@@ -442,18 +442,20 @@ class _Connection:
         elif method is None and ident is None:
             raise ValueError("the daemon did not understand us")
         elif ident in self._pending:
-            answer, told = self._pending.pop(ident)
+            answer, told = self._pending[ident]
             error, result = message.get("error"), cast(Any, message.get("result"))
+            refusal = error and RunlogError(error["code"], error["message"], error.get("data"))
             if told is not None and error is None:
                 self._told[result] = told
-                if answer.done():
-                    self.unsubscribe(result)
+            # only now: what is no answer loses the connection, and whoever waits is told so
+            del self._pending[ident]
             if answer.done():
-                return
-            if error is None:
+                if told is not None and error is None:
+                    self.unsubscribe(result)
+            elif error is None:
                 answer.set_result(result)
             else:
-                answer.set_exception(RunlogError(error["code"], error["message"], error.get("data")))
+                answer.set_exception(refusal)
 
 
 class Changes:

@@ -144,6 +144,21 @@ class Requests(Placed):
 
         client._go(subscribe()).result(30)
 
+    def test_what_is_no_answer_leaves_nobody_waiting(self):
+        client = self.place.client()
+
+        async def ask():
+            connection = await client._connected()
+            asked = asyncio.ensure_future(connection.request("ping", {}))
+            await asyncio.sleep(0)
+            (ident,) = connection._pending
+            with unittest.mock.patch("runlog._parsed", return_value={"id": ident, "error": {"code": 5}}):
+                with self.assertLogs("runlog"), self.assertRaises(RunlogError) as raised:
+                    await asked
+            self.assertEqual(raised.exception.kind, "daemon-lost")
+
+        client._go(ask()).result(30)
+
     def test_nothing_is_said_of_what_goes_out_on_a_broken_connection(self):
         client = self.place.client()
 
