@@ -303,6 +303,7 @@ end
 ---@param projects integer width of the projects' column
 ---@param chosen boolean
 ---@param width integer of the window, in cells: so that the name is in sight, a narrow one has no duration, then no time
+---and no project
 ---@return runlog.Line
 local function row_line(summary, projects, chosen, width)
   local text, hl = '', {}
@@ -324,7 +325,7 @@ local function row_line(summary, projects, chosen, width)
     add((' %10s'):format(format.duration(summary.duration) or ''), 'RunlogDuration')
   end
   add((' %12s  '):format(format.cost(summary.costUSD) or ''), 'RunlogCost')
-  if projects > 0 then
+  if projects > 0 and width >= 60 then
     add(format.pad(format.shorten(format.line(summary.projectId), projects), projects) .. '  ', 'RunlogProject')
   end
   add(format.line(summary.label or summary.id))
