@@ -1558,6 +1558,27 @@ exec %s]=]):format(t.binary, hang)),
     t.equal(editor:lua('return vim.api.nvim_get_current_buf()'), buf, 'the buffer')
   end),
 
+  check('list: a session has it again, and so has :edit of its name', function()
+    local root = t.root(2)
+    local session = t.folder('session') .. '/Session.vim'
+    local editor = t.list(root)
+    editor:command('mksession ' .. session)
+    editor:close()
+    for _, command in ipairs({ 'source ' .. session, 'edit runlog://' .. root }) do
+      editor = t.editor({ cwd = vim.fs.dirname(root) })
+      editor:command(command)
+      editor:wait_screen('Task number 2')
+      t.equal(editor:lua('return vim.bo.filetype'), 'runlog', 'the filetype')
+      t.save(root, 'website', 'exec-come', { startedAt = t.minute(99) })
+      editor:wait_screen('Input of exec-come')
+      editor:type('ggdd')
+      t.until_('it to go', function()
+        return #editor:runs() == 2
+      end)
+      editor:close()
+    end
+  end),
+
   check('close: the last window stays, whatever floats above it', function()
     local root = t.root(1)
     local editor = t.list(root)
