@@ -83,6 +83,23 @@
     (t-has (t-text) (concat "  " (string-join lines "\n  ")))
     (t-has (t-text) "node-150")))
 
+(t-check t-03-long
+    "run: a long line is broken where it is shown, and whole where it is copied"
+  (let* ((root (t-root 1))
+         (words (mapconcat (lambda (i) (format "* w%d ä😀" i)) (number-sequence 1 2000) " "))
+         kill-ring)
+    (t-save root "website" "exec-long" `(:startedAt ,(t-minute 99) :output ,words))
+    (t-list root)
+    (t-type "RET")
+    (t-until "the run" (string-search "w2000" (t-text)))
+    (goto-char (point-min))
+    (while (not (eobp))
+      (should (< (- (line-end-position) (point)) 2010))
+      (forward-line))
+    (should (= 2 (how-many "^\\* " (point-min) (point-max))))
+    (kill-ring-save (point-min) (point-max))
+    (t-has (current-kill 0) (concat "  " words))))
+
 (t-check t-03-recorded
     "run: what was loaded stays while it is recorded, and so does the place in it"
   (let* ((root (t-root 1))
@@ -889,7 +906,7 @@ exec sleep 1000" t-binary)))
       (t-has text ": 1e400")
       (t-has text "123456789012345678901234567890")
       (t-has text "😀�")
-      (t-has text long)
+      (t-has (filter-buffer-substring (point-min) (point-max)) long)
       (should-not (string-match-p "[\0-\10\13-\37\177]" text)))))
 
 (t-check t-17-acting
