@@ -42,6 +42,9 @@
 (defconst runlog-client--silent-max 5
   "So many processes may end in a row without a word before it is given up.")
 
+(defconst runlog-client--protocol 1
+  "The version of the protocol that is spoken here.")
+
 (defconst runlog-client--answer-within 15
   "Seconds that a process has to answer `initialize'.")
 
@@ -50,7 +53,7 @@
 One that answers what it was asked takes less.")
 
 (defconst runlog-client--delete-within 10
-  "Seconds that what is being deleted has before that, when Emacs ends.")
+  "Seconds that what is being deleted or had back has before that, when Emacs ends.")
 
 (defconst runlog-client--mutations
   '(executions/save
@@ -74,8 +77,8 @@ One that answers what it was asked takes less.")
   queue                         ; requests that wait for a process, the last one first
   watchers                      ; functions that hear of every new state
   deleted                       ; (ENTRIES . KEYS) of what can be undone, the last one first
-  (deleting 0)                  ; how many deletions are under way
-  undo-wanted                   ; whether they are to be undone
+  (under-way 0)                 ; how many deletions, and undos of them, are not done yet
+  undo-wanted                   ; whether there is to be an undo once they are
   (delay runlog-client--first-delay)
   (silent 0)
   heard
@@ -145,10 +148,10 @@ Numbers are numbers, however they are spelt; one too large for that is nil."
   "Emacs ends: wait for what is in flight."
   (with-demoted-errors "runlog: %S"
     (with-timeout (runlog-client--delete-within)
-      ;; of many runs only some are deleted at a time
+      ;; of many runs only some are deleted, or had back, at a time
       (while (cl-some (lambda (client)
                         (and (runlog-client-connection client)
-                             (> (runlog-client-deleting client) 0)))
+                             (> (runlog-client-under-way client) 0)))
                       runlog-client--all)
         (accept-process-output nil 0.01)))
     (mapc #'runlog-client--finish (copy-sequence runlog-client--all))
@@ -372,13 +375,18 @@ TOLD is called with each, whatever dies in between.  Return what
         (runlog-client--set-state client 'starting)
         (runlog-client-request
          client 'initialize
-         `(:protocolVersion 1
+         `(:protocolVersion ,runlog-client--protocol
            :processId ,(emacs-pid)
            :clientInfo (:name "runlog.el" :version ,emacs-version))
          (lambda (server)
-           (setf (runlog-client-server client) server
-                 (runlog-client-heard client) t)
-           (runlog-client--set-state client 'ready))
+           (let ((version (runlog-client-get server :protocolVersion)))
+             (if (not (eql version runlog-client--protocol))
+                 (runlog-client--end
+                  client connection
+                  (format "speaks version %s of the protocol; update this package" version))
+               (setf (runlog-client-server client) server
+                     (runlog-client-heard client) t)
+               (runlog-client--set-state client 'ready))))
          (lambda (err)
            (runlog-client--end client connection
                                (format "refuses to begin: %s" (plist-get err :message)))))

@@ -403,7 +403,8 @@ ROWS, the last one first, SEEN and MATCHES are of the pages before."
 
 (defun runlog-list--which ()
   "Return which columns are shown, so that the name of a run is in sight.
-One project is not named; a narrow window has no durations, then no times."
+One project is not named; a narrow window has no durations, then no times and
+no projects."
   (let ((width (apply #'min (or (mapcar #'window-body-width
                                         (get-buffer-window-list nil nil t))
                                 (list (frame-width)))))
@@ -412,8 +413,9 @@ One project is not named; a narrow window has no durations, then no times."
      '(0 1 2 3 4 5 6)
      (append (and (< width 60) '(2))
              (and (< width 80) '(3))
-             (and (cl-every (lambda (row) (equal (plist-get row :projectId) project))
-                            runlog-list--rows)
+             (and (or (< width 60)
+                      (cl-every (lambda (row) (equal (plist-get row :projectId) project))
+                                runlog-list--rows))
                   '(5))))))
 
 (defun runlog-list--choose (columns)
@@ -735,13 +737,13 @@ Words, \"phrases\", begin*, OR, NOT or -."
   "How many runs are deleted at a time.
 The daemon refuses more than 1,024 requests that are not answered.")
 
-(defconst runlog-list--restored 1000
+(defvar runlog-list--restored 1000
   "How many runs one request has back: the daemon takes no more entries.")
 
 (defun runlog-delete (client rows)
   "Delete ROWS by way of CLIENT."
   (let ((left (length rows)) (to-ask rows) (went 0) (unknown 0) entries keys refusals)
-    (cl-incf (runlog-client-deleting client))
+    (cl-incf (runlog-client-under-way client))
     (cl-labels ((ask ()
                   (when-let ((row (pop to-ask)))
                     (runlog-client-request
@@ -763,15 +765,12 @@ The daemon refuses more than 1,024 requests that are not answered.")
                 (answered ()
                   (if (> (cl-decf left) 0)
                       (ask)
-                    (cl-decf (runlog-client-deleting client))
                     (when entries
                       (push (cons (vconcat (nreverse entries)) keys)
                             (runlog-client-deleted client))
                       (force-mode-line-update t))
                     (message "%s" (runlog-list--outcome rows went (nreverse refusals) unknown entries))
-                    (when (runlog-client-undo-wanted client)
-                      (setf (runlog-client-undo-wanted client) nil)
-                      (runlog-list--restore client)))))
+                    (runlog-list--done client))))
       (dotimes (_ (min runlog-list--deletions left))
         (ask)))))
 
@@ -812,14 +811,22 @@ is how many of several may have gone, UNDO is whether they can be had back."
   "Have back what was deleted last."
   (interactive nil runlog-list-mode runlog-run-mode)
   (cond
-   ((> (runlog-client-deleting runlog-client) 0)
-    (setf (runlog-client-undo-wanted runlog-client) t)) ; as soon as it is deleted
+   ((> (runlog-client-under-way runlog-client) 0)
+    (setf (runlog-client-undo-wanted runlog-client) t)) ; as soon as it is done
    ((runlog-client-deleted runlog-client) (runlog-list--restore runlog-client))
    (t (user-error "Nothing was deleted here"))))
+
+(defun runlog-list--done (client)
+  "A deletion of CLIENT or an undo is done; begin the undo that waits for it."
+  (cl-decf (runlog-client-under-way client))
+  (when (and (runlog-client-undo-wanted client) (zerop (runlog-client-under-way client)))
+    (setf (runlog-client-undo-wanted client) nil)
+    (runlog-list--restore client)))
 
 (defun runlog-list--restore (client)
   "Have back what was deleted last by way of CLIENT."
   (when-let ((deletion (pop (runlog-client-deleted client))))
+    (cl-incf (runlog-client-under-way client))
     (runlog-list--put-back client (car deletion) (cdr deletion) 0 0)))
 
 (defun runlog-list--put-back (client entries keys back again)
@@ -832,7 +839,8 @@ again."
                   (force-mode-line-update t)
                   (message "%s" (if (= 0 back again)
                                     "It is not in the trash any more"
-                                  (runlog-list--returned back again))))))
+                                  (runlog-list--returned back again)))
+                  (runlog-list--done client))))
     (runlog-client-request
      client 'executions/restore `(:entries ,(seq-take entries runlog-list--restored))
      (lambda (result)
@@ -849,6 +857,8 @@ again."
                  (cl-incf again))
                (go-on left))
            (push (cons entries keys) (runlog-client-deleted client))
+           (setf (runlog-client-undo-wanted client) nil) ; it would be refused likewise
+           (runlog-list--done client)
            (message "runlog: %s" (plist-get err :message))))))))
 
 (defun runlog-list--returned (back again)
@@ -916,6 +926,9 @@ Commas are between them.  Only what was changed is sent."
              (append (and added (list :addTags (vconcat added)))
                      (and removed (list :removeTags (vconcat removed))))))))
 
+(defvar runlog-list--note-within 5
+  "Seconds that the daemon has to say what a note is before it is written.")
+
 (defun runlog-note (row note)
   "Give ROW a NOTE; an empty one takes it away.
 What somebody else has changed meanwhile is not written over."
@@ -924,10 +937,13 @@ What somebody else has changed meanwhile is not written over."
                runlog-list-mode runlog-run-mode)
   (let ((old (or (runlog-client-get row :note) "")))
     (unless (equal note old)
-      (let ((rows (plist-get (runlog-client-await
-                              runlog-client 'executions/list
-                              (runlog-naming (plist-get row :projectId) (plist-get row :id)) 5)
-                             :executions)))
+      (let* ((answer (runlog-client-await
+                      runlog-client 'executions/list
+                      (runlog-naming (plist-get row :projectId) (plist-get row :id))
+                      runlog-list--note-within))
+             (rows (plist-get answer :executions)))
+        (unless answer
+          (user-error "The daemon does not say what the note is by now; it is not written: %s" note))
         (unless (or (seq-empty-p rows)
                     (member (or (runlog-client-get (aref rows 0) :note) "") (list old note)))
           (user-error "Somebody else has changed the note; it is not written: %s" note)))
@@ -1004,6 +1020,8 @@ CURSOR is that of the next page, FOUND what those before had."
                                    (runlog-text-line (plist-get problem :message)))))
                  (goto-char (point-min)))
                (compilation-mode "Problems")
+               ;; what a file is called may look like a line number, too
+               (setq-local compilation-error-regexp-alist '(("^\\(.+?\\):1: " 1)))
                (display-buffer (current-buffer)))))))))))
 
 (defun runlog-list-revert (&rest _)

@@ -250,9 +250,41 @@ CUTS are those of RECORD."
 
 (defvar runlog-run--final nil "Whether no more can be loaded where they are shown.")
 
+(defconst runlog-run--longest 2000
+  "Characters of a line at most: Emacs takes seconds to move in one that is long.")
+
+(defconst runlog-run--goes-on (propertize "  " 'runlog-goes-on t)
+  "What is before the rest of a line that is broken.")
+
 (defun runlog-run--add (key text &optional face)
-  "Add a line of TEXT in FACE with KEY."
-  (push (cons key (if face (runlog-text-face text face) text)) runlog-run--lines))
+  "Add a line of TEXT in FACE with KEY; where it is read, a long one is broken."
+  (let ((text (if face (runlog-text-face text face) text))
+        (from 0)
+        (number 0))
+    (unless runlog-run--final
+      (while (> (- (length text) from) runlog-run--longest)
+        (push (cons (if (= 0 number) key (format "%s broken %d" key number))
+                    (concat (and (> from 0) runlog-run--goes-on)
+                            (substring text from (cl-incf from runlog-run--longest))))
+              runlog-run--lines)
+        (cl-incf number)))
+    (push (if (= 0 number) (cons key text)
+            (cons (format "%s broken %d" key number)
+                  (concat runlog-run--goes-on (substring text from))))
+          runlog-run--lines)))
+
+(defun runlog-run--unbroken (from to delete)
+  "Return the text between FROM and TO with its long lines whole.
+DELETE is as in `buffer-substring--filter'."
+  (let ((text (buffer-substring--filter from to delete)))
+    (with-temp-buffer
+      (insert text)
+      (goto-char (point-min))
+      (while (search-forward "\n" nil t)
+        (when (get-text-property (point) 'runlog-goes-on)
+          (delete-region (1- (point))
+                         (next-single-property-change (point) 'runlog-goes-on nil (point-max)))))
+      (buffer-string))))
 
 (defun runlog-run--no-heading (text)
   "Return TEXT so that the outline does not take it for a heading."
@@ -734,6 +766,7 @@ CUTS are those of RECORD, VERSION is its version; reading it BEGAN then."
 \\{runlog-run-mode-map}"
   (buffer-disable-undo)
   (setq-local revert-buffer-function #'runlog-run-revert
+              filter-buffer-substring-function #'runlog-run--unbroken
               runlog-keys runlog-run--keys
               outline-regexp "\\*+ "
               bidi-paragraph-direction 'left-to-right

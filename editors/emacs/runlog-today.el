@@ -24,6 +24,9 @@
 (defconst runlog-today--running-every 30.0
   "Seconds between two questions while something is running.")
 
+(defvar runlog-today--retry-every 60.0
+  "Seconds before a program that was given up is tried again.")
+
 (defvar runlog-today-string ""
   "What the mode line shows.")
 (put 'runlog-today-string 'risky-local-variable t)
@@ -33,6 +36,7 @@
 (defvar runlog-today--subscription nil "The subscription to changes.")
 (defvar runlog-today--timer nil "When it is asked next.")
 (defvar runlog-today--running-timer nil "When it is asked what is still running.")
+(defvar runlog-today--retry-timer nil "When a program that was given up is tried again.")
 (defvar runlog-today--midnight nil "When the day turns.")
 (defvar runlog-today--awaiting nil "When it is looked next whether there are runs.")
 (defvar runlog-today--asked-at 0 "When it was asked last.")
@@ -86,6 +90,21 @@
                          (setq runlog-today--running-timer nil)
                          (runlog-today--soon))))))
 
+(defun runlog-today--watch ()
+  "What is shown is of no use while the program is given up; ask once it is there."
+  (pcase (runlog-client-state runlog-today--client)
+    ('ready (runlog-today--soon))
+    ((or 'missing 'failed)
+     (setq runlog-today--cost nil
+           runlog-today--running nil)
+     (runlog-today--draw)
+     (unless runlog-today--retry-timer
+       (setq runlog-today--retry-timer
+             (run-at-time runlog-today--retry-every nil
+                          (lambda ()
+                            (setq runlog-today--retry-timer nil)
+                            (runlog-client-retry runlog-today--client))))))))
+
 (defun runlog-today--left-of-day (now)
   "Return how many seconds the day of NOW, those since the epoch, still has.
 It may be one of 23 hours, or of 25."
@@ -105,17 +124,20 @@ It may be one of 23 hours, or of 25."
 
 (defun runlog-today--stop ()
   "Ask no more."
-  (dolist (timer (list runlog-today--timer runlog-today--running-timer runlog-today--midnight
-                       runlog-today--awaiting))
+  (dolist (timer (list runlog-today--timer runlog-today--running-timer runlog-today--retry-timer
+                       runlog-today--midnight runlog-today--awaiting))
     (when timer
       (cancel-timer timer)))
   (when (process-live-p runlog-today--asked)
     (delete-process runlog-today--asked))
   (when runlog-today--client
+    (setf (runlog-client-watchers runlog-today--client)
+          (delq #'runlog-today--watch (runlog-client-watchers runlog-today--client)))
     (runlog-client-unsubscribe runlog-today--client runlog-today--subscription)
     (runlog-client-release runlog-today--client))
   (setq runlog-today--timer nil
         runlog-today--running-timer nil
+        runlog-today--retry-timer nil
         runlog-today--midnight nil
         runlog-today--awaiting nil
         runlog-today--client nil
@@ -140,6 +162,7 @@ Otherwise look again in a while: nothing is started where there are no runs."
             (run-at-time runlog-today--every nil #'runlog-today--await root folder))
     (setq runlog-today--awaiting nil
           runlog-today--client (runlog-client-of root :folder folder :given t))
+    (push #'runlog-today--watch (runlog-client-watchers runlog-today--client))
     (runlog-client-retain runlog-today--client)
     (setq runlog-today--subscription
           (runlog-client-subscribe runlog-today--client nil

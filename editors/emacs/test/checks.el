@@ -83,6 +83,23 @@
     (t-has (t-text) (concat "  " (string-join lines "\n  ")))
     (t-has (t-text) "node-150")))
 
+(t-check t-03-long
+    "run: a long line is broken where it is shown, and whole where it is copied"
+  (let* ((root (t-root 1))
+         (words (mapconcat (lambda (i) (format "* w%d ä😀" i)) (number-sequence 1 2000) " "))
+         kill-ring)
+    (t-save root "website" "exec-long" `(:startedAt ,(t-minute 99) :output ,words))
+    (t-list root)
+    (t-type "RET")
+    (t-until "the run" (string-search "w2000" (t-text)))
+    (goto-char (point-min))
+    (while (not (eobp))
+      (should (< (- (line-end-position) (point)) 2010))
+      (forward-line))
+    (should (= 2 (how-many "^\\* " (point-min) (point-max))))
+    (kill-ring-save (point-min) (point-max))
+    (t-has (current-kill 0) (concat "  " words))))
+
 (t-check t-03-recorded
     "run: what was loaded stays while it is recorded, and so does the place in it"
   (let* ((root (t-root 1))
@@ -412,7 +429,21 @@
         (should-not (t-sent (should (equal (t-complaint (runlog-note row "mine"))
                                            "Somebody else has changed the note; it is not written: mine"))))
         (t-until "the note" (equal (or (runlog-client-get (runlog-row) :note) "") theirs))))
-    (should (equal (t-sent (t-type "N m i n e RET")) '((:note "mine"))))))
+    (should (equal (t-sent (t-type "N m i n e RET")) '((:note "mine"))))
+    ;; nobody knows what it is by now
+    (t-until "the note" (equal (runlog-client-get (runlog-row) :note) "mine"))
+    (t-annotate root "exec-0001" :note "theirs")
+    (t-until "the note" (equal (runlog-client-get (runlog-row) :note) "theirs"))
+    (let ((daemon (car (t-daemons root)))
+          (row (runlog-row))
+          (runlog-list--note-within 0.5))
+      (signal-process daemon 'SIGSTOP)
+      (unwind-protect
+          (should-not
+           (t-sent (should (equal (t-complaint (runlog-note row "mine again"))
+                                  (concat "The daemon does not say what the note is by now; "
+                                          "it is not written: mine again")))))
+        (signal-process daemon 'SIGCONT)))))
 
 (t-check t-10-note-lines
     "note: all its lines are in the run, and in the list that there are more"
@@ -560,7 +591,7 @@
     (t-until "two to go" (= 4 (length (t-runs))))
     (t-type "M-< d")
     (t-until "one to go" (= 3 (length (t-runs))))
-    (t-until "the deletions" (zerop (runlog-client-deleting runlog-client)))
+    (t-until "the deletions" (zerop (runlog-client-under-way runlog-client)))
     (dolist (id '("exec-0004" "exec-0006"))
       (t-ask root "executions/restore" `(:projectId "website" :executionId ,id)))
     (t-until "two to be back" (= 5 (length (t-runs))))
@@ -573,7 +604,7 @@
     (t-until "one to go" (= 5 (length (t-runs))))
     (t-type "M-< C-SPC n n n d")
     (t-until "three to go" (= 2 (length (t-runs))))
-    (t-until "the deletions" (zerop (runlog-client-deleting runlog-client)))
+    (t-until "the deletions" (zerop (runlog-client-under-way runlog-client)))
     (t-save root "website" "exec-0004" `(:startedAt ,(t-minute 4)))
     (t-until "one again" (= 3 (length (t-runs))))
     (t-type "u")
@@ -589,7 +620,7 @@
     (runlog-delete runlog-client
                    (cl-loop for i from 1 to 1010
                             collect `(:projectId "website" :id ,(format "exec-%04d" i))))
-    (t-until "the deletions" (zerop (runlog-client-deleting runlog-client)) 30)
+    (t-until "the deletions" (zerop (runlog-client-under-way runlog-client)) 30)
     (t-type "u")
     (t-until "what is said" (equal (current-message) "1010 runs are back") 30)
     (should (= 1010 (plist-get (t-ask root "executions/count" '(:sync t)) :count)))))
@@ -774,7 +805,15 @@
 printf 'Content-Length: 71\\r\\n\\r\\n%%s' '{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32600,\"message\":\"Not today.\"}}'
 exec sleep 1000" t-binary)))
     (t-open (file-name-directory root))
-    (t-until "what is wrong" (string-search "refuses to begin: Not today." (t-text)))))
+    (t-until "what is wrong" (string-search "refuses to begin: Not today." (t-text)))
+    (t-clean)
+    (setq runlog-command
+          (t-program (format "[ $1 = root ] && exec %s \"$@\"\nread line
+printf 'Content-Length: 55\\r\\n\\r\\n%%s' '{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"protocolVersion\":2}}'
+exec sleep 1000" t-binary)))
+    (t-open (file-name-directory root))
+    (t-until "what is wrong"
+      (string-search "speaks version 2 of the protocol; update this package" (t-text)))))
 
 (t-check t-14-shape
     "program: what `root --json' prints is looked at before it is believed"
@@ -867,7 +906,7 @@ exec sleep 1000" t-binary)))
       (t-has text ": 1e400")
       (t-has text "123456789012345678901234567890")
       (t-has text "😀�")
-      (t-has text long)
+      (t-has (filter-buffer-substring (point-min) (point-max)) long)
       (should-not (string-match-p "[\0-\10\13-\37\177]" text)))))
 
 (t-check t-17-acting
@@ -935,17 +974,17 @@ exec sleep 1000" t-binary)))
 (t-check t-18-problems
     "corrupt file: counted, and listed as a problem with its file"
   (let ((root (t-root 2)))
-    (t-write (concat root "/website/executions/broken.json") "{ not json")
+    (t-write (concat root "/website/executions/broken:3: file.json") "{ not json")
     (t-list root)
     (t-until "the count" (string-search "1 problem (!)" (t-mode-line)))
     (t-type "!")
     (with-current-buffer (t-until "the problems" (get-buffer "*runlog problems*"))
-      (t-has (t-text) "website/executions/broken.json:1: corrupt: not valid JSON")
+      (t-has (t-text) "website/executions/broken:3: file.json:1: corrupt: not valid JSON")
       (let ((next-error-last-buffer (current-buffer)))
         (next-error 1 t)))
     (should (equal (buffer-file-name (window-buffer (selected-window)))
-                   (concat root "/website/executions/broken.json")))
-    (kill-buffer (get-file-buffer (concat root "/website/executions/broken.json")))))
+                   (concat root "/website/executions/broken:3: file.json")))
+    (kill-buffer (get-file-buffer (concat root "/website/executions/broken:3: file.json")))))
 
 (t-check t-19-today
     "mode line: today and what is running, from the daemon"
@@ -964,6 +1003,27 @@ exec sleep 1000" t-binary)))
     (let ((default-directory (file-name-as-directory (t-folder "nothing"))))
       (runlog-today-mode))
     (should-not runlog-today--client)))
+
+(t-check t-19-today-gone
+    "mode line: says nothing of a program that has gone, and goes on once it is back"
+  (let ((root (t-root 1))
+        (now (format-time-string "%Y-%m-%dT%H:%M:%S.000Z" nil t))
+        (every runlog-today--retry-every))
+    (t-save root "website" "exec-one" `(:startedAt ,now :costUSD 0.5))
+    (unwind-protect
+        (progn
+          (setq runlog-today--retry-every 0.5)
+          (let ((default-directory (file-name-directory root)))
+            (runlog-today-mode))
+          (t-until "today" (equal runlog-today-string " $0.50 today"))
+          (setq runlog-command "/nonexistent/runlog")
+          (signal-process
+           (jsonrpc--process (runlog-client-connection runlog-today--client)) 'SIGKILL)
+          (t-until "it to go" (equal runlog-today-string ""))
+          (t-save root "website" "exec-two" `(:startedAt ,now :costUSD 0.25))
+          (setq runlog-command t-binary)
+          (t-until "it to be back" (equal runlog-today-string " $0.75 today")))
+      (setq runlog-today--retry-every every))))
 
 (t-check t-19-today-stale
     "mode line: a run that turns stale is no longer running"
@@ -1019,7 +1079,10 @@ exec sleep 1000" t-binary)))
     (t-until "the duration" (string-search "1.5 s" (t-line)))
     (t-save root "docs" "exec-other" `(:startedAt ,(t-minute 99)))
     (t-until "the projects" (string-search "website" (t-line)))
-    (t-has (t-text) "docs")))
+    (t-has (t-text) "docs")
+    (split-window-right 45)
+    (redisplay)
+    (t-until "the name" (string-search "Task number 2" (truncate-string-to-width (t-line) 44)))))
 
 (t-check t-19-help
     "help: the keys first, in a window that q closes"
@@ -1125,6 +1188,30 @@ exec sleep 1000" t-binary)))
     (should (equal (mapcar (lambda (row) (plist-get row :note))
                            (plist-get (t-ask root "executions/list" '(:sync t)) :executions))
                    '("last")))))
+
+(t-check t-21-leaving-undo
+    "leaving: an undo of more than one request is done to its end"
+  (let ((root (t-root 30)))
+    (with-temp-buffer
+      (should (zerop (call-process
+                      (expand-file-name invocation-name invocation-directory) nil t nil
+                      "-Q" "--batch"
+                      "-L" (file-name-directory (locate-library "runlog"))
+                      "-l" "runlog"
+                      "--eval"
+                      (format "%S"
+                              `(let ((default-directory ,(file-name-directory root))
+                                     (runlog-command ,t-binary)
+                                     (runlog-list--restored 10))
+                                 (runlog)
+                                 (while (not runlog-list--rows)
+                                   (accept-process-output nil 0.01))
+                                 (runlog-delete runlog-client (append runlog-list--rows nil))
+                                 (while (> (runlog-client-under-way runlog-client) 0)
+                                   (accept-process-output nil 0.01))
+                                 (runlog-undo)
+                                 (kill-emacs)))))))
+    (should (= 30 (length (t-listed root))))))
 
 (t-check t-22-commands
     "every key of the modes has a command, and customize knows the options"

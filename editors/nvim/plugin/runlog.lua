@@ -1,4 +1,4 @@
--- The command and the highlight groups; everything else is loaded when it is first used.
+-- The command, the highlight groups and sessions; everything else is loaded when it is first used.
 if vim.g.loaded_runlog then
   return
 end
@@ -35,4 +35,24 @@ end, {
   nargs = '?',
   complete = 'dir',
   desc = 'List the runs of this folder, or of another one',
+})
+
+vim.api.nvim_create_autocmd('BufReadCmd', {
+  group = vim.api.nvim_create_augroup('runlog', {}),
+  pattern = 'runlog://*',
+  callback = function()
+    require('runlog.list').open_again()
+  end,
+})
+vim.api.nvim_create_autocmd('SessionLoadPost', {
+  group = 'runlog',
+  callback = function()
+    for _, win in ipairs(vim.api.nvim_list_wins()) do
+      if vim.startswith(vim.api.nvim_buf_get_name(vim.api.nvim_win_get_buf(win)), 'runlog://') then
+        vim.api.nvim_win_call(win, function()
+          require('runlog.list').open_again()
+        end)
+      end
+    end
+  end,
 })

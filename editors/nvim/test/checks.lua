@@ -327,6 +327,32 @@ t.run({
     wait_equal(editor, root)
   end),
 
+  check('filter: what is wrong is in sight however long the filter is', function()
+    local root = t.root(1)
+    local editor = t.list(root, { width = 80 })
+    local good = 'status = failed and costUSD > 0.01 and label ~ "review" '
+    for _, before in ipairs({ good, good .. 'and project = "website" ', (good .. 'and '):rep(6) .. good }) do
+      editor:type('i<C-u>' .. before .. 'and strtedAt >= -7d')
+      editor:wait_screen('found `strtedAt`')
+      editor:wait_screen('did you mean startedAt?')
+      t.has(editor:screen(), 'status = failed and costUSD', 'the window')
+      editor:type('<CR>')
+      editor:wait_screen('did you mean startedAt?')
+      editor:type('<Esc>')
+      t.until_('the list', function()
+        return editor:lua('return vim.bo.filetype') == 'runlog'
+      end)
+    end
+    -- one that is there already
+    editor:type('i<C-u>' .. (good .. 'and '):rep(2) .. 'costUSD > 5<CR>')
+    t.until_('the list', function()
+      return editor:lua("return vim.bo.filetype == 'runlog' and require('runlog.list').current().where ~= nil")
+    end)
+    editor:type('i')
+    editor:wait_screen('costUSD > 5 ')
+    t.equal(editor:lua('return vim.api.nvim_win_get_height(0)'), 3, 'rows of the window')
+  end),
+
   check('filter: what passes it no more as time passes goes, and nothing is asked for where nobody looks', function()
     local root = t.root(1)
     local function at(ago)
@@ -646,6 +672,16 @@ t.run({
     t.until_('the note', function()
       return note() == 'first\nsecond\ntheirs\nmine'
     end)
+    -- also what nothing was told of yet
+    others('newer\nstill')
+    editor:type(':e!<CR>')
+    t.until_('the newest', function()
+      return vim.deep_equal(editor:lines(), { 'newer', 'still' })
+    end)
+    editor:type('ggdGifirst<CR>second<CR>theirs<CR>mine<Esc>:w<CR>')
+    t.until_('the note', function()
+      return note() == 'first\nsecond\ntheirs\nmine'
+    end)
     others('')
     editor:type('Goagain<Esc>:w<CR>')
     editor:wait_screen(':w! writes over it')
@@ -818,7 +854,7 @@ t.run({
     local editor = t.list(root)
     local function await(count)
       t.until_(count .. ' runs', function()
-        return #editor:runs() == count and editor:lua("return require('runlog.list').current().client.deleting") == 0
+        return #editor:runs() == count and editor:lua("return require('runlog.list').current().client.under_way") == 0
       end)
     end
     await(6)
@@ -1019,6 +1055,17 @@ exec sleep 1000]=]):format(t.binary)),
     })
     editor:type(':Runlog<CR>')
     editor:wait_text('refuses to begin: Not today.')
+    editor:close()
+    editor = t.editor({
+      cwd = vim.fs.dirname(root),
+      binary = t.program(([=[
+[ "$1" = root ] && exec %s "$@"
+read line
+echo '{"jsonrpc":"2.0","id":1,"result":{"protocolVersion":2,"root":{"exists":true},"capabilities":{"methods":[]}}}'
+exec sleep 1000]=]):format(t.binary)),
+    })
+    editor:type(':Runlog<CR>')
+    editor:wait_text('speaks version 2 of the protocol; update this plugin.')
   end),
 
   check('program: one that prints without end is given up at once', function()
@@ -1088,7 +1135,7 @@ exec sleep 1000]=]):format(t.binary)),
       cwd = vim.fs.dirname(root),
       binary = t.program(([=[
 [ "$1" = root ] && exec %s "$@"
-echo '{"jsonrpc":"2.0","id":1,"result":{"root":{"exists":true},"capabilities":{"methods":[]}}}'
+echo '{"jsonrpc":"2.0","id":1,"result":{"protocolVersion":1,"root":{"exists":true},"capabilities":{"methods":[]}}}'
 exec %s]=]):format(t.binary, hang)),
     })
     editor:type(':Runlog<CR>')
@@ -1427,6 +1474,28 @@ exec %s]=]):format(t.binary, hang)),
     t.equal(here, { here[1], here[1] }, 'the zone of this machine')
   end),
 
+  check('statusline: says nothing of a program that has gone, and goes on once it is back', function()
+    local root = t.root(1)
+    local function today(id, cost)
+      t.save(root, 'website', id, { startedAt = os.date('!%Y-%m-%dT%H:%M:%S.000Z'), costUSD = cost })
+    end
+    local program = t.folder('bin') .. '/runlog'
+    assert(vim.uv.fs_symlink(t.binary, program))
+    today('exec-one', 0.5)
+    local editor = t.editor({ cwd = vim.fs.dirname(root), binary = program })
+    editor:lua([[require('runlog.today').retry_every = 500]])
+    editor:command([[set laststatus=2 statusline=%{v:lua.require'runlog'.statusline()}here]])
+    editor:wait_screen('$0.50 todayhere')
+    assert(vim.uv.fs_unlink(program))
+    editor:lua("vim.uv.kill(require('runlog.client').all()[1].process.handle:get_pid(), 'sigkill')")
+    t.until_('the cost to go', function()
+      return editor:screen():find('here', 1, true) and not editor:screen():find('today', 1, true)
+    end)
+    today('exec-two', 0.25)
+    assert(vim.uv.fs_symlink(t.binary, program))
+    editor:wait_screen('$0.75 todayhere')
+  end),
+
   check('statusline: starts nothing where there are no runs', function()
     local editor = t.editor({ cwd = t.folder('nothing') })
     editor:command([[set laststatus=2 statusline=%{v:lua.require'runlog'.statusline()}here]])
@@ -1487,6 +1556,27 @@ exec %s]=]):format(t.binary, hang)),
     editor:type(':edit<CR>')
     editor:wait_text('Task number 2')
     t.equal(editor:lua('return vim.api.nvim_get_current_buf()'), buf, 'the buffer')
+  end),
+
+  check('list: a session has it again, and so has :edit of its name', function()
+    local root = t.root(2)
+    local session = t.folder('session') .. '/Session.vim'
+    local editor = t.list(root)
+    editor:command('mksession ' .. session)
+    editor:close()
+    for _, command in ipairs({ 'source ' .. session, 'edit runlog://' .. root }) do
+      editor = t.editor({ cwd = vim.fs.dirname(root) })
+      editor:command(command)
+      editor:wait_screen('Task number 2')
+      t.equal(editor:lua('return vim.bo.filetype'), 'runlog', 'the filetype')
+      t.save(root, 'website', 'exec-come', { startedAt = t.minute(99) })
+      editor:wait_screen('Input of exec-come')
+      editor:type('ggdd')
+      t.until_('it to go', function()
+        return #editor:runs() == 2
+      end)
+      editor:close()
+    end
   end),
 
   check('close: the last window stays, whatever floats above it', function()
@@ -1611,6 +1701,10 @@ exec %s]=]):format(t.binary, hang)),
     editor:wait_screen('$0.01  Task number 2')
     editor:type(':only<CR>')
     editor:wait_text('1.5 s')
+    t.save(root, 'a-project-of-20-signs', 'exec-other', { startedAt = t.minute(99) })
+    editor:wait_screen('website               Task number 2')
+    editor:type(':vsplit | vertical resize 44<CR>')
+    editor:wait_screen('$0.01  Task number 2')
   end),
 
   check('stale: a run that is silent for too long is marked', function()
@@ -1726,5 +1820,20 @@ exec %s]=]):format(t.binary, hang)),
       vim.cmd('qall!')]])
     vim.fn.jobwait({ editor.job }, 10000)
     t.equal(listed(root), {}, 'what is left')
+  end),
+
+  check('leaving: an undo of more than one request is done to its end', function()
+    local root = t.root(30)
+    local editor = t.list(root)
+    editor:lua([[
+      local actions, list = require('runlog.actions'), require('runlog.list').current()
+      actions.restored_at_once = 10
+      actions.delete(list.client, vim.list_slice(list.rows))]])
+    editor:wait_screen('Deleted 30 runs; u has it back.')
+    pcall(editor.lua, editor, [[
+      require('runlog.actions').undo(require('runlog.client').all()[1])
+      vim.cmd('qall!')]])
+    vim.fn.jobwait({ editor.job }, 10000)
+    t.equal(#listed(root), 30, 'runs that are back')
   end),
 })

@@ -1,12 +1,15 @@
 -- What is done to runs, from a list and from a run's view.
 local format = require('runlog.format')
 
-local M = {}
+local M = {
+  -- how many runs one request has back: the daemon takes no more entries
+  restored_at_once = 1000,
+}
 
 -- how many runs are deleted at a time: the daemon refuses more than 1,024 requests that are not answered
 local at_once = 100
--- how many one request has back: the daemon takes no more entries
-local restored_at_once = 1000
+-- how long a note may take to be read or written, in milliseconds
+local note_within = 10000
 
 ---@param err table
 local function refused(err)
@@ -53,6 +56,16 @@ local function outcome(rows, went, refusals, unknown, undo)
   return table.concat(parts, ' ')
 end
 
+---A deletion or an undo is done: the undo that waits for it begins.
+---@param client runlog.Client
+local function over(client)
+  client.under_way = client.under_way - 1
+  if client.undo_wanted and client.under_way == 0 then
+    client.undo_wanted = false
+    M.undo(client)
+  end
+end
+
 ---@param client runlog.Client
 ---@param rows table[]
 function M.delete(client, rows)
@@ -61,7 +74,7 @@ function M.delete(client, rows)
   end
   local deletion = { entries = {}, keys = {} }
   local refusals, unknown, went, asked, left = {}, 0, 0, 0, #rows
-  client.deleting = client.deleting + 1
+  client.under_way = client.under_way + 1
   local function ask()
     asked = asked + 1
     local row = rows[asked]
@@ -84,7 +97,6 @@ function M.delete(client, rows)
       if left > 0 then
         return ask()
       end
-      client.deleting = client.deleting - 1
       local undo = #deletion.entries > 0
       if undo then
         table.insert(client.deleted, deletion)
@@ -92,10 +104,7 @@ function M.delete(client, rows)
       end
       local trouble = #refusals + unknown > 0
       vim.notify(outcome(rows, went, refusals, unknown, undo), trouble and vim.log.levels.ERROR or nil)
-      if client.undo_wanted then
-        client.undo_wanted = false
-        M.undo(client)
-      end
+      over(client)
     end)
   end
   for _ = 1, math.min(at_once, #rows) do
@@ -117,12 +126,12 @@ end
 ---@param back integer how many are back already
 ---@param again integer how many cannot be, as there is such a run again
 local function restore(client, deletion, back, again)
-  local entries = vim.list_slice(deletion.entries, 1, restored_at_once)
+  local entries = vim.list_slice(deletion.entries, 1, M.restored_at_once)
   client:request('executions/restore', { entries = entries }, function(err, result)
     local left
     if not err then
       back = back + result.count
-      left = vim.list_slice(deletion.entries, restored_at_once + 1)
+      left = vim.list_slice(deletion.entries, M.restored_at_once + 1)
     elseif err.data.kind == 'entry-not-found' or err.data.kind == 'already-exists' then
       -- one is of no use any more: the others are to be had all the same, and what was deleted before
       again = again + (err.data.kind == 'already-exists' and 1 or 0)
@@ -132,6 +141,8 @@ local function restore(client, deletion, back, again)
     end
     if not left or #left == #deletion.entries then
       table.insert(client.deleted, deletion)
+      client.undo_wanted = false -- it would be refused likewise
+      over(client)
       return refused(err)
     elseif #left > 0 then
       return restore(client, { entries = left, keys = deletion.keys }, back, again)
@@ -145,13 +156,14 @@ local function restore(client, deletion, back, again)
     end
     client:tell()
     vim.notify(#said > 0 and table.concat(said, ' ') or 'It is not in the trash any more.')
+    over(client)
   end)
 end
 
 ---@param client runlog.Client
 function M.undo(client)
-  if client.deleting > 0 then
-    client.undo_wanted = true -- as soon as it is deleted
+  if client.under_way > 0 then
+    client.undo_wanted = true -- as soon as it is done
     return
   end
   local deletion = table.remove(client.deleted)
@@ -159,6 +171,7 @@ function M.undo(client)
     vim.notify('Nothing was deleted here.')
     return
   end
+  client.under_way = client.under_way + 1
   restore(client, deletion, 0, 0)
 end
 
@@ -236,6 +249,30 @@ function M.tags(client, row)
   end)
 end
 
+---@param client runlog.Client
+---@param row table
+---@param done fun(err: table?, note: string?) with what the note is by now, if there is such a run
+local function ask_note(client, row, done)
+  client:request('executions/list', M.naming(row.projectId, row.id), function(err, answer)
+    local summary = answer and answer.executions[1]
+    done(err, summary and (summary.note or ''))
+  end)
+end
+
+---@param ask fun(done: fun(...)) calls `done` with the answer
+---@return boolean answered whether it came in time
+---@return any ... what it is
+local function await(ask)
+  local answer
+  ask(function(...)
+    answer = { ... }
+  end)
+  local answered = vim.wait(note_within, function()
+    return answer ~= nil
+  end, 10)
+  return answered, unpack(answer or {}, 1, 2)
+end
+
 ---Writes a note. Waits, so that `:wq` loses nothing.
 ---@param client runlog.Client
 ---@param row table
@@ -243,30 +280,22 @@ end
 ---@param shown string what the note was when it was shown
 ---@param changed string? what to say instead where somebody else has changed it since; otherwise it is written all the same
 ---@return string? trouble
----@return string? newest what the note was by then, if that is known
 local function write_note(client, row, text, shown, changed)
-  local answered, trouble, newest = false, nil, nil
-  local function done(err)
-    answered, trouble = true, err and err.message
-  end
-  client:request('executions/list', M.naming(row.projectId, row.id), function(err, answer)
-    local summary = answer and answer.executions[1]
-    newest = summary and (summary.note or '')
-    if err then
-      done(err)
-    elseif changed and newest and newest ~= shown and newest ~= text then
-      done({ message = changed })
-    else
-      annotate(client, row, { note = text }, done)
-    end
+  local answered, trouble = await(function(done)
+    ask_note(client, row, function(err, now)
+      if err then
+        done(err)
+      elseif changed and now and now ~= shown and now ~= text then
+        done({ message = changed })
+      else
+        annotate(client, row, { note = text }, done)
+      end
+    end)
   end)
-  vim.wait(10000, function()
-    return answered
-  end, 10)
   if not answered then
-    trouble = 'The note is not written yet: the daemon does not answer.'
+    return 'The note is not written yet: the daemon does not answer.'
   end
-  return trouble, newest
+  return trouble and trouble.message
 end
 
 ---@type table<string, integer> buffers of notes that are edited
@@ -288,32 +317,40 @@ local function edit_note(client, row)
   vim.bo[buf].buftype = 'acwrite'
   vim.bo[buf].bufhidden = 'wipe'
   vim.bo[buf].swapfile = false
-  -- what was there when it was shown or written last, and what the daemon has said since
-  local note, newest = row.note, row.note
-  local function fill()
-    note = newest
+  local note -- what was there when it was shown or written last
+  local function fill(now)
+    note = now
     local levels = vim.bo[buf].undolevels
     vim.bo[buf].undolevels = -1
     vim.api.nvim_buf_set_lines(buf, 0, -1, false, vim.split(note, '\n'))
     vim.bo[buf].undolevels = levels
     vim.bo[buf].modified = false
   end
-  fill()
+  fill(row.note)
+  local function read()
+    local answered, err, now = await(function(done)
+      ask_note(client, row, done)
+    end)
+    fill(now or note)
+    if not now then
+      local why = err and err.message or answered and 'there is no such run any more.' or 'the daemon does not answer.'
+      refused({ message = 'this is the note as it was: ' .. why })
+    end
+  end
   local function write()
     local text = table.concat(vim.api.nvim_buf_get_lines(buf, 0, -1, false), '\n')
     local changed = vim.v.cmdbang == 0 and 'Somebody else has changed the note: :w! writes over it, :e! shows it.' or nil
     if text ~= note then
-      local trouble, now = write_note(client, row, text, note, changed)
-      newest = now or newest
+      local trouble = write_note(client, row, text, note, changed)
       if trouble then
         return refused({ message = trouble })
       end
     end
-    note, newest = text, text
+    note = text
     vim.bo[buf].modified = false
   end
   for event, callback in pairs({
-    BufReadCmd = fill,
+    BufReadCmd = read,
     BufWriteCmd = write,
     BufWipeout = function()
       notes[key] = nil

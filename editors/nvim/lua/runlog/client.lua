@@ -12,6 +12,8 @@ local uv = vim.uv
 -- what the daemon takes for text
 local utf8 = (vim.lpeg.utfR(0, 0xd7ff) + vim.lpeg.utfR(0xe000, 0x10ffff)) ^ 0 * -1
 
+-- the version of the protocol that is spoken here
+local protocol = 1
 local first_delay, longest_delay = 50, 5000
 -- so many processes may end in a row without a word, then it is given up until somebody asks again
 local silent_max = 5
@@ -19,7 +21,7 @@ local silent_max = 5
 local odd_max = 100
 -- how long a process has to end by itself after the end of its input; one that answers what it was asked takes less
 local end_within = 2000
--- how long what is being deleted has, before that
+-- how long what is being deleted or had back has, before that
 local delete_within = 10000
 
 -- asked again, they could be done twice
@@ -49,8 +51,8 @@ local mutations = {
 ---@field trouble? string why it is missing or failed
 ---@field server? table what `initialize` answered
 ---@field deleted { entries: string[], keys: table<string, true> }[] what can be undone, the latest last
----@field deleting integer how many deletions are under way
----@field undo_wanted? boolean whether they are to be undone
+---@field under_way integer how many deletions, and undos of them, are not done yet
+---@field undo_wanted? boolean whether there is to be an undo once they are
 local Client = {}
 Client.__index = Client
 
@@ -80,10 +82,10 @@ end
 vim.api.nvim_create_autocmd('VimLeavePre', {
   group = vim.api.nvim_create_augroup('runlog.client', {}),
   callback = function()
-    -- of many runs only some are deleted at a time
+    -- of many runs only some are deleted, or had back, at a time
     vim.wait(delete_within, function()
       return not vim.iter(clients):any(function(_, client)
-        return client.pipe ~= nil and client.deleting > 0
+        return client.pipe ~= nil and client.under_way > 0
       end)
     end, 10)
     for process in pairs(processes) do
@@ -111,7 +113,7 @@ function M.of(root)
       root = root,
       state = 'idle',
       deleted = {},
-      deleting = 0,
+      under_way = 0,
       last_id = 0,
       pending = {},
       subscriptions = {},
@@ -367,12 +369,18 @@ function Client:_start()
   end)
 
   self:request('initialize', {
-    protocolVersion = 1,
+    protocolVersion = protocol,
     processId = uv.os_getpid(),
     clientInfo = { name = 'runlog.nvim', version = tostring(vim.version()) },
   }, function(err, server)
     if err then
       self:_give_up('failed', ('%s refuses to begin: %s'):format(config.command, err.message))
+      return
+    end
+    local version = type(server) == 'table' and server.protocolVersion
+    if version ~= protocol then
+      local words = '%s speaks version %s of the protocol; update this plugin.'
+      self:_give_up('failed', words:format(config.command, version or '?'))
       return
     end
     process.heard = true

@@ -1,5 +1,5 @@
--- A filter is written in a window of one line; while it is typed the daemon says what is wrong with it, where,
--- and what could stand at the cursor.
+-- A filter is written in a window of its own, as high as it needs; while it is typed the daemon says what is wrong
+-- with it, where, and what could stand at the cursor.
 local format = require('runlog.format')
 
 local M = {}
@@ -11,6 +11,22 @@ local namespace = vim.api.nvim_create_namespace('runlog.filter')
 local function explain(err)
   local text = ('expected %s, found %s'):format(err.expected, err.found)
   return err.nearest and ('%s; did you mean %s?'):format(text, err.nearest) or text
+end
+
+---@param text string
+---@param width integer in cells
+---@return string[] the text in lines that are no wider, unless a word is
+local function wrapped(text, width)
+  local lines = {}
+  for word in text:gmatch('%S+') do
+    local longer = #lines > 0 and lines[#lines] .. ' ' .. word
+    if longer and vim.fn.strdisplaywidth(longer) <= width then
+      lines[#lines] = longer
+    else
+      lines[#lines + 1] = word
+    end
+  end
+  return lines
 end
 
 ---@param list runlog.List
@@ -32,8 +48,10 @@ function M.edit(list)
     border = 'rounded',
     title = ' Filter: <Tab> completes, <CR> applies, <Esc> leaves ',
   })
+  vim.api.nvim_set_option_value('wrap', true, { scope = 'local', win = win })
   local cancels = {}
   local refused -- the text that was to be applied and cannot be
+  local said = {} -- the lines below the text
 
   local function close()
     vim.cmd.stopinsert()
@@ -56,21 +74,41 @@ function M.edit(list)
     return lines[1]
   end
 
+  ---@return integer how many rows the text has, with the cell behind it, where the cursor is
+  local function rows()
+    return math.ceil((vim.fn.strdisplaywidth(text()) + 1) / vim.api.nvim_win_get_width(win))
+  end
+
+  ---Makes room for the text and for what is said of it.
+  local function fit()
+    local height = math.min(rows() + math.max(1, #said), vim.o.lines - 4)
+    if height ~= vim.api.nvim_win_get_height(win) then
+      vim.api.nvim_win_set_height(win, height)
+      vim.api.nvim_win_call(win, function()
+        vim.fn.winrestview({ topline = 1, skipcol = 0 })
+      end)
+    end
+  end
+
   ---@param err table?
   local function show(err)
     vim.api.nvim_buf_clear_namespace(buf, namespace, 0, -1)
-    if not err then
-      return
+    said = {}
+    if err then
+      local line, width = text(), vim.api.nvim_win_get_width(win)
+      local first, last = format.byte_of_utf16(line, err.offset), format.byte_of_utf16(line, err['end'])
+      local below = (' '):rep(vim.fn.strdisplaywidth(line:sub(1, first))) .. '^ ' .. explain(err)
+      -- at the left where there is no room for all of it below the mistake, which is marked anyway
+      said = vim.fn.strdisplaywidth(below) <= width and rows() == 1 and { below } or wrapped(explain(err), width)
+      vim.api.nvim_buf_set_extmark(buf, namespace, 0, first, {
+        end_col = math.max(first, last),
+        hl_group = 'RunlogFilterError',
+        virt_lines = vim.tbl_map(function(part)
+          return { { part, 'RunlogError' } }
+        end, said),
+      })
     end
-    local line = text()
-    local first, last = format.byte_of_utf16(line, err.offset), format.byte_of_utf16(line, err['end'])
-    vim.api.nvim_buf_set_extmark(buf, namespace, 0, first, {
-      end_col = math.max(first, last),
-      hl_group = 'RunlogFilterError',
-      virt_lines = {
-        { { (' '):rep(vim.fn.strdisplaywidth(line:sub(1, first))) .. '^ ' .. explain(err), 'RunlogError' } },
-      },
-    })
+    fit()
   end
 
   ---@param kind string of which only the last one counts
@@ -142,6 +180,7 @@ function M.edit(list)
   vim.api.nvim_create_autocmd({ 'TextChangedI', 'TextChanged', 'TextChangedP' }, {
     buffer = buf,
     callback = function()
+      fit()
       if text() == '' then
         show(nil)
         return
@@ -156,6 +195,7 @@ function M.edit(list)
       end)
     end,
   })
+  fit()
   vim.cmd('startinsert!')
 end
 

@@ -27,6 +27,9 @@ local refresh_share, refresh_most = 5, 2000
 local List = {}
 List.__index = List
 
+-- what the names of the lists' buffers begin with; the folder of projects follows
+local scheme = 'runlog://'
+
 ---@type table<integer, runlog.List>
 local lists = {}
 
@@ -303,6 +306,7 @@ end
 ---@param projects integer width of the projects' column
 ---@param chosen boolean
 ---@param width integer of the window, in cells: so that the name is in sight, a narrow one has no duration, then no time
+---and no project
 ---@return runlog.Line
 local function row_line(summary, projects, chosen, width)
   local text, hl = '', {}
@@ -324,7 +328,7 @@ local function row_line(summary, projects, chosen, width)
     add((' %10s'):format(format.duration(summary.duration) or ''), 'RunlogDuration')
   end
   add((' %12s  '):format(format.cost(summary.costUSD) or ''), 'RunlogCost')
-  if projects > 0 then
+  if projects > 0 and width >= 60 then
     add(format.pad(format.shorten(format.line(summary.projectId), projects), projects) .. '  ', 'RunlogProject')
   end
   add(format.line(summary.label or summary.id))
@@ -702,7 +706,8 @@ end
 ---The list of a root, in the current window.
 ---@param root runlog.Root
 ---@param trouble? string why nobody knows whether it is that one
-function M.open(root, trouble)
+---@param again? integer buffer that is to be the list, as it has its name
+function M.open(root, trouble, again)
   -- not by its name: bufnr() takes a pattern, in which braces are alternatives
   for _, known in ipairs(vim.tbl_keys(lists)) do
     drop(known)
@@ -714,8 +719,9 @@ function M.open(root, trouble)
       return
     end
   end
-  local buf = vim.api.nvim_create_buf(false, true)
-  pcall(vim.api.nvim_buf_set_name, buf, 'runlog://' .. root.path)
+  local buf = again or vim.api.nvim_create_buf(false, true)
+  pcall(vim.api.nvim_buf_set_name, buf, scheme .. root.path)
+  vim.bo[buf].buflisted = false
   vim.bo[buf].buftype = 'nofile'
   vim.bo[buf].bufhidden = 'hide'
   vim.bo[buf].swapfile = false
@@ -819,6 +825,16 @@ function M.open(root, trouble)
   list:paint_now()
   list.client:retain()
   list:refresh()
+end
+
+---Makes a list of what has the name of one and is none, in the current window: a session knows no more of it.
+function M.open_again()
+  local buf = vim.api.nvim_get_current_buf()
+  local path = vim.api.nvim_buf_get_name(buf):match('^' .. scheme .. '(.*)')
+  -- a run is called after its list
+  if path and not lists[buf] and vim.fn.isdirectory(path) == 1 then
+    M.open({ folder = path, chosen = true, path = path, given = true }, nil, buf)
+  end
 end
 
 ---How a window looks that shows lists and runs.

@@ -7,13 +7,15 @@ local format = require('runlog.format')
 local M = {
   -- how often it is asked while something is running, in milliseconds
   running_every = 30000,
+  -- how long after a program was given up it is tried again, in milliseconds
+  retry_every = 60000,
 }
 
 local ask_every = 2000
 -- how often it is looked whether there are runs by now, in milliseconds
 local look_every = 2000
 
-local client, subscription, text, cost, running, running_timer, pending, asked_at
+local client, subscription, unwatch, text, cost, running, running_timer, retry_timer, pending, asked_at
 local started = false
 -- the folder of projects that is to come, and when it was looked for last
 local awaited, looked_at
@@ -85,8 +87,25 @@ local function at_midnight()
   end)
 end
 
+---What is shown is of no use while the program is given up; it is asked once it is there.
+local function watch()
+  if client.state == 'ready' then
+    ask()
+  elseif client.state == 'missing' or client.state == 'failed' then
+    cost, running = nil, nil
+    draw()
+    retry_timer = retry_timer or vim.defer_fn(function()
+      retry_timer = nil
+      if client then
+        client:retry()
+      end
+    end, M.retry_every)
+  end
+end
+
 local function stop()
   if client then
+    unwatch()
     subscription.close()
     client:release()
     client = nil
@@ -116,9 +135,10 @@ function M.start()
       return
     end
     client = Client.of(root)
+    unwatch = client:watch(watch)
     client:retain()
     subscription = client:subscribe({}, ask)
-    ask()
+    watch()
   end)
 end
 
