@@ -10,6 +10,7 @@ pub mod extract;
 mod fingerprint;
 mod id;
 pub mod json;
+mod kinds;
 mod money;
 mod nearest;
 pub mod piece;
@@ -27,6 +28,7 @@ pub use annotation::{Annotation, AnnotationChange, AnnotationError, NOTE_MAX_CHA
 pub use extract::{Facts, Finding, Milliseconds, Tokens};
 pub use fingerprint::{Fingerprint, pattern};
 pub use id::{EXECUTION_ID_MAX, ExecutionId, InvalidId, PROJECT_ID_MAX, ProjectId, RunKey};
+pub(crate) use kinds::kinds;
 pub use money::{CostSum, Money};
 pub use nearest::nearest;
 pub use stamp::{Stamp, Version};
