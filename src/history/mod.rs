@@ -59,9 +59,9 @@ pub use trash::{OfTrash, Restored, ToEmpty, TrashPage, TrashTotals, Trashed};
 
 use crate::index::{
     Clock, Filter, From, Index, Instance, Listed, Liveness, Older, Page, PageAt, Problem,
-    ProblemKind, ProjectInfo, Totals,
+    ProjectInfo, Totals,
 };
-use crate::model::{Millis, ProjectId, RunKey, Summary, Version};
+use crate::model::{Millis, ProblemKind, ProjectId, RunKey, Summary, Version};
 pub use crate::store::rewrite::check_names;
 pub use crate::store::{Batch, EntryId, PieceQuery, Pieces, Record, RestoreError};
 use crate::store::{Cache, Expect, Store, rewrite};

@@ -130,8 +130,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::index::{Instance, Liveness, Report, Seen};
-    use crate::model::{Facts, Stamp, Version};
+    use crate::index::{Instance, Liveness, Report};
+    use crate::model::{Facts, Seen, Stamp, Version};
 
     /// An index of these runs: the project, the id and the second in which it began.
     fn index_of(runs: &[(String, String, Option<i64>)]) -> Index {

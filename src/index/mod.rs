@@ -41,9 +41,9 @@ pub use errors::{ErrorGroup, ErrorGroups};
 pub use find::{Beginning, CANDIDATES, Candidates};
 pub use gather::{GATHERED_BYTES_MAX, Gather, Taken};
 pub use nodes::{NodeSteps, NodeSums};
-pub use problems::{Problem, ProblemKind, Problems};
+pub use problems::{Problem, Problems};
 pub use query::{Change, Changed, Filter, From, Key, Page, PageAt, ProjectInfo};
-pub use row::{Place, Rows, Seen};
+pub use row::{Place, Rows};
 pub use select::{Open, Query, Selection, Undecided};
 pub use snapshot::{Saving, Snapshot, SnapshotError};
 pub use sorted::{First, Sort, SortedFrom, SortedKey};
@@ -56,7 +56,9 @@ use order::{Order, Places, RowPlaces};
 use row::{Draft, Row, STATUS_OTHER};
 use written::Written;
 
-use crate::model::{Annotation, ExecutionId, Millis, ProjectId, RunKey, Stamp, Status, Version};
+use crate::model::{
+    Annotation, ExecutionId, Millis, ProblemKind, ProjectId, RunKey, Seen, Stamp, Status, Version,
+};
 
 #[cfg(test)]
 mod tests;

@@ -14,7 +14,7 @@ use super::snapshot::Rest;
 use super::steps::{self, Apart, Kept, Nodes};
 use crate::filter::Number;
 use crate::model::{
-    Annotation, ExecutionId, Facts, Millis, Money, ProjectId, RunKey, Stamp, Status, SummaryRef,
+    Annotation, ExecutionId, Millis, Money, ProjectId, RunKey, Seen, Stamp, Status, SummaryRef,
     Version,
 };
 use std::cmp::Ordering;
@@ -57,19 +57,6 @@ pub(super) fn status_code(status: &Status) -> u8 {
         Status::Cancelled => 6,
         Status::Other(_) => STATUS_OTHER,
     }
-}
-
-/// What a reading of a run's file gave; what the index is fed with.
-#[derive(Debug, Clone)]
-pub struct Seen {
-    /// The file's stamp when it was read.
-    pub stamp: Stamp,
-    /// The hash of what was read.
-    pub version: Version,
-    /// What the record says.
-    pub facts: Facts,
-    /// Whether the file may have changed after the reading without its stamp telling.
-    pub racy: bool,
 }
 
 /// The part of a row that is in its place.

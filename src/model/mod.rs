@@ -15,6 +15,8 @@ mod money;
 mod nearest;
 pub mod piece;
 pub mod pointer;
+mod problem;
+mod seen;
 mod stamp;
 mod status;
 pub mod steps;
@@ -31,6 +33,8 @@ pub use id::{EXECUTION_ID_MAX, ExecutionId, InvalidId, PROJECT_ID_MAX, ProjectId
 pub(crate) use kinds::kinds;
 pub use money::{CostSum, Money};
 pub use nearest::nearest;
+pub use problem::ProblemKind;
+pub use seen::Seen;
 pub use stamp::{Stamp, Version};
 pub use status::Status;
 pub use steps::{Step, Steps};

@@ -24,8 +24,8 @@ use super::layout::{
 };
 use super::stamp::{same_file, stamp_of};
 use super::trash::Batch;
-use super::{Problem, ProblemKind, Store, StoreError, is_short};
-use crate::model::{ProjectId, Stamp};
+use super::{Problem, Store, StoreError, is_short};
+use crate::model::{ProblemKind, ProjectId, Stamp};
 
 const TEMPORARY: Pattern = Pattern(".runlog-", ".tmp");
 const COOKIE: Pattern = Pattern(".runlog-cookie-", "");

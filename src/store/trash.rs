@@ -25,8 +25,8 @@ use super::layout::{
 };
 use super::own::{Moving, own_path, random};
 use super::read::LOOKING_FIRST;
-use super::{RestoreError, Scanned, Store, StoreError, WriteError};
-use crate::model::{Annotation, ExecutionId, Millis, ProjectId, RunKey};
+use super::{RestoreError, Store, StoreError, WriteError};
+use crate::model::{Annotation, ExecutionId, Millis, ProjectId, RunKey, Seen};
 
 /// The folder in the one that is ours.
 pub(super) const TRASH: &str = "trash";
@@ -371,7 +371,7 @@ impl Store {
     }
 
     /// What an index would want to know about a record in the trash, if it can be read.
-    pub fn scan_trashed(&self, id: &EntryId) -> Option<(RunKey, Scanned, Annotation)> {
+    pub fn scan_trashed(&self, id: &EntryId) -> Option<(RunKey, Seen, Annotation)> {
         let key = id.key()?;
         let folder = self.open_batch(&id.project, id.batch).ok()?;
         let scanned = folder.scan_by(&key, LOOKING_FIRST).ok()??;

@@ -20,7 +20,7 @@ use super::layout::{
 use super::own::is_temporary;
 use super::stamp::{is_racy, since_epoch_ns, stamp_of};
 use super::{Store, StoreError};
-use crate::model::{EXECUTION_ID_MAX, ExecutionId, ProjectId, Stamp};
+use crate::model::{EXECUTION_ID_MAX, ExecutionId, ProblemKind, ProjectId, Stamp};
 
 /// What the engine's temporary files end with.
 const ENGINE_TEMPORARY: &[u8] = b".json.tmp";
@@ -65,21 +65,6 @@ pub struct Problem {
     pub path: String,
     /// What is wrong.
     pub kind: ProblemKind,
-}
-
-/// What can be wrong with an entry of the tree.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ProblemKind {
-    /// The name is not an id.
-    InvalidName,
-    /// A symlink, folder, pipe, socket or device.
-    NotRegular,
-    /// A folder that may not be read.
-    Unreadable,
-    /// A folder of ours that may not be written to.
-    Unwritable,
-    /// A temporary file that the engine left behind.
-    AbandonedTemporary,
 }
 
 impl Store {

@@ -12,8 +12,8 @@ use crate::api::params::Limit;
 use crate::api::table::{Effect, Example, Method};
 use crate::api::{Context, Error, ErrorKind};
 use crate::history::History;
-use crate::index::{Problem, ProblemKind};
-use crate::model::{Millis, ProjectId};
+use crate::index::Problem;
+use crate::model::{Millis, ProblemKind, ProjectId};
 
 /// Which findings.
 #[derive(Debug, Deserialize, JsonSchema)]
