@@ -265,7 +265,7 @@ impl Store {
     /// What the system says, for instance of a root that is missing or read-only; and if another
     /// daemon's sweep comes between.
     pub fn cookie(&self, name: &str) -> Result<Cookie, StoreError> {
-        let failed = |errno| StoreError::io(".", io::Error::from(errno));
+        let failed = |errno| StoreError::io(".", errno);
         if name.contains('/') || !COOKIE.matches(name.as_bytes()) {
             return Err(failed(Errno::INVAL));
         }
@@ -283,7 +283,7 @@ impl Store {
     /// # Errors
     /// If the root cannot be read.
     pub fn sweep_cookies(&self) -> Result<Swept, StoreError> {
-        let failed = |errno| StoreError::io(".", io::Error::from(errno));
+        let failed = |errno| StoreError::io(".", errno);
         let mut swept = Swept::default();
         if let Some(root) = self.open_root().map_err(failed)? {
             let cookies = names(&root, |name| COOKIE.matches(name)).map_err(failed)?;
@@ -295,16 +295,14 @@ impl Store {
     /// The same for those of a project's temporary files, which a walk found.
     pub fn sweep_temporaries(&self, project: &ProjectId, found: &[CString]) -> Swept {
         let mut swept = Swept::default();
-        match self.open_executions(project) {
-            Ok(folder) => {
+        match Obstacle::or_none(self.open_executions(project)) {
+            Ok(None) => {}
+            Ok(Some(folder)) => {
                 // what has changed places with one that is in use has its name, and no lock
                 let _turn = Turn::wait(&folder);
                 swept.remove(&folder, found, &executions_path(project));
             }
-            Err(Obstacle::System(path, errno)) => swept
-                .failures
-                .push(StoreError::io(path, io::Error::from(errno))),
-            Err(Obstacle::Missing | Obstacle::Link(_) | Obstacle::NoFolder(_)) => {}
+            Err(refused) => swept.failures.push(refused.into()),
         }
         swept
     }
@@ -331,11 +329,9 @@ impl Store {
             return swept;
         };
         for name in found {
-            let done = self.settle_moving(project, &own, (&folder, &name));
-            let failed = |errno| StoreError::io(path.as_str(), io::Error::from(errno));
-            match done {
+            match self.settle_moving(project, &own, (&folder, &name)) {
                 Ok(done) => swept.removed += usize::from(done),
-                Err(errno) => swept.failures.push(failed(errno)),
+                Err(errno) => swept.failures.push(StoreError::io(path.as_str(), errno)),
             }
         }
         swept
@@ -367,16 +363,13 @@ impl Store {
             return Ok(false);
         };
         if let Some(batch) = Moving::batch_of(name) {
-            match self.open_batch(project, batch) {
-                Ok(from) => {
-                    if !self.give_back(&from, own)? {
-                        // it is known by this once they are back
-                        return Ok(false);
-                    }
-                    self.remove_batch(project, batch)?;
+            let from = Obstacle::or_none(self.open_batch(project, batch));
+            if let Some(from) = from.map_err(|refused| refused.errno)? {
+                if !self.give_back(&from, own)? {
+                    // it is known by this once they are back
+                    return Ok(false);
                 }
-                Err(Obstacle::System(_, errno)) => return Err(errno),
-                Err(_) => {}
+                self.remove_batch(project, batch)?;
             }
         }
         remove(folder, name)
@@ -507,9 +500,7 @@ impl Swept {
             match remove_abandoned(&folder, name) {
                 Ok(true) => self.removed += 1,
                 Ok(false) => {}
-                Err(errno) => self
-                    .failures
-                    .push(StoreError::io(path, io::Error::from(errno))),
+                Err(errno) => self.failures.push(StoreError::io(path, errno)),
             }
         }
     }

@@ -4,7 +4,6 @@
 //! never failures. Nothing is opened but folders, no link is followed, and no record is read.
 
 use std::ffi::{CStr, CString};
-use std::io;
 use std::os::fd::AsFd;
 use std::time::SystemTime;
 
@@ -79,7 +78,7 @@ impl Store {
             Err(errno) if is_permission(errno) => {
                 found.problems.push(problem(".", ProblemKind::Unreadable));
             }
-            Err(errno) => return Err(StoreError::io(".", io::Error::from(errno))),
+            Err(errno) => return Err(StoreError::io(".", errno)),
         }
         found.projects.sort_unstable();
         found.projects.dedup();
@@ -153,7 +152,7 @@ impl Store {
                 walk.problems.push(problem(path, ProblemKind::Unreadable));
             }
             Err(Obstacle::System(path, errno)) => {
-                return Err(StoreError::io(path, io::Error::from(errno)));
+                return Err(StoreError::io(path, errno));
             }
         }
         walk.runs = each_once(walk.runs);
