@@ -333,26 +333,3 @@ impl Index {
         }
     }
 }
-
-macro_rules! status_counts {
-    ($($name:ident $code:literal $doc:literal),*) => {
-        impl Totals {
-            $(
-                #[doc = $doc]
-                #[must_use]
-                pub fn $name(&self) -> u64 {
-                    self.count($code)
-                }
-            )*
-        }
-    };
-}
-
-status_counts!(
-    queued 1 "Runs waiting to start.",
-    running 2 "Runs being worked on.",
-    paused 3 "Runs held by somebody.",
-    completed 4 "Runs that ended well.",
-    failed 5 "Runs that ended in an error.",
-    cancelled 6 "Runs that somebody ended."
-);

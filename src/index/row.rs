@@ -42,12 +42,15 @@ impl Maybe {
     }
 }
 
-/// The status as a small number: 0 unknown, 1 to 6 the engine's, 7 a text of the row.
+/// A record's status as a small number: [`STATUS_UNKNOWN`], [`STATUS_OTHER`] for a text of the row, and
+/// between them the engine's in the order of [`Status::KNOWN`].
 pub(super) const STATUS_UNKNOWN: u8 = 0;
 pub(super) const STATUS_OTHER: u8 = 7;
+const QUEUED: u8 = status_code(&Status::Queued);
+const RUNNING: u8 = status_code(&Status::Running);
 
 /// The number of `status`; [`STATUS_OTHER`] for any that the engine does not write.
-pub(super) fn status_code(status: &Status) -> u8 {
+pub(super) const fn status_code(status: &Status) -> u8 {
     match status {
         Status::Queued => 1,
         Status::Running => 2,
@@ -57,6 +60,12 @@ pub(super) fn status_code(status: &Status) -> u8 {
         Status::Cancelled => 6,
         Status::Other(_) => STATUS_OTHER,
     }
+}
+
+/// The status of the engine that has the number `code`.
+fn known_status(code: u8) -> Option<&'static Status> {
+    let mut known = Status::KNOWN.iter();
+    known.find(|status| status_code(status) == code)
 }
 
 /// The part of a row that is in its place.
@@ -378,7 +387,7 @@ impl<'a> Row<'a> {
             STATUS_OTHER => {
                 Some(self.part(usize::from(fixed.id_len), usize::from(fixed.other_len)))
             }
-            code => Status::KNOWN.get(usize::from(code) - 1).map(Status::as_str),
+            code => known_status(code).map(Status::as_str),
         }
     }
 
@@ -388,7 +397,7 @@ impl<'a> Row<'a> {
 
     /// Whether the status is one under which silence makes a run stale.
     pub(super) fn beats(self) -> bool {
-        matches!(self.fixed.status, 1 | 2)
+        matches!(self.fixed.status, QUEUED | RUNNING)
     }
 
     pub(super) fn is_racy(self) -> bool {
