@@ -328,19 +328,7 @@ impl History {
                 false
             }
         });
-        match failed {
-            Some((entry, why)) => Err(HistoryError::NotRestored {
-                entry,
-                why,
-                restored,
-            }),
-            None => Ok(Restored {
-                entries: restored,
-                occupied: Vec::new(),
-                unreadable: Vec::new(),
-                clock: self.clock(),
-            }),
-        }
+        self.restoring_gave(failed, restored, Vec::new(), Vec::new())
     }
 
     /// Puts back what one request deleted, except where something has its name by now, and what it has
@@ -383,6 +371,17 @@ impl History {
                 break;
             }
         }
+        self.restoring_gave(failed, restored, occupied, unreadable)
+    }
+
+    /// What restoring came to, which `failed` at one entry or at none.
+    fn restoring_gave(
+        &self,
+        failed: Option<(EntryId, RestoreError)>,
+        restored: Vec<EntryId>,
+        occupied: Vec<EntryId>,
+        unreadable: Vec<ProjectId>,
+    ) -> Result<Restored, HistoryError> {
         match failed {
             Some((entry, why)) => Err(HistoryError::NotRestored {
                 entry,
