@@ -312,11 +312,7 @@ impl Index {
 
     /// The row of a run of the project numbered `project`.
     fn find_in(&self, project: u32, id: &str) -> Option<u32> {
-        self.find_by(self.hash(self.name(project), id), project, id)
-    }
-
-    /// The same, of a run whose key has this `hash`.
-    fn find_by(&self, hash: u64, project: u32, id: &str) -> Option<u32> {
+        let hash = self.hash(self.name(project), id);
         let same = |&number: &u32| {
             let row = self.rows.get(number);
             row.is_some_and(|row| row.project() == project && row.id() == id)
@@ -349,11 +345,7 @@ impl Index {
     /// again before that stamp proves anything.
     #[must_use]
     pub fn stamp(&self, key: &RunKey) -> Option<(Stamp, bool)> {
-        self.stamp_of(&key.project, &key.execution)
-    }
-
-    fn stamp_of(&self, project: &ProjectId, execution: &ExecutionId) -> Option<(Stamp, bool)> {
-        self.stamp_in(*self.project_numbers.get(project)?, execution)
+        self.stamp_in(*self.project_numbers.get(&key.project)?, &key.execution)
     }
 
     fn stamp_in(&self, project: u32, execution: &ExecutionId) -> Option<(Stamp, bool)> {
@@ -804,45 +796,33 @@ impl Index {
         ]
     }
 
+    /// Notes which orders a row is to leave, and takes it out of the totals.
     fn leave(&mut self, number: u32, moves: Moves, gone: &mut HashMap<OrderName, Vec<u32>>) {
-        for name in self
-            .order_names(number)
-            .into_iter()
-            .filter(|name| moves.of(name))
-        {
-            gone.entry(name).or_default().push(number);
-        }
-        let Self {
-            rows,
-            projects,
-            everything,
-            ..
-        } = self;
-        let Some(row) = rows.get(number) else { return };
-        everything.totals.remove(row);
-        if let Some(Some(project)) = projects.get_mut(row.project() as usize) {
-            project.scope.totals.remove(row);
-        }
+        self.shift(number, moves, gone, Totals::remove);
     }
 
+    /// Notes which orders a row is to enter, and puts it into the totals.
     fn enter(&mut self, number: u32, moves: Moves, come: &mut HashMap<OrderName, Vec<u32>>) {
-        for name in self
-            .order_names(number)
-            .into_iter()
-            .filter(|name| moves.of(name))
-        {
-            come.entry(name).or_default().push(number);
+        self.shift(number, moves, come, Totals::add);
+    }
+
+    fn shift(
+        &mut self,
+        number: u32,
+        moves: Moves,
+        orders: &mut HashMap<OrderName, Vec<u32>>,
+        count: fn(&mut Totals, Row<'_>),
+    ) {
+        let names = self.order_names(number).into_iter();
+        for name in names.filter(|name| moves.of(name)) {
+            orders.entry(name).or_default().push(number);
         }
-        let Self {
-            rows,
-            projects,
-            everything,
-            ..
-        } = self;
-        let Some(row) = rows.get(number) else { return };
-        everything.totals.add(row);
-        if let Some(Some(project)) = projects.get_mut(row.project() as usize) {
-            project.scope.totals.add(row);
+        let Some(row) = self.rows.get(number) else {
+            return;
+        };
+        count(&mut self.everything.totals, row);
+        if let Some(Some(project)) = self.projects.get_mut(row.project() as usize) {
+            count(&mut project.scope.totals, row);
         }
     }
 
