@@ -21,6 +21,7 @@ use super::pace::Pace;
 use super::start::Ahead;
 use super::{History, Moment};
 use crate::index::{Clock, Index, Report};
+use crate::model::layout::{EXECUTIONS, SUFFIX};
 use crate::model::{
     ExecutionId, Facts, Finding, Millis, ProblemKind, ProjectId, RunKey, Seen, Stamp,
 };
@@ -249,7 +250,7 @@ impl History {
         }
         let below = project.map_or(String::new(), |project| format!("{project}/"));
         let folders = match project {
-            Some(project) => vec![project.to_string(), format!("{project}/executions")],
+            Some(project) => vec![project.to_string(), format!("{project}/{EXECUTIONS}")],
             None => vec![".".to_owned()],
         };
         let mut gone = self.problem_paths(&below, &OF_ENTRIES);
@@ -266,7 +267,7 @@ impl History {
             let mut index = self.index.write();
             for (path, kinds) in some {
                 let of_entry =
-                    path.ends_with(".json") && index.problems.has(path, ProblemKind::Unreadable);
+                    path.ends_with(SUFFIX) && index.problems.has(path, ProblemKind::Unreadable);
                 if !kinds.is_empty() || !of_entry {
                     index.note_problems(path, kinds, now.millis());
                 }

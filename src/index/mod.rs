@@ -56,6 +56,7 @@ use order::{Order, Places, RowPlaces};
 use row::{Draft, Row, STATUS_OTHER};
 use written::Written;
 
+use crate::model::layout::{EXECUTIONS, SUFFIX};
 use crate::model::{
     Annotation, ExecutionId, Millis, ProblemKind, ProjectId, RunKey, Seen, Stamp, Status, Version,
 };
@@ -149,15 +150,16 @@ pub struct Index {
 
 /// The path of a run's file below the root.
 fn path_of(key: &RunKey) -> String {
-    format!("{}/executions/{}.json", key.project, key.execution)
+    format!("{}/{EXECUTIONS}/{}{SUFFIX}", key.project, key.execution)
 }
 
 /// The run whose file `path` is, below the root.
 fn key_of_path(path: &str) -> Option<RunKey> {
-    let (project, file) = path.split_once("/executions/")?;
+    let (project, path) = path.split_once('/')?;
+    let file = path.strip_prefix(EXECUTIONS)?.strip_prefix('/')?;
     Some(RunKey {
         project: ProjectId::parse(project).ok()?,
-        execution: ExecutionId::parse(file.strip_suffix(".json")?).ok()?,
+        execution: ExecutionId::parse(file.strip_suffix(SUFFIX)?).ok()?,
     })
 }
 

@@ -5,7 +5,7 @@
 
 use super::Listed;
 use super::row::{Row, STATUS_OTHER, STATUS_UNKNOWN, status_code};
-use crate::model::{CostSum, Money, Status};
+use crate::model::{CostSum, Milliseconds, Money, Status};
 
 /// What one run adds to sums. Small: a question holds those of every run.
 #[derive(Debug, Clone, Copy)]
@@ -208,7 +208,7 @@ impl Totals {
     /// The mean duration of the runs that have one, in whole milliseconds, halves up.
     #[must_use]
     pub fn average_duration(&self) -> Option<i128> {
-        let scale = 1_000_000 * i128::from(self.timed);
+        let scale = i128::from(Milliseconds::UNIT) * i128::from(self.timed);
         (self.timed > 0).then(|| (2 * self.durations + scale).div_euclid(2 * scale))
     }
 }

@@ -11,6 +11,7 @@ mod fingerprint;
 mod id;
 pub mod json;
 mod kinds;
+pub mod layout;
 mod money;
 mod nearest;
 pub mod piece;

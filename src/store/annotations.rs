@@ -14,12 +14,13 @@ use rustix::fs::{FileType, Mode};
 use rustix::io::Errno;
 
 use super::layout::{
-    Folder, Obstacle, Opened, SUFFIX, Turn, file_name, file_type, lstat, names, open_file,
-    permissions, rename, rename_new, sync_folder, unlink,
+    Folder, Obstacle, Opened, Turn, file_name, file_type, lstat, names, open_file, permissions,
+    rename, rename_new, sync_folder, unlink,
 };
 use super::own::{Moving, Temporary, own_path};
 use super::trash::Batch;
 use super::{Store, StoreError, WriteError};
+use crate::model::layout::SUFFIX;
 use crate::model::{Annotation, ExecutionId, ProjectId, RunKey, Stamp};
 
 /// What a sidecar is called in the trash, beside its run: no name of a run ends so.

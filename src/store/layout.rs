@@ -20,12 +20,8 @@ use rustix::path::Arg;
 
 use super::Store;
 use super::stamp::{same_file, stamp_of};
+use crate::model::layout::{EXECUTIONS, SUFFIX};
 use crate::model::{ExecutionId, ProjectId, Stamp};
-
-/// The folder below each project's that holds its runs.
-pub(super) const EXECUTIONS: &str = "executions";
-/// What an execution's file name adds to its id.
-pub(super) const SUFFIX: &str = ".json";
 
 const FOLDER: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)

@@ -19,20 +19,19 @@ use rustix::io::{Errno, retry_on_intr};
 use rustix::path::Arg;
 
 use super::layout::{
-    self, ANYBODY, EXECUTIONS, Obstacle, Opened, Root, Turn, executions_path, lstat, make_folder,
+    self, ANYBODY, Obstacle, Opened, Root, Turn, executions_path, lstat, make_folder,
     make_folder_for, names, open_folder, permissions, sync_folder, unlink,
 };
 use super::stamp::{same_file, stamp_of};
 use super::trash::Batch;
 use super::{Problem, Store, StoreError, is_short};
+use crate::model::layout::{EXECUTIONS, OWN, TRASH};
 use crate::model::{ProblemKind, ProjectId, Stamp};
 
 const TEMPORARY: Pattern = Pattern(".runlog-", ".tmp");
-const COOKIE: Pattern = Pattern(".runlog-cookie-", "");
+const COOKIE: Pattern = Pattern(crate::model::layout::COOKIE, "");
 const MOVING: Pattern = Pattern(".runlog-moving-", "");
 
-/// The folder of ours in a project's.
-const OWN: &str = ".runlog";
 /// The folder in it of what is on its way to or from the trash: who looks for that lists no notes.
 const ON_THE_WAY: &str = "moving";
 /// The file in it that tells git to ignore what is there, itself included.
@@ -390,7 +389,7 @@ pub fn own_part(path: &str) -> Option<&'static str> {
     }
     Some(match parts.next() {
         None => "the project's .runlog folder, which holds its trash and what is noted on its runs",
-        Some(super::trash::TRASH) => "the project's trash, .runlog/trash",
+        Some(TRASH) => "the project's trash, .runlog/trash",
         Some(_) => "the execution's annotation, its file in the project's .runlog folder",
     })
 }
@@ -399,7 +398,7 @@ pub fn own_part(path: &str) -> Option<&'static str> {
 #[must_use]
 pub fn own_folders(project: &ProjectId) -> [String; 2] {
     let own = own_path(project);
-    let trash = format!("{own}/{}", super::trash::TRASH);
+    let trash = format!("{own}/{TRASH}");
     [own, trash]
 }
 
@@ -413,7 +412,7 @@ impl Store {
         let [of_own, of_trash] = own_folders(project);
         let own = self.open_own(project);
         let trash = match &own {
-            Ok(own) => open_folder(own, super::trash::TRASH, || of_trash.clone()),
+            Ok(own) => open_folder(own, TRASH, || of_trash.clone()),
             Err(_) => Err(Obstacle::Missing),
         };
         let mut faults = Vec::new();

@@ -19,16 +19,15 @@ use super::annotations::{
     Sidecars, TRASHED_SUFFIX, annotation_in_trash, is_trashed_sidecar, trashed_of,
 };
 use super::layout::{
-    Folder, Obstacle, SUFFIX, Turn, Turns, executions_path, file_name, file_type, lstat,
-    make_folder, names, open_folder, remove_folder, rename_new, sync_folder, unlink,
+    Folder, Obstacle, Turn, Turns, executions_path, file_name, file_type, lstat, make_folder,
+    names, open_folder, remove_folder, rename_new, sync_folder, unlink,
 };
 use super::own::{Moving, own_path, random};
 use super::read::LOOKING_FIRST;
 use super::{RestoreError, Store, StoreError, WriteError};
+use crate::model::layout::{SUFFIX, TRASH};
 use crate::model::{Annotation, ExecutionId, Millis, ProjectId, RunKey, Seen};
 
-/// The folder in the one that is ours.
-pub(super) const TRASH: &str = "trash";
 /// A batch of this age that has nothing in it yet will have nothing.
 const UNUSED_AFTER_MS: i64 = 60 * 60 * 1000;
 

@@ -13,12 +13,12 @@ use rustix::fs::{Dir, FileType};
 use rustix::io::Errno;
 
 use super::layout::{
-    EXECUTIONS, Folder, Obstacle, SUFFIX, executions_path, file_name, file_type, lstat,
-    open_folder, path_of,
+    Folder, Obstacle, executions_path, file_name, file_type, lstat, open_folder, path_of,
 };
 use super::own::is_temporary;
 use super::stamp::{is_racy, since_epoch_ns, stamp_of};
 use super::{Store, StoreError};
+use crate::model::layout::{EXECUTIONS, SUFFIX};
 use crate::model::{EXECUTION_ID_MAX, ExecutionId, ProblemKind, ProjectId, Stamp};
 
 /// What the engine's temporary files end with.
