@@ -7,12 +7,13 @@ use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashMap};
 
+use super::apply::Moves;
 use super::changes::Changes;
 use super::order::Places;
 use super::row::{PAGE, Page, Place, Row, STATUS_OTHER};
 use super::snapshot::{ANNOTATIONS, PROBLEMS, PROJECTS, Rest, TOMBSTONES, UNLISTED};
 use super::totals::{Amounts, Totals};
-use super::{Index, Moves, key_of_path};
+use super::{Index, key_of_path};
 use crate::model::{Annotation, Millis, ProblemKind, ProjectId, RunKey};
 
 /// A page of rows that is sound, and what is made of it.
