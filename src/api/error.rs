@@ -100,7 +100,7 @@ impl Error {
         }
     }
 
-    /// The same with another member in `data`.
+    /// This error with another member in `data`.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.data.insert(name.to_owned(), value.into());

@@ -91,7 +91,7 @@ pub fn member<'a>(raw: Option<&'a str>, name: &str) -> Option<&'a str> {
     value
 }
 
-/// The same for several names, in one walk.
+/// As [`member`], for several names in one walk.
 pub fn members_named<'a, const N: usize>(
     raw: Option<&'a str>,
     names: [&str; N],

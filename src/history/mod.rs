@@ -315,7 +315,7 @@ impl History {
         self.index(|index| index.page(filter, from, limit))
     }
 
-    /// The same, each run given to `each`, which must not block.
+    /// As [`History::page`], each run given to `each`, which must not block.
     pub fn visit(
         &self,
         filter: &Filter,
@@ -443,7 +443,7 @@ impl History {
             .ok_or_else(|| HistoryError::NotFound(key.clone()))
     }
 
-    /// The same for a run whose file is as the index knows it and no larger than `limit_bytes`, if that
+    /// The record of a run whose file is as the index knows it and no larger than `limit_bytes`, if that
     /// takes no longer than a look into memory; `None` says nothing. Does not block.
     pub fn get_cached(&self, key: &RunKey, limit_bytes: u64) -> Option<Record> {
         let (known, version) = self.index(|index| index.proven(key))?;
@@ -456,7 +456,7 @@ impl History {
         })
     }
 
-    /// The same, and not checked anew where the file is as the index knows it. Blocks.
+    /// As [`History::get`], but not checked anew where the file is as the index knows it. Blocks.
     ///
     /// # Errors
     /// Those of [`History::get`].

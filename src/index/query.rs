@@ -37,7 +37,7 @@ pub struct Key {
 }
 
 impl Key {
-    /// The same, borrowed.
+    /// The key, borrowed.
     #[must_use]
     pub fn place(&self) -> Place<'_> {
         Place {
@@ -156,7 +156,7 @@ impl Index {
         Page { executions, at }
     }
 
-    /// The same, each run given to `each`.
+    /// As [`Index::page`], each run given to `each`.
     pub fn visit(
         &self,
         filter: &Filter,

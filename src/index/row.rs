@@ -578,7 +578,7 @@ impl<'a> Place<'a> {
 }
 
 impl Place<'_> {
-    /// The same, for longer than whose place it is.
+    /// The place, for longer than whose it is.
     #[must_use]
     pub fn to_key(&self) -> Key {
         Key {

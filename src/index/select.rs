@@ -638,8 +638,8 @@ impl Index {
         open.filter_map(|((number, _), _)| self.listed(*number))
     }
 
-    /// The same, which are told anew when they can be read: a reader goes on from the state that this is
-    /// called at.
+    /// Those of [`Index::undecided`], which are told anew when they can be read: a reader goes on from the
+    /// state that this is called at.
     pub fn note_unheard(&self, selection: &Selection) -> Vec<RunKey> {
         let mut unheard = self.unheard.lock();
         let note = |run: Listed<'_>| {
@@ -677,8 +677,9 @@ impl Index {
         })
     }
 
-    /// The same of a change that was undecided, with what the record says, none if it cannot be read,
-    /// which makes that another change; `None` if the run is not as it was, and the change that made it so is told by itself.
+    /// What a change that was undecided is to a reader who asked `query`, with what the record says, none
+    /// if it cannot be read, which makes that another change; `None` if the run is not as it was, and the
+    /// change that made it so is told by itself.
     #[must_use]
     pub fn decide_change(
         &self,

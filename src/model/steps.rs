@@ -284,7 +284,7 @@ impl Step {
         packed.first().is_some_and(|head| head & FAILED != 0)
     }
 
-    /// The same, as the bytes that it is.
+    /// Takes a step, as the bytes that it is.
     pub fn take_packed<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
         let begin = *bytes;
         let head = take_byte(bytes)?;

@@ -291,7 +291,8 @@ impl Store {
         Ok(swept)
     }
 
-    /// The same for those of a project's temporary files, which a walk found.
+    /// Removes those of a project's temporary files, which a walk `found`, that processes of ours left
+    /// behind when they died.
     pub fn sweep_temporaries(&self, project: &ProjectId, found: &[CString]) -> Swept {
         let mut swept = Swept::default();
         match Obstacle::or_none(self.open_executions(project)) {
@@ -306,7 +307,7 @@ impl Store {
         swept
     }
 
-    /// The same for the project's folder of ours; what was noted on a run and is on its way to or
+    /// Removes what processes of ours that died left in the project's folder of ours; what was noted on a run and is on its way to or
     /// from the trash without it goes to where that is.
     pub fn sweep_own(&self, project: &ProjectId) -> Swept {
         let mut swept = Swept::default();

@@ -169,7 +169,7 @@ impl Store {
         self.read_cached_part(key, limit_bytes, u64::MAX)
     }
 
-    /// The same, but at most the first `bytes_max` of a file of whatever size.
+    /// As [`Store::read_cached`], but at most the first `bytes_max` of a file of whatever size.
     #[must_use]
     #[cfg(target_os = "linux")]
     pub fn read_cached_beginning(&self, key: &RunKey, bytes_max: u64) -> Option<(Vec<u8>, Stamp)> {
