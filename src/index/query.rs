@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use super::changes::{Cursor, Entry, LookBack};
 use super::order::{Order, merge, split};
-use super::row::{Place, status_code};
+use super::place::Key;
+use super::row::status_code;
 use super::select::{Query, Undecided};
 use super::{Clock, Index, Listed, Scope, Totals};
 use crate::model::{CostSum, Millis, ProjectId, RunKey, Status, Summary, SummaryRef};
@@ -23,29 +24,6 @@ pub struct Filter {
     pub project: Option<ProjectId>,
     /// Only runs with one of these statuses.
     pub statuses: Option<BTreeSet<Status>>,
-}
-
-/// The place of a run in list order, to go on from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Key {
-    /// When the run began.
-    pub started_at: Option<Millis>,
-    /// The execution's id.
-    pub id: String,
-    /// The project's id.
-    pub project: String,
-}
-
-impl Key {
-    /// The key, borrowed.
-    #[must_use]
-    pub fn place(&self) -> Place<'_> {
-        Place {
-            started_at: self.started_at,
-            id: &self.id,
-            project: &self.project,
-        }
-    }
 }
 
 /// Where a page begins.

@@ -15,7 +15,8 @@ use hashbrown::HashSet;
 
 use super::changes::{Cursor, Entry};
 use super::gather::Gather;
-use super::query::{Changed, Filter, From, Key, PageAt};
+use super::place::Key;
+use super::query::{Changed, Filter, From, PageAt};
 use super::row::{Row, STATUS_OTHER, STATUS_UNKNOWN, key_of, status_code};
 use super::steps::Kept;
 use super::{Index, Listed};
@@ -304,7 +305,7 @@ impl Index {
     pub fn select(&self, query: Query) -> Selection {
         Selection {
             query,
-            marks: Vec::with_capacity(self.rows.numbers() / 64 + 1),
+            marks: Vec::with_capacity(self.rows.end() / 64 + 1),
             next: 0,
             changes: Cursor::after(self.clock().tick),
             open: Vec::new(),
@@ -317,7 +318,7 @@ impl Index {
     /// How many rows there are to look at.
     #[must_use]
     pub fn rows(&self) -> u32 {
-        u32::try_from(self.rows.numbers()).unwrap_or(u32::MAX)
+        u32::try_from(self.rows.end()).unwrap_or(u32::MAX)
     }
 
     /// Looks at some rows for the part of a selection, and gives those that pass to `gather`; up to
