@@ -16,11 +16,11 @@ use chrono_tz::Tz;
 use criterion::{BatchSize, Criterion, Throughput};
 use runlog::filter::{ErrorText, Number, StatusText, Subject, Text, Verdict, Where};
 use runlog::index::{
-    Filter, From, Index, Instance, Liveness, Report, Saving, Seen, Snapshot, SnapshotError,
+    Filter, From, Index, Instance, Liveness, Report, Saving, Snapshot, SnapshotError,
 };
 use runlog::model::extract::extract;
 use runlog::model::{
-    ExecutionId, Facts, Fingerprint, Millis, Money, ProjectId, RunKey, Stamp, Status, Version,
+    ExecutionId, Facts, Fingerprint, Millis, Money, ProjectId, RunKey, Seen, Stamp, Status, Version,
 };
 use runlog::store::version_of;
 

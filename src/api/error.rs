@@ -9,132 +9,62 @@ use serde_json::{Map, Value, json};
 
 use crate::filter::FilterError;
 use crate::history::HistoryError;
+use crate::model::kinds;
 use crate::model::update::UpdateError;
 use crate::store::{
     NoTrash, ReadError, RestoreError, RewriteError, StoreError, WriteError, own_part,
 };
 
-/// What kind of error it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ErrorKind {
-    /// The frame is not JSON.
-    Parse,
-    /// JSON, but no request.
-    InvalidRequest,
-    /// No such method.
-    MethodNotFound,
-    /// The parameters do not fit.
-    InvalidParams,
-    /// A defect of the daemon.
-    Internal,
-    /// The client took the request back.
-    Cancelled,
-    /// No such run.
-    ExecutionNotFound,
-    /// No such entry in the trash.
-    EntryNotFound,
-    /// An id that may mean several runs.
-    Ambiguous,
-    /// The run is not what the client expected.
-    VersionConflict,
-    /// There is such a run already.
-    AlreadyExists,
-    /// The run has ended.
-    AlreadyFinished,
-    /// A frame, record or answer over the limit, or nested too deep.
-    TooLarge,
-    /// The file is there, but is no record.
-    CorruptExecution,
-    /// A query that takes too long.
-    QueryTooExpensive,
-    /// Too much asked at once.
-    Overloaded,
-    /// The index is not there yet, or not any more.
-    NotReady,
-    /// The daemon ended before it answered a change.
-    DaemonLost,
-    /// The disk is full.
-    StorageFull,
-    /// The file system refused.
-    Storage,
+kinds! {
+    /// What kind of error it is, in the order of the codes.
+    ErrorKind,
+    /// The JSON-RPC error code.
+    code: i32;
+    Parse = "parse-error", -32700,
+        "The frame is not JSON.";
+    InvalidRequest = "invalid-request", -32600,
+        "The frame is JSON, but not a request that can be run now.";
+    MethodNotFound = "method-not-found", -32601,
+        "There is no such method.";
+    InvalidParams = "invalid-params", -32602,
+        "A parameter is missing, unknown or out of range.";
+    Internal = "internal-error", -32603,
+        "A defect of the daemon; its log has more under the request's id.";
+    Cancelled = "request-cancelled", -32800,
+        "The client took the request back.";
+    ExecutionNotFound = "execution-not-found", 404,
+        "There is no such execution.";
+    EntryNotFound = "entry-not-found", 404,
+        "There is no such entry in the trash.";
+    Ambiguous = "ambiguous", 409,
+        "The id, or its beginning, may mean several executions.";
+    VersionConflict = "version-conflict", 409,
+        "The execution is not what `ifVersion` says.";
+    AlreadyExists = "already-exists", 409,
+        "There is such an execution already.";
+    AlreadyFinished = "already-finished", 409,
+        "The execution has ended; it is not updated any more.";
+    TooLarge = "too-large", 413,
+        "A frame, record or answer is over the limit, or nested too deep.";
+    CorruptExecution = "corrupt-execution", 422,
+        "The file is there, but does not hold one JSON object.";
+    QueryTooExpensive = "query-too-expensive", 422,
+        "The query took longer than two seconds, or its answer would be too much.";
+    Overloaded = "overloaded", 429,
+        "Too many unanswered requests or subscriptions on the connection, or searches of all.";
+    Storage = "storage", 500,
+        "The file system refused; the log says why.";
+    NotReady = "not-ready", 503,
+        "The first index or the text index is being built, what was changed is still being \
+         looked at, others write the same, or the daemon is ending.";
+    DaemonLost = "daemon-lost", 503,
+        "The shared daemon ended before it answered; where `outcome` is `unknown`, that of a \
+         change is.";
+    StorageFull = "storage-full", 507,
+        "The disk is full; what is not told as done was not.";
 }
 
 impl ErrorKind {
-    /// Every kind, in the order of the codes.
-    pub const ALL: [Self; 20] = [
-        Self::Parse,
-        Self::InvalidRequest,
-        Self::MethodNotFound,
-        Self::InvalidParams,
-        Self::Internal,
-        Self::Cancelled,
-        Self::ExecutionNotFound,
-        Self::EntryNotFound,
-        Self::Ambiguous,
-        Self::VersionConflict,
-        Self::AlreadyExists,
-        Self::AlreadyFinished,
-        Self::TooLarge,
-        Self::CorruptExecution,
-        Self::QueryTooExpensive,
-        Self::Overloaded,
-        Self::Storage,
-        Self::NotReady,
-        Self::DaemonLost,
-        Self::StorageFull,
-    ];
-
-    /// The JSON-RPC error code.
-    #[must_use]
-    pub fn code(self) -> i32 {
-        match self {
-            Self::Parse => -32700,
-            Self::InvalidRequest => -32600,
-            Self::MethodNotFound => -32601,
-            Self::InvalidParams => -32602,
-            Self::Internal => -32603,
-            Self::Cancelled => -32800,
-            Self::ExecutionNotFound | Self::EntryNotFound => 404,
-            Self::Ambiguous
-            | Self::VersionConflict
-            | Self::AlreadyExists
-            | Self::AlreadyFinished => 409,
-            Self::TooLarge => 413,
-            Self::CorruptExecution | Self::QueryTooExpensive => 422,
-            Self::Overloaded => 429,
-            Self::Storage => 500,
-            Self::NotReady | Self::DaemonLost => 503,
-            Self::StorageFull => 507,
-        }
-    }
-
-    /// The stable word in `data.kind`.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Parse => "parse-error",
-            Self::InvalidRequest => "invalid-request",
-            Self::MethodNotFound => "method-not-found",
-            Self::InvalidParams => "invalid-params",
-            Self::Internal => "internal-error",
-            Self::Cancelled => "request-cancelled",
-            Self::ExecutionNotFound => "execution-not-found",
-            Self::EntryNotFound => "entry-not-found",
-            Self::Ambiguous => "ambiguous",
-            Self::VersionConflict => "version-conflict",
-            Self::AlreadyExists => "already-exists",
-            Self::AlreadyFinished => "already-finished",
-            Self::TooLarge => "too-large",
-            Self::CorruptExecution => "corrupt-execution",
-            Self::QueryTooExpensive => "query-too-expensive",
-            Self::Overloaded => "overloaded",
-            Self::Storage => "storage",
-            Self::NotReady => "not-ready",
-            Self::DaemonLost => "daemon-lost",
-            Self::StorageFull => "storage-full",
-        }
-    }
-
     /// Whether the same request may succeed later; where the file system refuses, perhaps only after
     /// somebody has mended that or made room.
     #[must_use]
@@ -147,41 +77,6 @@ impl ErrorKind {
                 | Self::StorageFull
                 | Self::Storage
         )
-    }
-
-    /// When a client meets it.
-    #[must_use]
-    pub fn meaning(self) -> &'static str {
-        match self {
-            Self::Parse => "The frame is not JSON.",
-            Self::InvalidRequest => "The frame is JSON, but not a request that can be run now.",
-            Self::MethodNotFound => "There is no such method.",
-            Self::InvalidParams => "A parameter is missing, unknown or out of range.",
-            Self::Internal => "A defect of the daemon; its log has more under the request's id.",
-            Self::Cancelled => "The client took the request back.",
-            Self::ExecutionNotFound => "There is no such execution.",
-            Self::EntryNotFound => "There is no such entry in the trash.",
-            Self::Ambiguous => "The id, or its beginning, may mean several executions.",
-            Self::VersionConflict => "The execution is not what `ifVersion` says.",
-            Self::AlreadyExists => "There is such an execution already.",
-            Self::AlreadyFinished => "The execution has ended; it is not updated any more.",
-            Self::TooLarge => "A frame, record or answer is over the limit, or nested too deep.",
-            Self::CorruptExecution => "The file is there, but does not hold one JSON object.",
-            Self::QueryTooExpensive => {
-                "The query took longer than two seconds, or its answer would be too much."
-            }
-            Self::Overloaded => {
-                "Too many unanswered requests or subscriptions on the connection, or searches of all."
-            }
-            Self::Storage => "The file system refused; the log says why.",
-            Self::NotReady => {
-                "The first index or the text index is being built, what was changed is still being looked at, others write the same, or the daemon is ending."
-            }
-            Self::DaemonLost => {
-                "The shared daemon ended before it answered; where `outcome` is `unknown`, that of a change is."
-            }
-            Self::StorageFull => "The disk is full; what is not told as done was not.",
-        }
     }
 }
 
@@ -205,7 +100,7 @@ impl Error {
         }
     }
 
-    /// The same with another member in `data`.
+    /// This error with another member in `data`.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.data.insert(name.to_owned(), value.into());
@@ -273,10 +168,8 @@ impl Error {
     pub fn from_wire(object: &str) -> Self {
         let value: Value = serde_json::from_str(object).unwrap_or_default();
         let word = value["data"]["kind"].as_str();
-        let kind = ErrorKind::ALL
-            .into_iter()
-            .find(|kind| word == Some(kind.word()))
-            .unwrap_or(ErrorKind::Internal);
+        let kind = word.and_then(ErrorKind::of_word);
+        let kind = kind.unwrap_or(ErrorKind::Internal);
         let mut error = Self::new(kind, value["message"].as_str().unwrap_or_default());
         for (name, value) in value["data"].as_object().into_iter().flatten() {
             if name != "kind" && name != "retryable" {

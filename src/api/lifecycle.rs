@@ -171,8 +171,8 @@ impl Method for Initialize {
                     annotations: true,
                 },
                 limits: Limits {
-                    frame_bytes: FRAME_LIMIT_BYTES,
-                    answer_bytes: FRAME_LIMIT_BYTES,
+                    frame_bytes: FRAME_LIMIT_BYTES as u64,
+                    answer_bytes: FRAME_LIMIT_BYTES as u64,
                     record_bytes: RECORD_LIMIT_BYTES,
                     nesting: NESTING_LIMIT,
                     id_bytes: ID_LIMIT_BYTES,

@@ -38,14 +38,15 @@ pub use executions::prune::PrunePolicy;
 
 use crate::history::History;
 use crate::index;
+use crate::model::json::RECORD_NESTING_MAX;
 use crate::search::Search;
 
 /// The version of the protocol.
 pub const PROTOCOL_VERSION: u32 = 1;
 /// The largest frame and the largest answer, in bytes.
-pub const FRAME_LIMIT_BYTES: u64 = 64 * 1024 * 1024;
+pub const FRAME_LIMIT_BYTES: usize = 64 * 1024 * 1024;
 /// How deep a frame or a record may be nested.
-pub const NESTING_LIMIT: usize = 128;
+pub const NESTING_LIMIT: usize = RECORD_NESTING_MAX;
 /// How many bytes a request's id may have: each is held, compared and echoed.
 pub const ID_LIMIT_BYTES: usize = 1024;
 /// How many entries a batch may have.

@@ -91,7 +91,7 @@ pub fn member<'a>(raw: Option<&'a str>, name: &str) -> Option<&'a str> {
     value
 }
 
-/// The same for several names, in one walk.
+/// As [`member`], for several names in one walk.
 pub fn members_named<'a, const N: usize>(
     raw: Option<&'a str>,
     names: [&str; N],
@@ -384,31 +384,39 @@ impl<'de, 'a: 'de, I: Iterator<Item = (usize, &'a str)>> SeqAccess<'de> for Elem
     }
 }
 
-/// A page's size.
+/// A whole number from `MIN` to `MAX`; `DEFAULT` if absent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limit(pub usize);
+pub struct Whole<const MIN: usize, const MAX: usize, const DEFAULT: usize>(pub usize);
 
-impl Default for Limit {
+/// A page's size.
+pub type Limit = Whole<1, 1000, 50>;
+
+impl<const MIN: usize, const MAX: usize, const DEFAULT: usize> Default
+    for Whole<MIN, MAX, DEFAULT>
+{
     fn default() -> Self {
-        Self(50)
+        Self(DEFAULT)
     }
 }
 
-impl<'de> Deserialize<'de> for Limit {
+impl<'de, const MIN: usize, const MAX: usize, const DEFAULT: usize> Deserialize<'de>
+    for Whole<MIN, MAX, DEFAULT>
+{
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let limit = u64::deserialize(deserializer)
-            .ok()
-            .and_then(|limit| usize::try_from(limit).ok());
-        match limit {
-            Some(limit @ 1..=1000) => Ok(Self(limit)),
-            _ => Err(D::Error::custom("must be a whole number from 1 to 1000")),
+        match usize::deserialize(deserializer) {
+            Ok(number) if (MIN..=MAX).contains(&number) => Ok(Self(number)),
+            _ => Err(D::Error::custom(format!(
+                "must be a whole number from {MIN} to {MAX}"
+            ))),
         }
     }
 }
 
-impl JsonSchema for Limit {
+impl<const MIN: usize, const MAX: usize, const DEFAULT: usize> JsonSchema
+    for Whole<MIN, MAX, DEFAULT>
+{
     fn schema_name() -> Cow<'static, str> {
-        "Limit".into()
+        format!("WholeFrom{MIN}To{MAX}").into()
     }
 
     fn inline_schema() -> bool {
@@ -417,7 +425,7 @@ impl JsonSchema for Limit {
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({
-            "type": "integer", "minimum": 1, "maximum": 1000, "default": 50
+            "type": "integer", "minimum": MIN, "maximum": MAX, "default": DEFAULT
         })
     }
 }
@@ -497,7 +505,7 @@ mod tests {
             read,
             Sample {
                 name: "b".into(),
-                limit: Limit(50),
+                limit: Whole(50),
                 some_flag: None
             }
         );

@@ -70,7 +70,7 @@ pub fn page() -> String {
 
 /// What holds for every method: order, ids, limits, ends.
 fn print_connections(out: &mut String) {
-    let frame = mebibytes(FRAME_LIMIT_BYTES);
+    let frame = mebibytes(FRAME_LIMIT_BYTES as u64);
     let record = mebibytes(RECORD_LIMIT_BYTES);
     let unsent = mebibytes(UNSENT_LIMIT_BYTES as u64);
     let _ = writeln!(

@@ -1,7 +1,7 @@
 //! The method table: one entry a method, and everything that follows from it.
 //!
-//! Dispatch, the OpenRPC document, the printed reference, the TypeScript types and the examples
-//! all read this table, so that none of them can say something else than what is served.
+//! Dispatch, the OpenRPC document, the printed reference, the types for TypeScript and Python and
+//! the examples all read this table, so that none of them can say something else than what is served.
 
 use std::sync::{Arc, LazyLock, OnceLock};
 
@@ -182,8 +182,7 @@ impl Entry {
     /// where its answer is lost: a change, or a file.
     #[must_use]
     pub fn leaves_something(&self, params: Option<&str>) -> bool {
-        let file = params::member(params, FILE).is_some_and(|path| path != "null");
-        self.effect_of(params).is_change() || file
+        self.effect_of(params).is_change() || params::member(params, FILE).is_some()
     }
 
     /// What a request with these params does: what it only rehearses is read.

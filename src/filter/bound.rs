@@ -501,7 +501,7 @@ impl Bound {
         self.sift_by(self.halves().0, many);
     }
 
-    /// The same for what costs much, of what [`Bound::sift`] left.
+    /// As [`Bound::sift`], for what costs much, of what that left.
     pub fn sift_costly(&self, many: &mut Vec<(impl Subject, bool)>) {
         self.sift_by(self.halves().1, many);
     }

@@ -8,11 +8,8 @@ use chrono::{Datelike, Days, Months, NaiveDate, Offset, TimeZone};
 use chrono_tz::Tz;
 use hashbrown::HashMap;
 
-use super::date::{SHOWN, day_start, local, naive};
+use super::date::{DAY, HOUR, SHOWN, day_start, local, naive};
 use crate::model::Millis;
-
-const HOUR: i64 = 3_600_000;
-const DAY: i64 = 24 * HOUR;
 
 /// How long a span is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

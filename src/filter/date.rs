@@ -60,17 +60,15 @@ pub fn words() -> impl Iterator<Item = (&'static str, Date)> {
 
 const SECOND: i64 = 1_000;
 const MINUTE: i64 = 60 * SECOND;
-const HOUR: i64 = 60 * MINUTE;
-const DAY: i64 = 24 * HOUR;
+pub(super) const HOUR: i64 = 60 * MINUTE;
+pub(super) const DAY: i64 = 24 * HOUR;
 
 /// The units of spans from now, the longest first; weeks are read and printed as days.
 const UNITS: [(&str, i64); 4] = [("d", DAY), ("h", HOUR), ("m", MINUTE), ("s", SECOND)];
 
-/// The years 0 to 9999, which are those that can be written.
-const WRITTEN: RangeInclusive<i64> = -62_167_219_200_000..=253_402_300_799_999;
-/// A year more before and behind them: the spans of any zone that a moment of these lies in.
+/// A year more before and behind those that can be written: the spans of any zone that a moment of these lies in.
 pub(super) const SHOWN: RangeInclusive<i64> =
-    *WRITTEN.start() - 366 * DAY..=*WRITTEN.end() + 366 * DAY;
+    *Millis::WRITTEN.start() - 366 * DAY..=*Millis::WRITTEN.end() + 366 * DAY;
 
 impl Date {
     /// The date spelt `text`.
@@ -104,7 +102,7 @@ impl Date {
             "Z" | "z" => shown.0,
             _ => shown.0 - offset(zone)?,
         };
-        WRITTEN
+        Millis::WRITTEN
             .contains(&moment)
             .then_some(Self::Moment(Millis(moment)))
     }
@@ -120,7 +118,7 @@ impl Date {
             Self::Clock(shown) => at(first_showing(naive(shown), zone)),
             Self::FromNow(span) => {
                 let moment = now.0.saturating_add(span);
-                at(moment.clamp(*WRITTEN.start(), *WRITTEN.end()))
+                at(moment.clamp(*Millis::WRITTEN.start(), *Millis::WRITTEN.end()))
             }
             Self::Now => at(now.0),
             Self::Day(day) => day_of(day, zone),

@@ -35,8 +35,6 @@ const SIZES: [(&str, i64); 7] = [
     ("kB", 1_000),
     ("B", 1),
 ];
-/// Spans are kept in units of 10^-6 milliseconds.
-const MILLIONTHS: u32 = 6;
 
 impl Value {
     /// The value of kind `kind` spelt `text`. Amounts and spans are rounded to the unit in which
@@ -58,7 +56,7 @@ impl Value {
                     _ => units?.1,
                 };
                 let span = Exact::parse(number)?.times(millis)?.to_string();
-                scaled(&span, MILLIONTHS).map(Self::Number)
+                scaled(&span, Milliseconds::SCALE).map(Self::Number)
             }
             Kind::Bytes => {
                 let (number, unit) = split_unit(text);

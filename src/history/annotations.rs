@@ -8,10 +8,10 @@ use std::collections::HashSet;
 use std::io;
 use std::time::Instant;
 
-use super::look::{STILL_LOOKED_AT, folder_kind, is_being_written, note_unswept};
+use super::look::{STILL_LOOKED_AT, is_being_written, note_unswept};
 use super::{History, HistoryError, Moment};
-use crate::index::{Clock, Index, ProblemKind, Report};
-use crate::model::{Annotation, AnnotationChange, ProjectId, RunKey, Summary};
+use crate::index::{Clock, Index, Report};
+use crate::model::{Annotation, AnnotationChange, ProblemKind, ProjectId, RunKey, Summary};
 use crate::store::{Sidecar, StoreError, annotated_at, annotation_path, is_short, own_folders};
 use crate::watch::{Mark, Taken};
 
@@ -58,7 +58,7 @@ impl History {
         let faults = self.store.own_faults(project)?;
         for path in own_folders(project) {
             let of_path = faults.iter().filter(|fault| fault.path == path);
-            let kinds: Vec<_> = of_path.map(|fault| folder_kind(fault.kind)).collect();
+            let kinds: Vec<_> = of_path.map(|fault| fault.kind).collect();
             let is_known = self.index(|index| {
                 let has = |kind: &ProblemKind| index.problems.has(&path, *kind);
                 KINDS.iter().all(|kind| has(kind) == kinds.contains(kind))

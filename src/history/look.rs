@@ -20,11 +20,13 @@ use super::costs::read_in_vain;
 use super::pace::Pace;
 use super::start::Ahead;
 use super::{History, Moment};
-use crate::index::{Clock, Index, ProblemKind, Report, Seen};
-use crate::model::{ExecutionId, Facts, Finding, Millis, ProjectId, RunKey, Stamp};
+use crate::index::{Clock, Index, Report};
+use crate::model::layout::{EXECUTIONS, SUFFIX};
+use crate::model::{
+    ExecutionId, Facts, Finding, Millis, ProblemKind, ProjectId, RunKey, Seen, Stamp,
+};
 use crate::store::{
-    Folder, Problem, ProblemKind as FolderProblemKind, ReadError, StoreError, Swept, is_racy,
-    is_short, own_part, settles_after,
+    Folder, Problem, ReadError, StoreError, Swept, is_racy, is_short, own_part, settles_after,
 };
 use crate::watch::{Mark, Taken};
 
@@ -253,11 +255,11 @@ impl History {
         ];
         let mut kinds: HashMap<&str, Vec<ProblemKind>> = HashMap::new();
         for Problem { path, kind } in found {
-            kinds.entry(path).or_default().push(folder_kind(*kind));
+            kinds.entry(path).or_default().push(*kind);
         }
         let below = project.map_or(String::new(), |project| format!("{project}/"));
         let folders = match project {
-            Some(project) => vec![project.to_string(), format!("{project}/executions")],
+            Some(project) => vec![project.to_string(), format!("{project}/{EXECUTIONS}")],
             None => vec![".".to_owned()],
         };
         let mut gone = self.problem_paths(&below, &OF_ENTRIES);
@@ -274,7 +276,7 @@ impl History {
             let mut index = self.index.write();
             for (path, kinds) in some {
                 let of_entry =
-                    path.ends_with(".json") && index.problems.has(path, ProblemKind::Unreadable);
+                    path.ends_with(SUFFIX) && index.problems.has(path, ProblemKind::Unreadable);
                 if !kinds.is_empty() || !of_entry {
                     index.note_problems(path, kinds, now.millis());
                 }
@@ -459,7 +461,7 @@ impl History {
         let unreadable = walk
             .problems
             .iter()
-            .any(|found| found.kind == FolderProblemKind::Unreadable);
+            .any(|found| found.kind == ProblemKind::Unreadable);
         if !unreadable && known < self.index(|index| index.files_of(project)) {
             let there: HashSet<&ExecutionId> = walk.runs.iter().map(|(run, _)| run).collect();
             let (listed, unlisted) =
@@ -603,14 +605,7 @@ impl History {
                         _ => Sight::Failing,
                     };
                 }
-                Ok(Some(scanned)) => {
-                    return Sight::Seen(Box::new(Seen {
-                        stamp: scanned.stamp,
-                        version: scanned.version,
-                        facts: scanned.facts,
-                        racy: scanned.racy,
-                    }));
-                }
+                Ok(Some(seen)) => return Sight::Seen(Box::new(seen)),
                 Ok(None) => return Sight::Missing,
                 // its folder is a link, which is told of the folder
                 Err(ReadError::NotRegular { path }) if is_folder(&path) => {
@@ -769,16 +764,5 @@ fn kind_of(error: &ReadError) -> ProblemKind {
         ReadError::NotAnObject { .. } => ProblemKind::NotAnObject,
         ReadError::Io { .. } => ProblemKind::Unreadable,
         _ => ProblemKind::Corrupt,
-    }
-}
-
-/// The walk's word for what it found, in the words of `server/problems`.
-pub(super) fn folder_kind(kind: FolderProblemKind) -> ProblemKind {
-    match kind {
-        FolderProblemKind::InvalidName => ProblemKind::InvalidName,
-        FolderProblemKind::NotRegular => ProblemKind::NotRegular,
-        FolderProblemKind::Unreadable => ProblemKind::Unreadable,
-        FolderProblemKind::Unwritable => ProblemKind::Unwritable,
-        FolderProblemKind::AbandonedTemporary => ProblemKind::AbandonedTemporary,
     }
 }

@@ -59,9 +59,9 @@ pub use trash::{OfTrash, Restored, ToEmpty, TrashPage, TrashTotals, Trashed};
 
 use crate::index::{
     Clock, Filter, From, Index, Instance, Listed, Liveness, Older, Page, PageAt, Problem,
-    ProblemKind, ProjectInfo, Totals,
+    ProjectInfo, Totals,
 };
-use crate::model::{Millis, ProjectId, RunKey, Summary, Version};
+use crate::model::{Millis, ProblemKind, ProjectId, RunKey, Summary, Version};
 pub use crate::store::rewrite::check_names;
 pub use crate::store::{Batch, EntryId, PieceQuery, Pieces, Record, RestoreError};
 use crate::store::{Cache, Expect, Store, rewrite};
@@ -319,7 +319,7 @@ impl History {
         self.index(|index| index.page(filter, from, limit))
     }
 
-    /// The same, each run given to `each`, which must not block.
+    /// As [`History::page`], each run given to `each`, which must not block.
     pub fn visit(
         &self,
         filter: &Filter,
@@ -447,7 +447,7 @@ impl History {
             .ok_or_else(|| HistoryError::NotFound(key.clone()))
     }
 
-    /// The same for a run whose file is as the index knows it and no larger than `limit_bytes`, if that
+    /// The record of a run whose file is as the index knows it and no larger than `limit_bytes`, if that
     /// takes no longer than a look into memory; `None` says nothing. Does not block.
     pub fn get_cached(&self, key: &RunKey, limit_bytes: u64) -> Option<Record> {
         let (known, version) = self.index(|index| index.proven(key))?;
@@ -460,7 +460,7 @@ impl History {
         })
     }
 
-    /// The same, and not checked anew where the file is as the index knows it. Blocks.
+    /// As [`History::get`], but not checked anew where the file is as the index knows it. Blocks.
     ///
     /// # Errors
     /// Those of [`History::get`].

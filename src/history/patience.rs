@@ -38,7 +38,7 @@ impl Patience {
     }
 }
 
-/// The same for one who may block.
+/// As [`Patience`], for one who may block.
 #[derive(Debug, Default)]
 pub struct Pause {
     until: Option<std::time::Instant>,

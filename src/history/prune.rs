@@ -124,18 +124,18 @@ impl Policy {
         self.rules.iter().any(is_left)
     }
 
-    /// For each of `runs`, whether it goes; `order` has their numbers, the youngest first. Of those
-    /// that may be pinned it is believed that they are not.
-    fn judge(&self, runs: &[Candidate], order: &[usize], now: Millis) -> Vec<bool> {
+    /// For each of `runs`, the youngest first, whether it goes. Of those that may be pinned it is
+    /// believed that they are not.
+    fn judge(&self, runs: &[Candidate], now: Millis) -> Vec<bool> {
         let mut goes = vec![false; runs.len()];
-        let ordered = || order.iter().filter_map(|&at| Some((at, runs.get(at)?)));
         for rule in &self.rules {
             // none stands for all projects together
             let mut sums: HashMap<Option<&ProjectId>, (u64, u64)> = HashMap::new();
             let max_age_ms = rule
                 .max_age
                 .map(|age| i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
-            for (at, run) in ordered().filter(|(_, run)| rule.means(run)) {
+            let meant = runs.iter().zip(&mut goes);
+            for (run, goes) in meant.filter(|(run, _)| rule.means(run)) {
                 let group = rule.per_project.then(|| run.project());
                 let (count, bytes) = sums.entry(group).or_default();
                 *count += 1;
@@ -144,22 +144,18 @@ impl Policy {
                 let over = max_age_ms.is_some_and(|max| age_ms > max)
                     || rule.max_count.is_some_and(|max| *count > max)
                     || rule.max_bytes.is_some_and(|max| *bytes > max);
-                if let Some(goes) = goes.get_mut(at) {
-                    *goes |= over;
-                }
+                *goes |= over;
             }
         }
         let mut seen: HashMap<&ProjectId, u64> = HashMap::new();
-        for (at, run) in ordered() {
+        for (run, goes) in runs.iter().zip(&mut goes) {
             let number = seen.entry(run.project()).or_default();
             *number += 1;
             let failed = run.status == Some(Status::Failed);
             let kept = *number <= self.keep_last
                 || (self.keep_failed && failed)
                 || (self.keep_pinned && run.pinned);
-            if kept && let Some(goes) = goes.get_mut(at) {
-                *goes = false;
-            }
+            *goes &= !kept;
         }
         goes
     }
@@ -189,8 +185,7 @@ impl History {
             let place = || a.place().cmp(&b.place());
             b.aged_from().cmp(&a.aged_from()).then_with(place)
         });
-        let order: Vec<usize> = (0..runs.len()).collect();
-        let mut goes = policy.judge(&runs, &order, now);
+        let mut goes = policy.judge(&runs, now);
         let mut spared = Vec::new();
         if let Some(told) = told {
             let mut left = told.keys();
@@ -215,13 +210,10 @@ impl History {
                 spared.push((run.chosen.key().clone(), Spared::MaybePinned));
             }
         }
-        let stays = |at: &usize| !goes.get(*at).is_some_and(|goes| *goes);
-        let mut left = order.iter().filter(|at| stays(at));
-        let some_left = left.any(|&at| runs.get(at).is_some_and(|run| policy.leaves(run)));
-        let going = order.iter().filter(|at| !stays(at));
-        let chosen: Vec<Chosen> = going
-            .filter_map(|&at| Some(runs.get(at)?.chosen.clone()))
-            .collect();
+        let judged = || runs.iter().zip(goes.iter().copied());
+        let some_left = judged().any(|(run, goes)| !goes && policy.leaves(run));
+        let going = judged().filter(|(_, goes)| *goes);
+        let chosen: Vec<Chosen> = going.map(|(run, _)| run.chosen.clone()).collect();
         Ok(Plan {
             everything: !chosen.is_empty() && !some_left,
             chosen,
@@ -265,16 +257,19 @@ mod tests {
         spelt.iter().map(run).collect()
     }
 
-    /// The ids that go, in order.
+    /// The ids that go, in the order in which they are spelt.
     fn going(policy: &Policy, spelt: &[&str]) -> String {
-        let runs = runs(spelt);
-        let mut order: Vec<usize> = (0..runs.len()).collect();
-        order.sort_by_key(|&at| std::cmp::Reverse(runs[at].chosen.aged_from()));
-        let goes = policy.judge(&runs, &order, NOW);
-        let ids = runs.iter().zip(goes).filter(|(_, goes)| *goes);
-        let ids: Vec<&str> = ids
-            .map(|(run, _)| run.chosen.key().execution.as_str())
+        let mut runs: Vec<(usize, Candidate)> = runs(spelt).into_iter().enumerate().collect();
+        runs.sort_by_key(|(_, run)| std::cmp::Reverse(run.chosen.aged_from()));
+        let (places, runs): (Vec<usize>, Vec<Candidate>) = runs.into_iter().unzip();
+        let goes = policy.judge(&runs, NOW);
+        let ids = places.iter().zip(&runs).zip(goes);
+        let ids = ids.filter(|(_, goes)| *goes);
+        let mut ids: Vec<(usize, &str)> = ids
+            .map(|((at, run), _)| (*at, run.chosen.key().execution.as_str()))
             .collect();
+        ids.sort_unstable();
+        let ids: Vec<&str> = ids.into_iter().map(|(_, id)| id).collect();
         ids.join(" ")
     }
 

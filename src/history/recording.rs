@@ -17,10 +17,10 @@ use tokio::sync::oneshot;
 
 use super::thread::on_a_thread;
 use super::{History, HistoryError, Moment, Patience, RECORD_LIMIT_BYTES, Saved, look};
-use crate::index::{Report, Seen};
+use crate::index::Report;
 use crate::model::update::{Draft, Update, UpdateError, begun};
-use crate::model::{ExecutionId, ProjectId, RunKey, Version};
-use crate::store::{Expect, Record, RewriteError, Scanned, WriteError, rewrite, version_of};
+use crate::model::{ExecutionId, ProjectId, RunKey, Seen, Version};
+use crate::store::{Expect, Record, RewriteError, WriteError, rewrite, version_of};
 use crate::watch::Mark;
 
 /// Above this a record is not written as often as somebody likes.
@@ -331,17 +331,12 @@ impl History {
             let Some(stamp) = self.store.touch(key, &scanned.stamp)? else {
                 continue;
             };
-            let Scanned { version, facts, .. } = scanned;
-            let saved = self.note(
-                key,
-                Seen {
-                    stamp,
-                    version,
-                    facts,
-                    racy: true,
-                },
-                false,
-            )?;
+            let seen = Seen {
+                stamp,
+                racy: true,
+                ..scanned
+            };
+            let saved = self.note(key, seen, false)?;
             for waiting in std::mem::take(batch) {
                 let answer = if expected(&waiting) {
                     Ok(saved.clone())

@@ -123,7 +123,7 @@ impl History {
         Ok((values, runs, clock))
     }
 
-    /// The same in chunks, each with the state that `take` made its values with, which began as
+    /// As [`History::take`], but in chunks, each with the state that `take` made its values with, which began as
     /// `state`. Blocks.
     ///
     /// # Errors

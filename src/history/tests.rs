@@ -13,7 +13,7 @@ use std::time::UNIX_EPOCH;
 
 use super::*;
 use crate::index::{Changed, Cursor, Saving};
-use crate::model::ExecutionId;
+use crate::model::{ExecutionId, ProblemKind};
 use crate::watch::NotifyWatcher;
 use crate::watch::tests::{limit_watches, may_limit};
 

@@ -10,8 +10,8 @@ use std::time::Instant;
 use super::pace::Pace;
 use super::select::Stop;
 use super::{History, HistoryError, Moment};
-use crate::index::{Clock, Index, Instance, Report, Seen};
-use crate::model::{Millis, ProjectId, RunKey, Summary};
+use crate::index::{Clock, Index, Instance, Report};
+use crate::model::{Millis, ProjectId, RunKey, Seen, Summary};
 use crate::store::{Batch, Emptied, Entry, EntryId, RestoreError, StoreError, Turns};
 use crate::watch::Mark;
 
@@ -257,12 +257,10 @@ impl History {
 
     /// What a list would say of it; `index` is one that nobody else uses.
     fn summary_of_trashed(&self, id: &EntryId, index: &mut Index) -> Option<Summary> {
-        let (key, scanned, noted) = self.store.scan_trashed(id)?;
+        let (key, seen, noted) = self.store.scan_trashed(id)?;
         let seen = Seen {
-            stamp: scanned.stamp,
-            version: scanned.version,
-            facts: scanned.facts,
             racy: false,
+            ..seen
         };
         index.apply(vec![Report::Gone(key.clone())]);
         index.apply(vec![
@@ -330,19 +328,7 @@ impl History {
                 false
             }
         });
-        match failed {
-            Some((entry, why)) => Err(HistoryError::NotRestored {
-                entry,
-                why,
-                restored,
-            }),
-            None => Ok(Restored {
-                entries: restored,
-                occupied: Vec::new(),
-                unreadable: Vec::new(),
-                clock: self.clock(),
-            }),
-        }
+        self.restoring_gave(failed, restored, Vec::new(), Vec::new())
     }
 
     /// Puts back what one request deleted, except where something has its name by now, and what it has
@@ -385,6 +371,17 @@ impl History {
                 break;
             }
         }
+        self.restoring_gave(failed, restored, occupied, unreadable)
+    }
+
+    /// What restoring came to, which `failed` at one entry or at none.
+    fn restoring_gave(
+        &self,
+        failed: Option<(EntryId, RestoreError)>,
+        restored: Vec<EntryId>,
+        occupied: Vec<EntryId>,
+        unreadable: Vec<ProjectId>,
+    ) -> Result<Restored, HistoryError> {
         match failed {
             Some((entry, why)) => Err(HistoryError::NotRestored {
                 entry,

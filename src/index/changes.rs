@@ -195,7 +195,7 @@ impl LookBack {
 
     /// Looks at so many rows more; false when all have been looked at.
     pub(super) fn look(&mut self, rows: &Rows, count: u32) -> bool {
-        let end = u32::try_from(rows.numbers()).unwrap_or(u32::MAX);
+        let end = u32::try_from(rows.end()).unwrap_or(u32::MAX);
         let upto = self.next.saturating_add(count).min(end);
         for number in self.next..upto {
             let tick = rows.get(number).map_or(0, |row| row.tick());

@@ -4,7 +4,8 @@
 //! it: an id in whatever project is one look a project; a beginning is a look at every row, some
 //! thousand at a time, so that no lock is held long.
 
-use super::row::{Place, key_of};
+use super::place::Place;
+use super::row::key_of;
 use super::{Filter, From, Index};
 use crate::model::{ExecutionId, Millis, ProjectId, RunKey};
 
@@ -107,7 +108,7 @@ impl Index {
     /// Looks at so many rows more; false when all have been looked at. A run that was there
     /// throughout is found once, whatever changes meanwhile.
     pub fn look_for(&self, beginning: &mut Beginning, rows: u32) -> bool {
-        let end = u32::try_from(self.rows.numbers()).unwrap_or(u32::MAX);
+        let end = u32::try_from(self.rows.end()).unwrap_or(u32::MAX);
         let upto = beginning.next.saturating_add(rows).min(end);
         for row in (beginning.next..upto).filter_map(|number| self.rows.get(number)) {
             if !row.id().starts_with(beginning.text.as_str()) {
@@ -130,8 +131,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::index::{Instance, Liveness, Report, Seen};
-    use crate::model::{Facts, Stamp, Version};
+    use crate::index::{Instance, Liveness, Report};
+    use crate::model::{Facts, Seen, Stamp, Version};
 
     /// An index of these runs: the project, the id and the second in which it began.
     fn index_of(runs: &[(String, String, Option<i64>)]) -> Index {

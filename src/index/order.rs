@@ -9,7 +9,8 @@
 use std::cmp::Ordering;
 use std::iter::Peekable;
 
-use super::row::{Place, Rows};
+use super::place::Place;
+use super::row::Rows;
 
 /// The most rows in a chunk. Two neighbours have more than half of this together.
 pub(super) const CHUNK: usize = if cfg!(test) { 4 } else { 1024 };

@@ -13,8 +13,6 @@ const COUNT: usize = 13;
 /// How many bytes their lengths take.
 const HEAD: usize = COUNT.div_ceil(2);
 const MAX: usize = HEAD + COUNT * 8;
-/// A duration is counted in millionths of a millisecond, and nearly always of whole ones.
-const MILLIONTHS: i64 = 1_000_000;
 /// The lowest bit of each length.
 const ONES: u64 = 0x1111_1111_1111_1111;
 
@@ -46,8 +44,12 @@ impl Packed {
     /// The packed numbers of a run that began at `started`.
     pub(super) fn of(numbers: &Numbers, started: Option<Millis>) -> Self {
         let Numbers { tokens, stamp, .. } = numbers;
-        let whole = numbers.duration.map(|took| took.0.div_euclid(MILLIONTHS));
-        let part = numbers.duration.map(|took| took.0.rem_euclid(MILLIONTHS));
+        let whole = numbers
+            .duration
+            .map(|took| took.0.div_euclid(Milliseconds::UNIT));
+        let part = numbers
+            .duration
+            .map(|took| took.0.rem_euclid(Milliseconds::UNIT));
         let end = base_of_end(started, whole);
         let total = base_of_total(tokens.input, tokens.output);
         let mut packed = Self {
@@ -126,7 +128,7 @@ pub(super) fn unpack(bytes: &[u8], started: Option<Millis>, mtime_ns: i64) -> Nu
     let whole = next().map(unzigzag);
     let part = next().map(u64::cast_signed);
     let duration = whole.map(|whole| {
-        let millionths = whole.wrapping_mul(MILLIONTHS);
+        let millionths = whole.wrapping_mul(Milliseconds::UNIT);
         Milliseconds(millionths.wrapping_add(part.unwrap_or(0)))
     });
     let end = base_of_end(started, whole);
@@ -230,7 +232,7 @@ pub(super) fn signed(bytes: &[u8], which: Which) -> Option<i64> {
 
 /// How long the run took.
 pub(super) fn duration(bytes: &[u8]) -> Option<i64> {
-    let whole = signed(bytes, Which::Whole)?.wrapping_mul(MILLIONTHS);
+    let whole = signed(bytes, Which::Whole)?.wrapping_mul(Milliseconds::UNIT);
     let part = one(bytes, Which::Part).map_or(0, u64::cast_signed);
     Some(whole.wrapping_add(part))
 }
@@ -372,7 +374,7 @@ mod tests {
     fn a_usual_run_takes_few_bytes() {
         let numbers = Numbers {
             completed: Some(Millis(1_735_689_660_000)),
-            duration: Some(Milliseconds(60_000 * MILLIONTHS)),
+            duration: Some(Milliseconds(60_000 * Milliseconds::UNIT)),
             tokens: Tokens {
                 input: Some(10_000),
                 output: Some(2_000),

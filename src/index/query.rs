@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use super::changes::{Cursor, Entry, LookBack};
 use super::order::{Order, merge, split};
-use super::row::{Place, status_code};
+use super::place::Key;
+use super::row::status_code;
 use super::select::{Query, Undecided};
 use super::{Clock, Index, Listed, Scope, Totals};
 use crate::model::{CostSum, Millis, ProjectId, RunKey, Status, Summary, SummaryRef};
@@ -23,29 +24,6 @@ pub struct Filter {
     pub project: Option<ProjectId>,
     /// Only runs with one of these statuses.
     pub statuses: Option<BTreeSet<Status>>,
-}
-
-/// The place of a run in list order, to go on from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Key {
-    /// When the run began.
-    pub started_at: Option<Millis>,
-    /// The execution's id.
-    pub id: String,
-    /// The project's id.
-    pub project: String,
-}
-
-impl Key {
-    /// The same, borrowed.
-    #[must_use]
-    pub fn place(&self) -> Place<'_> {
-        Place {
-            started_at: self.started_at,
-            id: &self.id,
-            project: &self.project,
-        }
-    }
 }
 
 /// Where a page begins.
@@ -156,7 +134,7 @@ impl Index {
         Page { executions, at }
     }
 
-    /// The same, each run given to `each`.
+    /// As [`Index::page`], each run given to `each`.
     pub fn visit(
         &self,
         filter: &Filter,
@@ -333,26 +311,3 @@ impl Index {
         }
     }
 }
-
-macro_rules! status_counts {
-    ($($name:ident $code:literal $doc:literal),*) => {
-        impl Totals {
-            $(
-                #[doc = $doc]
-                #[must_use]
-                pub fn $name(&self) -> u64 {
-                    self.count($code)
-                }
-            )*
-        }
-    };
-}
-
-status_counts!(
-    queued 1 "Runs waiting to start.",
-    running 2 "Runs being worked on.",
-    paused 3 "Runs held by somebody.",
-    completed 4 "Runs that ended well.",
-    failed 5 "Runs that ended in an error.",
-    cancelled 6 "Runs that somebody ended."
-);

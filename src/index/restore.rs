@@ -7,14 +7,15 @@ use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashMap};
 
+use super::apply::Moves;
 use super::changes::Changes;
 use super::order::Places;
-use super::problems::ProblemKind;
-use super::row::{PAGE, Page, Place, Row, STATUS_OTHER};
+use super::place::Place;
+use super::row::{PAGE, Page, Row, STATUS_OTHER};
 use super::snapshot::{ANNOTATIONS, PROBLEMS, PROJECTS, Rest, TOMBSTONES, UNLISTED};
 use super::totals::{Amounts, Totals};
-use super::{Index, Moves, key_of_path};
-use crate::model::{Annotation, Millis, ProjectId, RunKey};
+use super::{Index, key_of_path};
+use crate::model::{Annotation, Millis, ProblemKind, ProjectId, RunKey};
 
 /// A page of rows that is sound, and what is made of it.
 pub(super) struct PageRead {

@@ -7,18 +7,23 @@
 //! of it is made anew. What is kept of its steps lies apart ([`steps`](super::steps)).
 
 use super::packed::{
-    self, Numbers, Packed, Which, completed, duration, len_of, one, signed, total, unpack,
+    self, Numbers, Packed, Which, completed, duration, one, signed, total, unpack,
 };
-use super::query::Key;
 use super::snapshot::Rest;
-use super::steps::{self, Apart, Kept, Nodes};
+use super::steps;
 use crate::filter::Number;
 use crate::model::{
-    Annotation, ExecutionId, Facts, Millis, Money, ProjectId, RunKey, Stamp, Status, SummaryRef,
+    Annotation, ExecutionId, Millis, Money, ProjectId, RunKey, Seen, Stamp, Status, SummaryRef,
     Version,
 };
-use std::cmp::Ordering;
 use std::time::Duration;
+
+mod page;
+mod rows;
+
+pub(super) use page::{Columns, PAGE, Page};
+use rows::Models;
+pub use rows::Rows;
 
 /// A number where `i64::MIN` stands for "unknown"; half the size of an `Option<i64>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,12 +47,15 @@ impl Maybe {
     }
 }
 
-/// The status as a small number: 0 unknown, 1 to 6 the engine's, 7 a text of the row.
+/// A record's status as a small number: [`STATUS_UNKNOWN`], [`STATUS_OTHER`] for a text of the row, and
+/// between them the engine's in the order of [`Status::KNOWN`].
 pub(super) const STATUS_UNKNOWN: u8 = 0;
 pub(super) const STATUS_OTHER: u8 = 7;
+const QUEUED: u8 = status_code(&Status::Queued);
+const RUNNING: u8 = status_code(&Status::Running);
 
 /// The number of `status`; [`STATUS_OTHER`] for any that the engine does not write.
-pub(super) fn status_code(status: &Status) -> u8 {
+pub(super) const fn status_code(status: &Status) -> u8 {
     match status {
         Status::Queued => 1,
         Status::Running => 2,
@@ -59,17 +67,10 @@ pub(super) fn status_code(status: &Status) -> u8 {
     }
 }
 
-/// What a reading of a run's file gave; what the index is fed with.
-#[derive(Debug, Clone)]
-pub struct Seen {
-    /// The file's stamp when it was read.
-    pub stamp: Stamp,
-    /// The hash of what was read.
-    pub version: Version,
-    /// What the record says.
-    pub facts: Facts,
-    /// Whether the file may have changed after the reading without its stamp telling.
-    pub racy: bool,
+/// The status of the engine that has the number `code`.
+fn known_status(code: u8) -> Option<&'static Status> {
+    let mut known = Status::KNOWN.iter();
+    known.find(|status| status_code(status) == code)
 }
 
 /// The part of a row that is in its place.
@@ -271,46 +272,6 @@ impl<'a> Draft<'a> {
 /// The most bytes that a model's name has which is kept.
 const MODEL_MAX: u8 = 128;
 
-/// The names that most models have: there are few, but nearly every run has one. The first ones
-/// that come are kept here for good; those of rows that come later are among the rows' texts.
-#[derive(Debug, Default)]
-struct Models(Vec<Box<str>>);
-
-impl Models {
-    /// How many there may be, so that a byte says which.
-    const MAX: usize = if cfg!(test) {
-        3
-    } else {
-        (u8::MAX - MODEL_MAX) as usize
-    };
-
-    /// What stands for `name` in a row, if it is kept here.
-    fn code(&mut self, name: &str) -> Option<u8> {
-        let Self(names) = self;
-        let at = match names.iter().position(|held| **held == *name) {
-            Some(at) => at,
-            None if names.len() == Self::MAX || name.is_empty() => return None,
-            None => {
-                names.push(name.into());
-                names.len() - 1
-            }
-        };
-        u8::try_from(at).ok()?.checked_add(MODEL_MAX + 1)
-    }
-
-    /// Takes in the name that the next code stands for; `None` if there may not be one.
-    fn restore(&mut self, name: &str) -> Option<()> {
-        let code = usize::from(self.code(name)?.checked_sub(MODEL_MAX + 1)?);
-        (code + 1 == self.0.len()).then_some(())
-    }
-
-    /// The name that `code` stands for.
-    fn name(&self, code: u8) -> Option<&str> {
-        let at = code.checked_sub(MODEL_MAX + 1)?;
-        self.0.get(usize::from(at)).map(|name| &**name)
-    }
-}
-
 /// One run, to be read.
 #[derive(Debug, Clone, Copy)]
 pub struct Row<'a> {
@@ -391,7 +352,7 @@ impl<'a> Row<'a> {
             STATUS_OTHER => {
                 Some(self.part(usize::from(fixed.id_len), usize::from(fixed.other_len)))
             }
-            code => Status::KNOWN.get(usize::from(code) - 1).map(Status::as_str),
+            code => known_status(code).map(Status::as_str),
         }
     }
 
@@ -401,7 +362,7 @@ impl<'a> Row<'a> {
 
     /// Whether the status is one under which silence makes a run stale.
     pub(super) fn beats(self) -> bool {
-        matches!(self.fixed.status, 1 | 2)
+        matches!(self.fixed.status, QUEUED | RUNNING)
     }
 
     pub(super) fn is_racy(self) -> bool {
@@ -555,560 +516,6 @@ impl<'a> Row<'a> {
             stale_at: self.stale_at(stale_after),
             annotation,
         }
-    }
-}
-
-/// A row's place in every list: newest first, unknown starts last, then by id and project.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place<'a> {
-    /// When the run began.
-    pub started_at: Option<Millis>,
-    /// The execution's id.
-    pub id: &'a str,
-    /// The project's id.
-    pub project: &'a str,
-}
-
-impl<'a> Place<'a> {
-    /// That of a run which began then.
-    #[must_use]
-    pub fn of(started_at: Option<Millis>, key: &'a RunKey) -> Self {
-        Self {
-            started_at,
-            id: key.execution.as_str(),
-            project: key.project.as_str(),
-        }
-    }
-}
-
-impl Place<'_> {
-    /// The same, for longer than whose place it is.
-    #[must_use]
-    pub fn to_key(&self) -> Key {
-        Key {
-            started_at: self.started_at,
-            id: self.id.to_owned(),
-            project: self.project.to_owned(),
-        }
-    }
-}
-
-impl Ord for Place<'_> {
-    fn cmp(&self, other: &Self) -> Ordering {
-        // None is the smallest start, and reversed the last
-        other
-            .started_at
-            .map(|at| at.0)
-            .cmp(&self.started_at.map(|at| at.0))
-            .then_with(|| self.id.as_bytes().cmp(other.id.as_bytes()))
-            .then_with(|| self.project.as_bytes().cmp(other.project.as_bytes()))
-    }
-}
-
-impl PartialOrd for Place<'_> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-/// How many rows there are in a page.
-pub(super) const PAGE: usize = if cfg!(test) { 8 } else { 1024 };
-
-/// Some rows and what belongs to them.
-#[derive(Debug, Default)]
-pub(super) struct Page {
-    rows: Vec<Fixed>,
-    numbers: Vec<u8>,
-    /// Of each row: id, other status, label, error, model, one after the other.
-    texts: String,
-    /// How many bytes of both no row needs any more.
-    garbage: usize,
-    /// What is kept of each row's steps and error.
-    apart: Apart,
-}
-
-impl Page {
-    /// An empty page with room for what `other` holds.
-    fn like(other: &Self) -> Self {
-        Self {
-            rows: Vec::with_capacity(PAGE),
-            numbers: Vec::with_capacity(other.numbers.len()),
-            texts: String::with_capacity(other.texts.len()),
-            garbage: 0,
-            apart: Apart::like(&other.apart),
-        }
-    }
-
-    /// Reads what [`Columns::write`] wrote, which is the rest of a block: the page, its projects
-    /// numbered as they are there, and how many models are known at least. `None` if it is not what
-    /// [`Row::write`] and [`Kept::write`] gave.
-    pub(super) fn read(mut from: Rest<'_>) -> Option<(Self, usize)> {
-        let lengths = [from.u32()?, from.u32()?, from.u32()?, from.u32()?];
-        let [fixed, numbers, texts, kept] = lengths.map(|length| from.take(length as usize));
-        let (mut fixed, mut numbers) = (Rest(fixed?), Rest(numbers?));
-        let mut page = Self {
-            rows: Vec::with_capacity(PAGE),
-            numbers: numbers.0.to_vec(),
-            texts: simdutf8::basic::from_utf8(texts?).ok()?.to_owned(),
-            garbage: 0,
-            apart: Apart::default(),
-        };
-        let mut apart = Apart::restoring(kept?.to_vec());
-        let (mut text_at, mut models) = (0, 0);
-        while !fixed.0.is_empty() {
-            let (mut row, kept) = Fixed::read(&mut fixed)?;
-            row.numbers_at = u32::try_from(page.numbers.len() - numbers.0.len()).ok()?;
-            packed::take(&mut numbers)?;
-            row.text_at = u32::try_from(text_at).ok()?;
-            let id = page.texts.get(text_at..text_at + usize::from(row.id_len))?;
-            for len in row.text_lens() {
-                text_at += len;
-                if !page.texts.is_char_boundary(text_at) {
-                    return None;
-                }
-            }
-            models = models.max(usize::from(row.model.saturating_sub(MODEL_MAX)));
-            let sound = row.status <= STATUS_OTHER
-                && !row.is_vacant()
-                && ExecutionId::is_valid(id)
-                && page.rows.len() < PAGE;
-            if !sound || !apart.restore(kept) {
-                return None;
-            }
-            page.rows.push(row);
-        }
-        page.apart = apart.restored()?;
-        // nothing is left over
-        let whole = from.0.is_empty() && numbers.0.is_empty() && text_at == page.texts.len();
-        whole.then_some((page, models))
-    }
-
-    /// Its rows, one after the other, but for their models.
-    pub(super) fn rows(&self) -> impl Iterator<Item = Row<'_>> {
-        static NONE: Models = Models(Vec::new());
-        self.rows.iter().map(|fixed| Row {
-            fixed,
-            page: self,
-            models: &NONE,
-        })
-    }
-
-    /// Gives each row's project the number that `numbers` has for it.
-    pub(super) fn number_projects(&mut self, numbers: &[u32]) -> Option<()> {
-        for row in &mut self.rows {
-            row.project = *numbers.get(row.project as usize)?;
-        }
-        Some(())
-    }
-
-    fn numbers_of(&self, row: &Fixed) -> &[u8] {
-        let from = self.numbers.get(row.numbers_at as usize..);
-        let from = from.unwrap_or_default();
-        from.get(..len_of(from)).unwrap_or_default()
-    }
-
-    fn text_of(&self, row: &Fixed) -> &str {
-        let at = row.text_at as usize;
-        self.texts.get(at..at + row.text_len()).unwrap_or("")
-    }
-
-    #[allow(clippy::cast_possible_truncation)] // a page has some 1.5 MB at most
-    fn put_numbers(&mut self, numbers: &[u8]) -> u32 {
-        let (len, more) = (self.numbers.len(), numbers.len());
-        if self.numbers.capacity() - len < more {
-            self.numbers.reserve_exact(room(len, more));
-        }
-        self.numbers.extend_from_slice(numbers);
-        len as u32
-    }
-
-    #[allow(clippy::cast_possible_truncation)] // a page has some 1.5 MB at most
-    fn put_texts(&mut self, texts: &[&str]) -> u32 {
-        let (len, more) = (self.texts.len(), texts.iter().map(|text| text.len()).sum());
-        if self.texts.capacity() - len < more {
-            self.texts.reserve_exact(room(len, more));
-        }
-        for text in texts {
-            self.texts.push_str(text);
-        }
-        len as u32
-    }
-
-    /// Puts `draft` at the end.
-    fn push(&mut self, draft: &Draft<'_>) {
-        let numbers_at = self.put_numbers(draft.numbers.bytes());
-        let text_at = self.put_texts(&draft.texts);
-        self.rows.push(Fixed {
-            numbers_at,
-            text_at,
-            ..draft.fixed.clone()
-        });
-        if self.rows.len() == PAGE {
-            self.numbers.shrink_to_fit();
-            self.texts.shrink_to_fit();
-        }
-    }
-
-    /// Puts `draft` in the place of the row at `at`, which may be vacant.
-    fn replace(&mut self, at: usize, draft: &Draft<'_>) {
-        let Some(held) = self.rows.get(at) else {
-            return;
-        };
-        // most saves change no text
-        let text = self.text_of(held);
-        let mut rest = Some(text);
-        for part in draft.texts {
-            rest = rest.and_then(|rest| rest.strip_prefix(part));
-        }
-        let text_at = if rest == Some("") {
-            held.text_at
-        } else {
-            self.garbage += text.len();
-            self.put_texts(&draft.texts)
-        };
-        let fixed = Fixed {
-            text_at,
-            ..draft.fixed.clone()
-        };
-        self.replace_numbers(at, draft.numbers.bytes(), fixed);
-    }
-
-    /// Puts `fixed` with `numbers` in the place of the row at `at`; its texts are in place.
-    fn replace_numbers(&mut self, at: usize, bytes: &[u8], mut fixed: Fixed) {
-        let Some(held) = self.rows.get(at) else {
-            return;
-        };
-        let begin = held.numbers_at as usize;
-        let len = if held.is_vacant() {
-            0
-        } else {
-            self.numbers_of(held).len()
-        };
-        fixed.numbers_at = match self.numbers.get_mut(begin..begin + len) {
-            Some(slot) if len == bytes.len() => {
-                slot.copy_from_slice(bytes);
-                held.numbers_at
-            }
-            _ => {
-                self.garbage += len;
-                self.put_numbers(bytes)
-            }
-        };
-        if let Some(slot) = self.rows.get_mut(at) {
-            *slot = fixed;
-        }
-        self.tidy();
-    }
-
-    /// Takes the row at `at` out; whether there was one.
-    fn remove(&mut self, at: usize) -> bool {
-        let Some(row) = self.rows.get(at).filter(|row| !row.is_vacant()) else {
-            return false;
-        };
-        self.garbage += self.numbers_of(row).len() + self.text_of(row).len();
-        if let Some(slot) = self.rows.get_mut(at) {
-            *slot = Fixed::default();
-        }
-        self.tidy();
-        true
-    }
-
-    /// Drops what no row needs, if that is more than a quarter of all; so it costs each change
-    /// the copying of some rows. A whole page takes some tens of microseconds.
-    fn tidy(&mut self) {
-        let bytes = self.numbers.len() + self.texts.len();
-        if self.garbage <= bytes / 4 {
-            return;
-        }
-        let live = |row: &&Fixed| !row.is_vacant();
-        let texts = self.rows.iter().filter(live).map(Fixed::text_len).sum();
-        let kept = bytes.saturating_sub(self.garbage);
-        let mut fresh = Self {
-            rows: Vec::new(),
-            numbers: Vec::with_capacity(kept.saturating_sub(texts)),
-            texts: String::with_capacity(texts),
-            garbage: 0,
-            apart: std::mem::take(&mut self.apart),
-        };
-        let mut rows = std::mem::take(&mut self.rows);
-        for row in rows.iter_mut().filter(|row| !row.is_vacant()) {
-            row.numbers_at = fresh.put_numbers(self.numbers_of(row));
-            row.text_at = fresh.put_texts(&[self.text_of(row)]);
-        }
-        fresh.rows = rows;
-        *self = fresh;
-    }
-}
-
-/// The rows of a page as a snapshot has them: what is of one kind lies together, as it does in the
-/// page.
-#[derive(Debug, Default)]
-pub(super) struct Columns {
-    pub(super) fixed: Vec<u8>,
-    pub(super) numbers: Vec<u8>,
-    pub(super) texts: Vec<u8>,
-    pub(super) kept: Vec<u8>,
-}
-
-impl Columns {
-    /// How many bytes there are.
-    pub(super) fn bytes(&self) -> usize {
-        self.fixed.len() + self.numbers.len() + self.texts.len() + self.kept.len()
-    }
-
-    /// Appends them, their lengths first.
-    pub(super) fn write(&self, out: &mut Vec<u8>) {
-        let columns = [&self.fixed, &self.numbers, &self.texts, &self.kept];
-        for column in columns {
-            let length = u32::try_from(column.len()).unwrap_or(u32::MAX);
-            out.extend_from_slice(&length.to_le_bytes());
-        }
-        for column in columns {
-            out.extend_from_slice(column);
-        }
-    }
-}
-
-/// How much a buffer of `len` bytes grows that `more` are to be put into; a `Vec` would double.
-fn room(len: usize, more: usize) -> usize {
-    more.max(len / 8)
-}
-
-/// All rows, by number. A number is given out again after its row has gone.
-#[derive(Debug, Default)]
-pub struct Rows {
-    pages: Vec<Page>,
-    vacant: Vec<u32>,
-    live: usize,
-    models: Models,
-    nodes: Nodes,
-    /// Where what is kept apart is put together.
-    scratch: steps::Scratch,
-}
-
-impl Rows {
-    /// How many runs there are.
-    pub fn live(&self) -> usize {
-        self.live
-    }
-
-    fn page_mut(&mut self, number: u32) -> Option<(&mut Page, usize)> {
-        let number = number as usize;
-        Some((self.pages.get_mut(number / PAGE)?, number % PAGE))
-    }
-
-    fn row<'a>(&'a self, fixed: &'a Fixed, page: &'a Page) -> Row<'a> {
-        Row {
-            fixed,
-            page,
-            models: &self.models,
-        }
-    }
-
-    /// The row numbered `number`, if a run lives there.
-    pub fn get(&self, number: u32) -> Option<Row<'_>> {
-        let number = number as usize;
-        let page = self.pages.get(number / PAGE)?;
-        let fixed = page.rows.get(number % PAGE)?;
-        (!fixed.is_vacant()).then_some(self.row(fixed, page))
-    }
-
-    /// The fixed part of the row numbered `number`, if a run lives there.
-    pub(super) fn fixed_mut(&mut self, number: u32) -> Option<&mut Fixed> {
-        let (page, at) = self.page_mut(number)?;
-        page.rows.get_mut(at).filter(|row| !row.is_vacant())
-    }
-
-    /// `draft` less the name of its model, if that is kept once for all.
-    fn without_model<'a>(&mut self, mut draft: Draft<'a>) -> Draft<'a> {
-        let [.., model] = &mut draft.texts;
-        if let Some(code) = self.models.code(model) {
-            draft.fixed.model = code;
-            *model = "";
-        }
-        draft
-    }
-
-    /// Puts `draft` where there is room.
-    pub(super) fn insert(&mut self, draft: Draft<'_>) -> u32 {
-        let draft = &self.without_model(draft);
-        self.live += 1;
-        let number = self.place(draft);
-        self.keep(number, Some(&draft.apart));
-        number
-    }
-
-    fn place(&mut self, draft: &Draft<'_>) -> u32 {
-        if let Some(number) = self.vacant.pop()
-            && let Some((page, at)) = self.page_mut(number)
-        {
-            page.replace(at, draft);
-            return number;
-        }
-        if self.pages.last().is_none_or(|page| page.rows.len() == PAGE) {
-            let page = match self.pages.last_mut() {
-                Some(last) => {
-                    last.apart.end();
-                    Page::like(last)
-                }
-                None => Page::default(),
-            };
-            self.pages.push(page);
-        }
-        let before = self.pages.len() - 1;
-        let mut at = 0;
-        if let Some(page) = self.pages.last_mut() {
-            at = page.rows.len();
-            page.push(draft);
-        }
-        u32::try_from(before * PAGE + at).unwrap_or(u32::MAX)
-    }
-
-    /// Takes in a page of rows; the number of its first. The nodes of their steps are known.
-    pub(super) fn adopt(&mut self, page: Page) -> u32 {
-        let first = u32::try_from(self.pages.len() * PAGE).unwrap_or(u32::MAX);
-        // every page but the last is full
-        if let Some(last) = self.pages.last_mut() {
-            let missing = u32::try_from(PAGE - last.rows.len()).unwrap_or(0);
-            last.rows.resize(PAGE, Fixed::default());
-            self.vacant.extend(first - missing..first);
-        }
-        self.live += page.rows.len();
-        self.pages.push(page);
-        first
-    }
-
-    /// Takes in the next model that is kept once for all; `None` if there may not be one.
-    pub(super) fn restore_model(&mut self, name: &str) -> Option<()> {
-        self.models.restore(name)
-    }
-
-    /// How many models are kept once for all.
-    pub(super) fn models(&self) -> usize {
-        self.models.0.len()
-    }
-
-    /// How many pages there are.
-    pub(super) fn pages(&self) -> usize {
-        self.pages.len()
-    }
-
-    /// The runs of a page with their numbers.
-    pub(super) fn of_page(&self, which: usize) -> impl Iterator<Item = (u32, Row<'_>)> {
-        let page = self.pages.get(which).into_iter();
-        page.flat_map(move |page| {
-            let rows = page.rows.iter().enumerate();
-            rows.filter(|(_, fixed)| !fixed.is_vacant())
-                .map(move |(at, fixed)| {
-                    let number = u32::try_from(which * PAGE + at).unwrap_or(u32::MAX);
-                    (number, self.row(fixed, page))
-                })
-        })
-    }
-
-    /// Puts `draft` in the place of the row numbered `number`.
-    pub(super) fn replace(&mut self, number: u32, draft: Draft<'_>) {
-        let draft = &self.without_model(draft);
-        if let Some((page, at)) = self.page_mut(number) {
-            page.replace(at, draft);
-            self.keep(number, Some(&draft.apart));
-        }
-    }
-
-    /// Keeps what `draft` says of the steps of row `number`, or nothing.
-    fn keep(&mut self, number: u32, draft: Option<&steps::Draft<'_>>) {
-        let (page, at) = (number as usize / PAGE, number as usize % PAGE);
-        if let Some(page) = self.pages.get_mut(page) {
-            page.apart
-                .set(at, draft, &mut self.nodes, &mut self.scratch);
-        }
-    }
-
-    /// What is kept of the steps and the error of row `number`.
-    pub(super) fn kept(&self, number: u32) -> Kept<'_> {
-        let page = self.pages.get(number as usize / PAGE);
-        page.map(|page| page.apart.get(number as usize % PAGE))
-            .unwrap_or_default()
-    }
-
-    /// The numbers that no run has any more.
-    pub(super) fn vacant(&self) -> &[u32] {
-        &self.vacant
-    }
-
-    /// The nodes that steps name.
-    pub(super) fn nodes(&self) -> &Nodes {
-        &self.nodes
-    }
-
-    /// The same, to hold some.
-    pub(super) fn nodes_mut(&mut self) -> &mut Nodes {
-        &mut self.nodes
-    }
-
-    /// How many bytes what is kept of steps and errors takes.
-    pub(super) fn step_bytes(&self) -> usize {
-        steps::held_bytes(self.pages.iter().map(|page| &page.apart), &self.nodes)
-    }
-
-    /// Takes in that the file of row `number` was found unchanged with the stamp `stamp`.
-    pub(super) fn restamp(&mut self, number: u32, stamp: Stamp, racy: bool) {
-        let Some(row) = self.get(number) else { return };
-        let numbers = Numbers {
-            stamp,
-            ..row.numbers()
-        };
-        let packed = Packed::of(&numbers, row.started());
-        let mut fixed = row.fixed.clone();
-        fixed.mtime_ns = stamp.mtime_ns;
-        fixed.flag(RACY, racy);
-        if let Some((page, at)) = self.page_mut(number) {
-            page.replace_numbers(at, packed.bytes(), fixed);
-        }
-    }
-
-    pub(super) fn remove(&mut self, number: u32) {
-        if self
-            .page_mut(number)
-            .is_some_and(|(page, at)| page.remove(at))
-        {
-            self.keep(number, None);
-            self.vacant.push(number);
-            self.live -= 1;
-        }
-    }
-
-    /// Panics where a page does not hold what its rows need and little else.
-    #[cfg(test)]
-    pub(super) fn check(&self) {
-        for page in &self.pages {
-            let live = || page.rows.iter().filter(|row| !row.is_vacant());
-            let numbers: usize = live().map(|row| page.numbers_of(row).len()).sum();
-            let texts: usize = live().map(Fixed::text_len).sum();
-            let bytes = page.numbers.len() + page.texts.len();
-            assert_eq!(page.garbage, bytes - numbers - texts);
-            assert!(page.garbage <= bytes / 4);
-            page.apart.check();
-        }
-        let mut counts = std::collections::BTreeMap::new();
-        for (number, _) in self.iter() {
-            for (node, _) in self.kept(number).steps() {
-                let name = self.nodes.name(node).unwrap().to_string();
-                *counts.entry(name).or_default() += 1;
-            }
-        }
-        assert_eq!(self.nodes.counts(), counts);
-    }
-
-    /// One more than the largest number of a row.
-    pub fn numbers(&self) -> usize {
-        let before = self.pages.len().saturating_sub(1) * PAGE;
-        before + self.pages.last().map_or(0, |page| page.rows.len())
-    }
-
-    /// Every run with its number, in no particular order.
-    pub fn iter(&self) -> impl Iterator<Item = (u32, Row<'_>)> {
-        (0..self.pages()).flat_map(|page| self.of_page(page))
     }
 }
 

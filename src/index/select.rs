@@ -15,7 +15,8 @@ use hashbrown::HashSet;
 
 use super::changes::{Cursor, Entry};
 use super::gather::Gather;
-use super::query::{Changed, Filter, From, Key, PageAt};
+use super::place::Key;
+use super::query::{Changed, Filter, From, PageAt};
 use super::row::{Row, STATUS_OTHER, STATUS_UNKNOWN, key_of, status_code};
 use super::steps::Kept;
 use super::{Index, Listed};
@@ -304,7 +305,7 @@ impl Index {
     pub fn select(&self, query: Query) -> Selection {
         Selection {
             query,
-            marks: Vec::with_capacity(self.rows.numbers() / 64 + 1),
+            marks: Vec::with_capacity(self.rows.end() / 64 + 1),
             next: 0,
             changes: Cursor::after(self.clock().tick),
             open: Vec::new(),
@@ -317,7 +318,7 @@ impl Index {
     /// How many rows there are to look at.
     #[must_use]
     pub fn rows(&self) -> u32 {
-        u32::try_from(self.rows.numbers()).unwrap_or(u32::MAX)
+        u32::try_from(self.rows.end()).unwrap_or(u32::MAX)
     }
 
     /// Looks at some rows for the part of a selection, and gives those that pass to `gather`; up to
@@ -638,8 +639,8 @@ impl Index {
         open.filter_map(|((number, _), _)| self.listed(*number))
     }
 
-    /// The same, which are told anew when they can be read: a reader goes on from the state that this is
-    /// called at.
+    /// Those of [`Index::undecided`], which are told anew when they can be read: a reader goes on from the
+    /// state that this is called at.
     pub fn note_unheard(&self, selection: &Selection) -> Vec<RunKey> {
         let mut unheard = self.unheard.lock();
         let note = |run: Listed<'_>| {
@@ -677,8 +678,9 @@ impl Index {
         })
     }
 
-    /// The same of a change that was undecided, with what the record says, none if it cannot be read,
-    /// which makes that another change; `None` if the run is not as it was, and the change that made it so is told by itself.
+    /// What a change that was undecided is to a reader who asked `query`, with what the record says, none
+    /// if it cannot be read, which makes that another change; `None` if the run is not as it was, and the
+    /// change that made it so is told by itself.
     #[must_use]
     pub fn decide_change(
         &self,

@@ -20,11 +20,12 @@ use std::sync::mpsc;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::clock::Lineage;
+use super::place::Place;
 use super::restore::{PageRead, Restoring};
-use super::row::{Columns, PAGE, Place};
+use super::row::{Columns, PAGE};
 use super::steps::{Local, Numbering};
-use super::{Index, Instance, Liveness, ProblemKind};
-use crate::model::{ExecutionId, Millis, ProjectId, RunKey, Stamp};
+use super::{Index, Instance, Liveness};
+use crate::model::{ExecutionId, Millis, ProblemKind, ProjectId, RunKey, Stamp};
 
 /// Raised with every change of the format or of what is extracted from records.
 const FORMAT: u32 = 13;

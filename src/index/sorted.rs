@@ -8,7 +8,8 @@ use std::collections::HashMap;
 
 use super::gather::Gather;
 use super::order::Places;
-use super::query::{Key, PageAt};
+use super::place::Key;
+use super::query::PageAt;
 use super::{Index, Listed, Selection};
 use crate::filter::Number;
 

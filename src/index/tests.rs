@@ -10,13 +10,14 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
+use super::row::Draft;
 use super::*;
 use crate::filter::{Number, RecordTests, Verdict};
 use crate::model::extract::Beyond;
 use crate::model::steps::{self, Taking};
 use crate::model::{
-    CostSum, Facts, Fingerprint, Milliseconds, Money, Status, Step as NodeStep, Summary, Tokens,
-    Version,
+    Annotation, CostSum, Facts, Fingerprint, Milliseconds, Money, Seen, Status, Step as NodeStep,
+    Summary, Tokens, Version,
 };
 
 const LIVENESS: Liveness = Liveness {

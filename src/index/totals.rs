@@ -4,8 +4,8 @@
 //! so that taking a run out undoes putting it in, digit for digit.
 
 use super::Listed;
-use super::row::{Row, STATUS_OTHER, STATUS_UNKNOWN};
-use crate::model::{CostSum, Money};
+use super::row::{Row, STATUS_OTHER, STATUS_UNKNOWN, status_code};
+use crate::model::{CostSum, Milliseconds, Money, Status};
 
 /// What one run adds to sums. Small: a question holds those of every run.
 #[derive(Debug, Clone, Copy)]
@@ -144,7 +144,7 @@ impl Totals {
     }
 
     /// Runs with status number `code`.
-    pub(super) fn count(&self, code: u8) -> u64 {
+    fn count(&self, code: u8) -> u64 {
         self.counts.get(usize::from(code)).copied().unwrap_or(0)
     }
 
@@ -152,6 +152,42 @@ impl Totals {
     #[must_use]
     pub fn runs(&self) -> u64 {
         self.counts.iter().sum()
+    }
+
+    /// Runs waiting to start.
+    #[must_use]
+    pub fn queued(&self) -> u64 {
+        self.count(status_code(&Status::Queued))
+    }
+
+    /// Runs being worked on.
+    #[must_use]
+    pub fn running(&self) -> u64 {
+        self.count(status_code(&Status::Running))
+    }
+
+    /// Runs held by somebody.
+    #[must_use]
+    pub fn paused(&self) -> u64 {
+        self.count(status_code(&Status::Paused))
+    }
+
+    /// Runs that ended well.
+    #[must_use]
+    pub fn completed(&self) -> u64 {
+        self.count(status_code(&Status::Completed))
+    }
+
+    /// Runs that ended in an error.
+    #[must_use]
+    pub fn failed(&self) -> u64 {
+        self.count(status_code(&Status::Failed))
+    }
+
+    /// Runs that somebody ended.
+    #[must_use]
+    pub fn cancelled(&self) -> u64 {
+        self.count(status_code(&Status::Cancelled))
     }
 
     /// Runs whose status is none that the engine writes.
@@ -164,7 +200,7 @@ impl Totals {
     #[must_use]
     #[allow(clippy::cast_precision_loss)] // a ratio; counts stay below 2^53
     pub fn success_rate(&self) -> Option<f64> {
-        let (completed, failed) = (self.count(4), self.count(5));
+        let (completed, failed) = (self.completed(), self.failed());
         let ended = completed + failed;
         (ended > 0).then(|| completed as f64 / ended as f64)
     }
@@ -172,7 +208,7 @@ impl Totals {
     /// The mean duration of the runs that have one, in whole milliseconds, halves up.
     #[must_use]
     pub fn average_duration(&self) -> Option<i128> {
-        let scale = 1_000_000 * i128::from(self.timed);
+        let scale = i128::from(Milliseconds::UNIT) * i128::from(self.timed);
         (self.timed > 0).then(|| (2 * self.durations + scale).div_euclid(2 * scale))
     }
 }

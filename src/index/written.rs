@@ -10,7 +10,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::Index;
-use super::query::Key;
+use super::place::Key;
 use super::row::{Row, key_of};
 use super::steps::Kept;
 use crate::filter::Number;

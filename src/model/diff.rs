@@ -34,9 +34,6 @@ const ROOM_BYTES: u64 = 4 * 1024 * 1024;
 /// How much is told of a step's name, in characters.
 const NAME_CHARS: usize = 256;
 
-/// Durations are in millionths of a millisecond.
-const MILLIONTHS: u32 = 6;
-
 /// What tells record `b` from record `a`.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -416,7 +413,7 @@ impl Sums {
         let duration = members.get(b"duration");
         Self {
             cost: cost.and_then(Money::from_nanos),
-            duration: duration.and_then(|duration| number(duration, MILLIONTHS)),
+            duration: duration.and_then(|duration| number(duration, Milliseconds::SCALE)),
             input,
             output,
             total: tokens(b"total").map(i128::from).or(sum),

@@ -32,14 +32,16 @@ const SHORT_BYTES: usize = 64;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Milliseconds(pub i64);
 
-/// Milliseconds are scaled by this power of ten.
-const MILLIONTHS: u32 = 6;
-
 impl Milliseconds {
+    /// They are scaled by this power of ten.
+    pub const SCALE: u32 = 6;
+    /// One millisecond.
+    pub const UNIT: i64 = 10i64.pow(Self::SCALE);
+
     /// The shortest decimal.
     #[must_use]
     pub fn spelling(self) -> Spelling {
-        Spelling::of(self.0.into(), MILLIONTHS)
+        Spelling::of(self.0.into(), Self::SCALE)
     }
 }
 
@@ -258,7 +260,7 @@ impl Reading {
             }
             b"startedAt" => (facts.started_at, self.bad_dates[0]) = date(walk)?,
             b"completedAt" => (facts.completed_at, self.bad_dates[1]) = date(walk)?,
-            b"duration" => facts.duration = number(walk, MILLIONTHS)?.map(Milliseconds),
+            b"duration" => facts.duration = number(walk, Milliseconds::SCALE)?.map(Milliseconds),
             b"tokenUsage" => facts.tokens = tokens(walk)?,
             b"costUSD" => {
                 let null = walk.kind()? == Kind::Null;
@@ -730,7 +732,7 @@ impl<T: Again> StepReading<T> {
                     self.step.failed = string(walk, &mut rest)? && rest.0 == Some("");
                 }
                 Some(b"duration") => {
-                    self.step.duration = number(walk, MILLIONTHS)?.map(Milliseconds);
+                    self.step.duration = number(walk, Milliseconds::SCALE)?.map(Milliseconds);
                 }
                 Some(b"startedAt") => short(walk, &mut self.started_at)?,
                 Some(b"completedAt") => short(walk, &mut self.completed_at)?,
@@ -764,7 +766,7 @@ impl<T: Again> StepReading<T> {
             let span = at(&self.started_at).zip(at(&self.completed_at));
             let took = span.and_then(|(from, to)| {
                 let millis = to.0.checked_sub(from.0)?;
-                millis.checked_mul(10i64.pow(MILLIONTHS))
+                millis.checked_mul(Milliseconds::UNIT)
             });
             self.step.duration = took.map(Milliseconds);
         }

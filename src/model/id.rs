@@ -114,7 +114,7 @@ macro_rules! id_type {
                 Ok(Self(Arc::from(text)))
             }
 
-            /// The same for the JSON spelling of a string.
+            /// Checks the string that `spelling` is in JSON, as `parse` does a text.
             ///
             /// # Errors
             /// [`InvalidId`].

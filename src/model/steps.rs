@@ -187,7 +187,9 @@ const INPUT: u8 = 16;
 const OUTPUT: u8 = 32;
 const TOTAL: u8 = 64;
 const COST: u8 = 128;
-const MILLIONTHS: u64 = 1_000_000;
+
+/// How many of a duration's units are one millisecond, of which nearly every one is a multiple.
+const UNIT: u64 = Milliseconds::UNIT.unsigned_abs();
 
 /// A number takes at most so many bytes.
 const NUMBER_BYTES_MAX: usize = 10;
@@ -206,8 +208,8 @@ impl Step {
             if took.0 < 0 {
                 head |= NEGATIVE;
             }
-            if size.is_multiple_of(MILLIONTHS) {
-                put_number(size / MILLIONTHS, out);
+            if size.is_multiple_of(UNIT) {
+                put_number(size / UNIT, out);
             } else {
                 head |= FRACTION;
                 put_number(size, out);
@@ -250,7 +252,7 @@ impl Step {
             let size = if has(FRACTION) {
                 size
             } else {
-                size.wrapping_mul(MILLIONTHS)
+                size.wrapping_mul(UNIT)
             };
             let size = size.cast_signed();
             let took = if has(NEGATIVE) {
@@ -282,7 +284,7 @@ impl Step {
         packed.first().is_some_and(|head| head & FAILED != 0)
     }
 
-    /// The same, as the bytes that it is.
+    /// Takes a step, as the bytes that it is.
     pub fn take_packed<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
         let begin = *bytes;
         let head = take_byte(bytes)?;

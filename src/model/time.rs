@@ -21,7 +21,7 @@ impl Millis {
         // chrono takes a minus sign for the hyphen before an offset
         let text = Some(text).filter(|text| text.is_ascii())?;
         let millis = DateTime::parse_from_rfc3339(text).ok()?.timestamp_millis();
-        NAMED.contains(&millis).then_some(Self(millis))
+        Self::WRITTEN.contains(&millis).then_some(Self(millis))
     }
 
     /// The moment `time`.
@@ -100,8 +100,6 @@ fn canonical(text: &[u8; 24]) -> Option<i64> {
 }
 
 const DAY_MS: i64 = 86_400_000;
-/// The years 0 to 9999 in UTC.
-const NAMED: RangeInclusive<i64> = -62_167_219_200_000..=253_402_300_799_999;
 /// From 1 March of the year 0.
 const DAYS_BEFORE_EPOCH: i64 = 719_468;
 
@@ -117,13 +115,16 @@ const PAIRS: [[u8; 2]; 100] = {
 };
 
 impl Millis {
+    /// The years 0 to 9999 in UTC, whose moments are those that can be written as a date.
+    pub const WRITTEN: RangeInclusive<i64> = -62_167_219_200_000..=253_402_300_799_999;
+
     /// RFC 3339 in UTC with milliseconds; a moment that no such date names is the nearest one
     /// that has a name. By hand, because lists are full of dates: the days since 1 March of the
     /// year 0 are counted in eras of 400 years, which all have as many days.
     #[must_use]
     pub fn date(self) -> [u8; 24] {
         const ERA_DAYS: i64 = 146_097;
-        let named = self.0.clamp(*NAMED.start(), *NAMED.end());
+        let named = self.0.clamp(*Self::WRITTEN.start(), *Self::WRITTEN.end());
         let (days, ms) = (named.div_euclid(DAY_MS), named.rem_euclid(DAY_MS));
         let days = days + DAYS_BEFORE_EPOCH;
         let (era, day) = (days.div_euclid(ERA_DAYS), days.rem_euclid(ERA_DAYS));

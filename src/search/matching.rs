@@ -286,7 +286,7 @@ impl<'q> Matcher<'q> {
         look.into_matches()
     }
 
-    /// The same for a record of which no member that is searched is repeated, or for the beginning of one:
+    /// As [`Matcher::matches`], for a record of which no member that is searched is repeated, or for the beginning of one:
     /// `None` if that does not tell.
     #[must_use]
     pub fn matches_once(

@@ -52,7 +52,7 @@ pub fn texts(id: &str, record: &str, sink: &mut impl Sink) {
     }
 }
 
-/// The same for a record, or the beginning of one, of which it is known that no such member is repeated:
+/// As [`texts`], for a record, or the beginning of one, of which it is known that no such member is repeated:
 /// nothing is looked at behind the last text that is wanted.
 ///
 /// # Errors

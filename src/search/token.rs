@@ -445,7 +445,7 @@ impl<'t> Tokens<'t> {
         Self::with_buffer(source, String::new())
     }
 
-    /// The same, their text in a buffer that [`Tokens::into_buffer`] gives back.
+    /// The tokens of `source`, their text in a buffer that [`Tokens::into_buffer`] gives back.
     #[must_use]
     pub fn with_buffer(source: &'t str, buffer: String) -> Self {
         Self {

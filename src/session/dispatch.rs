@@ -77,7 +77,6 @@ impl RpcServiceT for Service {
     fn call<'a>(&self, request: Request<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
         let service = self.clone();
         async move {
-            let limit = usize::try_from(FRAME_LIMIT_BYTES).unwrap_or(usize::MAX);
             let params = request.params();
             let extensions = request.extensions.clone();
             let refuse = |error: Error| {
@@ -91,12 +90,19 @@ impl RpcServiceT for Service {
             };
             match callback {
                 MethodCallback::Sync(callback) => {
-                    callback(request.id.clone(), params, limit, extensions)
+                    callback(request.id.clone(), params, FRAME_LIMIT_BYTES, extensions)
                 }
                 MethodCallback::Async(callback) => {
                     let id = request.id.clone().into_owned();
                     let params = params.into_owned();
-                    callback(id, params, service.connection, limit, extensions).await
+                    callback(
+                        id,
+                        params,
+                        service.connection,
+                        FRAME_LIMIT_BYTES,
+                        extensions,
+                    )
+                    .await
                 }
                 MethodCallback::Subscription(callback) => {
                     let Some(subscription_permit) = service.subscriptions.acquire() else {
@@ -125,7 +131,7 @@ impl RpcServiceT for Service {
                     request.id.clone(),
                     params,
                     service.connection,
-                    limit,
+                    FRAME_LIMIT_BYTES,
                     extensions,
                 ),
             }

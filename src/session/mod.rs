@@ -326,7 +326,8 @@ impl Session {
     async fn receive(&mut self, incoming: Incoming) {
         match incoming {
             Incoming::TooLarge { size_bytes } => {
-                let error = Error::too_large("the frame", size_bytes, FRAME_LIMIT_BYTES);
+                let limit = FRAME_LIMIT_BYTES as u64;
+                let error = Error::too_large("the frame", size_bytes, limit);
                 self.outbox.answer(request::answer(&NULL_ID, &Err(error)));
             }
             Incoming::Frame(frame) => match read(frame).await {

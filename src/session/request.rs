@@ -217,12 +217,12 @@ const REFUSAL_MAX_BYTES: usize = 320;
 /// An answer that fits into a frame, to a request that has `changed` something or not.
 pub(super) fn bounded(answer: Result<Bytes, Error>, changed: bool) -> Result<Bytes, Error> {
     /// An id and what stands around it.
-    const ENVELOPE_MAX_BYTES: u64 = 2048;
-    let size = answer.as_ref().map_or(0, |result| result.len() as u64);
+    const ENVELOPE_MAX_BYTES: usize = 2048;
+    let size = answer.as_ref().map_or(0, Bytes::len);
     if size + ENVELOPE_MAX_BYTES <= FRAME_LIMIT_BYTES {
         return answer;
     }
-    let error = Error::too_large("the answer", size, FRAME_LIMIT_BYTES);
+    let error = Error::too_large("the answer", size as u64, FRAME_LIMIT_BYTES as u64);
     Err(match changed {
         true => error.with("outcome", "unknown"),
         false => error,
@@ -563,7 +563,7 @@ impl Batch {
     /// Whether there is no room for more than refusals.
     pub(super) fn is_full(&self) -> bool {
         let state = self.state.lock();
-        (state.bytes + state.kept_free) as u64 >= FRAME_LIMIT_BYTES
+        state.bytes + state.kept_free >= FRAME_LIMIT_BYTES
     }
 
     /// Takes an entry's answer, of one that has `changed` something or not; how many bytes it has.
@@ -580,7 +580,7 @@ impl Batch {
         let mut state = self.state.lock();
         let others = state.kept_free.saturating_sub(refusal_bytes(id));
         // of the brackets one has taken the place of a comma
-        let fits = ((state.bytes + length(&parts) + others) as u64) < FRAME_LIMIT_BYTES;
+        let fits = state.bytes + length(&parts) + others < FRAME_LIMIT_BYTES;
         if !fits && length(&parts) > refusal_bytes(id) {
             let done = changed && given.is_ok();
             parts = answer(id, &Err(batch_full(done)));
@@ -729,7 +729,7 @@ mod tests {
     /// So does one that stands alone.
     #[test]
     fn an_answer_is_no_larger_than_a_frame() {
-        let limit = FRAME_LIMIT_BYTES as usize;
+        let limit = FRAME_LIMIT_BYTES;
         let id = Bytes::from(format!("\"{:0<1000}\"", 1));
         for (bytes, changed) in [(limit - 3000, true), (limit, false), (limit, true)] {
             let given = bounded(Ok(Bytes::from(vec![b'1'; bytes])), changed);
@@ -747,7 +747,7 @@ mod tests {
     /// However long the answers are, their batch's fits into a frame.
     #[test]
     fn a_batch_is_no_larger_than_a_frame() {
-        let limit = FRAME_LIMIT_BYTES as usize;
+        let limit = FRAME_LIMIT_BYTES;
         for (count, bytes, changed) in [(1000, 70_000, false), (1000, 1000, true), (3, limit, true)]
         {
             let entries = (0..count).map(|id| {

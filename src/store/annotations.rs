@@ -14,12 +14,13 @@ use rustix::fs::{FileType, Mode};
 use rustix::io::Errno;
 
 use super::layout::{
-    Folder, Obstacle, Opened, SUFFIX, Turn, file_name, file_type, lstat, names, open_file,
-    permissions, rename, rename_new, sync_folder, unlink,
+    Folder, Obstacle, Opened, Turn, file_name, file_type, lstat, names, open_file, permissions,
+    rename, rename_new, sync_folder, unlink,
 };
 use super::own::{Moving, Temporary, own_path};
 use super::trash::Batch;
 use super::{Store, StoreError, WriteError};
+use crate::model::layout::SUFFIX;
 use crate::model::{Annotation, ExecutionId, ProjectId, RunKey, Stamp};
 
 /// What a sidecar is called in the trash, beside its run: no name of a run ends so.
@@ -61,14 +62,11 @@ impl Store {
     /// # Errors
     /// What the system says.
     pub fn annotated(&self, project: &ProjectId) -> Result<Vec<RunKey>, StoreError> {
-        let failed = |path: String, errno| StoreError::io(path, io::Error::from(errno));
-        let own = match self.open_own(project) {
-            Ok(own) => own,
-            Err(Obstacle::System(path, errno)) => return Err(failed(path, errno)),
-            Err(_) => return Ok(Vec::new()),
+        let Some(own) = Obstacle::or_none(self.open_own(project))? else {
+            return Ok(Vec::new());
         };
         let names = names(own, |name| name.ends_with(SUFFIX.as_bytes()));
-        let names = names.map_err(|errno| failed(own_path(project), errno))?;
+        let names = names.map_err(|errno| StoreError::io(own_path(project), errno))?;
         let key = |name: &CStr| {
             let stem = name.to_str().ok()?.strip_suffix(SUFFIX)?;
             Some(RunKey {
@@ -88,7 +86,7 @@ impl Store {
         let turn = self.turn_of(project);
         if let (Some(_), Ok(own)) = (&turn, self.open_own(project)) {
             let settled = self.settle_abandoned(project, &own);
-            settled.map_err(|errno| StoreError::io(own_path(project), io::Error::from(errno)))?;
+            settled.map_err(|errno| StoreError::io(own_path(project), errno))?;
         }
         Ok(turn)
     }
@@ -103,14 +101,12 @@ impl Store {
     /// # Errors
     /// What the system says.
     pub fn annotation(&self, key: &RunKey) -> Result<Sidecar, StoreError> {
-        let failed = |errno| StoreError::io(annotation_path(key), io::Error::from(errno));
-        let own = match self.open_own(&key.project) {
-            Ok(own) => own,
-            Err(Obstacle::System(_, errno)) => return Err(failed(errno)),
-            Err(_) => return Ok(Sidecar::Is(Annotation::default())),
+        let read = match Obstacle::or_none(self.open_own(&key.project)) {
+            Ok(Some(own)) => read_in(own, &file_name(&key.execution)),
+            Ok(None) => Ok(Sidecar::Is(Annotation::default())),
+            Err(refused) => Err(refused.errno.into()),
         };
-        read_in(own, &file_name(&key.execution))
-            .map_err(|error| StoreError::io(annotation_path(key), error))
+        read.map_err(|error| StoreError::io(annotation_path(key), error))
     }
 
     /// Makes it durable that `annotation` is what is noted on a run; an empty one has no file.
@@ -123,10 +119,8 @@ impl Store {
         let unsure = |errno: Errno| WriteError::unsure(path(), errno);
         let name = file_name(&key.execution);
         if annotation.is_empty() {
-            let own = match self.open_own(&key.project) {
-                Ok(own) => own,
-                Err(Obstacle::System(path, errno)) => return Err(WriteError::refused(path, errno)),
-                Err(_) => return Ok(()),
+            let Some(own) = Obstacle::or_none(self.open_own(&key.project))? else {
+                return Ok(());
             };
             return match unlink(&own, name.as_str()) {
                 Ok(()) => sync_folder(&own).map_err(unsure),
@@ -144,7 +138,7 @@ impl Store {
             })?;
         let text = annotation
             .text()
-            .map_err(|error| WriteError::refused(path(), io::Error::from(error)))?;
+            .map_err(|error| WriteError::refused(path(), error))?;
         let mut file = Temporary::create(&own, self.mode_for(key)).map_err(failed)?;
         let written = file.file().write_all(&text);
         written
@@ -397,10 +391,9 @@ impl Store {
     /// back to those; one whose run is nowhere is removed, one whose run has another stays. False where
     /// the project's runs are away, and nothing was done. The caller has the turn.
     pub(super) fn give_back(&self, folder: &Folder, own: &OwnedFd) -> Result<bool, Errno> {
-        let runs = match self.open_executions(folder.project()) {
-            Ok(runs) => runs,
-            Err(Obstacle::System(_, errno)) => return Err(errno),
-            Err(_) => return Ok(false),
+        let runs = Obstacle::or_none(self.open_executions(folder.project()));
+        let Some(runs) = runs.map_err(|refused| refused.errno)? else {
+            return Ok(false);
         };
         for trashed in names(folder, is_trashed_sidecar)? {
             let stem = trashed.to_str().ok();

@@ -7,7 +7,7 @@ use std::io;
 
 use rustix::io::Errno;
 
-use super::layout::{file_name, path_of};
+use super::layout::{Refused, file_name, path_of};
 use crate::model::extract::ExtractError;
 use crate::model::json::JsonError;
 use crate::model::{RunKey, Version};
@@ -177,6 +177,18 @@ impl StoreError {
             path: path.into(),
             source: source.into(),
         }
+    }
+}
+
+impl From<Refused> for StoreError {
+    fn from(refused: Refused) -> Self {
+        Self::io(refused.path, refused.errno)
+    }
+}
+
+impl From<Refused> for WriteError {
+    fn from(refused: Refused) -> Self {
+        Self::refused(refused.path, refused.errno)
     }
 }
 

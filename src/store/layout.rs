@@ -20,12 +20,8 @@ use rustix::path::Arg;
 
 use super::Store;
 use super::stamp::{same_file, stamp_of};
+use crate::model::layout::{EXECUTIONS, SUFFIX};
 use crate::model::{ExecutionId, ProjectId, Stamp};
-
-/// The folder below each project's that holds its runs.
-pub(super) const EXECUTIONS: &str = "executions";
-/// What an execution's file name adds to its id.
-pub(super) const SUFFIX: &str = ".json";
 
 const FOLDER: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
@@ -73,6 +69,25 @@ pub(super) enum Obstacle {
     NoFolder(String),
     /// The system refused.
     System(String, Errno),
+}
+
+impl Obstacle {
+    /// What was opened, if there is such a folder: what is missing, a link or no folder is none.
+    pub(super) fn or_none<T>(opened: Result<T, Self>) -> Result<Option<T>, Refused> {
+        match opened {
+            Ok(opened) => Ok(Some(opened)),
+            Err(Self::System(path, errno)) => Err(Refused { path, errno }),
+            Err(Self::Missing | Self::Link(_) | Self::NoFolder(_)) => Ok(None),
+        }
+    }
+}
+
+/// The system refused to open a folder.
+#[derive(Debug)]
+pub(super) struct Refused {
+    /// Relative to the root.
+    pub(super) path: String,
+    pub(super) errno: Errno,
 }
 
 /// The root, held open: as long as it is, its inode number is given to no other folder.

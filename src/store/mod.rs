@@ -39,12 +39,12 @@ pub use error::{NoTrash, ReadError, RestoreError, StoreError, WriteError, is_sho
 pub use layout::{Folder, Turns};
 pub use own::{Cookie, Swept, own_folders, own_part};
 pub use pieces::{PieceQuery, Pieces};
-pub use read::{NESTING_MAX, Record, Scanned};
+pub use read::{NESTING_MAX, Record};
 pub use rewrite::RewriteError;
 pub use stamp::{is_racy, settled_stamp, settles_after, version_of};
 pub use target::{Claim, Target};
 pub use trash::{Batch, Emptied, Entry, EntryId, Restoring};
-pub use walk::{Problem, ProblemKind, ProjectsFound, Walk};
+pub use walk::{Problem, ProjectsFound, Walk};
 pub use write::{Expect, Saved};
 
 /// The files below one root. Shared by reference between any number of threads.

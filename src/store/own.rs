@@ -19,20 +19,19 @@ use rustix::io::{Errno, retry_on_intr};
 use rustix::path::Arg;
 
 use super::layout::{
-    self, ANYBODY, EXECUTIONS, Obstacle, Opened, Root, Turn, executions_path, lstat, make_folder,
+    self, ANYBODY, Obstacle, Opened, Root, Turn, executions_path, lstat, make_folder,
     make_folder_for, names, open_folder, permissions, sync_folder, unlink,
 };
 use super::stamp::{same_file, stamp_of};
 use super::trash::Batch;
-use super::{Problem, ProblemKind, Store, StoreError, is_short};
-use crate::model::{ProjectId, Stamp};
+use super::{Problem, Store, StoreError, is_short};
+use crate::model::layout::{EXECUTIONS, OWN, TRASH};
+use crate::model::{ProblemKind, ProjectId, Stamp};
 
 const TEMPORARY: Pattern = Pattern(".runlog-", ".tmp");
-const COOKIE: Pattern = Pattern(".runlog-cookie-", "");
+const COOKIE: Pattern = Pattern(crate::model::layout::COOKIE, "");
 const MOVING: Pattern = Pattern(".runlog-moving-", "");
 
-/// The folder of ours in a project's.
-const OWN: &str = ".runlog";
 /// The folder in it of what is on its way to or from the trash: who looks for that lists no notes.
 const ON_THE_WAY: &str = "moving";
 /// The file in it that tells git to ignore what is there, itself included.
@@ -265,7 +264,7 @@ impl Store {
     /// What the system says, for instance of a root that is missing or read-only; and if another
     /// daemon's sweep comes between.
     pub fn cookie(&self, name: &str) -> Result<Cookie, StoreError> {
-        let failed = |errno| StoreError::io(".", io::Error::from(errno));
+        let failed = |errno| StoreError::io(".", errno);
         if name.contains('/') || !COOKIE.matches(name.as_bytes()) {
             return Err(failed(Errno::INVAL));
         }
@@ -283,7 +282,7 @@ impl Store {
     /// # Errors
     /// If the root cannot be read.
     pub fn sweep_cookies(&self) -> Result<Swept, StoreError> {
-        let failed = |errno| StoreError::io(".", io::Error::from(errno));
+        let failed = |errno| StoreError::io(".", errno);
         let mut swept = Swept::default();
         if let Some(root) = self.open_root().map_err(failed)? {
             let cookies = names(&root, |name| COOKIE.matches(name)).map_err(failed)?;
@@ -292,24 +291,23 @@ impl Store {
         Ok(swept)
     }
 
-    /// The same for those of a project's temporary files, which a walk found.
+    /// Removes those of a project's temporary files, which a walk `found`, that processes of ours left
+    /// behind when they died.
     pub fn sweep_temporaries(&self, project: &ProjectId, found: &[CString]) -> Swept {
         let mut swept = Swept::default();
-        match self.open_executions(project) {
-            Ok(folder) => {
+        match Obstacle::or_none(self.open_executions(project)) {
+            Ok(None) => {}
+            Ok(Some(folder)) => {
                 // what has changed places with one that is in use has its name, and no lock
                 let _turn = Turn::wait(&folder);
                 swept.remove(&folder, found, &executions_path(project));
             }
-            Err(Obstacle::System(path, errno)) => swept
-                .failures
-                .push(StoreError::io(path, io::Error::from(errno))),
-            Err(Obstacle::Missing | Obstacle::Link(_) | Obstacle::NoFolder(_)) => {}
+            Err(refused) => swept.failures.push(refused.into()),
         }
         swept
     }
 
-    /// The same for the project's folder of ours; what was noted on a run and is on its way to or
+    /// Removes what processes of ours that died left in the project's folder of ours; what was noted on a run and is on its way to or
     /// from the trash without it goes to where that is.
     pub fn sweep_own(&self, project: &ProjectId) -> Swept {
         let mut swept = Swept::default();
@@ -331,11 +329,9 @@ impl Store {
             return swept;
         };
         for name in found {
-            let done = self.settle_moving(project, &own, (&folder, &name));
-            let failed = |errno| StoreError::io(path.as_str(), io::Error::from(errno));
-            match done {
+            match self.settle_moving(project, &own, (&folder, &name)) {
                 Ok(done) => swept.removed += usize::from(done),
-                Err(errno) => swept.failures.push(failed(errno)),
+                Err(errno) => swept.failures.push(StoreError::io(path.as_str(), errno)),
             }
         }
         swept
@@ -367,16 +363,13 @@ impl Store {
             return Ok(false);
         };
         if let Some(batch) = Moving::batch_of(name) {
-            match self.open_batch(project, batch) {
-                Ok(from) => {
-                    if !self.give_back(&from, own)? {
-                        // it is known by this once they are back
-                        return Ok(false);
-                    }
-                    self.remove_batch(project, batch)?;
+            let from = Obstacle::or_none(self.open_batch(project, batch));
+            if let Some(from) = from.map_err(|refused| refused.errno)? {
+                if !self.give_back(&from, own)? {
+                    // it is known by this once they are back
+                    return Ok(false);
                 }
-                Err(Obstacle::System(_, errno)) => return Err(errno),
-                Err(_) => {}
+                self.remove_batch(project, batch)?;
             }
         }
         remove(folder, name)
@@ -397,7 +390,7 @@ pub fn own_part(path: &str) -> Option<&'static str> {
     }
     Some(match parts.next() {
         None => "the project's .runlog folder, which holds its trash and what is noted on its runs",
-        Some(super::trash::TRASH) => "the project's trash, .runlog/trash",
+        Some(TRASH) => "the project's trash, .runlog/trash",
         Some(_) => "the execution's annotation, its file in the project's .runlog folder",
     })
 }
@@ -406,7 +399,7 @@ pub fn own_part(path: &str) -> Option<&'static str> {
 #[must_use]
 pub fn own_folders(project: &ProjectId) -> [String; 2] {
     let own = own_path(project);
-    let trash = format!("{own}/{}", super::trash::TRASH);
+    let trash = format!("{own}/{TRASH}");
     [own, trash]
 }
 
@@ -420,7 +413,7 @@ impl Store {
         let [of_own, of_trash] = own_folders(project);
         let own = self.open_own(project);
         let trash = match &own {
-            Ok(own) => open_folder(own, super::trash::TRASH, || of_trash.clone()),
+            Ok(own) => open_folder(own, TRASH, || of_trash.clone()),
             Err(_) => Err(Obstacle::Missing),
         };
         let mut faults = Vec::new();
@@ -507,9 +500,7 @@ impl Swept {
             match remove_abandoned(&folder, name) {
                 Ok(true) => self.removed += 1,
                 Ok(false) => {}
-                Err(errno) => self
-                    .failures
-                    .push(StoreError::io(path, io::Error::from(errno))),
+                Err(errno) => self.failures.push(StoreError::io(path, errno)),
             }
         }
     }

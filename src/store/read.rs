@@ -21,26 +21,13 @@ use super::stamp::{is_racy, stamp_of, version_from, version_of};
 use super::{ReadError, Store};
 use crate::model::extract::{Beyond, beyond_stream, extract, extract_stream};
 use crate::model::json::{self, Kind, WINDOW};
-use crate::model::{Facts, ProjectId, RunKey, Stamp, Version};
+use crate::model::{ProjectId, RunKey, Seen, Stamp, Version};
 
 pub use crate::model::json::RECORD_NESTING_MAX as NESTING_MAX;
 
 /// How often a file that changes while it is read is read again. Whoever goes on writing for so
 /// long will be heard of again; waiting for him is not ours.
 const READINGS_MAX: u32 = 3;
-
-/// What an index wants to know about a record.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Scanned {
-    /// The file as it was when it was read.
-    pub stamp: Stamp,
-    /// Of all its bytes.
-    pub version: Version,
-    /// What the record says.
-    pub facts: Facts,
-    /// The same stamp later on does not prove that the file is still the one read: read it again.
-    pub racy: bool,
-}
 
 /// A whole record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,7 +80,7 @@ impl Store {
     ///
     /// # Errors
     /// Any [`ReadError`] but [`ReadError::TooLarge`].
-    pub fn scan(&self, key: &RunKey) -> Result<Option<Scanned>, ReadError> {
+    pub fn scan(&self, key: &RunKey) -> Result<Option<Seen>, ReadError> {
         match self.folder(&key.project)? {
             Some(folder) => folder.scan_by(key, LOOKING_FIRST),
             None => Ok(None),
@@ -182,7 +169,7 @@ impl Store {
         self.read_cached_part(key, limit_bytes, u64::MAX)
     }
 
-    /// The same, but at most the first `bytes_max` of a file of whatever size.
+    /// As [`Store::read_cached`], but at most the first `bytes_max` of a file of whatever size.
     #[must_use]
     #[cfg(target_os = "linux")]
     pub fn read_cached_beginning(&self, key: &RunKey, bytes_max: u64) -> Option<(Vec<u8>, Stamp)> {
@@ -259,11 +246,11 @@ impl Folder {
     ///
     /// # Errors
     /// Any [`ReadError`] but [`ReadError::TooLarge`].
-    pub fn scan_listed(&self, key: &RunKey) -> Result<Option<Scanned>, ReadError> {
+    pub fn scan_listed(&self, key: &RunKey) -> Result<Option<Seen>, ReadError> {
         self.scan_by(key, |folder, name| open_listed(folder, name))
     }
 
-    pub(super) fn scan_by(&self, key: &RunKey, open: Opener) -> Result<Option<Scanned>, ReadError> {
+    pub(super) fn scan_by(&self, key: &RunKey, open: Opener) -> Result<Option<Seen>, ReadError> {
         let name = file_name(&key.execution);
         let failed = |error| ReadError::io(self.path_of(&name), error);
         let reading = BUFFER.with_borrow_mut(|buffer| {
@@ -283,7 +270,7 @@ impl Folder {
                 Ok((facts, hashing.finish().map_err(failed)?))
             })
         })?;
-        Ok(reading.map(|reading| Scanned {
+        Ok(reading.map(|reading| Seen {
             stamp: reading.stamp,
             racy: !reading.settled || is_racy(&reading.stamp, reading.begun),
             version: reading.value.1,

@@ -39,7 +39,7 @@ pub fn pretty(record: &str, limit_bytes: u64) -> Result<Vec<u8>, RewriteError> {
     within(limit_bytes, rewritten(record, true, limit_bytes)?)
 }
 
-/// The same of a record that is stored already and may hold a name twice; it keeps both.
+/// As [`pretty`], of a record that is stored already and may hold a name twice; it keeps both.
 ///
 /// # Errors
 /// [`RewriteError::Json`] and [`RewriteError::TooLarge`].

@@ -9,7 +9,6 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::ffi::{CStr, CString};
 use std::fmt;
-use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
@@ -20,16 +19,15 @@ use super::annotations::{
     Sidecars, TRASHED_SUFFIX, annotation_in_trash, is_trashed_sidecar, trashed_of,
 };
 use super::layout::{
-    Folder, Obstacle, SUFFIX, Turn, Turns, executions_path, file_name, file_type, lstat,
-    make_folder, names, open_folder, remove_folder, rename_new, sync_folder, unlink,
+    Folder, Obstacle, Turn, Turns, executions_path, file_name, file_type, lstat, make_folder,
+    names, open_folder, remove_folder, rename_new, sync_folder, unlink,
 };
 use super::own::{Moving, own_path, random};
 use super::read::LOOKING_FIRST;
-use super::{RestoreError, Scanned, Store, StoreError, WriteError};
-use crate::model::{Annotation, ExecutionId, Millis, ProjectId, RunKey};
+use super::{RestoreError, Store, StoreError, WriteError};
+use crate::model::layout::{SUFFIX, TRASH};
+use crate::model::{Annotation, ExecutionId, Millis, ProjectId, RunKey, Seen};
 
-/// The folder in the one that is ours.
-pub(super) const TRASH: &str = "trash";
 /// A batch of this age that has nothing in it yet will have nothing.
 const UNUSED_AFTER_MS: i64 = 60 * 60 * 1000;
 
@@ -278,10 +276,9 @@ impl Store {
 
     /// Removes the batch's folder if it is empty; whether it is gone.
     pub(super) fn remove_batch(&self, project: &ProjectId, batch: Batch) -> Result<bool, Errno> {
-        let trash = match self.open_trash(project) {
-            Ok(trash) => trash,
-            Err(Obstacle::System(_, errno)) => return Err(errno),
-            Err(_) => return Ok(true),
+        let trash = Obstacle::or_none(self.open_trash(project));
+        let Some(trash) = trash.map_err(|refused| refused.errno)? else {
+            return Ok(true);
         };
         match remove_folder(&trash, batch.to_string()) {
             Ok(()) | Err(Errno::NOENT) => Ok(true),
@@ -295,12 +292,12 @@ impl Store {
     /// # Errors
     /// What the system says.
     pub fn sync_trash(&self, project: &ProjectId) -> Result<(), WriteError> {
-        let synced = match self.open_trash(project) {
-            Ok(trash) => sync_folder(trash),
-            Err(Obstacle::System(_, errno)) => Err(errno),
-            Err(_) => Ok(()),
-        };
-        synced.map_err(|errno| WriteError::unsure(trash_path(project), errno))
+        let unsure = |errno| WriteError::unsure(trash_path(project), errno);
+        match Obstacle::or_none(self.open_trash(project)) {
+            Ok(Some(trash)) => sync_folder(trash).map_err(unsure),
+            Ok(None) => Ok(()),
+            Err(refused) => Err(unsure(refused.errno)),
+        }
     }
 
     /// The batches in a project's trash, the latest first. A trash that is a link, or no folder,
@@ -309,13 +306,11 @@ impl Store {
     /// # Errors
     /// What the system says.
     pub fn batches(&self, project: &ProjectId) -> Result<Vec<Batch>, StoreError> {
-        let failed = |path: String, errno| StoreError::io(path, io::Error::from(errno));
-        let trash = match self.open_trash(project) {
-            Ok(trash) => trash,
-            Err(Obstacle::System(path, errno)) => return Err(failed(path, errno)),
-            Err(_) => return Ok(Vec::new()),
+        let Some(trash) = Obstacle::or_none(self.open_trash(project))? else {
+            return Ok(Vec::new());
         };
-        let names = names(trash, |_| true).map_err(|errno| failed(trash_path(project), errno))?;
+        let names = names(trash, |_| true);
+        let names = names.map_err(|errno| StoreError::io(trash_path(project), errno))?;
         let mut batches: Vec<Batch> = names
             .iter()
             .filter_map(|name| Batch::parse(name.to_str().ok()?))
@@ -336,11 +331,8 @@ impl Store {
         meant: impl Fn(&EntryId) -> bool,
         mut each: impl FnMut(Entry) -> bool,
     ) -> Result<(), StoreError> {
-        let failed = |path: String, errno| StoreError::io(path, io::Error::from(errno));
-        let folder = match self.open_batch(project, batch) {
-            Ok(folder) => folder,
-            Err(Obstacle::System(path, errno)) => return Err(failed(path, errno)),
-            Err(_) => return Ok(()),
+        let Some(folder) = Obstacle::or_none(self.open_batch(project, batch))? else {
+            return Ok(());
         };
         let give = || -> Result<(), Errno> {
             let ids = names(&folder, is_deletable)?
@@ -367,11 +359,11 @@ impl Store {
             }
             Ok(())
         };
-        give().map_err(|errno| failed(batch_path(project, batch), errno))
+        give().map_err(|errno| StoreError::io(batch_path(project, batch), errno))
     }
 
     /// What an index would want to know about a record in the trash, if it can be read.
-    pub fn scan_trashed(&self, id: &EntryId) -> Option<(RunKey, Scanned, Annotation)> {
+    pub fn scan_trashed(&self, id: &EntryId) -> Option<(RunKey, Seen, Annotation)> {
         let key = id.key()?;
         let folder = self.open_batch(&id.project, id.batch).ok()?;
         let scanned = folder.scan_by(&key, LOOKING_FIRST).ok()??;
@@ -398,12 +390,12 @@ impl Store {
     /// # Errors
     /// What the system says.
     pub fn is_trashed(&self, id: &EntryId) -> Result<bool, StoreError> {
-        let found = match self.open_batch(&id.project, id.batch) {
-            Ok(folder) => entry_of(&folder, &id.name),
-            Err(Obstacle::System(_, errno)) => Err(errno),
-            Err(_) => Ok(None),
+        let found = match Obstacle::or_none(self.open_batch(&id.project, id.batch)) {
+            Ok(Some(folder)) => entry_of(&folder, &id.name),
+            Ok(None) => Ok(None),
+            Err(refused) => Err(refused.errno),
         };
-        let found = found.map_err(|errno| StoreError::io(id.path(), io::Error::from(errno)))?;
+        let found = found.map_err(|errno| StoreError::io(id.path(), errno))?;
         Ok(found.is_some())
     }
 
@@ -412,14 +404,12 @@ impl Store {
     /// # Errors
     /// What the system says.
     pub fn is_occupied(&self, id: &EntryId) -> Result<bool, StoreError> {
-        let found = match self.open_executions(&id.project) {
-            Ok(folder) => lstat(&folder, id.name.as_c_str()),
-            Err(Obstacle::System(_, errno)) => Err(errno),
-            Err(_) => Ok(None),
+        let found = match Obstacle::or_none(self.open_executions(&id.project)) {
+            Ok(Some(folder)) => lstat(&folder, id.name.as_c_str()),
+            Ok(None) => Ok(None),
+            Err(refused) => Err(refused.errno),
         };
-        let found = found.map_err(|errno| {
-            StoreError::io(executions_path(&id.project), io::Error::from(errno))
-        })?;
+        let found = found.map_err(|errno| StoreError::io(executions_path(&id.project), errno))?;
         Ok(found.is_some())
     }
 
@@ -443,13 +433,13 @@ impl Store {
             source: errno.into(),
         };
         let unsure = |errno| WriteError::unsure(batch_path(project, batch), errno);
-        let folder = match self.open_batch(project, batch) {
-            Ok(folder) => folder,
-            Err(Obstacle::System(path, errno)) => {
-                emptied.failures.push(WriteError::refused(path, errno));
+        let folder = match Obstacle::or_none(self.open_batch(project, batch)) {
+            Ok(Some(folder)) => folder,
+            Ok(None) => return emptied,
+            Err(refused) => {
+                emptied.failures.push(refused.into());
                 return emptied;
             }
-            Err(_) => return emptied,
         };
         // where there are no runs nobody restores one, or deletes it
         let runs = self.open_executions(project).ok().map(Arc::new);
@@ -530,13 +520,9 @@ impl Store {
         project: &ProjectId,
         batch: Batch,
     ) -> Result<Restoring<'_>, RestoreError> {
-        let from = match self.open_batch(project, batch) {
-            Ok(folder) => folder,
-            Err(Obstacle::System(path, errno)) => {
-                return Err(WriteError::refused(path, errno).into());
-            }
-            Err(_) => return Err(RestoreError::NoEntry),
-        };
+        let from = Obstacle::or_none(self.open_batch(project, batch))
+            .map_err(WriteError::from)?
+            .ok_or(RestoreError::NoEntry)?;
         Ok(Restoring {
             store: self,
             from,

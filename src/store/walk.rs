@@ -4,7 +4,6 @@
 //! never failures. Nothing is opened but folders, no link is followed, and no record is read.
 
 use std::ffi::{CStr, CString};
-use std::io;
 use std::os::fd::AsFd;
 use std::time::SystemTime;
 
@@ -14,13 +13,13 @@ use rustix::fs::{Dir, FileType};
 use rustix::io::Errno;
 
 use super::layout::{
-    EXECUTIONS, Folder, Obstacle, SUFFIX, executions_path, file_name, file_type, lstat,
-    open_folder, path_of,
+    Folder, Obstacle, executions_path, file_name, file_type, lstat, open_folder, path_of,
 };
 use super::own::is_temporary;
 use super::stamp::{is_racy, since_epoch_ns, stamp_of};
 use super::{Store, StoreError};
-use crate::model::{EXECUTION_ID_MAX, ExecutionId, ProjectId, Stamp};
+use crate::model::layout::{EXECUTIONS, SUFFIX};
+use crate::model::{EXECUTION_ID_MAX, ExecutionId, ProblemKind, ProjectId, Stamp};
 
 /// What the engine's temporary files end with.
 const ENGINE_TEMPORARY: &[u8] = b".json.tmp";
@@ -67,21 +66,6 @@ pub struct Problem {
     pub kind: ProblemKind,
 }
 
-/// What can be wrong with an entry of the tree.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ProblemKind {
-    /// The name is not an id.
-    InvalidName,
-    /// A symlink, folder, pipe, socket or device.
-    NotRegular,
-    /// A folder that may not be read.
-    Unreadable,
-    /// A folder of ours that may not be written to.
-    Unwritable,
-    /// A temporary file that the engine left behind.
-    AbandonedTemporary,
-}
-
 impl Store {
     /// The projects below the root; a missing root has none.
     ///
@@ -94,7 +78,7 @@ impl Store {
             Err(errno) if is_permission(errno) => {
                 found.problems.push(problem(".", ProblemKind::Unreadable));
             }
-            Err(errno) => return Err(StoreError::io(".", io::Error::from(errno))),
+            Err(errno) => return Err(StoreError::io(".", errno)),
         }
         found.projects.sort_unstable();
         found.projects.dedup();
@@ -168,7 +152,7 @@ impl Store {
                 walk.problems.push(problem(path, ProblemKind::Unreadable));
             }
             Err(Obstacle::System(path, errno)) => {
-                return Err(StoreError::io(path, io::Error::from(errno)));
+                return Err(StoreError::io(path, errno));
             }
         }
         walk.runs = each_once(walk.runs);

@@ -13,7 +13,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use rustix::fs::FileType;
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::UnixStream;
@@ -40,7 +40,8 @@ fn way(fd: &OwnedFd) -> io::Result<Option<Way>> {
     })
 }
 
-fn registered(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
+/// A descriptor that tokio tells of when it is ready. Must be called where tokio runs.
+pub(super) fn registered(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
     // its successor is unsafe, and asks for what an OwnedFd keeps: that it stays open, and itself
     #[allow(deprecated)]
     AsyncFd::with_interest(fd, interest)
@@ -230,13 +231,8 @@ impl AsFd for Now {
     }
 }
 
-fn retried(mut call: impl FnMut() -> Result<usize, Errno>) -> io::Result<usize> {
-    loop {
-        match call() {
-            Err(Errno::INTR) => {}
-            done => return done.map_err(io::Error::from),
-        }
-    }
+fn retried(call: impl FnMut() -> Result<usize, Errno>) -> io::Result<usize> {
+    Ok(retry_on_intr(call)?)
 }
 
 fn read(fd: BorrowedFd<'_>, way: Way, room: &mut [u8]) -> Result<usize, Errno> {

@@ -14,10 +14,8 @@ use bytes::{Buf, BytesMut};
 use tokio::io::AsyncRead;
 use tokio_util::codec::{self, FramedRead};
 
+use crate::api::FRAME_LIMIT_BYTES;
 use crate::session::Incoming;
-
-/// The largest frame in bytes, without its header block or line end.
-pub const FRAME_LIMIT_BYTES: usize = 64 << 20;
 
 /// The largest header block, its blank line included. LSP knows two headers of thirty bytes each.
 const HEADER_BLOCK_LIMIT_BYTES: usize = 8 << 10;

@@ -13,8 +13,9 @@ pub mod socket_path;
 pub mod stdio;
 pub mod unix;
 
+pub use crate::api::FRAME_LIMIT_BYTES;
 pub use connection::serve;
-pub use framing::{Decoder, FRAME_LIMIT_BYTES, Framing, FramingError, frames};
+pub use framing::{Decoder, Framing, FramingError, frames};
 pub use outgoing::Outgoing;
 pub use parent::{UnseenProcess, process_ended};
 pub(crate) use socket_lock::lock_of;

@@ -117,7 +117,7 @@ impl Outgoing {
         self.took(taken)
     }
 
-    /// The same by a thread that waits: `write` is a call of the system.
+    /// As [`Outgoing::write_some`], by a thread that waits: `write` is a call of the system.
     pub fn write_by(
         &mut self,
         write: impl FnOnce(&[IoSlice<'_>]) -> io::Result<usize>,

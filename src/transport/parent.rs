@@ -60,16 +60,12 @@ fn see(pid: u32) -> Result<(Pid, Pidfd), UnseenProcess> {
 }
 
 /// `None` where it cannot be waited for so.
-// Deprecated because a type may hand out a descriptor that it does not own; its successor is an
-// unsafe function. An `OwnedFd` owns its own.
 #[cfg(target_os = "linux")]
-#[allow(deprecated)]
 async fn ended_by_pidfd(pidfd: Pidfd) -> Option<()> {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     use tokio::io::Interest;
-    use tokio::io::unix::AsyncFd;
 
-    let pidfd = AsyncFd::with_interest(pidfd?, Interest::READABLE).ok()?;
+    let pidfd = super::direct::registered(pidfd?, Interest::READABLE).ok()?;
     loop {
         let mut ready = pidfd.readable().await.ok()?;
         // Readiness is allowed to be reported in vain.

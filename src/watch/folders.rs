@@ -6,16 +6,8 @@
 use std::path::{Path, PathBuf};
 
 use super::{Hint, Reason};
+use crate::model::layout::{COOKIE, EXECUTIONS, OWN, SUFFIX, TRASH};
 use crate::model::{ExecutionId, ProjectId, RunKey};
-
-/// The folder in a project that holds its runs.
-const EXECUTIONS: &str = "executions";
-/// The folder of ours in a project's, where people's notes on its runs lie.
-const OWN: &str = ".runlog";
-/// The trash in it. Nothing in there is watched, but what stands in its place is.
-const TRASH: &str = "trash";
-/// How the store's cookies begin.
-const COOKIE: &str = ".runlog-cookie-";
 
 /// What an event did to the thing that it names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,7 +92,7 @@ fn run(project: ProjectId, file: Option<&str>) -> Option<Hint> {
     if file.starts_with('.') {
         return None;
     }
-    let stem = file.strip_suffix(".json")?;
+    let stem = file.strip_suffix(SUFFIX)?;
     match ExecutionId::parse(stem) {
         Ok(execution) => Some(Hint::Run(RunKey { project, execution })),
         Err(_) => Some(Hint::Project(project)),
@@ -114,7 +106,7 @@ fn note(project: ProjectId, file: Option<&str>) -> Option<Hint> {
     if file == TRASH {
         return Some(Hint::Annotations(project));
     }
-    let execution = ExecutionId::parse(file.strip_suffix(".json")?).ok()?;
+    let execution = ExecutionId::parse(file.strip_suffix(SUFFIX)?).ok()?;
     Some(Hint::Annotation(RunKey { project, execution }))
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::asked::{Asked, now};
-use super::subscribe::{Told, honoured};
+use super::subscribe::{Told, VISIT, honoured};
 use super::{Statuses, blocking, wait_for};
 use crate::api::params::Limit;
 use crate::api::table::{Effect, Example, Method};
@@ -15,9 +15,6 @@ use crate::api::{Clock, Context, Error, ErrorKind, samples};
 use crate::history::History;
 use crate::index::{Change, Changed as Happened, Clock as IndexClock, Cursor};
 use crate::model::ProjectId;
-
-/// How many ticks are looked at under one lock.
-const VISIT: usize = 4096;
 
 /// Since when, and of which runs.
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -1,17 +1,16 @@
 //! `executions/deleteMatching`: the runs that pass a filter are deleted.
 
-use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::asked::{Asked, now};
 use super::list::{read_cursor, write_place};
 use super::{Statuses, choosing, stopping, wait_for};
+use crate::api::params::Whole;
 use crate::api::progress::{Steps, Teller, here};
 use crate::api::table::{Effect, Example, Method};
 use crate::api::{Clock, Context, Error, ErrorKind, samples};
@@ -56,41 +55,7 @@ pub struct Params {
 }
 
 /// How many runs are named.
-#[derive(Debug, Clone, Copy)]
-pub struct NamedLimit(usize);
-
-impl Default for NamedLimit {
-    fn default() -> Self {
-        Self(NAMED)
-    }
-}
-
-impl<'de> Deserialize<'de> for NamedLimit {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match usize::deserialize(deserializer) {
-            Ok(limit @ 1..=NAMED_MAX) => Ok(Self(limit)),
-            _ => Err(D::Error::custom(format!(
-                "must be a whole number from 1 to {NAMED_MAX}"
-            ))),
-        }
-    }
-}
-
-impl JsonSchema for NamedLimit {
-    fn schema_name() -> Cow<'static, str> {
-        "NamedLimit".into()
-    }
-
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({
-            "type": "integer", "minimum": 1, "maximum": NAMED_MAX, "default": NAMED
-        })
-    }
-}
+pub type NamedLimit = Whole<1, NAMED_MAX, NAMED>;
 
 /// Which of the runs an answer names.
 #[derive(Debug)]

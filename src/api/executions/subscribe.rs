@@ -30,7 +30,7 @@ const SKIPPED_MAX: u64 = 10_000;
 /// How many changes are read from the index at a time.
 const BATCH: usize = 64;
 /// How many ticks are looked at under one lock.
-const VISIT: usize = 4096;
+pub(super) const VISIT: usize = 4096;
 
 /// What to tell.
 #[derive(Debug, Deserialize, JsonSchema)]

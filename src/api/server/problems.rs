@@ -12,8 +12,8 @@ use crate::api::params::Limit;
 use crate::api::table::{Effect, Example, Method};
 use crate::api::{Context, Error, ErrorKind};
 use crate::history::History;
-use crate::index::{Problem, ProblemKind};
-use crate::model::{Millis, ProjectId};
+use crate::index::Problem;
+use crate::model::{Millis, ProblemKind, ProjectId};
 
 /// Which findings.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -89,17 +89,13 @@ impl Method for Problems {
 }
 
 fn write_cursor(last: &Problem, asked: &Asked, now: Millis) -> String {
-    let kind = serde_json::to_value(last.kind).unwrap_or_default();
-    let place = format!("{}:{}", kind.as_str().unwrap_or_default(), last.path);
+    let place = format!("{}:{}", last.kind.word(), last.path);
     asked.cursor("", &place, now)
 }
 
 fn read_cursor(cursor: &str, asked: &Asked, now: Millis) -> Result<(String, ProblemKind), Error> {
     let (place, _) = asked.place("", cursor, now)?;
     let (kind, path) = place.split_once(':').ok_or_else(foreign_cursor)?;
-    let kind = ProblemKind::ALL
-        .into_iter()
-        .find(|known| serde_json::to_value(known).is_ok_and(|word| word == kind))
-        .ok_or_else(foreign_cursor)?;
+    let kind = ProblemKind::of_word(kind).ok_or_else(foreign_cursor)?;
     Ok((path.to_owned(), kind))
 }

@@ -46,7 +46,7 @@ pub fn members(object: &str) -> impl Iterator<Item = (Cow<'_, str>, &str)> {
     parts(object, Kind::Object).map(|(name, value)| (decode_string(name), value))
 }
 
-/// The same with names as they are spelt, quotes included.
+/// As [`members`], with names as they are spelt, quotes included.
 pub fn spelt_members(object: &str) -> impl Iterator<Item = (&str, &str)> {
     parts(object, Kind::Object)
 }

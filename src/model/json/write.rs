@@ -9,7 +9,7 @@ pub(in crate::model) fn put_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-/// The same without the quotes. It is never longer than what it was read from.
+/// Appends `text` escaped as a JSON string is, without the quotes. It is never longer than what it was read from.
 pub fn put_text(text: &str, out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let mut rest = text.as_bytes();

@@ -10,7 +10,8 @@ use std::time::{Duration, SystemTime};
 
 use super::{Ground, disturbed, in_time, make_fifo, project, run};
 use crate::model::ExecutionId;
-use crate::store::{Problem, ProblemKind, Store};
+use crate::model::ProblemKind;
+use crate::store::{Problem, Store};
 
 fn found(problems: &[Problem]) -> Vec<(&str, ProblemKind)> {
     let mut found: Vec<_> = problems
