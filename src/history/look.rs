@@ -196,7 +196,7 @@ impl History {
         };
         self.root_unreadable.store(false, Ordering::Relaxed);
         let is_closed =
-            |found: &Problem| found.path == "." && found.kind == FolderProblemKind::Unreadable;
+            |found: &Problem| found.path == "." && found.kind == ProblemKind::Unreadable;
         let closed = found.problems.iter().any(is_closed);
         let all = self.closed.swap(closed, Ordering::Relaxed) && !closed || all;
         if all {
