@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import * as path from 'node:path';
 import * as vscode from 'vscode';
+import { Unanswered } from './connection';
 import type { Documents } from './document';
 import { count, line, message } from './format';
 import type { Notes } from './note';
@@ -114,7 +115,7 @@ export class Actions {
     const next = this.tree.after(runs);
     for (const run of runs) {
       try {
-        const { entry } = await run.request('executions/delete', {});
+        const entry = await deletion(run);
         if (entry != null) deleted.push({ run, entry });
       } catch (error) {
         if (runs.length === 1) throw error;
@@ -177,5 +178,18 @@ export class Actions {
     const last = said.trim().split('\n').at(-1);
     const answer = await tell('Error', `${path.basename(program)} could not run it again: ${outcome}${last ? `: ${last}` : '.'}`, 'Show Log');
     if (answer) log.show();
+  }
+}
+
+/** Deletes a run: by which entry of the trash it is to be put back. */
+async function deletion(run: Run): Promise<string | null | undefined> {
+  try {
+    return (await run.request('executions/delete', {})).entry;
+  } catch (error) {
+    // the answer was lost: whether it was deleted the next daemon knows
+    if (!(error instanceof Unanswered) || await run.summary()) throw error;
+    const trashed = await run.trashed();
+    if (!trashed) throw error;
+    return trashed.entry;
   }
 }

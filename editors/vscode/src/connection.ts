@@ -20,6 +20,9 @@ const FAILURES_TOLD = 3;
 const BEGIN_WITHIN_MS = 30_000;
 /** How long it has to end once its input has. */
 const END_WITHIN_MS = 2_000;
+/** Who is asked and says nothing for so long does not answer. */
+const SILENT_AFTER_MS = 5_000;
+const LISTEN_EVERY_MS = 1_000;
 
 /** An answer that holds parts of a record. */
 const RECORDED = /^.{0,200}"(?:execution|fields)":/s;
@@ -35,7 +38,18 @@ const decoder = {
 
 export type Params<M extends keyof Methods> = Methods[M]['params'];
 export type Result<M extends keyof Methods> = Methods[M]['result'];
-export type State = 'starting' | 'ready' | 'lost' | 'failing';
+/** A silent one is there and does not answer: it is asked on, but nobody waits for it who has something else to show. */
+export type State = 'starting' | 'ready' | 'silent' | 'lost' | 'failing';
+
+/** What there is to say of a silent one. */
+export const SILENT = 'The daemon does not answer.';
+
+/** The connection ended before the answer came: a change may have been made. */
+export class Unanswered extends Error {
+  constructor() {
+    super('The connection to the daemon ended before it answered. If this was a change, look whether it was made.');
+  }
+}
 
 export class Connection implements vscode.Disposable {
   state: State = 'starting';
@@ -45,13 +59,14 @@ export class Connection implements vscode.Disposable {
   readonly #told = new vscode.EventEmitter<Told>();
   readonly #changed = new vscode.EventEmitter<void>();
   readonly onTold = this.#told.event;
-  /** The state is another. */
+  /** The state is another, or the reason for it. */
   readonly onChanged = this.#changed.event;
 
   #child: ChildProcessWithoutNullStreams | undefined;
   #rpc: MessageConnection | undefined;
   #clock: string | undefined;
   #failures = 0;
+  #heardAt = 0;
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
 
@@ -67,13 +82,34 @@ export class Connection implements vscode.Disposable {
         const waiting = this.onChanged(() => (waiting.dispose(), resolve()));
       });
     }
+    const rpc = this.#rpc;
+    const asked = Date.now();
+    const listen = setInterval(() => {
+      if (this.#rpc === rpc && Date.now() - Math.max(asked, this.#heardAt) >= SILENT_AFTER_MS) this.#become('silent');
+    }, LISTEN_EVERY_MS);
     try {
       // an absent token would be taken for a second parameter
-      return await this.#rpc.sendRequest<Result<M>>(method, params, ...(token ? [token] : []));
+      const answer = await rpc.sendRequest<Result<M>>(method, params, ...(token ? [token] : []));
+      this.#hear(rpc);
+      return answer;
     } catch (error) {
-      if (isAnswer(error)) throw error;
-      throw new Error('The connection to the daemon ended before it answered. If this was a change, look whether it was made.');
+      if (!isAnswer(error)) throw new Unanswered();
+      this.#hear(rpc);
+      throw error;
+    } finally {
+      clearInterval(listen);
     }
+  }
+
+  /** What was asked of this daemon, or nothing as soon as that is silent. */
+  async unlessSilent<T>(asked: Promise<T>): Promise<T | undefined> {
+    let listening: vscode.Disposable | undefined;
+    const silence = new Promise<undefined>((resolve) => {
+      const look = (): void => void (this.state === 'silent' && resolve(undefined));
+      listening = this.onChanged(look);
+      look();
+    });
+    return await Promise.race([asked, silence]).finally(() => listening?.dispose());
   }
 
   /** The pages of a list, as long as somebody wants more. */
@@ -104,11 +140,17 @@ export class Connection implements vscode.Disposable {
     if (this.#child) end(this.#child);
   }
 
-  #become(state: State): void {
-    if (this.state === state || this.#closed) return;
+  #become(state: State, reason = this.reason): void {
+    if ((this.state === state && this.reason === reason) || this.#closed) return;
     this.state = state;
+    this.reason = reason;
     this.log.info(`${this.root}: ${state}`);
     this.#changed.fire();
+  }
+
+  #hear(rpc: MessageConnection): void {
+    this.#heardAt = Date.now();
+    if (this.#rpc === rpc && this.state === 'silent') this.#become('ready');
   }
 
   #start(): void {
@@ -138,9 +180,9 @@ export class Connection implements vscode.Disposable {
       rpc.dispose();
       this.#child = this.#rpc = undefined;
       if (this.#closed) return;
-      this.reason = trouble || (said.trim() ? `${why}: ${said.trim()}` : why);
+      const reason = trouble || (said.trim() ? `${why}: ${said.trim()}` : why);
       this.#failures = Date.now() - began > SOUND_AFTER_MS ? 1 : this.#failures + 1;
-      this.#become(this.#failures >= FAILURES_TOLD ? 'failing' : 'lost');
+      this.#become(this.#failures >= FAILURES_TOLD ? 'failing' : 'lost', reason);
       const delay = Math.min(FIRST_DELAY_MS * 2 ** (this.#failures - 1), LONGEST_DELAY_MS);
       this.log.warn(`${this.root}: ${why}; trying again in ${delay} ms`);
       this.#timer = setTimeout(() => this.#start(), delay);
@@ -149,6 +191,7 @@ export class Connection implements vscode.Disposable {
     child.once('exit', (status, signal) => ended(`${this.program} ended with ${signal ?? `status ${status}`}`));
     rpc.onNotification('executions/changed', ({ result }: ChangedParams) => {
       this.#clock = result.clock;
+      this.#hear(rpc);
       this.#told.fire(result);
     });
     rpc.listen();

@@ -1,6 +1,6 @@
 /** The panel with charts: asks the daemon for what they show, and leads from a bar to the runs behind it. */
 import * as vscode from 'vscode';
-import type { Connection } from './connection';
+import { SILENT, type Connection } from './connection';
 import { and, type Filter } from './filter';
 import { message, timezone } from './format';
 import type { Asked, DashboardData, FromDashboard, Range, ToDashboard } from './messages';
@@ -41,9 +41,9 @@ export class Dashboard extends Page<ToDashboard, FromDashboard, Asked> {
     return true;
   }
 
-  /** The root that is shown: the chosen one, else the first. */
+  /** The root that is shown: the chosen one, else the first that can be. */
   get #connection(): Connection | undefined {
-    return this.session.at(this.#asked.root) ?? this.session.connections[0];
+    return this.session.at(this.#asked.root) ?? this.session.first;
   }
 
   protected async heard(said: FromDashboard): Promise<void> {
@@ -63,17 +63,24 @@ export class Dashboard extends Page<ToDashboard, FromDashboard, Asked> {
   protected async update(): Promise<void> {
     const connection = this.#connection;
     if (!this.ready) return;
-    if (!connection) return this.#tell({ type: 'error', text: 'No runs are served in this window.' });
     const turn = ++this.#turn;
+    const answer = connection ? await connection.unlessSilent(this.#answer(connection)) ?? SILENT : 'No runs are served in this window.';
+    if (turn !== this.#turn) return;
+    const { projects, data } = typeof answer === 'string' ? { projects: [], data: answer } : answer;
+    const roots = this.session.connections.map((one) => ({ root: one.root, name: nameOf(one) }));
+    const asked = { ...this.#asked, root: connection?.root ?? this.#asked.root };
+    // that one stays, whichever is the first then
+    if (typeof data !== 'string') this.#asked = asked;
+    this.#tell({ number: this.#number, asked, roots, projects, timezone: timezone(), data });
+  }
+
+  /** What a root's daemon tells, or why it tells nothing. */
+  async #answer(connection: Connection): Promise<{ projects: string[]; data: DashboardData } | string> {
     try {
       const { groups } = await connection.request('executions/count', { groupBy: ['project'], limit: PROJECTS });
-      const projects = (groups ?? []).flatMap(({ key: [id] }) => id ?? []);
-      const data = await this.#data(connection);
-      if (turn !== this.#turn) return;
-      const roots = this.session.connections.map((one) => ({ root: one.root, name: nameOf(one) }));
-      this.#tell({ type: 'data', number: this.#number, asked: { ...this.#asked, root: connection.root }, roots, projects, timezone: timezone(), data });
+      return { projects: (groups ?? []).flatMap(({ key: [id] }) => id ?? []), data: await this.#data(connection) };
     } catch (error) {
-      if (turn === this.#turn) this.#tell({ type: 'error', text: message(error) });
+      return message(error);
     }
   }
 

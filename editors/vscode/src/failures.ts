@@ -38,20 +38,23 @@ export function tellFailures(session: Session, filter: Filter, context: vscode.E
   }));
 }
 
-async function tellOf([first, ...others]: Failed[], filter: Filter, open: (run: Run) => void): Promise<void> {
+async function tellOf(failed: Failed[], filter: Filter, open: (run: Run) => void): Promise<void> {
+  const [first, ...others] = failed;
   if (!first) return;
   const { label, id, projectId, error } = first.summary;
   const text = others.length === 0
     ? `Run failed in ${projectId}: ${label ?? id}${error ? `: ${error.split('\n', 1)[0]}` : ''}`
-    : `${count(1 + others.length)} runs failed, the first in ${projectId}: ${label ?? id}`;
-  if (await tell('Error', text, 'Show') === undefined) return;
-  if (others.length === 0) return open(first.run);
-  let ids = JSON.stringify(id);
-  for (const { summary } of others.slice(0, FILTERED_MAX - 1)) {
-    const more = `${ids}, ${JSON.stringify(summary.id)}`;
-    if (Buffer.byteLength(more) > FILTER_BYTES_MAX) break;
-    ids = more;
+    : `${count(failed.length)} runs failed, the first in ${projectId}: ${label ?? id}`;
+  const shown: string[] = [];
+  let bytes = 0;
+  for (const { summary } of failed.slice(0, FILTERED_MAX)) {
+    const written = JSON.stringify(summary.id);
+    bytes += Buffer.byteLength(written) + 2;
+    if (bytes > FILTER_BYTES_MAX) break;
+    shown.push(written);
   }
-  filter.set(`id in (${ids})`, []);
+  if (await tell('Error', text, shown.length < failed.length ? `Show the First ${count(shown.length)}` : 'Show') === undefined) return;
+  if (others.length === 0) return open(first.run);
+  filter.set(`id in (${shown.join(', ')})`, []);
   await vscode.commands.executeCommand('runlog.runs.focus');
 }

@@ -54,9 +54,11 @@ export class Filter {
   /** The filter box: what could be written next, what is wrong and where, and the filter itself. */
   edit(): void {
     const box = openBox('Filter runs', 'status = failed and costUSD > 0.5 and startedAt >= -7d', this.where, async (text, token) => {
-      const [connection] = this.session.connections;
-      if (!connection) return [said('No runs are served in this window.')];
-      const { ok, error, completions } = await connection.request('filter/check', { text, offset: text.length }, token);
+      const { connections } = this.session;
+      if (connections.length === 0) return [said('No runs are served in this window.')];
+      // all know the same of filters: one that cannot tell keeps no other from it
+      const asked = connections.map((connection) => connection.request('filter/check', { text, offset: text.length }, token));
+      const { ok, error, completions } = await Promise.any(asked).catch(({ errors: [first] }: AggregateError) => { throw first; });
       const completed = completions.map(({ text: label, detail, from, to }) => ({
         label: plain(label), description: plain(detail ?? ''), alwaysShow: true,
         act: () => (box.value = `${box.value.slice(0, from)}${label}${box.value.slice(to)} `),

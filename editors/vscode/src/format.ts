@@ -91,6 +91,11 @@ export function visible(text: string): string {
   });
 }
 
+/** The beginning of a text, where there is no place for more. */
+export function cut(text: string, most: number): string {
+  return text.length > most ? `${[...text].slice(0, most).join('')}…` : text;
+}
+
 /** What VS Code puts beside a label: one that is written from right to left would take it for its own. */
 export function beside(text: string): string {
   return text && `\u200e${text}`;

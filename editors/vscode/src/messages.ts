@@ -26,9 +26,15 @@ export type Range = '24h' | '7d' | '30d' | '90d' | '365d' | 'all';
 export interface Asked { root: string; projectId: string; range: Range }
 
 /** To the dashboard: `number` is of what it asked for last. */
-export type ToDashboard =
-  | { type: 'data'; number: number; asked: Asked; roots: Array<{ root: string; name: string }>; projects: string[]; timezone: string; data: DashboardData }
-  | { type: 'error'; text: string };
+export interface ToDashboard {
+  number: number;
+  asked: Asked;
+  roots: Array<{ root: string; name: string }>;
+  projects: string[];
+  timezone: string;
+  /** Or why there is none. */
+  data: DashboardData | string;
+}
 
 export interface DashboardData {
   buckets: SeriesBucket[];

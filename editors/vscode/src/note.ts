@@ -3,11 +3,15 @@
  * which is saved as any other.
  */
 import * as vscode from 'vscode';
+import { count, message } from './format';
 import { runNamed, runTold, type Run } from './run';
 import type { Session } from './session';
+import { plain } from './tell';
 
 const SCHEME = 'runlog-note';
 const SUFFIX = '.note';
+/** So many characters the daemon takes; NOTE_MAX_CHARS in src/model/annotation.rs is the same. */
+const NOTE_MAX = 2000;
 const LINES: vscode.QuickInputButton = { iconPath: new vscode.ThemeIcon('go-to-file'), tooltip: 'Write Several Lines' };
 
 export class Notes implements vscode.FileSystemProvider {
@@ -24,24 +28,38 @@ export class Notes implements vscode.FileSystemProvider {
       session.onTold(({ connection, told }) => {
         const run = runTold(connection, told);
         const uri = run && noteOf(run);
-        if (uri && this.#seen.has(uri.toString())) this.#changed.fire([{ type: vscode.FileChangeType.Changed, uri }]);
+        const type = told.kind === 'deleted' ? vscode.FileChangeType.Deleted : vscode.FileChangeType.Changed;
+        if (uri && this.#seen.has(uri.toString())) this.#changed.fire([{ type, uri }]);
       }),
     );
   }
 
   async edit(run: Run): Promise<void> {
-    const note = (await run.summary())?.note ?? '';
+    let note = (await run.summary())?.note ?? '';
     // a box would make one line of them
-    const typed = /[\r\n]/.test(note) ? LINES : await typedInto(note);
-    if (typed === LINES) await vscode.window.showTextDocument(noteOf(run));
-    else if (typeof typed === 'string' && typed !== note) {
-      const now = await run.summary();
-      if (now && ![note, typed].includes(now.note ?? '')) throw new Error(`Somebody else has changed the note; it is not written: ${typed}`);
-      await run.request('executions/annotate', { note: typed });
+    if (/[\r\n]/.test(note)) return void await vscode.window.showTextDocument(noteOf(run));
+    let text = note;
+    for (let trouble = ''; ;) {
+      const typed = await typedInto(text, trouble);
+      if (!typed) return;
+      if (typed.lines) return await openWith(noteOf(run), typed.text);
+      text = typed.text;
+      // what is refused is in the box again
+      try {
+        if (text === note) return;
+        const now = await run.summary();
+        if (!now || [note, text].includes(now.note ?? '')) return void await run.request('executions/annotate', { note: text });
+        note = now.note ?? '';
+        trouble = `Somebody else has changed the note; Enter writes yours in its place. Theirs: ${note}`;
+      } catch (error) {
+        trouble = `It is not written. ${message(error)}`;
+      }
     }
   }
 
   async stat(uri: vscode.Uri): Promise<vscode.FileStat> {
+    // where a note cannot be written VS Code looks whether there is a folder for it
+    if (uri.path.lastIndexOf('/') === 0) return { type: vscode.FileType.Directory, ctime: 0, mtime: 0, size: 0 };
     const note = await this.#note(uri);
     const key = uri.toString();
     let seen = this.#seen.get(key);
@@ -105,12 +123,29 @@ function noteOf({ connection, projectId, executionId }: Run): vscode.Uri {
   return vscode.Uri.from({ scheme: SCHEME, path: `/${projectId}/${executionId}${SUFFIX}`, query: connection.root });
 }
 
-/** What is typed in place of a note of one line, or that it shall be several. */
-function typedInto(note: string): Promise<string | vscode.QuickInputButton | undefined> {
-  const box = Object.assign(vscode.window.createInputBox(), { title: 'Note', prompt: 'Empty removes it', value: note, buttons: [LINES] });
-  return new Promise<string | vscode.QuickInputButton | undefined>((resolve) => {
-    box.onDidAccept(() => resolve(box.value));
-    box.onDidTriggerButton(resolve);
+/** Opens a note in an editor, with what is typed already: it is not saved yet. */
+async function openWith(uri: vscode.Uri, text: string): Promise<void> {
+  const document = await vscode.workspace.openTextDocument(uri);
+  await vscode.window.showTextDocument(document);
+  const old = document.getText();
+  if (old === text) return;
+  const edit = new vscode.WorkspaceEdit();
+  edit.replace(uri, new vscode.Range(document.positionAt(0), document.positionAt(old.length)), text);
+  await vscode.workspace.applyEdit(edit);
+}
+
+/** What is typed in place of a note of one line, and whether it shall be several; `trouble` is with what was typed before. */
+function typedInto(text: string, trouble: string): Promise<{ text: string; lines: boolean } | undefined> {
+  const prompt = `Empty removes it; ${count(NOTE_MAX)} characters at most`;
+  const box = Object.assign(vscode.window.createInputBox(), { title: 'Note', prompt, value: text, buttons: [LINES], validationMessage: plain(trouble), ignoreFocusOut: trouble !== '' });
+  const tooMuch = (): string => {
+    const { length } = [...box.value];
+    return length > NOTE_MAX ? `These are ${count(length)} characters; ${count(NOTE_MAX)} are possible.` : '';
+  };
+  return new Promise<{ text: string; lines: boolean } | undefined>((resolve) => {
+    box.onDidChangeValue(() => (box.validationMessage = tooMuch()));
+    box.onDidAccept(() => (box.validationMessage = tooMuch()) === '' && resolve({ text: box.value, lines: false }));
+    box.onDidTriggerButton(() => resolve({ text: box.value, lines: true }));
     box.onDidHide(() => resolve(undefined));
     box.show();
   }).finally(() => box.dispose());

@@ -1,7 +1,7 @@
 /** The panel that shows one run: who asked for which is here, what it looks like is in webview/run.ts. */
 import * as vscode from 'vscode';
 import type { Filter } from './filter';
-import { message, visible } from './format';
+import { cut, message, visible } from './format';
 import { RUN_COMMANDS, type FieldsAsked, type FromRun, type RunKey, type ToRun } from './messages';
 import { Run, runTold } from './run';
 import type { Session } from './session';
@@ -86,7 +86,11 @@ export class RunPanel extends Page<ToRun, FromRun, RunKey> {
 
   protected async update(): Promise<void> {
     const run = this.#run;
-    if (!run || !this.ready) return;
+    // the next one may be of another root
+    if (run && this.ready) await run.connection.unlessSilent(this.#tell(run));
+  }
+
+  async #tell(run: Run): Promise<void> {
     const turn = ++this.#turn;
     const key = { root: run.connection.root, projectId: run.projectId, executionId: run.executionId };
     try {
@@ -98,8 +102,7 @@ export class RunPanel extends Page<ToRun, FromRun, RunKey> {
       if (got) this.sent = `${run.uri} ${got.version}`;
       this.#around = around;
       this.#seen = key;
-      const title = visible(summary?.label ?? run.executionId);
-      this.panel.title = title.length > TITLE_MAX ? `${[...title].slice(0, TITLE_MAX).join('')}…` : title;
+      this.panel.title = cut(visible(summary?.label ?? run.executionId), TITLE_MAX);
       const { newer, older } = this.#around;
       // what is wrong with it is told to who asks for it
       const runAgain = setting('runAgainCommand').length > 0 || !isAllowed('runAgainCommand');
@@ -108,7 +111,7 @@ export class RunPanel extends Page<ToRun, FromRun, RunKey> {
       if (turn !== this.#turn) return;
       const missing = (error as { code?: number }).code === 404;
       // somebody else may have removed or renamed it
-      const undo = missing && await run.inTrash().catch(() => false);
+      const undo = missing && await run.trashed().then((entry) => entry !== undefined, () => false);
       if (turn !== this.#turn) return;
       this.sent = undefined;
       this.#seen = key;

@@ -22,7 +22,8 @@ export function showProblems(session: Session, context: vscode.ExtensionContext)
     for (const connection of known.keys()) if (!session.connections.includes(connection)) known.delete(connection);
     // of a root whose daemon is just not there, or cannot say, what was found last goes on being shown
     for (const connection of session.connections.filter(({ state }) => state === 'ready')) {
-      await all(connection).then((problems) => known.set(connection, problems), (error: unknown) => session.log.debug(String(error)));
+      const asked = all(connection).then((problems) => void known.set(connection, problems), (error: unknown) => session.log.debug(String(error)));
+      await connection.unlessSilent(asked);
     }
     const found = [...known].flatMap(([{ root }, problems]) => problems.map((problem) => ({ file: path.join(root, problem.path), problem })));
     if (JSON.stringify(found) === shown) return;

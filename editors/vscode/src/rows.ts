@@ -1,6 +1,6 @@
 /** The rows of the view: what each is, by what it is known, and what it says. */
 import * as vscode from 'vscode';
-import type { Connection } from './connection';
+import type { Connection, State } from './connection';
 import { ago, beside, brief, count, counted, dollars, isStale, line, localDate, price, span, visible } from './format';
 import type { Project, Summary, Told } from '../../clients/node/types';
 import { nameOf } from './roots';
@@ -78,6 +78,9 @@ export function noDaemon(trouble: string): Node[] {
   ];
 }
 
+/** How it is with a root's daemon, where that is worth a word. */
+const STATES: Record<State, string> = { starting: 'connecting…', ready: '', silent: 'does not answer', lost: 'connecting…', failing: 'not served' };
+
 const { None, Collapsed, Expanded } = vscode.TreeItemCollapsibleState;
 
 export function itemOf(node: Node): vscode.TreeItem {
@@ -91,9 +94,10 @@ function laidOut(node: Node): vscode.TreeItem {
     case 'run': return runItem(node);
     case 'project': return projectItem(node);
     case 'root': {
-      const { root, state } = node.connection;
+      const { root, state, reason } = node.connection;
       return Object.assign(new vscode.TreeItem(visible(nameOf(node.connection)), Expanded), {
-        iconPath: new vscode.ThemeIcon('root-folder'), description: line(visible(root), state !== 'ready' && 'connecting…'), tooltip: root,
+        iconPath: new vscode.ThemeIcon('root-folder'), description: line(STATES[state], visible(root)),
+        tooltip: visible(state === 'failing' ? `${root}\n${reason}` : root),
       });
     }
     case 'more': return Object.assign(new vscode.TreeItem('Load more…', None), {

@@ -4,7 +4,7 @@ import * as vscode from 'vscode';
 import type { Connection, Params, Result } from './connection';
 import type { Filter } from './filter';
 import type { Session } from './session';
-import type { Summary, Told } from '../../clients/node/types';
+import type { Summary, Told, TrashEntry } from '../../clients/node/types';
 
 /** The scheme of runs as documents. */
 export const SCHEME = 'runlog';
@@ -41,13 +41,14 @@ export class Run {
     return executions[0];
   }
 
-  /** Whether it can be put back. */
-  async inTrash(): Promise<boolean> {
+  /** What has it back, if it can be put back: of several deletions the last. */
+  async trashed(): Promise<TrashEntry | undefined> {
     const { connection, projectId, executionId } = this;
+    let last: TrashEntry | undefined;
     for await (const { entries } of connection.pages('trash/list', { projectId, executionId, limit: TRASH_PAGE })) {
-      if (entries.some((entry) => entry.executionId === executionId)) return true;
+      for (const entry of entries) if (entry.executionId === executionId && entry.deletedAt >= (last?.deletedAt ?? entry.deletedAt)) last = entry;
     }
-    return false;
+    return last;
   }
 
   /** The runs before and after this one, as the view has them. */

@@ -1,5 +1,6 @@
 /** Search over what runs were given and what they said, with the places where it was found. */
 import { openBox, type Row } from './box';
+import { SILENT } from './connection';
 import { wrong } from './filter';
 import { ago, beside, line, message } from './format';
 import type { FilterError, Match, SearchHit } from '../../clients/node/types';
@@ -15,11 +16,11 @@ export function search(session: Session, open: (run: Run) => void): void {
   const box = openBox('Search in runs', 'Words, "phrases", begin*, OR, NOT; in input, output, errors and steps', '', async (query, token) => {
     if (query.trim() === '') return [];
     const found = await Promise.all(session.connections.map(async (connection): Promise<Row[]> => {
-      const answer = await connection.request('executions/search', { query, limit: HITS }, token).catch((error: Error & { data?: FilterError }) => {
-        if (error.data?.offset !== undefined) return wrong(query, error.data);
-        // what others have found is shown beside it
-        return said(session.connections.length > 1 ? `${nameOf(connection)}: ${message(error)}` : message(error), 'error');
-      });
+      // what others have found is shown beside it
+      const trouble = (text: string): Row => said(session.connections.length > 1 ? `${nameOf(connection)}: ${text}` : text, 'error');
+      const asked = connection.request('executions/search', { query, limit: HITS }, token).catch((error: Error & { data?: FilterError }) => (
+        error.data?.offset !== undefined ? wrong(query, error.data) : trouble(message(error))));
+      const answer = await connection.unlessSilent(asked) ?? trouble(SILENT);
       if (!('hits' in answer)) return [answer];
       const { hits, complete } = answer;
       const rows = hits.map((hit): Row => {

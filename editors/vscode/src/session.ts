@@ -72,6 +72,11 @@ export class Session implements vscode.Disposable {
     return this.connections.find((connection) => connection.root === root);
   }
 
+  /** The first root whose daemon answers, else the first. */
+  get first(): Connection | undefined {
+    return this.connections.find(({ state }) => state === 'ready') ?? this.connections[0];
+  }
+
   /** What keeps the program from being of use, where the state is an error or the path is wrong. */
   get trouble(): string {
     return this.connections.find(({ state }) => state === 'failing')?.reason ?? this.#trouble;
@@ -104,7 +109,7 @@ export class Session implements vscode.Disposable {
 
   #stateOfConnections(): SessionState {
     const states = this.connections.map(({ state }) => state);
-    if (states.includes('ready') || states.includes('lost')) return 'ready';
+    if (states.some((state) => ['ready', 'silent', 'lost'].includes(state))) return 'ready';
     return states.includes('starting') ? 'starting' : 'error';
   }
 

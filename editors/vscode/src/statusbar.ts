@@ -28,7 +28,7 @@ export function showToday(session: Session, context: vscode.ExtensionContext): v
       const { cost, runs, live } = today;
       const over = budget !== null && cost > budget;
       if (over) void warn(context, connection, cost, budget);
-      const name = ready.length > 1 ? nameOf(connection) : '';
+      const name = session.connections.length > 1 ? nameOf(connection) : '';
       return {
         over,
         text: `${name} ${line(`${price(cost)} today`, live > 0 && `${count(live)} running`)}`,

@@ -5,10 +5,11 @@
  * lists again, at most twice a second, so the two never part for long. Rows have stable ids, so that the selection
  * stays; while somebody reads further down no row comes or moves.
  */
+import { existsSync } from 'node:fs';
 import * as vscode from 'vscode';
-import type { Connection } from './connection';
+import { SILENT, type Connection } from './connection';
 import { and, type Filter } from './filter';
-import { count, message, visible } from './format';
+import { count, counted, cut, line, message, visible } from './format';
 import type { Summary, Told } from '../../clients/node/types';
 import { MARKED_EVERY, Painted } from './painted';
 import { idOf, itemOf, noDaemon, noRoot, runsOf, tooltip, type Node, type ProjectNode, type RunNode } from './rows';
@@ -26,6 +27,8 @@ const PAINT_MOST_MS = 500;
 const TOGETHER_MS = 30;
 /** Relative times and staleness move without a change, and so do the runs that pass `startedAt >= -1h`. */
 const REPAINT_EVERY_MS = 30_000;
+/** So much of a filter stands above the rows: the box has it whole. */
+const MESSAGE_MAX = 200;
 const RESELECT_AFTER_MS = 300;
 /** So often rows that were painted and are not seen are painted again: there may be no room for any. */
 const AGAIN_MOST = 2;
@@ -65,6 +68,8 @@ export class Tree implements vscode.TreeDataProvider<Node> {
   #deep = false;
   /** Whether there is nothing to list, as VS Code was told. */
   #empty = false;
+  /** How many projects pass the filter and are not listed: there are too many. */
+  readonly #unlisted = new WeakMap<Connection, number>();
   /** How far the first reading has come, while it goes on. */
   #progress = '';
   /** Whether somebody reads further down: what arrives waits, so that the rows do not move. */
@@ -202,29 +207,29 @@ export class Tree implements vscode.TreeDataProvider<Node> {
 
   /** Asks for all that is shown, which goes on being shown meanwhile. */
   async #renew(): Promise<void> {
-    const asked: Array<Promise<unknown>> = this.#ready().map((connection) => this.#projectsOf(connection, true));
+    const asked: Array<Promise<unknown>> = this.#ready().map((connection) => connection.unlessSilent(this.#projectsOf(connection, true)));
     // of what is read the daemon tells enough, where all that it tells is laid over
     if (!this.#reading || !this.#lays) {
       for (const project of this.#projects.values()) {
         const ask = (): Promise<void> => this.#asking(project);
         // an answer on its way may not know of what was told since
-        if (project.connection.state === 'ready' && this.#tops.has(project)) asked.push(project.asking?.then(ask) ?? ask());
+        if (project.connection.state === 'ready' && this.#tops.has(project)) asked.push(project.connection.unlessSilent(project.asking?.then(ask) ?? ask()));
         else project.stale = true;
       }
     }
     await Promise.all(asked).then(() => this.#paintSoon(), () => this.refresh());
   }
 
-  /** For a daemon that is not there nobody waits here: what it has said is shown. */
+  /** For a daemon that is not there, or does not answer, nobody waits here: what it has said is shown. */
   #ready(): Connection[] {
     return [...this.#shown.keys()].filter(({ state }) => state === 'ready');
   }
 
   /** All that is seen, as one text; asks for what is not known. */
   async #look(): Promise<string> {
-    const projects = (await Promise.all(this.#ready().map((connection) => this.#projectsOf(connection)))).flat();
+    const projects = (await Promise.all(this.#ready().map((connection) => this.#known(connection)))).flat();
     const open = projects.filter((project) => this.#tops.has(project));
-    await Promise.all(open.map((project) => this.#fresh(project)));
+    await Promise.all(open.map((project) => project.connection.unlessSilent(this.#fresh(project))));
     const rows = projects.map((project) => [idOf(project), project.known, project.waiting]);
     const runs = open.map((project) => [project.runs, project.total]);
     return JSON.stringify([this.#progress, this.session.connections.map(({ root, state }) => [root, state]), rows, runs]);
@@ -257,7 +262,7 @@ export class Tree implements vscode.TreeDataProvider<Node> {
     return meant;
   }
 
-  /** Who has the focus VS Code does not tell: it is who comes into the selection, or leaves it, when that is turned over. */
+  /** Who has the focus VS Code does not tell: it is who comes into the selection, if anybody does, when that is turned over. */
   async #focused(): Promise<Run[]> {
     // after a painting the view's own selection is empty for a moment
     this.#held = true;
@@ -269,10 +274,8 @@ export class Tree implements vscode.TreeDataProvider<Node> {
       await vscode.commands.executeCommand('list.toggleSelection');
       const turned = this.view.selection;
       await vscode.commands.executeCommand('list.toggleSelection');
-      const left = before.find((node) => !turned.some((other) => idOf(other) === idOf(node)));
       const come = turned.find((node) => !before.some((other) => idOf(other) === idOf(node)));
-      if (come) return runsOf([come]);
-      return left && left.kind !== 'run' ? [] : runsOf(before);
+      return runsOf(come ? [come] : before);
     } finally {
       this.#held = false;
       this.#soon(0);
@@ -312,7 +315,7 @@ export class Tree implements vscode.TreeDataProvider<Node> {
   async getChildren(node?: Node): Promise<Node[]> {
     try {
       if (node === undefined) return await this.#roots();
-      if (node.kind === 'root') return await this.#projectsOf(node.connection);
+      if (node.kind === 'root') return await this.#known(node.connection);
       return node.kind === 'project' ? await this.#runsOf(node) : [];
     } catch (error) {
       const command = { command: 'runlog.reload', title: 'Try again' };
@@ -346,13 +349,20 @@ export class Tree implements vscode.TreeDataProvider<Node> {
     if (state === 'error' || state === 'pathWrong') return noDaemon(trouble);
     const [only, ...others] = connections;
     if (!only || (state !== 'ready' && state !== 'starting')) return [];
-    const nodes: Node[] = others.length > 0 ? connections.map((connection) => ({ kind: 'root', connection })) : await this.#projectsOf(only);
-    this.#tellEmpty(nodes.length === 0 && this.#progress === '');
+    const nodes: Node[] = others.length > 0 ? connections.map((connection) => ({ kind: 'root', connection })) : await this.#known(only);
+    const silent = others.length === 0 && only.state === 'silent';
+    this.#tellEmpty(nodes.length === 0 && this.#progress === '' && !silent);
     // the description of a view that is alone VS Code does not show; what an empty one says a message would hide
-    const said = this.#progress || (nodes.length > 0 ? plain(this.filter.text) : '');
+    const said = this.#progress || (silent ? SILENT : nodes.length > 0 ? plain(this.#filtered(connections)) : '');
     // which would put off the next painting
     if (said !== (this.view.message ?? '')) this.view.message = said;
     return nodes;
+  }
+
+  /** What the filter is, and whether all projects that pass it are here. */
+  #filtered(connections: readonly Connection[]): string {
+    const left = this.filter.active ? connections.reduce((sum, connection) => sum + (this.#unlisted.get(connection) ?? 0), 0) : 0;
+    return line(cut(this.filter.text, MESSAGE_MAX), left > 0 && `not shown: ${counted(left, 'more project')}`);
   }
 
   /** What an empty view says is not said before it is known that it is. */
@@ -360,6 +370,14 @@ export class Tree implements vscode.TreeDataProvider<Node> {
     if (empty === this.#empty) return;
     this.#empty = empty;
     void vscode.commands.executeCommand('setContext', 'runlog.empty', empty);
+  }
+
+  /** The projects of a root. What is known of one that is not there is shown at once: the others are not to wait for it. */
+  async #known(connection: Connection): Promise<ProjectNode[]> {
+    const several = this.session.connections.length > 1;
+    const asked = connection.state === 'ready' || connection.state === 'failing' || (!several && connection.state !== 'silent')
+      ? await connection.unlessSilent(this.#projectsOf(connection)) : undefined;
+    return asked ?? this.#shown.get(connection)?.nodes ?? [];
   }
 
   async #projectsOf(connection: Connection, again = false): Promise<ProjectNode[]> {
@@ -395,11 +413,14 @@ export class Tree implements vscode.TreeDataProvider<Node> {
     if (!this.filter.active) {
       const { projects, complete } = await connection.request('projects/list', { allowPartial: true });
       await this.#follow(connection, complete);
+      // a root that has gone is looked for anew, as when the window began
+      if (projects.length === 0 && !existsSync(connection.root)) void this.session.open();
       return projects;
     }
     const asked = { ...this.filter.selection(), groupBy: ['project' as const], limit: PAGE_MAX, allowPartial: true };
-    const { groups, complete } = await connection.request('executions/count', asked);
+    const { groups, totalGroups, complete } = await connection.request('executions/count', asked);
     await this.#follow(connection, complete);
+    this.#unlisted.set(connection, (totalGroups ?? 0) - (groups?.length ?? 0));
     return (groups ?? []).map(({ key: [id], count }) => ({ id: id ?? '', executions: count }));
   }
 
@@ -413,7 +434,9 @@ export class Tree implements vscode.TreeDataProvider<Node> {
   }
 
   async #runsOf(project: ProjectNode): Promise<Node[]> {
-    await this.#fresh(project);
+    const { connection, runs: known } = project;
+    // of one that is not there, or does not answer, what is known is shown, if there is any
+    if (connection.state === 'ready' || known.length === 0) await connection.unlessSilent(this.#fresh(project));
     const { runs, total } = project;
     project.seen = [...runs];
     const nodes: Node[] = rowsOf(project);

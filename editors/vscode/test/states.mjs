@@ -142,6 +142,9 @@ export function states(code, careful, browser) {
     await window.showView();
     await window.waitForRow(`${broken} ended with status 7: this will not do`);
     for (const label of ['Set its path…', 'Try again', 'Show the log']) await window.waitForRow(label);
+    // it is tried again, and fails for another reason then
+    writeFileSync(broken, readFileSync(broken, 'utf8').replace('this will not do', 'nor will this'));
+    await window.waitForRow(`${broken} ended with status 7: nor will this`, 30_000);
     code.machine({});
     await window.waitForRow('Task number 0');
     await window.close();
@@ -243,6 +246,32 @@ export function states(code, careful, browser) {
     await window.close();
   });
 
+  check('a root that goes while it is shown is looked for, and shown when it is there again', async () => {
+    const place = new Place('vanishing');
+    place.save('website', record(0));
+    const window = await browser.open('states', code, place.folder);
+    await window.showView();
+    await window.waitForRow('Task number 0');
+    rmSync(place.root, { recursive: true });
+    await window.waitForRow('No runs were found', 15_000);
+    place.save('website', record(0, { input: 'There again' }));
+    await window.waitForRow('There again', 15_000);
+    await window.close();
+  });
+
+  check('of more projects than are listed with a filter it is said', async () => {
+    const place = new Place('crowd');
+    for (let number = 0; number < 1005; number++) place.save(`p${number}`, record(0));
+    const window = await browser.open('states', code, place.folder);
+    await window.showView();
+    await window.waitForRow('Task number 0');
+    await window.commandWith('Runlog: Filter Runs', 'status = completed');
+    await until('it is right', async () => (await window.quickItems())[0]?.startsWith('Show runs with'));
+    await window.page.keyboard.press('Enter');
+    await until('it is said', async () => (await window.message()) === 'status = completed · not shown: 5 more projects', 15_000);
+    await window.close();
+  });
+
   check('an empty root says that runs appear by themselves, and they do', async () => {
     const place = new Place('quiet');
     mkdirSync(join(place.root, 'website/executions'), { recursive: true });
@@ -282,6 +311,100 @@ export function states(code, careful, browser) {
     await until('each cost by itself', async () => /alpha \$0\.01.*beta \$0\.51/s.test(await window.text('.statusbar-item[id*="runlog.today"]')));
     equal([daemons(first.root).length, daemons(second.root).length], [1, 1], 'daemons');
     await window.close();
+  });
+
+  /** That the filter box and the dashboard serve who has only the second of two roots, whose folder is `name`. */
+  const othersServe = async (window, root, name) => {
+    await window.commandWith('Runlog: Filter Runs', 'costUDS > 1');
+    await until('a mistake', async () => (await window.quickItems()).some((text) => text.includes('Did you mean costUSD?')), 10_000);
+    await window.page.keyboard.press('Escape');
+    await window.command('Runlog: Open Dashboard');
+    const dashboard = await window.panel('.controls');
+    equal(await dashboard.$$eval('#root option', (options) => options.map(({ textContent }) => textContent)), ['alpha', name], 'roots');
+    await dashboard.selectOption('#root', root);
+    await until('its runs', async () => Number(await dashboard.textContent('[data-tile=Runs]')) > 0, 15_000);
+    return dashboard;
+  };
+
+  check('two roots: one whose daemon does not answer keeps nothing from the other', async () => {
+    const [first, second] = [new Place('alpha', join(top, 'hung')), new Place('beta', join(top, 'hung'))];
+    first.save('website', record(0, { input: 'Of the first' }));
+    second.save('docs', record(0, { input: 'Of the second' }));
+    const window = await openBoth('hung', ['alpha', 'beta']);
+    await window.waitForRow('Of the second');
+    const [hung] = daemons(first.root);
+    process.kill(hung, 'SIGSTOP');
+    try {
+      await window.command('Runlog: Refresh');
+      second.save('docs', record(0, { id: 'meanwhile', input: 'Meanwhile' }));
+      await window.waitForRow('Meanwhile', 20_000);
+      await until('it is said', async () => (await window.waitForRow('alpha')).description.startsWith('does not answer · '), 20_000);
+      ok((await labels(window)).includes('Of the first'), 'what is known of it stays');
+      second.save('docs', record(0, { id: 'then', input: 'And then' }));
+      await window.waitForRow('And then', 5000);
+      await othersServe(window, second.root, 'beta');
+      first.save('website', record(0, { id: 'waited', input: 'Has waited' }));
+    } finally {
+      process.kill(hung, 'SIGCONT');
+    }
+    await window.waitForRow('Has waited');
+    equal((await window.waitForRow('alpha')).description, first.root, 'what stands beside it');
+    await window.close();
+  });
+
+  check('two roots: one that cannot be served keeps nothing from the other', async () => {
+    const [first, second] = [new Place('alpha', join(top, 'failing')), new Place('beta', join(top, 'failing'))];
+    first.save('website', record(0, { input: 'Never shown' }));
+    second.save('docs', record(0, { input: 'Of the first' }));
+    const failing = join(top, 'failing-runlog');
+    writeFileSync(failing, `#!/bin/sh\ncase "$*" in serve*'${first.root}') echo 'not this one' >&2; exit 4;; esac\nexec '${RUNLOG}' "$@"\n`, { mode: 0o755 });
+    code.machine({ 'runlog.path': failing });
+    const window = await openBoth('failing', ['alpha', 'beta']);
+    await until('it is said', async () => (await window.waitForRow('alpha')).description.startsWith('not served · '));
+    ok((await window.waitForRow('The runs cannot be listed')).description.endsWith('status 4: not this one'), 'and why');
+    const dashboard = await othersServe(window, second.root, 'beta');
+    await dashboard.selectOption('#root', first.root);
+    await until('why it has no charts', async () => (await dashboard.textContent('[role=alert]')).endsWith('not this one'));
+    await dashboard.selectOption('#root', second.root);
+    await until('those of the other', async () => (await dashboard.textContent('[data-tile=Runs]')) === '1');
+    await window.close();
+    code.machine({});
+  });
+
+  check('several are deleted and the connection ends before an answer: what was deleted comes back with undo', async () => {
+    const place = new Place('unanswered');
+    for (let number = 0; number < 4; number++) place.save('website', record(number, { id: `lost-${number}` }));
+    const mute = join(top, 'mute-runlog');
+    writeFileSync(mute, `#!${process.execPath}
+      const child = require('node:child_process').spawn('${RUNLOG}', process.argv.slice(2), { stdio: ['pipe', 'pipe', 'inherit'] });
+      child.on('close', (status) => process.exit(status ?? 1));
+      child.stdin.on('error', () => undefined);
+      let lost = false;
+      child.stdout.on('data', (part) => lost || process.stdout.write(part));
+      process.stdin.on('end', () => child.stdin.end());
+      process.stdin.on('data', (part) => {
+        lost ||= part.includes('executions/delete') && part.includes('"lost-1"');
+        child.stdin.write(part);
+        // it ends when that is deleted, and has not said so
+        if (lost) setInterval(() => require('node:fs').existsSync('${place.path('website', 'lost-1')}') || child.kill('SIGKILL'), 20);
+      });
+    `, { mode: 0o755 });
+    code.machine({ 'runlog.path': mute });
+    const window = await browser.open('states', code, place.folder);
+    await window.showView();
+    await window.waitForRow('Task number 0', 15_000);
+    await window.settled();
+    await window.select('Task number 0');
+    for (const number of [1, 2]) await window.row(`Task number ${number}`).click({ modifiers: ['Control'] });
+    await until('three are selected', async () => (await window.rows()).filter(({ selected }) => selected).length === 3);
+    await window.press('Delete');
+    const toast = await window.notification('Deleted 3 runs.');
+    ok(!(await toast.textContent()).includes('Not deleted'), await toast.textContent());
+    await until('they have gone', async () => (await labels(window)).join() === 'website,Task number 3');
+    await toast.locator('.monaco-button', { hasText: 'Undo' }).click();
+    await until('they are back', async () => (await labels(window)).length === 5);
+    await window.close();
+    code.machine({});
   });
 
   check('a root that comes later in one of two folders is shown', async () => {

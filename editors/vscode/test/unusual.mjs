@@ -2,7 +2,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { registerHooks } from 'node:module';
 import { join } from 'node:path';
-import { span, visible } from '../src/format.ts';
+import { cut, span, visible } from '../src/format.ts';
 import { Place, record, top } from './place.mjs';
 import { check, equal, ok } from './tap.mjs';
 import { until } from './window.mjs';
@@ -45,13 +45,15 @@ export function unusual(code, browser) {
   };
   const labels = async () => (await window.rows()).map(({ label }) => label);
   const only = async (project) => {
+    // above the rows there is no place for all of a long one
+    const said = cut(`project = "${project}"`, 200);
     await until('the filter', async () => {
-      if ((await window.message()) === `project = "${project}"`) return true;
+      if ((await window.message()) === said) return true;
       await window.commandWith('Runlog: Filter Runs', `project = "${project}"`);
       await until('it is right', async () => (await window.quickItems())[0]?.startsWith('Show runs with'), 5000);
       // there, wherever the focus has gone meanwhile
       await window.page.locator('.quick-input-widget .quick-input-box input, .quick-input-widget .quick-input-filter input').first().press('Enter', { timeout: 2000 });
-      return await until('it is set', async () => (await window.message()) === `project = "${project}"`, 5000);
+      return await until('it is set', async () => (await window.message()) === said, 5000);
     });
     await until('no other', async () => (await labels())[0] === project && !(await labels()).includes('first'));
   };
@@ -113,6 +115,13 @@ export function unusual(code, browser) {
     await until('it has gone', async () => !(await labels()).includes('Key 5'));
     await window.settled();
     equal((await place.ask('executions/list', { projectId: 'keys', sync: true })).executions.map(({ label }) => label), [0, 1, 2, 3, 4].map((number) => `Key ${number}`), 'runs');
+    // all, wherever the focus is
+    await window.press('Home');
+    await window.page.keyboard.press('Control+A');
+    await window.page.keyboard.press('Delete');
+    const all = await window.notification('Deleted 5 runs.');
+    await all.locator('.monaco-button', { hasText: 'Undo' }).click();
+    await window.waitForRow('Key 4');
   });
 
   check('who deletes by a key goes on at the next row', async () => {
@@ -294,19 +303,69 @@ export function unusual(code, browser) {
     const box = window.page.locator('.quick-input-widget .quick-input-box input').first();
     await noteOpens('one line in a box, whose button', async () => {
       if ((await box.inputValue()) !== 'just one') return false;
+      await box.fill('just one, and more');
       await window.page.locator('.quick-input-widget .codicon-go-to-file').click({ timeout: 5000 });
       return true;
     });
-    await until('which leads to the editor', async () => (await lines()).join() === 'just one');
+    await until('which leads to the editor, with what was typed', async () => (await lines()).join() === 'just one, and more');
+    await window.page.keyboard.press('Control+S');
+    await note('just one, and more');
     await window.page.keyboard.press('Control+F4');
+    await annotate('noted', 'noted', { note: 'just one' });
     // nor is it written over by what is typed meanwhile
     await openRun('Has a note');
     await noteOpens('the box', async () => (await box.inputValue()) === 'just one');
     await annotate('noted', 'noted', { note: 'theirs' });
     await box.fill('mine');
     await box.press('Enter');
-    await window.notification('Somebody else has changed the note; it is not written: mine');
+    const said = (text) => until(text, async () => (await window.text('.quick-input-widget .quick-input-message')).includes(text));
+    await said('Somebody else has changed the note; Enter writes yours in its place. Theirs: theirs');
+    equal(await box.inputValue(), 'mine', 'what was typed');
     await note('theirs');
+    await box.press('Enter');
+    await note('mine');
+    await box.waitFor({ state: 'hidden' });
+  });
+
+  check('a note that cannot be written is not lost', async () => {
+    equal(/const NOTE_MAX_CHARS: usize = (\d+);/.exec(readFileSync(new URL('../../../src/model/annotation.rs', import.meta.url), 'utf8'))?.[1], '2000', 'characters of a note');
+    place.save('lost', record(1, { id: 'lost', name: 'Loses its note' }));
+    await begin();
+    await only('lost');
+    await openRun('Loses its note');
+    const box = window.page.locator('.quick-input-widget .quick-input-box input').first();
+    const said = (text) => until(text, async () => (await window.text('.quick-input-widget .quick-input-message')).includes(text));
+    await window.typeInto(() => panel.click('#note', { timeout: 5000 }), '𝛑'.repeat(2001));
+    await said('These are 2,001 characters; 2,000 are possible.');
+    await box.press('Enter');
+    ok(await box.isVisible(), 'the box stays');
+    await box.fill('written in vain');
+    await said('2,000 characters at most');
+    place.remove('lost', 'lost');
+    await until('it has gone', async () => (await summary('lost')) === undefined);
+    await box.press('Enter');
+    await said('It is not written.');
+    equal(await box.inputValue(), 'written in vain', 'what was typed');
+    await window.page.keyboard.press('Escape');
+    await box.waitFor({ state: 'hidden' });
+    // nor in an editor
+    place.save('lost', record(1, { id: 'lost', name: 'Loses its note' }));
+    await until('it is there again', async () => (await summary('lost')) !== undefined);
+    await annotate('lost', 'lost', { note: 'two\nlines' });
+    await openRun('Loses its note');
+    await until('its lines', async () => {
+      await panel.click('#note', { timeout: 5000 });
+      return await until('them', async () => (await window.text('.editor-instance .view-lines')).includes('lines'), 5000);
+    });
+    place.remove('lost', 'lost');
+    await until('its tab is marked', async () => (await window.page.locator('.tab.active .monaco-icon-label.strikethrough, .tab.active .monaco-icon-label-container.strikethrough, .tab.active .strikethrough').count()) > 0, 10_000);
+    await window.page.locator('.editor-instance .view-lines').click();
+    await window.page.keyboard.type('more ');
+    await window.page.keyboard.press('Control+S');
+    const toast = await window.notification('no execution lost');
+    ok(!(await toast.textContent()).includes('Unavailable'), await toast.textContent());
+    ok((await window.text('.editor-instance .view-lines')).replaceAll('\u00a0', ' ').includes('more '), 'what was typed');
+    await window.command('View: Revert and Close Editor');
   });
 
   check('a value of several megabytes that is no text comes whole, and its next version, too', async () => {
@@ -359,7 +418,7 @@ export function unusual(code, browser) {
   check('no name turns round what stands beside it, or hides', async () => {
     const name = '\u202egnp.exe \u200b\u0007x';
     const shown = '<202e>gnp.exe <200b>␇x';
-    place.save('turned', record(1, { id: 'turned', name, output: 'a quagga', model: '\u202eledom', steps: [{ nodeId: '\u202eedon', status: '\u202esutats' }] }));
+    place.save('turned', record(1, { id: 'turned', name, output: 'a quagga \u202e\u200bx', input: { '\u202ea': '**\u202eb**' }, error: '# \u202ec', model: '\u202eledom', steps: [{ nodeId: '\u202eedon', status: '\u202esutats' }] }));
     place.save('turned', record(2, { id: 'straight', name: 'As it is' }));
     await until('it is indexed', async () => (await place.ask('executions/search', { query: 'quagga', sync: true })).hits.length === 1);
     await begin();
@@ -371,6 +430,9 @@ export function unusual(code, browser) {
     await window.page.keyboard.press('Escape');
     await openRun(shown);
     ok((await panel.textContent('.facts')).includes('<202e>ledom'), 'the model');
+    equal(await panel.textContent('[data-pointer="/output"] pre'), 'a quagga <202e><200b>x', 'a text');
+    equal((await panel.textContent('[data-pointer="/input"] pre')).replace(/\s/g, ''), '{"<202e>a":"**<202e>b**"}', 'JSON');
+    equal(await panel.textContent('[data-pointer="/error"] h1'), '<202e>c', 'Markdown');
     const step = await panel.textContent('.step');
     ok(step.includes('<202e>edon') && step.includes('<202e>sutats'), step);
     equal(await panel.$$eval('h1, .facts dd, .step .called, .step .badge', (parts) => [...new Set(parts.map((part) => getComputedStyle(part).unicodeBidi))]), ['isolate'], 'what stands beside others');

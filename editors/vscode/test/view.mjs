@@ -401,6 +401,24 @@ export function view(code, browser) {
     await until('just those', async () => JSON.stringify((await labels()).filter((label) => label.startsWith('Bad')).sort()) === JSON.stringify(['Bad 0', 'Bad 1', 'Bad 2', 'Bad 3']) && !(await labels()).includes('Task number 3'));
     await window.command('Runlog: Clear Filter');
     place.settings({});
+  });
+
+  check('however many have failed, there is room for their rows, and who is told of more than are shown is told that', async () => {
+    place.settings({ 'runlog.notifyOnFailure': true });
+    await new Promise((resolve) => setTimeout(resolve, 700));
+    const now = new Date(Date.now() + 5000).toISOString();
+    const tried = Date.now();
+    for (let number = 0; number < 230; number++) place.save('website', record(0, { id: `exec-${tried}-many${number}`, input: `Many ${number}`, status: 'failed', error: 'Broke', completedAt: now }));
+    const toast = await window.notification(/\d{2,} runs failed/);
+    const told = Number(/(\d+) runs failed/.exec(await toast.textContent())[1]);
+    const button = toast.locator('.monaco-button', { hasText: 'Show' });
+    equal(await button.textContent(), told > 200 ? 'Show the First 200' : 'Show', `the button for ${told}`);
+    await button.click();
+    await until('them', async () => (await labels()).filter((label) => label.startsWith('Many')).length > 10);
+    const said = await until('what is shown', async () => await window.message());
+    ok(said.startsWith('id in ("exec-') && said.length < 210, said);
+    await window.command('Runlog: Clear Filter');
+    place.settings({});
     await window.close();
   });
 }

@@ -1,6 +1,6 @@
 /** The page with the charts: what each shows, and which runs are behind each bar. */
 import { ago, count, counted, dollars, price, span, visible } from '../src/format';
-import type { Asked, FromDashboard, Range, ToDashboard } from '../src/messages';
+import type { Asked, DashboardData, FromDashboard, Range, ToDashboard } from '../src/messages';
 import type { ErrorGroup, NodeStats } from '../../clients/node/types';
 import { COLOURS, figure, forgetCharts, idOf, repaint, type ChartSpec } from './charts';
 import { arrange, h } from './dom';
@@ -15,7 +15,7 @@ const RANGES: Record<Range, string> = {
 /** Milliseconds that people count durations by: up to a day. */
 const ROUND_SPANS = [10, 20, 50, 100, 200, 500, ...[1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 43_200, 86_400].map((seconds) => 1000 * seconds)];
 
-type Data = Extract<ToDashboard, { type: 'data' }>;
+type Data = ToDashboard & { data: DashboardData };
 /** What was asked for last, and how often something was: an answer to what was asked before may still be on its way. */
 let wanted: Asked | undefined;
 let number = 0;
@@ -26,21 +26,29 @@ const grid = h('div', { class: 'grid' });
 repaint();
 new MutationObserver(repaint).observe(document.body, { attributes: true, attributeFilter: ['class', 'data-vscode-theme-id'] });
 hear((told: ToDashboard) => {
-  if (told.type === 'error') {
-    arrange(main, [h('p', { role: 'alert' }, told.text)]);
-    return forget();
-  }
   if (number > 0 && told.number !== number) return;
   wanted = told.asked;
   vscode.setState(told.asked);
   draw(told);
 });
 
-function draw(data: Data): void {
+function draw(told: ToDashboard): void {
   // not while somebody types elsewhere: to focus anything here would take that from him
   const focused = document.hasFocus() ? document.activeElement?.id : undefined;
   const { scrollY } = window;
-  const { asked, roots, projects, timezone } = data;
+  const { asked, roots, projects, timezone } = told;
+  arrange(main, [part('controls', [asked, roots, projects, timezone], () => controls(told)), ...typeof told.data === 'string' ? [trouble(told.data)] : parts(told as Data)]);
+  forget();
+  if (focused) document.getElementById(focused)?.focus();
+  scrollTo(0, scrollY);
+}
+
+function trouble(text: string): HTMLElement {
+  return part('trouble', text, () => h('p', { role: 'alert' }, visible(text)));
+}
+
+/** What is below the controls. */
+function parts(data: Data): HTMLElement[] {
   const { stats, expensive, failing, errors, buckets } = data.data;
   const starts = buckets.map(({ start }) => start);
   const charts = [
@@ -51,14 +59,10 @@ function draw(data: Data): void {
   ].filter(({ labels }) => labels.length > 0);
   const some = stats.totalExecutions > 0;
   arrange(grid, some ? charts.map((spec) => part(spec.title, [spec, starts], (old) => figure(spec, old))) : []);
-  arrange(main, [
-    part('controls', [asked, roots, projects, timezone], () => controls(data)),
+  return [
     ...(some ? [part('tiles', stats, () => tiles(data)), grid] : [part('none', '', () => h('p', { class: 'quiet' }, 'No runs in this range.'))]),
     ...(some && errors.length > 0 ? [part('errors', [errors, errors.map(({ lastSeenAt }) => ago(lastSeenAt))], () => errorGroups(errors))] : []),
-  ]);
-  forget();
-  if (focused) document.getElementById(focused)?.focus();
-  scrollTo(0, scrollY);
+  ];
 }
 
 /** A part of the page: one that would be drawn from the same is left alone, with the focus and the open list that is in it. */
@@ -77,7 +81,7 @@ function forget(): void {
   forgetCharts();
 }
 
-function controls({ asked, roots, projects, timezone }: Data): HTMLElement {
+function controls({ asked, roots, projects, timezone }: ToDashboard): HTMLElement {
   const pick = (id: string, label: string, options: Array<[value: string, text: string]>, value: string, change: (value: string) => Partial<Asked>): HTMLElement => {
     const ask = (): void => {
       wanted = { ...(wanted ?? asked), ...change(select.value) };
@@ -157,7 +161,7 @@ function colour(status: string | null): string {
   return status !== null && Object.hasOwn(COLOURS, status) ? COLOURS[status as keyof typeof COLOURS] : COLOURS.other;
 }
 
-const LABELS: Record<Data['data']['bucket'], Intl.DateTimeFormatOptions> = {
+const LABELS: Record<DashboardData['bucket'], Intl.DateTimeFormatOptions> = {
   hour: { hour: '2-digit', minute: '2-digit', weekday: 'short' }, day: { day: 'numeric', month: 'short' },
   week: { day: 'numeric', month: 'short' }, month: { month: 'short', year: 'numeric' },
 };

@@ -1,7 +1,7 @@
 /** A value of a record as text, JSON or Markdown; a large one piece by piece. */
 import DOMPurify from 'dompurify';
 import MarkdownIt from 'markdown-it';
-import { bytes, count } from '../src/format';
+import { bytes, count, visible } from '../src/format';
 import { parse } from '../src/json';
 import type { Cut, Piece } from '../../clients/node/types';
 import { arrange, h } from './dom';
@@ -183,15 +183,15 @@ function parsed(value: unknown): unknown {
 
 function shown(value: unknown, mode: Mode): HTMLElement {
   if (mode === 'Markdown' && typeof value === 'string') {
-    const fragment = DOMPurify.sanitize(markdown.render(value), { USE_PROFILES: { html: true }, RETURN_DOM_FRAGMENT: true });
+    const fragment = DOMPurify.sanitize(markdown.render(visible(value)), { USE_PROFILES: { html: true }, RETURN_DOM_FRAGMENT: true });
     const div = h('div', { class: 'markdown' });
     div.append(fragment);
     for (const block of div.querySelectorAll('pre')) block.tabIndex = 0;
     return div;
   }
   const pre = h('pre', { tabindex: '0', role: 'region', 'aria-label': 'content' });
-  if (mode === 'JSON') pre.append(...coloured(JSON.stringify(typeof value === 'string' ? parsed(value) : value, null, 2) ?? ''));
-  else pre.textContent = String(value);
+  if (mode === 'JSON') pre.append(...coloured(visible(JSON.stringify(typeof value === 'string' ? parsed(value) : value, null, 2) ?? '')));
+  else pre.textContent = visible(String(value));
   return pre;
 }
 
