@@ -98,11 +98,21 @@ struct Config {
     projects: Option<PathBuf>,
 }
 
+/// A `runlog.toml` that cannot be used, in words for its owner.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {what}", file.display())]
+pub(super) struct BadConfig {
+    /// The file.
+    pub file: PathBuf,
+    /// What is wrong with it.
+    pub what: String,
+}
+
 /// Finds the root.
 ///
 /// # Errors
-/// A `runlog.toml` that cannot be used, in words for its owner.
-pub(super) fn find(place: &Place<'_>) -> Result<Found, String> {
+/// [`BadConfig`].
+pub(super) fn find(place: &Place<'_>) -> Result<Found, BadConfig> {
     let mut tried = Vec::new();
     if let Some(named) = place.given.or(place.environment.as_deref()) {
         return Ok(settled(&place.here.join(named), tried));
@@ -183,7 +193,7 @@ fn followed(path: &Path, links: &mut usize) -> PathBuf {
 }
 
 /// What the nearest `runlog.toml` upward names.
-fn configured(here: &Path, tried: &mut Vec<String>) -> Result<Option<PathBuf>, String> {
+fn configured(here: &Path, tried: &mut Vec<String>) -> Result<Option<PathBuf>, BadConfig> {
     for folder in here.ancestors() {
         let file = folder.join(CONFIG);
         if !file.exists() {
@@ -197,8 +207,11 @@ fn configured(here: &Path, tried: &mut Vec<String>) -> Result<Option<PathBuf>, S
             continue;
         }
         tried.push(file.display().to_string());
-        let wrong = |what: &str| format!("{}: {what}", file.display());
-        let config: Config = super::config::parse(&file).map_err(|what| wrong(&what))?;
+        let wrong = |what: String| BadConfig {
+            file: file.clone(),
+            what,
+        };
+        let config: Config = super::config::parse(&file).map_err(wrong)?;
         let Some(named) = config.projects else {
             continue;
         };
@@ -209,7 +222,8 @@ fn configured(here: &Path, tried: &mut Vec<String>) -> Result<Option<PathBuf>, S
             .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
         let stays = canonical(&joined).starts_with(canonical(folder));
         if !is_named || !inside || !stays {
-            return Err(wrong("`projects` must name a folder below the file's own"));
+            let what = "`projects` must name a folder below the file's own";
+            return Err(wrong(what.to_owned()));
         }
         return Ok(Some(joined));
     }
@@ -272,7 +286,7 @@ pub(super) fn ambiguous(candidates: &[PathBuf]) -> String {
 /// `runlog root`.
 pub(super) fn print(given: Option<&Path>, json: bool) -> ExitCode {
     let place = Place::of_process(given).map_err(|error| error.to_string());
-    let found = match place.and_then(|place| find(&place)) {
+    let found = match place.and_then(|place| find(&place).map_err(|bad| bad.to_string())) {
         Ok(found) => found,
         Err(error) => {
             tell!("runlog: {error}");
