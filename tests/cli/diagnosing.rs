@@ -4,6 +4,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -859,36 +860,121 @@ fn an_environment_that_leaves_no_place() {
     }
 }
 
+/// A user who is not root, and who has the samples, the program, and for `sudo` root's own shell.
+struct Somebody {
+    stage: Stage,
+    binary: PathBuf,
+}
+
+const NOBODY: u32 = 65534;
+
+impl Somebody {
+    fn new() -> Self {
+        assert!(
+            rustix::process::geteuid().is_root(),
+            "only root can give a folder to somebody else; run this as root, as CI does"
+        );
+        let stage = Stage::samples();
+        let binary = stage.root.beside("bin/runlog");
+        let sudo = stage.root.beside("bin/sudo");
+        fs::create_dir(stage.root.beside("bin")).unwrap();
+        fs::copy(env!("CARGO_BIN_EXE_runlog"), &binary).unwrap();
+        fs::write(&sudo, "#!/bin/sh\nexec \"$@\"\n").unwrap();
+        fs::set_permissions(&sudo, Permissions::from_mode(0o755)).unwrap();
+        let somebody = Self { stage, binary };
+        somebody.gives(&somebody.stage.root.beside(""), NOBODY);
+        somebody
+    }
+
+    /// Gives all that is there to a user.
+    fn gives(&self, path: &Path, uid: u32) {
+        let line = format!("chown -R {uid}:{uid} '{}'", path.display());
+        assert_eq!(self.stage.shell(&line).status, 0);
+    }
+
+    fn runlog(&self, args: &[&str]) -> Done {
+        let mut command = self.stage.command(self.binary.to_str().unwrap());
+        done(command.args(args).uid(NOBODY).gid(NOBODY))
+    }
+
+    fn well(&self) {
+        let found = self.runlog(&["doctor"]);
+        assert_eq!(found.out, "✓ nothing is wrong\n", "{}", found.err);
+    }
+
+    /// Finds one thing that `says` so and is mended by `sudo`, and finds nothing after.
+    fn mended_by_sudo(&self, says: &str) {
+        let found = self.runlog(&["doctor"]);
+        let said = format!("{says}: {}{}", found.out, found.err);
+        assert!(found.out.contains(says), "{said}");
+        let mends = mends(&found);
+        let [mend] = mends.as_slice() else {
+            panic!("{said}");
+        };
+        assert!(mend.starts_with("sudo "), "{mend}");
+        let bin = self.stage.root.beside("bin");
+        let run = self
+            .stage
+            .shell(&format!("PATH={}:$PATH; {mend}", bin.display()));
+        assert_eq!(run.status, 0, "{mend}: {}", run.err);
+        self.well();
+    }
+}
+
+/// What was recorded or deleted by root, once, among what is one's own.
+#[test]
+fn what_sudo_left_among_what_is_ones_own() {
+    let somebody = Somebody::new();
+    let root = somebody.stage.root.path();
+    let says = "belongs to user 0 and may not be written to by you";
+    somebody.well();
+    // as whoever types `sudo runlog run`
+    let run = ["run", "--project", "sudoed", "--", "true"];
+    somebody.stage.piped(&run).printed();
+    assert_eq!(somebody.runlog(&run).status, 1);
+    somebody.mended_by_sudo(says);
+    assert_eq!(somebody.runlog(&run).status, 0);
+    let delete = ["delete", "-s", "failed", "--yes"];
+    assert_eq!(somebody.runlog(&delete).status, 0);
+    for path in [
+        "",
+        "website",
+        "website/executions",
+        "website/.runlog",
+        "website/.runlog/trash",
+    ] {
+        for whole in ["-R", ""] {
+            let path = root.join(path);
+            let line = format!(
+                "chown {whole} 0 {0} && chmod {whole} go-w {0}",
+                path.display()
+            );
+            assert_eq!(somebody.stage.shell(&line).status, 0);
+            somebody.mended_by_sudo(says);
+        }
+    }
+    // what one deletes and another restores
+    let batches = fs::read_dir(root.join("website/.runlog/trash")).unwrap();
+    let batch = batches.map(|entry| entry.unwrap().path()).next().unwrap();
+    somebody.gives(&batch, 0);
+    assert_eq!(somebody.runlog(&["trash", "empty", "--yes"]).status, 1);
+    somebody.mended_by_sudo(says);
+    assert_eq!(somebody.runlog(&["trash", "empty", "--yes"]).status, 0);
+}
+
 /// What only root can mend is mended by `sudo`, which here is root's own shell.
 #[test]
 fn what_belongs_to_somebody_else() {
     use std::os::unix::fs::chown;
-    use std::os::unix::process::CommandExt;
-    assert!(
-        rustix::process::geteuid().is_root(),
-        "only root can give a folder to somebody else; run this as root, as CI does"
-    );
-    let nobody = 65534;
-    let stage = Stage::samples();
-    let binary = stage.root.beside("bin/runlog");
-    let sudo = stage.root.beside("bin/sudo");
-    fs::create_dir(stage.root.beside("bin")).unwrap();
-    fs::copy(env!("CARGO_BIN_EXE_runlog"), &binary).unwrap();
-    fs::write(&sudo, "#!/bin/sh\nexec \"$@\"\n").unwrap();
-    fs::set_permissions(&sudo, Permissions::from_mode(0o755)).unwrap();
+    let somebody = Somebody::new();
+    let (nobody, stage, binary) = (NOBODY, &somebody.stage, &somebody.binary);
     let config = stage.root.beside("runlog.toml");
     fs::write(&config, "").unwrap();
     let all = stage.root.beside("");
     let given = format!("chown -R {nobody} {}", all.display());
     assert_eq!(stage.shell(&given).status, 0);
-    let doctor = || {
-        let mut command = stage.command(binary.to_str().unwrap());
-        done(command.arg("doctor").uid(nobody).gid(nobody))
-    };
-    let well = || {
-        let found = doctor();
-        assert_eq!(found.out, "✓ nothing is wrong\n", "{}", found.err);
-    };
+    let doctor = || somebody.runlog(&["doctor"]);
+    let well = || somebody.well();
     well();
     let file = stage.root.path().join("website/executions/late.json");
     fs::write(&file, r#"{ "id": "late", "status": "completed" }"#).unwrap();
@@ -931,26 +1017,10 @@ fn what_belongs_to_somebody_else() {
         chown(&path, Some(0), Some(0)).unwrap();
         let mode = if path.is_dir() { 0o700 } else { 0o600 };
         fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
-        let found = doctor();
-        assert!(
-            found.out.contains(says),
-            "{path:?}: {}{}",
-            found.out,
-            found.err
-        );
-        let mends = mends(&found);
-        let [mend] = mends.as_slice() else {
-            panic!("{path:?}: {}", found.out);
-        };
-        assert!(mend.starts_with("sudo "), "{mend}");
-        let bin = stage.root.beside("bin");
-        let run = stage.shell(&format!("PATH={}:$PATH; {mend}", bin.display()));
-        assert_eq!(run.status, 0, "{mend}: {}", run.err);
-        well();
+        somebody.mended_by_sudo(says);
     }
     // what its owner uses is left to him, as long as it can be read, or else after
     for (path, owner, mode) in [
-        (stage.root.path(), 0, 0o755),
         (stage.root.path(), 1, 0o755),
         (stage.root.path().join("website"), 1, 0o755),
         (stage.root.path().join("website"), 1, 0o700),

@@ -96,7 +96,8 @@ fn unwritable(folder: &Path) -> Option<Finding> {
 }
 
 /// Why a folder cannot be read and entered, or by its owner written to, if it cannot. Who may write to
-/// somebody else's is for that one to say.
+/// somebody else's is for that one to say; but what is root's in a folder of one's own was made by `sudo`,
+/// once, and is meant to be one's own.
 pub(super) fn denied(folder: &Path) -> Option<Finding> {
     let found = folder.metadata().ok()?;
     if Owner::of(&found).is_me() {
@@ -111,8 +112,18 @@ pub(super) fn denied(folder: &Path) -> Option<Finding> {
             )
         });
     }
-    use rustix::fs::Access;
-    let refused = rustix::fs::access(folder, Access::READ_OK | Access::EXEC_OK).is_err();
+    use rustix::fs::{Access, access};
+    use rustix::io::Errno;
+    let above = folder.parent().and_then(|above| above.metadata().ok());
+    let by_sudo =
+        Owner::of(&found) == Owner::Roots && above.is_some_and(|above| Owner::of(&above).is_me());
+    let refused = if access(folder, Access::READ_OK | Access::EXEC_OK).is_err() {
+        "is closed to you"
+    } else if by_sudo && access(folder, Access::WRITE_OK) == Err(Errno::ACCESS) {
+        "may not be written to by you"
+    } else {
+        return None;
+    };
     let path = word(folder);
     let mend = match Owner::of(&found) {
         // who can use it all the same
@@ -122,14 +133,10 @@ pub(super) fn denied(folder: &Path) -> Option<Finding> {
             format!("sudo chgrp -R {gid} {path} && sudo chmod -R g+rX {path}")
         }
     };
-    refused.then(|| {
-        Finding::new(
-            format!(
-                "{} belongs to user {} and is closed to you",
-                folder.display(),
-                found.uid()
-            ),
-            mend,
-        )
-    })
+    let what = format!(
+        "{} belongs to user {} and {refused}",
+        folder.display(),
+        found.uid()
+    );
+    Some(Finding::new(what, mend))
 }
