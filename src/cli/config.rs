@@ -154,6 +154,16 @@ pub(super) fn status_places(text: &str, status: &str) -> Option<Vec<(usize, usiz
     (!places.is_empty()).then_some(places)
 }
 
+/// The line of `text` that says which folder is served, and nothing else; it counts from 1.
+pub(super) fn projects_line(text: &str) -> Option<usize> {
+    let whole = DeTable::parse(text).ok()?;
+    let span = whole.get_ref().get("projects")?.span();
+    let (before, value) = text.split_at_checked(span.start)?;
+    let line = before.rsplit('\n').next()?.trim_start();
+    let is_whole = line.starts_with("projects") && !value.get(..span.len())?.contains('\n');
+    is_whole.then_some(before.matches('\n').count() + 1)
+}
+
 /// What is wrong with a file that holds `text`, and in which line.
 fn what_is_wrong(text: &str, error: &toml::de::Error) -> String {
     let said = error.message();

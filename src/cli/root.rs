@@ -28,6 +28,8 @@ pub(super) struct Found {
     pub root: Option<PathBuf>,
     /// Whether it is there.
     pub exists: bool,
+    /// The `runlog.toml` that names it, if one does.
+    pub config: Option<PathBuf>,
     /// Where one was looked for.
     pub tried: Vec<String>,
     /// The folders that could be meant, if there are several.
@@ -117,8 +119,12 @@ pub(super) fn find(place: &Place<'_>) -> Result<Found, BadConfig> {
     if let Some(named) = place.given.or(place.environment.as_deref()) {
         return Ok(settled(&place.here.join(named), tried));
     }
-    if let Some(named) = configured(&place.here, &mut tried)? {
-        return Ok(settled(&named, tried));
+    if let Some((file, named)) = configured(&place.here, &mut tried)? {
+        let config = Some(file);
+        return Ok(Found {
+            config,
+            ..settled(&named, tried)
+        });
     }
     let top = place
         .here
@@ -145,6 +151,7 @@ pub(super) fn find(place: &Place<'_>) -> Result<Found, BadConfig> {
         _ => Ok(Found {
             root: None,
             exists: false,
+            config: None,
             tried,
             candidates,
         }),
@@ -156,6 +163,7 @@ fn settled(folder: &Path, tried: Vec<String>) -> Found {
     Found {
         root: Some(canonical(folder)),
         exists: folder.is_dir(),
+        config: None,
         tried,
         candidates: Vec::new(),
     }
@@ -192,8 +200,11 @@ fn followed(path: &Path, links: &mut usize) -> PathBuf {
     real
 }
 
-/// What the nearest `runlog.toml` upward names.
-fn configured(here: &Path, tried: &mut Vec<String>) -> Result<Option<PathBuf>, BadConfig> {
+/// The nearest `runlog.toml` upward that names a folder, and that folder.
+fn configured(
+    here: &Path,
+    tried: &mut Vec<String>,
+) -> Result<Option<(PathBuf, PathBuf)>, BadConfig> {
     for folder in here.ancestors() {
         let file = folder.join(CONFIG);
         if !file.exists() {
@@ -225,7 +236,7 @@ fn configured(here: &Path, tried: &mut Vec<String>) -> Result<Option<PathBuf>, B
             let what = "`projects` must name a folder below the file's own";
             return Err(wrong(what.to_owned()));
         }
-        return Ok(Some(joined));
+        return Ok(Some((file, joined)));
     }
     Ok(None)
 }

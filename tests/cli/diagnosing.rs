@@ -352,11 +352,6 @@ fn a_root_that_is_not_there_or_not_clear() {
     fs::write(stage.root.beside("projects"), "").unwrap();
     mended(&stage, "is no folder");
     fs::remove_dir(stage.root.path()).unwrap();
-    fs::write(stage.root.beside("file"), "").unwrap();
-    let below = ["doctor", "--projects", "file/projects"];
-    let mend = mends(&stage.piped(&below)).remove(0);
-    assert_eq!(stage.shell(&mend).status, 0, "{mend}");
-    assert_eq!(stage.piped(&below).out, "✓ nothing is wrong\n", "{mend}");
     for name in ["a", "b"] {
         let folder = stage.root.beside(&format!("{name}/projects/p/executions"));
         fs::create_dir_all(folder).unwrap();
@@ -394,6 +389,48 @@ fn a_root_that_is_not_there_or_not_clear() {
             "{mended}"
         );
     }
+}
+
+/// What was named is left as it is, and another root served.
+#[test]
+fn a_root_that_was_named_by_mistake() {
+    let stage = Stage::samples();
+    let run = stage.root.path().join("website/executions/aa.json");
+    fs::write(&run, record("website", "aa", "completed").to_string()).unwrap();
+    std::os::unix::fs::symlink("round", stage.root.beside("round")).unwrap();
+    let before = stage.piped(&["list"]).printed();
+    let below = run.join("projects");
+    for named in [run.as_path(), &below, Path::new("round")] {
+        let named = named.to_str().unwrap();
+        let found = stage.piped(&["doctor", "--projects", named]);
+        assert!(found.out.contains(" is no folder\n"), "{}", found.out);
+        assert_eq!(mends(&found), ["runlog root"], "{}", found.out);
+        let script = format!(
+            "export RUNLOG_PROJECTS={named}; runlog doctor > found && exit 9; \
+             eval \"$(sed -n 's/^  //p' found)\"; runlog doctor"
+        );
+        let done = stage.shell(&script).printed();
+        assert_eq!(done, "✓ nothing is wrong\n");
+    }
+    let config = stage.root.beside("runlog.toml");
+    let others = "\n[prune]\nkeepLast = 1\nrules = [{ maxAge = \"90d\" }]\n";
+    for (named, is_kept) in [
+        ("projects = \"runlog.toml\"", true),
+        (
+            "# it\n  projects=\"projects/website/executions/aa.json\" # here",
+            true,
+        ),
+        ("projects = \"\"\"\nround\"\"\"", false),
+    ] {
+        fs::write(&config, format!("{named}{others}")).unwrap();
+        mended(&stage, " is no folder");
+        assert_eq!(config.exists(), is_kept);
+        if is_kept {
+            let kept = fs::read_to_string(&config).unwrap();
+            assert!(kept.ends_with(others), "{kept}");
+        }
+    }
+    assert_eq!(stage.piped(&["list"]).printed(), before);
 }
 
 /// Its path is told whole, whatever is in it.

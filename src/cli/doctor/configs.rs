@@ -12,7 +12,7 @@ use crate::cli::Failure;
 use crate::cli::args::{Params, quoted, quoted_path as word};
 use crate::cli::client::Client;
 use crate::cli::config::{self, Fault};
-use crate::cli::root::named_in;
+use crate::cli::root::{canonical, named_in};
 use crate::model::{Status, nearest};
 
 /// The files that say what is served and kept.
@@ -46,7 +46,7 @@ pub(super) fn configs(folder: &Path, findings: &mut Vec<Finding>) {
         let mend = match lines {
             Some((first, last)) => {
                 let each = quoted(&format!("{first},{last}s/^/# /"));
-                format!("sed -i.before {each} {}", word(&file))
+                format!("sed -i.before {each} {}", word(&canonical(&file)))
             }
             None => aside(&file),
         };
@@ -65,6 +65,14 @@ fn without_its_rest(file: &Path) -> String {
             let print = format!("printf '%s\\n' {}", quoted(&line));
             format!("{} && {print} > {}", aside(file), word(file))
         }
+        None => aside(file),
+    }
+}
+
+/// Has a config say no more which folder is served.
+pub(super) fn without_its_root(file: &Path) -> String {
+    match config::projects_line(&std::fs::read_to_string(file).unwrap_or_default()) {
+        Some(line) => format!("sed -i.before '{line}s/^/# /' {}", word(&canonical(file))),
         None => aside(file),
     }
 }
@@ -141,7 +149,10 @@ async fn misspelt(
             let changes: Vec<String> = places.iter().rev().map(change).collect();
             let changes = quoted(&changes.join(";"));
             // columns are bytes
-            format!("LC_ALL=C sed -i.before {changes} {}", word(file))
+            format!(
+                "LC_ALL=C sed -i.before {changes} {}",
+                word(&canonical(file))
+            )
         }
         None => without_its_rest(file),
     };

@@ -69,8 +69,7 @@ pub(super) fn made(folder: &Path) -> String {
         Ok(found) if found.is_dir() && found.mode() & OWN_WRITES == 0 => {
             format!("chmod u+w {} && {make}", word(above))
         }
-        Ok(found) if found.is_dir() => make,
-        _ => format!("{} && {make}", aside(above)),
+        _ => make,
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use super::configs::without_its_root;
 use super::mend::{aside, first_line, made, readable};
 use super::owner::Owner;
 use super::{DoctorArgs, Finding};
@@ -58,35 +59,57 @@ pub(super) fn rooted(
             .collect();
         findings.push(Finding::new(
             format!("several folders could be served: {}", others.join(", ")),
-            first_line(&file, &line),
+            match rustix::fs::access(&top, rustix::fs::Access::WRITE_OK) {
+                Ok(()) => first_line(&file, &line),
+                Err(_) => format!("export RUNLOG_PROJECTS={}", word(&first)),
+            },
         ));
         return Ok(None);
     };
     if !found.exists {
-        let what = match folder.symlink_metadata() {
-            Ok(_) => {
-                findings.push(Finding::new(
-                    format!("{} is no folder", folder.display()),
-                    format!("{} && mkdir -p {}", aside(&folder), word(&folder)),
-                ));
-                return Ok(None);
-            }
-            Err(error) => error.kind(),
-        };
         // whether it is there cannot be seen
-        let closed = match what {
-            io::ErrorKind::PermissionDenied => {
+        let closed = match folder.symlink_metadata() {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 closed_above(folder.ancestors().skip(1), Wanted::Enter)
             }
             _ => None,
         };
-        findings.push(closed.unwrap_or_else(|| {
-            let told = format!("there is no root, {}: {what}", folder.display());
-            Finding::new(told, made(&folder))
+        let finding = closed.or_else(|| {
+            let no_folder = no_folder(&folder)?;
+            let what = format!("{} is no folder", no_folder.display());
+            Some(Finding::new(
+                what,
+                otherwise(&place, found.config.as_deref(), no_folder),
+            ))
+        });
+        findings.push(finding.unwrap_or_else(|| {
+            let what = format!("there is no root, {}", folder.display());
+            Finding::new(what, made(&folder))
         }));
         return Ok(None);
     }
     Ok(Some(folder))
+}
+
+/// What is in the place of a folder, or of one above it, if something else is.
+fn no_folder(folder: &Path) -> Option<&Path> {
+    let is_there = |path: &&Path| path.symlink_metadata().is_ok();
+    folder
+        .ancestors()
+        .find(is_there)
+        .filter(|path| !path.is_dir())
+}
+
+/// Serves another root than one that is `no_folder`: what somebody named by mistake is left as it is.
+fn otherwise(place: &Place<'_>, config: Option<&Path>, no_folder: &Path) -> String {
+    match (place.given, &place.environment, config) {
+        // which it would be without that
+        (Some(_), ..) => "runlog root".to_owned(),
+        (None, Some(_), _) => "unset RUNLOG_PROJECTS".to_owned(),
+        (None, None, Some(config)) => without_its_root(config),
+        // nobody named it: it is only called so
+        (None, None, None) => format!("{} && mkdir -p {}", aside(no_folder), word(no_folder)),
+    }
 }
 
 /// What is wanted of a folder above the root.
