@@ -161,8 +161,8 @@ fn a_date_that_is_none_is_named_and_taken_out() {
         let mended: serde_json::Value =
             serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
         for (member, left) in ["startedAt", "completedAt"].iter().zip(left) {
-            let was = Some(&run[member]).filter(|_| left);
-            assert_eq!(mended.get(member), was, "{member} of {run}");
+            let was = if left { &run[member] } else { &json!(null) };
+            assert_eq!(&mended[member], was, "{member} of {run}");
         }
         assert_eq!(mended["costUSD"], 0.5);
     }
@@ -190,7 +190,7 @@ fn a_record_that_is_changed_keeps_its_mode_and_the_rest_of_what_it_says() {
         let kept = fs::read_to_string(&file).unwrap();
         assert!(kept.contains("kept") && !kept.contains("cost\":"), "{kept}");
     }
-    // what jq refuses or says in another way is left as it is
+    // what some programs refuse, or would say in another way, is left as it is
     for rest in [
         r#""output": "\ud800""#,
         r#""output": "\udc00""#,
@@ -202,10 +202,44 @@ fn a_record_that_is_changed_keeps_its_mode_and_the_rest_of_what_it_says() {
         let text = format!(r#"{{ "id": "cost", "costUSD": "much", {rest} }}"#);
         fs::write(&file, &text).unwrap();
         mended(&stage, "cost.json");
-        let aside = file.with_extension("json.aside");
-        assert_eq!(fs::read_to_string(&aside).unwrap(), text);
-        fs::remove_file(aside).unwrap();
+        let kept = fs::read_to_string(&file).unwrap();
+        assert_eq!(kept, text.replace("\"much\"", "null"));
     }
+}
+
+/// A run that is listed is listed still, with all that it says.
+#[test]
+fn a_record_under_another_name_is_given_its_own_and_nothing_else() {
+    let stage = Stage::samples();
+    let file = stage.root.path().join("website/executions/bb.json");
+    let long = format!("it's\\n {}", "é".repeat(300));
+    for (id, project, rest) in [
+        ("other", "website", r#""big": 12345678901234567890"#),
+        ("other", "website", r#""big": 1E400, "lone": "\ud800""#),
+        (&long, "website", r#""big": 1"#),
+        ("bb", "$(touch it) `q` 'q' \\\\!", "\"lines\": [\n\n]"),
+        // the last of them counts
+        ("bb\", \"id\": \"cc", "website", r#""a": 1"#),
+    ] {
+        let text = format!(
+            "{{ \"costUSD\": 1, \"projectId\": \"{project}\", \"id\": \"{id}\", {rest} }}\n"
+        );
+        fs::write(&file, &text).unwrap();
+        mended(&stage, "bb.json");
+        let last = id.rsplit('"').next().unwrap();
+        let meant = text.replace(&format!("\"{last}\", {rest}"), &format!("\"bb\", {rest}"));
+        let meant = meant.replace(project, "website");
+        assert_eq!(fs::read_to_string(&file).unwrap(), meant);
+        assert!(stage.piped(&["list"]).printed().contains("bb"));
+    }
+    // whatever became of it since it was looked at
+    fs::write(&file, r#"{ "id": "other" }"#).unwrap();
+    let mend = mends(&stage.piped(&["doctor"])).remove(0);
+    let text = r#"{ "it": "moved", "id": "other" }"#;
+    fs::write(&file, text).unwrap();
+    assert_eq!(stage.shell(&mend).status, 1);
+    assert_eq!(fs::read_to_string(&file).unwrap(), text);
+    assert!(!file.with_extension("json.new").exists());
 }
 
 #[test]

@@ -7,14 +7,16 @@ use std::path::{Path, PathBuf};
 
 use super::owner::{Owner, own_uid};
 use crate::cli::args::{quoted, quoted_path as word};
-use crate::cli::json::Json;
-use crate::model::json::spelt_members;
+use crate::cli::root::canonical;
+use crate::model::json::members;
 
 /// What inotify's limits are to be raised to at least.
 const WATCHES: u64 = 524_288;
 const INSTANCES: u64 = 1024;
 /// And at most: the system knows no more.
 const LIMIT_MAX: u64 = i32::MAX.unsigned_abs() as u64;
+/// So much of a value tells whether it is still there.
+const KNOWN_BY_BYTES: usize = 200;
 /// How long a file's name may be.
 const NAME_MAX_BYTES: usize = 255;
 /// What lets a file's owner write to it.
@@ -100,7 +102,9 @@ fn rewritten(file: &Path, print: &str) -> String {
     let closed = file
         .metadata()
         .is_ok_and(|found| found.mode() & OWN_WRITES == 0);
-    let (file, new) = (word(file), word(&beside(file, ".new")));
+    // what leads to it goes on doing so
+    let file = canonical(file);
+    let (file, new) = (word(&file), word(&beside(&file, ".new")));
     match closed {
         false => format!("cp -p {file} {new} && {print} > {new} && mv {new} {file}"),
         true => format!(
@@ -110,46 +114,40 @@ fn rewritten(file: &Path, print: &str) -> String {
     }
 }
 
-/// Changes a record by jq. One of which that would not leave the rest as it is is moved out of the way
-/// instead; a number that goes, in the member called `changed`, need not be kept.
-pub(super) fn edited(file: &Path, changed: &str, change: &str) -> String {
-    let keeps = |(name, value): (&str, &str)| {
-        // a lone surrogate is refused or replaced, and so it is here
-        let is_text = serde_json::from_str::<String>(name).ok();
-        let is_number = value.starts_with(|c: char| c == '-' || c.is_ascii_digit());
-        is_text.is_some_and(|name| {
-            is_number && name == changed
-                || serde_json::from_str::<serde_json::Value>(value).is_ok()
-                    && keeps_digits(&Json::read(value))
-        })
+/// Puts other values into members of a record, which are named with the text that is to stand there, and
+/// leaves every other byte as it is. Nothing is done to a record that says something else by then.
+pub(super) fn edited(file: &Path, changes: &[(&str, &str)]) -> String {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let place = |(name, value): &(&str, &str)| {
+        // of several the last one counts
+        let (_, held) = members(&text).filter(|(held, _)| held == name).last()?;
+        let at = held.as_ptr().addr() - text.as_ptr().addr();
+        Some((at, held, (*value).to_owned()))
     };
-    match std::fs::read_to_string(file) {
-        Ok(text) if spelt_members(&text).all(keeps) => {
-            rewritten(file, &format!("jq {} {}", quoted(change), word(file)))
-        }
-        _ => aside(file),
+    let places: Option<Vec<_>> = changes.iter().map(place).collect();
+    let Some(mut places) = places else {
+        return aside(file);
+    };
+    places.sort();
+    let path = word(file);
+    let part =
+        |from: usize, to: usize| format!("tail -c +{} {path} | head -c {}", from + 1, to - from);
+    let (mut is_as_it_was, mut print, mut end) = (String::new(), String::new(), 0);
+    for (at, held, value) in places {
+        // the beginning of what is long is enough to know it by
+        let known = held.get(..held.floor_char_boundary(KNOWN_BY_BYTES));
+        let known = known.unwrap_or(held).trim_end();
+        let there = part(at, at + known.len());
+        is_as_it_was.push_str(&format!("[ \"$({there})\" = {} ] && ", quoted(known)));
+        print.push_str(&format!(
+            "{}; printf %s {}; ",
+            part(end, at),
+            quoted(&value)
+        ));
+        end = at + held.len();
     }
-}
-
-/// Whether every number in it is one that jq says again: some versions make doubles of them, and write
-/// those as short as can be.
-fn keeps_digits(value: &Json) -> bool {
-    match value {
-        Json::Number(spelling) => {
-            let again = spelling.parse::<f64>().map(|double| format!("{double:e}"));
-            again.is_ok_and(|again| digits(spelling) == digits(&again))
-        }
-        Json::List(items) => items.iter().all(keeps_digits),
-        Json::Object(members) => members.iter().all(|(_, value)| keeps_digits(value)),
-        _ => true,
-    }
-}
-
-/// The digits of a number that count.
-fn digits(spelling: &str) -> String {
-    let number = spelling.split(['e', 'E']).next().unwrap_or_default();
-    let digits = number.chars().filter(char::is_ascii_digit);
-    digits.collect::<String>().trim_matches('0').to_owned()
+    let print = format!("{{ {print}tail -c +{} {path}; }}", end + 1);
+    format!("{is_as_it_was}{}", rewritten(file, &print))
 }
 
 /// The command that raises the limit that a message is about, where it is one.
@@ -189,25 +187,6 @@ fn raised(message: &str, limit: impl Fn(&str) -> Option<u64>) -> Option<(String,
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_number_is_kept_that_is_the_same_once_it_was_a_double() {
-        for (number, is_kept) in [
-            ("0", true),
-            ("-0.0", true),
-            ("1.50", true),
-            ("1e2", true),
-            ("100000000000000000000", true),
-            ("0.30000000000000004", true),
-            ("9007199254740992", true),
-            ("9007199254740993", false),
-            ("12345678901234567", false),
-            ("90071992547409931", false),
-            ("0.1000000000000000055", false),
-        ] {
-            assert_eq!(keeps_digits(&Json::read(number)), is_kept, "{number}");
-        }
-    }
 
     #[test]
     fn a_limit_is_raised_whatever_it_is() {

@@ -100,25 +100,23 @@ fn of_file(root: &Path, file: &Path, problem: &Json) -> Option<Finding> {
     let project_name = project.and_then(Path::file_name).unwrap_or_default();
     let project_name = project_name.to_string_lossy();
     let mend = match problem.at("kind").word() {
-        "id-mismatch" => edited(file, "id", &format!(".id = {}", name(Some(file)))),
+        "id-mismatch" => edited(file, &[("id", &name(Some(file)))]),
         "project-mismatch" => {
-            let change = format!(".projectId = {}", json!(project_name));
-            edited(file, "projectId", &change)
+            let name = json!(project_name).to_string();
+            edited(file, &[("projectId", &name)])
         }
-        "invalid-cost" => edited(file, "costUSD", "del(.costUSD)"),
+        "invalid-cost" => edited(file, &[("costUSD", "null")]),
         "invalid-date" => {
-            let (names, change) = match bad_dates(file, &project_name) {
-                [true, true] => (
-                    "each of `startedAt` and `completedAt`",
-                    "del(.startedAt, .completedAt)",
-                ),
+            let [start, end] = [("startedAt", "null"), ("completedAt", "null")];
+            let (names, changes) = match bad_dates(file, &project_name) {
+                [true, true] => ("each of `startedAt` and `completedAt`", vec![start, end]),
                 // the other one orders the run
-                [true, false] => ("`startedAt`", "del(.startedAt)"),
-                [false, true] => ("`completedAt`", "del(.completedAt)"),
+                [true, false] => ("`startedAt`", vec![start]),
+                [false, true] => ("`completedAt`", vec![end]),
                 [false, false] => return None,
             };
             message = message.replace("`startedAt` or `completedAt`", names);
-            edited(file, "", change)
+            edited(file, &changes)
         }
         "unwritable" if is_of_others(root, file) => return None,
         "unreadable" | "unwritable" => readable(file),
