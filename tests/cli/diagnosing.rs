@@ -293,11 +293,11 @@ fn folders_that_cannot_be_used() {
     let cache = stage.root.beside("cache");
     closed(&cache.join("runlog"), 0o777, "has the wrong mode");
     closed(&cache, 0o500, "has the wrong mode");
-    closed(
-        &stage.root.beside("run/runlog"),
-        0o755,
-        "is open to other users",
-    );
+    let sockets = stage.root.beside("run/runlog");
+    closed(&sockets, 0o755, "is open to other users");
+    for mode in [0o000, 0o500, 0o600] {
+        closed(&sockets, mode, "is closed to its owner");
+    }
     fs::remove_dir_all(cache.join("runlog")).unwrap();
     fs::write(cache.join("runlog"), "").unwrap();
     mended(&stage, "is no folder of yours");
@@ -1031,6 +1031,39 @@ fn what_sudo_left_among_what_is_ones_own() {
     assert_eq!(somebody.runlog(&["trash", "empty", "--yes"]).status, 1);
     somebody.mended_by_sudo(says);
     assert_eq!(somebody.runlog(&["trash", "empty", "--yes"]).status, 0);
+}
+
+/// It lives, though nobody else may ask it.
+#[test]
+fn a_daemon_of_another_user_at_ones_own_socket() {
+    let somebody = Somebody::new();
+    let socket = somebody.runlog(&["socket"]).printed();
+    let socket = Path::new(socket.trim_end());
+    somebody.well();
+    let socket_option = format!("--socket={}", socket.display());
+    let mut command = somebody.stage.runlog(&["serve", &socket_option]);
+    let mut daemon = Stage::served(&mut command);
+    let found = somebody.runlog(&["doctor"]);
+    let what = format!("a daemon of user 0, process {}, serves only", daemon.0.id());
+    assert!(found.out.contains(&what), "{}{}", found.out, found.err);
+    assert_eq!(mends(&found), [format!("sudo kill {}", daemon.0.id())]);
+    daemon.0.kill().unwrap();
+    daemon.0.wait().unwrap();
+    fs::remove_file(lock_of(socket)).unwrap();
+    fs::remove_file(socket).unwrap();
+    // who listens on it does not say so
+    let _listener = UnixListener::bind(socket).unwrap();
+    fs::set_permissions(socket, Permissions::from_mode(0o600)).unwrap();
+    let found = somebody.runlog(&["doctor"]);
+    assert!(
+        found.out.contains("belongs to user 0, and nobody else"),
+        "{}",
+        found.out
+    );
+    assert!(!found.out.contains("gone"), "{}", found.out);
+    let mend = mends(&found).remove(0);
+    assert_eq!(somebody.stage.shell(&mend).status, 0, "{mend}");
+    somebody.well();
 }
 
 /// What only root can mend is mended by `sudo`, which here is root's own shell.

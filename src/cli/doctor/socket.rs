@@ -36,6 +36,10 @@ pub(super) fn socket(root: &Path, findings: &mut Vec<Finding>) -> bool {
         return false;
     }
     let path = path.as_path();
+    if let Some(finding) = foreign_daemon(path) {
+        findings.push(finding);
+        return true;
+    }
     let lock = closed_lock(&lock_of(path));
     // whoever holds one that is closed cannot be told
     let lock_is_closed = lock.is_some();
@@ -54,8 +58,16 @@ pub(super) fn socket(root: &Path, findings: &mut Vec<Finding>) -> bool {
 /// That a folder for sockets is not one, if it is there.
 fn unfit_folder(path: &SocketPath) -> Option<Finding> {
     let folder = path.as_path().parent()?;
-    folder.symlink_metadata().ok()?;
-    let error = path.prepare_folder().err()?;
+    let found = folder.symlink_metadata().ok()?;
+    let Err(error) = path.prepare_folder() else {
+        return (found.mode() & 0o700 != 0o700).then(|| {
+            let what = format!(
+                "the socket folder {} is closed to its owner",
+                folder.display()
+            );
+            Finding::new(what, format!("chmod 700 {}", word(folder)))
+        });
+    };
     let mend = match &error {
         SocketPathError::Untrusted { folder, found } => match found {
             Untrusted::Mode { .. } => format!("chmod 700 {}", word(folder)),
@@ -86,9 +98,48 @@ fn unfit_file(path: &Path, found: &Metadata) -> Option<Finding> {
         let what = format!("{shown}, where the socket would be, is none");
         return Some(Finding::new(what, aside(path)));
     }
-    (Owner::of(found).is_me() && found.mode() & OWN_FILE != OWN_FILE).then(|| {
+    if !Owner::of(found).is_me() {
+        // whether anybody listens there is not told to us
+        let what = format!(
+            "the socket {shown} belongs to user {}, and nobody else is served there",
+            found.uid()
+        );
+        return Some(Finding::new(what, aside(path)));
+    }
+    (found.mode() & OWN_FILE != OWN_FILE).then(|| {
         let what = format!("the socket {shown} is closed to its owner");
         Finding::new(what, format!("chmod u+rw {}", word(path)))
+    })
+}
+
+/// That a daemon of another user's has the socket, if one has that lives.
+fn foreign_daemon(path: &Path) -> Option<Finding> {
+    let found = path.symlink_metadata().ok()?;
+    let pid = locker(&lock_of(path)).filter(|pid| is_daemon(*pid))?;
+    let of_process = Path::new("/proc").join(pid.to_string()).metadata().ok()?;
+    let is_foreign = !Owner::of(&found).is_me() && of_process.uid() == found.uid();
+    is_foreign.then(|| {
+        let what = format!(
+            "a daemon of user {}, process {pid}, serves only that user at {}",
+            found.uid(),
+            path.display()
+        );
+        Finding::new(what, format!("sudo kill {pid}"))
+    })
+}
+
+/// The process that holds a file locked, which is told of others' files too.
+fn locker(file: &Path) -> Option<u32> {
+    let inode = file.symlink_metadata().ok()?.ino().to_string();
+    let locks = std::fs::read_to_string("/proc/locks").ok()?;
+    // number, kind, how, for what, process, device and inode, from, to
+    locks.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let [_, "FLOCK", _, _, pid, place, ..] = fields.as_slice() else {
+            return None;
+        };
+        let is_it = place.rsplit(':').next() == Some(&inode);
+        pid.parse().ok().filter(|_| is_it)
     })
 }
 
