@@ -14,6 +14,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::failure::in_words;
+use crate::api::error::words;
 use crate::api::{PrunePolicy, params};
 use crate::model::read_span;
 
@@ -87,7 +88,7 @@ pub(super) fn parse<T: for<'de> Deserialize<'de>>(file: &Path) -> Result<T, Stri
 fn text_of(file: &Path) -> Result<String, String> {
     std::fs::read_to_string(file).map_err(|error| match error.kind() {
         ErrorKind::InvalidData => "is no text in UTF-8".to_owned(),
-        kind => kind.to_string(),
+        _ => words(&error),
     })
 }
 
@@ -380,7 +381,7 @@ impl Root {
         match folder.metadata() {
             Ok(found) if found.is_dir() => Ok(folder),
             Ok(_) => Err("is no folder".to_owned()),
-            Err(error) => Err(format!("cannot be found: {}", error.kind())),
+            Err(error) => Err(format!("cannot be found: {}", words(&error))),
         }
     }
 }

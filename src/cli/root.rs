@@ -13,6 +13,7 @@ use super::args::quoted_path;
 use super::config::FILE as CONFIG;
 use super::terminal::{Out, visible};
 use super::{Failure, USAGE};
+use crate::api::error::words;
 
 /// How many levels below the repository's top a folder is looked for.
 const LEVELS: usize = 3;
@@ -83,7 +84,7 @@ impl<'a> Place<'a> {
             // somebody removed it, and it does not matter
             Err(_) if named.is_some_and(Path::is_absolute) => PathBuf::from("/"),
             here => here.map_err(|error| {
-                let what = format!("the current folder cannot be found: {}", error.kind());
+                let what = format!("the current folder cannot be found: {}", words(&error));
                 std::io::Error::new(error.kind(), what)
             })?,
         };
@@ -323,7 +324,13 @@ pub(super) fn print(given: Option<&Path>, json: bool) -> ExitCode {
         false => root.as_os_str().to_owned(),
     });
     if !found.exists {
-        tell!("runlog: it is not there yet; looked for:");
+        // nowhere, where somebody has named it
+        let looked = if found.tried.is_empty() {
+            ""
+        } else {
+            "; looked for:"
+        };
+        tell!("runlog: it is not there yet{looked}");
         for place in &found.tried {
             tell!("  {place}");
         }

@@ -436,6 +436,8 @@ fn a_root_that_was_named_by_mistake() {
     let below = run.join("projects");
     for named in [run.as_path(), &below, Path::new("round")] {
         let named = named.to_str().unwrap();
+        let list = stage.piped(&["list", "--projects", named]);
+        assert_eq!(list.err.lines().count(), 1, "{}", list.err);
         let found = stage.piped(&["doctor", "--projects", named]);
         assert!(found.out.contains(" is no folder\n"), "{}", found.out);
         assert_eq!(mends(&found), ["runlog root"], "{}", found.out);
@@ -653,7 +655,7 @@ fn a_root_in_the_users_file_that_nothing_comes_of() {
     for (text, says) in [
         (
             text(policy, "/not/there", every),
-            "/not/there cannot be found: entity not found",
+            "/not/there cannot be found: No such file or directory",
         ),
         (
             text(policy, "~/projects", every),
@@ -852,6 +854,38 @@ fn a_folder_above_the_root_that_cannot_be_read() {
     mended(&stage, "above the root, cannot be read");
 }
 
+/// What is refused by the system says what it was, in the system's words.
+#[test]
+fn a_folder_that_is_gone_or_cannot_be_made() {
+    let stage = Stage::samples();
+    let root = stage.root.path();
+    let root = root.display();
+    let none = "No such file or directory";
+    for (line, says) in [
+        (
+            "runlog list",
+            format!("the current folder cannot be found: {none}"),
+        ),
+        (
+            &*format!("runlog export x.jsonl --projects '{root}'"),
+            format!("the current folder cannot be found: {none}"),
+        ),
+        ("runlog demo --keep x", format!("x cannot be made: {none}")),
+        (
+            "runlog man --out /proc/x",
+            format!("/proc/x cannot be made: {none}"),
+        ),
+        (
+            "runlog root --projects /not/there",
+            "it is not there yet".to_owned(),
+        ),
+    ] {
+        let script = format!("mkdir gone && cd gone && rmdir ../gone && {line}");
+        let told = stage.shell(&script).err;
+        assert_eq!(told, format!("runlog: {says}\n"), "{line}");
+    }
+}
+
 /// The limits of a namespace, as a container has them.
 #[test]
 fn limits_of_the_system_that_are_too_low() {
@@ -1031,6 +1065,63 @@ fn what_sudo_left_among_what_is_ones_own() {
     assert_eq!(somebody.runlog(&["trash", "empty", "--yes"]).status, 1);
     somebody.mended_by_sudo(says);
     assert_eq!(somebody.runlog(&["trash", "empty", "--yes"]).status, 0);
+}
+
+/// A policy in a file that is not used is no policy.
+#[test]
+fn a_policy_of_another_user() {
+    let somebody = Somebody::new();
+    let config = somebody.stage.root.beside("runlog.toml");
+    fs::write(
+        &config,
+        "[prune]\nkeepLast = 1\nrules = [{ maxAge = \"90d\" }]\n",
+    )
+    .unwrap();
+    let told = somebody.runlog(&["prune", "-n"]);
+    assert_eq!(told.status, 2);
+    let says = "runlog.toml belongs to user 0, and is not used\n";
+    assert!(told.err.contains(says), "{}", told.err);
+    somebody.mended_by_sudo("runlog.toml belongs to user 0");
+    assert_eq!(somebody.runlog(&["prune", "-n"]).status, 0);
+}
+
+/// It is given back where it is: moved away, it would be held still.
+#[test]
+fn a_text_index_that_is_held_and_belongs_to_root() {
+    let somebody = Somebody::new();
+    let search = || somebody.runlog(&["search", "accents"]);
+    assert_eq!(search().status, 0);
+    let homes = fs::read_dir(somebody.stage.root.beside("cache/runlog")).unwrap();
+    let home = homes.map(|entry| entry.unwrap().path()).next().unwrap();
+    let path = home.join("search.lock");
+    let lock = fs::File::open(&path).unwrap();
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    somebody.gives(&path, 0);
+    let pid = std::process::id();
+    somebody.mended_by_sudo(&format!(
+        "search.lock, which process {pid} holds, belongs to user 0"
+    ));
+    assert_eq!(
+        path.metadata().unwrap().ino(),
+        lock.metadata().unwrap().ino()
+    );
+    drop(lock);
+    assert_eq!(search().status, 0);
+}
+
+/// Whose log there is, where no daemon is, nobody is told to read.
+#[test]
+fn a_call_that_is_refused_by_the_system() {
+    let somebody = Somebody::new();
+    somebody.gives(&somebody.stage.root.path().join("website"), 0);
+    let run = json!({ "projectId": "website", "execution": { "id": "new", "status": "running" } });
+    let told = somebody.runlog(&["call", "executions/start", &run.to_string()]);
+    assert_eq!(told.status, 1);
+    assert!(
+        told.err.contains("Permission denied; mend the cause"),
+        "{}",
+        told.err
+    );
 }
 
 /// It lives, though nobody else may ask it.
@@ -1237,6 +1328,10 @@ fn what_belongs_to_somebody_else() {
     let args = ["--projects", deep.to_str().unwrap()];
     let closed = stage.root.beside("closed");
     fs::set_permissions(&closed, Permissions::from_mode(0o000)).unwrap();
+    let list = somebody.runlog(&["list", "--projects", deep.to_str().unwrap()]);
+    assert_eq!((list.status, list.out.as_str()), (1, ""));
+    let says = "projects cannot be read (Permission denied";
+    assert!(list.err.contains(says), "{}", list.err);
     mended(&args, "closed, above the root, cannot be entered", false);
     of_root(&above, 0o711);
     let warned = mended(&args, "in, above the root, cannot be read", true);

@@ -4,8 +4,8 @@ use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::mend::aside;
-use super::owner::{Owner, own_uid};
+use super::mend::{aside, readable};
+use super::owner::{Owner, locker, own_uid};
 use super::{Finding, OWN_FILE};
 use crate::cli::args::quoted_path as word;
 use crate::cli::xdg;
@@ -88,6 +88,16 @@ fn unfit_files(home: &Path) -> Vec<Finding> {
             _ => found.is_file(),
         };
         let own = Owner::of(&found).is_me();
+        // moved away, it would still be held
+        if name == kept::LOCK
+            && fits
+            && !own
+            && let Some(pid) = locker(&path)
+        {
+            let (shown, uid) = (path.display(), found.uid());
+            let what = format!("{shown}, which process {pid} holds, belongs to user {uid}");
+            return Some(Finding::new(what, readable(&path)));
+        }
         if !fits || !own && needed > 0 {
             let what = format!("{}, of the kept index, is not what it was", path.display());
             return Some(Finding::new(what, aside(&path)));

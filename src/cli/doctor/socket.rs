@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::mend::aside;
-use super::owner::Owner;
+use super::owner::{Owner, locker};
 use super::{Finding, OWN_FILE};
 use crate::cli::args::quoted_path as word;
 use crate::cli::json::Json;
@@ -125,21 +125,6 @@ fn foreign_daemon(path: &Path) -> Option<Finding> {
             path.display()
         );
         Finding::new(what, format!("sudo kill {pid}"))
-    })
-}
-
-/// The process that holds a file locked, which is told of others' files too.
-fn locker(file: &Path) -> Option<u32> {
-    let inode = file.symlink_metadata().ok()?.ino().to_string();
-    let locks = std::fs::read_to_string("/proc/locks").ok()?;
-    // number, kind, how, for what, process, device and inode, from, to
-    locks.lines().find_map(|line| {
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        let [_, "FLOCK", _, _, pid, place, ..] = fields.as_slice() else {
-            return None;
-        };
-        let is_it = place.rsplit(':').next() == Some(&inode);
-        pid.parse().ok().filter(|_| is_it)
     })
 }
 
