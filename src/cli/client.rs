@@ -123,6 +123,8 @@ impl Client {
                 let error = format!("{shown} cannot be read ({error}); `runlog doctor` tells why");
                 return Err(serve::failed(&error));
             }
+            // whoever looks at a prompt has not asked
+            Err(_) if needs == Needs::Glance => {}
             Err(_) => {
                 tell!(
                     "runlog: there is no {shown}; `runlog root --json` tells where it was looked for"
