@@ -1081,7 +1081,7 @@ fn a_policy_of_another_user() {
     assert_eq!(told.status, 2);
     let says = "runlog.toml belongs to user 0, and is not used\n";
     assert!(told.err.contains(says), "{}", told.err);
-    somebody.mended_by_sudo("runlog.toml belongs to user 0");
+    somebody.mended_by_sudo("belongs to user 0, and is not used");
     assert_eq!(somebody.runlog(&["prune", "-n"]).status, 0);
 }
 
