@@ -207,7 +207,7 @@ impl From<Error> for ErrorObjectOwned {
 }
 
 /// What the system says, which names no path; of any other error only its kind.
-fn words(error: &std::io::Error) -> String {
+pub(crate) fn words(error: &std::io::Error) -> String {
     let Some(code) = error.raw_os_error() else {
         return error.kind().to_string();
     };

@@ -80,7 +80,7 @@ pub(super) struct ZoneArgs {
 /// How many.
 #[derive(Debug, Clone, Copy, Args)]
 pub(super) struct LimitArgs {
-    /// At most so many [default: 30]
+    /// At most so many, from 1 to 1000 [default: 30]
     #[arg(short = 'L', long, value_name = "COUNT", value_parser = count_from::<1>)]
     limit: Option<u32>,
 }
@@ -169,7 +169,7 @@ pub(super) struct JsonArgs {
 /// How many runs are named that a beginning may mean.
 pub(super) const CANDIDATES: usize = 10;
 
-/// What a command prints with, and where it asks.
+/// What is asked for.
 pub(super) type Params = Map<String, Value>;
 
 /// What every command that asks has.
@@ -218,8 +218,8 @@ impl FilterArgs {
             let span = began(operator, when);
             if Where::parse(&span).is_err() {
                 return Err(Failure::Usage(format!(
-                    "{flag}: {} is no span of at least 1s, such as 7d or 90m, and no date such as \
-                        2025-10-15 or 2025-10-15T07:00",
+                    "{flag}: {} is no span of at least 1s, such as 7d or 90m, no date such as 2025-10-15 \
+                        or 2025-10-15T07:00, and no word such as today, yesterday or monday",
                     visible(when)
                 )));
             }

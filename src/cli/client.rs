@@ -106,21 +106,30 @@ pub(super) fn run(
 impl Client {
     fn open(root: &RootArgs, needs: Needs, screen: &Screen) -> Result<Self, ExitCode> {
         let (folder, found) = serve::find(root.projects.as_deref())?;
-        if !found.exists && folder.exists() {
-            // none comes in its place
-            tell!("runlog: {} is no folder", folder.display());
-            return Err(ExitCode::from(USAGE));
-        }
-        if !found.exists {
-            tell!(
-                "runlog: there is no {}; `runlog root --json` tells where it was looked for",
-                folder.display()
-            );
-        } else if let Err(error) = std::fs::read_dir(&folder) {
+        let read = match found.exists {
+            true => std::fs::read_dir(&folder).map(drop),
+            false => folder.symlink_metadata().map(drop),
+        };
+        let shown = folder.display();
+        match read {
+            Ok(()) if found.exists => {}
+            Ok(()) => {
+                // none comes in its place
+                tell!("runlog: {shown} is no folder");
+                return Err(ExitCode::from(USAGE));
+            }
             // whoever serves it lists nothing, which would read as if nothing were there
-            let folder = folder.display();
-            let error = format!("{folder} cannot be read ({error}); `runlog doctor` tells why");
-            return Err(serve::failed(&error));
+            Err(error) if found.exists || error.kind() == std::io::ErrorKind::PermissionDenied => {
+                let error = format!("{shown} cannot be read ({error}); `runlog doctor` tells why");
+                return Err(serve::failed(&error));
+            }
+            // whoever looks at a prompt has not asked
+            Err(_) if needs == Needs::Glance => {}
+            Err(_) => {
+                tell!(
+                    "runlog: there is no {shown}; `runlog root --json` tells where it was looked for"
+                );
+            }
         }
         Self::over(&folder, &found, needs, screen).map_err(|error| serve::failed(&error))
     }

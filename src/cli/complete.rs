@@ -50,7 +50,10 @@ fn projects_with_runs() -> Vec<(String, String)> {
     let mut projects = Vec::new();
     asked("projects/list", Params::new(), |answer, _| {
         projects.extend(answer.at("projects").items().iter().map(|project| {
-            let runs = format!("{} runs", project.at("executions"));
+            let runs = match project.at("executions").count() {
+                1 => "1 run".to_owned(),
+                count => format!("{count} runs"),
+            };
             (project.at("id").word().to_owned(), runs)
         }));
         None

@@ -7,6 +7,7 @@ use clap::{Args, CommandFactory, ValueEnum};
 use clap_complete::env::{EnvCompleter, Fish, Shells, Zsh};
 
 use super::bash::Bash;
+use super::failure::not_made;
 use super::terminal::Out;
 use super::{Cli, Failure};
 
@@ -126,10 +127,7 @@ fn write_pages(command: clap::Command, folder: &std::path::Path) -> std::io::Res
 pub(super) fn man(args: &ManArgs) -> Result<u8, Failure> {
     let mut command = without_help(Cli::command());
     if let Some(folder) = &args.out {
-        std::fs::create_dir_all(folder).map_err(|error| {
-            let what = format!("{} cannot be made: {}", folder.display(), error.kind());
-            std::io::Error::new(error.kind(), what)
-        })?;
+        std::fs::create_dir_all(folder).map_err(|error| not_made(folder, &error))?;
         command.build();
         write_pages(command, folder)?;
         return Ok(0);

@@ -14,6 +14,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::failure::in_words;
+use crate::api::error::words;
 use crate::api::{PrunePolicy, params};
 use crate::model::read_span;
 
@@ -87,7 +88,7 @@ pub(super) fn parse<T: for<'de> Deserialize<'de>>(file: &Path) -> Result<T, Stri
 fn text_of(file: &Path) -> Result<String, String> {
     std::fs::read_to_string(file).map_err(|error| match error.kind() {
         ErrorKind::InvalidData => "is no text in UTF-8".to_owned(),
-        kind => kind.to_string(),
+        _ => words(&error),
     })
 }
 
@@ -152,6 +153,16 @@ pub(super) fn status_places(text: &str, status: &str) -> Option<Vec<(usize, usiz
         }
     }
     (!places.is_empty()).then_some(places)
+}
+
+/// The line of `text` that says which folder is served, and nothing else; it counts from 1.
+pub(super) fn projects_line(text: &str) -> Option<usize> {
+    let whole = DeTable::parse(text).ok()?;
+    let span = whole.get_ref().get("projects")?.span();
+    let (before, value) = text.split_at_checked(span.start)?;
+    let line = before.rsplit('\n').next()?.trim_start();
+    let is_whole = line.starts_with("projects") && !value.get(..span.len())?.contains('\n');
+    is_whole.then_some(before.matches('\n').count() + 1)
 }
 
 /// What is wrong with a file that holds `text`, and in which line.
@@ -370,7 +381,7 @@ impl Root {
         match folder.metadata() {
             Ok(found) if found.is_dir() => Ok(folder),
             Ok(_) => Err("is no folder".to_owned()),
-            Err(error) => Err(format!("cannot be found: {}", error.kind())),
+            Err(error) => Err(format!("cannot be found: {}", words(&error))),
         }
     }
 }

@@ -9,8 +9,10 @@ use super::args::{
 };
 use super::ask::SureArgs;
 use super::client::Client;
+use super::config::{Fault, faults};
 use super::interrupt::Interrupts;
 use super::json::Json;
+use super::root::{Place, find};
 use super::terminal::{Out, fitted, visible};
 use super::time::{bytes, grouped};
 use super::trash::tell_unreadable;
@@ -319,14 +321,34 @@ pub(super) async fn prune(args: &PruneArgs, client: &mut Client) -> Result<u8, F
     if args.everything {
         params.insert("everything".into(), true.into());
     }
-    going(
+    let done = going(
         client,
         "executions/prune",
         params,
         (&args.how, &args.common),
         "go by the policy",
-    )
-    .await
+    );
+    let done = done.await;
+    let is_refused = |failure: &Failure| failure.kind() == Some(ErrorKind::InvalidParams);
+    if !limited && done.as_ref().is_err_and(is_refused) {
+        tell_foreign(&args.common.root);
+    }
+    done
+}
+
+/// Tells which files say nothing to this user, because another wrote them.
+fn tell_foreign(root: &RootArgs) {
+    let place = Place::of_process(root.projects.as_deref());
+    let found = place.ok().and_then(|place| find(&place).ok());
+    let folder = found.and_then(|found| found.root).unwrap_or_default();
+    for (file, fault) in faults(&folder, &folder) {
+        if let Fault::Foreign(uid) = fault {
+            tell!(
+                "runlog: {} belongs to user {uid}, and is not used",
+                file.display()
+            );
+        }
+    }
 }
 
 /// Tells what goes, asks, lets it go, and tells how to have it back.

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 
 use super::RootArgs;
 use super::args::{in_one_line, quoted_path};
+use super::failure::not_made;
 use super::json::Json;
 use super::progress::Screen;
 use super::terminal::{Out, Paint, columns, fitted, visible};
@@ -40,15 +41,16 @@ pub(super) struct DemoArgs {
 
 /// Lays the samples out where they are to stay.
 fn lay_out(folder: &Path) -> io::Result<PathBuf> {
-    std::fs::create_dir_all(folder)?;
-    let root = folder.canonicalize()?.join("projects");
+    let made = std::fs::create_dir_all(folder).and_then(|()| folder.canonicalize());
+    let root = made
+        .map_err(|error| not_made(folder, &error))?
+        .join("projects");
     // what is there already is left alone
-    std::fs::create_dir(&root).map_err(|error| {
-        let what = match error.kind() {
-            io::ErrorKind::AlreadyExists => already_there(&folder.join("projects")),
-            _ => format!("{}: {error}", shown(&root)),
-        };
-        io::Error::new(error.kind(), what)
+    std::fs::create_dir(&root).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            io::Error::new(error.kind(), already_there(&folder.join("projects")))
+        }
+        _ => not_made(&root, &error),
     })?;
     samples::lay_out(&root)?;
     Ok(root)

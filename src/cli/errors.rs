@@ -70,7 +70,9 @@ pub(super) async fn run(args: &ErrorsArgs, client: &mut Client) -> Result<u8, Fa
             }
             let (shown, total) = (result.at("groups").items().len(), result.at("total"));
             if (shown as u64) < total.count() {
-                let what = format!("{shown} of {} groups", grouped(&total.to_string()));
+                let [shown, total] =
+                    [shown.to_string(), total.to_string()].map(|count| grouped(&count));
+                let what = format!("{shown} of {total} groups");
                 let others = "a filter says which";
                 args.limit.tell_more(&what, others, out, &mut text);
             }

@@ -13,6 +13,7 @@ use super::Failure;
 use super::args::{Common, FilterArgs, JsonArgs, LIMIT_MAX, Params, tell_near_status};
 use super::client::Client;
 use super::interrupt::Interrupts;
+use super::root::Place;
 use super::terminal::{Out, visible, visible_lines};
 use super::time::{bytes, grouped};
 use crate::api::executions::export::PIECE_BYTES_MAX;
@@ -204,7 +205,8 @@ async fn to_file(
     json: &JsonArgs,
     client: &mut Client,
 ) -> Result<u8, Failure> {
-    let path = std::path::absolute(file)?;
+    let here = Place::of_process(Some(file))?.here;
+    let path = std::path::absolute(here.join(file))?;
     let Some(path) = path.to_str() else {
         return Err(Failure::Usage("the file's path is no UTF-8".to_owned()));
     };

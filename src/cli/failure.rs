@@ -1,15 +1,24 @@
 //! Why a command did not do what it was asked, as its user is told.
 
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
 use super::USAGE;
 use super::json::Json;
 use super::terminal::{columns, fitted, fitted_end, visible, visible_json, width_of};
+use crate::api::error::words;
 use crate::api::{Error, ErrorKind};
 
 /// What is called otherwise on the command line than in the protocol.
-const WORDS: [(&str, &str); 24] = [
+const WORDS: [(&str, &str); 25] = [
+    // there nothing can be removed either
+    (
+        "Read-only file system; what could not be moved was not deleted. Mend that, or pass permanent: \
+         true, which cannot be undone",
+        "Read-only file system; what could not be moved was not deleted; `runlog doctor` tells how to \
+         mend that",
+    ),
     (
         "executions/get gives it in pieces, by `fields` or `maxBytes`",
         "`runlog show RUN --json=FIELDS` prints members of it",
@@ -186,6 +195,12 @@ fn none_at_all(error: &Error) -> Option<String> {
     })
 }
 
+/// That a folder cannot be made.
+pub(super) fn not_made(folder: &Path, error: &io::Error) -> io::Error {
+    let what = format!("{} cannot be made: {}", folder.display(), words(error));
+    io::Error::new(error.kind(), visible(&what))
+}
+
 /// A message in the command line's words.
 pub(super) fn in_words(message: &str) -> String {
     let mut message = message.to_owned();
@@ -246,6 +261,22 @@ fn pointed(text: &str, offset: f64, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn where_nothing_can_be_removed_it_is_not_said_to_help() {
+        let of = |why: &str| {
+            format!(
+                "moving to the trash failed: {why}; what could not be moved was not deleted. Mend that, \
+                 or pass permanent: true, which cannot be undone"
+            )
+        };
+        assert!(in_words(&of("Input/output error")).contains("say --permanent"));
+        let told = in_words(&of("Read-only file system"));
+        assert!(
+            !told.contains("permanent") && told.contains("`runlog doctor`"),
+            "{told}"
+        );
+    }
 
     #[test]
     fn the_caret_stands_below_what_is_wrong_however_wide_that_is_before_it() {

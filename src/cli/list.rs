@@ -60,7 +60,8 @@ fn listed(result: &Json, out: Out, clock: &Clock, args: &ListArgs) -> String {
         text.push_str(&out.remark("no runs", Paint::Dim));
     }
     if (shown as u64) < total {
-        let what = format!("{shown} of {} runs", grouped(&total.to_string()));
+        let [shown, total] = [shown as u64, total].map(|count| grouped(&count.to_string()));
+        let what = format!("{shown} of {total} runs");
         let others = "`runlog export` writes all of them";
         args.limit.tell_more(&what, others, out, &mut text);
     }

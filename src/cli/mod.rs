@@ -209,7 +209,16 @@ pub fn main() -> ExitCode {
         return run::pass_on();
     }
     completions::complete();
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(told) => {
+            let status = u8::try_from(told.exit_code()).unwrap_or(USAGE);
+            return match told.print() {
+                Err(error) if status == 0 => Failure::Io(error).told(),
+                _ => ExitCode::from(status),
+            };
+        }
+    };
     let screen = progress::Screen::new();
     let logger = match cli.command {
         Command::Serve(_) => log::Logger::Daemon,

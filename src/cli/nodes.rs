@@ -94,7 +94,9 @@ pub(super) async fn run(args: &NodesArgs, client: &mut Client) -> Result<u8, Fai
             }
             let (shown, total) = (result.at("nodes").items().len(), result.at("total"));
             if (shown as u64) < total.count() {
-                let what = format!("{shown} of {} nodes", grouped(&total.to_string()));
+                let [shown, total] =
+                    [shown.to_string(), total.to_string()].map(|count| grouped(&count));
+                let what = format!("{shown} of {total} nodes");
                 let others = "--order says which";
                 args.limit.tell_more(&what, others, out, &mut text);
             }

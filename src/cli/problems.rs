@@ -8,6 +8,7 @@ use super::client::Client;
 use super::list::relative;
 use super::table::{Cell, Column, Table};
 use super::terminal::Paint;
+use super::time::grouped;
 
 #[derive(Debug, Args)]
 #[command(after_help = "In a pipe, a line a problem: path, kind, since, message")]
@@ -58,7 +59,8 @@ pub(super) async fn run(args: &ProblemsArgs, client: &mut Client) -> Result<u8, 
                 text.push_str("no problems\n");
             }
             if !result.at("nextCursor").is_null() {
-                let what = format!("the first {}", result.at("problems").items().len());
+                let shown = result.at("problems").items().len();
+                let what = format!("the first {}", grouped(&shown.to_string()));
                 let others = "-p says of which project";
                 args.limit.tell_more(&what, others, out, &mut text);
             }

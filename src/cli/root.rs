@@ -13,6 +13,7 @@ use super::args::quoted_path;
 use super::config::FILE as CONFIG;
 use super::terminal::{Out, visible};
 use super::{Failure, USAGE};
+use crate::api::error::words;
 
 /// How many levels below the repository's top a folder is looked for.
 const LEVELS: usize = 3;
@@ -28,6 +29,8 @@ pub(super) struct Found {
     pub root: Option<PathBuf>,
     /// Whether it is there.
     pub exists: bool,
+    /// The `runlog.toml` that names it, if one does.
+    pub config: Option<PathBuf>,
     /// Where one was looked for.
     pub tried: Vec<String>,
     /// The folders that could be meant, if there are several.
@@ -81,7 +84,7 @@ impl<'a> Place<'a> {
             // somebody removed it, and it does not matter
             Err(_) if named.is_some_and(Path::is_absolute) => PathBuf::from("/"),
             here => here.map_err(|error| {
-                let what = format!("the current folder cannot be found: {}", error.kind());
+                let what = format!("the current folder cannot be found: {}", words(&error));
                 std::io::Error::new(error.kind(), what)
             })?,
         };
@@ -98,17 +101,31 @@ struct Config {
     projects: Option<PathBuf>,
 }
 
+/// A `runlog.toml` that cannot be used, in words for its owner.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {what}", file.display())]
+pub(super) struct BadConfig {
+    /// The file.
+    pub file: PathBuf,
+    /// What is wrong with it.
+    pub what: String,
+}
+
 /// Finds the root.
 ///
 /// # Errors
-/// A `runlog.toml` that cannot be used, in words for its owner.
-pub(super) fn find(place: &Place<'_>) -> Result<Found, String> {
+/// [`BadConfig`].
+pub(super) fn find(place: &Place<'_>) -> Result<Found, BadConfig> {
     let mut tried = Vec::new();
     if let Some(named) = place.given.or(place.environment.as_deref()) {
         return Ok(settled(&place.here.join(named), tried));
     }
-    if let Some(named) = configured(&place.here, &mut tried)? {
-        return Ok(settled(&named, tried));
+    if let Some((file, named)) = configured(&place.here, &mut tried)? {
+        let config = Some(file);
+        return Ok(Found {
+            config,
+            ..settled(&named, tried)
+        });
     }
     let top = place
         .here
@@ -135,6 +152,7 @@ pub(super) fn find(place: &Place<'_>) -> Result<Found, String> {
         _ => Ok(Found {
             root: None,
             exists: false,
+            config: None,
             tried,
             candidates,
         }),
@@ -146,6 +164,7 @@ fn settled(folder: &Path, tried: Vec<String>) -> Found {
     Found {
         root: Some(canonical(folder)),
         exists: folder.is_dir(),
+        config: None,
         tried,
         candidates: Vec::new(),
     }
@@ -182,8 +201,11 @@ fn followed(path: &Path, links: &mut usize) -> PathBuf {
     real
 }
 
-/// What the nearest `runlog.toml` upward names.
-fn configured(here: &Path, tried: &mut Vec<String>) -> Result<Option<PathBuf>, String> {
+/// The nearest `runlog.toml` upward that names a folder, and that folder.
+fn configured(
+    here: &Path,
+    tried: &mut Vec<String>,
+) -> Result<Option<(PathBuf, PathBuf)>, BadConfig> {
     for folder in here.ancestors() {
         let file = folder.join(CONFIG);
         if !file.exists() {
@@ -197,8 +219,11 @@ fn configured(here: &Path, tried: &mut Vec<String>) -> Result<Option<PathBuf>, S
             continue;
         }
         tried.push(file.display().to_string());
-        let wrong = |what: &str| format!("{}: {what}", file.display());
-        let config: Config = super::config::parse(&file).map_err(|what| wrong(&what))?;
+        let wrong = |what: String| BadConfig {
+            file: file.clone(),
+            what,
+        };
+        let config: Config = super::config::parse(&file).map_err(wrong)?;
         let Some(named) = config.projects else {
             continue;
         };
@@ -209,9 +234,10 @@ fn configured(here: &Path, tried: &mut Vec<String>) -> Result<Option<PathBuf>, S
             .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
         let stays = canonical(&joined).starts_with(canonical(folder));
         if !is_named || !inside || !stays {
-            return Err(wrong("`projects` must name a folder below the file's own"));
+            let what = "`projects` must name a folder below the file's own";
+            return Err(wrong(what.to_owned()));
         }
-        return Ok(Some(joined));
+        return Ok(Some((file, joined)));
     }
     Ok(None)
 }
@@ -272,7 +298,7 @@ pub(super) fn ambiguous(candidates: &[PathBuf]) -> String {
 /// `runlog root`.
 pub(super) fn print(given: Option<&Path>, json: bool) -> ExitCode {
     let place = Place::of_process(given).map_err(|error| error.to_string());
-    let found = match place.and_then(|place| find(&place)) {
+    let found = match place.and_then(|place| find(&place).map_err(|bad| bad.to_string())) {
         Ok(found) => found,
         Err(error) => {
             tell!("runlog: {error}");
@@ -298,7 +324,13 @@ pub(super) fn print(given: Option<&Path>, json: bool) -> ExitCode {
         false => root.as_os_str().to_owned(),
     });
     if !found.exists {
-        tell!("runlog: it is not there yet; looked for:");
+        // nowhere, where somebody has named it
+        let looked = if found.tried.is_empty() {
+            ""
+        } else {
+            "; looked for:"
+        };
+        tell!("runlog: it is not there yet{looked}");
         for place in &found.tried {
             tell!("  {place}");
         }

@@ -141,6 +141,7 @@ fn tell_more(result: &Json, limit: LimitArgs, out: Out, text: &mut String) {
         false if (shown as u64) < total.count() => grouped(&total.to_string()),
         false => return,
     };
+    let shown = grouped(&shown.to_string());
     limit.tell_more(&format!("{shown} of {total} runs"), OTHERS, out, text);
 }
 

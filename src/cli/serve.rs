@@ -153,7 +153,7 @@ pub(super) fn find(given: Option<&Path>) -> Result<(PathBuf, Found), ExitCode> {
         ExitCode::from(USAGE)
     };
     let place = Place::of_process(given).map_err(|error| failed(&error))?;
-    let found = root::find(&place).map_err(refuse)?;
+    let found = root::find(&place).map_err(|bad| refuse(bad.to_string()))?;
     match found.root.clone() {
         Some(folder) => Ok((folder, found)),
         None => Err(refuse(root::ambiguous(&found.candidates))),

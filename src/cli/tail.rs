@@ -15,7 +15,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::Failure;
-use super::args::{Common, FilterArgs, Key, Params, count_from};
+use super::args::{Common, FilterArgs, Key, Params, count_from, tell_near_status};
 use super::client::Client;
 use super::json::Json;
 use super::terminal::{Out, Paint, columns, field, fitted, status_paint, visible};
@@ -120,6 +120,10 @@ impl Tail<'_> {
     async fn begin(&mut self, client: &mut Client) -> Result<(), Failure> {
         let (runs, clock) = self.all(client, &["id", "projectId"]).await?;
         self.begun = clock;
+        // what it waits for may never come
+        if runs.is_empty() {
+            tell_near_status(&self.params);
+        }
         for (key, state) in runs {
             let printed = false;
             self.known.insert(key, Known { state, printed });

@@ -157,7 +157,8 @@ async fn list(args: &ListArgs, client: &mut Client) -> Result<u8, Failure> {
         let size = bytes(result.at("totalBytes").count());
         let all = format!("{} in the trash, {size}", grouped(&total.to_string()));
         if (shown as u64) < total.count() {
-            let (what, others) = (format!("{shown} of {all}"), "-p says of which project");
+            let what = format!("{} of {all}", grouped(&shown.to_string()));
+            let others = "-p says of which project";
             args.limit.tell_more(&what, others, out, &mut text);
         } else if out.is_terminal() {
             text.push_str(&format!("{all}\n"));

@@ -34,6 +34,8 @@ pub(super) const OTHERWISE: u8 = 5;
     costUSD, label\n\nExit status: 0 completed, 3 failed, 4 cancelled, 5 deleted or ended \
     otherwise; 1 and 2 as everywhere."
 )]
+#[command(mut_arg("json", |arg| arg.help("Print the run as lists have it once it has ended, of which \
+    FIELDS chooses members, as in status,costUSD")))]
 pub(super) struct WatchArgs {
     #[command(flatten)]
     pub common: Common,

@@ -53,6 +53,7 @@ pub(crate) use look::LATER;
 pub use patience::{Patience, Pause};
 pub use prune::{Plan, Policy, Rule};
 pub use select::{Stop, Wanted};
+pub use snapshot::SNAPSHOT_FILES;
 pub use start::{Indexing, Progress};
 pub use told::Told;
 pub use trash::{OfTrash, Restored, ToEmpty, TrashPage, TrashTotals, Trashed};

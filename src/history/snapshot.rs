@@ -22,6 +22,8 @@ use crate::store::{Cache, CacheError};
 const INDEX: &str = "index";
 /// The file with the instances that went on from it: its clock, then theirs, a line each.
 const SIBLINGS: &str = "siblings";
+/// All that is kept in the root's cache folder. A file that cannot be used is replaced.
+pub const SNAPSHOT_FILES: [&str; 2] = [INDEX, SIBLINGS];
 /// How many of them are remembered, and how large that file may be.
 const SIBLINGS_MAX: usize = 200;
 const SIBLINGS_MAX_BYTES: u64 = 64 << 10;

@@ -1,6 +1,10 @@
 //! Which known name somebody who wrote an unknown one may have meant.
 
-/// The known name that is nearest to `name`, if one is near.
+/// So many characters are a beginning that is not shared by chance.
+const ALIKE: usize = 3;
+
+/// The known name that is nearest to `name`, if one is near: by slips of the hand, or by more where both
+/// begin alike.
 #[must_use]
 pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let name: Vec<char> = name.to_lowercase().chars().take(64).collect();
@@ -13,7 +17,13 @@ pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&
         })
         // of short names most must be the same
         .filter(|(distance, known)| {
-            *distance <= 1 + known.len() / 3 && 3 * distance < 2 * known.len()
+            let lower = known.to_lowercase();
+            let alike = lower.chars().zip(&name).take_while(|(a, b)| a == *b);
+            let slips = match alike.count() {
+                ALIKE.. => 1 + known.len() / 3,
+                _ => 1.max(known.len() / 3),
+            };
+            *distance <= slips && 3 * distance < 2 * known.len()
         })
         .min()
         .map(|(_, known)| known)
@@ -49,10 +59,13 @@ mod tests {
         assert_eq!(near("startedat"), Some("startedAt"));
         assert_eq!(near("statsu"), Some("status"));
         assert_eq!(near("cost"), Some("costUSD"));
+        assert_eq!(near("costs"), Some("costUSD"));
         assert_eq!(near("tags"), Some("tag"));
         assert_eq!(near("tga"), Some("tag"));
         assert_eq!(near("foo"), None);
         assert_eq!(near("bar"), None);
+        assert_eq!(nearest("foo", ["root"].into_iter()), None);
+        assert_eq!(nearest("kind", ["pinned"].into_iter()), None);
         assert_eq!(near("elephant"), None);
         assert_eq!(near(&"status".repeat(1000)), None);
     }

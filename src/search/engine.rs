@@ -28,6 +28,7 @@ use tantivy::{
 
 use super::budget::Budget;
 use super::folder::IndexFolder;
+use super::kept::{FOLDER, LOCK};
 use super::look::{Fault, LookedFor};
 use super::query::Query;
 use super::sound;
@@ -37,12 +38,8 @@ use crate::index::Clock;
 use crate::model::{ExecutionId, Millis, ProjectId, RunKey, Version};
 use crate::store::{Cache, CacheError, is_short};
 
-/// The folder with the index, in the root's cache.
-const FOLDER: &str = "search";
 /// The file in it that says what it holds, made last.
 const META: &str = "meta.json";
-/// Whose holder writes to it.
-const LOCK: &str = "search.lock";
 /// Named in the index: another number, another way to read a record or its words, and the index is
 /// built anew.
 const ANALYZER: &str = "runlog-5";

@@ -48,6 +48,17 @@ use query::Query;
 /// Whether this program can search.
 pub const AVAILABLE: bool = cfg!(feature = "search");
 
+/// What lies in the root's cache folder.
+pub mod kept {
+    /// The folder with the index.
+    pub const FOLDER: &str = "search";
+    /// Whose holder writes to it.
+    pub const LOCK: &str = "search.lock";
+    /// The file with what was found sound: which start of the machine it counts for, then the stamp and
+    /// the name of each file, a line each. One that cannot be used is replaced.
+    pub const SOUND: &str = "search.sound";
+}
+
 /// What hits are ordered by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Sort {

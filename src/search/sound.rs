@@ -13,12 +13,10 @@ use std::time::SystemTime;
 use tantivy::Index;
 use tantivy::index::SegmentComponent;
 
+use super::kept::SOUND;
 use crate::model::Stamp;
 use crate::store::{Cache, settled_stamp};
 
-/// The file with what was found: which start of the machine it counts for, then the stamp and the name
-/// of each file, a line each.
-const SOUND: &str = "search.sound";
 /// How large it may be: there are some hundred files.
 const SOUND_MAX_BYTES: u64 = 1 << 20;
 /// How long the end of each file is, at least: a length and a magic number.

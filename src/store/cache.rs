@@ -84,7 +84,9 @@ impl Cache {
         Ok(folder)
     }
 
-    fn folders(&self) -> [PathBuf; 2] {
+    /// The folder of all roots and in it that of this one, made or not.
+    #[must_use]
+    pub fn folders(&self) -> [PathBuf; 2] {
         let ours = self.base.join("runlog");
         let folder = ours.join(&self.hash);
         [ours, folder]

@@ -4,6 +4,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -160,8 +161,8 @@ fn a_date_that_is_none_is_named_and_taken_out() {
         let mended: serde_json::Value =
             serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
         for (member, left) in ["startedAt", "completedAt"].iter().zip(left) {
-            let was = Some(&run[member]).filter(|_| left);
-            assert_eq!(mended.get(member), was, "{member} of {run}");
+            let was = if left { &run[member] } else { &json!(null) };
+            assert_eq!(&mended[member], was, "{member} of {run}");
         }
         assert_eq!(mended["costUSD"], 0.5);
     }
@@ -189,7 +190,7 @@ fn a_record_that_is_changed_keeps_its_mode_and_the_rest_of_what_it_says() {
         let kept = fs::read_to_string(&file).unwrap();
         assert!(kept.contains("kept") && !kept.contains("cost\":"), "{kept}");
     }
-    // what jq refuses or says in another way is left as it is
+    // what some programs refuse, or would say in another way, is left as it is
     for rest in [
         r#""output": "\ud800""#,
         r#""output": "\udc00""#,
@@ -201,10 +202,44 @@ fn a_record_that_is_changed_keeps_its_mode_and_the_rest_of_what_it_says() {
         let text = format!(r#"{{ "id": "cost", "costUSD": "much", {rest} }}"#);
         fs::write(&file, &text).unwrap();
         mended(&stage, "cost.json");
-        let aside = file.with_extension("json.aside");
-        assert_eq!(fs::read_to_string(&aside).unwrap(), text);
-        fs::remove_file(aside).unwrap();
+        let kept = fs::read_to_string(&file).unwrap();
+        assert_eq!(kept, text.replace("\"much\"", "null"));
     }
+}
+
+/// A run that is listed is listed still, with all that it says.
+#[test]
+fn a_record_under_another_name_is_given_its_own_and_nothing_else() {
+    let stage = Stage::samples();
+    let file = stage.root.path().join("website/executions/bb.json");
+    let long = format!("it's\\n {}", "é".repeat(300));
+    for (id, project, rest) in [
+        ("other", "website", r#""big": 12345678901234567890"#),
+        ("other", "website", r#""big": 1E400, "lone": "\ud800""#),
+        (&long, "website", r#""big": 1"#),
+        ("bb", "$(touch it) `q` 'q' \\\\!", "\"lines\": [\n\n]"),
+        // the last of them counts
+        ("bb\", \"id\": \"cc", "website", r#""a": 1"#),
+    ] {
+        let text = format!(
+            "{{ \"costUSD\": 1, \"projectId\": \"{project}\", \"id\": \"{id}\", {rest} }}\n"
+        );
+        fs::write(&file, &text).unwrap();
+        mended(&stage, "bb.json");
+        let last = id.rsplit('"').next().unwrap();
+        let meant = text.replace(&format!("\"{last}\", {rest}"), &format!("\"bb\", {rest}"));
+        let meant = meant.replace(project, "website");
+        assert_eq!(fs::read_to_string(&file).unwrap(), meant);
+        assert!(stage.piped(&["list"]).printed().contains("bb"));
+    }
+    // whatever became of it since it was looked at
+    fs::write(&file, r#"{ "id": "other" }"#).unwrap();
+    let mend = mends(&stage.piped(&["doctor"])).remove(0);
+    let text = r#"{ "it": "moved", "id": "other" }"#;
+    fs::write(&file, text).unwrap();
+    assert_eq!(stage.shell(&mend).status, 1);
+    assert_eq!(fs::read_to_string(&file).unwrap(), text);
+    assert!(!file.with_extension("json.new").exists());
 }
 
 #[test]
@@ -258,11 +293,11 @@ fn folders_that_cannot_be_used() {
     let cache = stage.root.beside("cache");
     closed(&cache.join("runlog"), 0o777, "has the wrong mode");
     closed(&cache, 0o500, "has the wrong mode");
-    closed(
-        &stage.root.beside("run/runlog"),
-        0o755,
-        "is open to other users",
-    );
+    let sockets = stage.root.beside("run/runlog");
+    closed(&sockets, 0o755, "is open to other users");
+    for mode in [0o000, 0o500, 0o600] {
+        closed(&sockets, mode, "is closed to its owner");
+    }
     fs::remove_dir_all(cache.join("runlog")).unwrap();
     fs::write(cache.join("runlog"), "").unwrap();
     mended(&stage, "is no folder of yours");
@@ -351,11 +386,6 @@ fn a_root_that_is_not_there_or_not_clear() {
     fs::write(stage.root.beside("projects"), "").unwrap();
     mended(&stage, "is no folder");
     fs::remove_dir(stage.root.path()).unwrap();
-    fs::write(stage.root.beside("file"), "").unwrap();
-    let below = ["doctor", "--projects", "file/projects"];
-    let mend = mends(&stage.piped(&below)).remove(0);
-    assert_eq!(stage.shell(&mend).status, 0, "{mend}");
-    assert_eq!(stage.piped(&below).out, "✓ nothing is wrong\n", "{mend}");
     for name in ["a", "b"] {
         let folder = stage.root.beside(&format!("{name}/projects/p/executions"));
         fs::create_dir_all(folder).unwrap();
@@ -393,6 +423,50 @@ fn a_root_that_is_not_there_or_not_clear() {
             "{mended}"
         );
     }
+}
+
+/// What was named is left as it is, and another root served.
+#[test]
+fn a_root_that_was_named_by_mistake() {
+    let stage = Stage::samples();
+    let run = stage.root.path().join("website/executions/aa.json");
+    fs::write(&run, record("website", "aa", "completed").to_string()).unwrap();
+    std::os::unix::fs::symlink("round", stage.root.beside("round")).unwrap();
+    let before = stage.piped(&["list"]).printed();
+    let below = run.join("projects");
+    for named in [run.as_path(), &below, Path::new("round")] {
+        let named = named.to_str().unwrap();
+        let list = stage.piped(&["list", "--projects", named]);
+        assert_eq!(list.err.lines().count(), 1, "{}", list.err);
+        let found = stage.piped(&["doctor", "--projects", named]);
+        assert!(found.out.contains(" is no folder\n"), "{}", found.out);
+        assert_eq!(mends(&found), ["runlog root"], "{}", found.out);
+        let script = format!(
+            "export RUNLOG_PROJECTS={named}; runlog doctor > found && exit 9; \
+             eval \"$(sed -n 's/^  //p' found)\"; runlog doctor"
+        );
+        let done = stage.shell(&script).printed();
+        assert_eq!(done, "✓ nothing is wrong\n");
+    }
+    let config = stage.root.beside("runlog.toml");
+    let others = "\n[prune]\nkeepLast = 1\nrules = [{ maxAge = \"90d\" }]\n";
+    for (named, is_kept) in [
+        ("projects = \"runlog.toml\"", true),
+        (
+            "# it\n  projects=\"projects/website/executions/aa.json\" # here",
+            true,
+        ),
+        ("projects = \"\"\"\nround\"\"\"", false),
+    ] {
+        fs::write(&config, format!("{named}{others}")).unwrap();
+        mended(&stage, " is no folder");
+        assert_eq!(config.exists(), is_kept);
+        if is_kept {
+            let kept = fs::read_to_string(&config).unwrap();
+            assert!(kept.ends_with(others), "{kept}");
+        }
+    }
+    assert_eq!(stage.piped(&["list"]).printed(), before);
 }
 
 /// Its path is told whole, whatever is in it.
@@ -581,7 +655,7 @@ fn a_root_in_the_users_file_that_nothing_comes_of() {
     for (text, says) in [
         (
             text(policy, "/not/there", every),
-            "/not/there cannot be found: entity not found",
+            "/not/there cannot be found: No such file or directory",
         ),
         (
             text(policy, "~/projects", every),
@@ -780,6 +854,38 @@ fn a_folder_above_the_root_that_cannot_be_read() {
     mended(&stage, "above the root, cannot be read");
 }
 
+/// What is refused by the system says what it was, in the system's words.
+#[test]
+fn a_folder_that_is_gone_or_cannot_be_made() {
+    let stage = Stage::samples();
+    let root = stage.root.path();
+    let root = root.display();
+    let none = "No such file or directory";
+    for (line, says) in [
+        (
+            "runlog list",
+            format!("the current folder cannot be found: {none}"),
+        ),
+        (
+            &*format!("runlog export x.jsonl --projects '{root}'"),
+            format!("the current folder cannot be found: {none}"),
+        ),
+        ("runlog demo --keep x", format!("x cannot be made: {none}")),
+        (
+            "runlog man --out /proc/x",
+            format!("/proc/x cannot be made: {none}"),
+        ),
+        (
+            "runlog root --projects /not/there",
+            "it is not there yet".to_owned(),
+        ),
+    ] {
+        let script = format!("mkdir gone && cd gone && rmdir ../gone && {line}");
+        let told = stage.shell(&script).err;
+        assert_eq!(told, format!("runlog: {says}\n"), "{line}");
+    }
+}
+
 /// The limits of a namespace, as a container has them.
 #[test]
 fn limits_of_the_system_that_are_too_low() {
@@ -859,36 +965,211 @@ fn an_environment_that_leaves_no_place() {
     }
 }
 
+/// A user who is not root, and who has the samples, the program, and for `sudo` root's own shell.
+struct Somebody {
+    stage: Stage,
+    binary: PathBuf,
+}
+
+const NOBODY: u32 = 65534;
+
+impl Somebody {
+    fn new() -> Self {
+        assert!(
+            rustix::process::geteuid().is_root(),
+            "only root can give a folder to somebody else; run this as root, as CI does"
+        );
+        let stage = Stage::samples();
+        let binary = stage.root.beside("bin/runlog");
+        let sudo = stage.root.beside("bin/sudo");
+        fs::create_dir(stage.root.beside("bin")).unwrap();
+        fs::copy(env!("CARGO_BIN_EXE_runlog"), &binary).unwrap();
+        fs::write(&sudo, "#!/bin/sh\nexec \"$@\"\n").unwrap();
+        fs::set_permissions(&sudo, Permissions::from_mode(0o755)).unwrap();
+        let somebody = Self { stage, binary };
+        somebody.gives(&somebody.stage.root.beside(""), NOBODY);
+        somebody
+    }
+
+    /// Gives all that is there to a user.
+    fn gives(&self, path: &Path, uid: u32) {
+        let line = format!("chown -R {uid}:{uid} '{}'", path.display());
+        assert_eq!(self.stage.shell(&line).status, 0);
+    }
+
+    fn runlog(&self, args: &[&str]) -> Done {
+        let mut command = self.stage.command(self.binary.to_str().unwrap());
+        done(command.args(args).uid(NOBODY).gid(NOBODY))
+    }
+
+    fn well(&self) {
+        let found = self.runlog(&["doctor"]);
+        assert_eq!(found.out, "✓ nothing is wrong\n", "{}", found.err);
+    }
+
+    /// Finds one thing that `says` so and is mended by `sudo`, and finds nothing after.
+    fn mended_by_sudo(&self, says: &str) {
+        let found = self.runlog(&["doctor"]);
+        let said = format!("{says}: {}{}", found.out, found.err);
+        assert!(found.out.contains(says), "{said}");
+        let mends = mends(&found);
+        let [mend] = mends.as_slice() else {
+            panic!("{said}");
+        };
+        assert!(mend.starts_with("sudo "), "{mend}");
+        let bin = self.stage.root.beside("bin");
+        let run = self
+            .stage
+            .shell(&format!("PATH={}:$PATH; {mend}", bin.display()));
+        assert_eq!(run.status, 0, "{mend}: {}", run.err);
+        self.well();
+    }
+}
+
+/// What was recorded or deleted by root, once, among what is one's own.
+#[test]
+fn what_sudo_left_among_what_is_ones_own() {
+    let somebody = Somebody::new();
+    let root = somebody.stage.root.path();
+    let says = "belongs to user 0 and may not be written to by you";
+    somebody.well();
+    // as whoever types `sudo runlog run`
+    let run = ["run", "--project", "sudoed", "--", "true"];
+    somebody.stage.piped(&run).printed();
+    assert_eq!(somebody.runlog(&run).status, 1);
+    somebody.mended_by_sudo(says);
+    assert_eq!(somebody.runlog(&run).status, 0);
+    let delete = ["delete", "-s", "failed", "--yes"];
+    assert_eq!(somebody.runlog(&delete).status, 0);
+    for path in [
+        "",
+        "website",
+        "website/executions",
+        "website/.runlog",
+        "website/.runlog/trash",
+    ] {
+        for whole in ["-R", ""] {
+            let path = root.join(path);
+            let line = format!(
+                "chown {whole} 0 {0} && chmod {whole} go-w {0}",
+                path.display()
+            );
+            assert_eq!(somebody.stage.shell(&line).status, 0);
+            somebody.mended_by_sudo(says);
+        }
+    }
+    // what one deletes and another restores
+    let batches = fs::read_dir(root.join("website/.runlog/trash")).unwrap();
+    let batch = batches.map(|entry| entry.unwrap().path()).next().unwrap();
+    somebody.gives(&batch, 0);
+    assert_eq!(somebody.runlog(&["trash", "empty", "--yes"]).status, 1);
+    somebody.mended_by_sudo(says);
+    assert_eq!(somebody.runlog(&["trash", "empty", "--yes"]).status, 0);
+}
+
+/// A policy in a file that is not used is no policy.
+#[test]
+fn a_policy_of_another_user() {
+    let somebody = Somebody::new();
+    let config = somebody.stage.root.beside("runlog.toml");
+    fs::write(
+        &config,
+        "[prune]\nkeepLast = 1\nrules = [{ maxAge = \"90d\" }]\n",
+    )
+    .unwrap();
+    let told = somebody.runlog(&["prune", "-n"]);
+    assert_eq!(told.status, 2);
+    let says = "runlog.toml belongs to user 0, and is not used\n";
+    assert!(told.err.contains(says), "{}", told.err);
+    somebody.mended_by_sudo("belongs to user 0, and is not used");
+    assert_eq!(somebody.runlog(&["prune", "-n"]).status, 0);
+}
+
+/// It is given back where it is: moved away, it would be held still.
+#[test]
+fn a_text_index_that_is_held_and_belongs_to_root() {
+    let somebody = Somebody::new();
+    let search = || somebody.runlog(&["search", "accents"]);
+    assert_eq!(search().status, 0);
+    let homes = fs::read_dir(somebody.stage.root.beside("cache/runlog")).unwrap();
+    let home = homes.map(|entry| entry.unwrap().path()).next().unwrap();
+    let path = home.join("search.lock");
+    let lock = fs::File::open(&path).unwrap();
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    somebody.gives(&path, 0);
+    let pid = std::process::id();
+    somebody.mended_by_sudo(&format!(
+        "search.lock, which process {pid} holds, belongs to user 0"
+    ));
+    assert_eq!(
+        path.metadata().unwrap().ino(),
+        lock.metadata().unwrap().ino()
+    );
+    drop(lock);
+    assert_eq!(search().status, 0);
+}
+
+/// Whose log there is, where no daemon is, nobody is told to read.
+#[test]
+fn a_call_that_is_refused_by_the_system() {
+    let somebody = Somebody::new();
+    somebody.gives(&somebody.stage.root.path().join("website"), 0);
+    let run = json!({ "projectId": "website", "execution": { "id": "new", "status": "running" } });
+    let told = somebody.runlog(&["call", "executions/start", &run.to_string()]);
+    assert_eq!(told.status, 1);
+    assert!(
+        told.err.contains("Permission denied; mend the cause"),
+        "{}",
+        told.err
+    );
+}
+
+/// It lives, though nobody else may ask it.
+#[test]
+fn a_daemon_of_another_user_at_ones_own_socket() {
+    let somebody = Somebody::new();
+    let socket = somebody.runlog(&["socket"]).printed();
+    let socket = Path::new(socket.trim_end());
+    somebody.well();
+    let socket_option = format!("--socket={}", socket.display());
+    let mut command = somebody.stage.runlog(&["serve", &socket_option]);
+    let mut daemon = Stage::served(&mut command);
+    let found = somebody.runlog(&["doctor"]);
+    let what = format!("a daemon of user 0, process {}, serves only", daemon.0.id());
+    assert!(found.out.contains(&what), "{}{}", found.out, found.err);
+    assert_eq!(mends(&found), [format!("sudo kill {}", daemon.0.id())]);
+    daemon.0.kill().unwrap();
+    daemon.0.wait().unwrap();
+    fs::remove_file(lock_of(socket)).unwrap();
+    fs::remove_file(socket).unwrap();
+    // who listens on it does not say so
+    let _listener = UnixListener::bind(socket).unwrap();
+    fs::set_permissions(socket, Permissions::from_mode(0o600)).unwrap();
+    let found = somebody.runlog(&["doctor"]);
+    assert!(
+        found.out.contains("belongs to user 0, and nobody else"),
+        "{}",
+        found.out
+    );
+    assert!(!found.out.contains("gone"), "{}", found.out);
+    let mend = mends(&found).remove(0);
+    assert_eq!(somebody.stage.shell(&mend).status, 0, "{mend}");
+    somebody.well();
+}
+
 /// What only root can mend is mended by `sudo`, which here is root's own shell.
 #[test]
 fn what_belongs_to_somebody_else() {
     use std::os::unix::fs::chown;
-    use std::os::unix::process::CommandExt;
-    assert!(
-        rustix::process::geteuid().is_root(),
-        "only root can give a folder to somebody else; run this as root, as CI does"
-    );
-    let nobody = 65534;
-    let stage = Stage::samples();
-    let binary = stage.root.beside("bin/runlog");
-    let sudo = stage.root.beside("bin/sudo");
-    fs::create_dir(stage.root.beside("bin")).unwrap();
-    fs::copy(env!("CARGO_BIN_EXE_runlog"), &binary).unwrap();
-    fs::write(&sudo, "#!/bin/sh\nexec \"$@\"\n").unwrap();
-    fs::set_permissions(&sudo, Permissions::from_mode(0o755)).unwrap();
+    let somebody = Somebody::new();
+    let (nobody, stage, binary) = (NOBODY, &somebody.stage, &somebody.binary);
     let config = stage.root.beside("runlog.toml");
     fs::write(&config, "").unwrap();
     let all = stage.root.beside("");
     let given = format!("chown -R {nobody} {}", all.display());
     assert_eq!(stage.shell(&given).status, 0);
-    let doctor = || {
-        let mut command = stage.command(binary.to_str().unwrap());
-        done(command.arg("doctor").uid(nobody).gid(nobody))
-    };
-    let well = || {
-        let found = doctor();
-        assert_eq!(found.out, "✓ nothing is wrong\n", "{}", found.err);
-    };
+    let doctor = || somebody.runlog(&["doctor"]);
+    let well = || somebody.well();
     well();
     let file = stage.root.path().join("website/executions/late.json");
     fs::write(&file, r#"{ "id": "late", "status": "completed" }"#).unwrap();
@@ -931,26 +1212,10 @@ fn what_belongs_to_somebody_else() {
         chown(&path, Some(0), Some(0)).unwrap();
         let mode = if path.is_dir() { 0o700 } else { 0o600 };
         fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
-        let found = doctor();
-        assert!(
-            found.out.contains(says),
-            "{path:?}: {}{}",
-            found.out,
-            found.err
-        );
-        let mends = mends(&found);
-        let [mend] = mends.as_slice() else {
-            panic!("{path:?}: {}", found.out);
-        };
-        assert!(mend.starts_with("sudo "), "{mend}");
-        let bin = stage.root.beside("bin");
-        let run = stage.shell(&format!("PATH={}:$PATH; {mend}", bin.display()));
-        assert_eq!(run.status, 0, "{mend}: {}", run.err);
-        well();
+        somebody.mended_by_sudo(says);
     }
     // what its owner uses is left to him, as long as it can be read, or else after
     for (path, owner, mode) in [
-        (stage.root.path(), 0, 0o755),
         (stage.root.path(), 1, 0o755),
         (stage.root.path().join("website"), 1, 0o755),
         (stage.root.path().join("website"), 1, 0o700),
@@ -1063,6 +1328,10 @@ fn what_belongs_to_somebody_else() {
     let args = ["--projects", deep.to_str().unwrap()];
     let closed = stage.root.beside("closed");
     fs::set_permissions(&closed, Permissions::from_mode(0o000)).unwrap();
+    let list = somebody.runlog(&["list", "--projects", deep.to_str().unwrap()]);
+    assert_eq!((list.status, list.out.as_str()), (1, ""));
+    let says = "projects cannot be read (Permission denied";
+    assert!(list.err.contains(says), "{}", list.err);
     mended(&args, "closed, above the root, cannot be entered", false);
     of_root(&above, 0o711);
     let warned = mended(&args, "in, above the root, cannot be read", true);

@@ -54,6 +54,18 @@ impl Going {
     }
 }
 
+/// It waits for what may never come, and says so.
+#[test]
+fn a_status_that_no_run_has_is_told_of_though_one_may_come() {
+    let stage = Stage::samples();
+    let mut going = Going::start(&stage, &["tail", "-s", "Faild"]);
+    let mut told = BufReader::new(going.child.stderr.take().unwrap());
+    let mut line = String::new();
+    told.read_line(&mut line).unwrap();
+    let says = "runlog: `Faild` is none of the known statuses; did you mean `failed`?\n";
+    assert_eq!(line, says);
+}
+
 impl Drop for Going {
     fn drop(&mut self) {
         let _ = self.child.kill();

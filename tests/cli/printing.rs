@@ -866,13 +866,18 @@ fn whoever_stops_reading_is_no_error() {
         let status = std::fs::read_to_string(stage.root.beside("status")).unwrap();
         assert_eq!(status, "0\n", "{command}");
     }
-    let full = stage.shell("runlog list -L 40 >/dev/full");
-    assert_eq!(full.status, 1);
-    assert!(
-        full.err.starts_with("runlog: No space left"),
-        "{}",
-        full.err
-    );
+    for command in ["list -L 40", "list --help", "--version"] {
+        let full = stage.shell(&format!("runlog {command} >/dev/full"));
+        assert_eq!(full.status, 1, "{command}");
+        assert!(
+            full.err.starts_with("runlog: No space left"),
+            "{command}: {}",
+            full.err
+        );
+    }
+    // a prompt is in many folders
+    let nowhere = stage.piped(&["statusline", "--projects", "/not/there"]);
+    assert_eq!((nowhere.status, nowhere.err.as_str()), (0, ""));
 }
 
 #[test]
@@ -1064,7 +1069,7 @@ fn numbers_in_a_pipe_are_those_of_the_protocol() {
     // more than are ever printed
     let list = stage.shown(80, &["list", "-L", "1000"]).printed();
     assert!(
-        list.ends_with("1000 of 1,104 runs; `runlog export` writes all of them\n"),
+        list.ends_with("1,000 of 1,104 runs; `runlog export` writes all of them\n"),
         "{}",
         list.lines().last().unwrap()
     );
