@@ -204,7 +204,12 @@ impl Daemon {
         options: Options,
         search: bool,
     ) -> Result<Self, String> {
-        let history = History::start(folder, options).map_err(|error| error.to_string())?;
+        let history = History::start(folder, options).map_err(|error| {
+            format!(
+                "the system gives no thread ({error}); raise the limit of processes (`ulimit -u`, or \
+                 the container's)"
+            )
+        })?;
         let context = Arc::new(Context {
             search: Search::start(&history, search.then(cache_home).flatten()),
             history: Arc::clone(&history),
