@@ -280,7 +280,7 @@ impl Daemon {
         let serve = |stream: UnixStream, sessions: &mut tokio::task::JoinSet<End>| {
             self.came.notify_one();
             let (reader, writer) = stream.into_split();
-            let shared = self.shared.clone();
+            let (writer, shared) = (transport::direct::Half(writer), self.shared.clone());
             sessions.spawn(transport::serve(reader, writer, shared, Kind::Socket));
         };
         // whether it is because nobody comes any more that the daemon ends
