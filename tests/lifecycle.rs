@@ -56,6 +56,23 @@ fn exit_tells_by_its_status_whether_a_shutdown_came_first() {
 }
 
 #[test]
+fn a_shutdown_that_is_refused_refuses_nothing_behind_it() {
+    let root = Root::empty();
+    let (mut daemon, mut client) = Daemon::stdio(&root.path());
+    // at once, so that they come before the answer
+    client.send(
+        "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"shutdown\",\"params\":{\"x\":1}}\n\
+         {\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"ping\"}\n\
+         {\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"executions/stats\"}",
+    );
+    assert_eq!(client.answer(1)["error"]["code"], -32602);
+    assert_eq!(client.answer(2)["result"], json!({}));
+    assert_eq!(client.answer(3)["result"]["totalExecutions"], 0);
+    client.close();
+    assert_eq!(code(&mut daemon), Some(0));
+}
+
+#[test]
 fn signals_end_the_daemon_cleanly_on_either_transport() {
     let root = Root::empty();
     for signal in [Signal::TERM, Signal::INT, Signal::HUP] {

@@ -83,13 +83,15 @@ fn print_connections(out: &mut String) {
          echoed as it was spelt; any other gets -32600 with `id: null`. Batches are as JSON-RPC says, and \
          hold at most {BATCH_LIMIT} entries. Params by position are taken by `executions/unsubscribe` \
          alone (`[subscription]`). Ids of projects and runs are names of files: no `/`, no `\\`, no control \
-         characters, no leading dot, of a run at most {EXECUTION_ID_MAX} bytes, of a project {PROJECT_ID_MAX}.\n\n\
+         characters, no leading dot, of a run at most {EXECUTION_ID_MAX} bytes, of a project {PROJECT_ID_MAX}. \
+         A hidden file (`.x.json`) is no run: it is not listed, told of or deleted.\n\n\
          **Limits**, told by `initialize`. A frame and an answer: {frame}; a record that is saved or given \
          whole: {record}; nesting: {NESTING_LIMIT}. Beyond them 413, with `id: null` where the frame is too \
-         large to be read; the connection lives on. Unanswered requests of a connection: \
+         large to be read; the connection lives on. Its `data` has `sizeBytes` and `limitBytes`, of nesting \
+         `limitNesting` alone, where a batch's answers have no room `limitBytes` alone. Unanswered requests of a connection: \
          {UNANSWERED_LIMIT}, subscriptions: {SUBSCRIPTION_LIMIT}; beyond them 429. While {unsent} of answers \
          are unsent no request starts and reading pauses; a peer that takes none of them for 30 seconds is \
-         cut off. Of requests whose answer is a page of runs, or as much, {PAGES_MAX} of a connection are \
+         cut off (what is taken of a socket is seen in pieces of 32 KiB). Of requests whose answer is a page of runs, or as much, {PAGES_MAX} of a connection are \
          under way at once, of those for whole records {RECORDS_MAX}; the others wait their turn.\n\n\
          **Changes** reach a subscriber in order, each once; one that falls behind is told the latest \
          state of each run, or `resync`. A `queued` or `running` run whose file is touched (a heartbeat) is \

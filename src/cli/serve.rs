@@ -204,7 +204,12 @@ impl Daemon {
         options: Options,
         search: bool,
     ) -> Result<Self, String> {
-        let history = History::start(folder, options).map_err(|error| error.to_string())?;
+        let history = History::start(folder, options).map_err(|error| {
+            format!(
+                "the system gives no thread ({error}); raise the limit of processes (`ulimit -u`, or \
+                 the container's)"
+            )
+        })?;
         let context = Arc::new(Context {
             search: Search::start(&history, search.then(cache_home).flatten()),
             history: Arc::clone(&history),
@@ -275,7 +280,7 @@ impl Daemon {
         let serve = |stream: UnixStream, sessions: &mut tokio::task::JoinSet<End>| {
             self.came.notify_one();
             let (reader, writer) = stream.into_split();
-            let shared = self.shared.clone();
+            let (writer, shared) = (transport::direct::Half(writer), self.shared.clone());
             sessions.spawn(transport::serve(reader, writer, shared, Kind::Socket));
         };
         // whether it is because nobody comes any more that the daemon ends

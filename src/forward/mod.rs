@@ -53,8 +53,10 @@ const AGAIN_AFTER: Duration = Duration::from_millis(10);
 const AGAIN_AFTER_MAX: Duration = Duration::from_millis(500);
 /// For so long the program may be missing, because another is put in its place.
 const REPLACED_WITHIN: Duration = Duration::from_secs(1);
-/// How often one may end before it has said who it is.
-const SILENT_MAX: u32 = 20;
+/// How often one may end before it has said who it is, or so soon after it that it is of no use.
+const SHORT_MAX: u32 = 20;
+/// What ends sooner than this was of no use.
+const SOON: Duration = Duration::from_secs(1);
 /// While no daemon has taken so many bytes of requests, more wait with their sender.
 const UNTAKEN_MAX_BYTES: usize = FRAME_LIMIT_BYTES;
 
@@ -177,7 +179,7 @@ impl Relay {
             common: Arc::clone(&common),
             reach,
             alone: None,
-            silent: 0,
+            short: 0,
         };
         named("runlog-daemon").spawn(move || daemon.carry())?;
         let client = Arc::clone(&common);
@@ -464,8 +466,8 @@ struct Daemons<R> {
     reach: R,
     /// Why this process serves by itself, if it does.
     alone: Option<String>,
-    /// How many connections in a row ended before a greeting.
-    silent: u32,
+    /// How many connections in a row ended before a greeting, or soon.
+    short: u32,
 }
 
 impl<R: Reach> Daemons<R> {
@@ -491,13 +493,14 @@ impl<R: Reach> Daemons<R> {
                 _ if is_over || self.alone.is_some() => break,
                 Over::Foreign(why) => self.go_alone(why),
                 Over::Mute => self.go_alone(NO_ANSWER.to_owned()),
-                Over::Silent if self.silent >= SILENT_MAX => self.go_alone(NO_ANSWER.to_owned()),
-                Over::Silent => {
-                    self.silent += 1;
-                    self.common.pause(AGAIN_AFTER * self.silent);
-                }
-                Over::Lost => {
-                    tracing::warn!("the shared daemon is gone; going on with another one");
+                Over::Silent if self.short >= SHORT_MAX => self.go_alone(NO_ANSWER.to_owned()),
+                Over::Lost if self.short >= SHORT_MAX => self.go_alone(NO_STAY.to_owned()),
+                Over::Silent | Over::Lost => {
+                    if matches!(over, Over::Lost) {
+                        tracing::warn!("the shared daemon is gone; going on with another one");
+                    }
+                    self.common.pause(AGAIN_AFTER * self.short);
+                    self.short += 1;
                 }
             }
         }
@@ -555,7 +558,7 @@ impl<R: Reach> Daemons<R> {
         let mut source = Source::new(stream.try_clone()?.into(), LIMIT_BYTES);
         let mut sink = Sink::new(stream.try_clone()?.into(), Framing::Headers)?;
         self.greet(&mut source, &mut sink)?;
-        self.silent = 0;
+        let greeted = Instant::now();
         let common = &self.common;
         let mut state = common.state.lock();
         state.connection += 1;
@@ -570,11 +573,15 @@ impl<R: Reach> Daemons<R> {
                 let thread = thread::Builder::new().name("runlog-catch-up".to_owned());
                 thread.spawn(move || common.catch_up(connection))
             })
-            .transpose()?;
+            .transpose()
+            .inspect_err(|error| tracing::warn!(%error, "no thread to pass on what waits"))?;
         if !waiting {
             common.catch_up(connection);
         }
         let over = self.listen(&mut source);
+        if greeted.elapsed() >= SOON {
+            self.short = 0;
+        }
         let mut state = common.state.lock();
         state.up = false;
         state.connection += 1;
@@ -684,6 +691,7 @@ impl<R: Reach> Daemons<R> {
 }
 
 const NO_ANSWER: &str = "what listens in its place does not answer";
+const NO_STAY: &str = "each that is reached is gone at once";
 
 /// What an error is, with no number of the system's.
 fn said(error: &io::Error) -> String {
@@ -735,6 +743,58 @@ mod tests {
         let nobody: fn(u32) -> BoxFuture<'static, bool> = |_| Box::pin(std::future::pending());
         let common = Arc::new(Common::new(sender.clone(), nobody));
         (Relay { common, events }, sender)
+    }
+
+    /// A place where whoever is reached greets, and is gone.
+    struct Fleeting(Arc<Mutex<u32>>);
+
+    impl Reach for Fleeting {
+        fn connect(&mut self) -> io::Result<UnixStream> {
+            *self.0.lock() += 1;
+            let (ours, theirs) = UnixStream::pair()?;
+            thread::spawn(move || {
+                let fd = |stream: &UnixStream| stream.try_clone().unwrap().into();
+                let asked = Source::new(fd(&theirs), LIMIT_BYTES).next(None).unwrap();
+                assert!(matches!(asked, Some(Incoming::Frame(_))));
+                let server = serde_json::json!({ "version": env!("CARGO_PKG_VERSION") });
+                let greeting = serde_json::json!({ "serverInfo": server, "protocolVersion": PROTOCOL_VERSION });
+                let answer = serde_json::json!({ "jsonrpc": "2.0", "id": 0, "result": greeting });
+                let mut sink = Sink::new(fd(&theirs), Framing::Headers).unwrap();
+                sink.send(answer.to_string().into(), None, || false)
+                    .unwrap();
+            });
+            Ok(ours)
+        }
+
+        fn start(&mut self) -> io::Result<()> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        fn patience(&self) -> Duration {
+            Duration::from_secs(10)
+        }
+
+        fn tried(&self) -> Vec<String> {
+            Vec::new()
+        }
+
+        fn own(&mut self) -> io::Result<UnixStream> {
+            Err(io::ErrorKind::WouldBlock.into())
+        }
+    }
+
+    #[test]
+    fn who_finds_each_daemon_gone_at_once_looks_for_no_more_of_them() {
+        let (relay, _events) = relay();
+        let reached = Arc::new(Mutex::new(0));
+        let daemons = Daemons {
+            common: Arc::clone(&relay.common),
+            reach: Fleeting(Arc::clone(&reached)),
+            alone: None,
+            short: 0,
+        };
+        daemons.carry();
+        assert_eq!(*reached.lock(), SHORT_MAX + 1);
     }
 
     #[tokio::test(start_paused = true)]

@@ -113,16 +113,25 @@ impl Sink {
     ) -> io::Result<()> {
         let Self { to, outgoing } = self;
         outgoing.push([message]);
+        let mut is_late = false;
         while !outgoing.is_empty() {
             match outgoing.write_by(|slices| to.write(slices)) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let deadline = patience.map(|patience| Instant::now() + patience);
-                    match wait(to.as_fd(), PollFlags::OUT, deadline) {
-                        Err(error) if error.kind() == io::ErrorKind::TimedOut && !waited_for() => {}
-                        ready => ready?,
+                    // only now, as the system does not tell of each room that there is
+                    if is_late && waited_for() {
+                        return Err(io::ErrorKind::TimedOut.into());
                     }
+                    let deadline = patience.map(|patience| Instant::now() + patience);
+                    let ready = wait(to.as_fd(), PollFlags::OUT, deadline);
+                    is_late = match ready {
+                        Err(error) if error.kind() != io::ErrorKind::TimedOut => return Err(error),
+                        ready => ready.is_err(),
+                    };
                 }
-                written => drop(written?),
+                written => {
+                    written?;
+                    is_late = false;
+                }
             }
         }
         Ok(())

@@ -250,6 +250,7 @@ impl History {
     /// # Errors
     /// When the system gives no thread.
     pub fn start(root: PathBuf, options: Options) -> std::io::Result<Arc<Self>> {
+        thread::make_readers()?;
         let history = Arc::new(Self::new(root, options));
         history.listen();
         let keeper = Arc::clone(&history);

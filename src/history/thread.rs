@@ -1,9 +1,12 @@
-//! Threads that may block.
+//! Threads that may block, and those that read the files.
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::thread;
 
 use parking_lot::Mutex;
+use rayon::{ThreadBuilder, ThreadPoolBuilder};
 use tokio::task::spawn_blocking;
 
 /// Why something was not done to its end.
@@ -52,9 +55,82 @@ pub(crate) async fn on_a_thread<T: Send + 'static>(
     }
 }
 
+/// Makes the threads that read the files, one for each processor, before anybody needs them: made when
+/// they are needed first, one that the system refuses would leave everybody without any for good.
+///
+/// # Errors
+/// When the system gives none. Where it gives fewer, those do.
+pub(super) fn make_readers() -> io::Result<()> {
+    let wanted = thread::available_parallelism().map_or(1, usize::from);
+    let (count, hand_over) = readers(wanted, |wait| {
+        let thread = thread::Builder::new().name("runlog-reader".to_owned());
+        thread.spawn(wait).map(drop)
+    })?;
+    let pool = ThreadPoolBuilder::new().num_threads(count);
+    // another history of this process may have made them
+    let _ = pool.spawn_handler(hand_over).build_global();
+    Ok(())
+}
+
+/// How many of the `wanted` threads could be made, at least one; what gives each of them what it is to
+/// run, and lets them end when it is dropped.
+fn readers(
+    wanted: usize,
+    mut make: impl FnMut(Box<dyn FnOnce() + Send>) -> io::Result<()>,
+) -> io::Result<(usize, impl FnMut(ThreadBuilder) -> io::Result<()>)> {
+    let (give, take) = mpsc::channel::<ThreadBuilder>();
+    let take = Arc::new(Mutex::new(take));
+    let mut made = 0;
+    while made < wanted {
+        let take = Arc::clone(&take);
+        let wait = move || {
+            let given = take.lock().recv();
+            if let Ok(thread) = given {
+                thread.run();
+            }
+        };
+        match make(Box::new(wait)) {
+            Ok(()) => made += 1,
+            Err(error) if made == 0 => return Err(error),
+            Err(error) => {
+                tracing::warn!(%error, made, wanted, "the system gives fewer threads to read with");
+                break;
+            }
+        }
+    }
+    let hand_over = move |thread| {
+        give.send(thread)
+            .map_err(|_| io::ErrorKind::BrokenPipe.into())
+    };
+    Ok((made, hand_over))
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn whoever_is_given_fewer_threads_than_wanted_reads_with_those() {
+        for given in [1, 3, 8] {
+            let mut left = given;
+            let made = readers(8, |wait| {
+                if left == 0 {
+                    return Err(io::ErrorKind::WouldBlock.into());
+                }
+                left -= 1;
+                thread::Builder::new().spawn(wait).map(drop)
+            });
+            let (count, hand_over) = made.unwrap();
+            assert_eq!(count, given);
+            let pool = ThreadPoolBuilder::new().num_threads(count);
+            let pool = pool.spawn_handler(hand_over).build().unwrap();
+            assert_eq!(pool.broadcast(|_| ()).len(), given);
+        }
+        let refused = readers(8, |_| Err(io::ErrorKind::WouldBlock.into()));
+        assert!(refused.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock));
+    }
 
     thread_local! {
         /// Whether whoever asks on this thread is given none.

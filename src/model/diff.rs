@@ -187,14 +187,16 @@ pub struct Amounts {
 pub fn diff<E>(a: &str, b: &str, going: &dyn Fn() -> Result<(), E>) -> Result<Diff, E> {
     let (a, b) = (a.trim(), b.trim());
     let (in_a, in_b) = (Members::of(a, going)?, Members::of(b, going)?);
-    let arrays = steps_of(&in_a).zip(steps_of(&in_b));
-    let arrays = arrays.filter(|(a, b)| a.len().max(b.len()) <= STEPS_ALIGNED_MAX);
+    let (of_a, of_b) = (steps_of(&in_a), steps_of(&in_b));
+    let are_arrays = of_a.is_some() && of_b.is_some();
+    // what is no array is no steps
+    let steps = (of_a.unwrap_or_default(), of_b.unwrap_or_default());
+    let are_aligned = steps.0.len().max(steps.1.len()) <= STEPS_ALIGNED_MAX;
     let mut telling = Telling {
         going,
         room: ROOM_BYTES,
     };
-    let both = in_a.get(b"steps").is_some() && in_b.get(b"steps").is_some();
-    let except = (arrays.is_some() && both).then_some(&b"steps"[..]);
+    let except = (are_arrays && are_aligned).then_some(&b"steps"[..]);
     let (changed, more_changed) = telling.changes(&in_a, &in_b, except)?;
     let mut diff = Diff {
         equal: changed.is_empty() && more_changed == 0,
@@ -205,21 +207,18 @@ pub fn diff<E>(a: &str, b: &str, going: &dyn Fn() -> Result<(), E>) -> Result<Di
         more_steps: 0,
         amounts: Amounts::between(&Sums::of(&in_a), &Sums::of(&in_b), |_| true),
     };
-    if let Some((a, b)) = arrays {
-        telling.steps(&a, &b, &mut diff)?;
+    if are_aligned {
+        telling.steps(&steps.0, &steps.1, &mut diff)?;
     }
     Ok(diff)
 }
 
-/// The steps of a record whose `steps` is an array or missing, one more than are aligned at most.
+/// The steps of a record whose `steps` is an array, one more than are aligned at most.
 fn steps_of<'a>(record: &Members<'a>) -> Option<Vec<&'a str>> {
-    match record.get(b"steps") {
-        None => Some(Vec::new()),
-        Some(steps) if steps.starts_with('[') => {
-            Some(elements(steps).take(STEPS_ALIGNED_MAX + 1).collect())
-        }
-        Some(_) => None,
-    }
+    let steps = record
+        .get(b"steps")
+        .filter(|steps| steps.starts_with('['))?;
+    Some(elements(steps).take(STEPS_ALIGNED_MAX + 1).collect())
 }
 
 /// A string as it is spelt everywhere here, without its quotes: what means the same is the same.
@@ -863,6 +862,20 @@ mod tests {
             (r#"{"steps":5}"#, r#"{"steps":[1]}"#),
         ] {
             assert_eq!(told(a, b)["changed"][0]["pointer"], "/steps");
+        }
+        for none in [
+            "{}",
+            r#"{"steps":null}"#,
+            r#"{"steps":5}"#,
+            r#"{"steps":[]}"#,
+        ] {
+            let found = compared(r#"{"steps":[1,2]}"#, none);
+            assert_eq!(
+                (found.step_counts.only_a, found.steps.len()),
+                (2, 2),
+                "{none}"
+            );
+            assert_eq!(found.changed.is_empty(), none.contains("[]"), "{none}");
         }
     }
 

@@ -47,10 +47,10 @@ pub struct Summary {
     /// characters at most.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
-    /// The model that the record names.
+    /// The model that the record names, cut at 128 bytes: longer names that begin alike are one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// The file's modification time as last seen.
+    /// The file's modification time as last seen, 2262-04-11 at the latest.
     pub updated_at: Millis,
     /// The file's size in bytes.
     pub size_bytes: u64,

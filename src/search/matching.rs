@@ -41,7 +41,8 @@ pub struct Match {
     pub snippet: String,
     /// Where the snippet begins in the decoded string, in UTF-16 units.
     pub offset: usize,
-    /// What was found in the snippet, in UTF-16 units from its beginning.
+    /// What was found in the snippet, in UTF-16 units from its beginning; of what is longer than that, its
+    /// beginning.
     pub ranges: Vec<Place>,
 }
 
@@ -588,13 +589,17 @@ fn shown(path: &str, text: &str, mut ranges: Vec<Range<usize>>) -> Match {
     let mut places: Vec<Place> = Vec::new();
     let (mut at, mut at_units) = (begin, 0);
     for range in ranges {
-        // what overlaps is one place; what does not fit in is left out
+        // what overlaps is one place; what does not fit in is left out, but for what is shown first
         let start = range.start.max(at);
-        if range.end > end || start >= range.end || places.len() == RANGES_MAX {
+        let stop = match places.is_empty() {
+            true => range.end.min(end),
+            false => range.end,
+        };
+        if stop > end || start >= stop || places.len() == RANGES_MAX {
             continue;
         }
         let from = at_units + units(&text[at..start]);
-        let to = from + units(&text[start..range.end]);
+        let to = from + units(&text[start..stop]);
         match places.last_mut() {
             Some(last) if last.end == from && range.start < start => last.end = to,
             _ => places.push(Place {
@@ -602,7 +607,7 @@ fn shown(path: &str, text: &str, mut ranges: Vec<Range<usize>>) -> Match {
                 end: to,
             }),
         }
-        (at, at_units) = (range.end, to);
+        (at, at_units) = (stop, to);
     }
     Match {
         path: path.to_owned(),
@@ -658,6 +663,15 @@ mod tests {
         assert_eq!(found("-missing", record), Some(vec![]));
         // side by side in one text, not in two
         assert_eq!(found("\"agent agent\"", record), None);
+    }
+
+    #[test]
+    fn what_is_longer_than_a_snippet_is_marked_to_its_end() {
+        let phrase = "wörd ".repeat(40);
+        let record = format!(r#"{{"error":"{}{phrase}"}}"#, "lead ".repeat(20));
+        let marked = found(&format!("\"{phrase}\""), &record).unwrap();
+        let shown: String = phrase.chars().take(SNIPPET_CHARS - BEFORE_CHARS).collect();
+        assert_eq!(marked, [("/error".to_owned(), vec![shown])]);
     }
 
     proptest! {

@@ -37,8 +37,8 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::lifecycle::{Initialize, Ping, Shutdown};
-use crate::api::params::member;
+use crate::api::lifecycle::{Initialize, Nothing, Ping, Shutdown};
+use crate::api::params::{member, parse};
 use crate::api::place::Places;
 use crate::api::table::{self, Entry, Method, Weight};
 use crate::api::{
@@ -454,7 +454,8 @@ impl Session {
             return Err(Error::new(ErrorKind::Overloaded, message));
         }
         if method == Shutdown::NAME {
-            self.shut_down = true;
+            // with params that it does not take it will be refused, whatever is behind it
+            self.shut_down = parse::<Nothing>(text(params), &[], false).is_ok();
         }
         if method == Initialize::NAME {
             if self.initialized {

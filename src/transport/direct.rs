@@ -5,7 +5,9 @@
 //! ([`is_unsupported`]) before anything is read or written.
 //!
 //! The system is asked to tell of room to write only while there is none: else every message that
-//! the other side takes would wake this one.
+//! the other side takes would wake this one. Linux tells of room in a Unix socket only once three
+//! quarters of what is on its way were taken, so whoever comes to write meanwhile tries as well; and
+//! has a part of it only when all of one write was taken, so no write is large.
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -17,6 +19,10 @@ use rustix::io::{Errno, retry_on_intr};
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::UnixStream;
+use tokio::net::unix::OwnedWriteHalf;
+
+/// How much is written to a socket at a time.
+const PIECE_BYTES: usize = 32 << 10;
 
 #[derive(Debug, Clone, Copy)]
 enum Way {
@@ -28,6 +34,11 @@ enum Way {
 pub(super) fn is_unsupported(error: &io::Error) -> bool {
     let errno = Errno::from_io_error(error);
     matches!(errno, Some(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL))
+}
+
+/// Whether there was no room for it.
+fn is_full(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock
 }
 
 /// What a descriptor is, if it is one of those that are read and written here.
@@ -162,8 +173,7 @@ impl AsyncWrite for Writer {
                 State::Closed => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
                 State::Idle(fd) => {
                     let written = retried(|| write(fd.as_fd(), way, bufs));
-                    let full = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;
-                    if !written.as_ref().is_err_and(full) {
+                    if !written.as_ref().is_err_and(is_full) {
                         return Poll::Ready(written);
                     }
                     if let State::Idle(fd) = std::mem::replace(&mut self.state, State::Closed) {
@@ -171,10 +181,18 @@ impl AsyncWrite for Writer {
                     }
                 }
                 State::Full(fd) => {
-                    let mut guard = ready!(fd.poll_write_ready(cx))?;
-                    let Ok(written) = guard.try_io(|fd| retried(|| write(fd.as_fd(), way, bufs)))
-                    else {
-                        continue;
+                    let write = |fd: &AsyncFd<OwnedFd>| retried(|| write(fd.as_fd(), way, bufs));
+                    let written = match fd.poll_write_ready(cx)? {
+                        Poll::Ready(mut guard) => {
+                            let Ok(written) = guard.try_io(write) else {
+                                continue;
+                            };
+                            written
+                        }
+                        Poll::Pending => match write(fd) {
+                            Err(error) if is_full(&error) => return Poll::Pending,
+                            written => written,
+                        },
                     };
                     if let State::Full(fd) = std::mem::replace(&mut self.state, State::Closed) {
                         self.state = State::Idle(fd.into_inner());
@@ -197,6 +215,53 @@ impl AsyncWrite for Writer {
     fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.state = State::Closed;
         Poll::Ready(Ok(()))
+    }
+}
+
+/// What is written to of a socket that tokio reads from.
+#[derive(Debug)]
+pub(crate) struct Half(pub(crate) OwnedWriteHalf);
+
+impl AsyncWrite for Half {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let stream: &UnixStream = self.0.as_ref();
+        let write = || retried(|| write(stream.as_fd(), Way::Socket, bufs));
+        loop {
+            let is_ready = stream.poll_write_ready(cx)?.is_ready();
+            let written = match is_ready {
+                true => stream.try_io(Interest::WRITABLE, write),
+                false => write(),
+            };
+            match written {
+                Err(error) if is_full(&error) && is_ready => {}
+                Err(error) if is_full(&error) => return Poll::Pending,
+                written => return Poll::Ready(written),
+            }
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
     }
 }
 
@@ -251,7 +316,23 @@ fn write(fd: BorrowedFd<'_>, way: Way, bufs: &[IoSlice<'_>]) -> Result<usize, Er
         Way::Socket => {
             use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
             let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-            sendmsg(fd, bufs, &mut SendAncillaryBuffer::default(), flags)
+            let mut room = PIECE_BYTES;
+            let fits = bufs.iter().take_while(|buf| {
+                let left = room.checked_sub(buf.len());
+                room = left.unwrap_or_default();
+                left.is_some()
+            });
+            let fits = fits.count();
+            match bufs.first() {
+                Some(first) if fits == 0 => {
+                    let bufs = [IoSlice::new(&first[..PIECE_BYTES])];
+                    sendmsg(fd, &bufs, &mut SendAncillaryBuffer::default(), flags)
+                }
+                _ => {
+                    let bufs = &bufs[..fits];
+                    sendmsg(fd, bufs, &mut SendAncillaryBuffer::default(), flags)
+                }
+            }
         }
     }
 }
@@ -285,9 +366,43 @@ fn write_pipe(_: BorrowedFd<'_>, _: &[IoSlice<'_>]) -> Result<usize, Errno> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
     use std::os::unix::net::UnixStream;
 
+    use futures_util::FutureExt;
+    use tokio::io::AsyncWriteExt;
+
     use super::*;
+
+    /// Else a client that reads slowly could not be told from one that does not.
+    #[tokio::test]
+    async fn what_is_taken_makes_room_for_who_comes_to_write() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let of_tokio = tokio::net::UnixStream::from_std(ours.try_clone().unwrap()).unwrap();
+        let writer = Writer::over(ours.into()).unwrap().unwrap();
+        room_for_who_comes(writer, &mut theirs);
+        let mut rest = vec![0; 1 << 20];
+        theirs.set_nonblocking(true).unwrap();
+        while theirs.read(&mut rest).is_ok() {}
+        theirs.set_nonblocking(false).unwrap();
+        room_for_who_comes(Half(of_tokio.into_split().1), &mut theirs);
+    }
+
+    fn room_for_who_comes(mut writer: impl AsyncWrite + Unpin, theirs: &mut UnixStream) {
+        let bytes = vec![b'x'; 1 << 20];
+        while let Some(written) = writer.write(&bytes).now_or_never() {
+            assert!(written.unwrap() <= PIECE_BYTES);
+        }
+        for _ in 0..4 {
+            theirs.read_exact(&mut [0; PIECE_BYTES]).unwrap();
+            let slices = [IoSlice::new(&bytes[..9]), IoSlice::new(&bytes)];
+            let written = writer.write_vectored(&slices).now_or_never();
+            assert_eq!(written.unwrap().unwrap(), 9);
+            let written = writer.write(&bytes).now_or_never();
+            assert!(written.is_none_or(|written| written.unwrap() <= PIECE_BYTES));
+        }
+    }
 
     /// By which a session notices that nobody waits for what it does.
     #[test]

@@ -147,7 +147,13 @@ impl NotifyWatcher {
                 .with_follow_symlinks(false)
                 .with_event_kinds(kinds);
             let listener = move |event| listen(&root, &heard, event, &*on_hint);
-            RecommendedWatcher::new(listener, config).map_err(no_events)
+            let watcher = RecommendedWatcher::new(listener, config).map_err(no_events)?;
+            if watcher.watched_paths().is_ok() {
+                return Ok(watcher);
+            }
+            // notify does not say that there is no thread for it, and would panic where it is dropped
+            std::mem::forget(watcher);
+            Err(Reason::NoEvents("there is no thread for them".to_owned()))
         };
         let names = EventKindMask::CREATE
             | EventKindMask::REMOVE

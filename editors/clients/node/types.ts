@@ -474,7 +474,7 @@ export type Match = {
   offset: number;
   /** JSON pointer to the string or number: `/steps/3/output/result/0`; `/id` is the run's id, whatever the record says. Up to 1,024 bytes; a longer one is that of the last value around it that has one of these. */
   path: string;
-  /** What was found in the snippet, in UTF-16 units from its beginning. */
+  /** What was found in the snippet, in UTF-16 units from its beginning; of what is longer than that, its beginning. */
   ranges: Array<Place>;
   /** The part of the text around the first place. */
   snippet: string;
@@ -1114,7 +1114,7 @@ export type Summary = {
   id: ExecutionId;
   /** What to show as the run's name: `name`, else the first line of `input` that is not empty; 80 characters at most. */
   label?: string | null;
-  /** The model that the record names. */
+  /** The model that the record names, cut at 128 bytes: longer names that begin alike are one. */
   model?: string | null;
   /** What somebody noted on the run. */
   note?: string | null;
@@ -1138,7 +1138,7 @@ export type Summary = {
   tags?: Array<string>;
   /** Tokens used; members that the record lacks are absent, and so is this where it lacks all. */
   tokenUsage?: Tokens;
-  /** The file's modification time as last seen. */
+  /** The file's modification time as last seen, 2262-04-11 at the latest. */
   updatedAt: Millis;
   /** An opaque hash of the stored bytes; `ifVersion` takes it. */
   version: Version;
@@ -1495,7 +1495,7 @@ export interface Methods {
       sync?: boolean | null;
       /** The IANA time zone of the buckets and of the filter's dates; UTC if absent. */
       timezone?: string | null;
-      /** Only runs that pass this filter. If it says from when on, or until when, the buckets reach so far; else to the first and the last run. */
+      /** Only runs that pass this filter. If it says from when on, or until when, the buckets reach so far; else to the first and the last run. A `not` says neither. */
       where?: string | null;
     };
     result: SeriesResult;

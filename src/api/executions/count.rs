@@ -55,7 +55,7 @@ pub enum GroupBy {
     Status,
     /// The folder.
     Project,
-    /// The model that the record names.
+    /// The model that the record names, as in the summary.
     Model,
     /// The hour that the run began in.
     Hour,

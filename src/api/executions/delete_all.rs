@@ -43,7 +43,7 @@ impl Method for DeleteAll {
     const NAME: &'static str = "executions/deleteAll";
     const SUMMARY: &'static str = "Deletes every run of a project.";
     const DESCRIPTION: &'static str = "Every `*.json` of the project's executions folder, corrupt \
-        ones too. A missing project deletes nothing, and one that is a link is refused (422). The files go to the trash of the project, together \
+        ones too, but for hidden ones (`.x.json`), which are no runs. A missing project deletes nothing, and one that is a link is refused (422). The files go to the trash of the project, together \
         as one batch, from where executions/restore puts them back, unless `permanent` says \
         otherwise. Taken back, it stops: what had gone by then is told, the rest stays.";
     const EFFECT: Effect = Effect::ChangeMany;

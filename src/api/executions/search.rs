@@ -115,7 +115,8 @@ impl Method for Search {
         `output` and `error`, and of each step's `nodeId`, `name`, `input`, `output` and `error`. \
         Case, accents and what is not seen (a soft hyphen, a zero-width space) make no difference; \
         what else is neither letter nor digit stands between words, and words joined by it \
-        (`exec-17605`) are looked for side by side. Scripts without spaces are searched by any part. A `*` stands for any end of a word. A match's `path` is a JSON \
+        (`exec-17605`) are looked for side by side. Scripts without spaces are searched by any part. A `*` stands for any end of a word; \
+        words whose first 64 bytes are the same are one. A match's `path` is a JSON \
         pointer into the record; offsets count UTF-16 units of the decoded string. A run is found \
         within a second of its save; until the text index has everything, `complete` is false. What \
         is shown is the record as it is now. Newest first, a page costs the page; by relevance, a look at \

@@ -32,7 +32,7 @@ pub struct Params {
     /// Only runs with this status, or one of these.
     pub status: Option<Statuses>,
     /// Only runs that pass this filter. If it says from when on, or until when, the buckets reach
-    /// so far; else to the first and the last run.
+    /// so far; else to the first and the last run. A `not` says neither.
     #[serde(rename = "where")]
     pub filter: Option<String>,
     /// The IANA time zone of the buckets and of the filter's dates; UTC if absent.

@@ -588,7 +588,8 @@ class Match(TypedDict):
     # whatever the record says. Up to 1,024 bytes; a longer one is that of the last value around
     # it that has one of these.
     path: str
-    # What was found in the snippet, in UTF-16 units from its beginning.
+    # What was found in the snippet, in UTF-16 units from its beginning; of what is longer than
+    # that, its beginning.
     ranges: List[Place]
     # The part of the text around the first place.
     snippet: str
@@ -1339,7 +1340,7 @@ class _Summary(TypedDict):
     sizeBytes: int
     # How many steps the record holds.
     stepCount: int
-    # The file's modification time as last seen.
+    # The file's modification time as last seen, 2262-04-11 at the latest.
     updatedAt: Millis
     # An opaque hash of the stored bytes; `ifVersion` takes it.
     version: Version
@@ -1361,7 +1362,7 @@ class Summary(_Summary, total=False):
     # What to show as the run's name: `name`, else the first line of `input` that is not empty;
     # 80 characters at most.
     label: Optional[str]
-    # The model that the record names.
+    # The model that the record names, cut at 128 bytes: longer names that begin alike are one.
     model: Optional[str]
     # What somebody noted on the run.
     note: Optional[str]
@@ -1781,7 +1782,7 @@ class ExecutionsSeriesParams(TypedDict, total=False):
     # The IANA time zone of the buckets and of the filter's dates; UTC if absent.
     timezone: Optional[str]
     # Only runs that pass this filter. If it says from when on, or until when, the buckets reach
-    # so far; else to the first and the last run.
+    # so far; else to the first and the last run. A `not` says neither.
     where: Optional[str]
 
 
