@@ -478,7 +478,11 @@ fn a_note_that_was_on_its_way_when_another_process_died_comes_back() {
     fill(&root);
     let daemon = Daemon::socket(&root);
     let mut client = daemon.connect();
+    // all of them are known, …
+    assert!(ids(&mut client, "pinned").is_empty());
     let noted = annotate(&mut client, "a", json!({ "pinned": true }));
+    // … and nobody looks any more at a folder that is new
+    assert_eq!(ids(&mut client, "pinned"), ["a"]);
     let own = root.path().join("p/.runlog");
     fs::create_dir_all(own.join("trash/5-00ff8a1be2d49377")).unwrap();
     fs::create_dir_all(own.join("moving")).unwrap();

@@ -1,10 +1,10 @@
 //! Which known name somebody who wrote an unknown one may have meant.
 
-/// So many characters are a beginning that is not shared by chance.
+/// So many characters are a beginning, or an end, that is not shared by chance.
 const ALIKE: usize = 3;
 
 /// The known name that is nearest to `name`, if one is near: by slips of the hand, or by more where both
-/// begin alike.
+/// begin or end alike.
 #[must_use]
 pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let name: Vec<char> = name.to_lowercase().chars().take(64).collect();
@@ -19,7 +19,9 @@ pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&
         .filter(|(distance, known)| {
             let lower = known.to_lowercase();
             let alike = lower.chars().zip(&name).take_while(|(a, b)| a == *b);
-            let slips = match alike.count() {
+            let last = lower.chars().rev().zip(name.iter().rev());
+            let alike = alike.count().max(last.take_while(|(a, b)| a == *b).count());
+            let slips = match alike {
                 ALIKE.. => 1 + known.len() / 3,
                 _ => 1.max(known.len() / 3),
             };
@@ -60,6 +62,7 @@ mod tests {
         assert_eq!(near("statsu"), Some("status"));
         assert_eq!(near("cost"), Some("costUSD"));
         assert_eq!(near("costs"), Some("costUSD"));
+        assert_eq!(nearest("age", ["maxAge"].into_iter()), Some("maxAge"));
         assert_eq!(near("tags"), Some("tag"));
         assert_eq!(near("tga"), Some("tag"));
         assert_eq!(near("foo"), None);

@@ -444,15 +444,15 @@ class _Connection:
         elif ident in self._pending:
             answer, told = self._pending[ident]
             error, result = message.get("error"), cast(Any, message.get("result"))
-            refusal = error and RunlogError(error["code"], error["message"], error.get("data"))
-            if told is not None and error is None:
+            refusal = None if error is None else RunlogError(error["code"], error["message"], error.get("data"))
+            if told is not None and refusal is None:
                 self._told[result] = told
             # only now: what is no answer loses the connection, and whoever waits is told so
             del self._pending[ident]
             if answer.done():
-                if told is not None and error is None:
+                if told is not None and refusal is None:
                     self.unsubscribe(result)
-            elif error is None:
+            elif refusal is None:
                 answer.set_result(result)
             else:
                 answer.set_exception(refusal)
