@@ -768,6 +768,30 @@ fn a_folder_that_is_closed_does_not_say_that_its_runs_are_gone() {
     assert_eq!(history.sizes().2, 0);
 }
 
+/// It may have been moved after a client's look had read it, and the keeper have compared before that
+/// was taken in.
+#[test]
+fn what_a_client_looked_at_the_keeper_compares_once_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().canonicalize().unwrap();
+    let executions = root.join("p/executions");
+    fs::create_dir_all(&executions).unwrap();
+    fs::write(executions.join("a.json"), "{}").unwrap();
+    // else it would be looked at again for being new
+    std::thread::sleep(Duration::from_millis(30));
+    let history = History::new(root.clone(), Options::default());
+    let project = ProjectId::parse("p").unwrap();
+    history.look_at_project(&project, Moment::now());
+    assert_eq!(history.sizes().0, 1);
+    fs::rename(root.join("p"), root.join(".aside")).unwrap();
+    let mut now = Moment::now();
+    for _ in 0..3 {
+        while history.pass(now) {}
+        now.instant += Duration::from_millis(100);
+    }
+    assert_eq!(history.sizes().0, 0);
+}
+
 /// No event tells that a disk or a server is well again.
 #[test]
 fn what_a_failing_disk_kept_from_reading_is_read_again_by_itself() {
