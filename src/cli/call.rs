@@ -69,16 +69,11 @@ pub(super) async fn run(args: &CallArgs, client: &mut Client) -> Result<u8, Fail
         }
         Err(error) => return Err(Failure::Usage(format!("the params are no JSON: {error}"))),
     }
-    let text = match client.call(&args.method, params).await {
-        Err(Failure::Refused { mut error, .. }) => {
-            let of_log = "see the daemon's log, mend";
-            if error.message.contains(of_log) && !client.is_daemons().await.unwrap_or(true) {
-                error.message = error.message.replace(of_log, "mend");
-            }
-            return Err(Failure::Answered(error));
-        }
-        done => done?,
-    };
+    let text = client.call(&args.method, params).await;
+    let text = text.map_err(|failure| match failure {
+        Failure::Refused { error, .. } => Failure::Answered(error),
+        failure => failure,
+    })?;
     Out::stdout().print_json(&format!("{text}\n"))?;
     Ok(0)
 }
