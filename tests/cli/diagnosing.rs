@@ -1109,21 +1109,6 @@ fn a_text_index_that_is_held_and_belongs_to_root() {
     assert_eq!(search().status, 0);
 }
 
-/// Whose log there is, where no daemon is, nobody is told to read.
-#[test]
-fn a_call_that_is_refused_by_the_system() {
-    let somebody = Somebody::new();
-    somebody.gives(&somebody.stage.root.path().join("website"), 0);
-    let run = json!({ "projectId": "website", "execution": { "id": "new", "status": "running" } });
-    let told = somebody.runlog(&["call", "executions/start", &run.to_string()]);
-    assert_eq!(told.status, 1);
-    assert!(
-        told.err.contains("Permission denied; mend the cause"),
-        "{}",
-        told.err
-    );
-}
-
 /// It lives, though nobody else may ask it.
 #[test]
 fn a_daemon_of_another_user_at_ones_own_socket() {
